@@ -1,0 +1,192 @@
+"""The process environment as typed values; every variable is declared here once.
+
+A value that is missing, malformed or contradicts another raises
+`ImproperlyConfigured` with one sentence that says what to set. README's table is
+compared with `VARIABLES` by a test.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+#: S3 takes at most 10,000 parts of an object; parts here are 8 MiB.
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+MULTIPART_LIMIT_BYTES = 10_000 * 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: its name, its default as text, and its meaning."""
+
+    name: str
+    default: str | None
+    meaning: str
+
+
+VARIABLES: dict[str, Variable] = {
+    variable.name: variable
+    for variable in (
+        Variable(
+            "SECRET_KEY",
+            None,
+            "Django's signing key, at least 50 characters; required unless DEBUG.",
+        ),
+        Variable("DEBUG", "false", "Django's debug mode; never in production."),
+        Variable(
+            "ALLOWED_HOSTS",
+            "localhost,127.0.0.1,[::1]",
+            "Host names the service answers to, separated by commas; no *.",
+        ),
+        Variable(
+            "CSRF_TRUSTED_ORIGINS",
+            "",
+            "Origins that may post to the admin, such as https://mirror.example.org.",
+        ),
+        Variable(
+            "HTTPS_ONLY",
+            "true",
+            "Redirect HTTP to HTTPS, send HSTS, mark cookies secure.",
+        ),
+        Variable(
+            "TRUSTED_PROXIES",
+            "0",
+            "How many proxies stand in front; only their X-Forwarded-* is believed.",
+        ),
+        Variable(
+            "DATABASE_URL",
+            "sqlite:///.local/mirrorsite.sqlite3",
+            "postgresql://user:password@host:5432/name, or sqlite:///path.",
+        ),
+        Variable(
+            "AWS_STORAGE_BUCKET_NAME",
+            None,
+            "The bucket that takes the uploads; required.",
+        ),
+        Variable("AWS_DEFAULT_REGION", "us-east-1", "The bucket's region."),
+        Variable(
+            "AWS_ACCESS_KEY_ID",
+            "",
+            "With AWS_SECRET_ACCESS_KEY; leave both empty for the pod's or host's role.",
+        ),
+        Variable("AWS_SECRET_ACCESS_KEY", "", "With AWS_ACCESS_KEY_ID."),
+        Variable(
+            "AWS_ENDPOINT_URL_S3",
+            "",
+            "Address of an S3-compatible store; empty means AWS.",
+        ),
+        Variable(
+            "STORE_CONNECT_TIMEOUT_SECONDS",
+            "2",
+            "Longest wait for a connection to the store.",
+        ),
+        Variable(
+            "STORE_READ_TIMEOUT_SECONDS",
+            "10",
+            "Longest wait for an answer of the store.",
+        ),
+        Variable(
+            "STORE_MAX_ATTEMPTS",
+            "2",
+            "How often one request to the store is tried, 1 to 5.",
+        ),
+        Variable(
+            "UPLOAD_MAX_BYTES",
+            "67108864",
+            "Largest upload in bytes (64 MiB); up to 10,000 parts of 8 MiB.",
+        ),
+        Variable("BIND", "127.0.0.1:4545", "Address and port gunicorn listens on."),
+        Variable(
+            "WEB_CONCURRENCY",
+            "",
+            "gunicorn workers; default 1 on SQLite, else two per processor.",
+        ),
+        Variable("WEB_THREADS", "", "Threads a worker; default 16 on SQLite, else 4."),
+        Variable(
+            "GRACEFUL_TIMEOUT_SECONDS",
+            "25",
+            "How long a stopping worker may finish its requests.",
+        ),
+        Variable(
+            "LOG_FORMAT", "json", "json, one object per line, or text for people."
+        ),
+        Variable("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL."),
+        Variable("STATIC_ROOT", ".local/static", "Where collectstatic puts the files."),
+    )
+}
+
+
+class Environment:
+    """Typed, strict reads of `VARIABLES` from a mapping (the process's by default)."""
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self._values = os.environ if values is None else values
+
+    def text(self, name: str) -> str:
+        """Return the value without surrounding space, or the declared default."""
+        variable = VARIABLES[name]
+        value = self._values.get(name, "").strip()
+        if not value and variable.default is not None:
+            return variable.default
+        return value
+
+    def required(self, name: str) -> str:
+        value = self.text(name)
+        if not value:
+            raise ImproperlyConfigured(f"set {name}: {VARIABLES[name].meaning}")
+        return value
+
+    def boolean(self, name: str) -> bool:
+        value = self.text(name).lower()
+        if value in _TRUE:
+            return True
+        if value in _FALSE:
+            return False
+        raise ImproperlyConfigured(f"{name} is {value!r}; set it to true or false.")
+
+    def integer(self, name: str, *, least: int, most: int) -> int:
+        return int(
+            self._number(
+                name, int, least, most, f"a whole number from {least} to {most}"
+            )
+        )
+
+    def seconds(self, name: str, *, least: float, most: float) -> float:
+        return self._number(
+            name, float, least, most, f"a number of seconds from {least:g} to {most:g}"
+        )
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name)
+        if value not in allowed:
+            raise ImproperlyConfigured(
+                f"{name} is {value!r}; set it to one of {', '.join(allowed)}."
+            )
+        return value
+
+    def words(self, name: str) -> list[str]:
+        """Return a comma-separated value as a list without empty entries."""
+        return [word.strip() for word in self.text(name).split(",") if word.strip()]
+
+    def _number(
+        self,
+        name: str,
+        convert: Callable[[str], float],
+        least: float,
+        most: float,
+        wanted: str,
+    ) -> float:
+        value = self.text(name)
+        try:
+            number = convert(value)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise ImproperlyConfigured(f"{name} is {value!r}; set it to {wanted}.")
+        return number

@@ -1,0 +1,100 @@
+"""gunicorn's configuration: `gunicorn --config python:mirrorsite.gunicorn_conf …`."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import os
+import sys
+from datetime import timedelta
+from typing import Any
+
+import gunicorn.http.message
+from django.core.exceptions import ImproperlyConfigured
+from gunicorn.glogging import Logger
+
+from mirrorsite.environment import Environment
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
+try:
+    from django.conf import settings
+
+    _threads: int = settings.WEB_THREADS
+    _sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+except ImproperlyConfigured as error:
+    sys.exit(f"mirrorsite cannot start: {error}")
+
+_environment = Environment()
+
+wsgi_app = "mirrorsite.wsgi"
+bind = _environment.text("BIND")
+worker_class = "gthread"
+# SQLite has one writer: more processes only wait for each other (see docs).
+workers = int(
+    _environment.text("WEB_CONCURRENCY")
+    or (1 if _sqlite else 2 * (os.cpu_count() or 1))
+)
+threads = _threads
+keepalive = 75  # longer than the usual 60 s of a load balancer in front
+timeout = 60
+graceful_timeout = _environment.integer("GRACEFUL_TIMEOUT_SECONDS", least=1, most=600)
+# Heartbeat files in memory, where there is such a file system: a slow disk must not
+# look like a hanging worker.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+control_socket_disable = True
+# A word of 2,000 characters is at most 24,000 bytes once percent-encoded; gunicorn's
+# own ceiling would turn it away with a page of its own.
+gunicorn.http.message.MAX_REQUEST_LINE = 32 * 1024
+limit_request_line = 25 * 1024
+limit_request_fields = 64
+limit_request_field_size = 8190
+forwarded_allow_ips = ""  # Django decides about proxies (TRUSTED_PROXIES)
+accesslog = "-"
+logconfig_dict: dict[str, Any] = {}
+
+
+class AccessLogger(Logger):
+    """One line per request, through the project's own formatters."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        logging.config.dictConfig(settings.LOGGING)
+        for log in (self.error_log, self.access_log):
+            log.handlers.clear()
+            log.propagate = True
+        self.error_log.setLevel(logging.INFO)
+        self.access_log.setLevel(logging.INFO)
+
+    def access(
+        self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta
+    ) -> None:
+        milliseconds = round(request_time.total_seconds() * 1000, 3)
+        status = int(str(resp.status).split(None, 1)[0])
+        fields = {
+            "method": environ["REQUEST_METHOD"],
+            "path": environ["PATH_INFO"],
+            "status": status,
+            "duration_ms": milliseconds,
+            "bytes": getattr(resp, "sent", None),
+            "request_id": environ.get("mirrorsite.request_id", ""),
+            "client": environ.get("REMOTE_ADDR", ""),
+        }
+        self.access_log.info(
+            "%s %s %s %.1f ms %s",
+            fields["method"],
+            fields["path"],
+            status,
+            milliseconds,
+            fields["request_id"],
+            extra={"fields": fields},
+        )
+
+
+logger_class = AccessLogger
+
+
+def post_worker_init(worker: Any) -> None:
+    """Build the store's client before the first request needs it (about 0.2 s)."""
+    from uploads.services import upload_storage
+
+    _ = upload_storage().client

@@ -1,0 +1,29 @@
+"""Liveness and readiness."""
+
+from __future__ import annotations
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from mirrorsite.api import OpenView
+from mirrorsite.readiness import readiness
+
+
+class HealthView(OpenView):
+    """The process answers: no database, no bucket. The liveness probe."""
+
+    def get(self, request: Request) -> Response:
+        return Response({"status": "ok"}, headers={"Cache-Control": "no-store"})
+
+
+class ReadyView(OpenView):
+    """Everything an upload needs is there. The readiness probe."""
+
+    def get(self, request: Request) -> Response:
+        checks = readiness.checks()
+        ready = all(outcome == "ok" for outcome in checks.values())
+        return Response(
+            {"status": "ok" if ready else "unavailable", "checks": checks},
+            status=200 if ready else 503,
+            headers={"Cache-Control": "no-store"},
+        )

@@ -1,0 +1,77 @@
+"""What the service depends on, asked at most every few seconds."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from django.core.files.storage import default_storage
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.migrations.executor import MigrationExecutor
+
+logger = logging.getLogger(__name__)
+
+#: A probe comes every few seconds from each prober; asking once in a while serves all.
+CACHE_SECONDS = 3.0
+
+
+def check_database() -> str:
+    """Say "ok" when the database answers."""
+    try:
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except Error as error:
+        logger.warning("readiness: database unavailable: %s", error)
+        return "unavailable: the database does not answer"
+    return "ok"
+
+
+def check_migrations() -> str:
+    """Say "ok" when no migration is left to apply."""
+    try:
+        executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except Error:
+        return "unavailable: the database does not answer"
+    if missing:
+        return f"unavailable: {len(missing)} migrations are not applied"
+    return "ok"
+
+
+def check_bucket() -> str:
+    """Say "ok" when the bucket exists and lets us in."""
+    return default_storage.availability()  # type: ignore[attr-defined, no-any-return]
+
+
+class Readiness:
+    """Runs the checks in one thread at a time and keeps their outcome briefly."""
+
+    def __init__(self, checks: dict[str, Callable[[], str]]) -> None:
+        self._checks = checks
+        self._lock = threading.Lock()
+        self._outcome: dict[str, str] = {}
+        self._until = 0.0
+
+    def checks(self) -> dict[str, str]:
+        """Return each dependency's name with "ok" or one line that says what is wrong."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._outcome = {name: check() for name, check in self._checks.items()}
+                self._until = time.monotonic() + CACHE_SECONDS
+            return self._outcome
+
+    def forget(self) -> None:
+        """Ask again at the next call."""
+        with self._lock:
+            self._until = 0.0
+
+
+readiness = Readiness(
+    {
+        "database": check_database,
+        "migrations": check_migrations,
+        "bucket": check_bucket,
+    }
+)

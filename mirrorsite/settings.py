@@ -1,0 +1,257 @@
+"""Django's settings, read from the environment alone (see mirrorsite.environment)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import django_stubs_ext
+from django.core.exceptions import ImproperlyConfigured
+
+from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
+
+django_stubs_ext.monkeypatch()  # lets ModelAdmin[Upload] stand at run time
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Environment()
+
+# --- The process -----------------------------------------------------------------
+
+DEBUG = env.boolean("DEBUG")
+SECRET_KEY = env.text("SECRET_KEY")
+if not SECRET_KEY:
+    if not DEBUG:
+        raise ImproperlyConfigured(
+            "set SECRET_KEY to at least 50 random characters"
+            " (python -c 'import secrets; print(secrets.token_urlsafe(50))')."
+        )
+    SECRET_KEY = "insecure-key-for-debugging-only-" + "0123456789" * 3
+elif len(SECRET_KEY) < 50 and not DEBUG:
+    raise ImproperlyConfigured(
+        f"SECRET_KEY has {len(SECRET_KEY)} characters; set it to at least 50 random ones."
+    )
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
+if any(host.startswith("*") for host in ALLOWED_HOSTS):
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS holds a *; set it to the host names the service answers to."
+    )
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+for _origin in CSRF_TRUSTED_ORIGINS:
+    if not _origin.startswith(("https://", "http://")):
+        raise ImproperlyConfigured(
+            f"CSRF_TRUSTED_ORIGINS holds {_origin!r};"
+            " set each origin with its scheme, such as https://mirror.example.org."
+        )
+
+ROOT_URLCONF = "mirrorsite.urls"
+WSGI_APPLICATION = "mirrorsite.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+APPEND_SLASH = False
+
+INSTALLED_APPS = [
+    "mirrorsite.apps.MirrorsiteConfig",
+    "uploads.apps.UploadsConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+]
+
+# Sessions, CSRF and messages run for staff's pages alone (mirrorsite.middleware).
+MIDDLEWARE = [
+    "mirrorsite.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "mirrorsite.middleware.StaffSessionMiddleware",
+    "mirrorsite.middleware.StaffCsrfViewMiddleware",
+    "mirrorsite.middleware.StaffAuthenticationMiddleware",
+    "mirrorsite.middleware.StaffMessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+#: Paths that know who is logged in; every other path is free of that cost.
+STAFF_PATHS = ("/admin/",)
+# W003 looks for Django's CSRF class by name; StaffCsrfViewMiddleware is a subclass.
+SILENCED_SYSTEM_CHECKS = ["security.W003"]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- Transport -------------------------------------------------------------------
+
+HTTPS_ONLY = env.boolean("HTTPS_ONLY")
+TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", least=0, most=10)
+SECURE_SSL_REDIRECT = HTTPS_ONLY
+# Probes come from inside the cluster, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^api/(health|ready)$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
+SECURE_HSTS_PRELOAD = HTTPS_ONLY
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = HTTPS_ONLY
+CSRF_COOKIE_SECURE = HTTPS_ONLY
+CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- Database --------------------------------------------------------------------
+
+WEB_THREADS: int
+_sqlite_options = {
+    # Take the write lock at BEGIN: a transaction that reads first and writes later
+    # cannot then fail half-way with "database is locked".
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    # FULL: a commit survives the loss of power. recursive_triggers: INSERT OR
+    # REPLACE fires the delete triggers that keep the trail append-only.
+    "init_command": (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON"
+    ),
+}
+try:
+    _database: dict[str, Any] = dict(dj_database_url.parse(env.text("DATABASE_URL")))
+except (ValueError, dj_database_url.ParseError) as error:
+    raise ImproperlyConfigured(
+        "DATABASE_URL cannot be read; set it to"
+        " postgresql://user:password@host:5432/name or sqlite:///path."
+    ) from error
+_engine = _database["ENGINE"]
+if _engine == "django.db.backends.sqlite3":
+    WEB_THREADS = int(env.text("WEB_THREADS") or 16)
+    # Connections live as long as their thread: opening one costs five statements.
+    _database |= {"OPTIONS": _sqlite_options, "CONN_MAX_AGE": None}
+    if _database["NAME"] == ":memory:":
+        raise ImproperlyConfigured(
+            "DATABASE_URL keeps SQLite in memory, where each thread sees another"
+            " database; set it to sqlite:///path."
+        )
+    if not os.path.isabs(_database["NAME"]):
+        _database["NAME"] = str(BASE_DIR / _database["NAME"])
+elif _engine == "django.db.backends.postgresql":
+    WEB_THREADS = int(env.text("WEB_THREADS") or 4)
+    _database["OPTIONS"] = {
+        "connect_timeout": 3,
+        **_database.get("OPTIONS", {}),
+        # As many connections as threads, so none waits for another's.
+        "pool": {"min_size": 1, "max_size": WEB_THREADS + 1, "timeout": 5},
+    }
+    _database["CONN_MAX_AGE"] = 0
+else:
+    raise ImproperlyConfigured(
+        f"DATABASE_URL names the engine {_engine!r};"
+        " set it to a postgresql:// or sqlite:// address."
+    )
+DATABASES = {"default": _database}
+
+# --- The bucket ------------------------------------------------------------------
+
+AWS_STORAGE_BUCKET_NAME = env.required("AWS_STORAGE_BUCKET_NAME")
+AWS_ACCESS_KEY_ID = env.text("AWS_ACCESS_KEY_ID") or None
+AWS_SECRET_ACCESS_KEY = env.text("AWS_SECRET_ACCESS_KEY") or None
+if (AWS_ACCESS_KEY_ID is None) != (AWS_SECRET_ACCESS_KEY is None):
+    raise ImproperlyConfigured(
+        "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set;"
+        " set both, or neither to use the role of the host."
+    )
+AWS_ENDPOINT_URL_S3 = env.text("AWS_ENDPOINT_URL_S3") or None
+if AWS_ENDPOINT_URL_S3 and not AWS_ENDPOINT_URL_S3.startswith(("http://", "https://")):
+    raise ImproperlyConfigured(
+        f"AWS_ENDPOINT_URL_S3 is {AWS_ENDPOINT_URL_S3!r};"
+        " set it to an address that starts with http:// or https://."
+    )
+UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", least=1, most=MULTIPART_LIMIT_BYTES)
+
+STORAGES = {
+    "default": {
+        "BACKEND": "uploads.storage.UploadStorage",
+        "OPTIONS": {
+            "bucket_name": AWS_STORAGE_BUCKET_NAME,
+            "access_key": AWS_ACCESS_KEY_ID,
+            "secret_key": AWS_SECRET_ACCESS_KEY,
+            "region_name": env.text("AWS_DEFAULT_REGION"),
+            "endpoint_url": AWS_ENDPOINT_URL_S3,
+            "connect_timeout": env.seconds(
+                "STORE_CONNECT_TIMEOUT_SECONDS", least=0.1, most=60
+            ),
+            "read_timeout": env.seconds(
+                "STORE_READ_TIMEOUT_SECONDS", least=0.1, most=300
+            ),
+            "max_attempts": env.integer("STORE_MAX_ATTEMPTS", least=1, most=5),
+            "max_pool_connections": WEB_THREADS + 2,
+        },
+    },
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+STATIC_URL = "/static/"
+STATIC_ROOT = str(BASE_DIR / env.text("STATIC_ROOT"))
+
+# --- The API ---------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["mirrorsite.negotiation.OneRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["mirrorsite.negotiation.LimitedJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "mirrorsite.negotiation.AlwaysJSON",
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "EXCEPTION_HANDLER": "mirrorsite.problems.exception_handler",
+}
+
+# --- Logs ------------------------------------------------------------------------
+
+LOG_FORMAT = env.choice("LOG_FORMAT", ("json", "text"))
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {"()": "mirrorsite.logs.JsonFormatter"},
+        "text": {"()": "mirrorsite.logs.TextFormatter"},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT},
+    },
+    "root": {
+        "handlers": ["stderr"],
+        "level": env.choice(
+            "LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+        ),
+    },
+    "loggers": {
+        # The access log has a line for each request already.
+        "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "botocore": {"level": "WARNING"},
+        "boto3": {"level": "WARNING"},
+        "urllib3": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,23 @@
+"""The URL map; the API comes first because it is asked most."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+from mirrorsite import health
+from transforms.views import MirrorView
+from uploads.api.views import UploadRandomView
+
+urlpatterns = [
+    path("api/health", health.HealthView.as_view(), name="health"),
+    path("api/mirror", MirrorView.as_view(), name="mirror"),
+    path("api/upload-random", UploadRandomView.as_view(), name="upload-random"),
+    path("api/ready", health.ReadyView.as_view(), name="ready"),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "mirrorsite.problems.bad_request"
+handler403 = "mirrorsite.problems.permission_denied"
+handler404 = "mirrorsite.problems.page_not_found"
+handler500 = "mirrorsite.problems.server_error"

@@ -1,0 +1,48 @@
+"""The mirror: swap case, complement digits, reverse. Pure: no Django here."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import regex
+
+_LOWER = "abcdefghijklmnopqrstuvwxyz"
+_DIGITS = "0123456789"
+_ASCII_SWAP = str.maketrans(
+    _LOWER + _LOWER.upper() + _DIGITS, _LOWER.upper() + _LOWER + _DIGITS[::-1]
+)
+#: Extended grapheme clusters: what a person sees as one character.
+#: https://www.unicode.org/reports/tr29/#Grapheme_Cluster_Boundaries
+_GRAPHEME = regex.compile(r"\X")
+
+
+def mirror(word: str) -> str:
+    """Return `word` with case swapped, ASCII digits complemented, and reversed.
+
+    A letter is swapped only when its counterpart is one letter that swaps back to
+    it, so ß, ŉ and ς stay as they are. Digits go 0↔9, 1↔8, … Everything else stays.
+    The reversal keeps extended grapheme clusters whole: an accent stays on its
+    letter, a flag stays a flag.
+    """
+    # In ASCII every character is its own cluster, save for CR LF (UAX #29, GB3).
+    if word.isascii() and "\r\n" not in word:
+        return word.translate(_ASCII_SWAP)[::-1]
+    swapped = "".join(map(_swap, word))
+    return "".join(reversed(_GRAPHEME.findall(swapped)))
+
+
+def _swap(character: str) -> str:
+    if character.isascii():
+        return character.translate(_ASCII_SWAP)
+    # Cased letters alone: ª, Ⅷ and Ⓐ have case in Unicode but are no letters of
+    # category Lu or Ll.
+    category = unicodedata.category(character)
+    if category == "Ll":
+        counterpart = character.upper()
+        back = counterpart.lower()
+    elif category == "Lu":
+        counterpart = character.lower()
+        back = counterpart.upper()
+    else:
+        return character
+    return counterpart if len(counterpart) == 1 and back == character else character

@@ -1,0 +1,68 @@
+"""What can go wrong with an upload, in the terms of this app."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from uploads.models import Upload
+
+
+class UploadsError(Exception):
+    """Base of every error that this app raises on purpose."""
+
+
+class StoreError(UploadsError):
+    """The object store did not do what it was asked."""
+
+
+class StoreRefusedError(StoreError):
+    """The store answered no: nothing was changed there by this request."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store could not be reached, or failed.
+
+    `outcome_unknown` tells whether the request may have been carried out all the
+    same (an answer that was lost, a failure inside the store).
+    """
+
+    def __init__(self, message: str, *, outcome_unknown: bool) -> None:
+        super().__init__(message)
+        self.outcome_unknown = outcome_unknown
+
+
+class ObjectExistsError(StoreRefusedError):
+    """An object with this key is there already (412 Precondition Failed)."""
+
+
+class ObjectMissingError(StoreRefusedError):
+    """There is no object with this key (404)."""
+
+
+class TrailUnavailableError(UploadsError):
+    """The database did not take the record, so the trail cannot be kept.
+
+    `upload_id` is set when the intent was recorded before the database went away:
+    that upload stays pending until reconciliation looks at the bucket.
+    """
+
+    def __init__(self, message: str, *, upload_id: UUID | None = None) -> None:
+        super().__init__(message)
+        self.upload_id = upload_id
+
+
+class TransitionError(UploadsError):
+    """The action does not follow from the upload's status.
+
+    Raised too when another writer changed the status in between.
+    """
+
+
+class UploadFailedError(UploadsError):
+    """The upload is recorded and did not succeed; `upload` tells its state."""
+
+    def __init__(self, message: str, *, upload: Upload) -> None:
+        super().__init__(message)
+        self.upload = upload

@@ -1,0 +1,160 @@
+"""The record: what was uploaded, and everything that happened to it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import uuid_utils.compat
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+def new_upload_id() -> uuid.UUID:
+    """Return a UUIDv7 (RFC 9562, section 5.7): random, and ordered by time."""
+    return uuid_utils.compat.uuid7()
+
+
+class Status(models.TextChoices):
+    """What is known of an upload's object."""
+
+    PENDING = "pending", "Pending"
+    STORED = "stored", "Stored"
+    FAILED = "failed", "Failed"
+    MISSING = "missing", "Missing"
+    CORRUPTED = "corrupted", "Corrupted"
+    PURGED = "purged", "Purged"
+
+
+class Action(models.TextChoices):
+    """What can happen to an upload."""
+
+    REQUESTED = "requested", "Requested"
+    STORED = "stored", "Stored"
+    FAILED = "failed", "Failed"
+    VERIFIED = "verified", "Verified"
+    MISSING = "missing", "Missing"
+    CORRUPTED = "corrupted", "Corrupted"
+    ADOPTED = "adopted", "Adopted"
+    PURGED = "purged", "Purged"
+
+
+#: The status that each action leaves behind.
+STATUS_AFTER: dict[Action, Status] = {
+    Action.REQUESTED: Status.PENDING,
+    Action.STORED: Status.STORED,
+    Action.FAILED: Status.FAILED,
+    Action.VERIFIED: Status.STORED,
+    Action.MISSING: Status.MISSING,
+    Action.CORRUPTED: Status.CORRUPTED,
+    Action.ADOPTED: Status.STORED,
+    Action.PURGED: Status.PURGED,
+}
+
+#: The statuses that each action may follow; REQUESTED and ADOPTED also begin a record.
+ALLOWED_BEFORE: dict[Action, frozenset[Status]] = {
+    # A failed upload may be tried again under its own id and key.
+    Action.REQUESTED: frozenset({Status.FAILED, Status.PENDING}),
+    # Failed and missing too: an object can appear after it was given up.
+    Action.STORED: frozenset({Status.PENDING, Status.FAILED, Status.MISSING}),
+    Action.FAILED: frozenset({Status.PENDING}),
+    Action.VERIFIED: frozenset({Status.STORED, Status.MISSING, Status.CORRUPTED}),
+    Action.MISSING: frozenset({Status.STORED, Status.CORRUPTED, Status.MISSING}),
+    Action.CORRUPTED: frozenset(
+        {Status.STORED, Status.PENDING, Status.FAILED, Status.MISSING, Status.CORRUPTED}
+    ),
+    Action.ADOPTED: frozenset(),
+    # Purged again when the object was found to be there still.
+    Action.PURGED: frozenset(
+        {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
+    ),
+}
+
+
+class Upload(models.Model):
+    """The current state of one upload, for browsing; the truth is in its events."""
+
+    id = models.UUIDField(primary_key=True, default=new_upload_id, editable=False)
+    bucket = models.CharField(max_length=63)
+    key = models.CharField(max_length=1024, unique=True)
+    status = models.CharField(max_length=16, choices=Status)
+    size = models.BigIntegerField(help_text="Bytes.")
+    sha256 = models.CharField("SHA-256", max_length=64)
+    etag = models.CharField("ETag", max_length=128, blank=True, default="")
+    version_id = models.CharField(max_length=1024, blank=True, default="")
+    number = models.BigIntegerField(
+        null=True, help_text="The first random number in the object."
+    )
+    requester = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    requester_name = models.CharField(max_length=200)
+    client_address = models.GenericIPAddressField(null=True, blank=True)
+    user_agent = models.CharField(max_length=512, blank=True, default="")
+    request_id = models.CharField(max_length=128, blank=True, default="")
+    error = models.CharField(max_length=1000, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    stored_at = models.DateTimeField(null=True, blank=True)
+    duration = models.DurationField(
+        null=True,
+        blank=True,
+        help_text="From the request to the object's being stored.",
+    )
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(size__gte=0), name="upload_size_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=Status.values),
+                name="upload_status_is_known",
+            ),
+        )
+        indexes = (
+            models.Index(fields=["-created_at", "-id"], name="upload_newest_first"),
+            models.Index(
+                fields=["created_at"],
+                condition=models.Q(status="pending"),
+                name="upload_pending",
+            ),
+            models.Index(fields=["request_id"], name="upload_request_id"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.status})"
+
+
+class UploadEvent(models.Model):
+    """One thing that happened to an upload; never changed, never deleted.
+
+    The actor is text, not a reference: deleting a user must not need a change here.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    upload = models.ForeignKey(Upload, on_delete=models.PROTECT, related_name="events")
+    action = models.CharField(max_length=16, choices=Action)
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=200)
+    request_id = models.CharField(max_length=128, blank=True, default="")
+    detail: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+        default=dict, blank=True
+    )
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(action__in=Action.values),
+                name="uploadevent_action_is_known",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.upload_id}"

@@ -1,0 +1,141 @@
+"""Uploading, in the order that keeps the promise: intent, act, outcome."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.files.storage import storages
+from django.utils import timezone
+
+from uploads import trail
+from uploads.exceptions import (
+    StoreError,
+    StoreUnavailableError,
+    TrailUnavailableError,
+    TransitionError,
+    UploadFailedError,
+)
+from uploads.models import Action, Status, Upload, new_upload_id
+from uploads.payloads import RandomNumbers
+from uploads.storage import StoredObject, UploadStorage
+from uploads.trail import Caller
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "uploads/"
+
+
+def upload_storage() -> UploadStorage:
+    """Return the storage of `STORAGES["default"]`; one object for all threads."""
+    storage = storages["default"]
+    if not isinstance(storage, UploadStorage):
+        raise TypeError("STORAGES['default'] must be an uploads.storage.UploadStorage.")
+    return storage
+
+
+def object_key(upload_id: UUID, at: datetime) -> str:
+    """Return the key of an upload's object: uploads/YYYY/MM/DD/<id>.txt, in UTC."""
+    return f"{PREFIX}{at:%Y/%m/%d}/{upload_id}.txt"
+
+
+def payload_of(upload_id: UUID, size: int | None) -> RandomNumbers:
+    """Return the payload of an upload; its id is random, and so is what follows."""
+    return RandomNumbers(upload_id.bytes, size)
+
+
+def upload_random(*, caller: Caller, size: int | None = None) -> Upload:
+    """Put a random text into the bucket and return its record, which is `stored`.
+
+    `size` is in bytes; None means a single number from 0 to 9999.
+
+    Raises `TrailUnavailableError` when the database is away (before the PUT, when
+    nothing was put; or after it, when the record stays pending), and
+    `UploadFailedError` when the store refuses or is away: the record then says
+    failed, or pending where the object may yet be there.
+    """
+    upload_id = new_upload_id()
+    payload = payload_of(upload_id, size)
+    now = timezone.now()
+    upload = Upload(
+        id=upload_id,
+        bucket=upload_storage().bucket_name,
+        key=object_key(upload_id, now),
+        size=payload.size,
+        sha256=payload.sha256,
+        number=payload.number,
+        requester_id=caller.user_id,
+        requester_name=caller.name,
+        client_address=caller.address,
+        user_agent=caller.user_agent[:512],
+        request_id=caller.request_id,
+        created_at=now,
+    )
+    trail.begin(upload, caller)
+    _put(upload, payload, caller)
+    return upload
+
+
+def _put(upload: Upload, payload: RandomNumbers, caller: Caller) -> None:
+    metadata = {"upload-id": str(upload.pk), "request-id": upload.request_id}
+    try:
+        stored = upload_storage().put_new(upload.key, payload, metadata)
+    except StoreError as error:
+        _record_failure(upload, error, caller)
+        raise UploadFailedError(str(error), upload=upload) from error
+    _record_stored(upload, stored, caller)
+
+
+def _record_stored(upload: Upload, stored: StoredObject, caller: Caller) -> None:
+    now = timezone.now()
+    try:
+        _settle(
+            upload,
+            Action.STORED,
+            caller,
+            detail={
+                "size": stored.size,
+                "sha256": stored.sha256,
+                "etag": stored.etag,
+                "version_id": stored.version_id,
+            },
+            etag=stored.etag,
+            version_id=stored.version_id,
+            stored_at=now,
+            duration=now - upload.created_at,
+            error="",
+        )
+    except TrailUnavailableError as error:
+        # The object is there and the record says pending: reconciliation settles it.
+        logger.exception("upload=%s is in the bucket, its record pending", upload.pk)
+        raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
+
+
+def _record_failure(upload: Upload, error: StoreError, caller: Caller) -> None:
+    message = str(error)[:1000]
+    logger.warning("upload=%s failed: %s", upload.pk, message)
+    try:
+        if isinstance(error, StoreUnavailableError) and error.outcome_unknown:
+            trail.note_error(upload, message)
+        else:
+            _settle(
+                upload, Action.FAILED, caller, detail={"error": message}, error=message
+            )
+    except TrailUnavailableError as trail_error:
+        raise TrailUnavailableError(
+            str(trail_error), upload_id=upload.pk
+        ) from trail_error
+
+
+def _settle(upload: Upload, action: Action, caller: Caller, **values: Any) -> None:
+    """Record the outcome, also when reconciliation has judged this upload meanwhile."""
+    try:
+        trail.record(upload, action, caller, **values)
+    except TransitionError:
+        trail.reload(upload)
+        # Reconciliation may have come to the same end, or to one that a later look
+        # at the bucket corrects; what it found stands unless this says more.
+        if action == Action.STORED and upload.status != Status.STORED:
+            trail.record(upload, action, caller, **values)

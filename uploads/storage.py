@@ -1,0 +1,490 @@
+"""The bucket: django-storages' S3 backend, made to create and never to overwrite."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import botocore.handlers
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+)
+from storages.backends.s3 import S3Storage
+from storages.utils import clean_name
+
+from uploads.exceptions import (
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from django.core.files import File
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+#: Above this a body is sent in parts of this size.
+PART_BYTES = 8 * 1024 * 1024
+#: S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+MAX_PARTS = 10_000
+#: Answers that mean "not now" rather than "no".
+_PASSING_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+#: Of those, the ones given before the request was carried out: too busy, conflict
+#: with another conditional request on the same key.
+_NOT_CARRIED_OUT = frozenset({408, 409, 425, 429, 503})
+
+
+class Payload(Protocol):
+    """Bytes of known length and digest that can be read from the start many times."""
+
+    content_type: str
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    def parts(self, part_bytes: int) -> Iterator[bytes]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """What the bucket holds under a key."""
+
+    size: int
+    sha256: str
+    etag: str
+    version_id: str
+    metadata: Mapping[str, str]
+
+
+class BytesPayload:
+    """A body that is in memory already."""
+
+    def __init__(
+        self, content: bytes, content_type: str = "application/octet-stream"
+    ) -> None:
+        self.content_type = content_type
+        self._content = content
+        self.size = len(content)
+        self.sha256 = hashlib.sha256(content).hexdigest()
+
+    def parts(self, part_bytes: int) -> Iterator[bytes]:
+        for start in range(0, self.size, part_bytes):
+            yield self._content[start : start + part_bytes]
+
+
+class UploadStorage(S3Storage):
+    """S3 storage that creates objects once and says truly what became of them.
+
+    Options beyond django-storages': `connect_timeout` and `read_timeout` in seconds,
+    `max_attempts` for one request, `max_pool_connections`.
+    """
+
+    connect_timeout: float
+    read_timeout: float
+    max_attempts: int
+    max_pool_connections: int
+    bucket_name: str
+
+    def __init__(self, **options: Any) -> None:
+        self._client: S3Client | None = None
+        self._client_lock = threading.Lock()
+        super().__init__(**options)
+        self.client_config = Config(
+            connect_timeout=self.connect_timeout,
+            read_timeout=self.read_timeout,
+            max_pool_connections=self.max_pool_connections,
+            # Attempts are counted here: botocore does not tell whether an earlier
+            # one, whose answer was lost, may have been carried out.
+            retries={"mode": "standard", "total_max_attempts": 1},
+            # The default CRC32 trailer breaks several S3-compatible stores; each
+            # body has an explicit SHA-256 instead.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if self.endpoint_url else "auto"},
+            signature_version="s3v4",
+            tcp_keepalive=True,
+        )
+
+    def get_default_settings(self) -> dict[str, Any]:
+        return super().get_default_settings() | {
+            "connect_timeout": 2.0,
+            "read_timeout": 10.0,
+            "max_attempts": 2,
+            "max_pool_connections": 10,
+            "file_overwrite": False,
+        }
+
+    # --- The client ----------------------------------------------------------------
+
+    @property
+    def client(self) -> S3Client:
+        """The one client of this process; clients are safe for threads, and slow to build."""
+        if self._client is None:
+            with self._client_lock:
+                if self._client is None:
+                    self._client = self._build_client()
+        return self._client
+
+    @property
+    def connection(self) -> Any:
+        """django-storages builds a resource per thread; one with our client serves all."""
+        if getattr(self._connections, "connection", None) is None:
+            resource = self._create_session().resource(
+                "s3",
+                region_name=self.region_name,
+                endpoint_url=self.endpoint_url,
+                config=self.client_config,
+            )
+            resource.meta.client = self.client
+            self._connections.connection = resource
+        return self._connections.connection
+
+    def _build_client(self) -> S3Client:
+        client = self._create_session().client(
+            "s3",
+            region_name=self.region_name,
+            use_ssl=self.use_ssl,
+            endpoint_url=self.endpoint_url,
+            config=self.client_config,
+            verify=self.verify,
+        )
+        # "Expect: 100-continue" costs a round trip before each small body.
+        client.meta.events.unregister(
+            "before-call.s3", botocore.handlers.add_expect_header
+        )
+        return client
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        del state["_client"], state["_client_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(
+            state | {"_client": None, "_client_lock": threading.Lock()}
+        )
+
+    # --- Creating ------------------------------------------------------------------
+
+    def put_new(
+        self, key: str, payload: Payload, metadata: Mapping[str, str]
+    ) -> StoredObject:
+        """Create the object `key`; the body's digest goes into its metadata as well.
+
+        An object that is there already is compared: with the same SHA-256 and the
+        same `upload-id` in its metadata it is the one meant here, whose answer was
+        lost, and counts as stored.
+
+        Raises `ObjectExistsError` when another object has the key,
+        `StoreRefusedError` when the store says no, and `StoreUnavailableError` when
+        it is away or fails.
+        """
+        metadata = {**metadata, "sha256": payload.sha256}
+        outcome_unknown = False
+        for attempt in range(1, self.max_attempts + 1):
+            try:
+                return self._put_once(key, payload, metadata)
+            except ObjectExistsError:
+                return self._settle_existing(key, payload, metadata)
+            except StoreUnavailableError as error:
+                outcome_unknown = outcome_unknown or error.outcome_unknown
+                logger.warning(
+                    "key=%s attempt=%s of %s: %s",
+                    key,
+                    attempt,
+                    self.max_attempts,
+                    error,
+                )
+                message = str(error)
+            if attempt < self.max_attempts:
+                self._pause(attempt)
+        if outcome_unknown:
+            return self._settle_lost_answer(key, payload, metadata, message)
+        raise StoreUnavailableError(message, outcome_unknown=False)
+
+    def _put_once(
+        self, key: str, payload: Payload, metadata: Mapping[str, str]
+    ) -> StoredObject:
+        if payload.size <= PART_BYTES:
+            return self._put_whole(key, payload, metadata)
+        return self._put_parts(key, payload, metadata)
+
+    def _put_whole(
+        self, key: str, payload: Payload, metadata: Mapping[str, str]
+    ) -> StoredObject:
+        answer = _translated(
+            lambda: self.client.put_object(
+                Bucket=self.bucket_name,
+                Key=key,
+                Body=b"".join(payload.parts(PART_BYTES)),
+                ContentType=payload.content_type,
+                ChecksumSHA256=base64.b64encode(bytes.fromhex(payload.sha256)).decode(),
+                IfNoneMatch="*",
+                Metadata=dict(metadata),
+            )
+        )
+        return _stored(payload, metadata, answer)
+
+    def _put_parts(
+        self, key: str, payload: Payload, metadata: Mapping[str, str]
+    ) -> StoredObject:
+        """Send the body in parts, one at a time, so that one part is in memory."""
+        upload_id = self._retried(
+            lambda: self.client.create_multipart_upload(
+                Bucket=self.bucket_name,
+                Key=key,
+                ContentType=payload.content_type,
+                Metadata=dict(metadata),
+                ChecksumAlgorithm="SHA256",
+            )
+        )["UploadId"]
+        try:
+            parts = [
+                self._put_part(key, upload_id, number, body)
+                for number, body in enumerate(payload.parts(PART_BYTES), start=1)
+            ]
+        except StoreUnavailableError as error:
+            self._abort(key, upload_id)
+            # Parts alone are no object: nothing can be there.
+            raise StoreUnavailableError(str(error), outcome_unknown=False) from error
+        except BaseException:
+            self._abort(key, upload_id)
+            raise
+        try:
+            answer = _translated(
+                lambda: self.client.complete_multipart_upload(
+                    Bucket=self.bucket_name,
+                    Key=key,
+                    UploadId=upload_id,
+                    MultipartUpload={"Parts": parts},
+                    IfNoneMatch="*",
+                )
+            )
+        except BaseException:
+            self._abort(key, upload_id)
+            raise
+        return _stored(payload, metadata, answer)
+
+    def _put_part(
+        self, key: str, upload_id: str, number: int, body: bytes
+    ) -> CompletedPartTypeDef:
+        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        answer = self._retried(
+            lambda: self.client.upload_part(
+                Bucket=self.bucket_name,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=body,
+                ChecksumSHA256=checksum,
+            )
+        )
+        return {
+            "ETag": answer["ETag"],
+            "PartNumber": number,
+            "ChecksumSHA256": checksum,
+        }
+
+    def _abort(self, key: str, upload_id: str) -> None:
+        """Throw the parts away; the bucket's lifecycle rule does it if this fails."""
+        try:
+            _translated(
+                lambda: self.client.abort_multipart_upload(
+                    Bucket=self.bucket_name, Key=key, UploadId=upload_id
+                )
+            )
+        except StoreError as error:
+            logger.warning("key=%s multipart upload not aborted: %s", key, error)
+
+    def _settle_existing(
+        self, key: str, payload: Payload, metadata: Mapping[str, str]
+    ) -> StoredObject:
+        """Decide after a 412 whether the object is the one that was meant."""
+        try:
+            found = self.head(key)
+        except ObjectMissingError as error:
+            raise StoreUnavailableError(
+                "the key was taken, and then it was not", outcome_unknown=True
+            ) from error
+        except StoreUnavailableError as error:
+            raise StoreUnavailableError(str(error), outcome_unknown=True) from error
+        if _is_the_same(found, payload, metadata):
+            return found
+        raise ObjectExistsError("another object has this key")
+
+    def _settle_lost_answer(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        message: str,
+    ) -> StoredObject:
+        """Look once whether the object got there although no answer said so."""
+        try:
+            found = self.head(key)
+        except StoreError as error:
+            # Its absence proves nothing yet: the request may still be under way.
+            raise StoreUnavailableError(message, outcome_unknown=True) from error
+        if _is_the_same(found, payload, metadata):
+            return found
+        raise ObjectExistsError("another object has this key")
+
+    def _retried(self, request: Callable[[], T]) -> T:
+        """Carry out a request that may be repeated; for parts and questions."""
+        for attempt in range(1, self.max_attempts):
+            try:
+                return _translated(request)
+            except StoreUnavailableError:
+                self._pause(attempt)
+        return _translated(request)
+
+    def _pause(self, attempt: int) -> None:
+        # Full jitter, so that clients of a store that came back do not return as one.
+        time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
+
+    # --- Asking --------------------------------------------------------------------
+
+    def head(self, key: str) -> StoredObject:
+        """Return what the bucket says of `key`.
+
+        `sha256` is the one the store computed, or, for objects sent in parts, the
+        one in the metadata. Raises `ObjectMissingError`, `StoreRefusedError` or
+        `StoreUnavailableError`.
+        """
+        answer = self._retried(
+            lambda: self.client.head_object(
+                Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
+            )
+        )
+        return stored_object_from_head(dict(answer))
+
+    def availability(self) -> str:
+        """Say "ok", or in one line why the bucket cannot be used."""
+        try:
+            _translated(lambda: self.client.head_bucket(Bucket=self.bucket_name))
+        except ObjectMissingError:
+            return "unavailable: there is no such bucket"
+        except StoreRefusedError as error:
+            logger.warning("bucket refused: %s", error)
+            return "unavailable: the bucket refuses access"
+        except StoreError as error:
+            logger.warning("bucket unavailable: %s", error)
+            return "unavailable: the object store does not answer"
+        return "ok"
+
+    # --- Django's storage interface ----------------------------------------------
+
+    def _save(self, name: str, content: File[Any]) -> str:
+        """Create through `put_new`, so that this door does not overwrite either."""
+        content.seek(0)
+        data = content.read()
+        body = data.encode() if isinstance(data, str) else data
+        cleaned: str = clean_name(name)
+        key = self._normalize_name(cleaned)
+        parameters = self._get_write_parameters(key, content)
+        self.put_new(key, BytesPayload(body, parameters["ContentType"]), {})
+        return cleaned
+
+
+def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
+    """Read a HeadObject answer."""
+    metadata = answer.get("Metadata", {})
+    checksum = answer.get("ChecksumSHA256", "")
+    # A checksum of checksums ends in -<parts>; it is no digest of the content.
+    if checksum and "-" not in checksum and answer.get("ChecksumType") != "COMPOSITE":
+        sha256 = base64.b64decode(checksum).hex()
+    else:
+        sha256 = metadata.get("sha256", "")
+    return StoredObject(
+        size=answer["ContentLength"],
+        sha256=sha256,
+        etag=answer.get("ETag", "").strip('"'),
+        version_id=_version(answer),
+        metadata=metadata,
+    )
+
+
+def _stored(
+    payload: Payload, metadata: Mapping[str, str], answer: Mapping[str, Any]
+) -> StoredObject:
+    return StoredObject(
+        size=payload.size,
+        sha256=payload.sha256,
+        etag=answer.get("ETag", "").strip('"'),
+        version_id=_version(answer),
+        metadata=metadata,
+    )
+
+
+def _version(answer: Mapping[str, Any]) -> str:
+    version: str = answer.get("VersionId") or ""
+    # A bucket without versioning may say so with this word.
+    return "" if version == "null" else version
+
+
+def _is_the_same(
+    found: StoredObject, payload: Payload, metadata: Mapping[str, str]
+) -> bool:
+    # Not the request id: a retry under the same upload comes with another one.
+    return (
+        found.size == payload.size
+        and found.sha256 == payload.sha256
+        and found.metadata.get("upload-id") == metadata.get("upload-id")
+    )
+
+
+def _translated(request: Callable[[], T]) -> T:
+    """Carry out a request, with botocore's errors as ours."""
+    try:
+        return request()
+    except ClientError as error:
+        raise _from_answer(error) from error
+    except (NoCredentialsError, ParamValidationError) as error:
+        raise StoreRefusedError(f"not sent: {type(error).__name__}") from error
+    except (EndpointConnectionError, ConnectTimeoutError) as error:
+        raise StoreUnavailableError(
+            f"the object store cannot be reached ({type(error).__name__})",
+            outcome_unknown=False,
+        ) from error
+    except (BotoCoreError, HTTPClientError, OSError) as error:
+        raise StoreUnavailableError(
+            f"the object store did not answer ({type(error).__name__})",
+            outcome_unknown=True,
+        ) from error
+
+
+def _from_answer(error: ClientError) -> StoreError:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = error.response.get("Error", {}).get("Code", "unknown")
+    message = f"the object store answered {status} {code}"
+    if status == 412:
+        return ObjectExistsError(message)
+    if status == 404 and code in {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}:
+        return ObjectMissingError(message)
+    if status in _PASSING_STATUSES:
+        return StoreUnavailableError(
+            message, outcome_unknown=status not in _NOT_CARRIED_OUT
+        )
+    return StoreRefusedError(message)

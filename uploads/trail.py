@@ -1,0 +1,142 @@
+"""The only place that writes the record.
+
+An upload's row and the event that explains it are written here together, in one
+transaction, or not at all. Nothing else in the project saves either model.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import Error, connection, transaction
+from django.utils import timezone
+
+from uploads.exceptions import TrailUnavailableError, TransitionError
+from uploads.models import (
+    ALLOWED_BEFORE,
+    STATUS_AFTER,
+    Action,
+    Status,
+    Upload,
+    UploadEvent,
+)
+
+_sqlite_turn = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, as far as it is known."""
+
+    name: str = "anonymous"
+    user_id: int | None = None
+    address: str | None = None
+    user_agent: str = ""
+    request_id: str = ""
+
+
+@contextmanager
+def write_transaction() -> Iterator[None]:
+    """Open a transaction that writes.
+
+    SQLite has one writer, and its busy handler sleeps ever longer while it waits:
+    with the threads of a process taking turns at a lock, none starves.
+
+    Raises `TrailUnavailableError` when the database is away or does not commit.
+    """
+    try:
+        if connection.vendor == "sqlite":
+            with _sqlite_turn, transaction.atomic():
+                yield
+        else:
+            with transaction.atomic():
+                yield
+    except Error as error:
+        raise TrailUnavailableError(
+            f"the database did not take the record: {type(error).__name__}"
+        ) from error
+
+
+def begin(upload: Upload, caller: Caller, action: Action = Action.REQUESTED) -> None:
+    """Write a new upload and its first event."""
+    upload.status = STATUS_AFTER[action]
+    with write_transaction():
+        upload.save(force_insert=True)
+        _append(upload, action, caller, upload.created_at, _intent(upload))
+
+
+def record(
+    upload: Upload,
+    action: Action,
+    caller: Caller,
+    *,
+    detail: dict[str, Any] | None = None,
+    **changes: Any,
+) -> None:
+    """Write what happened to an upload, with `changes` to its other columns.
+
+    Raises `TransitionError` when the action cannot follow the upload's status, or
+    when the status in the database is no longer the one this object was read with;
+    nothing is written then.
+    """
+    before = Status(upload.status)
+    if before not in ALLOWED_BEFORE[action]:
+        raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
+    changes["status"] = STATUS_AFTER[action]
+    with write_transaction():
+        changed = Upload.objects.filter(pk=upload.pk, status=before).update(**changes)
+        if not changed:
+            raise TransitionError(f"upload {upload.pk} is no longer {before}.")
+        _append(upload, action, caller, timezone.now(), detail or {})
+    for name, value in changes.items():
+        setattr(upload, name, value)
+
+
+def note_error(upload: Upload, message: str) -> None:
+    """Keep why a pending upload's outcome is unknown; no event, for none is known."""
+    with write_transaction():
+        Upload.objects.filter(pk=upload.pk, status=Status.PENDING).update(error=message)
+    upload.error = message
+
+
+def reload(upload: Upload) -> None:
+    """Read the upload's current state; raises `TrailUnavailableError`."""
+    try:
+        upload.refresh_from_db()
+    except Error as error:
+        raise TrailUnavailableError("the database did not answer") from error
+
+
+def _append(
+    upload: Upload,
+    action: Action,
+    caller: Caller,
+    at: datetime,
+    detail: dict[str, Any],
+) -> None:
+    UploadEvent.objects.create(
+        upload=upload,
+        action=action,
+        at=at,
+        actor=caller.name,
+        request_id=caller.request_id,
+        detail=detail,
+    )
+
+
+def _intent(upload: Upload) -> dict[str, Any]:
+    """Return what is known when an upload begins, so that the event says it too."""
+    return {
+        "bucket": upload.bucket,
+        "key": upload.key,
+        "size": upload.size,
+        "sha256": upload.sha256,
+        "number": upload.number,
+        "client_address": upload.client_address,
+        "user_agent": upload.user_agent,
+    }
