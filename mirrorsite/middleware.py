@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 
 from mirrorsite.request_ids import request_id_from
@@ -17,7 +17,7 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
 class RequestIdMiddleware:
-    """Give the request an identifier and send it back as X-Request-ID."""
+    """Give the request an identifier, and the response that and its length."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -28,7 +28,23 @@ class RequestIdMiddleware:
         request.META["mirrorsite.request_id"] = request_id
         response = self.get_response(request)
         response.headers["X-Request-ID"] = request_id
+        if isinstance(response, HttpResponse):
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+            if request.method == "HEAD":
+                # RFC 9110, section 9.3.2: the headers of GET, without its content.
+                response.content = b""
         return response
+
+
+class AllowedHostMiddleware:
+    """Refuse a Host that is not in ALLOWED_HOSTS before anything is done for it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.get_host()  # raises DisallowedHost, which becomes a 400
+        return self.get_response(request)
 
 
 class _StaffPagesOnly:

@@ -68,6 +68,7 @@ INSTALLED_APPS = [
 # Sessions, CSRF and messages run for staff's pages alone (mirrorsite.middleware).
 MIDDLEWARE = [
     "mirrorsite.middleware.RequestIdMiddleware",
+    "mirrorsite.middleware.AllowedHostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "mirrorsite.middleware.StaffSessionMiddleware",
     "mirrorsite.middleware.StaffCsrfViewMiddleware",

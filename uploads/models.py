@@ -131,6 +131,36 @@ class Upload(models.Model):
         return f"{self.key} ({self.status})"
 
 
+class AuditSeal(models.Model):
+    """A signed statement over a set of events; never changed, never deleted.
+
+    Each seal names the hash of the one before it, so seals are a chain, and what a
+    seal covers cannot change without its root changing. A seal over no events says
+    that nothing happened.
+    """
+
+    number = models.BigIntegerField(primary_key=True, help_text="Counts from 1.")
+    sealed_at = models.DateTimeField()
+    first_event = models.BigIntegerField(null=True, help_text="Lowest event id.")
+    last_event = models.BigIntegerField(null=True, help_text="Highest event id.")
+    event_count = models.BigIntegerField()
+    root = models.CharField(max_length=64, help_text="Hash over the events; SHA-256.")
+    previous = models.CharField(
+        max_length=64, unique=True, help_text="Hash of the seal before; zeros at first."
+    )
+    signature = models.CharField(max_length=128, help_text="Ed25519, hexadecimal.")
+    key_id = models.CharField(max_length=64)
+    object_key = models.CharField(
+        max_length=1024, help_text="Where its copy lies in the bucket."
+    )
+
+    class Meta:
+        ordering = ("number",)
+
+    def __str__(self) -> str:
+        return f"seal {self.number}"
+
+
 class UploadEvent(models.Model):
     """One thing that happened to an upload; never changed, never deleted.
 
@@ -146,9 +176,24 @@ class UploadEvent(models.Model):
     detail: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
         default=dict, blank=True
     )
+    seal = models.ForeignKey(
+        AuditSeal,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="events",
+        help_text="The seal that covers this event; empty until it is sealed.",
+    )
 
     class Meta:
         ordering = ("id",)
+        indexes = (
+            models.Index(
+                fields=["id"],
+                condition=models.Q(seal=None),
+                name="uploadevent_unsealed",
+            ),
+        )
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(action__in=Action.values),

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import botocore.handlers
@@ -380,6 +381,18 @@ class UploadStorage(S3Storage):
         )
         return stored_object_from_head(dict(answer))
 
+    def read(self, key: str, chunk_bytes: int = 1024 * 1024) -> Iterator[bytes]:
+        """Yield the object's bytes; raises as `head` does, also half-way."""
+        answer = self._retried(
+            lambda: self.client.get_object(Bucket=self.bucket_name, Key=key)
+        )
+        body = answer["Body"]
+        try:
+            while chunk := _translated(lambda: body.read(chunk_bytes)):
+                yield chunk
+        finally:
+            body.close()
+
     def availability(self) -> str:
         """Say "ok", or in one line why the bucket cannot be used."""
         try:
@@ -393,6 +406,24 @@ class UploadStorage(S3Storage):
             logger.warning("bucket unavailable: %s", error)
             return "unavailable: the object store does not answer"
         return "ok"
+
+    def ensure_bucket(self) -> bool:
+        """Create the bucket unless it exists; tell whether it was created."""
+        try:
+            self._retried(lambda: self.client.head_bucket(Bucket=self.bucket_name))
+        except ObjectMissingError:
+            if self.endpoint_url or self.region_name == "us-east-1":
+                # AWS takes no location for its first region; other stores ignore it.
+                create = partial(self.client.create_bucket, Bucket=self.bucket_name)
+            else:
+                create = partial(
+                    self.client.create_bucket,
+                    Bucket=self.bucket_name,
+                    CreateBucketConfiguration={"LocationConstraint": self.region_name},
+                )
+            _translated(create)
+            return True
+        return False
 
     # --- Django's storage interface ----------------------------------------------
 

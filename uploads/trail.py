@@ -31,7 +31,11 @@ _sqlite_turn = threading.RLock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, as far as it is known."""
+    """Who acts, as far as it is known.
+
+    `name` is `anonymous`, `user:<username>`, `token:<name>`, or
+    `command:<management command>`.
+    """
 
     name: str = "anonymous"
     user_id: int | None = None

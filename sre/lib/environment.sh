@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it: finds a Python and makes the environment.
+
+# Print the first Python that is new enough; $PYTHON names one of your own.
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
+    if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 &&
+      "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$candidate"
+      return 0
+    fi
+  done
+  echo "mirrorsite needs Python 3.11 or newer with venv; install it, or set PYTHON to one." >&2
+  return 1
+}
+
+# Install the given requirements files into .venv, unless they are there already.
+ensure_environment() {
+  local python
+  python="$(find_python)" || return 2
+  "$python" sre/lib/install.py "$@"
+}

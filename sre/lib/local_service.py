@@ -1,0 +1,193 @@
+"""The local service: S3 server, preparation, gunicorn; ended together.
+
+Started by ./sre/run. Standard library only: the service's own code runs in children.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+
+from sre.lib import processes
+from sre.lib.object_store import ObjectStore, ObjectStoreError
+from sre.lib.ports import is_listening
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LOCAL = ROOT / ".local"
+BUCKET = "mirrorsite-uploads"
+
+
+class StartError(RuntimeError):
+    """The service cannot start; the text says why and what to do."""
+
+
+class _Stop(Exception):  # noqa: N818 not an error: somebody wants us to end
+    pass
+
+
+def main() -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _raise_stop)
+    store: ObjectStore | None = None
+    server: subprocess.Popen[bytes] | None = None
+    try:
+        LOCAL.mkdir(mode=0o700, exist_ok=True)
+        environment = _environment()
+        host, port = _address(environment["BIND"])
+        if is_listening(port, host):
+            raise StartError(
+                f"port {port} is taken; stop what listens there,"
+                f" or set BIND to another address such as 127.0.0.1:{port + 1}."
+            )
+        if "AWS_STORAGE_BUCKET_NAME" not in os.environ:
+            _say("Starting the S3 server …")
+            store = _store(environment)
+            store.start()
+            environment |= store.environment(BUCKET)
+        _say("Preparing database, bucket and admin …")
+        admin = _prepare(environment)
+        _say("Starting the web server …")
+        server = processes.start(
+            [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "--config",
+                "python:mirrorsite.gunicorn_conf",
+            ],
+            environment=environment,
+            cwd=ROOT,
+        )
+        if not processes.wait_until(
+            lambda: is_listening(port, host), seconds=30, process=server
+        ):
+            raise StartError("the web server did not start; see above.")
+        _announce(environment["BIND"], store, admin)
+        status = server.wait()
+        _say(f"The web server ended with {status}.")
+        return status
+    except (_Stop, KeyboardInterrupt):
+        _say("\nStopping …")
+        return 0
+    except (StartError, ObjectStoreError) as error:
+        _say(f"mirrorsite cannot start: {error}")
+        return 2
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if server is not None:
+            processes.stop(server)
+        if store is not None:
+            store.stop()
+
+
+def _environment() -> dict[str, str]:
+    """Return the service's environment: what is set, else the embedded defaults."""
+    kept = _kept_secrets()
+    defaults = {
+        "SECRET_KEY": kept["SECRET_KEY"],
+        "DATABASE_URL": f"sqlite:///{LOCAL / 'mirrorsite.sqlite3'}",
+        "STATIC_ROOT": str(LOCAL / "static"),
+        "BIND": "127.0.0.1:4545",
+        "STORE_PORT": "8333",
+        "STORE_ACCESS_KEY": kept["STORE_ACCESS_KEY"],
+        "STORE_SECRET_KEY": kept["STORE_SECRET_KEY"],
+        "HTTPS_ONLY": "false",
+        "LOG_FORMAT": "text",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return defaults | dict(os.environ)
+
+
+def _kept_secrets() -> dict[str, str]:
+    """Return this machine's generated secrets, made at the first start."""
+    path = LOCAL / "secrets.json"
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    made = {
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "STORE_ACCESS_KEY": secrets.token_hex(10),
+        "STORE_SECRET_KEY": secrets.token_urlsafe(30),
+    }
+    if made.keys() - kept.keys():
+        kept = made | kept
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(kept, indent=1))
+    return kept
+
+
+def _store(environment: dict[str, str]) -> ObjectStore:
+    try:
+        port = int(environment["STORE_PORT"])
+    except ValueError as error:
+        raise StartError(
+            f"STORE_PORT is {environment['STORE_PORT']!r}; set it to a port number."
+        ) from error
+    return ObjectStore(
+        LOCAL / "store",
+        port,
+        environment["STORE_ACCESS_KEY"],
+        environment["STORE_SECRET_KEY"],
+    )
+
+
+def _prepare(environment: dict[str, str]) -> str:
+    """Return what the preparation printed: the first admin's name and password."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sre.lib.prepare"],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StartError("the preparation failed; see above.")
+    return done.stdout.strip()
+
+
+def _address(bind: str) -> tuple[str, int]:
+    host, _, port = bind.rpartition(":")
+    if not port.isdigit():
+        raise StartError(f"BIND is {bind!r}; set it to address:port.")
+    return host.strip("[]"), int(port)
+
+
+def _announce(bind: str, store: ObjectStore | None, admin: str) -> None:
+    base = f"http://{bind}"
+    lines = ["", f"mirrorsite   {base}/api/health", f"admin        {base}/admin/"]
+    lines += [f"{line}   (shown only this once)" for line in admin.splitlines()[1:]]
+    if admin:
+        lines.insert(-1, admin.splitlines()[0])
+    if store is not None:
+        lines.append(f"S3 server    {store.url}   bucket {BUCKET}")
+        lines.append(
+            f"             keys in {(LOCAL / 'secrets.json').relative_to(ROOT)}"
+        )
+    lines += [
+        "",
+        "Try:",
+        f"  curl '{base}/api/mirror?word=fOoBar25'",
+        f"  curl -X POST {base}/api/upload-random",
+        "",
+        "Ctrl-C stops everything.",
+    ]
+    _say("\n".join(lines))
+
+
+def _raise_stop(number: int, frame: FrameType | None) -> None:
+    raise _Stop
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

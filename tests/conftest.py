@@ -1,0 +1,90 @@
+"""What the tests stand on: a real S3 server, and one bucket for each test."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import storages
+from django.db import connection
+from hypothesis import settings as hypothesis_settings
+
+from mirrorsite.readiness import readiness
+from sre.lib.object_store import ObjectStore
+from sre.lib.ports import free_port
+from uploads.services import upload_storage
+from uploads.storage import UploadStorage
+
+hypothesis_settings.register_profile("suite", deadline=None)
+hypothesis_settings.load_profile("suite")
+
+_DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "live_service"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what touches the database; that part runs on PostgreSQL as well."""
+    for item in items:
+        uses = set(getattr(item, "fixturenames", ()))
+        if item.get_closest_marker("django_db") or uses & _DATABASE_FIXTURES:
+            item.add_marker(pytest.mark.database)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_readiness() -> None:
+    readiness.forget()
+
+
+@pytest.fixture
+def postgresql(db: None) -> None:
+    """Skip the test on any other database."""
+    if connection.vendor != "postgresql":
+        pytest.skip("PostgreSQL only; it runs in the PostgreSQL part of ./sre/test")
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """Run one SeaweedFS for the whole session."""
+    with tempfile.TemporaryDirectory(prefix="mirrorsite-store-") as directory:
+        store = ObjectStore(Path(directory), free_port(), "test-key", "test-secret")
+        store.start()
+        try:
+            yield store
+        finally:
+            store.kill()
+
+
+@pytest.fixture
+def make_storage(settings: Any) -> Iterator[Any]:
+    """Return a function that changes options of the default storage."""
+
+    def make(**options: Any) -> UploadStorage:
+        changed = dict(settings.STORAGES)
+        changed["default"] = {
+            "BACKEND": "uploads.storage.UploadStorage",
+            "OPTIONS": changed["default"]["OPTIONS"] | options,
+        }
+        settings.STORAGES = changed
+        return upload_storage()
+
+    yield make
+    for storage in list(vars(storages)["_storages"].values()):
+        client = getattr(storage, "_client", None)
+        if client is not None:
+            client.close()
+
+
+@pytest.fixture
+def bucket(object_store: ObjectStore, make_storage: Any) -> UploadStorage:
+    """Return the project's storage on a new bucket of the real S3 server."""
+    storage: UploadStorage = make_storage(
+        bucket_name=f"test-{secrets.token_hex(6)}",
+        endpoint_url=object_store.url,
+        access_key=object_store.access_key,
+        secret_key=object_store.secret_key,
+    )
+    storage.ensure_bucket()
+    return storage
