@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.core.files.storage import storages
@@ -16,13 +17,14 @@ from hypothesis import settings as hypothesis_settings
 from mirrorsite.readiness import readiness
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
+from sre.lib.service import Service
 from uploads.services import upload_storage
 from uploads.storage import UploadStorage
 
 hypothesis_settings.register_profile("suite", deadline=None)
 hypothesis_settings.load_profile("suite")
 
-_DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "live_service"}
+_DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -88,3 +90,55 @@ def bucket(object_store: ObjectStore, make_storage: Any) -> UploadStorage:
     )
     storage.ensure_bucket()
     return storage
+
+
+@pytest.fixture
+def start_service(
+    object_store: ObjectStore,
+    bucket: UploadStorage,
+    transactional_db: None,
+    tmp_path: Path,
+) -> Iterator[Callable[..., Service]]:
+    """Return a function that starts gunicorn on the test's database and bucket.
+
+    Its keyword arguments are environment variables. What the service wrote is read
+    in the test through Django's models: both use the same database.
+    """
+    started: list[Service] = []
+
+    def start(**environment: str) -> Service:
+        service = Service(
+            {
+                "DATABASE_URL": _test_database_url(),
+                **object_store.environment(bucket.bucket_name),
+                "STATIC_ROOT": str(tmp_path / "static"),
+                "LOG_FORMAT": "json",
+                **environment,
+            },
+            log=tmp_path / f"service-{len(started)}.log",
+        )
+        (tmp_path / "static").mkdir(exist_ok=True)
+        service.start()
+        started.append(service)
+        return service
+
+    yield start
+    for service in started:
+        service.stop()
+
+
+@pytest.fixture
+def live_service(start_service: Callable[..., Service]) -> Service:
+    """Return a running service with the default configuration of the tests."""
+    return start_service()
+
+
+def _test_database_url() -> str:
+    """Return the URL of the database that pytest-django made."""
+    parameters = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{parameters['NAME']}"
+    host = parameters["HOST"] or parameters["OPTIONS"].get("host", "")
+    user, password = parameters["USER"], parameters["PASSWORD"]
+    query = urlencode({"host": host, "port": parameters["PORT"] or 5432})
+    return f"postgresql://{quote(user)}:{quote(password)}@/{parameters['NAME']}?{query}"

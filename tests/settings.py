@@ -19,7 +19,7 @@ os.environ.update(
         "LOG_FORMAT": "text",
     }
 )
-os.environ.setdefault("DATABASE_URL", f"sqlite:///{_scratch}/tests.sqlite3")
+os.environ.setdefault("DATABASE_URL", f"sqlite:///{_scratch}/unused.sqlite3")
 for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
     os.environ.pop(_name, None)
 
@@ -30,3 +30,7 @@ STORAGES["staticfiles"] = {  # noqa: F405
     "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
 }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# A file, so that a service started by a test sees the same database.
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    DATABASES["default"]["TEST"] = {"NAME": str(_scratch / "tests.sqlite3")}  # noqa: F405

@@ -131,7 +131,7 @@ class ObjectStore:
         try:
             # Our own server on loopback, by an address made here.
             address = f"{self.url}/status"
-            with urllib.request.urlopen(address, timeout=1) as answer:  # noqa: S310
+            with urllib.request.urlopen(address, timeout=1) as answer:
                 return bool(answer.status < 500)
         except urllib.error.HTTPError as error:
             return error.code < 500

@@ -1,0 +1,75 @@
+"""The web service under gunicorn on a free port, for tests and scripts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sre.lib import processes
+from sre.lib.ports import free_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class ServiceError(RuntimeError):
+    """The service did not start; the text names its log."""
+
+
+@dataclass
+class Service:
+    """One gunicorn with the given environment; its output goes to `log`."""
+
+    environment: Mapping[str, str]
+    log: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *, seconds: float = 30) -> None:
+        """Start and wait until /api/health answers; raises `ServiceError`."""
+        self.process = processes.start(
+            [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "--config",
+                "python:mirrorsite.gunicorn_conf",
+            ],
+            environment={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+                "HTTPS_ONLY": "false",
+                **self.environment,
+                "BIND": f"127.0.0.1:{self.port}",
+            },
+            cwd=ROOT,
+            log=self.log,
+        )
+        if not processes.wait_until(
+            self.answers, seconds=seconds, process=self.process
+        ):
+            self.stop()
+            raise ServiceError(f"the service did not start; see {self.log}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            processes.stop(self.process)
+            self.process = None
+
+    def answers(self) -> bool:
+        """Tell whether the service is alive."""
+        try:
+            address = f"{self.url}/api/health"
+            with urllib.request.urlopen(address, timeout=1):
+                return True
+        except OSError:
+            return False

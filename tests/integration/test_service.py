@@ -1,0 +1,116 @@
+"""The whole service: gunicorn, the database of the run, and a real S3 server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+
+from sre.lib import processes
+from sre.lib.object_store import ObjectStore
+from sre.lib.service import Service
+from uploads.models import Status, Upload
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.service
+
+
+def post(service: Service, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+    """POST an upload; return the status and the decoded answer."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"{service.url}/api/upload-random",
+        method="POST",
+        data=data,
+        headers={"Content-Type": "application/json"} if data else {},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def digest_in(bucket: UploadStorage, key: str) -> str:
+    hasher = hashlib.sha256()
+    for chunk in bucket.read(key):
+        hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+class TestUploads:
+    def test_parallel__every_object_and_record(
+        self, live_service: Service, bucket: UploadStorage
+    ) -> None:
+        with ThreadPoolExecutor(32) as pool:
+            answers = list(pool.map(lambda _: post(live_service), range(200)))
+
+        assert [status for status, _ in answers] == [201] * 200
+        keys = {answer["key"] for _, answer in answers}
+        assert len(keys) == 200
+        listed = bucket.client.list_objects_v2(Bucket=bucket.bucket_name)["Contents"]
+        assert {entry["Key"] for entry in listed} == keys
+        rows = {upload.key: upload for upload in Upload.objects.all()}
+        assert rows.keys() == keys
+        assert {row.status for row in rows.values()} == {Status.STORED}
+        assert "locked" not in live_service.log.read_text()
+
+    def test_large__constant_memory(
+        self, live_service: Service, bucket: UploadStorage
+    ) -> None:
+        post(live_service)  # everything that is built once is built now
+        assert live_service.process is not None
+        workers = psutil.Process(live_service.process.pid).children()
+        before = {worker.pid: worker.memory_info().rss for worker in workers}
+
+        status, answer = post(live_service, {"size": 64 * 1024 * 1024})
+
+        assert status == 201
+        assert bucket.head(answer["key"]).size == 64 * 1024 * 1024
+        assert digest_in(bucket, answer["key"]) == answer["sha256"]
+        grown = [worker.memory_info().rss - before[worker.pid] for worker in workers]
+        assert max(grown) <= 32 * 1024 * 1024
+
+
+class TestStoreStops:
+    def test_store_stops__truthful_records_and_recovery(
+        self,
+        start_service: Any,
+        object_store: ObjectStore,
+        bucket: UploadStorage,
+    ) -> None:
+        service = start_service(STORE_READ_TIMEOUT_SECONDS="2")
+        answers: list[tuple[int, Any]] = []
+        with ThreadPoolExecutor(8) as pool:
+            running = [pool.submit(post, service) for _ in range(40)]
+            processes.wait_until(lambda: Upload.objects.exists(), seconds=20)
+            object_store.kill()
+            try:
+                running += [pool.submit(post, service) for _ in range(40)]
+                answers = [future.result() for future in running]
+            finally:
+                object_store.start()
+
+        statuses = {status for status, _ in answers}
+        assert statuses <= {201, 502, 503}
+        assert 503 in statuses
+        rows = {str(upload.pk): upload for upload in Upload.objects.all()}
+        assert len(rows) == 80
+        for status, answer in answers:
+            if status == 201:
+                row = rows.pop(answer["id"])
+                assert row.status == Status.STORED
+                assert digest_in(bucket, row.key) == row.sha256
+            else:
+                row = rows.pop(answer["upload"]["upload_id"])
+                assert row.status in {Status.FAILED, Status.PENDING}
+                assert row.status == answer["upload"]["status"]
+                assert row.error
+        assert processes.wait_until(lambda: post(service)[0] == 201, seconds=20)
