@@ -150,12 +150,24 @@ class Environment:
             return False
         raise ImproperlyConfigured(f"{name} is {value!r}; set it to true or false.")
 
-    def integer(self, name: str, *, least: int, most: int) -> int:
-        return int(
-            self._number(
-                name, int, least, most, f"a whole number from {least} to {most}"
+    def integer(
+        self, name: str, *, least: int, most: int, default: int | None = None
+    ) -> int:
+        """Return a whole number; `default` stands in for a variable that is not set."""
+        if default is not None and not self.text(name):
+            return default
+        wanted = f"a whole number from {least} to {most}"
+        return int(self._number(name, int, least, most, wanted))
+
+    def address(self, name: str) -> str:
+        """Return `host:port` as it is, once it is known to be one."""
+        value = self.text(name)
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ImproperlyConfigured(
+                f"{name} is {value!r}; set it to address:port, such as 127.0.0.1:4545."
             )
-        )
+        return value
 
     def seconds(self, name: str, *, least: float, most: float) -> float:
         return self._number(

@@ -13,31 +13,21 @@ import gunicorn.http.message
 from django.core.exceptions import ImproperlyConfigured
 from gunicorn.glogging import Logger
 
-from mirrorsite.environment import Environment
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 try:
     from django.conf import settings
 
-    _threads: int = settings.WEB_THREADS
-    _sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+    bind: str = settings.BIND
 except ImproperlyConfigured as error:
     sys.exit(f"mirrorsite cannot start: {error}")
 
-_environment = Environment()
-
 wsgi_app = "mirrorsite.wsgi"
-bind = _environment.text("BIND")
 worker_class = "gthread"
-# SQLite has one writer: more processes only wait for each other (see docs).
-workers = int(
-    _environment.text("WEB_CONCURRENCY")
-    or (1 if _sqlite else 2 * (os.cpu_count() or 1))
-)
-threads = _threads
+workers: int = settings.WEB_CONCURRENCY
+threads: int = settings.WEB_THREADS
 keepalive = 75  # longer than the usual 60 s of a load balancer in front
 timeout = 60
-graceful_timeout = _environment.integer("GRACEFUL_TIMEOUT_SECONDS", least=1, most=600)
+graceful_timeout: int = settings.GRACEFUL_TIMEOUT_SECONDS
 # Heartbeat files in memory, where there is such a file system: a slow disk must not
 # look like a hanging worker.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
@@ -50,7 +40,6 @@ limit_request_fields = 64
 limit_request_field_size = 8190
 forwarded_allow_ips = ""  # Django decides about proxies (TRUSTED_PROXIES)
 accesslog = "-"
-logconfig_dict: dict[str, Any] = {}
 
 
 class AccessLogger(Logger):

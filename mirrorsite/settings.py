@@ -45,6 +45,9 @@ for _origin in CSRF_TRUSTED_ORIGINS:
             " set each origin with its scheme, such as https://mirror.example.org."
         )
 
+BIND = env.address("BIND")
+GRACEFUL_TIMEOUT_SECONDS = env.integer("GRACEFUL_TIMEOUT_SECONDS", least=1, most=600)
+
 ROOT_URLCONF = "mirrorsite.urls"
 WSGI_APPLICATION = "mirrorsite.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -125,7 +128,6 @@ if TRUSTED_PROXIES:
 
 # --- Database --------------------------------------------------------------------
 
-WEB_THREADS: int
 _sqlite_options = {
     # Take the write lock at BEGIN: a transaction that reads first and writes later
     # cannot then fail half-way with "database is locked".
@@ -146,7 +148,7 @@ except (ValueError, dj_database_url.ParseError) as error:
     ) from error
 _engine = _database["ENGINE"]
 if _engine == "django.db.backends.sqlite3":
-    WEB_THREADS = int(env.text("WEB_THREADS") or 16)
+    _default_threads, _default_workers = 16, 1
     # Connections live as long as their thread: opening one costs five statements.
     _database |= {"OPTIONS": _sqlite_options, "CONN_MAX_AGE": None}
     if _database["NAME"] == ":memory:":
@@ -157,19 +159,26 @@ if _engine == "django.db.backends.sqlite3":
     if not os.path.isabs(_database["NAME"]):
         _database["NAME"] = str(BASE_DIR / _database["NAME"])
 elif _engine == "django.db.backends.postgresql":
-    WEB_THREADS = int(env.text("WEB_THREADS") or 4)
-    _database["OPTIONS"] = {
-        "connect_timeout": 3,
-        **_database.get("OPTIONS", {}),
-        # As many connections as threads, so none waits for another's.
-        "pool": {"min_size": 1, "max_size": WEB_THREADS + 1, "timeout": 5},
-    }
-    _database["CONN_MAX_AGE"] = 0
+    _default_threads, _default_workers = 4, 2 * (os.cpu_count() or 1)
+    _database["OPTIONS"] = {"connect_timeout": 3, **_database.get("OPTIONS", {})}
+    _database["CONN_MAX_AGE"] = 0  # the pool keeps connections
 else:
     raise ImproperlyConfigured(
         f"DATABASE_URL names the engine {_engine!r};"
         " set it to a postgresql:// or sqlite:// address."
     )
+# SQLite has one writer: more processes only wait for each other.
+WEB_CONCURRENCY = env.integer(
+    "WEB_CONCURRENCY", least=1, most=64, default=_default_workers
+)
+WEB_THREADS = env.integer("WEB_THREADS", least=1, most=256, default=_default_threads)
+if _engine == "django.db.backends.postgresql":
+    # As many connections as threads, so none waits for another's.
+    _database["OPTIONS"]["pool"] = {
+        "min_size": 1,
+        "max_size": WEB_THREADS + 1,
+        "timeout": 5,
+    }
 DATABASES = {"default": _database}
 
 # --- The bucket ------------------------------------------------------------------
