@@ -18,6 +18,7 @@ from mirrorsite.readiness import readiness
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
 from sre.lib.service import Service
+from tests.faulty_store import FaultyStore
 from uploads.services import upload_storage
 from uploads.storage import UploadStorage
 
@@ -90,6 +91,24 @@ def bucket(object_store: ObjectStore, make_storage: Any) -> UploadStorage:
     )
     storage.ensure_bucket()
     return storage
+
+
+@pytest.fixture
+def faulty_store(
+    object_store: ObjectStore, bucket: UploadStorage, make_storage: Any
+) -> Iterator[FaultyStore]:
+    """Put a misbehaving proxy between the default storage and the test's bucket."""
+    proxy = FaultyStore(object_store.port)
+    make_storage(
+        bucket_name=bucket.bucket_name,
+        endpoint_url=proxy.url,
+        access_key=object_store.access_key,
+        secret_key=object_store.secret_key,
+        connect_timeout=1.0,
+        read_timeout=1.0,
+    )
+    yield proxy
+    proxy.stop()
 
 
 @pytest.fixture

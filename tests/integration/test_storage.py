@@ -1,0 +1,167 @@
+"""The storage on the real S3 server, and on one that misbehaves."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.faulty_store import FaultyStore
+from uploads.exceptions import (
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from uploads.payloads import RandomNumbers
+from uploads.services import upload_storage
+from uploads.storage import PART_BYTES, BytesPayload, UploadStorage
+
+pytestmark = pytest.mark.integration
+
+METADATA = {"upload-id": "an-id", "request-id": "a-request"}
+LARGE = 2 * PART_BYTES + 12_345
+
+
+def content_of(bucket: UploadStorage, key: str) -> bytes:
+    return b"".join(bucket.read(key))
+
+
+def unfinished(bucket: UploadStorage) -> list[Any]:
+    answer = bucket.client.list_multipart_uploads(Bucket=bucket.bucket_name)
+    return list(answer.get("Uploads", []))
+
+
+class TestRealServer:
+    def test_small(self, bucket: UploadStorage) -> None:
+        stored = bucket.put_new("key", BytesPayload(b"content"), METADATA)
+
+        assert content_of(bucket, "key") == b"content"
+        found = bucket.head("key")
+        assert found.sha256 == hashlib.sha256(b"content").hexdigest()
+        assert found.metadata == {**METADATA, "sha256": found.sha256}
+        assert found.etag == stored.etag
+
+    @pytest.mark.parametrize("size", [PART_BYTES, PART_BYTES + 1, LARGE])
+    def test_around_the_part_size(self, bucket: UploadStorage, size: int) -> None:
+        payload = RandomNumbers(b"seed", size)
+        stored = bucket.put_new("key", payload, METADATA)
+
+        assert hashlib.sha256(content_of(bucket, "key")).hexdigest() == payload.sha256
+        found = bucket.head("key")
+        assert (found.size, found.sha256, found.etag) == (
+            size,
+            payload.sha256,
+            stored.etag,
+        )
+        assert ("-" in stored.etag) == (size > PART_BYTES)
+        assert unfinished(bucket) == []
+
+    @pytest.mark.parametrize("size", [10, LARGE])
+    def test_never_overwrites(self, bucket: UploadStorage, size: int) -> None:
+        first = RandomNumbers(b"first", size)
+        bucket.put_new("key", first, METADATA)
+        with pytest.raises(ObjectExistsError):
+            bucket.put_new("key", RandomNumbers(b"second", size), METADATA)
+        assert hashlib.sha256(content_of(bucket, "key")).hexdigest() == first.sha256
+        assert unfinished(bucket) == []
+
+    def test_sixteen_at_once__one_object(self, bucket: UploadStorage) -> None:
+        def put(number: int) -> str:
+            try:
+                bucket.put_new("key", BytesPayload(b"%d" % number), METADATA)
+            except ObjectExistsError:
+                return "exists"
+            return "stored"
+
+        with ThreadPoolExecutor(16) as pool:
+            outcomes = list(pool.map(put, range(16)))
+        assert sorted(outcomes) == ["exists"] * 15 + ["stored"]
+
+    def test_wrong_checksum__is_refused(self, bucket: UploadStorage) -> None:
+        payload = BytesPayload(b"content")
+        payload.sha256 = hashlib.sha256(b"other").hexdigest()
+        with pytest.raises(StoreRefusedError):
+            bucket.put_new("key", payload, METADATA)
+        with pytest.raises(ObjectMissingError):
+            bucket.head("key")
+
+    def test_wrong_credentials__is_refused(
+        self, bucket: UploadStorage, make_storage: Any
+    ) -> None:
+        stranger = make_storage(
+            bucket_name=bucket.bucket_name,
+            endpoint_url=bucket.endpoint_url,
+            secret_key="guessed",
+        )
+        with pytest.raises(StoreRefusedError, match="403"):
+            stranger.put_new("key", BytesPayload(b"content"), METADATA)
+        assert stranger.availability() == "unavailable: the bucket refuses access"
+
+
+class TestFaults:
+    """`outcome_unknown` is true exactly when the object may be there."""
+
+    @pytest.mark.parametrize("fault", ["lose_answer", "500", "503", "lose_request"])
+    @pytest.mark.parametrize("size", [10, LARGE])
+    def test_one_fault__stored_at_the_second_attempt(
+        self, faulty_store: FaultyStore, bucket: UploadStorage, fault: str, size: int
+    ) -> None:
+        faulty_store.first("PUT", fault)
+        payload = RandomNumbers(b"seed", size)
+        upload_storage().put_new("key", payload, METADATA)
+        assert hashlib.sha256(content_of(bucket, "key")).hexdigest() == payload.sha256
+
+    def test_lost_answers__object_is_found(
+        self, faulty_store: FaultyStore, bucket: UploadStorage
+    ) -> None:
+        faulty_store.always("PUT", "lose_answer")
+        stored = upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
+        assert stored.etag == bucket.head("key").etag
+
+    def test_lost_answer_of_completion__object_is_found(
+        self, faulty_store: FaultyStore, bucket: UploadStorage
+    ) -> None:
+        faulty_store.plan = lambda method, path: (
+            "lose_answer" if method == "POST" and "uploadId=" in path else "pass"
+        )
+        payload = RandomNumbers(b"seed", LARGE)
+        stored = upload_storage().put_new("key", payload, METADATA)
+        assert stored.sha256 == bucket.head("key").sha256 == payload.sha256
+
+    @pytest.mark.parametrize(
+        ("fault", "unknown"),
+        [("500", True), ("lose_request", True), ("hang", True), ("503", False)],
+    )
+    def test_no_answer__unknown_or_not(
+        self, faulty_store: FaultyStore, fault: str, unknown: bool
+    ) -> None:
+        faulty_store.always("PUT", fault)
+        before = time.monotonic()
+        with pytest.raises(StoreUnavailableError) as caught:
+            upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
+        assert caught.value.outcome_unknown is unknown
+        assert time.monotonic() - before < 10
+
+    def test_refusal__is_not_repeated(self, faulty_store: FaultyStore) -> None:
+        faulty_store.always("PUT", "403")
+        with pytest.raises(StoreRefusedError):
+            upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
+        assert [method for method, _ in faulty_store.requests] == ["PUT"]
+
+    @pytest.mark.parametrize("fault", ["403", "500"])
+    def test_part_fails__upload_is_aborted(
+        self, faulty_store: FaultyStore, bucket: UploadStorage, fault: str
+    ) -> None:
+        faulty_store.plan = lambda method, path: (
+            fault if "partNumber=2" in path else "pass"
+        )
+        with pytest.raises((StoreRefusedError, StoreUnavailableError)) as caught:
+            upload_storage().put_new("key", RandomNumbers(b"seed", LARGE), METADATA)
+        assert getattr(caught.value, "outcome_unknown", False) is False
+        assert unfinished(bucket) == []
+        with pytest.raises(ObjectMissingError):
+            bucket.head("key")

@@ -1,0 +1,156 @@
+"""The storage on moto: what it asks of S3, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from moto import mock_aws
+
+from uploads.exceptions import (
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from uploads.storage import BytesPayload, UploadStorage, stored_object_from_head
+
+METADATA = {"upload-id": "an-id", "request-id": "a-request"}
+
+
+@pytest.fixture
+def storage(make_storage: Any) -> Iterator[UploadStorage]:
+    with mock_aws():
+        made = make_storage()
+        made.client.create_bucket(Bucket=made.bucket_name)
+        yield made
+
+
+def read(storage: UploadStorage, name: str) -> bytes:
+    with storage.open(name) as file:
+        return bytes(file.read())
+
+
+class TestPutNew:
+    def test_put_new__what_is_asked(self, storage: UploadStorage) -> None:
+        asked: list[dict[str, Any]] = []
+        storage.client.meta.events.register(
+            "provide-client-params.s3.PutObject",
+            lambda params, **_: asked.append(dict(params)),
+        )
+
+        stored = storage.put_new("a/key", BytesPayload(b"content"), METADATA)
+
+        assert stored.size == 7
+        assert asked == [
+            {
+                "Bucket": "mirrorsite-test",
+                "Key": "a/key",
+                "Body": b"content",
+                "ContentType": "application/octet-stream",
+                "ChecksumSHA256": "7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M=",
+                "IfNoneMatch": "*",
+                "Metadata": {**METADATA, "sha256": stored.sha256},
+            }
+        ]
+
+    def test_put_new__no_expect_header(self, storage: UploadStorage) -> None:
+        sent: list[Any] = []
+        storage.client.meta.events.register(
+            "before-send.s3.PutObject",
+            lambda request, **_: sent.append(request.headers),
+        )
+        storage.put_new("key", BytesPayload(b"content"), METADATA)
+        assert len(sent) == 1
+        assert "Expect" not in sent[0]
+
+    def test_put_new__same_object_again_is_stored(self, storage: UploadStorage) -> None:
+        storage.put_new("key", BytesPayload(b"content"), METADATA)
+        again = storage.put_new(
+            "key", BytesPayload(b"content"), METADATA | {"request-id": "another"}
+        )
+        assert again.metadata["request-id"] == "a-request"
+
+    @pytest.mark.parametrize(
+        ("content", "metadata"),
+        [(b"CONTENT", METADATA), (b"content", METADATA | {"upload-id": "other"})],
+    )
+    def test_put_new__another_object_is_kept(
+        self, storage: UploadStorage, content: bytes, metadata: dict[str, str]
+    ) -> None:
+        storage.put_new("key", BytesPayload(b"content"), METADATA)
+        with pytest.raises(ObjectExistsError):
+            storage.put_new("key", BytesPayload(content), metadata)
+        assert read(storage, "key") == b"content"
+
+    def test_put_new__no_bucket(self, storage: UploadStorage) -> None:
+        storage.client.delete_bucket(Bucket=storage.bucket_name)
+        with pytest.raises(StoreRefusedError, match="NoSuchBucket"):
+            storage.put_new("key", BytesPayload(b"content"), METADATA)
+
+    def test_put_new__nobody_listens(self, make_storage: Any) -> None:
+        storage = make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=2)
+        with pytest.raises(StoreUnavailableError) as caught:
+            storage.put_new("key", BytesPayload(b"content"), METADATA)
+        assert caught.value.outcome_unknown is False
+
+
+class TestDjangoInterface:
+    def test_save__does_not_overwrite(self, storage: UploadStorage) -> None:
+        first = storage.save("name.txt", ContentFile(b"one"))
+        second = storage.save("name.txt", ContentFile(b"two"))
+        assert first == "name.txt"
+        assert second != first
+        assert read(storage, first) == b"one"
+        assert read(storage, second) == b"two"
+
+    def test_url__is_signed_and_short_lived(self, storage: UploadStorage) -> None:
+        url = storage.url("key", expire=60)
+        assert "X-Amz-Expires=60" in url
+        assert "X-Amz-Signature=" in url
+
+    def test_client__one_for_all_threads(self, storage: UploadStorage) -> None:
+        assert storage.connection.meta.client is storage.client
+
+    def test_pickle__makes_its_own_client(self, storage: UploadStorage) -> None:
+        copy = pickle.loads(pickle.dumps(storage))  # noqa: S301 our own bytes
+        assert copy.client is not storage.client
+        copy.client.close()
+
+
+class TestAsking:
+    def test_head__missing(self, storage: UploadStorage) -> None:
+        with pytest.raises(ObjectMissingError):
+            storage.head("nothing")
+
+    def test_availability(self, storage: UploadStorage) -> None:
+        assert storage.availability() == "ok"
+        storage.client.delete_bucket(Bucket=storage.bucket_name)
+        assert storage.availability() == "unavailable: there is no such bucket"
+
+    def test_ensure_bucket(self, storage: UploadStorage) -> None:
+        assert storage.ensure_bucket() is False
+        storage.client.delete_bucket(Bucket=storage.bucket_name)
+        assert storage.ensure_bucket() is True
+        assert storage.availability() == "ok"
+
+    def test_ensure_bucket__other_region(self, make_storage: Any) -> None:
+        with mock_aws():
+            storage = make_storage(region_name="eu-south-1", bucket_name="in-milan")
+            assert storage.ensure_bucket() is True
+            where = storage.client.get_bucket_location(Bucket="in-milan")
+            assert where["LocationConstraint"] == "eu-south-1"
+
+    def test_composite_checksum__is_no_digest(self) -> None:
+        found = stored_object_from_head(
+            {
+                "ContentLength": 1,
+                "ChecksumSHA256": "AAAA-2",
+                "ChecksumType": "COMPOSITE",
+                "Metadata": {"sha256": "from-metadata"},
+            }
+        )
+        assert found.sha256 == "from-metadata"
