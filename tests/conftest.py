@@ -128,7 +128,7 @@ def start_service(
     def start(**environment: str) -> Service:
         service = Service(
             {
-                "DATABASE_URL": _test_database_url(),
+                "DATABASE_URL": service_database_url(),
                 **object_store.environment(bucket.bucket_name),
                 "STATIC_ROOT": str(tmp_path / "static"),
                 "LOG_FORMAT": "json",
@@ -152,7 +152,7 @@ def live_service(start_service: Callable[..., Service]) -> Service:
     return start_service()
 
 
-def _test_database_url() -> str:
+def service_database_url() -> str:
     """Return the URL of the database that pytest-django made."""
     parameters = connection.settings_dict
     if connection.vendor == "sqlite":

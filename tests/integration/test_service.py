@@ -109,8 +109,8 @@ class TestStoreStops:
                 assert row.status == Status.STORED
                 assert digest_in(bucket, row.key) == row.sha256
             else:
-                row = rows.pop(answer["upload"]["upload_id"])
+                row = rows.pop(answer["upload_id"])
                 assert row.status in {Status.FAILED, Status.PENDING}
-                assert row.status == answer["upload"]["status"]
+                assert row.status == answer["upload_status"]
                 assert row.error
         assert processes.wait_until(lambda: post(service)[0] == 201, seconds=20)

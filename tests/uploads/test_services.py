@@ -1,27 +1,47 @@
+"""Intent, act, outcome: the order that keeps the promise."""
+
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
+from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
 
-from uploads import services
+from sre.lib.object_store import ObjectStore
+from tests.conftest import service_database_url
+from tests.faulty_store import FaultyStore
+from uploads import services, trail
+from uploads.exceptions import TrailUnavailableError, UploadFailedError
 from uploads.models import Action, Status, Upload
 from uploads.storage import UploadStorage
 from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
-CALLER = Caller(
-    name="anonymous", address="192.0.2.7", user_agent="tests", request_id="request-1"
-)
+CALLER = Caller(address="192.0.2.7", user_agent="tests", request_id="request-1")
+
+
+def actions(upload: Upload) -> list[str]:
+    return [event.action for event in upload.events.order_by("id")]
+
+
+def keys_in(bucket: UploadStorage) -> list[str]:
+    answer = bucket.client.list_objects_v2(Bucket=bucket.bucket_name)
+    return [entry["Key"] for entry in answer.get("Contents", [])]
 
 
 class TestUploadRandom:
-    def test_upload_random__stored(self, bucket: UploadStorage) -> None:
+    def test_stored(self, bucket: UploadStorage) -> None:
         upload = services.upload_random(caller=CALLER)
 
         body = bucket.client.get_object(Bucket=bucket.bucket_name, Key=upload.key)
         content = body["Body"].read()
+        body["Body"].close()
         assert content == str(upload.number).encode()
         assert hashlib.sha256(content).hexdigest() == upload.sha256
         assert body["Metadata"] == {
@@ -29,10 +49,208 @@ class TestUploadRandom:
             "request-id": "request-1",
             "sha256": upload.sha256,
         }
+        assert body["ContentType"].startswith("text/plain")
         row = Upload.objects.get()
         assert row.status == Status.STORED
         assert row.etag == body["ETag"].strip('"')
-        assert [event.action for event in row.events.all()] == [
-            Action.REQUESTED,
-            Action.STORED,
-        ]
+        assert row.stored_at is not None
+        assert row.duration == row.stored_at - row.created_at
+        assert row.client_address == "192.0.2.7"
+
+    def test_stored__events_tell_the_whole_story(self, bucket: UploadStorage) -> None:
+        upload = services.upload_random(caller=CALLER, size=100)
+
+        requested, stored = upload.events.order_by("id")
+        assert requested.action == Action.REQUESTED
+        assert requested.detail == {
+            "bucket": bucket.bucket_name,
+            "key": upload.key,
+            "size": 100,
+            "sha256": upload.sha256,
+            "number": upload.number,
+            "client_address": "192.0.2.7",
+            "user_agent": "tests",
+        }
+        assert stored.action == Action.STORED
+        assert stored.detail == {
+            "size": 100,
+            "sha256": upload.sha256,
+            "etag": upload.etag,
+            "version_id": "",
+        }
+        assert {event.request_id for event in (requested, stored)} == {"request-1"}
+
+    def test_key__date_and_time_ordered_id(self, bucket: UploadStorage) -> None:
+        first = services.upload_random(caller=CALLER)
+        second = services.upload_random(caller=CALLER)
+        day = f"{timezone.now():%Y/%m/%d}"
+        assert first.key == f"uploads/{day}/{first.pk}.txt"
+        assert first.pk.version == 7
+        assert first.pk < second.pk
+
+    def test_nothing_is_written_to_the_local_disk(self, bucket: UploadStorage) -> None:
+        written: list[object] = []
+
+        def watch(event: str, arguments: tuple[object, ...]) -> None:
+            # An audit hook stays for good: it only looks while `written` is watched.
+            if watching and event == "open" and set(str(arguments[1])) & set("wax+"):
+                written.append(arguments)
+
+        watching = [True]
+        sys.addaudithook(watch)
+        try:
+            services.upload_random(caller=CALLER, size=9 * 1024 * 1024)
+        finally:
+            watching.clear()
+        assert written == []
+
+
+class TestDatabaseAway:
+    def test_before_the_put__nothing_in_the_bucket(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*arguments: Any, **options: Any) -> None:
+            raise OperationalError("the database is away")
+
+        monkeypatch.setattr(Upload, "save", refuse)
+        with pytest.raises(TrailUnavailableError) as caught:
+            services.upload_random(caller=CALLER)
+        assert caught.value.upload_id is None
+        assert keys_in(bucket) == []
+
+    def test_event_not_written__no_upload_either(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*arguments: Any, **options: Any) -> None:
+            raise OperationalError("the database is away")
+
+        monkeypatch.setattr(trail, "_append", refuse)
+        with pytest.raises(TrailUnavailableError):
+            services.upload_random(caller=CALLER)
+        assert not Upload.objects.exists()
+        assert keys_in(bucket) == []
+
+    def test_after_the_put__pending_and_present(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*arguments: Any, **options: Any) -> None:
+            raise TrailUnavailableError("the database is away")
+
+        monkeypatch.setattr(trail, "record", refuse)
+        with pytest.raises(TrailUnavailableError) as caught:
+            services.upload_random(caller=CALLER)
+        upload = Upload.objects.get()
+        assert caught.value.upload_id == upload.pk
+        assert upload.status == Status.PENDING
+        assert actions(upload) == [Action.REQUESTED]
+        assert bucket.head(upload.key).sha256 == upload.sha256
+
+
+class TestStoreFails:
+    @pytest.mark.parametrize(
+        ("fault", "status", "recorded"),
+        [
+            ("403", Status.FAILED, [Action.REQUESTED, Action.FAILED]),
+            ("503", Status.FAILED, [Action.REQUESTED, Action.FAILED]),
+            ("500", Status.PENDING, [Action.REQUESTED]),
+            ("lose_request", Status.PENDING, [Action.REQUESTED]),
+        ],
+    )
+    def test_no_object__failed_or_pending(
+        self,
+        faulty_store: FaultyStore,
+        bucket: UploadStorage,
+        fault: str,
+        status: Status,
+        recorded: list[Action],
+    ) -> None:
+        faulty_store.always("PUT", fault)
+        with pytest.raises(UploadFailedError) as caught:
+            services.upload_random(caller=CALLER)
+
+        upload = Upload.objects.get()
+        assert caught.value.upload.pk == upload.pk
+        assert caught.value.upload.status == upload.status == status
+        assert actions(upload) == recorded
+        assert upload.error
+        assert keys_in(bucket) == []
+
+    def test_answer_lost__stored(
+        self, faulty_store: FaultyStore, bucket: UploadStorage
+    ) -> None:
+        faulty_store.always("PUT", "lose_answer")
+        upload = services.upload_random(caller=CALLER)
+        assert upload.status == Status.STORED
+        assert bucket.head(upload.key).sha256 == upload.sha256
+
+    def test_answer_lost_and_no_look__pending_and_present(
+        self, faulty_store: FaultyStore, bucket: UploadStorage
+    ) -> None:
+        faulty_store.plan = lambda method, path: "lose_answer"
+        with pytest.raises(UploadFailedError):
+            services.upload_random(caller=CALLER)
+        upload = Upload.objects.get()
+        assert upload.status == Status.PENDING
+        assert upload.error
+        assert bucket.head(upload.key).sha256 == upload.sha256
+
+
+class TestReconciledMeanwhile:
+    """Reconciliation may judge an upload while its request is still under way."""
+
+    @pytest.mark.parametrize(
+        ("judged", "after"),
+        [
+            (Action.STORED, [Action.REQUESTED, Action.STORED]),
+            (Action.FAILED, [Action.REQUESTED, Action.FAILED, Action.STORED]),
+        ],
+    )
+    def test_stored_in_the_end(
+        self,
+        bucket: UploadStorage,
+        monkeypatch: pytest.MonkeyPatch,
+        judged: Action,
+        after: list[Action],
+    ) -> None:
+        put_new = UploadStorage.put_new
+
+        def judge_then_put(storage: UploadStorage, key: str, *rest: Any) -> Any:
+            other = Upload.objects.get(key=key)
+            trail.record(other, judged, Caller(name="command:reconcile_uploads"))
+            return put_new(storage, key, *rest)
+
+        monkeypatch.setattr(UploadStorage, "put_new", judge_then_put)
+        upload = services.upload_random(caller=CALLER)
+
+        assert upload.status == Status.STORED
+        assert actions(Upload.objects.get()) == after
+
+
+@pytest.mark.django_db(transaction=True)
+class TestKilled:
+    def test_between_put_and_commit__pending_and_present(
+        self, bucket: UploadStorage, object_store: ObjectStore
+    ) -> None:
+        program = """
+import os, django
+django.setup()
+from uploads import services, trail
+trail.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
+services.upload_random(caller=trail.Caller(name="anonymous"))
+"""
+        connection.close()
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+                "DATABASE_URL": service_database_url(),
+                **object_store.environment(bucket.bucket_name),
+            },
+            check=False,
+        )
+        assert done.returncode == -9
+        upload = Upload.objects.get()
+        assert upload.status == Status.PENDING
+        assert actions(upload) == [Action.REQUESTED]
+        assert bucket.head(upload.key).sha256 == upload.sha256

@@ -17,7 +17,7 @@ from uploads.exceptions import (
     TrailUnavailableError,
     UploadFailedError,
 )
-from uploads.models import Upload
+from uploads.models import Status, Upload
 
 #: What a 503 asks the client to wait, in seconds.
 RETRY_AFTER_SECONDS = 5
@@ -97,28 +97,30 @@ def _has_body(request: Request) -> bool:
 
 def _store_problem(error: UploadFailedError) -> Problem:
     upload = error.upload
-    away = isinstance(error.__cause__, StoreUnavailableError)
-    extensions: dict[str, Any] = {"upload_id": str(upload.pk), "status": upload.status}
-    if away:
-        extensions["retry_after"] = RETRY_AFTER_SECONDS
+    state = {"upload_id": str(upload.pk), "upload_status": upload.status}
+    if isinstance(error.__cause__, StoreUnavailableError):
         return Problem(
             503,
             "store-unavailable",
             f"The object store is unavailable; the upload is recorded as {upload.status}.",
-            upload=extensions,
+            retry_after=RETRY_AFTER_SECONDS,
+            **state,
         )
     return Problem(
         502,
         "store-refused",
         f"The object store refused the upload; it is recorded as {upload.status}.",
-        upload=extensions,
+        **state,
     )
 
 
 def _trail_problem(error: TrailUnavailableError) -> Problem:
-    extensions: dict[str, Any] = {"retry_after": RETRY_AFTER_SECONDS}
-    detail = "The database is unavailable, so nothing was uploaded."
-    if error.upload_id:
-        extensions["upload_id"] = str(error.upload_id)
+    if error.upload_id is None:
+        detail = "The database is unavailable, so nothing was uploaded."
+        state = {}
+    else:
         detail = "The database went away; the upload's record is pending."
-    return Problem(503, "trail-unavailable", detail, **extensions)
+        state = {"upload_id": str(error.upload_id), "upload_status": Status.PENDING}
+    return Problem(
+        503, "trail-unavailable", detail, retry_after=RETRY_AFTER_SECONDS, **state
+    )

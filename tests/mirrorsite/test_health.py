@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connections
+from django.test import Client
+
+from mirrorsite.readiness import Readiness, readiness
+from uploads.storage import UploadStorage
+
+
+class TestHealth:
+    def test_health__no_database_no_bucket(self, client: Client) -> None:
+        # pytest-django refuses the database to a test that does not ask for it.
+        response = client.get("/api/health")
+        assert response.status_code == 200
+        assert response.json() == {"status": "ok"}
+
+    def test_health__head(self, client: Client) -> None:
+        response = client.head("/api/health")
+        assert response.status_code == 200
+        assert response.content == b""
+        assert response.headers["Content-Length"] == str(len('{"status":"ok"}'))
+
+    def test_no_cookie_no_session(self, client: Client) -> None:
+        for path in ("/api/health", "/api/mirror?word=a", "/api/nothing"):
+            response = client.get(path)
+            assert not response.cookies
+            assert "Cookie" not in response.headers.get("Vary", "")
+
+
+@pytest.mark.django_db
+class TestReady:
+    def test_all_there(self, client: Client, bucket: UploadStorage) -> None:
+        response = client.get("/api/ready")
+        assert response.status_code == 200
+        answer = response.json()
+        assert answer["status"] == "ok"
+        assert set(answer["checks"]) >= {"database", "migrations", "bucket"}
+        assert set(answer["checks"].values()) == {"ok"}
+
+    def test_no_bucket(self, client: Client, bucket: UploadStorage) -> None:
+        bucket.client.delete_bucket(Bucket=bucket.bucket_name)
+        response = client.get("/api/ready")
+        assert response.status_code == 503
+        assert response.json()["checks"]["bucket"] == (
+            "unavailable: there is no such bucket"
+        )
+
+    def test_migration_missing(
+        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            "mirrorsite.readiness.MigrationExecutor.migration_plan",
+            lambda executor, targets: [("a", False), ("b", False)],
+        )
+        response = client.get("/api/ready")
+        assert response.status_code == 503
+        assert response.json()["checks"]["migrations"] == (
+            "unavailable: 2 migrations are not applied"
+        )
+
+    def test_no_database(
+        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*arguments: Any) -> None:
+            raise OperationalError("no route to db.internal")
+
+        monkeypatch.setattr(connections["default"], "cursor", refuse)
+        response = client.get("/api/ready")
+        assert response.status_code == 503
+        checks = response.json()["checks"]
+        assert checks["database"] == "unavailable: the database does not answer"
+        assert checks["bucket"] == "ok"
+        assert "internal" not in response.content.decode()
+
+
+class TestReadiness:
+    def test_asked_once_in_a_while(self) -> None:
+        asked: list[int] = []
+
+        def check() -> str:
+            asked.append(1)
+            return "ok"
+
+        cached = Readiness({"thing": check})
+        assert cached.checks() == cached.checks() == {"thing": "ok"}
+        assert len(asked) == 1
+        cached.forget()
+        cached.checks()
+        assert len(asked) == 2
+
+    def test_the_service_has_one(self) -> None:
+        assert isinstance(readiness, Readiness)

@@ -1,0 +1,65 @@
+"""Request identifiers, client addresses, and what is not found."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirrorsite.client_address import client_address
+from mirrorsite.request_ids import request_id_from
+
+
+class TestRequestId:
+    @pytest.mark.parametrize("offered", ["a", "A-b_c.1~+/=:", "x" * 128])
+    def test_well_formed__is_kept(self, offered: str) -> None:
+        assert request_id_from(offered) == offered
+
+    @pytest.mark.parametrize("offered", [None, "", "a b", "é", "a\n", "x" * 129, '"'])
+    def test_other__is_replaced(self, offered: str | None) -> None:
+        made = request_id_from(offered)
+        assert made != offered
+        assert len(made) == 32
+        assert made != request_id_from(offered)
+
+
+class TestClientAddress:
+    @pytest.mark.parametrize(
+        ("peer", "forwarded", "trusted", "expected"),
+        [
+            ("192.0.2.1", "", 0, "192.0.2.1"),
+            ("192.0.2.1", "203.0.113.9", 0, "192.0.2.1"),  # spoofed
+            ("10.0.0.1", "203.0.113.9", 1, "203.0.113.9"),
+            ("10.0.0.1", "1.1.1.1, 203.0.113.9", 1, "203.0.113.9"),  # spoofed left
+            ("10.0.0.1", "203.0.113.9, 10.0.0.2", 2, "203.0.113.9"),
+            ("10.0.0.1", "203.0.113.9", 2, "203.0.113.9"),
+            ("10.0.0.1", "", 1, "10.0.0.1"),
+            ("10.0.0.1", "nonsense", 1, None),
+            ("::1", "", 0, "::1"),
+            ("", "", 0, None),  # a Unix socket
+        ],
+    )
+    def test_address(
+        self, peer: str, forwarded: str, trusted: int, expected: str | None
+    ) -> None:
+        assert client_address(peer, forwarded, trusted) == expected
+
+    @given(st.text(), st.integers(1, 5))
+    def test_what_the_client_sends_changes_nothing(self, sent: str, hops: int) -> None:
+        chain = [f"203.0.113.{number}" for number in range(hops)]
+        forwarded = ",".join([sent, *chain])
+        assert client_address("10.0.0.1", forwarded, hops) == "203.0.113.0"
+
+
+class TestNotFound:
+    def test_api__problem(self, client: Client) -> None:
+        response = client.get("/api/nothing")
+        assert response.status_code == 404
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.json()["request_id"] == response.headers["X-Request-ID"]
+
+    def test_elsewhere__page(self, client: Client) -> None:
+        response = client.get("/nothing")
+        assert response.status_code == 404
+        assert response.headers["Content-Type"].startswith("text/html")

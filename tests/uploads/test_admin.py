@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from uploads import services
+from uploads.models import Upload, UploadEvent
+from uploads.storage import UploadStorage
+from uploads.trail import Caller
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def upload(bucket: UploadStorage) -> Upload:
+    return services.upload_random(caller=Caller(request_id="r-1"))
+
+
+class TestUploadAdmin:
+    def test_list_and_page(self, admin_client: Client, upload: Upload) -> None:
+        listed = admin_client.get("/admin/uploads/upload/")
+        assert upload.key in listed.content.decode()
+        page = admin_client.get(f"/admin/uploads/upload/{upload.pk}/change/")
+        text = page.content.decode()
+        assert upload.sha256 in text
+        assert "Requested" in text
+        assert "Stored" in text
+
+    def test_events(self, admin_client: Client, upload: Upload) -> None:
+        listed = admin_client.get("/admin/uploads/uploadevent/").content.decode()
+        assert listed.count(str(upload.pk)) >= 2
+
+    @pytest.mark.parametrize("model", ["upload", "uploadevent"])
+    @pytest.mark.parametrize("act", ["add/", "{pk}/delete/"])
+    def test_no_door_to_change(
+        self, admin_client: Client, upload: Upload, model: str, act: str
+    ) -> None:
+        pk: Any = upload.pk if model == "upload" else upload.events.latest("id").pk
+        path = f"/admin/uploads/{model}/" + act.format(pk=pk)
+        assert admin_client.get(path).status_code == 403
+        assert admin_client.post(path, {"post": "yes"}).status_code == 403
+        assert (Upload.objects.count(), UploadEvent.objects.count()) == (1, 2)
+
+    def test_no_change_by_post(self, admin_client: Client, upload: Upload) -> None:
+        path = f"/admin/uploads/upload/{upload.pk}/change/"
+        assert admin_client.post(path, {"status": "failed"}).status_code == 403
+        assert Upload.objects.get().status == "stored"
+
+    def test_no_delete_action(self, admin_client: Client, upload: Upload) -> None:
+        admin_client.post(
+            "/admin/uploads/upload/",
+            {"action": "delete_selected", "_selected_action": str(upload.pk)},
+        )
+        assert Upload.objects.count() == 1
+
+    def test_strangers_see_nothing(self, client: Client, upload: Upload) -> None:
+        response = client.get("/admin/uploads/upload/")
+        assert response.status_code == 302
+        assert "/admin/login/" in response.headers["Location"]
+        client.force_login(User.objects.create_user("nobody"))
+        assert client.get("/admin/uploads/upload/").status_code == 302

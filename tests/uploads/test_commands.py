@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from moto import mock_aws
+
+
+class TestEnsureBucket:
+    def test_creates_once(self, make_storage: Any) -> None:
+        with mock_aws():
+            make_storage()
+            first, second = StringIO(), StringIO()
+            call_command("ensure_bucket", stdout=first)
+            call_command("ensure_bucket", stdout=second)
+        assert first.getvalue() == "bucket mirrorsite-test: created\n"
+        assert second.getvalue() == "bucket mirrorsite-test: is there\n"
+
+    def test_store_away__status_2(self, make_storage: Any) -> None:
+        make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
+        with pytest.raises(CommandError, match="cannot be reached") as caught:
+            call_command("ensure_bucket")
+        assert caught.value.returncode == 2
