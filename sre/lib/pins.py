@@ -1,0 +1,81 @@
+"""Compare requirements*.txt with the ranges in pyproject.toml."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def faults(project: dict[str, Any], compiled: dict[str, str]) -> list[str]:
+    """Return one sentence per range without a fitting pin.
+
+    `compiled` maps the name of a group ("" is production) to the text of its file.
+    """
+    found = []
+    for group, text in compiled.items():
+        pins = _pins(text)
+        for requirement in _ranges(project, group):
+            name = canonicalize_name(requirement.name)
+            version = pins.get(name)
+            if version is None:
+                found.append(f"{group or 'production'}: {name} has no pin.")
+            elif version not in requirement.specifier:
+                found.append(
+                    f"{group or 'production'}: {name} {version} is outside"
+                    f" {requirement.specifier}."
+                )
+        found += [
+            f"{group or 'production'}: {line.split()[0]} has no hash."
+            for line in text.splitlines()
+            if "==" in line and not line.endswith("\\")
+        ]
+    return found
+
+
+def _pins(text: str) -> dict[str, str]:
+    pins: dict[str, str] = {}
+    for line in text.splitlines():
+        if "==" in line and not line.startswith((" ", "#")):
+            name, _, rest = line.partition("==")
+            pins[canonicalize_name(name.partition("[")[0])] = rest.split()[0]
+    return pins
+
+
+def _ranges(project: dict[str, Any], group: str) -> list[Requirement]:
+    lines = list(project["project"]["dependencies"])
+    if group:
+        lines += _group(project["dependency-groups"], group)
+    return [Requirement(line) for line in lines]
+
+
+def _group(groups: dict[str, Any], name: str) -> list[str]:
+    lines = []
+    for entry in groups[name]:
+        if isinstance(entry, dict):
+            lines += _group(groups, entry["include-group"])
+        else:
+            lines.append(entry)
+    return lines
+
+
+def main() -> int:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    compiled = {"": (ROOT / "requirements.txt").read_text()}
+    for path in sorted(ROOT.glob("requirements-*.txt")):
+        group = path.stem.removeprefix("requirements-")
+        compiled[group] = path.read_text()
+    found = faults(project, compiled)
+    for fault in found:
+        print(f"{fault} Run ./sre/lock.")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
