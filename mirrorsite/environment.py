@@ -202,3 +202,16 @@ class Environment:
         if not least <= number <= most:
             raise ImproperlyConfigured(f"{name} is {value!r}; set it to {wanted}.")
         return number
+
+
+def markdown_table() -> str:
+    """Return README's table of `VARIABLES`."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for variable in VARIABLES.values():
+        default = f"`{variable.default}`" if variable.default else ""
+        rows.append(f"| `{variable.name}` | {default} | {variable.meaning} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(markdown_table())  # noqa: T201

@@ -1,0 +1,56 @@
+"""README says what is: its table, its commands, its answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from django.test import Client
+
+from mirrorsite.environment import VARIABLES, markdown_table
+from uploads.storage import UploadStorage
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+#: The curls and the answers below them.
+CURLS = re.findall(
+    r"\$ curl (?:-X (\w+) )?'?http://127\.0\.0\.1:4545([^\s']+)'?\n(\{.*\})", README
+)
+
+
+class TestReadme:
+    def test_variables(self) -> None:
+        assert markdown_table() in README
+
+    def test_variables__settings_read_each(self) -> None:
+        settings = (ROOT / "mirrorsite" / "settings.py").read_text()
+        read = set(re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', settings))
+        assert read == set(VARIABLES)
+
+    def test_scripts__exist_and_run(self) -> None:
+        named = set(re.findall(r"\./(sre/[\w-]+|manage\.py)", README))
+        assert {"sre/run", "sre/test"} <= named
+        for name in named:
+            assert os.access(ROOT / name, os.X_OK), name
+
+    def test_folders(self) -> None:
+        for folder in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
+            assert (ROOT / folder).is_dir(), folder
+
+    def test_links(self) -> None:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", README):
+            assert (ROOT / target).exists(), target
+
+    @pytest.mark.django_db
+    def test_curls(self, client: Client, bucket: UploadStorage) -> None:
+        assert len(CURLS) == 3
+        for method, path, shown in CURLS:
+            response = client.generic(method or "GET", path)
+            answered = response.content.decode()
+            if path == "/api/upload-random":
+                assert json.loads(answered).keys() == json.loads(shown).keys()
+            else:
+                assert answered == shown
