@@ -88,7 +88,7 @@ VARIABLES: dict[str, Variable] = {
         ),
         Variable(
             "STORE_READ_TIMEOUT_SECONDS",
-            "10",
+            "5",
             "Longest wait for an answer of the store.",
         ),
         Variable(

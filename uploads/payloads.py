@@ -85,18 +85,25 @@ class RandomNumbers:
             while len(rest) >= missing:
                 pieces.append(rest[:missing])
                 rest = rest[missing:]
-                part = b"".join(pieces)
-                pieces, missing = [], part_bytes
-                yield part
+                missing = part_bytes
+                # No name for the part here: it would stay in memory beside the next.
+                yield _joined(pieces)
             if rest:
                 pieces.append(rest)
                 missing -= len(rest)
         if pieces:
-            yield b"".join(pieces)
+            yield _joined(pieces)
 
     def _random(self) -> random.Random:
         # A known stream is what is wanted here, not an unpredictable one.
         return random.Random(self._seed)  # noqa: S311
+
+
+def _joined(pieces: list[bytes]) -> bytes:
+    """Return the pieces as one, and empty the list."""
+    joined = b"".join(pieces)
+    pieces.clear()
+    return joined
 
 
 def _lines_of_digits(source: random.Random, lines: int) -> bytes:

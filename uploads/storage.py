@@ -131,7 +131,7 @@ class UploadStorage(S3Storage):
     def get_default_settings(self) -> dict[str, Any]:
         return super().get_default_settings() | {
             "connect_timeout": 2.0,
-            "read_timeout": 10.0,
+            "read_timeout": 5.0,
             "max_attempts": 2,
             "max_pool_connections": 10,
             "file_overwrite": False,
@@ -262,10 +262,11 @@ class UploadStorage(S3Storage):
             )
         )["UploadId"]
         try:
-            parts = [
-                self._put_part(key, upload_id, number, body)
-                for number, body in enumerate(payload.parts(PART_BYTES), start=1)
-            ]
+            parts: list[CompletedPartTypeDef] = []
+            bodies = payload.parts(PART_BYTES)
+            # No name for the body here: it would stay in memory beside the next one.
+            while part := self._put_part(key, upload_id, len(parts) + 1, bodies):
+                parts.append(part)
         except StoreUnavailableError as error:
             self._abort(key, upload_id)
             # Parts alone are no object: nothing can be there.
@@ -289,8 +290,12 @@ class UploadStorage(S3Storage):
         return _stored(payload, metadata, answer)
 
     def _put_part(
-        self, key: str, upload_id: str, number: int, body: bytes
-    ) -> CompletedPartTypeDef:
+        self, key: str, upload_id: str, number: int, bodies: Iterator[bytes]
+    ) -> CompletedPartTypeDef | None:
+        """Send the next body as part `number`; None when there is none left."""
+        body = next(bodies, None)
+        if body is None:
+            return None
         checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
         answer = self._retried(
             lambda: self.client.upload_part(
@@ -344,7 +349,7 @@ class UploadStorage(S3Storage):
     ) -> StoredObject:
         """Look once whether the object got there although no answer said so."""
         try:
-            found = self.head(key)
+            found = self._head_once(key)
         except StoreError as error:
             # Its absence proves nothing yet: the request may still be under way.
             raise StoreUnavailableError(message, outcome_unknown=True) from error
@@ -374,7 +379,10 @@ class UploadStorage(S3Storage):
         one in the metadata. Raises `ObjectMissingError`, `StoreRefusedError` or
         `StoreUnavailableError`.
         """
-        answer = self._retried(
+        return self._retried(partial(self._head_once, key))
+
+    def _head_once(self, key: str) -> StoredObject:
+        answer = _translated(
             lambda: self.client.head_object(
                 Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
             )

@@ -119,7 +119,6 @@ class ObjectStore:
             "-master.volumeSizeLimitMB=1024",
             "-admin.ui=false",
             "-webdav=false",
-            f"-filer.localSocket={self.directory / 'filer.sock'}",
             f"-s3.port={self.port}",
             f"-s3.config={identities}",
             "-s3.port.iceberg=0",
