@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
+
+from mirrorsite.problems import Problem
+from mirrorsite.tokens.authentication import (
+    CHALLENGE,
+    StaffSessionAuthentication,
+    TokenAuthentication,
+)
+from mirrorsite.tokens.permissions import MayRead
+
+#: What a 503 asks the client to wait, in seconds.
+RETRY_AFTER_SECONDS = 5
 
 
 class OpenView(APIView):
@@ -13,3 +28,48 @@ class OpenView(APIView):
 
     authentication_classes: Sequence[Any] = ()
     permission_classes: Sequence[Any] = ()
+
+
+class DatabaseView(APIView):
+    """An endpoint that asks the database, be it only who calls; without it: a 503."""
+
+    authentication_classes: Sequence[Any] = (TokenAuthentication,)
+
+    def get_authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, OperationalError | InterfaceError):
+            problem = Problem(
+                503,
+                "database-unavailable",
+                "The database is unavailable.",
+                retry_after=RETRY_AFTER_SECONDS,
+            )
+            problem.__cause__ = exc
+            exc = problem
+        response = super().handle_exception(exc)
+        if isinstance(exc, AuthenticationFailed):
+            # RFC 6750, section 3.1; a request without credentials gets no error code.
+            response.headers["WWW-Authenticate"] = f'{CHALLENGE}, error="invalid_token"'
+        return response
+
+
+class ProtectedView(DatabaseView):
+    """An endpoint for tokens with the scope `read`, and for staff's sessions.
+
+    Who is calling is settled before anything else, also before the method and the
+    path below: without credentials every answer is the same 401.
+    """
+
+    authentication_classes: Sequence[Any] = (
+        TokenAuthentication,
+        StaffSessionAuthentication,
+    )
+    permission_classes: Sequence[Any] = (MayRead,)
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        response.headers.setdefault("Cache-Control", "no-store")
+        return super().finalize_response(request, response, *args, **kwargs)

@@ -101,6 +101,11 @@ VARIABLES: dict[str, Variable] = {
             "67108864",
             "Largest upload in bytes (64 MiB); up to 10,000 parts of 8 MiB.",
         ),
+        Variable(
+            "UPLOAD_AUTH",
+            "open",
+            "open, or token: then POST /api/upload-random needs a token that may upload.",
+        ),
         Variable("BIND", "127.0.0.1:4545", "Address and port gunicorn listens on."),
         Variable(
             "WEB_CONCURRENCY",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import path, re_path
 
 from mirrorsite import health
 from transforms.views import MirrorView
+from uploads.api import reading
 from uploads.api.views import UploadRandomView
 
 urlpatterns = [
@@ -14,6 +15,28 @@ urlpatterns = [
     path("api/mirror", MirrorView.as_view(), name="mirror"),
     path("api/upload-random", UploadRandomView.as_view(), name="upload-random"),
     path("api/ready", health.ReadyView.as_view(), name="ready"),
+    path("api/uploads", reading.UploadListView.as_view(), name="uploads"),
+    path(
+        "api/uploads/<str:upload_id>",
+        reading.UploadDetailView.as_view(),
+        name="upload",
+    ),
+    path(
+        "api/uploads/<str:upload_id>/events",
+        reading.UploadEventsView.as_view(),
+        name="upload-events",
+    ),
+    path(
+        "api/uploads/<str:upload_id>/content",
+        reading.UploadContentView.as_view(),
+        name="upload-content",
+    ),
+    path(
+        "api/uploads/<str:upload_id>/verify",
+        reading.UploadVerifyView.as_view(),
+        name="upload-verify",
+    ),
+    re_path(r"^api/uploads/", reading.NothingHereView.as_view()),
     path("admin/", admin.site.urls),
 ]
 

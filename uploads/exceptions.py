@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from uploads.models import Upload
+    from uploads.models import Status, Upload
 
 
 class UploadsError(Exception):
@@ -66,3 +66,11 @@ class UploadFailedError(UploadsError):
     def __init__(self, message: str, *, upload: Upload) -> None:
         super().__init__(message)
         self.upload = upload
+
+
+class ContentUnavailableError(UploadsError):
+    """The object cannot be had as it was recorded; `status` tells why."""
+
+    def __init__(self, message: str, *, status: Status) -> None:
+        super().__init__(message)
+        self.status = status

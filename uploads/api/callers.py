@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from django.conf import settings
-from django.http import HttpRequest
+from rest_framework.request import Request
 
-from mirrorsite.client_address import client_address
+from mirrorsite.clients import address_of, credentials_of, name_of
 from uploads.trail import Caller
 
 
-def caller_of(request: HttpRequest) -> Caller:
+def caller_of(request: Request) -> Caller:
     """Return the caller of an API request."""
-    meta = request.META
+    meta = request._request.META
+    user, _ = credentials_of(request)
     return Caller(
-        address=client_address(
-            meta.get("REMOTE_ADDR", ""),
-            meta.get("HTTP_X_FORWARDED_FOR", ""),
-            settings.TRUSTED_PROXIES,
-        ),
+        name=name_of(request),
+        user_id=None if user is None else user.pk,
+        address=address_of(request._request),
         user_agent=printable(meta.get("HTTP_USER_AGENT", "")),
         request_id=meta["mirrorsite.request_id"],
     )

@@ -2,61 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mirrorsite.api import OpenView
-from mirrorsite.problems import InvalidRequest, Problem
+from mirrorsite.api import DatabaseView
+from mirrorsite.problems import InvalidRequest
+from mirrorsite.tokens.permissions import MayUpload
 from uploads import services
 from uploads.api.callers import caller_of
-from uploads.exceptions import (
-    StoreUnavailableError,
-    TrailUnavailableError,
-    UploadFailedError,
-)
-from uploads.models import Status, Upload
-
-#: What a 503 asks the client to wait, in seconds.
-RETRY_AFTER_SECONDS = 5
+from uploads.api.errors import failure_problem, trail_problem
+from uploads.api.presentation import describe
+from uploads.exceptions import TrailUnavailableError, UploadFailedError
 
 
-class UploadRandomView(OpenView):
+class UploadRandomView(DatabaseView):
     """Put a random text into the bucket."""
+
+    permission_classes = (MayUpload,)
 
     def post(self, request: Request) -> Response:
         size = requested_size(request)
         try:
-            upload = services.upload_random(
-                caller=caller_of(request._request), size=size
-            )
+            upload = services.upload_random(caller=caller_of(request), size=size)
         except UploadFailedError as error:
-            raise _store_problem(error) from error
+            raise failure_problem(error) from error
         except TrailUnavailableError as error:
-            raise _trail_problem(error) from error
+            raise trail_problem(error) from error
         body = describe(upload, request)
         return Response(
             {"uploaded": "ok", **body}, status=201, headers={"Location": body["url"]}
         )
-
-
-def describe(upload: Upload, request: Request) -> dict[str, Any]:
-    """Return an upload as the API shows it; `url` is its own address in this API."""
-    return {
-        "id": str(upload.pk),
-        "key": upload.key,
-        "bucket": upload.bucket,
-        "number": upload.number,
-        "size": upload.size,
-        "sha256": upload.sha256,
-        "etag": upload.etag,
-        "version_id": upload.version_id or None,
-        "status": upload.status,
-        "created_at": upload.created_at.isoformat().replace("+00:00", "Z"),
-        "url": request.build_absolute_uri(f"/api/uploads/{upload.pk}"),
-    }
 
 
 def requested_size(request: Request) -> int | None:
@@ -93,34 +69,3 @@ def _has_body(request: Request) -> bool:
     if meta.get("CONTENT_LENGTH") not in {None, "", "0"}:
         return True
     return "chunked" in meta.get("HTTP_TRANSFER_ENCODING", "").lower()
-
-
-def _store_problem(error: UploadFailedError) -> Problem:
-    upload = error.upload
-    state = {"upload_id": str(upload.pk), "upload_status": upload.status}
-    if isinstance(error.__cause__, StoreUnavailableError):
-        return Problem(
-            503,
-            "store-unavailable",
-            f"The object store is unavailable; the upload is recorded as {upload.status}.",
-            retry_after=RETRY_AFTER_SECONDS,
-            **state,
-        )
-    return Problem(
-        502,
-        "store-refused",
-        f"The object store refused the upload; it is recorded as {upload.status}.",
-        **state,
-    )
-
-
-def _trail_problem(error: TrailUnavailableError) -> Problem:
-    if error.upload_id is None:
-        detail = "The database is unavailable, so nothing was uploaded."
-        state = {}
-    else:
-        detail = "The database went away; the upload's record is pending."
-        state = {"upload_id": str(error.upload_id), "upload_status": Status.PENDING}
-    return Problem(
-        503, "trail-unavailable", detail, retry_after=RETRY_AFTER_SECONDS, **state
-    )

@@ -1,0 +1,154 @@
+"""Tokens in the admin: made (and shown once), looked at, revoked; never changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from mirrorsite.tokens import services
+from mirrorsite.tokens.models import Scope, Token
+
+
+class TokenForm(forms.ModelForm[Token]):
+    """Asks what `services.create_token` needs, and calls it."""
+
+    days = forms.IntegerField(
+        label="Valid for days",
+        min_value=1,
+        max_value=services.MAX_DAYS,
+        initial=services.DEFAULT_DAYS,
+    )
+    secret = ""
+
+    class Meta:
+        model = Token
+        fields = ("name", "user", "can_upload", "can_read")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not (cleaned.get("can_upload") or cleaned.get("can_read")):
+            raise ValidationError("A token needs a scope: upload, read or both.")
+        return cleaned
+
+    def save(self, commit: bool = True) -> Token:
+        values = self.cleaned_data
+        scopes = [
+            scope
+            for scope, wanted in (
+                (Scope.UPLOAD, values["can_upload"]),
+                (Scope.READ, values["can_read"]),
+            )
+            if wanted
+        ]
+        self.instance, self.secret = services.create_token(
+            owner=values["user"],
+            name=values["name"],
+            scopes=scopes,
+            days=values["days"],
+        )
+        return self.instance
+
+    def save_m2m(self) -> None:
+        """Do nothing; the admin calls it, and there are no such fields."""
+
+
+@admin.register(Token)
+class TokenAdmin(admin.ModelAdmin[Token]):
+    list_display = (
+        "name", "user", "can_upload", "can_read", "state",
+        "token_key", "created", "expiry", "last_used_at",
+    )  # fmt: skip
+    list_filter = (
+        "can_upload",
+        "can_read",
+        "expiry",
+        ("revoked_at", admin.EmptyFieldListFilter),
+    )
+    list_select_related = ("user",)
+    search_fields = ("name", "user__username")
+    fields = (
+        "name", "user", "can_upload", "can_read", "token_key",
+        "created", "expiry", "last_used_at", "revoked_at",
+    )  # fmt: skip
+    autocomplete_fields = ("user",)
+    actions = ("revoke",)
+
+    @admin.display(description="state")
+    def state(self, token: Token) -> str:
+        if token.revoked_at is not None:
+            return "revoked"
+        return "valid" if token.is_valid_at(timezone.now()) else "expired"
+
+    @admin.action(description="Revoke the selected tokens", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Token]) -> None:
+        revoked = 0
+        for token in queryset:
+            if services.revoke_token(token):
+                self.log_change(request, token, "Revoked.")
+                revoked += 1
+        messages.success(request, f"Tokens revoked: {revoked}.")
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("tokens.revoke_token")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let a token go with its owner's account, and never by itself."""
+        match = request.resolver_match
+        deletes_an_owner = bool(
+            match and (match.url_name or "").startswith("auth_user_")
+        )
+        return deletes_an_owner and self.has_revoke_permission(request)
+
+    def get_fields(self, request: HttpRequest, obj: Token | None = None) -> Any:
+        if obj is None:
+            return ("name", "user", "can_upload", "can_read", "days")
+        return super().get_fields(request, obj)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        if obj is None:
+            # With the model's own `fields`, Django would look for "days" among them.
+            return super().get_form(
+                request,
+                obj,
+                change,
+                **{**kwargs, "form": TokenForm, "fields": TokenForm.Meta.fields},
+            )
+        return super().get_form(request, obj, change, **kwargs)
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:
+        token: Token = form.save()
+        request.new_token = form.secret  # type: ignore[attr-defined]
+        return token
+
+    def save_model(
+        self, request: HttpRequest, obj: Token, form: Any, change: bool
+    ) -> None:
+        """Do nothing more: the service has saved the token."""
+
+    def response_add(
+        self, request: HttpRequest, obj: Token, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Show the token in this answer: a redirect would carry it in a cookie."""
+        return TemplateResponse(
+            request,
+            "admin/tokens/token/created.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": "Token created",
+                "opts": self.opts,
+                "token": obj,
+                "secret": request.new_token,  # type: ignore[attr-defined]
+            },
+        )

@@ -1,0 +1,110 @@
+"""Who calls the API: by token, or by staff's session."""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+import knox.auth
+from django.db import Error, transaction
+from django.db.models import Q
+from django.utils import timezone
+from rest_framework.authentication import (
+    SessionAuthentication,
+    get_authorization_header,
+)
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.request import Request
+
+from mirrorsite.problems import Problem
+from mirrorsite.tokens.models import Token
+
+logger = logging.getLogger(__name__)
+
+#: RFC 6750, section 3: a challenge has at least one parameter.
+CHALLENGE = 'Bearer realm="mirrorsite"'
+#: How old the recorded last use may grow before it is written again.
+LAST_USE_GRAIN = timedelta(minutes=1)
+_WELL_FORMED = re.compile(r"[A-Za-z0-9_]{10,128}")
+
+
+class TokenAuthentication(knox.auth.TokenAuthentication):
+    """`Authorization: Bearer …` (RFC 6750): one query, whatever tokens the owner has.
+
+    No header is nobody; a header that does not prove a valid token is a 401, so that
+    a client with a mistake in it is never taken for an anonymous one.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Any, Token] | None:
+        if not get_authorization_header(request):
+            return None
+        found: tuple[Any, Token] | None = super().authenticate(request)
+        if found is None:
+            raise AuthenticationFailed("The Authorization scheme here is Bearer.")
+        return found
+
+    def authenticate_credentials(self, token: bytes) -> tuple[Any, Token]:
+        # Before the database sees it: it may hold bytes that no column takes.
+        if not _WELL_FORMED.fullmatch(token.decode("latin-1")):
+            raise _not_valid()
+        try:
+            found: tuple[Any, Token] = super().authenticate_credentials(token)
+        except AuthenticationFailed as error:
+            raise _not_valid() from error
+        return found
+
+    def validate_user(self, auth_token: Token) -> tuple[Any, Token]:
+        """Judge a token whose hash fits; knox calls this last."""
+        now = timezone.now()
+        if not auth_token.is_valid_at(now) or not auth_token.user.is_active:
+            raise _not_valid()
+        _note_use(auth_token, now)
+        return auth_token.user, auth_token
+
+    def _cleanup_token(self, auth_token: Token) -> bool:
+        """Keep knox from deleting expired tokens, and asking for all of the owner's."""
+        return False
+
+
+class StaffSessionAuthentication(SessionAuthentication):
+    """The session of an active member of staff, with CSRF; nobody else's.
+
+    Works on `settings.STAFF_PATHS` alone, where sessions are read.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        user = getattr(request._request, "user", None)
+        if user is None or not (user.is_active and user.is_staff):
+            return None
+        self.enforce_csrf(request)
+        return user, None
+
+    def enforce_csrf(self, request: Request) -> None:
+        try:
+            super().enforce_csrf(request)
+        except PermissionDenied as error:
+            raise Problem(403, "csrf-failed", str(error.detail)) from error
+
+
+def _not_valid() -> AuthenticationFailed:
+    # The same words for unknown, expired, revoked and an owner who left.
+    return AuthenticationFailed("The token is not valid: unknown, expired or revoked.")
+
+
+def _note_use(token: Token, now: datetime) -> None:
+    """Record the last use, roughly; a request does not fail for it."""
+    stale = now - LAST_USE_GRAIN
+    if token.last_used_at is not None and token.last_used_at > stale:
+        return
+    try:
+        with transaction.atomic():
+            # The condition again: of many requests at once one writes.
+            Token.objects.filter(
+                Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=token.pk
+            ).update(last_used_at=now)
+    except Error as error:
+        logger.warning(
+            "token=%s last use not recorded: %s", token.name, type(error).__name__
+        )

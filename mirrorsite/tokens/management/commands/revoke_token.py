@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from mirrorsite.tokens import services
+from mirrorsite.tokens.models import Token
+
+
+class Command(BaseCommand):
+    help = "Revoke an API token by its name; its requests are answered 401 at once."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="as given to create_token")
+
+    def handle(self, *, name: str, **options: Any) -> None:
+        token = Token.objects.filter(name=name).first()
+        if token is None:
+            raise CommandError(f"There is no token {name!r}.")
+        if services.revoke_token(token):
+            self.stdout.write(f"token {name} is revoked")
+        else:
+            self.stdout.write(f"token {name} was revoked before; nothing changed")

@@ -1,0 +1,99 @@
+"""API tokens: who may call the API with what; the token itself is not kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+from knox.models import AbstractAuthToken
+
+
+class Scope(models.TextChoices):
+    """What a token may be used for."""
+
+    UPLOAD = "upload", "Upload"
+    READ = "read", "Read"
+
+
+class Token(AbstractAuthToken, models.Model):  # the second for the type checker
+    """A token of django-rest-knox, with a name, scopes, last use and revocation.
+
+    From knox come the making (32 random bytes), the hash (SHA-512 of a random secret
+    needs no salt and no slow hash), the indexed first characters that find the row,
+    and the comparison in constant time. Changed is what a trail needs:
+
+    - a number is the primary key, so that no admin address shows the hash;
+    - an expiry is required, and an expired or revoked token stays as a row, because
+      the trail names it (knox deletes it in the middle of a request);
+    - names are unique, so that `token:<name>` in the trail means one token.
+    """
+
+    objects: ClassVar[models.Manager[Token]] = models.Manager()
+
+    id = models.BigAutoField(primary_key=True)
+    digest = models.CharField(max_length=128, unique=True, editable=False)
+    token_key = models.CharField(
+        "starts with", max_length=25, db_index=True, editable=False
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name="owner",
+        on_delete=models.CASCADE,
+        related_name="auth_token_set",
+        help_text="A token ends with its owner: deleted, or no longer active.",
+    )
+    name = models.CharField(
+        max_length=100,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"\A[A-Za-z0-9._@+-]+\Z",
+                "A name has 1 to 100 letters, digits and . _ @ + - only.",
+            )
+        ],
+        help_text="Stands in the trail as token:<name>; letters, digits, . _ @ + -",
+    )
+    can_upload = models.BooleanField(
+        "may upload", default=False, help_text="POST /api/upload-random"
+    )
+    can_read = models.BooleanField(
+        "may read",
+        default=False,
+        help_text="Everything below /api/uploads, verifying included",
+    )
+    created = models.DateTimeField("created at", default=timezone.now, editable=False)
+    expiry = models.DateTimeField("expires at")
+    last_used_at = models.DateTimeField(
+        null=True, editable=False, help_text="Written at most once a minute."
+    )
+    revoked_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ("-created", "-id")
+        verbose_name = "API token"
+        verbose_name_plural = "API tokens"
+        default_permissions = ("add", "view")
+        permissions = (("revoke_token", "Can revoke API token"),)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(can_upload=True) | models.Q(can_read=True),
+                name="token_has_a_scope",
+                violation_error_message="A token needs a scope: upload, read or both.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        held = {Scope.UPLOAD: self.can_upload, Scope.READ: self.can_read}
+        return frozenset(scope for scope, is_held in held.items() if is_held)
+
+    def is_valid_at(self, moment: datetime) -> bool:
+        """Tell whether the token is neither expired nor revoked."""
+        return self.revoked_at is None and moment < self.expiry

@@ -1,0 +1,56 @@
+"""What a caller may do, by scope; staff's sessions may read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from mirrorsite.clients import credentials_of
+from mirrorsite.problems import Problem
+from mirrorsite.tokens.authentication import CHALLENGE
+from mirrorsite.tokens.models import Scope, Token
+
+
+class MayRead(BasePermission):
+    """A token with the scope `read`, or a session of staff."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        user, token = credentials_of(request)
+        if user is None:
+            return False
+        return token is None or _holds(token, Scope.READ)
+
+
+class MayUpload(BasePermission):
+    """Anyone, or with UPLOAD_AUTH=token only a token with the scope `upload`.
+
+    A token that is presented must have the scope in both cases: one made only for
+    reading is not meant to write.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        _, token = credentials_of(request)
+        if token is None:
+            return bool(settings.UPLOAD_AUTH == "open")
+        return _holds(token, Scope.UPLOAD)
+
+
+class InsufficientScope(Problem):
+    """403 as RFC 6750, section 3.1, has it."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(
+            403, "insufficient-scope", f"The token lacks the scope {scope}."
+        )
+        self.auth_header = (
+            f'{CHALLENGE}, error="insufficient_scope", scope="{scope.value}"'
+        )
+
+
+def _holds(token: Token, scope: Scope) -> bool:
+    if scope not in token.scopes:
+        raise InsufficientScope(scope)
+    return True

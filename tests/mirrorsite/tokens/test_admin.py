@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from mirrorsite.tokens.models import Scope, Token
+from mirrorsite.tokens.services import create_token
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/tokens/token/"
+FORM = {"name": "probe", "can_read": "on", "days": "30"}
+
+
+@pytest.fixture
+def token(owner: User) -> Token:
+    return create_token(owner=owner, name="ci", scopes=[Scope.READ])[0]
+
+
+def staff_with(*codenames: str) -> Client:
+    user = User.objects.create_user("staff", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+class TestAdd:
+    def test_shown_once__nowhere_else(self, admin_client: Client, owner: User) -> None:
+        answer = admin_client.post(f"{LIST}add/", FORM | {"user": str(owner.pk)})
+
+        assert answer.status_code == 200
+        assert "no-store" in answer["Cache-Control"]
+        found = re.search(r'id="new-token">(mst_\w+)<', answer.content.decode())
+        assert found is not None
+        secret = found[1]
+        used = Client().get(
+            "/api/uploads", headers={"authorization": f"Bearer {secret}"}
+        )
+        assert used.status_code == 200
+        token = Token.objects.get()
+        assert token.scopes == {Scope.READ}
+        cookies = str(answer.cookies) + str(admin_client.cookies)
+        assert secret not in cookies
+        for path in (LIST, f"{LIST}{token.pk}/change/", f"{LIST}{token.pk}/history/"):
+            page = admin_client.get(path)
+            assert page.status_code == 200
+            assert secret not in page.content.decode()
+            assert token.digest not in page.content.decode()
+        assert str(LogEntry.objects.get()) == "Added “probe”."
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"can_read": ""}, "A token needs a scope"),
+            ({"name": "a b"}, "letters, digits"),
+            ({"days": "0"}, "greater than or equal to 1"),
+            ({"days": "x"}, "Enter a whole number"),
+            ({"user": "99999"}, "Select a valid choice"),
+        ],
+    )
+    def test_refused(
+        self, admin_client: Client, owner: User, change: dict[str, str], words: str
+    ) -> None:
+        form = FORM | {"user": str(owner.pk)} | change
+        answer = admin_client.post(f"{LIST}add/", form)
+        assert words in answer.content.decode()
+        assert not Token.objects.exists()
+
+    def test_form_shown(self, admin_client: Client) -> None:
+        page = admin_client.get(f"{LIST}add/").content.decode()
+        assert all(f'name="{name}"' in page for name in ("name", "user", "days"))
+
+    def test_without_permission(self, owner: User) -> None:
+        client = staff_with("view_token", "view_user")
+        assert client.get(f"{LIST}add/").status_code == 403
+        assert client.get(LIST).status_code == 200
+
+
+class TestRevoke:
+    def revoke(self, client: Client, token: Token) -> Any:
+        return client.post(
+            LIST, {"action": "revoke", "_selected_action": [token.pk]}, follow=True
+        )
+
+    def test_revoke(self, admin_client: Client, token: Token) -> None:
+        answer = self.revoke(admin_client, token)
+        assert "Tokens revoked: 1." in answer.content.decode()
+        token.refresh_from_db()
+        assert token.revoked_at is not None
+        assert LogEntry.objects.get().change_message == "Revoked."
+
+    def test_without_permission(self, token: Token) -> None:
+        self.revoke(staff_with("view_token"), token)
+        token.refresh_from_db()
+        assert token.revoked_at is None
+
+    def test_with_permission(self, token: Token) -> None:
+        self.revoke(staff_with("view_token", "revoke_token"), token)
+        token.refresh_from_db()
+        assert token.revoked_at is not None
+
+
+class TestNeverChanged:
+    def test_change_and_delete__403(self, admin_client: Client, token: Token) -> None:
+        change = admin_client.post(f"{LIST}{token.pk}/change/", {"name": "other"})
+        delete = admin_client.post(f"{LIST}{token.pk}/delete/", {"post": "yes"})
+        assert (change.status_code, delete.status_code) == (403, 403)
+        token.refresh_from_db()
+        assert token.name == "ci"
+
+    def test_goes_with_its_owner(self, admin_client: Client, token: Token) -> None:
+        path = f"/admin/auth/user/{token.user_id}/delete/"
+        assert admin_client.post(path, {"post": "yes"}).status_code == 302
+        assert not Token.objects.exists()

@@ -1,0 +1,228 @@
+"""Tokens at the door, over HTTP, with the list of uploads as the thing behind it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError, connections
+from django.test import Client
+from django.utils import timezone
+
+from mirrorsite.tokens.authentication import LAST_USE_GRAIN
+from mirrorsite.tokens.models import Scope, Token
+from mirrorsite.tokens.services import create_token, revoke_token
+from uploads.models import Upload
+
+pytestmark = pytest.mark.django_db
+
+INVALID = 'Bearer realm="mirrorsite", error="invalid_token"'
+
+
+@pytest.fixture
+def token(owner: User) -> tuple[Token, str]:
+    return create_token(owner=owner, name="reader", scopes=[Scope.READ])
+
+
+def get(client: Client, secret: str, scheme: str = "Bearer") -> Any:
+    return client.get("/api/uploads", headers={"authorization": f"{scheme} {secret}"})
+
+
+class TestTokenAuthentication:
+    def test_valid(self, client: Client, token: tuple[Token, str]) -> None:
+        answer = get(client, token[1])
+
+        assert answer.status_code == 200
+        assert answer.json() == {"results": [], "next": None}
+        assert answer["Cache-Control"] == "no-store"
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "Bearer",
+            "Bearer ",
+            "Bearer one two",
+            "Bearer mst_" + "0" * 64,
+            "Bearer mst_" + "0" * 4000,
+            "Bearer \xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5",
+            "Bearer mst_\x00aaaaaaaaaaaaaaaaaaaaa",
+            "Bearer '; drop table tokens_token; --",
+            "Basic b2xnYTpwYXNz",
+            "Token mst_" + "0" * 64,
+            "\x00",
+        ],
+    )
+    @pytest.mark.parametrize("method", ["get", "post"])
+    def test_presented_but_no_token(
+        self, client: Client, token: tuple[Token, str], header: str, method: str
+    ) -> None:
+        path = "/api/uploads" if method == "get" else "/api/upload-random"
+        answer = getattr(client, method)(path, headers={"authorization": header})
+
+        assert answer.status_code == 401
+        assert answer["WWW-Authenticate"] == INVALID
+        assert answer.json()["type"] == "urn:mirrorsite:problem:authentication-failed"
+
+    def test_right_beginning_wrong_end(
+        self, client: Client, token: tuple[Token, str]
+    ) -> None:
+        assert get(client, token[1][:-1] + "x").status_code == 401
+
+    def test_expired__kept_and_refused(
+        self, client: Client, token: tuple[Token, str]
+    ) -> None:
+        Token.objects.update(expiry=timezone.now() - timedelta(seconds=1))
+
+        answer = get(client, token[1])
+
+        assert answer.status_code == 401
+        assert answer["WWW-Authenticate"] == INVALID
+        assert Token.objects.filter(pk=token[0].pk).exists()
+
+    def test_revoked(self, client: Client, token: tuple[Token, str]) -> None:
+        assert revoke_token(token[0])
+        assert get(client, token[1]).status_code == 401
+
+    def test_owner_left(self, client: Client, token: tuple[Token, str]) -> None:
+        User.objects.update(is_active=False)
+        assert get(client, token[1]).status_code == 401
+
+    def test_other_scope__403(self, client: Client, owner: User) -> None:
+        _, secret = create_token(owner=owner, name="writer", scopes=[Scope.UPLOAD])
+
+        answer = get(client, secret)
+
+        assert answer.status_code == 403
+        assert answer.json()["type"] == "urn:mirrorsite:problem:insufficient-scope"
+        assert answer["WWW-Authenticate"] == (
+            'Bearer realm="mirrorsite", error="insufficient_scope", scope="read"'
+        )
+
+    def test_one_query_however_many_tokens(
+        self,
+        client: Client,
+        owner: User,
+        token: tuple[Token, str],
+        django_assert_num_queries: Any,
+    ) -> None:
+        for number in range(5):
+            create_token(owner=owner, name=f"other-{number}", scopes=[Scope.READ])
+        Token.objects.filter(name="other-1").update(expiry=timezone.now())
+        get(client, token[1])  # writes the last use
+
+        with django_assert_num_queries(2):  # the token with its owner; the list
+            assert get(client, token[1]).status_code == 200
+
+    def test_last_use__at_most_once_a_minute(
+        self, client: Client, token: tuple[Token, str]
+    ) -> None:
+        def last_use() -> Any:
+            return Token.objects.get().last_used_at
+
+        get(client, token[1])
+        first = last_use()
+        get(client, token[1])
+        assert first is not None
+        assert last_use() == first
+
+        Token.objects.update(last_used_at=first - LAST_USE_GRAIN)
+        get(client, token[1])
+        assert last_use() >= first
+
+    def test_never_logged(
+        self,
+        client: Client,
+        token: tuple[Token, str],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        with caplog.at_level(logging.DEBUG):
+            get(client, token[1])
+            get(client, token[1][:-1] + "x")
+            _, secret = create_token(
+                owner=token[0].user, name="logged", scopes=[Scope.READ]
+            )
+        kept = [
+            record.getMessage()
+            for record in caplog.records
+            if record.name != "django.db.backends"
+        ]
+        assert not [line for line in kept if token[1][4:] in line or secret in line]
+
+
+class TestUploadAuth:
+    def post(self, client: Client, secret: str | None = None) -> Any:
+        headers = {"authorization": f"Bearer {secret}"} if secret else {}
+        return client.post(
+            "/api/upload-random", content_type="application/json", headers=headers
+        )
+
+    def test_token__nobody(self, client: Client, settings: Any) -> None:
+        settings.UPLOAD_AUTH = "token"
+
+        answer = self.post(client)
+
+        assert answer.status_code == 401
+        assert answer["WWW-Authenticate"] == 'Bearer realm="mirrorsite"'
+        assert answer.json()["type"] == "urn:mirrorsite:problem:not-authenticated"
+
+    @pytest.mark.parametrize("mode", ["open", "token"])
+    def test_wrong_scope(
+        self, client: Client, settings: Any, token: tuple[Token, str], mode: str
+    ) -> None:
+        settings.UPLOAD_AUTH = mode
+        assert self.post(client, token[1]).status_code == 403
+
+    @pytest.mark.parametrize("mode", ["open", "token"])
+    def test_token__named_in_the_record(
+        self, client: Client, settings: Any, owner: User, bucket: Any, mode: str
+    ) -> None:
+        settings.UPLOAD_AUTH = mode
+        _, secret = create_token(owner=owner, name="ci.probe", scopes=[Scope.UPLOAD])
+
+        answer = self.post(client, secret)
+
+        assert answer.status_code == 201
+        upload = Upload.objects.get()
+        assert upload.requester == owner
+        assert upload.requester_name == "token:ci.probe"
+        assert {event.actor for event in upload.events.all()} == {"token:ci.probe"}
+
+
+class TestDatabaseAway:
+    """The client gets a 503 that says so, and nothing of the database's words."""
+
+    @pytest.fixture
+    def gone(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        def cursor(*args: Any, **kwargs: Any) -> Any:
+            raise OperationalError("server closed the connection")
+
+        return lambda: monkeypatch.setattr(connections["default"], "cursor", cursor)
+
+    @pytest.mark.parametrize(
+        ("method", "path"), [("get", "/api/uploads"), ("post", "/api/upload-random")]
+    )
+    def test_tokens__503(
+        self,
+        client: Client,
+        token: tuple[Token, str],
+        gone: Any,
+        method: str,
+        path: str,
+    ) -> None:
+        gone()
+        headers = {"authorization": f"Bearer {token[1]}"}
+        self.check(getattr(client, method)(path, headers=headers))
+
+    def test_session__503(self, client: Client, owner: User, gone: Any) -> None:
+        client.force_login(owner)
+        gone()
+        self.check(client.get("/api/uploads"))
+
+    def check(self, answer: Any) -> None:
+        assert answer.status_code == 503
+        assert answer["Retry-After"] == "5"
+        assert answer.json()["type"] == "urn:mirrorsite:problem:database-unavailable"
+        assert "server closed" not in answer.content.decode()

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from mirrorsite.tokens.models import Scope, Token
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> tuple[str, str]:
+    out, err = StringIO(), StringIO()
+    call_command(*arguments, stdout=out, stderr=err)
+    return out.getvalue(), err.getvalue()
+
+
+class TestCreateToken:
+    def test_printed_once__works(self, owner: User, client: Client) -> None:
+        out, err = run("create_token", "ci", "--owner=olga", "--scope=read", "--days=7")
+
+        secret = out.strip()
+        assert out == f"{secret}\n"
+        assert secret.startswith("mst_")
+        assert len(secret) == 68
+        token = Token.objects.get()
+        assert token.scopes == {Scope.READ}
+        assert (token.expiry - token.created).days in {6, 7}
+        assert secret not in err
+        answer = client.get(
+            "/api/uploads", headers={"authorization": f"Bearer {secret}"}
+        )
+        assert answer.status_code == 200
+
+    def test_hashed__nothing_of_it_in_the_database(self, owner: User) -> None:
+        out, _ = run("create_token", "ci", "--owner=olga", "--scope=read")
+        row = Token.objects.values().get()
+        assert out.strip() not in str(row)
+        assert len(row["digest"]) == 128  # SHA-512
+
+    def test_json(self, owner: User) -> None:
+        out, err = run(
+            "create_token", "ci", "--owner=olga", "--scope=read", "--scope=upload",
+            "--json",
+        )  # fmt: skip
+        answer: dict[str, Any] = json.loads(out)
+        assert err == ""
+        assert answer.pop("token").startswith("mst_")
+        expiry = Token.objects.get().expiry.isoformat().replace("+00:00", "Z")
+        assert answer == {
+            "name": "ci",
+            "owner": "olga",
+            "scopes": ["read", "upload"],
+            "expires_at": expiry,
+        }
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["ci", "--owner=nobody", "--scope=read"], "no user 'nobody'"),
+            (["a b", "--owner=olga", "--scope=read"], "letters, digits"),
+            (["n" * 101, "--owner=olga", "--scope=read"], "100"),
+            (["ci", "--owner=olga", "--scope=read", "--days=0"], "1 to 3650 days"),
+            (["ci", "--owner=olga", "--scope=write"], "invalid choice: 'write'"),
+            (["ci", "--owner=olga"], "--scope"),
+        ],
+    )
+    def test_refused(self, owner: User, arguments: list[str], words: str) -> None:
+        with pytest.raises(CommandError, match=words):
+            run("create_token", *arguments)
+        assert not Token.objects.exists()
+
+    def test_name_taken(self, owner: User) -> None:
+        run("create_token", "ci", "--owner=olga", "--scope=read")
+        with pytest.raises(CommandError, match="already exists"):
+            run("create_token", "ci", "--owner=olga", "--scope=read")
+
+
+class TestRevokeToken:
+    def test_revoke(self, owner: User, client: Client) -> None:
+        secret = run("create_token", "ci", "--owner=olga", "--scope=read")[0].strip()
+
+        assert run("revoke_token", "ci")[0] == "token ci is revoked\n"
+        assert run("revoke_token", "ci")[0] == (
+            "token ci was revoked before; nothing changed\n"
+        )
+        answer = client.get(
+            "/api/uploads", headers={"authorization": f"Bearer {secret}"}
+        )
+        assert answer.status_code == 401
+
+    def test_unknown(self) -> None:
+        with pytest.raises(CommandError, match="no token 'ci'"):
+            run("revoke_token", "ci")

@@ -1,0 +1,438 @@
+"""The read side of the API: lists, details, events, content, verification."""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from mirrorsite.tokens.models import Scope
+from mirrorsite.tokens.services import create_token
+from uploads import services, trail
+from uploads.api.reading import UploadEventsView
+from uploads.models import Action, Status, Upload, new_upload_id
+from uploads.storage import UploadStorage
+from uploads.trail import Caller
+
+pytestmark = pytest.mark.django_db
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
+CALLER = Caller(address="192.0.2.7", user_agent="tests", request_id="request-1")
+PATHS = [
+    "/api/uploads",
+    "/api/uploads/",
+    "/api/uploads?status=nonsense",
+    "/api/uploads/{id}",
+    "/api/uploads/{id}/",
+    "/api/uploads/{id}/events",
+    "/api/uploads/{id}/content",
+    "/api/uploads/{id}/verify",
+    "/api/uploads/{id}/nothing",
+    "/api/uploads/{id}/events/more",
+]
+
+
+def record(**values: Any) -> Upload:
+    """Write an upload that is pending, through the trail, without any object."""
+    identifier: UUID = values.pop("id", None) or new_upload_id()
+    created_at = values.pop("created_at", NOON)
+    values = {
+        "key": services.object_key(identifier, created_at),
+        "size": 1,
+        "sha256": "0" * 64,
+        **values,
+    }
+    upload = Upload(
+        id=identifier,
+        bucket="b",
+        requester_name="anonymous",
+        created_at=created_at,
+        **values,
+    )
+    trail.begin(upload, CALLER)
+    return upload
+
+
+@pytest.fixture
+def reader() -> Client:
+    """Return a client with a token that may read."""
+    owner = User.objects.create_user("olga")
+    _, secret = create_token(owner=owner, name="reader", scopes=[Scope.READ])
+    client = Client(headers={"authorization": f"Bearer {secret}"})
+    client.get("/api/uploads")  # writes the last use, which later ones need not
+    return client
+
+
+@pytest.fixture
+def staff() -> Client:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_user("sam", is_staff=True))
+    return client
+
+
+def slug(answer: Any) -> str:
+    assert answer["Content-Type"] == "application/problem+json"
+    return str(answer.json()["type"].removeprefix("urn:mirrorsite:problem:"))
+
+
+class TestWithoutCredentials:
+    @pytest.mark.parametrize("path", PATHS)
+    @pytest.mark.parametrize("method", ["get", "head", "options", "post", "delete"])
+    def test_always_the_same_401(self, client: Client, path: str, method: str) -> None:
+        known = str(record().pk)
+        answers = [
+            getattr(client, method)(path.replace("{id}", identifier))
+            for identifier in (known, UNKNOWN, "not-an-id", "%00", "é")
+        ]
+        assert {answer.status_code for answer in answers} == {401}
+        assert {answer["WWW-Authenticate"] for answer in answers} == {
+            'Bearer realm="mirrorsite"'
+        }
+        if method != "head":
+            bodies = [answer.json() for answer in answers]
+            for body in bodies:
+                del body["instance"], body["request_id"]
+            assert all(body == bodies[0] for body in bodies)
+
+    def test_upload_random__is_another_path(self, client: Client) -> None:
+        answer = client.get("/api/upload-random")
+        assert answer.status_code == 405
+        assert "sessionid" not in answer.cookies
+
+
+class TestStaffSession:
+    def test_staff(self, staff: Client) -> None:
+        assert staff.get("/api/uploads").status_code == 200
+
+    @pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}])
+    def test_others__401(self, staff: Client, change: dict[str, bool]) -> None:
+        User.objects.update(**change)
+        assert staff.get("/api/uploads").status_code == 401
+
+    def test_verify__needs_csrf(self, staff: Client, bucket: UploadStorage) -> None:
+        upload = services.upload_random(caller=CALLER)
+        path = f"/api/uploads/{upload.pk}/verify"
+
+        refused = staff.post(path)
+        assert (refused.status_code, slug(refused)) == (403, "csrf-failed")
+        assert upload.events.count() == 2
+
+        staff.get("/admin/password_change/")  # its form brings the CSRF cookie
+        csrf = staff.cookies["csrftoken"].value
+        answer = staff.post(
+            path, content_type="application/json", headers={"x-csrftoken": csrf}
+        )
+        assert answer.status_code == 200
+        last = upload.events.last()
+        assert last is not None
+        assert (last.action, last.actor) == (Action.VERIFIED, "user:sam")
+
+    def test_session_does_not_upload(self, staff: Client, settings: Any) -> None:
+        settings.UPLOAD_AUTH = "token"
+        assert staff.post("/api/upload-random").status_code == 401
+
+
+class TestList:
+    def test_one__whole_answer(self, reader: Client, bucket: UploadStorage) -> None:
+        upload = services.upload_random(caller=CALLER)
+
+        answer = reader.get("/api/uploads")
+
+        upload.refresh_from_db()
+        assert upload.stored_at is not None
+        assert upload.duration is not None
+        assert answer.json() == {
+            "results": [
+                {
+                    "id": str(upload.pk),
+                    "key": upload.key,
+                    "bucket": bucket.bucket_name,
+                    "number": upload.number,
+                    "size": upload.size,
+                    "sha256": upload.sha256,
+                    "etag": upload.etag,
+                    "version_id": None,
+                    "status": "stored",
+                    "created_at": upload.created_at.isoformat().replace("+00:00", "Z"),
+                    "url": f"http://testserver/api/uploads/{upload.pk}",
+                    "requester": "anonymous",
+                    "client_address": "192.0.2.7",
+                    "user_agent": "tests",
+                    "request_id": "request-1",
+                    "error": None,
+                    "stored_at": upload.stored_at.isoformat().replace("+00:00", "Z"),
+                    "duration_seconds": upload.duration.total_seconds(),
+                }
+            ],
+            "next": None,
+        }
+        assert answer["Cache-Control"] == "no-store"
+
+    def test_pages__ties_and_inserts(self, reader: Client) -> None:
+        """No upload twice and none left out, while new ones come in between."""
+        moments = [NOON, NOON, NOON, NOON - timedelta(microseconds=1), NOON]
+        expected = [str(record(created_at=moment).pk) for moment in moments]
+
+        seen: list[str] = []
+        for page in pages(reader, "/api/uploads?limit=2"):
+            seen += [entry["id"] for entry in page]
+            record(created_at=NOON + timedelta(seconds=len(seen)))
+
+        newest_first = sorted(
+            expected, key=lambda i: (i != expected[3], UUID(i)), reverse=True
+        )
+        assert seen == newest_first
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("status=pending", {"a", "b", "c"}),
+            ("status=stored", set()),
+            ("created_after=2026-01-31T12:00:00Z", {"b", "c"}),
+            ("created_after=2026-01-31T13:00:00%2B01:00", {"b", "c"}),
+            ("created_before=2026-01-31t12:00:00z", {"a"}),
+            ("created_after=2026-01-31T12:00:00.000001Z", {"c"}),
+            (
+                "created_after=2026-01-31T12:00:00Z&created_before=2026-01-31T12:00:01Z",
+                {"b"},
+            ),
+            ("key_prefix=uploads/", {"a", "b"}),
+            ("key_prefix=Uploads/", set()),
+            ("key_prefix=uploads/_", set()),
+            ("key_prefix=100%25", {"c"}),
+            ("key_prefix=uploads/&request_id=r-b", {"b"}),
+            ("request_id=r-b", {"b"}),
+            ("request_id=r-", set()),
+        ],
+    )
+    def test_filters(self, reader: Client, query: str, found: set[str]) -> None:
+        for name, hours, key in (
+            ("a", -1, "uploads/a"),
+            ("b", 0, "uploads/b"),
+            ("c", 1, "100%/c"),
+        ):
+            record(
+                key=key,
+                request_id=f"r-{name}",
+                created_at=NOON + timedelta(hours=hours),
+            )
+        answer = reader.get(f"/api/uploads?{query}")
+        assert answer.status_code == 200
+        assert {entry["key"][-1] for entry in answer.json()["results"]} == found
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            ("status=done", "status"),
+            ("status=", "status"),
+            ("status=stored&status=failed", "status"),
+            ("created_after=yesterday", "created_after"),
+            ("created_after=2026-01-31", "created_after"),
+            ("created_after=2026-01-31T12:00:00", "created_after"),
+            ("created_after=2026-01-31T12:00:00+01:00", "created_after"),
+            ("created_after=2026-02-30T12:00:00Z", "created_after"),
+            ("created_before=0001-01-01T00:00:00%2B23:59", "created_before"),
+            ("created_before=9999-12-31T23:59:59-23:59", "created_before"),
+            ("created_before=0000-01-01T00:00:00Z", "created_before"),
+            ("key_prefix=", "key_prefix"),
+            ("key_prefix=%00", "key_prefix"),
+            ("key_prefix=" + "k" * 1025, "key_prefix"),
+            ("request_id=%0a", "request_id"),
+            ("limit=0", "limit"),
+            ("limit=201", "limit"),
+            ("limit=-1", "limit"),
+            ("limit=1e1", "limit"),
+            ("limit=٣", "limit"),
+            ("cursor=", "cursor"),
+            ("cursor=x", "cursor"),
+            ("cursor=é", "cursor"),
+            ("cursor=AAAA", "cursor"),
+            ("page=2", "page"),
+            ("%00=2", "\x00"),
+        ],
+    )
+    def test_malformed__400_with_the_field(
+        self, reader: Client, query: str, field: str
+    ) -> None:
+        answer = reader.get(f"/api/uploads?{query}")
+        assert answer.status_code == 400
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+    def test_query_count_is_constant(
+        self, reader: Client, staff: Client, django_assert_num_queries: Any
+    ) -> None:
+        for count in (1, 30):
+            for _ in range(count):
+                record()
+            with django_assert_num_queries(2):  # the token; the page
+                assert reader.get("/api/uploads").status_code == 200
+            with django_assert_num_queries(3):  # the session; its user; the page
+                assert staff.get("/api/uploads").status_code == 200
+
+
+class TestDetail:
+    def test_same_as_in_the_list(
+        self, reader: Client, django_assert_num_queries: Any
+    ) -> None:
+        upload = record()
+        with django_assert_num_queries(2):
+            answer = reader.get(f"/api/uploads/{upload.pk}")
+        assert answer.json() == reader.get("/api/uploads").json()["results"][0]
+
+    @pytest.mark.parametrize(
+        "identifier", [UNKNOWN, "x", "{" + UNKNOWN + "}", UNKNOWN.replace("-", "")]
+    )
+    @pytest.mark.parametrize("suffix", ["", "/events", "/content"])
+    def test_unknown__404(self, reader: Client, identifier: str, suffix: str) -> None:
+        answer = reader.get(f"/api/uploads/{identifier}{suffix}")
+        assert (answer.status_code, slug(answer)) == (404, "upload-not-found")
+
+    def test_other_paths_below__404(self, reader: Client) -> None:
+        answer = reader.get(f"/api/uploads/{record().pk}/nothing")
+        assert (answer.status_code, slug(answer)) == (404, "not-found")
+
+    def test_other_method__405(self, reader: Client) -> None:
+        answer = reader.delete(f"/api/uploads/{record().pk}")
+        assert answer.status_code == 405
+        assert answer["Allow"] == "GET, HEAD, OPTIONS"
+
+
+class TestEvents:
+    def test_oldest_first(self, reader: Client, bucket: UploadStorage) -> None:
+        upload = services.upload_random(caller=CALLER)
+
+        answer = reader.get(f"/api/uploads/{upload.pk}/events").json()
+
+        assert answer["next"] is None
+        assert [event["action"] for event in answer["results"]] == [
+            "requested",
+            "stored",
+        ]
+        first = upload.events.order_by("pk")[0]
+        assert answer["results"][0] == {
+            "id": first.pk,
+            "action": "requested",
+            "at": first.at.isoformat().replace("+00:00", "Z"),
+            "actor": "anonymous",
+            "request_id": "request-1",
+            "detail": first.detail,
+            "seal": None,
+        }
+
+    def test_pages(self, reader: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(UploadEventsView, "PAGE", 2)
+        upload = record()
+        for _ in range(4):
+            trail.record(upload, Action.REQUESTED, CALLER)
+        expected = list(upload.events.order_by("pk").values_list("pk", flat=True))
+        found = list(pages(reader, f"/api/uploads/{upload.pk}/events"))
+        assert [len(page) for page in found] == [2, 2, 1]
+        assert [event["id"] for page in found for event in page] == expected
+
+    @pytest.mark.parametrize("query", ["after=x", "after=-1", "before=1"])
+    def test_malformed__400(self, reader: Client, query: str) -> None:
+        answer = reader.get(f"/api/uploads/{record().pk}/events?{query}")
+        assert answer.status_code == 400
+
+
+class TestContent:
+    def test_redirect_to_the_bytes(self, reader: Client, bucket: UploadStorage) -> None:
+        upload = services.upload_random(caller=CALLER, size=1000)
+
+        answer = reader.get(f"/api/uploads/{upload.pk}/content")
+
+        assert answer.status_code == 302
+        assert answer["Cache-Control"] == "no-store"
+        assert "X-Amz-Expires=60" in answer["Location"]
+        with urllib.request.urlopen(answer["Location"], timeout=10) as got:
+            assert hashlib.sha256(got.read()).hexdigest() == upload.sha256
+            assert got.headers["Content-Disposition"] == (
+                f'attachment; filename="{upload.pk}.txt"'
+            )
+        changed = answer["Location"].replace(str(upload.pk), UNKNOWN)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(changed, timeout=10)
+
+    @pytest.mark.parametrize(
+        ("status", "code", "expected"),
+        [
+            (Status.PENDING, 409, "upload-not-stored"),
+            (Status.FAILED, 409, "upload-not-stored"),
+            (Status.CORRUPTED, 409, "object-corrupted"),
+            (Status.MISSING, 404, "object-missing"),
+            (Status.PURGED, 410, "upload-purged"),
+        ],
+    )
+    def test_not_stored(
+        self, reader: Client, status: Status, code: int, expected: str
+    ) -> None:
+        upload = record()
+        Upload.objects.filter(pk=upload.pk).update(status=status)
+        answer = reader.get(f"/api/uploads/{upload.pk}/content")
+        assert (answer.status_code, slug(answer)) == (code, expected)
+        assert "Location" not in answer
+
+
+class TestVerify:
+    def verify(self, client: Client, upload: Upload) -> Any:
+        return client.post(f"/api/uploads/{upload.pk}/verify")
+
+    def test_verified__event_names_the_token(
+        self, reader: Client, bucket: UploadStorage
+    ) -> None:
+        upload = services.upload_random(caller=CALLER)
+        answer = self.verify(reader, upload)
+        assert answer.status_code == 200
+        assert answer.json()["result"] == "verified"
+        assert answer.json()["differences"] == []
+        last = upload.events.last()
+        assert last is not None
+        assert (last.action, last.actor) == (Action.VERIFIED, "token:reader")
+
+    def test_object_gone__missing(self, reader: Client, bucket: UploadStorage) -> None:
+        upload = services.upload_random(caller=CALLER)
+        bucket.client.delete_object(Bucket=bucket.bucket_name, Key=upload.key)
+        answer = self.verify(reader, upload).json()
+        assert answer["result"] == "missing"
+        assert answer["upload"]["status"] == "missing"
+        assert answer["differences"] == ["the object is not in the bucket"]
+
+    def test_pending__409(self, reader: Client, bucket: UploadStorage) -> None:
+        payload = services.payload_of(new_upload_id(), None)
+        upload = record(size=payload.size, sha256=payload.sha256)
+        bucket.put_new(upload.key, payload, {})
+        answer = self.verify(reader, upload)
+        assert (answer.status_code, slug(answer)) == (409, "upload-not-verifiable")
+        assert upload.events.count() == 1
+
+    def test_store_away__503(self, reader: Client, make_storage: Any) -> None:
+        upload = record()
+        make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
+        answer = self.verify(reader, upload)
+        assert (answer.status_code, slug(answer)) == (503, "store-unavailable")
+        assert answer["Retry-After"] == "5"
+
+    def test_get__405(self, reader: Client) -> None:
+        answer = reader.get(f"/api/uploads/{record().pk}/verify")
+        assert answer.status_code == 405
+        assert answer["Allow"] == "POST, OPTIONS"
+
+
+def pages(client: Client, address: str) -> Iterator[list[dict[str, Any]]]:
+    """Follow `next` until there is none."""
+    following: str | None = address
+    while following:
+        answer = client.get(following.removeprefix("http://testserver"))
+        assert answer.status_code == 200
+        body = answer.json()
+        yield body["results"]
+        following = body["next"]

@@ -1,0 +1,60 @@
+"""Errors of this app as problems of the API."""
+
+from __future__ import annotations
+
+from mirrorsite.api import RETRY_AFTER_SECONDS
+from mirrorsite.problems import Problem
+from uploads.exceptions import (
+    StoreError,
+    StoreUnavailableError,
+    TrailUnavailableError,
+    UploadFailedError,
+)
+from uploads.models import Status
+
+
+def failure_problem(error: UploadFailedError) -> Problem:
+    """Return the problem of an upload that is recorded and did not succeed."""
+    upload = error.upload
+    state = {"upload_id": str(upload.pk), "upload_status": upload.status}
+    if isinstance(error.__cause__, StoreUnavailableError):
+        return Problem(
+            503,
+            "store-unavailable",
+            f"The object store is unavailable; the upload is recorded as {upload.status}.",
+            retry_after=RETRY_AFTER_SECONDS,
+            **state,
+        )
+    return Problem(
+        502,
+        "store-refused",
+        f"The object store refused the upload; it is recorded as {upload.status}.",
+        **state,
+    )
+
+
+def store_problem(error: StoreError) -> Problem:
+    """Return the problem of a question the store did not answer; nothing changed."""
+    if isinstance(error, StoreUnavailableError):
+        return Problem(
+            503,
+            "store-unavailable",
+            "The object store is unavailable; nothing was recorded.",
+            retry_after=RETRY_AFTER_SECONDS,
+        )
+    return Problem(
+        502, "store-refused", "The object store refused; nothing was recorded."
+    )
+
+
+def trail_problem(error: TrailUnavailableError) -> Problem:
+    """Return the problem of a record that could not be written."""
+    if error.upload_id is None:
+        detail = "The database is unavailable, so nothing was uploaded."
+        state = {}
+    else:
+        detail = "The database went away; the upload's record is pending."
+        state = {"upload_id": str(error.upload_id), "upload_status": Status.PENDING}
+    return Problem(
+        503, "trail-unavailable", detail, retry_after=RETRY_AFTER_SECONDS, **state
+    )
