@@ -60,6 +60,29 @@ class TransitionError(UploadsError):
     """
 
 
+class AlreadyRecordedError(UploadsError):
+    """There is a record with this id or idempotency key already; none was written."""
+
+
+class KeyReusedError(UploadsError):
+    """An idempotency key came again with another body; `upload` is the first one's."""
+
+    def __init__(self, message: str, *, upload: Upload) -> None:
+        super().__init__(message)
+        self.upload = upload
+
+
+class StillRunningError(UploadsError):
+    """Another request with the same idempotency key is being worked on.
+
+    `seconds` is how long that can last at most.
+    """
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class UploadFailedError(UploadsError):
     """The upload is recorded and did not succeed; `upload` tells its state."""
 

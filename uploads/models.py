@@ -97,6 +97,18 @@ class Upload(models.Model):
     client_address = models.GenericIPAddressField(null=True, blank=True)
     user_agent = models.CharField(max_length=512, blank=True, default="")
     request_id = models.CharField(max_length=128, blank=True, default="")
+    idempotency_scope = models.CharField(
+        max_length=64, blank=True, default="", help_text="Whose key it is."
+    )
+    idempotency_key = models.CharField(max_length=255, blank=True, default="")
+    idempotency_fingerprint = models.CharField(
+        max_length=64, blank=True, default="", help_text="Of the request; SHA-256."
+    )
+    attempt_started_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When the last try under an idempotency key began; empty when over.",
+    )
     error = models.CharField(max_length=1000, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)
     stored_at = models.DateTimeField(null=True, blank=True)
@@ -115,6 +127,11 @@ class Upload(models.Model):
             models.CheckConstraint(
                 condition=models.Q(status__in=Status.values),
                 name="upload_status_is_known",
+            ),
+            models.UniqueConstraint(
+                fields=["idempotency_scope", "idempotency_key"],
+                condition=~models.Q(idempotency_key=""),
+                name="upload_once_per_key",
             ),
         )
         indexes = (

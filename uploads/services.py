@@ -56,7 +56,16 @@ def upload_random(*, caller: Caller, size: int | None = None) -> Upload:
     `UploadFailedError` when the store refuses or is away: the record then says
     failed, or pending where the object may yet be there.
     """
-    upload_id = new_upload_id()
+    return start_upload(new_upload_id(), caller=caller, size=size)
+
+
+def start_upload(
+    upload_id: UUID, *, caller: Caller, size: int | None, **columns: str
+) -> Upload:
+    """Do what `upload_random` says under a given id; `columns` go into the record.
+
+    Raises `AlreadyRecordedError` too, when there is such an upload already.
+    """
     payload = payload_of(upload_id, size)
     now = timezone.now()
     upload = Upload(
@@ -72,13 +81,17 @@ def upload_random(*, caller: Caller, size: int | None = None) -> Upload:
         user_agent=caller.user_agent[:512],
         request_id=caller.request_id,
         created_at=now,
+        **columns,
     )
+    if upload.idempotency_key:
+        upload.attempt_started_at = timezone.now()
     trail.begin(upload, caller)
-    _put(upload, payload, caller)
+    put_payload(upload, payload, caller)
     return upload
 
 
-def _put(upload: Upload, payload: RandomNumbers, caller: Caller) -> None:
+def put_payload(upload: Upload, payload: RandomNumbers, caller: Caller) -> None:
+    """Put the object of an upload whose intent is recorded, and record the outcome."""
     metadata = {"upload-id": str(upload.pk), "request-id": upload.request_id}
     try:
         stored = upload_storage().put_new(upload.key, payload, metadata)

@@ -7,16 +7,20 @@ transaction, or not at all. Nothing else in the project saves either model.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import Error, connection, transaction
+from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from uploads.exceptions import TrailUnavailableError, TransitionError
+from uploads.exceptions import (
+    AlreadyRecordedError,
+    TrailUnavailableError,
+    TransitionError,
+)
 from uploads.models import (
     ALLOWED_BEFORE,
     STATUS_AFTER,
@@ -67,11 +71,39 @@ def write_transaction() -> Iterator[None]:
 
 
 def begin(upload: Upload, caller: Caller, action: Action = Action.REQUESTED) -> None:
-    """Write a new upload and its first event."""
+    """Write a new upload and its first event.
+
+    Raises `AlreadyRecordedError` when its id, object key or idempotency key is taken.
+    """
     upload.status = STATUS_AFTER[action]
-    with write_transaction():
-        upload.save(force_insert=True)
-        _append(upload, action, caller, upload.created_at, _intent(upload))
+    try:
+        with write_transaction():
+            upload.save(force_insert=True)
+            _append(upload, action, caller, upload.created_at, _intent(upload))
+    except TrailUnavailableError as error:
+        if isinstance(error.__cause__, IntegrityError):
+            raise AlreadyRecordedError(f"{upload.pk} is recorded already") from error
+        raise
+
+
+def begin_again(upload: Upload, caller: Caller) -> None:
+    """Write that a failed or abandoned upload is tried again.
+
+    Raises `TransitionError` when another request has begun to in the meantime.
+    """
+    intent = _intent(upload) | {
+        "client_address": caller.address,
+        "user_agent": caller.user_agent,
+    }
+    record(
+        upload,
+        Action.REQUESTED,
+        caller,
+        detail=intent,
+        only_if={"attempt_started_at": upload.attempt_started_at},
+        attempt_started_at=timezone.now(),
+        error="",
+    )
 
 
 def record(
@@ -80,20 +112,23 @@ def record(
     caller: Caller,
     *,
     detail: dict[str, Any] | None = None,
+    only_if: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> None:
     """Write what happened to an upload, with `changes` to its other columns.
 
     Raises `TransitionError` when the action cannot follow the upload's status, or
-    when the status in the database is no longer the one this object was read with;
-    nothing is written then.
+    when the status in the database is no longer the one this object was read with,
+    or a column of `only_if` has another value; nothing is written then.
     """
     before = Status(upload.status)
     if before not in ALLOWED_BEFORE[action]:
         raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
     changes["status"] = STATUS_AFTER[action]
     with write_transaction():
-        changed = Upload.objects.filter(pk=upload.pk, status=before).update(**changes)
+        changed = Upload.objects.filter(
+            pk=upload.pk, status=before, **(only_if or {})
+        ).update(**changes)
         if not changed:
             raise TransitionError(f"upload {upload.pk} is no longer {before}.")
         _append(upload, action, caller, timezone.now(), detail or {})
@@ -102,9 +137,14 @@ def record(
 
 
 def note_error(upload: Upload, message: str) -> None:
-    """Keep why a pending upload's outcome is unknown; no event, for none is known."""
+    """Keep why a pending upload's outcome is unknown; no event, for none is known.
+
+    The request that worked on it is over, so it may be tried again.
+    """
     with write_transaction():
-        Upload.objects.filter(pk=upload.pk, status=Status.PENDING).update(error=message)
+        Upload.objects.filter(pk=upload.pk, status=Status.PENDING).update(
+            error=message, attempt_started_at=None
+        )
     upload.error = message
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from mirrorsite.api import RETRY_AFTER_SECONDS
 from mirrorsite.problems import Problem
 from uploads.exceptions import (
+    KeyReusedError,
+    StillRunningError,
     StoreError,
     StoreUnavailableError,
     TrailUnavailableError,
@@ -30,6 +34,24 @@ def failure_problem(error: UploadFailedError) -> Problem:
         "store-refused",
         f"The object store refused the upload; it is recorded as {upload.status}.",
         **state,
+    )
+
+
+def key_problem(error: KeyReusedError | StillRunningError) -> Problem:
+    """Return the problem of an Idempotency-Key that cannot be served now, or ever."""
+    if isinstance(error, KeyReusedError):
+        return Problem(
+            422,
+            "idempotency-key-reused",
+            "This Idempotency-Key came with another body before; a new request needs"
+            " a new key.",
+            upload_id=str(error.upload.pk),
+        )
+    return Problem(
+        409,
+        "idempotency-key-in-use",
+        "A request with this Idempotency-Key is being worked on; ask again later.",
+        retry_after=min(RETRY_AFTER_SECONDS, math.ceil(error.seconds)),
     )
 
 

@@ -11,9 +11,17 @@ from mirrorsite.problems import InvalidRequest
 from mirrorsite.tokens.permissions import MayUpload
 from uploads import services
 from uploads.api.callers import caller_of
-from uploads.api.errors import failure_problem, trail_problem
+from uploads.api.errors import failure_problem, key_problem, trail_problem
+from uploads.api.idempotency_keys import idempotency_key_of
 from uploads.api.presentation import describe
-from uploads.exceptions import TrailUnavailableError, UploadFailedError
+from uploads.exceptions import (
+    KeyReusedError,
+    StillRunningError,
+    TrailUnavailableError,
+    UploadFailedError,
+)
+from uploads.idempotency import upload_once
+from uploads.models import Status
 
 
 class UploadRandomView(DatabaseView):
@@ -23,16 +31,27 @@ class UploadRandomView(DatabaseView):
 
     def post(self, request: Request) -> Response:
         size = requested_size(request)
+        key = idempotency_key_of(request)
+        caller = caller_of(request)
+        replayed = False
         try:
-            upload = services.upload_random(caller=caller_of(request), size=size)
+            if key is None:
+                upload = services.upload_random(caller=caller, size=size)
+            else:
+                upload, replayed = upload_once(caller=caller, key=key, size=size)
         except UploadFailedError as error:
             raise failure_problem(error) from error
         except TrailUnavailableError as error:
             raise trail_problem(error) from error
+        except (KeyReusedError, StillRunningError) as error:
+            raise key_problem(error) from error
         body = describe(upload, request)
-        return Response(
-            {"uploaded": "ok", **body}, status=201, headers={"Location": body["url"]}
-        )
+        headers = {"Location": body["url"]}
+        if replayed:
+            # The first answer again, whatever became of the object since.
+            body["status"] = Status.STORED
+            headers["Idempotent-Replayed"] = "true"
+        return Response({"uploaded": "ok", **body}, status=201, headers=headers)
 
 
 def requested_size(request: Request) -> int | None:

@@ -1,0 +1,468 @@
+"""Idempotency-Key: one upload per key, whatever happens to its requests."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from http.client import RemoteDisconnected
+from typing import Any
+from uuid import RFC_4122
+
+import psutil
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection, connections
+from django.test import Client
+from django.utils import timezone
+
+from mirrorsite.tokens.models import Scope
+from mirrorsite.tokens.services import create_token
+from sre.lib import processes
+from sre.lib.service import Service
+from tests.faulty_store import FaultyStore
+from uploads import services, trail
+from uploads.api.idempotency_keys import parse_key
+from uploads.idempotency import (
+    IdempotencyKey,
+    attempt_lasts_at_most,
+    fingerprint_of,
+    upload_once,
+)
+from uploads.models import Action, Status, Upload
+from uploads.storage import UploadStorage
+from uploads.trail import Caller
+
+CALLER = Caller(address="127.0.0.1", request_id="r-1")
+KEY = IdempotencyKey("address:127.0.0.1", "key-1")
+
+
+def post(client: Client, body: Any = None, key: str = KEY.key, **headers: str) -> Any:
+    return client.post(
+        "/api/upload-random",
+        b"" if body is None else json.dumps(body),
+        content_type="application/json",
+        headers={"idempotency-key": key, **headers},
+    )
+
+
+def slug(answer: Any) -> str:
+    return str(answer.json()["type"].removeprefix("urn:mirrorsite:problem:"))
+
+
+def actions(upload: Upload) -> list[str]:
+    return [event.action for event in upload.events.order_by("pk")]
+
+
+def objects_in(bucket: UploadStorage) -> list[str]:
+    listed = bucket.client.list_objects_v2(Bucket=bucket.bucket_name)
+    return [entry["Key"] for entry in listed.get("Contents", [])]
+
+
+def interrupted(bucket: UploadStorage, *, stored: bool, **columns: Any) -> Upload:
+    """Write what a killed worker leaves: the intent, perhaps the object, no outcome."""
+    payload = services.payload_of(KEY.upload_id, None)
+    now = timezone.now()
+    upload = Upload(
+        id=KEY.upload_id,
+        bucket=bucket.bucket_name,
+        key=services.object_key(KEY.upload_id, now),
+        size=payload.size,
+        sha256=payload.sha256,
+        number=payload.number,
+        requester_name="anonymous",
+        request_id="first",
+        created_at=now,
+        **{
+            "idempotency_scope": KEY.scope,
+            "idempotency_key": KEY.key,
+            "idempotency_fingerprint": fingerprint_of(None),
+            "attempt_started_at": now,
+            **columns,
+        },
+    )
+    trail.begin(upload, CALLER)
+    if stored:
+        bucket.put_new(upload.key, payload, {"upload-id": str(upload.pk)})
+    return upload
+
+
+class TestParseKey:
+    @pytest.mark.parametrize(
+        ("value", "key"),
+        [
+            ("k", "k"),
+            ("8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+            ('"k"', "k"),
+            (' \t"k"\t', "k"),
+            ('"a b"', "a b"),
+            ("a b", "a b"),
+            (r'"a\"b\\c"', 'a"b\\c'),
+            ('a"b', 'a"b'),
+            ("~" * 255, "~" * 255),
+            ('"' + "k" * 255 + '"', "k" * 255),
+            ("", None),
+            ('""', None),
+            ('"', None),
+            ('"k', None),
+            ('"k"x', None),
+            ('"a","b"', None),
+            (r'"a\b"', None),
+            ("k" * 256, None),
+            ('"' + "k" * 256 + '"', None),
+            ("k\x00", None),
+            ("k\x7f", None),
+            ("\xe9", None),
+            ('"\xe9"', None),
+            ("a\nb", None),
+        ],
+    )  # fmt: skip
+    def test_parse_key(self, value: str, key: str | None) -> None:
+        assert parse_key(value) == key
+
+
+class TestUploadId:
+    def test_pure_function_of_caller_and_key(self) -> None:
+        same = IdempotencyKey(KEY.scope, KEY.key)
+        assert same.upload_id == KEY.upload_id
+        assert KEY.upload_id.version == 8
+        assert KEY.upload_id.variant == RFC_4122
+        others = {
+            IdempotencyKey(scope, key).upload_id
+            for scope, key in (("a", "bc"), ("ab", "c"), ("abc", ""), ("", "abc"))
+        }
+        assert len(others) == 4
+
+    def test_not_without_the_secret(self, settings: Any) -> None:
+        before = KEY.upload_id
+        settings.SECRET_KEY = "another" * 10
+        assert KEY.upload_id != before
+
+
+class TestLease:
+    @pytest.mark.parametrize(
+        ("size", "seconds"),
+        [
+            # A request is tried twice for 2 + 10 s, with pauses of 0.4 s: 24.4 s.
+            # The PUT, a question what became of it, and the database.
+            (4, 24.4 + 24.4 + 10),
+            # Eight parts and three requests around them, all of it twice.
+            (64 * 1024 * 1024, 24.4 * (1 + 2 * 11) + 24.4 + 2 * 6.4 + 10),
+        ],
+    )
+    def test_from_the_timeouts(self, size: int, seconds: float) -> None:
+        assert attempt_lasts_at_most(size).total_seconds() == pytest.approx(seconds)
+
+
+@pytest.mark.django_db
+class TestSameKey:
+    def test_finished__the_same_answer(
+        self, client: Client, bucket: UploadStorage
+    ) -> None:
+        first = post(client)
+        second = post(client)
+        quoted = post(client, key=f'"{KEY.key}"')
+        empty = post(client, {})
+
+        assert first.status_code == 201
+        assert "Idempotent-Replayed" not in first
+        for again in (second, quoted, empty):
+            assert again.status_code == 201
+            assert again["Idempotent-Replayed"] == "true"
+            assert again["Location"] == first["Location"]
+            assert again.content == first.content
+        upload = Upload.objects.get()
+        assert actions(upload) == ["requested", "stored"]
+        assert objects_in(bucket) == [upload.key]
+        assert upload.key.startswith("uploads/")
+        assert upload.key.endswith(f"/{upload.pk}.txt")
+
+    @pytest.mark.parametrize(
+        "action", [Action.MISSING, Action.CORRUPTED, Action.PURGED]
+    )
+    def test_finished__whatever_came_after(
+        self, client: Client, bucket: UploadStorage, action: Action
+    ) -> None:
+        first = post(client, {"size": 10})
+        trail.record(Upload.objects.get(), action, CALLER)
+        again = post(client, {"size": 10})
+        assert again["Idempotent-Replayed"] == "true"
+        assert again.content == first.content
+
+    def test_other_body__422(self, client: Client, bucket: UploadStorage) -> None:
+        first = post(client, {"size": 10})
+        for body in (None, {"size": 11}):
+            answer = post(client, body)
+            assert (answer.status_code, slug(answer)) == (422, "idempotency-key-reused")
+            assert answer.json()["upload_id"] == first.json()["id"]
+        assert Upload.objects.count() == 1
+
+    def test_bad_body__400_and_key_unused(
+        self, client: Client, bucket: UploadStorage
+    ) -> None:
+        assert post(client, {"size": 0}).status_code == 400
+        assert post(client, {"size": 1}).status_code == 201
+
+    @pytest.mark.parametrize("key", ["", "k" * 256, '"open', "\x7f"])
+    def test_malformed__400(self, client: Client, key: str) -> None:
+        answer = post(client, key=key)
+        assert (answer.status_code, slug(answer)) == (400, "invalid-idempotency-key")
+        assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
+        assert not Upload.objects.exists()
+
+    def test_callers_do_not_meet(
+        self, client: Client, bucket: UploadStorage, settings: Any
+    ) -> None:
+        owner = User.objects.create_user("olga")
+        tokens = [
+            create_token(owner=owner, name=name, scopes=[Scope.UPLOAD])[1]
+            for name in ("one", "two")
+        ]
+        answers = [post(client)]
+        answers += [post(client, authorization=f"Bearer {token}") for token in tokens]
+        settings.TRUSTED_PROXIES = 1
+        answers.append(post(client, **{"x-forwarded-for": "192.0.2.9"}))
+        assert [answer.status_code for answer in answers] == [201] * 4
+        assert len({answer.json()["id"] for answer in answers}) == 4
+
+    def test_without_header__two_uploads(
+        self, client: Client, bucket: UploadStorage
+    ) -> None:
+        for _ in range(2):
+            client.generic("POST", "/api/upload-random")
+        assert Upload.objects.count() == 2
+        assert not Upload.objects.exclude(idempotency_key="").exists()
+        assert not Upload.objects.exclude(attempt_started_at=None).exists()
+
+    def test_another_secret_key__still_found(
+        self, client: Client, bucket: UploadStorage, settings: Any
+    ) -> None:
+        first = post(client)
+        settings.SECRET_KEY = "another" * 10
+        again = post(client)
+        assert again["Idempotent-Replayed"] == "true"
+        assert again.content == first.content
+        assert post(client, {"size": 3}).status_code == 422
+
+
+@pytest.mark.django_db
+class TestTriedAgain:
+    def test_running__409(self, client: Client, bucket: UploadStorage) -> None:
+        upload = interrupted(bucket, stored=False)
+        answer = post(client)
+        assert (answer.status_code, slug(answer)) == (409, "idempotency-key-in-use")
+        assert 1 <= int(answer["Retry-After"]) <= 5
+        assert actions(upload) == ["requested"]
+
+    @pytest.mark.parametrize("stored", [True, False])
+    def test_worker_gone__completed(
+        self, client: Client, bucket: UploadStorage, stored: bool
+    ) -> None:
+        long_ago = timezone.now() - attempt_lasts_at_most(4)
+        upload = interrupted(bucket, stored=stored, attempt_started_at=long_ago)
+
+        answer = post(client)
+
+        assert answer.status_code == 201
+        assert "Idempotent-Replayed" not in answer
+        assert answer.json()["id"] == str(upload.pk)
+        assert answer.json()["key"] == upload.key
+        assert actions(upload) == ["requested", "requested", "stored"]
+        assert objects_in(bucket) == [upload.key]
+        assert post(client).content == answer.content
+
+    @pytest.mark.parametrize("fault", ["403", "503", "lose_request", "lose_answer"])
+    def test_failure_or_lost_answer__one_object(
+        self,
+        client: Client,
+        bucket: UploadStorage,
+        faulty_store: FaultyStore,
+        fault: str,
+    ) -> None:
+        def plan(method: str, path: str) -> str:
+            return fault if method == "PUT" else "503" if method == "HEAD" else "pass"
+
+        faulty_store.plan = plan
+        failed = post(client)
+        assert failed.status_code in {502, 503}
+        upload = Upload.objects.get()
+        assert upload.status in {Status.FAILED, Status.PENDING}
+        faulty_store.plan = lambda method, path: "pass"
+
+        answer = post(client)
+
+        assert answer.status_code == 201
+        assert answer.json()["id"] == failed.json()["upload_id"]
+        assert objects_in(bucket) == [upload.key]
+        upload.refresh_from_db()
+        assert (upload.status, upload.error) == (Status.STORED, "")
+        assert actions(upload)[-2:] == ["requested", "stored"]
+        assert post(client).content == answer.content
+
+    def test_row_lost__no_second_object(
+        self, client: Client, bucket: UploadStorage
+    ) -> None:
+        """The object is there, and this database knows nothing of it."""
+        payload = services.payload_of(KEY.upload_id, 100)
+        key = services.object_key(KEY.upload_id, timezone.now())
+        bucket.put_new(key, payload, {"upload-id": str(KEY.upload_id)})
+
+        answer = post(client, {"size": 100})
+
+        assert answer.status_code == 201
+        assert "Idempotent-Replayed" not in answer
+        assert answer.json()["key"] == key
+        assert answer.json()["sha256"] == payload.sha256
+        assert objects_in(bucket) == [key]
+
+    def test_adopted_from_the_bucket__replayed(
+        self, client: Client, bucket: UploadStorage
+    ) -> None:
+        """The row was lost, and reconciliation has made one from the object."""
+        interrupted(
+            bucket,
+            stored=True,
+            idempotency_scope="",
+            idempotency_key="",
+            idempotency_fingerprint="",
+            attempt_started_at=None,
+        )
+        Upload.objects.update(status=Status.STORED)
+        assert post(client)["Idempotent-Replayed"] == "true"
+        assert post(client, {"size": 999}).status_code == 422
+
+    def test_foreign_object_under_the_key__502(
+        self, client: Client, bucket: UploadStorage
+    ) -> None:
+        upload = interrupted(bucket, stored=False, attempt_started_at=None)
+        bucket.client.put_object(
+            Bucket=bucket.bucket_name, Key=upload.key, Body=b"something else"
+        )
+        for _ in range(2):
+            answer = post(client)
+            assert (answer.status_code, slug(answer)) == (502, "store-refused")
+        assert objects_in(bucket) == [upload.key]
+
+    def test_database_away__503(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch, bucket: UploadStorage
+    ) -> None:
+        def gone(*args: Any, **kwargs: Any) -> Any:
+            raise OperationalError("gone")
+
+        monkeypatch.setattr(connections["default"], "cursor", gone)
+        answer = post(client)
+        assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
+        assert objects_in(bucket) == []
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAtTheSameMoment:
+    def test_threads__one_takes_up_what_was_abandoned(
+        self, bucket: UploadStorage
+    ) -> None:
+        upload = interrupted(bucket, stored=False, attempt_started_at=None)
+        start = threading.Barrier(8)
+
+        def run() -> str:
+            start.wait()
+            try:
+                upload_once(caller=CALLER, key=KEY)
+            except Exception as error:  # noqa: BLE001 its name is the outcome
+                return type(error).__name__
+            finally:
+                connection.close()
+            return "done"
+
+        with ThreadPoolExecutor(8) as pool:
+            outcomes = [task.result() for task in [pool.submit(run) for _ in range(8)]]
+
+        assert set(outcomes) <= {"done", "StillRunningError"}
+        assert "done" in outcomes
+        assert actions(upload) == ["requested", "requested", "stored"]
+        assert objects_in(bucket) == [upload.key]
+
+
+def send(service: Service, key: str) -> tuple[int, dict[str, str], bytes]:
+    request = urllib.request.Request(
+        f"{service.url}/api/upload-random",
+        method="POST",
+        headers={"Idempotency-Key": key},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, dict(error.headers), error.read()
+
+
+@pytest.mark.service
+class TestService:
+    def test_16_at_the_same_moment__one_upload(
+        self, start_service: Callable[..., Service], bucket: UploadStorage
+    ) -> None:
+        """Sixteen identical requests to several processes, three times over."""
+        service = start_service(WEB_CONCURRENCY="2", WEB_THREADS="8")
+        for key in ("one", "two", "three"):
+            start = threading.Barrier(16)
+
+            def run(key: str = key, start: threading.Barrier = start) -> Any:
+                start.wait()
+                return send(service, key)
+
+            with ThreadPoolExecutor(16) as pool:
+                answers = [
+                    task.result() for task in [pool.submit(run) for _ in range(16)]
+                ]
+
+            assert {status for status, _, _ in answers} <= {201, 409}
+            made = [answer for answer in answers if answer[0] == 201]
+            first = [a for a in made if "Idempotent-Replayed" not in a[1]]
+            assert len(first) == 1
+            assert {body for _, _, body in made} == {first[0][2]}
+            assert all("Retry-After" in h for status, h, _ in answers if status == 409)
+            upload = Upload.objects.get(idempotency_key=key)
+            assert actions(upload) == ["requested", "stored"]
+            assert send(service, key)[2] == first[0][2]
+        assert len(objects_in(bucket)) == 3
+        assert "locked" not in service.log.read_text()
+
+    def test_worker_killed__completed_under_the_same_id(
+        self,
+        start_service: Callable[..., Service],
+        bucket: UploadStorage,
+        faulty_store: FaultyStore,
+    ) -> None:
+        service = start_service(
+            AWS_ENDPOINT_URL_S3=faulty_store.url, WEB_CONCURRENCY="1"
+        )
+        faulty_store.always("PUT", "hang")
+        with ThreadPoolExecutor(1) as pool:
+            lost = pool.submit(send, service, "k")
+            assert processes.wait_until(
+                lambda: any(m == "PUT" for m, _ in faulty_store.requests), seconds=20
+            )
+            assert service.process is not None
+            for worker in psutil.Process(service.process.pid).children():
+                worker.kill()
+            with pytest.raises((ConnectionError, RemoteDisconnected)):
+                lost.result()
+        faulty_store.always("PUT", "pass")
+        assert processes.wait_until(service.answers, seconds=20)
+        upload = Upload.objects.get()
+        assert upload.status == Status.PENDING
+
+        assert send(service, "k")[0] == 409
+        long_ago = timezone.now() - timedelta(hours=1)
+        Upload.objects.update(attempt_started_at=long_ago)
+        status, headers, body = send(service, "k")
+
+        assert status == 201
+        assert "Idempotent-Replayed" not in headers
+        assert json.loads(body)["id"] == str(upload.pk)
+        assert actions(upload) == ["requested", "requested", "stored"]
+        assert objects_in(bucket) == [upload.key]

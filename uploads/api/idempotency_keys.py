@@ -1,0 +1,48 @@
+"""Reading Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07)."""
+
+from __future__ import annotations
+
+import re
+
+from rest_framework.request import Request
+
+from mirrorsite.clients import address_of, identity_of
+from mirrorsite.problems import InvalidRequest
+from uploads.idempotency import MAX_KEY, IdempotencyKey
+
+#: Printable ASCII, the space included.
+_PLAIN = re.compile(r"[ -~]+")
+#: A string of RFC 8941, section 3.3.3: quoted, with \\" and \\\\ for themselves.
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+
+
+def idempotency_key_of(request: Request) -> IdempotencyKey | None:
+    """Return the caller's key, None without the header; raises `InvalidRequest`."""
+    value = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if value is None:
+        return None
+    key = parse_key(value)
+    if key is None:
+        raise InvalidRequest(
+            "Idempotency-Key",
+            "invalid-idempotency-key",
+            f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters,"
+            " in double quotes or without.",
+        )
+    address = address_of(request._request) or "unknown"
+    return IdempotencyKey(identity_of(request) or f"address:{address}", key)
+
+
+def parse_key(value: str) -> str | None:
+    """Return the key that a header holds, None when it holds none.
+
+    The draft has it as a structured field, in quotes; most clients send it without.
+    Both mean the same key.
+    """
+    value = value.strip(" \t")
+    if value.startswith('"'):
+        quoted = _QUOTED.fullmatch(value)
+        value = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
+    if not _PLAIN.fullmatch(value) or len(value) > MAX_KEY:
+        return None
+    return value
