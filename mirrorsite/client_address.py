@@ -21,3 +21,20 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str |
         return str(ipaddress.ip_address(address.strip("[]")))
     except ValueError:
         return None
+
+
+def client_network(address: str | None) -> str:
+    """Return what one client can be expected to have: an IPv4 address, an IPv6 /64.
+
+    A subscriber is given a /64 at least (RFC 6177), so single IPv6 addresses tell
+    nobody apart.
+    """
+    if address is None:
+        return "unknown"
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is None:
+            # Without a zone, which only means something on one machine.
+            return str(ipaddress.ip_network((int(parsed), 64), strict=False))
+        return str(parsed.ipv4_mapped)
+    return str(parsed)

@@ -8,11 +8,13 @@ compared with `VARIABLES` by a test.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
 
+_UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -106,6 +108,17 @@ VARIABLES: dict[str, Variable] = {
             "open",
             "open, or token: then POST /api/upload-random needs a token that may upload.",
         ),
+        Variable(
+            "UPLOAD_RATE_LIMIT",
+            "600/minute",
+            "POSTs a client may send each second, minute, hour or day; or off.",
+        ),
+        Variable(
+            "CACHE_URL",
+            "",
+            "Where these are counted for all: redis://host:6379/0, or database;"
+            " empty: each worker counts alone.",
+        ),
         Variable("BIND", "127.0.0.1:4545", "Address and port gunicorn listens on."),
         Variable(
             "WEB_CONCURRENCY",
@@ -186,6 +199,19 @@ class Environment:
                 f"{name} is {value!r}; set it to one of {', '.join(allowed)}."
             )
         return value
+
+    def rate(self, name: str) -> tuple[int, int] | None:
+        """Return how many in how many seconds, None for `off`."""
+        value = self.text(name)
+        if value == "off":
+            return None
+        count, _, unit = value.partition("/")
+        if not re.fullmatch("[1-9][0-9]{0,8}", count) or unit not in _UNIT_SECONDS:
+            raise ImproperlyConfigured(
+                f"{name} is {value!r}; set it to a number per"
+                f" {', '.join(_UNIT_SECONDS)}, such as 60/minute, or to off."
+            )
+        return int(count), _UNIT_SECONDS[unit]
 
     def words(self, name: str) -> list[str]:
         """Return a comma-separated value as a list without empty entries."""

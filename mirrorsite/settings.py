@@ -8,6 +8,7 @@ from typing import Any
 
 import dj_database_url
 import django_stubs_ext
+import redis.connection
 from django.core.exceptions import ImproperlyConfigured
 
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
@@ -243,6 +244,16 @@ STATIC_ROOT = str(BASE_DIR / env.text("STATIC_ROOT"))
 # --- The API ---------------------------------------------------------------------
 
 UPLOAD_AUTH = env.choice("UPLOAD_AUTH", ("open", "token"))
+UPLOAD_RATE_LIMIT = env.rate("UPLOAD_RATE_LIMIT")
+CACHE_URL = env.text("CACHE_URL")
+if CACHE_URL not in {"", "database"}:
+    try:
+        redis.connection.parse_url(CACHE_URL)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        # Not its value: it may hold a password.
+        raise ImproperlyConfigured(
+            "CACHE_URL cannot be read; set it to redis://host:6379/0, or to database."
+        ) from error
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["mirrorsite.negotiation.OneRenderer"],
     "DEFAULT_PARSER_CLASSES": ["mirrorsite.negotiation.LimitedJSONParser"],

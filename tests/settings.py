@@ -17,6 +17,7 @@ os.environ.update(
         "AWS_SECRET_ACCESS_KEY": "test-secret",
         "AWS_DEFAULT_REGION": "us-east-1",
         "LOG_FORMAT": "text",
+        "UPLOAD_RATE_LIMIT": "off",
     }
 )
 os.environ.setdefault("DATABASE_URL", f"sqlite:///{_scratch}/unused.sqlite3")

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from mirrorsite.api import ProtectedView
 from mirrorsite.problems import InvalidRequest, Problem
+from mirrorsite.rate_limits import RateLimitedPosts
 from uploads.api.callers import caller_of
 from uploads.api.errors import store_problem, trail_problem
 from uploads.api.filters import ListQuery
@@ -106,7 +107,7 @@ class UploadContentView(ProtectedView):
         return Response(status=302, headers={"Location": address})
 
 
-class UploadVerifyView(ProtectedView):
+class UploadVerifyView(RateLimitedPosts, ProtectedView):
     """Compare the object with its record now, and record what was seen."""
 
     def post(self, request: Request, upload_id: str) -> Response:

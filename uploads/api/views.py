@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from mirrorsite.api import DatabaseView
 from mirrorsite.problems import InvalidRequest
+from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.permissions import MayUpload
 from uploads import services
 from uploads.api.callers import caller_of
@@ -24,7 +25,7 @@ from uploads.idempotency import upload_once
 from uploads.models import Status
 
 
-class UploadRandomView(DatabaseView):
+class UploadRandomView(RateLimitedPosts, DatabaseView):
     """Put a random text into the bucket."""
 
     permission_classes = (MayUpload,)

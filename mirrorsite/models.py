@@ -1,0 +1,18 @@
+"""What all apps share in the database."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class RateWindow(models.Model):
+    """How often one client asked within one window of time; written by rate_counters."""
+
+    key = models.CharField(primary_key=True, max_length=200)
+    count = models.BigIntegerField()
+    expires_at = models.BigIntegerField(
+        db_index=True, help_text="Seconds since 1970; the row is of no use after."
+    )
+
+    def __str__(self) -> str:
+        return self.key

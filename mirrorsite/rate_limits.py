@@ -1,0 +1,136 @@
+"""How often a client may ask, and the header fields that tell it.
+
+Windows are fixed: they begin at whole multiples of their length since 1970, the same
+in every process, so that one number per client is all that is shared. At a border a
+client can get through twice its rate, once.
+
+The fields are those of draft-ietf-httpapi-ratelimit-headers-10.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import django.db
+import redis
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from mirrorsite.client_address import client_network
+from mirrorsite.clients import address_of, identity_of
+from mirrorsite.problems import Problem
+from mirrorsite.rate_counters import MemoryCounter, counter_for
+
+logger = logging.getLogger(__name__)
+
+#: How long a counter that failed is left alone.
+PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one client has used of its quota in the current window."""
+
+    quota: int
+    window_seconds: int
+    count: int
+    seconds_left: int
+
+    @property
+    def is_exceeded(self) -> bool:
+        return self.count > self.quota
+
+    @property
+    def headers(self) -> dict[str, str]:
+        remaining = max(0, self.quota - self.count)
+        return {
+            "RateLimit-Policy": f'"default";q={self.quota};w={self.window_seconds}',
+            "RateLimit": f'"default";r={remaining};t={self.seconds_left}',
+        }
+
+
+class RateLimiter:
+    """Counts requests per client; never the reason why a request fails.
+
+    When Redis or the database is away it counts in this process for a while. To
+    refuse everybody would make the limiter one more thing the service needs to be
+    up, and to count nothing would open the door.
+    """
+
+    def __init__(self) -> None:
+        self._fallback = MemoryCounter()
+        self._paused_until = 0.0
+
+    def hit(self, client: str) -> Usage | None:
+        """Count a request; None when `UPLOAD_RATE_LIMIT` is off."""
+        if settings.UPLOAD_RATE_LIMIT is None:
+            return None
+        quota, length = settings.UPLOAD_RATE_LIMIT
+        now = time.time()
+        window = int(now // length)
+        left = max(1, math.ceil((window + 1) * length - now))
+        count = self._increment(f"{client}/{length}/{window}", left)
+        return Usage(quota, length, count, left)
+
+    def _increment(self, key: str, seconds: int) -> int:
+        if time.monotonic() >= self._paused_until:
+            try:
+                return counter_for(settings.CACHE_URL).increment(key, seconds)
+            except (redis.RedisError, django.db.Error, OSError) as error:
+                self._paused_until = time.monotonic() + PAUSE_SECONDS
+                logger.warning(
+                    "rate limits are counted in this process for %s s: %s",
+                    PAUSE_SECONDS,
+                    type(error).__name__,
+                )
+        return self._fallback.increment(key, seconds)
+
+
+limiter = RateLimiter()
+
+
+class RateLimitedPosts(APIView):
+    """Mixin: counts each POST by token, user or network, before anything is done.
+
+    Also those with bad credentials, by network. Every answer says what is left.
+    """
+
+    _usage: Usage | None = None
+
+    def perform_authentication(self, request: Request) -> None:
+        try:
+            super().perform_authentication(request)
+            identity = identity_of(request)
+        except Exception:
+            self._count(request, None)
+            raise
+        self._count(request, identity)
+
+    def _count(self, request: Request, identity: str | None) -> None:
+        if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
+            return
+        self._usage = limiter.hit(
+            identity or f"network:{client_network(address_of(request._request))}"
+        )
+        if self._usage is not None and self._usage.is_exceeded:
+            raise Problem(
+                429,
+                "rate-limited",
+                f"More than {self._usage.quota} requests within"
+                f" {self._usage.window_seconds} seconds.",
+                retry_after=self._usage.seconds_left,
+            )
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        if self._usage is not None:
+            for name, value in self._usage.headers.items():
+                response.headers[name] = value
+        return super().finalize_response(request, response, *args, **kwargs)

@@ -1,0 +1,293 @@
+"""Rate limits: the counters, the header fields, and who is one client."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.test import Client
+
+from mirrorsite import rate_limits
+from mirrorsite.client_address import client_network
+from mirrorsite.environment import Environment
+from mirrorsite.models import RateWindow
+from mirrorsite.rate_counters import (
+    Counter,
+    DatabaseCounter,
+    MemoryCounter,
+    RedisCounter,
+    counter_for,
+)
+from mirrorsite.rate_limits import RateLimiter
+from mirrorsite.tokens.models import Scope
+from mirrorsite.tokens.services import create_token
+from sre.lib import processes
+from sre.lib.ports import free_port, is_listening
+from sre.lib.service import Service
+
+#: A body that is refused: it is counted, and needs neither bucket nor record.
+REFUSED = b'{"size": 0}'
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a real Redis; skip where there is none."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("no redis-server on PATH (apt install redis-server): not tested")
+    port = free_port()
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    log = tmp_path_factory.mktemp("redis") / "redis.log"
+    server = processes.start(command, log=log, cwd=log.parent)
+    try:
+        assert processes.wait_until(
+            lambda: is_listening(port), seconds=20, process=server
+        ), log.read_text()
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        processes.stop(server)
+
+
+@pytest.fixture
+def limited(settings: Any) -> Iterator[Any]:
+    """Allow three requests a day, counted anew."""
+    settings.UPLOAD_RATE_LIMIT = (3, 86_400)
+    counter_for.cache_clear()
+    yield settings
+    counter_for.cache_clear()
+
+
+def post(client: Client, **headers: str) -> Any:
+    return client.post(
+        "/api/upload-random",
+        REFUSED,
+        content_type="application/json",
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+    )
+
+
+class TestRate:
+    @pytest.mark.parametrize(
+        ("value", "rate"),
+        [
+            ("60/minute", (60, 60)),
+            ("1/second", (1, 1)),
+            ("1000/hour", (1000, 3600)),
+            ("5/day", (5, 86_400)),
+            ("off", None),
+            ("", (600, 60)),
+        ],
+    )
+    def test_rate(self, value: str, rate: tuple[int, int] | None) -> None:
+        environment = Environment({"UPLOAD_RATE_LIMIT": value})
+        assert environment.rate("UPLOAD_RATE_LIMIT") == rate
+
+    @pytest.mark.parametrize("value", ["0/minute", "60", "60/m", "x/minute", "-1/day"])
+    def test_rate__malformed(self, value: str) -> None:
+        with pytest.raises(ImproperlyConfigured, match="UPLOAD_RATE_LIMIT is"):
+            Environment({"UPLOAD_RATE_LIMIT": value}).rate("UPLOAD_RATE_LIMIT")
+
+
+class TestClientNetwork:
+    @pytest.mark.parametrize(
+        ("address", "network"),
+        [
+            ("192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("fe80::1%eth0", "fe80::/64"),
+            (None, "unknown"),
+        ],
+    )
+    def test_client_network(self, address: str | None, network: str) -> None:
+        assert client_network(address) == network
+
+
+class TestCounters:
+    """Each number is given once, however many ask at the same time."""
+
+    def count_together(self, counters: list[Counter], *, close: bool = False) -> None:
+        def run(number: int) -> int:
+            try:
+                return counters[number % len(counters)].increment("key", 60)
+            finally:
+                if close:
+                    connection.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sorted(pool.map(run, range(40))) == list(range(1, 41))
+        assert counters[0].increment("other", 60) == 1
+
+    def test_memory(self) -> None:
+        self.count_together([MemoryCounter()])
+
+    def test_memory__forgets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        counter = MemoryCounter()
+        assert [counter.increment("old", 10) for _ in range(2)] == [1, 2]
+        now += 5
+        assert counter.increment("young", 10) == 1
+        now += 5
+        assert counter.increment("young", 10) == 2
+        assert counter.increment("old", 10) == 1
+
+    @pytest.mark.django_db(transaction=True)
+    def test_database(self) -> None:
+        self.count_together([DatabaseCounter(), DatabaseCounter()], close=True)
+
+    @pytest.mark.django_db
+    def test_database__old_windows_go(self) -> None:
+        RateWindow.objects.create(key="old", count=1, expires_at=int(time.time()) - 1)
+        DatabaseCounter().increment("new", 60)
+        assert [window.key for window in RateWindow.objects.all()] == ["new"]
+
+    def test_redis(self, redis_url: str) -> None:
+        counters: list[Any] = [RedisCounter(redis_url), RedisCounter(redis_url)]
+        self.count_together(counters)
+        client = counters[0]._redis
+        assert 0 < client.ttl("mirrorsite:rate:key") <= 60
+        for counter in counters:
+            counter._redis.close()
+
+
+class TestPost:
+    def test_headers__and_429(self, client: Client, limited: Any) -> None:
+        answers = [post(client) for _ in range(5)]
+
+        assert [answer.status_code for answer in answers] == [400, 400, 400, 429, 429]
+        for answer, remaining in zip(answers, [2, 1, 0, 0, 0], strict=True):
+            assert answer["RateLimit-Policy"] == '"default";q=3;w=86400'
+            name, left, reset = answer["RateLimit"].split(";")
+            assert (name, left) == ('"default"', f"r={remaining}")
+            assert 0 < int(reset.removeprefix("t=")) <= 86_400
+        problem = answers[3].json()
+        assert problem["type"] == "urn:mirrorsite:problem:rate-limited"
+        assert answers[3]["Retry-After"] == answers[3]["RateLimit"].split("t=")[1]
+        assert "Retry-After" not in answers[0]
+
+    def test_off__no_headers(self, client: Client) -> None:
+        assert "RateLimit" not in post(client)
+
+    def test_other_methods__not_counted(self, client: Client, limited: Any) -> None:
+        for _ in range(4):
+            assert client.get("/api/upload-random").status_code == 405
+
+    @pytest.mark.parametrize("proxies", [0, 1, 2])
+    def test_spoofed_x_forwarded_for(
+        self, client: Client, limited: Any, proxies: int
+    ) -> None:
+        limited.TRUSTED_PROXIES = proxies
+        real = ["203.0.113.7", "10.0.0.1"][:proxies]
+        answers = [
+            post(client, x_forwarded_for=", ".join([f"198.51.100.{number}", *real]))
+            for number in range(4)
+        ]
+        assert [answer.status_code for answer in answers] == [400, 400, 400, 429]
+
+    def test_ipv6__by_network(self, client: Client, limited: Any) -> None:
+        statuses = [
+            client.post(
+                "/api/upload-random",
+                REFUSED,
+                content_type="application/json",
+                REMOTE_ADDR=f"2001:db8::{number}",
+            ).status_code
+            for number in range(1, 5)
+        ]
+        assert statuses == [400, 400, 400, 429]
+
+    @pytest.mark.django_db
+    def test_tokens__each_its_own(self, client: Client, limited: Any) -> None:
+        owner = User.objects.create_user("olga")
+        for name in ("one", "two"):
+            _, secret = create_token(owner=owner, name=name, scopes=[Scope.UPLOAD])
+            header = f"Bearer {secret}"
+            statuses = [
+                post(client, authorization=header).status_code for _ in range(4)
+            ]
+            assert statuses == [400, 400, 400, 429]
+        assert post(client).status_code == 400
+
+    @pytest.mark.django_db
+    def test_bad_tokens__by_address(self, client: Client, limited: Any) -> None:
+        answers = [post(client, authorization=f"Bearer {n:064}") for n in range(4)]
+        assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+        assert all("RateLimit" in answer for answer in answers)
+
+    @pytest.mark.django_db
+    def test_verify__counted_too(self, client: Client, limited: Any) -> None:
+        statuses = [client.post("/api/uploads/x/verify").status_code for _ in range(4)]
+        assert statuses == [401, 401, 401, 429]
+
+
+class TestCounterAway:
+    @pytest.fixture(autouse=True)
+    def _new_limiter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rate_limits, "limiter", RateLimiter())
+
+    def test_redis__counts_in_this_process_and_says_so(
+        self, client: Client, limited: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        limited.CACHE_URL = f"redis://:secret@127.0.0.1:{free_port()}/0"
+        statuses = [post(client).status_code for _ in range(4)]
+        assert statuses == [400, 400, 400, 429]
+        warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+        assert warnings == [
+            "rate limits are counted in this process for 5.0 s: ConnectionError"
+        ]
+
+    def test_redis__used_again(
+        self,
+        client: Client,
+        limited: Any,
+        redis_url: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        limited.CACHE_URL = f"redis://127.0.0.1:{free_port()}/0"
+        post(client)
+        limited.CACHE_URL = redis_url
+        monkeypatch.setattr(rate_limits.limiter, "_paused_until", 0.0)
+        assert post(client)["RateLimit"].startswith('"default";r=2')
+        counter: Any = counter_for(redis_url)
+        counter._redis.close()
+
+
+@pytest.mark.service
+class TestService:
+    def test_workers_count_together(
+        self, start_service: Callable[..., Service], tmp_path: Path
+    ) -> None:
+        service = start_service(
+            WEB_CONCURRENCY="2",
+            UPLOAD_RATE_LIMIT="10/day",
+            CACHE_URL="database",
+        )
+
+        def run(_: int) -> int:
+            request = urllib.request.Request(
+                f"{service.url}/api/upload-random",
+                data=REFUSED,
+                headers={"Content-Type": "application/json"},
+            )
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(request, timeout=30)
+            caught.value.close()
+            return caught.value.code
+
+        with ThreadPoolExecutor(8) as pool:
+            statuses = list(pool.map(run, range(30)))
+        assert statuses.count(400) == 10
+        assert statuses.count(429) == 20
