@@ -121,7 +121,7 @@ class RateLimitedPosts(APIView):
         if self._usage is not None and self._usage.is_exceeded:
             raise Problem(
                 429,
-                "rate-limited",
+                "throttled",
                 f"More than {self._usage.quota} requests within"
                 f" {self._usage.window_seconds} seconds.",
                 retry_after=self._usage.seconds_left,

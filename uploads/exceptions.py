@@ -60,7 +60,7 @@ class TransitionError(UploadsError):
     """
 
 
-class AlreadyRecordedError(UploadsError):
+class AlreadyRecordedError(TransitionError):
     """There is a record with this id or idempotency key already; none was written."""
 
 

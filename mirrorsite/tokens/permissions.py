@@ -43,7 +43,7 @@ class InsufficientScope(Problem):
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(
-            403, "insufficient-scope", f"The token lacks the scope {scope}."
+            403, "permission-denied", f"The token lacks the scope {scope}."
         )
         self.auth_header = (
             f'{CHALLENGE}, error="insufficient_scope", scope="{scope.value}"'

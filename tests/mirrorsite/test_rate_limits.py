@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 import urllib.error
@@ -174,7 +175,7 @@ class TestPost:
             assert (name, left) == ('"default"', f"r={remaining}")
             assert 0 < int(reset.removeprefix("t=")) <= 86_400
         problem = answers[3].json()
-        assert problem["type"] == "urn:mirrorsite:problem:rate-limited"
+        assert re.split("[:/]", problem["type"])[-1] == "throttled"
         assert answers[3]["Retry-After"] == answers[3]["RateLimit"].split("t=")[1]
         assert "Retry-After" not in answers[0]
 

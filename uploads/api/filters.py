@@ -135,7 +135,7 @@ def _read(name: str, value: str) -> Any:
         return reader(value)
     except (ValueError, OverflowError) as error:
         raise InvalidRequest(
-            name, f"invalid-{name.replace('_', '-')}", f"{name} must be {wanted}."
+            name, "invalid-parameter", f"{name} must be {wanted}."
         ) from error
 
 

@@ -163,7 +163,7 @@ def _event_id(parameters: QueryDict) -> int:
     value = parameters.get("after", "0")
     if not re.fullmatch("[0-9]{1,18}", value):
         raise InvalidRequest(
-            "after", "invalid-after", "after must be the id of an event."
+            "after", "invalid-parameter", "after must be the id of an event."
         )
     return int(value)
 

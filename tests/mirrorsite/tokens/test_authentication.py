@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +30,10 @@ def token(owner: User) -> tuple[Token, str]:
 
 def get(client: Client, secret: str, scheme: str = "Bearer") -> Any:
     return client.get("/api/uploads", headers={"authorization": f"{scheme} {secret}"})
+
+
+def slug(answer: Any) -> str:
+    return re.split("[:/]", answer.json()["type"])[-1]
 
 
 class TestTokenAuthentication:
@@ -64,7 +69,7 @@ class TestTokenAuthentication:
 
         assert answer.status_code == 401
         assert answer["WWW-Authenticate"] == INVALID
-        assert answer.json()["type"] == "urn:mirrorsite:problem:authentication-failed"
+        assert slug(answer) == "authentication-failed"
 
     def test_right_beginning_wrong_end(
         self, client: Client, token: tuple[Token, str]
@@ -96,7 +101,7 @@ class TestTokenAuthentication:
         answer = get(client, secret)
 
         assert answer.status_code == 403
-        assert answer.json()["type"] == "urn:mirrorsite:problem:insufficient-scope"
+        assert slug(answer) == "permission-denied"
         assert answer["WWW-Authenticate"] == (
             'Bearer realm="mirrorsite", error="insufficient_scope", scope="read"'
         )
@@ -166,7 +171,7 @@ class TestUploadAuth:
 
         assert answer.status_code == 401
         assert answer["WWW-Authenticate"] == 'Bearer realm="mirrorsite"'
-        assert answer.json()["type"] == "urn:mirrorsite:problem:not-authenticated"
+        assert slug(answer) == "not-authenticated"
 
     @pytest.mark.parametrize("mode", ["open", "token"])
     def test_wrong_scope(
@@ -224,5 +229,5 @@ class TestDatabaseAway:
     def check(self, answer: Any) -> None:
         assert answer.status_code == 503
         assert answer["Retry-After"] == "5"
-        assert answer.json()["type"] == "urn:mirrorsite:problem:database-unavailable"
+        assert slug(answer) == "database-unavailable"
         assert "server closed" not in answer.content.decode()

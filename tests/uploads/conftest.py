@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from mirrorsite.tokens.models import Scope
+from mirrorsite.tokens.services import create_token
+
+
+@pytest.fixture
+def reader() -> Client:
+    """Return a client with a token that may read."""
+    owner = User.objects.create_user("olga")
+    _, secret = create_token(owner=owner, name="reader", scopes=[Scope.READ])
+    client = Client(headers={"authorization": f"Bearer {secret}"})
+    client.get("/api/uploads")  # writes the last use, which later ones need not
+    return client
+
+
+@pytest.fixture
+def staff() -> Client:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_user("sam", is_staff=True))
+    return client
