@@ -117,6 +117,9 @@ class ObjectStore:
             *(f"-{name}={port}" for name, port in inner.items()),
             "-master.telemetry=false",
             "-master.volumeSizeLimitMB=1024",
+            # Its own limit, free disk divided by that size, is soon reached: each
+            # bucket takes a volume, however little is in it.
+            "-volume.max=1000",
             "-admin.ui=false",
             "-webdav=false",
             f"-s3.port={self.port}",
