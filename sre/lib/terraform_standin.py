@@ -7,14 +7,16 @@ behind it: whatever is applied counts as made, and what a cluster would have
 filled in gets a made-up value. What it cannot say: whether the provider's own
 validation functions, or a cluster, would have refused something.
 
-Run by Terraform, never by hand: ``install`` writes the small executable that
-Terraform looks for in a plugin mirror.
+``install`` writes the small executable that Terraform looks for in a plugin
+mirror and starts by itself, several times for each command. ``attach`` starts one
+server for all commands instead and prints what Terraform wants to be told of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import stat
 import sys
@@ -70,7 +72,11 @@ def plan_block(
         elif value is None and attribute.get("computed"):
             value = unknown
         elif "nested" in attribute and value is not None:
-            value = _each(attribute, value, lambda item, a=attribute: plan_block(a["nested"], item, unknown))
+            value = _each(
+                attribute,
+                value,
+                lambda item, a=attribute: plan_block(a["nested"], item, unknown),
+            )
         planned[name] = value
     for name, nested in block["block_types"].items():
         planned[name] = _each(
@@ -122,8 +128,8 @@ def fill_in(kind: Any, value: Any, is_unknown: Callable[[Any], bool], path: str 
     return value
 
 
-def serve(schema: dict[str, Any]) -> None:
-    """Serve the schema until Terraform hangs up."""
+def serve(schema: dict[str, Any], attach_as: str | None = None) -> None:
+    """Serve the schema until Terraform hangs up, or, attached, for ever."""
     # Only the process that Terraform starts has these packages.
     import grpc
     import msgpack
@@ -180,6 +186,15 @@ def serve(schema: dict[str, Any]) -> None:
             ],
         )
 
+    # Terraform asks for it several times for each command.
+    schema_response = pb.GetProviderSchema.Response(
+        provider=pb.Schema(block=block_message(schema["provider"])),
+        resource_schemas={
+            name: pb.Schema(block=block_message(block))
+            for name, block in schema["resources"].items()
+        },
+    )
+
     class Provider(rpc.ProviderServicer):  # type: ignore[misc]
         def GetMetadata(self, request: Any, context: Any) -> Any:
             return pb.GetMetadata.Response(
@@ -189,14 +204,7 @@ def serve(schema: dict[str, Any]) -> None:
             )
 
         def GetProviderSchema(self, request: Any, context: Any) -> Any:
-            return pb.GetProviderSchema.Response(
-                provider=pb.Schema(block=block_message(schema["provider"])),
-                provider_meta=None,
-                resource_schemas={
-                    name: pb.Schema(block=block_message(block))
-                    for name, block in schema["resources"].items()
-                },
-            )
+            return schema_response
 
         def ValidateProviderConfig(self, request: Any, context: Any) -> Any:
             return pb.ValidateProviderConfig.Response()
@@ -228,12 +236,14 @@ def serve(schema: dict[str, Any]) -> None:
             )
 
         def StopProvider(self, request: Any, context: Any) -> Any:
-            stopped.set()
+            if attach_as is None:
+                stopped.set()
             return pb.StopProvider.Response()
 
     class Controller(controller_rpc.GRPCControllerServicer):  # type: ignore[misc]
         def Shutdown(self, request: Any, context: Any) -> Any:
-            stopped.set()
+            if attach_as is None:
+                stopped.set()
             return controller.Empty()
 
     class Stdio(stdio_rpc.GRPCStdioServicer):  # type: ignore[misc]
@@ -250,10 +260,29 @@ def serve(schema: dict[str, Any]) -> None:
     # Without TLS: Terraform is told so by TF_DISABLE_PLUGIN_TLS.
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    sys.stdout.write(f"1|{PROTOCOL}|tcp|127.0.0.1:{port}|grpc\n")
+    address = f"127.0.0.1:{port}"
+    if attach_as is None:
+        greeting = f"1|{PROTOCOL}|tcp|{address}|grpc"
+    else:
+        greeting = json.dumps(reattach(attach_as, address))
+    sys.stdout.write(f"{greeting}\n")
     sys.stdout.flush()
     stopped.wait()
     server.stop(grace=0.2).wait()
+
+
+def reattach(name: str, address: str) -> dict[str, Any]:
+    """Say what Terraform wants in TF_REATTACH_PROVIDERS for one provider."""
+    return {
+        f"{HOST}/{name}": {
+            "Protocol": "grpc",
+            "ProtocolVersion": PROTOCOL,
+            "Pid": os.getpid(),
+            # Else Terraform would end the server after its first command.
+            "Test": True,
+            "Addr": {"Network": "tcp", "String": address},
+        }
+    }
 
 
 def install(schema_path: Path, mirror: Path, name: str, python: Path, platform: str) -> Path:
@@ -276,18 +305,22 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve a schema to Terraform")
     serving.add_argument("schema", type=Path)
+    attaching = commands.add_parser("attach", help="serve a schema to many commands")
+    attaching.add_argument("schema", type=Path)
+    attaching.add_argument("name", help="name of the provider, as in kubernetes")
     installing = commands.add_parser("install", help="write the executable into a plugin mirror")
     installing.add_argument("schema", type=Path)
     installing.add_argument("mirror", type=Path)
     installing.add_argument("name", help="name of the provider, as in kubernetes")
     installing.add_argument("platform", help="as Terraform spells it, as in linux_amd64")
     options = parser.parse_args(argv)
-    if options.command == "serve":
-        serve(json.loads(options.schema.read_text(encoding="utf-8")))
-    else:
+    if options.command == "install":
         install(
             options.schema, options.mirror, options.name, Path(sys.executable), options.platform
         )
+        return 0
+    schema = json.loads(options.schema.read_text(encoding="utf-8"))
+    serve(schema, options.name if options.command == "attach" else None)
     return 0
 
 

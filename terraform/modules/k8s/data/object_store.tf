@@ -71,10 +71,6 @@ resource "kubernetes_network_policy_v1" "object_store" {
 }
 
 resource "kubernetes_stateful_set_v1" "object_store" {
-  #checkov:skip=CKV_K8S_11:A CPU limit throttles the store even on an idle node; memory is limited.
-  #checkov:skip=CKV_K8S_15:The image is pulled once per node; its tag names a release.
-  #checkov:skip=CKV_K8S_40:The image's own user; the files of a volume belong to it.
-  #checkov:skip=CKV_K8S_43:A digest can be given as the image; for trials the tag is enough.
   count = var.object_store == null ? 0 : 1
 
   metadata {

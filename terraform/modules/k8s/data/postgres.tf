@@ -67,10 +67,6 @@ resource "kubernetes_network_policy_v1" "postgres" {
 }
 
 resource "kubernetes_stateful_set_v1" "postgres" {
-  #checkov:skip=CKV_K8S_11:A CPU limit throttles queries even on an idle node; memory is limited.
-  #checkov:skip=CKV_K8S_15:The image is pulled once per node; its tag is a major version that is meant to be kept.
-  #checkov:skip=CKV_K8S_40:The image's own user; the files of a volume belong to it.
-  #checkov:skip=CKV_K8S_43:A digest can be given as the image; for trials the tag is enough.
   count = var.postgres == null ? 0 : 1
 
   metadata {

@@ -29,11 +29,6 @@ locals {
 }
 
 resource "kubernetes_cron_job_v1" "this" {
-  #checkov:skip=CKV_K8S_8:A Job that ends has nothing to be probed for.
-  #checkov:skip=CKV_K8S_9:A Job that ends has nothing to be probed for.
-  #checkov:skip=CKV_K8S_11:See the Deployment.
-  #checkov:skip=CKV_K8S_15:See the Deployment.
-  #checkov:skip=CKV_K8S_43:See the Deployment.
   for_each = local.cron_jobs
 
   metadata {
@@ -126,7 +121,7 @@ resource "kubernetes_cron_job_v1" "this" {
               }
 
               resources {
-                requests = local.resource_requests
+                requests = { cpu = var.resources.cpu_request, memory = var.resources.memory_request }
                 limits   = local.resource_limits
               }
 

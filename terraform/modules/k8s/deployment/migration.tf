@@ -8,11 +8,6 @@ locals {
 # container, which every replica would run; and without a time to live, or each
 # plan after its end would want to run it again.
 resource "kubernetes_job_v1" "migrate" {
-  #checkov:skip=CKV_K8S_8:A Job that ends has nothing to be probed for.
-  #checkov:skip=CKV_K8S_9:A Job that ends has nothing to be probed for.
-  #checkov:skip=CKV_K8S_11:See the Deployment.
-  #checkov:skip=CKV_K8S_15:See the Deployment.
-  #checkov:skip=CKV_K8S_43:See the Deployment.
   wait_for_completion = true
 
   metadata {
@@ -75,7 +70,7 @@ resource "kubernetes_job_v1" "migrate" {
           }
 
           resources {
-            requests = local.resource_requests
+            requests = { cpu = var.resources.cpu_request, memory = var.resources.memory_request }
             limits   = local.resource_limits
           }
 
