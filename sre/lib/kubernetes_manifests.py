@@ -9,6 +9,7 @@ field fails, and against the rules a restricted namespace admits pods by.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import re
 import sys
@@ -17,12 +18,18 @@ from pathlib import Path
 from typing import Any
 
 KINDS = {
-    "kubernetes_cluster_role_binding_v1": ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    "kubernetes_cluster_role_binding_v1": (
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRoleBinding",
+    ),
     "kubernetes_cluster_role_v1": ("rbac.authorization.k8s.io/v1", "ClusterRole"),
     "kubernetes_config_map_v1": ("v1", "ConfigMap"),
     "kubernetes_cron_job_v1": ("batch/v1", "CronJob"),
     "kubernetes_deployment_v1": ("apps/v1", "Deployment"),
-    "kubernetes_horizontal_pod_autoscaler_v2": ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    "kubernetes_horizontal_pod_autoscaler_v2": (
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+    ),
     "kubernetes_job_v1": ("batch/v1", "Job"),
     "kubernetes_namespace_v1": ("v1", "Namespace"),
     "kubernetes_network_policy_v1": ("networking.k8s.io/v1", "NetworkPolicy"),
@@ -129,13 +136,19 @@ def camel_case(name: str) -> str:
 
 def planned_resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the resources of a plan's module and of all modules in it."""
-    yield from (item for item in module.get("resources", []) if item["mode"] == "managed")
+    yield from (
+        item for item in module.get("resources", []) if item["mode"] == "managed"
+    )
     for child in module.get("child_modules", []):
         yield from planned_resources(child)
 
 
 def _number(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d+", value) else value
+    return (
+        int(value)
+        if isinstance(value, str) and re.fullmatch(r"-?\d+", value)
+        else value
+    )
 
 
 def convert_block(block: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +167,9 @@ def convert_block(block: dict[str, Any], values: dict[str, Any]) -> dict[str, An
             result[camel_case(name)] = convert_block(inner, value)
         elif nested.get("max_items") == 1 or name in SINGLE:
             if len(value) > 1:
-                raise ManifestError(f"{name} is given {len(value)} times, the API takes one")
+                raise ManifestError(
+                    f"{name} is given {len(value)} times, the API takes one"
+                )
             # An empty block is an empty object: {} selects all pods, none is no selector.
             result[camel_case(name)] = convert_block(inner, value[0] or {})
         else:
@@ -170,7 +185,11 @@ def manifest(resource: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any
     if kind not in KINDS:
         raise ManifestError(f"{resource['address']}: no API kind known for {kind}")
     api_version, api_kind = KINDS[kind]
-    values = {key: value for key, value in resource["values"].items() if key not in NOT_IN_MANIFEST}
+    values = {
+        key: value
+        for key, value in resource["values"].items()
+        if key not in NOT_IN_MANIFEST
+    }
     body = convert_block(schemas[kind]["block"], values)
     _strip_metadata(body)
     if api_kind == "Secret" and "data" in body:
@@ -205,7 +224,9 @@ def restricted_violations(pod: dict[str, Any]) -> list[str]:
     """Say why a namespace with restricted pod security would refuse the pod."""
     found = []
     context = pod.get("securityContext", {})
-    found += [f"{key} is set" for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+    found += [
+        f"{key} is set" for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)
+    ]
     found += [
         f"volume {volume['name']} is a {kind}"
         for volume in pod.get("volumes", [])
@@ -251,7 +272,10 @@ def house_violations(document: dict[str, Any]) -> list[str]:
         if pod.get("automountServiceAccountToken") is not False:
             found.append("mounts the service account's token")
         for container in pod["containers"]:
-            if container.get("securityContext", {}).get("readOnlyRootFilesystem") is not True:
+            if (
+                container.get("securityContext", {}).get("readOnlyRootFilesystem")
+                is not True
+            ):
                 found.append(f"{container['name']}: root file system can be written")
             resources = container.get("resources", {})
             if not {"cpu", "memory"} <= set(resources.get("requests", {})):
@@ -283,7 +307,7 @@ def render(plan: dict[str, Any], schemas: dict[str, Any]) -> dict[str, dict[str,
 def schema_violations(document: dict[str, Any], version: str) -> list[str]:
     """Hold a manifest against the API's schema of one version of Kubernetes."""
     # Not needed, and not there, where only the pure functions are tested.
-    import kubernetes_validate
+    kubernetes_validate: Any = importlib.import_module("kubernetes_validate")
 
     try:
         kubernetes_validate.validate(document, version, strict=True)
@@ -295,12 +319,19 @@ def schema_violations(document: dict[str, Any], version: str) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Render a plan's manifests, write them down and check them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0] if __doc__ else None
+    )
     parser.add_argument("plan", type=Path, help="output of `terraform show -json PLAN`")
-    parser.add_argument("schemas", type=Path, help="output of `terraform providers schema -json`")
+    parser.add_argument(
+        "schemas", type=Path, help="output of `terraform providers schema -json`"
+    )
     parser.add_argument("output", type=Path, help="directory for the manifests")
     parser.add_argument(
-        "--kubernetes", action="append", default=[], help="version to check against, as in 1.36"
+        "--kubernetes",
+        action="append",
+        default=[],
+        help="version to check against, as in 1.36",
     )
     options = parser.parse_args(argv)
     documents = render(
@@ -310,7 +341,9 @@ def main(argv: list[str] | None = None) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     problems = [] if documents else ["the plan holds no Kubernetes resource"]
     for address, document in documents.items():
-        path = options.output / f"{re.sub(r'[^A-Za-z0-9]+', '-', address).strip('-')}.json"
+        path = (
+            options.output / f"{re.sub(r'[^A-Za-z0-9]+', '-', address).strip('-')}.json"
+        )
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         found = house_violations(document)
         for version in options.kubernetes:
