@@ -84,7 +84,10 @@ class TestConvertBlock:
 
     def test_an_empty_block_is_kept_and_an_absent_one_is_not(self) -> None:
         block = {"block_types": {"pod_selector": one({}), "ingress": many({})}}
-        values = {"pod_selector": [{"match_labels": None}], "ingress": []}
+        values: dict[str, Any] = {
+            "pod_selector": [{"match_labels": None}],
+            "ingress": [],
+        }
         assert manifests.convert_block(block, values) == {"podSelector": {}}
 
     def test_leaves_out_what_is_not_set_but_keeps_false_and_zero(self) -> None:
