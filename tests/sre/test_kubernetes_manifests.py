@@ -91,7 +91,7 @@ class TestConvertBlock:
         assert manifests.convert_block(block, values) == {"podSelector": {}}
 
     def test_leaves_out_what_is_not_set_but_keeps_false_and_zero(self) -> None:
-        values = {"a": None, "b": "", "c": [], "d": False, "e": 0}
+        values: dict[str, Any] = {"a": None, "b": "", "c": [], "d": False, "e": 0}
         assert manifests.convert_block({}, values) == {"d": False, "e": 0}
 
     @pytest.mark.parametrize(
