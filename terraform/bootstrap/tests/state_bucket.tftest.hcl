@@ -1,0 +1,103 @@
+mock_provider "aws" {
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+}
+
+variables {
+  state_bucket_name = "mirrorsite-test-state"
+}
+
+run "defaults_are_safe" {
+  command = plan
+
+  assert {
+    condition = (
+      aws_s3_bucket_public_access_block.state.block_public_acls
+      && aws_s3_bucket_public_access_block.state.block_public_policy
+      && aws_s3_bucket_public_access_block.state.ignore_public_acls
+      && aws_s3_bucket_public_access_block.state.restrict_public_buckets
+    )
+    error_message = "All four public access blocks must be on."
+  }
+
+  assert {
+    condition     = one(aws_s3_bucket_ownership_controls.state.rule).object_ownership == "BucketOwnerEnforced"
+    error_message = "ACLs must be off."
+  }
+
+  assert {
+    condition     = one(aws_s3_bucket_versioning.state.versioning_configuration).status == "Enabled"
+    error_message = "Versioning must be on."
+  }
+
+  assert {
+    condition     = one(one(aws_s3_bucket_server_side_encryption_configuration.state.rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"
+    error_message = "The state must be encrypted."
+  }
+
+  assert {
+    condition = [
+      for rule in aws_s3_bucket_lifecycle_configuration.state.rule :
+      one(rule.noncurrent_version_expiration).noncurrent_days if length(rule.noncurrent_version_expiration) > 0
+    ] == [180]
+    error_message = "Earlier states and the remains of lock files must expire."
+  }
+}
+
+run "says_how_to_use_it" {
+  command = plan
+
+  assert {
+    condition     = output.backend_config == <<-EOT
+      bucket       = "mirrorsite-test-state"
+      region       = "eu-west-1"
+      encrypt      = true
+      use_lockfile = true
+    EOT
+    error_message = "The backend configuration must name the bucket and switch the lock file on."
+  }
+}
+
+run "refuses_a_dotted_name" {
+  command = plan
+
+  variables {
+    state_bucket_name = "state.example.org"
+  }
+
+  expect_failures = [var.state_bucket_name]
+}
+
+run "refuses_a_region_that_is_none" {
+  command = plan
+
+  variables {
+    region = "Ireland"
+  }
+
+  expect_failures = [var.region]
+}
+
+run "refuses_to_forget_states_soon" {
+  command = plan
+
+  variables {
+    noncurrent_version_expiration_days = 1
+  }
+
+  expect_failures = [var.noncurrent_version_expiration_days]
+}
+
+run "refuses_a_key_that_is_no_arn" {
+  command = plan
+
+  variables {
+    kms_key_arn = "alias/state"
+  }
+
+  expect_failures = [var.kms_key_arn]
+}

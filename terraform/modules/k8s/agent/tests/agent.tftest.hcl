@@ -1,0 +1,102 @@
+mock_provider "kubernetes" {}
+mock_provider "helm" {}
+
+variables {
+  target_namespaces = ["mirrorsite"]
+  token             = "glagent-0123456789abcdef"
+}
+
+run "the_chart_makes_no_administrator" {
+  command = plan
+
+  assert {
+    condition     = yamldecode(helm_release.this.values[0]).rbac == { create = false } && yamldecode(helm_release.this.values[0]).serviceAccount == { create = false, name = "gitlab-agent" }
+    error_message = "The chart's own rights, which are an administrator's, must be off."
+  }
+
+  assert {
+    condition     = helm_release.this.chart == "gitlab-agent" && helm_release.this.repository == "https://charts.gitlab.io" && helm_release.this.version == "2.26.0"
+    error_message = "The chart must come from GitLab, in one exact version."
+  }
+
+  assert {
+    condition     = yamldecode(helm_release.this.values[0]).config == { kasAddress = "wss://kas.gitlab.com", secretName = "gitlab-agent-token" }
+    error_message = "The token must reach the chart by a Secret's name and not as a value, which Helm would store."
+  }
+}
+
+run "rights_end_at_the_namespace" {
+  command = plan
+
+  assert {
+    condition     = keys(kubernetes_role_v1.deployer) == ["mirrorsite"] && keys(kubernetes_role_binding_v1.deployer) == ["mirrorsite"]
+    error_message = "The agent may deploy into the named namespaces only."
+  }
+
+  assert {
+    condition = alltrue([
+      for rule in kubernetes_role_v1.deployer["mirrorsite"].rule :
+      !contains(rule.verbs, "*") && !contains(rule.resources, "*") && !contains(rule.api_groups, "*")
+      && !contains(rule.api_groups, "rbac.authorization.k8s.io")
+      && length(setintersection(rule.resources, ["pods/exec", "pods/attach", "roles", "rolebindings"])) == 0
+    ])
+    error_message = "No rule may hold a wildcard, rights over rights, or a way into pods."
+  }
+
+  assert {
+    condition = jsonencode([
+      for rule in kubernetes_cluster_role_v1.namespaces.rule : [sort(rule.resources), sort(rule.resource_names), sort(rule.verbs)]
+    ]) == jsonencode([[["namespaces"], ["mirrorsite"], ["get", "patch", "update"]]])
+    error_message = "Outside of namespaces the agent may read and label the target namespaces and nothing else."
+  }
+}
+
+run "refuses_the_clusters_own_namespaces" {
+  command = plan
+
+  variables {
+    target_namespaces = ["mirrorsite", "kube-system"]
+  }
+
+  expect_failures = [var.target_namespaces]
+}
+
+run "refuses_to_deploy_nowhere" {
+  command = plan
+
+  variables {
+    target_namespaces = []
+  }
+
+  expect_failures = [var.target_namespaces]
+}
+
+run "refuses_to_send_the_token_in_clear" {
+  command = plan
+
+  variables {
+    kas_address = "ws://kas.example.org"
+  }
+
+  expect_failures = [var.kas_address]
+}
+
+run "refuses_a_range_of_charts" {
+  command = plan
+
+  variables {
+    chart_version = "~> 2.26"
+  }
+
+  expect_failures = [var.chart_version]
+}
+
+run "refuses_a_token_that_is_none" {
+  command = plan
+
+  variables {
+    token = "changeme"
+  }
+
+  expect_failures = [var.token]
+}

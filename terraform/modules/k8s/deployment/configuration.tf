@@ -1,0 +1,119 @@
+locals {
+  environment = {
+    for name, value in {
+      # The Service's names, for probes and the canary, come with those of the outside.
+      ALLOWED_HOSTS = join(",", distinct(concat(
+        [var.service_name, "${var.service_name}.${var.namespace}.svc.cluster.local"],
+        var.settings.allowed_hosts,
+      )))
+      CSRF_TRUSTED_ORIGINS    = length(var.settings.csrf_trusted_origins) > 0 ? join(",", var.settings.csrf_trusted_origins) : null
+      HTTPS_ONLY              = tostring(var.settings.https_only)
+      TRUSTED_PROXIES         = tostring(var.settings.trusted_proxies)
+      AWS_STORAGE_BUCKET_NAME = var.settings.bucket_name
+      AWS_DEFAULT_REGION      = var.settings.region
+      AWS_ENDPOINT_URL_S3     = var.settings.s3_endpoint_url
+      # %d and not tostring(), which turns large numbers into 1e+09.
+      UPLOAD_MAX_BYTES  = var.settings.upload_max_bytes == null ? null : format("%d", var.settings.upload_max_bytes)
+      UPLOAD_AUTH       = var.settings.upload_auth
+      UPLOAD_RATE_LIMIT = var.settings.upload_rate_limit
+      CACHE_URL         = var.settings.cache_url
+      LOG_FORMAT        = var.settings.log_format
+      BIND              = "0.0.0.0:${local.port}"
+      METRICS_BIND      = "0.0.0.0:${local.metrics_port}"
+      WEB_CONCURRENCY   = tostring(var.settings.web_concurrency)
+      WEB_THREADS       = tostring(var.settings.web_threads)
+      AUDIT_PUBLIC_KEYS = var.settings.audit_public_keys
+    } : name => value if value != null
+  }
+
+  application_secret_name = coalesce(var.existing_secrets.application, "${var.name}-application")
+  audit_secret_name       = coalesce(var.existing_secrets.audit, "${var.name}-audit-signing")
+  pull_secret_names = compact([
+    var.existing_secrets.registry,
+    var.registry_server == null ? null : one(kubernetes_secret_v1.registry[*].metadata[0].name),
+  ])
+}
+
+resource "kubernetes_config_map_v1" "this" {
+  metadata {
+    name      = "${var.name}-environment"
+    namespace = var.namespace
+    labels    = local.labels
+  }
+
+  data = local.environment
+}
+
+resource "kubernetes_secret_v1" "application" {
+  count = var.existing_secrets.application == null ? 1 : 0
+
+  type             = "Opaque"
+  data_wo_revision = var.secrets_revision
+  data_wo = {
+    for name, value in {
+      SECRET_KEY            = var.secret_key
+      DATABASE_URL          = var.database_url
+      AWS_ACCESS_KEY_ID     = var.aws_access_key_id
+      AWS_SECRET_ACCESS_KEY = var.aws_secret_access_key
+    } : name => value if value != null
+  }
+
+  metadata {
+    name      = local.application_secret_name
+    namespace = var.namespace
+    labels    = local.labels
+  }
+}
+
+# Apart from the application's Secret: whoever takes over a web pod must not be
+# able to sign a story of his own.
+resource "kubernetes_secret_v1" "audit" {
+  count = var.existing_secrets.audit == null ? 1 : 0
+
+  type             = "Opaque"
+  data_wo_revision = var.secrets_revision
+  data_wo = {
+    AUDIT_SIGNING_KEY = var.audit_signing_key
+  }
+
+  metadata {
+    name      = local.audit_secret_name
+    namespace = var.namespace
+    labels    = local.labels
+  }
+}
+
+resource "kubernetes_secret_v1" "registry" {
+  count = var.registry_server == null ? 0 : 1
+
+  type             = "kubernetes.io/dockerconfigjson"
+  data_wo_revision = var.secrets_revision
+  data_wo = {
+    ".dockerconfigjson" = jsonencode({
+      auths = {
+        (var.registry_server) = {
+          username = var.registry_username
+          password = var.registry_password
+          auth     = base64encode("${var.registry_username}:${var.registry_password}")
+        }
+      }
+    })
+  }
+
+  metadata {
+    name      = "${var.name}-registry"
+    namespace = var.namespace
+    labels    = local.labels
+  }
+}
+
+resource "kubernetes_service_account_v1" "this" {
+  automount_service_account_token = false
+
+  metadata {
+    name        = var.name
+    namespace   = var.namespace
+    labels      = local.labels
+    annotations = var.service_account_annotations
+  }
+}

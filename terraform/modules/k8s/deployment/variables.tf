@@ -1,0 +1,389 @@
+variable "namespace" {
+  description = "Namespace of everything in this module."
+  type        = string
+  nullable    = false
+}
+
+variable "name" {
+  description = "Name of the Deployment and beginning of all other names."
+  type        = string
+  default     = "mirrorsite"
+  nullable    = false
+
+  validation {
+    # The longest name made of it, of a migration Job, must stay within 63 characters.
+    condition     = can(regex("^[a-z]([a-z0-9-]{0,22}[a-z0-9])?$", var.name))
+    error_message = "name must be a DNS label of at most 24 characters that starts with a letter."
+  }
+}
+
+# --- What runs ---------------------------------------------------------------
+
+variable "image" {
+  description = "Image with its tag or digest. The migration Job is named after it, so each release needs one of its own."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[a-f0-9]{64})$", var.image)) && !endswith(var.image, ":latest")
+    error_message = "image must end with a tag other than \"latest\" or with a digest: a release that cannot be told from the last one cannot be rolled back."
+  }
+}
+
+variable "image_pull_policy" {
+  description = "When nodes pull the image. IfNotPresent lets Minikube use an image that was loaded into it."
+  type        = string
+  default     = "IfNotPresent"
+  nullable    = false
+
+  validation {
+    condition     = contains(["Always", "IfNotPresent", "Never"], var.image_pull_policy)
+    error_message = "image_pull_policy must be Always, IfNotPresent or Never."
+  }
+}
+
+variable "replicas" {
+  description = "Number of pods while autoscaling is off. From 2 on, a disruption budget keeps one of them through drains."
+  type        = number
+  default     = 2
+  nullable    = false
+
+  validation {
+    condition     = var.replicas >= 1 && var.replicas <= 100 && floor(var.replicas) == var.replicas
+    error_message = "replicas must be a whole number from 1 to 100."
+  }
+}
+
+variable "autoscaling" {
+  description = "HorizontalPodAutoscaler by CPU; needs a metrics server. Off by default, as it has nothing to scale onto on one node."
+  type = object({
+    enabled        = optional(bool, false)
+    min_replicas   = optional(number, 2)
+    max_replicas   = optional(number, 6)
+    target_percent = optional(number, 70)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.autoscaling.min_replicas >= 1 && var.autoscaling.max_replicas >= var.autoscaling.min_replicas
+    error_message = "autoscaling needs 1 <= min_replicas <= max_replicas."
+  }
+
+  validation {
+    condition     = var.autoscaling.target_percent >= 10 && var.autoscaling.target_percent <= 100
+    error_message = "autoscaling.target_percent must be from 10 to 100."
+  }
+}
+
+variable "resources" {
+  description = "Requests and limits of each container. There is no CPU limit unless cpu_limit is given: throttling delays requests even on an idle node."
+  type = object({
+    cpu_request    = optional(string, "100m")
+    cpu_limit      = optional(string)
+    memory_request = optional(string, "192Mi")
+    memory_limit   = optional(string, "512Mi")
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for quantity in [var.resources.cpu_request, coalesce(var.resources.cpu_limit, "1")] : can(regex("^[0-9]+(\\.[0-9]+)?m?$", quantity))])
+    error_message = "CPU quantities must look like \"100m\" or \"0.5\"."
+  }
+
+  validation {
+    condition     = alltrue([for quantity in [var.resources.memory_request, var.resources.memory_limit] : can(regex("^[0-9]+(Ki|Mi|Gi)$", quantity))])
+    error_message = "Memory quantities must look like \"256Mi\"."
+  }
+}
+
+variable "cron_jobs" {
+  description = "Changes to the schedules, by name: seal-audit, reconcile-uploads, purge-uploads, verify-audit, canary."
+  type = map(object({
+    schedule = optional(string)
+    suspend  = optional(bool, false)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.cron_jobs), ["seal-audit", "reconcile-uploads", "purge-uploads", "verify-audit", "canary"])) == 0
+    error_message = "cron_jobs may name seal-audit, reconcile-uploads, purge-uploads, verify-audit and canary only."
+  }
+
+  validation {
+    condition     = alltrue([for job in values(var.cron_jobs) : job.schedule == null || can(regex("^(\\S+\\s){4}\\S+$", job.schedule))])
+    error_message = "A schedule has five fields, as in \"*/10 * * * *\"."
+  }
+}
+
+variable "purge_after_days" {
+  description = "Age in days at which uploads are purged."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = var.purge_after_days >= 1 && floor(var.purge_after_days) == var.purge_after_days
+    error_message = "purge_after_days must be a whole number of at least 1."
+  }
+}
+
+variable "canary_base_url" {
+  description = "Address the canary uploads through. Null: the Service inside the cluster."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.canary_base_url == null || can(regex("^https?://[^/\\s]+$", var.canary_base_url))
+    error_message = "canary_base_url must be a scheme and a host without a path, as in \"https://mirrorsite.example.org\"."
+  }
+}
+
+variable "wait_for_rollout" {
+  description = "Let an apply wait until the new pods are ready, and fail when they do not become so."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+# --- What it is told ---------------------------------------------------------
+
+variable "settings" {
+  description = "Environment of the service that is no secret. What is null is left to the service's own default."
+  type = object({
+    bucket_name          = string
+    region               = string
+    s3_endpoint_url      = optional(string)
+    allowed_hosts        = optional(list(string), [])
+    csrf_trusted_origins = optional(list(string), [])
+    https_only           = optional(bool, true)
+    trusted_proxies      = optional(number, 0)
+    upload_max_bytes     = optional(number)
+    upload_auth          = optional(string)
+    upload_rate_limit    = optional(string)
+    cache_url            = optional(string)
+    log_format           = optional(string, "json")
+    web_concurrency      = optional(number, 2)
+    web_threads          = optional(number, 4)
+    audit_public_keys    = optional(string)
+  })
+  nullable = false
+
+  validation {
+    condition     = !contains(var.settings.allowed_hosts, "*") && alltrue([for host in var.settings.allowed_hosts : can(regex("^\\.?[A-Za-z0-9][A-Za-z0-9.-]*$|^\\[[0-9a-f:]+\\]$", host))])
+    error_message = "settings.allowed_hosts must be host names without scheme or port, and never \"*\": any Host header would then be believed."
+  }
+
+  validation {
+    condition     = alltrue([for origin in var.settings.csrf_trusted_origins : can(regex("^https?://[^/\\s]+$", origin))])
+    error_message = "settings.csrf_trusted_origins must be scheme and host, as in \"https://mirrorsite.example.org\"."
+  }
+
+  validation {
+    condition     = var.settings.trusted_proxies >= 0 && floor(var.settings.trusted_proxies) == var.settings.trusted_proxies
+    error_message = "settings.trusted_proxies must be a whole number of hops, 0 for none."
+  }
+
+  validation {
+    condition     = var.settings.upload_auth == null || contains(["open", "token"], coalesce(var.settings.upload_auth, "open"))
+    error_message = "settings.upload_auth must be open or token."
+  }
+
+  validation {
+    condition     = contains(["json", "text"], var.settings.log_format)
+    error_message = "settings.log_format must be json or text."
+  }
+
+  validation {
+    condition     = var.settings.upload_max_bytes == null || try(var.settings.upload_max_bytes >= 1, false)
+    error_message = "settings.upload_max_bytes must be at least 1."
+  }
+
+  validation {
+    condition     = var.settings.s3_endpoint_url == null || can(regex("^https?://[^/\\s]+$", var.settings.s3_endpoint_url))
+    error_message = "settings.s3_endpoint_url must be scheme, host and port without a path, or null for AWS itself."
+  }
+
+  validation {
+    condition     = var.settings.cache_url == null || !can(regex("//[^/]*@", var.settings.cache_url))
+    error_message = "settings.cache_url is kept in a ConfigMap and may not hold a password."
+  }
+
+  validation {
+    condition     = var.settings.web_concurrency >= 1 && var.settings.web_threads >= 1
+    error_message = "settings.web_concurrency and settings.web_threads must be at least 1."
+  }
+}
+
+# --- What it must keep to itself ---------------------------------------------
+# All of these are ephemeral: Terraform writes them neither into the state nor
+# into a saved plan, and so cannot see that one has changed. secrets_revision says so.
+
+variable "secrets_revision" {
+  description = "Raise it by one whenever a secret changed: the Secrets are then written again and the pods replaced."
+  type        = number
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = var.secrets_revision >= 1 && floor(var.secrets_revision) == var.secrets_revision
+    error_message = "secrets_revision must be a whole number of at least 1."
+  }
+}
+
+variable "existing_secrets" {
+  description = "Names of Secrets that something else keeps (such as the External Secrets Operator) and that this module then does not make. They need the same keys."
+  type = object({
+    application = optional(string)
+    audit       = optional(string)
+    registry    = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "secret_key" {
+  description = "SECRET_KEY of the service."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+
+  validation {
+    condition     = (var.existing_secrets.application != null) == (var.secret_key == null) && try(length(var.secret_key) >= 50, true)
+    error_message = "secret_key must be at least 50 characters long, and left out if existing_secrets.application is given."
+  }
+}
+
+variable "database_url" {
+  description = "DATABASE_URL of the service, password included."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+
+  validation {
+    condition     = (var.existing_secrets.application != null) == (var.database_url == null) && (var.database_url == null || can(regex("^postgres(ql)?://", var.database_url)))
+    error_message = "database_url must be a postgres:// address, and left out if existing_secrets.application is given. SQLite does not work with several pods."
+  }
+}
+
+variable "aws_access_key_id" {
+  description = "Static access key of the object store. Null where pods get a role of their own."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+}
+
+variable "aws_secret_access_key" {
+  description = "Secret of the static access key."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+
+  validation {
+    condition     = (var.aws_access_key_id == null) == (var.aws_secret_access_key == null)
+    error_message = "aws_access_key_id and aws_secret_access_key must be given together or not at all."
+  }
+}
+
+variable "audit_signing_key" {
+  description = "AUDIT_SIGNING_KEY: the 32 bytes of an Ed25519 seed in base64. Only the sealing job gets it."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+
+  validation {
+    condition     = (var.existing_secrets.audit != null) == (var.audit_signing_key == null) && (var.audit_signing_key == null || can(regex("^[A-Za-z0-9+/]{43}=$", var.audit_signing_key)))
+    error_message = "audit_signing_key must be 32 bytes in base64 (44 characters), and left out if existing_secrets.audit is given."
+  }
+}
+
+variable "registry_server" {
+  description = "Host of the private registry the image is pulled from. Null: no pull secret is made."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.registry_server == null || can(regex("^[A-Za-z0-9.-]+(:[0-9]+)?$", var.registry_server))
+    error_message = "registry_server must be a host, with a port if need be, without scheme or path."
+  }
+
+  validation {
+    condition     = var.registry_server == null || var.existing_secrets.registry == null
+    error_message = "Give either registry_server or existing_secrets.registry."
+  }
+}
+
+variable "registry_username" {
+  description = "User of the registry. A deploy token's, never a job token's, which dies with the job while pods go on being rescheduled."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+
+  validation {
+    condition     = (var.registry_server == null) == (var.registry_username == null)
+    error_message = "registry_username belongs with registry_server."
+  }
+}
+
+variable "registry_password" {
+  description = "Password of the registry's user."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+
+  validation {
+    condition     = (var.registry_server == null) == (var.registry_password == null)
+    error_message = "registry_password belongs with registry_server."
+  }
+}
+
+# --- Whom it talks to --------------------------------------------------------
+
+variable "service_name" {
+  description = "Name of the Service in front; probes and the canary use it as their Host."
+  type        = string
+  default     = "mirrorsite"
+  nullable    = false
+}
+
+variable "egress" {
+  description = "Where the pods may connect to, besides name resolution and, for the canary, the web pods: addresses (CIDR), or pods of the namespace by their labels, and the ports there."
+  type = list(object({
+    ports      = list(number)
+    cidrs      = optional(list(string), [])
+    pod_labels = optional(map(string), {})
+  }))
+  nullable = false
+
+  validation {
+    condition     = alltrue([for rule in var.egress : length(rule.ports) > 0 && (length(rule.cidrs) > 0) != (length(rule.pod_labels) > 0)])
+    error_message = "Each egress rule needs ports, and either cidrs or pod_labels: without any of them it would allow everything."
+  }
+
+  validation {
+    condition     = alltrue([for cidr in flatten(var.egress[*].cidrs) : can(cidrhost(cidr, 0))])
+    error_message = "egress cidrs must be CIDR blocks, as in \"10.0.0.0/16\"."
+  }
+}
+
+variable "metrics_namespace" {
+  description = "Namespace from which the metrics port (9464) may be scraped. Null: none."
+  type        = string
+  default     = null
+}
+
+variable "service_account_annotations" {
+  description = "Annotations of the pods' service account. Its token is never mounted."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}

@@ -1,0 +1,40 @@
+resource "kubernetes_service_v1" "this" {
+  wait_for_load_balancer = var.type == "LoadBalancer" && var.wait_for_load_balancer
+
+  metadata {
+    name        = var.name
+    namespace   = var.namespace
+    annotations = var.annotations
+    labels = {
+      "app.kubernetes.io/name"       = var.name
+      "app.kubernetes.io/managed-by" = "terraform"
+    }
+  }
+
+  spec {
+    type                        = var.type
+    selector                    = var.selector
+    load_balancer_class         = var.type == "LoadBalancer" ? var.load_balancer_class : null
+    load_balancer_source_ranges = var.type == "LoadBalancer" && length(var.source_ranges) > 0 ? var.source_ranges : null
+    external_traffic_policy     = var.type == "LoadBalancer" ? var.external_traffic_policy : null
+
+    port {
+      name         = "http"
+      protocol     = "TCP"
+      app_protocol = "http"
+      port         = var.port
+      target_port  = tostring(var.target_port)
+    }
+
+    dynamic "port" {
+      for_each = var.https_port == null ? [] : [var.https_port]
+
+      content {
+        name        = "https"
+        protocol    = "TCP"
+        port        = port.value
+        target_port = tostring(var.target_port)
+      }
+    }
+  }
+}

@@ -1,0 +1,10 @@
+terraform {
+  required_version = ">= 1.11, < 2"
+
+  required_providers {
+    kubernetes = {
+      source  = "hashicorp/kubernetes"
+      version = ">= 2.21, < 4"
+    }
+  }
+}
