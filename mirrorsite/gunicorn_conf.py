@@ -22,7 +22,7 @@ except ImproperlyConfigured as error:
     sys.exit(f"mirrorsite cannot start: {error}")
 
 wsgi_app = "mirrorsite.wsgi"
-worker_class = "gthread"
+worker_class = "mirrorsite.gunicorn_worker.DrainingWorker"
 workers: int = settings.WEB_CONCURRENCY
 threads: int = settings.WEB_THREADS
 keepalive = 75  # longer than the usual 60 s of a load balancer in front

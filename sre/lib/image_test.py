@@ -1,0 +1,250 @@
+"""Run the built image as production would, and end it under load.
+
+Read-only root, numeric user, no capabilities, a real PostgreSQL and a real S3 server.
+Started by sre/image --test with the container engine and the image's name.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from sre.lib import smoke
+from sre.lib.load import Load
+from sre.lib.object_store import ObjectStore
+from sre.lib.ports import free_port
+from sre.lib.postgres import temporary_postgres_on_tcp
+from sre.lib.processes import wait_until
+
+BUCKET = "mirrorsite-image-test"
+#: The host name the container is told to answer to; its own probe must use it too.
+HOST = "mirror.example.org"
+MOST_BYTES = 250_000_000
+LOAD_CLIENTS = 8
+LOAD_SECONDS = 4.0
+
+
+class ImageFaultError(AssertionError):
+    """The image does not do what it must."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """podman or docker, and the image under test."""
+
+    program: str
+    image: str
+
+    def call(self, *arguments: str, check: bool = True) -> str:
+        done = subprocess.run(
+            [self.program, *arguments], capture_output=True, text=True, check=False
+        )
+        if check and done.returncode:
+            raise ImageFaultError(
+                f"{self.program} {' '.join(arguments[:2])} ended with"
+                f" {done.returncode}: {done.stderr.strip()[-2000:]}"
+            )
+        return done.stdout.strip()
+
+    def inspect(self) -> dict[str, Any]:
+        found: list[dict[str, Any]] = json.loads(
+            self.call("image", "inspect", self.image)
+        )
+        return found[0]
+
+    def run(self, environment: dict[str, str], *command: str, name: str) -> str:
+        """Run a command as strictly as a restricted pod; no command: the image's own."""
+        return self.call(
+            "run",
+            *(("--detach",) if not command else ("--rm",)),
+            f"--name={name}",
+            "--network=host",
+            "--read-only",
+            *(("--read-only-tmpfs=false",) if self.program == "podman" else ()),
+            "--tmpfs=/tmp:rw,size=64m,mode=1777",
+            "--cap-drop=ALL",
+            "--security-opt=no-new-privileges",
+            "--ulimit=nofile=1024:1024",
+            "--ulimit=nproc=4096:4096",
+            "--no-healthcheck",
+            *(f"--env={key}={value}" for key, value in environment.items()),
+            self.image,
+            *command,
+        )
+
+
+def expect(what: str, condition: object) -> None:
+    """Say what holds, or stop with what does not."""
+    if not condition:
+        raise ImageFaultError(what)
+    say(f"ok    {what}")
+
+
+def check_contents(engine: Engine) -> None:
+    """Look at what the image declares and what lies in it."""
+    facts = engine.inspect()
+    config = facts["Config"]
+    environment = dict(entry.split("=", 1) for entry in config["Env"])
+    labels = config["Labels"]
+    expect("user is 10001:10001", config["User"] == "10001:10001")
+    expect("listens on 0.0.0.0:4545", environment["BIND"] == "0.0.0.0:4545")
+    expect("gunicorn is started in exec form", config["Cmd"][0] == "gunicorn")
+    health = health_check(facts)
+    expect("has a health check in exec form", health[:1] == ["CMD"])
+    expect(
+        f"labels: version {labels.get('org.opencontainers.image.version')},"
+        f" revision {labels.get('org.opencontainers.image.revision', '')[:12]}",
+        labels.get("org.opencontainers.image.version")
+        and labels.get("org.opencontainers.image.revision"),
+    )
+    expect(
+        "no secret in the image's environment",
+        not {"SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "PIP_INDEX_URL"} & set(environment),
+    )
+    history = engine.call(
+        "history", "--no-trunc", "--format={{.CreatedBy}}", engine.image
+    )
+    expect("no secret in its history", "SECRET_KEY" not in history)
+    found = engine.call(
+        "run", "--rm", "--network=none", "--no-healthcheck",
+        "--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", engine.image, "sh", "-c",
+        "command -v gcc cc make; ls -d /root/.cache /tmp/* /app/.local /app/.git /app/tests"
+        " /venv/lib/python3*/site-packages/pip /etc/pip.conf 2>/dev/null;"
+        " find /app /venv -writable -not -type l | head; true",
+    )  # fmt: skip
+    expect(f"no compiler, cache, tests or writable file inside {found}", not found)
+    say(f"      size {facts['Size'] / 1e6:.0f} MB with its base image")
+    expect(f"smaller than {MOST_BYTES / 1e6:.0f} MB", facts["Size"] < MOST_BYTES)
+
+
+def health_check(facts: dict[str, Any]) -> list[str]:
+    """Return the health check's command; podman and docker keep it in two places."""
+    kept = facts["Config"].get("Healthcheck") or facts.get("Healthcheck") or {}
+    command: list[str] = kept.get("Test", [])
+    return command
+
+
+@contextmanager
+def surroundings() -> Iterator[tuple[dict[str, str], str]]:
+    """Run database and bucket; yield environment and database URL."""
+    with (
+        temporary_postgres_on_tcp() as database_url,
+        tempfile.TemporaryDirectory(prefix="mirrorsite-image-") as directory,
+    ):
+        store = ObjectStore(Path(directory), free_port(), "image-key", "image-secret")
+        store.start()
+        try:
+            environment = {
+                **store.environment(BUCKET),
+                "DATABASE_URL": database_url,
+                "SECRET_KEY": secrets.token_urlsafe(64),
+                "ALLOWED_HOSTS": HOST,
+                "HTTPS_ONLY": "false",
+                "BIND": f"127.0.0.1:{free_port()}",
+                "WEB_CONCURRENCY": "2",
+            }
+            yield environment, database_url
+        finally:
+            store.stop()
+
+
+def check_running(engine: Engine) -> None:
+    """Migrate, serve, smoke, and end under load, on a read-only root."""
+    name = f"mirrorsite-image-test-{secrets.token_hex(4)}"
+    with surroundings() as (environment, database_url):
+        for command in ("migrate", "ensure_bucket"):
+            engine.run(environment, "python", "manage.py", command, name=f"{name}-job")
+            expect(f"manage.py {command} runs in the image", True)
+        engine.run(environment, name=name)
+        try:
+            serve(engine, name, f"http://{environment['BIND']}", database_url)
+        except BaseException:
+            say(engine.call("logs", "--tail=40", name, check=False))
+            raise
+        finally:
+            engine.call("rm", "--force", name, check=False)
+
+
+def serve(engine: Engine, name: str, url: str, database_url: str) -> None:
+    """Check the running container and end it."""
+    status = smoke.main(["--host", HOST, "--wait", "30", url])
+    expect("smoke is green", status == 0)
+    who = engine.call("exec", name, "sh", "-c", 'echo "$(id -u):$(id -g)"')
+    expect(f"runs as {who}", who == "10001:10001")
+    written = engine.call(
+        "exec", name, "sh", "-c", "touch /app/x || touch /x || touch /venv/x; echo end",
+        check=False,
+    )  # fmt: skip
+    expect("its root cannot be written", written == "end")
+    probe = health_check(engine.inspect())
+    engine.call("exec", name, *probe[1:])
+    expect("its health check passes", True)
+    end_under_load(engine, name, url, database_url)
+
+
+def end_under_load(engine: Engine, name: str, url: str, database_url: str) -> None:
+    """Send SIGTERM while uploads run: all that was taken must be answered."""
+    before = statuses(database_url).get("stored", 0)
+    load = Load(url, clients=LOAD_CLIENTS, most_requests=20_000, host=HOST)
+    load.start()
+    time.sleep(LOAD_SECONDS)
+    began_at = time.monotonic()
+    engine.call("kill", "--signal=TERM", name)
+    status = engine.call("wait", name)
+    took = time.monotonic() - began_at
+    wait_until(lambda: load.outcomes["refused"] > LOAD_CLIENTS, seconds=5)
+    load.stop()
+    say(f"      load: {json.dumps(load.report()['outcomes'])}, {load.errors[-1:]}")
+    expect(f"ended with 0 {took:.1f} s after SIGTERM", status == "0")
+    expect(f"{load.outcomes['201']} uploads answered with 201", load.outcomes["201"])
+    expect("no request was lost", load.outcomes["lost"] == 0)
+    expect(
+        "no other answer",
+        set(load.outcomes) <= {"201", "refused", "lost"},
+    )
+    recorded = statuses(database_url)
+    expect(
+        f"the record agrees: {recorded}",
+        recorded == {"stored": before + load.outcomes["201"]},
+    )
+
+
+def statuses(database_url: str) -> dict[str, int]:
+    """Count the uploads by status."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT status, count(*) FROM uploads_upload GROUP BY status"
+        ).fetchall()
+    return dict(rows)
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main(arguments: list[str]) -> int:
+    engine = Engine(*arguments)
+    steps: list[Callable[[Engine], None]] = [check_contents, check_running]
+    try:
+        for step in steps:
+            step(engine)
+    except ImageFaultError as error:
+        say(f"FAIL  {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

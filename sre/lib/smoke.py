@@ -1,0 +1,266 @@
+"""Ask a running service everything it promises, and what it must refuse.
+
+Standard library only. Started by sre/smoke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import secrets
+import ssl
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+USAGE = "sre/smoke [OPTION …] URL"
+
+
+class CheckFailedError(AssertionError):
+    """What was answered is not what was promised."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response, read to its end."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise CheckFailedError(f"no JSON: {self.body[:200]!r}") from error
+
+
+@dataclass
+class Client:
+    """Sends one request per connection to the service at `url`."""
+
+    url: str
+    host: str | None = None
+    token: str | None = None
+    timeout_seconds: float = 30
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request; `target` is path and query, percent-encoded."""
+        address = urlsplit(self.url)
+        connection = self._connection(address.scheme, address.hostname, address.port)
+        sent = {"Connection": "close", **(headers or {})}
+        if self.host:
+            sent["Host"] = self.host
+        if self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+        try:
+            connection.request(
+                method, address.path.rstrip("/") + target, body=body, headers=sent
+            )
+            response = connection.getresponse()
+            content = response.read()
+        finally:
+            connection.close()
+        names = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, names, content)
+
+    def _connection(
+        self, scheme: str, host: str | None, port: int | None
+    ) -> http.client.HTTPConnection:
+        if scheme == "https":
+            return http.client.HTTPSConnection(
+                host or "",
+                port,
+                timeout=self.timeout_seconds,
+                context=ssl.create_default_context(),
+            )
+        return http.client.HTTPConnection(
+            host or "", port, timeout=self.timeout_seconds
+        )
+
+
+def same(what: str, got: object, wanted: object) -> None:
+    if got != wanted:
+        raise CheckFailedError(f"{what} is {got!r}, not {wanted!r}")
+
+
+def problem(answer: Answer, status: int) -> None:
+    """Check that an error has the promised form (RFC 9457) and names its request."""
+    same("status", answer.status, status)
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+    same("content type", kind, "application/problem+json")
+    same("its status member", answer.json().get("status"), status)
+
+
+Check = Callable[[Client], None]
+
+
+def health(client: Client) -> None:
+    answer = client.ask("GET", "/api/health")
+    same("status", answer.status, 200)
+    same("body", answer.json(), {"status": "ok"})
+
+
+def ready(client: Client) -> None:
+    answer = client.ask("GET", "/api/ready")
+    same("answer", (answer.status, answer.json()["status"]), (200, "ok"))
+
+
+def request_id(client: Client) -> None:
+    sent = f"smoke-{secrets.token_hex(8)}"
+    answer = client.ask("GET", "/api/health", headers={"X-Request-ID": sent})
+    same("X-Request-ID", answer.headers.get("x-request-id"), sent)
+
+
+def mirrored(query: str, wanted: str) -> Check:
+    """Return a check that the word in `query`, percent-encoded, becomes `wanted`."""
+
+    def check(client: Client) -> None:
+        answer = client.ask("GET", f"/api/mirror?word={query}")
+        same("status", answer.status, 200)
+        same("body", answer.json(), {"transformed": wanted})
+
+    return check
+
+
+def refused(status: int, method: str, target: str, body: bytes | None = None) -> Check:
+    """Return a check that the request is answered with the problem `status`."""
+    return lambda client: problem(client.ask(method, target, body), status)
+
+
+def stored(size: int | None) -> Check:
+    """Return a check that an upload is stored, with the size asked for."""
+    body = None if size is None else json.dumps({"size": size}).encode()
+
+    def check(client: Client) -> None:
+        answer = client.ask("POST", "/api/upload-random", body)
+        same("status", answer.status, 201)
+        record = answer.json()
+        same("uploaded", record.get("uploaded"), "ok")
+        same("status of the record", record.get("status"), "stored")
+        if size is not None:
+            same("size", record.get("size"), size)
+        for name in ("id", "key", "bucket", "sha256", "etag", "created_at"):
+            if not record.get(name):
+                raise CheckFailedError(f"{name} is missing in {record}")
+        if not answer.headers.get("location"):
+            raise CheckFailedError("no Location header")
+
+    return check
+
+
+MIRROR = "/api/mirror"
+UPLOAD = "/api/upload-random"
+CHECKS: dict[str, Check] = {
+    "health answers ok": health,
+    "ready: database, migrations, bucket": ready,
+    "request id is given back": request_id,
+    "health by POST: 405": refused(405, "POST", "/api/health"),
+    "unknown path: 404": refused(404, "GET", "/api/nothing-here"),
+    "mirror fOoBar25": mirrored("fOoBar25", "47RAbOoF"),
+    "mirror abcABC123987": mirrored("abcABC123987", "210678cbaCBA"),
+    "mirror luca": mirrored("luca", "ACUL"),
+    "mirror of an empty word": mirrored("", ""),
+    "mirror keeps e + accent whole": mirrored("ae%CC%81", "E\u0301A"),
+    "mirror without word: 400": refused(400, "GET", MIRROR),
+    "mirror with two words: 400": refused(400, "GET", f"{MIRROR}?word=a&word=b"),
+    "mirror not UTF-8: 400": refused(400, "GET", f"{MIRROR}?word=%FF"),
+    "mirror of 2,001 characters: 400": refused(
+        400, "GET", f"{MIRROR}?word={'a' * 2001}"
+    ),
+    "upload by GET: 405": refused(405, "GET", UPLOAD),
+    "upload of size 0: 400": refused(400, "POST", UPLOAD, b'{"size": 0}'),
+    "upload of a size as text: 400": refused(400, "POST", UPLOAD, b'{"size": "9"}'),
+    "upload of an unknown field: 400": refused(400, "POST", UPLOAD, b'{"length": 9}'),
+    "upload of a list: 400": refused(400, "POST", UPLOAD, b"[]"),
+    "upload of broken JSON: 400": refused(400, "POST", UPLOAD, b'{"size":'),
+}
+#: These leave something in the bucket.
+UPLOADING: dict[str, Check] = {
+    "upload without a body: 201": stored(None),
+    "upload of 10,000 bytes: 201": stored(10_000),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    address = urlsplit(options.url)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        _say(f"the address is {options.url!r}; give one like http://127.0.0.1:4545")
+        return 2
+    client = Client(options.url, options.host, os.environ.get("SMOKE_TOKEN"))
+    if not _wait(client, options.wait):
+        _say(f"FAIL  nothing healthy at {options.url} within {options.wait:g} s")
+        return 1
+    failed = passed = 0
+    wanted = CHECKS if options.no_upload else CHECKS | UPLOADING
+    for name, check in wanted.items():
+        try:
+            check(client)
+        except (CheckFailedError, OSError, http.client.HTTPException) as error:
+            failed += 1
+            _say(f"FAIL  {name}: {error}")
+        else:
+            passed += 1
+            _say(f"ok    {name}")
+    _say(f"{passed} passed, {failed} failed: {options.url}")
+    return 1 if failed else 0
+
+
+def _wait(client: Client, seconds: float) -> bool:
+    """Wait for health; at once when no time is given, as the checks say it then."""
+    deadline = time.monotonic() + seconds
+    while seconds:
+        try:
+            if client.ask("GET", "/api/health").status == 200:
+                return True
+        except (OSError, http.client.HTTPException):
+            pass
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sre/smoke",
+        usage=USAGE,
+        description="Check the three endpoints of a running service and their"
+        " failures; one line per check, exit status 1 when one fails.",
+        epilog="SMOKE_TOKEN in the environment is sent as bearer token.",
+    )
+    parser.add_argument("url", metavar="URL", help="such as http://127.0.0.1:4545")
+    parser.add_argument("--host", help="Host header, when URL is a bare address")
+    parser.add_argument("--no-upload", action="store_true", help="store nothing")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for the service to become healthy",
+    )
+    return parser
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

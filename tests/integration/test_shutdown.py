@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from sre.lib.load import Load
+from sre.lib.service import Service
+from uploads.models import Upload
+
+pytestmark = [pytest.mark.service, pytest.mark.integration]
+
+
+class TestDrainingWorker:
+    def test_sigterm__every_request_taken_is_answered_and_recorded(
+        self, live_service: Service
+    ) -> None:
+        """More clients than threads: some connections wait in the kernel's queue."""
+        load = Load(live_service.url, clients=24, most_requests=5_000)
+        load.start()
+        time.sleep(1.5)
+
+        assert live_service.process is not None
+        live_service.process.terminate()
+        status = live_service.process.wait(60)
+        load.stop()
+
+        assert status == 0
+        assert set(load.outcomes) == {"201", "refused"}, load.errors
+        recorded = Upload.objects.values_list("status", flat=True)
+        assert list(recorded) == ["stored"] * load.outcomes["201"]
