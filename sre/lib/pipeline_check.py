@@ -1,0 +1,277 @@
+"""Check the pipelines as GitLab would read them, and run the test job for real.
+
+Started by sre/pipeline-check with the path of gitlab-ci-local. The pipelines are listed
+in a copy of this checkout that has an origin, so that rules on changed files count.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CHILD = "terraform/.gitlab-ci.yml"
+#: A part of the suite that has tests with and without a database and takes seconds.
+SHORT_TESTS = "tests/transforms/test_mirror.py tests/uploads/test_trail.py"
+
+
+class PipelineFaultError(AssertionError):
+    """A pipeline is not what it must be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One way a pipeline can start, and the jobs it must then have.
+
+    A job's value is when it starts: on_success, or manual.
+    """
+
+    name: str
+    variables: dict[str, str]
+    changed: str
+    jobs: dict[str, str]
+    file: str = ".gitlab-ci.yml"
+
+
+def _on_success(*names: str) -> dict[str, str]:
+    return dict.fromkeys(names, "on_success")
+
+
+DEFAULT_BRANCH = {"CI_COMMIT_BRANCH": "main", "CI_PIPELINE_SOURCE": "push"}
+MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "merge_request_event"}
+# A child pipeline of a merge request knows no CI_COMMIT_BRANCH.
+CHILD_DEFAULT_BRANCH = DEFAULT_BRANCH | {"CI_PIPELINE_SOURCE": "parent_pipeline"}
+CHILD_MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "parent_pipeline"}
+ALWAYS = _on_success("lint", "test", "newman", "secret-detection", "dependency-scan")
+RELEASE = ALWAYS | _on_success("build", "container-scan")
+DEPLOY = _on_success("validate", "plan", "smoke", "canary") | {
+    "apply": "manual",
+    "rollback": "manual",
+}
+SCENARIOS = (
+    Scenario(
+        name="default branch, application changed",
+        variables=DEFAULT_BRANCH,
+        changed="uploads/models.py",
+        jobs=RELEASE | {"infrastructure": "manual"},
+    ),
+    Scenario(
+        name="default branch, terraform/ changed",
+        variables=DEFAULT_BRANCH,
+        changed="terraform/vars/infr.tfvars.json",
+        jobs=RELEASE | _on_success("infrastructure"),
+    ),
+    Scenario(
+        name="default branch, by schedule",
+        variables=DEFAULT_BRANCH | {"CI_PIPELINE_SOURCE": "schedule"},
+        changed="terraform/vars/infr.tfvars.json",
+        jobs=RELEASE | {"infrastructure": "manual"},
+    ),
+    Scenario(
+        name="merge request, application changed",
+        variables=MERGE_REQUEST,
+        changed="uploads/models.py",
+        jobs=ALWAYS,
+    ),
+    Scenario(
+        name="merge request, Dockerfile changed",
+        variables=MERGE_REQUEST,
+        changed="Dockerfile",
+        jobs=ALWAYS | _on_success("build-only"),
+    ),
+    Scenario(
+        name="merge request, terraform/ changed",
+        variables=MERGE_REQUEST,
+        changed="terraform/modules/s3/main.tf",
+        jobs=ALWAYS | _on_success("infrastructure-plan"),
+    ),
+    Scenario(
+        name="infrastructure, default branch",
+        variables=CHILD_DEFAULT_BRANCH,
+        changed="terraform/modules/s3/main.tf",
+        jobs=DEPLOY,
+        file=CHILD,
+    ),
+    Scenario(
+        name="infrastructure, default branch, public address",
+        variables=CHILD_DEFAULT_BRANCH | {"SERVICE_URL": "https://mirror.example.org"},
+        changed="terraform/modules/s3/main.tf",
+        jobs=DEPLOY | _on_success("smoke-outside"),
+        file=CHILD,
+    ),
+    Scenario(
+        name="infrastructure, merge request",
+        variables=CHILD_MERGE_REQUEST,
+        changed="terraform/modules/s3/main.tf",
+        jobs=_on_success("validate"),
+        file=CHILD,
+    ),
+    Scenario(
+        name="infrastructure, merge request that may be planned",
+        variables=CHILD_MERGE_REQUEST | {"PLAN_MERGE_REQUESTS": "true"},
+        changed="terraform/modules/s3/main.tf",
+        jobs=_on_success("validate", "plan"),
+        file=CHILD,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of this checkout on a branch `work`, with `main` as its origin's."""
+
+    directory: Path
+    program: Path
+
+    @classmethod
+    def make(cls, directory: Path, program: Path) -> Checkout:
+        checkout = cls(directory / "checkout", program)
+        checkout.directory.mkdir()
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                target = checkout.directory / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+        checkout.git("init", "--quiet", "--initial-branch=main")
+        checkout.git("add", "--all")
+        checkout.commit("base")
+        origin = directory / "mirrorsite.git"
+        checkout.git("clone", "--quiet", "--bare", ".", str(origin))
+        checkout.git("remote", "add", "origin", str(origin))
+        checkout.git("fetch", "--quiet", "origin")
+        checkout.git("remote", "set-head", "origin", "main")
+        # Only for the names that gitlab-ci-local makes of it; nothing is sent there.
+        checkout.git(
+            "remote", "set-url", "origin", "git@gitlab.example.org:group/mirrorsite.git"
+        )
+        return checkout
+
+    def git(self, *arguments: str) -> None:
+        subprocess.run(["git", *arguments], cwd=self.directory, check=True)
+
+    def commit(self, message: str) -> None:
+        self.git(
+            "-c", "user.name=check", "-c", "user.email=check@localhost",
+            "commit", "--quiet", "--allow-empty", "--message", message,
+        )  # fmt: skip
+
+    def change(self, name: str) -> None:
+        """Be one commit away from main, in which one file changed."""
+        self.git("reset", "--quiet", "--hard", "main")
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("changed\n")
+        self.git("add", "--all")
+        self.git("checkout", "--quiet", "-B", "work")
+        self.commit(f"change {name}")
+
+    def gitlab_ci_local(
+        self, *arguments: str, variables: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        given = [f"--variable={name}={value}" for name, value in variables.items()]
+        state = self.directory.parent / "state"
+        return subprocess.run(
+            [
+                str(self.program),
+                f"--state-dir={os.path.relpath(state, self.directory)}",
+                f"--home={self.directory.parent / 'home'}",
+                f"--ignore-predefined-vars={','.join(variables)}",
+                # sre/pipeline-check has done that, and it takes seconds each time.
+                "--no-json-schema-validation",
+                *given,
+                *arguments,
+            ],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def check_scenario(checkout: Checkout, scenario: Scenario) -> None:
+    """List the jobs of a scenario, and see that what they need is there as well."""
+    checkout.change(scenario.changed)
+    file = f"--file={scenario.file}"
+    listed = checkout.gitlab_ci_local(file, "--list-csv", variables=scenario.variables)
+    lines = [line for line in listed.stdout.splitlines() if ";" in line]
+    if listed.returncode or not lines:
+        raise PipelineFaultError(f"{scenario.name}: {listed.stdout}{listed.stderr}")
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines)), delimiter=";"))
+    jobs = {row["name"]: row["when"] for row in rows}
+    if jobs != scenario.jobs:
+        raise PipelineFaultError(
+            f"{scenario.name}: the jobs are {jobs}, not {scenario.jobs}"
+        )
+    # GitLab refuses to start a pipeline in which a job needs one that is not there.
+    needed = {name for row in rows for name in row["needs"].strip("[]").split(",")}
+    if needed - {""} - jobs.keys():
+        raise PipelineFaultError(f"{scenario.name}: {needed - jobs.keys()} is needed")
+    expanded = checkout.gitlab_ci_local(file, "--preview", variables=scenario.variables)
+    if expanded.returncode:
+        raise PipelineFaultError(f"{scenario.name}: {expanded.stderr}")
+    _say(f"ok    {scenario.name}: {', '.join(sorted(jobs))}")
+
+
+def run_test_job(checkout: Checkout) -> None:
+    """Run the job `test` with the shell executor, on a part of the suite."""
+    checkout.change("README.md")
+    environment = ROOT / ".venv"
+    (checkout.directory / ".venv").symlink_to(environment)
+    done = checkout.gitlab_ci_local(
+        "--force-shell-executor",
+        "test",
+        # The shell executor has no services: the suite brings its own PostgreSQL.
+        variables=DEFAULT_BRANCH | {"TEST_ARGUMENTS": SHORT_TESTS, "DATABASE_URL": ""},
+    )
+    reports = checkout.directory / "reports"
+    missing = [
+        name
+        for name in ("sqlite.xml", "postgresql.xml", "coverage.xml")
+        if not (reports / name).exists()
+    ]
+    if done.returncode or missing:
+        raise PipelineFaultError(
+            f"job test ended with {done.returncode}, without {missing}:\n"
+            + "\n".join((done.stdout + done.stderr).splitlines()[-40:])
+        )
+    parts = [line for line in done.stdout.splitlines() if "passed" in line]
+    _say("ok    the job test ran with the shell executor:")
+    for line in parts:
+        _say(f"        {line.strip()}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main(arguments: list[str]) -> int:
+    program = Path(arguments[0])
+    with tempfile.TemporaryDirectory(prefix="mirrorsite-pipeline-") as directory:
+        checkout = Checkout.make(Path(directory), program)
+        try:
+            for scenario in SCENARIOS:
+                check_scenario(checkout, scenario)
+            run_test_job(checkout)
+        except PipelineFaultError as error:
+            _say(f"FAIL  {error}")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
