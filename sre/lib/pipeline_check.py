@@ -55,7 +55,7 @@ DEPLOY = _on_success("validate", "plan", "smoke", "canary") | {
     "apply": "manual",
     "rollback": "manual",
 }
-SCENARIOS = (
+SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="default branch, application changed",
         variables=DEFAULT_BRANCH,
@@ -196,10 +196,24 @@ class Checkout:
                 *arguments,
             ],
             cwd=self.directory,
+            env=os.environ | {"PATH": f"{os.environ['PATH']}:{self._stand_ins()}"},
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def _stand_ins(self) -> Path:
+        """Return a directory for the end of PATH, with an rsync that does nothing.
+
+        gitlab-ci-local calls rsync before any job, for copies that only jobs in
+        containers use; not every machine has it.
+        """
+        programs = self.directory.parent / "bin"
+        if not programs.exists():
+            programs.mkdir()
+            (programs / "rsync").write_text("#!/bin/sh\n")
+            (programs / "rsync").chmod(0o755)
+        return programs
 
 
 def check_scenario(checkout: Checkout, scenario: Scenario) -> None:
@@ -231,10 +245,14 @@ def run_test_job(checkout: Checkout) -> None:
     checkout.change("README.md")
     environment = ROOT / ".venv"
     (checkout.directory / ".venv").symlink_to(environment)
+    # The shell executor has no services: the suite brings its own PostgreSQL.
+    (checkout.directory / "shell.yml").write_text(
+        "include: [{local: .gitlab-ci.yml}]\ntest: {services: []}\n"
+    )
     done = checkout.gitlab_ci_local(
+        "--file=shell.yml",
         "--force-shell-executor",
         "test",
-        # The shell executor has no services: the suite brings its own PostgreSQL.
         variables=DEFAULT_BRANCH | {"TEST_ARGUMENTS": SHORT_TESTS, "DATABASE_URL": ""},
     )
     reports = checkout.directory / "reports"
@@ -246,7 +264,7 @@ def run_test_job(checkout: Checkout) -> None:
     if done.returncode or missing:
         raise PipelineFaultError(
             f"job test ended with {done.returncode}, without {missing}:\n"
-            + "\n".join((done.stdout + done.stderr).splitlines()[-40:])
+            + "\n".join((done.stdout + done.stderr).splitlines()[-60:])
         )
     parts = [line for line in done.stdout.splitlines() if "passed" in line]
     _say("ok    the job test ran with the shell executor:")
