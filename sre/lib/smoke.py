@@ -47,6 +47,7 @@ class Client:
     url: str
     host: str | None = None
     token: str | None = None
+    behind_tls: bool = False
     timeout_seconds: float = 30
 
     def ask(
@@ -63,6 +64,8 @@ class Client:
         sent = {"Connection": "close", **(headers or {})}
         if self.host:
             sent["Host"] = self.host
+        if self.behind_tls:
+            sent["X-Forwarded-Proto"] = "https"
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
         if body is not None:
@@ -202,7 +205,12 @@ def main(arguments: list[str] | None = None) -> int:
     if address.scheme not in {"http", "https"} or not address.hostname:
         _say(f"the address is {options.url!r}; give one like http://127.0.0.1:4545")
         return 2
-    client = Client(options.url, options.host, os.environ.get("SMOKE_TOKEN"))
+    client = Client(
+        options.url,
+        options.host,
+        os.environ.get("SMOKE_TOKEN"),
+        options.behind_tls,
+    )
     if not _wait(client, options.wait):
         _say(f"FAIL  nothing healthy at {options.url} within {options.wait:g} s")
         return 1
@@ -246,6 +254,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("url", metavar="URL", help="such as http://127.0.0.1:4545")
     parser.add_argument("--host", help="Host header, when URL is a bare address")
+    parser.add_argument(
+        "--behind-tls",
+        action="store_true",
+        help="say that TLS ended before, as a trusted proxy would (HTTPS_ONLY)",
+    )
     parser.add_argument("--no-upload", action="store_true", help="store nothing")
     parser.add_argument(
         "--wait",

@@ -1,0 +1,119 @@
+# shellcheck shell=bash
+# Sourced by the scripts that reach a cluster: dry runs, and never the wrong cluster.
+
+# The Minikube profile, and so the context, that is ours.
+PROFILE="${MINIKUBE_PROFILE:-mirrorsite}"
+NAMESPACE="${NAMESPACE:-mirrorsite}"
+dry_run=no
+yes=no
+context=""
+
+fail() {
+  echo "${0##*/}: $*" >&2
+  exit 2
+}
+
+# Run a command that changes something; a dry run only shows it.
+run() {
+  printf '+ %s\n' "$*" >&2
+  [ "$dry_run" = yes ] || "$@"
+}
+
+need() {
+  local program
+  for program in "$@"; do
+    command -v "$program" >/dev/null 2>&1 ||
+      fail "$program is not installed; see docs/deploy.md."
+  done
+}
+
+# Ask before something that cannot be undone; --yes and a dry run answer.
+confirm() {
+  local answer
+  if [ "$yes" = yes ] || [ "$dry_run" = yes ]; then
+    return 0
+  fi
+  read -r -p "$1 [y/N] " answer || true
+  [ "$answer" = y ] || fail "nothing was changed."
+}
+
+# Settle which cluster is meant: the one of --context, else ours, and that only when
+# kubectl points there as well. Whoever looks at another cluster means another cluster.
+require_context() {
+  local current
+  if [ -z "$context" ]; then
+    current="$(kubectl config current-context 2>/dev/null || true)"
+    [ "$current" = "$PROFILE" ] || fail "kubectl's context is ${current:-not set}, not" \
+      "$PROFILE; say --context NAME for another cluster, or kubectl config use-context $PROFILE."
+    context="$PROFILE"
+  fi
+  kubectl config get-contexts --output=name 2>/dev/null | grep -qxF -- "$context" ||
+    fail "kubectl knows no context $context."
+}
+
+# The same, and it must be a Minikube: for what would be wrong anywhere else.
+require_minikube() {
+  local provider
+  require_context
+  provider="$(kubectl config view --minify --context="$context" --output=jsonpath='{.clusters[0].cluster.extensions[*].extension.provider}')"
+  case " $provider " in
+    *" minikube.sigs.k8s.io "*) ;;
+    *) fail "the context $context is no Minikube; this script is for Minikube only." ;;
+  esac
+}
+
+in_cluster() {
+  kubectl --context="$context" --namespace="$NAMESPACE" "$@"
+}
+
+# Terraform on the settled cluster; the provider reads these and not KUBECONFIG.
+on_cluster() {
+  env KUBE_CONFIG_PATH="${KUBECONFIG:-$HOME/.kube/config}" KUBE_CTX="$context" "$@"
+}
+
+# --- Secrets of the local cluster, made once and kept out of git ------------------------
+
+SECRETS_FILE="${SECRETS_FILE:-.local/cluster.env}"
+
+random_text() {
+  # Letters and digits only: these go into URLs and YAML.
+  LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom 2>/dev/null | head -c "$1" || true
+}
+
+new_secret() {
+  case "$1" in
+    TF_VAR_secret_key) random_text 64 ;;
+    TF_VAR_postgres_password) random_text 32 ;;
+    TF_VAR_aws_access_key_id) random_text 20 ;;
+    TF_VAR_aws_secret_access_key) random_text 40 ;;
+    TF_VAR_audit_signing_key) head -c 32 /dev/urandom | base64 | tr -d '\n' ;;
+    TF_VAR_secrets_revision) echo 1 ;;
+  esac
+}
+
+# Fill the file with what it lacks, and put all of it into the environment.
+load_secrets() {
+  local name
+  if [ "$dry_run" = no ]; then
+    mkdir -p "$(dirname "$SECRETS_FILE")"
+    (umask 077 && touch "$SECRETS_FILE")
+    for name in TF_VAR_secret_key TF_VAR_postgres_password TF_VAR_aws_access_key_id \
+      TF_VAR_aws_secret_access_key TF_VAR_audit_signing_key TF_VAR_secrets_revision; do
+      grep -q "^$name=" "$SECRETS_FILE" || echo "$name=$(new_secret "$name")" >>"$SECRETS_FILE"
+    done
+  fi
+  if [ -e "$SECRETS_FILE" ]; then
+    set -a
+    # shellcheck disable=SC1090  # a file of ours, made above
+    . "$SECRETS_FILE"
+    set +a
+  fi
+}
+
+# set_secret NAME VALUE: replace one line of the file.
+set_secret() {
+  local rest
+  rest="$(grep -v "^$1=" "$SECRETS_FILE" || true)"
+  (umask 077 && printf '%s\n%s=%s\n' "$rest" "$1" "$2" | sed '/^$/d' >"$SECRETS_FILE.new")
+  mv "$SECRETS_FILE.new" "$SECRETS_FILE"
+}

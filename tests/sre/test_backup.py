@@ -1,0 +1,190 @@
+"""A backup restored elsewhere holds the same rows; on both databases."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from django.db import connection, connections
+from django.utils import timezone
+
+from sre.lib.database_backup import TABLES
+from sre.lib.object_store import ObjectStore
+from uploads import services
+from uploads.models import AuditSeal
+from uploads.storage import UploadStorage
+from uploads.trail import Caller
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CALLER = Caller(
+    name="anonymous", address="192.0.2.7", user_agent="tests", request_id="request-1"
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
+
+
+def url_of(name: str) -> str:
+    """Return the URL of a database on the server of the tests."""
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    parameters = connection.settings_dict
+    host = parameters["HOST"] or parameters["OPTIONS"].get("host", "")
+    login = f"{quote(parameters['USER'])}:{quote(parameters['PASSWORD'])}"
+    query = urlencode({"host": host, "port": parameters["PORT"] or 5432})
+    return f"postgresql://{login}@/{name}?{query}"
+
+
+def rows(alias: str = "default") -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of the record."""
+    found = {}
+    with connections[alias].cursor() as cursor:
+        for table in (*TABLES, "django_migrations"):
+            key = "number" if table == "uploads_auditseal" else "id"
+            cursor.execute(f"SELECT * FROM {table} ORDER BY {key}")  # noqa: S608
+            found[table] = cursor.fetchall()
+    return found
+
+
+@pytest.fixture
+def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any:
+    """Return a function that runs sre/backup or sre/restore on a database."""
+
+    def run(script: str, database: str, *arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [ROOT / "sre" / script, *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "STATIC_ROOT": str(tmp_path / "static"),
+                "DATABASE_URL": url_of(database),
+                **object_store.environment(bucket.bucket_name),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture
+def empty_database(tmp_path: Path) -> Iterator[str]:
+    """Return the name of an empty database; for SQLite a file that is not there yet."""
+    if connection.vendor == "sqlite":
+        yield str(tmp_path / "restored" / "restored.sqlite3")
+        return
+    name = f"restored_{secrets.token_hex(4)}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    yield name
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def record(bucket: UploadStorage) -> dict[str, list[tuple[Any, ...]]]:
+    """Make some uploads, and a seal over their events; return all rows."""
+    for _ in range(5):
+        services.upload_random(caller=CALLER)
+    AuditSeal.objects.create(
+        number=1,
+        sealed_at=timezone.now(),
+        first_event=1,
+        last_event=10,
+        event_count=10,
+        root="a" * 64,
+        previous="0" * 64,
+        signature="b" * 128,
+        key_id="key",
+        object_key="audit/seals/1.json",
+    )
+    return rows()
+
+
+class TestBackupAndRestore:
+    def test_restore__same_rows(
+        self,
+        run: Any,
+        record: dict[str, list[tuple[Any, ...]]],
+        empty_database: str,
+        bucket: UploadStorage,
+    ) -> None:
+        here = str(connection.settings_dict["NAME"])
+        status, said = run("backup", here)
+        assert status == 0, said
+        assert "5 uploads, 10 events, 1 seals" in said
+        services.upload_random(caller=CALLER)  # later than the backup
+
+        status, said = run("restore", empty_database)
+
+        assert status == 0, said
+        assert "restored 5 uploads, 10 events, 1 seals" in said
+        restored = connection.copy("restored")
+        restored.settings_dict = {**connection.settings_dict, "NAME": empty_database}
+        if connection.vendor == "postgresql":
+            restored.settings_dict["OPTIONS"] = {
+                key: value
+                for key, value in connection.settings_dict["OPTIONS"].items()
+                if key != "pool"
+            }
+        connections["restored"] = restored
+        try:
+            assert rows("restored") == record
+        finally:
+            restored.close()
+            del connections["restored"]
+
+    def test_restore__refuses_a_database_in_use(
+        self, run: Any, record: dict[str, list[tuple[Any, ...]]]
+    ) -> None:
+        here = str(connection.settings_dict["NAME"])
+        assert run("backup", here)[0] == 0
+        status, said = run("restore", here)
+        assert status == 1
+        assert "already" in said
+        assert rows() == record
+
+    def test_restore__damaged_backup(
+        self,
+        run: Any,
+        record: dict[str, list[tuple[Any, ...]]],
+        empty_database: str,
+        bucket: UploadStorage,
+    ) -> None:
+        assert run("backup", str(connection.settings_dict["NAME"]))[0] == 0
+        (stored,) = bucket.client.list_objects_v2(
+            Bucket=bucket.bucket_name, Prefix="backups/"
+        )["Contents"]
+        whole = bucket.client.get_object(Bucket=bucket.bucket_name, Key=stored["Key"])
+        bucket.client.put_object(
+            Bucket=bucket.bucket_name,
+            Key=stored["Key"],
+            Body=whole["Body"].read()[:-1] + b"?",
+            Metadata=whole["Metadata"],
+        )
+        status, said = run("restore", empty_database)
+        assert status == 1
+        assert "SHA-256" in said
+
+    def test_restore__none_there(self, run: Any, empty_database: str) -> None:
+        status, said = run("restore", empty_database)
+        assert status == 1
+        assert "the bucket holds no backup" in said
+
+    def test_dry_run__nothing_stored(
+        self, run: Any, record: dict[str, list[tuple[Any, ...]]], bucket: UploadStorage
+    ) -> None:
+        status, said = run("backup", str(connection.settings_dict["NAME"]), "--dry-run")
+        assert status == 0
+        assert "would be stored" in said
+        listed = bucket.client.list_objects_v2(
+            Bucket=bucket.bucket_name, Prefix="backups/"
+        )
+        assert listed["KeyCount"] == 0
