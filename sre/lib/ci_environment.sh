@@ -44,13 +44,15 @@ if [ -n "${CI_DEPLOY_USER:-}" ]; then
   _give registry_username "$CI_DEPLOY_USER"
   _give registry_password "$CI_DEPLOY_PASSWORD"
 fi
-_give secret_key "${SECRET_KEY:-}"
-_give audit_signing_key "${AUDIT_SIGNING_KEY:-}"
-_give postgres_password "${POSTGRES_PASSWORD:-}"
-_give database_url "${DATABASE_URL:-}"
-_give aws_access_key_id "${STORE_ACCESS_KEY_ID:-}"
-_give aws_secret_access_key "${STORE_SECRET_ACCESS_KEY:-}"
-_give secrets_revision "${SECRETS_REVISION:-}"
+# Names of their own: a variable of the project comes before one of a job, and the job
+# `test` must never be given the database of a deployment.
+_give secret_key "${DEPLOY_SECRET_KEY:-}"
+_give audit_signing_key "${DEPLOY_AUDIT_SIGNING_KEY:-}"
+_give postgres_password "${DEPLOY_POSTGRES_PASSWORD:-}"
+_give database_url "${DEPLOY_DATABASE_URL:-}"
+_give aws_access_key_id "${DEPLOY_STORE_ACCESS_KEY_ID:-}"
+_give aws_secret_access_key "${DEPLOY_STORE_SECRET_ACCESS_KEY:-}"
+_give secrets_revision "${DEPLOY_SECRETS_REVISION:-}"
 
 # --- State: the bucket when there is one, else GitLab's own store -----------------------
 

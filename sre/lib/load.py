@@ -89,6 +89,8 @@ class Load:
                 self.milliseconds.append(took)
             if outcome == "refused":
                 self._stop.wait(0.01)
+        if connection is not None:
+            connection.close()
 
     def _take(self) -> bool:
         with self._lock:

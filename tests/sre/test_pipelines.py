@@ -1,0 +1,241 @@
+"""The pipelines and what is written about them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mirrorsite.environment import VARIABLES
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ENVIRONMENT = ROOT / "sre" / "lib" / "ci_environment.sh"
+FILES = (ROOT / ".gitlab-ci.yml", ROOT / "terraform" / ".gitlab-ci.yml", ENVIRONMENT)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with GitLab's !reference."""
+
+
+_Loader.add_constructor(
+    "!reference", lambda loader, node: loader.construct_sequence(node)
+)
+
+
+def pipeline(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 a SafeLoader
+    return loaded
+
+
+def code(path: Path) -> str:
+    """Return a file without its comments."""
+    return re.sub(r"(?m)(^|\s)#.*$", "", path.read_text())
+
+
+def variables_used() -> set[str]:
+    """Return every variable the pipelines read, set or export."""
+    found: set[str] = set()
+    for path in FILES:
+        text = code(path)
+        found |= set(re.findall(r"\$\{?([A-Z][A-Z0-9_]+(?:_image)?)\b", text))
+        for line in re.findall(r"export ([^\n]*)", text):
+            found |= set(re.findall(r"(?:^|\s)([A-Z]\w+)(?==|\s|$)", line))
+    for path in FILES[:2]:
+        document = pipeline(path)
+        blocks = [
+            document,
+            *(job for job in document.values() if isinstance(job, dict)),
+        ]
+        for block in blocks:
+            found |= set(block.get("variables") or {})
+            found |= set(block.get("id_tokens") or {})
+    return found
+
+
+def variables_in_table() -> dict[str, str]:
+    """Return the variables of docs/ci.md with who sets them."""
+    table = {}
+    for line in (ROOT / "docs" / "ci.md").read_text().splitlines():
+        if line.startswith("| `"):
+            names, set_by, *_ = line.strip("| ").split(" | ")
+            table |= dict.fromkeys(re.findall(r"`(\w+)`", names), set_by)
+    return table
+
+
+class TestVariables:
+    def test_table__every_variable(self) -> None:
+        # Half of a key pair is read by the provider, not by us.
+        assert set(variables_in_table()) == variables_used() | {"AWS_SECRET_ACCESS_KEY"}
+
+    def test_yours__not_the_tests(self) -> None:
+        """A variable of the project would come before the test job's own."""
+        yours = {
+            name for name, by in variables_in_table().items() if by.startswith("you")
+        }
+        aws = {name for name in VARIABLES if name.startswith("AWS_")}
+        assert yours & (set(VARIABLES) | {"POSTGRES_PASSWORD"}) <= aws
+
+
+class TestPipelines:
+    def test_workflow(self) -> None:
+        """Merge requests and the default branch; nothing for other branches."""
+        assert pipeline(FILES[0])["workflow"]["rules"] == [
+            {"if": '$CI_PIPELINE_SOURCE == "merge_request_event"'},
+            {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"},
+        ]
+
+    def test_push__only_from_the_default_branch(self) -> None:
+        jobs = pipeline(FILES[0])
+        pushing = [
+            name
+            for name, job in jobs.items()
+            if "push=true" in str(job) and not name.startswith(".")
+        ]
+        assert pushing == ["build"]
+        assert jobs["build"]["rules"] == [
+            {"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}
+        ]
+
+    def test_changes__always_with_if(self) -> None:
+        """`changes` alone is true whenever there was no push."""
+        for path in FILES[:2]:
+            for job in pipeline(path).values():
+                for rule in job.get("rules", []) if isinstance(job, dict) else []:
+                    assert "changes" not in rule or "if" in rule
+
+    def test_apply(self) -> None:
+        apply = pipeline(FILES[1])["apply"]
+        assert apply["rules"] == [
+            {
+                "if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH",
+                "when": "manual",
+                "allow_failure": False,
+            }
+        ]
+        assert apply["resource_group"] == "production"
+        assert apply["script"][-1] == "terraform apply plan.tfplan"
+
+    def test_plan__kept_from_guests_and_short(self) -> None:
+        artifacts = pipeline(FILES[1])["plan"]["artifacts"]
+        assert (artifacts["access"], artifacts["expire_in"]) == ("developer", "1 day")
+
+    def test_images__pinned(self) -> None:
+        for path in FILES[:2]:
+            for name, job in pipeline(path).items():
+                image = job.get("image") if isinstance(job, dict) else None
+                reference = image["name"] if isinstance(image, dict) else image
+                if reference:
+                    assert re.search(r":v?\d[\w.-]*$", reference), name
+
+    def test_scripts__exist(self) -> None:
+        """Every script of ours that a job starts is there."""
+        started = {
+            script
+            for path in FILES[:2]
+            for script in re.findall(r"\./(sre/[\w-]+)", code(path))
+        }
+        missing = {script for script in started if not (ROOT / script).exists()}
+        if missing == {"sre/postman"}:
+            pytest.skip("sre/postman comes with the Postman collection")
+        assert missing == set()
+
+
+class TestEnvironment:
+    """The shell that turns CI variables into Terraform's, as the jobs source it."""
+
+    def given(self, tmp_path: Path, **variables: str) -> dict[str, str]:
+        done = subprocess.run(
+            ["sh", "-euc", f". {ENVIRONMENT}; env"],
+            env={
+                "PATH": "/usr/bin:/bin",
+                "TMPDIR": str(tmp_path),
+                "CI_PROJECT_ID": "7",
+                "CI_JOB_ID": "42",
+                "CI_REGISTRY": "registry.example.org",
+                "KUBE_CTX": "group/project:mirrorsite",
+                **variables,
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines = [line for line in done.stdout.splitlines() if "=" in line]
+        return dict(line.split("=", 1) for line in lines)
+
+    def test_role__before_a_static_key(self, tmp_path: Path) -> None:
+        given = self.given(
+            tmp_path,
+            AWS_ROLE_ARN="arn:aws:iam::123456789012:role/plan",
+            AWS_ID_TOKEN="token",
+            AWS_ACCESS_KEY_ID="key",
+            AWS_SECRET_ACCESS_KEY="secret",
+        )
+        assert Path(given["AWS_WEB_IDENTITY_TOKEN_FILE"]).read_text() == "token"
+        assert given["AWS_ROLE_SESSION_NAME"] == "gitlab-7-42"
+        assert "AWS_ACCESS_KEY_ID" not in given
+
+    def test_static_key(self, tmp_path: Path) -> None:
+        """An undefined role arrives as an empty one, which Terraform would try to take."""
+        given = self.given(
+            tmp_path,
+            AWS_ROLE_ARN="",
+            AWS_ACCESS_KEY_ID="key",
+            AWS_SECRET_ACCESS_KEY="s",
+        )
+        assert given["AWS_ACCESS_KEY_ID"] == "key"
+        assert "AWS_ROLE_ARN" not in given
+        assert "AWS_WEB_IDENTITY_TOKEN_FILE" not in given
+
+    def test_nothing_given__terraform_keeps_its_defaults(self, tmp_path: Path) -> None:
+        given = self.given(tmp_path)
+        assert [name for name in given if name.startswith("TF_VAR_")] == []
+
+    @pytest.mark.parametrize("deploy_token", [False, True])
+    def test_service(self, tmp_path: Path, deploy_token: bool) -> None:
+        token = (
+            {"CI_DEPLOY_USER": "u", "CI_DEPLOY_PASSWORD": "p"} if deploy_token else {}
+        )
+        given = self.given(
+            tmp_path,
+            RELEASE_IMAGE="registry.example.org/mirrorsite:abc",
+            DEPLOY_SECRET_KEY="k",
+            DEPLOY_POSTGRES_PASSWORD="d",
+            KUBECONFIG="/builds/kubeconfig",
+            DATABASE_URL="not ours",
+            **token,
+        )
+        expected = {
+            "TF_VAR_image": "registry.example.org/mirrorsite:abc",
+            "TF_VAR_secret_key": "k",
+            "TF_VAR_postgres_password": "d",
+        }
+        if deploy_token:
+            expected |= {
+                "TF_VAR_registry_server": "registry.example.org",
+                "TF_VAR_registry_username": "u",
+                "TF_VAR_registry_password": "p",
+            }
+        made = {key: value for key, value in given.items() if key.startswith("TF_VAR_")}
+        assert made == expected
+        assert given["KUBE_CONFIG_PATH"] == "/builds/kubeconfig"
+
+
+class TestDiagrams:
+    @pytest.mark.parametrize("name", ["architecture", "ci"])
+    def test_svg__is_of_this_text(self, name: str) -> None:
+        """Each line of text in the source is in the rendered file."""
+        source = (ROOT / "docs" / f"{name}.dot").read_text()
+        labels = re.findall(r'label="([^"]*)"', source)
+        words = {
+            line for label in labels for line in re.split(r"\\[nl]", label) if line
+        }
+        rendered = (ROOT / "docs" / f"{name}.svg").read_text()
+        shown = {
+            text.replace("&#45;", "-").replace("&#160;", " ")
+            for text in re.findall(r"<text[^>]*>([^<]*)</text>", rendered)
+        }
+        assert words == shown

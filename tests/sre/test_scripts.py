@@ -1,0 +1,258 @@
+"""The scripts in sre/: help, dry runs, and what they refuse."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sre.lib import load, smoke
+from sre.lib.pip_configuration import parse
+from sre.lib.service import Service
+from uploads.models import Upload
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCRIPTS = sorted(
+    path
+    for path in (ROOT / "sre").iterdir()
+    if path.is_file() and path.stat().st_mode & stat.S_IXUSR
+)
+#: A kubectl whose current context is another cluster, and one that is ours. Both say
+#: in a file what they were asked to do.
+KUBECTL = """#!/bin/sh
+echo "kubectl $*" >> "$CALLS"
+case "$*" in
+  *current-context*) echo "{current}" ;;
+  *get-contexts*) printf 'production\\nmirrorsite\\n' ;;
+  *jsonpath*provider*) case "$*" in *mirrorsite*) echo minikube.sigs.k8s.io ;; esac ;;
+esac
+"""
+OTHER = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$CALLS"
+"""
+CHANGING = {
+    "minikube-down": ["--yes"],
+    "cluster-check": ["smoke"],
+    "agent-install": ["--yes"],
+    "rotate-secrets": ["--yes", "all"],
+}
+
+
+class Machine:
+    """A PATH on which kubectl, minikube, terraform and aws are stand-ins."""
+
+    def __init__(self, directory: Path, current: str) -> None:
+        self.calls = directory / "calls"
+        self.calls.touch()
+        programs = directory / "bin"
+        programs.mkdir()
+        for name in ("kubectl", "minikube", "terraform", "aws"):
+            text = KUBECTL.replace("{current}", current) if name == "kubectl" else OTHER
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+        self.secrets = directory / "cluster.env"
+        self.environment = {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "HOME": str(directory),
+            "CALLS": str(self.calls),
+            "AGENT_TOKEN": "not-a-real-token-of-any-agent",
+            "SECRETS_FILE": str(self.secrets),
+        }
+
+    def run(self, script: str, *arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [ROOT / "sre" / script, *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def changes(self) -> list[str]:
+        """Return the calls that were no questions."""
+        asking = ("config ", "--output=", "get ")
+        return [
+            call
+            for call in self.calls.read_text().splitlines()
+            if not any(word in call for word in asking)
+        ]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "production")
+
+
+@pytest.fixture
+def at_home(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "mirrorsite")
+
+
+class TestHelp:
+    @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+    def test_help(self, script: Path) -> None:
+        done = subprocess.run(
+            [script, "--help"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0
+        assert done.stdout.lower().startswith("usage:")
+        assert f"sre/{script.name}" in done.stdout
+
+
+class TestWrongContext:
+    @pytest.mark.parametrize("script", CHANGING)
+    def test_refused(self, elsewhere: Machine, script: str) -> None:
+        status, said = elsewhere.run(script, *CHANGING[script])
+        assert status == 2
+        assert "kubectl's context is production, not mirrorsite" in said
+        assert elsewhere.changes() == []
+
+    @pytest.mark.parametrize("script", ["cluster-check", "agent-install"])
+    def test_unknown_context__refused(self, at_home: Machine, script: str) -> None:
+        status, said = at_home.run(script, "--context", "nowhere", *CHANGING[script])
+        assert status == 2
+        assert "kubectl knows no context nowhere" in said
+        assert at_home.changes() == []
+
+    def test_rotate_secrets__not_minikube(self, at_home: Machine) -> None:
+        """Even when asked for by name: the file holds secrets of the local cluster."""
+        arguments = ("--yes", "--context", "production", "all")
+        status, said = at_home.run("rotate-secrets", *arguments)
+        assert status == 2
+        assert "is no Minikube" in said
+        assert at_home.changes() == []
+
+
+class TestDryRun:
+    @pytest.mark.parametrize(
+        ("script", "arguments", "shown"),
+        [
+            ("minikube-up", ["--dry-run"], "minikube start --profile=mirrorsite"),
+            ("minikube-down", ["--dry-run", "--delete"], "minikube delete"),
+            (
+                "state-bucket",
+                ["--dry-run", "some-bucket"],
+                "state_bucket_name=some-bucket",
+            ),
+            ("agent-install", ["--dry-run"], "terraform -chdir=terraform/agent apply"),
+            ("cluster-check", ["--dry-run", "canary"], "create job canary-"),
+        ],
+    )
+    def test_dry_run__shows_and_changes_nothing(
+        self, at_home: Machine, script: str, arguments: list[str], shown: str
+    ) -> None:
+        status, said = at_home.run(script, *arguments)
+        assert status == 0, said
+        assert shown in said
+        assert at_home.changes() == []
+        assert not at_home.secrets.exists()
+
+    def test_secrets__never_in_a_command(self, at_home: Machine) -> None:
+        _, said = at_home.run("agent-install", "--dry-run")
+        assert at_home.environment["AGENT_TOKEN"] not in said
+
+
+class TestRotateSecrets:
+    def test_rotate__new_values_and_revision(self, at_home: Machine) -> None:
+        old = {
+            "TF_VAR_secret_key": "k" * 64,
+            "TF_VAR_postgres_password": "p" * 32,
+            "TF_VAR_aws_access_key_id": "a" * 20,
+            "TF_VAR_aws_secret_access_key": "s" * 40,
+            "TF_VAR_audit_signing_key": "x" * 43 + "=",
+            "TF_VAR_secrets_revision": "4",
+        }
+        at_home.secrets.write_text("".join(f"{k}={v}\n" for k, v in old.items()))
+
+        status, said = at_home.run("rotate-secrets", "--yes", "all")
+
+        assert status == 0, said
+        lines = at_home.secrets.read_text().splitlines()
+        new = dict(line.split("=", 1) for line in lines)
+        assert new.keys() == old.keys()
+        assert new["TF_VAR_secrets_revision"] == "5"
+        assert new["TF_VAR_audit_signing_key"] == old["TF_VAR_audit_signing_key"]
+        for name in list(old)[:4]:
+            assert new[name] != old[name]
+            assert len(new[name]) == len(old[name])
+            assert new[name] not in at_home.calls.read_text() + said
+        assert at_home.secrets.stat().st_mode & 0o077 == 0
+        # The database learns its new password.
+        (change,) = at_home.changes()
+        assert "exec --stdin statefulset/mirrorsite-postgres" in change
+
+    def test_rotate__database_refuses(self, at_home: Machine) -> None:
+        secrets = "TF_VAR_postgres_password=old\nTF_VAR_secrets_revision=1\n"
+        at_home.secrets.write_text(secrets)
+        kubectl = Path(at_home.environment["PATH"].split(":")[0], "kubectl")
+        kubectl.write_text(
+            kubectl.read_text() + 'case "$*" in *exec*) exit 1 ;; esac\n'
+        )
+
+        status, _ = at_home.run("rotate-secrets", "--yes", "postgres-password")
+
+        assert status == 2
+        lines = at_home.secrets.read_text().splitlines()
+        assert "TF_VAR_postgres_password=old" in lines
+        assert "TF_VAR_secrets_revision=1" in lines
+
+
+class TestSmokeAndLoad:
+    @pytest.mark.service
+    def test_smoke__live(
+        self, live_service: Service, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert smoke.main([live_service.url]) == 0
+        total = len(smoke.CHECKS | smoke.UPLOADING)
+        assert f"{total} passed, 0 failed" in capsys.readouterr().out
+        assert Upload.objects.filter(status="stored").count() == len(smoke.UPLOADING)
+
+    @pytest.mark.service
+    def test_smoke__host_refused(
+        self, live_service: Service, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert smoke.main(["--no-upload", "--host", "stranger", live_service.url]) == 1
+        assert "FAIL  health answers ok: status is 400" in capsys.readouterr().out
+
+    def test_smoke__nobody_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert smoke.main(["--wait", "0.1", "http://127.0.0.1:9"]) == 1
+        assert "nothing healthy" in capsys.readouterr().out
+
+    @pytest.mark.service
+    @pytest.mark.parametrize("arguments", [[], ["--keep-alive"]])
+    def test_load__counts_every_request(
+        self,
+        live_service: Service,
+        arguments: list[str],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        bounded = ["--requests", "40", "--clients", "4", live_service.url]
+        assert load.main([*arguments, *bounded]) == 0
+        assert "201: 40" in capsys.readouterr().out
+        assert Upload.objects.filter(status="stored").count() == 40
+
+    @pytest.mark.parametrize("option", ["--clients=65", "--seconds=601", "--clients=0"])
+    def test_load__unbounded(self, option: str) -> None:
+        with pytest.raises(SystemExit):
+            load.main([option, "http://127.0.0.1:9"])
+
+
+class TestPipConfiguration:
+    def test_parse__environment_goes_last(self) -> None:
+        listing = "\n".join(
+            [
+                "global.index-url='https://one.example/simple'",
+                "global.no-cache-dir='true'",
+                ":env:.index-url='https://two.example/simple'",
+                ":env:.default-timeout='60'",
+            ]
+        )
+        assert parse(listing) == {
+            "index-url": "https://two.example/simple",
+            "timeout": "60",
+        }
