@@ -58,7 +58,7 @@ def variables_used() -> set[str]:
 
 def variables_in_table() -> dict[str, str]:
     """Return the variables of docs/ci.md with who sets them."""
-    table = {}
+    table: dict[str, str] = {}
     for line in (ROOT / "docs" / "ci.md").read_text().splitlines():
         if line.startswith("| `"):
             names, set_by, *_ = line.strip("| ").split(" | ")
