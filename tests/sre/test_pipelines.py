@@ -21,9 +21,11 @@ class _Loader(yaml.SafeLoader):
     """YAML with GitLab's !reference."""
 
 
-_Loader.add_constructor(
-    "!reference", lambda loader, node: loader.construct_sequence(node)
-)
+def _reference(loader: yaml.SafeLoader, node: yaml.Node) -> list[str]:
+    return [child.value for child in node.value]
+
+
+_Loader.add_constructor("!reference", _reference)
 
 
 def pipeline(path: Path) -> dict[str, Any]:
