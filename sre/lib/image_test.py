@@ -153,6 +153,7 @@ def surroundings() -> Iterator[tuple[dict[str, str], str]]:
                 "HTTPS_ONLY": "false",
                 "BIND": f"127.0.0.1:{free_port()}",
                 "WEB_CONCURRENCY": "2",
+                "UPLOAD_RATE_LIMIT": "off",
             }
             yield environment, database_url
         finally:
