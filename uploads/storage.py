@@ -54,6 +54,16 @@ _PASSING_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _NOT_CARRIED_OUT = frozenset({408, 409, 425, 429, 503})
 
 
+#: What stores say that know no Object Lock, or of a bucket without it.
+_NO_OBJECT_LOCK = frozenset(
+    {
+        "ObjectLockConfigurationNotFoundError",
+        "ObjectLockConfigurationNotFound",
+        "NotImplemented",
+    }
+)
+
+
 class Payload(Protocol):
     """Bytes of known length and digest that can be read from the start many times."""
 
@@ -190,9 +200,16 @@ class UploadStorage(S3Storage):
     # --- Creating ------------------------------------------------------------------
 
     def put_new(
-        self, key: str, payload: Payload, metadata: Mapping[str, str]
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any] | None = None,
     ) -> StoredObject:
         """Create the object `key`; the body's digest goes into its metadata as well.
+
+        `parameters` are further ones that PutObject and CreateMultipartUpload both
+        take, such as those of Object Lock.
 
         An object that is there already is compared: with the same SHA-256 and the
         same `upload-id` in its metadata it is the one meant here, whose answer was
@@ -206,7 +223,7 @@ class UploadStorage(S3Storage):
         outcome_unknown = False
         for attempt in range(1, self.max_attempts + 1):
             try:
-                return self._put_once(key, payload, metadata)
+                return self._put_once(key, payload, metadata, parameters or {})
             except ObjectExistsError:
                 return self._settle_existing(key, payload, metadata)
             except StoreUnavailableError as error:
@@ -226,14 +243,22 @@ class UploadStorage(S3Storage):
         raise StoreUnavailableError(message, outcome_unknown=False)
 
     def _put_once(
-        self, key: str, payload: Payload, metadata: Mapping[str, str]
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
     ) -> StoredObject:
         if payload.size <= PART_BYTES:
-            return self._put_whole(key, payload, metadata)
-        return self._put_parts(key, payload, metadata)
+            return self._put_whole(key, payload, metadata, parameters)
+        return self._put_parts(key, payload, metadata, parameters)
 
     def _put_whole(
-        self, key: str, payload: Payload, metadata: Mapping[str, str]
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
     ) -> StoredObject:
         answer = _translated(
             lambda: self.client.put_object(
@@ -244,12 +269,17 @@ class UploadStorage(S3Storage):
                 ChecksumSHA256=base64.b64encode(bytes.fromhex(payload.sha256)).decode(),
                 IfNoneMatch="*",
                 Metadata=dict(metadata),
+                **parameters,
             )
         )
         return _stored(payload, metadata, answer)
 
     def _put_parts(
-        self, key: str, payload: Payload, metadata: Mapping[str, str]
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
     ) -> StoredObject:
         """Send the body in parts, one at a time, so that one part is in memory."""
         upload_id = self._retried(
@@ -259,6 +289,7 @@ class UploadStorage(S3Storage):
                 ContentType=payload.content_type,
                 Metadata=dict(metadata),
                 ChecksumAlgorithm="SHA256",
+                **parameters,
             )
         )["UploadId"]
         try:
@@ -389,10 +420,16 @@ class UploadStorage(S3Storage):
         )
         return stored_object_from_head(dict(answer))
 
-    def read(self, key: str, chunk_bytes: int = 1024 * 1024) -> Iterator[bytes]:
-        """Yield the object's bytes; raises as `head` does, also half-way."""
+    def read(
+        self, key: str, chunk_bytes: int = 1024 * 1024, version_id: str = ""
+    ) -> Iterator[bytes]:
+        """Yield the object's bytes; raises as `head` does, also half-way.
+
+        `version_id` asks for another version than the current one.
+        """
+        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         answer = self._retried(
-            lambda: self.client.get_object(Bucket=self.bucket_name, Key=key)
+            lambda: self.client.get_object(Bucket=self.bucket_name, Key=key, **version)
         )
         body = answer["Body"]
         try:
@@ -400,6 +437,68 @@ class UploadStorage(S3Storage):
                 yield chunk
         finally:
             body.close()
+
+    def list_keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys under `prefix` in order; a page of 1,000 is in memory."""
+        token: dict[str, Any] = {}
+        while True:
+            page = self._retried(
+                partial(
+                    self.client.list_objects_v2,
+                    Bucket=self.bucket_name,
+                    Prefix=prefix,
+                    **token,
+                )
+            )
+            for entry in page.get("Contents", ()):
+                yield entry["Key"]
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def first_version(self, key: str) -> str | None:
+        """Return the id of the oldest version of `key`, deleted or overwritten since.
+
+        None when there is none, or the bucket keeps no versions.
+        """
+        oldest: str | None = None
+        token: dict[str, Any] = {}
+        while True:
+            page = self._retried(
+                partial(
+                    self.client.list_object_versions,
+                    Bucket=self.bucket_name,
+                    Prefix=key,
+                    **token,
+                )
+            )
+            # Newest first, key by key.
+            for entry in page.get("Versions", ()):
+                if entry["Key"] == key and entry.get("VersionId", "null") != "null":
+                    oldest = entry["VersionId"]
+            if not page.get("IsTruncated"):
+                return oldest
+            token = {
+                "KeyMarker": page["NextKeyMarker"],
+                "VersionIdMarker": page["NextVersionIdMarker"],
+            }
+
+    def has_object_lock(self) -> bool:
+        """Tell whether the bucket has Object Lock; raises as `head` does."""
+        try:
+            answer = self._retried(
+                lambda: self.client.get_object_lock_configuration(
+                    Bucket=self.bucket_name
+                )
+            )
+        except StoreRefusedError as error:
+            if _error_code(error) in _NO_OBJECT_LOCK:
+                return False
+            raise
+        return (
+            answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled")
+            == "Enabled"
+        )
 
     def availability(self) -> str:
         """Say "ok", or in one line why the bucket cannot be used."""
@@ -512,6 +611,15 @@ def _translated(request: Callable[[], T]) -> T:
             f"the object store did not answer ({type(error).__name__})",
             outcome_unknown=True,
         ) from error
+
+
+def _error_code(error: StoreError) -> str:
+    """Return S3's code for an answer that became an error of ours."""
+    cause = error.__cause__
+    if not isinstance(cause, ClientError):
+        return ""
+    code: str = cause.response.get("Error", {}).get("Code", "")
+    return code
 
 
 def _from_answer(error: ClientError) -> StoreError:

@@ -1,0 +1,429 @@
+"""Verification: database, seals, signatures and the copies against each other.
+
+Everything is walked in order and in constant memory. Seals go first, each with its
+events; then what waits for a seal; then the uploads against their events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import Error
+from django.utils import timezone
+
+from uploads.audit import keys, uploads_check
+from uploads.audit.canonical import (
+    NO_SEAL,
+    NotCanonicalError,
+    Seal,
+    parse_seal,
+    parse_time,
+)
+from uploads.audit.copies import Copies
+from uploads.audit.differences import Differences
+from uploads.audit.faults import FaultKind, Report
+from uploads.audit.keys import TrustedKeys
+from uploads.audit.rows import (
+    CHUNK,
+    announcing_seals,
+    readable_lines,
+    seal_of,
+    walk,
+)
+from uploads.exceptions import (
+    AuditKeyError,
+    ObjectMissingError,
+    TrailUnavailableError,
+)
+from uploads.models import AuditSeal, UploadEvent
+
+#: How long an event may wait for its seal, and the last seal may be the last.
+PATIENCE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What has been looked at so far."""
+
+    seals: int
+    events: int
+    uploads: int
+
+
+def verify_audit(
+    *,
+    copies: Copies | None = None,
+    trusted_keys: TrustedKeys | None = None,
+    since: int | datetime | None = None,
+    patience: timedelta = PATIENCE,
+    read_copies: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Report:
+    """Compare the record with what was signed and copied; changes nothing.
+
+    `since` is the number of the first seal to look at, or a point in time; uploads are
+    then those with an event from there on. `patience` is how long an event may be
+    unsealed. Without `read_copies` the bucket is not asked: a difference is then found
+    but the event not named, and a cut tail shows only as seals that stopped.
+
+    Raises `AuditKeyError` without any trusted key, `StoreError` and
+    `TrailUnavailableError` when bucket or database refuses or is away.
+    """
+    trusted = trusted_keys or keys.configured_trusted_keys()
+    if not len(trusted):
+        raise AuditKeyError(
+            "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
+        )
+    verifier = _Verifier(copies or Copies(), trusted, patience, read_copies)
+    verifier.on_progress = on_progress or verifier.on_progress
+    try:
+        return verifier.run(since)
+    except Error as error:
+        raise TrailUnavailableError(
+            f"the database did not answer: {type(error).__name__}"
+        ) from error
+
+
+class _Verifier:
+    def __init__(
+        self,
+        copies: Copies,
+        trusted: TrustedKeys,
+        patience: timedelta,
+        read_copies: bool,
+    ) -> None:
+        self.copies = copies
+        self.trusted = trusted
+        self.patience = patience
+        self.read_copies = read_copies
+        self.report = Report()
+        self.differences = Differences(self.report)
+        self.on_progress: Callable[[Progress], None] = lambda progress: None
+        self._last_sealed_at: datetime | None = None
+
+    def run(self, since: int | datetime | None) -> Report:
+        first = _first_number(since)
+        previous = self._begin_at(first)
+        last = first - 1
+        for number, row in self._seals(first):
+            if number > last + 1:
+                self._name_gap(last + 1, number - 1)
+                previous = None  # nothing to compare with
+            previous = self._check_seal(number, row, previous)
+            last = number
+            self._tell()
+        self.differences.name_all()
+        self._check_waiting()
+        for count in uploads_check.check_uploads(
+            self.report, since=None if since is None else first
+        ):
+            self.report.uploads = count
+            self._tell()
+        return self.report
+
+    # --- Walking the seals -----------------------------------------------------------
+
+    def _begin_at(self, first: int) -> str | None:
+        """Follow the keys up to the first seal; return what it must call previous."""
+        if first == 1:
+            return NO_SEAL
+        for seal in announcing_seals(first):
+            if self.trusted.judge(seal).is_good:
+                self.trusted.learn(seal)
+        row = AuditSeal.objects.filter(pk=first - 1).first()
+        return None if row is None else seal_of(row).hash()
+
+    def _seals(self, first: int) -> Iterator[tuple[int, AuditSeal | None]]:
+        """Yield the numbers from `first` that database or bucket has, with their rows."""
+        rows = walk(AuditSeal.objects.filter(number__gte=first))
+        listed = self._listed(first)
+        row = next(rows, None)
+        copy = next(listed, None)
+        while row is not None or copy is not None:
+            if row is None or (copy is not None and copy < row[0]):
+                assert copy is not None  # noqa: S101 one of the two is there
+                yield copy, None
+                copy = next(listed, None)
+                continue
+            number, seal = row
+            if seal is None:
+                self.report.add(
+                    FaultKind.CHANGED, f"seal {number}", "its row cannot be read"
+                )
+            yield number, seal
+            if copy == number:
+                copy = next(listed, None)
+            row = next(rows, None)
+
+    def _name_gap(self, first: int, last: int) -> None:
+        subject = f"seal {first}" if first == last else f"seals {first} to {last}"
+        where = "neither database nor bucket" if self.read_copies else "no row"
+        self.report.add(FaultKind.MISSING, subject, where)
+
+    def _listed(self, first: int) -> Iterator[int]:
+        if not self.read_copies:
+            return
+        for key, number in self.copies.seal_numbers():
+            if number is None or number < 1:
+                self.report.add(
+                    FaultKind.INVENTED, f"object {key}", "its name is no seal's"
+                )
+            elif number >= first:
+                yield number
+
+    def _check_seal(
+        self, number: int, row: AuditSeal | None, previous: str | None
+    ) -> str | None:
+        """Check one seal and its events; return what the next one must call previous."""
+        recorded = None if row is None else seal_of(row)
+        copy = self._copied_seal(number, recorded)
+        if recorded is not None and row is not None:
+            self._check_row(row, recorded, copy)
+        if recorded is not None and self.trusted.judge(recorded).is_good:
+            seal = recorded
+        elif copy is not None:
+            seal = copy
+        else:
+            # Nothing here can be trusted; the chain goes on from what is there.
+            return recorded.hash() if recorded is not None else None
+        if row is None and not self._name_unrecorded(seal):
+            return seal.hash()
+        if previous is not None and seal.previous != previous:
+            self.report.add(
+                FaultKind.BROKEN_CHAIN,
+                f"seal {number}",
+                f"does not continue seal {number - 1}",
+            )
+        self.trusted.learn(seal)
+        self._last_sealed_at = parse_time(seal.sealed_at)
+        self.report.seals += 1
+        self._check_events(seal)
+        return seal.hash()
+
+    # --- One seal --------------------------------------------------------------------
+
+    def _copied_seal(self, number: int, recorded: Seal | None) -> Seal | None:
+        """Return the good seal in the bucket, if there is one; name what is not."""
+        if not self.read_copies:
+            return None
+        key = self.copies.seal_key(number)
+        content = self.copies.seal(number)
+        if content is None:
+            self.report.add(
+                FaultKind.COPY_MISSING, f"seal {number}", f"no object {key}"
+            )
+        else:
+            seal, complaint = self._judged(content, number)
+            if seal is not None and (
+                recorded is None
+                or recorded == seal
+                or not self.trusted.judge(recorded).is_good
+            ):
+                return seal
+            self.report.add(
+                FaultKind.COPY_DIFFERS,
+                f"seal {number}",
+                complaint or "another signed seal is in the bucket",
+            )
+        first = self.copies.first_seal(number)
+        return None if first is None else self._judged(first, number)[0]
+
+    def _judged(self, content: bytes, number: int) -> tuple[Seal | None, str]:
+        """Return a seal whose copy is good, or None and what is wrong with it."""
+        try:
+            seal = parse_seal(content)
+        except NotCanonicalError as error:
+            return None, f"the object is no seal: {error}"
+        if seal.number != number:
+            return None, f"the object is seal {seal.number}"
+        judgement = self.trusted.judge(seal)
+        if not judgement.key_is_known:
+            return None, f"the object names the unknown key {seal.key_id}"
+        if not judgement.signature_is_valid:
+            return None, "the object's signature is forged"
+        return seal, ""
+
+    def _check_row(self, row: AuditSeal, recorded: Seal, copy: Seal | None) -> None:
+        subject = f"seal {row.number}"
+        expected_key = self.copies.seal_key(row.number)
+        if row.object_key != expected_key:
+            self.report.add(
+                FaultKind.CHANGED, subject, f"object_key is not {expected_key}"
+            )
+        judgement = self.trusted.judge(recorded)
+        if judgement.is_good:
+            return
+        changed = [] if copy is None else _differing_columns(recorded, copy)
+        if changed and changed != ["signature"]:
+            self.report.add(
+                FaultKind.CHANGED,
+                subject,
+                f"differs from its signed copy in {', '.join(changed)}",
+            )
+        elif not judgement.key_is_known:
+            self.report.add(
+                FaultKind.UNKNOWN_KEY, subject, f"key {recorded.key_id} is not trusted"
+            )
+        else:
+            self.report.add(
+                FaultKind.FORGED_SIGNATURE,
+                subject,
+                f"not signed by key {recorded.key_id}",
+            )
+
+    def _name_unrecorded(self, seal: Seal) -> bool:
+        """Name a signed seal without a row; False if the next run will finish it."""
+        if AuditSeal.objects.filter(pk=seal.number).exists():
+            return False  # recorded while we looked
+        if AuditSeal.objects.filter(number__gt=seal.number).exists():
+            self.report.add(
+                FaultKind.MISSING, f"seal {seal.number}", "only its copy is there"
+            )
+            return True
+        is_recent = timezone.now() - parse_time(seal.sealed_at) < self.patience
+        if is_recent and self._is_unfinished(seal):
+            return False
+        self.report.add(
+            FaultKind.CUT_TAIL,
+            f"seal {seal.number}",
+            f"in the bucket, signed, with {seal.event_count} events,"
+            " and not in the database",
+        )
+        return True
+
+    def _is_unfinished(self, seal: Seal) -> bool:
+        """Tell whether exactly the events of this seal are there and unsealed."""
+        hasher = hashlib.sha256()
+        ids = [event_id for event_id, _ in self._copiedreadable_lines(seal) or ()]
+        for start in range(0, len(ids), CHUNK):
+            events = UploadEvent.objects.filter(
+                pk__in=ids[start : start + CHUNK], seal=None
+            )
+            for _, line in readable_lines(events):
+                hasher.update(line)
+        return hasher.hexdigest() == seal.root
+
+    # --- The events of a seal ----------------------------------------------------------
+
+    def _check_events(self, seal: Seal) -> None:
+        hasher = hashlib.sha256()
+        count = 0
+        for _, line in readable_lines(UploadEvent.objects.filter(seal_id=seal.number)):
+            hasher.update(line)
+            count += 1
+        self.report.events += count
+        is_intact = hasher.hexdigest() == seal.root
+        lines = self._copiedreadable_lines(seal)
+        if is_intact:
+            return
+        if lines is None:
+            self._name_without_copy(seal, count)
+            return
+        self.differences.compare(
+            seal.number,
+            lines,
+            readable_lines(UploadEvent.objects.filter(seal_id=seal.number)),
+        )
+
+    def _copiedreadable_lines(self, seal: Seal) -> Iterator[tuple[int, bytes]] | None:
+        """Return the sealed lines from the bucket, or None; name a copy that is not."""
+        if not self.read_copies:
+            return None
+        subject = f"events of seal {seal.number}"
+        try:
+            if _digest(self.copies.events(seal)) == seal.root:
+                return _parsed(self.copies.events(seal))
+            self.report.add(
+                FaultKind.COPY_DIFFERS, subject, "the object is not what was sealed"
+            )
+        except ObjectMissingError:
+            self.report.add(
+                FaultKind.COPY_MISSING, subject, f"no {self.copies.events_key(seal)}"
+            )
+        try:
+            if _digest(self.copies.first_events(seal)) == seal.root:
+                return _parsed(self.copies.first_events(seal))
+        except ObjectMissingError:
+            pass
+        return None
+
+    def _name_without_copy(self, seal: Seal, count: int) -> None:
+        kind = FaultKind.CHANGED
+        if count != seal.event_count:
+            kind = FaultKind.MISSING if count < seal.event_count else FaultKind.INVENTED
+        self.report.add(
+            kind,
+            f"events of seal {seal.number}",
+            f"{seal.event_count} were sealed, {count} are there,"
+            " and not the same; no copy tells which",
+        )
+
+    # --- What waits --------------------------------------------------------------------
+
+    def _check_waiting(self) -> None:
+        limit = timezone.now() - self.patience
+        unsealed = UploadEvent.objects.filter(seal=None)
+        self.report.unsealed = unsealed.count()
+        minutes = self.patience.total_seconds() / 60
+        waiting = unsealed.filter(at__lt=limit).order_by("id").values_list("id", "at")
+        for event_id, at in waiting.iterator(chunk_size=CHUNK):
+            self.report.add(
+                FaultKind.UNSEALED,
+                f"event {event_id}",
+                f"of {at:%Y-%m-%d %H:%M:%S}Z has waited over {minutes:g} minutes",
+            )
+        if self._last_sealed_at is None:
+            self.report.add(
+                FaultKind.SEALING_STOPPED, "the trail", "there is no seal to go by"
+            )
+        elif self._last_sealed_at < limit:
+            self.report.add(
+                FaultKind.SEALING_STOPPED,
+                "the trail",
+                f"the last seal is of {self._last_sealed_at:%Y-%m-%d %H:%M:%S}Z",
+            )
+
+    def _tell(self) -> None:
+        report = self.report
+        self.on_progress(Progress(report.seals, report.events, report.uploads))
+
+
+def _first_number(since: int | datetime | None) -> int:
+    if since is None:
+        return 1
+    if isinstance(since, int):
+        return max(since, 1)
+    row = AuditSeal.objects.filter(sealed_at__gte=since).order_by("number").first()
+    if row is not None:
+        return row.number
+    last = AuditSeal.objects.order_by("-number").first()
+    # The last one at least: silence since then is for it to show.
+    return 1 if last is None else last.number
+
+
+def _digest(chunks: Iterator[bytes]) -> str:
+    hasher = hashlib.sha256()
+    for chunk in chunks:
+        hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+def _parsed(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield ids and lines of a copy whose digest is known to be right."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield json.loads(line)["id"], line + b"\n"
+
+
+def _differing_columns(recorded: Seal, copy: Seal) -> list[str]:
+    return [
+        name
+        for name in Seal.__dataclass_fields__
+        if getattr(recorded, name) != getattr(copy, name)
+    ]
