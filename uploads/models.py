@@ -190,7 +190,6 @@ class Upload(models.Model):
     objects = UploadQuerySet.as_manager()
 
     class Meta:
-        base_manager_name = "objects"
         ordering = ("-created_at", "-id")
         constraints = (
             models.CheckConstraint(

@@ -10,7 +10,7 @@ compared in any editor. Fractions are refused: their decimal form is a matter of
 **An event** is one line of canonical JSON, ended by a line feed, with the keys
 ``action``, ``actor``, ``at``, ``detail``, ``id``, ``request_id`` and ``upload``.
 ``at`` is UTC with six decimals of a second, ``2026-11-23T18:22:05.000123Z``;
-``upload`` is a UUID with hyphens, in lower case.
+``upload`` is a UUID with hyphens, in lower case, or null.
 
 **The events of a seal** are the lines of its events, in ascending order of id. Their
 **root** is the SHA-256 of exactly these bytes, which are the content of the copy in the
@@ -101,7 +101,7 @@ def format_time(at: datetime) -> str:
 
 def event_line(
     id: int,  # noqa: A002 the name of the column
-    upload: UUID,
+    upload: UUID | None,
     action: str,
     at: datetime,
     actor: str,
@@ -113,7 +113,7 @@ def event_line(
         encode(
             {
                 "id": id,
-                "upload": str(upload),
+                "upload": None if upload is None else str(upload),
                 "action": action,
                 "at": format_time(at),
                 "actor": actor,

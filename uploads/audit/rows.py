@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 from uploads.audit.canonical import (
     Seal,
@@ -18,7 +18,6 @@ from uploads.audit.canonical import (
 from uploads.audit.copies import Copies
 from uploads.models import AuditSeal, UploadEvent
 
-_M = TypeVar("_M", bound=Model)
 #: What reading a value that no column of ours ever held can raise.
 UNREADABLE = (ValueError, TypeError, AttributeError)
 
@@ -26,7 +25,7 @@ UNREADABLE = (ValueError, TypeError, AttributeError)
 CHUNK = 2_000
 
 #: The columns of a line, in the order of `event_line`'s arguments.
-EventValues = tuple[int, UUID, str, Any, str, str, dict[str, Any]]
+EventValues = tuple[int, UUID | None, str, Any, str, str, dict[str, Any]]
 
 
 def event_values(
@@ -65,20 +64,25 @@ def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]
                 yield event_id, encode({"id": event_id, "unreadable": str(error)})
 
 
-def walk(rows: QuerySet[_M]) -> Iterator[tuple[Any, _M | None]]:
-    """Yield primary keys and rows in order, with None for a row that is unreadable."""
-    last = None
+def readable_seals(
+    rows: QuerySet[AuditSeal],
+) -> Iterator[tuple[int, AuditSeal | None]]:
+    """Yield numbers and rows in order, with None for a row that is unreadable."""
+    last = 0
     try:
-        for row in rows.order_by("pk").iterator(chunk_size=CHUNK):
-            yield row.pk, row
-            last = row.pk
+        for row in rows.order_by("number").iterator(chunk_size=CHUNK):
+            seal_of(row)
+            yield row.number, row
+            last = row.number
     except UNREADABLE:
-        rest = rows if last is None else rows.filter(pk__gt=last)
-        for key in list(rest.order_by("pk").values_list("pk", flat=True)):
+        rest = rows.filter(number__gt=last).order_by("number")
+        for number in list(rest.values_list("number", flat=True)):
             try:
-                yield key, rows.get(pk=key)
+                row = rows.get(number=number)
+                seal_of(row)
+                yield number, row
             except UNREADABLE:
-                yield key, None
+                yield number, None
 
 
 def seal_of(row: AuditSeal) -> Seal:

@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from uploads.audit.canonical import format_time
 from uploads.audit.faults import FaultKind, Report
 from uploads.audit.rows import CHUNK, UNREADABLE
-from uploads.models import STATUS_AFTER, Action, Upload, UploadEvent
+from uploads.models import STATUS_AFTER, Action, Status, Upload, UploadEvent
 
 #: Columns that events tell of in `detail`; the last event that does decides.
 _TOLD = (
@@ -43,7 +43,8 @@ def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
     or under none yet.
     """
     uploads: QuerySet[Upload] = Upload.objects.order_by("id")
-    events: QuerySet[UploadEvent] = UploadEvent.objects.order_by("upload_id", "id")
+    events: QuerySet[UploadEvent] = UploadEvent.objects.exclude(upload=None)
+    events = events.order_by("upload_id", "id")
     if since is not None:
         recent = UploadEvent.objects.filter(Q(seal_id__gte=since) | Q(seal=None))
         uploads = uploads.filter(Exists(recent.filter(upload=OuterRef("pk"))))
@@ -117,13 +118,14 @@ def _event_values(events: QuerySet[UploadEvent]) -> Iterator[_Event]:
 def _complaints(row: _Row, events: Iterator[_Event]) -> Iterator[tuple[FaultKind, str]]:
     """Yield in what a row differs from its events, of which there is one at least."""
     facts: dict[str, Any] = {}
-    status = ""
+    status: Status | None = None
     for _, action, at, actor, request_id, detail in events:
         if not facts:
             facts["created_at"] = at
             if action == Action.REQUESTED:
                 facts |= {"requester_name": actor, "request_id": request_id}
-        status = STATUS_AFTER[Action(action)]
+        # An action that leaves no status behind is a note.
+        status = STATUS_AFTER.get(Action(action), status)
         if action in _TELLING:
             facts |= {name: detail[name] for name in _TOLD if name in detail}
     if row["status"] != status:

@@ -31,8 +31,8 @@ from uploads.audit.rows import (
     CHUNK,
     announcing_seals,
     readable_lines,
+    readable_seals,
     seal_of,
-    walk,
 )
 from uploads.exceptions import (
     AuditKeyError,
@@ -61,13 +61,14 @@ def verify_audit(
     since: int | datetime | None = None,
     patience: timedelta = PATIENCE,
     read_copies: bool = True,
+    now: datetime | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Compare the record with what was signed and copied; changes nothing.
 
     `since` is the number of the first seal to look at, or a point in time; uploads are
     then those with an event from there on. `patience` is how long an event may be
-    unsealed. Without `read_copies` the bucket is not asked: a difference is then found
+    unsealed as seen from `now`. Without `read_copies` the bucket is not asked: a difference is then found
     but the event not named, and a cut tail shows only as seals that stopped.
 
     Raises `AuditKeyError` without any trusted key, `StoreError` and
@@ -78,7 +79,8 @@ def verify_audit(
         raise AuditKeyError(
             "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
         )
-    verifier = _Verifier(copies or Copies(), trusted, patience, read_copies)
+    limit = (now or timezone.now()) - patience
+    verifier = _Verifier(copies or Copies(), trusted, limit, read_copies)
     verifier.on_progress = on_progress or verifier.on_progress
     try:
         return verifier.run(since)
@@ -93,12 +95,12 @@ class _Verifier:
         self,
         copies: Copies,
         trusted: TrustedKeys,
-        patience: timedelta,
+        limit: datetime,
         read_copies: bool,
     ) -> None:
         self.copies = copies
         self.trusted = trusted
-        self.patience = patience
+        self.limit = limit  # what was due before is late
         self.read_copies = read_copies
         self.report = Report()
         self.differences = Differences(self.report)
@@ -139,7 +141,7 @@ class _Verifier:
 
     def _seals(self, first: int) -> Iterator[tuple[int, AuditSeal | None]]:
         """Yield the numbers from `first` that database or bucket has, with their rows."""
-        rows = walk(AuditSeal.objects.filter(number__gte=first))
+        rows = readable_seals(AuditSeal.objects.filter(number__gte=first))
         listed = self._listed(first)
         row = next(rows, None)
         copy = next(listed, None)
@@ -284,7 +286,7 @@ class _Verifier:
                 FaultKind.MISSING, f"seal {seal.number}", "only its copy is there"
             )
             return True
-        is_recent = timezone.now() - parse_time(seal.sealed_at) < self.patience
+        is_recent = parse_time(seal.sealed_at) > self.limit
         if is_recent and self._is_unfinished(seal):
             return False
         self.report.add(
@@ -365,16 +367,15 @@ class _Verifier:
     # --- What waits --------------------------------------------------------------------
 
     def _check_waiting(self) -> None:
-        limit = timezone.now() - self.patience
+        limit = self.limit
         unsealed = UploadEvent.objects.filter(seal=None)
         self.report.unsealed = unsealed.count()
-        minutes = self.patience.total_seconds() / 60
         waiting = unsealed.filter(at__lt=limit).order_by("id").values_list("id", "at")
         for event_id, at in waiting.iterator(chunk_size=CHUNK):
             self.report.add(
                 FaultKind.UNSEALED,
                 f"event {event_id}",
-                f"of {at:%Y-%m-%d %H:%M:%S}Z has waited over {minutes:g} minutes",
+                f"of {at:%Y-%m-%d %H:%M:%S}Z waits for a seal",
             )
         if self._last_sealed_at is None:
             self.report.add(

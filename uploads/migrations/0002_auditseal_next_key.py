@@ -12,13 +12,6 @@ class Migration(migrations.Migration):
             options={"base_manager_name": "objects", "ordering": ("number",)},
         ),
         migrations.AlterModelOptions(
-            name="upload",
-            options={
-                "base_manager_name": "objects",
-                "ordering": ("-created_at", "-id"),
-            },
-        ),
-        migrations.AlterModelOptions(
             name="uploadevent",
             options={"base_manager_name": "objects", "ordering": ("id",)},
         ),
