@@ -1,10 +1,11 @@
-"""The local service: S3 server, preparation, gunicorn; ended together.
+"""The local service: S3 server, preparation, gunicorn, sealer; ended together.
 
 Started by ./sre/run. Standard library only: the service's own code runs in children.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -36,6 +37,7 @@ def main() -> int:
         signal.signal(number, _raise_stop)
     store: ObjectStore | None = None
     server: subprocess.Popen[bytes] | None = None
+    sealer: subprocess.Popen[bytes] | None = None
     try:
         LOCAL.mkdir(mode=0o700, exist_ok=True)
         environment = _environment()
@@ -68,6 +70,11 @@ def main() -> int:
             lambda: is_listening(port, host), seconds=30, process=server
         ):
             raise StartError("the web server did not start; see above.")
+        sealer = processes.start(
+            [sys.executable, "manage.py", "seal_audit", "--every", "60"],
+            environment=environment,
+            cwd=ROOT,
+        )
         _announce(environment["BIND"], store, admin)
         status = server.wait()
         _say(f"The web server ended with {status}.")
@@ -83,6 +90,8 @@ def main() -> int:
             signal.signal(number, signal.SIG_IGN)
         if server is not None:
             processes.stop(server)
+        if sealer is not None:
+            processes.stop(sealer)
         if store is not None:
             store.stop()
 
@@ -98,11 +107,21 @@ def _environment() -> dict[str, str]:
         "STORE_PORT": "8333",
         "STORE_ACCESS_KEY": kept["STORE_ACCESS_KEY"],
         "STORE_SECRET_KEY": kept["STORE_SECRET_KEY"],
+        "AUDIT_SIGNING_KEY": kept["AUDIT_SIGNING_KEY"],
+        "AUDIT_PUBLIC_KEYS": kept.get("AUDIT_PUBLIC_KEYS", ""),
         "HTTPS_ONLY": "false",
         "LOG_FORMAT": "text",
         "PYTHONUNBUFFERED": "1",
     }
     return defaults | dict(os.environ)
+
+
+def command_environment() -> dict[str, str]:
+    """Return the environment of a command beside the running service."""
+    environment = _environment()
+    if "AWS_STORAGE_BUCKET_NAME" not in os.environ:
+        environment |= _store(environment).environment(BUCKET)
+    return environment
 
 
 def _kept_secrets() -> dict[str, str]:
@@ -113,6 +132,7 @@ def _kept_secrets() -> dict[str, str]:
         "SECRET_KEY": secrets.token_urlsafe(50),
         "STORE_ACCESS_KEY": secrets.token_hex(10),
         "STORE_SECRET_KEY": secrets.token_urlsafe(30),
+        "AUDIT_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
     }
     if made.keys() - kept.keys():
         kept = made | kept

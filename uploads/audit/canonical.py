@@ -1,11 +1,12 @@
 r"""The bytes that are hashed and signed. Pure: no Django, no database, no bucket.
 
 **Canonical JSON.** One value has one encoding: keys in the order of their code
-points, no white space, ASCII only (every other character as ``\uXXXX``, in surrogate
-pairs above U+FFFF), integers in decimal, and no other numbers. For such values it is
-RFC 8785 (JSON Canonicalization Scheme) but for the escapes: with them, any string that
-a database returns has an encoding, a lone surrogate too, and a file can be read and
-compared in any editor. Fractions are refused: their decimal form is a matter of taste.
+points, no white space, integers in decimal, and no other numbers. Strings hold the
+characters from space to ``~`` as they are, but ``\"`` and ``\\``; all others are
+escaped, as ``\b \f \n \r \t`` or ``\uXXXX``, in surrogate pairs above U+FFFF. But for
+that and the order of keys above U+FFFF it is RFC 8785 (JSON Canonicalization Scheme):
+so any string that a database returns has an encoding, a lone surrogate too, and the
+files are ASCII. Fractions are refused: their decimal form is a matter of taste.
 
 **An event** is one line of canonical JSON, ended by a line feed, with the keys
 ``action``, ``actor``, ``at``, ``detail``, ``id``, ``request_id`` and ``upload``.

@@ -34,7 +34,7 @@ def rows_of(model: type[M]) -> models.QuerySet[M]:
 
 
 def delete(rows: models.QuerySet[Any]) -> None:
-    rows._raw_delete("default")  # type: ignore[attr-defined]
+    rows._raw_delete("default")
 
 
 def execute(statement: str, *parameters: Any) -> int:

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import IntegrityError, connection, transaction
-from django.db.models import ProtectedError
+from django.db.models import CharField, ProtectedError
 from django.utils import timezone
 
 from mirrorsite.readiness import readiness
@@ -283,11 +283,12 @@ class TestMigrations:
         """SQLite drops the triggers of a table that a migration rebuilds."""
         with connection.schema_editor() as editor:
             field = UploadEvent._meta.get_field("actor")
-            longer = field.clone()
-            longer.max_length = 300
+            longer: CharField[str, str] = CharField(max_length=300)
             longer.set_attributes_from_name("actor")
             longer.model = UploadEvent
             editor.alter_field(UploadEvent, field, longer)
             editor.alter_field(UploadEvent, longer, field)
+        was_dropped = connection.vendor == "sqlite"
+        assert bool(triggers.missing(connection)) is was_dropped
         call_command("migrate", verbosity=0, skip_checks=True)
         assert triggers.missing(connection) == []

@@ -298,11 +298,13 @@ class TestSeals:
                 )
             )
             value = getattr(seal, column)
-            longest = AuditSeal._meta.get_field(column).max_length or 10**6
+            longest = getattr(AuditSeal._meta.get_field(column), "max_length", None)
             changed = data.draw(
                 st.integers(1, 9)
                 if value is None
-                else other(value).filter(lambda v: len(str(v)) <= longest)
+                else other(value).filter(
+                    lambda v: longest is None or len(str(v)) <= longest
+                )
             )
             rows_of(AuditSeal).filter(pk=seal.pk).update(**{column: changed})
             report = trail.verify()
@@ -387,7 +389,7 @@ class TestCopies:
         """The root still tells; only the event cannot be named any more."""
         seal = seal_of(AuditSeal.objects.get(number=1))
         with as_owner():
-            rows_of(UploadEvent).filter(pk=seal.first_event).update(actor="nobody")
+            rows_of(UploadEvent).filter(seal=1).update(actor="nobody")
             with replaced(trail.storage, trail.copies.events_key(seal), b"{}\n"):
                 assert found(trail) == {
                     ("changed", "events of seal 1"),
