@@ -89,6 +89,26 @@ class StoredObject:
     metadata: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectVersions:
+    """A key with its oldest version; `count` is of versions and delete markers."""
+
+    key: str
+    first_id: str
+    count: int
+
+    @property
+    def is_single(self) -> bool:
+        """Tell whether the object is as it was first written."""
+        return self.count == 1 and bool(self.first_id)
+
+    def older(self, other: ObjectVersions) -> ObjectVersions:
+        """Add what the next page tells of the same key."""
+        return ObjectVersions(
+            self.key, other.first_id or self.first_id, self.count + other.count
+        )
+
+
 class BytesPayload:
     """A body that is in memory already."""
 
@@ -456,32 +476,43 @@ class UploadStorage(S3Storage):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def first_version(self, key: str) -> str | None:
-        """Return the id of the oldest version of `key`, deleted or overwritten since.
+    def versions(self, prefix: str) -> Iterator[ObjectVersions]:
+        """Yield every key under `prefix`, hidden by a delete marker or not, in order.
 
-        None when there is none, or the bucket keeps no versions.
+        In a bucket without versions each key has one.
         """
-        oldest: str | None = None
         token: dict[str, Any] = {}
+        held: ObjectVersions | None = None
         while True:
             page = self._retried(
                 partial(
                     self.client.list_object_versions,
                     Bucket=self.bucket_name,
-                    Prefix=key,
+                    Prefix=prefix,
                     **token,
                 )
             )
-            # Newest first, key by key.
-            for entry in page.get("Versions", ()):
-                if entry["Key"] == key and entry.get("VersionId", "null") != "null":
-                    oldest = entry["VersionId"]
+            for found in _versions_of_page(dict(page)):
+                # A key's versions can be spread over two pages.
+                if held is not None and held.key != found.key:
+                    yield held
+                    held = None
+                held = found if held is None else held.older(found)
             if not page.get("IsTruncated"):
-                return oldest
+                break
             token = {
                 "KeyMarker": page["NextKeyMarker"],
                 "VersionIdMarker": page["NextVersionIdMarker"],
             }
+        if held is not None:
+            yield held
+
+    def first_version(self, key: str) -> str | None:
+        """Return the id of the oldest version of `key` if something lies over it."""
+        for found in self.versions(key):
+            if found.key == key and not found.is_single:
+                return found.first_id or None
+        return None
 
     def has_object_lock(self) -> bool:
         """Tell whether the bucket has Object Lock; raises as `head` does."""
@@ -544,6 +575,19 @@ class UploadStorage(S3Storage):
         parameters = self._get_write_parameters(key, content)
         self.put_new(key, BytesPayload(body, parameters["ContentType"]), {})
         return cleaned
+
+
+def _versions_of_page(page: Mapping[str, Any]) -> Iterator[ObjectVersions]:
+    """Sum up one answer of ListObjectVersions; each key's newest version is first."""
+    found: dict[str, ObjectVersions] = {}
+    for entry in page.get("Versions", ()):
+        one = ObjectVersions(entry["Key"], entry.get("VersionId") or "null", 1)
+        found[one.key] = found[one.key].older(one) if one.key in found else one
+    for entry in page.get("DeleteMarkers", ()):
+        one = ObjectVersions(entry["Key"], "", 1)
+        found[one.key] = found[one.key].older(one) if one.key in found else one
+    for key in sorted(found):
+        yield found[key]
 
 
 def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:

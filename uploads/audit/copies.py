@@ -20,7 +20,7 @@ from django.utils import timezone
 from uploads.audit.canonical import NO_EVENTS, Seal
 from uploads.exceptions import ObjectMissingError
 from uploads.services import upload_storage
-from uploads.storage import BytesPayload, UploadStorage
+from uploads.storage import BytesPayload, ObjectVersions, UploadStorage
 
 PREFIX = "audit/"
 _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
@@ -91,9 +91,17 @@ class Copies:
     def first_seal(self, number: int) -> bytes | None:
         """Return a seal's copy as it was first written, whatever came over it.
 
-        None when the bucket keeps no versions.
+        Where the bucket keeps versions, a delete marker or a newer version hides it
+        from `seal`; to go by that would let a sealer sign another story.
         """
-        return self._first(self.seal_key(number))
+        key = self.seal_key(number)
+        return self._content(key, self.storage.first_version(key) or "")
+
+    def version(self, versions: ObjectVersions) -> bytes | None:
+        """Return the oldest version of a copy that was listed; None if there is none."""
+        if not versions.first_id:
+            return None
+        return self._content(versions.key, versions.first_id)
 
     def first_events(self, seal: Seal) -> Iterator[bytes]:
         """As `events`, of the first version."""
@@ -103,18 +111,14 @@ class Copies:
             raise ObjectMissingError("there is no older version")
         return self.storage.read(key, version_id=version)
 
-    def seal_numbers(self) -> Iterator[tuple[str, int | None]]:
-        """Yield each key under `seals/`, with its number if it is a seal's name."""
-        for key in self.storage.list_keys(f"{self.prefix}seals/"):
-            match = _SEAL_NAME.match(key.removeprefix(self.prefix))
-            yield key, int(match[1]) if match else None
+    def listed_seals(self) -> Iterator[tuple[int | None, ObjectVersions]]:
+        """Yield what lies under `seals/`, with its number if it has a seal's name."""
+        for versions in self.storage.versions(f"{self.prefix}seals/"):
+            match = _SEAL_NAME.match(versions.key.removeprefix(self.prefix))
+            yield int(match[1]) if match else None, versions
 
     def _content(self, key: str, version_id: str = "") -> bytes | None:
         try:
             return b"".join(self.storage.read(key, version_id=version_id))
         except ObjectMissingError:
             return None
-
-    def _first(self, key: str) -> bytes | None:
-        version = self.storage.first_version(key)
-        return None if version is None else self._content(key, version)

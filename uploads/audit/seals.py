@@ -157,7 +157,7 @@ class _Sealer:
         previous = None if last is None else seal_of(last)
         number = 1 if previous is None else previous.number + 1
         self._learn(number)
-        found = self.copies.seal(number)
+        found = self.copies.first_seal(number)
         if found is not None:
             return self._finish(number, previous, found)
         if self.trusted.is_retired(self.key.id, number):

@@ -40,6 +40,10 @@ from uploads.exceptions import (
     TrailUnavailableError,
 )
 from uploads.models import AuditSeal, UploadEvent
+from uploads.storage import ObjectVersions
+
+#: A number with its row and its copy, as far as they are there.
+_Found = tuple[int, AuditSeal | None, ObjectVersions | None]
 
 #: How long an event may wait for its seal, and the last seal may be the last.
 PATIENCE = timedelta(minutes=5)
@@ -111,11 +115,11 @@ class _Verifier:
         first = _first_number(since)
         previous = self._begin_at(first)
         last = first - 1
-        for number, row in self._seals(first):
+        for number, row, versions in self._seals(first):
             if number > last + 1:
                 self._name_gap(last + 1, number - 1)
                 previous = None  # nothing to compare with
-            previous = self._check_seal(number, row, previous)
+            previous = self._check_seal(number, row, versions, previous)
             last = number
             self._tell()
         self.differences.name_all()
@@ -139,16 +143,16 @@ class _Verifier:
         row = AuditSeal.objects.filter(pk=first - 1).first()
         return None if row is None else seal_of(row).hash()
 
-    def _seals(self, first: int) -> Iterator[tuple[int, AuditSeal | None]]:
-        """Yield the numbers from `first` that database or bucket has, with their rows."""
+    def _seals(self, first: int) -> Iterator[_Found]:
+        """Yield the numbers from `first` that database or bucket has, in order."""
         rows = readable_seals(AuditSeal.objects.filter(number__gte=first))
         listed = self._listed(first)
         row = next(rows, None)
         copy = next(listed, None)
         while row is not None or copy is not None:
-            if row is None or (copy is not None and copy < row[0]):
+            if row is None or (copy is not None and copy[0] < row[0]):
                 assert copy is not None  # noqa: S101 one of the two is there
-                yield copy, None
+                yield copy[0], None, copy[1]
                 copy = next(listed, None)
                 continue
             number, seal = row
@@ -156,8 +160,9 @@ class _Verifier:
                 self.report.add(
                     FaultKind.CHANGED, f"seal {number}", "its row cannot be read"
                 )
-            yield number, seal
-            if copy == number:
+            has_copy = copy is not None and copy[0] == number
+            yield number, seal, copy[1] if copy is not None and has_copy else None
+            if has_copy:
                 copy = next(listed, None)
             row = next(rows, None)
 
@@ -166,29 +171,36 @@ class _Verifier:
         where = "neither database nor bucket" if self.read_copies else "no row"
         self.report.add(FaultKind.MISSING, subject, where)
 
-    def _listed(self, first: int) -> Iterator[int]:
+    def _listed(self, first: int) -> Iterator[tuple[int, ObjectVersions]]:
         if not self.read_copies:
             return
-        for key, number in self.copies.seal_numbers():
+        for number, versions in self.copies.listed_seals():
             if number is None or number < 1:
                 self.report.add(
-                    FaultKind.INVENTED, f"object {key}", "its name is no seal's"
+                    FaultKind.INVENTED,
+                    f"object {versions.key}",
+                    "its name is no seal's",
                 )
             elif number >= first:
-                yield number
+                yield number, versions
 
     def _check_seal(
-        self, number: int, row: AuditSeal | None, previous: str | None
+        self,
+        number: int,
+        row: AuditSeal | None,
+        versions: ObjectVersions | None,
+        previous: str | None,
     ) -> str | None:
         """Check one seal and its events; return what the next one must call previous."""
         recorded = None if row is None else seal_of(row)
-        copy = self._copied_seal(number, recorded)
+        copy = self._copied_seal(number, versions)
         if recorded is not None and row is not None:
             self._check_row(row, recorded, copy)
-        if recorded is not None and self.trusted.judge(recorded).is_good:
-            seal = recorded
-        elif copy is not None:
+        # The bucket lets a seal be written once, so its copy decides.
+        if copy is not None:
             seal = copy
+        elif recorded is not None and self.trusted.judge(recorded).is_good:
+            seal = recorded
         else:
             # Nothing here can be trusted; the chain goes on from what is there.
             return recorded.hash() if recorded is not None else None
@@ -208,31 +220,31 @@ class _Verifier:
 
     # --- One seal --------------------------------------------------------------------
 
-    def _copied_seal(self, number: int, recorded: Seal | None) -> Seal | None:
-        """Return the good seal in the bucket, if there is one; name what is not."""
+    def _copied_seal(self, number: int, versions: ObjectVersions | None) -> Seal | None:
+        """Return the good seal in the bucket, if there is one; name what is not.
+
+        What came over a copy later is named, and the copy is still read.
+        """
         if not self.read_copies:
             return None
-        key = self.copies.seal_key(number)
+        subject = f"seal {number}"
         content = self.copies.seal(number)
+        first = content
+        if versions is not None and not versions.is_single:
+            first = self.copies.version(versions)
         if content is None:
+            key = self.copies.seal_key(number)
+            self.report.add(FaultKind.COPY_MISSING, subject, f"no object {key}")
+        elif content != first:
             self.report.add(
-                FaultKind.COPY_MISSING, f"seal {number}", f"no object {key}"
+                FaultKind.COPY_DIFFERS, subject, "the object was written over"
             )
-        else:
-            seal, complaint = self._judged(content, number)
-            if seal is not None and (
-                recorded is None
-                or recorded == seal
-                or not self.trusted.judge(recorded).is_good
-            ):
-                return seal
-            self.report.add(
-                FaultKind.COPY_DIFFERS,
-                f"seal {number}",
-                complaint or "another signed seal is in the bucket",
-            )
-        first = self.copies.first_seal(number)
-        return None if first is None else self._judged(first, number)[0]
+        if first is None:
+            return None
+        seal, complaint = self._judged(first, number)
+        if complaint:
+            self.report.add(FaultKind.COPY_DIFFERS, subject, complaint)
+        return seal
 
     def _judged(self, content: bytes, number: int) -> tuple[Seal | None, str]:
         """Return a seal whose copy is good, or None and what is wrong with it."""
@@ -257,15 +269,15 @@ class _Verifier:
                 FaultKind.CHANGED, subject, f"object_key is not {expected_key}"
             )
         judgement = self.trusted.judge(recorded)
-        if judgement.is_good:
-            return
         changed = [] if copy is None else _differing_columns(recorded, copy)
-        if changed and changed != ["signature"]:
+        if changed and (changed != ["signature"] or judgement.is_good):
             self.report.add(
                 FaultKind.CHANGED,
                 subject,
                 f"differs from its signed copy in {', '.join(changed)}",
             )
+        elif judgement.is_good:
+            return
         elif not judgement.key_is_known:
             self.report.add(
                 FaultKind.UNKNOWN_KEY, subject, f"key {recorded.key_id} is not trusted"

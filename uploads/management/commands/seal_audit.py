@@ -33,7 +33,10 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="a JSON line per run")
 
-    def handle(self, *, every: float | None, json: bool, **options: Any) -> None:
+    def handle(
+        self, *, every: float | None, json: bool, verbosity: int, **options: Any
+    ) -> None:
+        self._is_quiet = verbosity == 0
         if every is None:
             try:
                 self._tell(seal_audit(), as_json=json)
@@ -59,6 +62,8 @@ class Command(BaseCommand):
             stop.wait(max(0.0, begun + every - time.monotonic()))
 
     def _tell(self, made: list[Sealed], *, as_json: bool) -> None:
+        if self._is_quiet:
+            return
         events = sum(sealed.event_count for sealed in made)
         numbers = [sealed.number for sealed in made]
         if as_json:
