@@ -38,9 +38,11 @@ def event_values(
     return rows[:limit].iterator(chunk_size=CHUNK)
 
 
-def event_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]:
-    """Yield ids and lines; raises `NotCanonicalError`."""
-    for values in event_values(events):
+def event_lines(
+    events: QuerySet[UploadEvent], limit: int | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """Yield ids and lines; raises one of `UNREADABLE` at a row that has no line."""
+    for values in event_values(events, limit):
         yield values[0], event_line(*values)
 
 

@@ -30,16 +30,15 @@ from uploads.audit.canonical import (
     NO_SEAL,
     NotCanonicalError,
     Seal,
-    event_line,
     format_time,
     parse_seal,
 )
 from uploads.audit.copies import Copies
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.rows import (
+    UNREADABLE,
     announcing_seals,
     event_lines,
-    event_values,
     row_of,
     seal_of,
 )
@@ -204,18 +203,12 @@ class _Sealer:
     def _gather(self) -> tuple[list[int], bytes]:
         """Return ids and lines of unsealed events, as many as one seal takes."""
         unsealed = UploadEvent.objects.filter(seal=None)
-        ids: list[int] = []
-        lines: list[bytes] = []
-        for values in event_values(unsealed, self.events_per_seal):
-            try:
-                lines.append(event_line(*values))
-            except NotCanonicalError as error:
-                # Not ours: the trail writes no such event. It must not stop the seals
-                # of the others, and stays unsealed for verify_audit to name.
-                logger.error("event=%s cannot be sealed: %s", values[0], error)
-                continue
-            ids.append(values[0])
-        return ids, b"".join(lines)
+        try:
+            pairs = list(event_lines(unsealed, self.events_per_seal))
+        except UNREADABLE:
+            ids = unsealed.order_by("id").values_list("id", flat=True)
+            pairs = list(_sealable(list(ids[: self.events_per_seal])))
+        return [pair[0] for pair in pairs], b"".join(pair[1] for pair in pairs)
 
     def _finish(
         self, number: int, previous: Seal | None, found: bytes
@@ -287,6 +280,19 @@ class _Sealer:
                     " it was written; run verify_audit"
                 )
         return Sealed(seal.number, len(ids), finished)
+
+
+def _sealable(ids: list[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of events one by one, without those that have none.
+
+    Such an event is not ours: the trail writes none. It must not stop the seals of the
+    others, and stays unsealed for verify_audit to name.
+    """
+    for event_id in ids:
+        try:
+            yield from event_lines(UploadEvent.objects.filter(pk=event_id))
+        except UNREADABLE as error:
+            logger.error("event=%s cannot be sealed: %s", event_id, error)
 
 
 def _mark(number: int, ids: list[int]) -> int:

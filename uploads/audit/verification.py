@@ -6,8 +6,6 @@ events; then what waits for a seal; then the uploads against their events.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,19 +22,17 @@ from uploads.audit.canonical import (
     parse_time,
 )
 from uploads.audit.copies import Copies
-from uploads.audit.differences import Differences
+from uploads.audit.events_check import EventsCheck
 from uploads.audit.faults import FaultKind, Report
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.rows import (
     CHUNK,
     announcing_seals,
-    readable_lines,
     readable_seals,
     seal_of,
 )
 from uploads.exceptions import (
     AuditKeyError,
-    ObjectMissingError,
     TrailUnavailableError,
 )
 from uploads.models import AuditSeal, UploadEvent
@@ -107,7 +103,7 @@ class _Verifier:
         self.limit = limit  # what was due before is late
         self.read_copies = read_copies
         self.report = Report()
-        self.differences = Differences(self.report)
+        self.events = EventsCheck(self.report, copies if read_copies else None)
         self.on_progress: Callable[[Progress], None] = lambda progress: None
         self._last_sealed_at: datetime | None = None
 
@@ -122,7 +118,7 @@ class _Verifier:
             previous = self._check_seal(number, row, versions, previous)
             last = number
             self._tell()
-        self.differences.name_all()
+        self.events.name_differences()
         self._check_waiting()
         for count in uploads_check.check_uploads(
             self.report, since=None if since is None else first
@@ -215,7 +211,7 @@ class _Verifier:
         self.trusted.learn(seal)
         self._last_sealed_at = parse_time(seal.sealed_at)
         self.report.seals += 1
-        self._check_events(seal)
+        self.events.check(seal)
         return seal.hash()
 
     # --- One seal --------------------------------------------------------------------
@@ -299,7 +295,7 @@ class _Verifier:
             )
             return True
         is_recent = parse_time(seal.sealed_at) > self.limit
-        if is_recent and self._is_unfinished(seal):
+        if is_recent and self.events.is_unfinished(seal):
             return False
         self.report.add(
             FaultKind.CUT_TAIL,
@@ -308,73 +304,6 @@ class _Verifier:
             " and not in the database",
         )
         return True
-
-    def _is_unfinished(self, seal: Seal) -> bool:
-        """Tell whether exactly the events of this seal are there and unsealed."""
-        hasher = hashlib.sha256()
-        ids = [event_id for event_id, _ in self._copiedreadable_lines(seal) or ()]
-        for start in range(0, len(ids), CHUNK):
-            events = UploadEvent.objects.filter(
-                pk__in=ids[start : start + CHUNK], seal=None
-            )
-            for _, line in readable_lines(events):
-                hasher.update(line)
-        return hasher.hexdigest() == seal.root
-
-    # --- The events of a seal ----------------------------------------------------------
-
-    def _check_events(self, seal: Seal) -> None:
-        hasher = hashlib.sha256()
-        count = 0
-        for _, line in readable_lines(UploadEvent.objects.filter(seal_id=seal.number)):
-            hasher.update(line)
-            count += 1
-        self.report.events += count
-        is_intact = hasher.hexdigest() == seal.root
-        lines = self._copiedreadable_lines(seal)
-        if is_intact:
-            return
-        if lines is None:
-            self._name_without_copy(seal, count)
-            return
-        self.differences.compare(
-            seal.number,
-            lines,
-            readable_lines(UploadEvent.objects.filter(seal_id=seal.number)),
-        )
-
-    def _copiedreadable_lines(self, seal: Seal) -> Iterator[tuple[int, bytes]] | None:
-        """Return the sealed lines from the bucket, or None; name a copy that is not."""
-        if not self.read_copies:
-            return None
-        subject = f"events of seal {seal.number}"
-        try:
-            if _digest(self.copies.events(seal)) == seal.root:
-                return _parsed(self.copies.events(seal))
-            self.report.add(
-                FaultKind.COPY_DIFFERS, subject, "the object is not what was sealed"
-            )
-        except ObjectMissingError:
-            self.report.add(
-                FaultKind.COPY_MISSING, subject, f"no {self.copies.events_key(seal)}"
-            )
-        try:
-            if _digest(self.copies.first_events(seal)) == seal.root:
-                return _parsed(self.copies.first_events(seal))
-        except ObjectMissingError:
-            pass
-        return None
-
-    def _name_without_copy(self, seal: Seal, count: int) -> None:
-        kind = FaultKind.CHANGED
-        if count != seal.event_count:
-            kind = FaultKind.MISSING if count < seal.event_count else FaultKind.INVENTED
-        self.report.add(
-            kind,
-            f"events of seal {seal.number}",
-            f"{seal.event_count} were sealed, {count} are there,"
-            " and not the same; no copy tells which",
-        )
 
     # --- What waits --------------------------------------------------------------------
 
@@ -416,22 +345,6 @@ def _first_number(since: int | datetime | None) -> int:
     last = AuditSeal.objects.order_by("-number").first()
     # The last one at least: silence since then is for it to show.
     return 1 if last is None else last.number
-
-
-def _digest(chunks: Iterator[bytes]) -> str:
-    hasher = hashlib.sha256()
-    for chunk in chunks:
-        hasher.update(chunk)
-    return hasher.hexdigest()
-
-
-def _parsed(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield ids and lines of a copy whose digest is known to be right."""
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield json.loads(line)["id"], line + b"\n"
 
 
 def _differing_columns(recorded: Seal, copy: Seal) -> list[str]:

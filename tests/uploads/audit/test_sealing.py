@@ -90,6 +90,15 @@ class TestSealAudit:
         assert trail.seal() == [Sealed(number=1, event_count=2, finished=False)]
         assert trail.faults() == [("unsealed", f"event {event.pk}")]
 
+    def test_seal_audit__event_unreadable(self, trail: Trail) -> None:
+        if connection.vendor == "postgresql":
+            pytest.skip("PostgreSQL's types refuse this")
+        add_uploads(1)
+        event = UploadEvent.objects.order_by("id")[0]
+        with as_owner():
+            execute("UPDATE uploads_uploadevent SET at = 'x' WHERE id = %s", event.pk)
+            assert trail.seal() == [Sealed(number=1, event_count=1, finished=False)]
+
     def test_record__detail_without_canonical_form(self, trail: Trail) -> None:
         upload = add_uploads(1)[0]
         with pytest.raises(NotCanonicalError):
