@@ -7,6 +7,8 @@ compared with `VARIABLES` by a test.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -119,6 +121,21 @@ VARIABLES: dict[str, Variable] = {
             "Where these are counted for all: redis://host:6379/0, or database;"
             " empty: each worker counts alone.",
         ),
+        Variable(
+            "AUDIT_SIGNING_KEY",
+            "",
+            "Ed25519 seed that signs the seals, 32 bytes in base64; for the sealer only.",
+        ),
+        Variable(
+            "AUDIT_PUBLIC_KEYS",
+            "",
+            "Keys whose seals are trusted, as id:base64, separated by commas.",
+        ),
+        Variable(
+            "AUDIT_RETENTION_DAYS",
+            "365",
+            "How long Object Lock keeps the trail's copies; 0 leaves it to the bucket.",
+        ),
         Variable("BIND", "127.0.0.1:4545", "Address and port gunicorn listens on."),
         Variable(
             "WEB_CONCURRENCY",
@@ -138,6 +155,14 @@ VARIABLES: dict[str, Variable] = {
         Variable("STATIC_ROOT", ".local/static", "Where collectstatic puts the files."),
     )
 }
+
+
+def _base64(value: str) -> bytes:
+    """Decode strict base64; nothing when it is none."""
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError:
+        return b""
 
 
 class Environment:
@@ -216,6 +241,40 @@ class Environment:
     def words(self, name: str) -> list[str]:
         """Return a comma-separated value as a list without empty entries."""
         return [word.strip() for word in self.text(name).split(",") if word.strip()]
+
+    def key_bytes(self, name: str) -> bytes | None:
+        """Return 32 bytes given in base64, or None when there is no value."""
+        value = self.text(name)
+        if not value:
+            return None
+        key = _base64(value)
+        if len(key) != 32:
+            # Not the value itself: it is meant to be a secret.
+            raise ImproperlyConfigured(
+                f"{name} is not 32 bytes in base64; set it to the output of"
+                " head -c 32 /dev/urandom | base64."
+            )
+        return key
+
+    def public_keys(self, name: str) -> dict[str, bytes]:
+        """Return Ed25519 public keys by their ids (see uploads.audit.keys)."""
+        keys = {}
+        for word in self.words(name):
+            key_id, _, value = word.partition(":")
+            key = _base64(value)
+            if len(key) != 32:
+                raise ImproperlyConfigured(
+                    f"{name} holds {word!r}; set each entry to"
+                    " <key id>:<32 bytes in base64>."
+                )
+            actual = hashlib.sha256(key).hexdigest()[:16]
+            if key_id != actual:
+                raise ImproperlyConfigured(
+                    f"{name} names a key {key_id!r} whose id is {actual};"
+                    f" set the entry to {actual}:{value}."
+                )
+            keys[key_id] = key
+        return keys
 
     def _number(
         self,

@@ -11,6 +11,8 @@ from django.core.files.storage import default_storage
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.executor import MigrationExecutor
 
+from uploads.audit import triggers
+
 logger = logging.getLogger(__name__)
 
 #: A probe comes every few seconds from each prober; asking once in a while serves all.
@@ -45,6 +47,17 @@ def check_bucket() -> str:
     return default_storage.availability()  # type: ignore[attr-defined, no-any-return]
 
 
+def check_trail() -> str:
+    """Say "ok" when the record is append-only in the database."""
+    try:
+        names = triggers.missing(connections[DEFAULT_DB_ALIAS])
+    except Error:
+        return "unavailable: the database does not answer"
+    if names:
+        return f"unavailable: append-only triggers are missing: {', '.join(names)}"
+    return "ok"
+
+
 class Readiness:
     """Runs the checks in one thread at a time and keeps their outcome briefly."""
 
@@ -73,5 +86,6 @@ readiness = Readiness(
         "database": check_database,
         "migrations": check_migrations,
         "bucket": check_bucket,
+        "trail": check_trail,
     }
 )

@@ -241,6 +241,12 @@ STORAGES = {
 STATIC_URL = "/static/"
 STATIC_ROOT = str(BASE_DIR / env.text("STATIC_ROOT"))
 
+# --- The audit trail ---------------------------------------------------------------
+
+AUDIT_SIGNING_KEY = env.key_bytes("AUDIT_SIGNING_KEY")
+AUDIT_PUBLIC_KEYS = env.public_keys("AUDIT_PUBLIC_KEYS")
+AUDIT_RETENTION_DAYS = env.integer("AUDIT_RETENTION_DAYS", least=0, most=36_500)
+
 # --- The API ---------------------------------------------------------------------
 
 UPLOAD_AUTH = env.choice("UPLOAD_AUTH", ("open", "token"))

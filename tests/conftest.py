@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from django.core.files.storage import storages
 from django.db import connection
+from django.db.backends.base.operations import BaseDatabaseOperations
 from hypothesis import settings as hypothesis_settings
 
 from mirrorsite.readiness import readiness
@@ -19,6 +20,7 @@ from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
 from sre.lib.service import Service
 from tests.faulty_store import FaultyStore
+from uploads.audit import triggers
 from uploads.services import upload_storage
 from uploads.storage import UploadStorage
 
@@ -39,6 +41,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _fresh_readiness() -> None:
     readiness.forget()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_as_owner() -> Iterator[None]:
+    """Let the flush after a transactional test empty append-only tables.
+
+    It owns the tables, so it may take the triggers away meanwhile; nobody else here
+    does but the tests that tamper.
+    """
+    flush = BaseDatabaseOperations.execute_sql_flush
+
+    def execute_sql_flush(self: BaseDatabaseOperations, statements: list[str]) -> None:
+        with triggers.removed(self.connection):
+            flush(self, statements)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", execute_sql_flush)
+        yield
 
 
 @pytest.fixture

@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate
+
+logger = logging.getLogger(__name__)
 
 
 class UploadsConfig(AppConfig):
@@ -8,3 +15,14 @@ class UploadsConfig(AppConfig):
 
     def ready(self) -> None:
         from uploads import checks  # noqa: F401 registers the system checks
+
+        post_migrate.connect(_reinstall_triggers, sender=self)
+
+
+def _reinstall_triggers(*, using: str, **kwargs: Any) -> None:
+    """Put the triggers back that SQLite dropped with a table it rebuilt."""
+    from uploads.audit import triggers
+
+    names = triggers.reinstall(connections[using])
+    if names:
+        logger.warning("triggers were missing, installed again: %s", ", ".join(names))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
+from django.db import connections
 
+from uploads.audit import triggers
 from uploads.services import upload_storage
 
 
@@ -20,3 +24,32 @@ def check_storage(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             Error(f"STORAGES['default'] cannot be built: {error}", id="uploads.E001")
         ]
     return []
+
+
+@register(Tags.database)
+def check_triggers(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Find missing append-only triggers, in the databases that a command asks about.
+
+    A database that is away or not migrated is for others to report.
+    """
+    messages: list[CheckMessage] = []
+    for alias in databases or ():
+        try:
+            names = triggers.missing(connections[alias])
+        except DatabaseError:
+            continue
+        if names:
+            messages.append(
+                Error(
+                    f"the record is not append-only in the database {alias!r}:"
+                    f" triggers are missing or altered: {', '.join(names)}",
+                    hint=(
+                        "Run `manage.py verify_audit` to see what was done meanwhile,"
+                        " and `manage.py migrate --skip-checks` to install them."
+                    ),
+                    id="uploads.E002",
+                )
+            )
+    return messages

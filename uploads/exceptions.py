@@ -83,6 +83,18 @@ class StillRunningError(UploadsError):
         self.seconds = seconds
 
 
+class AppendOnlyError(UploadsError):
+    """The record takes new rows and changes none."""
+
+
+class SealError(UploadsError):
+    """No seal was made: what is there already contradicts it. Somebody must look."""
+
+
+class AuditKeyError(UploadsError):
+    """A key that is needed is not set, or may not be used any more."""
+
+
 class UploadFailedError(UploadsError):
     """The upload is recorded and did not succeed; `upload` tells its state."""
 

@@ -3,17 +3,86 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, NoReturn, TypeVar
 
 import uuid_utils.compat
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from uploads.exceptions import AppendOnlyError
+
 
 def new_upload_id() -> uuid.UUID:
     """Return a UUIDv7 (RFC 9562, section 5.7): random, and ordered by time."""
     return uuid_utils.compat.uuid7()
+
+
+_M = TypeVar("_M", bound=models.Model)
+
+
+class AppendOnlyQuerySet(models.QuerySet[_M]):
+    """A queryset that reads and adds.
+
+    The triggers refuse the rest as well (uploads.audit.triggers); this says so
+    earlier, and in the language of the caller.
+    """
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(_REFUSED.format(self.model._meta.label, "update"))
+
+    def delete(self) -> NoReturn:
+        raise AppendOnlyError(_REFUSED.format(self.model._meta.label, "delete"))
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(_REFUSED.format(self.model._meta.label, "update"))
+
+    def bulk_create(
+        self,
+        objs: Iterable[_M],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[_M]:
+        if ignore_conflicts or update_conflicts:
+            raise AppendOnlyError(_REFUSED.format(self.model._meta.label, "upsert"))
+        return super().bulk_create(objs, batch_size)
+
+
+_REFUSED = "{} is append-only: {} is refused."
+
+
+class AppendOnlyModel(models.Model):
+    """A row that is written once."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnlyError(_REFUSED.format(self._meta.label, "update"))
+        # Never an UPDATE, also when a row with this primary key is there already.
+        kwargs["force_insert"] = True
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(_REFUSED.format(self._meta.label, "delete"))
+
+
+class UploadQuerySet(models.QuerySet["Upload"]):
+    """Uploads change their state; they are never deleted."""
+
+    def delete(self) -> NoReturn:
+        raise AppendOnlyError(_REFUSED.format("uploads.Upload", "delete"))
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 class Status(models.TextChoices):
@@ -118,6 +187,8 @@ class Upload(models.Model):
         help_text="From the request to the object's being stored.",
     )
 
+    objects = UploadQuerySet.as_manager()
+
     class Meta:
         ordering = ("-created_at", "-id")
         constraints = (
@@ -147,8 +218,11 @@ class Upload(models.Model):
     def __str__(self) -> str:
         return f"{self.key} ({self.status})"
 
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(_REFUSED.format(self._meta.label, "delete"))
 
-class AuditSeal(models.Model):
+
+class AuditSeal(AppendOnlyModel):
     """A signed statement over a set of events; never changed, never deleted.
 
     Each seal names the hash of the one before it, so seals are a chain, and what a
@@ -167,18 +241,27 @@ class AuditSeal(models.Model):
     )
     signature = models.CharField(max_length=128, help_text="Ed25519, hexadecimal.")
     key_id = models.CharField(max_length=64)
+    next_key = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="The public key that takes over, hexadecimal; empty but at a rotation.",
+    )
     object_key = models.CharField(
         max_length=1024, help_text="Where its copy lies in the bucket."
     )
 
+    objects = AppendOnlyQuerySet["AuditSeal"].as_manager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("number",)
 
     def __str__(self) -> str:
         return f"seal {self.number}"
 
 
-class UploadEvent(models.Model):
+class UploadEvent(AppendOnlyModel):
     """One thing that happened to an upload; never changed, never deleted.
 
     The actor is text, not a reference: deleting a user must not need a change here.
@@ -202,7 +285,10 @@ class UploadEvent(models.Model):
         help_text="The seal that covers this event; empty until it is sealed.",
     )
 
+    objects = AppendOnlyQuerySet["UploadEvent"].as_manager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("id",)
         indexes = (
             models.Index(

@@ -54,6 +54,16 @@ _PASSING_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _NOT_CARRIED_OUT = frozenset({408, 409, 425, 429, 503})
 
 
+#: What stores say that know no Object Lock, or of a bucket without it.
+_NO_OBJECT_LOCK = frozenset(
+    {
+        "ObjectLockConfigurationNotFoundError",
+        "ObjectLockConfigurationNotFound",
+        "NotImplemented",
+    }
+)
+
+
 class Payload(Protocol):
     """Bytes of known length and digest that can be read from the start many times."""
 
@@ -77,6 +87,26 @@ class StoredObject:
     etag: str
     version_id: str
     metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersions:
+    """A key with its oldest version; `count` is of versions and delete markers."""
+
+    key: str
+    first_id: str
+    count: int
+
+    @property
+    def is_single(self) -> bool:
+        """Tell whether the object is as it was first written."""
+        return self.count == 1 and bool(self.first_id)
+
+    def older(self, other: ObjectVersions) -> ObjectVersions:
+        """Add what the next page tells of the same key."""
+        return ObjectVersions(
+            self.key, other.first_id or self.first_id, self.count + other.count
+        )
 
 
 class BytesPayload:
@@ -190,9 +220,16 @@ class UploadStorage(S3Storage):
     # --- Creating ------------------------------------------------------------------
 
     def put_new(
-        self, key: str, payload: Payload, metadata: Mapping[str, str]
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any] | None = None,
     ) -> StoredObject:
         """Create the object `key`; the body's digest goes into its metadata as well.
+
+        `parameters` are further ones that PutObject and CreateMultipartUpload both
+        take, such as those of Object Lock.
 
         An object that is there already is compared: with the same SHA-256 and the
         same `upload-id` in its metadata it is the one meant here, whose answer was
@@ -206,7 +243,7 @@ class UploadStorage(S3Storage):
         outcome_unknown = False
         for attempt in range(1, self.max_attempts + 1):
             try:
-                return self._put_once(key, payload, metadata)
+                return self._put_once(key, payload, metadata, parameters or {})
             except ObjectExistsError:
                 return self._settle_existing(key, payload, metadata)
             except StoreUnavailableError as error:
@@ -226,14 +263,22 @@ class UploadStorage(S3Storage):
         raise StoreUnavailableError(message, outcome_unknown=False)
 
     def _put_once(
-        self, key: str, payload: Payload, metadata: Mapping[str, str]
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
     ) -> StoredObject:
         if payload.size <= PART_BYTES:
-            return self._put_whole(key, payload, metadata)
-        return self._put_parts(key, payload, metadata)
+            return self._put_whole(key, payload, metadata, parameters)
+        return self._put_parts(key, payload, metadata, parameters)
 
     def _put_whole(
-        self, key: str, payload: Payload, metadata: Mapping[str, str]
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
     ) -> StoredObject:
         answer = _translated(
             lambda: self.client.put_object(
@@ -244,12 +289,17 @@ class UploadStorage(S3Storage):
                 ChecksumSHA256=base64.b64encode(bytes.fromhex(payload.sha256)).decode(),
                 IfNoneMatch="*",
                 Metadata=dict(metadata),
+                **parameters,
             )
         )
         return _stored(payload, metadata, answer)
 
     def _put_parts(
-        self, key: str, payload: Payload, metadata: Mapping[str, str]
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
     ) -> StoredObject:
         """Send the body in parts, one at a time, so that one part is in memory."""
         upload_id = self._retried(
@@ -259,6 +309,7 @@ class UploadStorage(S3Storage):
                 ContentType=payload.content_type,
                 Metadata=dict(metadata),
                 ChecksumAlgorithm="SHA256",
+                **parameters,
             )
         )["UploadId"]
         try:
@@ -389,10 +440,16 @@ class UploadStorage(S3Storage):
         )
         return stored_object_from_head(dict(answer))
 
-    def read(self, key: str, chunk_bytes: int = 1024 * 1024) -> Iterator[bytes]:
-        """Yield the object's bytes; raises as `head` does, also half-way."""
+    def read(
+        self, key: str, chunk_bytes: int = 1024 * 1024, version_id: str = ""
+    ) -> Iterator[bytes]:
+        """Yield the object's bytes; raises as `head` does, also half-way.
+
+        `version_id` asks for another version than the current one.
+        """
+        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         answer = self._retried(
-            lambda: self.client.get_object(Bucket=self.bucket_name, Key=key)
+            lambda: self.client.get_object(Bucket=self.bucket_name, Key=key, **version)
         )
         body = answer["Body"]
         try:
@@ -400,6 +457,79 @@ class UploadStorage(S3Storage):
                 yield chunk
         finally:
             body.close()
+
+    def list_keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys under `prefix` in order; a page of 1,000 is in memory."""
+        token: dict[str, Any] = {}
+        while True:
+            page = self._retried(
+                partial(
+                    self.client.list_objects_v2,
+                    Bucket=self.bucket_name,
+                    Prefix=prefix,
+                    **token,
+                )
+            )
+            for entry in page.get("Contents", ()):
+                yield entry["Key"]
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def versions(self, prefix: str) -> Iterator[ObjectVersions]:
+        """Yield every key under `prefix`, hidden by a delete marker or not, in order.
+
+        In a bucket without versions each key has one.
+        """
+        token: dict[str, Any] = {}
+        held: ObjectVersions | None = None
+        while True:
+            page = self._retried(
+                partial(
+                    self.client.list_object_versions,
+                    Bucket=self.bucket_name,
+                    Prefix=prefix,
+                    **token,
+                )
+            )
+            for found in _versions_of_page(dict(page)):
+                # A key's versions can be spread over two pages.
+                if held is not None and held.key != found.key:
+                    yield held
+                    held = None
+                held = found if held is None else held.older(found)
+            if not page.get("IsTruncated"):
+                break
+            token = {
+                "KeyMarker": page["NextKeyMarker"],
+                "VersionIdMarker": page["NextVersionIdMarker"],
+            }
+        if held is not None:
+            yield held
+
+    def first_version(self, key: str) -> str | None:
+        """Return the id of the oldest version of `key` if something lies over it."""
+        for found in self.versions(key):
+            if found.key == key and not found.is_single:
+                return found.first_id or None
+        return None
+
+    def has_object_lock(self) -> bool:
+        """Tell whether the bucket has Object Lock; raises as `head` does."""
+        try:
+            answer = self._retried(
+                lambda: self.client.get_object_lock_configuration(
+                    Bucket=self.bucket_name
+                )
+            )
+        except StoreRefusedError as error:
+            if _error_code(error) in _NO_OBJECT_LOCK:
+                return False
+            raise
+        return (
+            answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled")
+            == "Enabled"
+        )
 
     def availability(self) -> str:
         """Say "ok", or in one line why the bucket cannot be used."""
@@ -445,6 +575,19 @@ class UploadStorage(S3Storage):
         parameters = self._get_write_parameters(key, content)
         self.put_new(key, BytesPayload(body, parameters["ContentType"]), {})
         return cleaned
+
+
+def _versions_of_page(page: Mapping[str, Any]) -> Iterator[ObjectVersions]:
+    """Sum up one answer of ListObjectVersions; each key's newest version is first."""
+    found: dict[str, ObjectVersions] = {}
+    for entry in page.get("Versions", ()):
+        one = ObjectVersions(entry["Key"], entry.get("VersionId") or "null", 1)
+        found[one.key] = found[one.key].older(one) if one.key in found else one
+    for entry in page.get("DeleteMarkers", ()):
+        one = ObjectVersions(entry["Key"], "", 1)
+        found[one.key] = found[one.key].older(one) if one.key in found else one
+    for key in sorted(found):
+        yield found[key]
 
 
 def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
@@ -512,6 +655,15 @@ def _translated(request: Callable[[], T]) -> T:
             f"the object store did not answer ({type(error).__name__})",
             outcome_unknown=True,
         ) from error
+
+
+def _error_code(error: StoreError) -> str:
+    """Return S3's code for an answer that became an error of ours."""
+    cause = error.__cause__
+    if not isinstance(cause, ClientError):
+        return ""
+    code: str = cause.response.get("Error", {}).get("Code", "")
+    return code
 
 
 def _from_answer(error: ClientError) -> StoreError:

@@ -1,7 +1,8 @@
 """The only place that writes the record.
 
 An upload's row and the event that explains it are written here together, in one
-transaction, or not at all. Nothing else in the project saves either model.
+transaction, or not at all. Nothing else in the project saves either model; seals are
+made in uploads.audit.seals.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from uploads.audit.canonical import refuse_fractions
 from uploads.exceptions import (
     AlreadyRecordedError,
     TrailUnavailableError,
@@ -163,6 +165,8 @@ def _append(
     at: datetime,
     detail: dict[str, Any],
 ) -> None:
+    # A number with a fraction has no canonical form, and could never be sealed.
+    refuse_fractions(detail)
     UploadEvent.objects.create(
         upload=upload,
         action=action,

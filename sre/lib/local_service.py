@@ -1,16 +1,18 @@
-"""The local service: S3 server, preparation, gunicorn; ended together.
+"""The local service: S3 server, preparation, gunicorn, sealer; ended together.
 
 Started by ./sre/run. Standard library only: the service's own code runs in children.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -34,42 +36,9 @@ class _Stop(Exception):  # noqa: N818 not an error: somebody wants us to end
 def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _raise_stop)
-    store: ObjectStore | None = None
-    server: subprocess.Popen[bytes] | None = None
+    children = _Children()
     try:
-        LOCAL.mkdir(mode=0o700, exist_ok=True)
-        environment = _environment()
-        host, port = _address(environment["BIND"])
-        if is_listening(port, host):
-            raise StartError(
-                f"port {port} is taken; stop what listens there,"
-                f" or set BIND to another address such as 127.0.0.1:{port + 1}."
-            )
-        if "AWS_STORAGE_BUCKET_NAME" not in os.environ:
-            _say("Starting the S3 server …")
-            store = _store(environment)
-            store.start()
-            environment |= store.environment(BUCKET)
-        _say("Preparing database, bucket and admin …")
-        admin = _prepare(environment)
-        _say("Starting the web server …")
-        server = processes.start(
-            [
-                sys.executable,
-                "-m",
-                "gunicorn",
-                "--config",
-                "python:mirrorsite.gunicorn_conf",
-            ],
-            environment=environment,
-            cwd=ROOT,
-        )
-        if not processes.wait_until(
-            lambda: is_listening(port, host), seconds=30, process=server
-        ):
-            raise StartError("the web server did not start; see above.")
-        _announce(environment["BIND"], store, admin)
-        status = server.wait()
+        status = _serve(children)
         _say(f"The web server ended with {status}.")
         return status
     except (_Stop, KeyboardInterrupt):
@@ -81,10 +50,67 @@ def main() -> int:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        if server is not None:
-            processes.stop(server)
-        if store is not None:
-            store.stop()
+        children.stop()
+
+
+@dataclass
+class _Children:
+    """What was started, to be ended in the opposite order."""
+
+    store: ObjectStore | None = None
+    server: subprocess.Popen[bytes] | None = None
+    sealer: subprocess.Popen[bytes] | None = None
+
+    def stop(self) -> None:
+        for process in (self.sealer, self.server):
+            if process is not None:
+                processes.stop(process)
+        if self.store is not None:
+            self.store.stop()
+
+
+def _serve(children: _Children) -> int:
+    """Start everything and wait for the web server to end."""
+    LOCAL.mkdir(mode=0o700, exist_ok=True)
+    environment = _environment()
+    host, port = _address(environment["BIND"])
+    if is_listening(port, host):
+        raise StartError(
+            f"port {port} is taken; stop what listens there,"
+            f" or set BIND to another address such as 127.0.0.1:{port + 1}."
+        )
+    if "AWS_STORAGE_BUCKET_NAME" not in os.environ:
+        _say("Starting the S3 server …")
+        store = _store(environment)
+        children.store = store
+        store.start()
+        environment |= store.environment(BUCKET)
+    _say("Preparing database, bucket and admin …")
+    admin = _prepare(environment)
+    _say("Starting the web server …")
+    server = children.server = processes.start(
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--config",
+            "python:mirrorsite.gunicorn_conf",
+        ],
+        environment=environment,
+        cwd=ROOT,
+    )
+    if not processes.wait_until(
+        lambda: is_listening(port, host), seconds=30, process=server
+    ):
+        raise StartError("the web server did not start; see above.")
+    # Every minute, also when nothing happened: so that silence is proven too.
+    children.sealer = processes.start(
+        [sys.executable, "manage.py", "seal_audit", "--every", "60", "--verbosity=0"],
+        environment=environment,
+        cwd=ROOT,
+    )
+    _announce(environment["BIND"], children.store, admin)
+    return server.wait()
 
 
 def _environment() -> dict[str, str]:
@@ -98,11 +124,21 @@ def _environment() -> dict[str, str]:
         "STORE_PORT": "8333",
         "STORE_ACCESS_KEY": kept["STORE_ACCESS_KEY"],
         "STORE_SECRET_KEY": kept["STORE_SECRET_KEY"],
+        "AUDIT_SIGNING_KEY": kept["AUDIT_SIGNING_KEY"],
+        "AUDIT_PUBLIC_KEYS": kept.get("AUDIT_PUBLIC_KEYS", ""),
         "HTTPS_ONLY": "false",
         "LOG_FORMAT": "text",
         "PYTHONUNBUFFERED": "1",
     }
     return defaults | dict(os.environ)
+
+
+def command_environment() -> dict[str, str]:
+    """Return the environment of a command beside the running service."""
+    environment = _environment()
+    if "AWS_STORAGE_BUCKET_NAME" not in os.environ:
+        environment |= _store(environment).environment(BUCKET)
+    return environment
 
 
 def _kept_secrets() -> dict[str, str]:
@@ -113,6 +149,7 @@ def _kept_secrets() -> dict[str, str]:
         "SECRET_KEY": secrets.token_urlsafe(50),
         "STORE_ACCESS_KEY": secrets.token_hex(10),
         "STORE_SECRET_KEY": secrets.token_urlsafe(30),
+        "AUDIT_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
     }
     if made.keys() - kept.keys():
         kept = made | kept

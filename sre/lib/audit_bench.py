@@ -1,0 +1,235 @@
+"""Rates of sealing and verifying, and the latency of uploads beside a sealer.
+
+`python -m sre.lib.audit_bench` starts what it needs and runs itself once for each
+database (with `--measure`), since Django is set up for one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import resource
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sre.lib import processes
+from sre.lib.object_store import ObjectStore
+from sre.lib.ports import free_port
+from sre.lib.postgres import temporary_postgres
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+THREADS = 4
+ROUNDS = 4
+#: Seconds; six times as often as in service, so that each round has some.
+SEAL_EVERY = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.events, options.seconds)))
+        return
+    with tempfile.TemporaryDirectory(prefix="mirrorsite-bench-") as directory:
+        store = ObjectStore(
+            Path(directory) / "store", free_port(), "bench-key", "bench-secret"
+        )
+        store.start()
+        try:
+            results = {
+                "SQLite": _run(f"sqlite:///{directory}/bench.sqlite3", store, options)
+            }
+            with temporary_postgres() as url:
+                results["PostgreSQL"] = _run(url, store, options)
+        finally:
+            store.kill()
+    _print(results, options.events)
+
+
+def _run(url: str, store: ObjectStore, options: argparse.Namespace) -> dict[str, Any]:
+    engine = url.partition(":")[0]
+    print(f"measuring on {engine} …", file=sys.stderr)
+    environment = {
+        **os.environ,
+        **store.environment(f"bench-{engine}"),
+        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+        "DATABASE_URL": url,
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "AUDIT_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "LOG_LEVEL": "WARNING",
+    }
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "sre.lib.audit_bench", "--measure",
+            f"--events={options.events}", f"--seconds={options.seconds}",
+        ],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def measure(events: int, seconds: float) -> dict[str, Any]:
+    """Measure on the database and bucket of the environment; both are empty."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    call_command("ensure_bucket", stdout=sys.stderr)
+    result = {"memory_before": _peak_mib()} | _sealing(events)
+    without: list[float] = []
+    beside: list[float] = []
+    # In turns, so that whatever else the machine does falls on both.
+    for _ in range(ROUNDS):
+        without += _upload(seconds)
+        with _sealer():
+            beside += _upload(seconds)
+    for name, times in (("without", without), ("beside", beside)):
+        result[name] = {
+            "rate": len(times) / (ROUNDS * seconds),
+            "p50": statistics.median(times) * 1000,
+            "p99": statistics.quantiles(times, n=100)[98] * 1000,
+        }
+    return result
+
+
+def _sealing(events: int) -> dict[str, Any]:
+    from uploads.audit.seals import seal_audit
+    from uploads.audit.verification import verify_audit
+
+    _fill(events // 2)
+    result: dict[str, Any] = {"memory_filled": _peak_mib()}
+    begun = time.perf_counter()
+    made = seal_audit()
+    result["seal_seconds"] = time.perf_counter() - begun
+    result["seals"] = len(made)
+    result["memory_sealed"] = _peak_mib()
+    begun = time.perf_counter()
+    report = verify_audit()
+    result["verify_seconds"] = time.perf_counter() - begun
+    result["memory_verified"] = _peak_mib()
+    if not report.is_clean or report.events != events:
+        raise RuntimeError(f"the trail is not as it was made: {report.as_json()}")
+    return result
+
+
+def _fill(count: int) -> None:
+    """Insert uploads with the two events that each has."""
+    from tests.uploads.audit.trails import add_uploads
+
+    for start in range(0, count, 1000):
+        add_uploads(min(1000, count - start))
+
+
+def _upload(seconds: float) -> list[float]:
+    """Upload in threads for a while; return how long each upload took."""
+    from django.db import connection
+
+    from uploads.services import upload_random
+    from uploads.trail import Caller
+
+    times: list[float] = []
+    errors: list[Exception] = []
+    until = time.perf_counter() + seconds
+
+    def work() -> None:
+        caller = Caller(name="anonymous", address="192.0.2.7")
+        try:
+            while (begun := time.perf_counter()) < until:
+                upload_random(caller=caller)
+                times.append(time.perf_counter() - begun)
+        except Exception as error:  # noqa: BLE001 raised again below
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for error in errors:
+        raise error
+    return times
+
+
+@contextmanager
+def _sealer() -> Iterator[None]:
+    sealer = processes.start(
+        [
+            sys.executable,
+            "manage.py",
+            "seal_audit",
+            f"--every={SEAL_EVERY}",
+            "--verbosity=0",
+        ],
+        cwd=ROOT,
+    )
+    try:
+        time.sleep(2)  # its start is no sealing
+        yield
+    finally:
+        processes.stop(sealer)
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _print(results: dict[str, dict[str, Any]], events: int) -> None:
+    print(f"| {events:,} events | " + " | ".join(results) + " |")
+    print("| --- |" + " ---: |" * len(results))
+
+    def row(name: str, *texts: str) -> None:
+        print(f"| {name} | " + " | ".join(texts) + " |")
+
+    for word in ("seal", "verify"):
+        row(
+            f"{word}",
+            *(
+                f"{r[f'{word}_seconds']:.1f} s, {events / r[f'{word}_seconds']:,.0f}/s"
+                for r in results.values()
+            ),
+        )
+    row("seals", *(str(r["seals"]) for r in results.values()))
+    row(
+        "memory, peak after filling, sealing, verifying",
+        *(
+            f"{r['memory_filled']:.0f}, {r['memory_sealed']:.0f},"
+            f" {r['memory_verified']:.0f} MiB"
+            for r in results.values()
+        ),
+    )
+    for name, word in (("without", "without a sealer"), ("beside", "beside a sealer")):
+        row(
+            f"uploads by {THREADS} threads {word}",
+            *(
+                f"{r[name]['rate']:.0f}/s, p50 {r[name]['p50']:.1f} ms,"
+                f" p99 {r[name]['p99']:.1f} ms"
+                for r in results.values()
+            ),
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""manage.py with the environment of the local service; started by sre/manage."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sre.lib import local_service
+
+
+def main(arguments: list[str]) -> None:
+    """Become manage.py; the embedded S3 server must be running for most commands."""
+    os.chdir(local_service.ROOT)
+    environment = local_service.command_environment()
+    os.execve(sys.executable, [sys.executable, "manage.py", *arguments], environment)  # noqa: S606 no shell is wanted
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,150 @@
+"""The auditor's script, alone in a folder, on copies downloaded from the bucket."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.uploads.audit.trails import KEY, Trail, add_uploads
+from uploads.audit.keys import SigningKey, TrustedKeys
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+SCRIPT = Path(__file__).parent.parent.parent / "sre" / "verify_seals.py"
+
+
+class Audit:
+    """A downloaded trail and the script beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copy(SCRIPT, folder / "verify_seals.py")
+
+    def download(self, trail: Trail) -> None:
+        for key in trail.storage.list_keys(trail.prefix):
+            path = self.folder / "audit" / key.removeprefix(trail.prefix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"".join(trail.storage.read(key)))
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-I", "verify_seals.py", "audit", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def faults(self, *arguments: str) -> list[tuple[str, str]]:
+        key = KEY.public_text()
+        status, text = self.run("--public-key", key, "--json", *arguments)
+        outcome: dict[str, Any] = json.loads(text)
+        assert status == (1 if outcome["counts"] else 0)
+        return [(fault["kind"], fault["subject"]) for fault in outcome["faults"]]
+
+    def seal(self, number: int) -> Path:
+        return self.folder / f"audit/seals/{number:010d}.json"
+
+    def events(self, number: int) -> Path:
+        return next((self.folder / "audit/events").glob(f"{number:010d}-*"))
+
+
+@pytest.fixture
+def trail(bucket: UploadStorage) -> Trail:
+    trail = Trail(bucket)
+    for count in (2, 0, 1):
+        add_uploads(count)
+        trail.seal()
+    return trail
+
+
+@pytest.fixture
+def audit(trail: Trail, tmp_path: Path) -> Audit:
+    audit = Audit(tmp_path)
+    audit.download(trail)
+    return audit
+
+
+class TestVerifySeals:
+    def test_untouched(self, audit: Audit) -> None:
+        status, text = audit.run("--public-key", KEY.public_text())
+        assert status == 0
+        assert text.startswith("3 seals, 6 events: all as signed\n")
+        seen = re.search(r"--expect (3:[0-9a-f]{64})", text)
+        assert seen
+        assert audit.faults("--expect", seen[1]) == []
+        audit.seal(3).unlink()
+        assert audit.faults() == []  # what it cannot know …
+        assert audit.faults("--expect", seen[1]) == [("cut tail", "seal 3")]
+
+    def test_another_seal_than_seen_before(self, audit: Audit) -> None:
+        assert audit.faults("--expect", f"3:{'0' * 64}") == [("changed", "seal 3")]
+
+    def test_event_changed(self, audit: Audit) -> None:
+        content = audit.events(1).read_bytes()
+        audit.events(1).write_bytes(content.replace(b"anonymous", b"anonymouz", 1))
+        assert audit.faults() == [("changed", "events of seal 1")]
+
+    def test_events_missing(self, audit: Audit) -> None:
+        audit.events(1).unlink()
+        assert audit.faults() == [("missing", "events of seal 1")]
+
+    def test_seal_changed(self, audit: Audit) -> None:
+        content = audit.seal(2).read_bytes()
+        audit.seal(2).write_bytes(
+            content.replace(b'"event_count":0', b'"event_count":1')
+        )
+        assert audit.faults() == [
+            ("forged signature", "seal 2"),
+            ("broken chain", "seal 3"),
+        ]
+
+    def test_seal_missing(self, audit: Audit) -> None:
+        audit.seal(2).unlink()
+        assert audit.faults() == [("missing", "seal 2")]
+
+    def test_seals_exchanged(self, audit: Audit) -> None:
+        first, second = audit.seal(1).read_bytes(), audit.seal(2).read_bytes()
+        audit.seal(1).write_bytes(second)
+        audit.seal(2).write_bytes(first)
+        assert audit.faults()[:2] == [("reordered", "seal 1"), ("reordered", "seal 2")]
+
+    @pytest.mark.parametrize("content", [b"", b"[]", b"5", b"\xff", b'{"a":1.5}'])
+    def test_no_seal(self, audit: Audit, content: bytes) -> None:
+        audit.seal(3).write_bytes(content)
+        assert audit.faults() == [("changed", "seal 3")]
+
+    def test_foreign_file(self, audit: Audit) -> None:
+        (audit.folder / "audit/seals/notes.txt").touch()
+        assert audit.faults() == [("invented", "notes.txt")]
+
+    def test_unknown_key(self, audit: Audit) -> None:
+        other = SigningKey(b"x" * 32)
+        status, text = audit.run("--public-key", other.public_text())
+        assert status == 1
+        assert f"unknown key: seal 1: key {KEY.id} is not trusted" in text
+
+    def test_rotation_is_followed(self, trail: Trail, tmp_path: Path) -> None:
+        """The first key alone is enough: each new one was announced under the old."""
+        new = SigningKey(b"n" * 32)
+        trail.seal(next_key=new.public_key)
+        trusted = {KEY.id: KEY.public_key, new.id: new.public_key}
+        trail.seal(signing_key=new, trusted_keys=TrustedKeys(trusted))
+        audit = Audit(tmp_path)
+        audit.download(trail)
+        assert audit.faults() == []
+
+    def test_could_not_run(self, audit: Audit) -> None:
+        shutil.rmtree(audit.folder / "audit")
+        status, text = audit.run("--public-key", KEY.public_text())
+        assert (status, text) == (2, "audit holds no seals/ folder\n")
+        assert audit.run("--public-key", "nonsense")[0] == 2

@@ -1,0 +1,74 @@
+"""What an attacker with the passwords of database and bucket can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import connection, models, transaction
+
+from uploads.audit import triggers
+from uploads.models import UploadEvent
+from uploads.storage import UploadStorage
+
+M = TypeVar("M", bound=models.Model)
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """Take triggers and foreign keys' checks away; all is undone at the end."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            # Checks that wait for the commit forbid ALTER TABLE until they have run.
+            execute("SET CONSTRAINTS ALL IMMEDIATE")
+            execute("SET CONSTRAINTS ALL DEFERRED")
+        triggers.remove(connection)
+        yield
+        transaction.set_rollback(True)
+
+
+def rows_of(model: type[M]) -> models.QuerySet[M]:
+    """Return the rows without our querysets' refusals."""
+    return models.QuerySet(model)
+
+
+def delete(rows: models.QuerySet[Any]) -> None:
+    rows._raw_delete("default")
+
+
+def execute(statement: str, *parameters: Any) -> int:
+    """Run a statement written with %s; return how many rows it changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return int(cursor.rowcount)
+
+
+def swap_events(first: int, second: int) -> None:
+    """Exchange the ids of two events, and stay where they are otherwise."""
+    events = rows_of(UploadEvent)
+    seals = {pk: events.get(pk=pk).seal_id for pk in (first, second)}
+    for old, new in ((first, -1), (second, first), (-1, second)):
+        events.filter(pk=old).update(id=new)
+    for pk, seal in seals.items():
+        events.filter(pk=pk).update(seal_id=seal)
+
+
+@contextmanager
+def replaced(storage: UploadStorage, key: str, content: bytes | None) -> Iterator[None]:
+    """Overwrite an object, or delete it for None; put back afterwards what was there."""
+    bucket = storage.bucket_name
+    answer = storage.client.list_objects_v2(Bucket=bucket, Prefix=key)
+    before = b"".join(storage.read(key)) if answer.get("KeyCount") else None
+    try:
+        _set(storage, key, content)
+        yield
+    finally:
+        _set(storage, key, before)
+
+
+def _set(storage: UploadStorage, key: str, content: bytes | None) -> None:
+    if content is None:
+        storage.client.delete_object(Bucket=storage.bucket_name, Key=key)
+    else:
+        storage.client.put_object(Bucket=storage.bucket_name, Key=key, Body=content)

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import sqlite3
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db import IntegrityError, connection, transaction
+from django.db.models import CharField, ProtectedError
+from django.utils import timezone
+
+from mirrorsite.readiness import readiness
+from tests.uploads.audit.tampering import execute, rows_of
+from tests.uploads.audit.trails import add_uploads
+from uploads.audit import triggers
+from uploads.exceptions import AppendOnlyError
+from uploads.models import AuditSeal, Upload, UploadEvent
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def event() -> UploadEvent:
+    add_uploads(2)
+    return UploadEvent.objects.order_by("id")[0]
+
+
+@pytest.fixture
+def seal(event: UploadEvent) -> AuditSeal:
+    return AuditSeal.objects.create(
+        number=1,
+        sealed_at=timezone.now(),
+        event_count=0,
+        root="0" * 64,
+        previous="0" * 64,
+        signature="0" * 128,
+        key_id="0" * 16,
+        object_key="audit/seals/0000000001.json",
+    )
+
+
+def refused(statement: str, *parameters: Any) -> str:
+    """Return what the database says when it refuses a statement."""
+    with pytest.raises(IntegrityError) as caught, transaction.atomic():
+        execute(statement, *parameters)
+    return str(caught.value).splitlines()[0]
+
+
+class TestTriggers:
+    @pytest.mark.parametrize(
+        "assignment",
+        [
+            "action = 'purged'",
+            "actor = 'nobody'",
+            "at = '2020-01-01 00:00:00'",
+            "detail = '{}'",
+            "request_id = 'x'",
+            "id = id + 1000000",
+            "seal_id = NULL",
+            "seal_id = 1, actor = 'nobody'",
+        ],
+    )
+    def test_event_update(
+        self, event: UploadEvent, seal: AuditSeal, assignment: str
+    ) -> None:
+        assert refused(
+            f"UPDATE uploads_uploadevent SET {assignment} WHERE id = %s",  # noqa: S608
+            event.pk,
+        ) == ("uploads_uploadevent is append-only: UPDATE is refused")
+
+    def test_event_seal__once(self, event: UploadEvent, seal: AuditSeal) -> None:
+        statement = "UPDATE uploads_uploadevent SET seal_id = 1 WHERE id = %s"
+        assert execute(statement, event.pk) == 1
+        assert "append-only" in refused(statement, event.pk)
+        assert "append-only" in refused(
+            "UPDATE uploads_uploadevent SET seal_id = NULL WHERE id = %s", event.pk
+        )
+
+    def test_event_seal__number_in_detail_that_only_looks_the_same(
+        self, event: UploadEvent, seal: AuditSeal, postgresql: None
+    ) -> None:
+        """As jsonb 4 and 4.0 are equal; as bytes they are not."""
+        assert "append-only" in refused(
+            "UPDATE uploads_uploadevent SET seal_id = 1,"
+            " detail = jsonb_set(detail, '{size}', '4.0') WHERE id = %s",
+            event.pk,
+        )
+
+    def test_seal_update(self, seal: AuditSeal) -> None:
+        assert (
+            refused("UPDATE uploads_auditseal SET root = 'x'")
+            == "uploads_auditseal is append-only: UPDATE is refused"
+        )
+
+    @pytest.mark.parametrize(
+        "table", ["uploads_uploadevent", "uploads_auditseal", "uploads_upload"]
+    )
+    def test_delete(self, seal: AuditSeal, table: str) -> None:
+        assert (
+            refused(f"DELETE FROM {table}")  # noqa: S608
+            == f"{table} is append-only: DELETE is refused"
+        )
+
+    @pytest.mark.parametrize(
+        "table", ["uploads_uploadevent", "uploads_auditseal", "uploads_upload"]
+    )
+    def test_truncate(self, postgresql: None, table: str) -> None:
+        assert refused(f"TRUNCATE {table} CASCADE").endswith(
+            "is append-only: TRUNCATE is refused"
+        )
+
+    @pytest.mark.parametrize("column", ["id", "key"])
+    def test_upload_identity(self, event: UploadEvent, column: str) -> None:
+        first, second = Upload.objects.all()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            rows_of(Upload).filter(pk=first.pk).update(
+                **{column: "uploads/x" if column == "key" else "0" * 32}
+            )
+        assert rows_of(Upload).filter(pk=second.pk).update(status="failed") == 1
+
+    def test_replication_role_does_not_switch_off(
+        self, event: UploadEvent, postgresql: None
+    ) -> None:
+        execute("SET LOCAL session_replication_role = replica")
+        assert "append-only" in refused("DELETE FROM uploads_uploadevent")
+
+
+class TestSQLiteReplace:
+    @pytest.fixture(autouse=True)
+    def _sqlite(self, db: None) -> None:
+        if connection.vendor != "sqlite":
+            pytest.skip("INSERT OR REPLACE is SQLite's")
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "REPLACE INTO uploads_uploadevent SELECT * FROM uploads_uploadevent",
+            "INSERT INTO uploads_uploadevent SELECT * FROM uploads_uploadevent WHERE 1"
+            " ON CONFLICT (id) DO UPDATE SET actor = 'nobody'",
+            "UPDATE OR REPLACE uploads_uploadevent SET id = (SELECT max(id) FROM uploads_uploadevent)",
+            "REPLACE INTO uploads_auditseal SELECT * FROM uploads_auditseal",
+            # Another number, the same `previous`: a unique column in the way.
+            "REPLACE INTO uploads_auditseal (number, sealed_at, event_count, root,"
+            " previous, signature, key_id, next_key, object_key) SELECT 2, sealed_at,"
+            " 0, root, previous, signature, key_id, '', '' FROM uploads_auditseal",
+            "REPLACE INTO uploads_upload SELECT * FROM uploads_upload",
+            "UPDATE OR REPLACE uploads_upload SET key = (SELECT max(key) FROM uploads_upload)",
+        ],
+    )
+    @pytest.mark.parametrize("recursive_triggers", [True, False])
+    def test_refused(
+        self, seal: AuditSeal, statement: str, recursive_triggers: bool
+    ) -> None:
+        """On a connection of ours, and on one that knows nothing of the pragma."""
+        execute(f"PRAGMA recursive_triggers = {recursive_triggers}")
+        try:
+            assert "append-only" in refused(statement)
+        finally:
+            execute("PRAGMA recursive_triggers = ON")
+
+    def test_pragma_is_set(self) -> None:
+        assert isinstance(connection.connection, sqlite3.Connection)
+        assert connection.connection.execute(
+            "PRAGMA recursive_triggers"
+        ).fetchone() == (1,)
+
+
+class TestQuerySets:
+    def test_events(self, event: UploadEvent) -> None:
+        event.actor = "nobody"
+        events = UploadEvent.objects
+        for act in (
+            lambda: event.save(),
+            lambda: event.delete(),
+            lambda: events.update(actor="nobody"),
+            lambda: events.all().delete(),
+            lambda: events.bulk_update([event], ["actor"]),
+            lambda: events.bulk_create([event], ignore_conflicts=True),
+            lambda: events.bulk_create(
+                [event],
+                update_conflicts=True,
+                unique_fields=["id"],
+                update_fields=["actor"],
+            ),
+            lambda: events.update_or_create(defaults={"actor": "nobody"}, pk=event.pk),
+            lambda: event.upload.events.update(actor="nobody"),
+            lambda: UploadEvent._base_manager.update(actor="nobody"),
+        ):
+            with pytest.raises(AppendOnlyError):
+                act()
+        assert UploadEvent.objects.get(pk=event.pk).actor == "anonymous"
+
+    def test_events__same_primary_key(self, event: UploadEvent) -> None:
+        """Django would make an UPDATE of it."""
+        copy = UploadEvent(pk=event.pk, upload=event.upload, at=event.at, actor="x")
+        with pytest.raises(IntegrityError), transaction.atomic():
+            copy.save()
+
+    def test_seals(self, event: UploadEvent, seal: AuditSeal) -> None:
+        for act in (
+            lambda: seal.save(),
+            lambda: seal.delete(),
+            lambda: AuditSeal.objects.update(root="x"),
+            lambda: AuditSeal.objects.all().delete(),
+            lambda: seal.events.set([event]),
+        ):
+            with pytest.raises(AppendOnlyError):
+                act()
+
+    def test_uploads(self, event: UploadEvent) -> None:
+        for act in (
+            lambda: event.upload.delete(),
+            lambda: Upload.objects.all().delete(),
+            lambda: Upload.objects.filter(pk=event.upload_id).delete(),
+        ):
+            with pytest.raises((AppendOnlyError, ProtectedError)):
+                act()
+
+
+class TestMissing:
+    def test_installed(self) -> None:
+        assert triggers.missing(connection) == []
+
+    def test_removed(self, client: Any, bucket: object) -> None:
+        triggers.remove(connection)
+        with pytest.raises(SystemCheckError, match=r"uploads\.E002"):
+            call_command("check", databases=["default"], stdout=StringIO())
+        answer = client.get("/api/ready")
+        assert answer.status_code == 503
+        trail = answer.json()["checks"]["trail"]
+        assert trail.startswith(
+            "unavailable: append-only triggers are missing: uploads_event_update"
+        )
+
+        names = triggers.reinstall(connection)
+        assert len(names) == (8 if connection.vendor == "postgresql" else 9)
+        readiness.forget()
+        assert client.get("/api/ready").json()["checks"]["trail"] == "ok"
+        call_command("check", databases=["default"], stdout=StringIO())
+
+    def test_switched_off(self, postgresql: None) -> None:
+        execute("ALTER TABLE uploads_auditseal DISABLE TRIGGER uploads_seal_change")
+        assert triggers.missing(connection) == ["uploads_seal_change"]
+
+    def test_body_replaced(self, postgresql: None) -> None:
+        execute(
+            "CREATE OR REPLACE FUNCTION uploads_seal_only() RETURNS trigger"
+            " LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+        )
+        assert triggers.missing(connection) == ["uploads_event_update"]
+
+    def test_made_harmless(self) -> None:
+        if connection.vendor != "sqlite":
+            pytest.skip("on PostgreSQL the function is compared")
+        execute("DROP TRIGGER uploads_event_delete")
+        execute(
+            "CREATE TRIGGER uploads_event_delete BEFORE DELETE ON uploads_uploadevent"
+            " BEGIN SELECT 1; END"
+        )
+        assert triggers.missing(connection) == ["uploads_event_delete"]
+
+    def test_check__database_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A check must not be what fails when the database is away."""
+        from django.db import OperationalError
+
+        def away(*args: object) -> list[str]:
+            raise OperationalError("no answer")
+
+        monkeypatch.setattr(triggers, "missing", away)
+        call_command("check", databases=["default"], stdout=StringIO())
+
+    def test_check__not_migrated(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(triggers, "MIGRATION", ("uploads", "9999_not_applied"))
+        triggers.remove(connection)
+        assert triggers.missing(connection) == []
+
+
+@pytest.mark.django_db(transaction=True)
+class TestMigrations:
+    def test_table_rebuilt(self) -> None:
+        """SQLite drops the triggers of a table that a migration rebuilds."""
+        with connection.schema_editor() as editor:
+            field = UploadEvent._meta.get_field("actor")
+            longer: CharField[str, str] = CharField(max_length=300)
+            longer.set_attributes_from_name("actor")
+            longer.model = UploadEvent
+            editor.alter_field(UploadEvent, field, longer)
+            editor.alter_field(UploadEvent, longer, field)
+        was_dropped = connection.vendor == "sqlite"
+        assert bool(triggers.missing(connection)) is was_dropped
+        call_command("migrate", verbosity=0, skip_checks=True)
+        assert triggers.missing(connection) == []

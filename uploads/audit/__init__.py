@@ -1,0 +1,1 @@
+"""The proof of the record: append-only tables, signed seals, and their verification."""

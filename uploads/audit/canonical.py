@@ -1,0 +1,194 @@
+r"""The bytes that are hashed and signed. Pure: no Django, no database, no bucket.
+
+**Canonical JSON.** One value has one encoding: keys in the order of their code
+points, no white space, integers in decimal, and no other numbers. Strings hold the
+characters from space to ``~`` as they are, but ``\"`` and ``\\``; all others are
+escaped, as ``\b \f \n \r \t`` or ``\uXXXX``, in surrogate pairs above U+FFFF. But for
+that and the order of keys above U+FFFF it is RFC 8785 (JSON Canonicalization Scheme):
+so any string that a database returns has an encoding, a lone surrogate too, and the
+files are ASCII. Fractions are refused: their decimal form is a matter of taste.
+
+**An event** is one line of canonical JSON, ended by a line feed, with the keys
+``action``, ``actor``, ``at``, ``detail``, ``id``, ``request_id`` and ``upload``.
+``at`` is UTC with six decimals of a second, ``2026-11-23T18:22:05.000123Z``;
+``upload`` is a UUID with hyphens, in lower case, or null.
+
+**The events of a seal** are the lines of its events, in ascending order of id. Their
+**root** is the SHA-256 of exactly these bytes, which are the content of the copy in the
+bucket: ``sha256sum`` on the copy prints the root, and the copy's lines name the event
+when another source (the database) has a different root. A tree of hashes would prove
+one event without the others, which nobody needs here.
+
+**A seal** is canonical JSON with these keys, without a line feed at the end:
+
+================ ====================================================================
+``format``       ``mirrorsite-audit-seal-1``
+``number``       counts from 1, without gaps
+``sealed_at``    when, in the form of an event's ``at``
+``event_count``  how many events it covers; 0 says that nothing happened
+``first_event``  the lowest of their ids, or null
+``last_event``   the highest of their ids, or null
+``root``         of their lines, 64 hexadecimal digits
+``previous``     SHA-256 of the seal before, signature included; 64 zeros at first
+``key_id``       of the signing key: 16 hexadecimal digits, the start of the SHA-256
+                 of the 32 bytes of the public key
+``next_key``     null, or the public key (64 hexadecimal digits) that takes over
+``signature``    Ed25519 (RFC 8032), 128 hexadecimal digits
+================ ====================================================================
+
+The **signature** covers ``mirrorsite-audit-seal-1``, a line feed, and the canonical
+JSON of all keys but ``signature``. The **hash of a seal**, which the next one names as
+``previous``, is the SHA-256 of the seal with its signature: ``sha256sum`` on its copy.
+
+The bytes behind a root start with ``{"action":`` or are none, those behind a seal's
+hash with ``{"event_count":``, and the signed ones with the format's name: none of the
+three can be taken for another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+FORMAT = "mirrorsite-audit-seal-1"
+#: What the first seal names as the hash of the one before it.
+NO_SEAL = "0" * 64
+#: The root of no events.
+NO_EVENTS = hashlib.sha256().hexdigest()
+
+_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+_HEX = {name: re.compile(rf"[0-9a-f]{{{n}}}\Z") for name, n in {
+    "root": 64, "previous": 64, "key_id": 16, "next_key": 64, "signature": 128,
+}.items()}  # fmt: skip
+_encoder = json.JSONEncoder(
+    ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")
+)
+
+
+class NotCanonicalError(ValueError):
+    """The value has no canonical form, or the bytes are not in it."""
+
+
+def encode(value: Any) -> bytes:
+    """Return canonical JSON; raises `NotCanonicalError` for what has none."""
+    refuse_fractions(value)
+    try:
+        return _encoder.encode(value).encode("ascii")
+    except (TypeError, ValueError) as error:
+        raise NotCanonicalError(str(error)) from error
+
+
+def refuse_fractions(value: Any) -> None:
+    """Raise `NotCanonicalError` if a float is anywhere in `value`."""
+    if isinstance(value, float):
+        raise NotCanonicalError(f"{value!r} is not an integer")
+    if isinstance(value, dict):
+        for inner in value.values():
+            refuse_fractions(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            refuse_fractions(inner)
+
+
+def format_time(at: datetime) -> str:
+    """Return a point in time as UTC with microseconds."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def event_line(
+    id: int,  # noqa: A002 the name of the column
+    upload: UUID | None,
+    action: str,
+    at: datetime,
+    actor: str,
+    request_id: str,
+    detail: dict[str, Any],
+) -> bytes:
+    """Return an event's line; the arguments are in the order of the table's columns."""
+    return (
+        encode(
+            {
+                "id": id,
+                "upload": None if upload is None else str(upload),
+                "action": action,
+                "at": format_time(at),
+                "actor": actor,
+                "request_id": request_id,
+                "detail": detail,
+            }
+        )
+        + b"\n"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """A seal as it is signed and copied; see the module for its keys."""
+
+    number: int
+    sealed_at: str
+    event_count: int
+    first_event: int | None
+    last_event: int | None
+    root: str
+    previous: str
+    key_id: str
+    next_key: str | None = None
+    signature: str = ""
+
+    def signed_bytes(self) -> bytes:
+        """Return what the signature covers."""
+        content = self._content()
+        del content["signature"]
+        return f"{FORMAT}\n".encode() + encode(content)
+
+    def file_bytes(self) -> bytes:
+        """Return the content of its copy."""
+        return encode(self._content())
+
+    def hash(self) -> str:
+        """Return what the next seal names as `previous`."""
+        return hashlib.sha256(self.file_bytes()).hexdigest()
+
+    def with_signature(self, signature: bytes) -> Seal:
+        return replace(self, signature=signature.hex())
+
+    def _content(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values | {"format": FORMAT}
+
+
+def parse_seal(content: bytes) -> Seal:
+    """Read a seal's copy; raises `NotCanonicalError` unless it is one, to the byte."""
+    try:
+        values = json.loads(content)
+        if values.pop("format") != FORMAT:
+            raise NotCanonicalError("not a seal of this format")
+        seal = Seal(**values)
+    except NotCanonicalError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise NotCanonicalError("not a seal") from error
+    for name, pattern in _HEX.items():
+        value = getattr(seal, name)
+        if value is None and name == "next_key":
+            continue
+        if not isinstance(value, str) or not pattern.match(value):
+            raise NotCanonicalError(f"{name} is not of its form")
+    for name in ("number", "event_count", "first_event", "last_event"):
+        value = getattr(seal, name)
+        if value is not None and type(value) is not int:
+            raise NotCanonicalError(f"{name} is not an integer")
+    if seal.file_bytes() != content:
+        raise NotCanonicalError("not in canonical form")
+    return seal
+
+
+def parse_time(text: str) -> datetime:
+    """Read what `format_time` wrote; raises ValueError."""
+    return datetime.strptime(text, _TIME).replace(tzinfo=UTC)

@@ -1,0 +1,124 @@
+"""The copies in the bucket: a file of events and a file for each seal, written once.
+
+`audit/seals/0000000012.json` is seal 12, and `audit/events/0000000012-<root>.jsonl`
+the lines of its events (there is none for a seal over no events). The events are
+written first. Their name holds their root, so an attempt that was cut short before the
+seal stands in nobody's way; the seal's name holds only the number, so the bucket itself
+lets one seal have it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from uploads.audit.canonical import NO_EVENTS, Seal
+from uploads.exceptions import ObjectMissingError
+from uploads.services import upload_storage
+from uploads.storage import BytesPayload, ObjectVersions, UploadStorage
+
+PREFIX = "audit/"
+_SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
+
+
+class Copies:
+    """The trail's corner of the bucket; `prefix` ends in a slash.
+
+    Its methods raise as those of the storage: `StoreError` and its kinds.
+    """
+
+    def __init__(
+        self, storage: UploadStorage | None = None, prefix: str = PREFIX
+    ) -> None:
+        self.storage = storage or upload_storage()
+        self.prefix = prefix
+
+    def seal_key(self, number: int) -> str:
+        return f"{self.prefix}seals/{number:010d}.json"
+
+    def events_key(self, seal: Seal) -> str:
+        return f"{self.prefix}events/{seal.number:010d}-{seal.root}.jsonl"
+
+    def retention(self) -> dict[str, Any]:
+        """Return the parameters that lock a copy, where the bucket has Object Lock.
+
+        COMPLIANCE, since a GOVERNANCE lock opens to whoever has one more permission,
+        and the promise is that nobody rewrites the trail.
+        """
+        days: int = settings.AUDIT_RETENTION_DAYS
+        if not days or not self.storage.has_object_lock():
+            return {}
+        return {
+            "ObjectLockMode": "COMPLIANCE",
+            "ObjectLockRetainUntilDate": timezone.now() + timedelta(days=days),
+        }
+
+    def put(self, seal: Seal, events: bytes) -> None:
+        """Write the events and then the seal, each unless it is there already.
+
+        Raises `ObjectExistsError` when another seal has the number.
+        """
+        retention = self.retention()
+        if seal.root != NO_EVENTS:
+            self.storage.put_new(
+                self.events_key(seal),
+                BytesPayload(events, "application/jsonl"),
+                {},
+                retention,
+            )
+        self.storage.put_new(
+            self.seal_key(seal.number),
+            BytesPayload(seal.file_bytes(), "application/json"),
+            {},
+            retention,
+        )
+
+    def seal(self, number: int) -> bytes | None:
+        """Return the content of a seal's copy, or None when there is none."""
+        return self._content(self.seal_key(number))
+
+    def events(self, seal: Seal) -> Iterator[bytes]:
+        """Yield the content of the events' copy; raises `ObjectMissingError`."""
+        if seal.root == NO_EVENTS:
+            return iter(())
+        return self.storage.read(self.events_key(seal))
+
+    def first_seal(self, number: int) -> bytes | None:
+        """Return a seal's copy as it was first written, whatever came over it.
+
+        Where the bucket keeps versions, a delete marker or a newer version hides it
+        from `seal`; to go by that would let a sealer sign another story.
+        """
+        key = self.seal_key(number)
+        return self._content(key, self.storage.first_version(key) or "")
+
+    def version(self, versions: ObjectVersions) -> bytes | None:
+        """Return the oldest version of a copy that was listed; None if there is none."""
+        if not versions.first_id:
+            return None
+        return self._content(versions.key, versions.first_id)
+
+    def first_events(self, seal: Seal) -> Iterator[bytes]:
+        """As `events`, of the first version."""
+        key = self.events_key(seal)
+        version = self.storage.first_version(key)
+        if version is None:
+            raise ObjectMissingError("there is no older version")
+        return self.storage.read(key, version_id=version)
+
+    def listed_seals(self) -> Iterator[tuple[int | None, ObjectVersions]]:
+        """Yield what lies under `seals/`, with its number if it has a seal's name."""
+        for versions in self.storage.versions(f"{self.prefix}seals/"):
+            match = _SEAL_NAME.match(versions.key.removeprefix(self.prefix))
+            yield int(match[1]) if match else None, versions
+
+    def _content(self, key: str, version_id: str = "") -> bytes | None:
+        try:
+            return b"".join(self.storage.read(key, version_id=version_id))
+        except ObjectMissingError:
+            return None

@@ -1,0 +1,90 @@
+"""What verification can find, and the report that holds it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+#: Faults kept in full; beyond them only their kinds are counted.
+KEPT_FAULTS = 1_000
+
+
+class FaultKind(StrEnum):
+    """The names of faults; stable, for machines too."""
+
+    #: A sealed event, or a seal, says something else than was signed.
+    CHANGED = "changed"
+    #: A sealed event, a seal, or an upload with events is not in the database.
+    MISSING = "missing"
+    #: Something is there that was never sealed as such, or never recorded.
+    INVENTED = "invented"
+    #: A sealed event is there, but under another id or another seal.
+    REORDERED = "reordered"
+    #: The bucket holds signed seals after the database's last one.
+    CUT_TAIL = "cut tail"
+    #: A seal does not name the hash of the one before it.
+    BROKEN_CHAIN = "broken chain"
+    #: The signature is not the key's.
+    FORGED_SIGNATURE = "forged signature"
+    #: The key is not trusted, or was replaced before this seal.
+    UNKNOWN_KEY = "unknown key"
+    #: A copy in the bucket is not what was sealed.
+    COPY_DIFFERS = "copy differs"
+    #: A copy is not in the bucket.
+    COPY_MISSING = "copy missing"
+    #: An event has waited for a seal too long.
+    UNSEALED = "unsealed"
+    #: The last seal is too old, or there is none: silence is not proven any more.
+    SEALING_STOPPED = "sealing stopped"
+    #: An upload's status is not what its last event leaves behind.
+    STATUS_DIFFERS = "status differs"
+    #: An upload's row says something else than its events.
+    FACTS_DIFFER = "facts differ"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One difference: of what kind, in what (`event 5`), and in what way."""
+
+    kind: FaultKind
+    subject: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.subject}: {self.detail}"
+
+
+@dataclass(slots=True)
+class Report:
+    """The outcome of a verification; of constant size, however much is wrong."""
+
+    seals: int = 0
+    events: int = 0
+    uploads: int = 0
+    unsealed: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.counts
+
+    def add(self, kind: FaultKind, subject: str, detail: str) -> None:
+        self.counts[kind.value] += 1
+        if len(self.faults) < KEPT_FAULTS:
+            self.faults.append(Fault(kind, subject, detail))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return {
+            "clean": self.is_clean,
+            "seals": self.seals,
+            "events": self.events,
+            "uploads": self.uploads,
+            "unsealed": self.unsealed,
+            "counts": dict(sorted(self.counts.items())),
+            "faults": [asdict(fault) for fault in self.faults],
+            "faults_omitted": self.counts.total() - len(self.faults),
+        }

@@ -1,0 +1,131 @@
+"""The keys of the trail: Ed25519 (RFC 8032), through the `cryptography` library.
+
+The private key is 32 random bytes; only the sealer needs it. A key is named by its id,
+the first 16 hexadecimal digits of the SHA-256 of its public key. Keys are trusted
+because the environment names them, or because a seal signed by a trusted key announced
+them (`Seal.next_key`).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from django.conf import settings
+
+from uploads.audit.canonical import Seal
+
+
+def key_id(public_key: bytes) -> str:
+    """Return the id of a public key of 32 bytes."""
+    return hashlib.sha256(public_key).hexdigest()[:16]
+
+
+class SigningKey:
+    """A private key; it shows its id and never itself."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed = seed
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public_key = self._key.public_key().public_bytes_raw()
+        self.id = key_id(self.public_key)
+
+    @classmethod
+    def generate(cls) -> SigningKey:
+        return cls(secrets.token_bytes(32))
+
+    def sign(self, seal: Seal) -> Seal:
+        """Return the seal with this key's signature; it must name this key already."""
+        return seal.with_signature(self._key.sign(seal.signed_bytes()))
+
+    def secret_text(self) -> str:
+        """Return the value of AUDIT_SIGNING_KEY."""
+        return base64.b64encode(self._seed).decode()
+
+    def public_text(self) -> str:
+        """Return the key's entry for AUDIT_PUBLIC_KEYS."""
+        return public_text(self.public_key)
+
+    def __repr__(self) -> str:
+        return f"<SigningKey {self.id}>"
+
+
+def public_text(public_key: bytes) -> str:
+    """Return `<key id>:<base64>`, an entry of AUDIT_PUBLIC_KEYS."""
+    return f"{key_id(public_key)}:{base64.b64encode(public_key).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a signature is worth."""
+
+    key_is_known: bool
+    signature_is_valid: bool
+
+    @property
+    def is_good(self) -> bool:
+        return self.key_is_known and self.signature_is_valid
+
+
+class TrustedKeys:
+    """The public keys whose seals count; it learns announced ones along the chain."""
+
+    def __init__(self, public_keys: dict[str, bytes]) -> None:
+        self._keys = {
+            name: Ed25519PublicKey.from_public_bytes(public_key)
+            for name, public_key in public_keys.items()
+        }
+        #: A key that has been replaced, with the number of the first seal it may not
+        #: sign any more.
+        self._retired: dict[str, int] = {}
+        self._announced_by: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def judge(self, seal: Seal) -> Judgement:
+        """Check a seal's signature; a retired key is no longer known for new seals."""
+        key = self._keys.get(seal.key_id)
+        if key is None or self.is_retired(seal.key_id, seal.number):
+            return Judgement(key_is_known=False, signature_is_valid=False)
+        try:
+            key.verify(bytes.fromhex(seal.signature), seal.signed_bytes())
+        except (InvalidSignature, ValueError):
+            return Judgement(key_is_known=True, signature_is_valid=False)
+        return Judgement(key_is_known=True, signature_is_valid=True)
+
+    def is_retired(self, name: str, number: int) -> bool:
+        return self._retired.get(name, number + 1) <= number
+
+    def learn(self, seal: Seal) -> None:
+        """Take note of a good seal: the key it announces, and the one it replaces."""
+        old = self._announced_by.pop(seal.key_id, None)
+        if old is not None and old != seal.key_id:
+            self._retired.setdefault(old, seal.number)
+        if seal.next_key is not None:
+            public_key = bytes.fromhex(seal.next_key)
+            name = key_id(public_key)
+            self._keys.setdefault(name, Ed25519PublicKey.from_public_bytes(public_key))
+            self._announced_by[name] = seal.key_id
+
+
+def configured_signing_key() -> SigningKey | None:
+    """Return the key of AUDIT_SIGNING_KEY, or None when it is not set."""
+    seed: bytes | None = settings.AUDIT_SIGNING_KEY
+    return None if seed is None else SigningKey(seed)
+
+
+def configured_trusted_keys() -> TrustedKeys:
+    """Return the keys of AUDIT_PUBLIC_KEYS and that of AUDIT_SIGNING_KEY."""
+    public_keys: dict[str, bytes] = dict(settings.AUDIT_PUBLIC_KEYS)
+    signing_key = configured_signing_key()
+    if signing_key is not None:
+        public_keys[signing_key.id] = signing_key.public_key
+    return TrustedKeys(public_keys)

@@ -1,0 +1,45 @@
+"""Types of command-line arguments; what does not fit is a usage error."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+
+def positive_seconds(text: str) -> float:
+    """Read a number of seconds above zero."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 86_400:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds above 0, at most 86400"
+        )
+    return seconds
+
+
+def positive_minutes(text: str) -> float:
+    """Read a number of minutes above zero."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes <= 527_040:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of minutes above 0, at most 527040 (a year)"
+        )
+    return minutes
+
+
+def seal_or_time(text: str) -> int | datetime:
+    """Read a seal's number, or a point in time in ISO 8601; UTC unless it says else."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a seal's number nor a time such as 2026-11-23T18:00"
+        ) from error
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

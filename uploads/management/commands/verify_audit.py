@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from uploads.audit.faults import Report
+from uploads.audit.verification import PATIENCE, Progress, verify_audit
+from uploads.exceptions import UploadsError
+from uploads.management.arguments import positive_minutes, seal_or_time
+
+
+class Command(BaseCommand):
+    help = (
+        "Check database, seals, signatures and the copies in the bucket against each"
+        " other, and name every difference. Exit status 1: there are some; 2: could"
+        " not run."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--since",
+            type=seal_or_time,
+            metavar="SEAL|TIME",
+            help="begin at this seal, or at the first one from this time on",
+        )
+        parser.add_argument(
+            "--unsealed-minutes",
+            type=positive_minutes,
+            default=PATIENCE.total_seconds() / 60,
+            metavar="N",
+            help="how long an event may wait for a seal; default: %(default)g",
+        )
+        parser.add_argument(
+            "--database-only",
+            action="store_true",
+            help="do not read the bucket; finds less, and names less exactly",
+        )
+        parser.add_argument("--json", action="store_true", help="the report as JSON")
+
+    def handle(
+        self,
+        *,
+        since: int | datetime | None,
+        unsealed_minutes: float,
+        database_only: bool,
+        json: bool,
+        **options: Any,
+    ) -> None:
+        show_progress = self.stderr.isatty() and not json
+        try:
+            report = verify_audit(
+                since=since,
+                patience=timedelta(minutes=unsealed_minutes),
+                read_copies=not database_only,
+                on_progress=_ProgressLine(self.stderr) if show_progress else None,
+            )
+        except UploadsError as error:
+            raise CommandError(str(error), returncode=2) from error
+        if json:
+            self.stdout.write(_as_json(report))
+        else:
+            self._print(report)
+        if not report.is_clean:
+            raise CommandError(
+                f"{report.counts.total()} faults: "
+                + ", ".join(f"{n} {kind}" for kind, n in sorted(report.counts.items())),
+                returncode=1,
+            )
+
+    def _print(self, report: Report) -> None:
+        for fault in report.faults:
+            self.stdout.write(str(fault))
+        omitted = report.counts.total() - len(report.faults)
+        if omitted:
+            self.stdout.write(f"… and {omitted} more")
+        self.stdout.write(
+            f"{report.seals} seals, {report.events} sealed events,"
+            f" {report.unsealed} waiting, {report.uploads} uploads:"
+            f" {'all as signed' if report.is_clean else 'NOT as signed'}"
+        )
+
+
+def _as_json(report: Report) -> str:
+    return json.dumps(report.as_json(), indent=1)
+
+
+class _ProgressLine:
+    """One line on a terminal, written over a few times a second."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._next = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + 0.2
+        self._stream.write(
+            f"\r\033[K{progress.seals} seals, {progress.events} events,"
+            f" {progress.uploads} uploads\r",
+            ending="",
+        )
