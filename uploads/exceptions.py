@@ -41,6 +41,10 @@ class ObjectMissingError(StoreRefusedError):
     """There is no object with this key (404)."""
 
 
+class ObjectChangedError(StoreRefusedError):
+    """The object is not, or no longer, the one that was meant (412, or 404)."""
+
+
 class TrailUnavailableError(UploadsError):
     """The database did not take the record, so the trail cannot be kept.
 

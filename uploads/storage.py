@@ -10,30 +10,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import botocore.handlers
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    NoCredentialsError,
-    ParamValidationError,
-)
 from storages.backends.s3 import S3Storage
 from storages.utils import clean_name
 
 from uploads.exceptions import (
+    ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
 )
+from uploads.store_answers import translated
 
 if TYPE_CHECKING:
     from django.core.files import File
@@ -47,11 +41,6 @@ T = TypeVar("T")
 PART_BYTES = 8 * 1024 * 1024
 #: S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MAX_PARTS = 10_000
-#: Answers that mean "not now" rather than "no".
-_PASSING_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-#: Of those, the ones given before the request was carried out: too busy, conflict
-#: with another conditional request on the same key.
-_NOT_CARRIED_OUT = frozenset({408, 409, 425, 429, 503})
 
 
 class Payload(Protocol):
@@ -77,6 +66,21 @@ class StoredObject:
     etag: str
     version_id: str
     metadata: Mapping[str, str]
+    #: Who says what the SHA-256 is: the store computed it ("store"), or whoever put
+    #: the object wrote it beside it ("metadata"); empty when nobody says.
+    sha256_source: str = ""
+    #: When the store took it; None in the answer to a PUT, which does not tell.
+    last_modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedObject:
+    """What a listing tells of an object: no checksum, no metadata."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
 
 
 class BytesPayload:
@@ -235,7 +239,7 @@ class UploadStorage(S3Storage):
     def _put_whole(
         self, key: str, payload: Payload, metadata: Mapping[str, str]
     ) -> StoredObject:
-        answer = _translated(
+        answer = translated(
             lambda: self.client.put_object(
                 Bucket=self.bucket_name,
                 Key=key,
@@ -275,7 +279,7 @@ class UploadStorage(S3Storage):
             self._abort(key, upload_id)
             raise
         try:
-            answer = _translated(
+            answer = translated(
                 lambda: self.client.complete_multipart_upload(
                     Bucket=self.bucket_name,
                     Key=key,
@@ -316,7 +320,7 @@ class UploadStorage(S3Storage):
     def _abort(self, key: str, upload_id: str) -> None:
         """Throw the parts away; the bucket's lifecycle rule does it if this fails."""
         try:
-            _translated(
+            translated(
                 lambda: self.client.abort_multipart_upload(
                     Bucket=self.bucket_name, Key=key, UploadId=upload_id
                 )
@@ -361,10 +365,10 @@ class UploadStorage(S3Storage):
         """Carry out a request that may be repeated; for parts and questions."""
         for attempt in range(1, self.max_attempts):
             try:
-                return _translated(request)
+                return translated(request)
             except StoreUnavailableError:
                 self._pause(attempt)
-        return _translated(request)
+        return translated(request)
 
     def _pause(self, attempt: int) -> None:
         # Full jitter, so that clients of a store that came back do not return as one.
@@ -396,15 +400,44 @@ class UploadStorage(S3Storage):
         )
         body = answer["Body"]
         try:
-            while chunk := _translated(lambda: body.read(chunk_bytes)):
+            while chunk := translated(lambda: body.read(chunk_bytes)):
                 yield chunk
         finally:
             body.close()
 
+    def listing(self, prefix: str) -> Iterator[ListedObject]:
+        """Yield every object under `prefix`, a page of 1,000 in memory at a time.
+
+        The order is the store's own: S3 lists by the UTF-8 bytes of the key
+        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html),
+        SeaweedFS directory by directory, so that `a/b` comes before `a-b`, and S3
+        directory buckets in none. Raises `StoreError`, also half-way.
+        """
+        more: dict[str, Any] = {}
+        while True:
+            page = self._retried(
+                partial(
+                    self.client.list_objects_v2,
+                    Bucket=self.bucket_name,
+                    Prefix=prefix,
+                    **more,
+                )
+            )
+            for entry in page.get("Contents", ()):
+                yield ListedObject(
+                    key=entry["Key"],
+                    size=entry["Size"],
+                    etag=entry["ETag"].strip('"'),
+                    last_modified=entry["LastModified"],
+                )
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
     def availability(self) -> str:
         """Say "ok", or in one line why the bucket cannot be used."""
         try:
-            _translated(lambda: self.client.head_bucket(Bucket=self.bucket_name))
+            translated(lambda: self.client.head_bucket(Bucket=self.bucket_name))
         except ObjectMissingError:
             return "unavailable: there is no such bucket"
         except StoreRefusedError as error:
@@ -429,9 +462,28 @@ class UploadStorage(S3Storage):
                     Bucket=self.bucket_name,
                     CreateBucketConfiguration={"LocationConstraint": self.region_name},
                 )
-            _translated(create)
+            translated(create)
             return True
         return False
+
+    # --- Deleting ------------------------------------------------------------------
+
+    def delete_unchanged(self, key: str, etag: str) -> None:
+        """Delete the object `key` if it still has that ETag.
+
+        Raises `ObjectChangedError` when it has not, or when it is gone (stores
+        differ: AWS says 404 for a missing key, SeaweedFS 412), `StoreRefusedError`
+        when the store says no, and `StoreUnavailableError` when it is away: whether
+        the object is there is unknown then.
+        """
+        try:
+            self._retried(
+                lambda: self.client.delete_object(
+                    Bucket=self.bucket_name, Key=key, IfMatch=f'"{etag}"'
+                )
+            )
+        except (ObjectExistsError, ObjectMissingError) as error:
+            raise ObjectChangedError(str(error)) from error
 
     # --- Django's storage interface ----------------------------------------------
 
@@ -453,15 +505,18 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
     checksum = answer.get("ChecksumSHA256", "")
     # A checksum of checksums ends in -<parts>; it is no digest of the content.
     if checksum and "-" not in checksum and answer.get("ChecksumType") != "COMPOSITE":
-        sha256 = base64.b64decode(checksum).hex()
+        sha256, source = base64.b64decode(checksum).hex(), "store"
     else:
         sha256 = metadata.get("sha256", "")
+        source = "metadata" if sha256 else ""
     return StoredObject(
         size=answer["ContentLength"],
         sha256=sha256,
         etag=answer.get("ETag", "").strip('"'),
         version_id=_version(answer),
         metadata=metadata,
+        sha256_source=source,
+        last_modified=answer.get("LastModified"),
     )
 
 
@@ -492,38 +547,3 @@ def _is_the_same(
         and found.sha256 == payload.sha256
         and found.metadata.get("upload-id") == metadata.get("upload-id")
     )
-
-
-def _translated(request: Callable[[], T]) -> T:
-    """Carry out a request, with botocore's errors as ours."""
-    try:
-        return request()
-    except ClientError as error:
-        raise _from_answer(error) from error
-    except (NoCredentialsError, ParamValidationError) as error:
-        raise StoreRefusedError(f"not sent: {type(error).__name__}") from error
-    except (EndpointConnectionError, ConnectTimeoutError) as error:
-        raise StoreUnavailableError(
-            f"the object store cannot be reached ({type(error).__name__})",
-            outcome_unknown=False,
-        ) from error
-    except (BotoCoreError, HTTPClientError, OSError) as error:
-        raise StoreUnavailableError(
-            f"the object store did not answer ({type(error).__name__})",
-            outcome_unknown=True,
-        ) from error
-
-
-def _from_answer(error: ClientError) -> StoreError:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    code = error.response.get("Error", {}).get("Code", "unknown")
-    message = f"the object store answered {status} {code}"
-    if status == 412:
-        return ObjectExistsError(message)
-    if status == 404 and code in {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}:
-        return ObjectMissingError(message)
-    if status in _PASSING_STATUSES:
-        return StoreUnavailableError(
-            message, outcome_unknown=status not in _NOT_CARRIED_OUT
-        )
-    return StoreRefusedError(message)

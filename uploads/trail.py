@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import Error, connection, transaction
+from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from uploads.exceptions import TrailUnavailableError, TransitionError
@@ -66,12 +66,27 @@ def write_transaction() -> Iterator[None]:
         ) from error
 
 
-def begin(upload: Upload, caller: Caller, action: Action = Action.REQUESTED) -> None:
-    """Write a new upload and its first event."""
+def begin(
+    upload: Upload,
+    caller: Caller,
+    action: Action = Action.REQUESTED,
+    *,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Write a new upload and its first event, which says `detail` beside the intent.
+
+    Raises `TransitionError` when the id or the key is recorded already.
+    """
     upload.status = STATUS_AFTER[action]
-    with write_transaction():
-        upload.save(force_insert=True)
-        _append(upload, action, caller, upload.created_at, _intent(upload))
+    intent = _intent(upload) | (detail or {})
+    try:
+        with write_transaction():
+            upload.save(force_insert=True)
+            _append(upload, action, caller, upload.created_at, intent)
+    except TrailUnavailableError as error:
+        if isinstance(error.__cause__, IntegrityError):
+            raise TransitionError(f"{upload.key} is recorded already.") from error
+        raise
 
 
 def record(

@@ -1,4 +1,4 @@
-"""Looking at one object and recording what was seen."""
+"""Looking at objects and recording what was seen."""
 
 from __future__ import annotations
 
@@ -7,20 +7,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 from uploads import trail
-from uploads.exceptions import ObjectMissingError
-from uploads.models import Action, Upload
+from uploads.exceptions import ObjectMissingError, TransitionError
+from uploads.models import Action, Status, Upload
 from uploads.services import upload_storage
+from uploads.storage import StoredObject
 from uploads.trail import Caller
 
 Method = Literal["head", "read"]
 
+#: The statuses in which an upload has an object, or had one.
+VERIFIABLE = (Status.STORED, Status.MISSING, Status.CORRUPTED)
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a look at the bucket showed: the action recorded, and what differed."""
+    """What a look at the bucket showed: the action recorded, and what differed.
+
+    `sha256_from` is who said what the SHA-256 is: `store` (its own checksum),
+    `metadata` (only what was meant to be there; objects sent in parts), or `bytes`.
+    """
 
     action: Action
     differences: tuple[str, ...]
+    sha256_from: str = ""
 
 
 def verify_upload(
@@ -34,12 +43,25 @@ def verify_upload(
     `StoreError` when the store refuses or is away (nothing is recorded then), and
     `TrailUnavailableError`.
     """
+    if upload.status not in VERIFIABLE:
+        raise TransitionError(
+            f"upload {upload.pk} is {upload.status}; there is nothing to verify."
+        )
     outcome = examine(upload, method=method)
+    record_verification(upload, outcome, caller=caller, method=method)
+    return outcome
+
+
+def record_verification(
+    upload: Upload, outcome: Verification, *, caller: Caller, method: Method
+) -> None:
+    """Record what `examine` showed; raises `TransitionError`, `TrailUnavailableError`."""
     detail: dict[str, object] = {"method": method}
+    if outcome.sha256_from:
+        detail["sha256_from"] = outcome.sha256_from
     if outcome.differences:
         detail["differences"] = list(outcome.differences)
     trail.record(upload, outcome.action, caller, detail=detail)
-    return outcome
 
 
 def examine(upload: Upload, *, method: Method) -> Verification:
@@ -47,21 +69,31 @@ def examine(upload: Upload, *, method: Method) -> Verification:
     storage = upload_storage()
     try:
         found = storage.head(upload.key)
-        digest, size = found.sha256, found.size
         if method == "read":
             hasher = hashlib.sha256()
             size = 0
             for chunk in storage.read(upload.key):
                 hasher.update(chunk)
                 size += len(chunk)
-            digest = hasher.hexdigest()
+            digest, source = hasher.hexdigest(), "bytes"
+        else:
+            digest, size, source = found.sha256, found.size, found.sha256_source
     except ObjectMissingError:
         return Verification(Action.MISSING, ("the object is not in the bucket",))
+    differences = _compare(upload, size, digest)
+    action = Action.CORRUPTED if differences else Action.VERIFIED
+    return Verification(action, differences, source)
+
+
+def differences_from(upload: Upload, found: StoredObject) -> tuple[str, ...]:
+    """Say how an object differs from the record, by what the bucket tells of it."""
+    return _compare(upload, found.size, found.sha256)
+
+
+def _compare(upload: Upload, size: int, digest: str) -> tuple[str, ...]:
     differences = []
     if size != upload.size:
         differences.append(f"size is {size}, recorded is {upload.size}")
     if digest != upload.sha256:
         differences.append(f"SHA-256 is {digest or 'unknown'}, not {upload.sha256}")
-    if differences:
-        return Verification(Action.CORRUPTED, tuple(differences))
-    return Verification(Action.VERIFIED, ())
+    return tuple(differences)
