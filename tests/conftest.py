@@ -84,7 +84,8 @@ def make_storage(settings: Any) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def s3_client(object_store: ObjectStore) -> Iterator[Any]:
     """Build one client for all buckets; each takes a quarter of a second."""
-    options = settings.STORAGES["default"]["OPTIONS"] | {
+    default: Any = settings.STORAGES["default"]
+    options = default["OPTIONS"] | {
         "endpoint_url": object_store.url,
         "access_key": object_store.access_key,
         "secret_key": object_store.secret_key,

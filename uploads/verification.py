@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Literal
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, QuerySet
 
 from uploads import trail
 from uploads.exceptions import ObjectMissingError, TransitionError
-from uploads.models import Action, Status, Upload
+from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.services import upload_storage
 from uploads.storage import StoredObject
 from uploads.trail import Caller
 
 Method = Literal["head", "read"]
 
+#: Uploads looked at before the next are read from the database.
+PAGE = 500
+#: The events of a look at the bucket.
+_LOOKS = (Action.VERIFIED, Action.MISSING, Action.CORRUPTED)
 #: The statuses in which an upload has an object, or had one.
 VERIFIABLE = (Status.STORED, Status.MISSING, Status.CORRUPTED)
 
@@ -50,6 +61,61 @@ def verify_upload(
     outcome = examine(upload, method=method)
     record_verification(upload, outcome, caller=caller, method=method)
     return outcome
+
+
+def to_verify(
+    *,
+    created_since: datetime | None = None,
+    not_verified_since: datetime | None = None,
+) -> QuerySet[Upload]:
+    """Return the uploads to look at, in the order of their ids.
+
+    Those with an event of a verification since `not_verified_since` are left out, so
+    an interrupted round goes on where it was.
+    """
+    uploads = Upload.objects.filter(status__in=VERIFIABLE)
+    if created_since:
+        uploads = uploads.filter(created_at__gte=created_since)
+    if not_verified_since:
+        looks = UploadEvent.objects.filter(
+            upload=OuterRef("pk"), action__in=_LOOKS, at__gte=not_verified_since
+        )
+        uploads = uploads.filter(~Exists(looks))
+    return uploads.order_by("pk")
+
+
+def verify_each(
+    uploads: QuerySet[Upload], *, caller: Caller, method: Method, jobs: int
+) -> Iterator[tuple[Upload, Verification | None]]:
+    """Look at every upload, `jobs` at a time; each result is recorded, then yielded.
+
+    None instead of a result: the upload changed while its object was looked at, and
+    nothing was recorded. Only `PAGE` uploads are in memory. When the caller stops, or
+    the store fails (`StoreError`), what was yielded stands and nothing else was
+    recorded. The database is used by this thread alone.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            after: UUID | None = None
+            while True:
+                rest = uploads if after is None else uploads.filter(pk__gt=after)
+                page = list(rest[:PAGE])
+                outcomes = pool.map(partial(examine, method=method), page)
+                for upload, outcome in zip(page, outcomes, strict=True):
+                    try:
+                        record_verification(
+                            upload, outcome, caller=caller, method=method
+                        )
+                    except TransitionError:
+                        yield upload, None
+                    else:
+                        yield upload, outcome
+                if len(page) < PAGE:
+                    return
+                after = page[-1].pk
+        finally:
+            # Otherwise leaving would wait for all that was queued.
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def record_verification(

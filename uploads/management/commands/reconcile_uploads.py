@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
@@ -8,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from uploads.durations import duration
+from uploads.arguments import duration, job_count
 from uploads.management.command import DifferencesFound, OperatorCommand, counted
 from uploads.models import Upload
 from uploads.reconciliation import Finding, Plan, reconcile, side_by_side
@@ -40,7 +39,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--jobs",
-            type=_jobs,
+            type=job_count,
             default=8,
             metavar="N",
             help="questions at a time with --checksums, 1 to 64; default: %(default)s",
@@ -110,9 +109,3 @@ def _summary(keys: int, words: Counter[str], outcomes: Counter[str]) -> str:
     if outcomes["skipped"]:
         text += f", {outcomes['skipped']:,} left alone"
     return text
-
-
-def _jobs(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
-    return int(text)

@@ -1,4 +1,4 @@
-"""Spans and points of time as people type them. No Django here."""
+"""What people type at a command: spans, points of time, counts. No Django here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LONGEST = timedelta(days=36_525)
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 
 
@@ -21,7 +22,10 @@ def duration(text: str) -> timedelta:
             f"{text!r} is no duration; write a whole number and a unit,"
             " such as 90s, 15m, 2h, 30d or 4w"
         )
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    span = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if span > _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than a century")
+    return span
 
 
 def moment(text: str) -> datetime:
@@ -32,10 +36,7 @@ def moment(text: str) -> datetime:
     """
     text = text.strip()
     if _DURATION.fullmatch(text):
-        try:
-            return datetime.now(UTC) - duration(text)
-        except OverflowError as error:
-            raise argparse.ArgumentTypeError(f"{text!r} is too long ago") from error
+        return datetime.now(UTC) - duration(text)
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError as error:
@@ -44,3 +45,10 @@ def moment(text: str) -> datetime:
             " or how long ago, such as 30d"
         ) from error
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def job_count(text: str) -> int:
+    """Return how many things to do at a time, 1 to 64; an argparse type."""
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+    return int(text)
