@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import timedelta
+from io import StringIO
 
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db.models import Max
 from django.utils import timezone
 
 from uploads import services, trail
-from uploads.models import Action, Upload, new_upload_id
-from uploads.storage import UploadStorage
+from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
+from uploads.storage import PART_BYTES, UploadStorage
 from uploads.trail import Caller
 
 CALLER = Caller(name="anonymous", request_id="request-1")
@@ -73,3 +77,60 @@ def overwrite(bucket: UploadStorage, key: str, body: bytes) -> None:
 
 def actions(upload: Upload) -> list[str]:
     return list(upload.events.order_by("id").values_list("action", flat=True))
+
+
+def seal(*uploads: Upload) -> None:
+    """Put the events of these uploads under a seal."""
+    number = (AuditSeal.objects.aggregate(last=Max("number"))["last"] or 0) + 1
+    AuditSeal.objects.create(
+        number=number,
+        sealed_at=timezone.now(),
+        event_count=0,
+        root="0" * 64,
+        previous=f"{number:064}",
+        signature="",
+        key_id="test",
+        object_key=f"audit/test-{number}",
+    )
+    ids = [upload.pk for upload in uploads]
+    # The one change an event may see, made as the database allows it.
+    UploadEvent.objects.filter(upload__in=ids, seal=None).update(seal_id=number)
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Run a management command; return its exit status and what it printed."""
+    out = StringIO()
+    try:
+        call_command(*arguments, stdout=out, stderr=StringIO())
+    except CommandError as error:
+        return error.returncode, out.getvalue()
+    return 0, out.getvalue()
+
+
+def overwrite_in_parts(bucket: UploadStorage, upload: Upload) -> None:
+    """Put other bytes of the same size in parts, with the old metadata beside them."""
+    client, key = bucket.client, upload.key
+    created = client.create_multipart_upload(
+        Bucket=bucket.bucket_name, Key=key, Metadata=dict(bucket.head(key).metadata)
+    )
+    done = [
+        {
+            "PartNumber": number,
+            "ETag": client.upload_part(
+                Bucket=bucket.bucket_name,
+                Key=key,
+                UploadId=created["UploadId"],
+                PartNumber=number,
+                Body=body,
+            )["ETag"],
+        }
+        for number, body in enumerate(
+            (b"x" * PART_BYTES, b"y" * (upload.size - PART_BYTES)), start=1
+        )
+    ]
+    client.complete_multipart_upload(
+        Bucket=bucket.bucket_name,
+        Key=key,
+        UploadId=created["UploadId"],
+        MultipartUpload={"Parts": done},  # type: ignore[typeddict-item]
+    )

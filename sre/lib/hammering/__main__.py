@@ -100,7 +100,7 @@ def _run(service: Service, faults: Faults, arguments: argparse.Namespace) -> Loa
             # Faults are to hit a service at work, not one that is down already.
             stored = load.answers["201"]
             processes.wait_until(
-                partial(_stores_again, load, stored), seconds=min(left, 15)
+                partial(_stores_again, load, stored), seconds=min(left, 4)
             )
             time.sleep(min(faults.pause_seconds(), max(0, deadline - time.monotonic())))
             if time.monotonic() < deadline:
@@ -112,7 +112,7 @@ def _run(service: Service, faults: Faults, arguments: argparse.Namespace) -> Loa
 
 
 def _stores_again(load: Load, before: int) -> bool:
-    return load.answers["201"] > before + load.clients
+    return load.answers["201"] > before + load.clients // 2
 
 
 def _wait_for_calm(service: Service) -> None:

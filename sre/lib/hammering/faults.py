@@ -56,7 +56,7 @@ class Faults:
 
     def pause_seconds(self) -> float:
         """Return how long things may go well before the next fault."""
-        return self._choose.uniform(0.2, 1.5)
+        return self._choose.uniform(0.1, 1.0)
 
     def _kill_workers(self, count: int | None) -> bool:
         if self.service.process is None:
