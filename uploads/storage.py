@@ -386,7 +386,7 @@ class UploadStorage(S3Storage):
         return self._retried(partial(self._head_once, key))
 
     def _head_once(self, key: str) -> StoredObject:
-        answer = _translated(
+        answer = translated(
             lambda: self.client.head_object(
                 Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
             )
