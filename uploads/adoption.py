@@ -24,7 +24,7 @@ def adopt(key: str, *, caller: Caller) -> Upload:
     are the metadata's when they are well-formed (and the id is free). Who asked for
     the upload cannot be known.
 
-    Raises `ObjectMissingError` when it is gone, `TransitionError` when it has a
+    Raises `ObjectMissingError` when it is gone, `AlreadyRecordedError` when it has a
     record by now, and as `UploadStorage.head` and `trail.begin` do.
     """
     found = upload_storage().head(key)

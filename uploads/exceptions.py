@@ -64,6 +64,10 @@ class TransitionError(UploadsError):
     """
 
 
+class AlreadyRecordedError(TransitionError):
+    """There is a record with this id or object key already; none was written."""
+
+
 class UploadFailedError(UploadsError):
     """The upload is recorded and did not succeed; `upload` tells its state."""
 

@@ -448,23 +448,29 @@ class UploadStorage(S3Storage):
             return "unavailable: the object store does not answer"
         return "ok"
 
-    def ensure_bucket(self) -> bool:
-        """Create the bucket unless it exists; tell whether it was created."""
+    def bucket_exists(self) -> bool:
+        """Tell whether the bucket is there; raises `StoreError`."""
         try:
             self._retried(lambda: self.client.head_bucket(Bucket=self.bucket_name))
         except ObjectMissingError:
-            if self.endpoint_url or self.region_name == "us-east-1":
-                # AWS takes no location for its first region; other stores ignore it.
-                create = partial(self.client.create_bucket, Bucket=self.bucket_name)
-            else:
-                create = partial(
-                    self.client.create_bucket,
-                    Bucket=self.bucket_name,
-                    CreateBucketConfiguration={"LocationConstraint": self.region_name},
-                )
-            translated(create)
-            return True
-        return False
+            return False
+        return True
+
+    def ensure_bucket(self) -> bool:
+        """Create the bucket unless it exists; tell whether it was created."""
+        if self.bucket_exists():
+            return False
+        if self.endpoint_url or self.region_name == "us-east-1":
+            # AWS takes no location for its first region; other stores ignore it.
+            create = partial(self.client.create_bucket, Bucket=self.bucket_name)
+        else:
+            create = partial(
+                self.client.create_bucket,
+                Bucket=self.bucket_name,
+                CreateBucketConfiguration={"LocationConstraint": self.region_name},
+            )
+        translated(create)
+        return True
 
     # --- Deleting ------------------------------------------------------------------
 

@@ -16,7 +16,11 @@ from typing import Any
 from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from uploads.exceptions import TrailUnavailableError, TransitionError
+from uploads.exceptions import (
+    AlreadyRecordedError,
+    TrailUnavailableError,
+    TransitionError,
+)
 from uploads.models import (
     ALLOWED_BEFORE,
     STATUS_AFTER,
@@ -75,7 +79,7 @@ def begin(
 ) -> None:
     """Write a new upload and its first event, which says `detail` beside the intent.
 
-    Raises `TransitionError` when the id or the key is recorded already.
+    Raises `AlreadyRecordedError` when its id or object key is taken.
     """
     upload.status = STATUS_AFTER[action]
     intent = _intent(upload) | (detail or {})
@@ -85,7 +89,7 @@ def begin(
             _append(upload, action, caller, upload.created_at, intent)
     except TrailUnavailableError as error:
         if isinstance(error.__cause__, IntegrityError):
-            raise TransitionError(f"{upload.key} is recorded already.") from error
+            raise AlreadyRecordedError(f"{upload.pk} is recorded already") from error
         raise
 
 

@@ -4,9 +4,9 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from mirrorsite.environment import Environment
 from uploads.canary import Canary, CanaryError, Step, report_to_kuberhealthy
 from uploads.management.command import (
     COULD_NOT_RUN,
@@ -24,17 +24,16 @@ class Command(OperatorCommand):
     so_far = "the last step was not finished"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        environment = Environment()
         parser.add_argument(
             "--base-url",
             type=_base_url,
-            default=environment.text("CANARY_BASE_URL"),
+            default=settings.CANARY_BASE_URL,
             metavar="URL",
             help="default: CANARY_BASE_URL, else http://127.0.0.1:4545",
         )
         parser.add_argument(
             "--token",
-            default=environment.text("CANARY_TOKEN"),
+            default=settings.CANARY_TOKEN,
             help="opens the staff part of the API; better in CANARY_TOKEN, where no"
             " list of processes shows it",
         )
@@ -84,12 +83,11 @@ class Command(OperatorCommand):
             raise DifferencesFound(f"{counted(len(failed), 'step')} failed.")
 
     def _report(self, errors: list[str]) -> None:
-        environment = Environment()
-        url = environment.text("KH_REPORTING_URL")
+        url = settings.KH_REPORTING_URL
         if not url:
             return
         try:
-            report_to_kuberhealthy(url, environment.text("KH_RUN_UUID"), errors)
+            report_to_kuberhealthy(url, settings.KH_RUN_UUID, errors)
         except CanaryError as error:
             raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
 
