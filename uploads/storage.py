@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import botocore.handlers
 from botocore.config import Config
+from botocore.utils import parse_timestamp
 from storages.backends.s3 import S3Storage
 from storages.utils import clean_name
 
@@ -167,7 +168,12 @@ class UploadStorage(S3Storage):
         return self._connections.connection
 
     def _build_client(self) -> S3Client:
-        client = self._create_session().client(
+        session = self._create_session()
+        # Two thirds of the time of a listing would go into guessing, object by
+        # object, how its time is written. boto3 keeps botocore's session private.
+        parsers = session._session.get_component("response_parser_factory")
+        parsers.set_parser_defaults(timestamp_parser=parse_store_time)
+        client = session.client(
             "s3",
             region_name=self.region_name,
             use_ssl=self.use_ssl,
@@ -503,6 +509,17 @@ class UploadStorage(S3Storage):
         parameters = self._get_write_parameters(key, content)
         self.put_new(key, BytesPayload(body, parameters["ContentType"]), {})
         return cleaned
+
+
+def parse_store_time(value: Any) -> datetime:
+    """Read a point of time as botocore does, only faster where it is ISO 8601."""
+    if isinstance(value, str) and value.endswith("Z"):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    parsed: datetime = parse_timestamp(value)
+    return parsed
 
 
 def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:

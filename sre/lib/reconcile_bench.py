@@ -34,6 +34,7 @@ class Runs:
     """The measurements of one command."""
 
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     peak_mib: list[float] = field(default_factory=list)
 
 
@@ -115,14 +116,17 @@ def _measure(environments: dict[str, dict[str, str]], rounds: int) -> dict[str, 
     for _ in range(rounds):
         # By turns, so that what else the machine does falls on all alike.
         for name, (command, environment) in commands.items():
-            seconds, peak_mib = _timed(command, environment)
+            seconds, cpu_seconds, peak_mib = _timed(command, environment)
             results[name].seconds.append(seconds)
+            results[name].cpu_seconds.append(cpu_seconds)
             results[name].peak_mib.append(peak_mib)
     return results
 
 
-def _timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Return wall time and the most memory the process had, in MiB."""
+def _timed(
+    command: list[str], environment: dict[str, str]
+) -> tuple[float, float, float]:
+    """Return wall time, processor time, and the most memory it had, in MiB."""
     began = time.monotonic()
     process = subprocess.Popen(
         command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL
@@ -133,20 +137,22 @@ def _timed(command: list[str], environment: dict[str, str]) -> tuple[float, floa
         raise RuntimeError(f"{command[-1]} ended with {process.returncode}")
     # Kilobytes on Linux, bytes on macOS: getrusage(2).
     unit = 1024 * 1024 if sys.platform == "darwin" else 1024
-    return time.monotonic() - began, usage.ru_maxrss / unit
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return time.monotonic() - began, cpu_seconds, usage.ru_maxrss / unit
 
 
 def _table(count: int, results: dict[str, Runs]) -> str:
     lines = [
         f"{count:,} objects; median of {len(next(iter(results.values())).seconds)}",
-        f"{'':<32}{'seconds':>9}{'times':>8}{'peak MiB':>10}",
+        f"{'':<32}{'seconds':>9}{'times':>8}{'CPU s':>8}{'peak MiB':>10}",
     ]
     base = 0.0
     for name, runs in results.items():
         seconds = statistics.median(runs.seconds)
         base = base or seconds
         lines.append(
-            f"{name:<32}{seconds:>9.1f}{seconds / base:>8.2f}{max(runs.peak_mib):>10.0f}"
+            f"{name:<32}{seconds:>9.1f}{seconds / base:>8.2f}"
+            f"{statistics.median(runs.cpu_seconds):>8.1f}{max(runs.peak_mib):>10.0f}"
         )
     return "\n".join(lines) + "\n"
 
