@@ -263,13 +263,12 @@ class TestSideBySide:
         put_raw(bucket, "uploads/unknown.txt", b"x")
         straight = UploadStorage.listing
 
-        def shuffled(self: UploadStorage, prefix: str) -> Iterator[Any]:
+        def backwards(self: UploadStorage, prefix: str) -> Iterator[Any]:
             objects = list(straight(self, prefix))
             assert len(objects) == len(kept) + 2
-            random.shuffle(objects)
-            return iter(objects)
+            return reversed(objects)
 
-        monkeypatch.setattr(UploadStorage, "listing", shuffled)
+        monkeypatch.setattr(UploadStorage, "listing", backwards)
         assert sorted(found()) == [
             ("object without record", "uploads/unknown.txt", "found"),
             ("pending and present", late.key, "found"),
