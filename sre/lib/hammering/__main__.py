@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -15,6 +17,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sre.lib import processes
 from sre.lib.hammering import promise
@@ -49,6 +53,7 @@ def _hammer(arguments: argparse.Namespace, directory: Path, database_url: str) -
     environment = {
         **os.environ,
         **store.environment(BUCKET),
+        **_audit_keys(),
         "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
         "DATABASE_URL": database_url,
         "SECRET_KEY": secrets.token_urlsafe(50),
@@ -143,6 +148,17 @@ def _set_up_django(environment: dict[str, str]) -> None:
     import django
 
     django.setup()
+
+
+def _audit_keys() -> dict[str, str]:
+    """Return a new Ed25519 key to seal with, and its public half to trust."""
+    private = Ed25519PrivateKey.generate()
+    public = private.public_key().public_bytes_raw()
+    key_id = hashlib.sha256(public).hexdigest()[:16]
+    return {
+        "AUDIT_SIGNING_KEY": base64.b64encode(private.private_bytes_raw()).decode(),
+        "AUDIT_PUBLIC_KEYS": f"{key_id}:{base64.b64encode(public).decode()}",
+    }
 
 
 @contextlib.contextmanager

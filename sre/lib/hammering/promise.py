@@ -147,11 +147,11 @@ def _audit(environment: Mapping[str, str]) -> str:
     """Seal and verify; say "clean", or what was found."""
     if "verify_audit" not in get_commands():
         return NOT_CHECKED
-    for command in ("seal_audit", "verify_audit"):
-        done = manage(environment, command)
+    for command in (("seal_audit",), ("verify_audit", "--json")):
+        done = manage(environment, *command)
         if done.returncode:
-            said = (done.stdout + done.stderr).strip().splitlines()
-            return f"{command} ended with {done.returncode}: {' / '.join(said[-3:])}"
+            said = (done.stdout + done.stderr)[-1000:]
+            return f"{command[0]} ended with {done.returncode}: {said}"
     return "clean"
 
 
