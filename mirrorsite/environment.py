@@ -153,6 +153,20 @@ VARIABLES: dict[str, Variable] = {
         ),
         Variable("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL."),
         Variable("STATIC_ROOT", ".local/static", "Where collectstatic puts the files."),
+        Variable(
+            "CANARY_BASE_URL",
+            "http://127.0.0.1:4545",
+            "The service that `manage.py canary` uses.",
+        ),
+        Variable(
+            "CANARY_TOKEN", "", "API token of `manage.py canary`, to read and verify."
+        ),
+        Variable(
+            "KH_REPORTING_URL",
+            "",
+            "Where `manage.py canary` reports; set by Kuberhealthy.",
+        ),
+        Variable("KH_RUN_UUID", "", "With KH_REPORTING_URL; set by Kuberhealthy."),
     )
 }
 

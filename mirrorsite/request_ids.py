@@ -10,8 +10,13 @@ import secrets
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._~+/=:-]{1,128}")
 
 
+def is_well_formed(text: str) -> bool:
+    """Tell whether this can be a request id here."""
+    return _WELL_FORMED.fullmatch(text) is not None
+
+
 def request_id_from(offered: str | None) -> str:
     """Return the client's own identifier when well-formed, else a new one."""
-    if offered is not None and _WELL_FORMED.fullmatch(offered):
+    if offered is not None and is_well_formed(offered):
         return offered
     return secrets.token_hex(16)

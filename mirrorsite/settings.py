@@ -270,6 +270,13 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "mirrorsite.problems.exception_handler",
 }
 
+# --- manage.py canary --------------------------------------------------------------
+
+CANARY_BASE_URL = env.text("CANARY_BASE_URL")
+CANARY_TOKEN = env.text("CANARY_TOKEN")
+KH_REPORTING_URL = env.text("KH_REPORTING_URL")
+KH_RUN_UUID = env.text("KH_RUN_UUID")
+
 # --- Logs ------------------------------------------------------------------------
 
 LOG_FORMAT = env.choice("LOG_FORMAT", ("json", "text"))

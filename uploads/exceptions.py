@@ -41,6 +41,10 @@ class ObjectMissingError(StoreRefusedError):
     """There is no object with this key (404)."""
 
 
+class ObjectChangedError(StoreRefusedError):
+    """The object is not, or no longer, the one that was meant (412, or 404)."""
+
+
 class TrailUnavailableError(UploadsError):
     """The database did not take the record, so the trail cannot be kept.
 
@@ -61,7 +65,7 @@ class TransitionError(UploadsError):
 
 
 class AlreadyRecordedError(TransitionError):
-    """There is a record with this id or idempotency key already; none was written."""
+    """There is a record with this id, object key or idempotency key already."""
 
 
 class KeyReusedError(UploadsError):

@@ -128,7 +128,10 @@ ALLOWED_BEFORE: dict[Action, frozenset[Status]] = {
     # Failed and missing too: an object can appear after it was given up.
     Action.STORED: frozenset({Status.PENDING, Status.FAILED, Status.MISSING}),
     Action.FAILED: frozenset({Status.PENDING}),
-    Action.VERIFIED: frozenset({Status.STORED, Status.MISSING, Status.CORRUPTED}),
+    # Purged too: the store may refuse to delete what was to be purged.
+    Action.VERIFIED: frozenset(
+        {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
+    ),
     Action.MISSING: frozenset({Status.STORED, Status.CORRUPTED, Status.MISSING}),
     Action.CORRUPTED: frozenset(
         {Status.STORED, Status.PENDING, Status.FAILED, Status.MISSING, Status.CORRUPTED}

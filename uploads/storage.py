@@ -10,30 +10,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import botocore.handlers
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    NoCredentialsError,
-    ParamValidationError,
-)
+from botocore.utils import parse_timestamp
 from storages.backends.s3 import S3Storage
 from storages.utils import clean_name
 
 from uploads.exceptions import (
+    ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
 )
+from uploads.store_answers import error_code, translated
 
 if TYPE_CHECKING:
     from django.core.files import File
@@ -47,11 +42,6 @@ T = TypeVar("T")
 PART_BYTES = 8 * 1024 * 1024
 #: S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MAX_PARTS = 10_000
-#: Answers that mean "not now" rather than "no".
-_PASSING_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-#: Of those, the ones given before the request was carried out: too busy, conflict
-#: with another conditional request on the same key.
-_NOT_CARRIED_OUT = frozenset({408, 409, 425, 429, 503})
 
 
 #: What stores say that know no Object Lock, or of a bucket without it.
@@ -87,6 +77,21 @@ class StoredObject:
     etag: str
     version_id: str
     metadata: Mapping[str, str]
+    #: Who says what the SHA-256 is: the store computed it ("store"), or whoever put
+    #: the object wrote it beside it ("metadata"); empty when nobody says.
+    sha256_source: str = ""
+    #: When the store took it; None in the answer to a PUT, which does not tell.
+    last_modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedObject:
+    """What a listing tells of an object: no checksum, no metadata."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +198,12 @@ class UploadStorage(S3Storage):
         return self._connections.connection
 
     def _build_client(self) -> S3Client:
-        client = self._create_session().client(
+        session = self._create_session()
+        # Two thirds of the time of a listing would go into guessing, object by
+        # object, how its time is written. boto3 keeps botocore's session private.
+        parsers = session._session.get_component("response_parser_factory")
+        parsers.set_parser_defaults(timestamp_parser=parse_store_time)
+        client = session.client(
             "s3",
             region_name=self.region_name,
             use_ssl=self.use_ssl,
@@ -280,7 +290,7 @@ class UploadStorage(S3Storage):
         metadata: Mapping[str, str],
         parameters: Mapping[str, Any],
     ) -> StoredObject:
-        answer = _translated(
+        answer = translated(
             lambda: self.client.put_object(
                 Bucket=self.bucket_name,
                 Key=key,
@@ -326,7 +336,7 @@ class UploadStorage(S3Storage):
             self._abort(key, upload_id)
             raise
         try:
-            answer = _translated(
+            answer = translated(
                 lambda: self.client.complete_multipart_upload(
                     Bucket=self.bucket_name,
                     Key=key,
@@ -367,7 +377,7 @@ class UploadStorage(S3Storage):
     def _abort(self, key: str, upload_id: str) -> None:
         """Throw the parts away; the bucket's lifecycle rule does it if this fails."""
         try:
-            _translated(
+            translated(
                 lambda: self.client.abort_multipart_upload(
                     Bucket=self.bucket_name, Key=key, UploadId=upload_id
                 )
@@ -412,10 +422,10 @@ class UploadStorage(S3Storage):
         """Carry out a request that may be repeated; for parts and questions."""
         for attempt in range(1, self.max_attempts):
             try:
-                return _translated(request)
+                return translated(request)
             except StoreUnavailableError:
                 self._pause(attempt)
-        return _translated(request)
+        return translated(request)
 
     def _pause(self, attempt: int) -> None:
         # Full jitter, so that clients of a store that came back do not return as one.
@@ -433,7 +443,7 @@ class UploadStorage(S3Storage):
         return self._retried(partial(self._head_once, key))
 
     def _head_once(self, key: str) -> StoredObject:
-        answer = _translated(
+        answer = translated(
             lambda: self.client.head_object(
                 Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
             )
@@ -453,28 +463,43 @@ class UploadStorage(S3Storage):
         )
         body = answer["Body"]
         try:
-            while chunk := _translated(lambda: body.read(chunk_bytes)):
+            while chunk := translated(lambda: body.read(chunk_bytes)):
                 yield chunk
         finally:
             body.close()
 
     def list_keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys under `prefix` in order; a page of 1,000 is in memory."""
-        token: dict[str, Any] = {}
+        """Yield the keys under `prefix`, in the order of `listing`."""
+        return (entry.key for entry in self.listing(prefix))
+
+    def listing(self, prefix: str) -> Iterator[ListedObject]:
+        """Yield every object under `prefix`, a page of 1,000 in memory at a time.
+
+        The order is the store's own: S3 lists by the UTF-8 bytes of the key
+        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html),
+        SeaweedFS directory by directory, so that `a/b` comes before `a-b`, and S3
+        directory buckets in none. Raises `StoreError`, also half-way.
+        """
+        more: dict[str, Any] = {}
         while True:
             page = self._retried(
                 partial(
                     self.client.list_objects_v2,
                     Bucket=self.bucket_name,
                     Prefix=prefix,
-                    **token,
+                    **more,
                 )
             )
             for entry in page.get("Contents", ()):
-                yield entry["Key"]
+                yield ListedObject(
+                    key=entry["Key"],
+                    size=entry["Size"],
+                    etag=entry["ETag"].strip('"'),
+                    last_modified=entry["LastModified"],
+                )
             if not page.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
         """Yield every key under `prefix`, hidden by a delete marker or not, in order.
@@ -523,7 +548,7 @@ class UploadStorage(S3Storage):
                 )
             )
         except StoreRefusedError as error:
-            if _error_code(error) in _NO_OBJECT_LOCK:
+            if error_code(error) in _NO_OBJECT_LOCK:
                 return False
             raise
         return (
@@ -534,7 +559,7 @@ class UploadStorage(S3Storage):
     def availability(self) -> str:
         """Say "ok", or in one line why the bucket cannot be used."""
         try:
-            _translated(lambda: self.client.head_bucket(Bucket=self.bucket_name))
+            translated(lambda: self.client.head_bucket(Bucket=self.bucket_name))
         except ObjectMissingError:
             return "unavailable: there is no such bucket"
         except StoreRefusedError as error:
@@ -545,23 +570,48 @@ class UploadStorage(S3Storage):
             return "unavailable: the object store does not answer"
         return "ok"
 
-    def ensure_bucket(self) -> bool:
-        """Create the bucket unless it exists; tell whether it was created."""
+    def bucket_exists(self) -> bool:
+        """Tell whether the bucket is there; raises `StoreError`."""
         try:
             self._retried(lambda: self.client.head_bucket(Bucket=self.bucket_name))
         except ObjectMissingError:
-            if self.endpoint_url or self.region_name == "us-east-1":
-                # AWS takes no location for its first region; other stores ignore it.
-                create = partial(self.client.create_bucket, Bucket=self.bucket_name)
-            else:
-                create = partial(
-                    self.client.create_bucket,
-                    Bucket=self.bucket_name,
-                    CreateBucketConfiguration={"LocationConstraint": self.region_name},
+            return False
+        return True
+
+    def ensure_bucket(self) -> bool:
+        """Create the bucket unless it exists; tell whether it was created."""
+        if self.bucket_exists():
+            return False
+        if self.endpoint_url or self.region_name == "us-east-1":
+            # AWS takes no location for its first region; other stores ignore it.
+            create = partial(self.client.create_bucket, Bucket=self.bucket_name)
+        else:
+            create = partial(
+                self.client.create_bucket,
+                Bucket=self.bucket_name,
+                CreateBucketConfiguration={"LocationConstraint": self.region_name},
+            )
+        translated(create)
+        return True
+
+    # --- Deleting ------------------------------------------------------------------
+
+    def delete_unchanged(self, key: str, etag: str) -> None:
+        """Delete the object `key` if it still has that ETag.
+
+        Raises `ObjectChangedError` when it has not, or when it is gone (stores
+        differ: AWS says 404 for a missing key, SeaweedFS 412), `StoreRefusedError`
+        when the store says no, and `StoreUnavailableError` when it is away: whether
+        the object is there is unknown then.
+        """
+        try:
+            self._retried(
+                lambda: self.client.delete_object(
+                    Bucket=self.bucket_name, Key=key, IfMatch=f'"{etag}"'
                 )
-            _translated(create)
-            return True
-        return False
+            )
+        except (ObjectExistsError, ObjectMissingError) as error:
+            raise ObjectChangedError(str(error)) from error
 
     # --- Django's storage interface ----------------------------------------------
 
@@ -575,6 +625,17 @@ class UploadStorage(S3Storage):
         parameters = self._get_write_parameters(key, content)
         self.put_new(key, BytesPayload(body, parameters["ContentType"]), {})
         return cleaned
+
+
+def parse_store_time(value: Any) -> datetime:
+    """Read a point of time as botocore does, only faster where it is ISO 8601."""
+    if isinstance(value, str) and value.endswith("Z"):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    parsed: datetime = parse_timestamp(value)
+    return parsed
 
 
 def _versions_of_page(page: Mapping[str, Any]) -> Iterator[ObjectVersions]:
@@ -596,15 +657,18 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
     checksum = answer.get("ChecksumSHA256", "")
     # A checksum of checksums ends in -<parts>; it is no digest of the content.
     if checksum and "-" not in checksum and answer.get("ChecksumType") != "COMPOSITE":
-        sha256 = base64.b64decode(checksum).hex()
+        sha256, source = base64.b64decode(checksum).hex(), "store"
     else:
         sha256 = metadata.get("sha256", "")
+        source = "metadata" if sha256 else ""
     return StoredObject(
         size=answer["ContentLength"],
         sha256=sha256,
         etag=answer.get("ETag", "").strip('"'),
         version_id=_version(answer),
         metadata=metadata,
+        sha256_source=source,
+        last_modified=answer.get("LastModified"),
     )
 
 
@@ -635,47 +699,3 @@ def _is_the_same(
         and found.sha256 == payload.sha256
         and found.metadata.get("upload-id") == metadata.get("upload-id")
     )
-
-
-def _translated(request: Callable[[], T]) -> T:
-    """Carry out a request, with botocore's errors as ours."""
-    try:
-        return request()
-    except ClientError as error:
-        raise _from_answer(error) from error
-    except (NoCredentialsError, ParamValidationError) as error:
-        raise StoreRefusedError(f"not sent: {type(error).__name__}") from error
-    except (EndpointConnectionError, ConnectTimeoutError) as error:
-        raise StoreUnavailableError(
-            f"the object store cannot be reached ({type(error).__name__})",
-            outcome_unknown=False,
-        ) from error
-    except (BotoCoreError, HTTPClientError, OSError) as error:
-        raise StoreUnavailableError(
-            f"the object store did not answer ({type(error).__name__})",
-            outcome_unknown=True,
-        ) from error
-
-
-def _error_code(error: StoreError) -> str:
-    """Return S3's code for an answer that became an error of ours."""
-    cause = error.__cause__
-    if not isinstance(cause, ClientError):
-        return ""
-    code: str = cause.response.get("Error", {}).get("Code", "")
-    return code
-
-
-def _from_answer(error: ClientError) -> StoreError:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    code = error.response.get("Error", {}).get("Code", "unknown")
-    message = f"the object store answered {status} {code}"
-    if status == 412:
-        return ObjectExistsError(message)
-    if status == 404 and code in {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}:
-        return ObjectMissingError(message)
-    if status in _PASSING_STATUSES:
-        return StoreUnavailableError(
-            message, outcome_unknown=status not in _NOT_CARRIED_OUT
-        )
-    return StoreRefusedError(message)

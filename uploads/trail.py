@@ -72,16 +72,23 @@ def write_transaction() -> Iterator[None]:
         ) from error
 
 
-def begin(upload: Upload, caller: Caller, action: Action = Action.REQUESTED) -> None:
-    """Write a new upload and its first event.
+def begin(
+    upload: Upload,
+    caller: Caller,
+    action: Action = Action.REQUESTED,
+    *,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Write a new upload and its first event, which says `detail` beside the intent.
 
     Raises `AlreadyRecordedError` when its id, object key or idempotency key is taken.
     """
     upload.status = STATUS_AFTER[action]
+    intent = _intent(upload) | (detail or {})
     try:
         with write_transaction():
             upload.save(force_insert=True)
-            _append(upload, action, caller, upload.created_at, _intent(upload))
+            _append(upload, action, caller, upload.created_at, intent)
     except TrailUnavailableError as error:
         if isinstance(error.__cause__, IntegrityError):
             raise AlreadyRecordedError(f"{upload.pk} is recorded already") from error

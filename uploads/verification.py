@@ -1,26 +1,46 @@
-"""Looking at one object and recording what was seen."""
+"""Looking at objects and recording what was seen."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Literal
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, QuerySet
 
 from uploads import trail
-from uploads.exceptions import ObjectMissingError
-from uploads.models import Action, Upload
+from uploads.exceptions import ObjectMissingError, TransitionError
+from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.services import upload_storage
+from uploads.storage import StoredObject
 from uploads.trail import Caller
 
 Method = Literal["head", "read"]
 
+#: Uploads looked at before the next are read from the database.
+PAGE = 500
+#: The events of a look at the bucket.
+_LOOKS = (Action.VERIFIED, Action.MISSING, Action.CORRUPTED)
+#: The statuses in which an upload has an object, or had one.
+VERIFIABLE = (Status.STORED, Status.MISSING, Status.CORRUPTED)
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a look at the bucket showed: the action recorded, and what differed."""
+    """What a look at the bucket showed: the action recorded, and what differed.
+
+    `sha256_from` is who said what the SHA-256 is: `store` (its own checksum),
+    `metadata` (only what was meant to be there; objects sent in parts), or `bytes`.
+    """
 
     action: Action
     differences: tuple[str, ...]
+    sha256_from: str = ""
 
 
 def verify_upload(
@@ -34,12 +54,80 @@ def verify_upload(
     `StoreError` when the store refuses or is away (nothing is recorded then), and
     `TrailUnavailableError`.
     """
+    if upload.status not in VERIFIABLE:
+        raise TransitionError(
+            f"upload {upload.pk} is {upload.status}; there is nothing to verify."
+        )
     outcome = examine(upload, method=method)
+    record_verification(upload, outcome, caller=caller, method=method)
+    return outcome
+
+
+def to_verify(
+    *,
+    created_since: datetime | None = None,
+    not_verified_since: datetime | None = None,
+) -> QuerySet[Upload]:
+    """Return the uploads to look at, in the order of their ids.
+
+    Those with an event of a verification since `not_verified_since` are left out, so
+    an interrupted round goes on where it was.
+    """
+    uploads = Upload.objects.filter(status__in=VERIFIABLE)
+    if created_since:
+        uploads = uploads.filter(created_at__gte=created_since)
+    if not_verified_since:
+        looks = UploadEvent.objects.filter(
+            upload=OuterRef("pk"), action__in=_LOOKS, at__gte=not_verified_since
+        )
+        uploads = uploads.filter(~Exists(looks))
+    return uploads.order_by("pk")
+
+
+def verify_each(
+    uploads: QuerySet[Upload], *, caller: Caller, method: Method, jobs: int
+) -> Iterator[tuple[Upload, Verification | None]]:
+    """Look at every upload, `jobs` at a time; each result is recorded, then yielded.
+
+    None instead of a result: the upload changed while its object was looked at, and
+    nothing was recorded. Only `PAGE` uploads are in memory. When the caller stops, or
+    the store fails (`StoreError`), what was yielded stands and nothing else was
+    recorded. The database is used by this thread alone.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            after: UUID | None = None
+            while True:
+                rest = uploads if after is None else uploads.filter(pk__gt=after)
+                page = list(rest[:PAGE])
+                outcomes = pool.map(partial(examine, method=method), page)
+                for upload, outcome in zip(page, outcomes, strict=True):
+                    try:
+                        record_verification(
+                            upload, outcome, caller=caller, method=method
+                        )
+                    except TransitionError:
+                        yield upload, None
+                    else:
+                        yield upload, outcome
+                if len(page) < PAGE:
+                    return
+                after = page[-1].pk
+        finally:
+            # Otherwise leaving would wait for all that was queued.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def record_verification(
+    upload: Upload, outcome: Verification, *, caller: Caller, method: Method
+) -> None:
+    """Record what `examine` showed; raises `TransitionError`, `TrailUnavailableError`."""
     detail: dict[str, object] = {"method": method}
+    if outcome.sha256_from:
+        detail["sha256_from"] = outcome.sha256_from
     if outcome.differences:
         detail["differences"] = list(outcome.differences)
     trail.record(upload, outcome.action, caller, detail=detail)
-    return outcome
 
 
 def examine(upload: Upload, *, method: Method) -> Verification:
@@ -47,21 +135,31 @@ def examine(upload: Upload, *, method: Method) -> Verification:
     storage = upload_storage()
     try:
         found = storage.head(upload.key)
-        digest, size = found.sha256, found.size
         if method == "read":
             hasher = hashlib.sha256()
             size = 0
             for chunk in storage.read(upload.key):
                 hasher.update(chunk)
                 size += len(chunk)
-            digest = hasher.hexdigest()
+            digest, source = hasher.hexdigest(), "bytes"
+        else:
+            digest, size, source = found.sha256, found.size, found.sha256_source
     except ObjectMissingError:
         return Verification(Action.MISSING, ("the object is not in the bucket",))
+    differences = _compare(upload, size, digest)
+    action = Action.CORRUPTED if differences else Action.VERIFIED
+    return Verification(action, differences, source)
+
+
+def differences_from(upload: Upload, found: StoredObject) -> tuple[str, ...]:
+    """Say how an object differs from the record, by what the bucket tells of it."""
+    return _compare(upload, found.size, found.sha256)
+
+
+def _compare(upload: Upload, size: int, digest: str) -> tuple[str, ...]:
     differences = []
     if size != upload.size:
         differences.append(f"size is {size}, recorded is {upload.size}")
     if digest != upload.sha256:
         differences.append(f"SHA-256 is {digest or 'unknown'}, not {upload.sha256}")
-    if differences:
-        return Verification(Action.CORRUPTED, tuple(differences))
-    return Verification(Action.VERIFIED, ())
+    return tuple(differences)

@@ -8,6 +8,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from moto import mock_aws
 
+from tests.uploads.making import run
+
 
 class TestEnsureBucket:
     def test_creates_once(self, make_storage: Any) -> None:
@@ -18,6 +20,17 @@ class TestEnsureBucket:
             call_command("ensure_bucket", stdout=second)
         assert first.getvalue() == "bucket mirrorsite-test: created\n"
         assert second.getvalue() == "bucket mirrorsite-test: is there\n"
+
+    def test_dry_run(self, make_storage: Any) -> None:
+        with mock_aws():
+            make_storage()
+            missing = '{"bucket": "mirrorsite-test", "state": "missing"}\n'
+            assert run("ensure_bucket", "--dry-run", "--json") == (1, missing)
+            assert run("ensure_bucket")[0] == 0
+            assert run("ensure_bucket", "--dry-run") == (
+                0,
+                "bucket mirrorsite-test: is there\n",
+            )
 
     def test_store_away__status_2(self, make_storage: Any) -> None:
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)

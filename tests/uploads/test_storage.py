@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.utils import parse_timestamp
 from django.core.files.base import ContentFile
 from moto import mock_aws
 
@@ -16,7 +17,12 @@ from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from uploads.storage import BytesPayload, UploadStorage, stored_object_from_head
+from uploads.storage import (
+    BytesPayload,
+    UploadStorage,
+    parse_store_time,
+    stored_object_from_head,
+)
 
 METADATA = {"upload-id": "an-id", "request-id": "a-request"}
 
@@ -154,3 +160,25 @@ class TestAsking:
             }
         )
         assert found.sha256 == "from-metadata"
+
+
+class TestParseStoreTime:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "2026-11-23T18:30:01Z",
+            "2009-10-12T17:50:30.000Z",
+            "2026-11-23T18:30:01+02:00",
+            "Mon, 23 Nov 2026 18:30:01 GMT",
+            "20261123T183001Z",
+            1_700_000_000,
+        ],
+    )
+    def test_as_botocore(self, value: Any) -> None:
+        parsed = parse_store_time(value)
+        assert parsed == parse_timestamp(value)
+        assert parsed.tzinfo is not None
+
+    def test_no_time(self) -> None:
+        with pytest.raises(ValueError, match="timestamp"):
+            parse_store_time("someday Z")

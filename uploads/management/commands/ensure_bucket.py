@@ -2,20 +2,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandParser
 
-from uploads.exceptions import StoreError
+from uploads.management.command import DifferencesFound, OperatorCommand
 from uploads.services import upload_storage
 
 
-class Command(BaseCommand):
-    help = "Create the bucket when it does not exist yet. Exit status 2: could not run."
+class Command(OperatorCommand):
+    help = "Create the bucket when it does not exist yet."
 
-    def handle(self, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only tell whether it is there"
+        )
+        self.add_json_argument(parser, "one JSON object")
+
+    def run(self, *, dry_run: bool, as_json: bool, **options: Any) -> None:
         storage = upload_storage()
-        try:
-            created = storage.ensure_bucket()
-        except StoreError as error:
-            raise CommandError(str(error), returncode=2) from error
-        state = "created" if created else "is there"
-        self.stdout.write(f"bucket {storage.bucket_name}: {state}")
+        if dry_run:
+            state = "is there" if storage.bucket_exists() else "missing"
+        else:
+            state = "created" if storage.ensure_bucket() else "is there"
+        if as_json:
+            self.print_json({"bucket": storage.bucket_name, "state": state})
+        else:
+            self.stdout.write(f"bucket {storage.bucket_name}: {state}")
+        if state == "missing":
+            raise DifferencesFound(f"there is no bucket {storage.bucket_name}.")

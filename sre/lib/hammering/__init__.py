@@ -1,0 +1,3 @@
+"""What ./sre/hammer does: load, faults, and the promise checked afterwards."""
+
+from __future__ import annotations

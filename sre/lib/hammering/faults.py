@@ -1,0 +1,93 @@
+"""Breaking things, one at a time."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psutil
+import psycopg
+
+from sre.lib.object_store import ObjectStore
+from sre.lib.service import Service
+
+WORKER_KILLED = "worker killed (SIGKILL)"
+ALL_WORKERS_KILLED = "all workers killed (SIGKILL)"
+STORE_STOPPED = "store stopped and started"
+STORE_KILLED = "store killed (SIGKILL) and started"
+CONNECTIONS_TERMINATED = "database connections terminated"
+
+
+@dataclass
+class Faults:
+    """Injects faults of every kind that the database allows, and counts them.
+
+    To be used by the main thread: on Linux a child ends with the thread that started
+    it.
+    """
+
+    service: Service
+    store: ObjectStore
+    database_url: str
+    seed: int
+    injected: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._choose = random.Random(self.seed)  # noqa: S311
+        self._kinds: dict[str, Callable[[], bool]] = {
+            WORKER_KILLED: lambda: self._kill_workers(1),
+            ALL_WORKERS_KILLED: lambda: self._kill_workers(None),
+            STORE_STOPPED: self._restart_store,
+            STORE_KILLED: self._crash_store,
+        }
+        if self.database_url.startswith("postgresql:"):
+            self._kinds[CONNECTIONS_TERMINATED] = self._terminate_connections
+        self._round: list[str] = []
+
+    def inject_next(self) -> None:
+        """Inject one fault; each round has every kind once, in random order."""
+        if not self._round:
+            self._round = self._choose.sample(sorted(self._kinds), len(self._kinds))
+        kind = self._round.pop()
+        if self._kinds[kind]():
+            self.injected[kind] += 1
+
+    def pause_seconds(self) -> float:
+        """Return how long things may go well before the next fault."""
+        return self._choose.uniform(0.1, 1.0)
+
+    def _kill_workers(self, count: int | None) -> bool:
+        if self.service.process is None:
+            return False
+        workers = psutil.Process(self.service.process.pid).children()
+        chosen = (
+            workers if count is None else self._choose.sample(workers, len(workers))
+        )
+        killed = 0
+        for worker in chosen[:count]:
+            try:
+                worker.kill()
+            except psutil.NoSuchProcess:
+                continue
+            killed += 1
+        return killed > 0
+
+    def _restart_store(self) -> bool:
+        self.store.stop()
+        self.store.start()
+        return True
+
+    def _crash_store(self) -> bool:
+        self.store.kill()
+        self.store.start()
+        return True
+
+    def _terminate_connections(self) -> bool:
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            row = connection.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchone()
+        return bool(row and row[0])

@@ -1,0 +1,33 @@
+"""The hammer itself, short; two minutes of it are in docs/hammer.md."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_hammer__nothing_lost(database: str) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "sre.lib.hammering", "--json"),
+            *("--seconds", "8", "--clients", "8", "--database", database),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["held"] is True
+    assert report["lost"] == 0
+    assert report["answers"]["201"] > 0
+    assert sum(report["faults"].values()) > 0

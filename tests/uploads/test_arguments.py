@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from uploads.arguments import duration, job_count, moment
+
+
+class TestDuration:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("0s", timedelta(0)),
+            ("90s", timedelta(seconds=90)),
+            ("15m", timedelta(minutes=15)),
+            ("2h", timedelta(hours=2)),
+            (" 30d ", timedelta(days=30)),
+            ("4w", timedelta(days=28)),
+        ],
+    )
+    def test_good(self, text: str, expected: timedelta) -> None:
+        assert duration(text) == expected
+
+    @pytest.mark.parametrize(
+        "text", ["", "15", "m", "-1d", "1.5h", "1d2h", "1 d", "1D", "²d", "999999w"]
+    )
+    def test_bad(self, text: str) -> None:
+        with pytest.raises(argparse.ArgumentTypeError):
+            duration(text)
+
+
+class TestMoment:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("2026-11-23", datetime(2026, 11, 23, tzinfo=UTC)),
+            ("2026-11-23T10:30:00Z", datetime(2026, 11, 23, 10, 30, tzinfo=UTC)),
+            ("2026-11-23T10:30:00+02:00", datetime(2026, 11, 23, 8, 30, tzinfo=UTC)),
+        ],
+    )
+    def test_iso(self, text: str, expected: datetime) -> None:
+        assert moment(text) == expected
+
+    def test_ago(self) -> None:
+        before = datetime.now(UTC)
+        assert before - timedelta(days=7) <= moment("7d") <= datetime.now(UTC)
+
+    @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "23.11.2026"])
+    def test_bad(self, text: str) -> None:
+        with pytest.raises(argparse.ArgumentTypeError):
+            moment(text)
+
+
+class TestJobCount:
+    @pytest.mark.parametrize("text", ["0", "65", "-1", "x", "", "1.0", "²"])
+    def test_bad(self, text: str) -> None:
+        with pytest.raises(argparse.ArgumentTypeError):
+            job_count(text)
+
+    def test_good(self) -> None:
+        assert [job_count("1"), job_count("64")] == [1, 64]

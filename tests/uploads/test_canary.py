@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from sre.lib.service import Service
+from tests.uploads.making import run
+from uploads.canary import Canary
+from uploads.storage import UploadStorage
+
+CONTENT = b"1234\n" * 200
+UPLOAD = {
+    "id": "01900000-0000-7000-8000-000000000001",
+    "key": "uploads/x.txt",
+    "bucket": "elsewhere",
+    "size": len(CONTENT),
+    "sha256": hashlib.sha256(CONTENT).hexdigest(),
+    "status": "stored",
+}
+
+
+@dataclass
+class FakeService:
+    """Answers as told, and remembers what it was asked."""
+
+    answers: dict[str, tuple[int, Any]]
+    asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    url: str = ""
+
+    def headers_of(self, request: str) -> dict[str, str]:
+        return next(headers for line, headers, _ in self.asked if line == request)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeService]:
+    path = f"/api/uploads/{UPLOAD['id']}"
+    service = FakeService(
+        {
+            "GET /api/health": (200, {"status": "ok"}),
+            "GET /api/mirror?word=fOoBar25": (200, {"transformed": "47RAbOoF"}),
+            "POST /api/upload-random": (201, {"uploaded": "ok", **UPLOAD}),
+            f"GET {path}/content": (302, "/bucket/x.txt?X-Amz-Signature=1"),
+            "GET /bucket/x.txt?X-Amz-Signature=1": (200, CONTENT),
+            f"POST {path}/verify": (200, {"action": "verified"}),
+            f"GET {path}": (200, UPLOAD),
+            "POST /report": (200, {}),
+        }
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            line = f"{self.command} {self.path}"
+            service.asked.append((line, dict(self.headers), self.rfile.read(length)))
+            status, body = service.answers.get(line, (404, {"title": "Not Found"}))
+            self.send_response(status)
+            if status == 302:
+                self.send_header("Location", service.url + body)
+                body = b""
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_POST = do_GET  # noqa: N815 the name is http.server's
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    service.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield service
+    server.shutdown()
+    server.server_close()
+
+
+def outcomes(text: str) -> dict[str, str]:
+    return {step["name"]: step["outcome"] for step in json.loads(text)["steps"]}
+
+
+def canary(fake: FakeService, *more: str) -> tuple[int, str]:
+    return run("canary", "--base-url", fake.url, *more)
+
+
+ALL_OK = dict.fromkeys(("health", "mirror", "upload", "read back", "verify"), "ok")
+
+
+class TestCanary:
+    def test_everything(self, fake: FakeService) -> None:
+        status, text = canary(fake, "--token", "secret", "--json")
+        assert (status, outcomes(text)) == (0, ALL_OK)
+        report = json.loads(text)
+        assert report["ok"] is True
+        assert all(step["duration_ms"] > 0 for step in report["steps"])
+        # One id for all its requests, so that the logs can be searched for it.
+        assert {headers["X-Request-Id"] for _, headers, _ in fake.asked} == {
+            report["request_id"]
+        }
+
+    def test_token__only_where_it_belongs(self, fake: FakeService) -> None:
+        """Not to the presigned URL, which may be another company's host."""
+        canary(fake, "--token", "secret")
+        with_token = {
+            line for line, headers, _ in fake.asked if "Authorization" in headers
+        }
+        path = f"/api/uploads/{UPLOAD['id']}"
+        assert with_token == {
+            "POST /api/upload-random",
+            f"GET {path}/content",
+            f"POST {path}/verify",
+            f"GET {path}",
+        }
+        headers = fake.headers_of("POST /api/upload-random")
+        assert headers["Authorization"] == "Bearer secret"
+
+    def test_no_token__says_what_it_skipped(self, fake: FakeService) -> None:
+        status, text = canary(fake)
+        assert status == 0
+        lines = text.splitlines()
+        assert [line.split()[0] for line in lines] == [
+            "health", "mirror", "upload", "read", "verify",
+        ]  # fmt: skip
+        assert "SKIPPED" in lines[3]
+        assert "the service uploads to elsewhere" in lines[3]
+        assert "SKIPPED" in lines[4]
+        assert "needs a token" in lines[4]
+
+    @pytest.mark.parametrize(
+        ("request_line", "answer", "failed"),
+        [
+            ("GET /api/health", (200, {"status": "fine"}), ["health"]),
+            ("GET /api/health", (503, {}), ["health"]),
+            ("GET /api/mirror?word=fOoBar25", (200, b"<html>"), ["mirror"]),
+            ("POST /api/upload-random", (503, {"title": "away"}), ["upload"]),
+            ("POST /api/upload-random", (201, {"uploaded": "ok"}), ["upload"]),
+            ("GET /bucket/x.txt?X-Amz-Signature=1", (200, b"other"), ["read back"]),
+            (f"POST /api/uploads/{UPLOAD['id']}/verify", (404, {}), ["verify"]),
+            (
+                f"GET /api/uploads/{UPLOAD['id']}",
+                (200, UPLOAD | {"status": "corrupted"}),
+                ["verify"],
+            ),
+        ],
+    )
+    def test_wrong(
+        self,
+        fake: FakeService,
+        request_line: str,
+        answer: tuple[int, Any],
+        failed: list[str],
+    ) -> None:
+        fake.answers[request_line] = answer
+        status, text = canary(fake, "--token", "secret", "--json")
+        assert status == 1
+        results = outcomes(text)
+        assert [name for name, outcome in results.items() if outcome == "failed"] == (
+            failed
+        )
+        if failed == ["upload"]:
+            assert results["read back"] == results["verify"] == "skipped"
+
+    def test_nobody_there(self) -> None:
+        steps = list(Canary("http://127.0.0.1:1").steps())
+        assert [step.outcome for step in steps] == [
+            "failed", "failed", "failed", "skipped", "skipped",
+        ]  # fmt: skip
+        assert "Connection refused" in steps[0].note
+
+    def test_base_url__other_scheme(self) -> None:
+        with pytest.raises(CommandError, match="does not start with http"):
+            call_command("canary", "--base-url", "file:///etc/passwd")
+
+    def test_settings(self, fake: FakeService, settings: Any) -> None:
+        settings.CANARY_BASE_URL = fake.url
+        settings.CANARY_TOKEN = "secret"
+        status, text = run("canary", "--json")
+        assert (status, outcomes(text)) == (0, ALL_OK)
+
+
+class TestKuberhealthy:
+    @pytest.fixture(autouse=True)
+    def _told(self, fake: FakeService, settings: Any) -> None:
+        settings.KH_REPORTING_URL = f"{fake.url}/report"
+        settings.KH_RUN_UUID = "run-1"
+
+    def reported(self, fake: FakeService) -> tuple[str, Any]:
+        _, headers, body = fake.asked[-1]
+        return headers["Kh-Run-Uuid"], json.loads(body)
+
+    def test_ok(self, fake: FakeService) -> None:
+        assert canary(fake)[0] == 0
+        assert self.reported(fake) == ("run-1", {"OK": True, "Errors": []})
+
+    def test_failed(self, fake: FakeService) -> None:
+        fake.answers["GET /api/health"] = (500, {})
+        assert canary(fake)[0] == 1
+        assert self.reported(fake) == (
+            "run-1",
+            {"OK": False, "Errors": ["health: answered 500: {}"]},
+        )
+
+    def test_does_not_listen(self, fake: FakeService) -> None:
+        fake.answers["POST /report"] = (500, {})
+        assert canary(fake)[0] == 2
+
+
+@pytest.mark.service
+def test_real_service(live_service: Service, bucket: UploadStorage) -> None:
+    """Without a token: up to the bytes in the bucket."""
+    status, text = run("canary", "--base-url", live_service.url, "--json")
+    assert (status, outcomes(text)) == (0, ALL_OK | {"verify": "skipped"})

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.uploads import making
+from tests.uploads.making import run
+from uploads import exports, trail
+from uploads.management.export import write_whole
+from uploads.models import Action, Upload
+from uploads.trail import Caller
+
+pytestmark = pytest.mark.django_db
+
+AT = datetime(2026, 11, 23, 10, 30, 0, 5, tzinfo=UTC)
+
+
+def recorded(ordinal: int, **fields: Any) -> Upload:
+    values: dict[str, Any] = {
+        "id": f"01900000-0000-7000-8000-{ordinal:012x}",
+        "bucket": "b",
+        "key": f"uploads/{ordinal}.txt",
+        "size": 4,
+        "sha256": "ab" * 32,
+        "requester_name": "anonymous",
+        "created_at": AT + timedelta(days=ordinal),
+    }
+    upload = Upload(**values | fields)
+    trail.begin(upload, Caller(name="anonymous"))
+    return upload
+
+
+class TestExportUploads:
+    def test_csv__exact_bytes(self) -> None:
+        upload = recorded(1, user_agent='curl "x"', number=7, client_address="::1")
+        trail.record(
+            upload,
+            Action.STORED,
+            making.CALLER,
+            etag="e",
+            stored_at=AT,
+            duration=timedelta(seconds=1, microseconds=2999),
+        )
+        assert run("export_uploads") == (
+            0,
+            "id,status,bucket,key,size,sha256,etag,version_id,number,requester,"
+            "client_address,user_agent,request_id,error,created_at,stored_at,"
+            "duration_ms\r\n"
+            f"01900000-0000-7000-8000-000000000001,stored,b,uploads/1.txt,4,{'ab' * 32}"
+            ',e,,7,anonymous,::1,"curl ""x""",,,2026-11-24T10:30:00.000005Z,'
+            "2026-11-23T10:30:00.000005Z,1002\r\n",
+        )
+
+    def test_jsonl__exact_bytes(self) -> None:
+        recorded(1, user_agent="ä\u2028=1")
+        status, text = run("export_uploads", "--format", "jsonl")
+        assert status == 0
+        assert text == (
+            '{"bucket":"b","client_address":null,'
+            '"created_at":"2026-11-24T10:30:00.000005Z","duration_ms":null,"error":"",'
+            '"etag":"","id":"01900000-0000-7000-8000-000000000001",'
+            '"key":"uploads/1.txt","number":null,"request_id":"",'
+            f'"requester":"anonymous","sha256":"{"ab" * 32}","size":4,'
+            '"status":"pending","stored_at":null,"user_agent":"\\u00e4\\u2028=1",'
+            '"version_id":""}\n'
+        )
+
+    @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+    def test_csv__formulas(self, start: str) -> None:
+        """A spreadsheet shows the text instead of running it."""
+        evil = f'{start}cmd|" /C calc"!A1'
+        recorded(1, user_agent=evil)
+        _, text = run("export_uploads")
+        (row,) = csv.DictReader(io.StringIO(text, newline=""))
+        assert row["user_agent"] == f"'{evil}"
+        _, lines = run("export_uploads", "--format", "jsonl")
+        assert json.loads(lines)["user_agent"] == evil
+
+    def test_filters(self) -> None:
+        uploads = [recorded(number) for number in (1, 2, 3)]
+        trail.record(uploads[1], Action.FAILED, making.CALLER)
+
+        def keys(*arguments: str) -> list[str]:
+            _, text = run("export_uploads", *arguments)
+            return [row["key"] for row in csv.DictReader(io.StringIO(text))]
+
+        assert keys("--since", "2026-11-25") == ["uploads/2.txt", "uploads/3.txt"]
+        assert keys("--until", "2026-11-25") == ["uploads/1.txt"]
+        # Since is within, until without.
+        exactly = "2026-11-25T10:30:00.000005Z"
+        assert keys("--since", exactly, "--until", exactly) == []
+        assert keys("--status", "failed") == ["uploads/2.txt"]
+        both = ("--status", "failed", "--status", "pending")
+        assert len(keys(*both)) == 3
+
+    def test_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing twice, nothing left out; a page in memory, no cursor left open."""
+        monkeypatch.setattr(exports, "PAGE", 2)
+        for number in (5, 3, 1, 4, 2):
+            recorded(number)
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            rows = [row.key for row in exports.by_id(Upload.objects.all())]
+        assert rows == [f"uploads/{number}.txt" for number in (1, 2, 3, 4, 5)]
+        assert len(queries) == 3
+
+    def test_output__whole_or_not_at_all(self, tmp_path: Path) -> None:
+        recorded(1)
+        path = tmp_path / "uploads.csv"
+        path.write_text("old")
+        assert run("export_uploads", "--output", str(path)) == (0, "")
+        _, text = run("export_uploads")
+        assert path.read_bytes() == text.encode()
+        assert path.stat().st_mode & 0o777 == 0o600
+
+        def broken() -> Any:
+            yield "half"
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            write_whole(path, broken())
+        assert path.read_bytes() == text.encode()
+        assert [file.name for file in tmp_path.iterdir()] == ["uploads.csv"]
+
+    def test_output__not_writable(self, tmp_path: Path) -> None:
+        missing = tmp_path / "no" / "such" / "file.csv"
+        assert run("export_uploads", "--output", str(missing)) == (2, "")
+
+
+class TestExportEvents:
+    def test_both_formats(self) -> None:
+        upload = recorded(1)
+        trail.record(upload, Action.FAILED, making.CALLER, detail={"b": 1, "a": "=x"})
+        status, text = run("export_events", "--action", "failed", "--format", "jsonl")
+        event = upload.events.get(action="failed")
+        at = event.at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        assert (status, text) == (
+            0,
+            f'{{"action":"failed","actor":"anonymous","at":"{at}",'
+            f'"detail":{{"a":"=x","b":1}},"id":{event.pk},"request_id":"request-1",'
+            f'"seal":null,"upload_id":"{upload.pk}"}}\n',
+        )
+        _, text = run("export_events")
+        rows = list(csv.reader(io.StringIO(text)))
+        assert rows[0] == [
+            "id",
+            "upload_id",
+            "action",
+            "at",
+            "actor",
+            "request_id",
+            "detail",
+            "seal",
+        ]
+        assert rows[2] == [
+            str(event.pk),
+            str(upload.pk),
+            "failed",
+            at,
+            "anonymous",
+            "request-1",
+            '{"a":"=x","b":1}',
+            "",
+        ]
+
+    def test_filters(self) -> None:
+        recorded(1)
+        assert run("export_events", "--since", "2999-01-01", "--format", "jsonl") == (
+            0,
+            "",
+        )
+        _, text = run("export_events", "--until", "2999-01-01", "--format", "jsonl")
+        assert len(text.splitlines()) == 1
+
+    def test_twice__the_same_bytes(self) -> None:
+        for number in (2, 1):
+            recorded(number)
+        for form in exports.FORMATS:
+            for command in ("export_events", "export_uploads"):
+                first = run(command, "--format", form)
+                assert first == run(command, "--format", form)

@@ -1,0 +1,118 @@
+"""Recording an object that has no record, saying of each fact where it is from."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from mirrorsite.request_ids import is_well_formed
+from uploads import trail
+from uploads.models import Action, Upload, new_upload_id
+from uploads.services import upload_storage
+from uploads.storage import StoredObject
+from uploads.trail import Caller
+
+
+def adopt(key: str, *, caller: Caller) -> Upload:
+    """Begin a record for the object `key` from what the bucket can tell of it.
+
+    Size, ETag, version and time are the store's. The SHA-256 is the store's own
+    checksum, else the metadata's, else computed from the bytes. Id and request id
+    are the metadata's when they are well-formed (and the id is free). Who asked for
+    the upload cannot be known.
+
+    Raises `ObjectMissingError` when it is gone, `AlreadyRecordedError` when it has a
+    record by now, and as `UploadStorage.head` and `trail.begin` do.
+    """
+    found = upload_storage().head(key)
+    sources: dict[str, str] = {}
+    claims: dict[str, Any] = {}
+    sha256 = _sha256(key, found, sources, claims)
+    upload = Upload(
+        id=_upload_id(found, sources, claims),
+        bucket=upload_storage().bucket_name,
+        key=key,
+        size=found.size,
+        sha256=sha256,
+        etag=found.etag,
+        version_id=found.version_id,
+        requester_name="unknown",
+        request_id=_request_id(found, sources, claims),
+        stored_at=found.last_modified,
+        # When the record begins, which is now; `stored_at` is the object's time.
+        created_at=timezone.now(),
+    )
+    detail: dict[str, Any] = {
+        "etag": found.etag,
+        "version_id": found.version_id,
+        "last_modified": found.last_modified and found.last_modified.isoformat(),
+        "request_id": upload.request_id,
+        "known_from": sources,
+    }
+    if claims:
+        detail["claims_not_believed"] = claims
+    trail.begin(upload, caller, Action.ADOPTED, detail=detail)
+    return upload
+
+
+def _sha256(
+    key: str, found: StoredObject, sources: dict[str, str], claims: dict[str, Any]
+) -> str:
+    claimed = found.metadata.get("sha256", "")
+    if found.sha256_source == "store":
+        sources["sha256"] = "checksum computed by the store"
+        if claimed and claimed != found.sha256:
+            claims["sha256"] = claimed[:200]
+        return found.sha256
+    if _is_sha256(claimed):
+        sources["sha256"] = "metadata"
+        return claimed
+    if claimed:
+        claims["sha256"] = claimed[:200]
+    digest = hashlib.sha256()
+    for chunk in upload_storage().read(key):
+        digest.update(chunk)
+    sources["sha256"] = "bytes read"
+    return digest.hexdigest()
+
+
+def _upload_id(
+    found: StoredObject, sources: dict[str, str], claims: dict[str, Any]
+) -> UUID:
+    claimed = found.metadata.get("upload-id", "")
+    if claimed:
+        try:
+            upload_id = UUID(claimed)
+        except ValueError:
+            upload_id = None
+        # UUID() takes several spellings; ours is one.
+        if (
+            upload_id is not None
+            and str(upload_id) == claimed
+            and not Upload.objects.filter(pk=upload_id).exists()
+        ):
+            sources["id"] = "metadata"
+            return upload_id
+        claims["upload-id"] = claimed[:200]
+    sources["id"] = "new"
+    return new_upload_id()
+
+
+def _request_id(
+    found: StoredObject, sources: dict[str, str], claims: dict[str, Any]
+) -> str:
+    claimed = found.metadata.get("request-id", "")
+    if is_well_formed(claimed):
+        sources["request_id"] = "metadata"
+        return claimed
+    if claimed:
+        claims["request-id"] = claimed[:200]
+    sources["request_id"] = "unknown"
+    return ""
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")

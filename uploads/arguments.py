@@ -1,0 +1,54 @@
+"""What people type at a command: spans, points of time, counts. No Django here."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LONGEST = timedelta(days=36_525)
+_DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
+
+
+def duration(text: str) -> timedelta:
+    """Return a span such as `90s`, `15m`, `2h`, `30d` or `4w`.
+
+    An argparse type: raises `argparse.ArgumentTypeError`.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no duration; write a whole number and a unit,"
+            " such as 90s, 15m, 2h, 30d or 4w"
+        )
+    span = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if span > _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than a century")
+    return span
+
+
+def moment(text: str) -> datetime:
+    """Return a point of time: ISO 8601 (UTC unless it says otherwise), or a span ago.
+
+    `2026-11-23`, `2026-11-23T10:30:00Z` and `30d` are all understood. An argparse
+    type: raises `argparse.ArgumentTypeError`.
+    """
+    text = text.strip()
+    if _DURATION.fullmatch(text):
+        return datetime.now(UTC) - duration(text)
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no point of time; write 2026-11-23, 2026-11-23T10:30:00Z,"
+            " or how long ago, such as 30d"
+        ) from error
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def job_count(text: str) -> int:
+    """Return how many things to do at a time, 1 to 64; an argparse type."""
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+    return int(text)

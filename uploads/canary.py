@@ -1,0 +1,259 @@
+"""A small customer of the service, to see from outside that it works end to end.
+
+Each step goes over HTTP to a base URL; only reading back may go straight to the
+bucket. Standard library for the HTTP part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import secrets
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from uploads.exceptions import StoreError
+from uploads.services import upload_storage
+
+Outcome = Literal["ok", "failed", "skipped"]
+ReadBack = Literal["api", "bucket"]
+
+WORD, MIRRORED = "fOoBar25", "47RAbOoF"
+#: The canary's object: several lines, and still nothing to a bucket.
+SIZE = 1000
+#: Answers are small; the object read back is SIZE bytes.
+_MOST_BYTES = 1024 * 1024
+
+
+class CanaryError(Exception):
+    """A step went wrong; the text says how."""
+
+
+class _Skipped(Exception):  # noqa: N818 no error
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How one step went, in milliseconds of wall time."""
+
+    name: str
+    outcome: Outcome
+    duration_ms: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back over HTTP."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise CanaryError(f"the answer is no JSON: {self.body[:80]!r}") from error
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Leave redirects to us: urllib would send the token along to another host."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+class Canary:
+    """The steps, in order; a later one is skipped when the one it needs went wrong.
+
+    `base_url` is the service's address without a path. `token` opens the staff part
+    of the API, which `api` reading back and verifying need. `timeout` is in seconds,
+    for each request.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str = "",
+        read_back: ReadBack | None = None,
+        timeout: float = 10,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._token = token
+        self._read_back: ReadBack = read_back or ("api" if token else "bucket")
+        self._timeout = timeout
+        self._opener = urllib.request.build_opener(_NoRedirects)
+        self._upload: dict[str, Any] | None = None
+        self.request_id = f"canary-{secrets.token_hex(8)}"
+
+    def steps(self) -> Iterator[Step]:
+        """Run and yield the steps; never raises for what the service does."""
+        for name, step in self._steps():
+            began = time.monotonic()
+            outcome: Outcome = "ok"
+            try:
+                note = step()
+            except _Skipped as reason:
+                outcome, note = "skipped", str(reason)
+            except (CanaryError, StoreError) as error:
+                outcome, note = "failed", str(error)
+            yield Step(
+                name=name,
+                outcome=outcome,
+                duration_ms=round((time.monotonic() - began) * 1000, 1),
+                note=note,
+            )
+
+    def _steps(self) -> Iterable[tuple[str, Callable[[], str]]]:
+        return (
+            ("health", self._health),
+            ("mirror", self._mirror),
+            ("upload", self._create),
+            ("read back", self._read),
+            ("verify", self._verify),
+        )
+
+    def _health(self) -> str:
+        self._expect(self._send("GET", "/api/health"), 200, {"status": "ok"})
+        return ""
+
+    def _mirror(self) -> str:
+        answer = self._send("GET", f"/api/mirror?word={WORD}")
+        self._expect(answer, 200, {"transformed": MIRRORED})
+        return ""
+
+    def _create(self) -> str:
+        body = json.dumps({"size": SIZE}).encode()
+        answer = self._send("POST", "/api/upload-random", body=body, token=True)
+        upload = self._expect(answer, 201, {"uploaded": "ok", "size": SIZE})
+        missing = {"id", "key", "bucket", "sha256"} - upload.keys()
+        if missing:
+            raise CanaryError(f"the answer lacks {', '.join(sorted(missing))}")
+        self._upload = upload
+        return str(upload["key"])
+
+    def _read(self) -> str:
+        upload = self._uploaded()
+        if self._read_back == "api":
+            digest = hashlib.sha256(self._content(upload)).hexdigest()
+            source = "through the API"
+        else:
+            digest = self._digest_in_bucket(upload)
+            source = "from the bucket"
+        if digest != upload["sha256"]:
+            raise CanaryError(
+                f"SHA-256 {source} is {digest}, answered was {upload['sha256']}"
+            )
+        return source
+
+    def _verify(self) -> str:
+        upload = self._uploaded()
+        if not self._token:
+            raise _Skipped("needs a token (--token or CANARY_TOKEN)")
+        path = f"/api/uploads/{upload['id']}"
+        self._expect(self._send("POST", f"{path}/verify", token=True), 200, {})
+        answer = self._send("GET", path, token=True)
+        self._expect(answer, 200, {"id": upload["id"], "status": "stored"})
+        return ""
+
+    def _uploaded(self) -> dict[str, Any]:
+        if self._upload is None:
+            raise _Skipped("nothing was uploaded")
+        return self._upload
+
+    def _content(self, upload: dict[str, Any]) -> bytes:
+        if not self._token:
+            raise _Skipped("needs a token (--token or CANARY_TOKEN)")
+        answer = self._send("GET", f"/api/uploads/{upload['id']}/content", token=True)
+        if answer.status == 302:
+            # A presigned URL carries its own authority, and refuses a second one.
+            answer = self._send("GET", answer.headers.get("Location", ""))
+        if answer.status != 200:
+            raise CanaryError(_told(answer))
+        return answer.body
+
+    def _digest_in_bucket(self, upload: dict[str, Any]) -> str:
+        storage = upload_storage()
+        if upload["bucket"] != storage.bucket_name:
+            raise _Skipped(
+                f"the service uploads to {upload['bucket']}, this command is"
+                f" configured for {storage.bucket_name}"
+            )
+        digest = hashlib.sha256()
+        for chunk in storage.read(upload["key"]):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def _expect(
+        self, answer: Answer, status: int, members: dict[str, Any]
+    ) -> dict[str, Any]:
+        if answer.status != status:
+            raise CanaryError(_told(answer))
+        body = answer.json()
+        if not isinstance(body, dict):
+            raise CanaryError(f"the answer is no JSON object: {answer.body[:80]!r}")
+        for name, wanted in members.items():
+            if body.get(name) != wanted:
+                raise CanaryError(f"{name} is {body.get(name)!r}, not {wanted!r}")
+        return body
+
+    def _send(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes | None = None,
+        token: bool = False,
+    ) -> Answer:
+        url = urllib.parse.urljoin(f"{self._base_url}/", target)
+        headers = {"User-Agent": "mirrorsite-canary", "X-Request-ID": self.request_id}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if token and self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        # The command lets no other scheme in than http and https.
+        request = urllib.request.Request(  # noqa: S310
+            url, data=body, headers=headers, method=method
+        )
+        try:
+            with self._opener.open(request, timeout=self._timeout) as answer:
+                return _answer(answer.status, answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return _answer(error.code, error)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = str(getattr(error, "reason", "") or error) or type(error).__name__
+            raise CanaryError(f"no answer: {reason}") from error
+
+
+def report_to_kuberhealthy(url: str, run_uuid: str, errors: list[str]) -> None:
+    """Tell Kuberhealthy how it went; raises `CanaryError` when it does not listen.
+
+    https://github.com/kuberhealthy/kuberhealthy/blob/master/docs/CHECK_CREATION.md
+    """
+    body = json.dumps({"OK": not errors, "Errors": errors}).encode()
+    headers = {"Content-Type": "application/json", "kh-run-uuid": run_uuid}
+    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=10):  # noqa: S310
+            pass
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise CanaryError(f"Kuberhealthy did not take the report: {error}") from error
+
+
+def _answer(status: int, answer: Any) -> Answer:
+    return Answer(status=status, headers=answer.headers, body=answer.read(_MOST_BYTES))
+
+
+def _told(answer: Answer) -> str:
+    text = answer.body[:200].decode("utf-8", "replace")
+    return f"answered {answer.status}: {' '.join(text.split())}"

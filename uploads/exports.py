@@ -1,0 +1,150 @@
+"""Uploads and events as CSV or JSON Lines: streamed, and the same bytes every time.
+
+The bytes depend on the data alone: rows go by id, times are UTC with microseconds,
+JSON has sorted keys and no spaces, durations are whole milliseconds. CSV follows
+RFC 4180 (CRLF, UTF-8, a header line).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeVar
+
+from django.db.models import Model, QuerySet
+
+from uploads.models import Upload, UploadEvent
+
+Format = Literal["csv", "jsonl"]
+FORMATS: tuple[Format, ...] = ("csv", "jsonl")
+M = TypeVar("M", bound=Model)
+
+#: Rows read at a time.
+PAGE = 1000
+#: A cell that begins so is a formula to a spreadsheet, whatever quotes it stands in:
+#: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+UPLOAD_COLUMNS: dict[str, Callable[[Upload], Any]] = {
+    "id": lambda upload: str(upload.pk),
+    "status": lambda upload: upload.status,
+    "bucket": lambda upload: upload.bucket,
+    "key": lambda upload: upload.key,
+    "size": lambda upload: upload.size,
+    "sha256": lambda upload: upload.sha256,
+    "etag": lambda upload: upload.etag,
+    "version_id": lambda upload: upload.version_id,
+    "number": lambda upload: upload.number,
+    "requester": lambda upload: upload.requester_name,
+    "client_address": lambda upload: upload.client_address,
+    "user_agent": lambda upload: upload.user_agent,
+    "request_id": lambda upload: upload.request_id,
+    "error": lambda upload: upload.error,
+    "created_at": lambda upload: upload.created_at,
+    "stored_at": lambda upload: upload.stored_at,
+    "duration_ms": lambda upload: upload.duration,
+}
+EVENT_COLUMNS: dict[str, Callable[[UploadEvent], Any]] = {
+    "id": lambda event: event.pk,
+    "upload_id": lambda event: str(event.upload_id),
+    "action": lambda event: event.action,
+    "at": lambda event: event.at,
+    "actor": lambda event: event.actor,
+    "request_id": lambda event: event.request_id,
+    "detail": lambda event: event.detail,
+    "seal": lambda event: event.seal_id,
+}
+
+
+def uploads_to_export(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    statuses: Sequence[str] = (),
+) -> QuerySet[Upload]:
+    """Return the uploads made from `since` to before `until`, in these statuses."""
+    uploads = Upload.objects.all()
+    if since:
+        uploads = uploads.filter(created_at__gte=since)
+    if until:
+        uploads = uploads.filter(created_at__lt=until)
+    if statuses:
+        uploads = uploads.filter(status__in=statuses)
+    return uploads
+
+
+def events_to_export(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    actions: Sequence[str] = (),
+) -> QuerySet[UploadEvent]:
+    """Return the events from `since` to before `until`, with these actions."""
+    events = UploadEvent.objects.all()
+    if since:
+        events = events.filter(at__gte=since)
+    if until:
+        events = events.filter(at__lt=until)
+    if actions:
+        events = events.filter(action__in=actions)
+    return events
+
+
+def by_id(rows: QuerySet[M]) -> Iterator[M]:
+    """Yield the rows by id, a page in memory, in queries that never stay open."""
+    rows = rows.order_by("pk")
+    page = list(rows[:PAGE])
+    while page:
+        yield from page
+        if len(page) < PAGE:
+            return
+        page = list(rows.filter(pk__gt=page[-1].pk)[:PAGE])
+
+
+def lines(
+    rows: Iterable[M], columns: dict[str, Callable[[M], Any]], *, form: Format
+) -> Iterator[str]:
+    """Yield the rows as text, each piece a whole line with its end."""
+    if form == "jsonl":
+        for row in rows:
+            record = {name: _plain(value(row)) for name, value in columns.items()}
+            yield _json(record) + "\n"
+        return
+    yield _csv_line(columns)
+    for row in rows:
+        yield _csv_line(_cell(_plain(value(row))) for value in columns.values())
+
+
+def _csv_line(cells: Iterable[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return "'" + value if value.startswith(_FORMULA_STARTS) else value
+    if isinstance(value, dict | list):
+        return _json(value)
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            moment = value.astimezone(UTC)
+            return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        case timedelta():
+            return value // timedelta(milliseconds=1)
+        case _:
+            return value
+
+
+def _json(value: Any) -> str:
+    # ASCII, because some tools end a line at U+2028 too.
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

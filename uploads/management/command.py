@@ -1,0 +1,101 @@
+"""What the operators' commands share: exit statuses, output, being interrupted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseError
+
+from uploads.exceptions import StoreError, TrailUnavailableError
+from uploads.management.progress import Progress
+from uploads.trail import Caller
+
+DIFFERENCES_FOUND = 1
+COULD_NOT_RUN = 2
+#: 128 + SIGINT, as shells count.
+INTERRUPTED = 130
+
+EXIT_STATUSES = (
+    "Exit status: 0 fine, 1 differences found, 2 could not run, 130 interrupted."
+)
+
+
+class DifferencesFound(CommandError):  # noqa: N818 it is an outcome
+    """The command ran, and what it looked at is not as it should be."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=DIFFERENCES_FOUND)
+
+
+class Interrupted(CommandError):  # noqa: N818 it is an outcome
+    """Ctrl-C; everything done until then stands."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=INTERRUPTED)
+
+
+class OperatorCommand(BaseCommand):
+    """A command that says by its exit status how it ended.
+
+    Subclasses write `run` instead of `handle`, and may keep `so_far` up to date: it
+    is what an interrupted command reports.
+    """
+
+    so_far = "nothing was changed"
+
+    def create_parser(
+        self, prog_name: str, subcommand: str, **kwargs: Any
+    ) -> CommandParser:
+        kwargs.setdefault("epilog", EXIT_STATUSES)
+        self.command_name = subcommand
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def add_json_argument(self, parser: CommandParser, what: str) -> None:
+        parser.add_argument(
+            "--json", action="store_true", dest="as_json", help=f"print {what}"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self.run(**options)
+        except KeyboardInterrupt as error:
+            raise Interrupted(f"interrupted; {self.so_far}.") from error
+        except StoreError as error:
+            raise CommandError(
+                f"the bucket is of no use now: {error}; {self.so_far}.",
+                returncode=COULD_NOT_RUN,
+            ) from error
+        except (TrailUnavailableError, DatabaseError) as error:
+            raise CommandError(
+                f"the database is of no use now: {_first_line(error)}; {self.so_far}.",
+                returncode=COULD_NOT_RUN,
+            ) from error
+
+    def run(self, *args: Any, **options: Any) -> None:
+        """Do the work; raise `DifferencesFound` when something is not as it should be."""
+        raise NotImplementedError
+
+    def caller(self) -> Caller:
+        """Return who acts, for the trail."""
+        name = getattr(self, "command_name", type(self).__module__.rpartition(".")[2])
+        return Caller(name=f"command:{name}")
+
+    def progress(self, what: str, total: int | None = None) -> Progress:
+        """Return a progress line on the error stream."""
+        return Progress(self.stderr, what=what, total=total)
+
+    def print_json(self, value: Mapping[str, Any]) -> None:
+        """Print one JSON object on a line of its own."""
+        self.stdout.write(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 object`, `2 objects`, `1,000 objects`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+
+from uploads.canary import Canary, CanaryError, Step, report_to_kuberhealthy
+from uploads.management.command import (
+    COULD_NOT_RUN,
+    DifferencesFound,
+    OperatorCommand,
+    counted,
+)
+
+
+class Command(OperatorCommand):
+    help = (
+        "Use the service as a customer would: health, mirror, upload, read back,"
+        " verify. Reports to KH_REPORTING_URL when that is set."
+    )
+    so_far = "the last step was not finished"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--base-url",
+            type=_base_url,
+            default=settings.CANARY_BASE_URL,
+            metavar="URL",
+            help="default: CANARY_BASE_URL, else http://127.0.0.1:4545",
+        )
+        parser.add_argument(
+            "--token",
+            default=settings.CANARY_TOKEN,
+            help="opens the staff part of the API; better in CANARY_TOKEN, where no"
+            " list of processes shows it",
+        )
+        parser.add_argument(
+            "--read-back",
+            choices=("api", "bucket"),
+            help="where the object is read from; default: api with a token, else the"
+            " bucket this command is configured for",
+        )
+        parser.add_argument(
+            "--timeout",
+            type=float,
+            default=10.0,
+            metavar="SECONDS",
+            help="for each request; default: %(default)s",
+        )
+        self.add_json_argument(parser, "one JSON object")
+
+    def run(
+        self,
+        *,
+        base_url: str,
+        token: str,
+        read_back: Any,
+        timeout: float,
+        as_json: bool,
+        **options: Any,
+    ) -> None:
+        canary = Canary(base_url, token=token, read_back=read_back, timeout=timeout)
+        steps: list[Step] = []
+        for step in canary.steps():
+            steps.append(step)
+            if not as_json:
+                self.stdout.write(_line(step))
+        failed = [step for step in steps if step.outcome == "failed"]
+        if as_json:
+            self.print_json(
+                {
+                    "ok": not failed,
+                    "base_url": base_url,
+                    "request_id": canary.request_id,
+                    "steps": [asdict(step) for step in steps],
+                }
+            )
+        self._report([f"{step.name}: {step.note}" for step in failed])
+        if failed:
+            raise DifferencesFound(f"{counted(len(failed), 'step')} failed.")
+
+    def _report(self, errors: list[str]) -> None:
+        url = settings.KH_REPORTING_URL
+        if not url:
+            return
+        try:
+            report_to_kuberhealthy(url, settings.KH_RUN_UUID, errors)
+        except CanaryError as error:
+            raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
+
+
+def _line(step: Step) -> str:
+    outcome = step.outcome.upper() if step.outcome == "skipped" else step.outcome
+    note = f"  {step.note}" if step.note else ""
+    return f"{step.name:<10} {outcome:<8} {step.duration_ms:8.1f} ms{note}"
+
+
+def _base_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} does not start with http:// or https://"
+        )
+    return text

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from uploads.arguments import duration
+from uploads.management.command import DifferencesFound, OperatorCommand, counted
+from uploads.purging import Purge, purge, purgeable
+
+#: A run that ends between recording and deleting leaves one such upload at most.
+_AFTERWARDS = (
+    "reconcile_uploads --fix deletes what may be recorded as purged and still there"
+)
+
+
+class Command(OperatorCommand):
+    help = (
+        "Delete old objects that are stored, sealed, and still what was recorded; the"
+        " record stays. Without --yes nothing is deleted."
+    )
+
+    so_far = _AFTERWARDS
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--older-than",
+            type=duration,
+            required=True,
+            metavar="DURATION",
+            help="since they were stored, such as 30d",
+        )
+        parser.add_argument(
+            "--yes", action="store_true", help="delete, do not only say"
+        )
+        self.add_json_argument(
+            parser, "one JSON object a line for each upload, and a summary last"
+        )
+
+    def run(
+        self, *, older_than: timedelta, yes: bool, as_json: bool, **options: Any
+    ) -> None:
+        before = timezone.now() - older_than
+        uploads = purgeable(stored_before=before)
+        total = uploads.count() if self.stderr.isatty() else None
+        progress = self.progress("uploads", total)
+        counts: Counter[str] = Counter()
+        size = 0
+        for result in progress.over(
+            purge(
+                uploads,
+                caller=self.caller(),
+                reason=f"stored before {before.isoformat()}",
+                dry_run=not yes,
+            )
+        ):
+            counts[result.outcome] += 1
+            if result.outcome != "left alone":
+                size += result.size
+            progress.clear()
+            self._print(result, as_json=as_json)
+            self.so_far = f"{_summary(counts, size)}; {_AFTERWARDS}"
+        if as_json:
+            self.print_json(
+                {"dry_run": not yes, "outcomes": dict(counts), "bytes": size}
+            )
+        else:
+            self.stdout.write(_summary(counts, size))
+            if counts["would purge"]:
+                self.stdout.write("nothing was deleted; add --yes to delete")
+        if counts["left alone"]:
+            raise DifferencesFound(
+                f"{counted(counts['left alone'], 'object')} not as recorded, or not"
+                " deletable; run reconcile_uploads."
+            )
+
+    def _print(self, result: Purge, *, as_json: bool) -> None:
+        if as_json:
+            self.print_json(asdict(result))
+        else:
+            note = f": {result.note}" if result.note else ""
+            self.stdout.write(f"{result.outcome}: {result.key}{note}")
+
+
+def _summary(counts: Counter[str], size: int) -> str:
+    parts = [f"{count:,} {outcome}" for outcome, count in sorted(counts.items())]
+    return f"{', '.join(parts) or 'nothing to purge'} ({size:,} bytes)"

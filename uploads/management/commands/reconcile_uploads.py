@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from uploads.arguments import duration, job_count
+from uploads.management.command import DifferencesFound, OperatorCommand, counted
+from uploads.models import Upload
+from uploads.reconciliation import Finding, Plan, reconcile, side_by_side
+
+
+class Command(OperatorCommand):
+    help = (
+        "Compare the bucket with the record, in both directions. Without --fix nothing"
+        " is changed; with it each repair is an event."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--fix", action="store_true", help="settle each difference by an event"
+        )
+        parser.add_argument(
+            "--min-age",
+            type=duration,
+            default=timedelta(minutes=15),
+            metavar="DURATION",
+            help="leave alone what is younger and may be under way, such as 2h or 0s;"
+            " default: 15m",
+        )
+        parser.add_argument(
+            "--checksums",
+            action="store_true",
+            help="ask the store for the checksum of each object (slow), instead of"
+            " comparing size and ETag from the listing",
+        )
+        parser.add_argument(
+            "--jobs",
+            type=job_count,
+            default=8,
+            metavar="N",
+            help="questions at a time with --checksums, 1 to 64; default: %(default)s",
+        )
+        self.add_json_argument(
+            parser, "one JSON object a line for each difference, and a summary last"
+        )
+
+    def run(
+        self,
+        *,
+        fix: bool,
+        min_age: timedelta,
+        checksums: bool,
+        jobs: int,
+        as_json: bool,
+        **options: Any,
+    ) -> None:
+        plan = Plan(
+            caller=self.caller(),
+            fix=fix,
+            min_age=min_age,
+            checksums=checksums,
+            jobs=jobs,
+        )
+        total = Upload.objects.count() if self.stderr.isatty() else None
+        progress = self.progress("keys", total)
+        words: Counter[str] = Counter()
+        outcomes: Counter[str] = Counter()
+        for finding in reconcile(plan, progress.over(side_by_side())):
+            words[finding.word.value] += 1
+            outcomes[finding.outcome] += 1
+            progress.clear()
+            self._print(finding, as_json=as_json)
+            self.so_far = _summary(progress.count, words, outcomes)
+        if as_json:
+            self.print_json(
+                {
+                    "keys": progress.count,
+                    "differences": dict(words),
+                    "outcomes": dict(outcomes),
+                }
+            )
+        else:
+            self.stdout.write(_summary(progress.count, words, outcomes))
+        if words:
+            raise DifferencesFound(f"{counted(words.total(), 'difference')} found.")
+
+    def _print(self, finding: Finding, *, as_json: bool) -> None:
+        if as_json:
+            self.print_json(asdict(finding))
+            return
+        line = f"{finding.word.value}: {finding.key}"
+        for difference in finding.seen.get("differences", ()):
+            line += f"; {difference}"
+        if finding.outcome == "repaired":
+            line += f" -> {finding.action}"
+        elif finding.outcome == "skipped":
+            line += f" (left alone: {finding.note})"
+        self.stdout.write(line)
+
+
+def _summary(keys: int, words: Counter[str], outcomes: Counter[str]) -> str:
+    text = f"{counted(keys, 'key')} compared, {counted(words.total(), 'difference')}"
+    if outcomes["repaired"] or outcomes["skipped"]:
+        text += f", {outcomes['repaired']:,} repaired"
+    if outcomes["skipped"]:
+        text += f", {outcomes['skipped']:,} left alone"
+    return text

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from uploads.arguments import job_count, moment
+from uploads.management.command import DifferencesFound, OperatorCommand, counted
+from uploads.models import Action, Upload
+from uploads.verification import Method, Verification, to_verify, verify_each
+
+
+class Command(OperatorCommand):
+    help = (
+        "Look at every object that should be in the bucket and record what was seen:"
+        " verified, missing or corrupted."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--read",
+            action="store_true",
+            help="read and hash the bytes, instead of asking the store for size and"
+            " checksum; the only proof for objects above 8 MiB, sent in parts",
+        )
+        parser.add_argument(
+            "--since",
+            type=moment,
+            metavar="TIME",
+            help="only uploads made since then, such as 2026-11-23 or 7d",
+        )
+        parser.add_argument(
+            "--not-verified-since",
+            type=moment,
+            metavar="TIME",
+            help="leave out what was looked at since then; an interrupted run is"
+            " resumed with the time it tells",
+        )
+        parser.add_argument(
+            "--jobs",
+            type=job_count,
+            default=8,
+            metavar="N",
+            help="objects looked at at a time, 1 to 64; default: %(default)s",
+        )
+        self.add_json_argument(
+            parser, "one JSON object a line for each fault, and a summary last"
+        )
+
+    def run(
+        self,
+        *,
+        read: bool,
+        since: datetime | None,
+        not_verified_since: datetime | None,
+        jobs: int,
+        as_json: bool,
+        **options: Any,
+    ) -> None:
+        uploads = to_verify(created_since=since, not_verified_since=not_verified_since)
+        resume_at = not_verified_since or timezone.now()
+        total = uploads.count() if self.stderr.isatty() else None
+        progress = self.progress("uploads", total)
+        counts: Counter[str] = Counter()
+        method: Method = "read" if read else "head"
+        for upload, outcome in progress.over(
+            verify_each(uploads, caller=self.caller(), method=method, jobs=jobs)
+        ):
+            counts[outcome.action.value if outcome else "changed meanwhile"] += 1
+            if outcome and outcome.action != Action.VERIFIED:
+                progress.clear()
+                self._print(upload, outcome, as_json=as_json)
+            self.so_far = (
+                f"{_summary(counts)}; go on with"
+                f" --not-verified-since {resume_at.isoformat()}"
+            )
+        if as_json:
+            self.print_json({"uploads": counts.total(), "outcomes": dict(counts)})
+        else:
+            self.stdout.write(_summary(counts))
+        faults = counts[Action.MISSING.value] + counts[Action.CORRUPTED.value]
+        if faults:
+            raise DifferencesFound(f"{counted(faults, 'object')} not as recorded.")
+
+    def _print(self, upload: Upload, outcome: Verification, *, as_json: bool) -> None:
+        if as_json:
+            self.print_json(
+                {
+                    "upload_id": upload.pk,
+                    "key": upload.key,
+                    "action": outcome.action,
+                    "differences": outcome.differences,
+                }
+            )
+        else:
+            self.stdout.write(
+                f"{outcome.action}: {upload.key}: {'; '.join(outcome.differences)}"
+            )
+
+
+def _summary(counts: Counter[str]) -> str:
+    parts = [f"{count:,} {name}" for name, count in sorted(counts.items())]
+    text = counted(counts.total(), "upload") + " looked at"
+    return f"{text}: {', '.join(parts)}" if parts else text

@@ -1,0 +1,93 @@
+"""What the export commands share: where the lines go."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from uploads.arguments import moment
+from uploads.exports import FORMATS, by_id, lines
+from uploads.management.command import COULD_NOT_RUN, OperatorCommand, counted
+
+
+class ExportCommand(OperatorCommand):
+    """Write rows to a file, which appears whole or not at all, or to stdout."""
+
+    noun: str
+    columns: dict[str, Any]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--format", choices=FORMATS, default="csv", help="default: %(default)s"
+        )
+        parser.add_argument(
+            "--output",
+            type=Path,
+            metavar="FILE",
+            help="write there, whole or not at all; default: standard output",
+        )
+        parser.add_argument(
+            "--since", type=moment, metavar="TIME", help="such as 2026-11-01 or 30d"
+        )
+        parser.add_argument(
+            "--until", type=moment, metavar="TIME", help="up to, and without"
+        )
+
+    def rows(
+        self, *, since: datetime | None, until: datetime | None, **options: Any
+    ) -> Any:
+        """Return the queryset that the options ask for."""
+        raise NotImplementedError
+
+    def run(self, *args: Any, **options: Any) -> None:
+        rows = self.rows(**options)
+        output: Path | None = options["output"]
+        total = rows.count() if self.stderr.isatty() else None
+        # A bar beside the data on one terminal would be in its way.
+        progress = self.progress(f"{self.noun}s", total) if output else None
+        source = by_id(rows)
+        text = lines(
+            progress.over(source) if progress else source,
+            self.columns,
+            form=options["format"],
+        )
+        self.so_far = "no file was written" if output else "the output is cut short"
+        if output is None:
+            # The same bytes under every locale; a test's StringIO has no encoding.
+            reconfigure = getattr(self.stdout, "reconfigure", None)
+            if reconfigure is not None:
+                reconfigure(encoding="utf-8", newline="")
+            for line in text:
+                self.stdout.write(line, ending="")
+            return
+        try:
+            write_whole(output, text)
+        except OSError as error:
+            raise CommandError(
+                f"{output} cannot be written: {error.strerror}",
+                returncode=COULD_NOT_RUN,
+            ) from error
+        if progress:
+            self.stderr.write(f"{output}: {counted(progress.count, self.noun)}", str)
+
+
+def write_whole(path: Path, lines: Iterable[str]) -> None:
+    """Write `lines` beside `path` and move them there at the end; mode 0600."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise

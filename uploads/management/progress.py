@@ -1,0 +1,72 @@
+"""How far a command is: a line on a terminal, nothing in a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Terminal(Protocol):
+    """What a command's error stream offers (Django wraps it)."""
+
+    def isatty(self) -> bool: ...
+
+    def write(
+        self, msg: str, style_func: Callable[[str], str], ending: str
+    ) -> object: ...
+
+    def flush(self) -> None: ...
+
+
+_WIDTH = 24
+_SECONDS_BETWEEN = 0.1
+
+
+class Progress:
+    """Counts, and redraws one line of `stream` at most ten times a second."""
+
+    def __init__(
+        self, stream: Terminal, *, what: str, total: int | None = None
+    ) -> None:
+        self.count = 0
+        self._stream = stream
+        self._what = what
+        self._total = total
+        self._visible = stream.isatty()
+        self._began = time.monotonic()
+        self._drawn = 0.0
+
+    def over(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items, counting each; the line is gone when they end."""
+        try:
+            for item in items:
+                self.advance()
+                yield item
+        finally:
+            self.clear()
+
+    def advance(self, by: int = 1) -> None:
+        self.count += by
+        now = time.monotonic()
+        if self._visible and now - self._drawn >= _SECONDS_BETWEEN:
+            self._drawn = now
+            self._stream.write(f"\r\033[K{self._line(now)}", str, "")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Remove the line, so that something else can be written there."""
+        if self._visible and self._drawn:
+            self._stream.write("\r\033[K", str, "")
+            self._stream.flush()
+
+    def _line(self, now: float) -> str:
+        rate = self.count / max(now - self._began, 0.001)
+        text = f"{self.count:,} {self._what}, {rate:,.0f} a second"
+        if not self._total:
+            return text
+        done = min(self.count / self._total, 1.0)
+        bar = "#" * int(done * _WIDTH)
+        return f"[{bar:<{_WIDTH}}] {done:4.0%} {text}"

@@ -1,0 +1,122 @@
+"""Deleting old objects, so that the record never hides who did it.
+
+The record is written first and the object deleted second: intent before act, as with
+uploading. A crash in between leaves `purged but present`, which reconciliation knows
+and settles by deleting; nobody takes it for a loss. The other order would leave an
+object gone without a word of who deleted it, and reconciliation could only call it
+`missing`, as if the bucket had lost it. What the chosen order costs is that for the
+moment between the two (or until the next reconciliation, after a crash) the record
+runs ahead; when the store refuses to delete, an event takes it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from uploads import trail
+from uploads.exceptions import (
+    ObjectChangedError,
+    ObjectMissingError,
+    StoreRefusedError,
+    TransitionError,
+)
+from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.services import upload_storage
+from uploads.trail import Caller
+from uploads.verification import differences_from
+
+#: Uploads read at a time.
+PAGE = 500
+
+Outcome = Literal["would purge", "purged", "left alone"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """What became of one upload, and why if it was left alone."""
+
+    upload_id: UUID
+    key: str
+    size: int
+    outcome: Outcome
+    note: str = ""
+
+
+def purgeable(*, stored_before: datetime) -> QuerySet[Upload]:
+    """Return stored uploads that old whose whole story is sealed, by id."""
+    unsealed = UploadEvent.objects.filter(upload=OuterRef("pk"), seal=None)
+    return Upload.objects.filter(
+        ~Exists(unsealed), status=Status.STORED, stored_at__lt=stored_before
+    ).order_by("pk")
+
+
+def purge(
+    uploads: QuerySet[Upload], *, caller: Caller, reason: str, dry_run: bool
+) -> Iterator[Purge]:
+    """Delete the objects of `uploads` that are still what was recorded.
+
+    Raises `StoreUnavailableError` when the store is away: the object at hand may be
+    recorded as purged and still be there, which `reconcile_uploads --fix` settles.
+    """
+    after: UUID | None = None
+    while True:
+        rest = uploads if after is None else uploads.filter(pk__gt=after)
+        page = list(rest[:PAGE])
+        for upload in page:
+            yield _purge_one(upload, caller=caller, reason=reason, dry_run=dry_run)
+        if len(page) < PAGE:
+            return
+        after = page[-1].pk
+
+
+def _purge_one(upload: Upload, *, caller: Caller, reason: str, dry_run: bool) -> Purge:
+    storage = upload_storage()
+    try:
+        found = storage.head(upload.key)
+    except ObjectMissingError:
+        return _result(upload, "left alone", "the object is missing")
+    differences = differences_from(upload, found)
+    if found.etag != upload.etag:
+        differences += (f"ETag is {found.etag}, recorded is {upload.etag}",)
+    if differences:
+        return _result(upload, "left alone", "; ".join(differences))
+    if dry_run:
+        return _result(upload, "would purge")
+    detail: dict[str, Any] = {
+        "reason": reason,
+        "etag": found.etag,
+        "size": found.size,
+        "sha256": found.sha256,
+    }
+    try:
+        trail.record(upload, Action.PURGED, caller, detail=detail)
+    except TransitionError as error:
+        return _result(upload, "left alone", str(error))
+    try:
+        storage.delete_unchanged(upload.key, found.etag)
+    except ObjectChangedError:
+        # Gone, or replaced, within this moment: there is nothing of ours to delete.
+        # If something is there, reconciliation tells of it.
+        return _result(upload, "purged", "it was gone or replaced already")
+    except StoreRefusedError as error:
+        trail.record(
+            upload, Action.VERIFIED, caller, detail={"purge_refused": str(error)}
+        )
+        return _result(upload, "left alone", str(error))
+    return _result(upload, "purged")
+
+
+def _result(upload: Upload, outcome: Outcome, note: str = "") -> Purge:
+    return Purge(
+        upload_id=upload.pk,
+        key=upload.key,
+        size=upload.size,
+        outcome=outcome,
+        note=note,
+    )
