@@ -226,8 +226,10 @@ class TestVerify:
         assert (answer.status_code, slug(answer)) == (409, "upload-not-verifiable")
         assert upload.events.count() == 1
 
-    def test_store_away__503(self, reader: Client, make_storage: Any) -> None:
-        upload = record()
+    def test_store_away__503(
+        self, reader: Client, bucket: UploadStorage, make_storage: Any
+    ) -> None:
+        upload = services.upload_random(caller=CALLER)
         make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         answer = self.verify(reader, upload)
         assert (answer.status_code, slug(answer)) == (503, "store-unavailable")
