@@ -5,13 +5,16 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from mirrorsite import schema
 from mirrorsite.api import OpenView
+from mirrorsite.problems import Problem
 from mirrorsite.readiness import readiness
 
 
 class HealthView(OpenView):
     """The process answers: no database, no bucket. The liveness probe."""
 
+    @schema.health
     def get(self, request: Request) -> Response:
         return Response({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
@@ -19,11 +22,16 @@ class HealthView(OpenView):
 class ReadyView(OpenView):
     """Everything an upload needs is there. The readiness probe."""
 
+    @schema.ready
     def get(self, request: Request) -> Response:
         checks = readiness.checks()
-        ready = all(outcome == "ok" for outcome in checks.values())
+        if any(outcome != "ok" for outcome in checks.values()):
+            raise Problem(
+                503,
+                "not-ready",
+                "Something that an upload needs is away.",
+                checks=checks,
+            )
         return Response(
-            {"status": "ok" if ready else "unavailable", "checks": checks},
-            status=200 if ready else 503,
-            headers={"Cache-Control": "no-store"},
+            {"status": "ok", "checks": checks}, headers={"Cache-Control": "no-store"}
         )

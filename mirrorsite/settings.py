@@ -11,6 +11,7 @@ import django_stubs_ext
 import redis.connection
 from django.core.exceptions import ImproperlyConfigured
 
+from mirrorsite import openapi_components
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
 
 django_stubs_ext.monkeypatch()  # lets ModelAdmin[Upload] stand at run time
@@ -47,6 +48,10 @@ for _origin in CSRF_TRUSTED_ORIGINS:
         )
 
 BIND = env.address("BIND")
+#: None: nothing is shown.
+METRICS_BIND: str | None = (
+    None if env.text("METRICS_BIND") == "off" else env.address("METRICS_BIND")
+)
 GRACEFUL_TIMEOUT_SECONDS = env.integer("GRACEFUL_TIMEOUT_SECONDS", least=1, most=600)
 
 ROOT_URLCONF = "mirrorsite.urls"
@@ -66,9 +71,11 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "mirrorsite.static_files.ServedFilesConfig",
     "rest_framework",
     "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
 ]
 # The token model is ours; knox's own migrations would make a table nobody uses.
 MIGRATION_MODULES = {"knox": None}
@@ -84,19 +91,18 @@ REST_KNOX = {
 
 # Sessions, CSRF and messages run for staff's pages alone (mirrorsite.middleware).
 MIDDLEWARE = [
-    "mirrorsite.middleware.RequestIdMiddleware",
-    "mirrorsite.middleware.AllowedHostMiddleware",
+    "mirrorsite.middleware.EdgeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "mirrorsite.middleware.StaffSessionMiddleware",
     "mirrorsite.middleware.StaffCsrfViewMiddleware",
     "mirrorsite.middleware.StaffAuthenticationMiddleware",
     "mirrorsite.middleware.StaffMessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 #: Paths that know who is logged in; every other path is free of that cost.
 STAFF_PATHS = ("/admin/", "/api/uploads")
-# W003 looks for Django's CSRF class by name; StaffCsrfViewMiddleware is a subclass.
-SILENCED_SYSTEM_CHECKS = ["security.W003"]
+# Both look for Django's classes by name: StaffCsrfViewMiddleware is a subclass, and
+# EdgeMiddleware denies framing.
+SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003"]
 
 TEMPLATES: list[dict[str, Any]] = [
     {
@@ -138,7 +144,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_HTTPONLY = True
-X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "mirrorsite.problems.csrf_failure"
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -234,9 +240,7 @@ STORAGES = {
             "max_pool_connections": WEB_THREADS + 2,
         },
     },
-    "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "mirrorsite.static_files.StaticStorage"},
 }
 STATIC_URL = "/static/"
 STATIC_ROOT = str(BASE_DIR / env.text("STATIC_ROOT"))
@@ -268,7 +272,10 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
     "EXCEPTION_HANDLER": "mirrorsite.problems.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
+
+SPECTACULAR_SETTINGS = openapi_components.SPECTACULAR_SETTINGS
 
 # --- manage.py canary --------------------------------------------------------------
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
+from django.utils.http import parse_etags
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite.api import OpenView
 from mirrorsite.problems import InvalidRequest
+from transforms import schema
 from transforms.mirror import mirror
 from transforms.query import QueryError, single_parameter
 
@@ -19,6 +21,7 @@ _CACHE_CONTROL = "public, max-age=86400"
 class MirrorView(OpenView):
     """Answer the mirrored word."""
 
+    @schema.mirror
     def get(self, request: Request) -> Response:
         # WSGI hands the raw bytes of the query over as latin-1 text (PEP 3333).
         query = request._request.META.get("QUERY_STRING", "").encode("latin-1")
@@ -29,4 +32,17 @@ class MirrorView(OpenView):
         transformed = mirror(word)
         etag = '"' + hashlib.sha256(transformed.encode()).hexdigest()[:32] + '"'
         headers = {"Cache-Control": _CACHE_CONTROL, "ETag": etag}
+        if _client_has(etag, request._request.META.get("HTTP_IF_NONE_MATCH")):
+            return Response(status=304, headers=headers)
         return Response({"transformed": transformed}, headers=headers)
+
+
+def _client_has(etag: str, if_none_match: str | None) -> bool:
+    """Tell whether If-None-Match names the tag: * or a list, compared weakly.
+
+    RFC 9110, sections 8.8.3.2 and 13.1.2.
+    """
+    if not if_none_match:
+        return False
+    offered = parse_etags(if_none_match)
+    return offered == ["*"] or any(tag.removeprefix("W/") == etag for tag in offered)

@@ -11,7 +11,7 @@ from uploads.models import Upload
 pytestmark = [pytest.mark.service, pytest.mark.integration]
 
 
-class TestDrainingWorker:
+class TestWorker:
     def test_sigterm__every_request_taken_is_answered_and_recorded(
         self, live_service: Service
     ) -> None:
