@@ -61,7 +61,7 @@ INSTALLED_APPS = [
     "mirrorsite.apps.MirrorsiteConfig",
     "mirrorsite.tokens.apps.TokensConfig",
     "uploads.apps.UploadsConfig",
-    "django.contrib.admin",
+    "uploads.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -91,6 +91,7 @@ MIDDLEWARE = [
     "mirrorsite.middleware.StaffCsrfViewMiddleware",
     "mirrorsite.middleware.StaffAuthenticationMiddleware",
     "mirrorsite.middleware.StaffMessageMiddleware",
+    "mirrorsite.middleware.StaffContentPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 #: Paths that know who is logged in; every other path is free of that cost.
@@ -114,6 +115,10 @@ TEMPLATES: list[dict[str, Any]] = [
 
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+AUTHENTICATION_BACKENDS = [
+    "uploads.logins.ThrottleBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -138,6 +143,15 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_HTTPONLY = True
+if HTTPS_ONLY:
+    # Browsers take a cookie of this prefix only over HTTPS and for this host alone:
+    # https://www.rfc-editor.org/rfc/rfc6265bis
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+# An hour without a click ends a session, and so does closing the browser.
+SESSION_COOKIE_AGE = 3600
+SESSION_SAVE_EVERY_REQUEST = True
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 X_FRAME_OPTIONS = "DENY"
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -16,8 +16,14 @@ HOUR = summaries.HOUR
 
 
 def make_upload(age: dt.timedelta, status: Status = Status.STORED, **fields: Any):
+    upload = new_upload(age, status, **fields)
+    upload.save()
+    return upload
+
+
+def new_upload(age: dt.timedelta, status: Status = Status.STORED, **fields: Any):
     upload_id = new_upload_id()
-    return Upload.objects.create(
+    return Upload(
         id=upload_id,
         bucket="b",
         key=f"uploads/{upload_id}.txt",
@@ -92,11 +98,8 @@ class TestHoursBetween:
 
     def test_hours_between__an_old_record_adopted_leaves_a_mark(self) -> None:
         look()
-        upload = make_upload(5 * HOUR)
-        upload.delete()
-        upload.created_at = timezone.now() - 5 * HOUR
 
-        trail.begin(upload, CALLER, Action.ADOPTED)
+        trail.begin(new_upload(5 * HOUR), CALLER, Action.ADOPTED)
 
         assert totals(look()) == {"stored": 1}
 
