@@ -24,7 +24,7 @@ class UploadsConfig(AppConfig):
 class StaffAdminConfig(AdminConfig):
     """Django's admin with our site as its default."""
 
-    default_site = "uploads.admin.site.StaffSite"
+    default_site = "uploads.staff_site.StaffSite"
 
 
 def _reinstall_triggers(*, using: str, **kwargs: Any) -> None:

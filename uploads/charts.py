@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 720, 240
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 34
+#: Twice as wide, for a chart that has a row of its own.
+WIDE = 1480
+LEFT, RIGHT, TOP, BOTTOM = 80, 12, 12, 34
 
 Values = Sequence[float | None]
 
@@ -31,12 +33,14 @@ class Series:
 class Axis:
     """What the vertical axis says: how to write a value, and how its steps grow.
 
-    `base` is 10, or 1024 for bytes; `ticks` sit on 1, 2 or 5 times its powers.
+    `base` is 10, or 1024 for bytes; `ticks` sit on 1, 2 or 5 times its powers. `width`
+    is that of the whole chart.
     """
 
     title: str
     write: Callable[[float], str]
     base: int = 10
+    width: int = WIDTH
 
 
 def stacked_bars(
@@ -65,7 +69,9 @@ def stacked_bars(
             top += value
         if parts:
             words = ", ".join(
-                f"{axis.write(s.values[i] or 0)} {s.name}" for s in series if s.values[i]
+                f"{axis.write(s.values[i] or 0)} {s.name}"
+                for s in series
+                if s.values[i]
             )
             shapes.append(
                 f"<g><title>{escape(f'{label}: {words}')}</title>{''.join(parts)}</g>"
@@ -92,7 +98,9 @@ def lines(
                 ]
     for i, label in enumerate(labels):
         known = [(s, s.values[i]) for s in series]
-        words = ", ".join(f"{s.name} {axis.write(v)}" for s, v in known if v is not None)
+        words = ", ".join(
+            f"{s.name} {axis.write(v)}" for s, v in known if v is not None
+        )
         if words:
             shapes.append(
                 f'<rect class="hover" x="{_n(frame.x(i))}" y="{TOP}"'
@@ -110,7 +118,11 @@ def ticks(highest: float, base: int = 10, wanted: int = 4) -> list[float]:
     unit = 1.0
     if base != 10:
         # Whole multiples of 1, 1024, 1024² … rather than of 1000s.
-        unit = float(base ** max(0, math.floor(math.log(rough, base)))) if rough >= 1 else 1
+        unit = (
+            float(base ** max(0, math.floor(math.log(rough, base))))
+            if rough >= 1
+            else 1
+        )
     power = 10.0 ** math.floor(math.log10(rough / unit))
     step = next(m * power * unit for m in (1, 2, 5, 10) if m * power * unit >= rough)
     if base != 10:
@@ -127,7 +139,7 @@ class _Frame:
     ) -> None:
         self.name, self.labels, self.axis = name, labels, axis
         self.ticks = ticks(highest, axis.base)
-        self.slot = (WIDTH - LEFT - RIGHT) / max(len(labels), 1)
+        self.slot = (axis.width - LEFT - RIGHT) / max(len(labels), 1)
 
     def x(self, slot: float) -> float:
         return LEFT + slot * self.slot
@@ -137,7 +149,7 @@ class _Frame:
 
     def svg(self, shapes: str) -> str:
         grid = "".join(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}"'
+            f'<line class="grid" x1="{LEFT}" x2="{self.axis.width - RIGHT}"'
             f' y1="{_n(self.y(t))}" y2="{_n(self.y(t))}"/>'
             f'<text class="tick" x="{LEFT - 6}" y="{_n(self.y(t) + 4)}"'
             f' text-anchor="end">{escape(self.axis.write(t))}</text>'
@@ -149,14 +161,14 @@ class _Frame:
             f' text-anchor="middle">{escape(self.axis.title)}</text>'
         )
         return (
-            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+            f'<svg class="chart" viewBox="0 0 {self.axis.width} {HEIGHT}" role="img"'
             f' aria-label="{escape(self.name)}">'
             f"{grid}{title}{self._below()}{shapes}</svg>"
         )
 
     def _below(self) -> str:
         """Return the labels below: as many as there is room for, evenly."""
-        every = math.ceil(len(self.labels) / 8) or 1
+        every = math.ceil(len(self.labels) * 80 / self.axis.width) or 1
         marks = []
         for i in range(0, len(self.labels), every):
             x = _n(self.x(i + 0.5))

@@ -100,9 +100,7 @@ def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> 
         "client_address": caller.address,
         "user_agent": caller.user_agent[:512],
     }
-    trail.note(
-        action, Caller(name=name, request_id=caller.request_id), detail=detail
-    )
+    trail.note(action, Caller(name=name, request_id=caller.request_id), detail=detail)
 
 
 def _caller(request: HttpRequest) -> Caller:

@@ -58,7 +58,7 @@ def uploads(
     for i in range(count):
         # A wave over the day: denser at noon than at night.
         part = (i + rng.random()) / count
-        wave = math.sin(2 * math.pi * part * days) / (2 * math.pi * days) * 0.7
+        wave = math.sin(2 * math.pi * part * days) / (2 * math.pi * days) * 0.5
         created = now - span * (1 - part - wave)
         created = min(created, now - timedelta(milliseconds=rng.random() * 1000))
         (course,) = rng.choices(courses, weights)

@@ -53,7 +53,13 @@ def verify_selected(
     if skipped:
         text += f"; {skipped} have nothing to verify (pending, failed or purged)"
     if done < (left := rough_count(verifiable)):
-        left_out = left if not done else f"{left} less {done}" if left > 10_000 else left - done
+        left_out = (
+            left
+            if not done
+            else f"{left} less {done}"
+            if left > 10_000
+            else left - done
+        )
         text += (
             f"; left out: {left_out} (at most {MOST_VERIFIED:,} in {VERIFY_SECONDS:.0f} s;"
             " manage.py verify_uploads takes any number)"

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from uploads import trail
 from uploads.admin import labels, reading
-from uploads.admin.staff import staff_caller
 from uploads.admin.proofs import proof_of
+from uploads.admin.staff import staff_caller
 from uploads.exceptions import ObjectMissingError, StoreError, TransitionError
 from uploads.models import Action, Upload
 from uploads.verification import Method, verify_upload
@@ -27,7 +27,9 @@ PREVIEW_BYTES = 4096
 
 
 def _page(upload: Upload) -> HttpResponseRedirect:
-    return HttpResponseRedirect(reverse("admin:uploads_upload_change", args=[upload.pk]))
+    return HttpResponseRedirect(
+        reverse("admin:uploads_upload_change", args=[upload.pk])
+    )
 
 
 def _is_from_elsewhere(request: HttpRequest) -> bool:
@@ -41,7 +43,9 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Compare the object with its record now."""
     upload = get_object_or_404(Upload, pk=pk)
     method: Method = "read" if upload.size <= READ_BYTES else "head"
-    how = "its bytes were read and hashed" if method == "read" else "the store was asked"
+    how = (
+        "its bytes were read and hashed" if method == "read" else "the store was asked"
+    )
     try:
         outcome = verify_upload(upload, caller=staff_caller(request), method=method)
     except TransitionError:

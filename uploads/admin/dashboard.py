@@ -85,7 +85,7 @@ def _flow(hours: list[Hour], words: str) -> list[Card]:
         Card(f"Uploads, {words}", f"{total:,}", f"{filesizeformat(size)} stored"),
         Card(
             "Came to a good end",
-            "–" if good is None else _share(good),
+            "—" if good is None else _share(good),
             f"{judged - stored - purged:,} failed, missing or corrupted",
             "plain" if good is None else "good" if good >= 0.99 else "bad",
         ),
@@ -130,8 +130,12 @@ def _last_stored() -> Card:
 
 def _trail() -> list[Card]:
     seal = AuditSeal.objects.order_by("-number").first()
-    unsealed = UploadEvent.objects.filter(seal=None).order_by()[: MOST_COUNTED + 1].count()
-    waiting = f"more than {MOST_COUNTED:,}" if unsealed > MOST_COUNTED else f"{unsealed:,}"
+    unsealed = (
+        UploadEvent.objects.filter(seal=None).order_by()[: MOST_COUNTED + 1].count()
+    )
+    waiting = (
+        f"more than {MOST_COUNTED:,}" if unsealed > MOST_COUNTED else f"{unsealed:,}"
+    )
     note = f"{waiting} events not sealed yet"
     if seal is None:
         sealed = Card("Last seal", "never", f"{note}; run manage.py seal_audit", "bad")
@@ -196,7 +200,9 @@ def draw(hours: list[Hour]) -> list[Chart]:
             charts.stacked_bars,
             names,
             outcome,
-            charts.Axis(title="uploads", write=lambda v: f"{v:,.0f}"),
+            charts.Axis(
+                title="uploads", write=lambda v: f"{v:,.0f}", width=charts.WIDE
+            ),
         ),
         _chart(
             "Time from request to stored, by hour",
@@ -216,13 +222,17 @@ def draw(hours: list[Hour]) -> list[Chart]:
 
 
 def _chart(
-    name: str, kind: Any, names: list[str], series: list[charts.Series], axis: charts.Axis
+    name: str,
+    kind: Any,
+    names: list[str],
+    series: list[charts.Series],
+    axis: charts.Axis,
 ) -> Chart:
     rows = [
         [
             label,
             *(
-                "–" if (value := s.values[i]) is None else axis.write(value)
+                "—" if (value := s.values[i]) is None else axis.write(value)
                 for s in series
             ),
         ]
@@ -250,4 +260,4 @@ def _duration(seconds: float) -> str:
 
 
 def _bytes(value: float) -> str:
-    return "0" if value == 0 else filesizeformat(value)
+    return "0" if value == 0 else filesizeformat(value).replace(".0\xa0", "\xa0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -30,7 +31,6 @@ class UploadEventAdmin(BigTableAdmin[UploadEvent]):
     list_filter = ("action", EventDateFilter, EventTimeFilter)
     search_fields = ("id", "upload_id")
     search_help_text = "An event's number, or the beginning of an upload's id."
-    search = staticmethod(search_events)
     ordering = ("-at", "-id")
     actions = (export_csv, export_jsonl)
     fields = (
@@ -43,7 +43,16 @@ class UploadEventAdmin(BigTableAdmin[UploadEvent]):
         "detail",
         "seal_label",
     )
-    readonly_fields = ("number_label", "at_label", "action_label", "upload_label", "seal_label")
+    readonly_fields = (
+        "number_label",
+        "at_label",
+        "action_label",
+        "upload_label",
+        "seal_label",
+    )
+
+    def search(self, term: str) -> Q:
+        return search_events(term)
 
     @admin.display(description="Number")
     def number_label(self, event: UploadEvent) -> int:
@@ -60,7 +69,7 @@ class UploadEventAdmin(BigTableAdmin[UploadEvent]):
     @admin.display(description="Upload")
     def upload_label(self, event: UploadEvent) -> SafeString | str:
         if event.upload_id is None:
-            return "–"
+            return "—"
         address = reverse("admin:uploads_upload_change", args=[event.upload_id])
         return format_html('<a href="{}"><code>{}</code></a>', address, event.upload_id)
 
@@ -71,12 +80,21 @@ class UploadEventAdmin(BigTableAdmin[UploadEvent]):
 
 @admin.register(AuditSeal)
 class AuditSealAdmin(BigTableAdmin[AuditSeal]):
-    list_display = ("number", "sealed_label", "event_count", "range_label", "root_label", "key_id")
+    list_display = (
+        "number",
+        "sealed_label",
+        "event_count",
+        "range_label",
+        "root_label",
+        "key_id",
+    )
     search_fields = ("number",)
     search_help_text = "A seal's number."
-    search = staticmethod(search_seals)
     ordering = ("-number",)
     actions = ()
+
+    def search(self, term: str) -> Q:
+        return search_seals(term)
 
     @admin.display(description="Sealed at")
     def sealed_label(self, seal: AuditSeal) -> SafeString | str:
@@ -85,8 +103,8 @@ class AuditSealAdmin(BigTableAdmin[AuditSeal]):
     @admin.display(description="Events")
     def range_label(self, seal: AuditSeal) -> str:
         if seal.first_event is None:
-            return "–"
-        return f"{seal.first_event} – {seal.last_event}"
+            return "—"
+        return f"{seal.first_event} — {seal.last_event}"
 
     @admin.display(description="Root")
     def root_label(self, seal: AuditSeal) -> SafeString | str:

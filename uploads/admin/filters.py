@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from uploads.admin import periods
 
@@ -23,9 +24,7 @@ class RequesterFilter(SimpleListFilter):
     title = "requester"
     parameter_name = "requester"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: Any
-    ) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(name, name) for name in requesters()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -68,12 +67,13 @@ class _RangeFilter(ListFilter):
         model: type[Model],
         model_admin: Any,
     ) -> None:
-        super().__init__(request, params, model, model_admin)
+        # Each value is a list, though Django's types say otherwise.
+        super().__init__(request, params, model, model_admin)  # type: ignore[arg-type]
         self.request = request
         self.model = model
-        for name in self.parameters:
-            if name in params:
-                self.used_parameters[name] = params.pop(name)[-1]
+        self.used = {
+            name: params.pop(name)[-1] for name in self.parameters if name in params
+        }
 
     def has_output(self) -> bool:
         return True
@@ -106,7 +106,7 @@ class TimeFilter(_RangeFilter):
     }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        used = self.used_parameters
+        used = self.used
         if within := used.get("within"):
             if within not in self.stretches:
                 raise IncorrectLookupParameters(f"within={within!r}")
@@ -118,8 +118,8 @@ class TimeFilter(_RangeFilter):
             queryset = queryset.filter(**{f"{self.column}__lt": _time(until)})
         return queryset
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        used = self.used_parameters
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        used = self.used
         yield {
             "selected": not used,
             "query_string": changelist.get_query_string(remove=list(self.parameters)),
@@ -151,7 +151,7 @@ class DateFilter(_RangeFilter):
     parameters = ("on",)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if not (on := self.used_parameters.get("on")):
+        if not (on := self.used.get("on")):
             return queryset
         try:
             start, end = periods.parse(on).bounds()
@@ -161,12 +161,12 @@ class DateFilter(_RangeFilter):
             **{f"{self.column}__gte": start, f"{self.column}__lt": end}
         )
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         yield from ()
 
     def trail(self, changelist: Any) -> list[tuple[str, str]]:
         """Return the way back up: what each step says, and where it leads."""
-        on = self.used_parameters.get("on")
+        on = self.used.get("on")
         if not on:
             return []
         above = [(changelist.get_query_string(remove=["on"]), "All dates")]
@@ -177,20 +177,27 @@ class DateFilter(_RangeFilter):
         return above
 
     def current(self) -> str:
-        on = self.used_parameters.get("on")
-        return periods.parse(on).words() if on else ""
+        """Return what the steps are steps of; empty for all time."""
+        on = self.used.get("on")
+        if on:
+            return periods.parse(on).words()
+        above = self._below[0].above() if self._below else []
+        return above[-1].words() if above else ""
 
     def steps(self, changelist: Any) -> list[tuple[str, str]]:
         """Return the links one level down."""
+        return [
+            (changelist.get_query_string({"on": str(period)}), period.name())
+            for period in self._below
+        ]
+
+    @cached_property
+    def _below(self) -> list[periods.Period]:
         first, last = self._ends()
         if first is None or last is None:
             return []
-        on = self.used_parameters.get("on")
-        down = periods.below(periods.parse(on) if on else None, first, last)
-        return [
-            (changelist.get_query_string({"on": str(period)}), period.name())
-            for period in down
-        ]
+        on = self.used.get("on")
+        return periods.below(periods.parse(on) if on else None, first, last)
 
     def _ends(self) -> tuple[datetime | None, datetime | None]:
         times = self.model._default_manager.order_by(self.column).values_list(

@@ -39,7 +39,7 @@ def size_in_words(size: int) -> SafeString:
 def age(at: datetime | None) -> SafeString | str:
     """Return how long ago something was; the exact time is in its title."""
     if at is None:
-        return "–"
+        return "—"
     seconds = (timezone.now() - at).total_seconds()
     words = "just now" if seconds < 60 else f"{timesince(at, depth=1)} ago"
     return format_html(
@@ -53,7 +53,7 @@ def age(at: datetime | None) -> SafeString | str:
 def exact_time(at: datetime | None) -> SafeString | str:
     """Return a time to the millisecond, in UTC."""
     if at is None:
-        return "–"
+        return "—"
     return format_html(
         '<time datetime="{}">{} UTC</time>',
         at.isoformat(),
@@ -64,7 +64,7 @@ def exact_time(at: datetime | None) -> SafeString | str:
 def copyable(text: str, *, name: str, shown: str | None = None) -> SafeString | str:
     """Return a text, shortened if `shown` is given, with a button that copies it all."""
     if not text:
-        return "–"
+        return "—"
     return format_html(
         '<span class="copyable"><code title="{}">{}</code>{}</span>',
         text,

@@ -6,15 +6,15 @@ skip; rows are not counted beyond what is cheap; and the order is always the ind
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Field, Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 from uploads.admin.counting import RoughCount, rough_count
 from uploads.admin.filters import DateFilter
@@ -42,7 +42,7 @@ class CursorChangeList(ChangeList):
         wanted = super().get_filters_params(params)
         return {name: value for name, value in wanted.items() if name not in CURSORS}
 
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         return list(self.model_admin.ordering)
 
     def get_results(self, request: HttpRequest) -> None:
@@ -69,7 +69,7 @@ class CursorChangeList(ChangeList):
         self.show_admin_actions = True
         self.full_result_count = None
         self.can_show_all = False
-        self.paginator = self.model_admin.get_paginator(request, found, page)
+        self.paginator = self.model_admin.get_paginator(request, rows, page)
 
     @property
     def result_count_words(self) -> str:
@@ -120,13 +120,18 @@ class CursorChangeList(ChangeList):
     def _columns(self) -> list[str]:
         return [name.lstrip("-") for name in self.model_admin.ordering]
 
+    def _field(self, name: str) -> Field[Any, Any]:
+        field = self.lookup_opts.get_field(name)
+        assert isinstance(field, Field)  # noqa: S101 an admin orders by its own columns
+        return field
+
     def _beyond(self, cursor: str, side: str) -> Q:
         """Return the condition for the rows after (lt) or before (gt) a cursor."""
         names = self._columns()
         texts = cursor.split(SEPARATOR)
         try:
             values = [
-                self.lookup_opts.get_field(name).to_python(text)
+                self._field(name).to_python(text)
                 for name, text in zip(names, texts, strict=True)
             ]
         except (ValueError, ValidationError) as error:
@@ -160,14 +165,24 @@ class ReadOnlyMixin:
 class BigTableAdmin(ReadOnlyMixin, admin.ModelAdmin[M]):
     """A read-only admin whose list is a `CursorChangeList`."""
 
-    ordering: ClassVar[tuple[str, ...]]  # type: ignore[assignment]
+    ordering: ClassVar[tuple[str, ...]]
     list_per_page = 50
     list_max_show_all = 0
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    #: Builds the condition for what was typed into the search box.
-    search: ClassVar[Callable[[str], Q]]
+
+    def search(self, term: str) -> Q:
+        """Return the condition for what was typed into the search box."""
+        raise NotImplementedError
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(
+            request, {"title": title, **(extra_context or {})}
+        )
 
     def get_changelist(
         self, request: HttpRequest, **kwargs: Any
@@ -180,7 +195,7 @@ class BigTableAdmin(ReadOnlyMixin, admin.ModelAdmin[M]):
         term = search_term.strip()
         if not term:
             return queryset, False
-        return queryset.filter(type(self).search(term)), False
+        return queryset.filter(self.search(term)), False
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("uploads.export_upload")

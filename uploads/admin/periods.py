@@ -17,7 +17,9 @@ class Period:
     depth: int
 
     def __str__(self) -> str:
-        return self.at.strftime(["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H"][self.depth - 1])
+        return self.at.strftime(
+            ["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H"][self.depth - 1]
+        )
 
     def words(self) -> str:
         """Return its name where nothing says what it is part of."""
@@ -64,7 +66,9 @@ def below(period: Period | None, first: datetime, last: datetime) -> list[Period
     depth = period.depth + 1 if period else 1
     if depth > 4:
         return []
-    start, end = period.bounds() if period else (first, last + timedelta(microseconds=1))
+    start, end = (
+        period.bounds() if period else (first, last + timedelta(microseconds=1))
+    )
     at = _period(max(start, first), depth)
     parts = []
     while at.at < end and at.at <= last:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -32,7 +33,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
         "status_label",
         "size_label",
         "age_label",
-        "requester_name",
+        "requester_label",
     )
     list_display_links = None  # the key's own
     list_filter = ("status", DateFilter, TimeFilter, RequesterFilter)
@@ -41,9 +42,11 @@ class UploadAdmin(BigTableAdmin[Upload]):
         "The beginning of an id, a key, a request id or a SHA-256; exact in case but"
         " for hexadecimal."
     )
-    search = staticmethod(search_uploads)
     ordering = ("-created_at", "-id")
     actions = (verify_selected, export_csv, export_jsonl)
+
+    def search(self, term: str) -> Q:
+        return search_uploads(term)
 
     @admin.display(description="Key")
     def key_label(self, upload: Upload) -> SafeString | str:
@@ -66,6 +69,10 @@ class UploadAdmin(BigTableAdmin[Upload]):
     @admin.display(description="Age")
     def age_label(self, upload: Upload) -> SafeString | str:
         return labels.age(upload.created_at)
+
+    @admin.display(description="Requester")
+    def requester_label(self, upload: Upload) -> str:
+        return upload.requester_name
 
     def has_verify_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("uploads.verify_upload")
@@ -136,17 +143,17 @@ def facts(upload: Upload) -> list[tuple[str, Any]]:
         ("Size", f"{upload.size:,} bytes"),
         ("SHA-256", labels.copyable(upload.sha256, name="SHA-256")),
         ("ETag", labels.copyable(upload.etag, name="ETag")),
-        ("Version", upload.version_id or "–"),
-        ("Number", "–" if upload.number is None else upload.number),
+        ("Version", upload.version_id or "—"),
+        ("Number", "—" if upload.number is None else upload.number),
         ("Requested", labels.exact_time(upload.created_at)),
         ("Stored", labels.exact_time(upload.stored_at)),
         (
             "Duration",
-            "–" if duration is None else f"{duration.total_seconds() * 1000:,.1f} ms",
+            "—" if duration is None else f"{duration.total_seconds() * 1000:,.1f} ms",
         ),
         ("Requester", upload.requester_name),
-        ("Client address", upload.client_address or "–"),
-        ("User agent", upload.user_agent or "–"),
+        ("Client address", upload.client_address or "—"),
+        ("User agent", upload.user_agent or "—"),
         ("Request id", labels.copyable(upload.request_id, name="request id")),
-        ("Error", upload.error or "–"),
+        ("Error", upload.error or "—"),
     ]

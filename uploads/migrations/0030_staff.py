@@ -6,89 +6,244 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('uploads', '0001_initial'),
+        ("uploads", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='HourSummary',
+            name="HourSummary",
             fields=[
-                ('hour', models.DateTimeField(primary_key=True, serialize=False)),
-                ('uploads', models.JSONField(help_text='Status to number of uploads.')),
-                ('stored_bytes', models.BigIntegerField()),
-                ('latencies', models.JSONField(help_text='Bucket of uploads.summaries to number of stored uploads.')),
+                ("hour", models.DateTimeField(primary_key=True, serialize=False)),
+                ("uploads", models.JSONField(help_text="Status to number of uploads.")),
+                ("stored_bytes", models.BigIntegerField()),
+                (
+                    "latencies",
+                    models.JSONField(
+                        help_text="Bucket of uploads.summaries to number of stored uploads."
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='StaleHour',
+            name="StaleHour",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hour', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("hour", models.DateTimeField()),
             ],
         ),
         migrations.AlterModelOptions(
-            name='upload',
-            options={'ordering': ('-created_at', '-id'), 'permissions': (('verify_upload', 'Can verify uploads'), ('export_upload', 'Can export uploads and events'), ('download_upload', "Can read an upload's content"), ('view_proof', "Can see the proof of an upload's events"))},
+            name="upload",
+            options={
+                "ordering": ("-created_at", "-id"),
+                "permissions": (
+                    ("verify_upload", "Can verify uploads"),
+                    ("export_upload", "Can export uploads and events"),
+                    ("download_upload", "Can read an upload's content"),
+                    ("view_proof", "Can see the proof of an upload's events"),
+                ),
+            },
         ),
         migrations.RemoveConstraint(
-            model_name='uploadevent',
-            name='uploadevent_action_is_known',
+            model_name="uploadevent",
+            name="uploadevent_action_is_known",
         ),
         migrations.RemoveIndex(
-            model_name='upload',
-            name='upload_pending',
+            model_name="upload",
+            name="upload_pending",
         ),
         migrations.RemoveIndex(
-            model_name='upload',
-            name='upload_request_id',
+            model_name="upload",
+            name="upload_request_id",
         ),
         migrations.AlterField(
-            model_name='uploadevent',
-            name='action',
-            field=models.CharField(choices=[('requested', 'Requested'), ('stored', 'Stored'), ('failed', 'Failed'), ('verified', 'Verified'), ('missing', 'Missing'), ('corrupted', 'Corrupted'), ('adopted', 'Adopted'), ('purged', 'Purged'), ('downloaded', 'Downloaded'), ('proof_shown', 'Proof shown'), ('exported', 'Exported'), ('logged_in', 'Logged in'), ('login_failed', 'Login failed'), ('logged_out', 'Logged out'), ('token_made', 'Token made'), ('token_revoked', 'Token revoked')], max_length=16),
+            model_name="uploadevent",
+            name="action",
+            field=models.CharField(
+                choices=[
+                    ("requested", "Requested"),
+                    ("stored", "Stored"),
+                    ("failed", "Failed"),
+                    ("verified", "Verified"),
+                    ("missing", "Missing"),
+                    ("corrupted", "Corrupted"),
+                    ("adopted", "Adopted"),
+                    ("purged", "Purged"),
+                    ("downloaded", "Downloaded"),
+                    ("proof_shown", "Proof shown"),
+                    ("exported", "Exported"),
+                    ("logged_in", "Logged in"),
+                    ("login_failed", "Login failed"),
+                    ("logged_out", "Logged out"),
+                    ("token_made", "Token made"),
+                    ("token_revoked", "Token revoked"),
+                ],
+                max_length=16,
+            ),
         ),
         migrations.AlterField(
-            model_name='uploadevent',
-            name='upload',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='uploads.upload'),
+            model_name="uploadevent",
+            name="upload",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="events",
+                to="uploads.upload",
+            ),
         ),
         migrations.AddIndex(
-            model_name='upload',
-            index=models.Index(condition=models.Q(('status__in', ('pending', 'failed', 'missing', 'corrupted', 'purged'))), fields=['status', '-created_at', '-id'], name='upload_not_stored'),
+            model_name="upload",
+            index=models.Index(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        ("pending", "failed", "missing", "corrupted", "purged"),
+                    )
+                ),
+                fields=["status", "-created_at", "-id"],
+                name="upload_not_stored",
+            ),
         ),
         migrations.AddIndex(
-            model_name='upload',
-            index=models.Index(fields=['requester_name', '-created_at', '-id'], name='upload_by_requester'),
+            model_name="upload",
+            index=models.Index(
+                fields=["requester_name", "-created_at", "-id"],
+                name="upload_by_requester",
+            ),
         ),
         migrations.AddIndex(
-            model_name='upload',
-            index=models.Index(fields=['request_id'], name='upload_request_id_prefix', opclasses=['varchar_pattern_ops']),
+            model_name="upload",
+            index=models.Index(
+                fields=["request_id"],
+                name="upload_request_id_prefix",
+                opclasses=["varchar_pattern_ops"],
+            ),
         ),
         migrations.AddIndex(
-            model_name='upload',
-            index=models.Index(fields=['sha256'], name='upload_sha256_prefix', opclasses=['varchar_pattern_ops']),
+            model_name="upload",
+            index=models.Index(
+                fields=["sha256"],
+                name="upload_sha256_prefix",
+                opclasses=["varchar_pattern_ops"],
+            ),
         ),
         migrations.AddIndex(
-            model_name='uploadevent',
-            index=models.Index(fields=['-at', '-id'], name='uploadevent_newest_first'),
+            model_name="uploadevent",
+            index=models.Index(fields=["-at", "-id"], name="uploadevent_newest_first"),
         ),
         migrations.AddIndex(
-            model_name='uploadevent',
-            index=models.Index(condition=models.Q(('action__in', ('failed', 'verified', 'missing', 'corrupted', 'adopted', 'purged', 'downloaded', 'proof_shown', 'exported', 'logged_in', 'login_failed', 'logged_out', 'token_made', 'token_revoked'))), fields=['action', '-at', '-id'], name='uploadevent_uncommon'),
+            model_name="uploadevent",
+            index=models.Index(
+                condition=models.Q(
+                    (
+                        "action__in",
+                        (
+                            "failed",
+                            "verified",
+                            "missing",
+                            "corrupted",
+                            "adopted",
+                            "purged",
+                            "downloaded",
+                            "proof_shown",
+                            "exported",
+                            "logged_in",
+                            "login_failed",
+                            "logged_out",
+                            "token_made",
+                            "token_revoked",
+                        ),
+                    )
+                ),
+                fields=["action", "-at", "-id"],
+                name="uploadevent_uncommon",
+            ),
         ),
         migrations.AddIndex(
-            model_name='uploadevent',
-            index=models.Index(condition=models.Q(('action', 'login_failed')), fields=['at'], name='uploadevent_login_failed'),
+            model_name="uploadevent",
+            index=models.Index(
+                condition=models.Q(("action", "login_failed")),
+                fields=["at"],
+                name="uploadevent_login_failed",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='uploadevent',
-            constraint=models.CheckConstraint(condition=models.Q(('action__in', ['requested', 'stored', 'failed', 'verified', 'missing', 'corrupted', 'adopted', 'purged', 'downloaded', 'proof_shown', 'exported', 'logged_in', 'login_failed', 'logged_out', 'token_made', 'token_revoked'])), name='uploadevent_action_is_known'),
+            model_name="uploadevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "action__in",
+                        [
+                            "requested",
+                            "stored",
+                            "failed",
+                            "verified",
+                            "missing",
+                            "corrupted",
+                            "adopted",
+                            "purged",
+                            "downloaded",
+                            "proof_shown",
+                            "exported",
+                            "logged_in",
+                            "login_failed",
+                            "logged_out",
+                            "token_made",
+                            "token_revoked",
+                        ],
+                    )
+                ),
+                name="uploadevent_action_is_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='uploadevent',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('action__in', ['exported', 'logged_in', 'logged_out', 'login_failed', 'token_made', 'token_revoked']), ('upload', None)), models.Q(('upload__isnull', False), models.Q(('action__in', ['exported', 'logged_in', 'logged_out', 'login_failed', 'token_made', 'token_revoked']), _negated=True)), _connector='OR'), name='uploadevent_upload_fits_action'),
+            model_name="uploadevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        (
+                            "action__in",
+                            [
+                                "exported",
+                                "logged_in",
+                                "logged_out",
+                                "login_failed",
+                                "token_made",
+                                "token_revoked",
+                            ],
+                        ),
+                        ("upload", None),
+                    ),
+                    models.Q(
+                        ("upload__isnull", False),
+                        models.Q(
+                            (
+                                "action__in",
+                                [
+                                    "exported",
+                                    "logged_in",
+                                    "logged_out",
+                                    "login_failed",
+                                    "token_made",
+                                    "token_revoked",
+                                ],
+                            ),
+                            _negated=True,
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="uploadevent_upload_fits_action",
+            ),
         ),
     ]

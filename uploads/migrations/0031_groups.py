@@ -24,7 +24,9 @@ def make_groups(apps, schema_editor):
         group, _ = Group.objects.get_or_create(name=name)
         for model, codename, title in permissions:
             # Django makes permissions after all migrations; these are needed now.
-            kind, _ = ContentType.objects.get_or_create(app_label="uploads", model=model)
+            kind, _ = ContentType.objects.get_or_create(
+                app_label="uploads", model=model
+            )
             permission, _ = Permission.objects.get_or_create(
                 content_type=kind, codename=codename, defaults={"name": title}
             )

@@ -1,4 +1,7 @@
-"""The site: its index is the dashboard, and its login says when it waits."""
+"""The admin site: its index is the dashboard, and its login says when it waits.
+
+It stands outside `uploads.admin`, whose import registers models with this site.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from uploads.logins import WINDOW
 
@@ -44,7 +48,7 @@ class StaffSite(AdminSite):
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    ) -> TemplateResponse:
         from uploads.admin.dashboard import context  # models are not loaded before
 
         if not request.user.has_perm("uploads.view_upload"):
