@@ -33,8 +33,8 @@ class Series:
 class Axis:
     """What the vertical axis says: how to write a value, and how its steps grow.
 
-    `base` is 10, or 1024 for bytes; `ticks` sit on 1, 2 or 5 times its powers. `width`
-    is that of the whole chart.
+    `base` is 10, with steps of 1, 2 or 5 times its powers, or 2 for bytes. `width` is
+    that of the whole chart.
     """
 
     title: str
@@ -115,18 +115,11 @@ def ticks(highest: float, base: int = 10, wanted: int = 4) -> list[float]:
     if highest <= 0:
         return [0, 1]
     rough = highest / wanted
-    unit = 1.0
-    if base != 10:
-        # Whole multiples of 1, 1024, 1024² … rather than of 1000s.
-        unit = (
-            float(base ** max(0, math.floor(math.log(rough, base))))
-            if rough >= 1
-            else 1
-        )
-    power = 10.0 ** math.floor(math.log10(rough / unit))
-    step = next(m * power * unit for m in (1, 2, 5, 10) if m * power * unit >= rough)
-    if base != 10:
-        step = max(step, 1.0)
+    if base == 10:
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+    else:
+        step = 2.0 ** max(0, math.ceil(math.log2(rough)))
     count = math.ceil(highest / step - 1e-9)
     return [i * step for i in range(count + 1)]
 

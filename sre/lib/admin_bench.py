@@ -9,6 +9,7 @@ import secrets
 import statistics
 import subprocess
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,10 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--days", type=float, default=7)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--server")
     options = parser.parse_args()
-    with temporary_postgres() as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE small")
-            connection.execute("CREATE DATABASE big")
+    with nullcontext(options.server) if options.server else temporary_postgres() as url:
+        _create_databases(url)
         small = Side(url, "small", SMALL, options.days)
         big = Side(url, "big", options.rows, options.days)
         try:
@@ -114,6 +114,13 @@ def main() -> int:
         finally:
             small.stop()
             big.stop()
+
+
+def _create_databases(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name in ("small", "big"):
+            with suppress(psycopg.errors.DuplicateDatabase):
+                connection.execute(f"CREATE DATABASE {name}")
 
 
 if __name__ == "__main__":

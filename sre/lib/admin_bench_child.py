@@ -114,12 +114,16 @@ def main() -> None:
     from django.test import Client
 
     from sre.lib.fill import fill
+    from uploads.models import Upload
 
     call_command("migrate", verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)
-    fill(int(sys.argv[1]), days=float(sys.argv[2]), seed=1)
+    if not Upload.objects.exists():
+        fill(int(sys.argv[1]), days=float(sys.argv[2]), seed=1)
+    users = get_user_model().objects
+    user = users.filter(username="bench").first() or users.create_superuser("bench")
     client = Client()
-    client.force_login(get_user_model().objects.create_superuser("bench"))
+    client.force_login(user)
     known = pages()
     for line in sys.stdin:
         page, explain = json.loads(line)

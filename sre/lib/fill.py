@@ -138,13 +138,13 @@ def fill(count: int, *, days: float, seed: int, quiet: bool = False) -> None:
             " with DATABASE_URL."
         )
     write = _copy if connection.vendor == "postgresql" else _insert
-    done = 0
     upload_rows: list[Row] = []
     event_rows: list[Row] = []
-    for row, events in uploads(count, days, seed, datetime.now(UTC)):
+    for done, (row, events) in enumerate(
+        uploads(count, days, seed, datetime.now(UTC)), start=1
+    ):
         upload_rows.append(row)
         event_rows.extend(events)
-        done += 1
         if len(upload_rows) == BATCH or done == count:
             with transaction.atomic():
                 write("uploads_upload", UPLOAD_COLUMNS, upload_rows)

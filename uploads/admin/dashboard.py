@@ -216,7 +216,7 @@ def draw(hours: list[Hour]) -> list[Chart]:
             charts.stacked_bars,
             names,
             size,
-            charts.Axis(title="bytes", write=_bytes, base=1024),
+            charts.Axis(title="bytes", write=_bytes, base=2),
         ),
     ]
 

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Q
 
 _HEX = re.compile(r"[0-9a-f]+\Z", re.IGNORECASE)
-_UUID_PREFIX = re.compile(r"[0-9a-f]{1,8}(-[0-9a-f-]{0,27})?\Z", re.IGNORECASE)
+_WITH_HYPHENS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{0,27}\Z", re.IGNORECASE)
 #: Sorts after every character that the searched columns hold.
 _LAST = "\U0010ffff"
 
@@ -30,7 +30,7 @@ def uuid_range(prefix: str) -> tuple[UUID, UUID] | None:
     text = prefix.replace("-", "").lower()
     if not text or len(text) > 32 or not _HEX.match(text):
         return None
-    if "-" in prefix and not _UUID_PREFIX.match(prefix):
+    if "-" in prefix and not _WITH_HYPHENS.match(prefix):
         return None
     return UUID(text.ljust(32, "0")), UUID(text.ljust(32, "f"))
 
@@ -51,7 +51,7 @@ def search_events(term: str) -> Q:
     if term.isascii() and term.isdigit() and len(term) < 19:
         found |= Q(id=int(term))
     if ids := uuid_range(term):
-        found |= Q(upload_id__range=ids)
+        found |= Q(upload_id__gte=ids[0], upload_id__lte=ids[1])
     return found
 
 
