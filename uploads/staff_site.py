@@ -35,6 +35,7 @@ class StaffSite(AdminSite):
     index_title = "Dashboard"
     site_url = None
     login_form = ThrottledAuthenticationForm
+    login_template = "admin/staff_login.html"
     index_template = "admin/dashboard.html"
 
     def login(

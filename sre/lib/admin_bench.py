@@ -9,6 +9,7 @@ import secrets
 import statistics
 import subprocess
 import sys
+import tempfile
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,13 @@ class Side:
 
     def __init__(self, url: str, name: str, rows: int, days: float) -> None:
         self.rows = rows
+        self.directory = tempfile.TemporaryDirectory(prefix="mirrorsite-bench-")
         environment = {
             **os.environ,
             "DATABASE_URL": url.replace("/postgres?", f"/{name}?"),
             "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
             "SECRET_KEY": secrets.token_urlsafe(50),
+            "STATIC_ROOT": self.directory.name,
             "HTTPS_ONLY": "false",
             "ALLOWED_HOSTS": "testserver",
             "AWS_STORAGE_BUCKET_NAME": "none",
@@ -59,8 +62,10 @@ class Side:
 
     def stop(self) -> None:
         assert self.process.stdin is not None  # noqa: S101
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # it ended by itself, and said why
+            self.process.stdin.close()
         self.process.wait()
+        self.directory.cleanup()
 
 
 def measure(small: Side, big: Side, rounds: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING
 from sre.lib.browser import NoBrowserError, browser
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
-from sre.lib.service import Service
+from sre.lib.staffed_service import StaffedService, staffed_service
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = ROOT / "docs" / "screenshots"
 SIZE = {"width": 1440, "height": 900}
-USER, PASSWORD = "admin", secrets.token_urlsafe(12)
 
 
 def main() -> int:
@@ -39,74 +36,47 @@ def main() -> int:
 def _make(directory: Path) -> None:
     store = ObjectStore(directory / "store", free_port(), "key", "secret")
     store.start()
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-        "SECRET_KEY": secrets.token_urlsafe(50),
-        "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}",
-        "STATIC_ROOT": str(directory / "static"),
-        "HTTPS_ONLY": "false",
-        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
-        "AUDIT_KEYS_DIR": str(directory / "keys"),
-        **store.environment("mirrorsite-uploads"),
-    }
     try:
-        _manage(environment, "migrate", "-v0")
-        _manage(environment, "collectstatic", "--no-input", "-v0")
-        _manage(environment, "ensure_bucket")
-        _manage(
-            environment, "createsuperuser", "--no-input", "--username", USER,
-            "--email", "",
-        )  # fmt: skip
-        service = Service(environment, log=directory / "service.log")
-        service.start()
-        try:
-            with browser() as running:
-                _shoot(running, service.url, "empty", ["dashboard", "list"])
-                subprocess.run(
-                    [sys.executable, "-m", "sre.lib.fill", "10000", "--days", "8"],
-                    env=environment,
-                    cwd=ROOT,
-                    check=True,
-                )
-                address = f"{service.url}/api/upload-random"
-                for _ in range(3):
-                    urllib.request.urlopen(
-                        urllib.request.Request(address, method="POST"),
-                        timeout=10,
-                    ).close()
-                _shoot(running, service.url, "full", ["dashboard", "list", "upload"])
-        finally:
-            service.stop()
+        with staffed_service(directory, store) as service, browser() as running:
+            _shoot(running, service, "empty", ["dashboard", "list"])
+            subprocess.run(
+                [sys.executable, "-m", "sre.lib.fill", "10000", "--days", "8"],
+                env=service.environment,
+                cwd=ROOT,
+                check=True,
+            )
+            address = f"{service.url}/api/upload-random"
+            for _ in range(3):
+                urllib.request.urlopen(  # noqa: S310 our own service
+                    urllib.request.Request(address, method="POST"),  # noqa: S310
+                    timeout=10,
+                ).close()
+            _shoot(running, service, "full", ["dashboard", "list", "upload", "proof"])
     finally:
         store.stop()
 
 
-def _manage(environment: dict[str, str], *arguments: str) -> None:
-    subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        env=environment,
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-
-
-def _shoot(running: Browser, url: str, state: str, pages: list[str]) -> None:
+def _shoot(
+    running: Browser, service: StaffedService, state: str, pages: list[str]
+) -> None:
+    url = service.url
     for scheme in ("light", "dark"):
         context = running.new_context(viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type]
         page = context.new_page()
         page.goto(f"{url}/admin/")
-        page.fill("#id_username", USER)
-        page.fill("#id_password", PASSWORD)
+        page.fill("#id_username", "admin")
+        page.fill("#id_password", service.password)
         page.click("input[type=submit]")
         for name in pages:
             if name == "dashboard":
                 page.goto(f"{url}/admin/?range=7d")
             else:
                 page.goto(f"{url}/admin/uploads/upload/")
-            if name == "upload":
+            if name in {"upload", "proof"}:
                 page.locator("#result_list tbody tr a").first.click()
+            if name == "proof":
+                page.get_by_role("link", name="Show proof").click()
+            if name == "upload":
                 page.get_by_role("button", name="Verify now").click()
                 page.click("#preview-button")
                 page.wait_for_function(
