@@ -47,8 +47,8 @@ def _make(directory: Path) -> None:
             )
             address = f"{service.url}/api/upload-random"
             for _ in range(3):
-                urllib.request.urlopen(  # noqa: S310 our own service
-                    urllib.request.Request(address, method="POST"),  # noqa: S310
+                urllib.request.urlopen(
+                    urllib.request.Request(address, method="POST"),
                     timeout=10,
                 ).close()
             _shoot(running, service, "full", ["dashboard", "list", "upload", "proof"])

@@ -118,8 +118,6 @@ def upload(staffed: StaffedService) -> dict[str, Any]:
     """Return what the API says of a new upload."""
     import json
 
-    request = urllib.request.Request(  # noqa: S310 our own service
-        f"{staffed.url}/api/upload-random", method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    request = urllib.request.Request(f"{staffed.url}/api/upload-random", method="POST")
+    with urllib.request.urlopen(request, timeout=10) as answer:
         return dict(json.load(answer))
