@@ -101,7 +101,7 @@ NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
 
 
 class Action(models.TextChoices):
-    """What can happen: to an upload, to its reading, or to the door of the admin."""
+    """What can happen: to an upload, by its readers, or around the trail itself."""
 
     REQUESTED = "requested", "Requested"
     STORED = "stored", "Stored"
@@ -121,6 +121,7 @@ class Action(models.TextChoices):
     LOGGED_OUT = "logged_out", "Logged out"
     TOKEN_MADE = "token_made", "Token made"
     TOKEN_REVOKED = "token_revoked", "Token revoked"
+    AUDIT_CHECKED = "audit_checked", "Audit checked"
 
 
 #: The status that each action leaves behind; an action that is not here is a note,
@@ -167,6 +168,7 @@ WITHOUT_UPLOAD: frozenset[Action] = frozenset(
         Action.LOGGED_OUT,
         Action.TOKEN_MADE,
         Action.TOKEN_REVOKED,
+        Action.AUDIT_CHECKED,
     }
 )
 

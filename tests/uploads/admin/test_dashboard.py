@@ -7,7 +7,9 @@ import pytest
 from django.test import Client
 
 from tests.uploads.admin.conftest import MakeUpload
-from uploads.models import Status
+from uploads import trail
+from uploads.models import Action, Status
+from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
@@ -54,3 +56,17 @@ def test_no_figures_without_permission(
     make_upload()
     page = text(member_of(""))
     assert "At a glance" not in page
+
+
+@pytest.mark.parametrize(("faults", "words"), [(0, "clean"), (2, "NOT CLEAN")])
+def test_last_check_of_the_trail(
+    admin_client: Client, make_upload: MakeUpload, faults: int, words: str
+) -> None:
+    make_upload()
+    assert "run manage.py verify_audit" in text(admin_client)
+    trail.note(
+        Action.AUDIT_CHECKED,
+        Caller(name="command:verify_audit"),
+        detail={"faults": faults},
+    )
+    assert f'<p class="value">{words}</p>' in text(admin_client)
