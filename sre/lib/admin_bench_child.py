@@ -56,14 +56,17 @@ def pages() -> dict[str, str]:
     }
 
 
-def timed(client: Client, address: str) -> float:
-    """Return the milliseconds a page takes; raises RuntimeError unless it is a 200."""
+def timed(client: Client, address: str) -> tuple[float, int]:
+    """Return the milliseconds a page takes, and how many rows it lists.
+
+    Raises RuntimeError unless it is a 200.
+    """
     started = time.perf_counter()
     response = client.get(address)
     taken = (time.perf_counter() - started) * 1000
     if response.status_code != 200:
         raise RuntimeError(f"{address} answered {response.status_code}")
-    return taken
+    return taken, response.content.count(b'class="action-checkbox"')
 
 
 def worst_node(client: Client, address: str) -> str:

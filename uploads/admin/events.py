@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -51,8 +51,8 @@ class UploadEventAdmin(BigTableAdmin[UploadEvent]):
         "seal_label",
     )
 
-    def search(self, term: str) -> Q:
-        return search_events(term)
+    def search(self, rows: QuerySet[UploadEvent], term: str) -> QuerySet[UploadEvent]:
+        return search_events(rows, term)
 
     @admin.display(description="Number")
     def number_label(self, event: UploadEvent) -> int:
@@ -93,8 +93,8 @@ class AuditSealAdmin(BigTableAdmin[AuditSeal]):
     ordering = ("-number",)
     actions = ()
 
-    def search(self, term: str) -> Q:
-        return search_seals(term)
+    def search(self, rows: QuerySet[AuditSeal], term: str) -> QuerySet[AuditSeal]:
+        return search_seals(rows, term)
 
     @admin.display(description="Sealed at")
     def sealed_label(self, seal: AuditSeal) -> SafeString | str:

@@ -172,8 +172,8 @@ class BigTableAdmin(ReadOnlyMixin, admin.ModelAdmin[M]):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
-    def search(self, term: str) -> Q:
-        """Return the condition for what was typed into the search box."""
+    def search(self, rows: QuerySet[M], term: str) -> QuerySet[M]:
+        """Return the rows for what was typed into the search box."""
         raise NotImplementedError
 
     def changelist_view(
@@ -195,7 +195,7 @@ class BigTableAdmin(ReadOnlyMixin, admin.ModelAdmin[M]):
         term = search_term.strip()
         if not term:
             return queryset, False
-        return queryset.filter(self.search(term)), False
+        return self.search(queryset, term), False
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("uploads.export_upload")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -40,13 +40,13 @@ class UploadAdmin(BigTableAdmin[Upload]):
     search_fields = ("id", "key", "request_id", "sha256")
     search_help_text = (
         "The beginning of an id, a key, a request id or a SHA-256; exact in case but"
-        " for hexadecimal."
+        " for hexadecimal. Shows up to 500 of each."
     )
     ordering = ("-created_at", "-id")
     actions = (verify_selected, export_csv, export_jsonl)
 
-    def search(self, term: str) -> Q:
-        return search_uploads(term)
+    def search(self, rows: QuerySet[Upload], term: str) -> QuerySet[Upload]:
+        return search_uploads(rows, term)
 
     @admin.display(description="Key")
     def key_label(self, upload: Upload) -> SafeString | str:

@@ -45,7 +45,7 @@ class TestVerify:
 
     def test_verify__store_away(
         self, admin_client: Client, upload: Upload, make_storage
-    ) -> None:  # type: ignore[no-untyped-def]
+    ) -> None:
         make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         response = admin_client.post(path(upload, "verify"), follow=True)
         assert b"Not verified, and nothing recorded" in response.content
@@ -54,7 +54,7 @@ class TestVerify:
     def test_verify__not_by_get(self, admin_client: Client, upload: Upload) -> None:
         assert admin_client.get(path(upload, "verify")).status_code == 405
 
-    def test_verify__csrf(self, admin_user, upload: Upload) -> None:  # type: ignore[no-untyped-def]
+    def test_verify__csrf(self, admin_user, upload: Upload) -> None:
         client = Client(enforce_csrf_checks=True)
         client.force_login(admin_user)
         assert client.post(path(upload, "verify")).status_code == 403
