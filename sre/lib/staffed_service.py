@@ -60,6 +60,7 @@ def staffed_service(directory: Path, store: ObjectStore) -> Iterator[StaffedServ
         "STATIC_ROOT": str(directory / "static"),
         "HTTPS_ONLY": "false",
         "STAFF_PASSWORD": password,
+        "METRICS_BIND": "off",
     }
     _manage(environment, "migrate", "-v0")
     _manage(environment, "collectstatic", "--no-input", "-v0")
