@@ -92,6 +92,6 @@ class StaffContentPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        if request.path_info.startswith(settings.STAFF_PATHS):
+        if request.path_info.startswith("/admin/"):
             response.headers.setdefault("Content-Security-Policy", self.POLICY)
         return response

@@ -148,9 +148,9 @@ if HTTPS_ONLY:
     # https://www.rfc-editor.org/rfc/rfc6265bis
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
-# An hour without a click ends a session, and so does closing the browser.
+# An hour without a page ends a session (uploads.staff_site prolongs it), and so does
+# closing the browser.
 SESSION_COOKIE_AGE = 3600
-SESSION_SAVE_EVERY_REQUEST = True
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 X_FRAME_OPTIONS = "DENY"
 if TRUSTED_PROXIES:

@@ -23,9 +23,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from uploads import trail
-from uploads.api.callers import caller_of
 from uploads.models import Action, UploadEvent
-from uploads.trail import Caller
+from uploads.staff import caller_named
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class ThrottleBackend:
     ) -> None:
         if request is not None and username and is_throttled(request, username):
             request.META["mirrorsite.throttled"] = True
-            logger.warning("login throttled client=%s", caller_of(request).address)
+            logger.warning("login throttled client=%s", _address(request))
             raise PermissionDenied
 
 
@@ -58,7 +57,7 @@ def is_throttled(request: HttpRequest, username: str) -> bool:
         # A literal, which is what lets SQLite use the index of the failures.
         where=["action = 'login_failed'"]
     )
-    from_address = failures.filter(detail__source=_source(caller_of(request).address))
+    from_address = failures.filter(detail__source=_source(_address(request)))
     if from_address[:MOST_FROM_ADDRESS].count() == MOST_FROM_ADDRESS:
         return True
     for_user = failures.filter(detail__username=username)
@@ -94,19 +93,17 @@ def note_failure(
 
 
 def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> None:
-    caller = _caller(request)
+    caller = caller_named(request, name)
     detail |= {
         "source": _source(caller.address),
         "client_address": caller.address,
         "user_agent": caller.user_agent[:512],
     }
-    trail.note(action, Caller(name=name, request_id=caller.request_id), detail=detail)
+    trail.note(action, caller, detail=detail)
 
 
-def _caller(request: HttpRequest) -> Caller:
-    """Return the caller; a session made by a script has a request without an id."""
-    request.META.setdefault("mirrorsite.request_id", "")
-    return caller_of(request)
+def _address(request: HttpRequest) -> str | None:
+    return caller_named(request, "").address
 
 
 def _source(address: str | None) -> str:

@@ -5,6 +5,7 @@ It stands outside `uploads.admin`, whose import registers models with this site.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -14,6 +15,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from uploads.logins import WINDOW
+
+#: How often a session in use is written, which is when its hour begins anew.
+PROLONG_SECONDS = 300
 
 
 class ThrottledAuthenticationForm(AdminAuthenticationForm):
@@ -37,6 +41,15 @@ class StaffSite(AdminSite):
     login_form = ThrottledAuthenticationForm
     login_template = "admin/staff_login.html"
     index_template = "admin/dashboard.html"
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Prolong the session of whoever sees a page, with a write now and then."""
+        now = int(time.time())
+        if request.user.is_authenticated:
+            seen = request.session.get("seen_at", 0)
+            if now - seen > PROLONG_SECONDS:
+                request.session["seen_at"] = now
+        return super().each_context(request)
 
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

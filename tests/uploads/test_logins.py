@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.test import Client
 
-from uploads import logins
+from uploads import logins, staff_site
 from uploads.models import UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -109,3 +110,17 @@ def test_sessions_are_short(client: Client, ada: User) -> None:
     assert cookie["expires"] == ""  # ends with the browser
     assert cookie["httponly"]
     assert client.session.get_expiry_age() == 3600
+
+
+def test_sessions_in_use_are_prolonged_now_and_then(
+    client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(ada)
+    assert "sessionid" in client.get("/admin/").cookies
+    key = client.session.session_key
+    before = Session.objects.get(pk=key).expire_date
+    client.get("/admin/")
+    assert Session.objects.get(pk=key).expire_date == before
+    monkeypatch.setattr(staff_site, "PROLONG_SECONDS", -1)
+    client.get("/admin/")
+    assert Session.objects.get(pk=key).expire_date > before

@@ -14,9 +14,9 @@ from django.http import HttpRequest, StreamingHttpResponse
 from uploads import trail
 from uploads.admin import exports
 from uploads.admin.counting import rough_count
-from uploads.admin.staff import staff_caller
 from uploads.exceptions import StoreError, TransitionError
 from uploads.models import ALLOWED_BEFORE, Action, Upload
+from uploads.staff import staff_caller
 from uploads.verification import verify_upload
 
 #: A selection is verified within one request; more is the command's work.

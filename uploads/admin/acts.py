@@ -16,9 +16,9 @@ from django.views.decorators.http import require_GET, require_POST
 from uploads import trail
 from uploads.admin import labels, reading
 from uploads.admin.proofs import proof_of
-from uploads.admin.staff import staff_caller
 from uploads.exceptions import ObjectMissingError, StoreError, TransitionError
 from uploads.models import Action, Upload
+from uploads.staff import staff_caller
 from uploads.verification import Method, verify_upload
 
 #: Up to this size verifying reads the bytes; above it asks the store for their digest.

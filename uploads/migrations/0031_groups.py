@@ -3,17 +3,24 @@
 from django.db import migrations
 
 VIEW = [
-    ("upload", "view_upload", "Can view upload"),
-    ("uploadevent", "view_uploadevent", "Can view upload event"),
-    ("auditseal", "view_auditseal", "Can view audit seal"),
+    ("uploads", "upload", "view_upload", "Can view upload"),
+    ("uploads", "uploadevent", "view_uploadevent", "Can view upload event"),
+    ("uploads", "auditseal", "view_auditseal", "Can view audit seal"),
+    ("tokens", "token", "view_token", "Can view API token"),
 ]
 ACTS = [
-    ("upload", "verify_upload", "Can verify uploads"),
-    ("upload", "export_upload", "Can export uploads and events"),
-    ("upload", "download_upload", "Can read an upload's content"),
-    ("upload", "view_proof", "Can see the proof of an upload's events"),
+    ("uploads", "upload", "verify_upload", "Can verify uploads"),
+    ("uploads", "upload", "export_upload", "Can export uploads and events"),
+    ("uploads", "upload", "download_upload", "Can read an upload's content"),
+    ("uploads", "upload", "view_proof", "Can see the proof of an upload's events"),
 ]
-GROUPS = {"auditors": VIEW + ACTS, "operators": VIEW + ACTS}
+TOKENS = [
+    ("tokens", "token", "add_token", "Can add API token"),
+    ("tokens", "token", "revoke_token", "Can revoke API token"),
+    # A token is made for somebody, who has to be found.
+    ("auth", "user", "view_user", "Can view user"),
+]
+GROUPS = {"auditors": VIEW + ACTS, "operators": VIEW + ACTS + TOKENS}
 
 
 def make_groups(apps, schema_editor):
@@ -22,11 +29,9 @@ def make_groups(apps, schema_editor):
     ContentType = apps.get_model("contenttypes", "ContentType")
     for name, permissions in GROUPS.items():
         group, _ = Group.objects.get_or_create(name=name)
-        for model, codename, title in permissions:
+        for app, model, codename, title in permissions:
             # Django makes permissions after all migrations; these are needed now.
-            kind, _ = ContentType.objects.get_or_create(
-                app_label="uploads", model=model
-            )
+            kind, _ = ContentType.objects.get_or_create(app_label=app, model=model)
             permission, _ = Permission.objects.get_or_create(
                 content_type=kind, codename=codename, defaults={"name": title}
             )
@@ -36,6 +41,7 @@ def make_groups(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("uploads", "0030_staff"),
+        ("tokens", "0001_initial"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]
