@@ -138,16 +138,23 @@ def fill(count: int, *, days: float, seed: int, quiet: bool = False) -> None:
             " with DATABASE_URL."
         )
     write = _copy if connection.vendor == "postgresql" else _insert
+    # What has a default in Python has none in the database.
+    others = {
+        field.column: field.get_default()
+        for field in Upload._meta.concrete_fields
+        if not field.null and field.column not in UPLOAD_COLUMNS
+    }
+    columns = (*UPLOAD_COLUMNS, *others)
     upload_rows: list[Row] = []
     event_rows: list[Row] = []
     for done, (row, events) in enumerate(
         uploads(count, days, seed, datetime.now(UTC)), start=1
     ):
-        upload_rows.append(row)
+        upload_rows.append((*row, *others.values()))
         event_rows.extend(events)
         if len(upload_rows) == BATCH or done == count:
             with transaction.atomic():
-                write("uploads_upload", UPLOAD_COLUMNS, upload_rows)
+                write("uploads_upload", columns, upload_rows)
                 write("uploads_uploadevent", EVENT_COLUMNS, event_rows)
             upload_rows, event_rows = [], []
             if not quiet:
