@@ -66,7 +66,7 @@ INSTALLED_APPS = [
     "mirrorsite.apps.MirrorsiteConfig",
     "mirrorsite.tokens.apps.TokensConfig",
     "uploads.apps.UploadsConfig",
-    "django.contrib.admin",
+    "uploads.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -120,6 +120,10 @@ TEMPLATES: list[dict[str, Any]] = [
 
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+AUTHENTICATION_BACKENDS = [
+    "uploads.logins.ThrottleBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -145,6 +149,15 @@ SESSION_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "mirrorsite.problems.csrf_failure"
+if HTTPS_ONLY:
+    # Browsers take a cookie of this prefix only over HTTPS and for this host alone:
+    # https://www.rfc-editor.org/rfc/rfc6265bis
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+# An hour without a page ends a session (uploads.staff_site prolongs it), and so does
+# closing the browser.
+SESSION_COOKIE_AGE = 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

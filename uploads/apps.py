@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 from django.db import connections
 from django.db.models.signals import post_migrate
 
@@ -12,11 +13,18 @@ logger = logging.getLogger(__name__)
 
 class UploadsConfig(AppConfig):
     name = "uploads"
+    verbose_name = "Audit trail"
 
     def ready(self) -> None:
-        from uploads import checks  # noqa: F401 registers the system checks
+        from uploads import checks, logins  # noqa: F401 these register
 
         post_migrate.connect(_reinstall_triggers, sender=self)
+
+
+class StaffAdminConfig(AdminConfig):
+    """Django's admin with our site as its default."""
+
+    default_site = "uploads.staff_site.StaffSite"
 
 
 def _reinstall_triggers(*, using: str, **kwargs: Any) -> None:

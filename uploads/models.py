@@ -96,8 +96,12 @@ class Status(models.TextChoices):
     PURGED = "purged", "Purged"
 
 
+#: Every status but stored, in the order of the index that holds them.
+NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
+
+
 class Action(models.TextChoices):
-    """What can happen to an upload."""
+    """What can happen: to an upload, by its readers, or around the trail itself."""
 
     REQUESTED = "requested", "Requested"
     STORED = "stored", "Stored"
@@ -107,9 +111,21 @@ class Action(models.TextChoices):
     CORRUPTED = "corrupted", "Corrupted"
     ADOPTED = "adopted", "Adopted"
     PURGED = "purged", "Purged"
+    # Notes: somebody looked, and nothing changed.
+    DOWNLOADED = "downloaded", "Downloaded"
+    PROOF_SHOWN = "proof_shown", "Proof shown"
+    # Notes without an upload.
+    EXPORTED = "exported", "Exported"
+    LOGGED_IN = "logged_in", "Logged in"
+    LOGIN_FAILED = "login_failed", "Login failed"
+    LOGGED_OUT = "logged_out", "Logged out"
+    TOKEN_MADE = "token_made", "Token made"
+    TOKEN_REVOKED = "token_revoked", "Token revoked"
+    AUDIT_CHECKED = "audit_checked", "Audit checked"
 
 
-#: The status that each action leaves behind.
+#: The status that each action leaves behind; an action that is not here is a note,
+#: after which the status is what it was.
 STATUS_AFTER: dict[Action, Status] = {
     Action.REQUESTED: Status.PENDING,
     Action.STORED: Status.STORED,
@@ -142,6 +158,24 @@ ALLOWED_BEFORE: dict[Action, frozenset[Status]] = {
         {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
     ),
 }
+
+#: Notes about no upload; every other action has one.
+WITHOUT_UPLOAD: frozenset[Action] = frozenset(
+    {
+        Action.EXPORTED,
+        Action.LOGGED_IN,
+        Action.LOGIN_FAILED,
+        Action.LOGGED_OUT,
+        Action.TOKEN_MADE,
+        Action.TOKEN_REVOKED,
+        Action.AUDIT_CHECKED,
+    }
+)
+
+#: Every action that does not belong to each upload's plain course.
+UNCOMMON: tuple[Action, ...] = tuple(
+    a for a in Action if a not in {Action.REQUESTED, Action.STORED}
+)
 
 
 class Upload(models.Model):
@@ -210,12 +244,34 @@ class Upload(models.Model):
         )
         indexes = (
             models.Index(fields=["-created_at", "-id"], name="upload_newest_first"),
+            # Most uploads are stored; the rest are what one looks for.
             models.Index(
-                fields=["created_at"],
-                condition=models.Q(status="pending"),
-                name="upload_pending",
+                fields=["status", "-created_at", "-id"],
+                condition=models.Q(status__in=NOT_STORED),
+                name="upload_not_stored",
             ),
-            models.Index(fields=["request_id"], name="upload_request_id"),
+            models.Index(
+                fields=["requester_name", "-created_at", "-id"],
+                name="upload_by_requester",
+            ),
+            # Prefixes: PostgreSQL uses an index for LIKE only with this operator
+            # class, whatever the collation; SQLite ignores it. `key` has one already.
+            models.Index(
+                fields=["request_id"],
+                name="upload_request_id_prefix",
+                opclasses=["varchar_pattern_ops"],
+            ),
+            models.Index(
+                fields=["sha256"],
+                name="upload_sha256_prefix",
+                opclasses=["varchar_pattern_ops"],
+            ),
+        )
+        permissions = (
+            ("verify_upload", "Can verify uploads"),
+            ("export_upload", "Can export uploads and events"),
+            ("download_upload", "Can read an upload's content"),
+            ("view_proof", "Can see the proof of an upload's events"),
         )
 
     def __str__(self) -> str:
@@ -265,13 +321,20 @@ class AuditSeal(AppendOnlyModel):
 
 
 class UploadEvent(AppendOnlyModel):
-    """One thing that happened to an upload; never changed, never deleted.
+    """One thing that happened; never changed, never deleted.
 
-    The actor is text, not a reference: deleting a user must not need a change here.
+    It happened to an upload, except for the actions of `WITHOUT_UPLOAD`. The actor is
+    text, not a reference: deleting a user must not need a change here.
     """
 
     id = models.BigAutoField(primary_key=True)
-    upload = models.ForeignKey(Upload, on_delete=models.PROTECT, related_name="events")
+    upload = models.ForeignKey(
+        Upload,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="events",
+    )
     action = models.CharField(max_length=16, choices=Action)
     at = models.DateTimeField()
     actor = models.CharField(max_length=200)
@@ -299,13 +362,62 @@ class UploadEvent(AppendOnlyModel):
                 condition=models.Q(seal=None),
                 name="uploadevent_unsealed",
             ),
+            models.Index(fields=["-at", "-id"], name="uploadevent_newest_first"),
+            # Of a million uploads come two million of these two, and few of the rest.
+            models.Index(
+                fields=["action", "-at", "-id"],
+                condition=models.Q(action__in=UNCOMMON),
+                name="uploadevent_uncommon",
+            ),
+            models.Index(
+                fields=["at"],
+                condition=models.Q(action="login_failed"),
+                name="uploadevent_login_failed",
+            ),
         )
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(action__in=Action.values),
                 name="uploadevent_action_is_known",
             ),
+            models.CheckConstraint(
+                condition=models.Q(upload=None, action__in=sorted(WITHOUT_UPLOAD))
+                | (
+                    models.Q(upload__isnull=False)
+                    & ~models.Q(action__in=sorted(WITHOUT_UPLOAD))
+                ),
+                name="uploadevent_upload_fits_action",
+            ),
         )
 
     def __str__(self) -> str:
-        return f"{self.action} {self.upload_id}"
+        return f"{self.action} {self.upload_id or self.actor}"
+
+
+class HourSummary(models.Model):
+    """What the dashboard shows of the uploads of one past hour; can be made again.
+
+    A million rows cannot be counted at each look. `StaleHour` says which summaries
+    have to be made again.
+    """
+
+    hour = models.DateTimeField(primary_key=True)
+    uploads: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(
+        help_text="Status to number of uploads."
+    )
+    stored_bytes = models.BigIntegerField()
+    latencies: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(
+        help_text="Bucket of uploads.summaries to number of stored uploads."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00"
+
+
+class StaleHour(models.Model):
+    """An upload of this past hour has changed; one row for each such change."""
+
+    hour = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00"

@@ -17,6 +17,7 @@ from typing import Any
 from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from uploads import summaries
 from uploads.audit.canonical import refuse_fractions
 from uploads.exceptions import (
     AlreadyRecordedError,
@@ -26,6 +27,7 @@ from uploads.exceptions import (
 from uploads.models import (
     ALLOWED_BEFORE,
     STATUS_AFTER,
+    WITHOUT_UPLOAD,
     Action,
     Status,
     Upload,
@@ -88,6 +90,7 @@ def begin(
     try:
         with write_transaction():
             upload.save(force_insert=True)
+            summaries.mark_changed(upload.created_at)
             _append(upload, action, caller, upload.created_at, intent)
     except TrailUnavailableError as error:
         if isinstance(error.__cause__, IntegrityError):
@@ -131,7 +134,7 @@ def record(
     or a column of `only_if` has another value; nothing is written then.
     """
     before = Status(upload.status)
-    if before not in ALLOWED_BEFORE[action]:
+    if before not in ALLOWED_BEFORE.get(action, frozenset()):
         raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
     changes["status"] = STATUS_AFTER[action]
     with write_transaction():
@@ -140,9 +143,29 @@ def record(
         ).update(**changes)
         if not changed:
             raise TransitionError(f"upload {upload.pk} is no longer {before}.")
+        if changes["status"] != before:
+            summaries.mark_changed(upload.created_at)
         _append(upload, action, caller, timezone.now(), detail or {})
     for name, value in changes.items():
         setattr(upload, name, value)
+
+
+def note(
+    action: Action,
+    caller: Caller,
+    *,
+    upload: Upload | None = None,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Write that somebody looked or passed the door; no status changes.
+
+    Raises `TrailUnavailableError`, and `TransitionError` for an action that is no
+    note.
+    """
+    if action in STATUS_AFTER or (upload is None) != (action in WITHOUT_UPLOAD):
+        raise TransitionError(f"{action} cannot be noted about {upload}.")
+    with write_transaction():
+        _append(upload, action, caller, timezone.now(), detail or {})
 
 
 def note_error(upload: Upload, message: str) -> None:
@@ -166,7 +189,7 @@ def reload(upload: Upload) -> None:
 
 
 def _append(
-    upload: Upload,
+    upload: Upload | None,
     action: Action,
     caller: Caller,
     at: datetime,

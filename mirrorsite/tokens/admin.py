@@ -14,6 +14,9 @@ from django.utils import timezone
 
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
+from uploads import trail
+from uploads.models import Action
+from uploads.staff import staff_caller
 
 
 class TokenForm(forms.ModelForm[Token]):
@@ -92,6 +95,9 @@ class TokenAdmin(admin.ModelAdmin[Token]):
         for token in queryset:
             if services.revoke_token(token):
                 self.log_change(request, token, "Revoked.")
+                trail.note(
+                    Action.TOKEN_REVOKED, staff_caller(request), detail=token.facts()
+                )
                 revoked += 1
         messages.success(request, f"Tokens revoked: {revoked}.")
 
@@ -129,6 +135,7 @@ class TokenAdmin(admin.ModelAdmin[Token]):
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:
         token: Token = form.save()
+        trail.note(Action.TOKEN_MADE, staff_caller(request), detail=token.facts())
         request.new_token = form.secret  # type: ignore[attr-defined]
         return token
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -93,6 +93,16 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
     def scopes(self) -> frozenset[Scope]:
         held = {Scope.UPLOAD: self.can_upload, Scope.READ: self.can_read}
         return frozenset(scope for scope, is_held in held.items() if is_held)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the trail says of a token; nothing that lets anybody in."""
+        return {
+            "token": self.name,
+            "number": self.pk,
+            "owner": self.user.get_username(),
+            "scopes": sorted(scope.value for scope in self.scopes),
+            "expires_at": self.expiry.isoformat(),
+        }
 
     def is_valid_at(self, moment: datetime) -> bool:
         """Tell whether the token is neither expired nor revoked."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +15,7 @@ from uploads.exceptions import TransitionError
 from uploads.models import (
     ALLOWED_BEFORE,
     STATUS_AFTER,
+    WITHOUT_UPLOAD,
     Action,
     Status,
     Upload,
@@ -26,6 +27,7 @@ from uploads.trail import Caller
 pytestmark = pytest.mark.django_db
 
 CALLER = Caller(name="user:ann", request_id="r-1")
+NOTES = {Action.DOWNLOADED, Action.PROOF_SHOWN} | WITHOUT_UPLOAD
 
 
 def begin(action: Action = Action.REQUESTED) -> Upload:
@@ -54,14 +56,19 @@ class TestRecord:
         done = [Action.REQUESTED]
         for action in wanted:
             before = Status(upload.status)
-            if before in ALLOWED_BEFORE[action]:
+            if action in NOTES:
+                # Somebody looks, or passes the door: the status is what it was.
+                about = None if action in WITHOUT_UPLOAD else upload
+                trail.note(action, CALLER, upload=about)
+            elif before in ALLOWED_BEFORE[action]:
                 trail.record(upload, action, CALLER)
                 done.append(action)
             else:
                 with pytest.raises(TransitionError):
                     trail.record(upload, action, CALLER)
         row = Upload.objects.get(pk=upload.pk)
-        assert [event.action for event in row.events.order_by("id")] == done
+        told = [event.action for event in row.events.order_by("id")]
+        assert [action for action in told if action in STATUS_AFTER] == done
         assert row.status == upload.status == STATUS_AFTER[done[-1]]
 
     def test_changes_and_detail(self) -> None:
@@ -98,9 +105,52 @@ class TestRecord:
         assert len(queries) <= 4
 
 
+class TestNote:
+    @pytest.mark.parametrize("action", sorted(NOTES))
+    def test_note__writes_an_event_and_no_status(self, action: Action) -> None:
+        upload = begin()
+        about = None if action in WITHOUT_UPLOAD else upload
+
+        trail.note(action, CALLER, upload=about, detail={"a": 1})
+
+        event = UploadEvent.objects.latest("id")
+        assert (event.action, event.actor, event.request_id, event.detail) == (
+            action,
+            "user:ann",
+            "r-1",
+            {"a": 1},
+        )
+        assert event.upload_id == (about and about.pk)
+        upload.refresh_from_db()
+        assert upload.status == Status.PENDING
+
+    @pytest.mark.parametrize("action", sorted(Action))
+    def test_note__nothing_else(self, action: Action) -> None:
+        upload = begin()
+        wrong = upload if action in WITHOUT_UPLOAD else None
+        with pytest.raises(TransitionError):
+            trail.note(action, CALLER, upload=wrong)
+        if action not in NOTES:
+            with pytest.raises(TransitionError):
+                trail.note(action, CALLER, upload=upload)
+
+    @pytest.mark.parametrize("action", sorted(NOTES))
+    def test_record__takes_no_note(self, action: Action) -> None:
+        with pytest.raises(TransitionError):
+            trail.record(begin(), action, CALLER)
+
+    @pytest.mark.parametrize("action", sorted(Action))
+    def test_database__upload_fits_action(self, action: Action) -> None:
+        upload = begin() if action in WITHOUT_UPLOAD else None
+        with pytest.raises(IntegrityError):
+            UploadEvent.objects.create(
+                upload=upload, action=action, at=timezone.now(), actor="x"
+            )
+
+
 class TestTables:
-    def test_every_action_has_a_status_and_a_before(self) -> None:
-        assert STATUS_AFTER.keys() == ALLOWED_BEFORE.keys() == set(Action)
+    def test_every_action_has_a_status_and_a_before__or_is_a_note(self) -> None:
+        assert STATUS_AFTER.keys() == ALLOWED_BEFORE.keys() == set(Action) - NOTES
 
     def test_every_status_is_reached(self) -> None:
         assert set(STATUS_AFTER.values()) == set(Status)

@@ -9,6 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope
+from uploads import trail
+from uploads.models import Action
+from uploads.trail import Caller
 
 
 class Command(BaseCommand):
@@ -55,6 +58,8 @@ class Command(BaseCommand):
             )
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
+        caller = Caller(name="command:create_token")
+        trail.note(Action.TOKEN_MADE, caller, detail=token.facts())
         if json:
             self.stdout.write(_as_json(name, owner, token.scopes, token.expiry, secret))
             return

@@ -6,6 +6,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Token
+from uploads import trail
+from uploads.models import Action
+from uploads.trail import Caller
 
 
 class Command(BaseCommand):
@@ -19,6 +22,8 @@ class Command(BaseCommand):
         if token is None:
             raise CommandError(f"There is no token {name!r}.")
         if services.revoke_token(token):
+            caller = Caller(name="command:revoke_token")
+            trail.note(Action.TOKEN_REVOKED, caller, detail=token.facts())
             self.stdout.write(f"token {name} is revoked")
         else:
             self.stdout.write(f"token {name} was revoked before; nothing changed")

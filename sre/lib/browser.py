@@ -1,0 +1,64 @@
+"""Debian's Chromium, driven by Playwright; it downloads no browser of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+#: Nothing is asked of any host but the one under test.
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--proxy-server=direct://",
+)
+
+
+class NoBrowserError(RuntimeError):
+    """There is no browser, or nothing to drive it with; the text says what to do."""
+
+
+def chromium() -> str:
+    """Return the path of a Chromium; `$CHROMIUM` names one of your own."""
+    for name in (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser"):
+        if path := name and shutil.which(name):
+            return path
+    raise NoBrowserError("no Chromium; run ./sre/browser-test, or set CHROMIUM to one.")
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Run a Chromium with an empty profile; raises `NoBrowserError`."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise NoBrowserError("playwright is not installed.") from error
+    path = chromium()
+    with (
+        tempfile.TemporaryDirectory(prefix="mirrorsite-browser-") as home,
+        sync_playwright() as playwright,
+    ):
+        running = playwright.chromium.launch(
+            executable_path=path,
+            args=list(FLAGS),
+            env={**os.environ, "HOME": home, "XDG_CONFIG_HOME": str(Path(home))},
+        )
+        try:
+            yield running
+        finally:
+            running.close()

@@ -1,0 +1,252 @@
+"""The admin as staff see it: a real browser, gunicorn, SQLite and the S3 server."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from sre.lib.staffed_service import StaffedService
+from tests.browser.conftest import Visitor
+
+pytestmark = pytest.mark.browser
+Visit = Callable[..., Visitor]
+LIST = "uploads/upload/"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def filled(staffed: StaffedService) -> None:
+    """Have uploads of each outcome; these are invented, the tests' own are real."""
+    staffed.manage(
+        "shell",
+        "-v0",
+        "-c",
+        "from sre.lib.fill import fill; fill(200, days=3, seed=1, quiet=True)",
+    )
+
+
+class TestLogin:
+    def test_wrong_then_right_then_out(self, visit: Visit) -> None:
+        visitor = visit()
+        page = visitor.log_in("auditor", "wrong")
+        assert "Please enter the correct username" in page.inner_text(".errornote")
+        visitor.assert_accessible()
+        page = visitor.log_in("auditor")
+        assert page.inner_text("h1") == "Dashboard"
+        page.get_by_role("button", name="Log out").click()
+        page.get_by_role("link", name="Log in again").click()
+        assert page.locator("#id_username").count() == 1
+
+        visitor.log_in("admin")
+        visitor.go("uploads/uploadevent/?action__exact=login_failed")
+        assert "anonymous" in page.inner_text("#result_list tbody tr:first-child")
+        visitor.go("uploads/uploadevent/?action__exact=logged_out")
+        assert "user:auditor" in page.inner_text("#result_list tbody tr:first-child")
+
+
+class TestList:
+    def test_filter_search_and_open(self, visit: Visit, upload: dict[str, Any]) -> None:
+        visitor = visit()
+        page = visitor.log_in("auditor")
+        visitor.go(LIST)
+        page.get_by_role("link", name="Failed", exact=True).click()
+        page.wait_for_url("**status__exact=failed*")
+        labels = page.locator("#result_list .label").all_inner_texts()
+        assert labels
+        assert set(labels) == {"failed"}
+        page.get_by_role("link", name="Last 24 hours").click()
+        page.wait_for_url("**within=24h*")
+        page.get_by_role("link", name="Clear all filters").click()
+
+        page.fill("#searchbar", upload["sha256"][:16])
+        page.press("#searchbar", "Enter")
+        page.wait_for_url("**q=*")
+        assert page.locator("#result_list tbody tr").count() == 1
+        visitor.assert_accessible()
+        page.locator("#result_list tbody a").first.click()
+        page.wait_for_url("**/change/")
+        assert upload["id"] in page.inner_text("h1")
+        assert upload["sha256"] in page.inner_text(".facts >> nth=0")
+
+    def test_pages_and_dates(self, visit: Visit) -> None:
+        visitor = visit()
+        page = visitor.log_in("auditor")
+        visitor.go(LIST)
+        first = page.locator("#result_list tbody a").first.inner_text()
+        page.get_by_role("link", name="Older").click()
+        page.wait_for_url("**older=*")
+        assert page.locator("#result_list tbody a").first.inner_text() != first
+        page.get_by_role("link", name="Newer").click()
+        page.wait_for_url("**newer=*")
+        assert page.locator("#result_list tbody a").first.inner_text() == first
+        page.locator(".dates a").last.click()
+        page.wait_for_url(re.compile(r"on=\d{4}-\d\d-\d\d$"))
+        page.locator(".dates a").last.click()
+        page.wait_for_url(re.compile(r"on=.*T\d\d$"))
+        assert page.locator("#result_list tbody tr").count() > 0
+        assert page.get_by_role("link", name="All dates").count() == 1
+
+    def test_copying(self, visit: Visit, upload: dict[str, Any]) -> None:
+        visitor = visit(permissions=["clipboard-read", "clipboard-write"])
+        page = visitor.log_in("auditor")
+        visitor.go(f"{LIST}?q={upload['id']}")
+        page.get_by_role("button", name="Copy key").click()
+        page.wait_for_selector("button.copied")
+        assert page.evaluate("navigator.clipboard.readText()") == upload["key"]
+
+    def test_keyboard(self, visit: Visit) -> None:
+        visitor = visit()
+        page = visitor.log_in("auditor")
+        visitor.go(LIST)
+        page.keyboard.press("Tab")
+        assert (
+            page.evaluate("document.activeElement.textContent")
+            == "Skip to main content"
+        )
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "searchbar"
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline == "solid"
+
+
+class TestUploadPage:
+    def test_verify_preview_and_proof(
+        self, visit: Visit, upload: dict[str, Any]
+    ) -> None:
+        visitor = visit()
+        page = visitor.log_in("auditor")
+        visitor.go(f"{LIST}{upload['id']}/change/")
+        page.get_by_role("button", name="Verify now").click()
+        assert "Verified: size and SHA-256 are right" in page.inner_text(".messagelist")
+        newest = page.inner_text(".timeline li:first-child p")
+        assert newest.startswith("verified by user:auditor")
+
+        page.get_by_role("link", name="Show content").click()
+        page.locator("#preview", has_text=str(upload["number"])).wait_for()
+        visitor.assert_accessible()
+
+        page.get_by_role("link", name="Show proof").click()
+        page.wait_for_url("**/proof/")
+        assert "Check it without this service" in page.inner_text("#content")
+        assert page.locator("#content tbody tr").count() == 4
+        visitor.assert_accessible()
+
+    def test_download(self, visit: Visit, upload: dict[str, Any]) -> None:
+        visitor = visit()
+        page = visitor.log_in("auditor")
+        visitor.go(f"{LIST}{upload['id']}/change/")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download").click()
+        assert Path(download.value.path()).read_text() == str(upload["number"])
+        page.reload()
+        assert "downloaded by user:auditor" in page.inner_text(".timeline")
+
+
+class TestActions:
+    def test_export_of_all_that_match(self, visit: Visit) -> None:
+        visitor = visit()
+        page = visitor.log_in("auditor")
+        visitor.go(f"{LIST}?status__exact=stored")
+        count = int(page.inner_text(".paginator .count").split()[0].replace(",", ""))
+        assert count > 50
+        page.check("#action-toggle")
+        page.get_by_role("button", name="Select all").click()
+        page.select_option("select[name=action]", "export_csv")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Go").click()
+        rows = list(
+            csv.DictReader(io.StringIO(Path(download.value.path()).read_text()))
+        )
+        assert len(rows) == count
+        assert {row["status"] for row in rows} == {"stored"}
+
+    def test_verify_a_selection(self, visit: Visit, upload: dict[str, Any]) -> None:
+        visitor = visit()
+        page = visitor.log_in("auditor")
+        visitor.go(f"{LIST}?q={upload['id']}")
+        page.check("#action-toggle")
+        page.select_option("select[name=action]", "verify_selected")
+        page.get_by_role("button", name="Go").click()
+        assert "Of 1 selected: 1 verified." in page.inner_text(".messagelist")
+
+
+class TestDashboard:
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_charts_are_drawn(
+        self, visit: Visit, scheme: str, upload: dict[str, Any]
+    ) -> None:
+        visitor = visit(color_scheme=scheme)
+        page = visitor.log_in("auditor")
+        boxes = [chart.bounding_box() for chart in page.locator("svg.chart").all()]
+        assert len(boxes) == 3
+        assert all(box["width"] > 400 and box["height"] > 100 for box in boxes)
+        assert page.locator("svg.chart rect.fill-stored").count() > 12
+        assert page.locator("svg.chart path.stroke-p95").count() >= 1
+        filled = page.locator("svg.chart rect.fill-stored").first
+        colour = filled.evaluate("e => getComputedStyle(e).fill")
+        assert (
+            colour == {"light": "rgb(59, 143, 85)", "dark": "rgb(76, 168, 106)"}[scheme]
+        )
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (
+            background
+            == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 18, 18)"}[scheme]
+        )
+        page.locator("summary", has_text="The numbers as a table").first.click()
+        assert page.locator("figure table").first.is_visible()
+        visitor.assert_accessible()
+        page.get_by_role("link", name="Last 7 days").click()
+        page.wait_for_url("**range=7d")
+        assert page.locator("svg.chart rect.fill-stored").count() > 48
+
+    def test_lists_are_accessible_in_the_dark(self, visit: Visit) -> None:
+        # Those of a light page are looked at where it is used.
+        visitor = visit(color_scheme="dark")
+        visitor.log_in("admin")
+        for path in (f"{LIST}?oldest=1", "uploads/uploadevent/?action__exact=failed"):
+            visitor.go(path)
+            visitor.assert_accessible()
+
+
+class TestPermissions:
+    def test_an_outsider_sees_no_uploads(self, visit: Visit) -> None:
+        visitor = visit()
+        page = visitor.log_in("outsider")
+        assert "At a glance" not in page.content()
+        assert page.request.get(f"{visitor.service.url}/admin/{LIST}").status == 403
+
+    def test_a_post_without_csrf_token_fails(
+        self, visit: Visit, upload: dict[str, Any], staffed: StaffedService
+    ) -> None:
+        visitor = visit()
+        page = visitor.log_in("admin")
+        cookies = "; ".join(f"{c['name']}={c['value']}" for c in page.context.cookies())
+        for path, form in {
+            f"/admin/{LIST}{upload['id']}/verify/": "",
+            f"/admin/{LIST}": f"action=export_csv&index=0&_selected_action={upload['id']}",
+            "/admin/logout/": "",
+        }.items():
+            connection = http.client.HTTPConnection(
+                urlsplit(staffed.url).netloc, timeout=10
+            )
+            connection.request(
+                "POST",
+                path,
+                form,
+                {
+                    "Cookie": cookies,
+                    "Content-Type": "application/x-www-form-urlencoded",
+                },
+            )
+            assert connection.getresponse().status == 403, path
+            connection.close()
+        visitor.go(f"{LIST}{upload['id']}/change/")
+        assert "verified" not in page.inner_text(".timeline")

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from tests.uploads.admin.conftest import MakeUpload
+from uploads import services
+from uploads.admin import actions
+from uploads.models import Action, Status, UploadEvent
+from uploads.storage import UploadStorage
+from uploads.trail import Caller
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/uploads/upload/"
+
+
+def act(
+    client: Client, action: str, chosen: list[Any], query: str = "", **more: str
+) -> Any:
+    return client.post(
+        LIST + query,
+        {
+            "action": action,
+            "index": "0",
+            "_selected_action": [str(upload.pk) for upload in chosen],
+            **more,
+        },
+    )
+
+
+def said(response: Any) -> str:
+    (message,) = get_messages(response.wsgi_request)
+    return str(message)
+
+
+class TestVerifySelected:
+    def test_verify__says_exactly_what_was_done(
+        self, admin_client: Client, bucket: UploadStorage, make_upload: MakeUpload
+    ) -> None:
+        good, gone = (services.upload_random(caller=Caller()) for _ in range(2))
+        bucket.client.delete_object(Bucket=bucket.bucket_name, Key=gone.key)
+        failed = make_upload(status=Status.FAILED)
+
+        response = act(admin_client, "verify_selected", [good, gone, failed])
+
+        assert said(response) == (
+            "Of 3 selected: 1 missing, 1 verified;"
+            " 1 have nothing to verify (pending, failed or purged)."
+        )
+        actors = UploadEvent.objects.filter(action__in=["verified", "missing"])
+        assert set(actors.values_list("actor", flat=True)) == {"user:admin"}
+
+    def test_verify__more_than_one_request_takes(
+        self,
+        admin_client: Client,
+        bucket: UploadStorage,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        uploads = [services.upload_random(caller=Caller()) for _ in range(3)]
+        monkeypatch.setattr(actions, "MOST_VERIFIED", 2)
+
+        response = act(admin_client, "verify_selected", uploads[:1], select_across="1")
+
+        assert said(response) == (
+            "Of 3 selected: 2 verified; left out: 1 (at most 2 in 20 s;"
+            " manage.py verify_uploads takes any number)."
+        )
+
+    def test_verify__store_away(
+        self, admin_client: Client, make_upload: MakeUpload, make_storage: Any
+    ) -> None:
+        make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
+        chosen = [make_upload(), make_upload()]
+
+        response = act(admin_client, "verify_selected", chosen)
+
+        assert "none verified; left out: 2" in said(response)
+        assert "stopped: the object store cannot be reached" in said(response)
+
+    def test_verify__not_without_permission(
+        self, member_of: Any, make_upload: MakeUpload
+    ) -> None:
+        client = member_of("")
+        response = act(client, "verify_selected", [make_upload()])
+        assert response.status_code == 403
+
+
+class TestExport:
+    def test_export__csv_of_the_chosen(
+        self, admin_client: Client, make_upload: MakeUpload
+    ) -> None:
+        chosen = make_upload(user_agent="=cmd()")
+        make_upload()
+
+        response = act(admin_client, "export_csv", [chosen])
+
+        assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+        text = b"".join(response.streaming_content).decode()
+        (row,) = csv.DictReader(io.StringIO(text))
+        assert row["id"] == str(chosen.pk)
+        assert row["user_agent"] == "'=cmd()"
+        event = UploadEvent.objects.get(action=Action.EXPORTED)
+        assert event.actor == "user:admin"
+        assert event.upload_id is None
+        assert event.detail == {
+            "what": "uploads",
+            "format": "csv",
+            "selection": "1 chosen",
+            "filter": "",
+        }
+
+    def test_export__all_that_match_by_batches(
+        self, admin_client: Client, make_upload: MakeUpload
+    ) -> None:
+        failed = [make_upload(status=Status.FAILED) for _ in range(5)]
+        make_upload()
+
+        response = act(
+            admin_client,
+            "export_jsonl",
+            failed[:1],
+            "?status__exact=failed",
+            select_across="1",
+        )
+
+        lines = b"".join(response.streaming_content).splitlines()
+        assert {json.loads(line)["id"] for line in lines} == {
+            str(upload.pk) for upload in failed
+        }
+        assert UploadEvent.objects.get(action="exported").detail["selection"] == (
+            "all that match"
+        )
+
+    def test_export__events(
+        self, admin_client: Client, make_upload: MakeUpload
+    ) -> None:
+        upload = make_upload()
+        event = upload.events.get()
+        response = admin_client.post(
+            "/admin/uploads/uploadevent/",
+            {"action": "export_jsonl", "index": "0", "_selected_action": str(event.pk)},
+        )
+        (line,) = b"".join(response.streaming_content).splitlines()  # type: ignore[attr-defined]
+        assert json.loads(line)["upload_id"] == str(upload.pk)
+
+    def test_export__not_without_permission(
+        self, member_of: Any, make_upload: MakeUpload
+    ) -> None:
+        assert act(member_of(""), "export_csv", [make_upload()]).status_code == 403

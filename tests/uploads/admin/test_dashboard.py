@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from tests.uploads.admin.conftest import MakeUpload
+from uploads import trail
+from uploads.models import Action, Status
+from uploads.trail import Caller
+
+pytestmark = pytest.mark.django_db
+
+
+def text(client: Client, query: str = "") -> str:
+    response = client.get(f"/admin/{query}")
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_empty__says_what_to_do_first(admin_client: Client) -> None:
+    page = text(admin_client)
+    assert "Nothing was uploaded yet" in page
+    assert "curl -X POST http://testserver/api/upload-random" in page
+    assert "<svg class=" not in page
+
+
+def test_charts_and_their_tables(admin_client: Client, make_upload: MakeUpload) -> None:
+    make_upload()
+    make_upload(status=Status.FAILED, duration=None)
+    make_upload(age=dt.timedelta(days=3))
+    for query, total in (("", "2"), ("?range=7d", "3")):
+        page = text(admin_client, query)
+        assert page.count('<svg class="chart"') == 3
+        assert page.count("The numbers as a table") == 3
+        assert f'<p class="value">{total}</p>' in page
+        assert "1 failed, missing or corrupted" in page
+
+
+def test_pending__only_over_a_minute(
+    admin_client: Client, make_upload: MakeUpload
+) -> None:
+    make_upload(status=Status.PENDING)
+    assert "nothing waits" in text(admin_client)
+    make_upload(status=Status.PENDING, age=dt.timedelta(minutes=2))
+    page = text(admin_client)
+    assert '<a href="uploads/upload/?status__exact=pending">1</a>' in page
+    assert "2\xa0minutes ago" in page
+
+
+def test_no_figures_without_permission(
+    member_of: Callable[[str], Client], make_upload: MakeUpload
+) -> None:
+    make_upload()
+    page = text(member_of(""))
+    assert "At a glance" not in page
+
+
+@pytest.mark.parametrize(("faults", "words"), [(0, "clean"), (2, "NOT CLEAN")])
+def test_last_check_of_the_trail(
+    admin_client: Client, make_upload: MakeUpload, faults: int, words: str
+) -> None:
+    make_upload()
+    assert "run manage.py verify_audit" in text(admin_client)
+    trail.note(
+        Action.AUDIT_CHECKED,
+        Caller(name="command:verify_audit"),
+        detail={"faults": faults},
+    )
+    assert f'<p class="value">{words}</p>' in text(admin_client)

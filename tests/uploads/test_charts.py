@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from uploads.charts import Axis, Series, lines, stacked_bars, ticks
+
+AXIS = Axis(title="uploads", write=lambda v: f"{v:g}")
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parse(svg: str) -> ET.Element:
+    # Our own text, drawn a line above.
+    return ET.fromstring(svg)  # noqa: S314
+
+
+@pytest.mark.parametrize(
+    ("highest", "base", "expected"),
+    [
+        (0, 10, [0, 1]),
+        (1, 10, [0, 0.5, 1]),
+        (7, 10, [0, 2, 4, 6, 8]),
+        (100, 10, [0, 50, 100]),
+        (101, 10, [0, 50, 100, 150]),
+        (0.003, 10, [0, 0.001, 0.002, 0.003]),
+        (3, 2, [0, 1, 2, 3]),
+        (3 * 1024**2, 2, [0, 1024**2, 2 * 1024**2, 3 * 1024**2]),
+    ],
+)
+def test_ticks(highest: float, base: int, expected: list[float]) -> None:
+    assert ticks(highest, base) == pytest.approx(expected)
+
+
+def test_stacked_bars__heights_add_up() -> None:
+    svg = parse(
+        stacked_bars(
+            "A <name>",
+            ["10:00", "11:00"],
+            [
+                Series(name="stored", style="a", values=[6, 0]),
+                Series(name="failed", style="b", values=[2, 0]),
+            ],
+            AXIS,
+        )
+    )
+    assert svg.get("aria-label") == "A <name>"
+    bars = svg.findall("g/rect")
+    heights = [float(bar.get("height", "")) for bar in bars]
+    assert heights[0] == pytest.approx(3 * heights[1], rel=0.01)
+    assert float(bars[1].get("y", "")) + heights[1] == pytest.approx(
+        float(bars[0].get("y", "")), abs=0.02
+    )
+    assert [title.text for title in svg.findall("g/title")] == [
+        "10:00: 6 stored, 2 failed"
+    ]
+    texts = [t.text for t in svg.findall("text")]
+    assert "uploads" in texts
+    assert "10:00" in texts
+
+
+def test_stacked_bars__a_single_failure_is_seen() -> None:
+    svg = stacked_bars(
+        "n",
+        ["x"],
+        [
+            Series(name="stored", style="a", values=[1_000_000]),
+            Series(name="failed", style="b", values=[1]),
+        ],
+        AXIS,
+    )
+    assert 'height="1.5"' in svg
+
+
+def test_lines__a_gap_interrupts() -> None:
+    svg = parse(
+        lines(
+            "n",
+            list("abcd"),
+            [Series(name="p50", style="s", values=[1, 2, None, 4])],
+            AXIS,
+        )
+    )
+    paths = [path.get("d", "") for path in svg.findall("path")]
+    assert [len(re.findall("[ML]", path)) for path in paths] == [2, 1]
+
+
+def test_no_inline_style_or_script() -> None:
+    svg = stacked_bars("n", ["x"], [Series(name="s", style="a", values=[1])], AXIS)
+    assert "style=" not in svg
+    assert "<script" not in svg
+
+
+def test_no_values_at_all() -> None:
+    for draw in (stacked_bars, lines):
+        parse(draw("n", [], [], AXIS))
+        parse(draw("n", ["x"], [Series(name="s", style="a", values=[None])], AXIS))

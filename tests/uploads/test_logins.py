@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.test import Client
+
+from uploads import logins, staff_site
+from uploads.models import UploadEvent
+
+pytestmark = pytest.mark.django_db
+LOGIN = "/admin/login/?next=/admin/"
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return User.objects.create_user("ada", password="right-password", is_staff=True)
+
+
+def log_in(client: Client, password: str, username: str = "ada", **meta: Any) -> Any:
+    form = {"username": username, "password": password, "next": "/admin/"}
+    return client.post(LOGIN, form, **meta)
+
+
+def events() -> list[tuple[str, str, Any]]:
+    rows = UploadEvent.objects.order_by("id")
+    return [(row.action, row.actor, row.detail.get("username")) for row in rows]
+
+
+class TestEvents:
+    def test_login_failure_and_logout(self, client: Client, ada: User) -> None:
+        log_in(client, "wrong")
+        assert log_in(client, "right-password").status_code == 302
+        client.post("/admin/logout/")
+        assert events() == [
+            ("login_failed", "anonymous", "ada"),
+            ("logged_in", "user:ada", None),
+            ("logged_out", "user:ada", None),
+        ]
+
+    def test_neither_passwords_nor_unknown_names_are_kept(
+        self, client: Client, ada: User
+    ) -> None:
+        log_in(client, "hunter2-password", username="my-secret-in-the-wrong-field")
+        log_in(client, "hunter2-password")
+        kept = str(list(UploadEvent.objects.values()))
+        assert "hunter2" not in kept
+        assert "my-secret" not in kept
+        assert events()[0] == ("login_failed", "anonymous", None)
+
+    def test_they_belong_to_no_upload_and_have_the_request(
+        self, client: Client, ada: User
+    ) -> None:
+        log_in(client, "wrong", headers={"x-request-id": "request-7"})
+        event = UploadEvent.objects.get()
+        assert event.upload_id is None
+        assert event.request_id == "request-7"
+        assert event.detail["client_address"] == "127.0.0.1"
+
+
+class TestThrottle:
+    def test_after_too_many_from_one_address(self, client: Client, ada: User) -> None:
+        for i in range(logins.MOST_FROM_ADDRESS):
+            assert log_in(client, "wrong", username=f"name-{i}").status_code == 200
+
+        refused = log_in(client, "right-password")
+
+        assert refused.status_code == 429
+        assert refused.headers["Retry-After"] == "900"
+        assert b"Too many failed logins. Wait 15 minutes" in refused.content
+        assert "_auth_user_id" not in client.session
+        # A refusal looked at no password, so it is no failure, and prolongs nothing.
+        assert len(events()) == logins.MOST_FROM_ADDRESS
+        elsewhere = log_in(client, "right-password", REMOTE_ADDR="192.0.2.9")
+        assert elsewhere.status_code == 302
+
+    def test_after_too_many_for_one_user(
+        self, client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(logins, "MOST_FOR_USER", 3)
+        for i in range(3):
+            log_in(client, "wrong", REMOTE_ADDR=f"192.0.2.{i}")
+        assert (
+            log_in(client, "right-password", REMOTE_ADDR="192.0.2.9").status_code == 429
+        )
+
+    def test_a_network_of_ipv6_counts_as_one(self, client: Client, ada: User) -> None:
+        for i in range(logins.MOST_FROM_ADDRESS):
+            log_in(client, "wrong", REMOTE_ADDR=f"2001:db8::{i:x}")
+        assert (
+            log_in(client, "right-password", REMOTE_ADDR="2001:db8::ffff").status_code
+            == 429
+        )
+
+    def test_old_failures_count_no_more(
+        self, client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for _ in range(logins.MOST_FROM_ADDRESS):
+            log_in(client, "wrong")
+        monkeypatch.setattr(logins, "WINDOW", -logins.WINDOW)
+        assert log_in(client, "right-password").status_code == 302
+
+
+def test_sessions_are_short(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    response = client.get("/admin/")
+    cookie = response.cookies["sessionid"]
+    assert cookie["expires"] == ""  # ends with the browser
+    assert cookie["httponly"]
+    assert client.session.get_expiry_age() == 3600
+
+
+def test_sessions_in_use_are_prolonged_now_and_then(
+    client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(ada)
+    assert "sessionid" in client.get("/admin/").cookies
+    key = client.session.session_key
+    before = Session.objects.get(pk=key).expire_date
+    client.get("/admin/")
+    assert Session.objects.get(pk=key).expire_date == before
+    monkeypatch.setattr(staff_site, "PROLONG_SECONDS", -1)
+    client.get("/admin/")
+    assert Session.objects.get(pk=key).expire_date > before

@@ -1,0 +1,113 @@
+"""What can be done with a selection of a list, and with all it matches."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+
+from uploads import trail
+from uploads.admin import exports
+from uploads.admin.counting import rough_count
+from uploads.exceptions import StoreError, TransitionError
+from uploads.models import ALLOWED_BEFORE, Action, Upload
+from uploads.staff import staff_caller
+from uploads.verification import verify_upload
+
+#: A selection is verified within one request; more is the command's work.
+MOST_VERIFIED = 1_000
+VERIFY_SECONDS = 20.0
+
+
+@admin.action(description="Verify: compare with the bucket", permissions=["verify"])
+def verify_selected(
+    model_admin: Any, request: HttpRequest, queryset: QuerySet[Upload]
+) -> None:
+    """Verify as many as the limits allow, and say what became of every one."""
+    verifiable = queryset.filter(status__in=ALLOWED_BEFORE[Action.VERIFIED])
+    selected = rough_count(queryset)
+    outcomes: Counter[str] = Counter()
+    caller = staff_caller(request)
+    deadline = time.monotonic() + VERIFY_SECONDS
+    fault = ""
+    for upload in verifiable[:MOST_VERIFIED]:
+        if time.monotonic() > deadline:
+            break
+        try:
+            outcomes[verify_upload(upload, caller=caller).action] += 1
+        except TransitionError:
+            outcomes["changed meanwhile"] += 1
+        except StoreError as error:
+            # The next one would most likely wait for the same answer.
+            fault = str(error)
+            break
+    done = outcomes.total()
+    text = ", ".join(f"{number} {words}" for words, number in sorted(outcomes.items()))
+    text = f"Of {selected} selected: {text or 'none verified'}"
+    skipped = rough_count(queryset.exclude(status__in=ALLOWED_BEFORE[Action.VERIFIED]))
+    if skipped:
+        text += f"; {skipped} have nothing to verify (pending, failed or purged)"
+    if done < (left := rough_count(verifiable)):
+        left_out = (
+            left
+            if not done
+            else f"{left} less {done}"
+            if left > 10_000
+            else left - done
+        )
+        text += (
+            f"; left out: {left_out} (at most {MOST_VERIFIED:,} in {VERIFY_SECONDS:.0f} s;"
+            " manage.py verify_uploads takes any number)"
+        )
+    if fault:
+        text += f"; stopped: {fault}"
+    bad = bool(fault) or outcomes.keys() & {Action.MISSING, Action.CORRUPTED}
+    level = messages.ERROR if bad else messages.SUCCESS
+    model_admin.message_user(request, text + ".", level)
+
+
+@admin.action(description="Export as CSV", permissions=["export"])
+def export_csv(
+    model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]
+) -> StreamingHttpResponse:
+    return _export(model_admin.model, request, queryset, "csv")
+
+
+@admin.action(description="Export as JSON lines", permissions=["export"])
+def export_jsonl(
+    model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]
+) -> StreamingHttpResponse:
+    return _export(model_admin.model, request, queryset, "jsonl")
+
+
+def _export(
+    model: type[Model], request: HttpRequest, queryset: QuerySet[Any], form: str
+) -> StreamingHttpResponse:
+    """Note what is about to leave, then send it row by row."""
+    name = "uploads" if model is Upload else "events"
+    everything = request.POST.get("select_across") == "1"
+    chosen = len(request.POST.getlist(ACTION_CHECKBOX_NAME))
+    trail.note(
+        Action.EXPORTED,
+        staff_caller(request),
+        detail={
+            "what": name,
+            "format": form,
+            "selection": "all that match" if everything else f"{chosen} chosen",
+            "filter": request.META.get("QUERY_STRING", "")[:1000],
+        },
+    )
+    kind = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}[form]
+    return StreamingHttpResponse(
+        exports.stream(queryset, form),
+        content_type=kind,
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}.{form}"',
+            "Cache-Control": "no-store",
+        },
+    )

@@ -1,0 +1,125 @@
+"""What staff do with one upload; each act is an event with their name."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import permission_required
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from uploads import trail
+from uploads.admin import labels, reading
+from uploads.admin.proofs import proof_of
+from uploads.exceptions import ObjectMissingError, StoreError, TransitionError
+from uploads.models import Action, Upload
+from uploads.staff import staff_caller
+from uploads.verification import Method, verify_upload
+
+#: Up to this size verifying reads the bytes; above it asks the store for their digest.
+READ_BYTES = 8 * 1024 * 1024
+PREVIEW_BYTES = 4096
+
+
+def _page(upload: Upload) -> HttpResponseRedirect:
+    return HttpResponseRedirect(
+        reverse("admin:uploads_upload_change", args=[upload.pk])
+    )
+
+
+def _is_from_elsewhere(request: HttpRequest) -> bool:
+    """Tell whether another site's page made the browser ask; old browsers do not say."""
+    return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
+
+
+@require_POST
+@permission_required("uploads.verify_upload", raise_exception=True)
+def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Compare the object with its record now."""
+    upload = get_object_or_404(Upload, pk=pk)
+    method: Method = "read" if upload.size <= READ_BYTES else "head"
+    how = (
+        "its bytes were read and hashed" if method == "read" else "the store was asked"
+    )
+    try:
+        outcome = verify_upload(upload, caller=staff_caller(request), method=method)
+    except TransitionError:
+        messages.warning(request, f"Not verified: the upload is {upload.status}.")
+    except StoreError as error:
+        messages.error(request, f"Not verified, and nothing recorded: {error}.")
+    else:
+        if outcome.differences:
+            found = "; ".join(outcome.differences)
+            messages.error(request, f"The object is {outcome.action}: {found}.")
+        else:
+            messages.success(request, f"Verified: size and SHA-256 are right; {how}.")
+    return _page(upload)
+
+
+@require_GET
+@never_cache
+@permission_required("uploads.view_proof", raise_exception=True)
+def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show which seal covers each event, and how to check that elsewhere."""
+    upload = get_object_or_404(Upload, pk=pk)
+    found = proof_of(upload)
+    if not _is_from_elsewhere(request):
+        trail.note(Action.PROOF_SHOWN, staff_caller(request), upload=upload)
+    return TemplateResponse(
+        request,
+        "admin/uploads/upload/proof.html",
+        {
+            **admin.site.each_context(request),
+            "title": "Proof",
+            "opts": Upload._meta,
+            "upload": upload,
+            "proof": found,
+            "events": [
+                (event, labels.action_label(event.action)) for event in found.events
+            ],
+        },
+    )
+
+
+@require_GET
+@never_cache
+@permission_required("uploads.download_upload", raise_exception=True)
+def download(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Send the browser to the object, by an address that is good for a minute."""
+    if _is_from_elsewhere(request):
+        return HttpResponse("Ask from the upload's own page.", status=403)
+    upload = get_object_or_404(Upload, pk=pk)
+    address = reading.presigned_url(upload)
+    trail.note(Action.DOWNLOADED, staff_caller(request), upload=upload)
+    return HttpResponseRedirect(address)
+
+
+@require_GET
+@never_cache
+@permission_required("uploads.download_upload", raise_exception=True)
+def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Return a small object as plain text; reading it is recorded as a download is."""
+    if _is_from_elsewhere(request):
+        return HttpResponse("Ask from the upload's own page.", status=403)
+    upload = get_object_or_404(Upload, pk=pk)
+    kind = "text/plain; charset=utf-8"
+    if upload.size > PREVIEW_BYTES:
+        return HttpResponse("Too large for a preview.", status=413, content_type=kind)
+    try:
+        body = reading.read_start(upload, PREVIEW_BYTES)
+    except ObjectMissingError:
+        return HttpResponse("Not in the bucket.", status=404, content_type=kind)
+    except StoreError as error:
+        return HttpResponse(f"Not read: {error}.", status=502, content_type=kind)
+    trail.note(
+        Action.DOWNLOADED,
+        staff_caller(request),
+        upload=upload,
+        detail={"preview": True},
+    )
+    return HttpResponse(body.decode("utf-8", "replace"), content_type=kind)

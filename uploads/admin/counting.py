@@ -1,0 +1,56 @@
+"""How many rows a list has, without counting a million of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+
+#: Up to here rows are counted; beyond, the answer is an estimate.
+EXACT_UP_TO = 10_000
+
+
+class RoughCount(int):
+    """A number of rows that reads as what it is: exact, estimated, or a lower bound."""
+
+    words: str
+
+    def __new__(cls, number: int, words: str) -> RoughCount:
+        count = super().__new__(cls, number)
+        count.words = words
+        return count
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def rough_count(queryset: QuerySet[Any]) -> RoughCount:
+    """Return the number of rows: exact while small, else PostgreSQL's estimate.
+
+    SQLite keeps no such estimate; there it is "more than 10,000".
+    """
+    rows = queryset.order_by()
+    counted = rows[: EXACT_UP_TO + 1].count()
+    if counted <= EXACT_UP_TO:
+        return RoughCount(counted, f"{counted:,}")
+    if connection.vendor != "postgresql":
+        return RoughCount(counted, f"more than {EXACT_UP_TO:,}")
+    estimate = max(_estimate(rows), counted)
+    digits = len(str(estimate)) - 3
+    rounded = round(estimate, -digits) if digits > 0 else estimate
+    return RoughCount(rounded, f"about {rounded:,}")
+
+
+def _estimate(rows: QuerySet[Any]) -> int:
+    if not rows.query.where:
+        with connection.cursor() as cursor:
+            # -1 until the table is analysed for the first time.
+            cursor.execute(
+                "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass",
+                [rows.model._meta.db_table],
+            )
+            return int(cursor.fetchone()[0])
+    plan = json.loads(rows.explain(format="JSON"))
+    return int(plan[0]["Plan"]["Plan Rows"])

@@ -1,0 +1,263 @@
+"""What the dashboard says: how it goes, what waits, and whether the trail is sealed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+
+from uploads import charts, summaries
+from uploads.admin import labels
+from uploads.admin.audit_state import last_verification
+from uploads.models import AuditSeal, Status, Upload, UploadEvent
+from uploads.summaries import HOUR, Hour
+
+RANGES = {"24h": ("last 24 hours", 24), "7d": ("last 7 days", 7 * 24)}
+PENDING_AGE = timedelta(minutes=1)
+#: The trail is sealed every minute; three missed is no accident.
+SEAL_AGE = timedelta(minutes=3)
+#: Rows are counted up to here; beyond, the card says "more than".
+MOST_COUNTED = 1_000
+SHARES = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One figure: what it is, what it says, and how good that is (`good bad plain`)."""
+
+    title: str
+    value: Any
+    note: Any = ""
+    mood: str = "plain"
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawn chart, its legend, and the same numbers as a table."""
+
+    name: str
+    svg: SafeString
+    legend: list[tuple[str, str]]
+    heads: list[str]
+    rows: list[list[str]]
+
+
+def context(wanted: str) -> dict[str, Any]:
+    """Return the template's variables for a range of `RANGES`."""
+    name = wanted if wanted in RANGES else "24h"
+    words, count = RANGES[name]
+    end = summaries.floor_hour(timezone.now()) + HOUR
+    hours = summaries.hours_between(end - count * HOUR, end)
+    newest = Upload.objects.order_by("-created_at", "-id").only("created_at").first()
+    return {
+        "range": name,
+        "range_words": words,
+        "ranges": [(key, text) for key, (text, _) in RANGES.items()],
+        "is_empty": newest is None,
+        "cards": [] if newest is None else cards(hours, words),
+        "charts": [] if newest is None else draw(hours),
+    }
+
+
+def cards(hours: list[Hour], words: str) -> list[Card]:
+    return [
+        *_flow(hours, words),
+        _pending(),
+        _last_stored(),
+        *_trail(),
+    ]
+
+
+def _flow(hours: list[Hour], words: str) -> list[Card]:
+    total = sum(hour.uploads.total() for hour in hours)
+    stored = sum(hour.uploads[Status.STORED] for hour in hours)
+    purged = sum(hour.uploads[Status.PURGED] for hour in hours)
+    size = sum(hour.stored_bytes for hour in hours)
+    # A purged upload was stored, and left as it should.
+    judged = total - sum(hour.uploads[Status.PENDING] for hour in hours)
+    good = (stored + purged) / judged if judged else None
+    return [
+        Card(f"Uploads, {words}", f"{total:,}", f"{filesizeformat(size)} stored"),
+        Card(
+            "Came to a good end",
+            "—" if good is None else _share(good),
+            f"{judged - stored - purged:,} failed, missing or corrupted",
+            "plain" if good is None else "good" if good >= 0.99 else "bad",
+        ),
+    ]
+
+
+def _share(share: float) -> str:
+    """Return a percentage that says 100 only of all."""
+    return "100 %" if share == 1 else f"{min(share * 100, 99.99):.2f} %"
+
+
+def _pending() -> Card:
+    rows = Upload.objects.filter(
+        status=Status.PENDING, created_at__lt=timezone.now() - PENDING_AGE
+    )
+    oldest = rows.order_by("created_at").only("created_at").first()
+    if oldest is None:
+        return Card("Pending over a minute", "0", "nothing waits", "good")
+    count = rows.order_by()[: MOST_COUNTED + 1].count()
+    shown = f"more than {MOST_COUNTED:,}" if count > MOST_COUNTED else f"{count:,}"
+    note = mark_safe(f"the oldest {labels.age(oldest.created_at)}")  # noqa: S308 escaped there
+    return Card(
+        "Pending over a minute",
+        shown,
+        note,
+        "bad",
+        "uploads/upload/?status__exact=pending",
+    )
+
+
+def _last_stored() -> Card:
+    newest = (
+        Upload.objects.filter(status=Status.STORED)
+        .order_by("-created_at", "-id")
+        .only("stored_at")
+        .first()
+    )
+    if newest is None:
+        return Card("Last good upload", "never", "", "bad")
+    return Card("Last good upload", labels.age(newest.stored_at))
+
+
+def _trail() -> list[Card]:
+    seal = AuditSeal.objects.order_by("-number").first()
+    unsealed = (
+        UploadEvent.objects.filter(seal=None).order_by()[: MOST_COUNTED + 1].count()
+    )
+    waiting = (
+        f"more than {MOST_COUNTED:,}" if unsealed > MOST_COUNTED else f"{unsealed:,}"
+    )
+    note = f"{waiting} events not sealed yet"
+    if seal is None:
+        sealed = Card("Last seal", "never", f"{note}; run manage.py seal_audit", "bad")
+    else:
+        is_late = timezone.now() - seal.sealed_at > SEAL_AGE
+        sealed = Card(
+            "Last seal",
+            labels.age(seal.sealed_at),
+            f"number {seal.number}; {note}",
+            "bad" if is_late else "good",
+            f"uploads/auditseal/{seal.number}/change/",
+        )
+    checked = last_verification()
+    if checked is None:
+        verified = Card("Trail verified", "never", "run manage.py verify_audit")
+    else:
+        verified = Card(
+            "Trail verified",
+            "clean" if checked.is_clean else "NOT CLEAN",
+            labels.age(checked.at),
+            "good" if checked.is_clean else "bad",
+        )
+    return [sealed, verified]
+
+
+def draw(hours: list[Hour]) -> list[Chart]:
+    names = [_label(hour.start, len(hours)) for hour in hours]
+    statuses = (
+        Status.STORED,
+        Status.PURGED,
+        Status.PENDING,
+        Status.FAILED,
+        Status.MISSING,
+        Status.CORRUPTED,
+    )
+    outcome = [
+        charts.Series(
+            name=str(status.value),
+            style=f"fill-{status.value}",
+            values=[hour.uploads[status] for hour in hours],
+        )
+        for status in statuses
+    ]
+    latency = [
+        charts.Series(
+            name=name,
+            style=f"stroke-{name}",
+            values=[summaries.percentile(hour.latencies, share) for hour in hours],
+        )
+        for name, share in SHARES
+    ]
+    size = [
+        charts.Series(
+            name="stored",
+            style="fill-bytes",
+            values=[hour.stored_bytes for hour in hours],
+        )
+    ]
+    return [
+        _chart(
+            "Uploads per hour, by what became of them",
+            charts.stacked_bars,
+            names,
+            outcome,
+            charts.Axis(
+                title="uploads", write=lambda v: f"{v:,.0f}", width=charts.WIDE
+            ),
+        ),
+        _chart(
+            "Time from request to stored, by hour",
+            charts.lines,
+            names,
+            latency,
+            charts.Axis(title="time", write=_duration),
+        ),
+        _chart(
+            "Bytes stored per hour",
+            charts.stacked_bars,
+            names,
+            size,
+            charts.Axis(title="bytes", write=_bytes, base=2),
+        ),
+    ]
+
+
+def _chart(
+    name: str,
+    kind: Any,
+    names: list[str],
+    series: list[charts.Series],
+    axis: charts.Axis,
+) -> Chart:
+    rows = [
+        [
+            label,
+            *(
+                "—" if (value := s.values[i]) is None else axis.write(value)
+                for s in series
+            ),
+        ]
+        for i, label in enumerate(names)
+    ]
+    return Chart(
+        name,
+        mark_safe(kind(name, names, series, axis)),  # noqa: S308 charts escapes its texts
+        [(s.name, s.style) for s in series] if len(series) > 1 else [],
+        ["Hour (UTC)", *(s.name for s in series)],
+        rows,
+    )
+
+
+def _label(start: datetime, count: int) -> str:
+    return f"{start:%H:%M}" if count <= 24 else f"{start:%a %H:%M}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds == 0:
+        return "0"
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s"
+
+
+def _bytes(value: float) -> str:
+    return "0" if value == 0 else filesizeformat(value).replace(".0\xa0", "\xa0")

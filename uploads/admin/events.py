@@ -1,0 +1,118 @@
+"""Lists of events and seals, and the page of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from uploads.admin import labels
+from uploads.admin.actions import export_csv, export_jsonl
+from uploads.admin.filters import EventDateFilter, EventTimeFilter
+from uploads.admin.lists import BigTableAdmin
+from uploads.admin.search import search_events, search_seals
+from uploads.models import AuditSeal, UploadEvent
+
+
+@admin.register(UploadEvent)
+class UploadEventAdmin(BigTableAdmin[UploadEvent]):
+    list_display = (
+        "number_label",
+        "at_label",
+        "action_label",
+        "upload_label",
+        "actor",
+        "seal_label",
+    )
+    list_filter = ("action", EventDateFilter, EventTimeFilter)
+    search_fields = ("id", "upload_id")
+    search_help_text = "An event's number, or the beginning of an upload's id."
+    ordering = ("-at", "-id")
+    actions = (export_csv, export_jsonl)
+    fields = (
+        "number_label",
+        "at_label",
+        "action_label",
+        "upload_label",
+        "actor",
+        "request_id",
+        "detail",
+        "seal_label",
+    )
+    readonly_fields = (
+        "number_label",
+        "at_label",
+        "action_label",
+        "upload_label",
+        "seal_label",
+    )
+
+    def search(self, rows: QuerySet[UploadEvent], term: str) -> QuerySet[UploadEvent]:
+        return search_events(rows, term)
+
+    @admin.display(description="Number")
+    def number_label(self, event: UploadEvent) -> int:
+        return event.pk
+
+    @admin.display(description="At")
+    def at_label(self, event: UploadEvent) -> SafeString | str:
+        return labels.exact_time(event.at)
+
+    @admin.display(description="Action")
+    def action_label(self, event: UploadEvent) -> SafeString:
+        return labels.action_label(event.action)
+
+    @admin.display(description="Upload")
+    def upload_label(self, event: UploadEvent) -> SafeString | str:
+        if event.upload_id is None:
+            return "—"
+        address = reverse("admin:uploads_upload_change", args=[event.upload_id])
+        return format_html('<a href="{}"><code>{}</code></a>', address, event.upload_id)
+
+    @admin.display(description="Seal")
+    def seal_label(self, event: UploadEvent) -> SafeString | str:
+        return seal_link(event.seal_id)
+
+
+@admin.register(AuditSeal)
+class AuditSealAdmin(BigTableAdmin[AuditSeal]):
+    list_display = (
+        "number",
+        "sealed_label",
+        "event_count",
+        "range_label",
+        "root_label",
+        "key_id",
+    )
+    search_fields = ("number",)
+    search_help_text = "A seal's number."
+    ordering = ("-number",)
+    actions = ()
+
+    def search(self, rows: QuerySet[AuditSeal], term: str) -> QuerySet[AuditSeal]:
+        return search_seals(rows, term)
+
+    @admin.display(description="Sealed at")
+    def sealed_label(self, seal: AuditSeal) -> SafeString | str:
+        return labels.exact_time(seal.sealed_at)
+
+    @admin.display(description="Events")
+    def range_label(self, seal: AuditSeal) -> str:
+        if seal.first_event is None:
+            return "—"
+        return f"{seal.first_event} — {seal.last_event}"
+
+    @admin.display(description="Root")
+    def root_label(self, seal: AuditSeal) -> SafeString | str:
+        return labels.copyable(seal.root, name="root", shown=seal.root[:16] + "…")
+
+
+def seal_link(number: Any) -> SafeString | str:
+    if number is None:
+        return "not yet"
+    address = reverse("admin:uploads_auditseal_change", args=[number])
+    return format_html('<a href="{}">{}</a>', address, number)

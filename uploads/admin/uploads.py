@@ -1,0 +1,159 @@
+"""The list of uploads, and the page of one."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from uploads.admin import acts, labels
+from uploads.admin.actions import export_csv, export_jsonl, verify_selected
+from uploads.admin.filters import DateFilter, RequesterFilter, TimeFilter
+from uploads.admin.lists import BigTableAdmin
+from uploads.admin.search import search_uploads
+from uploads.models import ALLOWED_BEFORE, Action, Status, Upload
+
+#: An upload that is verified every minute has more events than a page can hold.
+MOST_EVENTS = 200
+PREVIEW_BYTES = 4096
+
+
+@admin.register(Upload)
+class UploadAdmin(BigTableAdmin[Upload]):
+    list_display = (
+        "key_label",
+        "status_label",
+        "size_label",
+        "age_label",
+        "requester_label",
+    )
+    list_display_links = None  # the key's own
+    list_filter = ("status", DateFilter, TimeFilter, RequesterFilter)
+    search_fields = ("id", "key", "request_id", "sha256")
+    search_help_text = (
+        "The beginning of an id, a key, a request id or a SHA-256; exact in case but"
+        " for hexadecimal. Shows up to 500 of each."
+    )
+    ordering = ("-created_at", "-id")
+    actions = (verify_selected, export_csv, export_jsonl)
+
+    def search(self, rows: QuerySet[Upload], term: str) -> QuerySet[Upload]:
+        return search_uploads(rows, term)
+
+    @admin.display(description="Key")
+    def key_label(self, upload: Upload) -> SafeString | str:
+        return format_html(
+            '<a href="{}" title="{}">{}</a> {}',
+            reverse("admin:uploads_upload_change", args=[upload.pk]),
+            upload.key,
+            labels.short_key(upload.key),
+            labels.copy_button(upload.key, name="key"),
+        )
+
+    @admin.display(description="Status")
+    def status_label(self, upload: Upload) -> SafeString:
+        return labels.status_label(upload.status)
+
+    @admin.display(description="Size")
+    def size_label(self, upload: Upload) -> SafeString:
+        return labels.size_in_words(upload.size)
+
+    @admin.display(description="Age")
+    def age_label(self, upload: Upload) -> SafeString | str:
+        return labels.age(upload.created_at)
+
+    @admin.display(description="Requester")
+    def requester_label(self, upload: Upload) -> str:
+        return upload.requester_name
+
+    def has_verify_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("uploads.verify_upload")
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path(f"<uuid:pk>/{name}/", wrap(view), name=f"uploads_upload_{name}")
+            for name, view in {
+                "verify": acts.verify,
+                "proof": acts.proof,
+                "download": acts.download,
+                "preview": acts.preview,
+            }.items()
+        ] + super().get_urls()
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show the page of one upload; there is no form."""
+        if request.method not in {"GET", "HEAD"} or object_id is None:
+            raise PermissionDenied
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            upload = Upload.objects.get(pk=UUID(object_id))
+        except (ValueError, Upload.DoesNotExist) as error:
+            raise Http404 from error
+        events = list(upload.events.order_by("-id")[: MOST_EVENTS + 1])
+        may = request.user.has_perm
+        return TemplateResponse(
+            request,
+            "admin/uploads/upload/page.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": "Upload",
+                "opts": self.opts,
+                "upload": upload,
+                "facts": facts(upload),
+                "status_label": labels.status_label(upload.status),
+                "events": [
+                    (event, labels.action_label(event.action), event.detail.items())
+                    for event in events[:MOST_EVENTS]
+                ],
+                "more_events": len(events) > MOST_EVENTS,
+                "may_verify": may("uploads.verify_upload")
+                and upload.status in ALLOWED_BEFORE[Action.VERIFIED],
+                "may_prove": may("uploads.view_proof"),
+                "may_download": may("uploads.download_upload")
+                and upload.status in {Status.STORED, Status.CORRUPTED},
+                "has_preview": upload.size <= PREVIEW_BYTES,
+                "media": self.media,
+            },
+        )
+
+
+def facts(upload: Upload) -> list[tuple[str, Any]]:
+    """Return what the record says of an upload, by name."""
+    duration = upload.duration
+    return [
+        ("Id", labels.copyable(str(upload.pk), name="id")),
+        ("Bucket", upload.bucket),
+        ("Key", labels.copyable(upload.key, name="key")),
+        ("Size", f"{upload.size:,} bytes"),
+        ("SHA-256", labels.copyable(upload.sha256, name="SHA-256")),
+        ("ETag", labels.copyable(upload.etag, name="ETag")),
+        ("Version", upload.version_id or "—"),
+        ("Number", "—" if upload.number is None else upload.number),
+        ("Requested", labels.exact_time(upload.created_at)),
+        ("Stored", labels.exact_time(upload.stored_at)),
+        (
+            "Duration",
+            "—" if duration is None else f"{duration.total_seconds() * 1000:,.1f} ms",
+        ),
+        ("Requester", upload.requester_name),
+        ("Client address", upload.client_address or "—"),
+        ("User agent", upload.user_agent or "—"),
+        ("Request id", labels.copyable(upload.request_id, name="request id")),
+        ("Error", upload.error or "—"),
+    ]

@@ -1,0 +1,192 @@
+"""Charts as SVG, drawn here so that a page needs no script for them. Pure: no Django.
+
+A chart has a title, axes with units, and a legend; its colours come from classes of
+the style sheet, so it is light or dark as the page is. The numbers belong into a table
+beside it, for readers who do not see it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 720, 240
+#: Twice as wide, for a chart that has a row of its own.
+WIDE = 1480
+LEFT, RIGHT, TOP, BOTTOM = 80, 12, 12, 34
+
+Values = Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One colour of a chart: its name, its style class, and a value for each slot."""
+
+    name: str
+    style: str
+    values: Values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """What the vertical axis says: how to write a value, and how its steps grow.
+
+    `base` is 10, with steps of 1, 2 or 5 times its powers, or 2 for bytes. `width` is
+    that of the whole chart.
+    """
+
+    title: str
+    write: Callable[[float], str]
+    base: int = 10
+    width: int = WIDTH
+
+
+def stacked_bars(
+    name: str, labels: Sequence[str], series: Sequence[Series], axis: Axis
+) -> str:
+    """Return bars with the series on top of each other, the first at the bottom."""
+    totals = [sum(s.values[i] or 0 for s in series) for i in range(len(labels))]
+    frame = _Frame(name, labels, axis, max(totals, default=0))
+    gap = 0.25 if frame.slot > 6 else 0.08
+    shapes = []
+    for i, label in enumerate(labels):
+        top = 0.0
+        parts = []
+        for s in series:
+            value = s.values[i] or 0
+            if not value:
+                continue
+            y1, y2 = frame.y(top + value), frame.y(top)
+            # A single failure among thousands must be seen, too.
+            height = max(y2 - y1, 1.5)
+            parts.append(
+                f'<rect class="{s.style}" x="{_n(frame.x(i) + frame.slot * gap / 2)}"'
+                f' y="{_n(y2 - height)}" width="{_n(frame.slot * (1 - gap))}"'
+                f' height="{_n(height)}"/>'
+            )
+            top += value
+        if parts:
+            words = ", ".join(
+                f"{axis.write(s.values[i] or 0)} {s.name}"
+                for s in series
+                if s.values[i]
+            )
+            shapes.append(
+                f"<g><title>{escape(f'{label}: {words}')}</title>{''.join(parts)}</g>"
+            )
+    return frame.svg("".join(shapes))
+
+
+def lines(
+    name: str, labels: Sequence[str], series: Sequence[Series], axis: Axis
+) -> str:
+    """Return a line for each series; a slot without a value interrupts it."""
+    values = [v for s in series for v in s.values if v is not None]
+    frame = _Frame(name, labels, axis, max(values, default=0))
+    shapes = []
+    for s in series:
+        for run in _runs(s.values):
+            points = [(frame.x(i + 0.5), frame.y(v)) for i, v in run]
+            path = "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
+            shapes.append(f'<path class="line {s.style}" d="M{path}"/>')
+            if len(points) == 1 or len(labels) <= 48:
+                shapes += [
+                    f'<circle class="dot {s.style}" cx="{_n(x)}" cy="{_n(y)}" r="2.5"/>'
+                    for x, y in points
+                ]
+    for i, label in enumerate(labels):
+        known = [(s, s.values[i]) for s in series]
+        words = ", ".join(
+            f"{s.name} {axis.write(v)}" for s, v in known if v is not None
+        )
+        if words:
+            shapes.append(
+                f'<rect class="hover" x="{_n(frame.x(i))}" y="{TOP}"'
+                f' width="{_n(frame.slot)}" height="{HEIGHT - TOP - BOTTOM}">'
+                f"<title>{escape(f'{label}: {words}')}</title></rect>"
+            )
+    return frame.svg("".join(shapes))
+
+
+def ticks(highest: float, base: int = 10, wanted: int = 4) -> list[float]:
+    """Return round values from 0 to at least `highest`."""
+    if highest <= 0:
+        return [0, 1]
+    rough = highest / wanted
+    if base == 10:
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+    else:
+        step = 2.0 ** max(0, math.ceil(math.log2(rough)))
+    count = math.ceil(highest / step - 1e-9)
+    return [i * step for i in range(count + 1)]
+
+
+class _Frame:
+    """The axes of a chart, and where a value lies between them."""
+
+    def __init__(
+        self, name: str, labels: Sequence[str], axis: Axis, highest: float
+    ) -> None:
+        self.name, self.labels, self.axis = name, labels, axis
+        self.ticks = ticks(highest, axis.base)
+        self.slot = (axis.width - LEFT - RIGHT) / max(len(labels), 1)
+
+    def x(self, slot: float) -> float:
+        return LEFT + slot * self.slot
+
+    def y(self, value: float) -> float:
+        return HEIGHT - BOTTOM - value / self.ticks[-1] * (HEIGHT - TOP - BOTTOM)
+
+    def svg(self, shapes: str) -> str:
+        grid = "".join(
+            f'<line class="grid" x1="{LEFT}" x2="{self.axis.width - RIGHT}"'
+            f' y1="{_n(self.y(t))}" y2="{_n(self.y(t))}"/>'
+            f'<text class="tick" x="{LEFT - 6}" y="{_n(self.y(t) + 4)}"'
+            f' text-anchor="end">{escape(self.axis.write(t))}</text>'
+            for t in self.ticks
+        )
+        middle = (HEIGHT - BOTTOM + TOP) / 2
+        title = (
+            f'<text class="axis" transform="translate(12 {_n(middle)}) rotate(-90)"'
+            f' text-anchor="middle">{escape(self.axis.title)}</text>'
+        )
+        return (
+            f'<svg class="chart" viewBox="0 0 {self.axis.width} {HEIGHT}" role="img"'
+            f' aria-label="{escape(self.name)}">'
+            f"{grid}{title}{self._below()}{shapes}</svg>"
+        )
+
+    def _below(self) -> str:
+        """Return the labels below: as many as there is room for, evenly."""
+        every = math.ceil(len(self.labels) * 80 / self.axis.width) or 1
+        marks = []
+        for i in range(0, len(self.labels), every):
+            x = _n(self.x(i + 0.5))
+            marks.append(
+                f'<line class="grid" x1="{x}" x2="{x}" y1="{HEIGHT - BOTTOM}"'
+                f' y2="{HEIGHT - BOTTOM + 4}"/><text class="tick" x="{x}"'
+                f' y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'
+                f"{escape(self.labels[i])}</text>"
+            )
+        return "".join(marks)
+
+
+def _runs(values: Values) -> list[list[tuple[int, float]]]:
+    """Return the stretches without a gap, each value with its slot."""
+    runs: list[list[tuple[int, float]]] = []
+    before: float | None = None
+    for i, value in enumerate(values):
+        if value is not None:
+            if before is None:
+                runs.append([])
+            runs[-1].append((i, value))
+        before = value
+    return runs
+
+
+def _n(number: float) -> str:
+    """Return a coordinate as short as it can be."""
+    return f"{number:.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,115 @@
+"""Logging in to the admin: throttled, and each login, failure and logout an event.
+
+What was typed as a password is never kept, nor is a name that no user has: people type
+passwords into the wrong field, and the trail forgets nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import (
+    user_logged_in,
+    user_logged_out,
+    user_login_failed,
+)
+from django.core.exceptions import PermissionDenied
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.utils import timezone
+
+from uploads import trail
+from uploads.models import Action, UploadEvent
+from uploads.staff import caller_named
+
+logger = logging.getLogger(__name__)
+
+WINDOW = timedelta(minutes=15)
+#: From one address (IPv6: one /64), whatever the names.
+MOST_FROM_ADDRESS = 10
+#: For one user's name, from wherever.
+MOST_FOR_USER = 30
+
+
+class ThrottleBackend:
+    """The first backend: refuses to look at a password after too many wrong ones.
+
+    It knows no user (no `get_user`), so that Django never takes it for the backend
+    that somebody logged in with.
+    """
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, **rest: Any
+    ) -> None:
+        if request is not None and username and is_throttled(request, username):
+            request.META["mirrorsite.throttled"] = True
+            logger.warning("login throttled client=%s", _address(request))
+            raise PermissionDenied
+
+
+def is_throttled(request: HttpRequest, username: str) -> bool:
+    """Tell whether this address or this user has had too many failures."""
+    failures = UploadEvent.objects.filter(at__gt=timezone.now() - WINDOW).extra(
+        # A literal, which is what lets SQLite use the index of the failures.
+        where=["action = 'login_failed'"]
+    )
+    from_address = failures.filter(detail__source=_source(_address(request)))
+    if from_address[:MOST_FROM_ADDRESS].count() == MOST_FROM_ADDRESS:
+        return True
+    for_user = failures.filter(detail__username=username)
+    return for_user[:MOST_FOR_USER].count() == MOST_FOR_USER
+
+
+@receiver(user_logged_in, dispatch_uid="uploads.logged_in")
+def note_login(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
+    _note(Action.LOGGED_IN, request, name=f"user:{user.get_username()}")
+
+
+@receiver(user_logged_out, dispatch_uid="uploads.logged_out")
+def note_logout(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
+    if user is not None:
+        _note(Action.LOGGED_OUT, request, name=f"user:{user.get_username()}")
+
+
+@receiver(user_login_failed, dispatch_uid="uploads.login_failed")
+def note_failure(
+    sender: Any, credentials: dict[str, Any], request: HttpRequest | None, **rest: Any
+) -> None:
+    if request is None or request.META.get("mirrorsite.throttled"):
+        return  # no password was looked at, so none was wrong
+    users = get_user_model()
+    typed = str(credentials.get(users.USERNAME_FIELD, ""))
+    known = users._default_manager.filter(**{users.USERNAME_FIELD: typed}).exists()
+    _note(
+        Action.LOGIN_FAILED,
+        request,
+        name="anonymous",
+        username=typed if known else None,
+    )
+
+
+def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> None:
+    caller = caller_named(request, name)
+    detail |= {
+        "source": _source(caller.address),
+        "client_address": caller.address,
+        "user_agent": caller.user_agent[:512],
+    }
+    trail.note(action, caller, detail=detail)
+
+
+def _address(request: HttpRequest) -> str | None:
+    return caller_named(request, "").address
+
+
+def _source(address: str | None) -> str:
+    """Return the address that failures are counted by: one host's, or one network's."""
+    if not address:
+        return "unknown"
+    if ip_address(address).version == 4:
+        return address
+    return str(ip_network(f"{address}/64", strict=False))

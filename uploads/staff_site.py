@@ -1,0 +1,71 @@
+"""The admin site: its index is the dashboard, and its login says when it waits.
+
+It stands outside `uploads.admin`, whose import registers models with this site.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from uploads.logins import WINDOW
+
+#: How often a session in use is written, which is when its hour begins anew.
+PROLONG_SECONDS = 300
+
+
+class ThrottledAuthenticationForm(AdminAuthenticationForm):
+    """Says that it waits, rather than that the password was wrong."""
+
+    def get_invalid_login_error(self) -> ValidationError:
+        if self.request is not None and self.request.META.get("mirrorsite.throttled"):
+            minutes = int(WINDOW.total_seconds() // 60)
+            return ValidationError(
+                f"Too many failed logins. Wait {minutes} minutes, then try again.",
+                code="throttled",
+            )
+        return super().get_invalid_login_error()
+
+
+class StaffSite(AdminSite):
+    site_header = "mirrorsite"
+    site_title = "mirrorsite"
+    index_title = "Dashboard"
+    site_url = None
+    login_form = ThrottledAuthenticationForm
+    login_template = "admin/staff_login.html"
+    index_template = "admin/dashboard.html"
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Prolong the session of whoever sees a page, with a write now and then."""
+        now = int(time.time())
+        if request.user.is_authenticated:
+            seen = request.session.get("seen_at", 0)
+            if now - seen > PROLONG_SECONDS:
+                request.session["seen_at"] = now
+        return super().each_context(request)
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response = super().login(request, extra_context)
+        if request.META.get("mirrorsite.throttled"):
+            response.status_code = 429
+            response.headers["Retry-After"] = str(int(WINDOW.total_seconds()))
+        return response
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        from uploads.admin.dashboard import context  # models are not loaded before
+
+        if not request.user.has_perm("uploads.view_upload"):
+            return super().index(request, extra_context)
+        shown = context(request.GET.get("range", ""))
+        return super().index(request, {**shown, **(extra_context or {})})
