@@ -23,12 +23,20 @@ _TOLD = (
     "size",
     "sha256",
     "number",
-    "client_address",
-    "user_agent",
     "etag",
     "version_id",
 )
-_COLUMNS = ("id", "status", "created_at", "requester_name", "request_id", *_TOLD)
+#: Columns that the first event alone tells of: a later try may come from elsewhere.
+_TOLD_FIRST = ("client_address", "user_agent")
+_COLUMNS = (
+    "id",
+    "status",
+    "created_at",
+    "requester_name",
+    "request_id",
+    *_TOLD,
+    *_TOLD_FIRST,
+)
 _TELLING = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
 _UPLOADS_AT_A_TIME = 1_000
 
@@ -122,6 +130,7 @@ def _complaints(row: _Row, events: Iterator[_Event]) -> Iterator[tuple[FaultKind
     for _, action, at, actor, request_id, detail in events:
         if not facts:
             facts["created_at"] = at
+            facts |= {name: detail[name] for name in _TOLD_FIRST if name in detail}
             if action == Action.REQUESTED:
                 facts |= {"requester_name": actor, "request_id": request_id}
         # An action that leaves no status behind is a note.

@@ -26,11 +26,13 @@ from tests.uploads.audit.tampering import (
     swap_events,
 )
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
+from uploads import trail as record
 from uploads.audit.canonical import Seal
 from uploads.audit.keys import SigningKey
 from uploads.audit.rows import row_of, seal_of
-from uploads.models import AuditSeal, Status, Upload, UploadEvent, new_upload_id
+from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
 from uploads.storage import UploadStorage
+from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
@@ -408,6 +410,16 @@ def _values(seal: Seal) -> dict[str, Any]:
 
 
 class TestUploads:
+    def test_tried_again_from_elsewhere__clean(self, trail: Trail) -> None:
+        """The row keeps the first caller; that is no difference."""
+        upload = add_uploads(1, stored=False)[0]
+        caller = Caller(name="token:ci", address="198.51.100.9", request_id="later")
+        record.record(upload, Action.FAILED, caller, detail={"error": "refused"})
+        record.begin_again(upload, caller)
+        record.record(upload, Action.STORED, caller, detail={"etag": "x"}, etag="x")
+        trail.seal()
+        assert trail.faults() == []
+
     @examples
     @given(data=st.data())
     def test_any_told_field_changed(self, trail: Trail, data: st.DataObject) -> None:
