@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mirrorsite.problems import Problem
 from mirrorsite.tokens.authentication import (
     CHALLENGE,
     StaffSessionAuthentication,
@@ -19,18 +17,23 @@ from mirrorsite.tokens.authentication import (
 )
 from mirrorsite.tokens.permissions import MayRead
 
-#: What a 503 asks the client to wait, in seconds.
-RETRY_AFTER_SECONDS = 5
+
+class Endpoint(APIView):
+    """One path of the API."""
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Name the methods in `Allow`, and no more: /api/schema says the rest."""
+        return Response(status=204)
 
 
-class OpenView(APIView):
+class OpenView(Endpoint):
     """An endpoint that asks for no credentials."""
 
     authentication_classes: Sequence[Any] = ()
     permission_classes: Sequence[Any] = ()
 
 
-class DatabaseView(APIView):
+class DatabaseView(Endpoint):
     """An endpoint that asks the database, be it only who calls; without it: a 503."""
 
     authentication_classes: Sequence[Any] = (TokenAuthentication,)
@@ -39,15 +42,6 @@ class DatabaseView(APIView):
         return CHALLENGE
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, OperationalError | InterfaceError):
-            problem = Problem(
-                503,
-                "database-unavailable",
-                "The database is unavailable.",
-                retry_after=RETRY_AFTER_SECONDS,
-            )
-            problem.__cause__ = exc
-            exc = problem
         response = super().handle_exception(exc)
         if isinstance(exc, AuthenticationFailed):
             # RFC 6750, section 3.1; a request without credentials gets no error code.

@@ -149,6 +149,11 @@ VARIABLES: dict[str, Variable] = {
             "How long a stopping worker may finish its requests.",
         ),
         Variable(
+            "METRICS_BIND",
+            "127.0.0.1:9464",
+            "Address and port of the Prometheus metrics, or off.",
+        ),
+        Variable(
             "LOG_FORMAT", "json", "json, one object per line, or text for people."
         ),
         Variable("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL."),

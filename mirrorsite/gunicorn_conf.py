@@ -8,10 +8,14 @@ import os
 import sys
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import gunicorn.http.message
 from django.core.exceptions import ImproperlyConfigured
 from gunicorn.glogging import Logger
+
+from mirrorsite.client_address import client_address
+from mirrorsite.metrics_process import MetricsProcess
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 try:
@@ -22,7 +26,7 @@ except ImproperlyConfigured as error:
     sys.exit(f"mirrorsite cannot start: {error}")
 
 wsgi_app = "mirrorsite.wsgi"
-worker_class = "mirrorsite.gunicorn_worker.DrainingWorker"
+worker_class = "mirrorsite.worker.ProblemWorker"
 workers: int = settings.WEB_CONCURRENCY
 threads: int = settings.WEB_THREADS
 keepalive = 75  # longer than the usual 60 s of a load balancer in front
@@ -59,19 +63,27 @@ class AccessLogger(Logger):
     ) -> None:
         milliseconds = round(request_time.total_seconds() * 1000, 3)
         status = int(str(resp.status).split(None, 1)[0])
+        # Quoted as in a URL: no line break of a client's gets into a line of ours.
+        # The query is left out: it holds words of people.
+        path = quote(environ["PATH_INFO"], safe="/:@!$&'()*+,;=~-._")
         fields = {
             "method": environ["REQUEST_METHOD"],
-            "path": environ["PATH_INFO"],
+            "path": path,
+            "route": environ.get("mirrorsite.route", ""),
             "status": status,
             "duration_ms": milliseconds,
             "bytes": getattr(resp, "sent", None),
             "request_id": environ.get("mirrorsite.request_id", ""),
-            "client": environ.get("REMOTE_ADDR", ""),
+            "client": client_address(
+                environ.get("REMOTE_ADDR", ""),
+                environ.get("HTTP_X_FORWARDED_FOR", ""),
+                settings.TRUSTED_PROXIES,
+            ),
         }
         self.access_log.info(
             "%s %s %s %.1f ms %s",
             fields["method"],
-            fields["path"],
+            path,
             status,
             milliseconds,
             fields["request_id"],
@@ -80,6 +92,24 @@ class AccessLogger(Logger):
 
 
 logger_class = AccessLogger
+
+
+_metrics = MetricsProcess() if settings.METRICS_BIND else None
+
+
+def on_starting(server: Any) -> None:
+    if _metrics:
+        _metrics.prepare()
+
+
+def when_ready(server: Any) -> None:
+    if _metrics:
+        _metrics.start()
+
+
+def on_exit(server: Any) -> None:
+    if _metrics:
+        _metrics.stop()
 
 
 def post_worker_init(worker: Any) -> None:

@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite.api import OpenView
+from mirrorsite.problems import Problem
 from mirrorsite.readiness import readiness
 
 
@@ -21,9 +22,13 @@ class ReadyView(OpenView):
 
     def get(self, request: Request) -> Response:
         checks = readiness.checks()
-        ready = all(outcome == "ok" for outcome in checks.values())
+        if any(outcome != "ok" for outcome in checks.values()):
+            raise Problem(
+                503,
+                "not-ready",
+                "Something that an upload needs is away.",
+                checks=checks,
+            )
         return Response(
-            {"status": "ok" if ready else "unavailable", "checks": checks},
-            status=200 if ready else 503,
-            headers={"Cache-Control": "no-store"},
+            {"status": "ok", "checks": checks}, headers={"Cache-Control": "no-store"}
         )

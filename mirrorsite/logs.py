@@ -1,4 +1,8 @@
-"""Log lines: JSON for machines, one readable line for people."""
+"""Log lines: JSON for machines, one readable line for people.
+
+Whatever is logged while a request is worked on carries that request's identifier.
+No line holds a query string, a body or a header's value.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import json
 import logging
 from datetime import UTC, datetime
 from typing import Any
+
+from mirrorsite.request_ids import current_request_id
 
 
 def _utc(record: logging.LogRecord) -> str:
@@ -22,8 +28,10 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **getattr(record, "fields", {}),
         }
+        if request_id := current_request_id.get():
+            entry["request_id"] = request_id
+        entry |= getattr(record, "fields", {})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False, default=str)
@@ -34,6 +42,8 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = f"{_utc(record)[11:-1]} {record.levelname:<7} {record.getMessage()}"
+        if request_id := current_request_id.get():
+            line += f" request_id={request_id}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line

@@ -47,6 +47,10 @@ for _origin in CSRF_TRUSTED_ORIGINS:
         )
 
 BIND = env.address("BIND")
+#: None: nothing is shown.
+METRICS_BIND: str | None = (
+    None if env.text("METRICS_BIND") == "off" else env.address("METRICS_BIND")
+)
 GRACEFUL_TIMEOUT_SECONDS = env.integer("GRACEFUL_TIMEOUT_SECONDS", least=1, most=600)
 
 ROOT_URLCONF = "mirrorsite.urls"
@@ -84,19 +88,18 @@ REST_KNOX = {
 
 # Sessions, CSRF and messages run for staff's pages alone (mirrorsite.middleware).
 MIDDLEWARE = [
-    "mirrorsite.middleware.RequestIdMiddleware",
-    "mirrorsite.middleware.AllowedHostMiddleware",
+    "mirrorsite.middleware.EdgeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "mirrorsite.middleware.StaffSessionMiddleware",
     "mirrorsite.middleware.StaffCsrfViewMiddleware",
     "mirrorsite.middleware.StaffAuthenticationMiddleware",
     "mirrorsite.middleware.StaffMessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 #: Paths that know who is logged in; every other path is free of that cost.
 STAFF_PATHS = ("/admin/", "/api/uploads")
-# W003 looks for Django's CSRF class by name; StaffCsrfViewMiddleware is a subclass.
-SILENCED_SYSTEM_CHECKS = ["security.W003"]
+# Both look for Django's classes by name: StaffCsrfViewMiddleware is a subclass, and
+# EdgeMiddleware denies framing.
+SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003"]
 
 TEMPLATES: list[dict[str, Any]] = [
     {
@@ -138,7 +141,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_HTTPONLY = True
-X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "mirrorsite.problems.csrf_failure"
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

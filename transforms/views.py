@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from django.utils.http import parse_etags
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -29,4 +30,17 @@ class MirrorView(OpenView):
         transformed = mirror(word)
         etag = '"' + hashlib.sha256(transformed.encode()).hexdigest()[:32] + '"'
         headers = {"Cache-Control": _CACHE_CONTROL, "ETag": etag}
+        if _client_has(etag, request._request.META.get("HTTP_IF_NONE_MATCH")):
+            return Response(status=304, headers=headers)
         return Response({"transformed": transformed}, headers=headers)
+
+
+def _client_has(etag: str, if_none_match: str | None) -> bool:
+    """Tell whether If-None-Match names the tag: * or a list, compared weakly.
+
+    RFC 9110, sections 8.8.3.2 and 13.1.2.
+    """
+    if not if_none_match:
+        return False
+    offered = parse_etags(if_none_match)
+    return offered == ["*"] or any(tag.removeprefix("W/") == etag for tag in offered)

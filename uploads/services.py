@@ -10,6 +10,7 @@ from uuid import UUID
 from django.core.files.storage import storages
 from django.utils import timezone
 
+from mirrorsite.metrics import observe_upload
 from uploads import trail
 from uploads.exceptions import (
     StoreError,
@@ -85,7 +86,11 @@ def start_upload(
     )
     if upload.idempotency_key:
         upload.attempt_started_at = timezone.now()
-    trail.begin(upload, caller)
+    try:
+        trail.begin(upload, caller)
+    except TrailUnavailableError:
+        observe_upload("unrecorded")
+        raise
     put_payload(upload, payload, caller)
     return upload
 
@@ -120,7 +125,9 @@ def _record_stored(upload: Upload, stored: StoredObject, caller: Caller) -> None
             duration=now - upload.created_at,
             error="",
         )
+        observe_upload("stored", stored.size)
     except TrailUnavailableError as error:
+        observe_upload("pending")
         # The object is there and the record says pending: reconciliation settles it.
         logger.exception("upload=%s is in the bucket, its record pending", upload.pk)
         raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
@@ -136,7 +143,9 @@ def _record_failure(upload: Upload, error: StoreError, caller: Caller) -> None:
             _settle(
                 upload, Action.FAILED, caller, detail={"error": message}, error=message
             )
+        observe_upload(upload.status)
     except TrailUnavailableError as trail_error:
+        observe_upload("pending")
         raise TrailUnavailableError(
             str(trail_error), upload_id=upload.pk
         ) from trail_error

@@ -20,6 +20,7 @@ from botocore.utils import parse_timestamp
 from storages.backends.s3 import S3Storage
 from storages.utils import clean_name
 
+from mirrorsite.metrics import watch_store
 from uploads.exceptions import (
     ObjectChangedError,
     ObjectExistsError,
@@ -215,6 +216,7 @@ class UploadStorage(S3Storage):
         client.meta.events.unregister(
             "before-call.s3", botocore.handlers.add_expect_header
         )
+        watch_store(client)
         return client
 
     def __getstate__(self) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Service:
                 **os.environ,
                 "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
                 "HTTPS_ONLY": "false",
+                "METRICS_BIND": "off",
                 **self.environment,
                 "BIND": f"127.0.0.1:{self.port}",
             },

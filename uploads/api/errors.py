@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mirrorsite.api import RETRY_AFTER_SECONDS
-from mirrorsite.problems import Problem
+from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem
 from uploads.exceptions import (
     KeyReusedError,
     StillRunningError,

@@ -1,0 +1,93 @@
+"""What is measured, for Prometheus; mirrorsite.metrics_server shows it.
+
+Under gunicorn each worker writes its numbers to files in PROMETHEUS_MULTIPROC_DIR,
+which the configuration sets before this module is imported; without it they stay in
+this process. Labels take few values: a path that matches no route is "unmatched".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from prometheus_client import Counter, Histogram
+
+#: Seconds. Health and mirror take well below a millisecond, an upload a few.
+REQUEST_BUCKETS = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+    0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+STORE_BUCKETS = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0, 30.0,
+)  # fmt: skip
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+
+REQUEST_SECONDS = Histogram(
+    "mirrorsite_request_duration_seconds",
+    "Time from a request's arrival in Django to its answer.",
+    ["route", "method", "status"],
+    buckets=REQUEST_BUCKETS,
+)
+UPLOADS = Counter(
+    "mirrorsite_uploads",
+    "Uploads asked for, by what became of them: stored, failed, pending, unrecorded.",
+    ["outcome"],
+)
+UPLOAD_BYTES = Counter("mirrorsite_upload_bytes", "Bytes of the stored uploads.")
+STORE_SECONDS = Histogram(
+    "mirrorsite_store_request_duration_seconds",
+    "Time that one request to the object store took.",
+    ["operation", "outcome"],
+    buckets=STORE_BUCKETS,
+)
+
+# labels() checks and locks at every call; the series of a route are few.
+_requests: dict[tuple[str, str | None, int], Callable[[float], None]] = {}
+
+
+def observe_request(
+    route: str, method: str | None, status: int, seconds: float
+) -> None:
+    """Count one request and its duration."""
+    try:
+        observe = _requests[route, method, status]
+    except KeyError:
+        known = method if method in METHODS else "other"
+        observe = REQUEST_SECONDS.labels(route, known, str(status)).observe
+        if known != "other":
+            _requests[route, method, status] = observe
+    observe(seconds)
+
+
+def observe_upload(outcome: str, size: int = 0) -> None:
+    """Count one upload; `size` in bytes when it is stored."""
+    UPLOADS.labels(outcome).inc()
+    if size:
+        UPLOAD_BYTES.inc(size)
+
+
+def watch_store(client: Any) -> None:
+    """Measure every request of a boto3 S3 client, by operation and outcome."""
+
+    def before(context: dict[str, Any], **kwargs: Any) -> None:
+        context["mirrorsite_started"] = perf_counter()
+
+    def after(
+        http_response: Any, model: Any, context: dict[str, Any], **_: Any
+    ) -> None:
+        _observe_store(model.name, f"{http_response.status_code // 100}xx", context)
+
+    def failed(exception: Any, context: dict[str, Any], **kwargs: Any) -> None:
+        _observe_store(kwargs["event_name"].rpartition(".")[2], "no answer", context)
+
+    client.meta.events.register("before-call.s3", before)
+    client.meta.events.register("after-call.s3", after)
+    client.meta.events.register("after-call-error.s3", failed)
+
+
+def _observe_store(operation: str, outcome: str, context: dict[str, Any]) -> None:
+    started = context.get("mirrorsite_started")
+    if started is not None:
+        STORE_SECONDS.labels(operation, outcome).observe(perf_counter() - started)

@@ -1,0 +1,180 @@
+"""The metrics' own port: `python -m mirrorsite.metrics_server`.
+
+A process beside gunicorn's workers, started by its configuration. It adds up what the
+workers wrote to PROMETHEUS_MULTIPROC_DIR, and asks the database, with a connection of
+its own and two seconds of patience, what no worker knows: what is pending, and how
+old the last upload and the last seal are. A database that is away costs those series
+and nothing else. The process ends when the one that started it does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import django
+from prometheus_client import CollectorRegistry, exposition, multiprocess
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+logger = logging.getLogger("mirrorsite.metrics_server")
+
+DATABASE_SECONDS = 2
+#: An upload takes seconds; one pending for longer than this waits to be settled.
+PENDING_AFTER = timedelta(minutes=1)
+_BIND_AGAIN_SECONDS = 2.0
+
+
+class RecordCollector(Collector):
+    """Gauges read from the database at each scrape."""
+
+    def collect(self) -> Iterator[Metric]:
+        from django.db import Error, connection
+
+        values: dict[str, float | None] = {}
+        try:
+            values = _record_values()
+        except Error as error:
+            logger.warning("metrics: database unavailable: %s", error)
+            connection.close()
+        yield GaugeMetricFamily(
+            "mirrorsite_database_up",
+            "1 when the database answered this scrape, else 0.",
+            value=1 if values else 0,
+        )
+        for name, value in values.items():
+            if value is not None:
+                yield GaugeMetricFamily(name, _HELP[name], value=value)
+
+
+_HELP = {
+    "mirrorsite_uploads_pending_over_a_minute": (
+        "Uploads that have been pending for more than a minute."
+    ),
+    "mirrorsite_last_stored_upload_age_seconds": (
+        "Seconds since the last upload was stored; absent when none ever was."
+    ),
+    "mirrorsite_last_seal_age_seconds": (
+        "Seconds since the audit trail was last sealed; absent when it never was."
+    ),
+}
+
+
+def _record_values() -> dict[str, float | None]:
+    from django.utils import timezone
+
+    from uploads.models import AuditSeal, Status, Upload
+
+    now = timezone.now()
+    pending = Upload.objects.filter(
+        status=Status.PENDING, created_at__lt=now - PENDING_AFTER
+    ).count()
+    # Newest first is indexed; the largest stored_at is not.
+    stored_at = (
+        Upload.objects.filter(status=Status.STORED, stored_at__isnull=False)
+        .order_by("-created_at", "-id")
+        .values_list("stored_at", flat=True)
+        .first()
+    )
+    sealed_at = (
+        AuditSeal.objects.order_by("-number")
+        .values_list("sealed_at", flat=True)
+        .first()
+    )
+    ages = [
+        None if at is None else max((now - at).total_seconds(), 0.0)
+        for at in (stored_at, sealed_at)
+    ]
+    return dict(zip(_HELP, [float(pending), *ages], strict=True))
+
+
+def registry() -> CollectorRegistry:
+    """Return what is shown: the workers' numbers and the record's."""
+    shown = CollectorRegistry()
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.MultiProcessCollector(shown)  # type: ignore[no-untyped-call]
+    shown.register(RecordCollector())
+    return shown
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 5  # seconds for a client to say what it wants
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the base's name
+        pass
+
+
+def serve(bind: str, while_true: Callable[[], bool]) -> None:
+    """Answer scrapes, one at a time, as long as `while_true` says so.
+
+    A port that is taken is tried again: the one before us may be about to leave it.
+    """
+    host, _, port = bind.rpartition(":")
+    server = _bound_server((host.strip("[]"), int(port)), while_true)
+    if server is None:
+        return
+    with server:
+        server.timeout = 0.5
+        server.set_app(exposition.make_wsgi_app(registry()))
+        logger.info("metrics on http://%s/metrics", bind)
+        while while_true():
+            server.handle_request()
+
+
+def _bound_server(
+    address: tuple[str, int], while_true: Callable[[], bool]
+) -> WSGIServer | None:
+    told = False
+    while while_true():
+        try:
+            return WSGIServer(address, _Handler)
+        except OSError as error:
+            if not told:
+                logger.warning("no metrics yet: %s:%s %s", *address, error.strerror)
+                told = True
+            threading.Event().wait(_BIND_AGAIN_SECONDS)
+    return None
+
+
+def _impatient_database() -> None:
+    """Let this process read only, over one connection, and not wait for long."""
+    from django.conf import settings
+
+    database = settings.DATABASES["default"]
+    options = dict(database["OPTIONS"])
+    if database["ENGINE"].endswith("postgresql"):
+        options.pop("pool", None)
+        options["connect_timeout"] = DATABASE_SECONDS
+        options["options"] = (
+            f"-c statement_timeout={DATABASE_SECONDS}s"
+            " -c default_transaction_read_only=on"
+        )
+    else:
+        options["timeout"] = DATABASE_SECONDS
+        options["init_command"] = "PRAGMA query_only=ON"
+    database |= {"OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
+    from django.conf import settings
+
+    parent = os.getppid()
+    _impatient_database()
+    django.setup()
+    if settings.METRICS_BIND is not None:
+        serve(settings.METRICS_BIND, lambda: os.getppid() == parent)
+    if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        # Whoever made it is gone without a chance to remove it.
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
