@@ -5,6 +5,7 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from mirrorsite import schema
 from mirrorsite.api import OpenView
 from mirrorsite.problems import Problem
 from mirrorsite.readiness import readiness
@@ -13,6 +14,7 @@ from mirrorsite.readiness import readiness
 class HealthView(OpenView):
     """The process answers: no database, no bucket. The liveness probe."""
 
+    @schema.health
     def get(self, request: Request) -> Response:
         return Response({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
@@ -20,6 +22,7 @@ class HealthView(OpenView):
 class ReadyView(OpenView):
     """Everything an upload needs is there. The readiness probe."""
 
+    @schema.ready
     def get(self, request: Request) -> Response:
         checks = readiness.checks()
         if any(outcome != "ok" for outcome in checks.values()):

@@ -11,6 +11,7 @@ import django_stubs_ext
 import redis.connection
 from django.core.exceptions import ImproperlyConfigured
 
+from mirrorsite import openapi_components
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
 
 django_stubs_ext.monkeypatch()  # lets ModelAdmin[Upload] stand at run time
@@ -70,9 +71,11 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "mirrorsite.static_files.ServedFilesConfig",
     "rest_framework",
     "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
 ]
 # The token model is ours; knox's own migrations would make a table nobody uses.
 MIGRATION_MODULES = {"knox": None}
@@ -238,7 +241,7 @@ STORAGES = {
         },
     },
     "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        "BACKEND": "mirrorsite.static_files.StaticStorage"
     },
 }
 STATIC_URL = "/static/"
@@ -271,7 +274,10 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
     "EXCEPTION_HANDLER": "mirrorsite.problems.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
+
+SPECTACULAR_SETTINGS = openapi_components.SPECTACULAR_SETTINGS
 
 # --- manage.py canary --------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path, re_path
 
-from mirrorsite import health
+from mirrorsite import about, health
 from transforms.views import MirrorView
 from uploads.api import reading
 from uploads.api.views import UploadRandomView
@@ -37,6 +37,12 @@ urlpatterns = [
         name="upload-verify",
     ),
     re_path(r"^api/uploads/", reading.NothingHereView.as_view()),
+    path("api/schema", about.SchemaView.as_view(), name="schema"),
+    path("api/docs", about.docs, name="docs"),
+    path("api/problems", about.ProblemListView.as_view(), name="problems"),
+    path(
+        "api/problems/<slug:slug>", about.ProblemTypeView.as_view(), name="problem"
+    ),
     path("admin/", admin.site.urls),
 ]
 

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from mirrorsite.api import OpenView
 from mirrorsite.problems import InvalidRequest
+from transforms import schema
 from transforms.mirror import mirror
 from transforms.query import QueryError, single_parameter
 
@@ -20,6 +21,7 @@ _CACHE_CONTROL = "public, max-age=86400"
 class MirrorView(OpenView):
     """Answer the mirrored word."""
 
+    @schema.mirror
     def get(self, request: Request) -> Response:
         # WSGI hands the raw bytes of the query over as latin-1 text (PEP 3333).
         query = request._request.META.get("QUERY_STRING", "").encode("latin-1")

@@ -11,6 +11,7 @@ from mirrorsite.problems import InvalidRequest, Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.permissions import MayUpload
 from uploads import services
+from uploads.api import schema
 from uploads.api.callers import caller_of
 from uploads.api.errors import failure_problem, key_problem, trail_problem
 from uploads.api.idempotency_keys import idempotency_key_of
@@ -30,6 +31,7 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
 
     permission_classes = (MayUpload,)
 
+    @schema.upload_random
     def post(self, request: Request) -> Response:
         size = requested_size(request)
         key = idempotency_key_of(request)
