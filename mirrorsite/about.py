@@ -7,9 +7,8 @@ from functools import cache
 from typing import Any
 
 import yaml
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -87,13 +86,16 @@ def _described(kind: ProblemType) -> dict[str, Any]:
     return {"type": kind.uri, **members}
 
 
-@require_safe
-def docs(request: HttpRequest) -> HttpResponse:
+class DocsView(OpenView):
     """Swagger UI from our own /static, under a policy that lets nothing else in."""
-    response = render(request, "mirrorsite/docs.html")
-    response.headers["Content-Security-Policy"] = (
-        "default-src 'none'; script-src 'self'; style-src 'self';"
-        " img-src 'self' data:; connect-src 'self'; base-uri 'none';"
-        " form-action 'none'; frame-ancestors 'none'"
-    )
-    return response
+
+    schema = None  # a page, no operation
+
+    def get(self, request: Request) -> HttpResponse:
+        response = render(request._request, "mirrorsite/docs.html")
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'none'; script-src 'self'; style-src 'self';"
+            " img-src 'self' data:; connect-src 'self'; base-uri 'none';"
+            " form-action 'none'; frame-ancestors 'none'"
+        )
+        return response

@@ -21,7 +21,9 @@ from mirrorsite.tokens.permissions import MayRead
 class Endpoint(APIView):
     """One path of the API."""
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(  # type: ignore[override]  # DRF's request, as in all its views
+        self, request: Request, *args: Any, **kwargs: Any
+    ) -> Response:
         """Name the methods in `Allow`, and no more: /api/schema says the rest."""
         return Response(status=204)
 

@@ -240,9 +240,7 @@ STORAGES = {
             "max_pool_connections": WEB_THREADS + 2,
         },
     },
-    "staticfiles": {
-        "BACKEND": "mirrorsite.static_files.StaticStorage"
-    },
+    "staticfiles": {"BACKEND": "mirrorsite.static_files.StaticStorage"},
 }
 STATIC_URL = "/static/"
 STATIC_ROOT = str(BASE_DIR / env.text("STATIC_ROOT"))

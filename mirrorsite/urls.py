@@ -38,11 +38,9 @@ urlpatterns = [
     ),
     re_path(r"^api/uploads/", reading.NothingHereView.as_view()),
     path("api/schema", about.SchemaView.as_view(), name="schema"),
-    path("api/docs", about.docs, name="docs"),
+    path("api/docs", about.DocsView.as_view(), name="docs"),
     path("api/problems", about.ProblemListView.as_view(), name="problems"),
-    path(
-        "api/problems/<slug:slug>", about.ProblemTypeView.as_view(), name="problem"
-    ),
+    path("api/problems/<slug:slug>", about.ProblemTypeView.as_view(), name="problem"),
     path("admin/", admin.site.urls),
 ]
 

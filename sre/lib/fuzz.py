@@ -1,0 +1,86 @@
+"""Fuzz a running service from its own description, without and with a token.
+
+Starts the service on loopback with a database and a bucket of its own, or takes
+--url. Run by ./sre/fuzz, which has put schemathesis into an environment of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from sre.lib.temporary_service import temporary_service
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCHEMATHESIS = ROOT / ".venv-fuzz" / "bin" / "schemathesis"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="sre/fuzz")
+    parser.add_argument("--url", help="a running service; default: one of our own")
+    parser.add_argument("--token", help="a bearer token for it")
+    parser.add_argument("--max-examples", type=int, default=60)
+    parser.add_argument("--max-seconds", type=int, default=85, help="of each run")
+    parser.add_argument("--seed", type=int)
+    options = parser.parse_args()
+    if options.url:
+        return _runs(options, options.url, options.token)
+    with temporary_service() as service:
+        return _runs(options, service.url, service.token)
+
+
+def _runs(options: argparse.Namespace, url: str, token: str | None) -> int:
+    status = _run(options, url, None)
+    if token:
+        status |= _run(options, url, token)
+    else:
+        print("\nWith a token: SKIPPED, this service has none.")
+    return status
+
+
+def _run(options: argparse.Namespace, url: str, token: str | None) -> int:
+    print(f"\n== {'With' if token else 'Without'} a token, {url}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="mirrorsite-fuzz-") as directory:
+        report = Path(directory) / "events.ndjson"
+        command = [
+            str(SCHEMATHESIS), "run", f"{url}/api/schema", "--checks", "all",
+            "--max-examples", str(options.max_examples),
+            "--max-time", str(options.max_seconds),
+            "--continue-on-failure", "--no-color",
+            "--report", "ndjson", "--report-ndjson-path", str(report),
+        ]  # fmt: skip
+        if options.seed is not None:
+            command += ["--seed", str(options.seed)]
+        if token:
+            command += ["--header", f"Authorization: Bearer {token}"]
+        done = subprocess.run(command, cwd=directory, env=_environment(), check=False)
+        print(f"cases tried: {_cases(report)}, ended with {done.returncode}")
+    return done.returncode
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/"),
+        "NO_PROXY": "*",
+    }
+
+
+def _cases(report: Path) -> int:
+    """Count the cases in schemathesis' own report."""
+    count = 0
+    for line in report.read_text().splitlines() if report.exists() else ():
+        event = json.loads(line)
+        scenario = event.get("ScenarioFinished")
+        if scenario:
+            count += len(scenario["recorder"]["cases"])
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""One way to provoke each type of problem, and the table in docs/problems.md of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.http import HttpResponse
+from django.test import Client
+from gunicorn.http import errors
+from rest_framework import exceptions
+
+from mirrorsite.problem_types import PROBLEM_TYPES
+from mirrorsite.worker import ProblemWorker
+from tests.faulty_store import FaultyStore
+
+REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_HEX = re.compile(r'"[0-9a-f]{32}"')
+_SHOWN_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+
+
+@dataclass
+class Answer:
+    """A problem as it came: the request's first line, status, headers, body."""
+
+    request: str
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+@dataclass
+class World:
+    """What the provocations use."""
+
+    client: Client
+    monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore
+
+    def ask(self, method: str, target: str, body: Any = None, **extra: Any) -> Answer:
+        headers = {"X-Request-ID": REQUEST_ID, **extra.pop("headers", {})}
+        if body is not None and not isinstance(body, str):
+            body = json.dumps(body)
+        self.client.raise_request_exception = False
+        response = self.client.generic(
+            method,
+            target,
+            body or "",
+            content_type=extra.pop("content_type", "application/json"),
+            headers=headers,
+            **extra,
+        )
+        shown = f"{method} {target if len(target) < 60 else target[:40] + '…'}"
+        if body:
+            shown += f" with {body[:40]}"
+        return Answer(
+            shown,
+            response.status_code,
+            dict(response.headers),
+            json.loads(response.content),
+        )
+
+    def upload(self, body: Any = None, **extra: Any) -> Answer:
+        return self.ask("POST", "/api/upload-random", body, **extra)
+
+    def mirror(self, query: str = "word=a") -> Answer:
+        return self.ask("GET", "/api/mirror?" + query)
+
+    def mirror_raises(self, error: Exception) -> Answer:
+        def fail(word: str) -> str:
+            raise error
+
+        self.monkeypatch.setattr("transforms.views.mirror", fail)
+        return self.mirror()
+
+    def unread(self, error: Exception) -> Answer:
+        """Let gunicorn's worker meet a request that it cannot read."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            log = SimpleNamespace(
+                error_log=SimpleNamespace(
+                    info=lambda *_, **__: None, error=lambda *_, **__: None
+                ),
+                debug=print,
+            )
+            worker: Any = SimpleNamespace(log=log)
+            ProblemWorker.handle_error(worker, None, ours, ("127.0.0.1", 1), error)
+            ours.close()
+            raw = theirs.makefile("rb").read()
+        head, _, body = raw.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        return Answer(
+            "a request that cannot be read",
+            int(first.split()[1]),
+            dict(line.split(": ", 1) for line in lines),
+            json.loads(body),
+        )
+
+
+def _trail_away(world: World) -> Answer:
+    def fail(*arguments: Any, **values: Any) -> None:
+        raise OperationalError("away")
+
+    world.monkeypatch.setattr("uploads.models.Upload.save", fail)
+    return world.upload()
+
+
+def _store_says(fault: str) -> Callable[[World], Answer]:
+    def provoke(world: World) -> Answer:
+        world.store.always("PUT", fault)
+        return world.upload()
+
+    return provoke
+
+
+def _bad_page(world: World) -> Answer:
+    """Let something below all views answer with a page of its own."""
+
+    def page(self: Any, request: Any) -> Any:
+        return HttpResponse("<h1>Bad</h1>", status=400)
+
+    world.monkeypatch.setattr(
+        "django.middleware.security.SecurityMiddleware.process_request", page
+    )
+    return world.mirror()
+
+
+def _not_ready(world: World) -> Answer:
+    world.store.always("HEAD", "503")
+    return world.ask("GET", "/api/ready")
+
+
+PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
+    "bad-request": _bad_page,
+    "malformed-http": lambda w: w.unread(errors.InvalidRequestLine("x")),
+    "host-not-allowed": lambda w: w.ask(
+        "GET", "/api/health", headers={"Host": "elsewhere.example"}
+    ),
+    "csrf-failed": lambda w: w.mirror_raises(
+        exceptions.PermissionDenied("CSRF Failed: CSRF token missing.")
+    ),
+    "not-authenticated": lambda w: w.mirror_raises(exceptions.NotAuthenticated()),
+    "authentication-failed": lambda w: w.mirror_raises(
+        exceptions.AuthenticationFailed()
+    ),
+    "permission-denied": lambda w: w.mirror_raises(exceptions.PermissionDenied()),
+    "not-found": lambda w: w.ask("GET", "/api/nothing"),
+    "method-not-allowed": lambda w: w.ask("DELETE", "/api/mirror"),
+    "length-required": lambda w: w.upload(headers={"Transfer-Encoding": "chunked"}),
+    "body-too-large": lambda w: w.upload({"size": " " * 20_000}),
+    "request-line-too-long": lambda w: w.unread(errors.LimitRequestLine(1, 1)),
+    "unsupported-media-type": lambda w: w.upload("size=10", content_type="text/plain"),
+    "expectation-failed": lambda w: w.unread(errors.ExpectationFailed("x")),
+    "throttled": lambda w: w.mirror_raises(exceptions.Throttled(wait=30)),
+    "headers-too-large": lambda w: w.unread(errors.LimitRequestHeaders("x")),
+    "internal-error": lambda w: w.mirror_raises(RuntimeError("internal name")),
+    "transfer-coding-not-implemented": lambda w: w.unread(
+        errors.UnsupportedTransferCoding("x")
+    ),
+    "database-unavailable": lambda w: w.mirror_raises(OperationalError("host db")),
+    "parse-error": lambda w: w.upload('{"size": 1'),
+    "invalid": lambda w: w.ask("GET", "/api/schema?format=xml"),
+    "body-not-object": lambda w: w.upload([1]),
+    "unknown-field": lambda w: w.upload({"length": 1}),
+    "invalid-size": lambda w: w.upload({"size": 0}),
+    "word-missing": lambda w: w.mirror(""),
+    "word-repeated": lambda w: w.mirror("word=a&word=b"),
+    "word-not-utf8": lambda w: w.mirror("word=%FF"),
+    "word-too-long": lambda w: w.mirror("word=" + "a" * 2001),
+    "store-refused": _store_says("403"),
+    "store-unavailable": _store_says("503"),
+    "trail-unavailable": _trail_away,
+    "not-ready": _not_ready,
+}
+
+
+def markdown(answers: dict[str, Answer]) -> str:
+    """Return docs/problems.md, from the declared types and real answers."""
+    lines = [
+        "# Problems",
+        "",
+        "Every error below `/api/` is `application/problem+json`"
+        " ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). Its `type` is a path of",
+        "the same service that tells what stands here: `GET /api/problems/<slug>`;"
+        " `GET /api/problems` lists all.",
+        "`request_id` is in the service's log and, for an upload, in its record.",
+        "`errors`, where there is one, names each wrong parameter or member.",
+        "",
+        "`WRITE_DOCS=1 ./sre/test tests/mirrorsite/test_problem_table.py` writes this"
+        " file from `mirrorsite/problem_types.py`",
+        "and from real answers; without it, the test compares.",
+        "",
+        "| type | status | title | meaning | what to do |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for slug, kind in PROBLEM_TYPES.items():
+        lines.append(
+            f"| [`{slug}`](#{slug}) | {kind.status} | {kind.title} | {kind.meaning}"
+            f" | {kind.remedy} |"
+        )
+    for slug, answer in answers.items():
+        lines += ["", f"## {slug}", "", f"`{answer.request}`", "", "```http"]
+        lines.append(f"HTTP/1.1 {answer.status}")
+        lines.append(f"Content-Type: {answer.headers['Content-Type']}")
+        for name in _SHOWN_HEADERS:
+            if name in answer.headers:
+                lines.append(f"{name}: {answer.headers[name]}")
+        body = json.dumps(answer.body, indent=2, ensure_ascii=False)
+        body = _UUID.sub("01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11", body)
+        lines += ["", _HEX.sub(f'"{REQUEST_ID}"', body), "```"]
+    return "\n".join(lines) + "\n"

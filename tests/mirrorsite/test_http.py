@@ -1,0 +1,329 @@
+"""HTTP as it should be: errors of every layer, conditional requests, methods, headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest
+from django.http.multipartparser import MultiPartParserError
+from django.test import Client, RequestFactory
+
+from mirrorsite import problems
+from mirrorsite.request_ids import current_request_id, request_id_from
+
+WORD = "/api/mirror?word=fOoBar25"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SPAN = "b7ad6b7169203331"
+
+
+def slug_of(response: Any) -> str:
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json()["request_id"] == response.headers["X-Request-ID"]
+    return str(response.json()["type"].removeprefix("/api/problems/"))
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, where: str, error: Exception) -> None:
+    def fail(*arguments: Any, **values: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(where, fail)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+class TestErrors:
+    """The same with DEBUG: its pages, and what they tell, stay away from the API."""
+
+    VIEW = "transforms.views.mirror"
+    MIDDLEWARE = "django.middleware.security.SecurityMiddleware.process_request"
+
+    @pytest.fixture
+    def caller(self, debug: bool, settings: Any) -> Client:
+        settings.DEBUG = debug
+        return Client(raise_request_exception=False)
+
+    @pytest.mark.parametrize("where", [VIEW, MIDDLEWARE])
+    @pytest.mark.parametrize(
+        ("error", "status", "slug"),
+        [
+            (RuntimeError("internal name"), 500, "internal-error"),
+            (Http404("internal name"), 404, "not-found"),
+            (PermissionDenied("internal name"), 403, "permission-denied"),
+            (SuspiciousOperation("internal name"), 400, "bad-request"),
+            (MultiPartParserError("internal name"), 400, "bad-request"),
+        ],
+    )
+    def test_raised(
+        self,
+        caller: Client,
+        monkeypatch: pytest.MonkeyPatch,
+        where: str,
+        error: Exception,
+        status: int,
+        slug: str,
+    ) -> None:
+        broken(monkeypatch, where, error)
+        response = caller.get(WORD)
+        assert (response.status_code, slug_of(response)) == (status, slug)
+        assert b"internal name" not in response.content
+        assert b"Traceback" not in response.content
+
+    @pytest.mark.parametrize(
+        ("error", "status", "slug"),
+        [
+            (OperationalError("db host"), 503, "database-unavailable"),
+            (InterfaceError("db host"), 503, "database-unavailable"),
+            (RequestDataTooBig("x"), 413, "body-too-large"),
+        ],
+    )
+    def test_raised_in_a_view(
+        self,
+        caller: Client,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+        status: int,
+        slug: str,
+    ) -> None:
+        broken(monkeypatch, self.VIEW, error)
+        response = caller.get(WORD)
+        assert (response.status_code, slug_of(response)) == (status, slug)
+        assert (response.headers.get("Retry-After") == "5") == (status == 503)
+        assert b"db host" not in response.content
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/api", "/api/", "/api/nothing", "/api/health/", "/api/%0d%0a", "/api/é"],
+    )
+    def test_unknown_path(self, caller: Client, path: str) -> None:
+        response = caller.get(path)
+        assert (response.status_code, slug_of(response)) == (404, "not-found")
+        assert response.json()["instance"].isascii()
+
+    def test_host(self, caller: Client) -> None:
+        response = caller.get("/api/health", headers={"Host": "elsewhere.example"})
+        assert (response.status_code, slug_of(response)) == (400, "host-not-allowed")
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+    @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", ""])
+    def test_media_type(self, caller: Client, content_type: str) -> None:
+        response = caller.generic(
+            "POST", "/api/upload-random", "size=1", content_type=content_type
+        )
+        assert response.status_code == 415
+        assert slug_of(response) == "unsupported-media-type"
+
+    def test_host__redirect_to_https_comes_later(
+        self, caller: Client, settings: Any
+    ) -> None:
+        settings.SECURE_SSL_REDIRECT = True
+        caller = Client(raise_request_exception=False)
+        refused = caller.get(WORD, headers={"Host": "elsewhere.example"})
+        assert slug_of(refused) == "host-not-allowed"
+        redirected = caller.get(WORD)
+        assert redirected.status_code == 301
+        assert redirected.headers["Location"].startswith("https://testserver/")
+        assert caller.get("/api/health").status_code == 200
+
+
+class TestErrorViews:
+    def test_database_away_below_the_views(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broken(monkeypatch, TestErrors.MIDDLEWARE, OperationalError("db host"))
+        client.raise_request_exception = False
+        response = client.get(WORD)
+        assert (response.status_code, slug_of(response)) == (
+            503,
+            "database-unavailable",
+        )
+
+    @pytest.mark.parametrize(
+        ("path", "content_type"),
+        [("/api/uploads", "application/problem+json"), ("/admin/login/", "text/html")],
+    )
+    def test_csrf_failure(
+        self, rf: RequestFactory, path: str, content_type: str
+    ) -> None:
+        response = problems.csrf_failure(rf.post(path), "no token")
+        assert response.status_code == 403
+        assert response.headers["Content-Type"].startswith(content_type)
+
+    def test_elsewhere__pages(self, client: Client) -> None:
+        response = client.get("/nothing")
+        assert response.headers["Content-Type"].startswith("text/html")
+
+    def test_field_errors__flat(self, rf: RequestFactory) -> None:
+        from rest_framework.exceptions import ValidationError
+
+        class Wrapped:
+            _request: HttpRequest = rf.get("/api/x")
+
+        error = ValidationError({"a": ["bad"], "b": [{"c": ["worse"]}]})
+        response = problems.exception_handler(error, {"request": Wrapped})
+        assert response is not None
+        assert response.data["errors"] == [
+            {"field": "a", "code": "invalid", "detail": "bad"},
+            {"field": "b.c", "code": "invalid", "detail": "worse"},
+        ]
+
+
+class TestMethods:
+    PATHS = (
+        ("/api/health", "GET, HEAD, OPTIONS"),
+        ("/api/ready", "GET, HEAD, OPTIONS"),
+        ("/api/mirror", "GET, HEAD, OPTIONS"),
+        ("/api/upload-random", "POST, OPTIONS"),
+        ("/api/schema", "GET, HEAD, OPTIONS"),
+        ("/api/problems", "GET, HEAD, OPTIONS"),
+        ("/api/problems/not-found", "GET, HEAD, OPTIONS"),
+        ("/api/docs", "GET, HEAD, OPTIONS"),
+    )
+
+    @pytest.mark.parametrize(("path", "allow"), PATHS)
+    def test_options(self, client: Client, path: str, allow: str) -> None:
+        response = client.options(path)
+        assert response.status_code == 204
+        assert response.headers["Allow"] == allow
+        assert response.content == b""
+        assert "Content-Type" not in response.headers
+        assert "Content-Length" not in response.headers
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "BREW"])
+    @pytest.mark.parametrize(("path", "allow"), PATHS)
+    def test_other__405(
+        self, client: Client, path: str, allow: str, method: str
+    ) -> None:
+        response = client.generic(method, path)
+        assert (response.status_code, slug_of(response)) == (405, "method-not-allowed")
+        assert response.headers["Allow"] == allow
+
+    @pytest.mark.parametrize("path", ["/api/health", WORD, "/api/schema"])
+    def test_head__headers_of_get(self, client: Client, path: str) -> None:
+        got, head = client.get(path), client.head(path)
+        assert head.content == b""
+        for response in (got, head):
+            del response.headers["X-Request-ID"]
+        assert dict(head.headers) == dict(got.headers)
+
+
+class TestConditional:
+    @pytest.fixture
+    def etag(self, client: Client) -> str:
+        etag = client.get(WORD).headers["ETag"]
+        assert etag[0] == etag[-1] == '"'
+        return str(etag)
+
+    @pytest.mark.parametrize(
+        "header", ["{0}", "W/{0}", '"other", {0}', '"a,b", W/{0} ,"c"', "*"]
+    )
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_known__304(
+        self, client: Client, etag: str, header: str, method: str
+    ) -> None:
+        response = client.generic(
+            method, WORD, headers={"If-None-Match": header.format(etag)}
+        )
+        assert response.status_code == 304
+        assert response.content == b""
+        assert response.headers["ETag"] == etag
+        assert response.headers["Cache-Control"] == "public, max-age=86400"
+        for name in ("Content-Type", "Content-Length"):
+            assert name not in response.headers
+
+    @pytest.mark.parametrize("header", ['"other"', "", "other", '"*"', 'W/"other"'])
+    def test_other__200(self, client: Client, etag: str, header: str) -> None:
+        response = client.get(WORD, headers={"If-None-Match": header})
+        assert response.status_code == 200
+        assert response.json() == {"transformed": "47RAbOoF"}
+
+    def test_etag__differs_by_word(self, client: Client, etag: str) -> None:
+        assert client.get("/api/mirror?word=other").headers["ETag"] != etag
+
+    def test_error__not_304_and_not_kept(self, client: Client) -> None:
+        response = client.get("/api/mirror", headers={"If-None-Match": "*"})
+        assert response.status_code == 400
+        assert response.headers["Cache-Control"] == "no-store"
+
+
+class TestSecurityHeaders:
+    EVERYWHERE = {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+
+    @pytest.mark.parametrize(
+        "path", ["/api/health", WORD, "/api/nothing", "/api/docs", "/admin/login/"]
+    )
+    @pytest.mark.django_db
+    def test_present(self, client: Client, path: str) -> None:
+        headers = client.get(path).headers
+        assert self.EVERYWHERE.items() <= dict(headers).items()
+        assert "camera=()" in headers["Permissions-Policy"]
+        policy = headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+
+    def test_api__nothing_may_run(self, client: Client) -> None:
+        assert client.get("/api/health").headers["Content-Security-Policy"] == (
+            "default-src 'none'; frame-ancestors 'none'"
+        )
+
+
+class TestRequestIds:
+    @pytest.mark.parametrize(
+        "traceparent",
+        [
+            f"00-{TRACE}-{SPAN}-01",
+            f"00-{TRACE}-{SPAN}-00",
+            f"01-{TRACE}-{SPAN}-01-more",
+        ],
+    )
+    def test_traceparent__trace_id(self, client: Client, traceparent: str) -> None:
+        response = client.get("/api/health", headers={"traceparent": traceparent})
+        assert response.headers["X-Request-ID"] == TRACE
+
+    @pytest.mark.parametrize(
+        "traceparent",
+        [
+            "",
+            "x",
+            f"00-{TRACE}-{SPAN}-01-more",
+            f"ff-{TRACE}-{SPAN}-01",
+            f"00-{'0' * 32}-{SPAN}-01",
+            f"00-{TRACE}-{'0' * 16}-01",
+            f"00-{TRACE.upper()}-{SPAN}-01",
+            f"00-{TRACE}-{SPAN}-01\n",
+        ],
+    )
+    def test_traceparent__invalid(self, traceparent: str) -> None:
+        assert request_id_from(None, traceparent) != TRACE
+
+    def test_own_id_wins(self, client: Client) -> None:
+        headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", "X-Request-ID": "mine"}
+        response = client.get("/api/health", headers=headers)
+        assert response.headers["X-Request-ID"] == "mine"
+
+    def test_malformed_id__traceparent_serves(self) -> None:
+        assert request_id_from("not well formed", f"00-{TRACE}-{SPAN}-01") == TRACE
+
+    def test_current__during_the_request_only(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = []
+
+        def mirror(word: str) -> str:
+            seen.append(current_request_id.get())
+            return word
+
+        monkeypatch.setattr("transforms.views.mirror", mirror)
+        client.get(WORD, headers={"X-Request-ID": "mine"})
+        assert seen == ["mine"]
+        assert current_request_id.get() == ""

@@ -1,0 +1,94 @@
+"""The description: generated without a warning, committed, complete, served."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.test import Client
+from django.urls import URLPattern, get_resolver
+
+from mirrorsite.about import openapi, openapi_yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: Routes that are pages, or no operation of their own.
+UNDESCRIBED = {"api/docs"}
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, item in openapi()["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+class TestSchema:
+    def test_generation__valid_and_without_warnings(self) -> None:
+        call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
+
+    def test_committed(self) -> None:
+        committed = (ROOT / "docs" / "openapi.yaml").read_text()
+        assert committed == openapi_yaml(), "run ./sre/schema --write"
+
+    def test_every_route_is_described(self) -> None:
+        routes = {
+            str(pattern.pattern)
+            for pattern in get_resolver().url_patterns
+            if isinstance(pattern, URLPattern)
+            and str(pattern.pattern).startswith("api/")
+        }
+        described = {
+            path.lstrip("/")
+            .replace("{slug}", "<slug:slug>")
+            .replace("{upload_id}", "<str:upload_id>")
+            for path in openapi()["paths"]
+        }
+        assert routes - UNDESCRIBED == described
+
+    def test_every_operation(self) -> None:
+        for path, method, operation in operations():
+            where = f"{method} {path}"
+            assert operation["summary"], where
+            assert operation["operationId"], where
+            responses = operation["responses"]
+            assert "default" in responses, where
+            for status, response in responses.items():
+                assert "X-Request-ID" in response["headers"], (where, status)
+                if status >= "4" and status != "default":
+                    (media_type,) = response["content"]
+                    assert media_type == "application/problem+json"
+                    assert response["content"][media_type]["examples"], (where, status)
+                if status in {"429", "503"}:
+                    assert "Retry-After" in response["headers"], (where, status)
+
+
+class TestServed:
+    def test_json(self, client: Client) -> None:
+        response = client.get("/api/schema")
+        assert response.headers["Content-Type"] == "application/json"
+        assert response.json() == openapi()
+        assert response.json()["openapi"] == "3.1.1"
+
+    @pytest.mark.parametrize(
+        ("path", "accept"),
+        [("/api/schema?format=yaml", "*/*"), ("/api/schema", "application/yaml")],
+    )
+    def test_yaml(self, client: Client, path: str, accept: str) -> None:
+        response = client.get(path, headers={"Accept": accept})
+        assert response.headers["Content-Type"] == "application/yaml"
+        assert yaml.safe_load(response.content) == openapi()
+
+    def test_docs__own_files_only(self, client: Client) -> None:
+        page = client.get("/api/docs").content.decode()
+        assert (
+            "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle" in page
+        )
+        assert "http://" not in page
+        assert "https://" not in page
+        assert "<script>" not in page
+        assert "style=" not in page
