@@ -1,0 +1,39 @@
+"""Run newman on docs/postman/ against a service. For ./sre/postman."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from sre.lib.temporary_service import temporary_service
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDER = ROOT / "docs" / "postman"
+NEWMAN = ROOT / ".newman" / "node_modules" / "newman" / "bin" / "newman.js"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="sre/postman")
+    parser.add_argument("--url", help="a running service; default: one of our own")
+    parser.add_argument("--token", default="", help="a bearer token for it")
+    options = parser.parse_args()
+    if options.url:
+        return _newman(options.url, options.token)
+    with temporary_service() as service:
+        return _newman(service.url, service.token or "")
+
+
+def _newman(url: str, token: str) -> int:
+    command = [
+        "node", str(NEWMAN), "run", "mirrorsite.postman_collection.json",
+        "--environment", "mirrorsite.postman_environment.json",
+        "--env-var", f"baseUrl={url}", "--env-var", f"token={token}",
+        "--color", "off", "--reporter-cli-no-banner",
+    ]  # fmt: skip
+    return subprocess.run(command, cwd=FOLDER, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
