@@ -1,0 +1,262 @@
+"""Logs, metrics and gunicorn's own errors, from a real service."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+
+from sre.lib.ports import free_port, is_listening
+from sre.lib.processes import wait_until
+from sre.lib.service import Service
+from uploads.models import Upload
+
+pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
+StartService = Callable[..., Service]
+
+
+def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
+    """Return status, headers and body."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, method=method, headers=named)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()
+
+
+def raw(port: int, sent: bytes) -> tuple[str, dict[str, str], bytes]:
+    """Send bytes; return status line, headers and body of the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    return status, dict(line.split(": ", 1) for line in lines), body
+
+
+def lines_of(service: Service) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in service.log.read_text().splitlines()]
+
+
+class TestLogs:
+    def test_json_lines(self, start_service: StartService) -> None:
+        service = start_service(
+            TRUSTED_PROXIES="1",
+            # Nobody listens there: an upload fails at once, with warnings.
+            AWS_ENDPOINT_URL_S3="http://127.0.0.1:1",
+            STORE_MAX_ATTEMPTS="1",
+        )
+        ask(
+            f"{service.url}/api/mirror?word=private-word",
+            X_Request_ID="mirror-1",
+            X_Forwarded_For="198.51.100.7, 203.0.113.9",
+            Authorization="Bearer private-token",
+        )
+        status, _, _ = ask(
+            f"{service.url}/api/upload-random", "POST", X_Request_ID="upload-1"
+        )
+        assert status == 503
+        ask(f"{service.url}/api/no%0Athing/at/all", X_Request_ID="nothing-1")
+        service.stop()
+
+        lines = lines_of(service)
+        (mirror,) = [
+            line
+            for line in lines
+            if line.get("request_id") == "mirror-1"
+            and line["logger"] == "gunicorn.access"
+        ]
+        assert mirror.pop("duration_ms") > 0
+        mirror.pop("time")
+        mirror.pop("message")
+        assert mirror == {
+            "level": "info",
+            "logger": "gunicorn.access",
+            "method": "GET",
+            "path": "/api/mirror",
+            "route": "api/mirror",
+            "status": 200,
+            "bytes": len('{"transformed":"DROW-ETAVIRP"}'),
+            "request_id": "mirror-1",
+            "client": "203.0.113.9",
+        }
+        upload = [line for line in lines if line.get("request_id") == "upload-1"]
+        assert {"uploads.storage", "uploads.services", "gunicorn.access"} <= {
+            line["logger"] for line in upload
+        }
+        (nothing,) = [
+            line
+            for line in lines
+            if line.get("request_id") == "nothing-1"
+            and line["logger"] == "gunicorn.access"
+        ]
+        assert (nothing["route"], nothing["path"]) == (
+            "unmatched",
+            "/api/no%0Athing/at/all",
+        )
+        text = service.log.read_text()
+        for private in ("private-word", "private-token", "word="):
+            assert private not in text
+
+
+class TestUnreadable:
+    REQUEST = "GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+    def test_problem_and_no_echo__static_files_safe(
+        self, start_service: StartService, tmp_path: Path
+    ) -> None:
+        (tmp_path / "static").mkdir()
+        (tmp_path / "static" / "page.css").write_text("body{}")
+        service = start_service()
+        for sent, status, slug in [
+            ("secret\r\n\r\n", 400, "malformed-http"),
+            (f"GET /{'secret' * 9000} HTTP/1.1\r\n\r\n", 414, "request-line-too-long"),
+            (f"{self.REQUEST}X: {'secret' * 2000}\r\n\r\n", 431, "headers-too-large"),
+            (f"{self.REQUEST}Bad Name: secret\r\n\r\n", 400, "malformed-http"),
+            (f"{self.REQUEST}Expect: secret\r\n\r\n", 417, "expectation-failed"),
+        ]:
+            line, headers, body = raw(service.port, sent.encode())
+            assert line.startswith(f"HTTP/1.1 {status} "), slug
+            assert headers["Content-Type"] == "application/problem+json"
+            problem = json.loads(body)
+            assert problem["type"] == f"/api/problems/{slug}"
+            assert problem["request_id"] == headers["X-Request-ID"]
+            assert b"secret" not in body
+        _, shown, _ = ask(f"{service.url}/static/page.css")
+        assert shown["X-Content-Type-Options"] == "nosniff"
+        assert shown["Content-Security-Policy"].startswith("default-src 'none'")
+        assert shown["Referrer-Policy"] == "same-origin"
+        service.stop()
+        assert "secret" not in service.log.read_text()
+        told = [x for x in lines_of(service) if "request not read" in x["message"]]
+        assert len(told) == 5
+
+
+class Metrics:
+    """What a metrics port shows."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/metrics"
+
+    def sum(self, name: str, **labels: str) -> float:
+        """Return the sum of the matching samples; 0 when there are none."""
+        with urllib.request.urlopen(self.url, timeout=10) as answer:
+            text = answer.read().decode()
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+class TestMetrics:
+    def test_all_workers_and_the_record(self, start_service: StartService) -> None:
+        port = free_port()
+        service = start_service(METRICS_BIND=f"127.0.0.1:{port}", WEB_CONCURRENCY="2")
+        assert wait_until(lambda: is_listening(port), seconds=30)
+        metrics = Metrics(port)
+        count = "mirrorsite_request_duration_seconds_count"
+
+        before = metrics.sum(count, route="api/health")
+        for number in range(20):
+            ask(f"{service.url}/api/health")
+            ask(f"{service.url}/api/unknown/{number}")
+        stored = [
+            json.loads(ask(f"{service.url}/api/upload-random", "POST")[2])
+            for _ in range(3)
+        ]
+        assert (
+            metrics.sum(count, route="api/health", method="GET", status="200")
+            == before + 20
+        )
+        assert metrics.sum(count, route="unmatched", status="404") == 20
+        bucket = "mirrorsite_request_duration_seconds_bucket"
+        assert metrics.sum(bucket, route="api/health", le="0.0001") >= 0
+        assert metrics.sum(bucket, route="api/health", le="+Inf") == before + 20
+        assert metrics.sum("mirrorsite_uploads_total", outcome="stored") == 3
+        assert metrics.sum("mirrorsite_upload_bytes_total") == sum(
+            upload["size"] for upload in stored
+        )
+        store = "mirrorsite_store_request_duration_seconds_count"
+        assert metrics.sum(store, operation="PutObject", outcome="2xx") == 3
+        assert metrics.sum("mirrorsite_database_up") == 1
+        assert metrics.sum("mirrorsite_uploads_pending_over_a_minute") == 0
+        assert 0 <= metrics.sum("mirrorsite_last_stored_upload_age_seconds") < 60
+
+        hour_ago = timezone.now() - timedelta(hours=1)
+        Upload.objects.create(
+            bucket="b", key="k", status="pending", size=1, sha256="", requester_name="",
+            created_at=hour_ago,
+        )  # fmt: skip
+        assert metrics.sum("mirrorsite_uploads_pending_over_a_minute") == 1
+
+    def test_reload_and_stop(self, start_service: StartService) -> None:
+        port = free_port()
+        service = start_service(METRICS_BIND=f"127.0.0.1:{port}")
+        assert wait_until(lambda: is_listening(port), seconds=30)
+        assert service.process is not None
+        master = psutil.Process(service.process.pid)
+        (exporter,) = [
+            child
+            for child in master.children()
+            if "mirrorsite.metrics_server" in child.cmdline()
+        ]
+        workers = {child.pid for child in master.children()} - {exporter.pid}
+        ask(f"{service.url}/api/health")
+        count = "mirrorsite_request_duration_seconds_count"
+        before = Metrics(port).sum(count, route="api/health")
+
+        os.kill(master.pid, signal.SIGHUP)
+
+        def replaced() -> bool:
+            alive = {child.pid for child in master.children()}
+            return bool(alive - workers - {exporter.pid}) and not alive & workers
+
+        assert wait_until(replaced, seconds=30)
+        assert wait_until(service.answers, seconds=30)
+        # What the old workers counted is kept, and the same process shows it.
+        assert Metrics(port).sum(count, route="api/health") > before
+        assert exporter.is_running()
+
+        everyone = [master, *master.children()]
+        directory = Path(exporter.environ()["PROMETHEUS_MULTIPROC_DIR"])
+        assert directory.is_dir()
+        service.stop()
+        _, alive = psutil.wait_procs(everyone, timeout=10)
+        assert alive == []
+        assert not is_listening(port)
+        assert not directory.exists()
+
+    def test_port_taken__service_runs__text_lines(
+        self, start_service: StartService
+    ) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            service = start_service(METRICS_BIND=f"127.0.0.1:{port}", LOG_FORMAT="text")
+            assert wait_until(
+                lambda: "no metrics yet" in service.log.read_text(), seconds=30
+            )
+            assert service.answers()
+        ask(f"{service.url}/api/no%0Athing", X_Request_ID="mine")
+        service.stop()
+        (line,) = [x for x in service.log.read_text().splitlines() if "mine" in x]
+        assert " INFO    GET /api/no%0Athing 404 " in line
+        assert line.endswith(" ms mine")

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+
+from mirrorsite import metrics, metrics_server
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+class TestRequests:
+    COUNT = "mirrorsite_request_duration_seconds_count"
+
+    def test_buckets_begin_below_a_millisecond(self) -> None:
+        assert metrics.REQUEST_BUCKETS[0] < 0.001
+        assert sum(bound < 0.001 for bound in metrics.REQUEST_BUCKETS) >= 3
+
+    @pytest.mark.parametrize(
+        ("method", "label"),
+        [("GET", "GET"), ("DELETE", "DELETE"), ("BREW", "other"), (None, "other")],
+    )
+    def test_method__few_values(self, method: str | None, label: str) -> None:
+        labels = {"route": "r", "method": label, "status": "200"}
+        before = value(self.COUNT, **labels)
+        metrics.observe_request("r", method, 200, 0.001)
+        assert value(self.COUNT, **labels) == before + 1
+
+    def test_unknown_methods__not_kept(self) -> None:
+        before = len(metrics._requests)
+        for number in range(100):
+            metrics.observe_request("r", f"BREW{number}", 200, 0.001)
+        assert len(metrics._requests) == before
+
+    def test_unknown_paths__one_route(self, client: Any) -> None:
+        labels = {"route": "unmatched", "method": "GET", "status": "404"}
+        before = value(self.COUNT, **labels)
+        for number in range(5):
+            client.get(f"/api/unknown/{number}")
+        assert value(self.COUNT, **labels) == before + 5
+
+
+class TestRecordCollector:
+    def shown(self) -> str:
+        registry = CollectorRegistry()
+        registry.register(metrics_server.RecordCollector())
+        return generate_latest(registry).decode()
+
+    @pytest.mark.django_db
+    def test_empty_database__ages_absent(self) -> None:
+        shown = self.shown()
+        assert "mirrorsite_database_up 1.0" in shown
+        assert "mirrorsite_uploads_pending_over_a_minute 0.0" in shown
+        assert "age_seconds" not in shown
+
+    @pytest.mark.django_db
+    def test_database_away__says_so_and_no_more(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away() -> None:
+            raise OperationalError("away")
+
+        monkeypatch.setattr(metrics_server, "_record_values", away)
+        # Closing would end the test's own transaction.
+        monkeypatch.setattr("django.db.connection.close", lambda: None)
+        shown = self.shown()
+        assert "mirrorsite_database_up 0.0" in shown
+        assert "pending" not in shown
