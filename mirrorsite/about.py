@@ -49,7 +49,9 @@ class SchemaView(OpenView):
     def get(self, request: Request) -> Response | HttpResponse:
         wanted = request.query_params.get("format")
         if wanted not in {None, "json", "yaml"}:
-            raise InvalidRequest("format", "invalid", "format must be json or yaml.")
+            raise InvalidRequest(
+                "format", "invalid-parameter", "format must be json or yaml."
+            )
         accept = request._request.headers.get("Accept", "")
         headers = _CACHED | {"Vary": "Accept"}
         if wanted == "yaml" or (wanted is None and "yaml" in accept):

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
+from mirrorsite.openapi_components import HEADERS
 from mirrorsite.problem_types import PROBLEM_TYPES
 
 PROBLEM_JSON = "application/problem+json"
@@ -33,6 +34,18 @@ def answer(
         response=schema,
         description=description,
         examples=[OpenApiExample("answer", value=example)],
+    )
+
+
+def header(name: str, *statuses: int) -> OpenApiParameter:
+    """Return a header of `openapi_components` on the answers with these statuses."""
+    declared = HEADERS[name]
+    return OpenApiParameter(
+        name,
+        type=declared["schema"],
+        location="header",
+        description=declared.get("description", ""),
+        response=list(statuses),
     )
 
 

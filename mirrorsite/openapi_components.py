@@ -92,6 +92,48 @@ SCHEMAS["Uploaded"] = {
     "properties": {"uploaded": {"const": "ok"}, **UPLOAD_PROPERTIES},
 }
 
+RECORD_PROPERTIES: dict[str, Any] = {
+    **UPLOAD_PROPERTIES,
+    "requester": {
+        "type": "string",
+        "description": "anonymous, user:…, token:… or command:….",
+    },
+    "client_address": {"type": ["string", "null"]},
+    "user_agent": {"type": "string"},
+    "request_id": {"type": "string"},
+    "error": {"type": ["string", "null"]},
+    "stored_at": {"type": ["string", "null"], "format": "date-time"},
+    "duration_seconds": {"type": ["number", "null"], "minimum": 0},
+}
+SCHEMAS["Upload"] = {
+    "type": "object",
+    "description": "An upload as the trail has it.",
+    "required": list(RECORD_PROPERTIES),
+    "additionalProperties": False,
+    "properties": RECORD_PROPERTIES,
+}
+SCHEMAS["UploadEvent"] = {
+    "type": "object",
+    "description": "One thing that happened to an upload; never changed.",
+    "required": ["id", "action", "at", "actor", "request_id", "detail", "seal"],
+    "additionalProperties": False,
+    "properties": {
+        "id": {"type": "integer"},
+        "action": {
+            "type": "string",
+            "enum": [
+                "requested", "stored", "failed", "verified", "missing", "corrupted",
+                "adopted", "purged",
+            ],
+        },
+        "at": {"type": "string", "format": "date-time"},
+        "actor": {"type": "string"},
+        "request_id": {"type": "string"},
+        "detail": {"type": "object"},
+        "seal": {"type": ["integer", "null"], "description": "The seal's number."},
+    },
+}  # fmt: skip
+
 HEADERS: dict[str, Any] = {
     "X-Request-ID": {
         "description": "The request's identifier: the client's own X-Request-ID when"
@@ -111,6 +153,22 @@ HEADERS: dict[str, Any] = {
     "Location": {
         "description": "The upload's own address.",
         "schema": {"type": "string", "format": "uri"},
+    },
+    "Idempotent-Replayed": {
+        "description": "true: the first answer to this Idempotency-Key again.",
+        "schema": {"const": "true"},
+    },
+    "RateLimit-Policy": {
+        "description": "Requests (q) in a window of so many seconds (w), when there is"
+        " a limit.",
+        "schema": {"type": "string"},
+        "example": '"default";q=60;w=60',
+    },
+    "RateLimit": {
+        "description": "Requests that remain (r) for so many seconds (t), when there"
+        " is a limit.",
+        "schema": {"type": "string"},
+        "example": '"default";r=59;t=31',
     },
     "WWW-Authenticate": {
         "description": "The scheme that is asked for (RFC 6750).",
@@ -138,6 +196,20 @@ PARAMETERS: dict[str, Any] = {
     },
 }
 
+SECURITY_SCHEMES: dict[str, Any] = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token with the scope that is needed: upload, or read.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "sessionid",
+        "description": "The session of a member of staff; POST needs X-CSRFToken too.",
+    },
+}
+
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "mirrorsite",
     "VERSION": "1.0.0",
@@ -162,6 +234,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "schemas": SCHEMAS,
         "headers": HEADERS,
         "parameters": PARAMETERS,
+        "securitySchemes": SECURITY_SCHEMES,
     },
+    # Each operation names its schemes; drf-spectacular cannot know the scopes.
+    "AUTHENTICATION_WHITELIST": [],
     "POSTPROCESSING_HOOKS": ["mirrorsite.openapi.describe_every_operation"],
 }

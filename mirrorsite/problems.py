@@ -147,7 +147,8 @@ def _told(
     detail = str(error.detail)
     if isinstance(error, exceptions.ValidationError):
         errors = list(_flat(error.get_full_details()))
-        return slug, "One or more values are not valid; see errors.", {"errors": errors}
+        detail = "One or more values are not valid; see errors."
+        return "invalid-parameter", detail, {"errors": errors}
     if isinstance(error, exceptions.MethodNotAllowed):
         detail = f"{request.method} is not allowed here; see the Allow header."
     elif isinstance(error, exceptions.UnsupportedMediaType):

@@ -66,7 +66,7 @@ api_schema = extend_schema(
         )
         for media_type in ("application/json", "application/yaml")
     }
-    | problems("/api/schema", "invalid"),
+    | problems("/api/schema", "invalid-parameter"),
 )
 _first = PROBLEM_TYPES["word-missing"]
 _EXAMPLE = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
-from mirrorsite.openapi import answer, problems
+from mirrorsite.openapi import answer, header, problems
 
 _BAD_WORDS = ("word-missing", "word-repeated", "word-not-utf8", "word-too-long")
 
@@ -28,14 +28,8 @@ mirror = extend_schema(
             location="header",
             description="The ETag of an answer you have: 304 when it is still right.",
         ),
-        OpenApiParameter(
-            "ETag",
-            type={"type": "string", "pattern": '^"[0-9a-f]{32}"$'},
-            description="Strong validator, for If-None-Match.",
-            location="header",
-            response=[200, 304],
-        ),
-        OpenApiParameter("Cache-Control", location="header", response=[200, 304]),
+        header("ETag", 200, 304),
+        header("Cache-Control", 200, 304),
     ],
     responses={
         200: answer(

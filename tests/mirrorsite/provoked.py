@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import Client
 from gunicorn.http import errors
-from rest_framework import exceptions
 
 from mirrorsite.problem_types import PROBLEM_TYPES
+from mirrorsite.rate_limits import Usage, limiter
+from mirrorsite.tokens.models import Scope
+from mirrorsite.tokens.services import create_token
 from mirrorsite.worker import ProblemWorker
 from tests.faulty_store import FaultyStore
+from uploads.models import Upload
 
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
+UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX = re.compile(r'"[0-9a-f]{32}"')
 _SHOWN_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
@@ -70,6 +77,27 @@ class World:
 
     def upload(self, body: Any = None, **extra: Any) -> Answer:
         return self.ask("POST", "/api/upload-random", body, **extra)
+
+    def token(self, scope: Scope = Scope.READ) -> dict[str, str]:
+        """Return the header of a new token."""
+        _, secret = create_token(
+            owner=_staff(), name=secrets.token_hex(8), scopes=[scope], days=1
+        )
+        return {"Authorization": f"Bearer {secret}"}
+
+    def read(self, rest: str) -> Answer:
+        return self.ask("GET", "/api/uploads" + rest, headers=self.token())
+
+    def record(self, status: str) -> str:
+        """Write an upload with this status, and return its id."""
+        upload = Upload.objects.create(
+            bucket="b", key=secrets.token_hex(8), status=status, size=1, sha256="",
+            requester_name="anonymous",
+        )  # fmt: skip
+        return str(upload.pk)
+
+    def content(self, status: str) -> Answer:
+        return self.read(f"/{self.record(status)}/content")
 
     def mirror(self, query: str = "word=a") -> Answer:
         return self.ask("GET", "/api/mirror?" + query)
@@ -133,6 +161,46 @@ def _bad_page(world: World) -> Answer:
     return world.mirror()
 
 
+def _without_csrf_token(world: World) -> Answer:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(_staff())
+    upload_id = world.record("stored")
+    return replace(world, client=strict).ask("POST", f"/api/uploads/{upload_id}/verify")
+
+
+def _staff() -> Any:
+    found, _ = User.objects.get_or_create(username="staff", is_staff=True)
+    return found
+
+
+def _too_often(world: World) -> Answer:
+    # A quota of none: the first request is one too many, whatever came before.
+    usage = Usage(60, 60, 61, 30)
+    world.monkeypatch.setattr(limiter, "hit", lambda client: usage)
+    world.monkeypatch.setattr(settings, "UPLOAD_RATE_LIMIT", (60, 60))
+    return world.upload()
+
+
+def _key_reused(world: World) -> Answer:
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    world.upload({"size": 1}, headers=headers)
+    return world.upload({"size": 2}, headers=headers)
+
+
+def _key_in_use(world: World) -> Answer:
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+
+    def die(*arguments: Any, **values: Any) -> None:
+        raise SystemExit
+
+    # The worker dies between the intent and the act.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uploads.storage.UploadStorage.put_new", die)
+        with pytest.raises(SystemExit):
+            world.upload(headers=headers)
+    return world.upload(headers=headers)
+
+
 def _not_ready(world: World) -> Answer:
     world.store.always("HEAD", "503")
     return world.ask("GET", "/api/ready")
@@ -144,14 +212,14 @@ PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
     "host-not-allowed": lambda w: w.ask(
         "GET", "/api/health", headers={"Host": "elsewhere.example"}
     ),
-    "csrf-failed": lambda w: w.mirror_raises(
-        exceptions.PermissionDenied("CSRF Failed: CSRF token missing.")
+    "csrf-failed": _without_csrf_token,
+    "not-authenticated": lambda w: w.ask("GET", "/api/uploads"),
+    "authentication-failed": lambda w: w.ask(
+        "GET", "/api/uploads", headers={"Authorization": "Bearer mst_unknown_token"}
     ),
-    "not-authenticated": lambda w: w.mirror_raises(exceptions.NotAuthenticated()),
-    "authentication-failed": lambda w: w.mirror_raises(
-        exceptions.AuthenticationFailed()
+    "permission-denied": lambda w: w.ask(
+        "GET", "/api/uploads", headers=w.token(Scope.UPLOAD)
     ),
-    "permission-denied": lambda w: w.mirror_raises(exceptions.PermissionDenied()),
     "not-found": lambda w: w.ask("GET", "/api/nothing"),
     "method-not-allowed": lambda w: w.ask("DELETE", "/api/mirror"),
     "length-required": lambda w: w.upload(headers={"Transfer-Encoding": "chunked"}),
@@ -159,7 +227,7 @@ PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
     "request-line-too-long": lambda w: w.unread(errors.LimitRequestLine(1, 1)),
     "unsupported-media-type": lambda w: w.upload("size=10", content_type="text/plain"),
     "expectation-failed": lambda w: w.unread(errors.ExpectationFailed("x")),
-    "throttled": lambda w: w.mirror_raises(exceptions.Throttled(wait=30)),
+    "throttled": _too_often,
     "headers-too-large": lambda w: w.unread(errors.LimitRequestHeaders("x")),
     "internal-error": lambda w: w.mirror_raises(RuntimeError("internal name")),
     "transfer-coding-not-implemented": lambda w: w.unread(
@@ -167,7 +235,9 @@ PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
     ),
     "database-unavailable": lambda w: w.mirror_raises(OperationalError("host db")),
     "parse-error": lambda w: w.upload('{"size": 1'),
-    "invalid": lambda w: w.ask("GET", "/api/schema?format=xml"),
+    "invalid-parameter": lambda w: w.read("?limit=0"),
+    "unknown-parameter": lambda w: w.read("?colour=red"),
+    "repeated-parameter": lambda w: w.read("?limit=1&limit=2"),
     "body-not-object": lambda w: w.upload([1]),
     "unknown-field": lambda w: w.upload({"length": 1}),
     "invalid-size": lambda w: w.upload({"size": 0}),
@@ -179,6 +249,19 @@ PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
     "store-unavailable": _store_says("503"),
     "trail-unavailable": _trail_away,
     "not-ready": _not_ready,
+    "invalid-idempotency-key": lambda w: w.upload(
+        headers={"Idempotency-Key": "é".encode().decode("latin-1")}
+    ),
+    "idempotency-key-in-use": _key_in_use,
+    "idempotency-key-reused": _key_reused,
+    "upload-not-found": lambda w: w.read("/" + UNKNOWN),
+    "upload-not-stored": lambda w: w.content("failed"),
+    "upload-not-verifiable": lambda w: w.ask(
+        "POST", f"/api/uploads/{w.record('failed')}/verify", headers=w.token()
+    ),
+    "object-missing": lambda w: w.content("missing"),
+    "object-corrupted": lambda w: w.content("corrupted"),
+    "upload-purged": lambda w: w.content("purged"),
 }
 
 
@@ -207,13 +290,14 @@ def markdown(answers: dict[str, Answer]) -> str:
             f" | {kind.remedy} |"
         )
     for slug, answer in answers.items():
-        lines += ["", f"## {slug}", "", f"`{answer.request}`", "", "```http"]
+        request = _UUID.sub(UNKNOWN, answer.request)
+        lines += ["", f"## {slug}", "", f"`{request}`", "", "```http"]
         lines.append(f"HTTP/1.1 {answer.status}")
         lines.append(f"Content-Type: {answer.headers['Content-Type']}")
         for name in _SHOWN_HEADERS:
             if name in answer.headers:
                 lines.append(f"{name}: {answer.headers[name]}")
         body = json.dumps(answer.body, indent=2, ensure_ascii=False)
-        body = _UUID.sub("01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11", body)
+        body = _UUID.sub(UNKNOWN, body)
         lines += ["", _HEX.sub(f'"{REQUEST_ID}"', body), "```"]
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from mirrorsite.api import ProtectedView
 from mirrorsite.problems import InvalidRequest, Problem
 from mirrorsite.rate_limits import RateLimitedPosts
+from uploads.api import schema
 from uploads.api.callers import caller_of
 from uploads.api.errors import store_problem, trail_problem
 from uploads.api.filters import ListQuery
@@ -46,6 +47,7 @@ _NO_CONTENT: dict[Status, tuple[int, str, str]] = {
 class UploadListView(ProtectedView):
     """Uploads, newest first, in pages; `next` is the address of the page after."""
 
+    @schema.upload_list
     def get(self, request: Request) -> Response:
         query = ListQuery.of(request.query_params)
         uploads, cursor = query.page_of(Upload.objects.all())
@@ -65,6 +67,7 @@ class UploadListView(ProtectedView):
 class UploadDetailView(ProtectedView):
     """One upload."""
 
+    @schema.upload_detail
     def get(self, request: Request, upload_id: str) -> Response:
         return Response(describe_record(_upload(upload_id), request))
 
@@ -74,6 +77,7 @@ class UploadEventsView(ProtectedView):
 
     PAGE = 200
 
+    @schema.upload_events
     def get(self, request: Request, upload_id: str) -> Response:
         after = _event_id(request.query_params)
         upload = _upload(upload_id)
@@ -96,6 +100,7 @@ class UploadEventsView(ProtectedView):
 class UploadContentView(ProtectedView):
     """The object's bytes: a redirect to the store, valid for a minute."""
 
+    @schema.upload_content
     def get(self, request: Request, upload_id: str) -> Response:
         try:
             address = content_url(_upload(upload_id))
@@ -110,6 +115,7 @@ class UploadContentView(ProtectedView):
 class UploadVerifyView(RateLimitedPosts, ProtectedView):
     """Compare the object with its record now, and record what was seen."""
 
+    @schema.upload_verify
     def post(self, request: Request, upload_id: str) -> Response:
         upload = _upload(upload_id)
         try:
@@ -137,6 +143,8 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
 
 class NothingHereView(ProtectedView):
     """Every other path below /api/uploads: a 404, for those who may know that."""
+
+    schema = None  # no operation
 
     def _refuse(self, request: Request) -> Response:
         raise Problem(404, "not-found", "There is nothing at this path.")
