@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("uploads", "0020_idempotency"),
+        ("uploads", "0001_initial"),
     ]
 
     operations = [
