@@ -169,6 +169,7 @@ class TestSQLiteReplace:
 
 class TestQuerySets:
     def test_events(self, event: UploadEvent) -> None:
+        upload = Upload.objects.get(pk=event.upload_id)
         event.actor = "nobody"
         events = UploadEvent.objects
         for act in (
@@ -185,7 +186,7 @@ class TestQuerySets:
                 update_fields=["actor"],
             ),
             lambda: events.update_or_create(defaults={"actor": "nobody"}, pk=event.pk),
-            lambda: event.upload.events.update(actor="nobody"),
+            lambda: upload.events.update(actor="nobody"),
             lambda: UploadEvent._base_manager.update(actor="nobody"),
         ):
             with pytest.raises(AppendOnlyError):
@@ -210,10 +211,11 @@ class TestQuerySets:
                 act()
 
     def test_uploads(self, event: UploadEvent) -> None:
+        upload = Upload.objects.get(pk=event.upload_id)
         for act in (
-            lambda: event.upload.delete(),
+            lambda: upload.delete(),
             lambda: Upload.objects.all().delete(),
-            lambda: Upload.objects.filter(pk=event.upload_id).delete(),
+            lambda: Upload.objects.filter(pk=upload.pk).delete(),
         ):
             with pytest.raises((AppendOnlyError, ProtectedError)):
                 act()
