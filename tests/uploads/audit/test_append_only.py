@@ -169,7 +169,7 @@ class TestSQLiteReplace:
 
 class TestQuerySets:
     def test_events(self, event: UploadEvent) -> None:
-        upload = Upload.objects.get(pk=event.upload_id)
+        upload = Upload.objects.get(events=event)
         event.actor = "nobody"
         events = UploadEvent.objects
         for act in (
@@ -211,7 +211,7 @@ class TestQuerySets:
                 act()
 
     def test_uploads(self, event: UploadEvent) -> None:
-        upload = Upload.objects.get(pk=event.upload_id)
+        upload = Upload.objects.get(events=event)
         for act in (
             lambda: upload.delete(),
             lambda: Upload.objects.all().delete(),
