@@ -49,7 +49,9 @@ UPLOAD_COLUMNS: dict[str, Callable[[Upload], Any]] = {
 }
 EVENT_COLUMNS: dict[str, Callable[[UploadEvent], Any]] = {
     "id": lambda event: event.pk,
-    "upload_id": lambda event: str(event.upload_id),
+    "upload_id": lambda event: (
+        None if event.upload_id is None else str(event.upload_id)
+    ),
     "action": lambda event: event.action,
     "at": lambda event: event.at,
     "actor": lambda event: event.actor,

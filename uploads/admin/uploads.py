@@ -19,7 +19,8 @@ from uploads.admin.actions import export_csv, export_jsonl, verify_selected
 from uploads.admin.filters import DateFilter, RequesterFilter, TimeFilter
 from uploads.admin.lists import BigTableAdmin
 from uploads.admin.search import search_uploads
-from uploads.models import ALLOWED_BEFORE, Action, Status, Upload
+from uploads.models import Status, Upload
+from uploads.verification import VERIFIABLE
 
 #: An upload that is verified every minute has more events than a page can hold.
 MOST_EVENTS = 200
@@ -123,7 +124,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
                 ],
                 "more_events": len(events) > MOST_EVENTS,
                 "may_verify": may("uploads.verify_upload")
-                and upload.status in ALLOWED_BEFORE[Action.VERIFIED],
+                and upload.status in VERIFIABLE,
                 "may_prove": may("uploads.view_proof"),
                 "may_download": may("uploads.download_upload")
                 and upload.status in {Status.STORED, Status.CORRUPTED},

@@ -135,7 +135,8 @@ def _status_not_of_last_event() -> int:
     for upload_id, action in (
         UploadEvent.objects.order_by("id").values_list("upload_id", "action").iterator()
     ):
-        last[upload_id] = STATUS_AFTER[Action(action)].value
+        if action in STATUS_AFTER:  # a note leaves the status as it was
+            last[upload_id] = STATUS_AFTER[Action(action)].value
     differing: Counter[bool] = Counter(
         last.get(upload_id) != status
         for upload_id, status in Upload.objects.values_list("id", "status").iterator()

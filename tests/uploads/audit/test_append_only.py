@@ -41,11 +41,6 @@ def seal(event: UploadEvent) -> AuditSeal:
     )
 
 
-def upload_of(event: UploadEvent) -> Upload:
-    assert event.upload is not None
-    return event.upload
-
-
 def refused(statement: str, *parameters: Any) -> str:
     """Return what the database says when it refuses a statement."""
     with pytest.raises(IntegrityError) as caught, transaction.atomic():
@@ -174,6 +169,7 @@ class TestSQLiteReplace:
 
 class TestQuerySets:
     def test_events(self, event: UploadEvent) -> None:
+        upload = Upload.objects.get(events=event)
         event.actor = "nobody"
         events = UploadEvent.objects
         for act in (
@@ -190,7 +186,7 @@ class TestQuerySets:
                 update_fields=["actor"],
             ),
             lambda: events.update_or_create(defaults={"actor": "nobody"}, pk=event.pk),
-            lambda: upload_of(event).events.update(actor="nobody"),
+            lambda: upload.events.update(actor="nobody"),
             lambda: UploadEvent._base_manager.update(actor="nobody"),
         ):
             with pytest.raises(AppendOnlyError):
@@ -215,10 +211,11 @@ class TestQuerySets:
                 act()
 
     def test_uploads(self, event: UploadEvent) -> None:
+        upload = Upload.objects.get(events=event)
         for act in (
-            lambda: upload_of(event).delete(),
+            lambda: upload.delete(),
             lambda: Upload.objects.all().delete(),
-            lambda: Upload.objects.filter(pk=upload_of(event).pk).delete(),
+            lambda: Upload.objects.filter(pk=upload.pk).delete(),
         ):
             with pytest.raises((AppendOnlyError, ProtectedError)):
                 act()

@@ -116,7 +116,7 @@ class TestEvents:
         with as_owner():
             event = data.draw(st.sampled_from(event_ids()))
             mine = UploadEvent.objects.get(pk=event).upload_id
-            assert mine is not None
+            assert mine is not None  # these are events of uploads
             others = Upload.objects.exclude(pk=mine).values_list("pk", flat=True)
             chosen = data.draw(st.sampled_from(sorted(others)))
             rows_of(UploadEvent).filter(pk=event).update(upload_id=chosen)

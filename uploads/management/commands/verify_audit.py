@@ -7,10 +7,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from uploads import trail
 from uploads.audit.faults import Report
 from uploads.audit.verification import PATIENCE, Progress, verify_audit
 from uploads.exceptions import UploadsError
 from uploads.management.arguments import positive_minutes, seal_or_time
+from uploads.models import Action
+from uploads.trail import Caller
 
 
 class Command(BaseCommand):
@@ -60,6 +63,7 @@ class Command(BaseCommand):
             )
         except UploadsError as error:
             raise CommandError(str(error), returncode=2) from error
+        self._note(report, since=since, database_only=database_only)
         if json:
             self.stdout.write(_as_json(report))
         else:
@@ -70,6 +74,22 @@ class Command(BaseCommand):
                 + ", ".join(f"{n} {kind}" for kind, n in sorted(report.counts.items())),
                 returncode=1,
             )
+
+    def _note(self, report: Report, *, since: object, database_only: bool) -> None:
+        """Let the trail say that it was checked, and how that ended."""
+        detail = {
+            "faults": report.counts.total(),
+            "seals": report.seals,
+            "events": report.events,
+            "since": None if since is None else str(since),
+            "database_only": database_only,
+        }
+        try:
+            trail.note(
+                Action.AUDIT_CHECKED, Caller(name="command:verify_audit"), detail=detail
+            )
+        except UploadsError as error:
+            self.stderr.write(f"the check is not in the trail: {error}")
 
     def _print(self, report: Report) -> None:
         for fault in report.faults:
