@@ -60,6 +60,8 @@ _BODY_PROBLEMS = (
     "invalid-idempotency-key",
 )
 _AUTH_PROBLEMS = ("not-authenticated", "authentication-failed", "permission-denied")
+#: Without quotes (no space at either end: HTTP drops those), or with.
+_KEY = r'^([!#-~]([ -~]{0,253}[!-~])?|"[ !#-\[\]-~]{1,255}")$'
 _UPLOADERS: Any = [{}, {"token": []}]
 _READERS: Any = [{"token": []}, {"session": []}]
 _LIMITS = ("RateLimit-Policy", "RateLimit")
@@ -95,10 +97,11 @@ upload_random = extend_schema(
     parameters=[
         OpenApiParameter(
             "Idempotency-Key",
-            type={"type": "string", "minLength": 1, "maxLength": 255},
+            type={"type": "string", "pattern": _KEY},
             location="header",
-            description="Printable ASCII, 1 to 255 characters: the same key and body"
-            " make one upload, however often they are sent.",
+            description="Printable ASCII, 1 to 255 characters, in double quotes or"
+            " without: the same key and body make one upload, however often they are"
+            " sent.",
         ),
         header("Location", 201),
         header("Idempotent-Replayed", 201),
