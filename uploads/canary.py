@@ -75,8 +75,9 @@ class Canary:
     """The steps, in order; a later one is skipped when the one it needs went wrong.
 
     `base_url` is the service's address without a path. `token` opens the staff part
-    of the API, which `api` reading back and verifying need. `timeout` is in seconds,
-    for each request.
+    of the API, which `api` reading back and verifying need. `behind_tls` says that TLS
+    ended before, as a trusted proxy would: for a service with HTTPS_ONLY that is asked
+    past its proxy, inside a cluster. `timeout` is in seconds, for each request.
     """
 
     def __init__(
@@ -85,11 +86,13 @@ class Canary:
         *,
         token: str = "",
         read_back: ReadBack | None = None,
+        behind_tls: bool = False,
         timeout: float = 10,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._token = token
         self._read_back: ReadBack = read_back or ("api" if token else "bucket")
+        self._behind_tls = behind_tls
         self._timeout = timeout
         self._opener = urllib.request.build_opener(_NoRedirects)
         self._upload: dict[str, Any] | None = None
@@ -218,6 +221,8 @@ class Canary:
         headers = {"User-Agent": "mirrorsite-canary", "X-Request-ID": self.request_id}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        if self._behind_tls and url.startswith(f"{self._base_url}/"):
+            headers["X-Forwarded-Proto"] = "https"
         if token and self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         # The command lets no other scheme in than http and https.

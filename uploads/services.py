@@ -19,7 +19,7 @@ from uploads.exceptions import (
     TransitionError,
     UploadFailedError,
 )
-from uploads.models import Action, Status, Upload, new_upload_id
+from uploads.models import ALLOWED_BEFORE, Action, Status, Upload, new_upload_id
 from uploads.payloads import RandomNumbers
 from uploads.storage import StoredObject, UploadStorage
 from uploads.trail import Caller
@@ -152,12 +152,24 @@ def _record_failure(upload: Upload, error: StoreError, caller: Caller) -> None:
 
 
 def _settle(upload: Upload, action: Action, caller: Caller, **values: Any) -> None:
-    """Record the outcome, also when reconciliation has judged this upload meanwhile."""
-    try:
-        trail.record(upload, action, caller, **values)
-    except TransitionError:
-        trail.reload(upload)
-        # Reconciliation may have come to the same end, or to one that a later look
-        # at the bucket corrects; what it found stands unless this says more.
-        if action == Action.STORED and upload.status != Status.STORED:
+    """Record the outcome, also when reconciliation has judged this upload meanwhile.
+
+    Raises `UploadFailedError` when reconciliation has found something else under the
+    key than what was stored a moment ago.
+    """
+    while True:
+        try:
             trail.record(upload, action, caller, **values)
+        except TransitionError:
+            trail.reload(upload)
+        else:
+            return
+        # Reconciliation may have come to the same end, or to one that a later look
+        # at the bucket corrects; what it found stands unless this says more. Each
+        # turn, another has written: there are only so many that do.
+        if action != Action.STORED or upload.status == Status.STORED:
+            return
+        if upload.status not in ALLOWED_BEFORE[action]:
+            raise UploadFailedError(
+                f"the object was stored, and is {upload.status} already", upload=upload
+            )

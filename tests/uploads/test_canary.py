@@ -169,6 +169,20 @@ class TestCanary:
         if failed == ["upload"]:
             assert results["read back"] == results["verify"] == "skipped"
 
+    @pytest.mark.parametrize("https_only", [True, False])
+    def test_https_only__inside_the_cluster(
+        self, fake: FakeService, settings: Any, https_only: bool
+    ) -> None:
+        """Past the proxy that ends TLS, it says what the proxy would; only there."""
+        settings.HTTPS_ONLY = https_only
+        assert canary(fake, "--token", "secret")[0] == 0
+        said = {
+            line.partition("?")[0]: headers.get("X-Forwarded-Proto")
+            for line, headers, _ in fake.asked
+        }
+        assert said["GET /api/health"] == ("https" if https_only else None)
+        assert said["POST /api/upload-random"] == ("https" if https_only else None)
+
     def test_nobody_there(self) -> None:
         steps = list(Canary("http://127.0.0.1:1").steps())
         assert [step.outcome for step in steps] == [

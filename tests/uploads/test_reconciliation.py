@@ -11,7 +11,7 @@ from django.db import connection
 
 from tests.uploads import making
 from uploads import reconciliation, services, trail
-from uploads.exceptions import StoreRefusedError
+from uploads.exceptions import StoreRefusedError, UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent, new_upload_id
 from uploads.reconciliation import Finding, Plan, Word, reconcile, side_by_side
 from uploads.storage import UploadStorage
@@ -425,3 +425,41 @@ class TestTogether:
         upload = making.stored()
         assert making.actions(upload) == ["requested", "failed", "stored"]
         assert found(FIX) == []
+
+    def test_two_reconcilers_while_the_service_records(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One gave the upload up, one found it again, each between two statements."""
+        put_new, reload = UploadStorage.put_new, trail.reload
+
+        def reconciled_before_put(self: UploadStorage, *args: Any) -> Any:
+            found(FIX)
+            return put_new(self, *args)
+
+        def reconciled_after_reload(upload: Upload) -> None:
+            reload(upload)
+            found(FIX)
+
+        monkeypatch.setattr(UploadStorage, "put_new", reconciled_before_put)
+        monkeypatch.setattr(trail, "reload", reconciled_after_reload)
+        upload = making.stored()
+        assert upload.status == Status.STORED
+        assert making.actions(upload) == ["requested", "failed", "stored"]
+        last = upload.events.get(action=Action.STORED)
+        assert last.actor == CALLER.name
+
+    def test_overwritten_while_the_service_records(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No 201 for what is not there any more, and no 500 either."""
+        put_new = UploadStorage.put_new
+
+        def overwritten(self: UploadStorage, key: str, *args: Any) -> Any:
+            stored = put_new(self, key, *args)
+            making.overwrite(bucket, key, b"other bytes")
+            assert found(FIX)[0][0] == "size or checksum differs"
+            return stored
+
+        monkeypatch.setattr(UploadStorage, "put_new", overwritten)
+        with pytest.raises(UploadFailedError, match="is corrupted already"):
+            making.stored()

@@ -62,7 +62,14 @@ class Command(OperatorCommand):
         as_json: bool,
         **options: Any,
     ) -> None:
-        canary = Canary(base_url, token=token, read_back=read_back, timeout=timeout)
+        canary = Canary(
+            base_url,
+            token=token,
+            read_back=read_back,
+            # The service has this command's settings, when it runs beside it.
+            behind_tls=settings.HTTPS_ONLY and base_url.startswith("http://"),
+            timeout=timeout,
+        )
         steps: list[Step] = []
         for step in canary.steps():
             steps.append(step)
