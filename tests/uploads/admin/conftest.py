@@ -56,7 +56,7 @@ def member_of(client: Client, db: None) -> Callable[[str], Client]:
         user = User.objects.create_user(f"one-of-{group}", is_staff=True)
         if group:
             # A test that empties the database takes the migration's groups along.
-            groups = import_module("uploads.migrations.0031_groups")
+            groups = import_module("uploads.migrations.0007_groups")
             groups.make_groups(apps, None)
             user.groups.add(Group.objects.get(name=group))
         client.force_login(user)

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("uploads", "0020_idempotency"),
+        ("uploads", "0005_idempotency"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
