@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
+from uploads.audit.canonical import parse_seal
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.storage import UploadStorage
 
@@ -142,6 +144,11 @@ class TestVerifySeals:
         audit = Audit(tmp_path)
         audit.download(trail)
         assert audit.faults() == []
+        # The first key was replaced: what it signs from now on is a thief's.
+        last = parse_seal(audit.seal(5).read_bytes())
+        stolen = replace(last, number=6, previous=last.hash(), key_id=KEY.id)
+        audit.seal(6).write_bytes(KEY.sign(stolen).file_bytes())
+        assert audit.faults() == [("unknown key", "seal 6")]
 
     def test_could_not_run(self, audit: Audit) -> None:
         shutil.rmtree(audit.folder / "audit")
