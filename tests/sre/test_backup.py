@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, connections
-from django.utils import timezone
+from django.db.utils import DatabaseError
 
 from sre.lib.database_backup import TABLES
 from sre.lib.object_store import ObjectStore
+from tests.uploads.audit.trails import KEY
 from uploads import services
-from uploads.models import AuditSeal
 from uploads.storage import UploadStorage
 from uploads.trail import Caller
 
@@ -53,18 +56,23 @@ def rows(alias: str = "default") -> dict[str, list[tuple[Any, ...]]]:
 
 @pytest.fixture
 def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any:
-    """Return a function that runs sre/backup or sre/restore on a database."""
+    """Return a function that runs sre/backup, sre/restore or manage.py on a database."""
 
     def run(script: str, database: str, *arguments: str) -> tuple[int, str]:
         done = subprocess.run(
-            [ROOT / "sre" / script, *arguments],
+            [sys.executable, "manage.py", *arguments]
+            if script == "manage.py"
+            else [ROOT / "sre" / script, *arguments],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(tmp_path),
                 "STATIC_ROOT": str(tmp_path / "static"),
                 "DATABASE_URL": url_of(database),
+                "SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 4,
+                "AUDIT_PUBLIC_KEYS": KEY.public_text(),
                 **object_store.environment(bucket.bucket_name),
             },
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,
@@ -89,22 +97,14 @@ def empty_database(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def record(bucket: UploadStorage) -> dict[str, list[tuple[Any, ...]]]:
-    """Make some uploads, and a seal over their events; return all rows."""
-    for _ in range(5):
-        services.upload_random(caller=CALLER)
-    AuditSeal.objects.create(
-        number=1,
-        sealed_at=timezone.now(),
-        first_event=1,
-        last_event=10,
-        event_count=10,
-        root="a" * 64,
-        previous="0" * 64,
-        signature="b" * 128,
-        key_id="key",
-        object_key="audit/seals/1.json",
-    )
+def record(bucket: UploadStorage, settings: Any) -> dict[str, list[tuple[Any, ...]]]:
+    """Make some uploads and two seals over their events; return all rows."""
+    settings.AUDIT_SIGNING_KEY = base64.b64decode(KEY.secret_text())
+    settings.AUDIT_PUBLIC_KEYS = {}
+    for _ in range(2):
+        for _ in range(3):
+            services.upload_random(caller=CALLER)
+        call_command("seal_audit", verbosity=0)
     return rows()
 
 
@@ -119,13 +119,13 @@ class TestBackupAndRestore:
         here = str(connection.settings_dict["NAME"])
         status, said = run("backup", here)
         assert status == 0, said
-        assert "5 uploads, 10 events, 1 seals" in said
+        assert "6 uploads, 12 events, 2 seals" in said
         services.upload_random(caller=CALLER)  # later than the backup
 
         status, said = run("restore", empty_database)
 
         assert status == 0, said
-        assert "restored 5 uploads, 10 events, 1 seals" in said
+        assert "restored 6 uploads, 12 events, 2 seals" in said
         restored = connection.copy("restored")
         restored.settings_dict = {**connection.settings_dict, "NAME": empty_database}
         if connection.vendor == "postgresql":
@@ -137,9 +137,17 @@ class TestBackupAndRestore:
         connections["restored"] = restored
         try:
             assert rows("restored") == record
+            # It is append-only there as well: the triggers came with it.
+            with (
+                pytest.raises(DatabaseError, match="append-only"),
+                restored.cursor() as cursor,
+            ):
+                cursor.execute("UPDATE uploads_uploadevent SET actor = 'somebody'")
         finally:
             restored.close()
             del connections["restored"]
+        status, said = run("manage.py", empty_database, "verify_audit")
+        assert status == 0, said
 
     def test_restore__refuses_a_database_in_use(
         self, run: Any, record: dict[str, list[tuple[Any, ...]]]
