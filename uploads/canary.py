@@ -163,7 +163,8 @@ class Canary:
         if not self._token:
             raise _Skipped("needs a token (--token or CANARY_TOKEN)")
         path = f"/api/uploads/{upload['id']}"
-        self._expect(self._send("POST", f"{path}/verify", token=True), 200, {})
+        answer = self._send("POST", f"{path}/verify", token=True)
+        self._expect(answer, 200, {"result": "verified"})
         answer = self._send("GET", path, token=True)
         self._expect(answer, 200, {"id": upload["id"], "status": "stored"})
         return ""

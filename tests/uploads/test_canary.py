@@ -9,12 +9,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from mirrorsite.tokens.models import Scope
+from mirrorsite.tokens.services import create_token
 from sre.lib.service import Service
-from tests.uploads.making import run
+from tests.uploads.making import actions, run
 from uploads.canary import Canary
+from uploads.models import Upload
 from uploads.storage import UploadStorage
 
 CONTENT = b"1234\n" * 200
@@ -50,7 +54,7 @@ def fake() -> Iterator[FakeService]:
             "POST /api/upload-random": (201, {"uploaded": "ok", **UPLOAD}),
             f"GET {path}/content": (302, "/bucket/x.txt?X-Amz-Signature=1"),
             "GET /bucket/x.txt?X-Amz-Signature=1": (200, CONTENT),
-            f"POST {path}/verify": (200, {"action": "verified"}),
+            f"POST {path}/verify": (200, {"result": "verified"}),
             f"GET {path}": (200, UPLOAD),
             "POST /report": (200, {}),
         }
@@ -146,6 +150,11 @@ class TestCanary:
             ("GET /bucket/x.txt?X-Amz-Signature=1", (200, b"other"), ["read back"]),
             (f"POST /api/uploads/{UPLOAD['id']}/verify", (404, {}), ["verify"]),
             (
+                f"POST /api/uploads/{UPLOAD['id']}/verify",
+                (200, {"result": "corrupted"}),
+                ["verify"],
+            ),
+            (
                 f"GET /api/uploads/{UPLOAD['id']}",
                 (200, UPLOAD | {"status": "corrupted"}),
                 ["verify"],
@@ -230,6 +239,16 @@ class TestKuberhealthy:
 
 @pytest.mark.service
 def test_real_service(live_service: Service, bucket: UploadStorage) -> None:
-    """Without a token: up to the bytes in the bucket."""
-    status, text = run("canary", "--base-url", live_service.url, "--json")
+    """Without a token up to the bytes in the bucket; with one, all through the API."""
+    arguments = ("canary", "--base-url", live_service.url, "--json")
+    status, text = run(*arguments)
     assert (status, outcomes(text)) == (0, ALL_OK | {"verify": "skipped"})
+
+    owner = User.objects.create_user("canary")
+    scopes = (Scope.UPLOAD, Scope.READ)
+    _, secret = create_token(owner=owner, name="canary", scopes=scopes)
+    status, text = run(*arguments, "--token", secret)
+    assert (status, outcomes(text)) == (0, ALL_OK)
+    assert json.loads(text)["steps"][3]["note"] == "through the API"
+    last = Upload.objects.get(requester_name="token:canary")
+    assert actions(last) == ["requested", "stored", "verified"]
