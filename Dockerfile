@@ -15,7 +15,9 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
       --no-deps --only-binary :all: --requirement requirements.txt \
     # botocore describes 400 services; this one speaks to S3, and to what gives it a role.
     && find /venv/lib/python3.*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
-      ! -name s3 ! -name sts ! -name 'sso*' ! -name signin -exec rm -r {} +
+      ! -name s3 ! -name sts ! -name 'sso*' ! -name signin -exec rm -r {} + \
+    # The sources of translations; programs read the compiled ones.
+    && find /venv -name '*.po' -delete
 
 COPY manage.py .
 COPY mirrorsite mirrorsite

@@ -62,7 +62,7 @@ def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments]
             if script == "manage.py"
-            else [ROOT / "sre" / script, *arguments],
+            else [str(ROOT / "sre" / script), *arguments],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(tmp_path),
