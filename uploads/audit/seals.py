@@ -54,8 +54,9 @@ from uploads.trail import write_transaction
 
 logger = logging.getLogger(__name__)
 
-#: Events in one seal, some 5 MB of lines: what a sealer has in memory.
-EVENTS_PER_SEAL = 10_000
+#: Events in one seal, some 5 MB of lines: what a sealer has in memory. On SQLite the
+#: uploads wait while the events of a seal are marked, so there are fewer.
+EVENTS_PER_SEAL = {"postgresql": 10_000, "sqlite": 2_000}
 #: Below what SQLite takes as parameters of one statement.
 _PAIRS_AT_A_TIME = 500
 #: Rounds without progress before other sealers are taken for a fault.
@@ -79,7 +80,7 @@ def seal_audit(
     signing_key: SigningKey | None = None,
     trusted_keys: TrustedKeys | None = None,
     next_key: bytes | None = None,
-    events_per_seal: int = EVENTS_PER_SEAL,
+    events_per_seal: int | None = None,
 ) -> list[Sealed]:
     """Seal every event that is visible now; without any, make one seal over none.
 
@@ -136,7 +137,7 @@ class _Sealer:
         copies: Copies | None,
         signing_key: SigningKey | None,
         trusted_keys: TrustedKeys | None,
-        events_per_seal: int,
+        events_per_seal: int | None,
     ) -> None:
         key = signing_key or keys.configured_signing_key()
         if key is None:
@@ -147,7 +148,7 @@ class _Sealer:
         self.key = key
         self.trusted = trusted_keys or keys.configured_trusted_keys()
         self.copies = copies or Copies()
-        self.events_per_seal = events_per_seal
+        self.events_per_seal = events_per_seal or EVENTS_PER_SEAL[connection.vendor]
         self._known_to = 0  # the chain's announcements are learnt up to this seal
 
     def step(self, next_key: bytes | None, *, idle_is_welcome: bool) -> Sealed | None:
