@@ -261,8 +261,9 @@ def seen_before(text: str) -> tuple[int, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
+        prog="sre/verify_seals.py",
         description="Verify a downloaded audit/ folder. Exit status 1: differences;"
-        " 2: could not run."
+        " 2: could not run.",
     )
     parser.add_argument("folder", type=Path, help="holds seals/ and events/")
     parser.add_argument(

@@ -404,3 +404,40 @@ class TestEnvironment:
             == "ok"
         )
         assert django_settings.AUDIT_RETENTION_DAYS == 365
+
+
+class TestCheckIsNoted:
+    def test_clean__an_event_that_the_next_seal_covers(
+        self, signing: UploadStorage
+    ) -> None:
+        add_uploads(1)
+        run("seal_audit")
+        assert run("verify_audit")[0] == 0
+        event = UploadEvent.objects.latest("id")
+        assert (event.action, event.actor, event.upload_id) == (
+            "audit_checked",
+            "command:verify_audit",
+            None,
+        )
+        assert event.detail == {
+            "faults": 0,
+            "seals": 1,
+            "events": 2,
+            "since": None,
+            "database_only": False,
+        }
+        run("seal_audit")
+        event.refresh_from_db()
+        assert event.seal_id == 2
+        assert run("verify_audit")[0] == 0
+
+    def test_not_clean__it_says_so(self, signing: UploadStorage) -> None:
+        add_uploads(1)
+        run("seal_audit")
+        with as_owner():
+            rows_of(UploadEvent).update(actor="nobody")
+            assert run("verify_audit", "--database-only")[0] == 1
+            event = UploadEvent.objects.latest("id")
+            assert event.action == "audit_checked"
+            assert event.detail["faults"] > 0
+            assert event.detail["database_only"] is True
