@@ -133,6 +133,31 @@ def bucket(
 
 
 @pytest.fixture
+def other_bucket(bucket: UploadStorage, make_storage: Any) -> Iterator[Any]:
+    """Return a function that configures another bucket, one that exists or does not."""
+    made: list[UploadStorage] = []
+
+    def change(*, exists: bool = True) -> UploadStorage:
+        storage: UploadStorage = make_storage(
+            bucket_name=f"other-{secrets.token_hex(6)}",
+            endpoint_url=bucket.endpoint_url,
+            access_key=bucket.access_key,
+            secret_key=bucket.secret_key,
+        )
+        storage._client = bucket.client
+        if exists:
+            storage.ensure_bucket()
+            made.append(storage)
+        return storage
+
+    yield change
+    for storage in made:
+        for key in storage.list_keys(""):
+            storage.client.delete_object(Bucket=storage.bucket_name, Key=key)
+        storage.client.delete_bucket(Bucket=storage.bucket_name)
+
+
+@pytest.fixture
 def faulty_store(
     object_store: ObjectStore, bucket: UploadStorage, make_storage: Any
 ) -> Iterator[FaultyStore]:

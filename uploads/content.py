@@ -6,7 +6,7 @@ from botocore.exceptions import BotoCoreError
 
 from uploads.exceptions import ContentUnavailableError, StoreRefusedError
 from uploads.models import Status, Upload
-from uploads.services import upload_storage
+from uploads.services import storage_of
 
 #: How long an address is valid, in seconds: long enough to follow a redirect.
 CONTENT_URL_SECONDS = 60
@@ -17,13 +17,13 @@ def content_url(upload: Upload) -> str:
 
     In a versioned bucket it is the version that was stored. Raises
     `ContentUnavailableError` unless the upload is stored, and `StoreRefusedError`
-    when there are no credentials to sign with.
+    when there are no credentials to sign with, or the record is of another bucket.
     """
     if upload.status != Status.STORED:
         raise ContentUnavailableError(
             f"upload {upload.pk} is {upload.status}", status=Status(upload.status)
         )
-    storage = upload_storage()
+    storage = storage_of(upload)
     parameters = {
         "Bucket": upload.bucket,
         "Key": upload.key,

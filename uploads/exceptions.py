@@ -41,6 +41,14 @@ class ObjectMissingError(StoreRefusedError):
     """There is no object with this key (404)."""
 
 
+class BucketMissingError(StoreRefusedError):
+    """There is no bucket with the configured name; it says nothing of any object."""
+
+
+class OtherBucketError(StoreRefusedError):
+    """The record is of an object in another bucket than the configured one."""
+
+
 class ObjectChangedError(StoreRefusedError):
     """The object is not, or no longer, the one that was meant (412, or 404)."""
 

@@ -96,7 +96,7 @@ def upload_once(
             return upload, True
         _require_abandoned(upload)
         try:
-            trail.begin_again(upload, caller)
+            trail.begin_again(upload, caller, bucket=_bucket_for_retry(upload))
         except TransitionError:
             continue
         payload = services.payload_of(upload.pk, size)
@@ -177,6 +177,19 @@ def _is_finished(upload: Upload) -> bool:
         # The bucket holds something else under the key: no try can succeed.
         raise UploadFailedError("another object has this key", upload=upload)
     return True
+
+
+def _bucket_for_retry(upload: Upload) -> str:
+    """Return the bucket to try again in; after a change of buckets, the new one.
+
+    Not where the first bucket may hold the object: it would lose its record there.
+    """
+    bucket = services.upload_storage().bucket_name
+    if upload.bucket != bucket and upload.status != Status.FAILED:
+        raise UploadFailedError(
+            f"what became of it in bucket {upload.bucket} is not known", upload=upload
+        )
+    return bucket
 
 
 def _require_abandoned(upload: Upload) -> None:

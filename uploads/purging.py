@@ -27,7 +27,7 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.services import upload_storage
+from uploads.services import storage_of, upload_storage
 from uploads.trail import Caller
 from uploads.verification import differences_from
 
@@ -49,10 +49,21 @@ class Purge:
 
 
 def purgeable(*, stored_before: datetime) -> QuerySet[Upload]:
-    """Return stored uploads that old whose whole story is sealed, by id."""
-    unsealed = UploadEvent.objects.filter(upload=OuterRef("pk"), seal=None)
+    """Return stored uploads that old whose whole story is sealed, by id.
+
+    In the configured bucket. How old is what the sealed events say, when the object
+    was stored or found: `stored_at` is a column that anybody with the database's
+    password can change, and no seal would show it. It only finds the rows quickly.
+    """
+    events = UploadEvent.objects.filter(upload=OuterRef("pk"))
+    arrived = events.filter(action__in=(Action.STORED, Action.ADOPTED))
     return Upload.objects.filter(
-        ~Exists(unsealed), status=Status.STORED, stored_at__lt=stored_before
+        Exists(arrived.filter(at__lt=stored_before)),
+        ~Exists(arrived.filter(at__gte=stored_before)),
+        ~Exists(events.filter(seal=None)),
+        bucket=upload_storage().bucket_name,
+        status=Status.STORED,
+        stored_at__lt=stored_before,
     ).order_by("pk")
 
 
@@ -76,7 +87,7 @@ def purge(
 
 
 def _purge_one(upload: Upload, *, caller: Caller, reason: str, dry_run: bool) -> Purge:
-    storage = upload_storage()
+    storage = storage_of(upload)
     try:
         found = storage.head(upload.key)
     except ObjectMissingError:

@@ -24,11 +24,12 @@ from uploads import adoption, trail
 from uploads.exceptions import (
     ObjectChangedError,
     ObjectMissingError,
+    OtherBucketError,
     StoreRefusedError,
     TransitionError,
 )
 from uploads.models import Action, Status, Upload
-from uploads.services import PREFIX, upload_storage
+from uploads.services import PREFIX, storage_of, upload_storage
 from uploads.storage import ListedObject, StoredObject
 from uploads.trail import Caller
 from uploads.verification import differences_from, examine
@@ -50,6 +51,9 @@ class Word(models.TextChoices):
     # come back (a version restored): the record then says less than what happened.
     FAILED_PRESENT = "failed but present"
     MISSING_PRESENT = "missing but present"
+    # The record names another bucket than the configured one: either that is set
+    # wrongly, or the bucket was changed. What lies here proves nothing of it.
+    ELSEWHERE = "recorded in another bucket"
 
 
 Outcome = Literal["found", "repaired", "skipped"]
@@ -57,7 +61,7 @@ Outcome = Literal["found", "repaired", "skipped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One disagreement. `action` is the event that settles it, when there is one."""
+    """One disagreement. `action` is the event that settles it, when one does."""
 
     word: Word
     key: str
@@ -76,6 +80,7 @@ class Row(NamedTuple):
     status: str
     size: int
     etag: str
+    bucket: str
 
 
 Pair = tuple[ListedObject | None, Row | None]
@@ -139,7 +144,7 @@ def recorded() -> Iterator[Row]:
         page = list(
             Upload.objects.filter(key__gt=after)
             .order_by("key")
-            .values_list("key", "id", "status", "size", "etag")[:PAGE]
+            .values_list("key", "id", "status", "size", "etag", "bucket")[:PAGE]
         )
         yield from map(Row._make, page)
         if len(page) < PAGE:
@@ -149,13 +154,14 @@ def recorded() -> Iterator[Row]:
 
 def _suspicious(plan: Plan, pairs: Iterable[Pair]) -> Iterator[Pair]:
     """Yield the pairs that need a closer look."""
+    bucket = upload_storage().bucket_name
     if not plan.checksums:
-        yield from (pair for pair in pairs if not _agree(*pair))
+        yield from (pair for pair in pairs if not _agree(*pair, bucket))
         return
     pairs = iter(pairs)
     with ThreadPoolExecutor(plan.jobs) as pool:
         while window := list(islice(pairs, PAGE)):
-            digests = pool.map(lambda pair: _digest(*pair), window)
+            digests = pool.map(lambda pair: _digest(pair[0], pair[1], bucket), window)
             stored = dict(
                 Upload.objects.filter(
                     key__in=[row.key for _, row in window if row is not None]
@@ -163,15 +169,17 @@ def _suspicious(plan: Plan, pairs: Iterable[Pair]) -> Iterator[Pair]:
             )
             for (listed, row), digest in zip(window, digests, strict=True):
                 if not (
-                    _agree(listed, row)
+                    _agree(listed, row, bucket)
                     and (digest is None or row is None or digest == stored[row.key])
                 ):
                     yield listed, row
 
 
-def _digest(listed: ListedObject | None, row: Row | None) -> str | None:
+def _digest(listed: ListedObject | None, row: Row | None, bucket: str) -> str | None:
     """Return the SHA-256 the store tells of an object that should be as recorded."""
-    if listed is None or row is None or row.status != Status.STORED:
+    if listed is None or row is None:
+        return None
+    if row.status != Status.STORED or row.bucket != bucket:
         return None
     try:
         return upload_storage().head(listed.key).sha256
@@ -179,8 +187,8 @@ def _digest(listed: ListedObject | None, row: Row | None) -> str | None:
         return ""
 
 
-def _agree(listed: ListedObject | None, row: Row | None) -> bool:
-    if row is None:
+def _agree(listed: ListedObject | None, row: Row | None, bucket: str) -> bool:
+    if row is None or row.bucket != bucket:
         return False
     if listed is None:
         # Not there, and not said to be.
@@ -211,7 +219,13 @@ def _judge(plan: Plan, listed: ListedObject | None, row: Row | None) -> Finding 
             return None
     if _may_be_under_way(plan, upload):
         return None
-    finding = _judge_recorded(upload, listed)
+    try:
+        finding = _judge_recorded(upload, listed)
+    except OtherBucketError as error:
+        return replace(
+            _finding(Word.ELSEWHERE, upload, None, {"bucket": upload.bucket}),
+            note=str(error),
+        )
     # The bucket was asked after the row was read: what has changed since then is
     # being worked on, and the next run sees it whole.
     if finding is not None and _has_moved_on(upload):
@@ -233,7 +247,7 @@ def _judge_unrecorded(plan: Plan, listed: ListedObject) -> Finding | None:
 
 def _judge_recorded(upload: Upload, listed: ListedObject | None) -> Finding | None:
     try:
-        found = upload_storage().head(upload.key)
+        found = storage_of(upload).head(upload.key)
     except ObjectMissingError:
         return _judge_absent(upload)
     if listed is None:
@@ -291,7 +305,7 @@ def _judge_bytes(upload: Upload, found: StoredObject) -> Finding | None:
 
 
 def _finding(
-    word: Word, upload: Upload, action: Action, seen: dict[str, Any]
+    word: Word, upload: Upload, action: Action | None, seen: dict[str, Any]
 ) -> Finding:
     return Finding(
         word=word, key=upload.key, upload_id=upload.pk, action=action, seen=seen
@@ -339,6 +353,8 @@ def _has_moved_on(upload: Upload) -> bool:
 
 def _settled(plan: Plan, finding: Finding) -> Finding:
     """Repair one finding; leave it when another writer was faster."""
+    if finding.word == Word.ELSEWHERE:
+        return replace(finding, outcome="skipped")
     detail = {"finding": finding.word.value, **finding.seen}
     try:
         if finding.upload_id is None:
@@ -390,7 +406,7 @@ def _purged_again(
             note="another object has the key; delete or keep it by hand",
         )
     try:
-        upload_storage().delete_unchanged(finding.key, finding.seen["etag"])
+        storage_of(upload).delete_unchanged(finding.key, finding.seen["etag"])
     except ObjectChangedError as error:
         return replace(finding, outcome="skipped", note=str(error))
     except StoreRefusedError as error:

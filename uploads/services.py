@@ -13,6 +13,7 @@ from django.utils import timezone
 from mirrorsite.metrics import observe_upload
 from uploads import trail
 from uploads.exceptions import (
+    OtherBucketError,
     StoreError,
     StoreUnavailableError,
     TrailUnavailableError,
@@ -34,6 +35,21 @@ def upload_storage() -> UploadStorage:
     storage = storages["default"]
     if not isinstance(storage, UploadStorage):
         raise TypeError("STORAGES['default'] must be an uploads.storage.UploadStorage.")
+    return storage
+
+
+def storage_of(upload: Upload) -> UploadStorage:
+    """Return the storage that holds the upload's object.
+
+    Raises `OtherBucketError` when the record names another bucket than the one that
+    is configured: nothing that is found there says anything about this object.
+    """
+    storage = upload_storage()
+    if upload.bucket != storage.bucket_name:
+        raise OtherBucketError(
+            f"upload {upload.pk} is recorded in bucket {upload.bucket}, and the"
+            f" configured one is {storage.bucket_name}"
+        )
     return storage
 
 
@@ -99,7 +115,7 @@ def put_payload(upload: Upload, payload: RandomNumbers, caller: Caller) -> None:
     """Put the object of an upload whose intent is recorded, and record the outcome."""
     metadata = {"upload-id": str(upload.pk), "request-id": upload.request_id}
     try:
-        stored = upload_storage().put_new(upload.key, payload, metadata)
+        stored = storage_of(upload).put_new(upload.key, payload, metadata)
     except StoreError as error:
         _record_failure(upload, error, caller)
         raise UploadFailedError(str(error), upload=upload) from error

@@ -98,12 +98,13 @@ def begin(
         raise
 
 
-def begin_again(upload: Upload, caller: Caller) -> None:
-    """Write that a failed or abandoned upload is tried again.
+def begin_again(upload: Upload, caller: Caller, *, bucket: str) -> None:
+    """Write that a failed or abandoned upload is tried again, in `bucket`.
 
     Raises `TransitionError` when another request has begun to in the meantime.
     """
     intent = _intent(upload) | {
+        "bucket": bucket,
         "client_address": caller.address,
         "user_agent": caller.user_agent,
     }
@@ -114,6 +115,7 @@ def begin_again(upload: Upload, caller: Caller) -> None:
         detail=intent,
         only_if={"attempt_started_at": upload.attempt_started_at},
         attempt_started_at=timezone.now(),
+        bucket=bucket,
         error="",
     )
 

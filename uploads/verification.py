@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from uploads import trail
 from uploads.exceptions import ObjectMissingError, TransitionError
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.services import upload_storage
+from uploads.services import storage_of, upload_storage
 from uploads.storage import StoredObject
 from uploads.trail import Caller
 
@@ -68,12 +68,12 @@ def to_verify(
     created_since: datetime | None = None,
     not_verified_since: datetime | None = None,
 ) -> QuerySet[Upload]:
-    """Return the uploads to look at, in the order of their ids.
+    """Return the uploads of the configured bucket to look at, in the order of their ids.
 
     Those with an event of a verification since `not_verified_since` are left out, so
     an interrupted round goes on where it was.
     """
-    uploads = Upload.objects.filter(status__in=VERIFIABLE)
+    uploads = _verifiable().filter(bucket=upload_storage().bucket_name)
     if created_since:
         uploads = uploads.filter(created_at__gte=created_since)
     if not_verified_since:
@@ -82,6 +82,15 @@ def to_verify(
         )
         uploads = uploads.filter(~Exists(looks))
     return uploads.order_by("pk")
+
+
+def count_elsewhere() -> int:
+    """Return how many verifiable uploads are recorded in other buckets."""
+    return _verifiable().exclude(bucket=upload_storage().bucket_name).count()
+
+
+def _verifiable() -> QuerySet[Upload]:
+    return Upload.objects.filter(status__in=VERIFIABLE)
 
 
 def verify_each(
@@ -131,8 +140,11 @@ def record_verification(
 
 
 def examine(upload: Upload, *, method: Method) -> Verification:
-    """Compare the object with its record; records nothing."""
-    storage = upload_storage()
+    """Compare the object with its record; records nothing.
+
+    Raises `StoreError`, and `OtherBucketError` for a record of another bucket.
+    """
+    storage = storage_of(upload)
     try:
         found = storage.head(upload.key)
         if method == "read":

@@ -152,6 +152,43 @@ class TestFaults:
             upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
         assert [method for method, _ in faulty_store.requests] == ["PUT"]
 
+    @pytest.mark.parametrize(
+        ("first", "there"), [("lose_answer", True), ("500", False)]
+    )
+    def test_refused_after_an_open_outcome__is_open(
+        self, faulty_store: FaultyStore, first: str, there: bool
+    ) -> None:
+        """A refusal says nothing of the attempt before it, whose answer was lost."""
+        faults = iter([first, "403"])
+        faulty_store.plan = lambda method, path: (
+            next(faults) if method == "PUT" else "403"
+        )
+        with pytest.raises(StoreUnavailableError) as caught:
+            upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
+        assert caught.value.outcome_unknown is True
+
+        faults = iter([first, "403"])
+        faulty_store.plan = lambda method, path: (
+            next(faults) if method == "PUT" else "pass"
+        )
+        if there:
+            upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
+        else:
+            with pytest.raises(StoreUnavailableError) as caught:
+                upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
+            assert caught.value.outcome_unknown is True
+
+    @pytest.mark.parametrize("fault", ["403", "500", "hang"])
+    def test_taken_and_not_to_be_looked_at__is_open(
+        self, faulty_store: FaultyStore, bucket: UploadStorage, fault: str
+    ) -> None:
+        """The object under the key may be the one that was meant."""
+        bucket.put_new("key", BytesPayload(b"content"), METADATA)
+        faulty_store.always("HEAD", fault)
+        with pytest.raises(StoreUnavailableError) as caught:
+            upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
+        assert caught.value.outcome_unknown is True
+
     @pytest.mark.parametrize("fault", ["403", "500"])
     def test_part_fails__upload_is_aborted(
         self, faulty_store: FaultyStore, bucket: UploadStorage, fault: str

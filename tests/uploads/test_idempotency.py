@@ -299,6 +299,47 @@ class TestTriedAgain:
         assert actions(upload)[-2:] == ["requested", "stored"]
         assert post(client).content == answer.content
 
+    def test_bucket_changed__failed_try_moves_with_it(
+        self,
+        client: Client,
+        bucket: UploadStorage,
+        other_bucket: Any,
+        faulty_store: FaultyStore,
+    ) -> None:
+        faulty_store.always("PUT", "403")
+        assert post(client).status_code == 502
+        new = other_bucket()
+
+        answer = post(client)
+
+        assert answer.status_code == 201
+        upload = Upload.objects.get()
+        assert answer.json()["bucket"] == upload.bucket == new.bucket_name
+        assert objects_in(new) == [upload.key]
+        assert objects_in(bucket) == []
+        begun = upload.events.filter(action=Action.REQUESTED).order_by("pk")
+        assert [event.detail["bucket"] for event in begun] == [
+            bucket.bucket_name,
+            new.bucket_name,
+        ]
+
+    @pytest.mark.parametrize("stored", [True, False])
+    def test_bucket_changed__open_outcome_is_not_left_behind(
+        self, client: Client, bucket: UploadStorage, other_bucket: Any, stored: bool
+    ) -> None:
+        """The first bucket may hold the object, and only this record tells of it."""
+        upload = interrupted(bucket, stored=stored, attempt_started_at=None)
+        new = other_bucket()
+
+        answer = post(client)
+
+        assert answer.status_code == 502
+        assert answer.json()["upload_status"] == "pending"
+        upload.refresh_from_db()
+        assert (upload.bucket, upload.status) == (bucket.bucket_name, Status.PENDING)
+        assert objects_in(new) == []
+        assert actions(upload) == ["requested"]
+
     def test_row_lost__no_second_object(
         self, client: Client, bucket: UploadStorage
     ) -> None:

@@ -17,12 +17,9 @@ from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from uploads.storage import (
-    BytesPayload,
-    UploadStorage,
-    parse_store_time,
-    stored_object_from_head,
-)
+from uploads.storage import BytesPayload, UploadStorage
+from uploads.storage.client import parse_store_time
+from uploads.storage.objects import stored_object_from_head
 
 METADATA = {"upload-id": "an-id", "request-id": "a-request"}
 

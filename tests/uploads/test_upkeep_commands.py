@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.management import call_command
@@ -14,6 +15,8 @@ from tests.uploads import making
 from tests.uploads.making import run
 from uploads import purging, trail, verification
 from uploads.exceptions import (
+    BucketMissingError,
+    OtherBucketError,
     StoreRefusedError,
     StoreUnavailableError,
     TrailUnavailableError,
@@ -46,6 +49,48 @@ class TestReconcileUploads:
         )
         event = upload.events.get(action=Action.FAILED)
         assert event.actor == "command:reconcile_uploads"
+
+    @pytest.mark.parametrize("exists", [True, False])
+    def test_another_bucket__nothing_recorded(
+        self, bucket: UploadStorage, other_bucket: Any, exists: bool
+    ) -> None:
+        """A wrong bucket name is no proof that every object was lost."""
+        stored, pending = making.stored(), making.pending()
+        other_bucket(exists=exists)
+        status, text = run("reconcile_uploads", "--fix")
+        if exists:
+            assert status == 1
+            for upload in (stored, pending):
+                assert f"recorded in another bucket: {upload.key} (left" in text
+            assert "2 left alone" in text
+        else:
+            assert status == 2
+        assert making.actions(stored) == ["requested", "stored"]
+        assert making.actions(pending) == ["requested"]
+
+    def test_another_bucket__holds_the_same_key(
+        self, bucket: UploadStorage, other_bucket: Any
+    ) -> None:
+        upload = making.stored()
+        other_bucket()
+        making.put(upload)
+        for flag in ("--checksums", "--fix"):
+            status, text = run("reconcile_uploads", flag)
+            assert status == 1
+            assert text.startswith(f"recorded in another bucket: {upload.key}")
+        assert making.actions(upload) == ["requested", "stored"]
+
+    def test_no_bucket__nothing_recorded(self, bucket: UploadStorage) -> None:
+        """HEAD's bare 404 is the same for an object and a bucket that is not there."""
+        upload = making.stored()
+        making.delete_object(bucket, upload.key)
+        bucket.client.delete_bucket(Bucket=bucket.bucket_name)
+        assert run("reconcile_uploads", "--fix")[0] == 2
+        assert run("verify_uploads")[0] == 2
+        with pytest.raises(BucketMissingError):
+            verification.verify_upload(upload, caller=making.CALLER)
+        bucket.ensure_bucket()
+        assert making.actions(upload) == ["requested", "stored"]
 
     def test_json(self, bucket: UploadStorage) -> None:
         upload = making.stored()
@@ -177,6 +222,19 @@ class TestVerifyUploads:
         assert run("verify_uploads") == (2, "")
         assert making.actions(upload) == ["requested", "stored"]
 
+    def test_another_bucket__counted_and_not_judged(
+        self, bucket: UploadStorage, other_bucket: Any
+    ) -> None:
+        upload = making.stored()
+        other_bucket()
+        assert run("verify_uploads") == (
+            1,
+            "1 upload looked at: 1 in another bucket\n",
+        )
+        with pytest.raises(OtherBucketError, match=bucket.bucket_name):
+            verification.verify_upload(upload, caller=making.CALLER)
+        assert making.actions(upload) == ["requested", "stored"]
+
     @pytest.mark.parametrize("make", [making.pending, making.failed])
     def test_verify_upload__nothing_to_verify(
         self, bucket: UploadStorage, make: Any
@@ -186,8 +244,9 @@ class TestVerifyUploads:
 
 
 def old(*, sealed: bool = True, age: timedelta = timedelta(days=40)) -> Upload:
-    upload = making.stored()
-    Upload.objects.filter(pk=upload.pk).update(stored_at=timezone.now() - age)
+    then = timezone.now() - age
+    with mock.patch.object(timezone, "now", return_value=then):
+        upload = making.stored()
     if sealed:
         making.seal(upload)
     upload.refresh_from_db()
@@ -218,6 +277,24 @@ class TestPurgeUploads:
         assert event.detail["reason"].startswith("stored before 20")
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
+
+    def test_age__is_what_the_events_say(self, bucket: UploadStorage) -> None:
+        """A column that no seal covers does not decide what may be deleted."""
+        young = old(age=timedelta(days=1))
+        long_ago = timezone.now() - timedelta(days=90)
+        Upload.objects.filter(pk=young.pk).update(
+            stored_at=long_ago, created_at=long_ago
+        )
+        assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
+        assert bucket.exists(young.key)
+
+    def test_another_bucket__left_alone(
+        self, bucket: UploadStorage, other_bucket: Any
+    ) -> None:
+        upload = old()
+        other_bucket()
+        assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
+        assert bucket.exists(upload.key)
 
     def test_never_what_is_unsealed_or_not_stored(self, bucket: UploadStorage) -> None:
         unsealed = old(sealed=False)

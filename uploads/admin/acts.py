@@ -94,7 +94,11 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     if _is_from_elsewhere(request):
         return HttpResponse("Ask from the upload's own page.", status=403)
     upload = get_object_or_404(Upload, pk=pk)
-    address = reading.presigned_url(upload)
+    try:
+        address = reading.presigned_url(upload)
+    except StoreError as error:
+        messages.error(request, f"No download: {error}.")
+        return _page(upload)
     trail.note(Action.DOWNLOADED, staff_caller(request), upload=upload)
     return HttpResponseRedirect(address)
 

@@ -416,7 +416,7 @@ class TestUploads:
         upload = add_uploads(1, stored=False)[0]
         caller = Caller(name="token:ci", address="198.51.100.9", request_id="later")
         record.record(upload, Action.FAILED, caller, detail={"error": "refused"})
-        record.begin_again(upload, caller)
+        record.begin_again(upload, caller, bucket=upload.bucket)
         record.record(upload, Action.STORED, caller, detail={"etag": "x"}, etag="x")
         trail.seal()
         assert trail.faults() == []

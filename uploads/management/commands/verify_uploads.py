@@ -10,7 +10,13 @@ from django.utils import timezone
 from uploads.arguments import job_count, moment
 from uploads.management.command import DifferencesFound, OperatorCommand, counted
 from uploads.models import Action, Upload
-from uploads.verification import Method, Verification, to_verify, verify_each
+from uploads.verification import (
+    Method,
+    Verification,
+    count_elsewhere,
+    to_verify,
+    verify_each,
+)
 
 
 class Command(OperatorCommand):
@@ -77,11 +83,19 @@ class Command(OperatorCommand):
                 f"{_summary(counts)}; go on with"
                 f" --not-verified-since {resume_at.isoformat()}"
             )
+        if elsewhere := count_elsewhere():
+            counts["in another bucket"] = elsewhere
         if as_json:
             self.print_json({"uploads": counts.total(), "outcomes": dict(counts)})
         else:
             self.stdout.write(_summary(counts))
         faults = counts[Action.MISSING.value] + counts[Action.CORRUPTED.value]
+        if elsewhere:
+            raise DifferencesFound(
+                f"{counted(elsewhere, 'upload')} recorded in another bucket than"
+                f" the configured one, and not looked at; {counted(faults, 'object')}"
+                " not as recorded."
+            )
         if faults:
             raise DifferencesFound(f"{counted(faults, 'object')} not as recorded.")
 

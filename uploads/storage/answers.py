@@ -16,6 +16,7 @@ from botocore.exceptions import (
 )
 
 from uploads.exceptions import (
+    BucketMissingError,
     ObjectExistsError,
     ObjectMissingError,
     StoreError,
@@ -58,7 +59,9 @@ def _from_answer(error: ClientError) -> StoreError:
     message = f"the object store answered {status} {code}"
     if status == 412:
         return ObjectExistsError(message)
-    if status == 404 and code in {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}:
+    if status == 404 and code == "NoSuchBucket":
+        return BucketMissingError(message)
+    if status == 404 and code in {"404", "NoSuchKey", "NotFound"}:
         return ObjectMissingError(message)
     if status in _PASSING_STATUSES:
         return StoreUnavailableError(

@@ -1,0 +1,241 @@
+"""Creating objects once, and telling truly what became of the request."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from uploads.exceptions import (
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from uploads.storage.answers import translated
+from uploads.storage.asking import AskingStorage
+from uploads.storage.objects import Payload, StoredObject, stored_object_from_put
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+logger = logging.getLogger(__name__)
+
+#: Above this a body is sent in parts of this size.
+PART_BYTES = 8 * 1024 * 1024
+#: S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+MAX_PARTS = 10_000
+
+
+class CreatingStorage(AskingStorage):
+    """What puts objects into the bucket."""
+
+    def put_new(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any] | None = None,
+    ) -> StoredObject:
+        """Create the object `key`; the body's digest goes into its metadata as well.
+
+        `parameters` are further ones that PutObject and CreateMultipartUpload both
+        take, such as those of Object Lock.
+
+        An object that is there already is compared: with the same SHA-256 and the
+        same `upload-id` in its metadata it is the one meant here, whose answer was
+        lost, and counts as stored.
+
+        Raises `ObjectExistsError` when another object has the key,
+        `StoreRefusedError` when the store says no, and `StoreUnavailableError` when
+        it is away or fails.
+        """
+        metadata = {**metadata, "sha256": payload.sha256}
+        outcome_unknown = False
+        for attempt in range(1, self.max_attempts + 1):
+            try:
+                return self._put_once(key, payload, metadata, parameters or {})
+            except ObjectExistsError:
+                return self._settle_existing(key, payload, metadata)
+            except StoreRefusedError as error:
+                if not outcome_unknown:
+                    raise
+                # This attempt was refused; what became of an earlier one is open.
+                return self._settle_lost_answer(key, payload, metadata, str(error))
+            except StoreUnavailableError as error:
+                outcome_unknown = outcome_unknown or error.outcome_unknown
+                logger.warning(
+                    "key=%s attempt=%s of %s: %s",
+                    key,
+                    attempt,
+                    self.max_attempts,
+                    error,
+                )
+                message = str(error)
+            if attempt < self.max_attempts:
+                self._pause(attempt)
+        if outcome_unknown:
+            return self._settle_lost_answer(key, payload, metadata, message)
+        raise StoreUnavailableError(message, outcome_unknown=False)
+
+    def _put_once(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
+    ) -> StoredObject:
+        if payload.size <= PART_BYTES:
+            return self._put_whole(key, payload, metadata, parameters)
+        return self._put_parts(key, payload, metadata, parameters)
+
+    def _put_whole(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
+    ) -> StoredObject:
+        answer = translated(
+            lambda: self.client.put_object(
+                Bucket=self.bucket_name,
+                Key=key,
+                Body=b"".join(payload.parts(PART_BYTES)),
+                ContentType=payload.content_type,
+                ChecksumSHA256=base64.b64encode(bytes.fromhex(payload.sha256)).decode(),
+                IfNoneMatch="*",
+                Metadata=dict(metadata),
+                **parameters,
+            )
+        )
+        return stored_object_from_put(payload, metadata, answer)
+
+    def _put_parts(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
+    ) -> StoredObject:
+        """Send the body in parts, one at a time, so that one part is in memory."""
+        upload_id = self._retried(
+            lambda: self.client.create_multipart_upload(
+                Bucket=self.bucket_name,
+                Key=key,
+                ContentType=payload.content_type,
+                Metadata=dict(metadata),
+                ChecksumAlgorithm="SHA256",
+                **parameters,
+            )
+        )["UploadId"]
+        try:
+            parts: list[CompletedPartTypeDef] = []
+            bodies = payload.parts(PART_BYTES)
+            # No name for the body here: it would stay in memory beside the next one.
+            while part := self._put_part(key, upload_id, len(parts) + 1, bodies):
+                parts.append(part)
+        except StoreUnavailableError as error:
+            self._abort(key, upload_id)
+            # Parts alone are no object: nothing can be there.
+            raise StoreUnavailableError(str(error), outcome_unknown=False) from error
+        except BaseException:
+            self._abort(key, upload_id)
+            raise
+        try:
+            answer = translated(
+                lambda: self.client.complete_multipart_upload(
+                    Bucket=self.bucket_name,
+                    Key=key,
+                    UploadId=upload_id,
+                    MultipartUpload={"Parts": parts},
+                    IfNoneMatch="*",
+                )
+            )
+        except BaseException:
+            self._abort(key, upload_id)
+            raise
+        return stored_object_from_put(payload, metadata, answer)
+
+    def _put_part(
+        self, key: str, upload_id: str, number: int, bodies: Iterator[bytes]
+    ) -> CompletedPartTypeDef | None:
+        """Send the next body as part `number`; None when there is none left."""
+        body = next(bodies, None)
+        if body is None:
+            return None
+        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        answer = self._retried(
+            lambda: self.client.upload_part(
+                Bucket=self.bucket_name,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=body,
+                ChecksumSHA256=checksum,
+            )
+        )
+        return {
+            "ETag": answer["ETag"],
+            "PartNumber": number,
+            "ChecksumSHA256": checksum,
+        }
+
+    def _abort(self, key: str, upload_id: str) -> None:
+        """Throw the parts away; the bucket's lifecycle rule does it if this fails."""
+        try:
+            translated(
+                lambda: self.client.abort_multipart_upload(
+                    Bucket=self.bucket_name, Key=key, UploadId=upload_id
+                )
+            )
+        except StoreError as error:
+            logger.warning("key=%s multipart upload not aborted: %s", key, error)
+
+    def _settle_existing(
+        self, key: str, payload: Payload, metadata: Mapping[str, str]
+    ) -> StoredObject:
+        """Decide after a 412 whether the object is the one that was meant."""
+        try:
+            found = self.head(key)
+        except ObjectMissingError as error:
+            raise StoreUnavailableError(
+                "the key was taken, and then it was not", outcome_unknown=True
+            ) from error
+        except StoreError as error:
+            # Something has the key, and it may be ours: not to be allowed to look
+            # is no proof that it is another's.
+            raise StoreUnavailableError(str(error), outcome_unknown=True) from error
+        if _is_the_same(found, payload, metadata):
+            return found
+        raise ObjectExistsError("another object has this key")
+
+    def _settle_lost_answer(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        message: str,
+    ) -> StoredObject:
+        """Look once whether the object got there although no answer said so."""
+        try:
+            found = self._head_once(key)
+        except StoreError as error:
+            # Its absence proves nothing yet: the request may still be under way.
+            raise StoreUnavailableError(message, outcome_unknown=True) from error
+        if _is_the_same(found, payload, metadata):
+            return found
+        raise ObjectExistsError("another object has this key")
+
+
+def _is_the_same(
+    found: StoredObject, payload: Payload, metadata: Mapping[str, str]
+) -> bool:
+    # Not the request id: a retry under the same upload comes with another one.
+    return (
+        found.size == payload.size
+        and found.sha256 == payload.sha256
+        and found.metadata.get("upload-id") == metadata.get("upload-id")
+    )

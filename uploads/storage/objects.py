@@ -1,0 +1,138 @@
+"""What lies in the bucket, and what is put there. No request is made here."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+
+class Payload(Protocol):
+    """Bytes of known length and digest that can be read from the start many times."""
+
+    content_type: str
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    def parts(self, part_bytes: int) -> Iterator[bytes]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """What the bucket holds under a key."""
+
+    size: int
+    sha256: str
+    etag: str
+    version_id: str
+    metadata: Mapping[str, str]
+    #: Who says what the SHA-256 is: the store computed it ("store"), or whoever put
+    #: the object wrote it beside it ("metadata"); empty when nobody says.
+    sha256_source: str = ""
+    #: When the store took it; None in the answer to a PUT, which does not tell.
+    last_modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedObject:
+    """What a listing tells of an object: no checksum, no metadata."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersions:
+    """A key with its oldest version; `count` is of versions and delete markers."""
+
+    key: str
+    first_id: str
+    count: int
+
+    @property
+    def is_single(self) -> bool:
+        """Tell whether the object is as it was first written."""
+        return self.count == 1 and bool(self.first_id)
+
+    def older(self, other: ObjectVersions) -> ObjectVersions:
+        """Add what the next page tells of the same key."""
+        return ObjectVersions(
+            self.key, other.first_id or self.first_id, self.count + other.count
+        )
+
+
+class BytesPayload:
+    """A body that is in memory already."""
+
+    def __init__(
+        self, content: bytes, content_type: str = "application/octet-stream"
+    ) -> None:
+        self.content_type = content_type
+        self._content = content
+        self.size = len(content)
+        self.sha256 = hashlib.sha256(content).hexdigest()
+
+    def parts(self, part_bytes: int) -> Iterator[bytes]:
+        for start in range(0, self.size, part_bytes):
+            yield self._content[start : start + part_bytes]
+
+
+def versions_of_page(page: Mapping[str, Any]) -> Iterator[ObjectVersions]:
+    """Sum up one answer of ListObjectVersions; each key's newest version is first."""
+    found: dict[str, ObjectVersions] = {}
+    for entry in page.get("Versions", ()):
+        one = ObjectVersions(entry["Key"], entry.get("VersionId") or "null", 1)
+        found[one.key] = found[one.key].older(one) if one.key in found else one
+    for entry in page.get("DeleteMarkers", ()):
+        one = ObjectVersions(entry["Key"], "", 1)
+        found[one.key] = found[one.key].older(one) if one.key in found else one
+    for key in sorted(found):
+        yield found[key]
+
+
+def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
+    """Read a HeadObject answer."""
+    metadata = answer.get("Metadata", {})
+    checksum = answer.get("ChecksumSHA256", "")
+    # A checksum of checksums ends in -<parts>; it is no digest of the content.
+    if checksum and "-" not in checksum and answer.get("ChecksumType") != "COMPOSITE":
+        sha256, source = base64.b64decode(checksum).hex(), "store"
+    else:
+        sha256 = metadata.get("sha256", "")
+        source = "metadata" if sha256 else ""
+    return StoredObject(
+        size=answer["ContentLength"],
+        sha256=sha256,
+        etag=answer.get("ETag", "").strip('"'),
+        version_id=version_of(answer),
+        metadata=metadata,
+        sha256_source=source,
+        last_modified=answer.get("LastModified"),
+    )
+
+
+def stored_object_from_put(
+    payload: Payload, metadata: Mapping[str, str], answer: Mapping[str, Any]
+) -> StoredObject:
+    return StoredObject(
+        size=payload.size,
+        sha256=payload.sha256,
+        etag=answer.get("ETag", "").strip('"'),
+        version_id=version_of(answer),
+        metadata=metadata,
+    )
+
+
+def version_of(answer: Mapping[str, Any]) -> str:
+    version: str = answer.get("VersionId") or ""
+    # A bucket without versioning may say so with this word.
+    return "" if version == "null" else version
