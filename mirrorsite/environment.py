@@ -142,7 +142,11 @@ VARIABLES: dict[str, Variable] = {
             "",
             "gunicorn workers; default 1 on SQLite, else two per processor.",
         ),
-        Variable("WEB_THREADS", "", "Threads a worker; default 16 on SQLite, else 4."),
+        Variable(
+            "WEB_THREADS",
+            "",
+            "Threads a worker, of which two never wait for the object store; default 16 on SQLite, else 6.",
+        ),
         Variable(
             "GRACEFUL_TIMEOUT_SECONDS",
             "25",

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker with two manners more."""
+"""gunicorn's threaded worker with three manners more."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.http import errors
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.request_ids import request_id_from
+from mirrorsite.request_socket import HeadTimeoutError, RequestSocket
 
 _SLUGS: dict[type[Exception], str] = {
+    HeadTimeoutError: "request-timeout",
     errors.LimitRequestLine: "request-line-too-long",
     errors.LimitRequestHeaders: "headers-too-large",
     errors.ExpectationFailed: "expectation-failed",
@@ -35,7 +37,26 @@ class Worker(ThreadWorker):
     A request that is no HTTP gets a problem, not a page. gunicorn's own message
     quotes the offending line or header, which may hold a token; neither the answer
     nor the log line does here.
+
+    A client has a set time for its request. gunicorn's own worker waits for ever for
+    the rest of a half-sent one, so a few such clients would hold every thread. A
+    connection on which nothing was sent yet holds none.
     """
+
+    def enqueue_req(self, conn: TConn) -> None:
+        if not isinstance(conn.sock, RequestSocket):
+            conn.sock = RequestSocket.taking_over(conn.sock)
+        super().enqueue_req(conn)
+
+    def handle(self, conn: TConn) -> Any:
+        if not conn.initialized and not conn.wait_for_data(0):
+            return _DEFER
+        conn.sock.expect_request()
+        return super().handle(conn)
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        conn.sock.expect_body()
+        return super().handle_request(req, conn)
 
     def handle_error(
         self, req: Any, client: socket.socket, addr: Any, exc: Exception

@@ -194,7 +194,7 @@ if _engine == "django.db.backends.sqlite3":
     if not os.path.isabs(_database["NAME"]):
         _database["NAME"] = str(BASE_DIR / _database["NAME"])
 elif _engine == "django.db.backends.postgresql":
-    _default_threads, _default_workers = 4, 2 * (os.cpu_count() or 1)
+    _default_threads, _default_workers = 6, 2 * (os.cpu_count() or 1)
     _database["OPTIONS"] = {"connect_timeout": 3, **_database.get("OPTIONS", {})}
     _database["CONN_MAX_AGE"] = 0  # the pool keeps connections
 else:

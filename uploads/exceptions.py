@@ -33,6 +33,10 @@ class StoreUnavailableError(StoreError):
         self.outcome_unknown = outcome_unknown
 
 
+class StoreBusyError(UploadsError):
+    """As many requests wait for the store as may; nothing was begun."""
+
+
 class ObjectExistsError(StoreRefusedError):
     """An object with this key is there already (412 Precondition Failed)."""
 

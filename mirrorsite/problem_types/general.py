@@ -72,6 +72,13 @@ GENERAL: tuple[ProblemType, ...] = (
         "Use a method that the Allow header names.",
     ),
     ProblemType(
+        "request-timeout",
+        408,
+        "Request not sent in time",
+        "The rest of the request did not come within the time the service waits.",
+        "Send the whole request at once.",
+    ),
+    ProblemType(
         "length-required",
         411,
         "Body without a length",

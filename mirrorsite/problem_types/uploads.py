@@ -14,6 +14,14 @@ UPLOADS: tuple[ProblemType, ...] = (
         "Tell the operators the upload's id; trying again will hardly help.",
     ),
     ProblemType(
+        "store-busy",
+        503,
+        "Too many wait for the store",
+        "As many requests wait for the object store as may. This one was not begun,"
+        " and nothing is recorded of it.",
+        "Try again as late as Retry-After says.",
+    ),
+    ProblemType(
         "store-unavailable",
         503,
         "Object store away",

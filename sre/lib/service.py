@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -65,6 +66,15 @@ class Service:
         if self.process is not None:
             processes.stop(self.process)
             self.process = None
+
+    def health_seconds(self, *, most: float = 60) -> float:
+        """Return how long /api/health takes; `most` when there is no answer by then."""
+        before = time.monotonic()
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/health", timeout=most):
+                return time.monotonic() - before
+        except OSError:
+            return most
 
     def answers(self) -> bool:
         """Tell whether the service is alive."""

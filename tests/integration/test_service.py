@@ -112,8 +112,13 @@ class TestStoreStops:
         assert statuses <= {201, 502, 503}
         assert 503 in statuses
         rows = {str(upload.pk): upload for upload in Upload.objects.all()}
-        assert len(rows) == 80
-        for status, answer in answers:
+        begun = [
+            (status, answer)
+            for status, answer in answers
+            if not answer.get("type", "").endswith("/store-busy")
+        ]
+        assert len(rows) == len(begun)
+        for status, answer in begun:
             if status == 201:
                 row = rows.pop(answer["id"])
                 assert row.status == Status.STORED

@@ -22,10 +22,12 @@ from gunicorn.http import errors
 from mirrorsite.gunicorn_worker import Worker
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.rate_limits import Usage, limiter
+from mirrorsite.request_socket import HeadTimeoutError
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import create_token
 from tests.faulty_store import FaultyStore
 from uploads.models import Upload
+from uploads.slots import StoreSlots
 
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
@@ -149,6 +151,11 @@ def _store_says(fault: str) -> Callable[[World], Answer]:
     return provoke
 
 
+def _store_busy(world: World) -> Answer:
+    world.monkeypatch.setattr("uploads.api.slots.slots", lambda: StoreSlots(0, 0))
+    return world.upload()
+
+
 def _bad_page(world: World) -> Answer:
     """Let something below all views answer with a page of its own."""
 
@@ -222,6 +229,7 @@ PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
     ),
     "not-found": lambda w: w.ask("GET", "/api/nothing"),
     "method-not-allowed": lambda w: w.ask("DELETE", "/api/mirror"),
+    "request-timeout": lambda w: w.unread(HeadTimeoutError()),
     "length-required": lambda w: w.upload(headers={"Transfer-Encoding": "chunked"}),
     "body-too-large": lambda w: w.upload({"size": " " * 20_000}),
     "request-line-too-long": lambda w: w.unread(errors.LimitRequestLine(1, 1)),
@@ -247,6 +255,7 @@ PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
     "word-too-long": lambda w: w.mirror("word=" + "a" * 2001),
     "store-refused": _store_says("403"),
     "store-unavailable": _store_says("503"),
+    "store-busy": _store_busy,
     "trail-unavailable": _trail_away,
     "not-ready": _not_ready,
     "invalid-idempotency-key": lambda w: w.upload(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -90,6 +91,24 @@ class TestReadiness:
         cached.forget()
         cached.checks()
         assert len(asked) == 2
+
+    def test_a_check_hangs__others_are_told_so(self) -> None:
+        """A probe that waits beside it would hold a thread, and tell nothing more."""
+        asked, answered = threading.Event(), threading.Event()
+
+        def hang() -> str:
+            asked.set()
+            answered.wait(30)
+            return "ok"
+
+        slow = Readiness({"quick": lambda: "ok", "slow": hang}, patience_seconds=0)
+        thread = threading.Thread(target=slow.checks)
+        thread.start()
+        asked.wait(30)
+        assert slow.checks() == {"quick": "ok", "slow": "unavailable: no answer yet"}
+        answered.set()
+        thread.join()
+        assert slow.checks() == {"quick": "ok", "slow": "ok"}
 
     def test_the_service_has_one(self) -> None:
         assert isinstance(readiness, Readiness)

@@ -68,6 +68,16 @@ def store_problem(error: StoreError) -> Problem:
     )
 
 
+def busy_problem() -> Problem:
+    """Return the problem of a request that was not begun, for too many are waiting."""
+    return Problem(
+        503,
+        "store-busy",
+        "Too many requests are waiting for the object store; nothing was recorded.",
+        retry_after=RETRY_AFTER_SECONDS,
+    )
+
+
 def trail_problem(error: TrailUnavailableError) -> Problem:
     """Return the problem of a record that could not be written."""
     if error.upload_id is None:

@@ -18,6 +18,7 @@ from uploads.api.callers import caller_of
 from uploads.api.errors import store_problem, trail_problem
 from uploads.api.filters import ListQuery
 from uploads.api.presentation import describe_event, describe_record
+from uploads.api.slots import store_slot
 from uploads.content import content_url
 from uploads.exceptions import (
     ContentUnavailableError,
@@ -119,7 +120,8 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
     def post(self, request: Request, upload_id: str) -> Response:
         upload = _upload(upload_id)
         try:
-            seen = verify_upload(upload, caller=caller_of(request))
+            with store_slot():
+                seen = verify_upload(upload, caller=caller_of(request))
         except TransitionError as error:
             raise Problem(
                 409,

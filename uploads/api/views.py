@@ -16,6 +16,7 @@ from uploads.api.callers import caller_of
 from uploads.api.errors import failure_problem, key_problem, trail_problem
 from uploads.api.idempotency_keys import idempotency_key_of
 from uploads.api.presentation import describe
+from uploads.api.slots import store_slot
 from uploads.exceptions import (
     KeyReusedError,
     StillRunningError,
@@ -38,10 +39,11 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
         caller = caller_of(request)
         replayed = False
         try:
-            if key is None:
-                upload = services.upload_random(caller=caller, size=size)
-            else:
-                upload, replayed = upload_once(caller=caller, key=key, size=size)
+            with store_slot():
+                if key is None:
+                    upload = services.upload_random(caller=caller, size=size)
+                else:
+                    upload, replayed = upload_once(caller=caller, key=key, size=size)
         except UploadFailedError as error:
             raise failure_problem(error) from error
         except TrailUnavailableError as error:

@@ -185,6 +185,7 @@ def _as_json(
         **asdict(verdict),
         "lost": len(verdict.lost),
         "lost_keys": verdict.lost[:20],
+        "slowest_health_seconds_store_frozen": max(faults.health_seconds, default=None),
     }
 
 
@@ -208,6 +209,9 @@ def _table(
         ("audit", verdict.audit),
         ("lost", len(verdict.lost)),
     ]
+    if faults.health_seconds:
+        slowest = max(faults.health_seconds) * 1000
+        rows.append(("slowest /api/health, store frozen", f"{slowest:.0f} ms"))
     title = (
         f"{arguments.database}, {arguments.seconds} s, {arguments.clients} clients,"
         f" seed {arguments.seed}"

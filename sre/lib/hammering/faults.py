@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,10 @@ WORKER_KILLED = "worker killed (SIGKILL)"
 ALL_WORKERS_KILLED = "all workers killed (SIGKILL)"
 STORE_STOPPED = "store stopped and started"
 STORE_KILLED = "store killed (SIGKILL) and started"
+STORE_FROZEN = "store frozen (SIGSTOP) for a while"
 CONNECTIONS_TERMINATED = "database connections terminated"
+#: Longer than STORE_READ_TIMEOUT_SECONDS, which is 5 unless set.
+FROZEN_SECONDS = 6.0
 
 
 @dataclass
@@ -33,6 +37,8 @@ class Faults:
     database_url: str
     seed: int
     injected: Counter[str] = field(default_factory=Counter)
+    #: How long each /api/health took while the store was frozen.
+    health_seconds: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._choose = random.Random(self.seed)  # noqa: S311
@@ -41,6 +47,7 @@ class Faults:
             ALL_WORKERS_KILLED: lambda: self._kill_workers(None),
             STORE_STOPPED: self._restart_store,
             STORE_KILLED: self._crash_store,
+            STORE_FROZEN: self._freeze_store,
         }
         if self.database_url.startswith("postgresql:"):
             self._kinds[CONNECTIONS_TERMINATED] = self._terminate_connections
@@ -82,6 +89,24 @@ class Faults:
     def _crash_store(self) -> bool:
         self.store.kill()
         self.store.start()
+        return True
+
+    def _freeze_store(self) -> bool:
+        """Let the store accept and answer nothing; /api/health has to go on meanwhile.
+
+        Beyond the timeout of one request, so that some outcomes stay unknown.
+        """
+        if self.store.process is None:
+            return False
+        frozen = psutil.Process(self.store.process.pid)
+        frozen.suspend()
+        try:
+            until = time.monotonic() + FROZEN_SECONDS
+            while time.monotonic() < until:
+                self.health_seconds.append(self.service.health_seconds())
+                time.sleep(0.2)
+        finally:
+            frozen.resume()
         return True
 
     def _terminate_connections(self) -> bool:

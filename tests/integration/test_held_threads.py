@@ -1,0 +1,128 @@
+"""What holds the threads of a worker: clients that dawdle, a store that hangs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from mirrorsite.request_socket import READ_SECONDS
+from sre.lib import processes
+from sre.lib.object_store import ObjectStore
+from sre.lib.service import Service
+from tests.integration.test_service import post
+from uploads.models import Status, Upload
+from uploads.storage import UploadStorage
+
+pytestmark = [pytest.mark.service, pytest.mark.integration]
+
+#: A probe of Kubernetes waits a second unless told otherwise.
+PROBE_SECONDS = 1.0
+
+
+def connect(service: Service) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", service.port), timeout=60)
+
+
+class TestDawdlingClients:
+    def test_half_a_request__408_and_closed(self, start_service: Any) -> None:
+        """By head, by body, and a byte at a time: the whole request has one deadline."""
+        service = start_service()
+        head = b"POST /api/upload-random HTTP/1.1\r\nHost: localhost\r\n"
+        body = b'Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{"si'
+        with ExitStack() as stack:
+            half_head, half_body, trickle = (
+                stack.enter_context(connect(service)) for _ in range(3)
+            )
+            begun = time.monotonic()
+            half_head.sendall(head)
+            half_body.sendall(head + body)
+            trickle.sendall(head + b"X-Slow: ")
+            answered = threading.Event()
+
+            def dawdle() -> None:
+                while not answered.wait(0.5):
+                    try:
+                        trickle.sendall(b"a")
+                    except OSError:
+                        return
+
+            thread = threading.Thread(target=dawdle)
+            thread.start()
+            try:
+                answers = [
+                    b"".join(iter(lambda s=sock: s.recv(65536), b""))  # type: ignore[misc]
+                    for sock in (half_head, half_body, trickle)
+                ]
+            finally:
+                answered.set()
+                thread.join()
+        seconds = time.monotonic() - begun
+        assert READ_SECONDS - 1 < seconds < READ_SECONDS + 5
+        for answer in answers:
+            head_part, _, problem = answer.partition(b"\r\n\r\n")
+            assert head_part.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+            assert json.loads(problem)["type"].endswith("/request-timeout")
+        assert Upload.objects.count() == 0
+        assert "Traceback" not in service.log.read_text()
+
+    def test_connected_and_silent__hold_no_thread(self, start_service: Any) -> None:
+        service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="2")
+        with ExitStack() as stack:
+            for _ in range(20):
+                stack.enter_context(connect(service))
+            assert service.health_seconds() < PROBE_SECONDS
+            late = stack.enter_context(connect(service))
+            assert service.health_seconds() < PROBE_SECONDS
+            # Who was silent is served once there is something to read.
+            late.sendall(
+                b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n"
+                b"Connection: close\r\n\r\n"
+            )
+            assert late.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+@contextmanager
+def frozen(store: ObjectStore) -> Iterator[None]:
+    """Stop the store's process where it stands: it accepts, and never answers."""
+    assert store.process is not None
+    os.kill(store.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(store.process.pid, signal.SIGCONT)
+
+
+class TestFrozenStore:
+    def test_health_answers__and_every_record_is_true(
+        self, start_service: Any, object_store: ObjectStore, bucket: UploadStorage
+    ) -> None:
+        service = start_service(
+            WEB_CONCURRENCY="1", WEB_THREADS="4", STORE_READ_TIMEOUT_SECONDS="3"
+        )
+        assert post(service)[0] == 201
+        with ThreadPoolExecutor(16) as pool, frozen(object_store):
+            waiting = [pool.submit(post, service) for _ in range(16)]
+            assert processes.wait_until(
+                lambda: sum(future.done() for future in waiting) >= 14, seconds=20
+            )
+            probes = [service.health_seconds() for _ in range(20)]
+            answers = [future.result() for future in waiting]
+        assert max(probes) < PROBE_SECONDS
+        slugs = [answer["type"].rsplit("/", 1)[-1] for _, answer in answers]
+        assert {status for status, _ in answers} == {503}
+        assert slugs.count("store-busy") == 14
+        assert slugs.count("store-unavailable") == 2
+        # Those that never began have no record; the other two say what is known.
+        assert Upload.objects.count() == 1 + 2
+        assert Upload.objects.filter(status=Status.PENDING).count() == 2
+        assert processes.wait_until(lambda: post(service)[0] == 201, seconds=30)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from uploads.exceptions import StoreBusyError
+from uploads.slots import StoreSlots
+
+
+class TestStoreSlots:
+    def test_none_moves__told_after_the_patience(self) -> None:
+        slots = StoreSlots(1, patience_seconds=0.2)
+        with slots.one():
+            before = time.monotonic()
+            with pytest.raises(StoreBusyError):
+                slots._take()
+            assert time.monotonic() - before >= 0.15
+            # Nothing has moved since: the next one need not wait again.
+            before = time.monotonic()
+            with pytest.raises(StoreBusyError):
+                slots._take()
+            assert time.monotonic() - before < 0.1
+        with slots.one():
+            pass
+
+    def test_given_back_after_an_error(self) -> None:
+        slots = StoreSlots(1, patience_seconds=0)
+        for _ in range(3):
+            with pytest.raises(ValueError, match="inside"), slots.one():
+                raise ValueError("inside")
+
+    def test_busy_but_moving__everybody_gets_one(self) -> None:
+        """A queue longer than the patience is no reason to refuse while it moves."""
+        slots = StoreSlots(2, patience_seconds=0.5)
+        inside, most, lock = [0], [0], threading.Lock()
+
+        def work(_: int) -> None:
+            with slots.one():
+                with lock:
+                    inside[0] += 1
+                    most[0] = max(most[0], inside[0])
+                threading.Event().wait(0.05)
+                with lock:
+                    inside[0] -= 1
+
+        with ThreadPoolExecutor(32) as pool:
+            list(pool.map(work, range(40)))  # a second in all
+        assert most == [2]
