@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+
+#: An address with a port, as some proxies write it; IPv6 in brackets.
+_WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
 def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str | None:
@@ -10,15 +14,21 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str |
 
     Each trusted proxy appends the address it was called from to X-Forwarded-For,
     so with n proxies the client is the n-th entry from the right. Whatever stands
-    further left was sent by the client itself and is ignored.
+    further left was sent by the client itself and is ignored. With fewer entries the
+    request did not come through all the proxies, so each entry may be the client's
+    own word: then only the peer is known.
+
+    IPv6 addresses lose their zone, which means something on one machine only.
     """
     address = peer
     if trusted_proxies:
         hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
-        if hops:
-            address = hops[-min(trusted_proxies, len(hops))]
+        if len(hops) >= trusted_proxies:
+            address = hops[-trusted_proxies]
+    if match := _WITH_PORT.fullmatch(address):
+        address = match[1] or match[2] or ""
     try:
-        return str(ipaddress.ip_address(address.strip("[]")))
+        return str(ipaddress.ip_address(address.partition("%")[0]))
     except ValueError:
         return None
 

@@ -26,6 +26,14 @@ _SLUGS: dict[type[Exception], str] = {
 _OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
 
 
+class HostError(errors.ParseException):
+    """A request of HTTP/1.1 without a Host header, or with two."""
+
+
+def _count(headers: list[tuple[str, str]], name: str) -> int:
+    return sum(header == name for header, _ in headers)
+
+
 class Worker(ThreadWorker):
     """The `gthread` worker; it answers everyone it was handed, and in problems.
 
@@ -55,6 +63,8 @@ class Worker(ThreadWorker):
         return super().handle(conn)
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
+        if req.version >= (1, 1) and _count(req.headers, "HOST") != 1:
+            raise HostError  # RFC 9112, section 3.2
         conn.sock.expect_body()
         return super().handle_request(req, conn)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import IO, Any, cast
+from typing import Any
 
 from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
@@ -15,6 +16,7 @@ from mirrorsite.problems import Problem
 
 #: Bodies here are a handful of members; more is a mistake or an attack.
 MAX_BODY_BYTES = 16 * 1024
+MAX_DIGITS = 4_300  # as many as Python reads
 
 
 class OneRenderer(JSONRenderer):
@@ -42,8 +44,14 @@ class AlwaysJSON(BaseContentNegotiation):
         return next(iter(renderers)), "application/json"
 
 
-class LimitedJSONParser(JSONParser):
-    """JSON of at most `MAX_BODY_BYTES`, however deeply nested."""
+class LimitedJSONParser(BaseParser):
+    """JSON of at most `MAX_BODY_BYTES` that every reader understands the same way.
+
+    That is I-JSON (RFC 7493): UTF-8, no member twice, no half of a surrogate pair,
+    no NaN; here too no number of more digits than `MAX_DIGITS`.
+    """
+
+    media_type = "application/json"
 
     def parse(
         self,
@@ -51,25 +59,54 @@ class LimitedJSONParser(JSONParser):
         media_type: str | None = None,
         parser_context: Any = None,
     ) -> Any:
-        limited = _LimitedStream(stream)
-        try:
-            return super().parse(cast("IO[Any]", limited), media_type, parser_context)
-        except RecursionError as error:
-            raise ParseError("JSON parse error - nested too deeply") from error
-
-
-class _LimitedStream:
-    """Reads a request's body and refuses one longer than the limit."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._stream.read(MAX_BODY_BYTES + 1)
+        """Return the body's value; raises `Problem`, or `ParseError` saying why not."""
+        data: bytes = stream.read(MAX_BODY_BYTES + 1)
         if len(data) > MAX_BODY_BYTES:
             raise Problem(
                 413,
                 "body-too-large",
                 f"The body is larger than {MAX_BODY_BYTES} bytes.",
             )
-        return data
+        try:
+            return read_json(data)
+        except ValueError as error:
+            raise ParseError(f"JSON parse error - {error}") from error
+
+
+def read_json(data: bytes) -> Any:
+    """Return the value of an I-JSON text; raises `ValueError` that says what is wrong."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8") from error
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_each_member_once,
+            parse_constant=_no_constant,
+            parse_int=_short_integer,
+        )
+        # Only a lone surrogate, from an escape, cannot be encoded.
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a string holds half of a surrogate pair") from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return value
+
+
+def _each_member_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("an object has a member more than once")
+    return found
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _short_integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number has more than {MAX_DIGITS} digits")
+    return int(text)

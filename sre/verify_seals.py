@@ -40,7 +40,10 @@ try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 except ImportError:
-    sys.exit("verify_seals.py needs one package: pip install cryptography")
+    print(
+        "verify_seals.py needs one package: pip install cryptography", file=sys.stderr
+    )
+    sys.exit(2)
 
 FORMAT = "mirrorsite-audit-seal-1"
 FIELDS = {
@@ -82,8 +85,14 @@ def no_fractions(text: str) -> Any:
 
 def parse(content: bytes) -> Any:
     """Read canonical JSON; raises ValueError for anything else."""
-    value = json.loads(content, parse_float=no_fractions, parse_constant=no_fractions)
-    if canonical(value) != content:
+    try:
+        value = json.loads(
+            content, parse_float=no_fractions, parse_constant=no_fractions
+        )
+        same = canonical(value) == content
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not same:
         raise ValueError("not in canonical form")
     return value
 
@@ -119,10 +128,13 @@ class Verifier:
 
     def files(self) -> Iterator[tuple[int, Path]]:
         for path in sorted((self.folder / "seals").iterdir()):
-            if re.fullmatch(r"[0-9]{10}\.json", path.name) and int(path.stem):
+            is_seal = re.fullmatch(r"[0-9]{10}\.json", path.name) and int(path.stem)
+            if is_seal and path.is_file():
                 yield int(path.stem), path
             else:
-                self.outcome.add("invented", path.name, "its name is no seal's")
+                self.outcome.add(
+                    "invented", path.name, "it is no file with a seal's name"
+                )
 
     def check(
         self,
@@ -285,7 +297,11 @@ def main(arguments: list[str] | None = None) -> int:
     if not (options.folder / "seals").is_dir():
         print(f"{options.folder} holds no seals/ folder", file=sys.stderr)
         return 2
-    outcome = Verifier(options.folder, options.public_key).run(options.expect)
+    try:
+        outcome = Verifier(options.folder, options.public_key).run(options.expect)
+    except OSError as error:
+        print(f"could not read {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     if not outcome.seals and not outcome.counts:
         print(f"{options.folder} holds no seal", file=sys.stderr)
         return 2

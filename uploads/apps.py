@@ -6,7 +6,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 from django.db import connections
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +18,7 @@ class UploadsConfig(AppConfig):
     def ready(self) -> None:
         from uploads import checks, logins  # noqa: F401 these register
 
+        pre_migrate.connect(_look_for_triggers, sender=self)
         post_migrate.connect(_reinstall_triggers, sender=self)
 
 
@@ -27,10 +28,21 @@ class StaffAdminConfig(AdminConfig):
     default_site = "uploads.staff_site.StaffSite"
 
 
-def _reinstall_triggers(*, using: str, **kwargs: Any) -> None:
-    """Put the triggers back that SQLite dropped with a table it rebuilt."""
+#: By database: the triggers that were missing before the migrations ran.
+_missing_before: dict[str, list[str]] = {}
+
+
+def _look_for_triggers(*, using: str, **kwargs: Any) -> None:
     from uploads.audit import triggers
 
-    names = triggers.reinstall(connections[using])
+    _missing_before[using] = triggers.missing(connections[using])
+
+
+def _reinstall_triggers(*, using: str, **kwargs: Any) -> None:
+    """Put back the triggers that SQLite dropped with a table it rebuilt, or somebody."""
+    from uploads.audit import triggers
+
+    triggers.reinstall(connections[using])
+    names = _missing_before.pop(using, [])
     if names:
         logger.warning("triggers were missing, installed again: %s", ", ".join(names))

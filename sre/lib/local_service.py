@@ -1,11 +1,12 @@
 """The local service: S3 server, preparation, gunicorn, sealer; ended together.
 
-Started by ./sre/run. Standard library only: the service's own code runs in children.
+Started by ./sre/run. The service's own code runs in children.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import secrets
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from sre.lib import processes
 from sre.lib.object_store import ObjectStore, ObjectStoreError
 from sre.lib.ports import is_listening
@@ -23,6 +26,8 @@ from sre.lib.ports import is_listening
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCAL = ROOT / ".local"
 BUCKET = "mirrorsite-uploads"
+#: How often to look whether the sealer is there; it is started again at most so often.
+SEALER_SECONDS = 5.0
 
 
 class StartError(RuntimeError):
@@ -88,6 +93,8 @@ def _serve(children: _Children) -> int:
     _say("Preparing database, bucket and admin …")
     admin = _prepare(environment)
     _say("Starting the web server …")
+    # Only the sealer signs; whoever breaks into the web server finds no key there.
+    public = {k: v for k, v in environment.items() if k != "AUDIT_SIGNING_KEY"}
     server = children.server = processes.start(
         [
             sys.executable,
@@ -96,21 +103,37 @@ def _serve(children: _Children) -> int:
             "--config",
             "python:mirrorsite.gunicorn_conf",
         ],
-        environment=environment,
+        environment=public,
         cwd=ROOT,
     )
     if not processes.wait_until(
         lambda: is_listening(port, host), seconds=30, process=server
     ):
         raise StartError("the web server did not start; see above.")
+    children.sealer = _start_sealer(environment)
+    _announce(environment["BIND"], children.store, admin)
+    while (status := _ended(server, seconds=SEALER_SECONDS)) is None:
+        if (sealing := children.sealer.poll()) is not None:
+            _say(f"The sealer ended with {sealing}; starting it again.")
+            children.sealer = _start_sealer(environment)
+    return status
+
+
+def _start_sealer(environment: dict[str, str]) -> subprocess.Popen[bytes]:
     # Every minute, also when nothing happened: so that silence is proven too.
-    children.sealer = processes.start(
+    return processes.start(
         [sys.executable, "manage.py", "seal_audit", "--every", "60", "--verbosity=0"],
         environment=environment,
         cwd=ROOT,
     )
-    _announce(environment["BIND"], children.store, admin)
-    return server.wait()
+
+
+def _ended(process: subprocess.Popen[bytes], *, seconds: float) -> int | None:
+    """Return the exit status, None when the process has not ended by then."""
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _environment() -> dict[str, str]:
@@ -130,7 +153,23 @@ def _environment() -> dict[str, str]:
         "LOG_FORMAT": "text",
         "PYTHONUNBUFFERED": "1",
     }
-    return defaults | dict(os.environ)
+    environment = defaults | dict(os.environ)
+    if not environment["AUDIT_PUBLIC_KEYS"]:
+        environment["AUDIT_PUBLIC_KEYS"] = _public_key(environment["AUDIT_SIGNING_KEY"])
+    return environment
+
+
+def _public_key(signing_key: str) -> str:
+    """Return the entry of AUDIT_PUBLIC_KEYS; nothing for what settings will refuse."""
+    try:
+        seed = base64.b64decode(signing_key, validate=True)
+        private = Ed25519PrivateKey.from_private_bytes(seed)
+    except ValueError:
+        return ""
+    public = private.public_key().public_bytes_raw()
+    return (
+        f"{hashlib.sha256(public).hexdigest()[:16]}:{base64.b64encode(public).decode()}"
+    )
 
 
 def command_environment() -> dict[str, str]:

@@ -75,6 +75,22 @@ class TestDawdlingClients:
         assert Upload.objects.count() == 0
         assert "Traceback" not in service.log.read_text()
 
+    @pytest.mark.parametrize(
+        ("lines", "status"),
+        [
+            (b"HTTP/1.1\r\n", b"400 Bad Request"),
+            (b"HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n", b"400 Bad Request"),
+            (b"HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", b"200 OK"),
+        ],
+    )
+    def test_host__once(
+        self, live_service: Service, lines: bytes, status: bytes
+    ) -> None:
+        with connect(live_service) as sock:
+            sock.sendall(b"GET /api/health " + lines + b"\r\n")
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 " + status)
+
     def test_connected_and_silent__hold_no_thread(self, start_service: Any) -> None:
         service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="2")
         with ExitStack() as stack:

@@ -120,7 +120,9 @@ class TestVerifySeals:
         audit.seal(2).write_bytes(first)
         assert audit.faults()[:2] == [("reordered", "seal 1"), ("reordered", "seal 2")]
 
-    @pytest.mark.parametrize("content", [b"", b"[]", b"5", b"\xff", b'{"a":1.5}'])
+    @pytest.mark.parametrize(
+        "content", [b"", b"[]", b"5", b"\xff", b'{"a":1.5}', b"[" * 100_000]
+    )
     def test_no_seal(self, audit: Audit, content: bytes) -> None:
         audit.seal(3).write_bytes(content)
         assert audit.faults() == [("changed", "seal 3")]
@@ -128,6 +130,14 @@ class TestVerifySeals:
     def test_foreign_file(self, audit: Audit) -> None:
         (audit.folder / "audit/seals/notes.txt").touch()
         assert audit.faults() == [("invented", "notes.txt")]
+
+    def test_folder_named_like_a_seal(self, audit: Audit) -> None:
+        (audit.folder / "audit/seals/0000000004.json").mkdir()
+        assert audit.faults() == [("invented", "0000000004.json")]
+
+    def test_events_nested_without_end(self, audit: Audit) -> None:
+        audit.events(1).write_bytes(b"[" * 100_000 + b"\n")
+        assert audit.faults() == [("changed", "events of seal 1")]
 
     def test_unknown_key(self, audit: Audit) -> None:
         other = SigningKey(b"x" * 32)
@@ -155,3 +165,22 @@ class TestVerifySeals:
         status, text = audit.run("--public-key", KEY.public_text())
         assert (status, text) == (2, "audit holds no seals/ folder\n")
         assert audit.run("--public-key", "nonsense")[0] == 2
+
+    def test_could_not_run__without_its_one_package(self, tmp_path: Path) -> None:
+        """Exit status 1 would say that somebody changed the trail."""
+        done = subprocess.run(
+            [sys.executable, "-S", "-I", SCRIPT, tmp_path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr.endswith("pip install cryptography\n")
+
+    def test_could_not_run__unreadable(self, audit: Audit) -> None:
+        seal = audit.seal(2)
+        seal.unlink()
+        # A file for every test but the reading: opening it is refused to root as well.
+        seal.symlink_to("/proc/self/mem")
+        status, text = audit.run("--public-key", KEY.public_text())
+        assert (status, text[:14]) == (2, "could not read")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirrorsite.negotiation import read_json
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**50), 10**50) | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+)
+
+
+class TestReadJson:
+    @given(VALUES)
+    def test_what_json_can_say(self, value: Any) -> None:
+        assert read_json(json.dumps(value).encode()) == value
+        assert read_json(json.dumps(value, ensure_ascii=False).encode()) == value
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            (b'{"size":1,"size":2}', "an object has a member more than once"),
+            (b'{"a":[{"b":1,"b":1}]}', "an object has a member more than once"),
+            (b'{"\\ud800":1}', "a string holds half of a surrogate pair"),
+            (b'["\\udfff"]', "a string holds half of a surrogate pair"),
+            (b"[" * 9000, "nested too deeply"),
+            (b'{"size":' + b"9" * 5000 + b"}", "a number has more than 4300 digits"),
+            (b"NaN", "NaN is not JSON"),
+            (b"\xff", "byte 0 is not UTF-8"),
+            (b"", "Expecting value: line 1 column 1 (char 0)"),
+        ],
+    )
+    def test_refused__says_why(self, text: bytes, why: str) -> None:
+        with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
+            read_json(text)
+
+    @given(st.binary())
+    def test_any_bytes__a_value_or_why_not(self, data: bytes) -> None:
+        try:
+            value = read_json(data)
+        except ValueError:
+            return
+        json.dumps(value, ensure_ascii=False).encode()
+
+    @pytest.mark.parametrize(
+        "body", ['{"\\ud800":1}', '{"size":1,"size":2}', '{"size":' + "9" * 5000 + "}"]
+    )
+    def test_answered_as_a_problem(self, client: Client, body: str) -> None:
+        client.raise_request_exception = False
+        answer = client.post("/api/upload-random", body, "application/json")
+        assert answer.status_code == 400
+        assert answer.json()["type"] == "/api/problems/parse-error"
