@@ -18,9 +18,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from django.db import Error, connection, transaction
 from django.utils import timezone
@@ -207,8 +208,9 @@ class _Sealer:
         try:
             pairs = list(event_lines(unsealed, self.events_per_seal))
         except UNREADABLE:
-            ids = unsealed.order_by("id").values_list("id", flat=True)
-            pairs = list(_sealable(list(ids[: self.events_per_seal])))
+            # Past as many as there are of them: they must not starve the others.
+            ids = unsealed.order_by("id").values_list("id", flat=True).iterator()
+            pairs = list(islice(_sealable(ids), self.events_per_seal))
         return [pair[0] for pair in pairs], b"".join(pair[1] for pair in pairs)
 
     def _finish(
@@ -283,7 +285,7 @@ class _Sealer:
         return Sealed(seal.number, len(ids), finished)
 
 
-def _sealable(ids: list[int]) -> Iterator[tuple[int, bytes]]:
+def _sealable(ids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of events one by one, without those that have none.
 
     Such an event is not ours: the trail writes none. It must not stop the seals of the

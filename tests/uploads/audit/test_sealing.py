@@ -90,6 +90,22 @@ class TestSealAudit:
         assert trail.seal() == [Sealed(number=1, event_count=2, finished=False)]
         assert trail.faults() == [("unsealed", f"event {event.pk}")]
 
+    def test_seal_audit__many_without_canonical_form(self, trail: Trail) -> None:
+        """More of them than one seal takes: the events behind them are sealed."""
+        UploadEvent.objects.bulk_create(
+            UploadEvent(
+                upload=None,
+                action=Action.AUDIT_CHECKED,
+                at=timezone.now(),
+                detail={"seconds": 0.5},
+            )
+            for _ in range(5)
+        )
+        add_uploads(2)
+        made = trail.seal(events_per_seal=3)
+        assert [(s.number, s.event_count) for s in made] == [(1, 3), (2, 1)]
+        assert UploadEvent.objects.filter(seal=None).count() == 5
+
     def test_seal_audit__event_unreadable(self, trail: Trail) -> None:
         if connection.vendor == "postgresql":
             pytest.skip("PostgreSQL's types refuse this")
