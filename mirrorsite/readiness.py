@@ -7,11 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.core.files.storage import default_storage
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.executor import MigrationExecutor
-
-from uploads.audit import triggers
 
 logger = logging.getLogger(__name__)
 
@@ -45,22 +42,6 @@ def check_migrations() -> str:
     return "ok"
 
 
-def check_bucket() -> str:
-    """Say "ok" when the bucket exists and lets us in."""
-    return default_storage.availability()  # type: ignore[attr-defined, no-any-return]
-
-
-def check_trail() -> str:
-    """Say "ok" when the record is append-only in the database."""
-    try:
-        names = triggers.missing(connections[DEFAULT_DB_ALIAS])
-    except Error:
-        return "unavailable: the database does not answer"
-    if names:
-        return f"unavailable: append-only triggers are missing: {', '.join(names)}"
-    return "ok"
-
-
 class Readiness:
     """Runs the checks in one thread at a time and keeps their outcome briefly."""
 
@@ -74,6 +55,10 @@ class Readiness:
         self._lock = threading.Lock()
         self._outcome: dict[str, str] = {}
         self._until = 0.0
+
+    def add(self, name: str, check: Callable[[], str]) -> None:
+        """Ask `check` too; it returns "ok" or one line that says what is wrong."""
+        self._checks[name] = check
 
     def checks(self) -> dict[str, str]:
         """Return each dependency's name with "ok" or one line that says what is wrong.
@@ -101,11 +86,10 @@ class Readiness:
             self._until = 0.0
 
 
+#: Apps add what they depend on when they are ready.
 readiness = Readiness(
     {
         "database": check_database,
         "migrations": check_migrations,
-        "bucket": check_bucket,
-        "trail": check_trail,
     }
 )

@@ -16,8 +16,12 @@ class UploadsConfig(AppConfig):
     verbose_name = "Audit trail"
 
     def ready(self) -> None:
+        from mirrorsite.readiness import readiness
         from uploads import checks, logins  # noqa: F401 these register
+        from uploads.readiness import check_bucket, check_trail
 
+        readiness.add("bucket", check_bucket)
+        readiness.add("trail", check_trail)
         pre_migrate.connect(_look_for_triggers, sender=self)
         post_migrate.connect(_reinstall_triggers, sender=self)
 

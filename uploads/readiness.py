@@ -1,0 +1,24 @@
+"""What uploading depends on, for the readiness probe."""
+
+from __future__ import annotations
+
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+
+from uploads.audit import triggers
+from uploads.services import upload_storage
+
+
+def check_bucket() -> str:
+    """Say "ok" when the bucket exists and lets us in."""
+    return upload_storage().availability()
+
+
+def check_trail() -> str:
+    """Say "ok" when the record is append-only in the database."""
+    try:
+        names = triggers.missing(connections[DEFAULT_DB_ALIAS])
+    except Error:
+        return "unavailable: the database does not answer"
+    if names:
+        return f"unavailable: append-only triggers are missing: {', '.join(names)}"
+    return "ok"
