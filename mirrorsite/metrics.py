@@ -77,17 +77,22 @@ def watch_store(client: Any) -> None:
     def after(
         http_response: Any, model: Any, context: dict[str, Any], **_: Any
     ) -> None:
-        _observe_store(model.name, f"{http_response.status_code // 100}xx", context)
+        _observe_context(model.name, f"{http_response.status_code // 100}xx", context)
 
     def failed(exception: Any, context: dict[str, Any], **kwargs: Any) -> None:
-        _observe_store(kwargs["event_name"].rpartition(".")[2], "no answer", context)
+        _observe_context(kwargs["event_name"].rpartition(".")[2], "no answer", context)
 
     client.meta.events.register("before-call.s3", before)
     client.meta.events.register("after-call.s3", after)
     client.meta.events.register("after-call-error.s3", failed)
 
 
-def _observe_store(operation: str, outcome: str, context: dict[str, Any]) -> None:
+def observe_store(operation: str, outcome: str, seconds: float) -> None:
+    """Count one request to the object store and its duration."""
+    STORE_SECONDS.labels(operation, outcome).observe(seconds)
+
+
+def _observe_context(operation: str, outcome: str, context: dict[str, Any]) -> None:
     started = context.get("mirrorsite_started")
     if started is not None:
-        STORE_SECONDS.labels(operation, outcome).observe(perf_counter() - started)
+        observe_store(operation, outcome, perf_counter() - started)

@@ -46,7 +46,9 @@ def _put(
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for key, body in objects:
         path = f"/{bucket}/{key}"
-        headers = _headers("PUT", f"127.0.0.1:{port}", path, access_key, secret_key)
+        headers = signed_headers(
+            "PUT", f"127.0.0.1:{port}", path, access_key, secret_key, datetime.now(UTC)
+        )
         connection.request("PUT", path, body=body, headers=headers)
         answer = connection.getresponse()
         answer.read()
@@ -55,10 +57,10 @@ def _put(
     connection.close()
 
 
-def _headers(
-    method: str, host: str, path: str, access_key: str, secret_key: str
+def signed_headers(
+    method: str, host: str, path: str, access_key: str, secret_key: str, now: datetime
 ) -> dict[str, str]:
-    now = datetime.now(UTC)
+    """Return the headers of one request, which the store takes for a quarter of an hour."""
     stamp, day = f"{now:%Y%m%dT%H%M%SZ}", f"{now:%Y%m%d}"
     scope = f"{day}/us-east-1/s3/aws4_request"
     canonical = (

@@ -43,7 +43,8 @@ class UploadStorage(CreatingStorage):
     """S3 storage that creates objects once and says truly what became of them.
 
     Options beyond django-storages': `connect_timeout` and `read_timeout` in seconds,
-    `max_attempts` for one request, `max_pool_connections`.
+    `max_attempts` for one request, `max_pool_connections`, and `quick_puts`: whether
+    small objects may go another way than the client's (uploads.storage.quick_put).
     """
 
     def delete_unchanged(self, key: str, etag: str) -> None:

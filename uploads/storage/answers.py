@@ -55,7 +55,11 @@ def translated(request: Callable[[], T]) -> T:
 
 def _from_answer(error: ClientError) -> StoreError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    code = error.response.get("Error", {}).get("Code", "unknown")
+    return judged(status, error.response.get("Error", {}).get("Code", "unknown"))
+
+
+def judged(status: int, code: str) -> StoreError:
+    """Return the error that an answer of the store is, by HTTP status and S3's code."""
     message = f"the object store answered {status} {code}"
     if status == 412:
         return ObjectExistsError(message)

@@ -17,6 +17,7 @@ from storages.backends.s3 import S3Storage
 from mirrorsite.metrics import watch_store
 from uploads.exceptions import StoreUnavailableError
 from uploads.storage.answers import translated
+from uploads.storage.quick_put import QuickPut
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,10 +32,12 @@ class ClientStorage(S3Storage):
     read_timeout: float
     max_attempts: int
     max_pool_connections: int
+    quick_puts: bool
     bucket_name: str
 
     def __init__(self, **options: Any) -> None:
         self._client: S3Client | None = None
+        self._quick_put: QuickPut | None = None
         self._client_lock = threading.Lock()
         super().__init__(**options)
         self.client_config = Config(
@@ -59,6 +62,7 @@ class ClientStorage(S3Storage):
             "read_timeout": 5.0,
             "max_attempts": 2,
             "max_pool_connections": 10,
+            "quick_puts": True,
             "file_overwrite": False,
         }
 
@@ -70,6 +74,22 @@ class ClientStorage(S3Storage):
                 if self._client is None:
                     self._client = self._build_client()
         return self._client
+
+    def quick_put(self) -> QuickPut | None:
+        """Return the short way for small objects; None where it is not to be taken."""
+        client: Any = self.client
+        if not self.quick_puts or client._request_signer._credentials is None:
+            return None  # the client says what is missing
+        if self._quick_put is None:
+            with self._client_lock:
+                if self._quick_put is None:
+                    self._quick_put = QuickPut(
+                        client,
+                        self.bucket_name,
+                        connect=self.connect_timeout,
+                        read=self.read_timeout,
+                    )
+        return self._quick_put
 
     @property
     def connection(self) -> Any:
@@ -108,12 +128,18 @@ class ClientStorage(S3Storage):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        del state["_client"], state["_client_lock"]
+        for name in ("_client", "_client_lock", "_quick_put"):
+            del state[name]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(
-            state | {"_client": None, "_client_lock": threading.Lock()}
+            state
+            | {
+                "_client": None,
+                "_client_lock": threading.Lock(),
+                "_quick_put": None,
+            }
         )
 
     def _retried(self, request: Callable[[], T]) -> T:

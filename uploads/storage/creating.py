@@ -18,6 +18,7 @@ from uploads.exceptions import (
 from uploads.storage.answers import translated
 from uploads.storage.asking import AskingStorage
 from uploads.storage.objects import Payload, StoredObject, stored_object_from_put
+from uploads.storage.quick_put import NotHandledError, QuickPut
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
@@ -99,19 +100,44 @@ class CreatingStorage(AskingStorage):
         metadata: Mapping[str, str],
         parameters: Mapping[str, Any],
     ) -> StoredObject:
-        answer = translated(
-            lambda: self.client.put_object(
-                Bucket=self.bucket_name,
-                Key=key,
-                Body=b"".join(payload.parts(PART_BYTES)),
-                ContentType=payload.content_type,
-                ChecksumSHA256=base64.b64encode(bytes.fromhex(payload.sha256)).decode(),
-                IfNoneMatch="*",
-                Metadata=dict(metadata),
-                **parameters,
-            )
+        body = b"".join(payload.parts(PART_BYTES))
+        checksum = base64.b64encode(bytes.fromhex(payload.sha256)).decode()
+        if not parameters and QuickPut.suits(self.bucket_name, len(body), metadata):
+            stored = self._put_quickly(key, body, payload, metadata)
+            if stored is not None:
+                return stored
+        return stored_object_from_put(
+            payload,
+            metadata,
+            translated(
+                lambda: self.client.put_object(
+                    Bucket=self.bucket_name,
+                    Key=key,
+                    Body=body,
+                    ContentType=payload.content_type,
+                    ChecksumSHA256=checksum,
+                    IfNoneMatch="*",
+                    Metadata=dict(metadata),
+                    **parameters,
+                )
+            ),
         )
-        return stored_object_from_put(payload, metadata, answer)
+
+    def _put_quickly(
+        self, key: str, body: bytes, payload: Payload, metadata: Mapping[str, str]
+    ) -> StoredObject | None:
+        """Put without the client; None where only the client can, and nothing was done."""
+        quick_put = self.quick_put()
+        if quick_put is None:
+            return None
+        try:
+            found = quick_put.put(key, body, payload.content_type, metadata)
+        except NotHandledError as error:
+            logger.info("key=%s goes the client's way: %s", key, error)
+            return None
+        return stored_object_from_put(
+            payload, metadata, {"ETag": found.etag, "VersionId": found.version_id}
+        )
 
     def _put_parts(
         self,

@@ -1,0 +1,3 @@
+"""The peers' applications; they run in an environment of their own, .venv-bench."""
+
+from __future__ import annotations
