@@ -44,9 +44,13 @@ class Hour:
 
 def mark_changed(created_at: datetime) -> None:
     """Note that an upload of this time is not what it was; within its transaction."""
-    hour = floor_hour(created_at)
-    if timezone.now() - created_at > UNMARKED_AGE:
-        StaleHour.objects.create(hour=hour)
+    if is_marked(created_at):
+        StaleHour.objects.create(hour=floor_hour(created_at))
+
+
+def is_marked(created_at: datetime) -> bool:
+    """Tell whether changes to an upload of this time leave a mark."""
+    return timezone.now() - created_at > UNMARKED_AGE
 
 
 def hours_between(start: datetime, end: datetime) -> list[Hour]:

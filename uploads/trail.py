@@ -17,7 +17,7 @@ from typing import Any
 from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from uploads import summaries
+from uploads import statements, summaries
 from uploads.audit.canonical import refuse_fractions
 from uploads.exceptions import (
     AlreadyRecordedError,
@@ -69,9 +69,7 @@ def write_transaction() -> Iterator[None]:
             with transaction.atomic():
                 yield
     except Error as error:
-        raise TrailUnavailableError(
-            f"the database did not take the record: {type(error).__name__}"
-        ) from error
+        raise _unavailable(error) from error
 
 
 def begin(
@@ -87,11 +85,10 @@ def begin(
     """
     upload.status = STATUS_AFTER[action]
     intent = _intent(upload) | (detail or {})
+    event = _event(upload, action, caller, upload.created_at, intent)
     try:
-        with write_transaction():
-            upload.save(force_insert=True)
-            summaries.mark_changed(upload.created_at)
-            _append(upload, action, caller, upload.created_at, intent)
+        with _one_write(upload, is_change=True):
+            statements.insert(upload, event)
     except TrailUnavailableError as error:
         if isinstance(error.__cause__, IntegrityError):
             raise AlreadyRecordedError(f"{upload.pk} is recorded already") from error
@@ -139,15 +136,10 @@ def record(
     if before not in ALLOWED_BEFORE.get(action, frozenset()):
         raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
     changes["status"] = STATUS_AFTER[action]
-    with write_transaction():
-        changed = Upload.objects.filter(
-            pk=upload.pk, status=before, **(only_if or {})
-        ).update(**changes)
-        if not changed:
+    event = _event(upload, action, caller, timezone.now(), detail or {})
+    with _one_write(upload, is_change=changes["status"] != before):
+        if not statements.update(upload, before, changes, event, only_if or {}):
             raise TransitionError(f"upload {upload.pk} is no longer {before}.")
-        if changes["status"] != before:
-            summaries.mark_changed(upload.created_at)
-        _append(upload, action, caller, timezone.now(), detail or {})
     for name, value in changes.items():
         setattr(upload, name, value)
 
@@ -166,8 +158,9 @@ def note(
     """
     if action in STATUS_AFTER or (upload is None) != (action in WITHOUT_UPLOAD):
         raise TransitionError(f"{action} cannot be noted about {upload}.")
+    event = _event(upload, action, caller, timezone.now(), detail or {})
     with write_transaction():
-        _append(upload, action, caller, timezone.now(), detail or {})
+        event.save()
 
 
 def note_error(upload: Upload, message: str) -> None:
@@ -190,17 +183,46 @@ def reload(upload: Upload) -> None:
         raise TrailUnavailableError("the database did not answer") from error
 
 
-def _append(
+@contextmanager
+def _one_write(upload: Upload, *, is_change: bool) -> Iterator[None]:
+    """Open what one call of `statements` needs, and mark the hour it changes.
+
+    On PostgreSQL that call is one statement and commits by itself.
+    """
+    marks = is_change and summaries.is_marked(upload.created_at)
+    if (
+        connection.vendor == "postgresql"
+        and not marks
+        and not connection.in_atomic_block
+    ):
+        try:
+            yield
+        except Error as error:
+            raise _unavailable(error) from error
+        return
+    with write_transaction():
+        yield
+        if is_change:
+            summaries.mark_changed(upload.created_at)
+
+
+def _unavailable(error: Error) -> TrailUnavailableError:
+    return TrailUnavailableError(
+        f"the database did not take the record: {type(error).__name__}"
+    )
+
+
+def _event(
     upload: Upload | None,
     action: Action,
     caller: Caller,
     at: datetime,
     detail: dict[str, Any],
-) -> None:
+) -> UploadEvent:
     # A number with a fraction has no canonical form, and could never be sealed.
     refuse_fractions(detail)
-    UploadEvent.objects.create(
-        upload=upload,
+    return UploadEvent(
+        upload_id=None if upload is None else upload.pk,
         action=action,
         at=at,
         actor=caller.name,

@@ -139,7 +139,7 @@ def _trail_away(world: World) -> Answer:
     def fail(*arguments: Any, **values: Any) -> None:
         raise OperationalError("away")
 
-    world.monkeypatch.setattr("uploads.models.Upload.save", fail)
+    world.monkeypatch.setattr("uploads.statements.insert", fail)
     return world.upload()
 
 

@@ -8,6 +8,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from tests.faulty_store import FaultyStore
+from uploads import statements
 from uploads.models import Status, Upload
 from uploads.storage import UploadStorage
 
@@ -182,7 +183,7 @@ class TestDependencyDown:
         def refuse(*arguments: Any, **options: Any) -> None:
             raise OperationalError("password=secret is wrong")
 
-        monkeypatch.setattr(Upload, "save", refuse)
+        monkeypatch.setattr(statements, "insert", refuse)
         response = post_nothing(client)
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "5"

@@ -15,9 +15,13 @@ from django.utils import timezone
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
 from tests.faulty_store import FaultyStore
-from uploads import services, trail
-from uploads.exceptions import TrailUnavailableError, UploadFailedError
-from uploads.models import Action, Status, Upload
+from uploads import services, statements, trail
+from uploads.exceptions import (
+    AlreadyRecordedError,
+    TrailUnavailableError,
+    UploadFailedError,
+)
+from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import UploadStorage
 from uploads.trail import Caller
 
@@ -112,7 +116,7 @@ class TestDatabaseAway:
         def refuse(*arguments: Any, **options: Any) -> None:
             raise OperationalError("the database is away")
 
-        monkeypatch.setattr(Upload, "save", refuse)
+        monkeypatch.setattr(statements, "insert", refuse)
         with pytest.raises(TrailUnavailableError) as caught:
             services.upload_random(caller=CALLER)
         assert caught.value.upload_id is None
@@ -121,11 +125,16 @@ class TestDatabaseAway:
     def test_event_not_written__no_upload_either(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def refuse(*arguments: Any, **options: Any) -> None:
-            raise OperationalError("the database is away")
+        """The database itself refuses the second of the two."""
+        event = trail._event
 
-        monkeypatch.setattr(trail, "_append", refuse)
-        with pytest.raises(TrailUnavailableError):
+        def without_action(*arguments: Any) -> UploadEvent:
+            made = event(*arguments)
+            made.action = None  # type: ignore[assignment]
+            return made
+
+        monkeypatch.setattr(trail, "_event", without_action)
+        with pytest.raises(AlreadyRecordedError):
             services.upload_random(caller=CALLER)
         assert not Upload.objects.exists()
         assert keys_in(bucket) == []

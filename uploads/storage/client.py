@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -17,11 +18,12 @@ from storages.backends.s3 import S3Storage
 from mirrorsite.metrics import watch_store
 from uploads.exceptions import StoreUnavailableError
 from uploads.storage.answers import translated
-from uploads.storage.quick_put import QuickPut
+from uploads.storage.quick_put import NotHandledError, QuickPut
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -77,18 +79,21 @@ class ClientStorage(S3Storage):
 
     def quick_put(self) -> QuickPut | None:
         """Return the short way for small objects; None where it is not to be taken."""
-        client: Any = self.client
-        if not self.quick_puts or client._request_signer._credentials is None:
-            return None  # the client says what is missing
-        if self._quick_put is None:
+        if self.quick_puts and self._quick_put is None:
+            client: Any = self.client
+            if client._request_signer._credentials is None:
+                return None  # the client says what is missing
             with self._client_lock:
-                if self._quick_put is None:
+                try:
                     self._quick_put = QuickPut(
                         client,
                         self.bucket_name,
                         connect=self.connect_timeout,
                         read=self.read_timeout,
                     )
+                except NotHandledError as error:
+                    logger.info("small objects go the client's way: %s", error)
+                    self.quick_puts = False
         return self._quick_put
 
     @property

@@ -12,7 +12,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,16 +36,6 @@ QUICK_BYTES = 256 * 1024
 #: How long credentials are used before they are asked for again, at most; botocore
 #: hands out none that end sooner.
 _CREDENTIALS_FOR = timedelta(minutes=10)
-#: Settings of the client's that would have to be said anew here.
-_ONLY_BY_CLIENT = (
-    "AWS_CA_BUNDLE",
-    "AWS_USE_FIPS_ENDPOINT",
-    "AWS_USE_DUALSTACK_ENDPOINT",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "http_proxy",
-    "https_proxy",
-)
 _STATUS = re.compile(r"Server returned non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]+)</Code>")
 #: What the HTTP library says when no connection came about: nothing was sent then.
@@ -71,8 +60,23 @@ class QuickPut:
     def __init__(
         self, client: S3Client, bucket: str, *, connect: float, read: float
     ) -> None:
-        """`connect` and `read` are timeouts in seconds; `read` is for the whole answer."""
-        credentials: Any = client._request_signer._credentials  # type: ignore[attr-defined]
+        """`connect` and `read` are timeouts in seconds; `read` is for the whole answer.
+
+        Raises `NotHandledError` where the client has credentials, a proxy or
+        certificates that are not known here.
+        """
+        inner: Any = client
+        credentials = inner._request_signer._credentials
+        session = inner._endpoint.http_session
+        # The client's rules decide on the address: path or host style, which region.
+        address = client.generate_presigned_url(
+            "put_object", Params={"Bucket": bucket, "Key": "key"}
+        )
+        url = urlsplit(address)
+        if session._proxy_config.proxy_url_for(address):
+            raise NotHandledError("a proxy is set")
+        if url.scheme == "https" and session._verify is not True:
+            raise NotHandledError("other certificates are set")
 
         def current() -> S3Credential:
             frozen = credentials.get_frozen_credentials()
@@ -83,12 +87,6 @@ class QuickPut:
                 "expires_at": datetime.now(UTC) + _CREDENTIALS_FOR,
             }
 
-        # The client's rules decide on the address: path or host style, which region.
-        url = urlsplit(
-            client.generate_presigned_url(
-                "put_object", Params={"Bucket": bucket, "Key": "key"}
-            )
-        )
         self._store = S3Store(
             bucket,
             endpoint=f"{url.scheme}://{url.netloc}",
@@ -116,7 +114,6 @@ class QuickPut:
             and not bucket.startswith("arn:")
             and not bucket.endswith("--x-s3")
             and all(value.isascii() for value in metadata.values())
-            and not any(name in os.environ for name in _ONLY_BY_CLIENT)
         )
 
     def put(
