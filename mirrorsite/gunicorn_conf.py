@@ -61,8 +61,10 @@ class AccessLogger(Logger):
     def access(
         self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta
     ) -> None:
+        # The answer leaves before its line is written.
+        resp.sock.release()
         milliseconds = round(request_time.total_seconds() * 1000, 3)
-        status = int(str(resp.status).split(None, 1)[0])
+        status = resp.status_code
         # Quoted as in a URL: no line break of a client's gets into a line of ours.
         # The query is left out: it holds words of people.
         path = quote(environ["PATH_INFO"], safe="/:@!$&'()*+,;=~-._")

@@ -26,6 +26,10 @@ _SLUGS: dict[type[Exception], str] = {
 _OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
 
 
+#: How long a thread waits for a connection's next request before it hands it back.
+LINGER_SECONDS = 0.001
+
+
 class HostError(errors.ParseException):
     """A request of HTTP/1.1 without a Host header, or with two."""
 
@@ -49,6 +53,9 @@ class Worker(ThreadWorker):
     A client has a set time for its request. gunicorn's own worker waits for ever for
     the rest of a half-sent one, so a few such clients would hold every thread. A
     connection on which nothing was sent yet holds none.
+
+    An answer is sent in one piece, and the thread that gave it waits a moment for the
+    connection's next request.
     """
 
     def enqueue_req(self, conn: TConn) -> None:
@@ -59,14 +66,36 @@ class Worker(ThreadWorker):
     def handle(self, conn: TConn) -> Any:
         if not conn.initialized and not conn.wait_for_data(0):
             return _DEFER
-        conn.sock.expect_request()
-        return super().handle(conn)
+        while True:
+            conn.sock.expect_request()
+            is_kept = super().handle(conn)
+            if not (is_kept and self._lingers(conn)):
+                return is_kept
+
+    def _lingers(self, conn: TConn) -> bool:
+        """Tell whether this thread goes on with the connection's next request.
+
+        A busy client sends it at once. To wait for it in the worker's main thread,
+        and to be woken by that, costs more than the request. Not while anybody else
+        waits for a thread.
+        """
+        return (
+            self.alive
+            and self.tpool._work_queue.empty()
+            and not conn.parser.unreader.buf.tell()
+            and conn.sock.is_readable(LINGER_SECONDS)
+            and self.tpool._work_queue.empty()
+        )
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         if req.version >= (1, 1) and _count(req.headers, "HOST") != 1:
             raise HostError  # RFC 9112, section 3.2
         conn.sock.expect_body()
-        return super().handle_request(req, conn)
+        conn.sock.hold()
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            conn.sock.release()
 
     def handle_error(
         self, req: Any, client: socket.socket, addr: Any, exc: Exception

@@ -8,10 +8,38 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from datetime import UTC, datetime
 from typing import Any
 
 from mirrorsite.request_ids import current_request_id
+
+
+class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes each line with one system call, to whatever the stream's file is now.
+
+    The standard handler formats and writes under a lock, for which the threads of a
+    worker queue up. The kernel keeps the lines of threads and processes apart.
+    """
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        passed: Any = self.filter(record)
+        if not passed:
+            return False
+        if isinstance(passed, logging.LogRecord):  # since Python 3.12
+            record = passed
+        try:
+            number = self.stream.fileno()
+        except (AttributeError, OSError):  # no file: a test's buffer
+            super().handle(record)
+            return True
+        try:
+            line = memoryview((self.format(record) + "\n").encode("utf-8", "replace"))
+            while line:
+                line = line[os.write(number, line) :]
+        except Exception:  # noqa: BLE001 as every handler of the standard library
+            self.handleError(record)
+        return True
 
 
 def _utc(record: logging.LogRecord) -> str:

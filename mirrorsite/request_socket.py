@@ -1,15 +1,22 @@
-"""A connection whose client has to send a request within a set time. No Django here."""
+"""A connection whose client has a set time for a request, and gets its answer at once.
+
+No Django here.
+"""
 
 from __future__ import annotations
 
+import select
 import socket
 import time
+from typing import Any
 
 from gunicorn.http import errors
 
 #: How long the client may take for a request from its first byte to its last, in
 #: seconds. Each half-sent request holds a thread; bodies here are 16 KiB at most.
 READ_SECONDS = 10.0
+#: An answer below this size is sent in one piece, head and body together.
+HELD_BYTES = 16 * 1024
 
 
 class HeadTimeoutError(errors.ParseException):
@@ -23,10 +30,14 @@ class RequestSocket(socket.socket):
     """A client's socket on which `recv` keeps the deadline of the request at hand.
 
     A timeout of the socket alone would start anew with each byte.
+
+    Between `hold` and `release` small pieces are kept and sent together: each `send`
+    is a system call and wakes the client, and gunicorn writes head and body apart.
     """
 
     _deadline: float | None = None
     _has_head = False
+    _held: bytearray | None = None
 
     @classmethod
     def taking_over(cls, client: socket.socket) -> RequestSocket:
@@ -70,3 +81,34 @@ class RequestSocket(socket.socket):
             return super().recv(bufsize, flags)
         finally:
             self.settimeout(before)
+
+    def hold(self) -> None:
+        """Keep what is sent from now on, up to `HELD_BYTES`."""
+        self._held = bytearray()
+
+    def release(self) -> None:
+        """Send what is kept, and keep no more."""
+        held, self._held = self._held, None
+        if held:
+            super().sendall(held)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send as `socket.sendall`, or keep it."""
+        if self._held is None:
+            super().sendall(data, flags)
+            return
+        self._held += data
+        if len(self._held) > HELD_BYTES:
+            held, self._held = self._held, bytearray()
+            super().sendall(held, flags)
+
+    def sendfile(self, *arguments: Any, **options: Any) -> int:
+        """Send as `socket.sendfile`, after what is kept."""
+        self.release()
+        return super().sendfile(*arguments, **options)
+
+    def is_readable(self, seconds: float) -> bool:
+        """Tell whether more comes, or the end, within so long."""
+        poll = select.poll()
+        poll.register(self, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))

@@ -308,7 +308,7 @@ LOGGING: dict[str, Any] = {
         "text": {"()": "mirrorsite.logs.TextFormatter"},
     },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT},
+        "stderr": {"class": "mirrorsite.logs.LineHandler", "formatter": LOG_FORMAT},
     },
     "root": {
         "handlers": ["stderr"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -17,9 +18,11 @@ import pytest
 
 from mirrorsite.request_socket import READ_SECONDS
 from sre.lib import processes
+from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore
 from sre.lib.service import Service
 from tests.integration.test_service import post
+from transforms.mirror import mirror
 from uploads.models import Status, Upload
 from uploads.storage import UploadStorage
 
@@ -90,6 +93,30 @@ class TestDawdlingClients:
             sock.sendall(b"GET /api/health " + lines + b"\r\n")
             answer = b"".join(iter(lambda: sock.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 " + status)
+
+    def test_pipelined__each_answered_in_order(self, live_service: Service) -> None:
+        requests = b"".join(
+            b"GET /api/mirror?word=%d HTTP/1.1\r\nHost: localhost\r\n" % number
+            + (b"Connection: close\r\n\r\n" if number == 29 else b"\r\n")
+            for number in range(10, 30)
+        )
+        with connect(live_service) as sock:
+            sock.sendall(requests)
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        words = re.findall(rb'\{"transformed":"(\d+)"\}', answer)
+        assert words == [mirror(str(number)).encode() for number in range(10, 30)]
+
+    def test_busy_clients__do_not_keep_others_waiting(self, start_service: Any) -> None:
+        """A thread stays with a client that asks on, unless somebody waits for it."""
+        service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="2")
+        load = Load(service.url, target="mirror", clients=4, keep_alive=True)
+        load.start()
+        try:
+            probes = [service.health_seconds() for _ in range(20)]
+        finally:
+            load.stop()
+        assert set(load.outcomes) == {"200"}, load.errors
+        assert max(probes) < PROBE_SECONDS
 
     def test_connected_and_silent__hold_no_thread(self, start_service: Any) -> None:
         service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="2")

@@ -173,22 +173,22 @@ class TestMetrics:
         metrics = Metrics(port)
         count = "mirrorsite_request_duration_seconds_count"
 
-        before = metrics.sum(count, route="api/health")
+        before = metrics.sum(count, route="api/mirror")
         for number in range(20):
-            ask(f"{service.url}/api/health")
+            ask(f"{service.url}/api/mirror?word=a")
             ask(f"{service.url}/api/unknown/{number}")
         stored = [
             json.loads(ask(f"{service.url}/api/upload-random", "POST")[2])
             for _ in range(3)
         ]
         assert (
-            metrics.sum(count, route="api/health", method="GET", status="200")
+            metrics.sum(count, route="api/mirror", method="GET", status="200")
             == before + 20
         )
         assert metrics.sum(count, route="unmatched", status="404") == 20
         bucket = "mirrorsite_request_duration_seconds_bucket"
-        assert metrics.sum(bucket, route="api/health", le="0.0001") >= 0
-        assert metrics.sum(bucket, route="api/health", le="+Inf") == before + 20
+        assert metrics.sum(bucket, route="api/mirror", le="0.0001") >= 0
+        assert metrics.sum(bucket, route="api/mirror", le="+Inf") == before + 20
         assert metrics.sum("mirrorsite_uploads_total", outcome="stored") == 3
         assert metrics.sum("mirrorsite_upload_bytes_total") == sum(
             upload["size"] for upload in stored

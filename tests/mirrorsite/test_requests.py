@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from django.test import Client
 from hypothesis import given
@@ -22,6 +24,18 @@ class TestRequestId:
         assert made != offered
         assert len(made) == 32
         assert made != request_id_from(offered)
+
+    def test_forked__differ(self) -> None:
+        """Each worker is a fork, and must not count on from the same place."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, request_id_from(None).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(reading, 32).decode() != request_id_from(None)
+        os.close(reading)
+        os.close(writing)
 
 
 class TestClientAddress:
