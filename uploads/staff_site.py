@@ -6,12 +6,15 @@ It stands outside `uploads.admin`, whose import registers models with this site.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
-from django.core.exceptions import ValidationError
+from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
 from uploads.logins import WINDOW
@@ -41,6 +44,22 @@ class StaffSite(AdminSite):
     login_form = ThrottledAuthenticationForm
     login_template = "admin/staff_login.html"
     index_template = "admin/dashboard.html"
+
+    def admin_view(
+        self, view: Callable[..., HttpResponseBase], cacheable: bool = False
+    ) -> Any:
+        """Let no address with a NUL in, which PostgreSQL's text cannot hold."""
+
+        @wraps(view)
+        def without_nul(
+            request: HttpRequest, *args: Any, **kwargs: Any
+        ) -> HttpResponseBase:
+            values = [text for values in request.GET.lists() for text in values[1]]
+            if any("\0" in text for text in (request.path, *request.GET, *values)):
+                raise BadRequest("An address with a NUL is none.")
+            return view(request, *args, **kwargs)
+
+        return super().admin_view(without_nul, cacheable)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Prolong the session of whoever sees a page, with a write now and then."""

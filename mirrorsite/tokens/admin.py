@@ -15,6 +15,7 @@ from django.utils import timezone
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
 from uploads import trail
+from uploads.admin.lists import SelectionMixin
 from uploads.models import Action
 from uploads.staff import staff_caller
 
@@ -63,7 +64,7 @@ class TokenForm(forms.ModelForm[Token]):
 
 
 @admin.register(Token)
-class TokenAdmin(admin.ModelAdmin[Token]):
+class TokenAdmin(SelectionMixin, admin.ModelAdmin[Token]):
     list_display = (
         "name", "user", "can_upload", "can_read", "state",
         "token_key", "created", "expiry", "last_used_at",

@@ -223,6 +223,36 @@ class TestPermissions:
         assert "At a glance" not in page.content()
         assert page.request.get(f"{visitor.service.url}/admin/{LIST}").status == 403
 
+    def test_an_operator_makes_and_revokes_a_token_and_an_auditor_cannot(
+        self, visit: Visit
+    ) -> None:
+        operator = visit()
+        page = operator.log_in("operator")
+        operator.go("tokens/token/add/")
+        page.fill("#id_name", "from-the-browser")
+        page.locator(".select2-selection").click()
+        page.get_by_role("option", name="auditor").click()
+        page.check("#id_can_read")
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_text("shown only").wait_for()
+
+        auditor = visit()
+        theirs = auditor.log_in("auditor")
+        auditor.go("tokens/token/")
+        assert "from-the-browser" in theirs.inner_text("#result_list")
+        assert theirs.get_by_role("link", name="Add").count() == 0
+        assert theirs.locator("select[name=action]").count() == 0
+        add = f"{auditor.service.url}/admin/tokens/token/add/"
+        assert theirs.request.get(add).status == 403
+
+        operator.go("tokens/token/")
+        page.locator("#result_list tr", has_text="from-the-browser").get_by_role(
+            "checkbox"
+        ).check()
+        page.select_option("select[name=action]", "revoke")
+        page.get_by_role("button", name="Go").click()
+        page.get_by_text("Tokens revoked: 1.").wait_for()
+
     def test_a_post_without_csrf_token_fails(
         self, visit: Visit, upload: dict[str, Any], staffed: StaffedService
     ) -> None:

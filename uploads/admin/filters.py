@@ -214,10 +214,23 @@ class EventDateFilter(DateFilter):
     column = "at"
 
 
+def parameters_of(spec: Any) -> tuple[str, ...]:
+    """Return the parameters that an entry of `list_filter` takes."""
+    if isinstance(spec, str):
+        return (f"{spec}__exact",)
+    if issubclass(spec, _RangeFilter):
+        return tuple(spec.parameters)
+    return (str(spec.parameter_name),)
+
+
+def as_utc(at: datetime) -> datetime:
+    """Return a time in UTC, which a naive one is; raises OverflowError beyond all years."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
 def _time(text: str) -> datetime:
     """Read what a datetime-local field sends, as UTC."""
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
+        return as_utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError) as error:
         raise IncorrectLookupParameters(f"{text!r} is no time") from error
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at

@@ -6,18 +6,20 @@ skip; rows are not counted beyond what is cheap; and the order is always the ind
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import ValidationError
+from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import Field, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
 from uploads.admin.counting import RoughCount, rough_count
-from uploads.admin.filters import DateFilter
+from uploads.admin.filters import DateFilter, as_utc, parameters_of
 
 M = TypeVar("M", bound=Model)
 
@@ -40,7 +42,13 @@ class CursorChangeList(ChangeList):
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         wanted = super().get_filters_params(params)
-        return {name: value for name, value in wanted.items() if name not in CURSORS}
+        wanted = {
+            name: values for name, values in wanted.items() if name not in CURSORS
+        }
+        if unknown := wanted.keys() - self.model_admin.filter_parameters():
+            # Django would take any column and lookup, with no index and by any pattern.
+            raise IncorrectLookupParameters(f"no filters: {sorted(unknown)}")
+        return wanted
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         return list(self.model_admin.ordering)
@@ -125,16 +133,19 @@ class CursorChangeList(ChangeList):
         assert isinstance(field, Field)  # noqa: S101 an admin orders by its own columns
         return field
 
+    def _value(self, name: str, text: str) -> Any:
+        value = self._field(name).to_python(text)
+        return as_utc(value) if isinstance(value, datetime) else value
+
     def _beyond(self, cursor: str, side: str) -> Q:
         """Return the condition for the rows after (lt) or before (gt) a cursor."""
         names = self._columns()
         texts = cursor.split(SEPARATOR)
         try:
             values = [
-                self._field(name).to_python(text)
-                for name, text in zip(names, texts, strict=True)
+                self._value(name, text) for name, text in zip(names, texts, strict=True)
             ]
-        except (ValueError, ValidationError) as error:
+        except (ValueError, OverflowError, ValidationError) as error:
             raise IncorrectLookupParameters(error) from error
         if len(names) == 1:
             return Q(**{f"{names[0]}__{side}": values[0]})
@@ -162,7 +173,23 @@ class ReadOnlyMixin:
         return False
 
 
-class BigTableAdmin(ReadOnlyMixin, admin.ModelAdmin[M]):
+class SelectionMixin:
+    """Refuses a selection of what cannot be the id of a row, where Django breaks."""
+
+    opts: Any
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Do the action; a selection that no page sends is a bad request."""
+        pk = self.opts.pk
+        try:
+            for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                pk.run_validators(pk.to_python(chosen))
+        except (ValueError, ValidationError) as error:
+            raise BadRequest("The selection has what is no id.") from error
+        return super().response_action(request, queryset)  # type: ignore[misc]
+
+
+class BigTableAdmin(ReadOnlyMixin, SelectionMixin, admin.ModelAdmin[M]):
     """A read-only admin whose list is a `CursorChangeList`."""
 
     ordering: ClassVar[tuple[str, ...]]
@@ -175,6 +202,10 @@ class BigTableAdmin(ReadOnlyMixin, admin.ModelAdmin[M]):
     def search(self, rows: QuerySet[M], term: str) -> QuerySet[M]:
         """Return the rows for what was typed into the search box."""
         raise NotImplementedError
+
+    def filter_parameters(self) -> set[str]:
+        """Return the parameters that the filters of the list take."""
+        return {name for spec in self.list_filter for name in parameters_of(spec)}
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
