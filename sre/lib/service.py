@@ -30,6 +30,8 @@ class Service:
     log: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    #: The checkout it runs from.
+    root: Path = ROOT
 
     @property
     def url(self) -> str:
@@ -53,7 +55,7 @@ class Service:
                 **self.environment,
                 "BIND": f"127.0.0.1:{self.port}",
             },
-            cwd=ROOT,
+            cwd=self.root,
             log=self.log,
         )
         if not processes.wait_until(

@@ -20,6 +20,7 @@ import psutil
 
 from sre.lib.benching import table
 from sre.lib.benching.load import Measurement, measure
+from sre.lib.benching.marks import write_between
 from sre.lib.benching.raw import measure_raw
 from sre.lib.benching.servers import (
     HEALTH,
@@ -32,7 +33,6 @@ from sre.lib.benching.servers import (
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
 from sre.lib.postgres import temporary_postgres
-from sre.lib.service import ROOT
 
 ROUTES = {"health": HEALTH, "mirror": MIRROR, "upload-random": UPLOAD}
 OURS = "mirrorsite"
@@ -51,7 +51,6 @@ BUDGETS = tuple(
 )
 #: More PUTs than the store takes in a second of a round.
 RAW_A_SECOND = 8_000
-BEGIN, END = "<!-- sre/bench begins -->", "<!-- sre/bench ends -->"
 
 Results = dict[str, dict[str, list[Measurement]]]
 
@@ -77,6 +76,7 @@ def main() -> int:
             postgresql=postgresql,
             workers=arguments.workers,
             threads=arguments.threads,
+            also=tuple(path.resolve() for path in arguments.also),
         )
         try:
             for number in range(arguments.rounds):
@@ -89,7 +89,7 @@ def main() -> int:
     text = _document(arguments, results, time.monotonic() - before)
     print(json.dumps(_as_json(arguments, results)) if arguments.as_json else text)
     if arguments.write:
-        _write(arguments.write, text)
+        write_between(arguments.write, "sre/bench", text)
     return 0 if not _errors(results) else 1
 
 
@@ -196,14 +196,6 @@ def _processor() -> str:
     return names[0] if names else "unknown"
 
 
-def _write(path: Path, text: str) -> None:
-    """Put the result between the marks of a document."""
-    document = path.read_text()
-    head, _, rest = document.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
-
-
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -219,10 +211,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", help="contenders whose name holds this text")
     parser.add_argument("--json", action="store_true", dest="as_json")
     parser.add_argument("--write", type=Path, help="a document with the two marks")
-    arguments = parser.parse_args()
-    if arguments.write and BEGIN not in (ROOT / arguments.write).read_text():
-        parser.error(f"{arguments.write} has no line {BEGIN}")
-    return arguments
+    parser.add_argument(
+        "--also", type=Path, action="append", default=[], help="another checkout"
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,40 @@ class World:
     postgresql: str
     workers: int
     threads: int
+    #: Other checkouts of this project, to compare with.
+    also: tuple[Path, ...] = ()
     bucket: str = ""
     _buckets: int = 0
 
     @contextmanager
-    def mirrorsite(self, name: str, database_url: str) -> Iterator[Running]:
-        """Start this service, with its production settings but for HTTPS and limits."""
-        environment = {
+    def mirrorsite(
+        self, name: str, database_url: str, *, root: Path = ROOT, **more: str
+    ) -> Iterator[Running]:
+        """Start this service, with its production settings but for HTTPS and limits.
+
+        From another checkout when `root` says so; `more` are further variables.
+        """
+        environment = self.environment(database_url) | more
+        subprocess.run(
+            [sys.executable, "-m", "sre.lib.prepare"],
+            env={"PATH": "/usr/bin:/bin", **environment, "HTTPS_ONLY": "false"},
+            cwd=root,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+        service = Service(environment, log=self.directory / f"{name}.log", root=root)
+        service.start()
+        try:
+            assert service.process is not None  # noqa: S101 it has just been started
+            yield Running(service.url, service.process.pid)
+        finally:
+            service.stop()
+
+    def environment(self, database_url: str) -> dict[str, str]:
+        """Return the variables of this service, on an empty bucket."""
+        (self.directory / "static").mkdir(exist_ok=True)
+        return {
             **self.store.environment(self.new_bucket()),
             "DATABASE_URL": database_url,
             "SECRET_KEY": secrets.token_urlsafe(50),
@@ -65,21 +93,6 @@ class World:
             "WEB_CONCURRENCY": str(self.workers),
             "WEB_THREADS": str(self.threads),
         }
-        (self.directory / "static").mkdir(exist_ok=True)
-        subprocess.run(
-            [sys.executable, "-m", "sre.lib.prepare"],
-            env={"PATH": "/usr/bin:/bin", **environment, "HTTPS_ONLY": "false"},
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
-        service = Service(environment, log=self.directory / f"{name}.log")
-        service.start()
-        try:
-            assert service.process is not None  # noqa: S101 it has just been started
-            yield Running(service.url, service.process.pid)
-        finally:
-            service.stop()
 
     @contextmanager
     def peer(self, name: str, *command: str) -> Iterator[Running]:
@@ -137,6 +150,12 @@ class World:
             "mirrorsite, PostgreSQL": lambda: self.mirrorsite(
                 "postgresql", self.postgresql
             ),
+            **{
+                f"mirrorsite of {tree.name}, PostgreSQL": partial(
+                    self.mirrorsite, tree.name, self.postgresql, root=tree
+                )
+                for tree in self.also
+            },
             "Flask original, gunicorn": self.flask_gunicorn,
             "Flask original, development server": self.flask,
             "FastAPI, uvicorn": self.fastapi,
