@@ -11,6 +11,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+#: Groups of environments of their own: the fuzzer asks a running service over HTTP, and
+#: the bench's peers are other applications.
+ALONE = frozenset({"fuzz", "bench"})
 
 
 def faults(project: dict[str, Any], compiled: dict[str, str]) -> list[str]:
@@ -49,8 +52,7 @@ def _pins(text: str) -> dict[str, str]:
 
 
 def _ranges(project: dict[str, Any], group: str) -> list[Requirement]:
-    # The fuzzer stands alone: it asks a running service over HTTP.
-    lines = [] if group == "fuzz" else list(project["project"]["dependencies"])
+    lines = [] if group in ALONE else list(project["project"]["dependencies"])
     if group:
         lines += _group(project["dependency-groups"], group)
     return [Requirement(line) for line in lines]
