@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 MIRROR = "/api/mirror?word=fOoBar25"
 HEALTH = "/api/health"
 UPLOAD = "/api/upload-random"
+#: Without a new object for so long, an earlier load is over.
+CALM_SECONDS = 1.0
 
 
 class WrongAnswerError(RuntimeError):
@@ -190,8 +193,11 @@ class World:
     def _calm_objects(self) -> dict[str, Any]:
         """Return the objects once no request of an earlier load is carried out any more."""
         seen = self._objects()
-        while (now := self._objects()) != seen:
-            seen = now
+        unchanged_since = time.monotonic()
+        while time.monotonic() - unchanged_since < CALM_SECONDS:
+            now = self._objects()
+            if now != seen:
+                seen, unchanged_since = now, time.monotonic()
         return seen
 
     def count(self) -> int:
