@@ -13,7 +13,8 @@ locals {
   handover = {
     bucket_name = module.s3.bucket_name
     # Attached by the root app to the role of the pods; written where the bucket is.
-    application_policy_json = module.s3.application_policy_json
+    # Without its blanks: a parameter holds 4 KiB.
+    application_policy_json = jsonencode(jsondecode(module.s3.application_policy_json))
     database = {
       host       = aws_db_instance.this.address
       port       = aws_db_instance.this.port
