@@ -211,7 +211,7 @@ def _roll(deploy: Deploy, database_url: str) -> None:
     if failed:
         raise FaultError(f"requests failed: {load.errors}")
     with psycopg.connect(database_url) as connection:
-        counted = dict(
+        counted: dict[str, int] = dict(
             connection.execute(
                 "SELECT status, count(*) FROM uploads_upload GROUP BY status"
             ).fetchall()
