@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sre.lib.iam_statements import faults, main
+
+TERRAFORM = Path(__file__).resolve().parents[2] / "terraform"
 
 BUCKET = "arn:aws:s3:::mirrorsite-uploads"
 
@@ -82,3 +85,26 @@ def test_nothing_found__is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     path.write_text("{}")
     assert main([str(path)]) == 1
+
+
+def test_files__no_star_of_both_kinds() -> None:
+    """Of what is written, without a plan: every allowing statement of every root."""
+    count = 0
+    for path in TERRAFORM.glob("**/*.tf"):
+        if ".terraform" in path.parts:
+            continue
+        text = path.read_text()
+        for block in re.findall(r"^( +)statement \{\n(.*?)^\1\}", text, re.S | re.M):
+            body = block[1]
+            if "principals {" in body or re.search(r'effect\s+= "Deny"', body):
+                continue
+            count += 1
+            actions, resources = (
+                re.search(rf"^\s+{name}\s+= \[(.*?)\]", body, re.S | re.M)
+                for name in ("actions", "resources")
+            )
+            assert actions, f"{path.name}: {body}"
+            assert resources, f"{path.name}: {body}"
+            assert '"*"' not in resources[1], f"{path.name}: {body}"
+            assert not re.search(r'[*]"', actions[1]), f"{path.name}: {body}"
+    assert count >= 10
