@@ -64,7 +64,7 @@ init_backend() {
       -backend-config="region=${AWS_DEFAULT_REGION:?set AWS_DEFAULT_REGION to the region of STATE_BUCKET}"
   else
     printf 'terraform {\n  backend "http" {}\n}\n' >backend_override.tf
-    TF_HTTP_ADDRESS="$CI_API_V4_URL/projects/$CI_PROJECT_ID/terraform/state/production"
+    TF_HTTP_ADDRESS="$CI_API_V4_URL/projects/$CI_PROJECT_ID/terraform/state/${CI_ENVIRONMENT_NAME:-minikube}"
     export TF_HTTP_ADDRESS
     export TF_HTTP_LOCK_ADDRESS="$TF_HTTP_ADDRESS/lock" TF_HTTP_LOCK_METHOD=POST
     export TF_HTTP_UNLOCK_ADDRESS="$TF_HTTP_ADDRESS/lock" TF_HTTP_UNLOCK_METHOD=DELETE

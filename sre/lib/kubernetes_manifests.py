@@ -92,6 +92,7 @@ NUMBERS = {
     "run_as_group",
     "run_as_user",
     "target_port",
+    "toleration_seconds",
 }
 # Filled in by the cluster, or Terraform's own.
 NOT_IN_METADATA = {"generate_name", "generation", "resource_version", "uid"}

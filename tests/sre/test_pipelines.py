@@ -109,20 +109,63 @@ class TestPipelines:
                 for rule in job.get("rules", []) if isinstance(job, dict) else []:
                     assert "changes" not in rule or "if" in rule
 
-    def test_apply(self) -> None:
-        apply = pipeline(FILES[1])["apply"]
-        assert apply["rules"] == [
-            {
-                "if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH",
-                "when": "manual",
-                "allow_failure": False,
-            }
+    def test_apply__by_hand_where_it_counts(self) -> None:
+        jobs = pipeline(FILES[1])
+        default_branch = "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"
+        by_hand = {"when": "manual", "allow_failure": False}
+        assert jobs["apply"]["rules"][1:] == [{"if": default_branch, **by_hand}]
+        assert jobs["apply-production"]["rules"] == [
+            {"if": f'{default_branch} && $DEPLOY_PRODUCTION == "true"', **by_hand}
         ]
-        assert apply["resource_group"] == "production"
-        assert apply["script"][-1] == "terraform apply plan.tfplan"
+        assert jobs[".apply"]["script"][-1] == "terraform apply plan.tfplan"
+
+    def test_environments(self) -> None:
+        """Each job that reaches an environment says which, and takes its turn there."""
+        jobs = pipeline(FILES[1])
+        found: dict[str, set[str]] = {}
+        for name, job in jobs.items():
+            if not isinstance(job, dict) or "environment" not in job:
+                continue
+            environment = job["environment"]["name"]
+            found.setdefault(environment, set()).add(name)
+            if not name.startswith(("smoke", "canary")):
+                assert job["resource_group"] == environment, name
+            expected = "" if environment == "minikube" else f"-{environment}"
+            assert name == name.split("-")[0] + expected
+        kinds = {"plan", "apply", "smoke", "canary", "rollback"}
+        assert found == {
+            "minikube": kinds,
+            "staging": {f"{kind}-staging" for kind in kinds},
+            "production": {f"{kind}-production" for kind in kinds},
+        }
+
+    def test_roles__plan_and_apply_apart(self) -> None:
+        for name, job in pipeline(FILES[1]).items():
+            if not isinstance(job, dict) or name.startswith("."):
+                continue
+            role = job.get("variables", {}).get("AWS_ROLE_ARN")
+            kind = name.split("-")[0]
+            expected = {
+                "plan": "$AWS_PLAN_ROLE_ARN",
+                "apply": "$AWS_APPLY_ROLE_ARN",
+                "rollback": "$AWS_APPLY_ROLE_ARN",
+            }.get(kind)
+            assert role == expected, name
+
+    def test_values__are_of_the_environment(self) -> None:
+        jobs = pipeline(FILES[1])
+        states = set()
+        for environment in ("staging", "production"):
+            for kind in ("plan", "apply", "rollback"):
+                given = jobs[f"{kind}-{environment}"]["variables"]
+                assert given["VAR_FILE"] == f"vars/{environment}.tfvars.json"
+                assert (ROOT / given["TF_ROOT"] / given["VAR_FILE"]).exists()
+                assert given["KUBE_CTX"].endswith(f":mirrorsite-{environment}")
+                states.add(given["STATE_KEY"])
+        assert states == {"eks/staging/app.tfstate", "eks/production/app.tfstate"}
 
     def test_plan__kept_from_guests_and_short(self) -> None:
-        artifacts = pipeline(FILES[1])["plan"]["artifacts"]
+        artifacts = pipeline(FILES[1])[".plan"]["artifacts"]
         assert (artifacts["access"], artifacts["expire_in"]) == ("developer", "1 day")
 
     def test_images__pinned(self) -> None:

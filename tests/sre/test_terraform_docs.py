@@ -28,7 +28,7 @@ def table(directory: Path, heading: str) -> list[str]:
 
 
 def test_there_are_modules_to_look_at() -> None:
-    assert len(DOCUMENTED) == 8
+    assert len(DOCUMENTED) == 14
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,23 @@ class TestVariableFiles:
         ephemeral = {name for name, body in blocks if "ephemeral   = true" in body}
         assert len(ephemeral) == 8
         assert not ephemeral & set(values)
+
+
+EKS_VALUES = sorted(TERRAFORM.glob("eks/*/vars/*.tfvars.json"))
+
+
+def test_each_root_of_eks_has_both_environments() -> None:
+    assert {(path.parent.parent.name, path.name) for path in EKS_VALUES} == {
+        (root, f"{environment}.tfvars.json")
+        for root in ("network", "cluster", "data", "app", "runner")
+        for environment in ("staging", "production")
+    }
+
+
+@pytest.mark.parametrize(
+    "path", EKS_VALUES, ids=lambda path: str(path.relative_to(TERRAFORM))
+)
+def test_eks_values__known_to_the_root_and_of_its_environment(path: Path) -> None:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    assert set(values) <= set(declared(path.parent.parent, "variable"))
+    assert values["environment"] == path.name.removesuffix(".tfvars.json")

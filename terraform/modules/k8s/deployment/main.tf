@@ -44,9 +44,10 @@ resource "kubernetes_deployment_v1" "this" {
   wait_for_rollout = var.wait_for_rollout
 
   metadata {
-    name      = var.name
-    namespace = var.namespace
-    labels    = merge(local.labels, { "app.kubernetes.io/component" = "web" })
+    name        = var.name
+    namespace   = var.namespace
+    annotations = var.annotations
+    labels      = merge(local.labels, { "app.kubernetes.io/component" = "web" })
   }
 
   spec {
@@ -103,20 +104,36 @@ resource "kubernetes_deployment_v1" "this" {
           }
         }
 
-        # A wish, not a demand: on one node all pods still start.
         dynamic "topology_spread_constraint" {
-          for_each = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+          for_each = {
+            "kubernetes.io/hostname"      = var.spread.nodes
+            "topology.kubernetes.io/zone" = var.spread.zones
+          }
 
           content {
             max_skew           = 1
-            topology_key       = topology_spread_constraint.value
-            when_unsatisfiable = "ScheduleAnyway"
+            topology_key       = topology_spread_constraint.key
+            when_unsatisfiable = topology_spread_constraint.value
+            # A zone all of whose nodes are lost is no zone to wait for: its pods go to
+            # the others.
+            node_taints_policy = "Honor"
             # Pods of the outgoing release do not count.
             match_label_keys = ["pod-template-hash"]
 
             label_selector {
               match_labels = local.web_selector
             }
+          }
+        }
+
+        dynamic "toleration" {
+          for_each = var.node_loss_toleration_seconds == null ? [] : ["not-ready", "unreachable"]
+
+          content {
+            key                = "node.kubernetes.io/${toleration.value}"
+            operator           = "Exists"
+            effect             = "NoExecute"
+            toleration_seconds = tostring(var.node_loss_toleration_seconds)
           }
         }
 

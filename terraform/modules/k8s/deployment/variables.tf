@@ -141,6 +141,39 @@ variable "canary_base_url" {
   }
 }
 
+variable "spread" {
+  description = "How firmly pods are spread over nodes and over zones: ScheduleAnyway is a wish, so that on one node all pods still start; DoNotSchedule lets a pod wait rather than stand beside another."
+  type = object({
+    nodes = optional(string, "ScheduleAnyway")
+    zones = optional(string, "ScheduleAnyway")
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for demand in [var.spread.nodes, var.spread.zones] : contains(["ScheduleAnyway", "DoNotSchedule"], demand)])
+    error_message = "spread.nodes and spread.zones must be ScheduleAnyway or DoNotSchedule."
+  }
+}
+
+variable "node_loss_toleration_seconds" {
+  description = "Seconds after which the pods of a node that no longer answers are started elsewhere. Null: the cluster's default, 300."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.node_loss_toleration_seconds == null || try(var.node_loss_toleration_seconds >= 10 && var.node_loss_toleration_seconds <= 3600 && floor(var.node_loss_toleration_seconds) == var.node_loss_toleration_seconds, false)
+    error_message = "node_loss_toleration_seconds must be a whole number from 10 to 3600, or null."
+  }
+}
+
+variable "annotations" {
+  description = "Annotations of the Deployment, for whatever watches it."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
 variable "wait_for_rollout" {
   description = "Let an apply wait until the new pods are ready, and fail when they do not become so."
   type        = bool

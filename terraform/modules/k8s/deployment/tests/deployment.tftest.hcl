@@ -390,3 +390,42 @@ run "network_is_closed_but_for_what_is_needed" {
     error_message = "Pods may resolve names, reach each other, and go where egress says."
   }
 }
+
+# As eks/app sets them: what answers the loss of a node or of a zone.
+run "spread_over_zones" {
+  command = plan
+
+  variables {
+    autoscaling                  = { enabled = true, min_replicas = 3 }
+    spread                       = { zones = "DoNotSchedule" }
+    node_loss_toleration_seconds = 30
+    annotations                  = { "secret.reloader.stakater.com/reload" = "mirrorsite-application" }
+  }
+
+  assert {
+    condition = { for constraint in kubernetes_deployment_v1.this.spec[0].template[0].spec[0].topology_spread_constraint : constraint.topology_key => [constraint.when_unsatisfiable, constraint.node_taints_policy] } == {
+      "kubernetes.io/hostname"      = ["ScheduleAnyway", "Honor"]
+      "topology.kubernetes.io/zone" = ["DoNotSchedule", "Honor"]
+    }
+    error_message = "A pod in each zone is a demand, and a lost zone is not waited for."
+  }
+
+  assert {
+    condition     = { for toleration in kubernetes_deployment_v1.this.spec[0].template[0].spec[0].toleration : toleration.key => toleration.toleration_seconds } == { "node.kubernetes.io/not-ready" = "30", "node.kubernetes.io/unreachable" = "30" }
+    error_message = "The pods of a lost node must be started elsewhere after 30 seconds."
+  }
+
+  assert {
+    condition     = kubernetes_deployment_v1.this.metadata[0].annotations["secret.reloader.stakater.com/reload"] == "mirrorsite-application"
+    error_message = "Whoever watches the Deployment must find the annotation."
+  }
+}
+
+run "a_node_is_given_up_by_the_clusters_own_rule" {
+  command = plan
+
+  assert {
+    condition     = length(kubernetes_deployment_v1.this.spec[0].template[0].spec[0].toleration) == 0
+    error_message = "Without a number nothing may be said of it."
+  }
+}

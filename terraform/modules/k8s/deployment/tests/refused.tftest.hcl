@@ -354,3 +354,14 @@ run "refuses_a_network_that_is_none" {
 
   expect_failures = [var.egress]
 }
+
+run "refuses_a_spread_that_kubernetes_does_not_know" {
+  command = plan
+
+  variables {
+    spread                       = { zones = "Always" }
+    node_loss_toleration_seconds = 1
+  }
+
+  expect_failures = [var.spread, var.node_loss_toleration_seconds]
+}

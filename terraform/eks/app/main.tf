@@ -1,0 +1,117 @@
+# The service on EKS, by the same modules as on Minikube: what differs is variables.
+
+locals {
+  name = "mirrorsite"
+}
+
+module "namespace" {
+  source = "../../modules/k8s/namespace"
+
+  name = var.namespace
+}
+
+module "external_secrets" {
+  source = "../../modules/k8s/external_secrets"
+
+  namespace              = module.namespace.name
+  region                 = var.region
+  chart_version          = var.external_secrets.chart_version
+  refresh_interval       = var.external_secrets.refresh_interval
+  reloader_chart_version = var.reloader_chart_version
+
+  secrets = {
+    (local.application_secret_name) = {
+      from = {
+        application = local.data.application_secret_arn
+        database    = local.data.database.secret_arn
+      }
+      # RDS keeps user and password; the address is no secret. urlquery, as passwords
+      # hold characters that mean something in an address.
+      template = {
+        SECRET_KEY   = "{{ .SECRET_KEY }}"
+        DATABASE_URL = "postgres://{{ .username | urlquery }}:{{ .password | urlquery }}@${local.data.database.host}:${local.data.database.port}/${local.data.database.name}?sslmode=require"
+      }
+    }
+    (local.audit_secret_name) = {
+      from     = { audit = local.data.audit_secret_arn }
+      template = { AUDIT_SIGNING_KEY = "{{ .AUDIT_SIGNING_KEY }}" }
+    }
+  }
+
+  # The operator reads nothing before it has its role.
+  depends_on = [aws_eks_pod_identity_association.this]
+}
+
+locals {
+  application_secret_name = "${local.name}-application"
+  audit_secret_name       = "${local.name}-audit-signing"
+}
+
+module "deployment" {
+  source = "../../modules/k8s/deployment"
+
+  namespace         = module.namespace.name
+  name              = local.name
+  service_name      = local.name
+  image             = var.image
+  resources         = var.resources
+  cron_jobs         = var.cron_jobs
+  metrics_namespace = var.metrics_namespace
+  settings = merge(var.settings, {
+    bucket_name = local.data.bucket_name
+    region      = var.region
+  })
+
+  autoscaling = merge(var.autoscaling, { enabled = true })
+  # One pod in each zone is a demand here, and a lost node is given up soon.
+  spread                       = { zones = "DoNotSchedule" }
+  node_loss_toleration_seconds = 30
+  annotations                  = { "secret.reloader.stakater.com/reload" = local.application_secret_name }
+
+  existing_secrets = {
+    application = local.application_secret_name
+    audit       = local.audit_secret_name
+  }
+  secrets_revision  = var.secrets_revision
+  registry_server   = var.registry_server
+  registry_username = var.registry_username
+  registry_password = var.registry_password
+
+  egress = [
+    # S3 has no fixed addresses; the identity agent has one, on each node.
+    { ports = [443], cidrs = ["0.0.0.0/0"] },
+    { ports = [80], cidrs = ["169.254.170.23/32"] },
+    { ports = [5432], cidrs = [local.network.cidr] },
+  ]
+
+  # Pods get their role at their start, and the Secrets must be there.
+  depends_on = [module.external_secrets, aws_eks_pod_identity_association.this]
+}
+
+module "service" {
+  source = "../../modules/k8s/service"
+
+  name                = local.name
+  namespace           = module.namespace.name
+  selector            = module.deployment.web_selector
+  port                = 80
+  https_port          = var.load_balancer.certificate_arn == null ? null : 443
+  source_ranges       = var.load_balancer.source_ranges
+  load_balancer_class = "eks.amazonaws.com/nlb"
+
+  annotations = { for key, value in {
+    scheme          = var.load_balancer.internal ? "internal" : "internet-facing"
+    nlb-target-type = "ip"
+    # Every zone's entrance reaches the pods of all zones: a zone whose pods are gone
+    # still answers.
+    attributes = "load_balancing.cross_zone.enabled=true"
+    # The trail records the client's address. A pod that ends gets no new connection
+    # and up to 30 s for those it has, as preStop and gunicorn allow.
+    target-group-attributes = "preserve_client_ip.enabled=true,deregistration_delay.timeout_seconds=30"
+    # A check by HTTP would come with the pod's address as Host, which the service
+    # refuses; whether a pod is ready the cluster says, by taking it out.
+    healthcheck-protocol = "tcp"
+    ssl-cert             = var.load_balancer.certificate_arn
+    ssl-ports            = var.load_balancer.certificate_arn == null ? null : "443"
+  } : "service.beta.kubernetes.io/aws-load-balancer-${key}" => value if value != null }
+}

@@ -1,0 +1,86 @@
+# Roles come to pods by EKS Pod Identity: no key lies in the cluster.
+
+data "aws_iam_policy_document" "pod_trust" {
+  statement {
+    actions = ["sts:AssumeRole", "sts:TagSession"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["pods.eks.amazonaws.com"]
+    }
+  }
+}
+
+# Written beside the bucket (modules/s3): uploads/ and audit/, and under audit/ no
+# deleting. Said once more here, so that no later statement can give it.
+data "aws_iam_policy_document" "application" {
+  source_policy_documents = [local.data.application_policy_json]
+
+  statement {
+    sid       = "NeverDeleteTheTrail"
+    effect    = "Deny"
+    actions   = ["s3:BypassGovernanceRetention", "s3:DeleteObject", "s3:DeleteObjectVersion"]
+    resources = ["arn:${data.aws_partition.current.partition}:s3:::${local.data.bucket_name}/audit/*"]
+  }
+}
+
+data "aws_partition" "current" {}
+
+data "aws_iam_policy_document" "external_secrets" {
+  statement {
+    sid     = "ReadTheServicesSecrets"
+    actions = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"]
+    resources = [
+      local.data.application_secret_arn,
+      local.data.audit_secret_arn,
+      local.data.database.secret_arn,
+    ]
+  }
+
+  statement {
+    sid       = "DecryptThem"
+    actions   = ["kms:Decrypt"]
+    resources = [local.data.secrets_key_arn]
+  }
+}
+
+locals {
+  roles = {
+    application = {
+      namespace       = var.namespace
+      service_account = local.name
+      policy          = data.aws_iam_policy_document.application.json
+    }
+    external-secrets = {
+      namespace       = "external-secrets"
+      service_account = "external-secrets"
+      policy          = data.aws_iam_policy_document.external_secrets.json
+    }
+  }
+}
+
+resource "aws_iam_role" "this" {
+  for_each = local.roles
+
+  name               = "mirrorsite-${var.environment}-${each.key}"
+  assume_role_policy = data.aws_iam_policy_document.pod_trust.json
+}
+
+resource "aws_iam_role_policy" "this" {
+  for_each = local.roles
+
+  name   = each.key
+  role   = aws_iam_role.this[each.key].id
+  policy = each.value.policy
+}
+
+resource "aws_eks_pod_identity_association" "this" {
+  for_each = local.roles
+
+  cluster_name    = local.cluster.name
+  namespace       = each.value.namespace
+  service_account = each.value.service_account
+  role_arn        = aws_iam_role.this[each.key].arn
+
+  depends_on = [aws_iam_role_policy.this]
+}

@@ -1,0 +1,103 @@
+mock_provider "kubernetes" {}
+
+mock_provider "helm" {}
+
+provider "aws" {
+  region                      = "eu-west-1"
+  access_key                  = "unused"
+  secret_key                  = "unused"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+}
+
+override_data {
+  target = data.aws_ssm_parameter.network
+  values = {
+    insecure_value = "{\"vpc_id\":\"vpc-1\",\"cidr\":\"10.40.0.0/16\",\"zones\":[\"eu-west-1a\",\"eu-west-1b\",\"eu-west-1c\"],\"private_subnet_ids\":[\"subnet-a\"],\"public_subnet_ids\":[\"subnet-d\"]}"
+  }
+}
+
+override_data {
+  target = data.aws_ssm_parameter.cluster
+  values = {
+    insecure_value = "{\"name\":\"mirrorsite-production\",\"security_group_id\":\"sg-cluster\"}"
+  }
+}
+
+override_data {
+  target = data.aws_ssm_parameter.data
+  values = {
+    insecure_value = "{\"bucket_name\":\"mirrorsite-test-uploads\",\"application_policy_json\":\"{\\\"Version\\\":\\\"2012-10-17\\\",\\\"Statement\\\":[{\\\"Sid\\\":\\\"WriteReadAndPurgeUploads\\\",\\\"Effect\\\":\\\"Allow\\\",\\\"Action\\\":[\\\"s3:DeleteObject\\\",\\\"s3:PutObject\\\"],\\\"Resource\\\":\\\"arn:aws:s3:::mirrorsite-test-uploads/uploads/*\\\"}]}\",\"database\":{\"host\":\"db.example.org\",\"port\":5432,\"name\":\"mirrorsite\",\"secret_arn\":\"arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds-db\"},\"application_secret_arn\":\"arn:aws:secretsmanager:eu-west-1:123456789012:secret:application\",\"audit_secret_arn\":\"arn:aws:secretsmanager:eu-west-1:123456789012:secret:audit\",\"secrets_key_arn\":\"arn:aws:kms:eu-west-1:123456789012:key/1\",\"registry_url\":null}"
+  }
+}
+
+variables {
+  environment = "production"
+  image       = "registry.example.org/group/mirrorsite:1f2e3d4c"
+  settings    = { allowed_hosts = ["mirrorsite.example.org"] }
+}
+
+run "smallest_rights" {
+  command = plan
+
+  assert {
+    condition = { for statement in jsondecode(data.aws_iam_policy_document.application.json).Statement : statement.Sid => [statement.Effect, flatten([statement.Resource])] } == {
+      WriteReadAndPurgeUploads = ["Allow", ["arn:aws:s3:::mirrorsite-test-uploads/uploads/*"]]
+      NeverDeleteTheTrail      = ["Deny", ["arn:aws:s3:::mirrorsite-test-uploads/audit/*"]]
+    }
+    error_message = "The pods get what the bucket's module wrote down, less all deleting under audit/."
+  }
+
+  assert {
+    condition     = alltrue([for action in ["s3:BypassGovernanceRetention", "s3:DeleteObject", "s3:DeleteObjectVersion"] : anytrue([for statement in jsondecode(data.aws_iam_policy_document.application.json).Statement : statement.Effect == "Deny" && contains(flatten([statement.Action]), action)])])
+    error_message = "All three ways to delete must be denied."
+  }
+
+  assert {
+    condition     = toset(flatten([for statement in jsondecode(data.aws_iam_policy_document.external_secrets.json).Statement : flatten([statement.Action])])) == toset(["kms:Decrypt", "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"])
+    error_message = "The operator may read secrets, and nothing else."
+  }
+
+  assert {
+    condition     = length([for statement in jsondecode(data.aws_iam_policy_document.external_secrets.json).Statement : statement if contains(flatten([statement.Resource]), "*")]) == 0
+    error_message = "And only those that are named."
+  }
+
+  assert {
+    condition = { for key, association in aws_eks_pod_identity_association.this : key => "${association.namespace}/${association.service_account}" } == {
+      application      = "mirrorsite/mirrorsite"
+      external-secrets = "external-secrets/external-secrets"
+    }
+    error_message = "Each role goes to one service account."
+  }
+}
+
+run "loss_of_a_zone" {
+  command = plan
+
+  assert {
+    condition     = output.deployment_name == "mirrorsite" && var.autoscaling.min_replicas == 3
+    error_message = "One pod for each zone, at least."
+  }
+}
+
+run "refuses_less_than_a_pod_for_each_zone" {
+  command = plan
+
+  variables {
+    autoscaling = { min_replicas = 2 }
+  }
+
+  expect_failures = [var.autoscaling]
+}
+
+run "refuses_plain_http_on_the_internet" {
+  command = plan
+
+  variables {
+    load_balancer = { internal = false }
+  }
+
+  expect_failures = [var.load_balancer]
+}

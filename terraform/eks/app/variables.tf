@@ -1,0 +1,165 @@
+variable "environment" {
+  description = "Which environment this is: staging or production. It is part of every name."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["staging", "production"], var.environment)
+    error_message = "environment must be staging or production."
+  }
+}
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+  default     = "eu-west-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be the name of an AWS region, as in \"eu-west-1\"."
+  }
+}
+
+variable "namespace" {
+  description = "Namespace of everything of the service in the cluster."
+  type        = string
+  default     = "mirrorsite"
+  nullable    = false
+}
+
+variable "image" {
+  description = "Image with the tag or digest of the release."
+  type        = string
+  nullable    = false
+}
+
+variable "autoscaling" {
+  description = "Number of web pods, from min_replicas to max_replicas, by the CPU they use in percent of what they ask for."
+  type = object({
+    min_replicas   = optional(number, 3)
+    max_replicas   = optional(number, 12)
+    target_percent = optional(number, 70)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.autoscaling.min_replicas >= 3
+    error_message = "autoscaling.min_replicas must be at least 3: one pod for each zone."
+  }
+}
+
+variable "resources" {
+  description = "Requests and limits of each container; see modules/k8s/deployment."
+  type = object({
+    cpu_request    = optional(string, "500m")
+    cpu_limit      = optional(string)
+    memory_request = optional(string, "384Mi")
+    memory_limit   = optional(string, "768Mi")
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "settings" {
+  description = "Environment of the service that is no secret; see modules/k8s/deployment."
+  type = object({
+    allowed_hosts        = optional(list(string), [])
+    csrf_trusted_origins = optional(list(string), [])
+    https_only           = optional(bool, false)
+    trusted_proxies      = optional(number, 0)
+    upload_max_bytes     = optional(number)
+    upload_auth          = optional(string, "token")
+    upload_rate_limit    = optional(string)
+    cache_url            = optional(string)
+    log_format           = optional(string, "json")
+    web_concurrency      = optional(number, 2)
+    web_threads          = optional(number, 4)
+    audit_public_keys    = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "cron_jobs" {
+  description = "Changes to the schedules; see modules/k8s/deployment."
+  type = map(object({
+    schedule = optional(string)
+    suspend  = optional(bool, false)
+  }))
+  default  = {}
+  nullable = false
+}
+
+variable "load_balancer" {
+  description = "The network load balancer: internal or facing the internet, who may reach it, and the certificate (ACM) with which it ends TLS on port 443. Without one it speaks plain HTTP."
+  type = object({
+    internal        = optional(bool, true)
+    source_ranges   = optional(list(string), [])
+    certificate_arn = optional(string)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.load_balancer.certificate_arn == null || can(regex("^arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$", var.load_balancer.certificate_arn))
+    error_message = "load_balancer.certificate_arn must be the full ARN of a certificate in ACM."
+  }
+
+  validation {
+    condition     = var.load_balancer.internal || var.load_balancer.certificate_arn != null || var.environment != "production"
+    error_message = "production faces the internet with TLS only: give load_balancer.certificate_arn."
+  }
+}
+
+variable "external_secrets" {
+  description = "The External Secrets Operator: version of its chart, and how often it looks for new values."
+  type = object({
+    chart_version    = optional(string, "2.9.0")
+    refresh_interval = optional(string, "1m")
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "reloader_chart_version" {
+  description = "Version of the chart of Reloader, which rolls the pods when a Secret of theirs has changed, as when RDS changed the password. Null: no Reloader; secrets_revision is then raised by hand."
+  type        = string
+  default     = "2.2.9"
+}
+
+variable "registry_server" {
+  description = "Host of a private registry other than ECR. Null: the image needs no pull secret."
+  type        = string
+  default     = null
+}
+
+variable "secrets_revision" {
+  description = "Raise it by one to replace the pods after a secret changed."
+  type        = number
+  default     = 1
+  nullable    = false
+}
+
+variable "metrics_namespace" {
+  description = "Namespace from which metrics are scraped. Null: none."
+  type        = string
+  default     = null
+}
+
+variable "registry_username" {
+  description = "User of the registry: a deploy token's, never a job token's."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+}
+
+variable "registry_password" {
+  description = "Password of the registry's user."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+}

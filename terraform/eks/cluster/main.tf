@@ -1,0 +1,96 @@
+# The cluster, in Auto Mode: AWS keeps nodes, network, disks, load balancers, name
+# service and the identity agent. roles.tf and access.tf stand beside.
+
+locals {
+  name = "mirrorsite-${var.environment}"
+}
+
+resource "aws_kms_key" "secrets" {
+  #checkov:skip=CKV2_AWS_64:The default policy leaves the key to the account's IAM, where the rights are written.
+  description             = "Secrets of the cluster ${local.name}"
+  enable_key_rotation     = true
+  deletion_window_in_days = 30
+}
+
+resource "aws_kms_alias" "secrets" {
+  name          = "alias/${local.name}-cluster"
+  target_key_id = aws_kms_key.secrets.key_id
+}
+
+# Made here, or EKS makes it without an end to its life.
+resource "aws_cloudwatch_log_group" "control_plane" {
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts it with its own key; Secrets are not logged.
+  #checkov:skip=CKV_AWS_338:365 days by default; checkov cannot evaluate the variable, the tests can.
+  name              = "/aws/eks/${local.name}/cluster"
+  retention_in_days = var.log_days
+}
+
+resource "aws_eks_cluster" "this" {
+  #checkov:skip=CKV_AWS_38:public_access_cidrs refuses 0.0.0.0/0; without any the API is not public.
+  #checkov:skip=CKV_AWS_39:Not public unless addresses are named; checkov cannot evaluate the expression, the tests can.
+  name     = local.name
+  version  = var.kubernetes_version
+  role_arn = aws_iam_role.cluster.arn
+
+  enabled_cluster_log_types     = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
+  bootstrap_self_managed_addons = false
+
+  access_config {
+    authentication_mode                         = "API"
+    bootstrap_cluster_creator_admin_permissions = false
+  }
+
+  vpc_config {
+    subnet_ids              = local.network.private_subnet_ids
+    endpoint_private_access = true
+    endpoint_public_access  = length(var.public_access_cidrs) > 0
+    public_access_cidrs     = length(var.public_access_cidrs) > 0 ? var.public_access_cidrs : null
+  }
+
+  encryption_config {
+    resources = ["secrets"]
+
+    provider {
+      key_arn = aws_kms_key.secrets.arn
+    }
+  }
+
+  # Auto Mode is these three together.
+  compute_config {
+    enabled       = true
+    node_pools    = ["general-purpose", "system"]
+    node_role_arn = aws_iam_role.node.arn
+  }
+
+  kubernetes_network_config {
+    elastic_load_balancing {
+      enabled = true
+    }
+  }
+
+  storage_config {
+    block_storage {
+      enabled = true
+    }
+  }
+
+  upgrade_policy {
+    support_type = "STANDARD"
+  }
+
+  # AWS may take an ailing zone out of traffic by itself.
+  zonal_shift_config {
+    enabled = true
+  }
+
+  depends_on = [
+    aws_iam_role_policy_attachment.cluster,
+    aws_cloudwatch_log_group.control_plane,
+  ]
+}
+
+# Auto Mode brings no metrics server, without which the autoscaler sees nothing.
+resource "aws_eks_addon" "metrics_server" {
+  cluster_name = aws_eks_cluster.this.name
+  addon_name   = "metrics-server"
+}

@@ -1,0 +1,85 @@
+variable "environment" {
+  description = "Which environment this is: staging or production. It is part of every name."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["staging", "production"], var.environment)
+    error_message = "environment must be staging or production."
+  }
+}
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+  default     = "eu-west-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be the name of an AWS region, as in \"eu-west-1\"."
+  }
+}
+
+variable "kubernetes_version" {
+  description = "Version of Kubernetes, one that EKS has in standard support."
+  type        = string
+  default     = "1.35"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^1\\.[0-9]{2}$", var.kubernetes_version))
+    error_message = "kubernetes_version must be a minor version, as in \"1.35\"."
+  }
+}
+
+variable "public_access_cidrs" {
+  description = "Addresses (CIDR) from which the cluster's API can be reached. Empty: only from inside the network, which is enough for GitLab's agent, as it dials out."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for cidr in var.public_access_cidrs : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
+    error_message = "public_access_cidrs must be CIDR blocks, and none of them everything."
+  }
+}
+
+variable "plan_role_arn" {
+  description = "Role of the pipeline's plan jobs: it may look at the cluster. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.plan_role_arn == null || can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/.+$", var.plan_role_arn))
+    error_message = "plan_role_arn must be the full ARN of a role."
+  }
+
+  validation {
+    condition     = var.plan_role_arn == null || var.plan_role_arn != var.apply_role_arn
+    error_message = "plan_role_arn and apply_role_arn must be two roles: whoever may plan may not change."
+  }
+}
+
+variable "apply_role_arn" {
+  description = "Role of the pipeline's apply jobs: it administers the cluster. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.apply_role_arn == null || can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/.+$", var.apply_role_arn))
+    error_message = "apply_role_arn must be the full ARN of a role."
+  }
+}
+
+variable "log_days" {
+  description = "Days the control plane's logs are kept."
+  type        = number
+  default     = 365
+  nullable    = false
+
+  validation {
+    condition     = contains([30, 60, 90, 180, 365, 400, 731], var.log_days)
+    error_message = "log_days must be 30, 60, 90, 180, 365, 400 or 731, which CloudWatch knows."
+  }
+}

@@ -1,0 +1,115 @@
+provider "aws" {
+  region                      = "eu-west-1"
+  access_key                  = "unused"
+  secret_key                  = "unused"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+}
+
+override_data {
+  target = data.aws_ssm_parameter.network
+  values = {
+    insecure_value = "{\"vpc_id\":\"vpc-1\",\"cidr\":\"10.40.0.0/16\",\"zones\":[\"eu-west-1a\",\"eu-west-1b\",\"eu-west-1c\"],\"private_subnet_ids\":[\"subnet-a\",\"subnet-b\",\"subnet-c\"],\"public_subnet_ids\":[\"subnet-d\",\"subnet-e\",\"subnet-f\"]}"
+  }
+}
+
+override_data {
+  target = data.aws_ssm_parameter.cluster
+  values = {
+    insecure_value = "{\"name\":\"mirrorsite-production\",\"security_group_id\":\"sg-cluster\"}"
+  }
+}
+
+variables {
+  environment = "production"
+  bucket_name = "mirrorsite-test-uploads"
+}
+
+run "loss_of_a_zone" {
+  command = plan
+
+  assert {
+    condition     = aws_db_instance.this.multi_az && aws_db_subnet_group.this.subnet_ids == toset(["subnet-a", "subnet-b", "subnet-c"])
+    error_message = "The database needs a standby, with three zones to choose from."
+  }
+
+  assert {
+    condition     = aws_db_instance.this.backup_retention_period == 35 && aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot && !aws_db_instance.this.delete_automated_backups
+    error_message = "Backups must be kept, and the database must not go by mistake."
+  }
+}
+
+run "closed" {
+  command = plan
+
+  assert {
+    condition     = !aws_db_instance.this.publicly_accessible && aws_vpc_security_group_ingress_rule.database.referenced_security_group_id == "sg-cluster" && aws_vpc_security_group_ingress_rule.database.from_port == 5432
+    error_message = "Only the cluster reaches the database."
+  }
+
+  assert {
+    condition     = aws_db_instance.this.manage_master_user_password && aws_db_instance.this.password == null && one(aws_secretsmanager_secret_rotation.database.rotation_rules).automatically_after_days == 30
+    error_message = "RDS must keep and change the password; Terraform may not know it."
+  }
+
+  assert {
+    condition     = contains([for parameter in aws_db_parameter_group.this.parameter : "${parameter.name}=${parameter.value}"], "rds.force_ssl=1")
+    error_message = "Connections without TLS must be refused."
+  }
+
+  assert {
+    condition     = aws_db_instance.this.storage_encrypted && aws_kms_key.this.enable_key_rotation
+    error_message = "The volume must be encrypted."
+  }
+}
+
+# The policy the root app attaches, computed by the real provider.
+run "the_application_cannot_delete_under_audit" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(module.s3.application_policy_json).Statement :
+      !anytrue([for action in flatten([statement.Action]) : strcontains(action, "Delete") || strcontains(action, "Bypass") || strcontains(action, "*")])
+      || alltrue([for resource in flatten([statement.Resource]) : startswith(resource, "arn:aws:s3:::mirrorsite-test-uploads/uploads/")])
+    ])
+    error_message = "Whatever deletes may reach uploads/ and nothing else."
+  }
+
+  assert {
+    condition = [
+      for statement in jsondecode(module.s3.bucket_policy_json).Statement :
+      [statement.Effect, statement.Principal, statement.Resource] if statement.Sid == "DenyAuditDelete"
+    ] == [["Deny", "*", "arn:aws:s3:::mirrorsite-test-uploads/audit/*"]]
+    error_message = "And the bucket must deny it to everybody, whatever roles are given."
+  }
+}
+
+run "registry_when_wanted" {
+  command = plan
+
+  variables {
+    registry = true
+  }
+
+  assert {
+    condition     = one(aws_ecr_repository.this[*].image_tag_mutability) == "IMMUTABLE"
+    error_message = "A tag that can be moved is no release."
+  }
+}
+
+run "refuses_what_is_not_safe" {
+  command = plan
+
+  variables {
+    deletion_protection = false
+    backup_days         = 1
+    engine_version      = "11"
+    instance_class      = "large"
+    rotation_days       = 0
+    storage             = { allocated = 100, max = 50 }
+  }
+
+  expect_failures = [var.deletion_protection, var.backup_days, var.engine_version, var.instance_class, var.rotation_days, var.storage]
+}

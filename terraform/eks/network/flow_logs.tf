@@ -1,0 +1,43 @@
+resource "aws_cloudwatch_log_group" "flows" {
+  #checkov:skip=CKV_AWS_158:Addresses and ports, no content; CloudWatch encrypts them with its own key.
+  #checkov:skip=CKV_AWS_338:365 days by default; checkov cannot evaluate the variable, the tests can.
+  name              = "/${local.name}/vpc-flows"
+  retention_in_days = var.flow_log_days
+}
+
+data "aws_iam_policy_document" "flows_trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["vpc-flow-logs.amazonaws.com"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "flows" {
+  statement {
+    sid       = "WriteTheFlows"
+    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.flows.arn}:*"]
+  }
+}
+
+resource "aws_iam_role" "flows" {
+  name               = "${local.name}-vpc-flows"
+  assume_role_policy = data.aws_iam_policy_document.flows_trust.json
+}
+
+resource "aws_iam_role_policy" "flows" {
+  name   = "write-flows"
+  role   = aws_iam_role.flows.id
+  policy = data.aws_iam_policy_document.flows.json
+}
+
+resource "aws_flow_log" "this" {
+  vpc_id          = aws_vpc.this.id
+  traffic_type    = "ALL"
+  iam_role_arn    = aws_iam_role.flows.arn
+  log_destination = aws_cloudwatch_log_group.flows.arn
+}

@@ -1,0 +1,69 @@
+variable "environment" {
+  description = "Which environment this is: staging or production. It is part of every name."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["staging", "production"], var.environment)
+    error_message = "environment must be staging or production."
+  }
+}
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+  default     = "eu-west-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be the name of an AWS region, as in \"eu-west-1\"."
+  }
+}
+
+variable "cidr" {
+  description = "Addresses of the network, a /16. Each zone gets a /20 for pods and nodes and a /24 for load balancers."
+  type        = string
+  default     = "10.40.0.0/16"
+  nullable    = false
+
+  validation {
+    condition     = can(cidrhost(var.cidr, 0)) && endswith(var.cidr, "/16")
+    error_message = "cidr must be an IPv4 block of size /16, as in \"10.40.0.0/16\"."
+  }
+}
+
+variable "zones" {
+  description = "Three availability zones of the region, such as [\"eu-west-1a\", \"eu-west-1b\", \"eu-west-1c\"]. Named and not looked up: a zone that AWS adds or takes away must not move subnets."
+  type        = list(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.zones) == 3 && length(distinct(var.zones)) == 3 && alltrue([for zone in var.zones : can(regex("^${var.region}[a-z]$", zone))])
+    error_message = "zones must be three different zones of the region."
+  }
+}
+
+variable "nat_per_zone" {
+  description = "A NAT gateway in each zone. False: one for all, which costs a third and takes the way out of every zone down with its own."
+  type        = bool
+  default     = true
+  nullable    = false
+
+  validation {
+    condition     = var.nat_per_zone || var.environment != "production"
+    error_message = "production needs a NAT gateway per zone: with one, the loss of its zone cuts off the other two."
+  }
+}
+
+variable "flow_log_days" {
+  description = "Days the records of network flows are kept."
+  type        = number
+  default     = 365
+  nullable    = false
+
+  validation {
+    condition     = contains([30, 60, 90, 180, 365, 400, 731], var.flow_log_days)
+    error_message = "flow_log_days must be 30, 60, 90, 180, 365, 400 or 731, which CloudWatch knows."
+  }
+}

@@ -1,0 +1,95 @@
+variable "environment" {
+  description = "Which environment this is: staging or production. It is part of every name."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["staging", "production"], var.environment)
+    error_message = "environment must be staging or production."
+  }
+}
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+  default     = "eu-west-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be the name of an AWS region, as in \"eu-west-1\"."
+  }
+}
+
+variable "manager_image" {
+  description = "Image of the runner manager: gitlab-runner with the Fargate driver and a config.toml that reads the variables given below. With its tag or digest."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[a-f0-9]{64})$", var.manager_image)) && !endswith(var.manager_image, ":latest")
+    error_message = "manager_image must end with a tag other than \"latest\" or with a digest."
+  }
+}
+
+variable "worker_image" {
+  description = "Image in which jobs run: it must start an SSH server that takes the key in SSH_PUBLIC_KEY. With its tag or digest."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[a-f0-9]{64})$", var.worker_image)) && !endswith(var.worker_image, ":latest")
+    error_message = "worker_image must end with a tag other than \"latest\" or with a digest."
+  }
+}
+
+variable "gitlab_url" {
+  description = "Address of GitLab."
+  type        = string
+  default     = "https://gitlab.com"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^https://[^/\\s]+$", var.gitlab_url))
+    error_message = "gitlab_url must be https and a host without a path."
+  }
+}
+
+variable "worker_size" {
+  description = "CPU units (1024 is one core) and memory in MiB of a worker, a pair that Fargate has."
+  type = object({
+    cpu    = optional(number, 1024)
+    memory = optional(number, 2048)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.worker_size.cpu) && var.worker_size.memory >= 2 * var.worker_size.cpu && var.worker_size.memory <= 8 * var.worker_size.cpu
+    error_message = "worker_size needs CPU units that Fargate has, and two to eight MiB of memory for each."
+  }
+}
+
+variable "concurrent_jobs" {
+  description = "Jobs, and so workers, at the same time."
+  type        = number
+  default     = 4
+  nullable    = false
+
+  validation {
+    condition     = var.concurrent_jobs >= 1 && var.concurrent_jobs <= 50 && floor(var.concurrent_jobs) == var.concurrent_jobs
+    error_message = "concurrent_jobs must be a whole number from 1 to 50."
+  }
+}
+
+variable "log_days" {
+  description = "Days the runner's logs are kept."
+  type        = number
+  default     = 365
+  nullable    = false
+
+  validation {
+    condition     = contains([30, 60, 90, 180, 365, 400, 731], var.log_days)
+    error_message = "log_days must be 30, 60, 90, 180, 365, 400 or 731, which CloudWatch knows."
+  }
+}
