@@ -122,7 +122,7 @@ variable "settings" {
     cache_url            = optional(string)
     log_format           = optional(string, "json")
     web_concurrency      = optional(number, 2)
-    web_threads          = optional(number, 4)
+    web_threads          = optional(number, 6)
     audit_public_keys    = optional(string)
   })
   default  = {}

@@ -47,7 +47,7 @@ class Machine:
             "HTTPS_ONLY": "false",
             "LOG_FORMAT": "json",
             "WEB_CONCURRENCY": str(workers),
-            "WEB_THREADS": "4",
+            "WEB_THREADS": "6",
             "UPLOAD_RATE_LIMIT": "off",
             **self.store.environment(BUCKET),
         }

@@ -147,7 +147,7 @@ run "the_environment_is_complete" {
       BIND                    = "0.0.0.0:4545"
       METRICS_BIND            = "0.0.0.0:9464"
       WEB_CONCURRENCY         = "2"
-      WEB_THREADS             = "4"
+      WEB_THREADS             = "6"
       AUDIT_PUBLIC_KEYS       = "key-1:AAAA"
     })
     error_message = "The ConfigMap must hold every setting under its own name, and nothing secret."
