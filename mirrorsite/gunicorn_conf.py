@@ -121,4 +121,4 @@ def post_worker_init(worker: Any) -> None:
     from uploads.services import upload_storage
 
     _ = get_resolver().url_patterns
-    _ = upload_storage().client
+    _ = upload_storage().quick_put()  # and the client with it
