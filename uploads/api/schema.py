@@ -55,6 +55,7 @@ _BODY_PROBLEMS = (
     "unknown-field",
     "invalid-size",
     "length-required",
+    "request-timeout",
     "body-too-large",
     "unsupported-media-type",
     "invalid-idempotency-key",
@@ -106,7 +107,7 @@ upload_random = extend_schema(
         header("Location", 201),
         header("Idempotent-Replayed", 201),
         *(
-            header(name, 201, 400, 401, 403, 409, 422, 429, 502, 503)
+            header(name, 201, 400, 401, 403, 408, 409, 422, 429, 502, 503)
             for name in _LIMITS
         ),
     ],
@@ -122,6 +123,7 @@ upload_random = extend_schema(
             "idempotency-key-reused",
             "throttled",
             "store-refused",
+            "store-busy",
             "store-unavailable",
             "trail-unavailable",
             "database-unavailable",
@@ -315,6 +317,7 @@ upload_verify = extend_schema(
             "upload-not-verifiable",
             "throttled",
             "store-refused",
+            "store-busy",
             "store-unavailable",
             "trail-unavailable",
             "database-unavailable",
