@@ -19,7 +19,7 @@ from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
 from sre.lib.postgres import temporary_postgres
-from sre.lib.service import ROOT, Service
+from sre.lib.service import ROOT, Service, ServiceError
 
 BUCKET = "mirrorsite-scaling"
 WARM_UP_SECONDS = 2.0
@@ -98,6 +98,10 @@ def _cpu(group: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def _tail(log: Path) -> str:
+    return log.read_text()[-1000:]
+
+
 def _commits(database_url: str) -> int:
     return _one(
         database_url,
@@ -128,11 +132,14 @@ def _measure(
         load.wait(seconds)
         load.stop()
         cpu = _cpu(group) - cpu
+        if service.process is None or service.process.poll() is not None:
+            raise ServiceError(f"the service ended under load: {_tail(service.log)}")
     finally:
         service.stop()
     # The workers' last numbers reach the statistics when their connections close.
     commits = _commits(database_url) - commits
-    done = load.outcomes["201"]
+    done = load.outcomes.pop("201", 0)
+    others = ", ".join(f"{n} {what}" for what, n in sorted(load.outcomes.items()))
     times = sorted(load.milliseconds)
     return (
         f"{done / load.seconds:.0f}",
@@ -140,7 +147,7 @@ def _measure(
         f"{times[int(len(times) * 0.99)]:.1f}",
         f"{cpu * 1000 / max(1, done):.2f}",
         f"{commits / max(1, done):.1f}",
-        str(sum(load.outcomes.values()) - done),
+        others or "0",
     )
 
 
@@ -194,8 +201,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args(arguments)
     say(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the start\n")
-    with _machine() as machine:
-        _table(machine, options)
+    try:
+        with _machine() as machine:
+            _table(machine, options)
+    except ServiceError as error:
+        sys.stderr.write(f"sre/scaling: {error}\n")
+        return 1
     return 0
 
 
