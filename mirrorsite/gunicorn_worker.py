@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from http import HTTPStatus
 from typing import Any
 
@@ -28,6 +29,9 @@ _OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
 
 #: How long a thread waits for a connection's next request before it hands it back.
 LINGER_SECONDS = 0.001
+#: How many threads of a worker may do so. They take turns at Python's lock: were all of
+#: them busy all the time, some requests would wait tens of milliseconds for it.
+LINGERERS = 2
 
 
 class HostError(errors.ParseException):
@@ -58,6 +62,10 @@ class Worker(ThreadWorker):
     connection's next request.
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._linger_places = threading.Semaphore(LINGERERS)
+
     def enqueue_req(self, conn: TConn) -> None:
         if not isinstance(conn.sock, RequestSocket):
             conn.sock = RequestSocket.taking_over(conn.sock)
@@ -66,11 +74,18 @@ class Worker(ThreadWorker):
     def handle(self, conn: TConn) -> Any:
         if not conn.initialized and not conn.wait_for_data(0):
             return _DEFER
-        while True:
-            conn.sock.expect_request()
-            is_kept = super().handle(conn)
-            if not (is_kept and self._lingers(conn)):
-                return is_kept
+        is_kept = self._handle_one(conn)
+        if is_kept and self._linger_places.acquire(blocking=False):
+            try:
+                while is_kept and self._lingers(conn):
+                    is_kept = self._handle_one(conn)
+            finally:
+                self._linger_places.release()
+        return is_kept
+
+    def _handle_one(self, conn: TConn) -> Any:
+        conn.sock.expect_request()
+        return super().handle(conn)
 
     def _lingers(self, conn: TConn) -> bool:
         """Tell whether this thread goes on with the connection's next request.

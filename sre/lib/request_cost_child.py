@@ -17,6 +17,14 @@ from types import SimpleNamespace
 from typing import Any
 
 
+def _response(status: str) -> SimpleNamespace:
+    """Return what the access log reads of gunicorn's response, before and since."""
+    sock = SimpleNamespace(release=lambda: None)
+    return SimpleNamespace(
+        status=status, status_code=int(status.split()[0]), sent=100, sock=sock
+    )
+
+
 def main() -> None:
     sys.path.insert(0, os.getcwd())
     from gunicorn.config import Config
@@ -63,9 +71,7 @@ def main() -> None:
         if status != ["200 OK"]:
             raise SystemExit(f"{path} answered {status}")
         if logged:
-            logger.access(
-                SimpleNamespace(status=status[0], sent=100), None, environ, took
-            )
+            logger.access(_response(status[0]), None, environ, took)
 
     for line in sys.stdin:
         target, logged, count = line.split()
