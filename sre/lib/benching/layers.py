@@ -21,6 +21,9 @@ OTHER = "Python itself"
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]*?)(:\d+)?\)$")
 #: A thread without work waits here.
 _IDLE = ("_worker (concurrent/futures/thread.py", "select (selectors.py")
+#: And a library's own thread here, unless it is at work on a request.
+_WAITING = "wait (threading.py"
+_AT_WORK = "_WorkItem.run (concurrent/futures/thread.py"
 
 Sample = tuple[tuple[str, ...], int]
 
@@ -37,6 +40,8 @@ def read(lines: Iterable[str]) -> list[Sample]:
 
 def is_busy(stack: Sequence[str]) -> bool:
     """Tell whether the thread worked, and did not wait for work."""
+    if _WAITING in stack[-1] and not any(_AT_WORK in frame for frame in stack):
+        return False
     return not any(idle in stack[-1] for idle in _IDLE)
 
 
