@@ -114,6 +114,12 @@ def on_exit(server: Any) -> None:
         _metrics.stop()
 
 
+def child_exit(server: Any, worker: Any) -> None:
+    from mirrorsite.gunicorn_worker import COUNTS
+
+    COUNTS.free(worker.age)
+
+
 def post_worker_init(worker: Any) -> None:
     """Do before the first request what it would wait for: URL map, store client."""
     from django.urls import get_resolver

@@ -1,10 +1,12 @@
-"""gunicorn's threaded worker with three manners more."""
+"""gunicorn's threaded worker with a few manners more."""
 
 from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +14,7 @@ from gunicorn import util
 from gunicorn.http import errors
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
+from mirrorsite.connection_counts import ConnectionCounts
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.request_ids import request_id_from
 from mirrorsite.request_socket import HeadTimeoutError, RequestSocket
@@ -32,6 +35,12 @@ LINGER_SECONDS = 0.001
 #: How many threads of a worker may do so. They take turns at Python's lock: were all of
 #: them busy all the time, some requests would wait tens of milliseconds for it.
 LINGERERS = 2
+#: How long a worker leaves a new connection to another one that holds fewer.
+YIELD_SECONDS = 0.001
+#: How long a thread may hold Python's lock while the listening socket is closed.
+CLOSING_SWITCH_SECONDS = 1e-6
+#: Made in gunicorn's master, which loads this module before it forks.
+COUNTS = ConnectionCounts()
 
 
 class HostError(errors.ParseException):
@@ -60,11 +69,32 @@ class Worker(ThreadWorker):
 
     An answer is sent in one piece, and the thread that gave it waits a moment for the
     connection's next request.
+
+    Connections are spread over the workers. They all watch one listening socket, and
+    gunicorn's own takes what it can get: the one that wakes first may hold all of a
+    proxy's kept connections, and the others' processors idle.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._linger_places = threading.Semaphore(LINGERERS)
+
+    def notify(self) -> None:
+        super().notify()
+        if self._accepting:
+            COUNTS.hold(self.age, self.nr_conns)
+        else:
+            COUNTS.free(self.age)
+
+    def accept(self, listener: Any) -> None:
+        if not self.alive:
+            super().accept(listener)
+            return
+        least = COUNTS.least(beside=self.age)
+        if least is not None and self.nr_conns > least + 1:
+            time.sleep(YIELD_SECONDS)  # and take it only if it is still there
+        super().accept(listener)
+        COUNTS.hold(self.age, self.nr_conns)
 
     def enqueue_req(self, conn: TConn) -> None:
         if not isinstance(conn.sock, RequestSocket):
@@ -158,10 +188,17 @@ class Worker(ThreadWorker):
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
         if not enabled and not self.alive:
-            for listener in self.sockets:
-                self._take_waiting(listener)
-                # From here on a client is refused and can turn to another server.
-                listener.close()
+            # What comes between the last look and the close is reset. The busy threads
+            # must not hold Python's lock for their usual milliseconds in between.
+            interval = sys.getswitchinterval()
+            sys.setswitchinterval(CLOSING_SWITCH_SECONDS)
+            try:
+                for listener in self.sockets:
+                    self._take_waiting(listener)
+                    # From here on a client is refused and can turn to another server.
+                    listener.close()
+            finally:
+                sys.setswitchinterval(interval)
 
     def _take_waiting(self, listener: object) -> None:
         taken = -1

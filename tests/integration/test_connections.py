@@ -1,0 +1,70 @@
+"""How connections are shared out among the workers."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+from contextlib import ExitStack, closing
+from typing import Any
+
+import psutil
+import pytest
+
+from sre.lib import processes
+from sre.lib.service import Service
+
+pytestmark = [pytest.mark.service, pytest.mark.integration]
+
+CONNECTIONS = 24
+
+
+def workers(service: Service) -> list[psutil.Process]:
+    assert service.process is not None
+    return [
+        child
+        for child in psutil.Process(service.process.pid).children()
+        if child.net_connections("tcp")
+    ]
+
+
+def held_by(worker: psutil.Process) -> int:
+    return sum(
+        connection.status == psutil.CONN_ESTABLISHED
+        for connection in worker.net_connections("tcp")
+    )
+
+
+def open_connections(service: Service, stack: ExitStack) -> None:
+    """Each is kept after its first answer, as a proxy's are."""
+    for _ in range(CONNECTIONS):
+        connection = stack.enter_context(
+            closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=30))
+        )
+        connection.request("GET", "/api/health")
+        assert connection.getresponse().read() == b'{"status":"ok"}'
+
+
+class TestWorkers:
+    def test_kept_connections__spread_over_the_workers(
+        self, start_service: Any
+    ) -> None:
+        service = start_service(WEB_CONCURRENCY="2")
+        processes.wait_until(lambda: len(workers(service)) == 2, seconds=30)
+        with ExitStack() as stack:
+            open_connections(service, stack)
+            held = [held_by(worker) for worker in workers(service)]
+        assert sum(held) == CONNECTIONS
+        assert min(held) >= CONNECTIONS // 4, held
+
+    def test_a_worker_that_hangs__the_other_takes_all(self, start_service: Any) -> None:
+        """It holds the fewest, and never comes for its share."""
+        service = start_service(WEB_CONCURRENCY="2")
+        processes.wait_until(lambda: len(workers(service)) == 2, seconds=30)
+        hangs, _ = workers(service)
+        os.kill(hangs.pid, signal.SIGSTOP)
+        try:
+            with ExitStack() as stack:
+                open_connections(service, stack)
+        finally:
+            os.kill(hangs.pid, signal.SIGCONT)
