@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import os
@@ -11,16 +12,20 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import psycopg
 
 from sre.lib.balancer import Balancer
+from sre.lib.containers import Engine, EngineError
 from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
-from sre.lib.postgres import temporary_postgres
+from sre.lib.postgres import temporary_postgres, temporary_postgres_on_tcp
 from sre.lib.processes import wait_until
 from sre.lib.service import ROOT, Service
 
@@ -29,6 +34,8 @@ CLIENTS = 8
 #: Requests that must have been answered before the next step is taken.
 PER_STEP = 150
 LONG_BYTES = 24 * 1024 * 1024
+MIGRATE = ("migrate", "--no-input", "-v0")
+NEXT_SETTINGS = "next_release.settings"
 #: The next release: one more migration. It adds a column that must be filled, with a
 #: default in the database, so that the release before, which does not know it, can
 #: go on inserting.
@@ -64,32 +71,146 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+class Instance(Protocol):
+    """One running instance of a release."""
+
+    port: int
+
+    def stop(self) -> None:
+        """End it by SIGTERM and wait until it has."""
+
+
+class Platform(Protocol):
+    """Where instances run: as processes of this machine, or in containers."""
+
+    what: str
+
+    def start(self, release: str) -> Instance: ...
+
+    def manage(self, release: str, *arguments: str) -> None:
+        """Run manage.py of a release; raises when it fails."""
+
+
+@dataclass
+class Processes:
+    """gunicorns of this checkout."""
+
+    directory: Path
+    environment: dict[str, str]
+    what: str = "as processes of this machine (--image: in containers)"
+    _started: int = 0
+
+    def __post_init__(self) -> None:
+        self.environment = {
+            **self.environment,
+            "STATIC_ROOT": str(self.directory / "static"),
+        }
+        self.manage("first", "collectstatic", "--no-input", "-v0")
+
+    def start(self, release: str) -> Instance:
+        self._started += 1
+        log = self.directory / f"{self._started}.log"
+        service = Service(self._environment(release), log)
+        service.start()
+        return service
+
+    def manage(self, release: str, *arguments: str) -> None:
+        subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            env={**os.environ, **self._environment(release)},
+            cwd=ROOT,
+            check=True,
+        )
+
+    def _environment(self, release: str) -> dict[str, str]:
+        if release == "first":
+            return self.environment
+        return self.environment | {
+            "DJANGO_SETTINGS_MODULE": NEXT_SETTINGS,
+            "PYTHONPATH": str(self.directory / "code"),
+        }
+
+
+@dataclass
+class Container:
+    """A container of a release that listens on a port of this machine."""
+
+    engine: Engine
+    name: str
+    port: int
+
+    def stop(self) -> None:
+        status = self.engine.end(self.name)
+        if status:
+            raise FaultError(f"a container ended with {status}")
+
+
+class Containers:
+    """Containers of the built image; the next release is one layer more."""
+
+    def __init__(
+        self, directory: Path, environment: dict[str, str], engine: Engine
+    ) -> None:
+        self.what = f"as containers of {engine.image}, by {engine.program}"
+        self._environment = environment
+        self._name = f"mirrorsite-rolling-{secrets.token_hex(4)}"
+        self._engines = {
+            "first": engine,
+            "next": Engine(engine.program, f"localhost/{self._name}:next"),
+        }
+        self._names: list[str] = []
+        (directory / "code" / "Containerfile").write_text(
+            f"FROM {engine.image}\nCOPY next_release /app/next_release\n"
+            f"ENV DJANGO_SETTINGS_MODULE={NEXT_SETTINGS}\n"
+        )
+        engine.call(
+            "build", "--network=host", "--ulimit=nofile=1024:1024",
+            f"--file={directory / 'code' / 'Containerfile'}",
+            f"--tag={self._engines['next'].image}", str(directory / "code"),
+        )  # fmt: skip
+
+    def start(self, release: str) -> Instance:
+        port = free_port()
+        name = f"{self._name}-{len(self._names)}"
+        self._names.append(name)
+        environment = self._environment | {"BIND": f"127.0.0.1:{port}"}
+        self._engines[release].run(environment, name=name)
+        return Container(self._engines[release], name, port)
+
+    def manage(self, release: str, *arguments: str) -> None:
+        self._engines[release].run(
+            self._environment, "python", "manage.py", *arguments,
+            name=f"{self._name}-job",
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Leave neither containers nor the next release's image."""
+        for name in self._names:
+            self._engines["first"].remove(name)
+        self._engines["next"].call("rmi", self._engines["next"].image, check=False)
+
+
 @dataclass
 class Deploy:
     """Two instances of a release behind a balancer, replaced one by one."""
 
-    directory: Path
-    environment: dict[str, str]
+    platform: Platform
     balancer: Balancer
     load: Load
-    running: list[tuple[str, Service]] = field(default_factory=list)
+    running: list[tuple[str, Instance]] = field(default_factory=list)
     releases: dict[int, str] = field(default_factory=dict)
 
-    def begin(self, release: str) -> Service:
+    def begin(self, release: str) -> Instance:
         """Start an instance and let it in when it is ready, as the cluster does."""
-        environment = dict(self.environment)
-        if release == "next":
-            environment |= self.next_release()
-        service = Service(environment, self.directory / f"{len(self.releases)}.log")
-        service.start()
-        if not wait_until(lambda: _is_ready(service.port), seconds=20):
+        instance = self.platform.start(release)
+        self.running.append((release, instance))
+        if not wait_until(lambda: _is_ready(instance.port), seconds=40):
             raise FaultError(f"an instance of the {release} release is never ready")
-        self.releases[service.port] = release
-        self.running.append((release, service))
-        self.balancer.add(service.port)
-        return service
+        self.releases[instance.port] = release
+        self.balancer.add(instance.port)
+        return instance
 
-    def end(self, service: Service) -> None:
+    def end(self, service: Instance) -> None:
         """Take an instance out and end it by SIGTERM, with a long request under way."""
         long = _LongUpload(service.port)
         long.start()
@@ -129,15 +250,6 @@ class Deploy:
             if not served.get(release):
                 raise FaultError(f"{what}: the {release} release served nothing")
 
-    def next_release(self) -> dict[str, str]:
-        return {
-            "DJANGO_SETTINGS_MODULE": "next_release.settings",
-            "PYTHONPATH": str(self.directory / "code"),
-        }
-
-    def migrate(self, **environment: str) -> None:
-        _manage({**self.environment, **environment}, "migrate", "--no-input", "-v0")
-
 
 class _LongUpload(threading.Thread):
     """One large upload, straight to an instance; `status` is its answer."""
@@ -173,15 +285,6 @@ def _is_ready(port: int) -> bool:
         connection.close()
 
 
-def _manage(environment: dict[str, str], *arguments: str) -> None:
-    subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        env={**os.environ, **environment},
-        cwd=ROOT,
-        check=True,
-    )
-
-
 def _write_next_release(directory: Path) -> None:
     names = sorted(path.stem for path in (ROOT / "uploads/migrations").glob("0*.py"))
     for name, text in NEXT_RELEASE.items():
@@ -194,7 +297,7 @@ def _roll(deploy: Deploy, database_url: str) -> None:
     old = [deploy.begin("first"), deploy.begin("first")]
     deploy.load.start()
     deploy.serve("two instances of the first release")
-    deploy.migrate(**deploy.next_release())
+    deploy.platform.manage("next", *MIGRATE)
     deploy.serve("migrated, the first release alone on the new tables")
     for number, service in enumerate(old, start=1):
         deploy.begin("next")
@@ -222,23 +325,44 @@ def _roll(deploy: Deploy, database_url: str) -> None:
     say(f"ok    as many records as answers, all stored: {counted['stored']}")
 
 
+@contextmanager
+def _platform(
+    arguments: argparse.Namespace, directory: Path, environment: dict[str, str]
+) -> Iterator[Platform]:
+    if not arguments.image:
+        yield Processes(directory, environment)
+        return
+    containers = Containers(
+        directory, environment, Engine(arguments.engine, arguments.image)
+    )
+    try:
+        yield containers
+    finally:
+        containers.close()
+
+
 def main() -> int:
-    say("Two gunicorns on one machine, as processes (no containers), and PostgreSQL.")
-    with (
-        tempfile.TemporaryDirectory(prefix="mirrorsite-rolling-") as name,
-        temporary_postgres() as database_url,
-    ):
-        directory = Path(name)
+    arguments = _arguments()
+    with ExitStack() as stack:
+        # A container reaches this machine's ports, not its sockets.
+        postgres = temporary_postgres_on_tcp if arguments.image else temporary_postgres
+        database_url = stack.enter_context(postgres())
+        directory = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="mirrorsite-rolling-")
+            )
+        )
         _write_next_release(directory)
         store = ObjectStore(
             directory / "store", free_port(), "local-key", secrets.token_urlsafe(20)
         )
         store.start()
+        stack.callback(store.kill)
         balancer = Balancer()
+        stack.callback(balancer.close)
         environment = {
             "SECRET_KEY": secrets.token_urlsafe(50),
             "DATABASE_URL": database_url,
-            "STATIC_ROOT": str(directory / "static"),
             "ALLOWED_HOSTS": "127.0.0.1",
             "HTTPS_ONLY": "false",
             "LOG_FORMAT": "text",
@@ -247,22 +371,29 @@ def main() -> int:
             **store.environment(BUCKET),
         }
         load = Load(balancer.url, clients=CLIENTS, most_requests=100_000)
-        deploy = Deploy(directory, environment, balancer, load)
         try:
-            deploy.migrate()
-            _manage(environment, "collectstatic", "--no-input", "-v0")
-            _manage(environment, "ensure_bucket")
-            _roll(deploy, database_url)
-        except FaultError as error:
+            platform = stack.enter_context(_platform(arguments, directory, environment))
+            say(f"Two instances {platform.what}, and PostgreSQL.")
+            deploy = Deploy(platform, balancer, load)
+            try:
+                platform.manage("first", *MIGRATE)
+                platform.manage("first", "ensure_bucket")
+                _roll(deploy, database_url)
+            finally:
+                load.stop()
+                for _, instance in deploy.running:
+                    instance.stop()
+        except (FaultError, EngineError) as error:
             say(f"FAIL  {error}")
             return 1
-        finally:
-            load.stop()
-            for _, service in deploy.running:
-                service.stop()
-            balancer.close()
-            store.kill()
     return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="sre/rolling-deploy")
+    parser.add_argument("--image", help="a built image; its containers are replaced")
+    parser.add_argument("--engine", default="podman", choices=("podman", "docker"))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
