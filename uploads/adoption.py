@@ -20,7 +20,8 @@ def adopt(key: str, *, caller: Caller) -> Upload:
     """Begin a record for the object `key` from what the bucket can tell of it.
 
     Size, ETag, version and time are the store's. The SHA-256 is the store's own
-    checksum, else the metadata's, else computed from the bytes. Id and request id
+    checksum, else computed from the bytes; what the metadata says of it is only kept
+    as a claim when it is wrong. Id and request id
     are the metadata's when they are well-formed (and the id is free). Who asked for
     the upload cannot be known.
 
@@ -67,16 +68,14 @@ def _sha256(
         if claimed and claimed != found.sha256:
             claims["sha256"] = claimed[:200]
         return found.sha256
-    if _is_sha256(claimed):
-        sources["sha256"] = "metadata"
-        return claimed
-    if claimed:
-        claims["sha256"] = claimed[:200]
-    digest = hashlib.sha256()
+    hasher = hashlib.sha256()
     for chunk in upload_storage().read(key):
-        digest.update(chunk)
+        hasher.update(chunk)
     sources["sha256"] = "bytes read"
-    return digest.hexdigest()
+    digest = hasher.hexdigest()
+    if claimed and claimed != digest:
+        claims["sha256"] = claimed[:200]
+    return digest
 
 
 def _upload_id(
@@ -112,7 +111,3 @@ def _request_id(
         claims["request-id"] = claimed[:200]
     sources["request_id"] = "unknown"
     return ""
-
-
-def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and set(text) <= set("0123456789abcdef")

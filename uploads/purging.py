@@ -92,7 +92,10 @@ def _purge_one(upload: Upload, *, caller: Caller, reason: str, dry_run: bool) ->
         found = storage.head(upload.key)
     except ObjectMissingError:
         return _result(upload, "left alone", "the object is missing")
-    differences = differences_from(upload, found)
+    try:
+        differences, known = differences_from(upload, found)
+    except ObjectMissingError:
+        return _result(upload, "left alone", "the object is missing")
     if found.etag != upload.etag:
         differences += (f"ETag is {found.etag}, recorded is {upload.etag}",)
     if differences:
@@ -103,7 +106,7 @@ def _purge_one(upload: Upload, *, caller: Caller, reason: str, dry_run: bool) ->
         "reason": reason,
         "etag": found.etag,
         "size": found.size,
-        "sha256": found.sha256,
+        **known,
     }
     try:
         trail.record(upload, Action.PURGED, caller, detail=detail)

@@ -176,15 +176,19 @@ def _suspicious(plan: Plan, pairs: Iterable[Pair]) -> Iterator[Pair]:
 
 
 def _digest(listed: ListedObject | None, row: Row | None, bucket: str) -> str | None:
-    """Return the SHA-256 the store tells of an object that should be as recorded."""
+    """Return the SHA-256 the store tells of an object that should be as recorded.
+
+    None when it tells none: what the metadata says could be copied along.
+    """
     if listed is None or row is None:
         return None
     if row.status != Status.STORED or row.bucket != bucket:
         return None
     try:
-        return upload_storage().head(listed.key).sha256
+        found = upload_storage().head(listed.key)
     except ObjectMissingError:
         return ""
+    return found.sha256 if found.sha256_source == "store" else None
 
 
 def _agree(listed: ListedObject | None, row: Row | None, bucket: str) -> bool:
@@ -257,8 +261,12 @@ def _judge_recorded(upload: Upload, listed: ListedObject | None) -> Finding | No
     status = Status(upload.status)
     if status in {Status.STORED, Status.MISSING, Status.CORRUPTED}:
         return _judge_bytes(upload, found)
-    differences = tuple(differences_from(upload, found)) + _other_owner(upload, found)
-    seen = _seen(found)
+    try:
+        differences, known = differences_from(upload, found)
+    except ObjectMissingError:
+        return None  # gone since: the next run sees that
+    differences += _other_owner(upload, found)
+    seen = _seen(found) | known
     if status == Status.PURGED:
         # Only what was recorded is ours to delete.
         if differences:
@@ -284,12 +292,8 @@ def _judge_absent(upload: Upload) -> Finding | None:
 
 
 def _judge_bytes(upload: Upload, found: StoredObject) -> Finding | None:
-    """Compare by what cannot be copied along: the store's checksum, or the bytes."""
-    method: Literal["head", "read"] = (
-        "head" if found.sha256_source == "store" else "read"
-    )
-    outcome = examine(upload, method=method)
-    seen = _seen(found) | {"method": method}
+    outcome = examine(upload, method="head")
+    seen = _seen(found) | {"sha256_from": outcome.sha256_from}
     if outcome.action == Action.CORRUPTED:
         if upload.status == Status.CORRUPTED:
             return None

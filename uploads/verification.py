@@ -34,8 +34,8 @@ VERIFIABLE = (Status.STORED, Status.MISSING, Status.CORRUPTED)
 class Verification:
     """What a look at the bucket showed: the action recorded, and what differed.
 
-    `sha256_from` is who said what the SHA-256 is: `store` (its own checksum),
-    `metadata` (only what was meant to be there; objects sent in parts), or `bytes`.
+    `sha256_from` is who said what the SHA-256 is: `store` (its own checksum), `etag`
+    (the ETag that the store gave when it took the bytes is still the same), or `bytes`.
     """
 
     action: Action
@@ -48,7 +48,8 @@ def verify_upload(
 ) -> Verification:
     """Compare the object with its record, and record `verified`, `missing` or `corrupted`.
 
-    `head` asks the store for size and checksum; `read` reads and hashes the bytes.
+    `head` asks the store for size and checksum; `read` reads and hashes the bytes, as
+    `head` does where the store cannot tell.
 
     Raises `TransitionError` for an upload that is pending, failed or purged,
     `StoreError` when the store refuses or is away (nothing is recorded then), and
@@ -146,32 +147,55 @@ def examine(upload: Upload, *, method: Method) -> Verification:
     """
     storage = storage_of(upload)
     try:
-        found = storage.head(upload.key)
-        if method == "read":
-            hasher = hashlib.sha256()
-            size = 0
-            for chunk in storage.read(upload.key):
-                hasher.update(chunk)
-                size += len(chunk)
-            digest, source = hasher.hexdigest(), "bytes"
-        else:
-            digest, size, source = found.sha256, found.size, found.sha256_source
+        content = _content(upload, storage.head(upload.key), method)
     except ObjectMissingError:
         return Verification(Action.MISSING, ("the object is not in the bucket",))
-    differences = _compare(upload, size, digest)
+    differences = _compare(upload, content)
     action = Action.CORRUPTED if differences else Action.VERIFIED
-    return Verification(action, differences, source)
+    return Verification(action, differences, content.sha256_from)
 
 
-def differences_from(upload: Upload, found: StoredObject) -> tuple[str, ...]:
-    """Say how an object differs from the record, by what the bucket tells of it."""
-    return _compare(upload, found.size, found.sha256)
+@dataclass(frozen=True, slots=True)
+class _Content:
+    size: int
+    sha256: str
+    sha256_from: str
 
 
-def _compare(upload: Upload, size: int, digest: str) -> tuple[str, ...]:
+def _content(upload: Upload, found: StoredObject, method: Method) -> _Content:
+    """Return what the object is, by nobody's word but the store's or its own bytes.
+
+    The metadata's SHA-256 is what somebody wrote beside the bytes: it can be copied
+    along with others.
+    """
+    if method == "head" and found.sha256_source == "store":
+        return _Content(found.size, found.sha256, "store")
+    if method == "head" and upload.etag and found.etag == upload.etag:
+        return _Content(found.size, upload.sha256, "etag")
+    hasher = hashlib.sha256()
+    size = 0
+    for chunk in storage_of(upload).read(upload.key):
+        hasher.update(chunk)
+        size += len(chunk)
+    return _Content(size, hasher.hexdigest(), "bytes")
+
+
+def differences_from(
+    upload: Upload, found: StoredObject
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Say how an object differs from the record, and what its SHA-256 is known from.
+
+    Reads the bytes where the store cannot tell. Raises `StoreError`.
+    """
+    content = _content(upload, found, "head")
+    known = {"sha256": content.sha256, "sha256_from": content.sha256_from}
+    return _compare(upload, content), known
+
+
+def _compare(upload: Upload, content: _Content) -> tuple[str, ...]:
     differences = []
-    if size != upload.size:
-        differences.append(f"size is {size}, recorded is {upload.size}")
-    if digest != upload.sha256:
-        differences.append(f"SHA-256 is {digest or 'unknown'}, not {upload.sha256}")
+    if content.size != upload.size:
+        differences.append(f"size is {content.size}, recorded is {upload.size}")
+    if content.sha256 != upload.sha256:
+        differences.append(f"SHA-256 is {content.sha256}, not {upload.sha256}")
     return tuple(differences)

@@ -14,8 +14,9 @@ from uploads import reconciliation, services, trail
 from uploads.exceptions import StoreRefusedError, UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent, new_upload_id
 from uploads.reconciliation import Finding, Plan, Word, reconcile, side_by_side
-from uploads.storage import UploadStorage
+from uploads.storage import PART_BYTES, UploadStorage
 from uploads.trail import Caller
+from uploads.verification import verify_upload
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +85,20 @@ class TestReconcile:
         assert found(FIX) == [("size or checksum differs", upload.key, "repaired")]
         assert making.actions(upload) == ["requested", "corrupted"]
         assert found() == []
+
+    def test_reconcile__pending_and_forged_metadata(
+        self, bucket: UploadStorage
+    ) -> None:
+        """Other bytes of the right size that say of themselves what was intended."""
+        size = PART_BYTES + 1
+        upload = making.pending(size)
+        making.put(upload, size)
+        making.overwrite_in_parts(bucket, upload)
+        (finding,) = reconcile(FIX)
+        assert (finding.word, finding.outcome) == (Word.DIFFERS, "repaired")
+        assert finding.seen["sha256_from"] == "bytes"
+        assert finding.seen["sha256"] != upload.sha256
+        assert making.actions(upload) == ["requested", "corrupted"]
 
     def test_reconcile__pending_and_another_owner(self, bucket: UploadStorage) -> None:
         """The right bytes under another upload's name are not this upload's object."""
@@ -324,6 +339,15 @@ class TestAdoption:
             "id": "new",
             "request_id": "unknown",
         }
+
+    def test_adopt__wrong_checksum_claimed(self, bucket: UploadStorage) -> None:
+        """Without a checksum of the store, the bytes say it and not the metadata."""
+        put_raw(bucket, "uploads/liar.txt", b"truth", sha256="1" * 64)
+        list(reconcile(FIX))
+        upload = Upload.objects.get()
+        assert upload.sha256 == hashlib.sha256(b"truth").hexdigest()
+        assert upload.events.get().detail["claims_not_believed"] == {"sha256": "1" * 64}
+        assert verify_upload(upload, caller=CALLER).action == Action.VERIFIED
 
     def test_adopt__id_taken(self, bucket: UploadStorage) -> None:
         """A copy of an object does not become the upload it was copied from."""

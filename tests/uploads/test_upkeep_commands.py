@@ -24,7 +24,7 @@ from uploads.exceptions import (
 )
 from uploads.management.command import Interrupted
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.storage import UploadStorage
+from uploads.storage import PART_BYTES, UploadStorage
 
 pytestmark = pytest.mark.django_db
 
@@ -148,17 +148,34 @@ class TestVerifyUploads:
         status, text = run("verify_uploads", "--since", "2999-01-01", "--json")
         assert (status, json.loads(text)) == (0, {"uploads": 0, "outcomes": {}})
 
-    def test_read__objects_in_parts(self, bucket: UploadStorage) -> None:
-        """What HEAD tells of them is what somebody wrote beside them."""
-        upload = making.stored(size=8 * 1024 * 1024 + 1)
-        making.overwrite_in_parts(bucket, upload)
+    def test_objects_in_parts__by_their_etag(self, bucket: UploadStorage) -> None:
+        """The store tells no checksum of the whole, but what it took is unchanged."""
+        upload = making.stored(size=PART_BYTES + 1)
         assert run("verify_uploads")[0] == 0
         event = upload.events.get(action=Action.VERIFIED)
-        assert event.detail == {"method": "head", "sha256_from": "metadata"}
-        status, text = run("verify_uploads", "--read", "--json")
+        assert event.detail == {"method": "head", "sha256_from": "etag"}
+        assert run("verify_uploads", "--read")[0] == 0
+        assert upload.events.latest("id").detail["sha256_from"] == "bytes"
+
+    def test_objects_in_parts__overwritten(self, bucket: UploadStorage) -> None:
+        """What the metadata says was copied along; nobody believes it."""
+        upload = making.stored(size=PART_BYTES + 1)
+        making.overwrite_in_parts(bucket, upload)
+        status, text = run("verify_uploads", "--json")
         fault = json.loads(text.splitlines()[0])
         assert (status, fault["action"]) == (1, "corrupted")
         assert fault["differences"][0].startswith("SHA-256 is ")
+        detail = upload.events.get(action=Action.CORRUPTED).detail
+        assert detail["sha256_from"] == "bytes"
+
+    def test_no_checksum_of_the_store__not_called_corrupted(
+        self, bucket: UploadStorage
+    ) -> None:
+        bucket.client.put_object(
+            Bucket=bucket.bucket_name, Key="uploads/by-hand.txt", Body=b"hello"
+        )
+        run("reconcile_uploads", "--fix", "--min-age", "0s")
+        assert run("verify_uploads") == (0, "1 upload looked at: 1 verified\n")
 
     def test_interrupted__resumed(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
