@@ -163,11 +163,13 @@ if TRUSTED_PROXIES:
 
 # --- Database --------------------------------------------------------------------
 
+#: How long a writer waits for the others of its process, and then for other processes.
+SQLITE_LOCK_SECONDS = 10
 _sqlite_options = {
     # Take the write lock at BEGIN: a transaction that reads first and writes later
     # cannot then fail half-way with "database is locked".
     "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
+    "timeout": SQLITE_LOCK_SECONDS,
     # FULL: a commit survives the loss of power. recursive_triggers: INSERT OR
     # REPLACE fires the delete triggers that keep the trail append-only.
     "init_command": (

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
@@ -57,19 +58,31 @@ def write_transaction() -> Iterator[None]:
     """Open a transaction that writes.
 
     SQLite has one writer, and its busy handler sleeps ever longer while it waits:
-    with the threads of a process taking turns at a lock, none starves.
+    with the threads of a process taking turns at a lock, none starves. Neither wait is
+    longer than `settings.SQLITE_LOCK_SECONDS`.
 
-    Raises `TrailUnavailableError` when the database is away or does not commit.
+    Raises `TrailUnavailableError` when the database is away, does not commit, or is
+    held by others for so long.
     """
     try:
         if connection.vendor == "sqlite":
-            with _sqlite_turn, transaction.atomic():
+            with _turn_on_sqlite(), transaction.atomic():
                 yield
         else:
             with transaction.atomic():
                 yield
     except Error as error:
         raise _unavailable(error) from error
+
+
+@contextmanager
+def _turn_on_sqlite() -> Iterator[None]:
+    if not _sqlite_turn.acquire(timeout=settings.SQLITE_LOCK_SECONDS):
+        raise TrailUnavailableError("the database is held by other writers")
+    try:
+        yield
+    finally:
+        _sqlite_turn.release()
 
 
 def begin(

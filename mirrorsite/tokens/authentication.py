@@ -18,6 +18,7 @@ from rest_framework.authentication import (
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
+from mirrorsite.databases import hurried
 from mirrorsite.problems import Problem
 from mirrorsite.tokens.models import Token
 
@@ -99,7 +100,7 @@ def _note_use(token: Token, now: datetime) -> None:
     if token.last_used_at is not None and token.last_used_at > stale:
         return
     try:
-        with transaction.atomic():
+        with hurried(0), transaction.atomic():
             # The condition again: of many requests at once one writes.
             Token.objects.filter(
                 Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=token.pk
