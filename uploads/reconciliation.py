@@ -9,6 +9,7 @@ too early or an upload finishing meanwhile costs a question, never a wrong findi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,8 @@ from uploads.storage import ListedObject, StoredObject
 from uploads.trail import Caller
 from uploads.verification import differences_from, examine
 
+logger = logging.getLogger(__name__)
+
 #: Rows read at a time; S3 lists as many keys.
 PAGE = 1000
 
@@ -54,6 +57,8 @@ class Word(models.TextChoices):
     # The record names another bucket than the configured one: either that is set
     # wrongly, or the bucket was changed. What lies here proves nothing of it.
     ELSEWHERE = "recorded in another bucket"
+    # No object, and so nothing that a record could tell of; but parts that take room.
+    UNFINISHED = "begun in parts and left"
 
 
 Outcome = Literal["found", "repaired", "skipped"]
@@ -113,6 +118,7 @@ def reconcile(plan: Plan, pairs: Iterable[Pair] | None = None) -> Iterator[Findi
         finding = _judge(plan, listed, row)
         if finding is not None:
             yield _settled(plan, finding) if plan.fix else finding
+    yield from _left_in_parts(plan)
 
 
 # --- Walking -----------------------------------------------------------------------
@@ -350,6 +356,37 @@ def _may_be_under_way(plan: Plan, upload: Upload) -> bool:
 
 def _has_moved_on(upload: Upload) -> bool:
     return not Upload.objects.filter(pk=upload.pk, status=upload.status).exists()
+
+
+def _left_in_parts(plan: Plan) -> Iterator[Finding]:
+    """Yield what was begun in parts, and throw those parts away where the plan says so.
+
+    The upload's own record is judged with its key: that no object came of it.
+    """
+    storage = upload_storage()
+    try:
+        left = list(storage.unfinished(PREFIX))
+    except StoreRefusedError as error:
+        # A right of its own in IAM, which a bucket's owner may not have given.
+        logger.warning("uploads in parts cannot be listed: %s", error)
+        return
+    for unfinished in left:
+        if timezone.now() - unfinished.begun < plan.min_age:
+            continue
+        finding = Finding(
+            word=Word.UNFINISHED,
+            key=unfinished.key,
+            upload_id=None,
+            action=None,
+            seen={
+                "upload_in_parts": unfinished.upload_id,
+                "begun": unfinished.begun.isoformat(),
+            },
+        )
+        if plan.fix:
+            storage.abort_unfinished(unfinished)
+            finding = replace(finding, outcome="repaired")
+        yield finding
 
 
 # --- Settling ----------------------------------------------------------------------

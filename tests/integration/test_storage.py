@@ -101,6 +101,31 @@ class TestRealServer:
             stranger.put_new("key", BytesPayload(b"content"), METADATA)
         assert stranger.availability() == "unavailable: the bucket refuses access"
 
+    def test_begun_in_parts_and_left(self, bucket: UploadStorage) -> None:
+        begun = bucket.client.create_multipart_upload(
+            Bucket=bucket.bucket_name, Key="uploads/a.txt"
+        )
+        (left,) = bucket.unfinished("uploads/")
+        assert (left.key, left.upload_id) == ("uploads/a.txt", begun["UploadId"])
+        assert list(bucket.unfinished("audit/")) == []
+        bucket.abort_unfinished(left)
+        bucket.abort_unfinished(left)
+        assert list(bucket.unfinished("")) == []
+
+    def test_taken__by_other_bytes_that_claim_to_be_ours(
+        self, bucket: UploadStorage
+    ) -> None:
+        """The server tells no checksum, and the metadata is anybody's."""
+        payload = BytesPayload(b"content")
+        bucket.client.put_object(
+            Bucket=bucket.bucket_name,
+            Key="key",
+            Body=b"CONTENT",
+            Metadata=METADATA | {"sha256": payload.sha256},
+        )
+        with pytest.raises(ObjectExistsError):
+            bucket.put_new("key", payload, METADATA)
+
 
 class TestFaults:
     """`outcome_unknown` is true exactly when the object may be there."""

@@ -19,7 +19,11 @@ from django.core.management.base import CommandError
 from django.db import OperationalError
 
 from uploads.exceptions import StoreUnavailableError, TrailUnavailableError
-from uploads.management.command import DifferencesFound, OperatorCommand
+from uploads.management.command import (
+    DifferencesFound,
+    OperatorCommand,
+    printable,
+)
 from uploads.management.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -149,3 +153,26 @@ class TestCoverage:
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     Probe().print_json({"key": "ä", "when": Path("x")})
     assert json.loads(capsys.readouterr().out) == {"key": "ä", "when": "x"}
+
+
+class TestEndings:
+    def test_reader_has_enough__no_traceback(self) -> None:
+        """As `./manage.py … | head` ends it."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w") as closed:
+            done = subprocess.run(
+                [sys.executable, "manage.py", "help", "--commands"],
+                cwd=ROOT,
+                stdout=closed,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert (done.returncode, done.stderr) == (141, "")
+
+
+class TestPrintable:
+    def test_foreign_text__stays_on_its_line(self) -> None:
+        assert printable("a/b\n\x1b[31mc\u202e.txt") == r"a/b\n\x1b[31mc\u202e.txt"
+        assert printable("uploads/ü/日本.txt") == "uploads/ü/日本.txt"

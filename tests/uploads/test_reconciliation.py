@@ -185,6 +185,20 @@ class TestReconcile:
         assert making.actions(upload)[-1] == action
         assert found(FIX) == []
 
+    def test_reconcile__begun_in_parts_and_left(self, bucket: UploadStorage) -> None:
+        """What a killed worker, or an abort that a dead store missed, leaves behind."""
+        upload = making.stored()
+        for key in (upload.key, "elsewhere/a.txt"):
+            bucket.client.create_multipart_upload(Bucket=bucket.bucket_name, Key=key)
+        left = ("begun in parts and left", upload.key)
+        assert found() == [(*left, "found")]
+        young = Plan(caller=CALLER, min_age=timedelta(days=36500), fix=True)
+        assert found(young) == []
+        assert found(FIX) == [(*left, "repaired")]
+        assert found() == []
+        assert making.actions(upload) == ["requested", "stored"]
+        assert [u.key for u in bucket.unfinished("")] == ["elsewhere/a.txt"]
+
     def test_reconcile__only_uploads(self, bucket: UploadStorage) -> None:
         """Copies of seals, and whatever else is in the bucket, are not its business."""
         for key in ("audit/1.json", "uploads.txt", "other/x"):

@@ -22,6 +22,7 @@ from uploads.storage.objects import (
     ObjectVersions,
     Payload,
     StoredObject,
+    UnfinishedUpload,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "ObjectVersions",
     "Payload",
     "StoredObject",
+    "UnfinishedUpload",
     "UploadStorage",
 ]
 

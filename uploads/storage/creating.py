@@ -6,6 +6,8 @@ import base64
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from uploads.exceptions import (
@@ -17,7 +19,12 @@ from uploads.exceptions import (
 )
 from uploads.storage.answers import translated
 from uploads.storage.asking import AskingStorage
-from uploads.storage.objects import Payload, StoredObject, stored_object_from_put
+from uploads.storage.objects import (
+    Payload,
+    StoredObject,
+    UnfinishedUpload,
+    stored_object_from_put,
+)
 from uploads.storage.quick_put import NotHandledError, QuickPut
 
 if TYPE_CHECKING:
@@ -214,7 +221,7 @@ class CreatingStorage(AskingStorage):
         }
 
     def _abort(self, key: str, upload_id: str) -> None:
-        """Throw the parts away; the bucket's lifecycle rule does it if this fails."""
+        """Throw the parts away; reconciliation does it later if this fails."""
         try:
             translated(
                 lambda: self.client.abort_multipart_upload(
@@ -230,6 +237,7 @@ class CreatingStorage(AskingStorage):
         """Decide after a 412 whether the object is the one that was meant."""
         try:
             found = self.head(key)
+            is_the_same = self._is_the_same(key, found, payload, metadata)
         except ObjectMissingError as error:
             raise StoreUnavailableError(
                 "the key was taken, and then it was not", outcome_unknown=True
@@ -238,7 +246,7 @@ class CreatingStorage(AskingStorage):
             # Something has the key, and it may be ours: not to be allowed to look
             # is no proof that it is another's.
             raise StoreUnavailableError(str(error), outcome_unknown=True) from error
-        if _is_the_same(found, payload, metadata):
+        if is_the_same:
             return found
         raise ObjectExistsError("another object has this key")
 
@@ -252,20 +260,74 @@ class CreatingStorage(AskingStorage):
         """Look once whether the object got there although no answer said so."""
         try:
             found = self._head_once(key)
+            is_the_same = self._is_the_same(key, found, payload, metadata)
         except StoreError as error:
             # Its absence proves nothing yet: the request may still be under way.
             raise StoreUnavailableError(message, outcome_unknown=True) from error
-        if _is_the_same(found, payload, metadata):
+        if is_the_same:
             return found
         raise ObjectExistsError("another object has this key")
 
+    def _is_the_same(
+        self,
+        key: str,
+        found: StoredObject,
+        payload: Payload,
+        metadata: Mapping[str, str],
+    ) -> bool:
+        """Compare by what the store says of the bytes, or by them; raises as `read`."""
+        # Not the request id: a retry under the same upload comes with another one.
+        if found.size != payload.size or (
+            found.metadata.get("upload-id") != metadata.get("upload-id")
+        ):
+            return False
+        if found.sha256_source == "store":
+            return found.sha256 == payload.sha256
+        # Who can put an object under this key can write the right SHA-256 beside it.
+        hasher = hashlib.sha256()
+        for chunk in self.read(key):
+            hasher.update(chunk)
+        return hasher.hexdigest() == payload.sha256
 
-def _is_the_same(
-    found: StoredObject, payload: Payload, metadata: Mapping[str, str]
-) -> bool:
-    # Not the request id: a retry under the same upload comes with another one.
-    return (
-        found.size == payload.size
-        and found.sha256 == payload.sha256
-        and found.metadata.get("upload-id") == metadata.get("upload-id")
-    )
+    # --- What was begun and never finished -------------------------------------------
+
+    def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """Yield the uploads in parts under `prefix` that have no end yet.
+
+        Those under way, and those whose end a failure has kept away. They are no
+        objects, but what was sent of them takes room. Raises `StoreError`.
+        """
+        more: dict[str, Any] = {}
+        while True:
+            page = self._retried(
+                partial(
+                    self.client.list_multipart_uploads,
+                    Bucket=self.bucket_name,
+                    Prefix=prefix,
+                    **more,
+                )
+            )
+            for entry in page.get("Uploads", ()):
+                if entry["Key"].startswith(prefix):
+                    yield UnfinishedUpload(
+                        key=entry["Key"],
+                        upload_id=entry["UploadId"],
+                        begun=entry["Initiated"],
+                    )
+            if not page.get("IsTruncated"):
+                return
+            more = {
+                "KeyMarker": page["NextKeyMarker"],
+                "UploadIdMarker": page["NextUploadIdMarker"],
+            }
+
+    def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
+        """Throw the parts away; fine when they are gone. Raises `StoreError`."""
+        with suppress(ObjectMissingError):
+            self._retried(
+                lambda: self.client.abort_multipart_upload(
+                    Bucket=self.bucket_name,
+                    Key=unfinished.key,
+                    UploadId=unfinished.upload_id,
+                )
+            )

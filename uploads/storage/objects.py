@@ -50,6 +50,15 @@ class ListedObject:
     last_modified: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnfinishedUpload:
+    """An upload in parts that the store still keeps open."""
+
+    key: str
+    upload_id: str
+    begun: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectVersions:
     """A key with its oldest version; `count` is of versions and delete markers."""

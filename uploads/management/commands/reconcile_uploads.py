@@ -8,7 +8,12 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from uploads.arguments import duration, job_count
-from uploads.management.command import DifferencesFound, OperatorCommand, counted
+from uploads.management.command import (
+    DifferencesFound,
+    OperatorCommand,
+    counted,
+    printable,
+)
 from uploads.models import Upload
 from uploads.reconciliation import Finding, Plan, reconcile, side_by_side
 
@@ -92,11 +97,11 @@ class Command(OperatorCommand):
         if as_json:
             self.print_json(asdict(finding))
             return
-        line = f"{finding.word.value}: {finding.key}"
+        line = f"{finding.word.value}: {printable(finding.key)}"
         for difference in finding.seen.get("differences", ()):
             line += f"; {difference}"
         if finding.outcome == "repaired":
-            line += f" -> {finding.action}"
+            line += f" -> {finding.action or 'parts thrown away'}"
         elif finding.outcome == "skipped":
             line += f" (left alone: {finding.note})"
         self.stdout.write(line)
