@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 #: An address with a port, as some proxies write it; IPv6 in brackets.
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
+# A client comes again, within one request too: for the record and for the log.
+@lru_cache(maxsize=4096)
 def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str | None:
     """Return the address of the client, or None when there is none to be had.
 

@@ -7,6 +7,7 @@ import logging.config
 import os
 import sys
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -46,6 +47,19 @@ forwarded_allow_ips = ""  # Django decides about proxies (TRUSTED_PROXIES)
 accesslog = "-"
 
 
+# What our lines do not say need not be found out for each:
+# https://docs.python.org/3/howto/logging.html#optimization
+logging._srcfile = None
+logging.logThreads = False
+logging.logProcesses = False
+logging.logMultiprocessing = False
+
+
+@lru_cache(maxsize=1024)
+def _quoted(path: str) -> str:
+    return quote(path, safe="/:@!$&'()*+,;=~-._")
+
+
 class AccessLogger(Logger):
     """One line per request, through the project's own formatters."""
 
@@ -67,7 +81,7 @@ class AccessLogger(Logger):
         status = resp.status_code
         # Quoted as in a URL: no line break of a client's gets into a line of ours.
         # The query is left out: it holds words of people.
-        path = quote(environ["PATH_INFO"], safe="/:@!$&'()*+,;=~-._")
+        path = _quoted(environ["PATH_INFO"])
         fields = {
             "method": environ["REQUEST_METHOD"],
             "path": path,

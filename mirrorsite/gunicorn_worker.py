@@ -32,9 +32,9 @@ _OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
 
 #: How long a thread waits for a connection's next request before it hands it back.
 LINGER_SECONDS = 0.001
-#: How many threads of a worker may do so. They take turns at Python's lock: were all of
-#: them busy all the time, some requests would wait tens of milliseconds for it.
-LINGERERS = 2
+#: Which share of a worker's threads may do so. They take turns at Python's lock: were all
+#: of them busy all the time, some requests would wait tens of milliseconds for it.
+LINGERING_SHARE = 0.5
 #: How long a worker leaves a new connection to another one that holds fewer.
 YIELD_SECONDS = 0.001
 #: How long a thread may hold Python's lock while the listening socket is closed.
@@ -77,12 +77,13 @@ class Worker(ThreadWorker):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._linger_places = threading.Semaphore(LINGERERS)
+        places = max(1, int(self.cfg.threads * LINGERING_SHARE))
+        self._linger_places = threading.Semaphore(places)
 
     def notify(self) -> None:
         super().notify()
         if self._accepting:
-            COUNTS.hold(self.age, self.nr_conns)
+            COUNTS.hold(self.age, max(0, self.nr_conns))
         else:
             COUNTS.free(self.age)
 
@@ -94,7 +95,7 @@ class Worker(ThreadWorker):
         if least is not None and self.nr_conns > least + 1:
             time.sleep(YIELD_SECONDS)  # and take it only if it is still there
         super().accept(listener)
-        COUNTS.hold(self.age, self.nr_conns)
+        COUNTS.hold(self.age, max(0, self.nr_conns))
 
     def enqueue_req(self, conn: TConn) -> None:
         if not isinstance(conn.sock, RequestSocket):
@@ -115,7 +116,12 @@ class Worker(ThreadWorker):
 
     def _handle_one(self, conn: TConn) -> Any:
         conn.sock.expect_request()
-        return super().handle(conn)
+        try:
+            return super().handle(conn)
+        finally:
+            # gunicorn reads on when it closes: a deadline that has passed must not
+            # break that off, or the connection is counted as gone twice.
+            conn.sock.expect_nothing()
 
     def _lingers(self, conn: TConn) -> bool:
         """Tell whether this thread goes on with the connection's next request.

@@ -53,6 +53,10 @@ class RequestSocket(socket.socket):
         """Go on counting: the head is there, what follows is the body."""
         self._has_head = True
 
+    def expect_nothing(self) -> None:
+        """The request is over: no deadline holds any more."""
+        self._deadline = None
+
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Read as `socket.recv`; wait no longer than what is left of the request's time.
 
