@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -20,11 +21,19 @@ from mirrorsite.problems import InvalidRequest, Problem
 
 #: It changes with a release only.
 _CACHED = {"Cache-Control": "public, max-age=300"}
+#: drf-spectacular looks up its extensions when it first meets them, and writes what it
+#: found into classes that all threads share: two at once and one of them fails.
+_GENERATING = threading.Lock()
+
+
+def openapi() -> dict[str, Any]:
+    """Return the API's description; generated once in a process."""
+    with _GENERATING:
+        return _generated()
 
 
 @cache
-def openapi() -> dict[str, Any]:
-    """Return the API's description; generated once in a process."""
+def _generated() -> dict[str, Any]:
     described: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     return described
 

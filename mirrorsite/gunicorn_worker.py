@@ -106,22 +106,23 @@ class Worker(ThreadWorker):
         if not conn.initialized and not conn.wait_for_data(0):
             return _DEFER
         is_kept = self._handle_one(conn)
+        if is_kept is _DEFER:
+            return _DEFER
         if is_kept and self._linger_places.acquire(blocking=False):
             try:
                 while is_kept and self._lingers(conn):
                     is_kept = self._handle_one(conn)
             finally:
                 self._linger_places.release()
+        if not is_kept:
+            # Here, in a thread of the pool: gunicorn waits for the client's own end in
+            # its main thread, where each client that keeps it waiting stops them all.
+            conn.sock.let_go()
         return is_kept
 
     def _handle_one(self, conn: TConn) -> Any:
         conn.sock.expect_request()
-        try:
-            return super().handle(conn)
-        finally:
-            # gunicorn reads on when it closes: a deadline that has passed must not
-            # break that off, or the connection is counted as gone twice.
-            conn.sock.expect_nothing()
+        return super().handle(conn)
 
     def _lingers(self, conn: TConn) -> bool:
         """Tell whether this thread goes on with the connection's next request.

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mirrorsite.request_socket import READ_SECONDS
+from mirrorsite.request_socket import READ_SECONDS, SEND_SECONDS
 from sre.lib import processes
 from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore
@@ -37,6 +37,44 @@ def connect(service: Service) -> socket.socket:
 
 
 class TestDawdlingClients:
+    def test_connection_not_closed_by_the_client__nobody_waits(
+        self, start_service: Any
+    ) -> None:
+        """They have their answers, and sit on the connections they asked to close."""
+        service = start_service(WEB_CONCURRENCY="1")
+        with ExitStack() as stack:
+            for _ in range(4):
+                sits = stack.enter_context(connect(service))
+                sits.sendall(
+                    b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n"
+                    b"Connection: close\r\n\r\n"
+                )
+                answer = b"".join(iter(lambda s=sits: s.recv(65536), b""))  # type: ignore[misc]
+                assert answer.startswith(b"HTTP/1.1 200 ")
+            assert service.health_seconds() < PROBE_SECONDS
+
+    def test_answers_not_read__given_up(self, start_service: Any) -> None:
+        """More clients than threads, each asking for much and reading nothing."""
+        threads = 4
+        service = start_service(WEB_CONCURRENCY="1", WEB_THREADS=str(threads))
+        with ExitStack() as stack:
+            for _ in range(threads):
+                deaf = stack.enter_context(socket.socket())
+                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                deaf.settimeout(60)
+                deaf.connect(("127.0.0.1", service.port))
+                deaf.sendall(
+                    b"GET /api/schema HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200
+                )
+            assert processes.wait_until(
+                lambda: (
+                    service.log.read_text().count("does not take its answer") == threads
+                ),
+                seconds=SEND_SECONDS + 20,
+            )
+            assert service.health_seconds() < PROBE_SECONDS
+        assert "Traceback" not in service.log.read_text(), service.log.read_text()
+
     def test_half_a_request__408_and_closed(self, start_service: Any) -> None:
         """By head, by body, and a byte at a time: the whole request has one deadline."""
         service = start_service()
@@ -76,7 +114,7 @@ class TestDawdlingClients:
             assert head_part.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
             assert json.loads(problem)["type"].endswith("/request-timeout")
         assert Upload.objects.count() == 0
-        assert "Traceback" not in service.log.read_text()
+        assert "Traceback" not in service.log.read_text(), service.log.read_text()
 
     @pytest.mark.parametrize(
         ("lines", "status"),

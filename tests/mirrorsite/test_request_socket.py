@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +11,9 @@ import pytest
 
 from mirrorsite import request_socket
 from mirrorsite.request_socket import HELD_BYTES, HeadTimeoutError, RequestSocket
+
+#: The kernel keeps a few hundred KiB for a pair of sockets.
+MORE_THAN_FITS = 4 * 1024 * 1024
 
 Pair = tuple[RequestSocket, socket.socket]
 
@@ -57,6 +63,65 @@ class TestSending:
             received += theirs.recv(100)
         assert received == b"head file"
 
+    def test_answer_that_nobody_takes__given_up(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(request_socket, "SEND_SECONDS", 0.2)
+        mine, _ = pair
+        mine.hold()
+        begun = time.monotonic()
+        with pytest.raises(BrokenPipeError):
+            mine.sendall(b"a" * MORE_THAN_FITS)
+        assert 0.2 <= time.monotonic() - begun < 5
+
+    def test_answer_that_trickles_away__given_up_all_the_same(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """To take a little now and then does not begin the time anew."""
+        monkeypatch.setattr(request_socket, "SEND_SECONDS", 0.5)
+        monkeypatch.setattr(request_socket, "LEAST_BYTES_A_SECOND", 10**9)
+        mine, theirs = pair
+        gave_up = threading.Event()
+
+        def dawdle() -> None:
+            while not gave_up.wait(0.05):
+                theirs.recv(64 * 1024)
+
+        thread = threading.Thread(target=dawdle)
+        thread.start()
+        mine.hold()
+        try:
+            with pytest.raises(BrokenPipeError):
+                mine.sendall(b"a" * 100 * MORE_THAN_FITS)
+        finally:
+            gave_up.set()
+            thread.join()
+
+    def test_answer_taken_steadily__has_the_time_it_takes(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(request_socket, "SEND_SECONDS", 0.1)
+        mine, theirs = pair
+        content = os.urandom(MORE_THAN_FITS)
+        (tmp_path / "file").write_bytes(content)
+        received = bytearray()
+        begun = time.monotonic()
+
+        def read_slowly() -> None:
+            while len(received) < len(content):
+                threading.Event().wait(0.01)
+                received.extend(theirs.recv(32 * 1024))
+
+        thread = threading.Thread(target=read_slowly)
+        thread.start()
+        mine.hold()
+        # The first bytes of an answer always fit.
+        with (tmp_path / "file").open("rb") as file:
+            assert mine.sendfile(file, 0, len(content)) == len(content)
+        thread.join()
+        assert received == content
+        assert time.monotonic() - begun > 0.1
+
     def test_released_without_a_word(self, pair: Pair) -> None:
         mine, _ = pair
         mine.release()
@@ -92,3 +157,42 @@ class TestReceiving:
         mine.recv(1)
         theirs.shutdown(socket.SHUT_WR)
         assert mine.is_readable(10) is True
+
+
+class TestLettingGo:
+    def test_nothing_comes__nobody_waits(self, pair: Pair) -> None:
+        mine, theirs = pair
+        begun = time.monotonic()
+        mine.let_go()
+        with pytest.raises(BlockingIOError):
+            mine.recv(100)
+        assert time.monotonic() - begun < request_socket.DRAIN_SECONDS / 2
+        assert theirs.recv(100) == b""
+
+    def test_still_sending__is_heard_out(self, pair: Pair) -> None:
+        mine, theirs = pair
+        theirs.sendall(b"a" * 1000)
+        thread = threading.Thread(target=mine.let_go)
+        thread.start()
+        assert theirs.recv(100) == b""
+        theirs.sendall(b"b" * 1000)
+        theirs.shutdown(socket.SHUT_WR)
+        thread.join(10)
+        assert mine.recv(100) == b""
+
+    def test_sends_for_ever__not_for_ever(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(request_socket, "DRAIN_SECONDS", 0.1)
+        mine, theirs = pair
+        theirs.sendall(b"a")
+        begun = time.monotonic()
+        mine.let_go()
+        assert time.monotonic() - begun < 5
+
+    def test_the_next_request__is_waited_for_again(self, pair: Pair) -> None:
+        mine, theirs = pair
+        mine.let_go()
+        mine.expect_request()
+        theirs.sendall(b"next")
+        assert mine.recv(100) == b"next"

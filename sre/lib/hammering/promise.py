@@ -15,8 +15,9 @@ from typing import Any
 from sre.lib.hammering.load import Promised
 from sre.lib.service import ROOT
 
-#: What a fault may leave behind: an intent whose outcome nobody recorded.
-_TRUTHFUL = {"pending and present", "pending and absent"}
+#: What a fault may leave behind: an intent whose outcome nobody recorded, and parts of
+#: which no object came. No record says anything of those parts.
+_TRUTHFUL = {"pending and present", "pending and absent", "begun in parts and left"}
 
 
 class CommandBrokenError(RuntimeError):
