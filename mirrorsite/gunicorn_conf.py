@@ -135,10 +135,15 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Do before the first request what it would wait for: URL map, store client."""
+    """Do before the first request what it would wait for: URL map, store client.
+
+    And look up gunicorn's settings once: each of the twenty that a request asks for
+    would go through a method that gives attributes which are not there.
+    """
     from django.urls import get_resolver
 
     from uploads.services import upload_storage
 
+    vars(worker.cfg).update({k: v.get() for k, v in worker.cfg.settings.items()})
     _ = get_resolver().url_patterns
     _ = upload_storage().quick_put()  # and the client with it

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite import schema
 from mirrorsite.api import OpenView
+from mirrorsite.fast_path import Fields
 from mirrorsite.problems import Problem
 from mirrorsite.readiness import readiness
+
+
+def fast_answer(environ: Mapping[str, Any]) -> tuple[bytes, Fields] | None:
+    """Return what `HealthView` answers, for `mirrorsite.fast_path`."""
+    return b'{"status":"ok"}', []
 
 
 class HealthView(OpenView):

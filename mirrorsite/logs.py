@@ -14,6 +14,9 @@ from typing import Any
 
 from mirrorsite.request_ids import current_request_id
 
+#: json.dumps would make one for each line.
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
 
 class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes each line with one system call, to whatever the stream's file is now.
@@ -62,7 +65,7 @@ class JsonFormatter(logging.Formatter):
         entry |= getattr(record, "fields", {})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return _encode(entry)
 
 
 class TextFormatter(logging.Formatter):

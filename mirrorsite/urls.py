@@ -6,13 +6,14 @@ from django.contrib import admin
 from django.urls import path, re_path
 
 from mirrorsite import about, health
-from transforms.views import MirrorView
+from mirrorsite.fast_path import FastAnswer
+from transforms import views as transforms
 from uploads.api import reading
 from uploads.api.views import UploadRandomView
 
 urlpatterns = [
     path("api/health", health.HealthView.as_view(), name="health"),
-    path("api/mirror", MirrorView.as_view(), name="mirror"),
+    path("api/mirror", transforms.MirrorView.as_view(), name="mirror"),
     path("api/upload-random", UploadRandomView.as_view(), name="upload-random"),
     path("api/ready", health.ReadyView.as_view(), name="ready"),
     path("api/uploads", reading.UploadListView.as_view(), name="uploads"),
@@ -43,6 +44,12 @@ urlpatterns = [
     path("api/problems/<slug:slug>", about.ProblemTypeView.as_view(), name="problem"),
     path("admin/", admin.site.urls),
 ]
+
+#: What plain requests to these are answered with before Django is asked.
+FAST_ANSWERS: dict[str, FastAnswer] = {
+    "/api/health": health.fast_answer,
+    "/api/mirror": transforms.fast_answer,
+}
 
 handler400 = "mirrorsite.problems.bad_request"
 handler403 = "mirrorsite.problems.permission_denied"

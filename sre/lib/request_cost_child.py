@@ -67,7 +67,8 @@ def main() -> None:
         response = application(environ, start_response)
         for _ in response:
             pass
-        response.close()
+        if hasattr(response, "close"):
+            response.close()
         if status != ["200 OK"]:
             raise SystemExit(f"{path} answered {status}")
         if logged:
