@@ -18,6 +18,7 @@ from mirrorsite.connection_counts import ConnectionCounts
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.request_ids import request_id_from
 from mirrorsite.request_socket import HeadTimeoutError, RequestSocket
+from mirrorsite.short_requests import MOST_SHORT_BYTES, PATHS, is_short
 
 _SLUGS: dict[type[Exception], str] = {
     HeadTimeoutError: "request-timeout",
@@ -37,6 +38,8 @@ LINGER_SECONDS = 0.001
 LINGERING_SHARE = 0.5
 #: How long a worker leaves a new connection to another one that holds fewer.
 YIELD_SECONDS = 0.001
+#: A kept connection's place in the order in which they time out may be so old.
+KEEP_ALIVE_GRAIN_SECONDS = 1.0
 #: How long a thread may hold Python's lock while the listening socket is closed.
 CLOSING_SWITCH_SECONDS = 1e-6
 #: Made in gunicorn's master, which loads this module before it forks.
@@ -70,6 +73,10 @@ class Worker(ThreadWorker):
     An answer is sent in one piece, and the thread that gave it waits a moment for the
     connection's next request.
 
+    A kept connection's requests that ask for nothing but a little work are answered
+    where they are noticed, in the main thread: to hand one to another thread, and both
+    to take turns at Python's lock, costs as much again.
+
     Connections are spread over the workers. They all watch one listening socket, and
     gunicorn's own takes what it can get: the one that wakes first may hold all of a
     proxy's kept connections, and the others' processors idle.
@@ -102,6 +109,31 @@ class Worker(ThreadWorker):
             conn.sock = RequestSocket.taking_over(conn.sock)
         super().enqueue_req(conn)
 
+    def on_client_socket_readable(self, conn: TConn, client: Any) -> None:
+        if self.alive and is_short(client.peek(MOST_SHORT_BYTES)):
+            self._answer_here(conn)
+        else:
+            super().on_client_socket_readable(conn, client)
+
+    def _answer_here(self, conn: TConn) -> None:
+        """Answer a request that is all there; the connection stays with the poller."""
+        conn.sock.expect_request(waits=False)
+        if super().handle(conn):
+            now = time.monotonic()
+            if conn.timeout - now < self.cfg.keepalive - KEEP_ALIVE_GRAIN_SECONDS:
+                # The order is by timeout.
+                self.keepalived_conns.remove(conn)
+                conn.set_timeout()
+                self.keepalived_conns.append(conn)
+            return
+        self.poller.unregister(conn.sock)
+        self.keepalived_conns.remove(conn)
+        # Not here: it may wait for the client.
+        last = self.tpool.submit(conn.sock.let_go)
+        last.add_done_callback(
+            lambda done: self.method_queue.defer(self.finish_request, conn, done)
+        )
+
     def handle(self, conn: TConn) -> Any:
         if not conn.initialized and not conn.wait_for_data(0):
             return _DEFER
@@ -129,15 +161,22 @@ class Worker(ThreadWorker):
 
         A busy client sends it at once. To wait for it in the worker's main thread,
         and to be woken by that, costs more than the request. Not while anybody else
-        waits for a thread.
+        waits for a thread, nor with requests that the main thread answers itself.
         """
         return (
             self.alive
+            and conn.parser.mesg.path not in PATHS
             and self.tpool._work_queue.empty()
             and not conn.parser.unreader.buf.tell()
             and conn.sock.is_readable(LINGER_SECONDS)
             and self.tpool._work_queue.empty()
         )
+
+    def _keepalive_after(self, conn: TConn, keepalive: Any) -> bool:
+        if not conn.sock.waits:
+            return bool(keepalive)  # it has no body to be read to its end
+        kept: bool = super()._keepalive_after(conn, keepalive)
+        return kept
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         if req.version >= (1, 1) and _count(req.headers, "HOST") != 1:

@@ -51,6 +51,8 @@ class RequestSocket(socket.socket):
     Sending raises `BrokenPipeError` when the client does not take its answer in time.
     """
 
+    #: Whether the request at hand may wait for its client.
+    waits = True
     _deadline: float | None = None
     _has_head = False
     _is_over = False
@@ -63,9 +65,14 @@ class RequestSocket(socket.socket):
         """Return one for the same connection; `client` is detached."""
         return cls(client.family, client.type, client.proto, fileno=client.detach())
 
-    def expect_request(self) -> None:
-        """Begin to count for the next request."""
+    def expect_request(self, *, waits: bool = True) -> None:
+        """Begin to count for the next request.
+
+        With `waits` false the client has no time at all: whoever works on the request
+        may not be kept, and knows that the whole of it is there.
+        """
         self._deadline = time.monotonic() + READ_SECONDS
+        self.waits = waits
         self._has_head = False
         self._is_over = False
 
@@ -95,6 +102,13 @@ class RequestSocket(socket.socket):
         except OSError:
             return
 
+    def peek(self, bufsize: int) -> bytes:
+        """Return what has come, and leave it there; empty when nothing has."""
+        try:
+            return super().recv(bufsize, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError:
+            return b""
+
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Read as `socket.recv`; wait no longer than what is left of the request's time.
 
@@ -118,7 +132,8 @@ class RequestSocket(socket.socket):
             # Nearly always it is there already, and no timeout has to be set.
             return super().recv(bufsize, flags | socket.MSG_DONTWAIT)
         except BlockingIOError:
-            pass
+            if not self.waits:
+                raise TimeoutError("the request is not all there") from None
         before = self.gettimeout()
         self.settimeout(left)
         try:
@@ -180,6 +195,8 @@ class RequestSocket(socket.socket):
         if not self._waited:
             self._taken = 0  # what has gone until now the kernel took, not the client
         patience = SEND_SECONDS + self._taken / LEAST_BYTES_A_SECOND - self._waited
+        if not self.waits:
+            patience = 0.0
         begun = time.monotonic()
         poll = select.poll()
         poll.register(self, select.POLLOUT)

@@ -75,6 +75,40 @@ class TestDawdlingClients:
             assert service.health_seconds() < PROBE_SECONDS
         assert "Traceback" not in service.log.read_text(), service.log.read_text()
 
+    def test_every_thread_held__kept_connections_are_answered(
+        self, start_service: Any
+    ) -> None:
+        """By the main thread, in order, and closed when the client asks for that."""
+        threads = 2
+        service = start_service(WEB_CONCURRENCY="1", WEB_THREADS=str(threads))
+        health = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n"
+        with ExitStack() as stack:
+            kept = stack.enter_context(connect(service))
+            kept.settimeout(PROBE_SECONDS)
+            kept.sendall(health + b"\r\n")
+            assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
+            for _ in range(threads):
+                holds = stack.enter_context(connect(service))
+                holds.sendall(b"GET /api/health HTTP/1.1\r\nHost: loc")
+            # Nobody else is served until they are given up.
+            late = stack.enter_context(connect(service))
+            late.settimeout(PROBE_SECONDS)
+            late.sendall(health + b"\r\n")
+            with pytest.raises(TimeoutError):
+                late.recv(65536)
+            for number in range(20):
+                kept.sendall(
+                    b"GET /api/mirror?word=%d HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                    % number
+                )
+                answer = kept.recv(65536)
+                assert answer.endswith(b'"%s"}' % mirror(str(number)).encode())
+            kept.settimeout(READ_SECONDS + 5)  # closing is a thread's work
+            kept.sendall(health + b"Connection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: kept.recv(65536), b""))
+            assert b"Connection: close" in answer
+        assert "Traceback" not in service.log.read_text(), service.log.read_text()
+
     def test_half_a_request__408_and_closed(self, start_service: Any) -> None:
         """By head, by body, and a byte at a time: the whole request has one deadline."""
         service = start_service()
