@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: finds a Python and makes the environment.
 
+# Ctrl-C ends the script, also where the command that it interrupts is one whose failure
+# would only mean "try the next one". A command that is exec'ed starts without this.
+trap 'exit 130' INT
+
 # Print the first Python that is new enough; $PYTHON names one of your own.
 find_python() {
   local candidate

@@ -241,6 +241,7 @@ def _prepare(environment: dict[str, str]) -> str:
         stdout=subprocess.PIPE,
         text=True,
         check=False,
+        start_new_session=True,  # Ctrl-C comes to us, and we end it
     )
     if done.returncode:
         raise StartError("the preparation failed; see above.")
