@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -99,16 +100,26 @@ class TestStoreStops:
     ) -> None:
         service = start_service(STORE_READ_TIMEOUT_SECONDS="2")
         answers: list[tuple[int, Any]] = []
+        durations: list[float] = []
+
+        def timed_post() -> tuple[int, Any]:
+            began = time.monotonic()
+            answer = post(service)
+            durations.append(time.monotonic() - began)
+            return answer
+
         with ThreadPoolExecutor(8) as pool:
-            running = [pool.submit(post, service) for _ in range(40)]
+            running = [pool.submit(timed_post) for _ in range(40)]
             processes.wait_until(lambda: Upload.objects.exists(), seconds=20)
             object_store.kill()
             try:
-                running += [pool.submit(post, service) for _ in range(40)]
+                running += [pool.submit(timed_post) for _ in range(40)]
                 answers = [future.result() for future in running]
             finally:
                 object_store.start()
 
+        # Two attempts and one look, each 2 s to connect and 2 s to answer at most.
+        assert max(durations) < 12 + 5
         statuses = {status for status, _ in answers}
         assert statuses <= {201, 502, 503}
         assert 503 in statuses

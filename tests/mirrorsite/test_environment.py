@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PRODUCTION = {
     "SECRET_KEY": "abcdefghijklmnopqrstuvwxyz0123456789" * 2,
     "ALLOWED_HOSTS": "mirror.example.org",
+    "TRUSTED_PROXIES": "1",
     "DATABASE_URL": "postgresql://user:password@127.0.0.1:5432/mirrorsite",
     "AWS_STORAGE_BUCKET_NAME": "uploads",
 }
@@ -148,8 +149,50 @@ class TestStart:
             " set it to address:port, such as 127.0.0.1:4545."
         )
 
+    def test_gunicorn__what_it_understands(self) -> None:
+        environment = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "7", "BIND": "[::1]:4546"}
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "--config",
+                "python:mirrorsite.gunicorn_conf",
+                "--print-config",
+            ],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], **PRODUCTION, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        lines = [line.partition("=") for line in done.stdout.splitlines()]
+        understood = {name.strip(): value.strip() for name, _, value in lines}
+        expected = {
+            "bind": "['[::1]:4546']",
+            "control_socket_disable": "True",
+            "forwarded_allow_ips": "[]",
+            "graceful_timeout": "25",
+            "keepalive": "75",
+            "limit_request_field_size": "8190",
+            "limit_request_fields": "64",
+            "limit_request_line": "25600",
+            # Files of metrics would grow with each worker that is replaced.
+            "max_requests": "0",
+            "threads": "7",
+            "workers": "3",
+        }
+        assert {name: understood.get(name) for name in expected} == expected
+
     def test_production__deploy_check_is_clean(self) -> None:
         done = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
         assert done.stderr.strip() == ""
         assert done.returncode == 0
         assert "no issues" in done.stdout
+
+    def test_https_behind_no_proxy__deploy_check_tells(self) -> None:
+        environment = PRODUCTION | {"TRUSTED_PROXIES": "0"}
+        done = manage("check", "--deploy", "--fail-level", "WARNING", **environment)
+        assert done.returncode == 1
+        assert "Set TRUSTED_PROXIES to the number of proxies in front" in done.stderr

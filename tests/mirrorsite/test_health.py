@@ -10,6 +10,9 @@ from django.test import Client
 from mirrorsite.readiness import Readiness, readiness
 from uploads.storage import UploadStorage
 
+#: What the middleware of staff's pages puts on each request that it sees.
+STAFF_LEAVES = {"session", "_messages", "csrf_processing_done"}
+
 
 class TestHealth:
     def test_health__no_database_no_bucket(self, client: Client) -> None:
@@ -29,6 +32,16 @@ class TestHealth:
             response = client.get(path)
             assert not response.cookies
             assert "Cookie" not in response.headers.get("Vary", "")
+
+    def test_nothing_of_staff_s_middleware_runs(self, client: Client) -> None:
+        def left_behind(path: str) -> set[str]:
+            response: Any = client.get(path)
+            request = response.wsgi_request
+            return {name for name in STAFF_LEAVES if hasattr(request, name)}
+
+        assert left_behind("/admin/login/") == STAFF_LEAVES
+        for path in ("/api/health", "/api/mirror?word=a", "/api/upload-random"):
+            assert left_behind(path) == set()
 
 
 @pytest.mark.django_db
