@@ -47,8 +47,10 @@ def _create() -> None:
 
 
 def _has_pip() -> bool:
-    command = [PYTHON, "-m", "pip", "--version"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    asked = subprocess.run(
+        [PYTHON, "-m", "pip", "--version"], capture_output=True, check=False
+    )
+    return asked.returncode == 0
 
 
 def _install(name: str) -> int:

@@ -123,8 +123,8 @@ class TestDjangoInterface:
         assert storage.connection.meta.client is storage.client
 
     def test_client__a_connection_for_each_thread(self) -> None:
-        pool = upload_storage().client.meta.config.max_pool_connections
-        assert pool >= settings.WEB_THREADS
+        client: Any = upload_storage().client
+        assert client.meta.config.max_pool_connections >= settings.WEB_THREADS
 
     def test_pickle__makes_its_own_client(self, storage: UploadStorage) -> None:
         copy = pickle.loads(pickle.dumps(storage))  # noqa: S301 our own bytes
