@@ -202,7 +202,13 @@ def _with_store(environment: dict[str, str], store: ObjectStore) -> dict[str, st
 def _kept_secrets() -> dict[str, str]:
     """Return this machine's generated secrets, made at the first start."""
     path = LOCAL / "secrets.json"
-    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise StartError(
+            f"{path} is no JSON; put a copy of it back, or remove {LOCAL} with all"
+            " that is kept there."
+        ) from error
     made = {
         "SECRET_KEY": secrets.token_urlsafe(50),
         "STORE_ACCESS_KEY": secrets.token_hex(10),

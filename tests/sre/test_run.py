@@ -212,6 +212,17 @@ class TestRun:
         assert done.stderr.splitlines()[-1].startswith(told)
         assert "Traceback" not in done.stderr
 
+    def test_secrets_are_damaged__one_clear_sentence(self, checkout: Checkout) -> None:
+        """They hold the keys to the objects: making others would lose those."""
+        (checkout.directory / ".local").mkdir()
+        damaged = checkout.directory / ".local" / "secrets.json"
+        damaged.write_text('{"SECRET_KEY": ')
+        done = checkout.run()
+        assert done.returncode == 2
+        assert f"{damaged} is no JSON; put a copy of it back" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert damaged.read_text() == '{"SECRET_KEY": '
+
     def test_another_of_the_same_folder__one_clear_sentence(
         self, checkout: Checkout
     ) -> None:
