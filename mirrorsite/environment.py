@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -233,6 +234,31 @@ class Environment:
             raise ImproperlyConfigured(
                 f"{name} is {value!r}; set it to address:port, such as 127.0.0.1:4545."
             )
+        return value
+
+    def web_address(self, name: str) -> str | None:
+        """Return an http or https address, None when there is no value."""
+        value = self.text(name)
+        if not value:
+            return None
+        try:
+            parts = urlsplit(value)
+            is_one = parts.scheme in {"http", "https"} and bool(parts.hostname)
+            is_one = is_one and parts.port != 0  # reading it raises for no number
+        except ValueError:
+            is_one = False
+        if not is_one:
+            raise ImproperlyConfigured(
+                f"{name} is {value!r}; set it to an address that starts with http://"
+                " or https://, such as http://127.0.0.1:8333."
+            )
+        return value
+
+    def matching(self, name: str, pattern: str, wanted: str) -> str:
+        """Return a required value that is of the form `pattern`; `wanted` tells it."""
+        value = self.required(name)
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise ImproperlyConfigured(f"{name} is {value!r}; set it to {wanted}.")
         return value
 
     def seconds(self, name: str, *, least: float, most: float) -> float:

@@ -8,8 +8,10 @@ from typing import Any
 
 import dj_database_url
 import django_stubs_ext
+import psycopg
 import redis.connection
 from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import make_conninfo
 
 from mirrorsite import openapi_components
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
@@ -35,10 +37,12 @@ elif len(SECRET_KEY) < 50 and not DEBUG:
         f"SECRET_KEY has {len(SECRET_KEY)} characters; set it to at least 50 random ones."
     )
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
-if any(host.startswith("*") for host in ALLOWED_HOSTS):
-    raise ImproperlyConfigured(
-        "ALLOWED_HOSTS holds a *; set it to the host names the service answers to."
-    )
+for _host in ALLOWED_HOSTS or [""]:
+    if not _host or _host.startswith("*") or "/" in _host:
+        raise ImproperlyConfigured(
+            f"ALLOWED_HOSTS holds {_host!r};"
+            " set it to the host names the service answers to."
+        )
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 for _origin in CSRF_TRUSTED_ORIGINS:
     if not _origin.startswith(("https://", "http://")):
@@ -52,6 +56,11 @@ BIND = env.address("BIND")
 METRICS_BIND: str | None = (
     None if env.text("METRICS_BIND") == "off" else env.address("METRICS_BIND")
 )
+if METRICS_BIND == BIND:
+    raise ImproperlyConfigured(
+        f"BIND and METRICS_BIND are both {BIND};"
+        " set METRICS_BIND to another port, or to off."
+    )
 GRACEFUL_TIMEOUT_SECONDS = env.integer("GRACEFUL_TIMEOUT_SECONDS", least=1, most=600)
 
 ROOT_URLCONF = "mirrorsite.urls"
@@ -184,6 +193,11 @@ except (ValueError, dj_database_url.ParseError) as error:
         " postgresql://user:password@host:5432/name or sqlite:///path."
     ) from error
 _engine = _database["ENGINE"]
+if not _database["NAME"]:
+    raise ImproperlyConfigured(
+        "DATABASE_URL names no database; set it to"
+        " postgresql://user:password@host:5432/name or sqlite:///path."
+    )
 if _engine == "django.db.backends.sqlite3":
     _default_threads, _default_workers = 16, 1
     # Connections live as long as their thread: opening one costs five statements.
@@ -198,6 +212,17 @@ if _engine == "django.db.backends.sqlite3":
 elif _engine == "django.db.backends.postgresql":
     _default_threads, _default_workers = 6, 2 * (os.cpu_count() or 1)
     _database["OPTIONS"] = {"connect_timeout": 3, **_database.get("OPTIONS", {})}
+    try:
+        make_conninfo(
+            **{k: v for k, v in _database["OPTIONS"].items() if k != "assume_role"}
+        )
+    except psycopg.Error as error:
+        # Of libpq: it names the option, and no password.
+        raise ImproperlyConfigured(
+            f"DATABASE_URL has an option of no use ({str(error).strip()});"
+            " set it to postgresql://user:password@host:5432/name?sslmode=require or"
+            " another that PostgreSQL knows."
+        ) from error
     _database["CONN_MAX_AGE"] = 0  # the pool keeps connections
 else:
     raise ImproperlyConfigured(
@@ -220,7 +245,12 @@ DATABASES = {"default": _database}
 
 # --- The bucket ------------------------------------------------------------------
 
-AWS_STORAGE_BUCKET_NAME = env.required("AWS_STORAGE_BUCKET_NAME")
+# As wide as botocore takes them; the store knows better.
+AWS_STORAGE_BUCKET_NAME = env.matching(
+    "AWS_STORAGE_BUCKET_NAME",
+    r"[\w.-]{1,255}|arn:[\w:/.-]+",
+    "the name of a bucket: lower-case letters, digits, dots and hyphens",
+)
 AWS_ACCESS_KEY_ID = env.text("AWS_ACCESS_KEY_ID") or None
 AWS_SECRET_ACCESS_KEY = env.text("AWS_SECRET_ACCESS_KEY") or None
 if (AWS_ACCESS_KEY_ID is None) != (AWS_SECRET_ACCESS_KEY is None):
@@ -228,12 +258,12 @@ if (AWS_ACCESS_KEY_ID is None) != (AWS_SECRET_ACCESS_KEY is None):
         "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set;"
         " set both, or neither to use the role of the host."
     )
-AWS_ENDPOINT_URL_S3 = env.text("AWS_ENDPOINT_URL_S3") or None
-if AWS_ENDPOINT_URL_S3 and not AWS_ENDPOINT_URL_S3.startswith(("http://", "https://")):
-    raise ImproperlyConfigured(
-        f"AWS_ENDPOINT_URL_S3 is {AWS_ENDPOINT_URL_S3!r};"
-        " set it to an address that starts with http:// or https://."
-    )
+AWS_ENDPOINT_URL_S3 = env.web_address("AWS_ENDPOINT_URL_S3")
+AWS_DEFAULT_REGION = env.matching(
+    "AWS_DEFAULT_REGION",
+    r"(?!-|\d+$)[A-Za-z0-9-]{1,63}(?<!-)",
+    "the name of a region, such as us-east-1",
+)
 UPLOAD_MAX_BYTES = env.integer("UPLOAD_MAX_BYTES", least=1, most=MULTIPART_LIMIT_BYTES)
 
 STORAGES = {
@@ -243,7 +273,7 @@ STORAGES = {
             "bucket_name": AWS_STORAGE_BUCKET_NAME,
             "access_key": AWS_ACCESS_KEY_ID,
             "secret_key": AWS_SECRET_ACCESS_KEY,
-            "region_name": env.text("AWS_DEFAULT_REGION"),
+            "region_name": AWS_DEFAULT_REGION,
             "endpoint_url": AWS_ENDPOINT_URL_S3,
             "connect_timeout": env.seconds(
                 "STORE_CONNECT_TIMEOUT_SECONDS", least=0.1, most=60

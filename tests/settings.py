@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 _scratch = Path(tempfile.mkdtemp(prefix="mirrorsite-tests-"))
+atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
 os.environ.update(
     {
         "SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 4,

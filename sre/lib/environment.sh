@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: finds a Python and makes the environment.
 
+# Ctrl-C ends the script. Without this, bash goes on with the next command when the one
+# that was interrupted has ended of its own accord, as pytest does.
+trap 'exit 130' INT
+
 # Print the first Python that is new enough; $PYTHON names one of your own.
 find_python() {
   local candidate

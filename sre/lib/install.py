@@ -19,12 +19,18 @@ PYTHON = VENV / "bin" / "python"
 
 def main(names: list[str]) -> int:
     """Install the named requirements files; return the exit status."""
-    missing = [name for name in names if not _stamp(name).exists()]
-    if not missing and PYTHON.exists():
-        return 0
-    if not PYTHON.exists():
-        _say(f"Creating {VENV.name} with Python {sys.version.split()[0]} …")
-        venv.create(VENV, with_pip=True, clear=True)
+    try:
+        if not PYTHON.exists():
+            _create()
+        missing = [name for name in names if not _stamp(name).exists()]
+        if missing and not _has_pip():
+            _create()  # an earlier creation was cut short
+    except subprocess.CalledProcessError:
+        _say(
+            f"Creating {VENV.name} failed: {sys.executable} cannot install pip there"
+            " (ensurepip); on Debian and Ubuntu, install python3-venv."
+        )
+        return 2
     for name in missing:
         status = _install(name)
         if status:
@@ -33,6 +39,18 @@ def main(names: list[str]) -> int:
             old.unlink()
         _stamp(name).touch()
     return 0
+
+
+def _create() -> None:
+    _say(f"Creating {VENV.name} with Python {sys.version.split()[0]} …")
+    venv.create(VENV, with_pip=True, clear=True)
+
+
+def _has_pip() -> bool:
+    asked = subprocess.run(
+        [PYTHON, "-m", "pip", "--version"], capture_output=True, check=False
+    )
+    return asked.returncode == 0
 
 
 def _install(name: str) -> int:

@@ -6,7 +6,9 @@ Started by ./sre/run. The service's own code runs in children.
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
+import http.client
 import json
 import os
 import secrets
@@ -18,7 +20,9 @@ from pathlib import Path
 from types import FrameType
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.exceptions import ImproperlyConfigured
 
+from mirrorsite.environment import Environment
 from sre.lib import processes
 from sre.lib.object_store import ObjectStore, ObjectStoreError
 from sre.lib.ports import is_listening
@@ -49,7 +53,7 @@ def main() -> int:
     except (_Stop, KeyboardInterrupt):
         _say("\nStopping …")
         return 0
-    except (StartError, ObjectStoreError) as error:
+    except (StartError, ObjectStoreError, ImproperlyConfigured) as error:
         _say(f"mirrorsite cannot start: {error}")
         return 2
     finally:
@@ -77,19 +81,22 @@ class _Children:
 def _serve(children: _Children) -> int:
     """Start everything and wait for the web server to end."""
     LOCAL.mkdir(mode=0o700, exist_ok=True)
+    lock = _lock()
     environment = _environment()
-    host, port = _address(environment["BIND"])
+    bind = Environment(environment).address("BIND")
+    host, port = _host_and_port(bind)
     if is_listening(port, host):
         raise StartError(
             f"port {port} is taken; stop what listens there,"
             f" or set BIND to another address such as 127.0.0.1:{port + 1}."
         )
-    if "AWS_STORAGE_BUCKET_NAME" not in os.environ:
+    if _is_bucket_embedded():
         _say("Starting the S3 server …")
         store = _store(environment)
+        store.keep_open = (lock,)
         children.store = store
         store.start()
-        environment |= store.environment(BUCKET)
+        environment = _with_store(environment, store)
     _say("Preparing database, bucket and admin …")
     admin = _prepare(environment)
     _say("Starting the web server …")
@@ -105,13 +112,14 @@ def _serve(children: _Children) -> int:
         ],
         environment=public,
         cwd=ROOT,
+        keep_open=[lock],
     )
     if not processes.wait_until(
-        lambda: is_listening(port, host), seconds=30, process=server
+        lambda: _answers(host, port), seconds=60, process=server
     ):
         raise StartError("the web server did not start; see above.")
     children.sealer = _start_sealer(environment)
-    _announce(environment["BIND"], children.store, admin)
+    _announce(bind, children.store, admin)
     while (status := _ended(server, seconds=SEALER_SECONDS)) is None:
         if (sealing := children.sealer.poll()) is not None:
             _say(f"The sealer ended with {sealing}; starting it again.")
@@ -175,15 +183,32 @@ def _public_key(signing_key: str) -> str:
 def command_environment() -> dict[str, str]:
     """Return the environment of a command beside the running service."""
     environment = _environment()
-    if "AWS_STORAGE_BUCKET_NAME" not in os.environ:
-        environment |= _store(environment).environment(BUCKET)
+    if _is_bucket_embedded():
+        environment = _with_store(environment, _store(environment))
     return environment
+
+
+def _is_bucket_embedded() -> bool:
+    return not os.environ.get("AWS_STORAGE_BUCKET_NAME", "").strip()
+
+
+def _with_store(environment: dict[str, str], store: ObjectStore) -> dict[str, str]:
+    """Return the environment with the embedded server as its only AWS."""
+    # A session token or profile of the shell belongs to another account's keys.
+    kept = {k: v for k, v in environment.items() if not k.startswith("AWS_")}
+    return kept | store.environment(BUCKET)
 
 
 def _kept_secrets() -> dict[str, str]:
     """Return this machine's generated secrets, made at the first start."""
     path = LOCAL / "secrets.json"
-    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise StartError(
+            f"{path} is no JSON; put a copy of it back, or remove {LOCAL} with all"
+            " that is kept there."
+        ) from error
     made = {
         "SECRET_KEY": secrets.token_urlsafe(50),
         "STORE_ACCESS_KEY": secrets.token_hex(10),
@@ -192,21 +217,22 @@ def _kept_secrets() -> dict[str, str]:
     }
     if made.keys() - kept.keys():
         kept = made | kept
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(kept, indent=1))
+        # Whole or not at all: without its keys nothing here can be read again.
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        new.write_text(json.dumps(kept, indent=1))
+        new.replace(path)
     return kept
 
 
 def _store(environment: dict[str, str]) -> ObjectStore:
-    try:
-        port = int(environment["STORE_PORT"])
-    except ValueError as error:
-        raise StartError(
-            f"STORE_PORT is {environment['STORE_PORT']!r}; set it to a port number."
-        ) from error
+    port = environment["STORE_PORT"].strip()
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise StartError(f"STORE_PORT is {port!r}; set it to a port number.")
     return ObjectStore(
         LOCAL / "store",
-        port,
+        int(port),
         environment["STORE_ACCESS_KEY"],
         environment["STORE_SECRET_KEY"],
     )
@@ -221,17 +247,45 @@ def _prepare(environment: dict[str, str]) -> str:
         stdout=subprocess.PIPE,
         text=True,
         check=False,
+        start_new_session=True,  # Ctrl-C comes to us, and we end it
     )
     if done.returncode:
         raise StartError("the preparation failed; see above.")
     return done.stdout.strip()
 
 
-def _address(bind: str) -> tuple[str, int]:
+def _lock() -> int:
+    """Take this folder for ourselves; return the descriptor that holds it.
+
+    Whoever keeps it open holds it: what we start too, should we be killed.
+    """
+    descriptor = os.open(LOCAL / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StartError(
+            "another ./sre/run of this folder is running, or still stopping;"
+            " end it, or wait a moment."
+        ) from error
+    return descriptor
+
+
+def _host_and_port(bind: str) -> tuple[str, int]:
     host, _, port = bind.rpartition(":")
-    if not port.isdigit():
-        raise StartError(f"BIND is {bind!r}; set it to address:port.")
     return host.strip("[]"), int(port)
+
+
+def _answers(host: str, port: int) -> bool:
+    """Tell whether the web server answers, whatever it says to this Host header."""
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", "/api/health")
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def _announce(bind: str, store: ObjectStore | None, admin: str) -> None:

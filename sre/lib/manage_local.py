@@ -11,7 +11,10 @@ from sre.lib import local_service
 def main(arguments: list[str]) -> None:
     """Become manage.py; the embedded S3 server must be running for most commands."""
     os.chdir(local_service.ROOT)
-    environment = local_service.command_environment()
+    try:
+        environment = local_service.command_environment()
+    except local_service.StartError as error:
+        sys.exit(f"sre/manage cannot run: {error}")
     os.execve(sys.executable, [sys.executable, "manage.py", *arguments], environment)  # noqa: S606 no shell is wanted
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sre.lib import processes
-from sre.lib.ports import free_port, is_listening
+from sre.lib.ports import free_ports, is_listening
 
 
 class ObjectStoreError(RuntimeError):
@@ -24,7 +24,8 @@ class ObjectStore:
     """One SeaweedFS with its data under `directory`.
 
     `port` is where S3 is spoken; the server's inner ports are free ones, chosen at
-    each start. Only the given key pair gets in.
+    each start. Only the given key pair gets in. The descriptors in `keep_open` stay
+    open in it.
     """
 
     directory: Path
@@ -32,6 +33,7 @@ class ObjectStore:
     access_key: str
     secret_key: str
     process: subprocess.Popen[bytes] | None = None
+    keep_open: tuple[int, ...] = ()
 
     @property
     def url(self) -> str:
@@ -51,7 +53,9 @@ class ObjectStore:
         data = self.directory / "data"
         data.mkdir(parents=True, exist_ok=True)
         self.process = processes.start(
-            self._command(data, self._write_identities()), log=self.log
+            self._command(data, self._write_identities()),
+            log=self.log,
+            keep_open=self.keep_open,
         )
         if not processes.wait_until(
             self._answers, seconds=seconds, process=self.process
@@ -73,7 +77,11 @@ class ObjectStore:
 
     def environment(self, bucket: str) -> dict[str, str]:
         """Return the variables that point mirrorsite, or the AWS CLI, here."""
+        direct = _excepted_from_proxies()
         return {
+            # Programs read the one or the other.
+            "no_proxy": direct,
+            "NO_PROXY": direct,
             "AWS_ENDPOINT_URL_S3": self.url,
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -95,18 +103,20 @@ class ObjectStore:
         return path
 
     def _command(self, data: Path, identities: Path) -> list[str]:
-        inner = {
-            name: free_port()
-            for name in (
-                "master.port",
-                "master.port.grpc",
-                "volume.port",
-                "volume.port.grpc",
-                "filer.port",
-                "filer.port.grpc",
-                "s3.port.grpc",
-            )
-        }
+        names = (
+            "master.port",
+            "master.port.grpc",
+            "volume.port",
+            "volume.port.grpc",
+            "filer.port",
+            "filer.port.grpc",
+            "s3.port.grpc",
+            # At its own ports the worker of another server on this machine may call,
+            # and hold up the end by ten seconds.
+            "admin.port",
+            "admin.port.grpc",
+        )
+        inner = dict(zip(names, free_ports(len(names)), strict=True))
         return [
             _weed(),
             "-logtostderr=true",
@@ -131,14 +141,20 @@ class ObjectStore:
 
     def _answers(self) -> bool:
         try:
-            # Our own server on loopback, by an address made here.
-            address = f"{self.url}/status"
-            with urllib.request.urlopen(address, timeout=1) as answer:
+            # Our own server on loopback, by an address made here; no proxy knows it.
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(f"{self.url}/status", timeout=1) as answer:
                 return bool(answer.status < 500)
         except urllib.error.HTTPError as error:
             return error.code < 500
         except OSError:
             return False
+
+
+def _excepted_from_proxies() -> str:
+    """Return the hosts that are reached directly: those already set, and loopback."""
+    already = urllib.request.getproxies_environment().get("no", "")
+    return already if already == "*" else f"{already},127.0.0.1,localhost".strip(",")
 
 
 def _weed() -> str:

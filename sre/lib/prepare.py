@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import Error as DatabaseError
 
 
 def main() -> None:
@@ -24,6 +25,8 @@ def main() -> None:
         call_command("ensure_admin", stderr=sys.stderr)
     except (ImproperlyConfigured, CommandError) as error:
         sys.exit(f"mirrorsite cannot start: {error}")
+    except DatabaseError as error:
+        sys.exit(f"mirrorsite cannot start: the database cannot be used: {error}")
 
 
 if __name__ == "__main__":

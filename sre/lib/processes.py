@@ -28,8 +28,12 @@ def start(
     log: Path | None = None,
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    keep_open: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own, so that Ctrl-C is ours to pass on."""
+    """Start a child in a process group of its own, so that Ctrl-C is ours to pass on.
+
+    The file descriptors in `keep_open` stay open in the child.
+    """
     output: IO[bytes] | None = None
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +46,7 @@ def start(
             stderr=subprocess.STDOUT if output else None,
             env=None if environment is None else dict(environment),
             cwd=cwd,
+            pass_fds=keep_open,
             start_new_session=True,
             # The child only calls prctl between fork and exec.
             preexec_fn=die_with_parent,

@@ -214,6 +214,18 @@ class TestFaults:
             upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
         assert caught.value.outcome_unknown is True
 
+    def test_upload_in_parts_not_begun__nothing_can_be_there(
+        self, faulty_store: FaultyStore, bucket: UploadStorage
+    ) -> None:
+        faulty_store.plan = lambda method, path: (
+            "lose_answer" if path.endswith("uploads") else "pass"
+        )
+        with pytest.raises(StoreUnavailableError) as caught:
+            upload_storage().put_new("key", RandomNumbers(b"seed", LARGE), METADATA)
+        assert caught.value.outcome_unknown is False
+        with pytest.raises(ObjectMissingError):
+            bucket.head("key")
+
     @pytest.mark.parametrize("fault", ["403", "500"])
     def test_part_fails__upload_is_aborted(
         self, faulty_store: FaultyStore, bucket: UploadStorage, fault: str

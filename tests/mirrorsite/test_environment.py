@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PRODUCTION = {
     "SECRET_KEY": "abcdefghijklmnopqrstuvwxyz0123456789" * 2,
     "ALLOWED_HOSTS": "mirror.example.org",
+    "TRUSTED_PROXIES": "1",
     "DATABASE_URL": "postgresql://user:password@127.0.0.1:5432/mirrorsite",
     "AWS_STORAGE_BUCKET_NAME": "uploads",
 }
@@ -78,11 +79,18 @@ class TestStart:
                 "short",
                 "SECRET_KEY has 5 characters; set it to at least 50",
             ),
-            ("ALLOWED_HOSTS", "*", "ALLOWED_HOSTS holds a *; set it to the host names"),
+            ("ALLOWED_HOSTS", "*", "ALLOWED_HOSTS holds '*'; set it to the host names"),
+            ("ALLOWED_HOSTS", ",", "ALLOWED_HOSTS holds ''; set it to the host names"),
+            ("ALLOWED_HOSTS", "https://a.org", "set it to the host names"),
             ("CSRF_TRUSTED_ORIGINS", "a.org", "set each origin with its scheme"),
             ("AWS_STORAGE_BUCKET_NAME", "", "set AWS_STORAGE_BUCKET_NAME"),
             ("AWS_ACCESS_KEY_ID", "only-one", "set both, or neither"),
             ("AWS_ENDPOINT_URL_S3", "127.0.0.1:1", "starts with http:// or https://"),
+            ("AWS_ENDPOINT_URL_S3", "http://", "starts with http:// or https://"),
+            ("AWS_ENDPOINT_URL_S3", "http://host:port", "such as http://127.0.0.1"),
+            ("AWS_STORAGE_BUCKET_NAME", "Our Bucket", "set it to the name of a bucket"),
+            ("AWS_DEFAULT_REGION", "eu west", "set it to the name of a region"),
+            ("METRICS_BIND", "127.0.0.1:4545", "set METRICS_BIND to another port"),
             (
                 "DATABASE_URL",
                 "mysql://host/name",
@@ -90,6 +98,12 @@ class TestStart:
             ),
             ("DATABASE_URL", "nonsense", "DATABASE_URL cannot be read; set it to"),
             ("DATABASE_URL", "sqlite://:memory:", "set it to sqlite:///path"),
+            ("DATABASE_URL", "postgresql://u:p@host", "DATABASE_URL names no database"),
+            (
+                "DATABASE_URL",
+                "postgresql://u:p@host/n?sslmod=require",
+                'option "sslmod"',
+            ),
             ("UPLOAD_MAX_BYTES", "0", "UPLOAD_MAX_BYTES is '0'; set it to"),
             ("UPLOAD_MAX_BYTES", "83886080001", "UPLOAD_MAX_BYTES is '83886080001'"),
             ("UPLOAD_AUTH", "closed", "set it to one of open, token"),
@@ -135,8 +149,50 @@ class TestStart:
             " set it to address:port, such as 127.0.0.1:4545."
         )
 
+    def test_gunicorn__what_it_understands(self) -> None:
+        environment = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "7", "BIND": "[::1]:4546"}
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "--config",
+                "python:mirrorsite.gunicorn_conf",
+                "--print-config",
+            ],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], **PRODUCTION, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        lines = [line.partition("=") for line in done.stdout.splitlines()]
+        understood = {name.strip(): value.strip() for name, _, value in lines}
+        expected = {
+            "bind": "['[::1]:4546']",
+            "control_socket_disable": "True",
+            "forwarded_allow_ips": "[]",
+            "graceful_timeout": "25",
+            "keepalive": "75",
+            "limit_request_field_size": "8190",
+            "limit_request_fields": "64",
+            "limit_request_line": "25600",
+            # Files of metrics would grow with each worker that is replaced.
+            "max_requests": "0",
+            "threads": "7",
+            "workers": "3",
+        }
+        assert {name: understood.get(name) for name in expected} == expected
+
     def test_production__deploy_check_is_clean(self) -> None:
         done = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
         assert done.stderr.strip() == ""
         assert done.returncode == 0
         assert "no issues" in done.stdout
+
+    def test_https_behind_no_proxy__deploy_check_tells(self) -> None:
+        environment = PRODUCTION | {"TRUSTED_PROXIES": "0"}
+        done = manage("check", "--deploy", "--fail-level", "WARNING", **environment)
+        assert done.returncode == 1
+        assert "Set TRUSTED_PROXIES to the number of proxies in front" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ import psutil
 import pytest
 
 from sre.lib import processes
-from sre.lib.ports import free_port, is_listening
+from sre.lib.ports import free_ports, is_listening
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.service
@@ -33,7 +34,7 @@ class Checkout:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.port, self.store_port = free_port(), free_port()
+        self.port, self.store_port, self.dead_port = free_ports(3)
         self.process: subprocess.Popen[str] | None = None
         self.output = directory.parent / "output"
 
@@ -47,7 +48,22 @@ class Checkout:
             **{name: os.environ[name] for name in kept if name in os.environ},
             "BIND": f"127.0.0.1:{self.port}",
             "STORE_PORT": str(self.store_port),
+            # What a shell may hold that is meant for other stores.
+            "AWS_SESSION_TOKEN": "another-account's",
+            "AWS_PROFILE": "not-on-this-machine",
+            "HTTP_PROXY": f"http://127.0.0.1:{self.dead_port}",
         }
+
+    def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run ./sre/run where it is to end by itself."""
+        return subprocess.run(
+            [self.directory / "sre" / "run"],
+            env=self.environment() | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
 
     def start(self) -> str:
         """Run ./sre/run until it has announced itself; return what it printed."""
@@ -100,7 +116,7 @@ def aws(checkout: Checkout, *arguments: str) -> str:
     done = subprocess.run(
         [Path(sys.prefix) / "bin" / "aws", *arguments],
         env={
-            **checkout.environment(),
+            "PATH": os.environ["PATH"],
             "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{checkout.store_port}",
             "AWS_ACCESS_KEY_ID": kept["STORE_ACCESS_KEY"],
             "AWS_SECRET_ACCESS_KEY": kept["STORE_SECRET_KEY"],
@@ -160,6 +176,7 @@ class TestRun:
 
         before = time.monotonic()
         again = checkout.start()
+        assert get(f"{checkout.url}/api/health") == '{"status":"ok"}'
         assert time.monotonic() - before < 30  # a few seconds on a quiet machine
         assert "admin password" not in again
         assert upload["id"] in aws(checkout, "s3", "ls", where)
@@ -172,14 +189,47 @@ class TestRun:
     ) -> None:
         port = checkout.port if variable == "BIND" else checkout.store_port
         with socket.create_server(("127.0.0.1", port)):
-            done = subprocess.run(
-                [checkout.directory / "sre" / "run"],
-                env=checkout.environment(),
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=120,
-            )
+            done = checkout.run()
         assert done.returncode == 2
         assert f"mirrorsite cannot start: port {port} is taken" in done.stderr
         assert variable in done.stderr.splitlines()[-1]
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "sentence"),
+        [
+            ("BIND", "4545", "set it to address:port"),
+            ("BIND", "127.0.0.1:99999", "set it to address:port"),
+            ("STORE_PORT", "99999", "set it to a port number"),
+            ("STORE_PORT", "-1", "set it to a port number"),
+        ],
+    )
+    def test_no_port__one_clear_sentence(
+        self, checkout: Checkout, variable: str, value: str, sentence: str
+    ) -> None:
+        done = checkout.run(**{variable: value})
+        assert done.returncode == 2
+        told = f"mirrorsite cannot start: {variable} is {value!r}; {sentence}"
+        assert done.stderr.splitlines()[-1].startswith(told)
+        assert "Traceback" not in done.stderr
+
+    def test_secrets_are_damaged__one_clear_sentence(self, checkout: Checkout) -> None:
+        """They hold the keys to the objects: making others would lose those."""
+        (checkout.directory / ".local").mkdir()
+        damaged = checkout.directory / ".local" / "secrets.json"
+        damaged.write_text('{"SECRET_KEY": ')
+        done = checkout.run()
+        assert done.returncode == 2
+        assert f"{damaged} is no JSON; put a copy of it back" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert damaged.read_text() == '{"SECRET_KEY": '
+
+    def test_another_of_the_same_folder__one_clear_sentence(
+        self, checkout: Checkout
+    ) -> None:
+        (checkout.directory / ".local").mkdir()
+        with (checkout.directory / ".local" / "lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            done = checkout.run()
+        assert done.returncode == 2
+        assert "another ./sre/run of this folder is running" in done.stderr
+        assert len(done.stderr.splitlines()) == 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.utils import parse_timestamp
+from django.conf import settings
 from django.core.files.base import ContentFile
 from moto import mock_aws
 
@@ -17,6 +18,7 @@ from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from uploads.services import upload_storage
 from uploads.storage import BytesPayload, UploadStorage
 from uploads.storage.client import parse_store_time
 from uploads.storage.objects import stored_object_from_head
@@ -119,6 +121,10 @@ class TestDjangoInterface:
 
     def test_client__one_for_all_threads(self, storage: UploadStorage) -> None:
         assert storage.connection.meta.client is storage.client
+
+    def test_client__a_connection_for_each_thread(self) -> None:
+        client: Any = upload_storage().client
+        assert client.meta.config.max_pool_connections >= settings.WEB_THREADS
 
     def test_pickle__makes_its_own_client(self, storage: UploadStorage) -> None:
         copy = pickle.loads(pickle.dumps(storage))  # noqa: S301 our own bytes

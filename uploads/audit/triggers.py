@@ -215,8 +215,10 @@ def _sqlite_triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
     there INSERT OR REPLACE removes the row in its way without any DELETE trigger.
     """
     with connection.cursor() as cursor:
-        description = connection.introspection.get_table_description(cursor, EVENTS)
-    others = [column.name for column in description if column.name != "seal_id"]
+        # Not Django's introspection: it opens a transaction of its own, which waits for
+        # whoever writes.
+        cursor.execute("SELECT name FROM pragma_table_info(%s)", [EVENTS])
+        others = [name for (name,) in cursor.fetchall() if name != "seal_id"]
     unchanged = " AND ".join(f'OLD."{name}" IS NEW."{name}"' for name in others)
     sealing = f"OLD.seal_id IS NULL AND NEW.seal_id IS NOT NULL AND {unchanged}"
     triggers = {

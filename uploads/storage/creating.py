@@ -158,16 +158,20 @@ class CreatingStorage(AskingStorage):
         parameters: Mapping[str, Any],
     ) -> StoredObject:
         """Send the body in parts, one at a time, so that one part is in memory."""
-        upload_id = self._retried(
-            lambda: self.client.create_multipart_upload(
-                Bucket=self.bucket_name,
-                Key=key,
-                ContentType=payload.content_type,
-                Metadata=dict(metadata),
-                ChecksumAlgorithm="SHA256",
-                **parameters,
-            )
-        )["UploadId"]
+        try:
+            upload_id = self._retried(
+                lambda: self.client.create_multipart_upload(
+                    Bucket=self.bucket_name,
+                    Key=key,
+                    ContentType=payload.content_type,
+                    Metadata=dict(metadata),
+                    ChecksumAlgorithm="SHA256",
+                    **parameters,
+                )
+            )["UploadId"]
+        except StoreUnavailableError as error:
+            # Begun or not: without its end it is no object.
+            raise StoreUnavailableError(str(error), outcome_unknown=False) from error
         try:
             parts: list[CompletedPartTypeDef] = []
             bodies = payload.parts(PART_BYTES)
