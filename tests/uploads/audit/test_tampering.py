@@ -71,7 +71,7 @@ def taken_along(trail: Trail, key: SigningKey) -> Trail:
         trail.storage.client.put_object(
             Bucket=trail.storage.bucket_name,
             Key=elsewhere.copies.seal_key(seal.number),
-            Body=trail.copies.seal(seal.number),
+            Body=trail.copies.seal(seal.number) or b"",
         )
     return elsewhere
 
