@@ -174,6 +174,9 @@ class Verifier:
                 raise ValueError("other keys than a seal's")
             if seal["format"] != FORMAT or not isinstance(seal["key_id"], str):
                 raise ValueError("not a seal of this format")
+            # fromhex takes capitals and spaces too: other bytes, the same signature.
+            if not re.fullmatch(r"[0-9a-f]{128}", seal["signature"]):
+                raise ValueError("its signature is not of its form")
             signature = bytes.fromhex(seal["signature"])
         except (ValueError, TypeError) as error:
             self.outcome.add("changed", subject, f"the file is no seal: {error}")

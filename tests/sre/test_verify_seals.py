@@ -110,6 +110,13 @@ class TestVerifySeals:
             ("broken chain", "seal 3"),
         ]
 
+    def test_signature_written_otherwise(self, audit: Audit) -> None:
+        """Of the last seal, whose hash no other one names."""
+        content = audit.seal(3).read_bytes()
+        signature = json.loads(content)["signature"].encode()
+        audit.seal(3).write_bytes(content.replace(signature, signature.upper()))
+        assert audit.faults() == [("changed", "seal 3")]
+
     def test_seal_missing(self, audit: Audit) -> None:
         audit.seal(2).unlink()
         assert audit.faults() == [("missing", "seal 2")]

@@ -20,7 +20,7 @@ class _Difference:
     """An id under a seal: the line that was sealed, and the line that is there."""
 
     event: int
-    seal: int
+    seal: int | None
     expected: bytes | None
     found: bytes | None
 
@@ -34,11 +34,14 @@ class Differences:
 
     def compare(
         self,
-        seal: int,
+        seal: int | None,
         expected: Iterator[tuple[int, bytes]],
         found: Iterator[tuple[int, bytes]],
     ) -> None:
-        """Walk the lines of one seal's copy and of the database side by side, by id."""
+        """Walk the lines of one seal's copy and of the database side by side, by id.
+
+        Without a seal: lines of the database under seals that there are not.
+        """
         wanted = next(expected, None)
         seen = next(found, None)
         while wanted is not None or seen is not None:
@@ -84,15 +87,17 @@ class Differences:
         if difference.expected is None:
             assert difference.found is not None  # noqa: S101 one of the two is there
             if _story(difference.found) not in sealed_as:
-                report.add(
-                    FaultKind.INVENTED,
-                    subject,
-                    f"under seal {difference.seal}, which does not cover it",
-                )
+                where = "under a seal that there is not"
+                if difference.seal is not None:
+                    where = f"under seal {difference.seal}, which does not cover it"
+                report.add(FaultKind.INVENTED, subject, where)
             return  # what moved is named where it was sealed
         moved = there_as.get(_story(difference.expected))
         if moved is not None:
-            where = f"id {moved.event} under seal {moved.seal}"
+            seal = (
+                "no seal that there is" if moved.seal is None else f"seal {moved.seal}"
+            )
+            where = f"id {moved.event} under {seal}"
             report.add(
                 FaultKind.REORDERED,
                 subject,

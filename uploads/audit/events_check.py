@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+
+from django.db.models import Exists, OuterRef, Q
 
 from uploads.audit.canonical import Seal
 from uploads.audit.copies import Copies
@@ -12,7 +14,7 @@ from uploads.audit.differences import Differences
 from uploads.audit.faults import FaultKind, Report
 from uploads.audit.rows import CHUNK, readable_lines
 from uploads.exceptions import ObjectMissingError
-from uploads.models import UploadEvent
+from uploads.models import AuditSeal, UploadEvent
 
 
 class EventsCheck:
@@ -66,6 +68,18 @@ class EventsCheck:
             lines,
             readable_lines(UploadEvent.objects.filter(seal_id=seal.number)),
         )
+
+    def check_strays(self, first: int, *, but: Collection[int]) -> None:
+        """Collect events that say they are sealed, by a seal which there is not.
+
+        From seal `first` on; `but` are seals without a row that were checked. A foreign
+        key forbids some of them, but not to who can drop it, nor a number below 1.
+        """
+        rows = AuditSeal.objects.filter(number=OuterRef("seal_id"))
+        strays = UploadEvent.objects.filter(
+            Q(seal_id__lt=1) | (Q(seal_id__gte=first) & ~Exists(rows))
+        ).exclude(seal_id__in=but)
+        self._differences.compare(None, iter(()), readable_lines(strays))
 
     def _copied_lines(self, seal: Seal) -> Iterator[tuple[int, bytes]] | None:
         """Return the sealed lines from the bucket, or None; name a copy that is not."""

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from django.db import Error, connection
 from django.db.models import QuerySet
 
+from uploads.audit import spelling
 from uploads.audit.canonical import (
     Seal,
     encode,
@@ -18,8 +20,10 @@ from uploads.audit.canonical import (
 from uploads.audit.copies import Copies
 from uploads.models import AuditSeal, UploadEvent
 
-#: What reading a value that no column of ours ever held can raise.
-UNREADABLE = (ValueError, TypeError, AttributeError)
+#: What reading a value that no column of ours ever held can raise. The database's own
+#: error too: PostgreSQL has points in time that Python has not ("infinity"), and SQLite
+#: takes text that is no UTF-8. `require_database` tells it from one that is away.
+UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError, Error)
 
 #: Rows fetched at a time while a table is walked.
 CHUNK = 2_000
@@ -33,9 +37,29 @@ def event_values(
 ) -> Iterator[EventValues]:
     """Yield the sealed columns of events in ascending order of id."""
     rows = events.order_by("id").values_list(
-        "id", "upload_id", "action", "at", "actor", "request_id", "detail"
+        "id",
+        spelling.column("upload_id"),
+        "action",
+        spelling.column("at"),
+        "actor",
+        "request_id",
+        spelling.column("detail"),
     )
-    return rows[:limit].iterator(chunk_size=CHUNK)
+    values: Iterator[EventValues] = rows[:limit].iterator(chunk_size=CHUNK)
+    return map(_from_sqlite, values) if connection.vendor == "sqlite" else values
+
+
+def _from_sqlite(values: tuple[Any, ...]) -> EventValues:
+    event_id, upload, action, at, actor, request_id, detail = values
+    return (
+        event_id,
+        None if upload is None else spelling.uuid_of(upload),
+        action,
+        spelling.time_of(at),
+        actor,
+        request_id,
+        spelling.json_of(detail),
+    )
 
 
 def event_lines(
@@ -49,42 +73,74 @@ def event_lines(
 def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]:
     """As `event_lines`, with a line that equals no other for a row that has none.
 
-    Whoever owns a SQLite file can put any text into any column.
+    Whoever owns a SQLite file can put any text into any column. Raises
+    `django.db.Error` when the database is away.
     """
-    last = 0
-    try:
-        for event_id, line in event_lines(events):
-            yield event_id, line
-            last = event_id
-    except UNREADABLE:
-        for event_id in list(
-            events.filter(id__gt=last).order_by("id").values_list("id", flat=True)
-        ):
+    rest = events.order_by("id")
+    while True:
+        try:
+            for event_id, line in event_lines(rest):
+                yield event_id, line
+                rest = events.filter(id__gt=event_id)
+        except UNREADABLE:
+            pass
+        else:
+            return
+        # One by one, past what cannot be read.
+        ids = list(rest.order_by("id").values_list("id", flat=True)[:CHUNK])
+        for event_id in ids:
             try:
                 yield from event_lines(events.filter(id=event_id))
             except UNREADABLE as error:
-                yield event_id, encode({"id": event_id, "unreadable": str(error)})
+                require_database(error)
+                yield event_id, encode({"id": event_id, "unreadable": str(error)[:200]})
+            rest = events.filter(id__gt=event_id)
 
 
 def readable_seals(
     rows: QuerySet[AuditSeal],
 ) -> Iterator[tuple[int, AuditSeal | None]]:
-    """Yield numbers and rows in order, with None for a row that is unreadable."""
-    last = 0
-    try:
-        for row in rows.order_by("number").iterator(chunk_size=CHUNK):
-            seal_of(row)
-            yield row.number, row
-            last = row.number
-    except UNREADABLE:
-        rest = rows.filter(number__gt=last).order_by("number")
-        for number in list(rest.values_list("number", flat=True)):
+    """Yield numbers and rows in order, with None for a row that is unreadable.
+
+    Raises `django.db.Error` when the database is away.
+    """
+    rest = rows
+    while True:
+        try:
+            for row in _seal_rows(rest):
+                yield row.number, row
+                rest = rows.filter(number__gt=row.number)
+        except UNREADABLE:
+            pass
+        else:
+            return
+        numbers = rest.order_by("number").values_list("number", flat=True)[:CHUNK]
+        for number in list(numbers):
             try:
-                row = rows.get(number=number)
-                seal_of(row)
-                yield number, row
-            except UNREADABLE:
+                yield from ((number, r) for r in _seal_rows(rows.filter(number=number)))
+            except UNREADABLE as error:
+                require_database(error)
                 yield number, None
+            rest = rows.filter(number__gt=number)
+
+
+def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[AuditSeal]:
+    rows = rows.order_by("number").annotate(_written=spelling.column("sealed_at"))
+    for row in rows.iterator(chunk_size=CHUNK):
+        if connection.vendor == "sqlite":
+            spelling.time_of(row._written)
+        seal_of(row)
+        yield row
+
+
+def require_database(error: BaseException) -> None:
+    """Raise `django.db.Error` if `error` is of a database that is away.
+
+    If it is of a value in it that cannot be read, the database answers all the same.
+    """
+    if isinstance(error, Error):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
 
 
 def seal_of(row: AuditSeal) -> Seal:
@@ -123,5 +179,6 @@ def row_of(seal: Seal, copies: Copies) -> AuditSeal:
 def announcing_seals(before: int) -> Iterator[Seal]:
     """Yield the seals below a number that announce a key, in order."""
     rows = AuditSeal.objects.filter(number__lt=before).exclude(next_key="")
-    for row in rows.order_by("number").iterator(chunk_size=CHUNK):
-        yield seal_of(row)
+    for _, row in readable_seals(rows):
+        if row is not None:  # it announces nothing to anybody, and is named elsewhere
+            yield seal_of(row)

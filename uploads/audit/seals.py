@@ -40,6 +40,8 @@ from uploads.audit.rows import (
     UNREADABLE,
     announcing_seals,
     event_lines,
+    readable_seals,
+    require_database,
     row_of,
     seal_of,
 )
@@ -154,10 +156,9 @@ class _Sealer:
 
     def step(self, next_key: bytes | None, *, idle_is_welcome: bool) -> Sealed | None:
         """Make or finish one seal; None when there is nothing, or another was faster."""
-        last = AuditSeal.objects.order_by("-number").first()
-        previous = None if last is None else seal_of(last)
+        previous = self._last()
         number = 1 if previous is None else previous.number + 1
-        self._learn(number)
+        self._learn(number, previous)
         found = self.copies.first_seal(number)
         if found is not None:
             return self._finish(number, previous, found)
@@ -188,18 +189,36 @@ class _Sealer:
             return None  # the next step finds and finishes it
         return self._record(seal, ids, finished=False)
 
-    def _learn(self, number: int) -> None:
+    def _last(self) -> Seal | None:
+        """Return the database's last seal, which has to be the bucket's too.
+
+        Anybody who may write to the database can add a row; nothing is to be signed
+        that continues it, since that could never be taken back.
+        """
+        numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
+        number = numbers.first()
+        if number is None:
+            return None
+        row = dict(readable_seals(AuditSeal.objects.filter(number=number))).get(number)
+        seal = None if row is None else seal_of(row)
+        key = self.copies.seal_key(number)
+        if seal is None or self.copies.first_seal(number) != seal.file_bytes():
+            raise SealError(
+                f"seal {number}, the last one in the database, is not what {key} in"
+                " the bucket says; run verify_audit"
+            )
+        return seal
+
+    def _learn(self, number: int, last: Seal | None) -> None:
         """Follow the announcements of keys up to a seal."""
         for seal in announcing_seals(number):
             if seal.number > self._known_to and self.trusted.judge(seal).is_good:
                 self.trusted.learn(seal)
         # The first seal of an announced key retires the old one; only the last seals
         # can matter for the key that signs now.
-        last = AuditSeal.objects.order_by("-number").first()
-        if last is not None and last.number > self._known_to:
-            seal = seal_of(last)
-            if self.trusted.judge(seal).is_good:
-                self.trusted.learn(seal)
+        is_new = last is not None and last.number > self._known_to
+        if last is not None and is_new and self.trusted.judge(last).is_good:
+            self.trusted.learn(last)
         self._known_to = number - 1
 
     def _gather(self) -> tuple[list[int], bytes]:
@@ -295,6 +314,7 @@ def _sealable(ids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
         try:
             yield from event_lines(UploadEvent.objects.filter(pk=event_id))
         except UNREADABLE as error:
+            require_database(error)
             logger.error("event=%s cannot be sealed: %s", event_id, error)
 
 

@@ -9,11 +9,13 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from uploads.audit import spelling
 from uploads.audit.canonical import format_time
 from uploads.audit.faults import FaultKind, Report
-from uploads.audit.rows import CHUNK, UNREADABLE
+from uploads.audit.rows import CHUNK, UNREADABLE, require_database
 from uploads.models import STATUS_AFTER, Action, Status, Upload, UploadEvent
 
 #: Columns that events tell of in `detail`; the last event that does decides.
@@ -57,6 +59,11 @@ def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
         recent = UploadEvent.objects.filter(Q(seal_id__gte=since) | Q(seal=None))
         uploads = uploads.filter(Exists(recent.filter(upload=OuterRef("pk"))))
         events = events.filter(Exists(recent.filter(upload=OuterRef("upload_id"))))
+    if connection.vendor == "sqlite":
+        _name_misspelt(report)
+        # By any other id nobody finds an upload, nor an event its upload.
+        uploads = uploads.extra(where=[spelling.is_uuid("uploads_upload.id")])  # noqa: S610 names from here
+        events = events.extra(where=[spelling.is_uuid("upload_id")])  # noqa: S610
     count = 0
     while True:
         ids = list(uploads.values_list("pk", flat=True)[:_UPLOADS_AT_A_TIME])
@@ -78,19 +85,37 @@ def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
         events = events.filter(upload_id__gt=ids[-1])
 
 
+def _name_misspelt(report: Report) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT quote(id) FROM uploads_upload"  # noqa: S608 names from here
+            f" WHERE NOT {spelling.is_uuid('id')}"
+        )
+        for (written,) in cursor:
+            report.add(
+                FaultKind.INVENTED,
+                f"upload {written[:80]}",
+                "its id is not written as the service writes it",
+            )
+
+
 def _suspects(
     ids: list[UUID], uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
 ) -> Iterator[UUID]:
     """Yield the ids whose rows and events seem to differ."""
     try:
-        rows = {row["id"]: row for row in uploads.values(*_COLUMNS)}
+        rows = {row["id"]: row for row in _rows(uploads)}
         suspects: list[UUID] = []
         for upload_id, group in groupby(_event_values(events), itemgetter(0)):
             row = rows.pop(upload_id, None)
             if row is None or any(_complaints(row, group)):
                 suspects.append(upload_id)
-    except UNREADABLE:
+    except UNREADABLE as error:
+        require_database(error)
         yield from ids  # one by one: a value that no column of ours ever held
+        known = set(ids)
+        told = events.order_by("upload_id").values_list("upload_id", flat=True)
+        yield from (of for of in told.distinct().iterator() if of not in known)
     else:
         yield from suspects
         yield from rows
@@ -100,10 +125,10 @@ def _examine(upload_id: UUID) -> list[tuple[FaultKind, str]]:
     """Return in what an upload differs from its events, seen at one moment."""
     try:
         while True:
-            row = Upload.objects.filter(pk=upload_id).values(*_COLUMNS).first()
+            row = next(_rows(Upload.objects.filter(pk=upload_id)), None)
             events = UploadEvent.objects.filter(upload_id=upload_id).order_by("id")
             told = list(_event_values(events))
-            after = Upload.objects.filter(pk=upload_id).values(*_COLUMNS).first()
+            after = next(_rows(Upload.objects.filter(pk=upload_id)), None)
             if row == after:
                 break
         if row is None and not told:
@@ -113,8 +138,18 @@ def _examine(upload_id: UUID) -> list[tuple[FaultKind, str]]:
         if not told:
             return [(FaultKind.INVENTED, "it has no events")]
         return list(_complaints(row, iter(told)))
-    except UNREADABLE:
+    except UNREADABLE as error:
+        require_database(error)
         return [(FaultKind.FACTS_DIFFER, "its row, or an event, cannot be read")]
+
+
+def _rows(uploads: QuerySet[Upload]) -> Iterator[_Row]:
+    """Yield what is compared of each upload; raises one of `UNREADABLE`."""
+    rows = uploads.values(*_COLUMNS, _written=spelling.column("created_at"))
+    for row in rows.iterator(chunk_size=CHUNK):
+        if connection.vendor == "sqlite":
+            spelling.time_of(row["_written"])
+        yield row
 
 
 def _event_values(events: QuerySet[UploadEvent]) -> Iterator[_Event]:

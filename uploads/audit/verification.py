@@ -6,6 +6,7 @@ events; then what waits for a seal; then the uploads against their events.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from uploads.audit.canonical import (
     NO_SEAL,
     NotCanonicalError,
     Seal,
+    format_time,
     parse_seal,
     parse_time,
 )
@@ -26,8 +28,8 @@ from uploads.audit.events_check import EventsCheck
 from uploads.audit.faults import FaultKind, Report
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.rows import (
-    CHUNK,
     announcing_seals,
+    readable_lines,
     readable_seals,
     seal_of,
 )
@@ -79,8 +81,8 @@ def verify_audit(
         raise AuditKeyError(
             "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
         )
-    limit = (now or timezone.now()) - patience
-    verifier = _Verifier(copies or Copies(), trusted, limit, read_copies)
+    now = now or timezone.now()
+    verifier = _Verifier(copies or Copies(), trusted, now, patience, read_copies)
     verifier.on_progress = on_progress or verifier.on_progress
     try:
         return verifier.run(since)
@@ -95,17 +97,21 @@ class _Verifier:
         self,
         copies: Copies,
         trusted: TrustedKeys,
-        limit: datetime,
+        now: datetime,
+        patience: timedelta,
         read_copies: bool,
     ) -> None:
         self.copies = copies
         self.trusted = trusted
-        self.limit = limit  # what was due before is late
+        self.limit = now - patience  # what was due before is late
+        self.ahead = now + patience  # and no clock is wrong by so much
         self.read_copies = read_copies
         self.report = Report()
         self.events = EventsCheck(self.report, copies if read_copies else None)
         self.on_progress: Callable[[Progress], None] = lambda progress: None
         self._last_sealed_at: datetime | None = None
+        #: Numbers of seals whose copy is all there is; their events were checked.
+        self._without_row: set[int] = set()
 
     def run(self, since: int | datetime | None) -> Report:
         first = _first_number(since)
@@ -118,6 +124,8 @@ class _Verifier:
             previous = self._check_seal(number, row, versions, previous)
             last = number
             self._tell()
+        self._name_numberless()
+        self.events.check_strays(first, but=self._without_row)
         self.events.name_differences()
         self._check_waiting()
         for count in uploads_check.check_uploads(
@@ -136,8 +144,16 @@ class _Verifier:
         for seal in announcing_seals(first):
             if self.trusted.judge(seal).is_good:
                 self.trusted.learn(seal)
-        row = AuditSeal.objects.filter(pk=first - 1).first()
-        return None if row is None else seal_of(row).hash()
+        row = dict(readable_seals(AuditSeal.objects.filter(pk=first - 1))).get(
+            first - 1
+        )
+        if row is None:
+            return None
+        seal = seal_of(row)
+        if self.trusted.judge(seal).is_good:
+            # Of an announced key, it has retired the one before.
+            self.trusted.learn(seal)
+        return seal.hash()
 
     def _seals(self, first: int) -> Iterator[_Found]:
         """Yield the numbers from `first` that database or bucket has, in order."""
@@ -166,6 +182,12 @@ class _Verifier:
         subject = f"seal {first}" if first == last else f"seals {first} to {last}"
         where = "neither database nor bucket" if self.read_copies else "no row"
         self.report.add(FaultKind.MISSING, subject, where)
+
+    def _name_numberless(self) -> None:
+        """Name the rows of seals that have a number which no seal can have."""
+        rows = AuditSeal.objects.filter(number__lt=1).order_by("number")
+        for number in rows.values_list("number", flat=True).iterator():
+            self.report.add(FaultKind.INVENTED, f"seal {number}", "they count from 1")
 
     def _listed(self, first: int) -> Iterator[tuple[int, ObjectVersions]]:
         if not self.read_copies:
@@ -200,8 +222,10 @@ class _Verifier:
         else:
             # Nothing here can be trusted; the chain goes on from what is there.
             return recorded.hash() if recorded is not None else None
-        if row is None and not self._name_unrecorded(seal):
-            return seal.hash()
+        if row is None:
+            if not self._name_unrecorded(seal):
+                return seal.hash()
+            self._without_row.add(number)
         if previous is not None and seal.previous != previous:
             self.report.add(
                 FaultKind.BROKEN_CHAIN,
@@ -308,25 +332,30 @@ class _Verifier:
     # --- What waits --------------------------------------------------------------------
 
     def _check_waiting(self) -> None:
-        limit = self.limit
         unsealed = UploadEvent.objects.filter(seal=None)
         self.report.unsealed = unsealed.count()
-        waiting = unsealed.filter(at__lt=limit).order_by("id").values_list("id", "at")
-        for event_id, at in waiting.iterator(chunk_size=CHUNK):
-            self.report.add(
-                FaultKind.UNSEALED,
-                f"event {event_id}",
-                f"of {at:%Y-%m-%d %H:%M:%S}Z waits for a seal",
-            )
-        if self._last_sealed_at is None:
+        limit, ahead = format_time(self.limit), format_time(self.ahead)
+        for event_id, line in readable_lines(unsealed):
+            values = json.loads(line)
+            if "unreadable" in values:
+                detail = f"cannot be sealed: {values['unreadable']}"
+            elif values["at"] < limit:
+                detail = f"of {values['at']} waits for a seal"
+            elif values["at"] > ahead:
+                detail = f"of {values['at']}, which is still to come, has no seal"
+            else:
+                continue
+            self.report.add(FaultKind.UNSEALED, f"event {event_id}", detail)
+        last = self._last_sealed_at
+        if last is None:
             self.report.add(
                 FaultKind.SEALING_STOPPED, "the trail", "there is no seal to go by"
             )
-        elif self._last_sealed_at < limit:
+        elif not self.limit <= last <= self.ahead:
             self.report.add(
                 FaultKind.SEALING_STOPPED,
                 "the trail",
-                f"the last seal is of {self._last_sealed_at:%Y-%m-%d %H:%M:%S}Z",
+                f"the last seal is of {last:%Y-%m-%d %H:%M:%S}Z",
             )
 
     def _tell(self) -> None:

@@ -35,6 +35,8 @@ def positive_minutes(text: str) -> float:
 def seal_or_time(text: str) -> int | datetime:
     """Read a seal's number, or a point in time in ISO 8601; UTC unless it says else."""
     if text.isdecimal():
+        if len(text) > 10:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than any seal's number")
         return int(text)
     try:
         at = datetime.fromisoformat(text)

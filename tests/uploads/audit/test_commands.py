@@ -223,9 +223,10 @@ class TestVerifyAudit:
         # Waiting: the note of the check before.
         assert "1 seals, 2 sealed events, 1 waiting, 1 uploads" in text
 
-    @pytest.mark.parametrize("since", ["x", "-1", "2026-99-99"])
+    @pytest.mark.parametrize("since", ["x", "-1", "2026-99-99", "1" + "0" * 20])
     def test_since__refused(self, since: str) -> None:
-        assert "neither a seal's number" in run("verify_audit", f"--since={since}")[1]
+        told = run("verify_audit", f"--since={since}")[1]
+        assert "neither a seal's number" in told or "any seal's number" in told
 
     def test_no_trusted_key__status_2(
         self, bucket: UploadStorage, settings: Any

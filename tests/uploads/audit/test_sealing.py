@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +15,9 @@ from django.utils import timezone
 from tests.uploads.audit.tampering import as_owner, delete, execute, replaced, rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
 from uploads import trail as record
-from uploads.audit.canonical import NO_SEAL, NotCanonicalError
+from uploads.audit.canonical import NO_SEAL, NotCanonicalError, parse_seal
 from uploads.audit.keys import SigningKey, TrustedKeys
-from uploads.audit.rows import seal_of
+from uploads.audit.rows import row_of, seal_of
 from uploads.audit.seals import Sealed
 from uploads.exceptions import AuditKeyError, SealError, StoreUnavailableError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
@@ -201,7 +202,10 @@ class TestContradiction:
             ("DELETE FROM uploads_uploadevent", "is not in the database"),
             ("UPDATE uploads_uploadevent SET actor = 'x'", "differs from what seal 2"),
             ("UPDATE uploads_uploadevent SET seal_id = 1", "or under another seal"),
-            ("UPDATE uploads_auditseal SET sealed_at = '2020-01-01'", "not continue"),
+            (
+                "UPDATE uploads_auditseal SET sealed_at = '2020-01-01 00:00:00'",
+                "seal 1, the last one in the database, is not what",
+            ),
         ],
     )
     def test_database_differs(self, cut: Trail, statement: str, message: str) -> None:
@@ -210,6 +214,29 @@ class TestContradiction:
         with pytest.raises(SealError, match=message):
             cut.seal()
         assert list(AuditSeal.objects.values()) == before
+
+    def test_not_continuing(self, cut: Trail) -> None:
+        seal = KEY.sign(
+            replace(parse_seal(cut.copies.seal(2) or b""), previous="0" * 64)
+        )
+        with (
+            replaced(cut.storage, cut.copies.seal_key(2), seal.file_bytes()),
+            pytest.raises(SealError, match="does not continue"),
+        ):
+            cut.seal()
+
+    @pytest.mark.parametrize("number", [2, 2**63 - 1])
+    def test_row_inserted(self, trail: Trail, number: int) -> None:
+        """Signed over, it would stand in the chain for ever."""
+        trail.seal()
+        forged = seal_of(AuditSeal.objects.get())
+        forged = replace(forged, number=number, previous=forged.hash())
+        rows_of(AuditSeal).bulk_create([row_of(forged, trail.copies)])
+        with pytest.raises(SealError, match="last one in the database, is not what"):
+            trail.seal()
+        assert list(trail.storage.list_keys(f"{trail.prefix}seals/")) == [
+            trail.copies.seal_key(1)
+        ]
 
     def test_foreign_object(self, cut: Trail) -> None:
         with (
@@ -298,6 +325,11 @@ class TestRotation:
         with pytest.raises(SealError, match="unknown key"):
             trail.seal(signing_key=new, trusted_keys=TrustedKeys(keys))
         assert trail.faults() == [("copy differs", "seal 3")]
+        # The same when only what is new is looked at.
+        rows_of(AuditSeal).bulk_create([row_of(stolen, trail.copies)])
+        named = [("copy differs", "seal 3"), ("unknown key", "seal 3")]
+        assert trail.faults() == named
+        assert set(trail.faults(since=3)) >= set(named)
 
 
 @pytest.mark.django_db(transaction=True)
