@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -22,6 +21,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+from mirrorsite.client_address import client_network
 from uploads import trail
 from uploads.models import Action, UploadEvent
 from uploads.staff import caller_named
@@ -57,7 +57,7 @@ def is_throttled(request: HttpRequest, username: str) -> bool:
         # A literal, which is what lets SQLite use the index of the failures.
         where=["action = 'login_failed'"]
     )
-    from_address = failures.filter(detail__source=_source(_address(request)))
+    from_address = failures.filter(detail__source=client_network(_address(request)))
     if from_address[:MOST_FROM_ADDRESS].count() == MOST_FROM_ADDRESS:
         return True
     for_user = failures.filter(detail__username=username)
@@ -92,10 +92,21 @@ def note_failure(
     )
 
 
+def note_refusal(request: HttpRequest, user: Any) -> None:
+    """Note a right password that opens nothing, of which Django sends no signal."""
+    _note(
+        Action.LOGIN_FAILED,
+        request,
+        name="anonymous",
+        username=user.get_username(),
+        reason="not staff",
+    )
+
+
 def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> None:
     caller = caller_named(request, name)
     detail |= {
-        "source": _source(caller.address),
+        "source": client_network(caller.address),
         "client_address": caller.address,
         "user_agent": caller.user_agent[:512],
     }
@@ -104,12 +115,3 @@ def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> 
 
 def _address(request: HttpRequest) -> str | None:
     return caller_named(request, "").address
-
-
-def _source(address: str | None) -> str:
-    """Return the address that failures are counted by: one host's, or one network's."""
-    if not address:
-        return "unknown"
-    if ip_address(address).version == 4:
-        return address
-    return str(ip_network(f"{address}/64", strict=False))
