@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,6 +20,7 @@ from uploads.admin import labels, reading
 from uploads.admin.proofs import proof_of
 from uploads.exceptions import ObjectMissingError, StoreError, TransitionError
 from uploads.models import Action, Upload
+from uploads.services import upload_storage
 from uploads.staff import staff_caller
 from uploads.verification import Method, verify_upload
 
@@ -79,6 +82,11 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
             "opts": Upload._meta,
             "upload": upload,
             "proof": found,
+            "bucket": upload_storage().bucket_name,
+            "public_keys": [
+                f"{key_id}:{base64.b64encode(key).decode()}"
+                for key_id, key in settings.AUDIT_PUBLIC_KEYS.items()
+            ],
             "events": [
                 (event, labels.action_label(event.action)) for event in found.events
             ],
