@@ -75,7 +75,6 @@ class TestProof:
         assert "sre/verify_seals.py" in page
         assert acts_of(upload) == [("proof_shown", "user:admin")]
 
-
     def test_proof__of_sealed_events(
         self,
         admin_client: Client,
