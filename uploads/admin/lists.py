@@ -197,7 +197,6 @@ class BigTableAdmin(ReadOnlyMixin, SelectionMixin, admin.ModelAdmin[M]):
     list_max_show_all = 0
     sortable_by = ()
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
 
     def search(self, rows: QuerySet[M], term: str) -> QuerySet[M]:
         """Return the rows for what was typed into the search box."""

@@ -16,7 +16,12 @@ from django.utils.safestring import SafeString
 
 from uploads.admin import acts, labels
 from uploads.admin.actions import export_csv, export_jsonl, verify_selected
-from uploads.admin.filters import DateFilter, RequesterFilter, TimeFilter
+from uploads.admin.filters import (
+    ChoiceFilter,
+    DateFilter,
+    RequesterFilter,
+    TimeFilter,
+)
 from uploads.admin.lists import BigTableAdmin
 from uploads.admin.search import search_uploads
 from uploads.models import Status, Upload
@@ -37,7 +42,12 @@ class UploadAdmin(BigTableAdmin[Upload]):
         "requester_label",
     )
     list_display_links = None  # the key's own
-    list_filter = ("status", DateFilter, TimeFilter, RequesterFilter)
+    list_filter = (
+        ("status", ChoiceFilter),
+        DateFilter,
+        TimeFilter,
+        RequesterFilter,
+    )
     search_fields = ("id", "key", "request_id", "sha256")
     search_help_text = (
         "The beginning of an id, a key, a request id or a SHA-256; exact in case but"
