@@ -91,6 +91,19 @@ class AuditSealAdmin(BigTableAdmin[AuditSeal]):
     search_fields = ("number",)
     search_help_text = "A seal's number."
     ordering = ("-number",)
+    fields = (
+        "number",
+        "sealed_label",
+        "event_count",
+        "range_label",
+        "root",
+        "previous",
+        "signature",
+        "key_id",
+        "next_key",
+        "object_key",
+    )
+    readonly_fields = ("sealed_label", "range_label")
     actions = ()
 
     def search(self, rows: QuerySet[AuditSeal], term: str) -> QuerySet[AuditSeal]:

@@ -193,6 +193,7 @@ class BigTableAdmin(ReadOnlyMixin, SelectionMixin, admin.ModelAdmin[M]):
     """A read-only admin whose list is a `CursorChangeList`."""
 
     ordering: ClassVar[tuple[str, ...]]
+    change_form_template = "admin/uploads/view_form.html"
     list_per_page = 50
     list_max_show_all = 0
     sortable_by = ()
