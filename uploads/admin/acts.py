@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from uuid import UUID
 
 from django.conf import settings
@@ -18,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from uploads import trail
 from uploads.admin import labels, reading
 from uploads.admin.proofs import proof_of
+from uploads.audit.keys import public_text
 from uploads.exceptions import ObjectMissingError, StoreError, TransitionError
 from uploads.models import Action, Upload
 from uploads.services import upload_storage
@@ -84,8 +84,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
             "proof": found,
             "bucket": upload_storage().bucket_name,
             "public_keys": [
-                f"{key_id}:{base64.b64encode(key).decode()}"
-                for key_id, key in settings.AUDIT_PUBLIC_KEYS.items()
+                public_text(key) for key in settings.AUDIT_PUBLIC_KEYS.values()
             ],
             "events": [
                 (event, labels.action_label(event.action)) for event in found.events

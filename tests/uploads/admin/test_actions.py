@@ -170,6 +170,16 @@ class TestExport:
             "all that match"
         )
 
+    def test_export__nothing_where_a_filter_is_not_understood(
+        self, admin_client: Client, make_upload: MakeUpload
+    ) -> None:
+        chosen = make_upload()
+        response = act(
+            admin_client, "export_csv", [chosen], "?since=25:99", select_across="1"
+        )
+        assert response.headers["Location"] == f"{LIST}?e=1"
+        assert not UploadEvent.objects.filter(action="exported").exists()
+
     def test_export__events(
         self, admin_client: Client, make_upload: MakeUpload
     ) -> None:
