@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.template.defaultfilters import filesizeformat
+from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -139,7 +139,7 @@ def _trail() -> list[Card]:
     waiting = (
         f"more than {MOST_COUNTED:,}" if unsealed > MOST_COUNTED else f"{unsealed:,}"
     )
-    note = f"{waiting} events not sealed yet"
+    note = f"{waiting} event{pluralize(unsealed)} not sealed yet"
     if seal is None:
         sealed = Card("Last seal", "never", f"{note}; run manage.py seal_audit", "bad")
     else:
