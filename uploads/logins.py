@@ -33,6 +33,8 @@ WINDOW = timedelta(minutes=15)
 MOST_FROM_ADDRESS = 10
 #: For one user's name, from wherever.
 MOST_FOR_USER = 30
+#: How long a login makes its address one that the user's own count does not keep out.
+KNOWN_FOR = timedelta(days=30)
 
 
 class ThrottleBackend:
@@ -53,26 +55,36 @@ class ThrottleBackend:
 
 def is_throttled(request: HttpRequest, username: str) -> bool:
     """Tell whether this address or this user has had too many failures."""
-    failures = UploadEvent.objects.filter(at__gt=timezone.now() - WINDOW).extra(
+    now = timezone.now()
+    source = client_network(_address(request))
+    failures = UploadEvent.objects.filter(at__gt=now - WINDOW).extra(
         # A literal, which is what lets SQLite use the index of the failures.
         where=["action = 'login_failed'"]
     )
-    from_address = failures.filter(detail__source=client_network(_address(request)))
+    from_address = failures.filter(detail__source=source)
     if from_address[:MOST_FROM_ADDRESS].count() == MOST_FROM_ADDRESS:
         return True
     for_user = failures.filter(detail__username=username)
-    return for_user[:MOST_FOR_USER].count() == MOST_FOR_USER
+    if for_user[:MOST_FOR_USER].count() < MOST_FOR_USER:
+        return False
+    # Whoever knows a name could keep its user out for ever, were it not for this.
+    return not UploadEvent.objects.filter(
+        action=Action.LOGGED_IN,
+        at__gt=now - KNOWN_FOR,
+        actor=_actor(username),
+        detail__source=source,
+    ).exists()
 
 
 @receiver(user_logged_in, dispatch_uid="uploads.logged_in")
 def note_login(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
-    _note(Action.LOGGED_IN, request, name=f"user:{user.get_username()}")
+    _note(Action.LOGGED_IN, request, name=_actor(user.get_username()))
 
 
 @receiver(user_logged_out, dispatch_uid="uploads.logged_out")
 def note_logout(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
     if user is not None:
-        _note(Action.LOGGED_OUT, request, name=f"user:{user.get_username()}")
+        _note(Action.LOGGED_OUT, request, name=_actor(user.get_username()))
 
 
 @receiver(user_login_failed, dispatch_uid="uploads.login_failed")
@@ -111,6 +123,10 @@ def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> 
         "user_agent": caller.user_agent[:512],
     }
     trail.note(action, caller, detail=detail)
+
+
+def _actor(username: str) -> str:
+    return f"user:{username}"
 
 
 def _address(request: HttpRequest) -> str | None:

@@ -66,7 +66,8 @@ class Visitor:
             self.service.url
         ):
             policy = response.headers.get("content-security-policy", "")
-            if response.status == 200 and "script-src 'self'" not in policy:
+            strict = "script-src 'self'; style-src 'self';"
+            if response.status == 200 and strict not in policy:
                 self.complaints.append(f"no policy: {response.url}")
 
     def go(self, path: str = "") -> Any:

@@ -95,6 +95,22 @@ class TestThrottle:
             log_in(client, "right-password", REMOTE_ADDR="192.0.2.9").status_code == 429
         )
 
+    def test_strangers_cannot_keep_a_user_out(
+        self, client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(logins, "MOST_FOR_USER", 3)
+        log_in(client, "right-password", REMOTE_ADDR="198.51.100.7")
+        client.post("/admin/logout/")
+        for i in range(3):
+            log_in(client, "wrong", REMOTE_ADDR=f"192.0.2.{i}")
+
+        at_home = log_in(client, "right-password", REMOTE_ADDR="198.51.100.7")
+
+        assert at_home.status_code == 302
+        client.post("/admin/logout/")
+        elsewhere = log_in(client, "right-password", REMOTE_ADDR="198.51.100.8")
+        assert elsewhere.status_code == 429
+
     def test_a_network_of_ipv6_counts_as_one(self, client: Client, ada: User) -> None:
         for i in range(logins.MOST_FROM_ADDRESS):
             log_in(client, "wrong", REMOTE_ADDR=f"2001:db8::{i:x}")
