@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -22,6 +21,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+from mirrorsite.client_address import client_network
 from uploads import trail
 from uploads.models import Action, UploadEvent
 from uploads.staff import caller_named
@@ -33,6 +33,8 @@ WINDOW = timedelta(minutes=15)
 MOST_FROM_ADDRESS = 10
 #: For one user's name, from wherever.
 MOST_FOR_USER = 30
+#: How long a login makes its address one that the user's own count does not keep out.
+KNOWN_FOR = timedelta(days=30)
 
 
 class ThrottleBackend:
@@ -53,26 +55,36 @@ class ThrottleBackend:
 
 def is_throttled(request: HttpRequest, username: str) -> bool:
     """Tell whether this address or this user has had too many failures."""
-    failures = UploadEvent.objects.filter(at__gt=timezone.now() - WINDOW).extra(
+    now = timezone.now()
+    source = client_network(_address(request))
+    failures = UploadEvent.objects.filter(at__gt=now - WINDOW).extra(
         # A literal, which is what lets SQLite use the index of the failures.
         where=["action = 'login_failed'"]
     )
-    from_address = failures.filter(detail__source=_source(_address(request)))
+    from_address = failures.filter(detail__source=source)
     if from_address[:MOST_FROM_ADDRESS].count() == MOST_FROM_ADDRESS:
         return True
     for_user = failures.filter(detail__username=username)
-    return for_user[:MOST_FOR_USER].count() == MOST_FOR_USER
+    if for_user[:MOST_FOR_USER].count() < MOST_FOR_USER:
+        return False
+    # Whoever knows a name could keep its user out for ever, were it not for this.
+    return not UploadEvent.objects.filter(
+        action=Action.LOGGED_IN,
+        at__gt=now - KNOWN_FOR,
+        actor=_actor(username),
+        detail__source=source,
+    ).exists()
 
 
 @receiver(user_logged_in, dispatch_uid="uploads.logged_in")
 def note_login(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
-    _note(Action.LOGGED_IN, request, name=f"user:{user.get_username()}")
+    _note(Action.LOGGED_IN, request, name=_actor(user.get_username()))
 
 
 @receiver(user_logged_out, dispatch_uid="uploads.logged_out")
 def note_logout(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
     if user is not None:
-        _note(Action.LOGGED_OUT, request, name=f"user:{user.get_username()}")
+        _note(Action.LOGGED_OUT, request, name=_actor(user.get_username()))
 
 
 @receiver(user_login_failed, dispatch_uid="uploads.login_failed")
@@ -92,24 +104,30 @@ def note_failure(
     )
 
 
+def note_refusal(request: HttpRequest, user: Any) -> None:
+    """Note a right password that opens nothing, of which Django sends no signal."""
+    _note(
+        Action.LOGIN_FAILED,
+        request,
+        name="anonymous",
+        username=user.get_username(),
+        reason="not staff",
+    )
+
+
 def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> None:
     caller = caller_named(request, name)
     detail |= {
-        "source": _source(caller.address),
+        "source": client_network(caller.address),
         "client_address": caller.address,
         "user_agent": caller.user_agent[:512],
     }
     trail.note(action, caller, detail=detail)
 
 
+def _actor(username: str) -> str:
+    return f"user:{username}"
+
+
 def _address(request: HttpRequest) -> str | None:
     return caller_named(request, "").address
-
-
-def _source(address: str | None) -> str:
-    """Return the address that failures are counted by: one host's, or one network's."""
-    if not address:
-        return "unknown"
-    if ip_address(address).version == 4:
-        return address
-    return str(ip_network(f"{address}/64", strict=False))

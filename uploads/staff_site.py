@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 
-from uploads.logins import WINDOW
+from uploads.logins import WINDOW, note_refusal
 
 #: How often a session in use is written, which is when its hour begins anew.
 PROLONG_SECONDS = 300
@@ -25,6 +25,14 @@ PROLONG_SECONDS = 300
 
 class ThrottledAuthenticationForm(AdminAuthenticationForm):
     """Says that it waits, rather than that the password was wrong."""
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        try:
+            super().confirm_login_allowed(user)
+        except ValidationError:
+            assert self.request is not None  # noqa: S101 AdminSite.login gives it
+            note_refusal(self.request, user)
+            raise
 
     def get_invalid_login_error(self) -> ValidationError:
         if self.request is not None and self.request.META.get("mirrorsite.throttled"):

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -23,6 +24,8 @@ from uploads.staff import staff_caller
 class TokenForm(forms.ModelForm[Token]):
     """Asks what `services.create_token` needs, and calls it."""
 
+    # The admin's autocomplete is a combobox without a name for screen readers.
+    user = forms.ModelChoiceField(User.objects.order_by("username"))
     days = forms.IntegerField(
         label="Valid for days",
         min_value=1,
@@ -81,7 +84,6 @@ class TokenAdmin(SelectionMixin, admin.ModelAdmin[Token]):
         "name", "user", "can_upload", "can_read", "token_key",
         "created", "expiry", "last_used_at", "revoked_at",
     )  # fmt: skip
-    autocomplete_fields = ("user",)
     actions = ("revoke",)
 
     @admin.display(description="state")

@@ -55,7 +55,7 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
                 "A name has 1 to 100 letters, digits and . _ @ + - only.",
             )
         ],
-        help_text="Stands in the trail as token:<name>; letters, digits, . _ @ + -",
+        help_text="Stands in the trail as token:NAME; letters, digits, . _ @ + -",
     )
     can_upload = models.BooleanField(
         "may upload", default=False, help_text="POST /api/upload-random"

@@ -50,7 +50,9 @@ MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "merge_request_event"}
 # A child pipeline of a merge request knows no CI_COMMIT_BRANCH.
 CHILD_DEFAULT_BRANCH = DEFAULT_BRANCH | {"CI_PIPELINE_SOURCE": "parent_pipeline"}
 CHILD_MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "parent_pipeline"}
-ALWAYS = _on_success("lint", "test", "newman", "secret-detection", "dependency-scan")
+ALWAYS = _on_success(
+    "lint", "test", "browser", "newman", "secret-detection", "dependency-scan"
+)
 RELEASE = ALWAYS | _on_success("build", "container-scan")
 DEPLOY = _on_success("validate", "plan", "smoke", "canary") | {
     "apply": "manual",

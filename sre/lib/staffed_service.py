@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sre.lib.object_store import ObjectStore
 from sre.lib.service import Service
+from uploads.audit.keys import SigningKey
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUCKET = "mirrorsite-uploads"
@@ -39,21 +40,31 @@ class StaffedService:
     url: str
     environment: dict[str, str]
     password: str
+    signing_key: str
 
     def manage(self, *arguments: str, text: str = "") -> None:
         """Run a management command on its database; raises CalledProcessError."""
         _manage(self.environment, *arguments, text=text)
 
+    def seal(self) -> None:
+        """Seal what happened until now; only this is given the private key."""
+        _manage(
+            {**self.environment, "AUDIT_SIGNING_KEY": self.signing_key}, "seal_audit"
+        )
+
 
 @contextmanager
-def staffed_service(directory: Path, store: ObjectStore) -> Iterator[StaffedService]:
+def staffed_service(
+    directory: Path, store: ObjectStore, bucket: str = BUCKET
+) -> Iterator[StaffedService]:
     """Prepare database, bucket, static files and staff in `directory`; run gunicorn."""
     import json
 
+    key = SigningKey.generate()
     password = secrets.token_urlsafe(12)
     environment = {
         **os.environ,
-        **store.environment(BUCKET),
+        **store.environment(bucket),
         "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
         "SECRET_KEY": secrets.token_urlsafe(50),
         "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}",
@@ -61,6 +72,7 @@ def staffed_service(directory: Path, store: ObjectStore) -> Iterator[StaffedServ
         "HTTPS_ONLY": "false",
         "STAFF_PASSWORD": password,
         "METRICS_BIND": "off",
+        "AUDIT_PUBLIC_KEYS": key.public_text(),
     }
     _manage(environment, "migrate", "-v0")
     _manage(environment, "collectstatic", "--no-input", "-v0")
@@ -69,7 +81,7 @@ def staffed_service(directory: Path, store: ObjectStore) -> Iterator[StaffedServ
     service = Service(environment, log=directory / "service.log")
     service.start()
     try:
-        yield StaffedService(service.url, environment, password)
+        yield StaffedService(service.url, environment, password, key.secret_text())
     finally:
         service.stop()
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import http.client
 import io
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from tests.browser.conftest import Visitor
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Visitor]
 LIST = "uploads/upload/"
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,6 +68,10 @@ class TestList:
         assert set(labels) == {"failed"}
         page.get_by_role("link", name="Last 24 hours").click()
         page.wait_for_url("**within=24h*")
+        page.get_by_role("link", name="Show counts").click()
+        page.wait_for_url("**_facets=True*")
+        failed = page.get_by_role("link", name="Failed (").inner_text()
+        assert failed == f"Failed ({page.locator('#result_list .label').count()})"
         page.get_by_role("link", name="Clear all filters").click()
 
         page.fill("#searchbar", upload["sha256"][:16])
@@ -119,7 +128,11 @@ class TestList:
 
 class TestUploadPage:
     def test_verify_preview_and_proof(
-        self, visit: Visit, upload: dict[str, Any]
+        self,
+        visit: Visit,
+        upload: dict[str, Any],
+        staffed: StaffedService,
+        tmp_path: Path,
     ) -> None:
         visitor = visit()
         page = visitor.log_in("auditor")
@@ -133,11 +146,38 @@ class TestUploadPage:
         page.locator("#preview", has_text=str(upload["number"])).wait_for()
         visitor.assert_accessible()
 
+        staffed.seal()
+        page.reload()
+        assert page.locator(".timeline a", has_text="seal").count() == 4
+        visitor.assert_accessible()
         page.get_by_role("link", name="Show proof").click()
         page.wait_for_url("**/proof/")
-        assert "Check it without this service" in page.inner_text("#content")
         assert page.locator("#content tbody tr").count() == 4
+        assert "not sealed yet" not in page.inner_text("#content")
+        assert re.fullmatch(
+            r"[0-9a-f]{128}", page.inner_text("dt:text-is('Signature') + dd")
+        )
         visitor.assert_accessible()
+
+        # What the page says to do elsewhere, done there: no service, no database.
+        (tmp_path / "sre").symlink_to(ROOT / "sre")
+        checked = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", page.inner_text("pre")],
+            cwd=tmp_path,
+            env=staffed.environment
+            | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        lines = [line for line in checked.stdout.splitlines() if line[:1] == "{"]
+        assert [json.loads(line)["action"] for line in lines] == [
+            "requested",
+            "stored",
+            "verified",
+            "downloaded",
+        ]
 
     def test_download(self, visit: Visit, upload: dict[str, Any]) -> None:
         visitor = visit()
@@ -207,13 +247,35 @@ class TestDashboard:
         page.wait_for_url("**range=7d")
         assert page.locator("svg.chart rect.fill-stored").count() > 48
 
-    def test_lists_are_accessible_in_the_dark(self, visit: Visit) -> None:
-        # Those of a light page are looked at where it is used.
+    def test_other_pages_are_accessible_in_the_dark(
+        self, visit: Visit, upload: dict[str, Any], staffed: StaffedService
+    ) -> None:
+        # The light ones are looked at where they are used.
+        staffed.seal()
         visitor = visit(color_scheme="dark")
         visitor.log_in("admin")
-        for path in (f"{LIST}?oldest=1", "uploads/uploadevent/?action__exact=failed"):
+        for path in (
+            f"{LIST}?oldest=1&_facets=True",
+            f"{LIST}{upload['id']}/change/",
+            f"{LIST}{upload['id']}/proof/",
+            "uploads/uploadevent/?action__exact=failed",
+            "uploads/uploadevent/1/change/",
+            "uploads/auditseal/",
+            "uploads/auditseal/1/change/",
+            "tokens/token/add/",
+        ):
             visitor.go(path)
             visitor.assert_accessible()
+
+    def test_the_switch_makes_it_dark(self, visit: Visit) -> None:
+        visitor = visit(color_scheme="light")
+        page = visitor.log_in("auditor")
+        background = "getComputedStyle(document.body).backgroundColor"
+        for shown in ("rgb(18, 18, 18)", "rgb(255, 255, 255)"):
+            page.locator("#header .theme-toggle").click()
+            page.wait_for_function(f"{background} == '{shown}'")
+        page.reload()
+        assert page.evaluate(background) == "rgb(255, 255, 255)"
 
 
 class TestPermissions:
@@ -230,8 +292,7 @@ class TestPermissions:
         page = operator.log_in("operator")
         operator.go("tokens/token/add/")
         page.fill("#id_name", "from-the-browser")
-        page.locator(".select2-selection").click()
-        page.get_by_role("option", name="auditor").click()
+        page.get_by_label("User").select_option(label="auditor")
         page.check("#id_can_read")
         page.get_by_role("button", name="Save", exact=True).click()
         page.get_by_text("shown only").wait_for()

@@ -50,6 +50,15 @@ class TestEvents:
         assert "my-secret" not in kept
         assert events()[0] == ("login_failed", "anonymous", None)
 
+    def test_a_right_password_that_opens_nothing_is_a_failure(
+        self, client: Client, ada: User
+    ) -> None:
+        User.objects.create_user("eve", password="right-password")
+        assert log_in(client, "right-password", username="eve").status_code == 200
+        assert "_auth_user_id" not in client.session
+        assert events() == [("login_failed", "anonymous", "eve")]
+        assert UploadEvent.objects.get().detail["reason"] == "not staff"
+
     def test_they_belong_to_no_upload_and_have_the_request(
         self, client: Client, ada: User
     ) -> None:
@@ -86,6 +95,22 @@ class TestThrottle:
             log_in(client, "right-password", REMOTE_ADDR="192.0.2.9").status_code == 429
         )
 
+    def test_strangers_cannot_keep_a_user_out(
+        self, client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(logins, "MOST_FOR_USER", 3)
+        log_in(client, "right-password", REMOTE_ADDR="198.51.100.7")
+        client.post("/admin/logout/")
+        for i in range(3):
+            log_in(client, "wrong", REMOTE_ADDR=f"192.0.2.{i}")
+
+        at_home = log_in(client, "right-password", REMOTE_ADDR="198.51.100.7")
+
+        assert at_home.status_code == 302
+        client.post("/admin/logout/")
+        elsewhere = log_in(client, "right-password", REMOTE_ADDR="198.51.100.8")
+        assert elsewhere.status_code == 429
+
     def test_a_network_of_ipv6_counts_as_one(self, client: Client, ada: User) -> None:
         for i in range(logins.MOST_FROM_ADDRESS):
             log_in(client, "wrong", REMOTE_ADDR=f"2001:db8::{i:x}")
@@ -93,6 +118,15 @@ class TestThrottle:
             log_in(client, "right-password", REMOTE_ADDR="2001:db8::ffff").status_code
             == 429
         )
+
+    def test_mapped_ipv4_addresses_are_no_network(
+        self, client: Client, ada: User
+    ) -> None:
+        # What a server that listens on [::] sees of every IPv4 client.
+        for i in range(logins.MOST_FROM_ADDRESS):
+            log_in(client, "wrong", REMOTE_ADDR=f"::ffff:192.0.2.{i}")
+        elsewhere = log_in(client, "right-password", REMOTE_ADDR="::ffff:192.0.2.200")
+        assert elsewhere.status_code == 302
 
     def test_old_failures_count_no_more(
         self, client: Client, ada: User, monkeypatch: pytest.MonkeyPatch

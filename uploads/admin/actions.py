@@ -15,7 +15,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from uploads import exports, trail
 from uploads.admin.counting import rough_count
-from uploads.exceptions import StoreError, TransitionError
+from uploads.exceptions import OtherBucketError, StoreError, TransitionError
 from uploads.models import Action, Upload
 from uploads.staff import staff_caller
 from uploads.verification import VERIFIABLE, verify_upload
@@ -32,7 +32,9 @@ def verify_selected(
 ) -> None:
     """Verify as many as the limits allow, and say what became of every one."""
     verifiable = queryset.filter(status__in=VERIFIABLE)
-    selected = rough_count(queryset)
+    # Before anything changes: what is verified may leave the list that was asked for.
+    selected, left = rough_count(queryset), rough_count(verifiable)
+    skipped = rough_count(queryset.exclude(status__in=VERIFIABLE))
     outcomes: Counter[str] = Counter()
     caller = staff_caller(request)
     deadline = time.monotonic() + VERIFY_SECONDS
@@ -44,6 +46,8 @@ def verify_selected(
             outcomes[verify_upload(upload, caller=caller).action] += 1
         except TransitionError:
             outcomes["changed meanwhile"] += 1
+        except OtherBucketError:
+            outcomes["recorded in another bucket"] += 1
         except StoreError as error:
             # The next one would most likely wait for the same answer.
             fault = str(error)
@@ -51,10 +55,9 @@ def verify_selected(
     done = outcomes.total()
     text = ", ".join(f"{number} {words}" for words, number in sorted(outcomes.items()))
     text = f"Of {selected} selected: {text or 'none verified'}"
-    skipped = rough_count(queryset.exclude(status__in=VERIFIABLE))
     if skipped:
         text += f"; {skipped} have nothing to verify (pending, failed or purged)"
-    if done < (left := rough_count(verifiable)):
+    if done < left:
         left_out = (
             left
             if not done

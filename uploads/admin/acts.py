@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,8 +17,10 @@ from django.views.decorators.http import require_GET, require_POST
 from uploads import trail
 from uploads.admin import labels, reading
 from uploads.admin.proofs import proof_of
+from uploads.audit.keys import public_text
 from uploads.exceptions import ObjectMissingError, StoreError, TransitionError
 from uploads.models import Action, Upload
+from uploads.services import upload_storage
 from uploads.staff import staff_caller
 from uploads.verification import Method, verify_upload
 
@@ -79,6 +82,10 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
             "opts": Upload._meta,
             "upload": upload,
             "proof": found,
+            "bucket": upload_storage().bucket_name,
+            "public_keys": [
+                public_text(key) for key in settings.AUDIT_PUBLIC_KEYS.values()
+            ],
             "events": [
                 (event, labels.action_label(event.action)) for event in found.events
             ],

@@ -26,17 +26,18 @@ class RoughCount(int):
         return self.words
 
 
-def rough_count(queryset: QuerySet[Any]) -> RoughCount:
+def rough_count(queryset: QuerySet[Any], exact_up_to: int | None = None) -> RoughCount:
     """Return the number of rows: exact while small, else PostgreSQL's estimate.
 
     SQLite keeps no such estimate; there it is "more than 10,000".
     """
+    most = EXACT_UP_TO if exact_up_to is None else exact_up_to
     rows = queryset.order_by()
-    counted = rows[: EXACT_UP_TO + 1].count()
-    if counted <= EXACT_UP_TO:
+    counted = rows[: most + 1].count()
+    if counted <= most:
         return RoughCount(counted, f"{counted:,}")
     if connection.vendor != "postgresql":
-        return RoughCount(counted, f"more than {EXACT_UP_TO:,}")
+        return RoughCount(counted, f"more than {most:,}")
     estimate = max(_estimate(rows), counted)
     digits = len(str(estimate)) - 3
     rounded = round(estimate, -digits) if digits > 0 else estimate

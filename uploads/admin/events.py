@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from uploads.admin import labels
 from uploads.admin.actions import export_csv, export_jsonl
-from uploads.admin.filters import EventDateFilter, EventTimeFilter
+from uploads.admin.filters import ChoiceFilter, EventDateFilter, EventTimeFilter
 from uploads.admin.lists import BigTableAdmin
 from uploads.admin.search import search_events, search_seals
 from uploads.models import AuditSeal, UploadEvent
@@ -28,7 +28,7 @@ class UploadEventAdmin(BigTableAdmin[UploadEvent]):
         "actor",
         "seal_label",
     )
-    list_filter = ("action", EventDateFilter, EventTimeFilter)
+    list_filter = (("action", ChoiceFilter), EventDateFilter, EventTimeFilter)
     search_fields = ("id", "upload_id")
     search_help_text = "An event's number, or the beginning of an upload's id."
     ordering = ("-at", "-id")
@@ -91,6 +91,19 @@ class AuditSealAdmin(BigTableAdmin[AuditSeal]):
     search_fields = ("number",)
     search_help_text = "A seal's number."
     ordering = ("-number",)
+    fields = (
+        "number",
+        "sealed_label",
+        "event_count",
+        "range_label",
+        "root",
+        "previous",
+        "signature",
+        "key_id",
+        "next_key",
+        "object_key",
+    )
+    readonly_fields = ("sealed_label", "range_label")
     actions = ()
 
     def search(self, rows: QuerySet[AuditSeal], term: str) -> QuerySet[AuditSeal]:

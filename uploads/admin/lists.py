@@ -193,11 +193,11 @@ class BigTableAdmin(ReadOnlyMixin, SelectionMixin, admin.ModelAdmin[M]):
     """A read-only admin whose list is a `CursorChangeList`."""
 
     ordering: ClassVar[tuple[str, ...]]
+    change_form_template = "admin/uploads/view_form.html"
     list_per_page = 50
     list_max_show_all = 0
     sortable_by = ()
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
 
     def search(self, rows: QuerySet[M], term: str) -> QuerySet[M]:
         """Return the rows for what was typed into the search box."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -16,10 +17,15 @@ from django.utils.safestring import SafeString
 
 from uploads.admin import acts, labels
 from uploads.admin.actions import export_csv, export_jsonl, verify_selected
-from uploads.admin.filters import DateFilter, RequesterFilter, TimeFilter
+from uploads.admin.filters import (
+    ChoiceFilter,
+    DateFilter,
+    RequesterFilter,
+    TimeFilter,
+)
 from uploads.admin.lists import BigTableAdmin
 from uploads.admin.search import search_uploads
-from uploads.models import Status, Upload
+from uploads.models import Status, Upload, UploadEvent
 from uploads.verification import VERIFIABLE
 
 #: An upload that is verified every minute has more events than a page can hold.
@@ -37,7 +43,12 @@ class UploadAdmin(BigTableAdmin[Upload]):
         "requester_label",
     )
     list_display_links = None  # the key's own
-    list_filter = ("status", DateFilter, TimeFilter, RequesterFilter)
+    list_filter = (
+        ("status", ChoiceFilter),
+        DateFilter,
+        TimeFilter,
+        RequesterFilter,
+    )
     search_fields = ("id", "key", "request_id", "sha256")
     search_help_text = (
         "The beginning of an id, a key, a request id or a SHA-256; exact in case but"
@@ -119,7 +130,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
                 "facts": facts(upload),
                 "status_label": labels.status_label(upload.status),
                 "events": [
-                    (event, labels.action_label(event.action), event.detail.items())
+                    (event, labels.action_label(event.action), details(event))
                     for event in events[:MOST_EVENTS]
                 ],
                 "more_events": len(events) > MOST_EVENTS,
@@ -132,6 +143,14 @@ class UploadAdmin(BigTableAdmin[Upload]):
                 "media": self.media,
             },
         )
+
+
+def details(event: UploadEvent) -> list[tuple[str, str]]:
+    """Return what an event says besides, by name; what is no text as JSON."""
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value))
+        for name, value in event.detail.items()
+    ]
 
 
 def facts(upload: Upload) -> list[tuple[str, Any]]:

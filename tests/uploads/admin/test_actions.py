@@ -10,7 +10,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from tests.uploads.admin.conftest import MakeUpload
-from uploads import services
+from uploads import services, trail
 from uploads.admin import actions
 from uploads.models import Action, Status, UploadEvent
 from uploads.storage import UploadStorage
@@ -70,6 +70,39 @@ class TestVerifySelected:
         assert said(response) == (
             "Of 3 selected: 2 verified; left out: 1 (at most 2 in 20 s;"
             " manage.py verify_uploads takes any number)."
+        )
+
+    def test_verify__what_leaves_the_list_meanwhile_is_counted_all_the_same(
+        self,
+        admin_client: Client,
+        bucket: UploadStorage,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        for _ in range(3):
+            found = services.upload_random(caller=Caller())
+            trail.record(found, Action.MISSING, Caller())
+        monkeypatch.setattr(actions, "MOST_VERIFIED", 1)
+
+        response = act(
+            admin_client,
+            "verify_selected",
+            [found],
+            "?status__exact=missing",
+            select_across="1",
+        )
+
+        assert said(response).startswith("Of 3 selected: 1 verified; left out: 2 (")
+
+    def test_verify__one_of_another_bucket_stops_nothing(
+        self, admin_client: Client, bucket: UploadStorage, make_upload: MakeUpload
+    ) -> None:
+        good = services.upload_random(caller=Caller())
+        elsewhere = make_upload(bucket="elsewhere")
+
+        response = act(admin_client, "verify_selected", [elsewhere, good])
+
+        assert said(response) == (
+            "Of 2 selected: 1 recorded in another bucket, 1 verified."
         )
 
     def test_verify__store_away(
@@ -136,6 +169,16 @@ class TestExport:
         assert UploadEvent.objects.get(action="exported").detail["selection"] == (
             "all that match"
         )
+
+    def test_export__nothing_where_a_filter_is_not_understood(
+        self, admin_client: Client, make_upload: MakeUpload
+    ) -> None:
+        chosen = make_upload()
+        response = act(
+            admin_client, "export_csv", [chosen], "?since=25:99", select_across="1"
+        )
+        assert response.headers["Location"] == f"{LIST}?e=1"
+        assert not UploadEvent.objects.filter(action="exported").exists()
 
     def test_export__events(
         self, admin_client: Client, make_upload: MakeUpload

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 from django.test import Client
 
+from tests.uploads.audit.trails import KEY, Trail
 from uploads import services
-from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
+from uploads.services import upload_storage
 from uploads.storage import UploadStorage
 from uploads.trail import Caller
 
@@ -70,8 +75,59 @@ class TestProof:
         assert "sre/verify_seals.py" in page
         assert acts_of(upload) == [("proof_shown", "user:admin")]
 
+    def test_proof__of_sealed_events(
+        self,
+        admin_client: Client,
+        upload: Upload,
+        bucket: UploadStorage,
+        settings: Any,
+    ) -> None:
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        Trail(bucket, "audit/").seal()
+        seal = AuditSeal.objects.get()
+        # The trail's copies lie in the service's bucket, wherever an upload once lay.
+        Upload.objects.filter(pk=upload.pk).update(bucket="elsewhere")
+
+        page = admin_client.get(path(upload, "proof")).content.decode()
+
+        assert page.count('<a href="#seal-1">seal 1</a>') == 2
+        assert "not sealed yet" not in page
+        for fact in (seal.root, seal.previous, seal.signature, seal.key_id):
+            assert f"<code>{fact}</code>" in page
+        assert f"<code>s3://{bucket.bucket_name}/{seal.object_key}</code>" in page
+        assert bucket.head(seal.object_key).size > 0
+        assert f"aws s3 sync s3://{bucket.bucket_name}/audit/ audit/" in page
+        key = base64.b64encode(KEY.public_key).decode()
+        assert f"--public-key {KEY.id}:{key}\n" in page
+        assert "elsewhere" not in page.replace("given elsewhere", "")
+
 
 class TestReading:
+    def test_download__no_credentials_to_sign_with(
+        self, admin_client: Client, upload: Upload, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: object, **kwargs: object) -> None:
+            raise NoCredentialsError
+
+        client = upload_storage().client
+        monkeypatch.setattr(client, "generate_presigned_url", refuse)
+        response = admin_client.get(path(upload, "download"), follow=True)
+        assert b"No download: not signed: NoCredentialsError" in response.content
+        assert acts_of(upload) == []
+
+    def test_preview__of_the_version_that_was_stored(
+        self, admin_client: Client, bucket: UploadStorage
+    ) -> None:
+        bucket.client.put_bucket_versioning(
+            Bucket=bucket.bucket_name, VersioningConfiguration={"Status": "Enabled"}
+        )
+        upload = services.upload_random(caller=Caller())
+        bucket.client.put_object(
+            Bucket=bucket.bucket_name, Key=upload.key, Body=b"laid over it"
+        )
+        response = admin_client.get(path(upload, "preview"))
+        assert response.content == str(upload.number).encode()
+
     def test_download__presigned_and_noted(
         self, admin_client: Client, upload: Upload
     ) -> None:

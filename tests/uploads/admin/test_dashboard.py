@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from tests.uploads.admin.conftest import MakeUpload
 from uploads import trail
-from uploads.models import Action, Status
+from uploads.models import Action, Status, UploadEvent
 from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +57,21 @@ def test_no_figures_without_permission(
     make_upload()
     page = text(member_of(""))
     assert "At a glance" not in page
+
+
+def test_last_check_of_the_trail__long_ago(
+    admin_client: Client, make_upload: MakeUpload
+) -> None:
+    make_upload()
+    UploadEvent.objects.create(
+        action=Action.AUDIT_CHECKED,
+        at=timezone.now() - dt.timedelta(days=3),
+        actor="command:verify_audit",
+        detail={"faults": 0},
+    )
+    card = text(admin_client).split("Trail verified")
+    assert card[0].rstrip().endswith('<li class="card mood-bad"><h2>')
+    assert "3\xa0days ago</time>; run manage.py verify_audit" in card[1]
 
 
 @pytest.mark.parametrize(("faults", "words"), [(0, "clean"), (2, "NOT CLEAN")])

@@ -6,8 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from uploads import services
-from uploads.models import Upload, UploadEvent
+from tests.uploads.audit.trails import Trail
+from uploads import services, trail
+from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
 from uploads.trail import Caller
 
@@ -29,9 +30,48 @@ class TestUploadAdmin:
         assert "Requested" in text
         assert "Stored" in text
 
+    def test_timeline__who_when_what_and_by_which_request(
+        self, admin_client: Client, upload: Upload
+    ) -> None:
+        trail.record(
+            upload,
+            Action.CORRUPTED,
+            Caller(name="user:ada", request_id="r-2"),
+            detail={"differences": ["size: 5, not 4"], "method": "head"},
+        )
+        page = admin_client.get(f"/admin/uploads/upload/{upload.pk}/change/")
+        text = page.content.decode()
+        timeline = text[text.index('<ol class="timeline"') :]
+        newest = timeline[: timeline.index("</li>")]
+        event = upload.events.latest("id")
+        assert "corrupted</span> by <strong>user:ada</strong>" in newest
+        assert f"{event.at:%Y-%m-%d %H:%M:%S.%f} UTC" in newest
+        assert "request <code>r-2</code>" in newest
+        assert f"event {event.pk}, not sealed yet" in newest
+        assert "<code>[&quot;size: 5, not 4&quot;]</code>" in newest
+        assert "<code>head</code>" in newest
+
     def test_events(self, admin_client: Client, upload: Upload) -> None:
         listed = admin_client.get("/admin/uploads/uploadevent/").content.decode()
         assert listed.count(str(upload.pk)) >= 2
+
+    def test_pages_of_one_event_and_one_seal(
+        self, admin_client: Client, upload: Upload, bucket: UploadStorage
+    ) -> None:
+        Trail(bucket, "audit/").seal()
+        seal = AuditSeal.objects.get()
+        event = upload.events.earliest("id")
+        page = admin_client.get(f"/admin/uploads/auditseal/{seal.pk}/change/")
+        text = page.content.decode()
+        for fact in (seal.root, seal.previous, seal.signature, seal.object_key):
+            assert fact in text
+        assert f"{seal.sealed_at:%Y-%m-%d %H:%M:%S}." in text
+        page = admin_client.get(f"/admin/uploads/uploadevent/{event.pk}/change/")
+        assert upload.sha256 in page.content.decode()
+        for page_text in (text, page.content.decode()):
+            # Django's history knows nothing of these, and would say so.
+            assert "/history/" not in page_text
+            assert 'name="_save"' not in page_text
 
     @pytest.mark.parametrize("model", ["upload", "uploadevent"])
     @pytest.mark.parametrize("act", ["add/", "{pk}/delete/"])

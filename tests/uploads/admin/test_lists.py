@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.uploads.admin.conftest import MakeUpload
-from uploads.admin import counting
+from uploads.admin import counting, filters
 from uploads.admin.counting import rough_count
 from uploads.admin.filters import requesters
 from uploads.admin.lists import BigTableAdmin
@@ -35,6 +35,13 @@ def links(client: Client, query: str = "") -> dict[str, str]:
     pages = pages[: pages.index("</nav>")]
     found = re.findall(r'<a href="([^"]+)">(\w+)</a>', pages)
     return {words: address.replace("&amp;", "&") for address, words in found}
+
+
+def choices(page: str) -> dict[str, str]:
+    """Return the choices of the filters, each with what its count says."""
+    side = page[page.index('id="changelist-filter"') :]
+    found = re.findall(r">\s*([^<>()]+?)(?: \(([^()]+)\))?\s*</a>", side)
+    return dict(found)
 
 
 class TestPages:
@@ -201,9 +208,63 @@ class TestFilters:
             "2026-11-05",
         ]
 
-    def test_no_facets(self, admin_client: Client, make_upload: MakeUpload) -> None:
+    def test_facets__only_when_asked_for(
+        self, admin_client: Client, make_upload: MakeUpload
+    ) -> None:
         make_upload()
-        assert "Show counts" not in admin_client.get(LIST).content.decode()
+        plain = admin_client.get(LIST).content.decode()
+        assert "Show counts" in plain
+        assert choices(plain)["Stored"] == ""
+
+    def test_facets__each_choice_among_what_the_other_filters_leave(
+        self, admin_client: Client, make_upload: MakeUpload
+    ) -> None:
+        make_upload(status=Status.FAILED, requester_name="token:a")
+        make_upload(status=Status.FAILED, requester_name="token:b")
+        make_upload(requester_name="token:b", age=dt.timedelta(days=3))
+
+        counts = choices(
+            admin_client.get(
+                f"{LIST}?_facets=True&status__exact=failed&within=24h"
+            ).content.decode()
+        )
+
+        assert {name: counts[name] for name in ("Stored", "Failed", "Missing")} == {
+            "Stored": "0",
+            "Failed": "2",
+            "Missing": "0",
+        }
+        assert (counts["token:a"], counts["token:b"]) == ("1", "1")
+
+    def test_facets__of_events(
+        self, admin_client: Client, make_upload: MakeUpload
+    ) -> None:
+        make_upload()
+        page = admin_client.get("/admin/uploads/uploadevent/?_facets=True")
+        counts = choices(page.content.decode())
+        assert (counts["Requested"], counts["Stored"]) == ("1", "0")
+
+    def test_facets__count_no_further_than_their_limit(
+        self,
+        admin_client: Client,
+        make_upload: MakeUpload,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(filters, "FACET_EXACT_UP_TO", 2)
+        for _ in range(5):
+            make_upload()
+        with CaptureQueriesContext(connection) as captured:
+            page = admin_client.get(f"{LIST}?_facets=True").content.decode()
+        counted = [
+            query["sql"]
+            for query in captured
+            if "COUNT(" in query["sql"] and "uploads_upload" in query["sql"]
+        ]
+        # Six statuses and a requester, and the list itself.
+        assert len([sql for sql in counted if sql.count("LIMIT 3")]) == 7
+        assert len(counted) == 8
+        words = "about" if connection.vendor == "postgresql" else "more than"
+        assert choices(page)["Stored"].startswith(words)
 
 
 class TestRoughCount:

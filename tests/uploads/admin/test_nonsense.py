@@ -51,6 +51,9 @@ def test_lists__the_whole_list_instead(
     response = admin_client.get(f"{page}?{query}")
     assert response.status_code == 302
     assert response.headers["Location"] == f"{page}?e=1"
+    told = admin_client.get(f"{page}?e=1").content.decode()
+    assert "This is the whole list." in told
+    assert "This is the whole list." not in admin_client.get(page).content.decode()
 
 
 @pytest.mark.parametrize("page", [UPLOADS, EVENTS])

@@ -11,6 +11,11 @@ if (ask) {
         credentials: "same-origin",
         signal: AbortSignal.timeout(30000),
       });
+      if (answer.redirected) {
+        // The session is over: the page itself leads to the login and back.
+        window.location.reload();
+        return;
+      }
       shown.textContent = await answer.text();
       shown.classList.toggle("failed", !answer.ok);
     } catch {
