@@ -274,7 +274,6 @@ class TestEnvironment:
         assert made == expected
         assert given["KUBE_CONFIG_PATH"] == "/builds/kubeconfig"
 
-
     def test_eks__by_the_jobs_role_and_not_the_agent(self, tmp_path: Path) -> None:
         aws = tmp_path / "aws"
         aws.write_text('#!/bin/sh\necho "$@" >"$KUBECONFIG"\n')
