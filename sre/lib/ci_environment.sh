@@ -29,8 +29,17 @@ else
 fi
 _give region "${AWS_DEFAULT_REGION:-}"
 
-# --- Cluster: the agent gives KUBECONFIG, which the provider does not read --------------
+# --- Cluster: EKS by the job's role, else the agent's KUBECONFIG -------------------------
 
+if [ -n "${EKS_CLUSTER:-}" ]; then
+  # The agent's rights end at one namespace; the root app makes that, and an operator.
+  KUBECONFIG="$(mktemp -d)/config"
+  KUBE_CTX="$EKS_CLUSTER"
+  export KUBECONFIG
+  aws eks update-kubeconfig --region "${AWS_DEFAULT_REGION:?set AWS_DEFAULT_REGION to the region of $EKS_CLUSTER}" \
+    --name "$EKS_CLUSTER" --alias "$KUBE_CTX" >/dev/null
+fi
+# The provider does not read KUBECONFIG.
 if [ -n "${KUBECONFIG:-}" ]; then
   export KUBE_CONFIG_PATH="$KUBECONFIG" KUBE_CTX
 fi

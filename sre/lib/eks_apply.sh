@@ -61,6 +61,7 @@ done
 failed=0
 # What another root waits for stands first; the runner goes along with the database,
 # which takes minutes of waiting and no work.
+apply pipeline -var=project_path=group/mirrorsite -var=state_bucket_name=mirrorsite-check-state || exit 1
 apply network || exit 1
 apply runner -var=manager_image=example.org/manager:1 -var=worker_image=example.org/worker:1 >"$tree/runner.out" 2>&1 &
 runner=$!

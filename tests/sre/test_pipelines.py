@@ -144,12 +144,18 @@ class TestPipelines:
             if not isinstance(job, dict) or name.startswith("."):
                 continue
             role = job.get("variables", {}).get("AWS_ROLE_ARN")
-            kind = name.split("-")[0]
+            kind, *environment = name.split("-")
             expected = {
                 "plan": "$AWS_PLAN_ROLE_ARN",
                 "apply": "$AWS_APPLY_ROLE_ARN",
                 "rollback": "$AWS_APPLY_ROLE_ARN",
             }.get(kind)
+            if kind in ("smoke", "canary") and environment in (
+                ["staging"],
+                ["production"],
+            ):
+                # These start a Job in the cluster, which is let in by role.
+                expected = "$AWS_APPLY_ROLE_ARN"
             assert role == expected, name
 
     def test_values__are_of_the_environment(self) -> None:
@@ -160,7 +166,7 @@ class TestPipelines:
                 given = jobs[f"{kind}-{environment}"]["variables"]
                 assert given["VAR_FILE"] == f"vars/{environment}.tfvars.json"
                 assert (ROOT / given["TF_ROOT"] / given["VAR_FILE"]).exists()
-                assert given["KUBE_CTX"].endswith(f":mirrorsite-{environment}")
+                assert given["EKS_CLUSTER"] == f"mirrorsite-{environment}"
                 states.add(given["STATE_KEY"])
         assert states == {"eks/staging/app.tfstate", "eks/production/app.tfstate"}
 
@@ -267,6 +273,24 @@ class TestEnvironment:
         made = {key: value for key, value in given.items() if key.startswith("TF_VAR_")}
         assert made == expected
         assert given["KUBE_CONFIG_PATH"] == "/builds/kubeconfig"
+
+    def test_eks__by_the_jobs_role_and_not_the_agent(self, tmp_path: Path) -> None:
+        aws = tmp_path / "aws"
+        aws.write_text('#!/bin/sh\necho "$@" >"$KUBECONFIG"\n')
+        aws.chmod(0o755)
+        given = self.given(
+            tmp_path,
+            PATH=f"{tmp_path}:/usr/bin:/bin",
+            EKS_CLUSTER="mirrorsite-staging",
+            AWS_DEFAULT_REGION="eu-west-1",
+            KUBECONFIG="/builds/kubeconfig",
+        )
+        assert given["KUBE_CTX"] == "mirrorsite-staging"
+        assert given["KUBE_CONFIG_PATH"] == given["KUBECONFIG"]
+        assert Path(given["KUBECONFIG"]).read_text() == (
+            "eks update-kubeconfig --region eu-west-1"
+            " --name mirrorsite-staging --alias mirrorsite-staging\n"
+        )
 
 
 class TestDiagrams:

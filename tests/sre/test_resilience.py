@@ -30,7 +30,9 @@ def flat(path: str) -> str:
         ("A node is lost", "node_loss_toleration_seconds", "eks/app/main.tf", "node_loss_toleration_seconds = 30"),
         ("A node is lost", "min_replicas", "eks/app/variables.tf", "var.autoscaling.min_replicas >= 3"),
         ("A node is lost", "max_unavailable", "modules/k8s/deployment/scaling.tf", 'max_unavailable = "1"'),
-        ("A node is lost", "preStop", "modules/k8s/deployment/main.tf", 'command = ["sleep", "15"]'),
+        ("A node is lost", "preStop", "modules/k8s/deployment/main.tf", 'command = ["sleep", tostring(var.rollout.drain_seconds)]'),
+        ("A node is lost", "60 s of `preStop`", "eks/app/main.tf", "drain_seconds = 60"),
+        ("A node is lost", "pod-readiness-gate-inject", "eks/app/main.tf", '"eks.amazonaws.com/pod-readiness-gate-inject" = "enabled"'),
         ("A zone is lost", "DoNotSchedule", "eks/app/main.tf", 'zones = "DoNotSchedule"'),
         ("A zone is lost", "node_taints_policy", "modules/k8s/deployment/main.tf", 'node_taints_policy = "Honor"'),
         ("A zone is lost", "70 %", "eks/app/variables.tf", "target_percent = optional(number, 70)"),
@@ -60,6 +62,16 @@ def test_liveness__does_not_ask_the_database() -> None:
 def test_grace__longer_than_what_it_covers() -> None:
     """The sleep of preStop counts against it, and then gunicorn's own 30 seconds."""
     text = (DEPLOYMENT / "main.tf").read_text()
-    grace = int(re.findall(r"termination_grace_period_seconds = (\d+)", text)[0])
-    pre_stop = int(re.findall(r'command = \["sleep", "(\d+)"\]', text)[0])
-    assert grace > pre_stop + settings.GRACEFUL_TIMEOUT_SECONDS
+    assert 'command = ["sleep", tostring(var.rollout.drain_seconds)]' in text
+    after_it = re.findall(
+        r"termination_grace_period_seconds = var\.rollout\.drain_seconds \+ (\d+)", text
+    )
+    assert int(after_it[0]) > settings.GRACEFUL_TIMEOUT_SECONDS
+
+
+def test_load_balancer__keeps_the_connections_of_an_ending_pod() -> None:
+    """For as long as the pod itself takes to end."""
+    text = (TERRAFORM / "eks" / "app" / "main.tf").read_text()
+    drain = int(re.findall(r"drain_seconds = (\d+)", text)[0])
+    delay = int(re.findall(r"deregistration_delay\.timeout_seconds=(\d+)", text)[0])
+    assert delay >= drain + settings.GRACEFUL_TIMEOUT_SECONDS

@@ -28,7 +28,7 @@ def table(directory: Path, heading: str) -> list[str]:
 
 
 def test_there_are_modules_to_look_at() -> None:
-    assert len(DOCUMENTED) == 14
+    assert len(DOCUMENTED) == 15
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ EKS_VALUES = sorted(TERRAFORM.glob("eks/*/vars/*.tfvars.json"))
 def test_each_root_of_eks_has_both_environments() -> None:
     assert {(path.parent.parent.name, path.name) for path in EKS_VALUES} == {
         (root, f"{environment}.tfvars.json")
-        for root in ("network", "cluster", "data", "app", "runner")
+        for root in ("pipeline", "network", "cluster", "data", "app", "runner")
         for environment in ("staging", "production")
     }
 

@@ -22,3 +22,10 @@ resource "aws_db_parameter_group" "this" {
     ignore_changes = [parameter]
   }
 }
+
+# not in moto: the schedule of aws_secretsmanager_secret_rotation, other than in days
+resource "aws_secretsmanager_secret_rotation" "database" {
+  lifecycle {
+    ignore_changes = [rotation_rules]
+  }
+}

@@ -8,6 +8,19 @@ module "namespace" {
   source = "../../modules/k8s/namespace"
 
   name = var.namespace
+  # A new pod is ready only when the load balancer's check has found it healthy, which
+  # takes it a minute or more; else a rollout would end the old ones before that.
+  labels = { "eks.amazonaws.com/pod-readiness-gate-inject" = "enabled" }
+}
+
+# Auto Mode enforces network policies only when told so; without this they are text.
+resource "kubernetes_config_map_v1" "network_policies" {
+  metadata {
+    name      = "amazon-vpc-cni"
+    namespace = "kube-system"
+  }
+
+  data = { "enable-network-policy-controller" = "true" }
 }
 
 module "external_secrets" {
@@ -63,6 +76,10 @@ module "deployment" {
   })
 
   autoscaling = merge(var.autoscaling, { enabled = true })
+  # A network load balancer needs longer than a pod: a minute or more to take a new
+  # target in, and up to one to send the last connection to an old one. A third at once,
+  # or twelve pods would take as many times that.
+  rollout = { max_surge = "34%", drain_seconds = 60, minutes = 20 }
   # One pod in each zone is a demand here, and a lost node is given up soon.
   spread                       = { zones = "DoNotSchedule" }
   node_loss_toleration_seconds = 30
@@ -85,7 +102,7 @@ module "deployment" {
   ]
 
   # Pods get their role at their start, and the Secrets must be there.
-  depends_on = [module.external_secrets, aws_eks_pod_identity_association.this]
+  depends_on = [module.external_secrets, aws_eks_pod_identity_association.this, kubernetes_config_map_v1.network_policies]
 }
 
 module "service" {
@@ -105,9 +122,9 @@ module "service" {
     # Every zone's entrance reaches the pods of all zones: a zone whose pods are gone
     # still answers.
     attributes = "load_balancing.cross_zone.enabled=true"
-    # The trail records the client's address. A pod that ends gets no new connection
-    # and up to 30 s for those it has, as preStop and gunicorn allow.
-    target-group-attributes = "preserve_client_ip.enabled=true,deregistration_delay.timeout_seconds=30"
+    # The trail records the client's address. A pod that ends keeps the connections it
+    # has as long as it lives: preStop (drain_seconds) and gunicorn's 30 s.
+    target-group-attributes = "preserve_client_ip.enabled=true,deregistration_delay.timeout_seconds=90"
     # A check by HTTP would come with the pod's address as Host, which the service
     # refuses; whether a pod is ready the cluster says, by taking it out.
     healthcheck-protocol = "tcp"

@@ -16,10 +16,7 @@ provider "aws" {
 
 # The cluster comes from KUBE_CONFIG_PATH and KUBE_CTX, as everywhere here: never from
 # a cluster that the same apply makes.
-provider "kubernetes" {
-  # Reloader's mark on a pod template that it rolled is not ours to take off again.
-  ignore_annotations = ["^reloader\\.stakater\\.com/"]
-}
+provider "kubernetes" {}
 
 provider "helm" {
   kubernetes = {}

@@ -25,6 +25,25 @@ resource "aws_cloudwatch_log_group" "control_plane" {
   retention_in_days = var.log_days
 }
 
+# Who else in the network reaches the API, as a pipeline's runner does; the cluster's own
+# group, which its nodes have too, lets in nobody but them.
+resource "aws_security_group" "api" {
+  #checkov:skip=CKV2_AWS_5:The cluster below has it; checkov does not see that within vpc_config.
+  name        = "${local.name}-api"
+  description = "The API of the cluster: from inside the network"
+  vpc_id      = local.network.vpc_id
+  tags        = { Name = "${local.name}-api" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "api" {
+  security_group_id = aws_security_group.api.id
+  description       = "HTTPS from the network"
+  cidr_ipv4         = local.network.cidr
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
 resource "aws_eks_cluster" "this" {
   #checkov:skip=CKV_AWS_38:public_access_cidrs refuses 0.0.0.0/0; without any the API is not public.
   #checkov:skip=CKV_AWS_39:Not public unless addresses are named; checkov cannot evaluate the expression, the tests can.
@@ -42,6 +61,7 @@ resource "aws_eks_cluster" "this" {
 
   vpc_config {
     subnet_ids              = local.network.private_subnet_ids
+    security_group_ids      = [aws_security_group.api.id]
     endpoint_private_access = true
     endpoint_public_access  = length(var.public_access_cidrs) > 0
     public_access_cidrs     = length(var.public_access_cidrs) > 0 ? var.public_access_cidrs : null
@@ -85,6 +105,7 @@ resource "aws_eks_cluster" "this" {
 
   depends_on = [
     aws_iam_role_policy_attachment.cluster,
+    aws_iam_role_policy.cluster_key,
     aws_cloudwatch_log_group.control_plane,
   ]
 }

@@ -41,6 +41,21 @@ resource "aws_iam_role_policy_attachment" "cluster" {
   policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/${each.key}"
 }
 
+# EKS looks after the key of its Secrets in the cluster's role.
+data "aws_iam_policy_document" "cluster_key" {
+  statement {
+    sid       = "EncryptSecrets"
+    actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ListGrants"]
+    resources = [aws_kms_key.secrets.arn]
+  }
+}
+
+resource "aws_iam_role_policy" "cluster_key" {
+  name   = "encrypt-secrets"
+  role   = aws_iam_role.cluster.id
+  policy = data.aws_iam_policy_document.cluster_key.json
+}
+
 resource "aws_iam_role" "node" {
   name               = "${local.name}-node"
   assume_role_policy = data.aws_iam_policy_document.node_trust.json

@@ -34,7 +34,7 @@ variable "kubernetes_version" {
 }
 
 variable "public_access_cidrs" {
-  description = "Addresses (CIDR) from which the cluster's API can be reached. Empty: only from inside the network, which is enough for GitLab's agent, as it dials out."
+  description = "Addresses (CIDR) from which the cluster's API can be reached. Empty: only from inside the network, where the pipeline's runner then has to be."
   type        = list(string)
   default     = []
   nullable    = false

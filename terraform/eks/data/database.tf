@@ -126,13 +126,14 @@ resource "aws_db_instance" "this" {
   performance_insights_kms_key_id = aws_kms_key.this.arn
 }
 
-# RDS changes its password every week of its own accord. Pods learn the new one from a
-# Secret that follows, and a rollout (README.md); hence a schedule one can plan with.
+# RDS changes its password every week of its own accord, at any hour. Pods learn the new
+# one from a Secret that follows, and a rollout (README.md); hence a quiet hour is named.
 resource "aws_secretsmanager_secret_rotation" "database" {
   secret_id          = one(aws_db_instance.this.master_user_secret).secret_arn
   rotate_immediately = false
 
   rotation_rules {
-    automatically_after_days = var.rotation_days
+    schedule_expression = var.rotation_schedule
+    duration            = "2h"
   }
 }

@@ -91,15 +91,15 @@ variable "backup_days" {
   }
 }
 
-variable "rotation_days" {
-  description = "Days after which the database's password is changed by itself."
-  type        = number
-  default     = 30
+variable "rotation_schedule" {
+  description = "When the database's password is changed by itself, as a cron expression of Secrets Manager in UTC: within two hours from then. By default on the first of each month at three."
+  type        = string
+  default     = "cron(0 3 1 * ? *)"
   nullable    = false
 
   validation {
-    condition     = var.rotation_days >= 1 && var.rotation_days <= 365 && floor(var.rotation_days) == var.rotation_days
-    error_message = "rotation_days must be a whole number from 1 to 365."
+    condition     = can(regex("^cron\\(0 [0-9*/,-]+ [^ ]+ [^ ]+ [^ ]+ [^ ]+\\)$", var.rotation_schedule))
+    error_message = "rotation_schedule must be cron(0 HOUR DAY MONTH WEEKDAY YEAR), as in \"cron(0 3 1 * ? *)\": Secrets Manager begins at full hours."
   }
 }
 

@@ -15,7 +15,31 @@ data "aws_iam_policy_document" "task_trust" {
   }
 }
 
-# What ECS needs to start a task: its logs and the token.
+locals {
+  # Of images in ECR their repositories, as ECS pulls from there by this role; from
+  # elsewhere it pulls without a password.
+  ecr      = [for image in [var.manager_image, var.worker_image] : regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com[.a-z]*/([a-z0-9._/-]+)[:@]", image) if strcontains(image, ".dkr.ecr.")]
+  ecr_arns = distinct([for part in local.ecr : "arn:${data.aws_partition.current.partition}:ecr:${part[1]}:${part[0]}:repository/${part[2]}"])
+}
+
+data "aws_iam_policy_document" "pull" {
+  #checkov:skip=CKV_AWS_356:ECR gives its password for the whole registry; IAM knows no resource for that.
+  count = length(local.ecr_arns) > 0 ? 1 : 0
+
+  statement {
+    sid       = "LogInToTheRegistry"
+    actions   = ["ecr:GetAuthorizationToken"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid       = "PullTheImages"
+    actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    resources = local.ecr_arns
+  }
+}
+
+# What ECS needs besides to start a task: its logs and the token.
 data "aws_iam_policy_document" "execution" {
   statement {
     sid       = "WriteLogs"
@@ -79,6 +103,14 @@ resource "aws_iam_role_policy" "execution" {
   name   = "start-tasks"
   role   = aws_iam_role.execution.id
   policy = data.aws_iam_policy_document.execution.json
+}
+
+resource "aws_iam_role_policy" "pull" {
+  count = length(local.ecr_arns) > 0 ? 1 : 0
+
+  name   = "pull-images"
+  role   = aws_iam_role.execution.id
+  policy = data.aws_iam_policy_document.pull[0].json
 }
 
 resource "aws_iam_role" "manager" {

@@ -82,6 +82,15 @@ run "loss_of_a_zone" {
   }
 }
 
+run "policies_are_enforced" {
+  command = plan
+
+  assert {
+    condition     = kubernetes_config_map_v1.network_policies.metadata[0].namespace == "kube-system" && kubernetes_config_map_v1.network_policies.metadata[0].name == "amazon-vpc-cni" && kubernetes_config_map_v1.network_policies.data == tomap({ "enable-network-policy-controller" = "true" })
+    error_message = "Auto Mode does not enforce network policies unless it is told to."
+  }
+}
+
 run "refuses_less_than_a_pod_for_each_zone" {
   command = plan
 

@@ -53,6 +53,11 @@ run "closed_and_recorded" {
   }
 
   assert {
+    condition     = aws_vpc_security_group_ingress_rule.api.cidr_ipv4 == "10.40.0.0/16" && aws_vpc_security_group_ingress_rule.api.from_port == 443
+    error_message = "A runner inside the network must reach the API, and nobody from outside."
+  }
+
+  assert {
     condition     = length(aws_eks_cluster.this.enabled_cluster_log_types) == 5 && aws_cloudwatch_log_group.control_plane.retention_in_days == 365
     error_message = "All five logs of the control plane must be kept for a year."
   }

@@ -49,8 +49,8 @@ run "closed" {
   }
 
   assert {
-    condition     = aws_db_instance.this.manage_master_user_password && aws_db_instance.this.password == null && one(aws_secretsmanager_secret_rotation.database.rotation_rules).automatically_after_days == 30
-    error_message = "RDS must keep and change the password; Terraform may not know it."
+    condition     = aws_db_instance.this.manage_master_user_password && aws_db_instance.this.password == null && one(aws_secretsmanager_secret_rotation.database.rotation_rules).schedule_expression == "cron(0 3 1 * ? *)"
+    error_message = "RDS must keep and change the password, at an hour we know; Terraform may not know it."
   }
 
   assert {
@@ -107,9 +107,9 @@ run "refuses_what_is_not_safe" {
     backup_days         = 1
     engine_version      = "11"
     instance_class      = "large"
-    rotation_days       = 0
+    rotation_schedule   = "rate(1 hour)"
     storage             = { allocated = 100, max = 50 }
   }
 
-  expect_failures = [var.deletion_protection, var.backup_days, var.engine_version, var.instance_class, var.rotation_days, var.storage]
+  expect_failures = [var.deletion_protection, var.backup_days, var.engine_version, var.instance_class, var.rotation_schedule, var.storage]
 }

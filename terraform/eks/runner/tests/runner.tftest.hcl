@@ -57,6 +57,35 @@ run "smallest_rights" {
   }
 }
 
+run "images_of_ecr_can_be_pulled" {
+  command = plan
+
+  variables {
+    manager_image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/runner/manager:1"
+    worker_image  = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/runner/worker@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  }
+
+  assert {
+    condition = { for statement in jsondecode(data.aws_iam_policy_document.pull[0].json).Statement : statement.Sid => flatten([statement.Resource]) } == {
+      LogInToTheRegistry = ["*"]
+      PullTheImages = [
+        "arn:aws:ecr:eu-west-1:123456789012:repository/runner/worker",
+        "arn:aws:ecr:eu-west-1:123456789012:repository/runner/manager",
+      ]
+    }
+    error_message = "Of the registry, these two repositories and no other."
+  }
+}
+
+run "images_from_elsewhere_need_no_right" {
+  command = plan
+
+  assert {
+    condition     = length(aws_iam_role_policy.pull) == 0
+    error_message = "Without ECR there is nothing to log in to."
+  }
+}
+
 run "refuses_what_fargate_has_not" {
   command = plan
 

@@ -52,9 +52,10 @@ resource "kubernetes_deployment_v1" "this" {
 
   spec {
     # Left to the autoscaler where there is one, or each apply would undo its work.
-    replicas                  = var.autoscaling.enabled ? null : tostring(var.replicas)
-    revision_history_limit    = 5
-    progress_deadline_seconds = 300
+    replicas               = var.autoscaling.enabled ? null : tostring(var.replicas)
+    revision_history_limit = 5
+    # Half of what the apply waits: a rollout that hangs is then told as such.
+    progress_deadline_seconds = var.rollout.minutes * 30
 
     selector {
       match_labels = local.web_selector
@@ -64,7 +65,7 @@ resource "kubernetes_deployment_v1" "this" {
       type = "RollingUpdate"
 
       rolling_update {
-        max_surge       = "1"
+        max_surge       = var.rollout.max_surge
         max_unavailable = "0"
       }
     }
@@ -81,8 +82,8 @@ resource "kubernetes_deployment_v1" "this" {
         # Else every Service of the namespace appears in the environment, one of
         # them under names this service could take for settings.
         enable_service_links = false
-        # preStop (15 s) counts against it, then gunicorn's graceful 30 s.
-        termination_grace_period_seconds = 60
+        # preStop counts against it, then gunicorn's graceful 30 s.
+        termination_grace_period_seconds = var.rollout.drain_seconds + 45
 
         dynamic "image_pull_secrets" {
           for_each = local.pull_secret_names
@@ -237,7 +238,7 @@ resource "kubernetes_deployment_v1" "this" {
             # told to end. The provider has no sleep action, hence the command.
             pre_stop {
               exec {
-                command = ["sleep", "15"]
+                command = ["sleep", tostring(var.rollout.drain_seconds)]
               }
             }
           }
@@ -272,6 +273,18 @@ resource "kubernetes_deployment_v1" "this" {
         }
       }
     }
+  }
+
+  timeouts {
+    create = "${var.rollout.minutes}m"
+    update = "${var.rollout.minutes}m"
+  }
+
+  lifecycle {
+    # Reloader's mark on the pods that it rolled is not ours to take off: that would
+    # roll them once more. The provider's ignore_annotations does not reach a template:
+    # https://github.com/hashicorp/terraform-provider-kubernetes/issues/2668
+    ignore_changes = [spec[0].template[0].metadata[0].annotations["reloader.stakater.com/last-reloaded-from"]]
   }
 
   # No pod of a release starts before its migrations are done.

@@ -174,6 +174,32 @@ variable "annotations" {
   nullable    = false
 }
 
+variable "rollout" {
+  description = "How pods are replaced: how many more than usual at once (a number or percent), how long an ending pod goes on serving because load balancers still send to it, and how long an apply waits for all of it."
+  type = object({
+    max_surge     = optional(string, "1")
+    drain_seconds = optional(number, 15)
+    minutes       = optional(number, 10)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]*%?$", var.rollout.max_surge))
+    error_message = "rollout.max_surge must be a number or percentage above 0: no pod is taken away before its successor is ready."
+  }
+
+  validation {
+    condition     = var.rollout.drain_seconds >= 5 && var.rollout.drain_seconds <= 300 && floor(var.rollout.drain_seconds) == var.rollout.drain_seconds
+    error_message = "rollout.drain_seconds must be a whole number from 5 to 300."
+  }
+
+  validation {
+    condition     = var.rollout.minutes >= 1 && var.rollout.minutes <= 60 && floor(var.rollout.minutes) == var.rollout.minutes
+    error_message = "rollout.minutes must be a whole number from 1 to 60."
+  }
+}
+
 variable "wait_for_rollout" {
   description = "Let an apply wait until the new pods are ready, and fail when they do not become so."
   type        = bool

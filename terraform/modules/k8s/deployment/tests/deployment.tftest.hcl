@@ -429,3 +429,21 @@ run "a_node_is_given_up_by_the_clusters_own_rule" {
     error_message = "Without a number nothing may be said of it."
   }
 }
+
+run "a_slow_load_balancer_is_waited_for" {
+  command = plan
+
+  variables {
+    rollout = { max_surge = "34%", drain_seconds = 60, minutes = 20 }
+  }
+
+  assert {
+    condition     = kubernetes_deployment_v1.this.spec[0].template[0].spec[0].container[0].lifecycle[0].pre_stop[0].exec[0].command == tolist(["sleep", "60"]) && kubernetes_deployment_v1.this.spec[0].template[0].spec[0].termination_grace_period_seconds == 105
+    error_message = "The grace period must cover the wait and gunicorn's own 30 seconds after it."
+  }
+
+  assert {
+    condition     = kubernetes_deployment_v1.this.spec[0].strategy[0].rolling_update[0].max_surge == "34%" && kubernetes_deployment_v1.this.spec[0].strategy[0].rolling_update[0].max_unavailable == "0" && kubernetes_deployment_v1.this.timeouts.update == "20m"
+    error_message = "Many pods must be replaced a third at a time, and the apply must wait for that."
+  }
+}

@@ -365,3 +365,13 @@ run "refuses_a_spread_that_kubernetes_does_not_know" {
 
   expect_failures = [var.spread, var.node_loss_toleration_seconds]
 }
+
+run "refuses_a_rollout_without_a_successor" {
+  command = plan
+
+  variables {
+    rollout = { max_surge = "0", drain_seconds = 0, minutes = 0 }
+  }
+
+  expect_failures = [var.rollout]
+}

@@ -1,0 +1,1 @@
+# Everything of this root is known to moto.

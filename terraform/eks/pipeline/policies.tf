@@ -1,0 +1,135 @@
+locals {
+  account_arn = "${var.region}:${data.aws_caller_identity.current.account_id}"
+  partition   = data.aws_partition.current.partition
+
+  cluster_arn      = "arn:${local.partition}:eks:${local.account_arn}:cluster/${local.name}"
+  associations_arn = "arn:${local.partition}:eks:${local.account_arn}:podidentityassociation/${local.name}/*"
+  parameters_arn   = "arn:${local.partition}:ssm:${local.account_arn}:parameter/mirrorsite/${var.environment}/*"
+  # The roles that the root app makes.
+  pod_role_arns = [for role in ["application", "external-secrets"] : "${local.iam_arn}:role/${local.name}-${role}"]
+
+  state_bucket_arn = var.state_bucket_name == null ? null : "arn:${local.partition}:s3:::${var.state_bucket_name}"
+  state_key        = "eks/${var.environment}/app.tfstate"
+
+  policies = {
+    plan  = data.aws_iam_policy_document.plan.json
+    apply = data.aws_iam_policy_document.apply.json
+  }
+}
+
+# Reads what a plan compares. The one thing it writes is the lock beside the state.
+data "aws_iam_policy_document" "plan" {
+  statement {
+    sid       = "ReadWhatOtherRootsHandOver"
+    actions   = ["ssm:GetParameter"]
+    resources = [local.parameters_arn]
+  }
+
+  statement {
+    sid       = "ReachTheCluster"
+    actions   = ["eks:DescribeCluster", "eks:ListPodIdentityAssociations"]
+    resources = [local.cluster_arn]
+  }
+
+  statement {
+    sid       = "ReadAssociations"
+    actions   = ["eks:DescribePodIdentityAssociation", "eks:ListTagsForResource"]
+    resources = [local.associations_arn]
+  }
+
+  statement {
+    sid       = "ReadThePodsRoles"
+    actions   = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:ListRoleTags"]
+    resources = local.pod_role_arns
+  }
+
+  dynamic "statement" {
+    for_each = local.state_bucket_arn[*]
+
+    content {
+      sid       = "FindTheState"
+      actions   = ["s3:ListBucket"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringLike"
+        variable = "s3:prefix"
+        values   = ["${local.state_key}*", "env:/*"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.state_bucket_arn[*]
+
+    content {
+      sid       = "ReadTheState"
+      actions   = ["s3:GetObject"]
+      resources = ["${statement.value}/${local.state_key}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.state_bucket_arn[*]
+
+    content {
+      sid       = "LockTheState"
+      actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+      resources = ["${statement.value}/${local.state_key}.tflock"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "apply" {
+  source_policy_documents = [data.aws_iam_policy_document.plan.json]
+
+  statement {
+    sid       = "AssociatePodsWithTheirRoles"
+    actions   = ["eks:CreatePodIdentityAssociation"]
+    resources = [local.cluster_arn]
+  }
+
+  statement {
+    sid       = "ChangeAssociations"
+    actions   = ["eks:DeletePodIdentityAssociation", "eks:TagResource", "eks:UntagResource", "eks:UpdatePodIdentityAssociation"]
+    resources = [local.associations_arn]
+  }
+
+  statement {
+    sid = "ChangeThePodsRoles"
+    actions = [
+      "iam:CreateRole",
+      "iam:DeleteRole",
+      "iam:DeleteRolePolicy",
+      "iam:ListInstanceProfilesForRole",
+      "iam:PutRolePolicy",
+      "iam:TagRole",
+      "iam:UntagRole",
+      "iam:UpdateAssumeRolePolicy",
+      "iam:UpdateRole",
+    ]
+    resources = local.pod_role_arns
+  }
+
+  statement {
+    sid       = "GivePodsTheirRoles"
+    actions   = ["iam:PassRole"]
+    resources = local.pod_role_arns
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["pods.eks.amazonaws.com"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.state_bucket_arn[*]
+
+    content {
+      sid       = "WriteTheState"
+      actions   = ["s3:PutObject"]
+      resources = ["${statement.value}/${local.state_key}"]
+    }
+  }
+}

@@ -1,0 +1,99 @@
+provider "aws" {
+  region                      = "eu-west-1"
+  access_key                  = "unused"
+  secret_key                  = "unused"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+}
+
+override_data {
+  target = data.aws_caller_identity.current
+  values = { account_id = "123456789012" }
+}
+
+variables {
+  environment       = "production"
+  project_path      = "group/mirrorsite"
+  state_bucket_name = "mirrorsite-test-state"
+}
+
+run "only_jobs_of_the_default_branch" {
+  command = plan
+
+  assert {
+    condition = one(jsondecode(data.aws_iam_policy_document.trust.json).Statement).Condition.StringEquals == {
+      "gitlab.com:aud" = "https://gitlab.com"
+      "gitlab.com:sub" = "project_path:group/mirrorsite:ref_type:branch:ref:main"
+    }
+    error_message = "Tokens of other projects and branches may not be taken."
+  }
+
+  assert {
+    condition     = one(jsondecode(data.aws_iam_policy_document.trust.json).Statement).Principal == { Federated = "arn:aws:iam::123456789012:oidc-provider/gitlab.com" }
+    error_message = "Nobody but GitLab vouches for a job."
+  }
+}
+
+run "who_plans_changes_nothing" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(data.aws_iam_policy_document.plan.json).Statement :
+      alltrue([for action in flatten([statement.Action]) : can(regex("^[a-z0-9]+:(Get|List|Describe)[A-Za-z]+$", action))]) if statement.Sid != "LockTheState"
+    ])
+    error_message = "The plan's role may read."
+  }
+
+  assert {
+    condition     = [for statement in jsondecode(data.aws_iam_policy_document.plan.json).Statement : statement.Resource if statement.Sid == "LockTheState"] == ["arn:aws:s3:::mirrorsite-test-state/eks/production/app.tfstate.tflock"]
+    error_message = "What it writes is the lock of its own state, and nothing else."
+  }
+}
+
+run "who_applies_changes_one_root" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : !contains(flatten([statement.Resource]), "*")])
+    error_message = "Each right is for something with a name."
+  }
+
+  assert {
+    condition     = toset(flatten([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : statement.Resource if startswith(flatten([statement.Action])[0], "iam:")])) == toset(["arn:aws:iam::123456789012:role/mirrorsite-production-application", "arn:aws:iam::123456789012:role/mirrorsite-production-external-secrets"])
+    error_message = "Of the account's roles it may change those of the pods."
+  }
+
+  assert {
+    condition     = toset([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : statement.Resource if statement.Sid == "WriteTheState"]) == toset(["arn:aws:s3:::mirrorsite-test-state/eks/production/app.tfstate"])
+    error_message = "Another environment's state is out of reach."
+  }
+}
+
+run "state_in_gitlab_needs_no_bucket" {
+  command = plan
+
+  variables {
+    state_bucket_name = null
+    identity_provider = false
+  }
+
+  assert {
+    condition     = length([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : statement if startswith(flatten([statement.Action])[0], "s3:")]) == 0 && length(aws_iam_openid_connect_provider.gitlab) == 0
+    error_message = "Without a bucket there is no right to one."
+  }
+}
+
+run "refuses_patterns" {
+  command = plan
+
+  variables {
+    environment  = "test"
+    project_path = "group/*"
+    branch       = "*"
+    gitlab_url   = "http://gitlab.example.org"
+  }
+
+  expect_failures = [var.environment, var.project_path, var.branch, var.gitlab_url]
+}

@@ -1,0 +1,70 @@
+variable "environment" {
+  description = "Which environment this is: staging or production. It is part of every name."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["staging", "production"], var.environment)
+    error_message = "environment must be staging or production."
+  }
+}
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+  default     = "eu-west-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be the name of an AWS region, as in \"eu-west-1\"."
+  }
+}
+
+variable "gitlab_url" {
+  description = "Address of GitLab, whose tokens are trusted."
+  type        = string
+  default     = "https://gitlab.com"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^https://[^/\\s]+$", var.gitlab_url))
+    error_message = "gitlab_url must be https and a host without a path."
+  }
+}
+
+variable "project_path" {
+  description = "The project in GitLab, as in \"group/mirrorsite\"."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+$", var.project_path))
+    error_message = "project_path must be GROUP/PROJECT without a star: a pattern would trust other projects."
+  }
+}
+
+variable "branch" {
+  description = "The project's default branch, whose jobs alone may take these roles."
+  type        = string
+  default     = "main"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_./-]+$", var.branch))
+    error_message = "branch must be the name of one branch, without a star."
+  }
+}
+
+variable "state_bucket_name" {
+  description = "Bucket of Terraform's state, from ../../bootstrap. Null: GitLab keeps the state."
+  type        = string
+  default     = null
+}
+
+variable "identity_provider" {
+  description = "Make the account's identity provider for GitLab. False where it is there already: an account has one for each address."
+  type        = bool
+  default     = true
+  nullable    = false
+}
