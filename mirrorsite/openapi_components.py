@@ -67,7 +67,11 @@ SCHEMAS: dict[str, Any] = {
 
 #: The parts of an upload that its uploader is told.
 UPLOAD_PROPERTIES: dict[str, Any] = {
-    "id": {"type": "string", "format": "uuid", "description": "UUIDv7."},
+    "id": {
+        "type": "string",
+        "format": "uuid",
+        "description": "UUIDv7; with an Idempotency-Key UUIDv8.",
+    },
     "key": {"type": "string", "description": "The object's key in the bucket."},
     "bucket": {"type": "string"},
     "number": {
@@ -123,7 +127,7 @@ SCHEMAS["UploadEvent"] = {
             "type": "string",
             "enum": [
                 "requested", "stored", "failed", "verified", "missing", "corrupted",
-                "adopted", "purged",
+                "adopted", "purged", "downloaded", "proof_shown",
             ],
         },
         "at": {"type": "string", "format": "date-time"},
@@ -206,7 +210,8 @@ SECURITY_SCHEMES: dict[str, Any] = {
         "type": "apiKey",
         "in": "cookie",
         "name": "sessionid",
-        "description": "The session of a member of staff; POST needs X-CSRFToken too.",
+        "description": "The session of a member of staff; POST needs X-CSRFToken too."
+        " With HTTPS_ONLY the cookie is called __Host-sessionid.",
     },
 }
 

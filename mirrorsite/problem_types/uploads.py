@@ -10,7 +10,8 @@ UPLOADS: tuple[ProblemType, ...] = (
         "store-refused",
         502,
         "Object store refused",
-        "The object store said no. The upload is recorded as failed.",
+        "The object store said no. upload_status, where it is given, says what the"
+        " upload is recorded as; else nothing was recorded.",
         "Tell the operators the upload's id; trying again will hardly help.",
     ),
     ProblemType(
@@ -25,8 +26,9 @@ UPLOADS: tuple[ProblemType, ...] = (
         "store-unavailable",
         503,
         "Object store away",
-        "The object store did not answer. upload says whether the upload is"
-        " recorded as failed, or as pending because it may have happened.",
+        "The object store did not answer. upload_status, where it is given, says"
+        " whether the upload is recorded as failed, or as pending because it may have"
+        " happened; else nothing was recorded.",
         "Try again as late as Retry-After says; a pending upload is settled later.",
     ),
     ProblemType(
@@ -48,8 +50,8 @@ UPLOADS: tuple[ProblemType, ...] = (
         "invalid-idempotency-key",
         400,
         "Invalid Idempotency-Key",
-        "The Idempotency-Key is empty, too long, or not printable ASCII.",
-        "Send 1 to 255 printable ASCII characters.",
+        "The Idempotency-Key is empty, too long, not printable ASCII, or given twice.",
+        "Send one of 1 to 255 printable ASCII characters; with a comma, in quotes.",
     ),
     ProblemType(
         "idempotency-key-in-use",

@@ -39,3 +39,35 @@ ensure_separate_environment() {
     touch "$stamp"
   fi
 }
+
+# ensure_program PROGRAM PACKAGE …: as root on Debian, install the packages that hold
+# PROGRAM unless it is on the path. False where it still is not; what was tried is said.
+ensure_program() {
+  local program="$1" log
+  shift
+  command -v "$program" >/dev/null 2>&1 && return 0
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "$program is not here, and is installed by root on Debian only." >&2
+    return 1
+  fi
+  echo "Installing $* for $program …" >&2
+  log="$(mktemp)"
+  # Lists that cannot be had may be there from before. The runlevel keeps Debian from
+  # starting what it installs: servers here are started by those who need them.
+  apt-get -q -o DPkg::Lock::Timeout=120 update >"$log" 2>&1 || true
+  if RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 \
+    install --no-install-recommends "$@" >>"$log" 2>&1; then
+    rm -f "$log"
+  else
+    tail -n 5 "$log" >&2
+    rm -f "$log"
+    return 1
+  fi
+  command -v "$program" >/dev/null 2>&1
+}
+
+# Say in a frame that cannot be overlooked what is left out, one line each.
+say_skipped() {
+  local frame="************************************************************"
+  { echo "$frame"; printf 'SKIPPED: %s\n' "$@"; echo "$frame"; } >&2
+}

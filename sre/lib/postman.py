@@ -30,7 +30,8 @@ def _newman(url: str, token: str) -> int:
         "node", str(NEWMAN), "run", "mirrorsite.postman_collection.json",
         "--environment", "mirrorsite.postman_environment.json",
         "--env-var", f"baseUrl={url}", "--env-var", f"token={token}",
-        "--color", "off", "--reporter-cli-no-banner",
+        "--color", "off", "--reporters", "cli,junit", "--reporter-cli-no-banner",
+        "--reporter-junit-export", str(ROOT / "reports" / "newman.xml"),
     ]  # fmt: skip
     return subprocess.run(command, cwd=FOLDER, check=False).returncode
 

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 
 from mirrorsite.about import openapi, openapi_yaml
+from uploads.models import WITHOUT_UPLOAD, Action, Status
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Routes that are pages, or no operation of their own.
@@ -65,6 +66,12 @@ class TestSchema:
                     assert response["content"][media_type]["examples"], (where, status)
                 if status in {"429", "503"}:
                     assert "Retry-After" in response["headers"], (where, status)
+
+    def test_values__all_that_a_record_can_have(self) -> None:
+        schemas = openapi()["components"]["schemas"]
+        assert schemas["UploadStatus"]["enum"] == Status.values
+        actions = schemas["UploadEvent"]["properties"]["action"]["enum"]
+        assert actions == [a.value for a in Action if a not in WITHOUT_UPLOAD]
 
 
 class TestServed:

@@ -190,8 +190,6 @@ class TestPipelines:
             for script in re.findall(r"\./(sre/[\w-]+)", code(path))
         }
         missing = {script for script in started if not (ROOT / script).exists()}
-        if missing == {"sre/postman"}:
-            pytest.skip("sre/postman comes with the Postman collection")
         assert missing == set()
 
 

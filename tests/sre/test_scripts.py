@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -102,6 +103,80 @@ class TestHelp:
         assert done.returncode == 0
         assert done.stdout.lower().startswith("usage:")
         assert f"sre/{script.name}" in done.stdout
+
+
+class TestPrograms:
+    """What CI's scripts need and can be had from Debian is installed, or missed loudly."""
+
+    APT_GET = """#!/bin/sh
+echo "$*" >> "$CALLS"
+case "$*" in *" update") exit 100 ;; *broken*) echo "E: no such package"; exit 100 ;; esac
+printf '#!/bin/sh\\n' > "$PROGRAMS/wanted" && chmod +x "$PROGRAMS/wanted"
+"""
+
+    def run(
+        self, tmp_path: Path, *command: str, user: int
+    ) -> tuple[int, str, list[str]]:
+        """Run a command with nothing on the path but the shell's own needs."""
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        for name in ("bash", "cat", "chmod", "dirname", "mktemp", "rm", "tail"):
+            found = shutil.which(name)
+            assert found is not None
+            (programs / name).symlink_to(found)
+        for name, text in (
+            ("id", f"#!/bin/sh\necho {user}\n"),
+            ("apt-get", self.APT_GET),
+        ):
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+        calls = tmp_path / "calls"
+        calls.touch()
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={
+                "PATH": str(programs),
+                "PROGRAMS": str(programs),
+                "CALLS": str(calls),
+                "TMPDIR": str(tmp_path),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stderr, calls.read_text().splitlines()
+
+    def ensure(
+        self, tmp_path: Path, *arguments: str, user: int
+    ) -> tuple[int, str, list[str]]:
+        line = f". sre/lib/environment.sh; ensure_program {' '.join(arguments)}"
+        return self.run(tmp_path, "bash", "-euc", line, user=user)
+
+    def test_installed(self, tmp_path: Path) -> None:
+        """Also where the lists of packages cannot be refreshed."""
+        status, _, calls = self.ensure(tmp_path, "wanted", "one", "two", user=0)
+        assert status == 0
+        assert [call.split()[-1] for call in calls] == ["update", "two"]
+
+    def test_there_already(self, tmp_path: Path) -> None:
+        assert self.ensure(tmp_path, "cat", "coreutils", user=0) == (0, "", [])
+
+    def test_not_to_be_had__says_why(self, tmp_path: Path) -> None:
+        status, said, _ = self.ensure(tmp_path, "wanted", "broken", user=0)
+        assert status == 1
+        assert "E: no such package" in said
+
+    def test_not_root__asks_nothing(self, tmp_path: Path) -> None:
+        status, said, calls = self.ensure(tmp_path, "wanted", "one", user=1000)
+        assert (status, calls) == (1, [])
+        assert "wanted is not here" in said
+
+    def test_postman_without_node__77_and_loud(self, tmp_path: Path) -> None:
+        script = str(ROOT / "sre" / "postman")
+        status, said, calls = self.run(tmp_path, script, "--install", user=1000)
+        assert (status, calls) == (77, [])
+        assert "SKIPPED: the Postman collection was not run" in said
 
 
 class TestWrongContext:

@@ -104,6 +104,8 @@ class TestParseKey:
             ('"k', None),
             ('"k"x', None),
             ('"a","b"', None),
+            ('"a,b"', "a,b"),
+            ("a,b", None),  # two headers, joined on the way
             (r'"a\b"', None),
             ("k" * 256, None),
             ('"' + "k" * 256 + '"', None),

@@ -150,10 +150,22 @@ class TestEvents:
         assert [len(page) for page in found] == [2, 2, 1]
         assert [event["id"] for page in found for event in page] == expected
 
-    @pytest.mark.parametrize("query", ["after=x", "after=-1", "before=1"])
-    def test_malformed__400(self, reader: Client, query: str) -> None:
+    @pytest.mark.parametrize(
+        ("query", "field", "code"),
+        [
+            ("after=x", "after", "invalid-parameter"),
+            ("after=-1", "after", "invalid-parameter"),
+            ("after=1&after=2", "after", "repeated-parameter"),
+            ("before=1", "before", "unknown-parameter"),
+        ],
+    )
+    def test_malformed__400(
+        self, reader: Client, query: str, field: str, code: str
+    ) -> None:
         answer = reader.get(f"/api/uploads/{record().pk}/events?{query}")
         assert answer.status_code == 400
+        (error,) = answer.json()["errors"]
+        assert (error["field"], error["code"]) == (field, code)
 
 
 class TestContent:

@@ -10,8 +10,9 @@ from mirrorsite.clients import address_of, identity_of
 from mirrorsite.problems import InvalidRequest
 from uploads.idempotency import MAX_KEY, IdempotencyKey
 
-#: Printable ASCII, the space included.
-_PLAIN = re.compile(r"[ -~]+")
+#: Printable ASCII, the space included. Not the comma: it is what servers and proxies
+#: join two headers of one name with (RFC 9110, section 5.2), and two are no key.
+_PLAIN = re.compile(r"[ -+\--~]+")
 #: A string of RFC 8941, section 3.3.3: quoted, with \\" and \\\\ for themselves.
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 
@@ -26,8 +27,8 @@ def idempotency_key_of(request: Request) -> IdempotencyKey | None:
         raise InvalidRequest(
             "Idempotency-Key",
             "invalid-idempotency-key",
-            f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters,"
-            " in double quotes or without.",
+            f"Idempotency-Key must be given once, with 1 to {MAX_KEY} printable ASCII"
+            " characters, in double quotes or, without a comma, unquoted.",
         )
     address = address_of(request._request) or "unknown"
     return IdempotencyKey(identity_of(request) or f"address:{address}", key)
@@ -43,6 +44,6 @@ def parse_key(value: str) -> str | None:
     if value.startswith('"'):
         quoted = _QUOTED.fullmatch(value)
         value = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
-    if not _PLAIN.fullmatch(value) or len(value) > MAX_KEY:
+    elif not _PLAIN.fullmatch(value):
         return None
-    return value
+    return value if 1 <= len(value) <= MAX_KEY else None

@@ -170,6 +170,10 @@ def _event_id(parameters: QueryDict) -> int:
                 "unknown-parameter",
                 f"The parameter {name[:100]!r} is not known; allowed is after.",
             )
+    if len(parameters.getlist("after")) > 1:
+        raise InvalidRequest(
+            "after", "repeated-parameter", "after is given more than once."
+        )
     value = parameters.get("after", "0")
     if not re.fullmatch("[0-9]{1,18}", value):
         raise InvalidRequest(

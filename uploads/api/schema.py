@@ -61,8 +61,8 @@ _BODY_PROBLEMS = (
     "invalid-idempotency-key",
 )
 _AUTH_PROBLEMS = ("not-authenticated", "authentication-failed", "permission-denied")
-#: Without quotes (no space at either end: HTTP drops those), or with.
-_KEY = r'^([!#-~]([ -~]{0,253}[!-~])?|"[ !#-\[\]-~]{1,255}")$'
+#: Without quotes (no comma, and no space at either end: HTTP drops those), or with.
+_KEY = r'^([!#-+\--~]([ -+\--~]{0,253}[!-+\--~])?|"[ !#-\[\]-~]{1,255}")$'
 _UPLOADERS: Any = [{}, {"token": []}]
 _READERS: Any = [{"token": []}, {"session": []}]
 _LIMITS = ("RateLimit-Policy", "RateLimit")
@@ -100,9 +100,9 @@ upload_random = extend_schema(
             "Idempotency-Key",
             type={"type": "string", "pattern": _KEY},
             location="header",
-            description="Printable ASCII, 1 to 255 characters, in double quotes or"
-            " without: the same key and body make one upload, however often they are"
-            " sent.",
+            description="Printable ASCII, 1 to 255 characters, in double quotes or,"
+            " without a comma, unquoted: the same key and body make one upload, however"
+            " often they are sent.",
         ),
         header("Location", 201),
         header("Idempotent-Replayed", 201),
@@ -252,11 +252,13 @@ upload_events = extend_schema(
         **problems(
             f"{_ONE}/events",
             "unknown-parameter",
+            "repeated-parameter",
             "invalid-parameter",
             *_AUTH_PROBLEMS,
             "upload-not-found",
             "database-unavailable",
             unknown_parameter=_wrong("before", "unknown-parameter"),
+            repeated_parameter=_wrong("after", "repeated-parameter"),
             invalid_parameter=_wrong("after", "invalid-parameter"),
         ),
     },
