@@ -54,6 +54,8 @@ class DatabaseView(Endpoint):
 class ProtectedView(DatabaseView):
     """An endpoint for tokens with the scope `read`, and for staff's sessions.
 
+    Of staff it asks for `staff_permission`, which each view names.
+
     Who is calling is settled before anything else, also before the method and the
     path below: without credentials every answer is the same 401.
     """
@@ -63,6 +65,7 @@ class ProtectedView(DatabaseView):
         StaffSessionAuthentication,
     )
     permission_classes: Sequence[Any] = (MayRead,)
+    staff_permission: str
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any

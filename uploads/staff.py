@@ -15,6 +15,11 @@ def staff_caller(request: HttpRequest) -> Caller:
     return caller_named(request, f"user:{user.get_username()}", user_id=user.pk)
 
 
+def is_from_elsewhere(request: HttpRequest) -> bool:
+    """Tell whether another site's page made the browser ask; old browsers do not say."""
+    return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
+
+
 def caller_named(
     request: HttpRequest, name: str, *, user_id: int | None = None
 ) -> Caller:

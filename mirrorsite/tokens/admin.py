@@ -96,12 +96,14 @@ class TokenAdmin(SelectionMixin, admin.ModelAdmin[Token]):
     def revoke(self, request: HttpRequest, queryset: QuerySet[Token]) -> None:
         revoked = 0
         for token in queryset:
-            if services.revoke_token(token):
+            with trail.write_transaction():  # both or neither
+                if not services.revoke_token(token):
+                    continue
                 self.log_change(request, token, "Revoked.")
                 trail.note(
                     Action.TOKEN_REVOKED, staff_caller(request), detail=token.facts()
                 )
-                revoked += 1
+            revoked += 1
         messages.success(request, f"Tokens revoked: {revoked}.")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:

@@ -15,13 +15,18 @@ from mirrorsite.tokens.models import Scope, Token
 
 
 class MayRead(BasePermission):
-    """A token with the scope `read`, or a session of staff."""
+    """A token with the scope `read`, or staff who hold the view's `staff_permission`.
+
+    That is the permission which the admin's page for the same asks of them.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         user, token = credentials_of(request)
         if user is None:
             return False
-        return token is None or _holds(token, Scope.READ)
+        if token is None:
+            return bool(user.has_perm(view.staff_permission))
+        return _holds(token, Scope.READ)
 
 
 class MayUpload(BasePermission):

@@ -176,7 +176,9 @@ def _without_csrf_token(world: World) -> Answer:
 
 
 def _staff() -> Any:
-    found, _ = User.objects.get_or_create(username="staff", is_staff=True)
+    found, _ = User.objects.get_or_create(
+        username="staff", is_staff=True, is_superuser=True
+    )
     return found
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from mirrorsite.tokens.models import Scope
@@ -20,6 +20,9 @@ def reader() -> Client:
 
 @pytest.fixture
 def staff() -> Client:
+    """Return a client with the session of an auditor."""
+    user = User.objects.create_user("sam", is_staff=True)
+    user.groups.add(Group.objects.get(name="auditors"))
     client = Client(enforce_csrf_checks=True)
-    client.force_login(User.objects.create_user("sam", is_staff=True))
+    client.force_login(user)
     return client

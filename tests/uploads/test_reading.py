@@ -8,7 +8,7 @@ import urllib.request
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from tests.uploads.records import CALLER, pages, record, slug
@@ -67,6 +67,52 @@ class TestStaffSession:
     def test_others__401(self, staff: Client, change: dict[str, bool]) -> None:
         User.objects.update(**change)
         assert staff.get("/api/uploads").status_code == 401
+
+    @pytest.mark.parametrize(
+        ("permission", "path", "status"),
+        [
+            ("view_upload", "", 200),
+            ("view_uploadevent", "/events", 200),
+            ("download_upload", "/content", 302),
+        ],
+    )
+    def test_only_what_the_admin_lets_them(
+        self, bucket: UploadStorage, permission: str, path: str, status: int
+    ) -> None:
+        upload = services.upload_random(caller=CALLER)
+        user = User.objects.create_user("newcomer", is_staff=True)
+        client = Client()
+        client.force_login(user)
+        address = f"/api/uploads/{upload.pk}{path}"
+
+        refused = client.get(address)
+        assert (refused.status_code, slug(refused)) == (403, "permission-denied")
+        assert upload.events.count() == 2
+
+        user.user_permissions.add(Permission.objects.get(codename=permission))
+        assert client.get(address).status_code == status
+
+    def test_verify__only_who_may(self, bucket: UploadStorage) -> None:
+        upload = services.upload_random(caller=CALLER)
+        client = Client()
+        client.force_login(User.objects.create_user("newcomer", is_staff=True))
+        refused = client.post(f"/api/uploads/{upload.pk}/verify")
+        assert (refused.status_code, slug(refused)) == (403, "permission-denied")
+        assert upload.events.count() == 2
+
+    def test_content__is_an_event(self, staff: Client, bucket: UploadStorage) -> None:
+        upload = services.upload_random(caller=CALLER)
+        path = f"/api/uploads/{upload.pk}/content"
+
+        elsewhere = staff.get(path, headers={"sec-fetch-site": "cross-site"})
+        assert (elsewhere.status_code, slug(elsewhere)) == (403, "permission-denied")
+        assert staff.head(path).status_code == 302
+        assert upload.events.count() == 2
+
+        assert staff.get(path).status_code == 302
+        last = upload.events.last()
+        assert last is not None
+        assert (last.action, last.actor) == (Action.DOWNLOADED, "user:sam")
 
     def test_verify__needs_csrf(self, staff: Client, bucket: UploadStorage) -> None:
         upload = services.upload_random(caller=CALLER)

@@ -21,7 +21,7 @@ from uploads.audit.keys import public_text
 from uploads.exceptions import ObjectMissingError, StoreError, TransitionError
 from uploads.models import Action, Upload
 from uploads.services import upload_storage
-from uploads.staff import staff_caller
+from uploads.staff import is_from_elsewhere, staff_caller
 from uploads.verification import Method, verify_upload
 
 #: Up to this size verifying reads the bytes; above it asks the store for their digest.
@@ -33,11 +33,6 @@ def _page(upload: Upload) -> HttpResponseRedirect:
     return HttpResponseRedirect(
         reverse("admin:uploads_upload_change", args=[upload.pk])
     )
-
-
-def _is_from_elsewhere(request: HttpRequest) -> bool:
-    """Tell whether another site's page made the browser ask; old browsers do not say."""
-    return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
 
 
 @require_POST
@@ -71,7 +66,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show which seal covers each event, and how to check that elsewhere."""
     upload = get_object_or_404(Upload, pk=pk)
     found = proof_of(upload)
-    if not _is_from_elsewhere(request):
+    if not is_from_elsewhere(request):
         trail.note(Action.PROOF_SHOWN, staff_caller(request), upload=upload)
     return TemplateResponse(
         request,
@@ -98,7 +93,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
 @permission_required("uploads.download_upload", raise_exception=True)
 def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Send the browser to the object, by an address that is good for a minute."""
-    if _is_from_elsewhere(request):
+    if is_from_elsewhere(request):
         return HttpResponse("Ask from the upload's own page.", status=403)
     upload = get_object_or_404(Upload, pk=pk)
     try:
@@ -115,7 +110,7 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
 @permission_required("uploads.download_upload", raise_exception=True)
 def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Return a small object as plain text; reading it is recorded as a download is."""
-    if _is_from_elsewhere(request):
+    if is_from_elsewhere(request):
         return HttpResponse("Ask from the upload's own page.", status=403)
     upload = get_object_or_404(Upload, pk=pk)
     kind = "text/plain; charset=utf-8"

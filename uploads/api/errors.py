@@ -81,7 +81,7 @@ def busy_problem() -> Problem:
 def trail_problem(error: TrailUnavailableError) -> Problem:
     """Return the problem of a record that could not be written."""
     if error.upload_id is None:
-        detail = "The database is unavailable, so nothing was uploaded."
+        detail = "The database is unavailable, so nothing was recorded or uploaded."
         state = {}
     else:
         detail = "The database went away; the upload's record is pending."

@@ -11,8 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite.api import ProtectedView
+from mirrorsite.clients import credentials_of
 from mirrorsite.problems import InvalidRequest, Problem
 from mirrorsite.rate_limits import RateLimitedPosts
+from uploads import trail
 from uploads.api import schema
 from uploads.api.callers import caller_of
 from uploads.api.errors import store_problem, trail_problem
@@ -26,7 +28,8 @@ from uploads.exceptions import (
     TrailUnavailableError,
     TransitionError,
 )
-from uploads.models import Status, Upload
+from uploads.models import Action, Status, Upload
+from uploads.staff import is_from_elsewhere
 from uploads.verification import verify_upload
 
 #: The canonical form (RFC 9562, section 4); Python's UUID() takes others as well.
@@ -48,6 +51,8 @@ _NO_CONTENT: dict[Status, tuple[int, str, str]] = {
 class UploadListView(ProtectedView):
     """Uploads, newest first, in pages; `next` is the address of the page after."""
 
+    staff_permission = "uploads.view_upload"
+
     @schema.upload_list
     def get(self, request: Request) -> Response:
         query = ListQuery.of(request.query_params)
@@ -68,6 +73,8 @@ class UploadListView(ProtectedView):
 class UploadDetailView(ProtectedView):
     """One upload."""
 
+    staff_permission = "uploads.view_upload"
+
     @schema.upload_detail
     def get(self, request: Request, upload_id: str) -> Response:
         return Response(describe_record(_upload(upload_id), request))
@@ -75,6 +82,8 @@ class UploadDetailView(ProtectedView):
 
 class UploadEventsView(ProtectedView):
     """What happened to one upload, oldest first, in pages of `PAGE` events."""
+
+    staff_permission = "uploads.view_uploadevent"
 
     PAGE = 200
 
@@ -99,22 +108,40 @@ class UploadEventsView(ProtectedView):
 
 
 class UploadContentView(ProtectedView):
-    """The object's bytes: a redirect to the store, valid for a minute."""
+    """The object's bytes: a redirect to the store, valid for a minute.
+
+    As in the admin, it is an event when staff ask for it.
+    """
+
+    staff_permission = "uploads.download_upload"
 
     @schema.upload_content
     def get(self, request: Request, upload_id: str) -> Response:
+        is_staff = credentials_of(request)[1] is None
+        if is_staff and is_from_elsewhere(request._request):
+            # A link on another site would make it look as if they had read it.
+            raise Problem(
+                403, "permission-denied", "Another site's page asked for this."
+            )
+        upload = _upload(upload_id)
         try:
-            address = content_url(_upload(upload_id))
+            address = content_url(upload)
+            if is_staff and request.method == "GET":
+                trail.note(Action.DOWNLOADED, caller_of(request), upload=upload)
         except ContentUnavailableError as error:
             status, slug, detail = _NO_CONTENT[error.status]
             raise Problem(status, slug, detail, upload_status=error.status) from error
         except StoreError as error:
             raise store_problem(error) from error
+        except TrailUnavailableError as error:
+            raise trail_problem(error) from error
         return Response(status=302, headers={"Location": address})
 
 
 class UploadVerifyView(RateLimitedPosts, ProtectedView):
     """Compare the object with its record now, and record what was seen."""
+
+    staff_permission = "uploads.verify_upload"
 
     @schema.upload_verify
     def post(self, request: Request, upload_id: str) -> Response:
@@ -145,6 +172,8 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
 
 class NothingHereView(ProtectedView):
     """Every other path below /api/uploads: a 404, for those who may know that."""
+
+    staff_permission = "uploads.view_upload"
 
     schema = None  # no operation
 

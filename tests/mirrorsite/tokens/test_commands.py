@@ -10,6 +10,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from mirrorsite.tokens.models import Scope, Token
+from mirrorsite.tokens.services import create_token
+from uploads.exceptions import TrailUnavailableError
 
 pytestmark = pytest.mark.django_db
 
@@ -97,3 +99,25 @@ class TestRevokeToken:
     def test_unknown(self) -> None:
         with pytest.raises(CommandError, match="no token 'ci'"):
             run("revoke_token", "ci")
+
+
+class TestWithoutTheTrail:
+    """No token is made or revoked that the trail does not tell of."""
+
+    @pytest.fixture(autouse=True)
+    def _no_notes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def away(*arguments: Any, **values: Any) -> None:
+            raise TrailUnavailableError("the database is away")
+
+        monkeypatch.setattr("uploads.trail.note", away)
+
+    def test_not_made(self, owner: User) -> None:
+        with pytest.raises(TrailUnavailableError):
+            call_command("create_token", "ci", "--owner", "olga", "--scope", "read")
+        assert not Token.objects.exists()
+
+    def test_not_revoked(self, owner: User) -> None:
+        create_token(owner=owner, name="ci", scopes=[Scope.READ])
+        with pytest.raises(TrailUnavailableError):
+            call_command("revoke_token", "ci")
+        assert Token.objects.get().revoked_at is None

@@ -49,17 +49,19 @@ class Command(BaseCommand):
         user = get_user_model().objects.filter(username=owner).first()
         if user is None:
             raise CommandError(f"There is no user {owner!r}; name an existing one.")
+        caller = Caller(name="command:create_token")
         try:
-            token, secret = services.create_token(
-                owner=user,
-                name=name,
-                scopes=[Scope(scope) for scope in scopes],
-                days=days,
-            )
+            # No token without its event.
+            with trail.write_transaction():
+                token, secret = services.create_token(
+                    owner=user,
+                    name=name,
+                    scopes=[Scope(scope) for scope in scopes],
+                    days=days,
+                )
+                trail.note(Action.TOKEN_MADE, caller, detail=token.facts())
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        caller = Caller(name="command:create_token")
-        trail.note(Action.TOKEN_MADE, caller, detail=token.facts())
         if json:
             self.stdout.write(_as_json(name, owner, token.scopes, token.expiry, secret))
             return

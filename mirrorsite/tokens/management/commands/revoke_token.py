@@ -21,9 +21,13 @@ class Command(BaseCommand):
         token = Token.objects.filter(name=name).first()
         if token is None:
             raise CommandError(f"There is no token {name!r}.")
-        if services.revoke_token(token):
-            caller = Caller(name="command:revoke_token")
-            trail.note(Action.TOKEN_REVOKED, caller, detail=token.facts())
+        caller = Caller(name="command:revoke_token")
+        # Both or neither.
+        with trail.write_transaction():
+            revoked = services.revoke_token(token)
+            if revoked:
+                trail.note(Action.TOKEN_REVOKED, caller, detail=token.facts())
+        if revoked:
             self.stdout.write(f"token {name} is revoked")
         else:
             self.stdout.write(f"token {name} was revoked before; nothing changed")
