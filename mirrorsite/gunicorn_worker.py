@@ -42,6 +42,8 @@ YIELD_SECONDS = 0.001
 KEEP_ALIVE_GRAIN_SECONDS = 1.0
 #: How long a thread may hold Python's lock while the listening socket is closed.
 CLOSING_SWITCH_SECONDS = 1e-6
+#: How many requests the main thread answers before it looks who else waits for it.
+MOST_ANSWERS_A_TURN = 16
 #: Made in gunicorn's master, which loads this module before it forks.
 COUNTS = ConnectionCounts()
 
@@ -86,6 +88,7 @@ class Worker(ThreadWorker):
         super().__init__(*arguments, **options)
         places = max(1, int(self.cfg.threads * LINGERING_SHARE))
         self._linger_places = threading.Semaphore(places)
+        self._answers_left = MOST_ANSWERS_A_TURN
 
     def notify(self) -> None:
         super().notify()
@@ -111,14 +114,26 @@ class Worker(ThreadWorker):
 
     def on_client_socket_readable(self, conn: TConn, client: Any) -> None:
         if self.alive and is_short(client.peek(MOST_SHORT_BYTES)):
-            self._answer_here(conn)
+            if self._answers_left > 0:  # else in the next turn: it stays readable
+                self._answers_left -= 1
+                self._answer_here(conn)
         else:
             super().on_client_socket_readable(conn, client)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        self._answers_left = MOST_ANSWERS_A_TURN
+        super().wait_for_and_dispatch_events(timeout)
 
     def _answer_here(self, conn: TConn) -> None:
         """Answer a request that is all there; the connection stays with the poller."""
         conn.sock.expect_request(waits=False)
         if super().handle(conn):
+            if conn.parser.unreader.buf.getvalue():
+                # More came between the look and the read; the poller cannot see it.
+                self.poller.unregister(conn.sock)
+                self.keepalived_conns.remove(conn)
+                self.enqueue_req(conn)
+                return
             now = time.monotonic()
             if conn.timeout - now < self.cfg.keepalive - KEEP_ALIVE_GRAIN_SECONDS:
                 # The order is by timeout.

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from mirrorsite.request_socket import READ_SECONDS, SEND_SECONDS
+from mirrorsite.short_requests import MOST_SHORT_BYTES
 from sre.lib import processes
 from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore
@@ -108,6 +109,29 @@ class TestDawdlingClients:
             answer = b"".join(iter(lambda: kept.recv(65536), b""))
             assert b"Connection: close" in answer
         assert "Traceback" not in service.log.read_text(), service.log.read_text()
+
+    def test_more_behind_a_request_answered_by_the_main_thread__answered_too(
+        self, live_service: Service
+    ) -> None:
+        """Its length is just what the main thread looks at, so it looks whole."""
+        health = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n"
+        padding = b"X-Padding: "
+        room = MOST_SHORT_BYTES - len(health + padding + b"\r\n\r\n")
+        padded = health + padding + b"a" * room + b"\r\n\r\n"
+        last = health + b"Connection: close\r\n\r\n"
+        with connect(live_service) as sock:
+            sock.settimeout(10)
+            sock.sendall(health + b"\r\n")
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+            # What has just been answered by a thread is back with the main thread.
+            for _ in range(3):
+                sock.sendall(padded + health + b"\r\n")
+                answers = b""
+                while answers.count(b'{"status":"ok"}') < 2:
+                    answers += sock.recv(65536)
+            sock.sendall(padded + last)
+            answers = b"".join(iter(lambda: sock.recv(65536), b""))
+        assert answers.count(b"HTTP/1.1 200 ") == 2
 
     def test_half_a_request__408_and_closed(self, start_service: Any) -> None:
         """By head, by body, and a byte at a time: the whole request has one deadline."""
