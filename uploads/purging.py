@@ -80,13 +80,22 @@ def purge(
         rest = uploads if after is None else uploads.filter(pk__gt=after)
         page = list(rest[:PAGE])
         for upload in page:
-            yield _purge_one(upload, caller=caller, reason=reason, dry_run=dry_run)
+            yield _purge_one(
+                upload, uploads, caller=caller, reason=reason, dry_run=dry_run
+            )
         if len(page) < PAGE:
             return
         after = page[-1].pk
 
 
-def _purge_one(upload: Upload, *, caller: Caller, reason: str, dry_run: bool) -> Purge:
+def _purge_one(
+    upload: Upload,
+    uploads: QuerySet[Upload],
+    *,
+    caller: Caller,
+    reason: str,
+    dry_run: bool,
+) -> Purge:
     storage = storage_of(upload)
     try:
         found = storage.head(upload.key)
@@ -109,7 +118,7 @@ def _purge_one(upload: Upload, *, caller: Caller, reason: str, dry_run: bool) ->
         **known,
     }
     try:
-        trail.record(upload, Action.PURGED, caller, detail=detail)
+        _record(upload, uploads, caller, detail)
     except TransitionError as error:
         return _result(upload, "left alone", str(error))
     try:
@@ -124,6 +133,24 @@ def _purge_one(upload: Upload, *, caller: Caller, reason: str, dry_run: bool) ->
         )
         return _result(upload, "left alone", str(error))
     return _result(upload, "purged")
+
+
+def _record(
+    upload: Upload, uploads: QuerySet[Upload], caller: Caller, detail: dict[str, Any]
+) -> None:
+    """Record the purge if the upload is one of `uploads` still.
+
+    Its page was read a while ago, and an event written since is not sealed yet. The
+    row's lock makes the answer hold until the purge is recorded: on PostgreSQL every
+    event refers to the row and so waits for it, and SQLite has one writer.
+    """
+    with trail.write_transaction():
+        # A statement of its own: what waits for a lock sees other tables as they were
+        # before the wait.
+        Upload.objects.select_for_update().get(pk=upload.pk)
+        if not uploads.filter(pk=upload.pk).exists():
+            raise TransitionError("it has changed, or has an event that is not sealed")
+        trail.record(upload, Action.PURGED, caller, detail=detail)
 
 
 def _result(upload: Upload, outcome: Outcome, note: str = "") -> Purge:

@@ -353,8 +353,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         parser = argparse.ArgumentParser(
             prog="sre/restore",
             description="Load a backup into the database of DATABASE_URL, which must"
-            " be empty. Afterwards: manage.py migrate, reconcile_uploads and"
-            " verify_audit (docs/runbook.md).",
+            ' be empty. Afterwards, and in its order: docs/runbook.md, "The database is'
+            ' gone".',
         )
         parser.add_argument(
             "key", nargs="?", default="latest", help="key in the bucket, or latest"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,3 +32,18 @@ def test_hammer__nothing_lost(database: str) -> None:
     assert report["lost"] == 0
     assert report["answers"]["201"] > 0
     assert sum(report["faults"].values()) > 0
+
+
+@pytest.mark.service
+def test_hammer__service_does_not_start__says_why() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sre.lib.hammering", "--seconds", "1"],
+        cwd=ROOT,
+        env={**os.environ, "GUNICORN_CMD_ARGS": "--no-such-option"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "unrecognized arguments: --no-such-option" in done.stderr
+    assert "sre/hammer could not run: the service did not start" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from unittest import mock
@@ -24,7 +25,7 @@ from uploads.exceptions import (
 )
 from uploads.management.command import Interrupted
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.storage import PART_BYTES, UploadStorage
+from uploads.storage import PART_BYTES, StoredObject, UploadStorage
 
 pytestmark = pytest.mark.django_db
 
@@ -323,6 +324,38 @@ class TestPurgeUploads:
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
         assert all(bucket.exists(u.key) for u in (unsealed, half, pending))
 
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda upload: trail.record(upload, Action.VERIFIED, making.CALLER),
+            lambda upload: trail.note(Action.DOWNLOADED, making.CALLER, upload=upload),
+        ],
+        ids=["verified", "downloaded"],
+    )
+    def test_never_what_is_unsealed__since_the_page_was_read(
+        self,
+        bucket: UploadStorage,
+        monkeypatch: pytest.MonkeyPatch,
+        write: Callable[[Upload], None],
+    ) -> None:
+        upload = old()
+        head = UploadStorage.head
+
+        def written_meanwhile(self: UploadStorage, key: str) -> StoredObject:
+            write(upload)
+            return head(self, key)
+
+        monkeypatch.setattr(UploadStorage, "head", written_meanwhile)
+        status, text = purge("--yes")
+        assert status == 1
+        assert text.startswith(f"left alone: {upload.key}: it has changed, or has an")
+        assert bucket.exists(upload.key)
+        assert "purged" not in making.actions(upload)
+        monkeypatch.undo()
+        making.seal(upload)
+        assert purge("--yes")[0] == 0
+        assert not bucket.exists(upload.key)
+
     @pytest.mark.parametrize("body", [b"somebody's work", b"x"])
     def test_never_what_is_not_what_was_recorded(
         self, bucket: UploadStorage, body: bytes
@@ -413,6 +446,6 @@ class TestPurgeUploads:
         }
         seen = list(uploads)
         (first,) = purging.purge(uploads, **options)
-        second = purging._purge_one(seen[0], **options)
+        second = purging._purge_one(seen[0], uploads, **options)
         assert [first.outcome, second.outcome] == ["purged", "left alone"]
         assert making.actions(upload).count("purged") == 1

@@ -80,6 +80,10 @@ def _hammer(arguments: argparse.Namespace, directory: Path, database_url: str) -
         _wait_for_calm(service)
         _say(f"Checking {len(load.promised):,} promised uploads …")
         verdict = promise.check(load.promised, environment)
+    except ServiceError:
+        # The error names the log, which goes with its directory.
+        _say(_end_of(service.log))
+        raise
     finally:
         service.stop()
         store.stop()
@@ -90,7 +94,7 @@ def _hammer(arguments: argparse.Namespace, directory: Path, database_url: str) -
         print(_table(arguments, load, faults, verdict))
     if not verdict.held:
         _say(f"THE PROMISE DID NOT HOLD: {_as_json(arguments, load, faults, verdict)}")
-        _say("".join(service.log.open(errors="replace").readlines()[-40:]))
+        _say(_end_of(service.log))
     return 0 if verdict.held and enough else 1
 
 
@@ -143,6 +147,10 @@ def _wait_for_calm(service: Service) -> None:
 
     if not processes.wait_until(calm, seconds=120):
         raise ServiceError("objects still arrive two minutes after the last request.")
+
+
+def _end_of(log: Path) -> str:
+    return "".join(log.open(errors="replace").readlines()[-40:])
 
 
 def _set_up_django(environment: dict[str, str]) -> None:

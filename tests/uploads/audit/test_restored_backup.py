@@ -1,0 +1,155 @@
+"""An older backup of the database, beside a bucket that has later seals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.color import no_style
+from django.db import connection, transaction
+
+from tests.uploads import making
+from tests.uploads.audit.tampering import delete, execute, rows_of
+from tests.uploads.audit.trails import Trail
+from tests.uploads.making import CALLER, run
+from uploads import trail as record
+from uploads.audit import triggers
+from uploads.audit.copies import PREFIX
+from uploads.exceptions import SealError
+from uploads.models import Action, AuditSeal, Upload, UploadEvent
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbook.md"
+
+
+@pytest.fixture
+def trail(bucket: UploadStorage) -> Trail:
+    """Return the trail where the commands have it."""
+    return Trail(bucket, prefix=PREFIX)
+
+
+def backed_up() -> Callable[[], None]:
+    """Remember the trail's tables; return a function that puts them back to that."""
+    models: tuple[Any, ...] = (AuditSeal, Upload, UploadEvent)
+    tables = [(model, list(rows_of(model).values())) for model in models]
+
+    def restore() -> None:
+        with triggers.removed(connection), transaction.atomic():
+            for model in reversed(models):
+                delete(rows_of(model).all())
+            for model, rows in tables:
+                rows_of(model).bulk_create([model(**row) for row in rows])
+            if connection.vendor == "sqlite":
+                execute(
+                    "UPDATE sqlite_sequence SET seq ="
+                    " (SELECT MAX(id) FROM uploads_uploadevent)"
+                    " WHERE name = 'uploads_uploadevent'"
+                )
+            for statement in connection.ops.sequence_reset_sql(
+                no_style(), [UploadEvent]
+            ):
+                execute(statement)
+
+    return restore
+
+
+def bring_events_back() -> None:
+    """Run what the runbook says."""
+    (code,) = re.findall(r"```python\n(.*?)```", RUNBOOK.read_text(), re.DOTALL)
+    call_command("shell", command=code, verbosity=0)
+
+
+@dataclass
+class Lost:
+    """What the backup lacks, and the backup."""
+
+    uploads: dict[str, Upload]
+    restore: Callable[[], None]
+
+
+@pytest.fixture
+def lost(trail: Trail) -> Lost:
+    """Restore a backup that lacks three seals, and what came after the last."""
+    old, begun = making.stored(), making.pending()
+    trail.seal()
+    record.note(Action.DOWNLOADED, CALLER, upload=old)  # unsealed in the backup
+    restore = backed_up()
+    record.record(old, Action.VERIFIED, CALLER)
+    record.record(begun, Action.FAILED, CALLER, error="made to fail")
+    new = making.stored()
+    trail.seal()
+    trail.seal()  # over silence
+    by_hand = "uploads/by-hand.txt"
+    trail.storage.client.put_object(
+        Bucket=trail.storage.bucket_name, Key=by_hand, Body=b"hello"
+    )
+    run("reconcile_uploads", "--fix", "--min-age", "0s")
+    record.note(Action.LOGGED_IN, CALLER)
+    trail.seal()
+    unsealed = making.stored()
+    adopted = Upload.objects.get(key=by_hand)
+    restore()
+    uploads = {
+        "old": old,
+        "begun": begun,
+        "new": new,
+        "adopted": adopted,
+        "unsealed": unsealed,
+    }
+    return Lost(uploads, restore)
+
+
+def test_seal_audit__refuses(trail: Trail, lost: Lost) -> None:
+    assert ("cut tail", "seal 2") in trail.faults()
+    for _ in range(2):
+        with pytest.raises(SealError, match="is not in the database"):
+            trail.seal()
+
+
+def test_brought_back(trail: Trail, lost: Lost) -> None:
+    bring_events_back()
+
+    made = trail.seal()
+    assert [(sealed.number, sealed.finished) for sealed in made[:3]] == [
+        (2, True),
+        (3, True),
+        (4, True),
+    ]
+    assert trail.faults() == []
+    assert not Upload.objects.filter(pk=lost.uploads["unsealed"].pk).exists()
+    assert run("reconcile_uploads", "--fix", "--min-age", "0s")[0] == 1
+    assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
+    trail.seal()
+    assert trail.faults() == []
+    assert {name: making.actions(upload) for name, upload in lost.uploads.items()} == {
+        "old": ["requested", "stored", "downloaded", "verified"],
+        "begun": ["requested", "failed"],
+        "new": ["requested", "stored"],
+        "adopted": ["adopted"],
+        "unsealed": ["adopted"],
+    }
+
+
+def test_events_written_first__refuses_for_ever(trail: Trail, lost: Lost) -> None:
+    """The lost events' numbers are taken; only the backup, once more, helps."""
+    run("reconcile_uploads", "--fix", "--min-age", "0s")
+    with pytest.raises(SealError, match="differs from what seal 2"):
+        trail.seal()
+    before = UploadEvent.objects.count()
+    with pytest.raises(SystemExit, match="is another one: start again"):
+        bring_events_back()
+    assert UploadEvent.objects.count() == before
+    with pytest.raises(SealError, match="differs from what seal 2"):
+        trail.seal()
+
+    lost.restore()
+    bring_events_back()
+    trail.seal()
+    assert trail.faults() == []

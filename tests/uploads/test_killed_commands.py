@@ -1,0 +1,206 @@
+"""Commands killed with SIGKILL: run again, the end is as if never killed.
+
+The steps next to the points where they are killed: bucket before database in sealing,
+database before bucket in purging.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from django.utils import timezone
+
+from sre.lib.object_store import ObjectStore
+from tests.conftest import service_database_url
+from tests.uploads import making
+from tests.uploads.audit.trails import KEY, Trail
+from tests.uploads.making import run
+from uploads import trail as record
+from uploads.audit.copies import PREFIX
+from uploads.models import Action, AuditSeal, Upload, UploadEvent
+from uploads.storage import UploadStorage
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PUT_NEW = "uploads.storage.UploadStorage.put_new"
+DELETE = "uploads.storage.UploadStorage.delete_unchanged"
+WRITE = "uploads.statements.update"
+
+Kill = Callable[..., None]
+
+
+@pytest.fixture
+def trail(bucket: UploadStorage) -> Trail:
+    """Return the trail where the commands have it."""
+    return Trail(bucket, prefix=PREFIX)
+
+
+@pytest.fixture
+def kill(object_store: ObjectStore, bucket: UploadStorage) -> Kill:
+    """Return a function that runs a command on the test's data, and has it killed."""
+    environment = {
+        **os.environ,
+        **object_store.environment(bucket.bucket_name),
+        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+        "DATABASE_URL": service_database_url(),
+        "AUDIT_SIGNING_KEY": KEY.secret_text(),
+    }
+
+    def killed(point: tuple[str, int, str], *command: str) -> None:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "tests.uploads.kill_point"),
+                *map(str, point),
+                *command,
+            ],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+
+    return killed
+
+
+def nothing_is_left(trail: Trail) -> None:
+    """Bucket and record agree, and every event is sealed and proven."""
+    assert run("reconcile_uploads", "--min-age", "0s") == (0, mock.ANY)
+    trail.seal()
+    assert not UploadEvent.objects.filter(seal=None).exists()
+    assert trail.faults() == []
+
+
+class TestSealAudit:
+    @pytest.mark.parametrize(
+        ("point", "is_in_bucket"),
+        [
+            (("after", 1, PUT_NEW), False),  # the events' copy, without a seal
+            (("after", 2, PUT_NEW), True),  # the seal's too, without a row
+            (("after", 1, "uploads.audit.seals._mark"), True),  # all but the commit
+        ],
+    )
+    def test_finished_by_the_next_run(
+        self,
+        trail: Trail,
+        kill: Kill,
+        point: tuple[str, int, str],
+        is_in_bucket: bool,
+    ) -> None:
+        making.stored()
+        kill(point, "seal_audit")
+        assert not AuditSeal.objects.exists()
+        assert UploadEvent.objects.filter(seal=None).count() == 2
+        assert (trail.copies.seal(1) is not None) is is_in_bucket
+
+        making.stored()  # goes on meanwhile
+        made = trail.seal()
+        assert made[0].finished is is_in_bucket
+        assert sum(sealed.event_count for sealed in made) == 4
+        nothing_is_left(trail)
+
+
+class TestReconcileUploads:
+    @pytest.mark.parametrize(
+        "point",
+        [
+            ("after", 2, WRITE),
+            ("after", 1, "uploads.statements.insert"),  # an object is adopted
+            ("after", 1, DELETE),  # deleted, without the event
+        ],
+    )
+    def test_the_next_run_settles_the_rest(
+        self, trail: Trail, kill: Kill, point: tuple[str, int, str]
+    ) -> None:
+        present, absent = making.pending(), making.pending()
+        making.put(present)
+        missing, gone = making.stored(), making.stored()
+        making.delete_object(trail.storage, missing.key)
+        # The first and the last key, so that something is left to do at every point.
+        for key in ("uploads/0.txt", "uploads/z.txt"):
+            trail.storage.client.put_object(
+                Bucket=trail.storage.bucket_name, Key=key, Body=b"hello"
+            )
+        record.record(gone, Action.PURGED, making.CALLER)  # and no further
+
+        fix = ("reconcile_uploads", "--fix", "--min-age", "0s")
+        kill(point, *fix)
+        assert run(*fix)[0] == 1
+
+        assert {upload.pk: making.actions(upload) for upload in (present, absent)} == {
+            present.pk: ["requested", "stored"],
+            absent.pk: ["requested", "failed"],
+        }
+        assert making.actions(missing) == ["requested", "stored", "missing"]
+        for key in ("uploads/0.txt", "uploads/z.txt"):
+            assert making.actions(Upload.objects.get(key=key)) == ["adopted"]
+        # Purged already says the record; that the object was still there is lost with
+        # a run killed right after deleting it.
+        assert making.actions(gone)[:3] == ["requested", "stored", "purged"]
+        assert set(making.actions(gone)[3:]) <= {"purged"}
+        assert not trail.storage.exists(gone.key)
+        nothing_is_left(trail)
+
+
+class TestPurgeUploads:
+    @pytest.mark.parametrize(
+        ("point", "is_left"),
+        [
+            (("before", 2, DELETE), True),  # the second is recorded, and still there
+            (("after", 2, DELETE), False),
+        ],
+    )
+    def test_the_next_runs_purge_the_rest(
+        self,
+        trail: Trail,
+        kill: Kill,
+        point: tuple[str, int, str],
+        is_left: bool,
+    ) -> None:
+        then = timezone.now() - timedelta(days=40)
+        with mock.patch.object(timezone, "now", return_value=then):
+            uploads = [making.stored() for _ in range(3)]
+        trail.seal()
+
+        purge = ("purge_uploads", "--older-than", "30d", "--yes")
+        kill(point, *purge)
+        objects = [trail.storage.exists(upload.key) for upload in uploads]
+        assert objects == [False, is_left, True]
+        assert run(*purge) == (0, mock.ANY)
+        status, text = run("reconcile_uploads", "--fix", "--min-age", "0s")
+        assert status == int(is_left)
+        assert text.startswith("purged but present") is is_left
+
+        assert not any(trail.storage.exists(upload.key) for upload in uploads)
+        for upload in uploads:
+            assert making.actions(upload)[:3] == ["requested", "stored", "purged"]
+        assert UploadEvent.objects.filter(action="purged").count() == 3 + is_left
+        nothing_is_left(trail)
+
+
+class TestVerifyUploads:
+    def test_resumed(self, trail: Trail, kill: Kill) -> None:
+        """From when it was started, since it could not tell where it was."""
+        uploads = [making.stored() for _ in range(4)]
+        making.overwrite(trail.storage, uploads[3].key, b"other")
+        begun = timezone.now()
+        kill(("before", 3, WRITE), "verify_uploads")
+        assert UploadEvent.objects.filter(at__gte=begun).count() == 2
+
+        status, text = run("verify_uploads", "--not-verified-since", begun.isoformat())
+        assert status == 1
+        assert text.endswith("2 uploads looked at: 1 corrupted, 1 verified\n")
+        looks = [making.actions(upload)[2:] for upload in uploads]
+        assert looks == [["verified"]] * 3 + [["corrupted"]]
+        trail.seal()
+        assert trail.faults() == []
