@@ -66,6 +66,9 @@ _PAIRS_AT_A_TIME = 500
 _PATIENCE = 50
 #: An arbitrary number that names the lock; other programs use others.
 _ADVISORY_LOCK = 0x6D69_7272_6F72
+#: What tells more without writing anything: an event written now could take the number
+#: of one that the bucket still has.
+_LOOK = "manage.py verify_audit --record-nothing says more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,7 @@ class _Sealer:
         if seal is None or self.copies.first_seal(number) != seal.file_bytes():
             raise SealError(
                 f"seal {number}, the last one in the database, is not what {key} in"
-                " the bucket says; run verify_audit"
+                f" the bucket says; {_LOOK}"
             )
         return seal
 
@@ -280,12 +283,14 @@ class _Sealer:
                 if wanted.pop(event_id) != line:
                     raise SealError(
                         f"event {event_id} differs from what seal {seal.number} in the"
-                        " bucket says; run verify_audit"
+                        f" bucket says; {_LOOK}"
                     )
             if wanted:
                 raise SealError(
                     f"event {min(wanted)}, of seal {seal.number} in the bucket, is not"
-                    " in the database, or under another seal; run verify_audit"
+                    f" in the database, or under another seal; {_LOOK}. After an older"
+                    " backup was restored, first bring the events back:"
+                    " docs/runbook.md, 'The database is gone'"
                 )
         return ids
 
@@ -299,7 +304,7 @@ class _Sealer:
             if marked != len(ids):
                 raise SealError(
                     f"{len(ids) - marked} events of seal {seal.number} changed while"
-                    " it was written; run verify_audit"
+                    f" it was written; {_LOOK}"
                 )
         return Sealed(seal.number, len(ids), finished)
 

@@ -442,3 +442,13 @@ class TestCheckIsNoted:
             assert event.action == "audit_checked"
             assert event.detail["faults"] > 0
             assert event.detail["database_only"] is True
+
+    def test_record_nothing(self, signing: UploadStorage) -> None:
+        add_uploads(1)
+        run("seal_audit")
+        before = UploadEvent.objects.count()
+        assert run("verify_audit", "--record-nothing")[0] == 0
+        with as_owner():
+            rows_of(UploadEvent).update(actor="nobody")
+            assert run("verify_audit", "--record-nothing", "--json")[0] == 1
+        assert UploadEvent.objects.count() == before

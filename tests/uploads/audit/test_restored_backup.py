@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.core.management.color import no_style
 from django.db import connection, transaction
 
 from tests.uploads import making
 from tests.uploads.audit.tampering import delete, execute, rows_of
-from tests.uploads.audit.trails import Trail
+from tests.uploads.audit.trails import KEY, Trail
 from tests.uploads.making import CALLER, run
 from uploads import trail as record
-from uploads.audit import triggers
+from uploads.audit import seals, triggers
 from uploads.audit.copies import PREFIX
 from uploads.exceptions import SealError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
@@ -30,8 +32,9 @@ RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbook.md"
 
 
 @pytest.fixture
-def trail(bucket: UploadStorage) -> Trail:
-    """Return the trail where the commands have it."""
+def trail(bucket: UploadStorage, settings: Any) -> Trail:
+    """Return the trail where the commands have it, with its key."""
+    settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
     return Trail(bucket, prefix=PREFIX)
 
 
@@ -111,6 +114,50 @@ def test_seal_audit__refuses(trail: Trail, lost: Lost) -> None:
     for _ in range(2):
         with pytest.raises(SealError, match="is not in the database"):
             trail.seal()
+
+
+def test_refusal__names_what_helps_and_does_no_harm(trail: Trail, lost: Lost) -> None:
+    """Who does as the message says can still bring the events back."""
+    with pytest.raises(SealError) as refusal:
+        trail.seal()
+    told = str(refusal.value)
+    assert "bring the events back: docs/runbook.md, 'The database is gone'" in told
+    runbook = RUNBOOK.read_text()
+    assert "\n## The database is gone\n" in runbook
+    (command,) = re.findall(r"manage\.py [a-z_]+(?: --[a-z-]+)*", told)
+    assert f"{command} " in runbook
+
+    before = list(UploadEvent.objects.order_by("pk").values_list("pk", flat=True))
+    status, text = run(*command.removeprefix("manage.py ").split())
+    assert (status, "cut tail: seal 2" in text) == (1, True)
+    after = list(UploadEvent.objects.order_by("pk").values_list("pk", flat=True))
+    assert after == before
+    bring_events_back()
+    trail.seal()
+    assert trail.faults() == []
+
+
+def test_verify_audit__writes_nothing_behind_a_cut_tail(
+    trail: Trail, lost: Lost
+) -> None:
+    """Nor does it without the flag, as the daily job runs it."""
+    before = UploadEvent.objects.count()
+    told = StringIO()
+    with pytest.raises(CommandError):
+        call_command("verify_audit", stdout=StringIO(), stderr=told)
+    assert "the check is not in the trail" in told.getvalue()
+    assert UploadEvent.objects.count() == before
+    bring_events_back()
+    trail.seal()
+    assert run("verify_audit")[0] == 0
+    assert UploadEvent.objects.latest("pk").action == Action.AUDIT_CHECKED
+
+
+def test_refusals__name_no_command_that_writes() -> None:
+    """Whatever the contradiction is, looking must not extend it."""
+    text = Path(seals.__file__).read_text()
+    assert "--record-nothing" in text
+    assert not re.search(r"(run|manage\.py) verify_audit(?! --record-nothing)", text)
 
 
 def test_brought_back(trail: Trail, lost: Lost) -> None:

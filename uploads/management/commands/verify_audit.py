@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from uploads import trail
-from uploads.audit.faults import Report
+from uploads.audit.faults import FaultKind, Report
 from uploads.audit.verification import PATIENCE, Progress, verify_audit
 from uploads.exceptions import UploadsError
 from uploads.management.arguments import positive_minutes, seal_or_time
@@ -42,6 +42,12 @@ class Command(BaseCommand):
             action="store_true",
             help="do not read the bucket; finds less, and names less exactly",
         )
+        parser.add_argument(
+            "--record-nothing",
+            action="store_true",
+            help="write no event that says it was checked: for a database that a backup"
+            " was restored to, where a new event takes the number of a lost one",
+        )
         parser.add_argument("--json", action="store_true", help="the report as JSON")
 
     def handle(
@@ -50,6 +56,7 @@ class Command(BaseCommand):
         since: int | datetime | None,
         unsealed_minutes: float,
         database_only: bool,
+        record_nothing: bool,
         json: bool,
         **options: Any,
     ) -> None:
@@ -63,7 +70,8 @@ class Command(BaseCommand):
             )
         except UploadsError as error:
             raise CommandError(str(error), returncode=2) from error
-        self._note(report, since=since, database_only=database_only)
+        if not record_nothing:
+            self._note(report, since=since, database_only=database_only)
         if json:
             self.stdout.write(_as_json(report))
         else:
@@ -76,7 +84,17 @@ class Command(BaseCommand):
             )
 
     def _note(self, report: Report, *, since: object, database_only: bool) -> None:
-        """Let the trail say that it was checked, and how that ended."""
+        """Let the trail say that it was checked, and how that ended.
+
+        Not behind a cut tail: there the note would take the number of an event that the
+        bucket still has, which then could never be brought back.
+        """
+        if report.counts[FaultKind.CUT_TAIL]:
+            self.stderr.write(
+                "the check is not in the trail, since the bucket has seals that the"
+                " database lacks: docs/runbook.md, 'The database is gone'"
+            )
+            return
         detail = {
             "faults": report.counts.total(),
             "seals": report.seals,
