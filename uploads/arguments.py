@@ -28,6 +28,16 @@ def duration(text: str) -> timedelta:
     return span
 
 
+def duration_above_zero(text: str) -> timedelta:
+    """Return a span as `duration` does, but for none at all; an argparse type."""
+    span = duration(text)
+    if not span:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} would mean everything; write 1s if that is meant"
+        )
+    return span
+
+
 def moment(text: str) -> datetime:
     """Return a point of time: ISO 8601 (UTC unless it says otherwise), or a span ago.
 
@@ -44,7 +54,20 @@ def moment(text: str) -> datetime:
             f"{text!r} is no point of time; write 2026-11-23, 2026-11-23T10:30:00Z,"
             " or how long ago, such as 30d"
         ) from error
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return utc(parsed)
+
+
+def utc(at: datetime) -> datetime:
+    """Return that point of time in UTC, which it is in unless it says otherwise.
+
+    Raises `argparse.ArgumentTypeError` for one whose year is not 1 to 9999 there.
+    """
+    try:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise argparse.ArgumentTypeError(
+            f"{at.isoformat()!r} is beyond the years 1 to 9999 in UTC"
+        ) from error
 
 
 def job_count(text: str) -> int:

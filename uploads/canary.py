@@ -219,6 +219,9 @@ class Canary:
         token: bool = False,
     ) -> Answer:
         url = urllib.parse.urljoin(f"{self._base_url}/", target)
+        if not url.startswith(("http://", "https://")):
+            # urllib opens files too.
+            raise CanaryError(f"was sent to {url[:80]!r}, which is no web address")
         headers = {"User-Agent": "mirrorsite-canary", "X-Request-ID": self.request_id}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -226,7 +229,6 @@ class Canary:
             headers["X-Forwarded-Proto"] = "https"
         if token and self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        # The command lets no other scheme in than http and https.
         request = urllib.request.Request(  # noqa: S310
             url, data=body, headers=headers, method=method
         )

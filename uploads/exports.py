@@ -24,9 +24,11 @@ M = TypeVar("M", bound=Model)
 
 #: Rows read at a time.
 PAGE = 1000
-#: A cell that begins so is a formula to a spreadsheet, whatever quotes it stands in:
+#: A cell that begins so is a formula to a spreadsheet, whatever quotes it stands in,
+#: and to some of them in the wide forms of East Asian scripts or after a space too:
 #: https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+_BREAKS = ("\t", "\r", "\n")
 
 UPLOAD_COLUMNS: dict[str, Callable[[Upload], Any]] = {
     "id": lambda upload: str(upload.pk),
@@ -130,7 +132,8 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return "'" + value if value.startswith(_FORMULA_STARTS) else value
+        is_formula = value.lstrip().startswith(_FORMULA_STARTS)
+        return f"'{value}" if is_formula or value.startswith(_BREAKS) else value
     if isinstance(value, dict | list):
         return _json(value)
     return str(value)

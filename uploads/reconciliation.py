@@ -364,13 +364,16 @@ def _left_in_parts(plan: Plan) -> Iterator[Finding]:
     The upload's own record is judged with its key: that no object came of it.
     """
     storage = upload_storage()
-    try:
-        left = list(storage.unfinished(PREFIX))
-    except StoreRefusedError as error:
-        # A right of its own in IAM, which a bucket's owner may not have given.
-        logger.warning("uploads in parts cannot be listed: %s", error)
-        return
-    for unfinished in left:
+    left = storage.unfinished(PREFIX)
+    while True:
+        try:
+            unfinished = next(left, None)
+        except StoreRefusedError as error:
+            # A right of its own in IAM, which a bucket's owner may not have given.
+            logger.warning("uploads in parts cannot be listed: %s", error)
+            return
+        if unfinished is None:
+            return
         if timezone.now() - unfinished.begun < plan.min_age:
             continue
         finding = Finding(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from uploads.arguments import duration, job_count, moment
+from uploads.arguments import duration, duration_above_zero, job_count, moment
 
 
 class TestDuration:
@@ -31,6 +31,16 @@ class TestDuration:
             duration(text)
 
 
+class TestDurationAboveZero:
+    @pytest.mark.parametrize("text", ["0s", "0d", "000w", "-1d", "x"])
+    def test_bad(self, text: str) -> None:
+        with pytest.raises(argparse.ArgumentTypeError):
+            duration_above_zero(text)
+
+    def test_good(self) -> None:
+        assert duration_above_zero("1s") == timedelta(seconds=1)
+
+
 class TestMoment:
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -47,7 +57,17 @@ class TestMoment:
         before = datetime.now(UTC)
         assert before - timedelta(days=7) <= moment("7d") <= datetime.now(UTC)
 
-    @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "23.11.2026"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "23.11.2026",
+            "9999-12-31T23:59-02:00",
+            "0001-01-01T00:00+02:00",
+        ],
+    )
     def test_bad(self, text: str) -> None:
         with pytest.raises(argparse.ArgumentTypeError):
             moment(text)

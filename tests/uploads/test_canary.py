@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,7 +69,8 @@ def fake() -> Iterator[FakeService]:
             status, body = service.answers.get(line, (404, {"title": "Not Found"}))
             self.send_response(status)
             if status == 302:
-                self.send_header("Location", service.url + body)
+                here = service.url if body.startswith("/") else ""
+                self.send_header("Location", here + body)
                 body = b""
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_header("Content-Length", str(len(data)))
@@ -202,6 +204,49 @@ class TestCanary:
     def test_base_url__other_scheme(self) -> None:
         with pytest.raises(CommandError, match="does not start with http"):
             call_command("canary", "--base-url", "file:///etc/passwd")
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://",
+            "http://:4545",
+            "http://127.0.0.1:99999",
+            "http://127.0.0.1:0",
+            "http://127.0.0.1:x",
+            "http://127.0.0.1:4545/api",
+            "http://127.0.0.1:4545?word=x",
+        ],
+    )
+    def test_base_url__no_address(self, url: str) -> None:
+        with pytest.raises(CommandError, match="is no address without a path"):
+            call_command("canary", "--base-url", url)
+
+    @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "x"])
+    def test_timeout__refused(self, seconds: str) -> None:
+        with pytest.raises(CommandError, match="is not a number of seconds"):
+            call_command("canary", f"--timeout={seconds}")
+
+    @pytest.mark.parametrize("token", ["hush\nhush", "hu sh", "hüsh"])
+    def test_token__refused_and_not_shown(self, token: str) -> None:
+        with pytest.raises(CommandError) as caught:
+            call_command("canary", "--token", token)
+        assert "the token holds what no token has" in str(caught.value)
+        assert token not in str(caught.value)
+
+    def test_token__line_end_of_its_file(self, fake: FakeService) -> None:
+        assert canary(fake, "--token", "secret\n")[0] == 0
+        headers = fake.headers_of("POST /api/upload-random")
+        assert headers["Authorization"] == "Bearer secret"
+
+    def test_sent_to_a_file(self, fake: FakeService, tmp_path: Path) -> None:
+        """Urllib would read it; it is no business of the service's."""
+        here = tmp_path / "content"
+        here.write_bytes(CONTENT)
+        content = f"GET /api/uploads/{UPLOAD['id']}/content"
+        fake.answers[content] = (302, here.as_uri())
+        status, text = canary(fake, "--token", "secret", "--json")
+        assert (status, outcomes(text)["read back"]) == (1, "failed")
+        assert "is no web address" in json.loads(text)["steps"][3]["note"]
 
     def test_settings(self, fake: FakeService, settings: Any) -> None:
         settings.CANARY_BASE_URL = fake.url

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -73,7 +77,21 @@ class TestExportUploads:
             '"version_id":""}\n'
         )
 
-    @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+    @pytest.mark.parametrize(
+        "start",
+        [
+            "=",
+            "+",
+            "-",
+            "@",
+            "\t",
+            "\r",
+            "\n",
+            " =",
+            "\u00a0@",
+            *"\uff1d\uff0b\uff0d\uff20",
+        ],
+    )
     def test_csv__formulas(self, start: str) -> None:
         """A spreadsheet shows the text instead of running it."""
         evil = f'{start}cmd|" /C calc"!A1'
@@ -134,6 +152,30 @@ class TestExportUploads:
     def test_output__not_writable(self, tmp_path: Path) -> None:
         missing = tmp_path / "no" / "such" / "file.csv"
         assert run("export_uploads", "--output", str(missing)) == (2, "")
+
+    @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+    def test_output__no_regular_file__not_replaced(
+        self, tmp_path: Path, make: Any
+    ) -> None:
+        """Such as /dev/null, which would be one afterwards."""
+        path = tmp_path / "there"
+        make(path)
+        before = path.stat().st_ino
+        assert run("export_uploads", "--output", str(path)) == (2, "")
+        assert (path.stat().st_ino, path.is_file()) == (before, False)
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_output__disk_full(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*args: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        path = tmp_path / "uploads.csv"
+        with pytest.raises(CommandError, match="cannot be written: No space left"):
+            call_command("export_uploads", "--output", str(path))
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestExportEvents:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.apps import apps
 from django.core.management import call_command, find_commands
-from django.core.management.base import CommandError
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    SystemCheckError,
+)
 from django.db import OperationalError
+from django.utils import timezone
 
+from sre.lib.object_store import ObjectStore
+from tests.uploads import making
+from tests.uploads.audit.trails import KEY
 from uploads.exceptions import StoreUnavailableError, TrailUnavailableError
 from uploads.management.command import (
     DifferencesFound,
@@ -25,6 +38,7 @@ from uploads.management.command import (
     printable,
 )
 from uploads.management.progress import Progress
+from uploads.storage import UploadStorage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -78,12 +92,34 @@ class TestOperatorCommand:
                 "the database is of no use now: connection refused; 3 done.",
             ),
             (KeyboardInterrupt(), 130, "interrupted; 3 done."),
+            (
+                OSError(errno.ENOSPC, "No space left on device"),
+                2,
+                "the output cannot be written: No space left on device; 3 done.",
+            ),
         ],
     )
     def test_exit_status(
         self, error: BaseException | None, status: int, words: str
     ) -> None:
         assert status_of(error) == (status, words)
+
+    def test_reader_has_enough__left_to_the_outermost(self) -> None:
+        with pytest.raises(BrokenPipeError):
+            status_of(BrokenPipeError())
+
+    def test_wrong_setting__could_not_run(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A system check that fails is no difference that was found."""
+
+        def wrong(*args: Any, **kwargs: Any) -> None:
+            raise SystemCheckError("STORAGES['default'] cannot be built")
+
+        monkeypatch.setattr(BaseCommand, "check", wrong)
+        with pytest.raises(SystemCheckError) as caught:
+            Probe().check()
+        assert caught.value.returncode == 2
 
     def test_process__bucket_away(self, tmp_path: Path) -> None:
         """The sentence and the status that a shell or a CronJob sees; no traceback."""
@@ -125,13 +161,119 @@ class TestProgress:
         assert shown.endswith("\r\033[K")
 
 
+@pytest.mark.django_db
+class TestProgressOfCommands:
+    """Each that takes long shows how far it is; where a machine reads, none does."""
+
+    @pytest.fixture
+    def arguments(
+        self,
+        request: pytest.FixtureRequest,
+        bucket: UploadStorage,
+        settings: Any,
+        tmp_path: Path,
+    ) -> list[str]:
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        then = timezone.now() - timedelta(days=1)
+        with mock.patch.object(timezone, "now", return_value=then):
+            making.seal(making.stored())
+        return [word.replace("FILE", f"{tmp_path}/file") for word in request.param]
+
+    each = pytest.mark.parametrize(
+        "arguments",
+        [
+            ["reconcile_uploads"],
+            ["verify_uploads"],
+            ["purge_uploads", "--older-than", "1s"],
+            ["export_uploads", "--output", "FILE"],
+            ["export_events", "--output", "FILE"],
+            ["verify_audit", "--database-only"],
+        ],
+        indirect=True,
+        ids=lambda words: words[0],
+    )
+
+    @each
+    def test_terminal(self, arguments: list[str]) -> None:
+        ours, theirs = pty.openpty()
+        os.set_blocking(ours, False)
+        with os.fdopen(theirs, "w") as stream:
+            self.call(arguments, stream)
+            shown = os.read(ours, 10_000).decode()
+        os.close(ours)
+        line, _, rest = shown.rpartition("\r\033[K")
+        assert re.search(r"\r\033\[K.*\d (keys|uploads|events)", line)
+        assert "\033" not in rest
+
+    @each
+    def test_pipe(self, arguments: list[str]) -> None:
+        stream = io.StringIO()
+        self.call(arguments, stream)
+        assert "\033" not in stream.getvalue()
+        assert "a second" not in stream.getvalue()
+
+    def call(self, arguments: list[str], stream: Any) -> None:
+        with suppress(CommandError):
+            call_command(*arguments, stdout=io.StringIO(), stderr=stream)
+
+
+class TestDatabaseAway:
+    COMMANDS = (
+        ("reconcile_uploads",),
+        ("verify_uploads",),
+        ("purge_uploads", "--older-than", "30d"),
+        ("export_uploads",),
+        ("export_events",),
+        ("seal_audit",),
+        ("verify_audit",),
+        ("rotate_audit_key",),
+    )
+
+    @pytest.mark.parametrize("kind", ["away", "empty"])
+    def test_every_command__one_sentence_and_status_2(
+        self,
+        bucket: UploadStorage,
+        object_store: ObjectStore,
+        tmp_path: Path,
+        kind: str,
+    ) -> None:
+        """A server that does not answer, and a database that nobody migrated."""
+        away = "postgresql://u:hush@127.0.0.1:1/x"
+        empty = f"sqlite:///{tmp_path}/empty.sqlite3"
+        environment = {
+            **os.environ,
+            **object_store.environment(bucket.bucket_name),
+            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+            "DATABASE_URL": away if kind == "away" else empty,
+            "AUDIT_SIGNING_KEY": KEY.secret_text(),
+        }
+        started = [
+            subprocess.Popen(
+                [sys.executable, "manage.py", *command],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for command in self.COMMANDS
+        ]
+        for command, process in zip(self.COMMANDS, started, strict=True):
+            _, told = process.communicate(timeout=120)
+            assert process.returncode == 2, (command, told)
+            assert "Traceback" not in told, command
+            assert "database" in told.splitlines()[-1], command
+            assert "hush" not in told
+        assert list(bucket.list_keys("")) == []
+
+
 def command_stream(stream: Any) -> Any:
     return Probe(stderr=stream).stderr
 
 
 class TestCoverage:
     def test_every_command_has_a_test(self) -> None:
-        """A command is tested when some test names it in quotes."""
+        """A command is tested when some test runs it by its name."""
         ours = {
             name
             for app in apps.get_app_configs()
@@ -144,10 +286,12 @@ class TestCoverage:
             for path in (ROOT / "tests").rglob("test_*.py")
             if path != Path(__file__)
         ]
-        untested = {
-            name for name in ours if not any(f'"{name}"' in text for text in texts)
+        run = {
+            name
+            for text in texts
+            for name in re.findall(r'\b(?:run|call_command)\(\s*"(\w+)"', text)
         }
-        assert untested == set(UNTESTED)
+        assert ours - run == set(UNTESTED)
 
 
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,20 +300,87 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 class TestEndings:
-    def test_reader_has_enough__no_traceback(self) -> None:
+    """What a shell sees of manage.py, whatever a command does."""
+
+    def end(self, act: str, output: int = subprocess.PIPE) -> tuple[int, str]:
+        """Run manage.py with a command that does `act`; return status and errors."""
+        code = (
+            "import sys, manage\n"
+            f"def command(argv):\n    {act}\n"
+            "manage.execute_from_command_line = command\n"
+            "manage.main()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            # Buffered, as it is into a pipe, so that the end has to look after it too.
+            env={n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"},
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            "print('short')",
+            "print('long' * 100_000)",
+            "print('differences'); sys.exit(1)",
+        ],
+    )
+    def test_reader_has_enough__no_traceback(self, act: str) -> None:
         """As `./manage.py … | head` ends it."""
         reader, writer = os.pipe()
         os.close(reader)
-        with os.fdopen(writer, "w") as closed:
-            done = subprocess.run(
-                [sys.executable, "manage.py", "help", "--commands"],
-                cwd=ROOT,
-                stdout=closed,
-                stderr=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
-        assert (done.returncode, done.stderr) == (141, "")
+        try:
+            assert self.end(act, writer) == (141, "")
+        finally:
+            os.close(writer)
+
+    @pytest.mark.parametrize("act", ["print('short')", "print('x'); sys.exit(1)"])
+    def test_disk_full(self, act: str) -> None:
+        with Path("/dev/full").open("w") as full:
+            status, told = self.end(act, full.fileno())
+        assert status == 2
+        assert told == "the output cannot be written: No space left on device\n"
+
+    def test_bug__not_taken_for_a_difference(self) -> None:
+        status, told = self.end("raise LookupError('no such thing')")
+        assert status == 2
+        assert told.startswith("Traceback")
+        assert told.endswith("LookupError: no such thing\n")
+
+    @pytest.mark.parametrize(
+        ("act", "status"),
+        [("pass", 0), ("sys.exit(1)", 1), ("raise KeyboardInterrupt", 130)],
+    )
+    def test_status(self, act: str, status: int) -> None:
+        assert self.end(act) == (status, "")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("reconcile_uploads", "--min-age", "soon"),
+            ("verify_uploads", "--jobs", "0"),
+            ("purge_uploads",),
+            ("purge_uploads", "--older-than", "0d", "--yes"),
+            ("export_uploads", "--format", "xml"),
+            ("canary", "--timeout", "-1"),
+        ],
+    )
+    def test_bad_arguments(self, arguments: tuple[str, ...]) -> None:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert f"manage.py {arguments[0]}: error: " in done.stderr
 
 
 class TestPrintable:

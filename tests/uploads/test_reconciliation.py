@@ -120,6 +120,14 @@ class TestReconcile:
         assert making.actions(upload) == ["requested", "stored", "missing"]
         assert found(FIX) == []
 
+    def test_reconcile__corrupted_and_missing(self, bucket: UploadStorage) -> None:
+        upload = making.stored()
+        trail.record(upload, Action.CORRUPTED, making.CALLER)
+        assert found(FIX) == []  # it is known, until verify_uploads looks again
+        making.delete_object(bucket, upload.key)
+        assert found(FIX) == [("stored but missing", upload.key, "repaired")]
+        assert making.actions(upload)[-2:] == ["corrupted", "missing"]
+
     @pytest.mark.parametrize("body", [b"longer than it was", b"x"])
     def test_reconcile__overwritten(self, bucket: UploadStorage, body: bytes) -> None:
         """Found although size (in one case) and all metadata are as recorded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 from unittest import mock
 
@@ -25,6 +26,7 @@ from uploads.exceptions import (
 )
 from uploads.management.command import Interrupted
 from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.reconciliation import Word
 from uploads.storage import PART_BYTES, StoredObject, UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -117,6 +119,133 @@ class TestReconcileUploads:
     def test_bucket_away(self, make_storage: Any) -> None:
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         assert run("reconcile_uploads") == (2, "")
+
+    def test_interrupted__run_again(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was repaired stands and is told; the second run does the rest."""
+        uploads = [making.pending() for _ in range(3)]
+        record = trail.record
+
+        def interrupt_at_second(upload: Upload, *args: Any, **kwargs: Any) -> None:
+            if upload.pk == uploads[1].pk:
+                raise KeyboardInterrupt
+            record(upload, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(trail, "record", interrupt_at_second)
+            with pytest.raises(Interrupted) as caught:
+                call_command("reconcile_uploads", "--fix", stdout=StringIO())
+        assert caught.value.returncode == 130
+        assert str(caught.value) == (
+            "interrupted; 1 key compared, 1 difference, 1 repaired."
+        )
+        assert run("reconcile_uploads", "--fix")[1].endswith(
+            "3 keys compared, 2 differences, 2 repaired\n"
+        )
+        for upload in uploads:
+            assert making.actions(upload) == ["requested", "failed"]
+
+
+Snapshot = tuple[list[Any], list[Any], list[Any], list[Any]]
+
+
+class TestEveryWord:
+    """One difference of each kind at once."""
+
+    #: The event that settles each; None where there is none to write.
+    SETTLED = {
+        "pending and present": "stored",
+        "pending and absent": "failed",
+        "stored but missing": "missing",
+        "size or checksum differs": "corrupted",
+        "object without record": "adopted",
+        "purged but present": "purged",
+        "failed but present": "stored",
+        "missing but present": "verified",
+        "recorded in another bucket": None,
+        "begun in parts and left": None,
+    }
+
+    @pytest.fixture
+    def uploads(self, bucket: UploadStorage) -> dict[str, Upload | None]:
+        present, absent, late = making.pending(), making.pending(), making.failed()
+        making.put(present)
+        making.put(late)
+        gone, other, kept, back, parts = (making.stored() for _ in range(5))
+        making.delete_object(bucket, gone.key)
+        making.overwrite(bucket, other.key, b"other")
+        trail.record(kept, Action.PURGED, making.CALLER)
+        trail.record(back, Action.MISSING, making.CALLER)
+        elsewhere = making.pending()
+        Upload.objects.filter(pk=elsewhere.pk).update(bucket="another-bucket")
+        client, name = bucket.client, bucket.bucket_name
+        client.put_object(Bucket=name, Key="uploads/stray.txt", Body=b"stray")
+        client.create_multipart_upload(Bucket=name, Key=parts.key)
+        return {
+            "pending and present": present,
+            "pending and absent": absent,
+            "stored but missing": gone,
+            "size or checksum differs": other,
+            "object without record": None,
+            "purged but present": kept,
+            "failed but present": late,
+            "missing but present": back,
+            "recorded in another bucket": elsewhere,
+            "begun in parts and left": parts,
+        }
+
+    def snapshot(self, bucket: UploadStorage) -> Snapshot:
+        return (
+            list(Upload.objects.order_by("pk").values()),
+            list(UploadEvent.objects.order_by("pk").values()),
+            list(bucket.listing("")),
+            list(bucket.unfinished("")),
+        )
+
+    @pytest.mark.parametrize("flags", [(), ("--checksums",), ("--json",)])
+    def test_without_fix__told_and_nothing_changes(
+        self,
+        bucket: UploadStorage,
+        uploads: dict[str, Upload | None],
+        flags: tuple[str, ...],
+    ) -> None:
+        before = self.snapshot(bucket)
+        status, text = run("reconcile_uploads", "--min-age", "0s", *flags)
+        assert status == 1
+        for word, upload in uploads.items():
+            key = upload.key if upload else "uploads/stray.txt"
+            if flags == ("--json",):
+                findings = [json.loads(line) for line in text.splitlines()[:-1]]
+                assert (word, key) in {(f["word"], f["key"]) for f in findings}
+            else:
+                assert f"{word}: {key}" in text
+        assert len(text.splitlines()) == len(Word) + 1
+        assert self.snapshot(bucket) == before
+
+    def test_fix__each_repair_is_an_event(
+        self, bucket: UploadStorage, uploads: dict[str, Upload | None]
+    ) -> None:
+        assert set(self.SETTLED) == set(uploads) == set(Word.values)
+        before = {
+            word: making.actions(upload) for word, upload in uploads.items() if upload
+        }
+        assert run("reconcile_uploads", "--fix", "--min-age", "0s")[0] == 1
+        stray = Upload.objects.get(key="uploads/stray.txt")
+        assert making.actions(stray) == ["adopted"]
+        for word, upload in uploads.items():
+            if upload:
+                new = making.actions(upload)[len(before[word]) :]
+                settled = self.SETTLED[word]
+                assert new == ([settled] if settled else []), word
+        for event in UploadEvent.objects.filter(actor="command:reconcile_uploads"):
+            if event.action != "adopted":
+                found = uploads[event.detail["finding"]]
+                assert found is not None
+                assert event.upload_id == found.pk
+        status, text = run("reconcile_uploads", "--fix", "--min-age", "0s")
+        assert status == 1  # another bucket is for people to settle
+        assert len(text.splitlines()) == 2
 
 
 class TestVerifyUploads:
@@ -295,6 +424,21 @@ class TestPurgeUploads:
         assert event.detail["reason"].startswith("stored before 20")
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
+
+    @pytest.mark.parametrize("age", ["0s", "0d", "-1d", "1000000d", "30", ""])
+    def test_age__refused(self, bucket: UploadStorage, age: str) -> None:
+        """Above all the one that would take everything."""
+        upload = old()
+        assert run("purge_uploads", f"--older-than={age}", "--yes") == (1, "")
+        assert bucket.exists(upload.key)
+
+    def test_no_bucket__nothing_recorded(self, bucket: UploadStorage) -> None:
+        upload = old()
+        making.delete_object(bucket, upload.key)
+        bucket.client.delete_bucket(Bucket=bucket.bucket_name)
+        assert purge("--yes") == (2, "")
+        bucket.ensure_bucket()
+        assert making.actions(upload) == ["requested", "stored"]
 
     def test_age__is_what_the_events_say(self, bucket: UploadStorage) -> None:
         """A column that no seal covers does not decide what may be deleted."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
+from datetime import datetime
+
+from uploads.arguments import utc
 
 
 def positive_seconds(text: str) -> float:
@@ -44,4 +46,4 @@ def seal_or_time(text: str) -> int | datetime:
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a seal's number nor a time such as 2026-11-23T18:00"
         ) from error
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return utc(at)

@@ -6,7 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    SystemCheckError,
+)
 from django.db import Error as DatabaseError
 
 from uploads.exceptions import StoreError, TrailUnavailableError
@@ -58,9 +63,24 @@ class OperatorCommand(BaseCommand):
             "--json", action="store_true", dest="as_json", help=f"print {what}"
         )
 
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        """Run the system checks; a wrong setting is no difference that was found."""
+        try:
+            super().check(*args, **kwargs)
+        except SystemCheckError as error:
+            error.returncode = COULD_NOT_RUN
+            raise
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self.run(**options)
+        except BrokenPipeError:
+            raise  # who read the output has enough; manage.py knows
+        except OSError as error:
+            raise CommandError(
+                f"the output cannot be written: {error.strerror}; {self.so_far}.",
+                returncode=COULD_NOT_RUN,
+            ) from error
         except KeyboardInterrupt as error:
             raise Interrupted(f"interrupted; {self.so_far}.") from error
         except StoreError as error:

@@ -49,6 +49,13 @@ class ExportCommand(OperatorCommand):
     def run(self, *args: Any, **options: Any) -> None:
         rows = self.rows(**options)
         output: Path | None = options["output"]
+        if output and output.exists() and not output.is_file():
+            # It would be replaced: a directory cannot be, and a device must not.
+            raise CommandError(
+                f"{output} is no regular file; leave --output away to write to a pipe"
+                " or device",
+                returncode=COULD_NOT_RUN,
+            )
         total = rows.count() if self.stderr.isatty() else None
         # A bar beside the data on one terminal would be in its way.
         progress = self.progress(f"{self.noun}s", total) if output else None

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
@@ -223,10 +225,18 @@ class TestVerifyAudit:
         # Waiting: the note of the check before.
         assert "1 seals, 2 sealed events, 1 waiting, 1 uploads" in text
 
-    @pytest.mark.parametrize("since", ["x", "-1", "2026-99-99", "1" + "0" * 20])
-    def test_since__refused(self, since: str) -> None:
-        told = run("verify_audit", f"--since={since}")[1]
-        assert "neither a seal's number" in told or "any seal's number" in told
+    @pytest.mark.parametrize(
+        ("since", "words"),
+        [
+            ("x", "neither a seal's number"),
+            ("-1", "neither a seal's number"),
+            ("2026-99-99", "neither a seal's number"),
+            ("1" + "0" * 20, "any seal's number"),
+            ("9999-12-31T23:59-02:00", "beyond the years"),
+        ],
+    )
+    def test_since__refused(self, since: str, words: str) -> None:
+        assert words in run("verify_audit", f"--since={since}")[1]
 
     def test_no_trusted_key__status_2(
         self, bucket: UploadStorage, settings: Any
@@ -347,9 +357,61 @@ class TestRotateAuditKey:
         assert run("rotate_audit_key", "--write", str(path))[0] == 2
         assert AuditSeal.objects.count() == 0
 
+    def test_write__folder_not_writable__status_2(
+        self,
+        signing: UploadStorage,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Before anything is announced, too."""
+        path = tmp_path / "secrets.json"
+        path.write_text("{}")
+
+        def refuse(**options: Any) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+        status, text = run("rotate_audit_key", "--write", str(path))
+        assert (status, "cannot be read and replaced: Permission" in text) == (2, True)
+        assert AuditSeal.objects.count() == 0
+
+    def test_write__disk_full_afterwards(
+        self, signing: UploadStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It says that the new key is lost, and that this is no harm; nor is it."""
+        path = tmp_path / "secrets.json"
+        path.write_text('{"SECRET_KEY": "kept"}')
+
+        def full(*args: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("uploads.management.export.os.fsync", full)
+            status, text = run("rotate_audit_key", "--write", str(path))
+        assert status == 2
+        assert "No space left on device. Seal 1 announces the key" in text
+        assert f"key {KEY.id} goes on signing" in text
+        assert [file.name for file in tmp_path.iterdir()] == ["secrets.json"]
+        assert path.read_text() == '{"SECRET_KEY": "kept"}'
+        add_uploads(1)
+        assert run("seal_audit")[0] == 0
+        assert run("rotate_audit_key", "--write", str(path))[0] == 0
+        assert run("verify_audit")[0] == 0
+
+    def test_write__not_json__secrets_not_shown(
+        self, signing: UploadStorage, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "secrets.json"
+        path.write_text('{"SECRET_KEY": "hush"')
+        status, text = run("rotate_audit_key", "--write", str(path))
+        assert (status, text) == (2, f"{path} is no JSON")
+
     def test_dry_run(self, signing: UploadStorage) -> None:
         status, text = run("rotate_audit_key", "--dry-run")
         assert (status, KEY.id in text) == (0, True)
+        status, text = run("rotate_audit_key", "--dry-run", "--json")
+        told = {"old": KEY.id, "new": None, "seal": None, "set": {}}
+        assert (status, json.loads(text)) == (0, told)
         assert AuditSeal.objects.count() == 0
 
     def test_no_key__status_2(self, bucket: UploadStorage, settings: Any) -> None:

@@ -3,11 +3,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from uploads.canary import Canary, CanaryError, Step, report_to_kuberhealthy
+from uploads.management.arguments import positive_seconds
 from uploads.management.command import (
     COULD_NOT_RUN,
     DifferencesFound,
@@ -33,6 +35,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--token",
+            type=_token,
             default=settings.CANARY_TOKEN,
             help="opens the staff part of the API; better in CANARY_TOKEN, where no"
             " list of processes shows it",
@@ -45,7 +48,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--timeout",
-            type=float,
+            type=positive_seconds,
             default=10.0,
             metavar="SECONDS",
             help="for each request; default: %(default)s",
@@ -110,4 +113,21 @@ def _base_url(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r} does not start with http:// or https://"
         )
+    try:
+        parts = urlsplit(text)
+        is_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or parts.path.strip("/") or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address without a path, such as http://127.0.0.1:4545"
+        )
+    return text
+
+
+def _token(text: str) -> str:
+    """Refuse what no header can carry, without showing it."""
+    text = text.strip()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise argparse.ArgumentTypeError("the token holds what no token has")
     return text

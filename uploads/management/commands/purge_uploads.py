@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from uploads.arguments import duration
+from uploads.arguments import duration_above_zero
 from uploads.management.command import DifferencesFound, OperatorCommand, counted
 from uploads.purging import Purge, purge, purgeable
 
@@ -29,7 +29,7 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--older-than",
-            type=duration,
+            type=duration_above_zero,
             required=True,
             metavar="DURATION",
             help="since they were stored, such as 30d",

@@ -7,17 +7,18 @@ import threading
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connection
 
 from uploads.audit.seals import Sealed, seal_audit
 from uploads.exceptions import SealError, UploadsError
 from uploads.management.arguments import positive_seconds
+from uploads.management.command import OperatorCommand
 
 logger = logging.getLogger(__name__)
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = (
         "Seal the events that no seal covers yet: sign them, copy them to the bucket."
         " Without any, seal the silence. Exit status 1: the bucket contradicts the"

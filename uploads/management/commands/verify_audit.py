@@ -5,18 +5,19 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from uploads import trail
 from uploads.audit.faults import FaultKind, Report
 from uploads.audit.verification import PATIENCE, Progress, verify_audit
 from uploads.exceptions import UploadsError
 from uploads.management.arguments import positive_minutes, seal_or_time
+from uploads.management.command import OperatorCommand
 from uploads.models import Action
 from uploads.trail import Caller
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = (
         "Check database, seals, signatures and the copies in the bucket against each"
         " other, and name every difference. Exit status 1: there are some; 2: could"
@@ -60,16 +61,19 @@ class Command(BaseCommand):
         json: bool,
         **options: Any,
     ) -> None:
-        show_progress = self.stderr.isatty() and not json
+        line = _ProgressLine(self.stderr) if self.stderr.isatty() else None
         try:
             report = verify_audit(
                 since=since,
                 patience=timedelta(minutes=unsealed_minutes),
                 read_copies=not database_only,
-                on_progress=_ProgressLine(self.stderr) if show_progress else None,
+                on_progress=line,
             )
         except UploadsError as error:
             raise CommandError(str(error), returncode=2) from error
+        finally:
+            if line:
+                line.clear()
         if not record_nothing:
             self._note(report, since=since, database_only=database_only)
         if json:
@@ -143,3 +147,9 @@ class _ProgressLine:
             f" {progress.uploads} uploads\r",
             ending="",
         )
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Remove the line, so that something else can be written there."""
+        self._stream.write("\r\033[K", ending="")
+        self._stream.flush()

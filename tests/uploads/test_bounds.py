@@ -1,0 +1,216 @@
+"""However much there is: what the operators' commands hold, and do at a time."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.uploads import making
+from tests.uploads.making import run
+from uploads import exports, purging, reconciliation, verification
+from uploads.management import export
+from uploads.models import Upload
+from uploads.reconciliation import Plan, reconcile, side_by_side
+from uploads.storage import ListedObject, StoredObject, UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+
+def listed(count: int, read: list[int]) -> Iterator[ListedObject]:
+    """Yield objects without a record, noting how many were asked for."""
+    for number in range(count):
+        read.append(number)
+        yield ListedObject(
+            key=f"uploads/{number:05}.txt",
+            size=1,
+            etag="e",
+            last_modified=timezone.now(),
+        )
+
+
+class TestReconcile:
+    def test_listing__read_as_it_is_compared(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[int] = []
+        monkeypatch.setattr(
+            UploadStorage, "listing", lambda self, prefix: listed(50, read)
+        )
+        for number, _ in enumerate(side_by_side(), start=1):
+            assert len(read) <= number + 1
+        assert len(read) == 50
+
+    def test_table__a_page_at_a_time(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for _ in range(5):
+            making.pending()
+        monkeypatch.setattr(reconciliation, "PAGE", 2)
+        with CaptureQueriesContext(connection) as queries:
+            rows = reconciliation.recorded()
+            next(rows)
+            assert len(queries) == 1
+            assert len(list(rows)) == 4
+        assert len(queries) == 3
+        assert all(query["sql"].endswith("LIMIT 2") for query in queries)
+
+    def test_checksums__a_page_at_a_time(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[int] = []
+        monkeypatch.setattr(reconciliation, "PAGE", 3)
+        plan = Plan(caller=making.CALLER, min_age=timedelta(0), checksums=True)
+        pairs = ((entry, None) for entry in listed(50, read))
+        findings = reconcile(plan, pairs)
+        next(findings)
+        assert len(read) == 3
+        findings.close()  # type: ignore[attr-defined]
+
+    def test_left_in_parts__one_at_a_time(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(3):
+            bucket.client.create_multipart_upload(
+                Bucket=bucket.bucket_name, Key=f"uploads/{number}.txt"
+            )
+        unfinished, read = UploadStorage.unfinished, []
+
+        def counted(self: UploadStorage, prefix: str) -> Iterator[Any]:
+            for one in unfinished(self, prefix):
+                read.append(one)
+                yield one
+
+        monkeypatch.setattr(UploadStorage, "unfinished", counted)
+        findings = reconcile(Plan(caller=making.CALLER, min_age=timedelta(0)))
+        next(findings)
+        assert len(read) == 1
+        assert len(list(findings)) == 2
+
+
+class Crowd:
+    """Lets nobody on until `size` are there at once; remembers the most there were."""
+
+    def __init__(self, size: int) -> None:
+        self._gate = threading.Barrier(size, timeout=20)
+        self._lock = threading.Lock()
+        self._present = 0
+        self.most = 0
+
+    def pass_through(self) -> None:
+        with self._lock:
+            self._present += 1
+            self.most = max(self.most, self._present)
+        self._gate.wait()
+        time.sleep(0.05)  # whoever may come too has come by now
+        with self._lock:
+            self._present -= 1
+
+
+class TestJobs:
+    @pytest.mark.parametrize(
+        "command", [("verify_uploads",), ("reconcile_uploads", "--checksums")]
+    )
+    def test_as_many_as_told__and_no_more(
+        self,
+        bucket: UploadStorage,
+        monkeypatch: pytest.MonkeyPatch,
+        command: tuple[str, ...],
+    ) -> None:
+        for _ in range(6):
+            making.stored()
+        crowd, head = Crowd(3), UploadStorage.head
+
+        def crowded(self: UploadStorage, key: str) -> StoredObject:
+            crowd.pass_through()
+            return head(self, key)
+
+        monkeypatch.setattr(UploadStorage, "head", crowded)
+        assert run(*command, "--jobs", "3")[0] == 0
+        assert crowd.most == 3
+
+    def test_verify__a_page_at_a_time(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for _ in range(5):
+            making.stored()
+        monkeypatch.setattr(verification, "PAGE", 2)
+        asked: list[str] = []
+        head = UploadStorage.head
+
+        def noted(self: UploadStorage, key: str) -> StoredObject:
+            asked.append(key)
+            return head(self, key)
+
+        monkeypatch.setattr(UploadStorage, "head", noted)
+        results = verification.verify_each(
+            verification.to_verify(), caller=making.CALLER, method="head", jobs=2
+        )
+        next(results)
+        assert len(asked) <= 2
+        assert len(list(results)) == 4
+
+
+class TestPurge:
+    def test_pages(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        then = timezone.now() - timedelta(days=40)
+        with mock.patch.object(timezone, "now", return_value=then):
+            uploads = [making.stored() for _ in range(5)]
+        making.seal(*uploads)
+        monkeypatch.setattr(purging, "PAGE", 2)
+        with CaptureQueriesContext(connection) as queries:
+            status, text = run("purge_uploads", "--older-than", "30d")
+        assert (status, len(text.splitlines())) == (0, 7)
+        assert all(upload.key in text for upload in uploads)
+        pages = [query["sql"] for query in queries if "LIMIT 2" in query["sql"]]
+        assert len(pages) == 3
+
+
+class TestExports:
+    def test_each_line_is_written_before_the_next_row_is_read(
+        self, db: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rows = [Upload(size=1, key=f"uploads/{number}.txt") for number in range(5)]
+        read: list[Upload] = []
+
+        def by_id(queryset: Any) -> Iterator[Upload]:
+            for row in rows:
+                read.append(row)
+                yield row
+
+        class Reader(io.StringIO):
+            lines: list[int]
+
+            def write(self, text: str) -> int:
+                seen.append(len(read))
+                return super().write(text)
+
+        seen: list[int] = []
+        monkeypatch.setattr(export, "by_id", by_id)
+        call_command("export_uploads", stdout=Reader())
+        assert seen == [0, 1, 2, 3, 4, 5]
+
+    @pytest.mark.parametrize("form", exports.FORMATS)
+    def test_bytes__whatever_the_terminal_is_set_to(
+        self, bucket: UploadStorage, form: str
+    ) -> None:
+        upload = making.pending()
+        Upload.objects.filter(pk=upload.pk).update(user_agent="ü \u2028")
+        _, text = run("export_uploads", "--format", form)
+        raw = io.BytesIO()
+        output = io.TextIOWrapper(raw, encoding="ascii", newline="\r\n")
+        call_command("export_uploads", "--format", form, stdout=output)
+        output.flush()
+        assert raw.getvalue() == text.encode()
