@@ -102,7 +102,7 @@ class Crowd:
     """Lets nobody on until `size` are there at once; remembers the most there were."""
 
     def __init__(self, size: int) -> None:
-        self._gate = threading.Barrier(size, timeout=20)
+        self._gate = threading.Barrier(size, timeout=10)
         self._lock = threading.Lock()
         self._present = 0
         self.most = 0
@@ -191,8 +191,6 @@ class TestExports:
                 yield row
 
         class Reader(io.StringIO):
-            lines: list[int]
-
             def write(self, text: str) -> int:
                 seen.append(len(read))
                 return super().write(text)

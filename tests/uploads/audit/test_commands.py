@@ -410,7 +410,7 @@ class TestRotateAuditKey:
         status, text = run("rotate_audit_key", "--dry-run")
         assert (status, KEY.id in text) == (0, True)
         status, text = run("rotate_audit_key", "--dry-run", "--json")
-        told = {"old": KEY.id, "new": None, "seal": None, "set": {}}
+        told: dict[str, Any] = {"old": KEY.id, "new": None, "seal": None, "set": {}}
         assert (status, json.loads(text)) == (0, told)
         assert AuditSeal.objects.count() == 0
 
