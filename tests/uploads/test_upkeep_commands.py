@@ -116,6 +116,14 @@ class TestReconcileUploads:
         assert run("reconcile_uploads", "--min-age", "1h")[0] == 0
         assert run("reconcile_uploads", "--min-age", "29m")[0] == 1
 
+    def test_min_age__a_quarter_of_an_hour_unless_told(
+        self, bucket: UploadStorage
+    ) -> None:
+        making.pending(age=timedelta(minutes=14))
+        assert run("reconcile_uploads")[0] == 0
+        old = making.pending(age=timedelta(minutes=16))
+        assert old.key in run("reconcile_uploads")[1]
+
     def test_bucket_away(self, make_storage: Any) -> None:
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         assert run("reconcile_uploads") == (2, "")
