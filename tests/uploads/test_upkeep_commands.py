@@ -114,6 +114,16 @@ class TestReconcileUploads:
         assert run("reconcile_uploads", "--min-age", "1h")[0] == 0
         assert run("reconcile_uploads", "--min-age", "29m")[0] == 1
 
+    def test_since(self, bucket: UploadStorage) -> None:
+        making.stored()
+        lost = making.pending(age=timedelta(days=9))
+        trail.record(lost, Action.STORED, making.CALLER)
+        assert run("reconcile_uploads", "--since", "1d") == (
+            0,
+            "1 key compared, 0 differences\n",
+        )
+        assert run("reconcile_uploads", "--since", "9d")[0] == 1
+
     def test_bucket_away(self, make_storage: Any) -> None:
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         assert run("reconcile_uploads") == (2, "")

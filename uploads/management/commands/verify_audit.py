@@ -28,7 +28,8 @@ class Command(BaseCommand):
             "--since",
             type=seal_or_time,
             metavar="SEAL|TIME",
-            help="begin at this seal, or at the first one from this time on",
+            help="begin at this seal, or at the first one from this time on; 2d is two"
+            " days ago",
         )
         parser.add_argument(
             "--unsealed-minutes",

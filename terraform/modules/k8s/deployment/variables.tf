@@ -99,7 +99,7 @@ variable "resources" {
 }
 
 variable "cron_jobs" {
-  description = "Changes to the schedules, by name: seal-audit, reconcile-uploads, purge-uploads, verify-audit, canary."
+  description = "Changes to the schedules, by name: seal-audit, reconcile-uploads, reconcile-all-uploads, purge-uploads, verify-audit, verify-whole-audit, canary."
   type = map(object({
     schedule = optional(string)
     suspend  = optional(bool, false)
@@ -108,8 +108,8 @@ variable "cron_jobs" {
   nullable = false
 
   validation {
-    condition     = length(setsubtract(keys(var.cron_jobs), ["seal-audit", "reconcile-uploads", "purge-uploads", "verify-audit", "canary"])) == 0
-    error_message = "cron_jobs may name seal-audit, reconcile-uploads, purge-uploads, verify-audit and canary only."
+    condition     = length(setsubtract(keys(var.cron_jobs), ["seal-audit", "reconcile-uploads", "reconcile-all-uploads", "purge-uploads", "verify-audit", "verify-whole-audit", "canary"])) == 0
+    error_message = "cron_jobs may name seal-audit, reconcile-uploads, reconcile-all-uploads, purge-uploads, verify-audit, verify-whole-audit and canary only."
   }
 
   validation {
@@ -243,6 +243,12 @@ variable "settings" {
   validation {
     condition     = var.settings.trusted_proxies >= 0 && floor(var.settings.trusted_proxies) == var.settings.trusted_proxies
     error_message = "settings.trusted_proxies must be a whole number of hops, 0 for none."
+  }
+
+  # mirrorsite.W001 of the service's own check, before anything is deployed.
+  validation {
+    condition     = !var.settings.https_only || var.settings.trusted_proxies > 0
+    error_message = "settings.https_only needs settings.trusted_proxies of at least 1: the pods speak plain HTTP, so unless a proxy in front is believed that says the client came by HTTPS, every request is redirected for ever. Without such a proxy set https_only to false."
   }
 
   validation {
