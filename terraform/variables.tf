@@ -129,6 +129,12 @@ variable "settings" {
   nullable = false
 }
 
+variable "database_ca_bundle" {
+  description = "Certificates (PEM) of the authorities that sign an external database's certificate, for a database_url with sslmode=verify-full."
+  type        = string
+  default     = null
+}
+
 variable "service" {
   description = "The load balancer; see modules/k8s/service."
   type = object({

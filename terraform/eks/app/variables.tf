@@ -82,6 +82,12 @@ variable "settings" {
   nullable = false
 }
 
+variable "database_ca_bundle" {
+  description = "Certificates (PEM) of RDS's authorities in the region, as AWS publishes them. With it connections say sslmode=verify-full, without it sslmode=require."
+  type        = string
+  default     = null
+}
+
 variable "cron_jobs" {
   description = "Changes to the schedules; see modules/k8s/deployment."
   type = map(object({
@@ -111,6 +117,13 @@ variable "load_balancer" {
     condition     = var.load_balancer.internal || var.load_balancer.certificate_arn != null || var.environment != "production"
     error_message = "production faces the internet with TLS only: give load_balancer.certificate_arn."
   }
+}
+
+variable "pods_boundary" {
+  description = "Keep the pods' roles within the permissions boundary that the root pipeline makes; its role makes no others. False where that root is not applied."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "external_secrets" {

@@ -153,6 +153,16 @@ resource "kubernetes_cron_job_v1" "this" {
                 name       = "tmp"
                 mount_path = "/tmp"
               }
+
+              dynamic "volume_mount" {
+                for_each = kubernetes_config_map_v1.database_ca
+
+                content {
+                  name       = "database-ca"
+                  mount_path = local.database_ca_directory
+                  read_only  = true
+                }
+              }
             }
 
             volume {
@@ -160,6 +170,18 @@ resource "kubernetes_cron_job_v1" "this" {
 
               empty_dir {
                 size_limit = "64Mi"
+              }
+            }
+
+            dynamic "volume" {
+              for_each = kubernetes_config_map_v1.database_ca
+
+              content {
+                name = "database-ca"
+
+                config_map {
+                  name = volume.value.metadata[0].name
+                }
               }
             }
           }

@@ -282,6 +282,17 @@ variable "settings" {
   }
 }
 
+variable "database_ca_bundle" {
+  description = "Certificates (PEM) of the authorities that sign the database's certificate, for a DATABASE_URL with sslmode=verify-full. Null: none is mounted, and only what the image itself trusts can be verified."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.database_ca_bundle == null || try(startswith(trimspace(var.database_ca_bundle), "-----BEGIN CERTIFICATE-----") && endswith(trimspace(var.database_ca_bundle), "-----END CERTIFICATE-----") && !strcontains(var.database_ca_bundle, "PRIVATE KEY") && length(var.database_ca_bundle) < 1000000, false)
+    error_message = "database_ca_bundle must be certificates in PEM and nothing else, below 1 MB: it is kept in a ConfigMap."
+  }
+}
+
 # --- What it must keep to itself ---------------------------------------------
 # All of these are ephemeral: Terraform writes them neither into the state nor
 # into a saved plan, and so cannot see that one has changed. secrets_revision says so.

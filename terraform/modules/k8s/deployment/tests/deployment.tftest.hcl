@@ -169,6 +169,43 @@ run "what_is_not_set_is_left_to_the_service" {
   }
 }
 
+run "no_authority_is_mounted_that_nobody_gave" {
+  command = plan
+
+  assert {
+    condition     = length(kubernetes_config_map_v1.database_ca) == 0 && !contains(keys(kubernetes_config_map_v1.this.data), "PGSSLROOTCERT") && !contains(kubernetes_deployment_v1.this.spec[0].template[0].spec[0].volume[*].name, "database-ca")
+    error_message = "Without a bundle there is nothing to mount."
+  }
+}
+
+# Web pods, migration and scheduled commands all speak to the database.
+run "the_databases_authority_reaches_every_pod" {
+  command = plan
+
+  variables {
+    database_ca_bundle = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+  }
+
+  assert {
+    condition     = kubernetes_config_map_v1.database_ca[0].data == tomap({ "ca.pem" = var.database_ca_bundle }) && kubernetes_config_map_v1.this.data.PGSSLROOTCERT == "/etc/mirrorsite/database-ca/ca.pem"
+    error_message = "libpq must be told where the certificates lie."
+  }
+
+  assert {
+    condition = toset([
+      for pod in concat(
+        [kubernetes_deployment_v1.this.spec[0].template[0].spec[0], kubernetes_job_v1.migrate.spec[0].template[0].spec[0]],
+        [for job in kubernetes_cron_job_v1.this : job.spec[0].job_template[0].spec[0].template[0].spec[0]],
+      ) :
+      join(" ", concat(
+        [for volume in pod.volume : volume.config_map[0].name if volume.name == "database-ca"],
+        [for mount in pod.container[0].volume_mount : "${mount.mount_path} ${mount.read_only}" if mount.name == "database-ca"],
+      ))
+    ]) == toset(["mirrorsite-database-ca /etc/mirrorsite/database-ca true"])
+    error_message = "Every pod must have them where it was told."
+  }
+}
+
 run "only_the_sealing_job_can_sign" {
   command = plan
 

@@ -244,6 +244,26 @@ run "refuses_a_password_in_the_config_map" {
   expect_failures = [var.settings]
 }
 
+run "refuses_a_key_for_a_certificate" {
+  command = plan
+
+  variables {
+    database_ca_bundle = "-----BEGIN CERTIFICATE-----\nAAAA\n-----BEGIN PRIVATE KEY-----\n-----END CERTIFICATE-----"
+  }
+
+  expect_failures = [var.database_ca_bundle]
+}
+
+run "refuses_the_name_of_a_file" {
+  command = plan
+
+  variables {
+    database_ca_bundle = "ca/bundle.pem"
+  }
+
+  expect_failures = [var.database_ca_bundle]
+}
+
 run "refuses_no_workers" {
   command = plan
 
