@@ -109,8 +109,8 @@ def test_rate__the_same_at_a_million_rows() -> None:
         for rows, workers, clients, rate, *_ in _tables("One upload")[1]
     }
     ratios = [
-        rates[1_000_000, *pair] / rates[1_000, *pair]
-        for rows, *pair in rates
+        rates[1_000_000, workers, clients] / rate
+        for (rows, workers, clients), rate in rates.items()
         if rows == 1_000
     ]
     mean = sum(ratios) / len(ratios)

@@ -314,7 +314,6 @@ class TestSideBySide:
         assert [row.id for _, row in pairs if row] == [u.pk for u in uploads]
         assert all(listed and row for listed, row in pairs)
 
-
     def test_side_by_side__since(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -359,7 +358,9 @@ class TestSideBySide:
     def test_side_by_side__since_asks_an_index(self, postgresql: None) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
-            recent = Upload.objects.filter(key__gt="uploads/2026/11/25/").order_by("key")
+            recent = Upload.objects.filter(key__gt="uploads/2026/11/25/").order_by(
+                "key"
+            )
             hanging = Upload.objects.filter(status=Status.PENDING, key__lt="uploads/2")
             assert "Index Scan" in recent[:1000].explain()
             assert "upload_not_stored" in hanging.explain()
