@@ -52,6 +52,20 @@ def test_limits__as_terraform_has_them() -> None:
     )
 
 
+def test_autoscaler__sees_a_pod_that_waits_for_the_store() -> None:
+    """It goes by processor, and uploads wait for something else."""
+    variables = (ROOT / "terraform/eks/app/variables.tf").read_text()
+    request, percent, workers, threads = (
+        int(re.findall(rf'{name}\s+= optional\(\w+, "?(\d+)', variables)[0])
+        for name in ("cpu_request", "target_percent", "web_concurrency", "web_threads")
+    )
+    rate = request * percent / 100 / 2.3
+    milliseconds = workers * (threads - 2) / rate * 1000
+    text = (ROOT / "docs" / "scaling.md").read_text()
+    assert f"{percent} % of {request}m of processor: {rate:.0f} uploads/s" in text
+    assert f"when the store needs {milliseconds:.0f} ms for one" in text
+
+
 def _tables(heading: str) -> list[list[list[str]]]:
     """Return the tables of a section of docs/scaling.md, without their heads."""
     text = (ROOT / "docs" / "scaling.md").read_text()

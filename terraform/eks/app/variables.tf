@@ -53,7 +53,9 @@ variable "autoscaling" {
 variable "resources" {
   description = "Requests and limits of each container; see modules/k8s/deployment."
   type = object({
-    cpu_request    = optional(string, "500m")
+    # So little that the autoscaler sees a pod whose uploads wait for the store:
+    # docs/scaling.md, "Limits".
+    cpu_request    = optional(string, "250m")
     cpu_limit      = optional(string)
     memory_request = optional(string, "384Mi")
     memory_limit   = optional(string, "768Mi")
