@@ -88,6 +88,7 @@ module "deployment" {
   secrets_revision      = var.secrets_revision
   secret_key            = var.secret_key
   database_url          = var.existing_secrets.application == null ? local.database_url : null
+  database_ca_bundle    = var.database_ca_bundle
   aws_access_key_id     = var.aws_access_key_id
   aws_secret_access_key = var.aws_secret_access_key
   audit_signing_key     = var.audit_signing_key

@@ -93,7 +93,7 @@ variable "autoscaling" {
 }
 
 variable "cron_jobs" {
-  description = "Changes to the schedules, by name: seal-audit, reconcile-uploads, purge-uploads, verify-audit, canary."
+  description = "Changes to the schedules, by name: seal-audit, reconcile-uploads, reconcile-all-uploads, purge-uploads, verify-audit, verify-whole-audit, canary."
   type = map(object({
     schedule = optional(string)
     suspend  = optional(bool, false)
@@ -127,6 +127,12 @@ variable "settings" {
   })
   default  = {}
   nullable = false
+}
+
+variable "database_ca_bundle" {
+  description = "Certificates (PEM) of the authorities that sign an external database's certificate, for a database_url with sslmode=verify-full."
+  type        = string
+  default     = null
 }
 
 variable "service" {

@@ -13,8 +13,8 @@ import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from itertools import islice
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -124,10 +124,20 @@ def reconcile(plan: Plan, pairs: Iterable[Pair] | None = None) -> Iterator[Findi
 # --- Walking -----------------------------------------------------------------------
 
 
-def side_by_side() -> Iterator[Pair]:
-    """Yield each key of bucket and table once, with what either says of it."""
-    objects = upload_storage().listing(PREFIX)
-    rows = recorded()
+def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
+    """Yield each key of bucket and table once, with what either says of it.
+
+    With `since`, the keys of that day and later, and the older uploads that are
+    pending: what a crash or an outage of these days can have left behind. Keys begin
+    with the day, so either side is asked for no more than that.
+    """
+    if since is None:
+        objects, rows = upload_storage().listing(PREFIX), recorded()
+    else:
+        first = f"{PREFIX}{since.astimezone(UTC):%Y/%m/%d}/"
+        pending = Upload.objects.filter(status=Status.PENDING, key__lt=first)
+        objects = _listed_since(since)
+        rows = chain(recorded(pending), recorded(after=first))
     listed = next(objects, None)
     row = next(rows, None)
     while listed is not None or row is not None:
@@ -143,12 +153,22 @@ def side_by_side() -> Iterator[Pair]:
             listed, row = next(objects, None), next(rows, None)
 
 
-def recorded() -> Iterator[Row]:
+def _listed_since(since: datetime) -> Iterator[ListedObject]:
+    """Yield the objects day by day; of tomorrow too, for a clock that is ahead."""
+    day = since.astimezone(UTC).date()
+    while day <= timezone.now().date() + timedelta(days=1):
+        yield from upload_storage().listing(f"{PREFIX}{day:%Y/%m/%d}/")
+        day += timedelta(days=1)
+
+
+def recorded(
+    uploads: models.QuerySet[Upload] | None = None, *, after: str = ""
+) -> Iterator[Row]:
     """Yield the uploads in the order of their keys, without a long-lived cursor."""
-    after = ""
+    uploads = Upload.objects.all() if uploads is None else uploads
     while True:
         page = list(
-            Upload.objects.filter(key__gt=after)
+            uploads.filter(key__gt=after)
             .order_by("key")
             .values_list("key", "id", "status", "size", "etag", "bucket")[:PAGE]
         )

@@ -65,7 +65,8 @@ apply pipeline -var=project_path=group/mirrorsite -var=state_bucket_name=mirrors
 apply network || exit 1
 apply runner -var=manager_image=example.org/manager:1 -var=worker_image=example.org/worker:1 >"$tree/runner.out" 2>&1 &
 runner=$!
-if ! { apply cluster && apply data && apply app -var=image=example.org/mirrorsite:1.0.0; }; then failed=1; fi
+if ! { apply cluster &&
+  apply data -var=events_topic_arn=arn:aws:sns:eu-west-1:123456789012:check && apply app -var=image=example.org/mirrorsite:1.0.0; }; then failed=1; fi
 wait "$runner" || failed=1
 cat "$tree/runner.out"
 exit "$failed"

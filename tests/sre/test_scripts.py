@@ -331,3 +331,22 @@ class TestPipConfiguration:
             "index-url": "https://two.example/simple",
             "timeout": "60",
         }
+
+
+@pytest.mark.parametrize(("version", "status"), [("3 2", 2), ("4 3", 2), ("4 4", 0)])
+def test_terraform_check__an_old_bash(
+    tmp_path: Path, version: str, status: int
+) -> None:
+    """One sentence before anything that it would stumble over."""
+    script = (ROOT / "sre" / "terraform-check").read_text()
+    old = tmp_path / "terraform-check"
+    old.write_text(script.replace("BASH_VERSINFO", "VERSION_OF_BASH"))
+    done = subprocess.run(
+        ["bash", "-c", f'VERSION_OF_BASH=({version}); . "{old}" --help'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert done.stderr.startswith("sre/terraform-check needs bash") == (status == 2)
+    assert len(done.stderr.splitlines()) == (1 if status else 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from tests.uploads import making
 from uploads import reconciliation, services, trail
@@ -320,6 +321,57 @@ class TestSideBySide:
         pairs = list(side_by_side())
         assert [row.id for _, row in pairs if row] == [u.pk for u in uploads]
         assert all(listed and row for listed, row in pairs)
+
+    def test_side_by_side__since(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The days since then on either side, and whatever hangs from before."""
+        making.stored()
+        gone = making.stored()
+        making.delete_object(bucket, gone.key)
+        hanging = making.pending(age=timedelta(days=9))
+        lost = making.pending(age=timedelta(days=9))
+        trail.record(lost, Action.STORED, making.CALLER)
+        put_raw(bucket, "uploads/2026/11/01/unknown.txt", b"x")
+        asked: list[str] = []
+        listing = UploadStorage.listing
+
+        def noted(self: UploadStorage, prefix: str) -> Iterator[Any]:
+            asked.append(prefix)
+            return listing(self, prefix)
+
+        monkeypatch.setattr(UploadStorage, "listing", noted)
+        now = timezone.now()
+        pairs = side_by_side(now - timedelta(days=1))
+        assert [finding.key for finding in reconcile(NOW, pairs)] == [
+            hanging.key,
+            gone.key,
+        ]
+        assert asked == [
+            f"uploads/{now + timedelta(days=ahead):%Y/%m/%d}/" for ahead in (-1, 0, 1)
+        ]
+        assert len(found()) == 4
+
+    def test_side_by_side__since_by_the_clock_of_elsewhere(
+        self, bucket: UploadStorage
+    ) -> None:
+        """Keys have the day of UTC, whatever the zone of the time that is given."""
+        now = timezone.now()
+        hours_ahead = timezone.get_fixed_timezone(14 * 60)
+        midnight = now.replace(hour=0, minute=0).astimezone(hours_ahead)
+        upload = making.stored()
+        rows = [row for _, row in side_by_side(midnight) if row]
+        assert [row.key for row in rows] == [upload.key]
+
+    def test_side_by_side__since_asks_an_index(self, postgresql: None) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            recent = Upload.objects.filter(key__gt="uploads/2026/11/25/").order_by(
+                "key"
+            )
+            hanging = Upload.objects.filter(status=Status.PENDING, key__lt="uploads/2")
+            assert "Index Scan" in recent[:1000].explain()
+            assert "upload_not_stored" in hanging.explain()
 
 
 class TestAdoption:

@@ -124,6 +124,16 @@ class TestReconcileUploads:
         old = making.pending(age=timedelta(minutes=16))
         assert old.key in run("reconcile_uploads")[1]
 
+    def test_since(self, bucket: UploadStorage) -> None:
+        making.stored()
+        lost = making.pending(age=timedelta(days=9))
+        trail.record(lost, Action.STORED, making.CALLER)
+        assert run("reconcile_uploads", "--since", "1d") == (
+            0,
+            "1 key compared, 0 differences\n",
+        )
+        assert run("reconcile_uploads", "--since", "9d")[0] == 1
+
     def test_bucket_away(self, make_storage: Any) -> None:
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         assert run("reconcile_uploads") == (2, "")

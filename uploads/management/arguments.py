@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 
-from uploads.arguments import utc
+from uploads.arguments import moment
 
 
 def positive_seconds(text: str) -> float:
@@ -35,15 +35,14 @@ def positive_minutes(text: str) -> float:
 
 
 def seal_or_time(text: str) -> int | datetime:
-    """Read a seal's number, or a point in time in ISO 8601; UTC unless it says else."""
+    """Read a seal's number, or a point of time, or how long ago it was."""
     if text.isdecimal():
         if len(text) > 10:
             raise argparse.ArgumentTypeError(f"{text!r} is more than any seal's number")
         return int(text)
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
+        return moment(text)
+    except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a seal's number nor a time such as 2026-11-23T18:00"
+            f"{text!r} is neither a seal's number nor a time: {error}"
         ) from error
-    return utc(at)

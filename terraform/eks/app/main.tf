@@ -42,7 +42,7 @@ module "external_secrets" {
       # hold characters that mean something in an address.
       template = {
         SECRET_KEY   = "{{ .SECRET_KEY }}"
-        DATABASE_URL = "postgres://{{ .username | urlquery }}:{{ .password | urlquery }}@${local.data.database.host}:${local.data.database.port}/${local.data.database.name}?sslmode=require"
+        DATABASE_URL = "postgres://{{ .username | urlquery }}:{{ .password | urlquery }}@${local.data.database.host}:${local.data.database.port}/${local.data.database.name}?sslmode=${local.database_sslmode}"
       }
     }
     (local.audit_secret_name) = {
@@ -56,8 +56,18 @@ module "external_secrets" {
 }
 
 locals {
+  # RDS signs with authorities of its own, which no image knows.
+  database_sslmode = var.database_ca_bundle == null ? "require" : "verify-full"
+
   application_secret_name = "${local.name}-application"
   audit_secret_name       = "${local.name}-audit-signing"
+}
+
+check "database_certificate" {
+  assert {
+    condition     = var.database_ca_bundle != null
+    error_message = "database_ca_bundle is not given: connections to the database are encrypted, and whoever answers at its address is believed to be it. README.md says where AWS publishes the bundle."
+  }
 }
 
 module "deployment" {
@@ -89,6 +99,8 @@ module "deployment" {
     application = local.application_secret_name
     audit       = local.audit_secret_name
   }
+  database_ca_bundle = var.database_ca_bundle
+
   secrets_revision  = var.secrets_revision
   registry_server   = var.registry_server
   registry_username = var.registry_username

@@ -26,6 +26,12 @@ data "aws_iam_policy_document" "application" {
 
 data "aws_partition" "current" {}
 
+data "aws_caller_identity" "current" {}
+
+locals {
+  boundary_arn = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:policy/mirrorsite-${var.environment}-pods-boundary"
+}
+
 data "aws_iam_policy_document" "external_secrets" {
   statement {
     sid     = "ReadTheServicesSecrets"
@@ -64,6 +70,8 @@ resource "aws_iam_role" "this" {
 
   name               = "mirrorsite-${var.environment}-${each.key}"
   assume_role_policy = data.aws_iam_policy_document.pod_trust.json
+  # Whatever is written above: no more than the root pipeline has drawn the line at.
+  permissions_boundary = var.pods_boundary ? local.boundary_arn : null
 }
 
 resource "aws_iam_role_policy" "this" {

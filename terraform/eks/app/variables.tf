@@ -53,7 +53,9 @@ variable "autoscaling" {
 variable "resources" {
   description = "Requests and limits of each container; see modules/k8s/deployment."
   type = object({
-    cpu_request    = optional(string, "500m")
+    # So little that the autoscaler sees a pod whose uploads wait for the store:
+    # docs/scaling.md, "Limits".
+    cpu_request    = optional(string, "250m")
     cpu_limit      = optional(string)
     memory_request = optional(string, "384Mi")
     memory_limit   = optional(string, "768Mi")
@@ -80,6 +82,12 @@ variable "settings" {
   })
   default  = {}
   nullable = false
+}
+
+variable "database_ca_bundle" {
+  description = "Certificates (PEM) of RDS's authorities in the region, as AWS publishes them. With it connections say sslmode=verify-full, without it sslmode=require."
+  type        = string
+  default     = null
 }
 
 variable "cron_jobs" {
@@ -111,6 +119,13 @@ variable "load_balancer" {
     condition     = var.load_balancer.internal || var.load_balancer.certificate_arn != null || var.environment != "production"
     error_message = "production faces the internet with TLS only: give load_balancer.certificate_arn."
   }
+}
+
+variable "pods_boundary" {
+  description = "Keep the pods' roles within the permissions boundary that the root pipeline makes; its role makes no others. False where that root is not applied."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "external_secrets" {

@@ -137,3 +137,15 @@ resource "aws_secretsmanager_secret_rotation" "database" {
     duration            = "2h"
   }
 }
+
+# The record only grows, and so does the volume: up to its largest size by itself, and no
+# further. Before that, and when the standby takes over, somebody is told.
+resource "aws_db_event_subscription" "this" {
+  count = var.events_topic_arn == null ? 0 : 1
+
+  name             = "${local.name}-database"
+  sns_topic        = var.events_topic_arn
+  source_type      = "db-instance"
+  source_ids       = [aws_db_instance.this.identifier]
+  event_categories = ["failover", "failure", "low storage", "notification"]
+}

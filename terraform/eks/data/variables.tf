@@ -79,6 +79,17 @@ variable "storage" {
   }
 }
 
+variable "events_topic_arn" {
+  description = "ARN of an SNS topic that is told when the volume comes near its largest size, when the standby takes over, and when the database fails. Null: nobody is."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.events_topic_arn == null || can(regex("^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.events_topic_arn))
+    error_message = "events_topic_arn must be the full ARN of a topic in SNS."
+  }
+}
+
 variable "backup_days" {
   description = "Days of backups from which the database can be restored to any second."
   type        = number

@@ -98,17 +98,29 @@ data "aws_iam_policy_document" "apply" {
   statement {
     sid = "ChangeThePodsRoles"
     actions = [
-      "iam:CreateRole",
       "iam:DeleteRole",
       "iam:DeleteRolePolicy",
       "iam:ListInstanceProfilesForRole",
-      "iam:PutRolePolicy",
       "iam:TagRole",
       "iam:UntagRole",
       "iam:UpdateAssumeRolePolicy",
       "iam:UpdateRole",
     ]
     resources = local.pod_role_arns
+  }
+
+  # A policy can be written for a role that has the boundary, and the boundary cannot
+  # be taken off: nothing here allows to delete or to change it.
+  statement {
+    sid       = "WithinTheBoundary"
+    actions   = ["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"]
+    resources = local.pod_role_arns
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PermissionsBoundary"
+      values   = [local.boundary_arn]
+    }
   }
 
   statement {

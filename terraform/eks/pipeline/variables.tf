@@ -56,6 +56,17 @@ variable "branch" {
   }
 }
 
+variable "bucket_name" {
+  description = "Name of the uploads bucket, as the root data will be given it: what the pods can reach at most."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.bucket_name))
+    error_message = "bucket_name must be the name of one bucket, without a star."
+  }
+}
+
 variable "state_bucket_name" {
   description = "Bucket of Terraform's state, from ../../bootstrap. Null: GitLab keeps the state."
   type        = string

@@ -225,6 +225,12 @@ class TestVerifyAudit:
         # Waiting: the note of the check before.
         assert "1 seals, 2 sealed events, 1 waiting, 1 uploads" in text
 
+    def test_since__that_long_ago(self, signing: UploadStorage) -> None:
+        add_uploads(1)
+        run("seal_audit")
+        status, text = run("verify_audit", "--since", "2d")
+        assert (status, text.startswith("1 seals, 2 sealed events")) == (0, True)
+
     @pytest.mark.parametrize(
         ("since", "words"),
         [

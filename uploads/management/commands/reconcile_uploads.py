@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from uploads.arguments import duration, job_count
+from uploads.arguments import duration, job_count, moment
 from uploads.management.command import (
     DifferencesFound,
     OperatorCommand,
@@ -37,6 +37,13 @@ class Command(OperatorCommand):
             " default: 15m",
         )
         parser.add_argument(
+            "--since",
+            type=moment,
+            metavar="TIME",
+            help="only the days from this one on (UTC), and what is pending from"
+            " before; a time, or how long ago, such as 1d",
+        )
+        parser.add_argument(
             "--checksums",
             action="store_true",
             help="ask the store for the checksum of each object (slow), instead of"
@@ -58,6 +65,7 @@ class Command(OperatorCommand):
         *,
         fix: bool,
         min_age: timedelta,
+        since: datetime | None,
         checksums: bool,
         jobs: int,
         as_json: bool,
@@ -70,11 +78,13 @@ class Command(OperatorCommand):
             checksums=checksums,
             jobs=jobs,
         )
-        total = Upload.objects.count() if self.stderr.isatty() else None
+        total = None
+        if since is None and self.stderr.isatty():
+            total = Upload.objects.count()
         progress = self.progress("keys", total)
         words: Counter[str] = Counter()
         outcomes: Counter[str] = Counter()
-        for finding in reconcile(plan, progress.over(side_by_side())):
+        for finding in reconcile(plan, progress.over(side_by_side(since))):
             words[finding.word.value] += 1
             outcomes[finding.outcome] += 1
             progress.clear()

@@ -29,7 +29,8 @@ class Command(OperatorCommand):
             "--since",
             type=seal_or_time,
             metavar="SEAL|TIME",
-            help="begin at this seal, or at the first one from this time on",
+            help="begin at this seal, or at the first one from this time on; 2d is two"
+            " days ago",
         )
         parser.add_argument(
             "--unsealed-minutes",

@@ -32,10 +32,17 @@ override_data {
   }
 }
 
+override_data {
+  target = data.aws_caller_identity.current
+  values = { account_id = "123456789012" }
+}
+
 variables {
   environment = "production"
   image       = "registry.example.org/group/mirrorsite:1f2e3d4c"
   settings    = { allowed_hosts = ["mirrorsite.example.org"] }
+
+  database_ca_bundle = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 }
 
 run "smallest_rights" {
@@ -71,6 +78,47 @@ run "smallest_rights" {
     }
     error_message = "Each role goes to one service account."
   }
+}
+
+run "within_the_boundary" {
+  command = plan
+
+  assert {
+    condition     = toset([for role in aws_iam_role.this : role.permissions_boundary]) == toset(["arn:aws:iam::123456789012:policy/mirrorsite-production-pods-boundary"])
+    error_message = "The roles of the pods must have the boundary, or the pipeline may not make them."
+  }
+}
+
+run "without_the_root_that_makes_the_boundary" {
+  command = plan
+
+  variables {
+    pods_boundary = false
+  }
+
+  assert {
+    condition     = alltrue([for role in aws_iam_role.this : role.permissions_boundary == null])
+    error_message = "A boundary that is not there cannot be set."
+  }
+}
+
+run "the_database_has_to_prove_who_it_is" {
+  command = plan
+
+  assert {
+    condition     = local.database_sslmode == "verify-full"
+    error_message = "Name and certificate of the database must be verified."
+  }
+}
+
+run "a_database_that_is_not_verified_is_told_of" {
+  command = plan
+
+  variables {
+    database_ca_bundle = null
+  }
+
+  expect_failures = [check.database_certificate]
 }
 
 run "loss_of_a_zone" {

@@ -86,6 +86,19 @@ run "the_application_cannot_delete_under_audit" {
   }
 }
 
+run "somebody_is_told_before_the_volume_is_full" {
+  command = plan
+
+  variables {
+    events_topic_arn = "arn:aws:sns:eu-west-1:123456789012:operations"
+  }
+
+  assert {
+    condition     = aws_db_event_subscription.this[0].sns_topic == var.events_topic_arn && aws_db_event_subscription.this[0].source_ids == toset(["mirrorsite-production"]) && contains(aws_db_event_subscription.this[0].event_categories, "low storage")
+    error_message = "The topic must hear of this database's storage."
+  }
+}
+
 run "registry_when_wanted" {
   command = plan
 
@@ -107,9 +120,10 @@ run "refuses_what_is_not_safe" {
     backup_days         = 1
     engine_version      = "11"
     instance_class      = "large"
+    events_topic_arn    = "operations"
     rotation_schedule   = "rate(1 hour)"
     storage             = { allocated = 100, max = 50 }
   }
 
-  expect_failures = [var.deletion_protection, var.backup_days, var.engine_version, var.instance_class, var.rotation_schedule, var.storage]
+  expect_failures = [var.deletion_protection, var.backup_days, var.engine_version, var.instance_class, var.events_topic_arn, var.rotation_schedule, var.storage]
 }

@@ -15,6 +15,7 @@ override_data {
 variables {
   environment       = "production"
   project_path      = "group/mirrorsite"
+  bucket_name       = "mirrorsite-test-uploads"
   state_bucket_name = "mirrorsite-test-state"
 }
 
@@ -71,6 +72,84 @@ run "who_applies_changes_one_root" {
   }
 }
 
+run "who_applies_cannot_give_himself_more" {
+  command = plan
+
+  assert {
+    condition = toset(flatten([
+      for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : [
+        for action in flatten([statement.Action]) : action
+        if can(regex("^iam:(Create|Put|Attach|Add|Set|.*Boundary)", action))
+        && try(statement.Condition.StringEquals["iam:PermissionsBoundary"], null) != "arn:aws:iam::123456789012:policy/mirrorsite-production-pods-boundary"
+      ]
+    ])) == toset([])
+    error_message = "Rights are given within the boundary only, and nothing takes it off."
+  }
+
+  assert {
+    condition     = !anytrue([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : anytrue([for resource in flatten([statement.Resource]) : strcontains(resource, ":policy/")])])
+    error_message = "Nor may it touch the boundary itself."
+  }
+
+  assert {
+    condition     = aws_iam_policy.boundary.name == "mirrorsite-production-pods-boundary"
+    error_message = "The boundary must be the one that is asked for."
+  }
+}
+
+run "the_boundary_is_narrow" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(data.aws_iam_policy_document.boundary.json).Statement : alltrue([
+        for action in flatten([statement.Action]) : can(regex("^(s3|secretsmanager|kms):[A-Za-z]+$", action))
+      ])
+    ])
+    error_message = "No right of the pods is to IAM, or has a star."
+  }
+
+  assert {
+    condition = toset(flatten([
+      for statement in jsondecode(data.aws_iam_policy_document.boundary.json).Statement : statement.Resource if startswith(flatten([statement.Action])[0], "s3:")
+    ])) == toset(["arn:aws:s3:::mirrorsite-test-uploads", "arn:aws:s3:::mirrorsite-test-uploads/uploads/*", "arn:aws:s3:::mirrorsite-test-uploads/audit/*"])
+    error_message = "It is one bucket."
+  }
+
+  assert {
+    condition = !anytrue([
+      for statement in jsondecode(data.aws_iam_policy_document.boundary.json).Statement :
+      anytrue([for action in flatten([statement.Action]) : strcontains(action, "Delete")]) && anytrue([for resource in flatten([statement.Resource]) : strcontains(resource, "audit")])
+    ])
+    error_message = "Under audit/ nothing can be deleted."
+  }
+}
+
+run "the_bucket" {
+  command = plan
+
+  module {
+    source = "../../modules/s3"
+  }
+}
+
+# What the application is given lies within, or it would fail where it runs.
+run "the_boundary_leaves_what_is_needed" {
+  command = plan
+
+  assert {
+    condition = alltrue(flatten([
+      for wanted in jsondecode(run.the_bucket.application_policy_json).Statement : [
+        for pair in setproduct(flatten([wanted.Action]), flatten([wanted.Resource])) : anytrue([
+          for statement in jsondecode(data.aws_iam_policy_document.boundary.json).Statement :
+          contains(flatten([statement.Action]), pair[0]) && contains(flatten([statement.Resource]), pair[1])
+        ])
+      ]
+    ]))
+    error_message = "Each right of modules/s3's application policy must be within the boundary."
+  }
+}
+
 run "state_in_gitlab_needs_no_bucket" {
   command = plan
 
@@ -92,8 +171,9 @@ run "refuses_patterns" {
     environment  = "test"
     project_path = "group/*"
     branch       = "*"
+    bucket_name  = "*"
     gitlab_url   = "http://gitlab.example.org"
   }
 
-  expect_failures = [var.environment, var.project_path, var.branch, var.gitlab_url]
+  expect_failures = [var.environment, var.project_path, var.branch, var.bucket_name, var.gitlab_url]
 }

@@ -23,8 +23,12 @@ locals {
       WEB_CONCURRENCY   = tostring(var.settings.web_concurrency)
       WEB_THREADS       = tostring(var.settings.web_threads)
       AUDIT_PUBLIC_KEYS = var.settings.audit_public_keys
+      # libpq's own: what a DATABASE_URL with sslmode=verify-full is checked against.
+      PGSSLROOTCERT = var.database_ca_bundle == null ? null : "${local.database_ca_directory}/ca.pem"
     } : name => value if value != null
   }
+
+  database_ca_directory = "/etc/mirrorsite/database-ca"
 
   application_secret_name = coalesce(var.existing_secrets.application, "${var.name}-application")
   audit_secret_name       = coalesce(var.existing_secrets.audit, "${var.name}-audit-signing")
@@ -42,6 +46,18 @@ resource "kubernetes_config_map_v1" "this" {
   }
 
   data = local.environment
+}
+
+resource "kubernetes_config_map_v1" "database_ca" {
+  count = var.database_ca_bundle == null ? 0 : 1
+
+  metadata {
+    name      = "${var.name}-database-ca"
+    namespace = var.namespace
+    labels    = local.labels
+  }
+
+  data = { "ca.pem" = var.database_ca_bundle }
 }
 
 resource "kubernetes_secret_v1" "application" {

@@ -1,3 +1,6 @@
+# What runs often looks at what is recent: the record only grows, and with it the time
+# that all of it takes (docs/scaling.md). The whole is looked at weekly and monthly.
+
 locals {
   cron_jobs = {
     seal-audit = {
@@ -7,18 +10,28 @@ locals {
     }
     reconcile-uploads = {
       schedule = "*/10 * * * *"
-      command  = ["reconcile_uploads", "--fix", "--min-age", "15m"]
+      command  = ["reconcile_uploads", "--fix", "--min-age", "15m", "--since", "1d"]
       deadline = 3600
+    }
+    reconcile-all-uploads = {
+      schedule = "23 1 * * 0"
+      command  = ["reconcile_uploads", "--fix", "--min-age", "15m"]
+      deadline = 86400
     }
     purge-uploads = {
       schedule = "17 3 * * *"
       command  = ["purge_uploads", "--older-than", "${var.purge_after_days}d", "--yes"]
-      deadline = 3600
+      deadline = 21600
     }
     verify-audit = {
       schedule = "47 4 * * *"
+      command  = ["verify_audit", "--since", "2d"]
+      deadline = 14400
+    }
+    verify-whole-audit = {
+      schedule = "47 5 2 * *"
       command  = ["verify_audit"]
-      deadline = 7200
+      deadline = 172800
     }
     canary = {
       schedule = "*/15 * * * *"
@@ -140,6 +153,16 @@ resource "kubernetes_cron_job_v1" "this" {
                 name       = "tmp"
                 mount_path = "/tmp"
               }
+
+              dynamic "volume_mount" {
+                for_each = kubernetes_config_map_v1.database_ca
+
+                content {
+                  name       = "database-ca"
+                  mount_path = local.database_ca_directory
+                  read_only  = true
+                }
+              }
             }
 
             volume {
@@ -147,6 +170,18 @@ resource "kubernetes_cron_job_v1" "this" {
 
               empty_dir {
                 size_limit = "64Mi"
+              }
+            }
+
+            dynamic "volume" {
+              for_each = kubernetes_config_map_v1.database_ca
+
+              content {
+                name = "database-ca"
+
+                config_map {
+                  name = volume.value.metadata[0].name
+                }
               }
             }
           }

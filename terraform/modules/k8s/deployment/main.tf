@@ -248,6 +248,16 @@ resource "kubernetes_deployment_v1" "this" {
             mount_path = "/tmp"
           }
 
+          dynamic "volume_mount" {
+            for_each = kubernetes_config_map_v1.database_ca
+
+            content {
+              name       = "database-ca"
+              mount_path = local.database_ca_directory
+              read_only  = true
+            }
+          }
+
           volume_mount {
             name       = "shm"
             mount_path = "/dev/shm"
@@ -259,6 +269,18 @@ resource "kubernetes_deployment_v1" "this" {
 
           empty_dir {
             size_limit = "256Mi"
+          }
+        }
+
+        dynamic "volume" {
+          for_each = kubernetes_config_map_v1.database_ca
+
+          content {
+            name = "database-ca"
+
+            config_map {
+              name = volume.value.metadata[0].name
+            }
           }
         }
 

@@ -89,6 +89,16 @@ resource "kubernetes_job_v1" "migrate" {
             name       = "tmp"
             mount_path = "/tmp"
           }
+
+          dynamic "volume_mount" {
+            for_each = kubernetes_config_map_v1.database_ca
+
+            content {
+              name       = "database-ca"
+              mount_path = local.database_ca_directory
+              read_only  = true
+            }
+          }
         }
 
         volume {
@@ -96,6 +106,18 @@ resource "kubernetes_job_v1" "migrate" {
 
           empty_dir {
             size_limit = "64Mi"
+          }
+        }
+
+        dynamic "volume" {
+          for_each = kubernetes_config_map_v1.database_ca
+
+          content {
+            name = "database-ca"
+
+            config_map {
+              name = volume.value.metadata[0].name
+            }
           }
         }
       }

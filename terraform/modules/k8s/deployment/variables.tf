@@ -99,7 +99,7 @@ variable "resources" {
 }
 
 variable "cron_jobs" {
-  description = "Changes to the schedules, by name: seal-audit, reconcile-uploads, purge-uploads, verify-audit, canary."
+  description = "Changes to the schedules, by name: seal-audit, reconcile-uploads, reconcile-all-uploads, purge-uploads, verify-audit, verify-whole-audit, canary."
   type = map(object({
     schedule = optional(string)
     suspend  = optional(bool, false)
@@ -108,8 +108,8 @@ variable "cron_jobs" {
   nullable = false
 
   validation {
-    condition     = length(setsubtract(keys(var.cron_jobs), ["seal-audit", "reconcile-uploads", "purge-uploads", "verify-audit", "canary"])) == 0
-    error_message = "cron_jobs may name seal-audit, reconcile-uploads, purge-uploads, verify-audit and canary only."
+    condition     = length(setsubtract(keys(var.cron_jobs), ["seal-audit", "reconcile-uploads", "reconcile-all-uploads", "purge-uploads", "verify-audit", "verify-whole-audit", "canary"])) == 0
+    error_message = "cron_jobs may name seal-audit, reconcile-uploads, reconcile-all-uploads, purge-uploads, verify-audit, verify-whole-audit and canary only."
   }
 
   validation {
@@ -245,6 +245,12 @@ variable "settings" {
     error_message = "settings.trusted_proxies must be a whole number of hops, 0 for none."
   }
 
+  # mirrorsite.W001 of the service's own check, before anything is deployed.
+  validation {
+    condition     = !var.settings.https_only || var.settings.trusted_proxies > 0
+    error_message = "settings.https_only needs settings.trusted_proxies of at least 1: the pods speak plain HTTP, so unless a proxy in front is believed that says the client came by HTTPS, every request is redirected for ever. Without such a proxy set https_only to false."
+  }
+
   validation {
     condition     = var.settings.upload_auth == null || contains(["open", "token"], coalesce(var.settings.upload_auth, "open"))
     error_message = "settings.upload_auth must be open or token."
@@ -273,6 +279,17 @@ variable "settings" {
   validation {
     condition     = var.settings.web_concurrency >= 1 && var.settings.web_threads >= 1
     error_message = "settings.web_concurrency and settings.web_threads must be at least 1."
+  }
+}
+
+variable "database_ca_bundle" {
+  description = "Certificates (PEM) of the authorities that sign the database's certificate, for a DATABASE_URL with sslmode=verify-full. Null: none is mounted, and only what the image itself trusts can be verified."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.database_ca_bundle == null || try(startswith(trimspace(var.database_ca_bundle), "-----BEGIN CERTIFICATE-----") && endswith(trimspace(var.database_ca_bundle), "-----END CERTIFICATE-----") && !strcontains(var.database_ca_bundle, "PRIVATE KEY") && length(var.database_ca_bundle) < 1000000, false)
+    error_message = "database_ca_bundle must be certificates in PEM and nothing else, below 1 MB: it is kept in a ConfigMap."
   }
 }
 

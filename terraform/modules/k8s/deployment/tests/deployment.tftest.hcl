@@ -7,8 +7,9 @@ variables {
   database_url      = "postgres://mirrorsite:secret@db.example.org:5432/mirrorsite"
   audit_signing_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
   settings = {
-    bucket_name = "mirrorsite-test-uploads"
-    region      = "eu-west-1"
+    bucket_name     = "mirrorsite-test-uploads"
+    region          = "eu-west-1"
+    trusted_proxies = 1
   }
   egress = [{ ports = [443], cidrs = ["0.0.0.0/0"] }]
 }
@@ -163,8 +164,45 @@ run "what_is_not_set_is_left_to_the_service" {
   }
 
   assert {
-    condition     = kubernetes_config_map_v1.this.data.HTTPS_ONLY == "true" && kubernetes_config_map_v1.this.data.TRUSTED_PROXIES == "0"
-    error_message = "By default plain HTTP is refused and no proxy is believed."
+    condition     = kubernetes_config_map_v1.this.data.HTTPS_ONLY == "true"
+    error_message = "By default plain HTTP is refused."
+  }
+}
+
+run "no_authority_is_mounted_that_nobody_gave" {
+  command = plan
+
+  assert {
+    condition     = length(kubernetes_config_map_v1.database_ca) == 0 && !contains(keys(kubernetes_config_map_v1.this.data), "PGSSLROOTCERT") && !contains(kubernetes_deployment_v1.this.spec[0].template[0].spec[0].volume[*].name, "database-ca")
+    error_message = "Without a bundle there is nothing to mount."
+  }
+}
+
+# Web pods, migration and scheduled commands all speak to the database.
+run "the_databases_authority_reaches_every_pod" {
+  command = plan
+
+  variables {
+    database_ca_bundle = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+  }
+
+  assert {
+    condition     = kubernetes_config_map_v1.database_ca[0].data == tomap({ "ca.pem" = var.database_ca_bundle }) && kubernetes_config_map_v1.this.data.PGSSLROOTCERT == "/etc/mirrorsite/database-ca/ca.pem"
+    error_message = "libpq must be told where the certificates lie."
+  }
+
+  assert {
+    condition = toset([
+      for pod in concat(
+        [kubernetes_deployment_v1.this.spec[0].template[0].spec[0], kubernetes_job_v1.migrate.spec[0].template[0].spec[0]],
+        [for job in kubernetes_cron_job_v1.this : job.spec[0].job_template[0].spec[0].template[0].spec[0]],
+      ) :
+      join(" ", concat(
+        [for volume in pod.volume : volume.config_map[0].name if volume.name == "database-ca"],
+        [for mount in pod.container[0].volume_mount : "${mount.mount_path} ${mount.read_only}" if mount.name == "database-ca"],
+      ))
+    ]) == toset(["mirrorsite-database-ca /etc/mirrorsite/database-ca true"])
+    error_message = "Every pod must have them where it was told."
   }
 }
 
@@ -194,11 +232,13 @@ run "scheduled_commands" {
       for key, job in kubernetes_cron_job_v1.this :
       key => join(" ", concat([job.spec[0].schedule, ":"], job.spec[0].job_template[0].spec[0].template[0].spec[0].container[0].command))
       } == {
-      "seal-audit"        = "* * * * * : python manage.py seal_audit"
-      "reconcile-uploads" = "*/10 * * * * : python manage.py reconcile_uploads --fix --min-age 15m"
-      "purge-uploads"     = "17 3 * * * : python manage.py purge_uploads --older-than 30d --yes"
-      "verify-audit"      = "47 4 * * * : python manage.py verify_audit"
-      "canary"            = "*/15 * * * * : python manage.py canary --base-url http://mirrorsite"
+      "seal-audit"            = "* * * * * : python manage.py seal_audit"
+      "reconcile-uploads"     = "*/10 * * * * : python manage.py reconcile_uploads --fix --min-age 15m --since 1d"
+      "reconcile-all-uploads" = "23 1 * * 0 : python manage.py reconcile_uploads --fix --min-age 15m"
+      "purge-uploads"         = "17 3 * * * : python manage.py purge_uploads --older-than 30d --yes"
+      "verify-audit"          = "47 4 * * * : python manage.py verify_audit --since 2d"
+      "verify-whole-audit"    = "47 5 2 * * : python manage.py verify_audit"
+      "canary"                = "*/15 * * * * : python manage.py canary --base-url http://mirrorsite"
     }
     error_message = "The scheduled commands must be these, with these options."
   }

@@ -7,8 +7,9 @@ variables {
   database_url      = "postgres://mirrorsite:secret@db.example.org:5432/mirrorsite"
   audit_signing_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
   settings = {
-    bucket_name = "mirrorsite-test-uploads"
-    region      = "eu-west-1"
+    bucket_name     = "mirrorsite-test-uploads"
+    region          = "eu-west-1"
+    trusted_proxies = 1
   }
   egress = []
 }
@@ -147,7 +148,7 @@ run "refuses_any_host" {
   command = plan
 
   variables {
-    settings = { bucket_name = "b", region = "r", allowed_hosts = ["*"] }
+    settings = { bucket_name = "b", region = "r", https_only = false, allowed_hosts = ["*"] }
   }
 
   expect_failures = [var.settings]
@@ -157,7 +158,7 @@ run "refuses_a_host_with_a_scheme" {
   command = plan
 
   variables {
-    settings = { bucket_name = "b", region = "r", allowed_hosts = ["https://mirrorsite.example.org"] }
+    settings = { bucket_name = "b", region = "r", https_only = false, allowed_hosts = ["https://mirrorsite.example.org"] }
   }
 
   expect_failures = [var.settings]
@@ -167,7 +168,17 @@ run "refuses_an_origin_without_a_scheme" {
   command = plan
 
   variables {
-    settings = { bucket_name = "b", region = "r", csrf_trusted_origins = ["mirrorsite.example.org"] }
+    settings = { bucket_name = "b", region = "r", https_only = false, csrf_trusted_origins = ["mirrorsite.example.org"] }
+  }
+
+  expect_failures = [var.settings]
+}
+
+run "refuses_to_redirect_for_ever" {
+  command = plan
+
+  variables {
+    settings = { bucket_name = "b", region = "r", https_only = true, trusted_proxies = 0 }
   }
 
   expect_failures = [var.settings]
@@ -177,7 +188,7 @@ run "refuses_half_a_proxy" {
   command = plan
 
   variables {
-    settings = { bucket_name = "b", region = "r", trusted_proxies = 0.5 }
+    settings = { bucket_name = "b", region = "r", trusted_proxies = 1.5 }
   }
 
   expect_failures = [var.settings]
@@ -187,7 +198,7 @@ run "refuses_an_unknown_upload_auth" {
   command = plan
 
   variables {
-    settings = { bucket_name = "b", region = "r", upload_auth = "password" }
+    settings = { bucket_name = "b", region = "r", https_only = false, upload_auth = "password" }
   }
 
   expect_failures = [var.settings]
@@ -197,7 +208,7 @@ run "refuses_an_unknown_log_format" {
   command = plan
 
   variables {
-    settings = { bucket_name = "b", region = "r", log_format = "xml" }
+    settings = { bucket_name = "b", region = "r", https_only = false, log_format = "xml" }
   }
 
   expect_failures = [var.settings]
@@ -207,7 +218,7 @@ run "refuses_uploads_of_nothing" {
   command = plan
 
   variables {
-    settings = { bucket_name = "b", region = "r", upload_max_bytes = 0 }
+    settings = { bucket_name = "b", region = "r", https_only = false, upload_max_bytes = 0 }
   }
 
   expect_failures = [var.settings]
@@ -217,7 +228,7 @@ run "refuses_an_endpoint_with_a_path" {
   command = plan
 
   variables {
-    settings = { bucket_name = "b", region = "r", s3_endpoint_url = "http://store/s3" }
+    settings = { bucket_name = "b", region = "r", https_only = false, s3_endpoint_url = "http://store/s3" }
   }
 
   expect_failures = [var.settings]
@@ -227,17 +238,37 @@ run "refuses_a_password_in_the_config_map" {
   command = plan
 
   variables {
-    settings = { bucket_name = "b", region = "r", cache_url = "redis://:secret@cache:6379/0" }
+    settings = { bucket_name = "b", region = "r", https_only = false, cache_url = "redis://:secret@cache:6379/0" }
   }
 
   expect_failures = [var.settings]
+}
+
+run "refuses_a_key_for_a_certificate" {
+  command = plan
+
+  variables {
+    database_ca_bundle = "-----BEGIN CERTIFICATE-----\nAAAA\n-----BEGIN PRIVATE KEY-----\n-----END CERTIFICATE-----"
+  }
+
+  expect_failures = [var.database_ca_bundle]
+}
+
+run "refuses_the_name_of_a_file" {
+  command = plan
+
+  variables {
+    database_ca_bundle = "ca/bundle.pem"
+  }
+
+  expect_failures = [var.database_ca_bundle]
 }
 
 run "refuses_no_workers" {
   command = plan
 
   variables {
-    settings = { bucket_name = "b", region = "r", web_concurrency = 0 }
+    settings = { bucket_name = "b", region = "r", https_only = false, web_concurrency = 0 }
   }
 
   expect_failures = [var.settings]

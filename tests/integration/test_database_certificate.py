@@ -1,0 +1,171 @@
+"""The database's certificate, checked as the EKS root has it done.
+
+A server that speaks TLS and then refuses everybody stands in for RDS: whoever is told
+so has believed its certificate.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+
+import dj_database_url
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from django.db.utils import ConnectionHandler
+from psycopg import OperationalError
+
+REFUSAL = "you have come through"
+_KEY_USES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
+class Authority:
+    """Signs certificates; `ca` is what its clients are given."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.directory = directory
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        uses = dict.fromkeys(_KEY_USES, False) | {"key_cert_sign": True}
+        certificate = (
+            self._builder(self.name)
+            .public_key(self.key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.KeyUsage(**uses), critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+        self.ca = directory / f"{name}.pem"
+        self.ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def _builder(self, subject: x509.Name) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+        )
+
+    def context_for(self, host: str) -> ssl.SSLContext:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        certificate = (
+            self._builder(subject)
+            .public_key(key.public_key())
+            .add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False
+            )
+            .sign(self.key, hashes.SHA256())
+        )
+        path = self.directory / f"{host}.chain"
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            + certificate.public_bytes(serialization.Encoding.PEM)
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context
+
+
+def _refuse(connection: socket.socket, context: ssl.SSLContext) -> None:
+    connection.recv(8)  # the request for TLS
+    connection.sendall(b"S")
+    # Whoever does not believe the certificate goes away.
+    with suppress(OSError), context.wrap_socket(connection, server_side=True) as secure:
+        secure.recv(1024)
+        fields = f"SFATAL\0C28000\0M{REFUSAL}\0\0".encode()
+        secure.sendall(b"E" + struct.pack("!i", len(fields) + 4) + fields)
+
+
+@contextmanager
+def serving(context: ssl.SSLContext) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        _refuse(connection, context)
+
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def told(port: int, mode: str) -> str:
+    url = f"postgres://mirrorsite:secret@localhost:{port}/mirrorsite?sslmode={mode}"
+    connection = ConnectionHandler({"default": dj_database_url.parse(url)})["default"]
+    with pytest.raises(OperationalError) as refused:
+        connection.connect()
+    return str(refused.value)
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    authority = Authority(tmp_path, "authority")
+    monkeypatch.setenv("PGSSLROOTCERT", str(authority.ca))
+    return authority
+
+
+class TestVerifyFull:
+    def test_ours(self, authority: Authority) -> None:
+        with serving(authority.context_for("localhost")) as port:
+            assert REFUSAL in told(port, "verify-full")
+
+    def test_signed_by_another(self, authority: Authority, tmp_path: Path) -> None:
+        """Somebody in between, who `require` would send the password to."""
+        other = Authority(tmp_path, "other")
+        with serving(other.context_for("localhost")) as port:
+            assert "certificate verify failed" in told(port, "verify-full")
+
+    def test_another_host(self, authority: Authority) -> None:
+        """A database of somebody else's, by the same authority."""
+        with serving(authority.context_for("db.example.org")) as port:
+            assert "does not match host name" in told(port, "verify-full")
+
+    def test_no_bundle(
+        self, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PGSSLROOTCERT", "/nowhere.pem")
+        with serving(authority.context_for("localhost")) as port:
+            assert "does not exist" in told(port, "verify-full")
+
+
+def test_require__believes_anybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why it is not enough."""
+    monkeypatch.delenv("PGSSLROOTCERT", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with serving(Authority(tmp_path, "other").context_for("localhost")) as port:
+        assert REFUSAL in told(port, "require")
