@@ -30,7 +30,7 @@ _CASTS = {
     "DateTimeField": "timestamptz",
     "DurationField": "interval",
     "JSONField": "jsonb",
-    "BigAutoField": "bigint",
+    "BigIntegerField": "bigint",
     "TextField": "text",
     "UUIDField": "uuid",
 }
