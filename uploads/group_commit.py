@@ -45,6 +45,11 @@ class GroupCommit(Generic[WriteT]):
         self._waiting: deque[_Waiting[WriteT]] = deque()
         self._leader: _Waiting[WriteT] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for the one that is being carried out."""
+        return len(self._waiting)
+
     def submit(self, write: WriteT) -> None:
         """Have a write carried out; returns when it is, or raises what came of it."""
         own = _Waiting(write)
