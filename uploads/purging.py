@@ -30,6 +30,7 @@ from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.services import storage_of, upload_storage
 from uploads.trail import Caller
 from uploads.verification import differences_from
+from uploads.writing import write_transaction
 
 #: Uploads read at a time.
 PAGE = 500
@@ -144,7 +145,7 @@ def _record(
     row's lock makes the answer hold until the purge is recorded: on PostgreSQL every
     event refers to the row and so waits for it, and SQLite has one writer.
     """
-    with trail.write_transaction():
+    with write_transaction():
         # A statement of its own: what waits for a lock sees other tables as they were
         # before the wait.
         Upload.objects.select_for_update().get(pk=upload.pk)

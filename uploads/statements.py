@@ -3,14 +3,18 @@
 The ORM builds its SQL anew for each row, which is most of what writing a row costs;
 here it is built once for a table and its values are prepared by the same fields. On
 PostgreSQL row and event go in one statement, which is a transaction of its own: one
-round trip instead of four. On SQLite they are two, within the caller's transaction.
+round trip instead of four; and so do those of several uploads. On SQLite each row has
+its own, within the caller's transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Field, Model
@@ -19,48 +23,75 @@ from uploads.models import Upload, UploadEvent
 
 _EVENT = tuple(f for f in UploadEvent._meta.concrete_fields if not f.primary_key)
 _UPLOAD = tuple(Upload._meta.concrete_fields)
-#: As what PostgreSQL is to take a parameter that stands in a SELECT.
+#: As what PostgreSQL is to take a parameter that stands in a SELECT or in VALUES. Not
+#: varchar(n), a cast to which would cut a text that is too long, and say nothing.
 _CASTS = {
     "CharField": "text",
     "DateTimeField": "timestamptz",
+    "DurationField": "interval",
     "JSONField": "jsonb",
-    "ForeignKey": "bigint",
+    "BigIntegerField": "bigint",
+    "TextField": "text",
+    "UUIDField": "uuid",
 }
 
 
-def insert(upload: Upload, event: UploadEvent) -> None:
-    """Write a new upload and its first event; raises `django.db.Error`."""
-    row, happened = _values(_UPLOAD, upload), _values(_EVENT, event)
-    if connection.vendor == "postgresql":
-        _run(
-            f"WITH made AS ({_insert(Upload, _UPLOAD)}) {_insert(UploadEvent, _EVENT)}",
-            row + happened,
-        )
-    else:
-        _run(_insert(Upload, _UPLOAD), row)
-        _run(_insert(UploadEvent, _EVENT), happened)
-    upload._state.adding = False
-    upload._state.db = connection.alias
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A new upload and its first event."""
+
+    upload: Upload
+    event: UploadEvent
 
 
-def update(
-    upload: Upload,
-    before: str,
-    changes: Mapping[str, Any],
-    event: UploadEvent,
-    only_if: Mapping[str, Any],
-) -> bool:
-    """Write `changes` and the event if the upload is as it was; tell whether it was.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What changes of an upload, and the event that tells why.
 
-    That is: its status is `before`, and its columns are those of `only_if`. Raises
-    `django.db.Error`.
+    Only if it is as it was: its status is `before`, and its columns are those of
+    `only_if`.
     """
-    conditions = {"id": upload.pk, "status": before, **only_if}
-    columns, values = tuple(changes), _named(changes)
+
+    upload: Upload
+    before: str
+    changes: Mapping[str, Any]
+    event: UploadEvent
+    only_if: Mapping[str, Any] = field(default_factory=dict)
+
+
+def insert(intent: Intent) -> None:
+    """Write one intent; raises `django.db.Error`."""
+    if connection.vendor == "postgresql":
+        insert_all([intent])
+        return
+    _run(_insert(Upload, _UPLOAD), _values(_UPLOAD, intent.upload))
+    _run(_insert(UploadEvent, _EVENT), _values(_EVENT, intent.event))
+    _mark_as_written(intent.upload)
+
+
+def insert_all(intents: Sequence[Intent]) -> None:
+    """Write all of them or none, in one statement (PostgreSQL)."""
+    parameters: list[Any] = []
+    for intent in intents:
+        parameters += _values(_UPLOAD, intent.upload)
+    for intent in intents:
+        parameters += _values(_EVENT, intent.event)
+    _run(_insert_with_events(len(intents)), parameters)
+    for intent in intents:
+        _mark_as_written(intent.upload)
+
+
+def update(outcome: Outcome) -> bool:
+    """Write one outcome; tell whether the upload was as it had to be.
+
+    Raises `django.db.Error`.
+    """
+    conditions = {"id": outcome.upload.pk, "status": outcome.before, **outcome.only_if}
+    columns, values = tuple(outcome.changes), _named(outcome.changes)
     # In SQL nothing equals null.
     wanted = tuple((name, conditions[name] is None) for name in conditions)
     values += _named({k: v for k, v in conditions.items() if v is not None})
-    happened = _values(_EVENT, event)
+    happened = _values(_EVENT, outcome.event)
     if connection.vendor == "postgresql":
         return _run(_update_with_event(columns, wanted), values + happened) > 0
     if _run(_update(columns, wanted), values) == 0:
@@ -69,11 +100,42 @@ def update(
     return True
 
 
+def update_all(outcomes: Sequence[Outcome]) -> set[UUID]:
+    """Write outcomes in one statement (PostgreSQL); return whose upload was as it was.
+
+    Those are written, all of them or none. The outcomes are of different uploads,
+    from the same status, change the same columns, and ask for nothing more.
+    """
+    first = outcomes[0]
+    columns = tuple(first.changes)
+    parameters: list[Any] = []
+    for outcome in outcomes:
+        parameters += [outcome.upload.pk, *_named(outcome.changes)]
+    parameters.append(first.before)
+    for outcome in outcomes:
+        parameters += _values(_EVENT, outcome.event)
+    statement = _update_with_events(columns, len(outcomes))
+    return {row[0] for row in _rows(statement, parameters)}
+
+
 @cache
 def _insert(model: type[Model], fields: tuple[Field[Any, Any], ...]) -> str:
     columns = ", ".join(field.column for field in fields)
     marks = ", ".join([_mark()] * len(fields))
     return f"INSERT INTO {model._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608
+
+
+@cache
+def _insert_with_events(count: int) -> str:
+    """Return the statement for so many uploads, each of them with its event."""
+    more_rows, more_events = (
+        (", (" + ", ".join(["%s"] * len(fields)) + ")") * (count - 1)
+        for fields in (_UPLOAD, _EVENT)
+    )
+    return (
+        f"WITH made AS ({_insert(Upload, _UPLOAD)}{more_rows})"
+        f" {_insert(UploadEvent, _EVENT)}{more_events}"
+    )
 
 
 @cache
@@ -91,15 +153,43 @@ def _update_with_event(
     names: tuple[str, ...], wanted: tuple[tuple[str, bool], ...]
 ) -> str:
     columns = ", ".join(field.column for field in _EVENT)
-    marks = ", ".join(
-        "%s::" + ("uuid" if f.name == "upload" else _CASTS[f.get_internal_type()])
-        for f in _EVENT
-    )
+    marks = ", ".join(_cast(field) for field in _EVENT)
     return (
         f"WITH changed AS ({_update(names, wanted)} RETURNING id)"  # noqa: S608
         f" INSERT INTO {UploadEvent._meta.db_table} ({columns})"
         f" SELECT {marks} FROM changed"
     )
+
+
+@cache
+def _update_with_events(names: tuple[str, ...], count: int) -> str:
+    """Return the statement for so many uploads that change the columns `names`."""
+    fields = tuple(Upload._meta.get_field(name) for name in ("id", *names))
+    columns = ", ".join(_column(name) for name in ("id", *names))
+    changes = ", ".join(f"{_column(name)} = new.{_column(name)}" for name in names)
+    happened = ", ".join(field.column for field in _EVENT)
+    event_row = ", ".join(f"event.{field.column}" for field in _EVENT)
+    return (
+        f"WITH new ({columns}) AS (VALUES {_rows_of(fields, count)}),"  # noqa: S608
+        f" changed AS (UPDATE {Upload._meta.db_table} AS upload SET {changes} FROM new"
+        " WHERE upload.id = new.id AND upload.status = %s RETURNING upload.id)"
+        f" INSERT INTO {UploadEvent._meta.db_table} ({happened})"
+        f" SELECT {event_row} FROM (VALUES {_rows_of(_EVENT, count)})"
+        f" AS event ({happened}) JOIN changed ON changed.id = event.upload_id"
+        " RETURNING upload_id"
+    )
+
+
+def _rows_of(fields: Sequence[Any], count: int) -> str:
+    """Return marks for rows of VALUES; the first row says what the columns are."""
+    first = ", ".join(_cast(field) for field in fields)
+    more = ", ".join(["%s"] * len(fields))
+    return f"({first})" + f", ({more})" * (count - 1)
+
+
+def _cast(field: Any) -> str:
+    target = field.target_field if field.is_relation else field
+    return "%s::" + _CASTS[target.get_internal_type()]
 
 
 def _column(name: str) -> str:
@@ -122,16 +212,41 @@ def _prepared(pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
     return [field.get_db_prep_save(value, connection) for field, value in pairs]
 
 
+def _mark_as_written(upload: Upload) -> None:
+    upload._state.adding = False
+    upload._state.db = connection.alias
+
+
 def _run(statement: str, parameters: Sequence[Any]) -> int:
     """Carry out one statement on this thread's connection; return the rows it wrote."""
+    if connection.vendor == "postgresql":
+        with _postgres_cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return int(cursor.rowcount)
+    with _ready_connection():
+        return int(connection.connection.execute(statement, parameters).rowcount)
+
+
+def _rows(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Carry out one statement on PostgreSQL; return what it returns."""
+    with _postgres_cursor() as cursor:
+        cursor.execute(statement, parameters)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+@contextmanager
+def _postgres_cursor() -> Iterator[Any]:
+    from psycopg import Cursor
+
+    # Parameters apart from the statement, which Django's own cursor does not.
+    with _ready_connection(), Cursor(connection.connection) as cursor:
+        yield cursor
+
+
+@contextmanager
+def _ready_connection() -> Iterator[None]:
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors:
-        if connection.vendor == "postgresql":
-            from psycopg import Cursor
-
-            # Parameters apart from the statement, which Django's own cursor does not.
-            with Cursor(connection.connection) as cursor:
-                cursor.execute(statement, parameters)
-                return cursor.rowcount
-        return int(connection.connection.execute(statement, parameters).rowcount)
+        yield

@@ -7,18 +7,14 @@ made in uploads.audit.seals.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-from django.db import Error, IntegrityError, connection, transaction
+from django.db import Error, IntegrityError
 from django.utils import timezone
 
-from uploads import statements, summaries
 from uploads.audit.canonical import refuse_fractions
 from uploads.exceptions import (
     AlreadyRecordedError,
@@ -34,8 +30,8 @@ from uploads.models import (
     Upload,
     UploadEvent,
 )
-
-_sqlite_turn = threading.RLock()
+from uploads.statements import Intent, Outcome
+from uploads.writing import write, write_transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,38 +49,6 @@ class Caller:
     request_id: str = ""
 
 
-@contextmanager
-def write_transaction() -> Iterator[None]:
-    """Open a transaction that writes.
-
-    SQLite has one writer, and its busy handler sleeps ever longer while it waits:
-    with the threads of a process taking turns at a lock, none starves. Neither wait is
-    longer than `settings.SQLITE_LOCK_SECONDS`.
-
-    Raises `TrailUnavailableError` when the database is away, does not commit, or is
-    held by others for so long.
-    """
-    try:
-        if connection.vendor == "sqlite":
-            with _turn_on_sqlite(), transaction.atomic():
-                yield
-        else:
-            with transaction.atomic():
-                yield
-    except Error as error:
-        raise _unavailable(error) from error
-
-
-@contextmanager
-def _turn_on_sqlite() -> Iterator[None]:
-    if not _sqlite_turn.acquire(timeout=settings.SQLITE_LOCK_SECONDS):
-        raise TrailUnavailableError("the database is held by other writers")
-    try:
-        yield
-    finally:
-        _sqlite_turn.release()
-
-
 def begin(
     upload: Upload,
     caller: Caller,
@@ -100,8 +64,7 @@ def begin(
     intent = _intent(upload) | (detail or {})
     event = _event(upload, action, caller, upload.created_at, intent)
     try:
-        with _one_write(upload, is_change=True):
-            statements.insert(upload, event)
+        write(Intent(upload, event))
     except TrailUnavailableError as error:
         if isinstance(error.__cause__, IntegrityError):
             raise AlreadyRecordedError(f"{upload.pk} is recorded already") from error
@@ -150,9 +113,7 @@ def record(
         raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
     changes["status"] = STATUS_AFTER[action]
     event = _event(upload, action, caller, timezone.now(), detail or {})
-    with _one_write(upload, is_change=changes["status"] != before):
-        if not statements.update(upload, before, changes, event, only_if or {}):
-            raise TransitionError(f"upload {upload.pk} is no longer {before}.")
+    write(Outcome(upload, before, changes, event, only_if or {}))
     for name, value in changes.items():
         setattr(upload, name, value)
 
@@ -194,35 +155,6 @@ def reload(upload: Upload) -> None:
         upload.refresh_from_db()
     except Error as error:
         raise TrailUnavailableError("the database did not answer") from error
-
-
-@contextmanager
-def _one_write(upload: Upload, *, is_change: bool) -> Iterator[None]:
-    """Open what one call of `statements` needs, and mark the hour it changes.
-
-    On PostgreSQL that call is one statement and commits by itself.
-    """
-    marks = is_change and summaries.is_marked(upload.created_at)
-    if (
-        connection.vendor == "postgresql"
-        and not marks
-        and not connection.in_atomic_block
-    ):
-        try:
-            yield
-        except Error as error:
-            raise _unavailable(error) from error
-        return
-    with write_transaction():
-        yield
-        if is_change:
-            summaries.mark_changed(upload.created_at)
-
-
-def _unavailable(error: Error) -> TrailUnavailableError:
-    return TrailUnavailableError(
-        f"the database did not take the record: {type(error).__name__}"
-    )
 
 
 def _event(

@@ -19,6 +19,7 @@ from uploads import trail
 from uploads.admin.lists import SelectionMixin
 from uploads.models import Action
 from uploads.staff import staff_caller
+from uploads.writing import write_transaction
 
 
 class TokenForm(forms.ModelForm[Token]):
@@ -96,7 +97,7 @@ class TokenAdmin(SelectionMixin, admin.ModelAdmin[Token]):
     def revoke(self, request: HttpRequest, queryset: QuerySet[Token]) -> None:
         revoked = 0
         for token in queryset:
-            with trail.write_transaction():  # both or neither
+            with write_transaction():  # both or neither
                 if not services.revoke_token(token):
                     continue
                 self.log_change(request, token, "Revoked.")

@@ -17,8 +17,8 @@ from mirrorsite.databases import hurried
 from mirrorsite.rate_counters import DatabaseCounter
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token
-from uploads import trail
 from uploads.exceptions import TrailUnavailableError
+from uploads.writing import write_transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +50,7 @@ class TestHeld:
 
         def write(_: int) -> str:
             try:
-                with hurried(0.4), trail.write_transaction():
+                with hurried(0.4), write_transaction():
                     return "written"
             except TrailUnavailableError:
                 return "unavailable"
@@ -68,11 +68,11 @@ class TestHeld:
 
     def test_turn__not_for_ever(self, held_by_another: sqlite3.Connection) -> None:
         def write() -> None:
-            with trail.write_transaction():
+            with write_transaction():
                 pass
 
         with (
-            trail.write_transaction(),
+            write_transaction(),
             ThreadPoolExecutor(1) as pool,
             pytest.raises(TrailUnavailableError, match="other writers"),
         ):

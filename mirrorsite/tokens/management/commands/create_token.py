@@ -12,6 +12,7 @@ from mirrorsite.tokens.models import Scope
 from uploads import trail
 from uploads.models import Action
 from uploads.trail import Caller
+from uploads.writing import write_transaction
 
 
 class Command(BaseCommand):
@@ -52,7 +53,7 @@ class Command(BaseCommand):
         caller = Caller(name="command:create_token")
         try:
             # No token without its event.
-            with trail.write_transaction():
+            with write_transaction():
                 token, secret = services.create_token(
                     owner=user,
                     name=name,

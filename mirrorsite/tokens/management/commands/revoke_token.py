@@ -9,6 +9,7 @@ from mirrorsite.tokens.models import Token
 from uploads import trail
 from uploads.models import Action
 from uploads.trail import Caller
+from uploads.writing import write_transaction
 
 
 class Command(BaseCommand):
@@ -23,7 +24,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no token {name!r}.")
         caller = Caller(name="command:revoke_token")
         # Both or neither.
-        with trail.write_transaction():
+        with write_transaction():
             revoked = services.revoke_token(token)
             if revoked:
                 trail.note(Action.TOKEN_REVOKED, caller, detail=token.facts())
