@@ -76,25 +76,25 @@ def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]
     Whoever owns a SQLite file can put any text into any column. Raises
     `django.db.Error` when the database is away.
     """
-    rest = events.order_by("id")
+    rest, last = events, None
     while True:
         try:
-            for event_id, line in event_lines(rest):
-                yield event_id, line
-                rest = events.filter(id__gt=event_id)
+            for last, line in event_lines(rest):
+                yield last, line
         except UNREADABLE:
             pass
         else:
             return
         # One by one, past what cannot be read.
+        rest = events if last is None else events.filter(id__gt=last)
         ids = list(rest.order_by("id").values_list("id", flat=True)[:CHUNK])
-        for event_id in ids:
+        for last in ids:
             try:
-                yield from event_lines(events.filter(id=event_id))
+                yield from event_lines(events.filter(id=last))
             except UNREADABLE as error:
                 require_database(error)
-                yield event_id, encode({"id": event_id, "unreadable": str(error)[:200]})
-            rest = events.filter(id__gt=event_id)
+                yield last, encode({"id": last, "unreadable": str(error)[:200]})
+        rest = rest if last is None else events.filter(id__gt=last)
 
 
 def readable_seals(
@@ -104,24 +104,25 @@ def readable_seals(
 
     Raises `django.db.Error` when the database is away.
     """
-    rest = rows
+    rest, last = rows, None
     while True:
         try:
             for row in _seal_rows(rest):
-                yield row.number, row
-                rest = rows.filter(number__gt=row.number)
+                last = row.number
+                yield last, row
         except UNREADABLE:
             pass
         else:
             return
+        rest = rows if last is None else rows.filter(number__gt=last)
         numbers = rest.order_by("number").values_list("number", flat=True)[:CHUNK]
-        for number in list(numbers):
+        for last in list(numbers):
             try:
-                yield from ((number, r) for r in _seal_rows(rows.filter(number=number)))
+                yield from ((last, row) for row in _seal_rows(rows.filter(number=last)))
             except UNREADABLE as error:
                 require_database(error)
-                yield number, None
-            rest = rows.filter(number__gt=number)
+                yield last, None
+        rest = rest if last is None else rows.filter(number__gt=last)
 
 
 def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[AuditSeal]:
