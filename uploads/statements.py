@@ -221,7 +221,7 @@ def _run(statement: str, parameters: Sequence[Any]) -> int:
     """Carry out one statement on this thread's connection; return the rows it wrote."""
     if connection.vendor == "postgresql":
         with _postgres_cursor() as cursor:
-            cursor.execute(statement, parameters)
+            cursor.execute(_numbered(statement), parameters)
             return int(cursor.rowcount)
     with _ready_connection():
         return int(connection.connection.execute(statement, parameters).rowcount)
@@ -230,18 +230,26 @@ def _run(statement: str, parameters: Sequence[Any]) -> int:
 def _rows(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Carry out one statement on PostgreSQL; return what it returns."""
     with _postgres_cursor() as cursor:
-        cursor.execute(statement, parameters)
+        cursor.execute(_numbered(statement), parameters)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
 
 @contextmanager
 def _postgres_cursor() -> Iterator[Any]:
-    from psycopg import Cursor
+    from psycopg import RawCursor
 
-    # Parameters apart from the statement, which Django's own cursor does not.
-    with _ready_connection(), Cursor(connection.connection) as cursor:
+    # Parameters apart from the statement, which Django's own cursor does not; and
+    # numbered, which spares a search for marks at each use.
+    with _ready_connection(), RawCursor(connection.connection) as cursor:
         yield cursor
+
+
+@cache
+def _numbered(statement: str) -> str:
+    """Return a statement with its parameters numbered: $1, $2 and so on."""
+    first, *others = statement.split("%s")
+    return first + "".join(f"${n}{text}" for n, text in enumerate(others, 1))
 
 
 @contextmanager

@@ -42,11 +42,14 @@ def main() -> int:
         store.start()
         stack.callback(store.kill)
         world = World(
-            store=store, directory=directory, postgresql=url, workers=2, threads=8
+            store=store, directory=directory, postgresql=url, workers=2, threads=16
         )
         running = stack.enter_context(world.mirrorsite("profile", url))
         samples = _sample(running.url, running.pid, arguments, directory)
     found = layers.shares(samples)
+    if not found:
+        print("profile: the worker was never seen at work", file=sys.stderr)
+        return 2
     costliest = layers.costliest(samples, 15)
     title = f"{arguments.route} on {arguments.database}: share of a worker's busy time"
     if arguments.as_json:
