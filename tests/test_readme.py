@@ -15,6 +15,12 @@ from uploads.storage import UploadStorage
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+DOCUMENTS = [
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "docs/**/*.md", "terraform/**/*.md")
+    for path in sorted(ROOT.glob(pattern))
+    if ".terraform" not in path.parts
+]
 #: The curls and the answers below them.
 CURLS = re.findall(
     r"\$ curl (?:-X (\w+) )?'?http://127\.0\.0\.1:4545([^\s']+)'?\n(\{.*\})", README
@@ -40,9 +46,14 @@ class TestReadme:
         for folder in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
             assert (ROOT / folder).is_dir(), folder
 
-    def test_links(self) -> None:
-        for target in re.findall(r"\]\((?!http)([^)#]+)", README):
-            assert (ROOT / target).exists(), target
+    @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+    def test_links_and_pictures__are_there(self, document: Path) -> None:
+        text = (ROOT / document).read_text()
+        for target in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", text):
+            assert (ROOT / document.parent / target).exists(), target
+
+    def test_documents__are_found(self) -> None:
+        assert {Path("README.md"), Path("docs/performance.md")} <= set(DOCUMENTS)
 
     @pytest.mark.django_db
     def test_curls(self, client: Client, bucket: UploadStorage) -> None:
