@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -136,8 +136,8 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
     else:
         first = f"{PREFIX}{since.astimezone(UTC):%Y/%m/%d}/"
         pending = Upload.objects.filter(status=Status.PENDING, key__lt=first)
-        objects = _listed_since(since)
-        rows = chain(recorded(pending), recorded(after=first))
+        yield from map(_with_its_object, recorded(pending))
+        objects, rows = _listed_since(since), recorded(after=first)
     listed = next(objects, None)
     row = next(rows, None)
     while listed is not None or row is not None:
@@ -151,6 +151,12 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
         else:
             yield listed, row
             listed, row = next(objects, None), next(rows, None)
+
+
+def _with_its_object(row: Row) -> Pair:
+    """Pair a row off with what is listed under its own key, of whatever day that is."""
+    listed = upload_storage().listing(row.key)
+    return next((found for found in listed if found.key == row.key), None), row
 
 
 def _listed_since(since: datetime) -> Iterator[ListedObject]:
