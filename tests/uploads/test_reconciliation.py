@@ -372,6 +372,20 @@ class TestSideBySide:
         upload.refresh_from_db()
         assert upload.status == Status.STORED
 
+    def test_side_by_side__since__a_purge_that_was_interrupted(
+        self, bucket: UploadStorage
+    ) -> None:
+        """What is purged is old; the crash was a moment ago."""
+        done = purged(age=timedelta(days=40))
+        making.delete_object(bucket, done.key)
+        interrupted = purged(age=timedelta(days=40))
+        since = timezone.now() - timedelta(days=1)
+        assert [
+            (finding.word.value, finding.key, finding.outcome)
+            for finding in reconcile(FIX, side_by_side(since))
+        ] == [("purged but present", interrupted.key, "repaired")]
+        assert not list(reconcile(FIX, side_by_side(since)))
+
     def test_side_by_side__since_by_the_clock_of_elsewhere(
         self, bucket: UploadStorage
     ) -> None:
