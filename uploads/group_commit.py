@@ -19,11 +19,12 @@ WriteT = TypeVar("WriteT")
 class _Waiting(Generic[WriteT]):
     """One thread's write; its `turn` opens when the write is done or it is to lead."""
 
-    __slots__ = ("error", "is_done", "turn", "write")
+    __slots__ = ("error", "is_done", "is_lost", "turn", "write")
 
     def __init__(self, write: WriteT) -> None:
         self.write = write
         self.is_done = False
+        self.is_lost = False
         self.error: BaseException | None = None
         self.turn = threading.Lock()
         self.turn.acquire()
@@ -38,9 +39,13 @@ class GroupCommit(Generic[WriteT]):
     """
 
     def __init__(
-        self, carry_out: Callable[[Sequence[WriteT]], Sequence[BaseException | None]]
+        self,
+        carry_out: Callable[[Sequence[WriteT]], Sequence[BaseException | None]],
+        *,
+        patience_seconds: float = 10,
     ) -> None:
         self._carry_out = carry_out
+        self._patience = patience_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting[WriteT]] = deque()
         self._leader: _Waiting[WriteT] | None = None
@@ -51,53 +56,72 @@ class GroupCommit(Generic[WriteT]):
         return len(self._waiting)
 
     def submit(self, write: WriteT) -> None:
-        """Have a write carried out; returns when it is, or raises what came of it."""
+        """Have a write carried out; returns when it is, or raises what came of it.
+
+        Raises `GroupBusyError` when the group before takes longer than the patience.
+        """
         own = _Waiting(write)
-        with self._lock:
-            self._waiting.append(own)
-            leads = self._leader is None
-            if leads:
-                self._leader = own
-        if not leads:
-            try:
-                own.turn.acquire()
-            except BaseException:
-                self._withdraw(own)
-                raise
-        if not own.is_done:
-            self._lead(own)
+        # Whatever ends this thread's part, a signal or want of memory, somebody leads.
+        try:
+            with self._lock:
+                self._waiting.append(own)
+                leads = self._leader is None
+                if leads:
+                    self._leader = own
+            if not leads:
+                self._wait(own)
+            if not own.is_done:
+                self._lead(own)
+        except BaseException:
+            self._withdraw(own)
+            raise
+        if own.is_lost:
+            raise GroupLostError
         if own.error is not None:
             raise own.error
 
-    def _lead(self, own: _Waiting[WriteT]) -> None:
+    def _wait(self, own: _Waiting[WriteT]) -> None:
+        if own.turn.acquire(timeout=self._patience):
+            return
         with self._lock:
-            group = list(self._waiting)
-            self._waiting.clear()
-        errors: Sequence[BaseException | None] = [GroupLostError()] * len(group)
+            if own in self._waiting and self._leader is not own:
+                raise GroupBusyError
+        # It is being written: what comes of it is to be known.
+        own.turn.acquire()
+
+    def _lead(self, own: _Waiting[WriteT]) -> None:
+        group: list[_Waiting[WriteT]] = []
+        errors: Sequence[BaseException | None] | None = None
         try:
+            with self._lock:
+                group = list(self._waiting)
+                self._waiting.clear()
             errors = self._carry_out([one.write for one in group])
         finally:
-            with self._lock:
-                self._pass_on()
-            for one, error in zip(group, errors, strict=True):
-                one.error = error
+            self._withdraw(own)
+            for index, one in enumerate(group):
+                if errors is None:
+                    one.is_lost = True
+                else:
+                    one.error = errors[index]
                 one.is_done = True
                 if one is not own:
                     one.turn.release()
 
-    def _pass_on(self) -> None:
-        self._leader = self._waiting[0] if self._waiting else None
-        if self._leader is not None:
-            self._leader.turn.release()
-
     def _withdraw(self, own: _Waiting[WriteT]) -> None:
-        """Wait no longer: a signal has ended this thread's patience."""
+        """Wait no longer, nor lead: the first of those who wait does."""
         with self._lock:
             if own in self._waiting:
                 self._waiting.remove(own)
             if self._leader is own:
-                self._pass_on()
+                self._leader = self._waiting[0] if self._waiting else None
+                if self._leader is not None:
+                    self._leader.turn.release()
 
 
 class GroupLostError(Exception):
     """The thread that wrote for this one was stopped; what it wrote is not known."""
+
+
+class GroupBusyError(Exception):
+    """The group before took too long; nothing of this one was written."""

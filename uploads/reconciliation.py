@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -29,7 +29,7 @@ from uploads.exceptions import (
     StoreRefusedError,
     TransitionError,
 )
-from uploads.models import Action, Status, Upload
+from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.services import PREFIX, storage_of, upload_storage
 from uploads.storage import ListedObject, StoredObject
 from uploads.trail import Caller
@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 #: Rows read at a time; S3 lists as many keys.
 PAGE = 1000
+#: How many of the last purges are looked at where only recent days are: a purge that is
+#: interrupted leaves its last object. Each costs the store a question.
+LAST_PURGES = 10
 
 
 class Word(models.TextChoices):
@@ -127,17 +130,22 @@ def reconcile(plan: Plan, pairs: Iterable[Pair] | None = None) -> Iterator[Findi
 def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
     """Yield each key of bucket and table once, with what either says of it.
 
-    With `since`, the keys of that day and later, and the older uploads that are
-    pending: what a crash or an outage of these days can have left behind. Keys begin
-    with the day, so either side is asked for no more than that.
+    With `since`, the keys of that day and later, and of the older uploads those that
+    are pending or were purged last: what a crash or an outage of these days can have
+    left behind. Keys begin with the day, so either side is asked for no more than that.
     """
     if since is None:
         objects, rows = upload_storage().listing(PREFIX), recorded()
     else:
         first = f"{PREFIX}{since.astimezone(UTC):%Y/%m/%d}/"
-        pending = Upload.objects.filter(status=Status.PENDING, key__lt=first)
-        objects = _listed_since(since)
-        rows = chain(recorded(pending), recorded(after=first))
+        before = Upload.objects.filter(key__lt=first)
+        pending = before.filter(status=Status.PENDING)
+        yield from map(_with_its_object, recorded(pending))
+        purges = UploadEvent.objects.filter(action=Action.PURGED).order_by("-at", "-id")
+        last = list(purges.values_list("upload", flat=True)[:LAST_PURGES])
+        purged = before.filter(status=Status.PURGED, pk__in=last)
+        yield from map(_with_its_object, recorded(purged))
+        objects, rows = _listed_since(since), recorded(after=first)
     listed = next(objects, None)
     row = next(rows, None)
     while listed is not None or row is not None:
@@ -151,6 +159,12 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
         else:
             yield listed, row
             listed, row = next(objects, None), next(rows, None)
+
+
+def _with_its_object(row: Row) -> Pair:
+    """Pair a row off with what is listed under its own key, of whatever day that is."""
+    listed = upload_storage().listing(row.key)
+    return next((found for found in listed if found.key == row.key), None), row
 
 
 def _listed_since(since: datetime) -> Iterator[ListedObject]:

@@ -9,9 +9,11 @@ thread hears that its own is written before it is.
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from itertools import chain
 from uuid import UUID
 
 from django.conf import settings
@@ -19,7 +21,7 @@ from django.db import DataError, Error, IntegrityError, connection, transaction
 
 from uploads import statements, summaries
 from uploads.exceptions import TrailUnavailableError, TransitionError
-from uploads.group_commit import GroupCommit, GroupLostError
+from uploads.group_commit import GroupBusyError, GroupCommit, GroupLostError
 from uploads.statements import Intent, Outcome
 
 Write = Intent | Outcome
@@ -62,7 +64,8 @@ def _turn_on_sqlite() -> Iterator[None]:
 def write(write: Write) -> None:
     """Write by itself, or together with what other threads write meanwhile.
 
-    Raises `TransitionError` when an outcome's upload is not as it was.
+    Raises `TransitionError` when an outcome's upload is not as it was, and
+    `TrailUnavailableError` also when others have been writing for too long.
     """
     if connection.in_atomic_block or not _is_plain(write):
         _write_alone(write)
@@ -71,6 +74,8 @@ def write(write: Write) -> None:
         group.submit(write)
     except GroupLostError as error:
         raise TrailUnavailableError("the record's writer was stopped") from error
+    except GroupBusyError as error:
+        raise TrailUnavailableError("the database is held by other writers") from error
 
 
 def _is_plain(write: Write) -> bool:
@@ -90,11 +95,47 @@ def _is_plain(write: Write) -> bool:
 def _write_group(writes: Sequence[Write]) -> list[Exception | None]:
     """Write for several threads; return for each None, or what its thread raises."""
     errors: list[Exception | None] = [None] * len(writes)
-    for part in _parts(writes):
-        found = _write_part([writes[index] for index in part])
-        for index, error in zip(part, found, strict=True):
-            errors[index] = error
+    parts = deque(_parts(writes))
+    while parts:
+        part = parts.popleft()
+        try:
+            found = _write_part([writes[index] for index in part])
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 each thread is told its own
+            if _is_of_one(error):
+                if len(part) > 1:
+                    # Nothing of the others was written for it.
+                    parts.extendleft([index] for index in reversed(part))
+                    continue
+            elif not _can_go_on():
+                # Nor is the database there for the rest; each try may take its time.
+                part = [*part, *chain(*parts)]
+                parts.clear()
+            found = [error, *(copy(error) for _ in part[1:])]
+        for index, one in zip(part, found, strict=True):
+            errors[index] = one
     return errors
+
+
+def _is_of_one(error: Exception) -> bool:
+    """Tell whether a write is at fault, and not the database.
+
+    What is no `TrailUnavailableError` is said of its upload, or by the driver of a
+    value that it cannot send.
+    """
+    return not isinstance(error, TrailUnavailableError) or isinstance(
+        error.__cause__, IntegrityError | DataError
+    )
+
+
+def _can_go_on() -> bool:
+    """Tell whether there was a connection at all; a broken one makes room for another."""
+    if connection.vendor != "postgresql" or connection.connection is None:
+        return False
+    if connection.connection.closed:
+        connection.close()
+    return True
 
 
 #: Of this process.
@@ -120,16 +161,11 @@ def _parts(writes: Sequence[Write]) -> Iterable[Sequence[int]]:
     return parts.values()
 
 
-def _write_part(writes: Sequence[Write]) -> list[Exception | None]:
+def _write_part(writes: Sequence[Write]) -> Sequence[Exception | None]:
     if len(writes) == 1:
-        return [_try_alone(writes[0])]
-    try:
-        return _write_together(writes)
-    except TrailUnavailableError as error:
-        if isinstance(error.__cause__, IntegrityError | DataError):
-            # One of them is at fault, for which nothing of the others was written.
-            return [_try_alone(write) for write in writes]
-        return [TrailUnavailableError(str(error)) for _ in writes]
+        _write_alone(writes[0])
+        return [None]
+    return _write_together(writes)
 
 
 def _write_together(writes: Sequence[Write]) -> list[Exception | None]:
@@ -146,14 +182,6 @@ def _write_together(writes: Sequence[Write]) -> list[Exception | None]:
     except Error as error:
         raise _unavailable(error) from error
     return [None if w.upload.pk in written else _no_longer(w) for w in outcomes]
-
-
-def _try_alone(write: Write) -> Exception | None:
-    try:
-        _write_alone(write)
-    except (TrailUnavailableError, TransitionError) as error:
-        return error
-    return None
 
 
 def _write_alone(write: Write) -> None:

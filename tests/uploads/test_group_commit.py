@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from sre.lib.processes import wait_until
-from uploads.group_commit import GroupCommit, GroupLostError
+from uploads.group_commit import GroupBusyError, GroupCommit, GroupLostError
 
 
 class Database:
@@ -110,6 +113,72 @@ class TestSubmit:
         assert isinstance(results[1], SystemExit)
         assert [type(result) for result in results[2:]] == [GroupLostError] * 2
         assert outcome(group, 4) is None
+
+    def test_no_memory_to_gather_a_group__only_that_thread_fails(
+        self,
+        group: GroupCommit[int],
+        database: Database,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        class Crowd(deque[Any]):
+            has_failed = False
+
+            def __iter__(self) -> Iterator[Any]:
+                if len(self) > 1 and not self.has_failed:
+                    self.has_failed = True
+                    raise MemoryError
+                return super().__iter__()
+
+        monkeypatch.setattr(group, "_waiting", Crowd())
+
+        results = submit_behind_first(group, database, [1, 2, 3])
+
+        assert isinstance(results[1], MemoryError)
+        assert [results[0], *results[2:]] == [None] * 3
+        assert database.groups == [[0], [2, 3]]
+        assert outcome(group, 4) is None
+
+    def test_the_group_before_takes_too_long__not_written(
+        self, database: Database
+    ) -> None:
+        group = GroupCommit(database.carry_out, patience_seconds=0.2)
+        with ThreadPoolExecutor(3) as pool:
+            first = pool.submit(outcome, group, 0)
+            assert wait_until(lambda: len(database.groups) == 1, seconds=30)
+            others = [pool.submit(outcome, group, write) for write in (1, 2)]
+            assert [type(one.result(30)) for one in others] == [GroupBusyError] * 2
+            database.may_go_on.set()
+            assert first.result(30) is None
+        assert database.written == [0]
+        assert outcome(group, 4) is None
+
+    def test_its_own_group_takes_long__waits_for_what_comes_of_it(
+        self, database: Database
+    ) -> None:
+        """Whose write is under way cannot be told that it was not written."""
+        group = GroupCommit(database.carry_out, patience_seconds=0.3)
+        is_under_way, may_end = threading.Event(), threading.Event()
+        carry_out = database.carry_out
+
+        def carry_out_slowly(writes: Sequence[int]) -> Sequence[BaseException | None]:
+            if 1 in writes:
+                is_under_way.set()
+                assert may_end.wait(30)
+            return carry_out(writes)
+
+        group._carry_out = carry_out_slowly
+        with ThreadPoolExecutor(3) as pool:
+            results = [pool.submit(outcome, group, 0)]
+            assert wait_until(lambda: len(database.groups) == 1, seconds=30)
+            for number in (1, 2):
+                results.append(pool.submit(outcome, group, number))
+                assert wait_until(lambda n=number: group.waiting == n, seconds=30)  # type: ignore[misc]
+            database.may_go_on.set()
+            assert is_under_way.wait(30)
+            time.sleep(0.5)
+            assert not results[2].done()
+            may_end.set()
+            assert [one.result(30) for one in results] == [None] * 3
 
     @pytest.mark.parametrize("others", [[], [1, 2]])
     def test_interrupted_while_it_waits__not_written_and_the_rest_is(

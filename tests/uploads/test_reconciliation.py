@@ -348,9 +348,43 @@ class TestSideBySide:
             gone.key,
         ]
         assert asked == [
-            f"uploads/{now + timedelta(days=ahead):%Y/%m/%d}/" for ahead in (-1, 0, 1)
+            hanging.key,
+            *(f"uploads/{now + timedelta(days=more):%Y/%m/%d}/" for more in (-1, 0, 1)),
         ]
         assert len(found()) == 4
+
+    @pytest.mark.parametrize("retried", [False, True])
+    def test_side_by_side__since__an_older_upload_whose_object_is_there(
+        self, bucket: UploadStorage, retried: bool
+    ) -> None:
+        """Its key has an older day: an upload tried again keeps its first one."""
+        upload = making.pending(age=timedelta(days=9))
+        if retried:
+            trail.record(upload, Action.FAILED, making.CALLER)
+            trail.begin_again(upload, making.CALLER, bucket=bucket.bucket_name)
+        making.put(upload)
+        put_raw(bucket, f"{upload.key}.txt", b"of another")
+        since = timezone.now() - timedelta(days=1)
+        assert [
+            (finding.word.value, finding.key, finding.outcome)
+            for finding in reconcile(FIX, side_by_side(since))
+        ] == [("pending and present", upload.key, "repaired")]
+        upload.refresh_from_db()
+        assert upload.status == Status.STORED
+
+    def test_side_by_side__since__a_purge_that_was_interrupted(
+        self, bucket: UploadStorage
+    ) -> None:
+        """What is purged is old; the crash was a moment ago."""
+        done = purged(age=timedelta(days=40))
+        making.delete_object(bucket, done.key)
+        interrupted = purged(age=timedelta(days=40))
+        since = timezone.now() - timedelta(days=1)
+        assert [
+            (finding.word.value, finding.key, finding.outcome)
+            for finding in reconcile(FIX, side_by_side(since))
+        ] == [("purged but present", interrupted.key, "repaired")]
+        assert not list(reconcile(FIX, side_by_side(since)))
 
     def test_side_by_side__since_by_the_clock_of_elsewhere(
         self, bucket: UploadStorage

@@ -20,6 +20,7 @@ from uploads.exceptions import (
     TransitionError,
     UploadsError,
 )
+from uploads.group_commit import GroupBusyError
 from uploads.models import Action, Status, Upload, UploadEvent, new_upload_id
 from uploads.statements import Intent
 from uploads.trail import Caller
@@ -61,6 +62,10 @@ def store(upload: Upload, etag: str = "e") -> Callable[[], None]:
     return lambda: trail.record(
         upload, Action.STORED, CALLER, etag=etag, stored_at=timezone.now()
     )
+
+
+def fail(upload: Upload, error: str) -> Callable[[], None]:
+    return lambda: trail.record(upload, Action.FAILED, CALLER, error=error)
 
 
 def together(
@@ -254,6 +259,91 @@ class TestTogether:
         else:
             assert isinstance(errors[0], TrailUnavailableError)
             assert (kept.status, kept.etag) == ("pending", "")
+
+    @pytest.mark.parametrize("place", [0, 2])
+    def test_a_value_that_no_database_takes__raised_in_its_own_thread(
+        self, place: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The driver refuses it, by what is no error of a database."""
+        others, spoilt = [begun(), begun()], begun()
+        works = [fail(upload, "refused") for upload in others]
+        works.insert(place, fail(spoilt, "half of a pair: \udcff"))
+        raised: list[BaseException] = []
+
+        def noted(work: Callable[[], None]) -> Callable[[], None]:
+            def do() -> None:
+                try:
+                    work()
+                except UnicodeEncodeError as error:
+                    raised.append(error)
+
+            return do
+
+        works[place] = noted(works[place])
+        assert together(works, monkeypatch) == [None] * 3
+
+        assert len(raised) == 1
+        assert Upload.objects.get(pk=spoilt.pk).status == Status.PENDING
+        for upload in others:
+            assert Upload.objects.get(pk=upload.pk).status == Status.FAILED
+
+    def test_the_connection_is_lost__what_comes_after_gets_another(
+        self, postgresql: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        new, old = [new_upload(), new_upload()], [begun(), begun()]
+        insert_all = statements.insert_all
+
+        def insert_and_be_lost(intents: list[Intent]) -> None:
+            if intents[0].upload in new:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+            insert_all(intents)
+
+        monkeypatch.setattr(statements, "insert_all", insert_and_be_lost)
+        works = [begin(upload) for upload in new] + [store(upload) for upload in old]
+        errors = together(works, monkeypatch)
+
+        assert [type(error) for error in errors] == [TrailUnavailableError] * 2 + [
+            type(None)
+        ] * 2
+        assert not Upload.objects.filter(pk__in=[u.pk for u in new]).exists()
+        for upload in old:
+            assert Upload.objects.get(pk=upload.pk).status == Status.STORED
+
+    def test_the_database_is_away__a_group_waits_for_it_once(
+        self, postgresql: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        new, old = [new_upload(), new_upload()], [begun(), begun(), begun()]
+        tries: list[int] = []
+
+        def refuse(*_: Any) -> None:
+            tries.append(1)
+            connection.close()
+            raise OperationalError("no connection within 5 s")
+
+        monkeypatch.setattr(statements, "insert_all", refuse)
+        monkeypatch.setattr(statements, "update_all", refuse)
+        monkeypatch.setattr(statements, "update", refuse)
+        works = [begin(upload) for upload in new] + [
+            store(upload) for upload in old[1:]
+        ]
+        works.append(fail(old[0], "refused"))
+        monkeypatch.setattr(statements, "insert", lambda intent: None)
+        errors = together(works, monkeypatch)
+
+        assert [type(error) for error in errors] == [TrailUnavailableError] * 5
+        assert len(set(map(id, errors))) == 5
+        assert len(tries) == 1
+
+
+class TestWaiting:
+    def test_too_long__unavailable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(write: Any) -> None:
+            raise GroupBusyError
+
+        monkeypatch.setattr(writing.group, "submit", refuse)
+        with pytest.raises(TrailUnavailableError, match="held by other writers"):
+            trail.begin(new_upload(), CALLER)
 
 
 class TestAlone:

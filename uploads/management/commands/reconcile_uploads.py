@@ -40,8 +40,8 @@ class Command(OperatorCommand):
             "--since",
             type=moment,
             metavar="TIME",
-            help="only the days from this one on (UTC), and what is pending from"
-            " before; a time, or how long ago, such as 1d",
+            help="only the days from this one on (UTC), what is pending from before,"
+            " and the last purges; a time, or how long ago, such as 1d",
         )
         parser.add_argument(
             "--checksums",
