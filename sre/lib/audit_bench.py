@@ -31,8 +31,8 @@ from sre.lib.postgres import temporary_postgres
 ROOT = Path(__file__).resolve().parent.parent.parent
 THREADS = 4
 ROUNDS = 6
-#: Seconds; six times as often as in service, so that each round has some.
-SEAL_EVERY = 10
+#: How often the sealer seals while the uploads are timed.
+SEALS_A_ROUND = 2
 
 
 def main() -> None:
@@ -97,24 +97,32 @@ def measure(events: int, seconds: float) -> dict[str, Any]:
     call_command("migrate", verbosity=0)
     call_command("ensure_bucket", stdout=sys.stderr)
     result = {"memory_before": _peak_mib()} | _sealing(events)
-    without: list[float] = []
-    beside: list[float] = []
+    result |= _beside_a_sealer(seconds, rate=None)
+    # At half the pace the processors have time to spare, as they should in service.
+    paced = _beside_a_sealer(seconds, rate=result["without"]["rate"] / 2)
+    return result | {f"{name} at half": seen for name, seen in paced.items()}
+
+
+def _beside_a_sealer(seconds: float, *, rate: float | None) -> dict[str, Any]:
+    """Upload without and with a sealer; at `rate` a second, or as fast as it goes."""
+    times: dict[str, list[float]] = {"without": [], "beside": []}
     # In turns, and each as often first, so that whatever else the machine does, and
     # the growth of the tables, falls on both.
     for number in range(ROUNDS):
         if number % 2 == 0:
-            without += _upload(seconds)
-        with _sealer():
-            beside += _upload(seconds)
+            times["without"] += _upload(seconds, rate)
+        with _sealer(seconds / SEALS_A_ROUND):
+            times["beside"] += _upload(seconds, rate)
         if number % 2:
-            without += _upload(seconds)
-    for name, times in (("without", without), ("beside", beside)):
-        result[name] = {
-            "rate": len(times) / (ROUNDS * seconds),
-            "p50": statistics.median(times) * 1000,
-            "p99": statistics.quantiles(times, n=100)[98] * 1000,
+            times["without"] += _upload(seconds, rate)
+    return {
+        name: {
+            "rate": len(taken) / (ROUNDS * seconds),
+            "p50": statistics.median(taken) * 1000,
+            "p99": statistics.quantiles(taken, n=100)[98] * 1000,
         }
-    return result
+        for name, taken in times.items()
+    }
 
 
 def _sealing(events: int) -> dict[str, Any]:
@@ -152,8 +160,8 @@ def _fill(count: int) -> None:
         add_uploads(min(1000, count - start))
 
 
-def _upload(seconds: float) -> list[float]:
-    """Upload in threads for a while; return how long each upload took."""
+def _upload(seconds: float, rate: float | None) -> list[float]:
+    """Upload in threads for a while; return how long each upload took, in seconds."""
     from django.db import connection
 
     from uploads.services import upload_random
@@ -161,12 +169,20 @@ def _upload(seconds: float) -> list[float]:
 
     times: list[float] = []
     errors: list[Exception] = []
-    until = time.perf_counter() + seconds
+    start = time.perf_counter()
+    until = start + seconds
 
-    def work() -> None:
+    def work(number: int) -> None:
         caller = Caller(name="anonymous", address="192.0.2.7")
+        # The threads' turns are spread over the interval.
+        interval = 0.0 if rate is None else THREADS / rate
+        due = start + interval * number / THREADS
         try:
             while (begun := time.perf_counter()) < until:
+                if begun < due:
+                    time.sleep(due - begun)
+                    begun = time.perf_counter()
+                due += interval
                 upload_random(caller=caller)
                 times.append(time.perf_counter() - begun)
         except Exception as error:  # noqa: BLE001 raised again below
@@ -174,7 +190,7 @@ def _upload(seconds: float) -> list[float]:
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -185,8 +201,8 @@ def _upload(seconds: float) -> list[float]:
 
 
 @contextmanager
-def _sealer() -> Iterator[None]:
-    """Run a sealer; its start, and what has gathered meanwhile, is not measured."""
+def _sealer(every: float) -> Iterator[None]:
+    """Run a sealer, `every` in seconds; its start, and what has gathered meanwhile, is not measured."""
     from uploads.models import AuditSeal
 
     before = AuditSeal.objects.count()
@@ -195,7 +211,7 @@ def _sealer() -> Iterator[None]:
             sys.executable,
             "manage.py",
             "seal_audit",
-            f"--every={SEAL_EVERY}",
+            f"--every={every}",
             "--verbosity=0",
         ],
         cwd=ROOT,
@@ -238,7 +254,12 @@ def _print(results: dict[str, dict[str, Any]], events: int) -> None:
             for r in results.values()
         ),
     )
-    for name, word in (("without", "without a sealer"), ("beside", "beside a sealer")):
+    for name, word in (
+        ("without", "without a sealer"),
+        ("beside", "beside a sealer"),
+        ("without at half", "at half that pace, without a sealer"),
+        ("beside at half", "at half that pace, beside a sealer"),
+    ):
         row(
             f"uploads by {THREADS} threads {word}",
             *(

@@ -90,6 +90,8 @@ def seal_audit(
 ) -> list[Sealed]:
     """Seal every event that is visible now; without any, make one seal over none.
 
+    Events that are written meanwhile may have to wait for the next run.
+
     `next_key` is a public key to announce in the first seal of the run; see
     `uploads.audit.rotation`.
 
@@ -115,6 +117,10 @@ def seal_audit(
         idle_rounds = 0
         if not sealed.finished:
             next_key = None
+            if sealed.event_count < sealer.events_per_seal:
+                # Nothing was left; what comes meanwhile is the next run's. Under load
+                # something always does, and a run would never end.
+                return made
 
 
 def _any_new(made: list[Sealed]) -> bool:

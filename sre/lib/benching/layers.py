@@ -8,8 +8,14 @@ from collections.abc import Iterable, Sequence
 
 #: A frame's file decides; the first that fits, the innermost frame first.
 LAYERS: tuple[tuple[str, str], ...] = (
-    (r"(^|/)uploads/(storage/|slots)|obstore|botocore|urllib3|s3transfer", "object store"),
-    (r"(^|/)uploads/(statements|writing|group_commit)|psycopg|django/db/|sqlite3", "database"),
+    (
+        r"(^|/)uploads/(storage/|slots)|obstore|botocore|urllib3|s3transfer",
+        "object store",
+    ),
+    (
+        r"(^|/)uploads/(statements|writing|group_commit)|psycopg|django/db/|sqlite3",
+        "database",
+    ),
     (r"(^|/)mirrorsite/logs|logging/|gunicorn_conf", "access log"),
     (r"(^|/)uploads/|(^|/)transforms/", "our services and views"),
     (r"(^|/)mirrorsite/(metrics|rate_)|prometheus_client", "metrics and limits"),

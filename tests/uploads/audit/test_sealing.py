@@ -16,6 +16,7 @@ from tests.uploads.audit.tampering import as_owner, delete, execute, replaced, r
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
 from uploads import trail as record
 from uploads.audit.canonical import NO_SEAL, NotCanonicalError, parse_seal
+from uploads.audit.copies import Copies
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.rows import row_of, seal_of
 from uploads.audit.seals import Sealed
@@ -67,6 +68,27 @@ class TestSealAudit:
         add_uploads(5)
         made = trail.seal(events_per_seal=4)
         assert [sealed.event_count for sealed in made] == [4, 4, 2]
+        assert trail.faults() == []
+
+    def test_seal_audit__events_keep_coming__are_for_the_next_run(
+        self, trail: Trail, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A run that went on until nothing came would never end under load."""
+        add_uploads(3)
+        put = Copies.put
+
+        def put_meanwhile(*arguments: Any) -> None:
+            put(*arguments)
+            assert AuditSeal.objects.count() < 4
+            add_uploads(1)
+
+        monkeypatch.setattr(Copies, "put", put_meanwhile)
+        made = trail.seal(events_per_seal=4)
+
+        assert [sealed.event_count for sealed in made] == [4, 4, 2]
+        assert UploadEvent.objects.filter(seal=None).count() == 2
+        monkeypatch.undo()
+        assert [sealed.event_count for sealed in trail.seal()] == [2]
         assert trail.faults() == []
 
     def test_seal_audit__no_key(self, bucket: UploadStorage, settings: Any) -> None:
