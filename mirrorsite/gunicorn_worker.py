@@ -17,7 +17,11 @@ from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 from mirrorsite.connection_counts import ConnectionCounts
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.request_ids import request_id_from
-from mirrorsite.request_socket import HeadTimeoutError, RequestSocket
+from mirrorsite.request_socket import (
+    HeadTimeoutError,
+    RequestSocket,
+    is_readable_now,
+)
 from mirrorsite.short_requests import MOST_SHORT_BYTES, PATHS, is_short
 
 _SLUGS: dict[type[Exception], str] = {
@@ -40,8 +44,9 @@ LINGERING_SHARE = 0.5
 YIELD_SECONDS = 0.001
 #: A kept connection's place in the order in which they time out may be so old.
 KEEP_ALIVE_GRAIN_SECONDS = 1.0
-#: How long a thread may hold Python's lock while the listening socket is closed.
-CLOSING_SWITCH_SECONDS = 1e-6
+#: How long other threads leave Python's lock with the one that closes the listening
+#: socket, if that waits for nothing.
+CLOSING_SWITCH_SECONDS = 1.0
 #: How many requests the main thread answers before it looks who else waits for it.
 MOST_ANSWERS_A_TURN = 16
 #: Made in gunicorn's master, which loads this module before it forks.
@@ -249,13 +254,15 @@ class Worker(ThreadWorker):
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
         if not enabled and not self.alive:
-            # What comes between the last look and the close is reset. The busy threads
-            # must not hold Python's lock for their usual milliseconds in between.
             interval = sys.getswitchinterval()
             sys.setswitchinterval(CLOSING_SWITCH_SECONDS)
             try:
                 for listener in self.sockets:
                     self._take_waiting(listener)
+                    # What comes between the last look and the close is reset; so no
+                    # other thread gets its turn in between.
+                    while is_readable_now(listener.fileno()):
+                        self._take_waiting(listener)
                     # From here on a client is refused and can turn to another server.
                     listener.close()
             finally:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from mirrorsite import request_socket
-from mirrorsite.request_socket import HELD_BYTES, HeadTimeoutError, RequestSocket
+from mirrorsite.request_socket import (
+    HELD_BYTES,
+    HeadTimeoutError,
+    RequestSocket,
+    is_readable_now,
+)
 
 #: The kernel keeps a few hundred KiB for a pair of sockets.
 MORE_THAN_FITS = 4 * 1024 * 1024
@@ -196,3 +202,40 @@ class TestLettingGo:
         mine.expect_request()
         theirs.sendall(b"next")
         assert mine.recv(100) == b"next"
+
+
+class TestIsReadableNow:
+    def test_a_listening_socket__while_a_client_waits_to_be_accepted(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            assert not is_readable_now(listener.fileno())
+            with socket.create_connection(listener.getsockname()):
+                # The kernel has completed the connection, on the server's behalf.
+                assert is_readable_now(listener.fileno())
+                listener.accept()[0].close()
+                assert not is_readable_now(listener.fileno())
+
+    def test_other_threads__get_no_turn_meanwhile(self) -> None:
+        """A thread that computes all the time would have taken Python's lock."""
+        turns, is_over = [0], threading.Event()
+
+        def compute() -> None:
+            while not is_over.is_set():
+                turns[0] += 1
+
+        ours, theirs = socket.socketpair()
+        interval = sys.getswitchinterval()
+        with ours, theirs:
+            sys.setswitchinterval(0.5)
+            other = threading.Thread(target=compute)
+            try:
+                other.start()
+                time.sleep(0.01)  # and waits half a second for the lock
+                before = turns[0]
+                for _ in range(100):
+                    is_readable_now(ours.fileno())
+                seen = turns[0] - before
+            finally:
+                is_over.set()
+                sys.setswitchinterval(interval)
+                other.join()
+        assert seen == 0
