@@ -47,6 +47,8 @@ KEEP_ALIVE_GRAIN_SECONDS = 1.0
 #: How long other threads leave Python's lock with the one that closes the listening
 #: socket, if that waits for nothing.
 CLOSING_SWITCH_SECONDS = 1.0
+#: How long a worker that ends waits for the first request of a connection it has taken.
+FIRST_REQUEST_SECONDS = 2.0
 #: How many requests the main thread answers before it looks who else waits for it.
 MOST_ANSWERS_A_TURN = 16
 #: Made in gunicorn's master, which loads this module before it forks.
@@ -154,9 +156,19 @@ class Worker(ThreadWorker):
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
         )
 
+    def finish_request(self, conn: TConn, fs: Any) -> None:
+        if not self.alive and not fs.exception() and fs.result() is _DEFER:
+            # Its request is on its way, and gunicorn's own worker would close it.
+            self.enqueue_req(conn)
+        else:
+            super().finish_request(conn, fs)
+
     def handle(self, conn: TConn) -> Any:
-        if not conn.initialized and not conn.wait_for_data(0):
-            return _DEFER
+        if not conn.initialized:
+            # While the worker ends, a thread may wait: no others come who need one.
+            patience = 0.0 if self.alive else FIRST_REQUEST_SECONDS
+            if not conn.wait_for_data(patience):
+                return _DEFER if patience == 0.0 else False
         is_kept = self._handle_one(conn)
         if is_kept is _DEFER:
             return _DEFER
