@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import selectors
 import socket
 import sys
 import threading
 import time
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -159,16 +161,20 @@ class Worker(ThreadWorker):
     def finish_request(self, conn: TConn, fs: Any) -> None:
         if not self.alive and not fs.exception() and fs.result() is _DEFER:
             # Its request is on its way, and gunicorn's own worker would close it.
-            self.enqueue_req(conn)
+            conn.sock.setblocking(False)
+            conn.timeout = time.monotonic() + FIRST_REQUEST_SECONDS
+            self.pending_conns.appendleft(conn)  # those of before have more time
+            self.poller.register(
+                conn.sock,
+                selectors.EVENT_READ,
+                partial(self.on_pending_socket_readable, conn),
+            )
         else:
             super().finish_request(conn, fs)
 
     def handle(self, conn: TConn) -> Any:
-        if not conn.initialized:
-            # While the worker ends, a thread may wait: no others come who need one.
-            patience = 0.0 if self.alive else FIRST_REQUEST_SECONDS
-            if not conn.wait_for_data(patience):
-                return _DEFER if patience == 0.0 else False
+        if not conn.initialized and not conn.wait_for_data(0):
+            return _DEFER
         is_kept = self._handle_one(conn)
         if is_kept is _DEFER:
             return _DEFER

@@ -229,4 +229,5 @@ _LIBC = ctypes.PyDLL(None)
 def is_readable_now(descriptor: int) -> bool:
     """Tell whether a read, or an accept, would have something at once."""
     entry = _PollFd(descriptor, select.POLLIN, 0)
-    return bool(_LIBC.poll(ctypes.byref(entry), ctypes.c_ulong(1), 0) > 0)
+    _LIBC.poll(ctypes.byref(entry), ctypes.c_ulong(1), 0)
+    return bool(entry.revents & select.POLLIN)
