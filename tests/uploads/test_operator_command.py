@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from unittest import mock
 
 import pytest
@@ -140,6 +140,21 @@ class TestOperatorCommand:
         assert "is of no use now" in done.stderr
 
 
+def shown_on_a_terminal(act: Callable[[TextIO], None]) -> str:
+    """Return what `act` wrote, read up to a mark: a terminal delivers in pieces, later."""
+    end = b"<end>"
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as stream:
+        act(stream)
+        stream.write(end.decode())
+        stream.flush()
+        shown = b""
+        while not shown.endswith(end):
+            shown += os.read(ours, 1000)
+    os.close(ours)
+    return shown.removesuffix(end).decode()
+
+
 class TestProgress:
     def test_pipe__nothing(self) -> None:
         stream = io.StringIO()
@@ -148,15 +163,12 @@ class TestProgress:
         assert (progress.count, stream.getvalue()) == (3, "")
 
     def test_terminal__a_line_that_goes_away(self) -> None:
-        ours, theirs = pty.openpty()
-        with os.fdopen(theirs, "w") as stream:
+        def act(stream: TextIO) -> None:
             progress = Progress(command_stream(stream), what="keys", total=2)
             for _ in progress.over([1, 2]):
                 pass
-            shown = ""
-            while shown.count("\033[K") < 2:
-                shown += os.read(ours, 1000).decode()
-        os.close(ours)
+
+        shown = shown_on_a_terminal(act)
         assert "[############            ]  50% 1 keys" in shown
         assert shown.endswith("\r\033[K")
 
@@ -195,12 +207,7 @@ class TestProgressOfCommands:
 
     @each
     def test_terminal(self, arguments: list[str]) -> None:
-        ours, theirs = pty.openpty()
-        os.set_blocking(ours, False)
-        with os.fdopen(theirs, "w") as stream:
-            self.call(arguments, stream)
-            shown = os.read(ours, 10_000).decode()
-        os.close(ours)
+        shown = shown_on_a_terminal(lambda stream: self.call(arguments, stream))
         line, _, rest = shown.rpartition("\r\033[K")
         assert re.search(r"\r\033\[K.*\d (keys|uploads|events)", line)
         assert "\033" not in rest
