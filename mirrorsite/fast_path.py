@@ -33,28 +33,69 @@ MOST_ADDRESSES = 256
 _OWN = frozenset({"x-request-id", "content-length"})
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The header fields of an address that Django has answered, and as they are sent."""
+
+    fields: Fields
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 200 by the short way."""
+
+    remembered: Remembered
+    own: Fields
+    body: bytes
+
+    @property
+    def fields(self) -> Fields:
+        """All header fields, but for those that a server adds."""
+        return [*self.remembered.fields, *self.own]
+
+    @property
+    def head(self) -> bytes:
+        """Those fields as they are sent."""
+        return self.remembered.head + _as_sent(self.own)
+
+
 @dataclass(slots=True)
 class FastPath:
     """A WSGI application around another one; `answers` by path."""
 
     application: Callable[..., Iterable[bytes]]
     answers: Mapping[str, FastAnswer]
-    _remembered: dict[tuple[str, ...], Fields] = field(default_factory=dict)
+    _remembered: dict[tuple[str, ...], Remembered] = field(default_factory=dict)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
+        answer = self.answer(environ)
+        if answer is not None:
+            start_response("200 OK", answer.fields)
+            return [answer.body]
+        if environ["PATH_INFO"] in self.answers and _is_plain(environ):
+            return self._long_way(_address(environ), environ, start_response)
+        return self.application(environ, start_response)
+
+    def answer(self, environ: dict[str, Any]) -> Answer | None:
+        """Answer by the short way, and count the request; None: by the long one.
+
+        Of the environment nothing is read but the request line, the scheme, and the
+        header fields; the route and the request id are left in it.
+        """
         answer = self.answers.get(environ["PATH_INFO"])
         if answer is None or not _is_plain(environ):
-            return self.application(environ, start_response)
+            return None
         started = perf_counter()
         address = _address(environ)
-        fields = self._remembered.get(address)
-        if fields is None:
-            return self._long_way(address, environ, start_response)
+        remembered = self._remembered.get(address)
+        if remembered is None:
+            return None
         found = answer(environ)
         if found is None:
-            return self.application(environ, start_response)
+            return None
         body, own = found
         request_id = request_id_from(
             environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT")
@@ -63,17 +104,13 @@ class FastPath:
         # For the access log, as Django's way leaves them there.
         environ["mirrorsite.request_id"] = request_id
         environ["mirrorsite.route"] = route
-        start_response(
-            "200 OK",
-            [
-                *fields,
-                *own,
-                ("X-Request-ID", request_id),
-                ("Content-Length", str(len(body))),
-            ],
-        )
+        own = [
+            *own,
+            ("X-Request-ID", request_id),
+            ("Content-Length", str(len(body))),
+        ]
         observe_request(route, "GET", 200, perf_counter() - started)
-        return [body]
+        return Answer(remembered, own, body)
 
     def _long_way(
         self,
@@ -89,12 +126,18 @@ class FastPath:
                 own = _OWN | {name.lower() for name, _ in (found or (b"", ()))[1]}
                 if len(self._remembered) >= MOST_ADDRESSES:
                     self._remembered.clear()
-                self._remembered[address] = [
+                kept = [
                     (name, value) for name, value in headers if name.lower() not in own
                 ]
+                self._remembered[address] = Remembered(kept, _as_sent(kept))
             return start_response(status, headers, *error)
 
         return self.application(environ, remembering)
+
+
+def _as_sent(fields: Fields) -> bytes:
+    """Return header fields as bytes; PEP 3333 has them as latin-1 text."""
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
 
 
 def _is_plain(environ: Mapping[str, Any]) -> bool:

@@ -8,6 +8,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +26,7 @@ from mirrorsite.request_socket import (
     RequestSocket,
     is_readable_now,
 )
+from mirrorsite.short_answers import Answer, Sent, environ_of, message
 from mirrorsite.short_requests import MOST_SHORT_BYTES, PATHS, is_short
 
 _SLUGS: dict[type[Exception], str] = {
@@ -98,6 +101,11 @@ class Worker(ThreadWorker):
         places = max(1, int(self.cfg.threads * LINGERING_SHARE))
         self._linger_places = threading.Semaphore(places)
         self._answers_left = MOST_ANSWERS_A_TURN
+        self._short_answer: Callable[[dict[str, Any]], Answer | None] | None = None
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self._short_answer = getattr(self.wsgi, "answer", None)
 
     def notify(self) -> None:
         super().notify()
@@ -219,12 +227,44 @@ class Worker(ThreadWorker):
     def handle_request(self, req: Any, conn: TConn) -> Any:
         if req.version >= (1, 1) and _count(req.headers, "HOST") != 1:
             raise HostError  # RFC 9112, section 3.2
+        if not conn.sock.waits and self._answer_shortly(req, conn):
+            return True
         conn.sock.expect_body()
         conn.sock.hold()
         try:
             return super().handle_request(req, conn)
         finally:
             conn.sock.release()
+
+    def _answer_shortly(self, req: Any, conn: TConn) -> bool:
+        """Answer a short request, and say so, unless something about it is not plain.
+
+        gunicorn's hooks around a request are not called; none is set.
+        """
+        if (
+            self._short_answer is None
+            or not self.alive
+            or not self.cfg.keepalive
+            or self.nr + 1 >= self.max_requests
+            or len(self.keepalived_conns) >= self.max_keepalived
+            or req.should_close()
+        ):
+            return False
+        begun = time.perf_counter()
+        environ = environ_of(req, conn.client)
+        answer = None if environ is None else self._short_answer(environ)
+        if environ is None or answer is None:
+            return False
+        self.nr += 1
+        conn.sock.hold()
+        try:
+            conn.sock.sendall(message(answer))
+            sent = Sent(conn.sock, len(answer.body))
+            took = timedelta(seconds=time.perf_counter() - begun)
+            self.log.access(sent, req, environ, took)
+        finally:
+            conn.sock.release()
+        return True
 
     def handle_error(
         self, req: Any, client: socket.socket, addr: Any, exc: Exception
