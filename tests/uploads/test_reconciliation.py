@@ -11,10 +11,19 @@ from django.db import connection
 from django.utils import timezone
 
 from tests.uploads import making
-from uploads import reconciliation, services, trail
+from uploads import services, trail
 from uploads.exceptions import StoreRefusedError, UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent, new_upload_id
-from uploads.reconciliation import Finding, Plan, Word, reconcile, side_by_side
+from uploads.reconciliation import (
+    Finding,
+    Plan,
+    Word,
+    judging,
+    reconcile,
+    settling,
+    side_by_side,
+    walking,
+)
 from uploads.storage import PART_BYTES, UploadStorage
 from uploads.trail import Caller
 from uploads.verification import verify_upload
@@ -264,10 +273,10 @@ class TestSideBySide:
         return upload
 
     def test_recorded__byte_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(reconciliation, "PAGE", 3)
+        monkeypatch.setattr(walking, "PAGE", 3)
         for key in random.sample(self.KEYS, len(self.KEYS)):
             self._record(key)
-        keys = [row.key for row in reconciliation.recorded()]
+        keys = [row.key for row in walking.recorded()]
         assert keys == sorted(self.KEYS, key=str.encode)
 
     def test_key_collation(self, postgresql: None) -> None:
@@ -316,7 +325,7 @@ class TestSideBySide:
     def test_side_by_side__pages(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(reconciliation, "PAGE", 2)
+        monkeypatch.setattr(walking, "PAGE", 2)
         uploads = [making.stored() for _ in range(5)]
         pairs = list(side_by_side())
         assert [row.id for _, row in pairs if row] == [u.pk for u in uploads]
@@ -493,7 +502,7 @@ class TestTogether:
         upload = making.pending()
         making.put(upload)
         walk = reconcile(FIX)
-        judge = reconciliation._judge
+        judge = judging.judge
 
         def finish_after_judging(*args: Any) -> Finding | None:
             finding = judge(*args)
@@ -501,7 +510,7 @@ class TestTogether:
             trail.record(fresh, Action.STORED, making.CALLER)
             return finding
 
-        monkeypatch.setattr(reconciliation, "_judge", finish_after_judging)
+        monkeypatch.setattr(judging, "judge", finish_after_judging)
         (finding,) = walk
         assert finding.outcome == "skipped"
         assert making.actions(upload) == ["requested", "stored"]
@@ -535,10 +544,10 @@ class TestTogether:
         judged = [
             finding
             for listed, row in pairs
-            if (finding := reconciliation._judge(NOW, listed, row))
+            if (finding := judging.judge(NOW, listed, row))
         ]
-        first = [reconciliation._settled(FIX, finding) for finding in judged]
-        second = [reconciliation._settled(FIX, finding) for finding in judged]
+        first = [settling.settle(FIX, finding) for finding in judged]
+        second = [settling.settle(FIX, finding) for finding in judged]
         assert {finding.outcome for finding in first} == {"repaired"}
         assert {finding.outcome for finding in second} == {"skipped"}
         assert UploadEvent.objects.count() == 4 * 2 + 1
