@@ -7,18 +7,10 @@ import hashlib
 import pytest
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import (
-    CALLER,
-    FIX,
-    found,
-    put_raw,
-)
+from tests.uploads.reconciliation.reconciling import CALLER, FIX, found, put_raw
 from uploads import services
 from uploads.models import Action, Status, Upload, new_upload_id
-from uploads.reconciliation import (
-    Word,
-    reconcile,
-)
+from uploads.reconciliation import Word, reconcile
 from uploads.storage import UploadStorage
 from uploads.verification import verify_upload
 

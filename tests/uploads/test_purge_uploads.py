@@ -14,10 +14,7 @@ from django.utils import timezone
 from tests.uploads import making
 from tests.uploads.making import run
 from uploads import purging, trail
-from uploads.exceptions import (
-    StoreRefusedError,
-    TrailUnavailableError,
-)
+from uploads.exceptions import StoreRefusedError, TrailUnavailableError
 from uploads.models import Action, Status, Upload
 from uploads.storage import StoredObject, UploadStorage
 

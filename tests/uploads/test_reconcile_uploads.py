@@ -13,9 +13,7 @@ from django.core.management import call_command
 from tests.uploads import making
 from tests.uploads.making import run
 from uploads import trail, verification
-from uploads.exceptions import (
-    BucketMissingError,
-)
+from uploads.exceptions import BucketMissingError
 from uploads.management.command import Interrupted
 from uploads.models import Action, Upload, UploadEvent
 from uploads.reconciliation import Word

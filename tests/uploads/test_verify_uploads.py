@@ -12,11 +12,7 @@ from django.utils import timezone
 from tests.uploads import making
 from tests.uploads.making import run
 from uploads import trail, verification
-from uploads.exceptions import (
-    OtherBucketError,
-    StoreUnavailableError,
-    TransitionError,
-)
+from uploads.exceptions import OtherBucketError, StoreUnavailableError, TransitionError
 from uploads.management.command import Interrupted
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import PART_BYTES, UploadStorage

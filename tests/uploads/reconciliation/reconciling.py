@@ -7,10 +7,7 @@ from datetime import timedelta
 from tests.uploads import making
 from uploads import services, trail
 from uploads.models import Action, Upload
-from uploads.reconciliation import (
-    Plan,
-    reconcile,
-)
+from uploads.reconciliation import Plan, reconcile
 from uploads.storage import UploadStorage
 from uploads.trail import Caller
 

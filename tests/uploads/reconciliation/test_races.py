@@ -7,23 +7,11 @@ from typing import Any
 import pytest
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import (
-    CALLER,
-    FIX,
-    NOW,
-    found,
-    put_raw,
-)
+from tests.uploads.reconciliation.reconciling import CALLER, FIX, NOW, found, put_raw
 from uploads import trail
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.reconciliation import (
-    Finding,
-    judging,
-    reconcile,
-    settling,
-    side_by_side,
-)
+from uploads.reconciliation import Finding, judging, reconcile, settling, side_by_side
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db

@@ -8,21 +8,11 @@ from datetime import timedelta
 import pytest
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import (
-    CALLER,
-    FIX,
-    found,
-    purged,
-    put_raw,
-)
+from tests.uploads.reconciliation.reconciling import CALLER, FIX, found, purged, put_raw
 from uploads import services, trail
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
-from uploads.reconciliation import (
-    Plan,
-    Word,
-    reconcile,
-)
+from uploads.reconciliation import Plan, Word, reconcile
 from uploads.storage import PART_BYTES, UploadStorage
 
 pytestmark = pytest.mark.django_db

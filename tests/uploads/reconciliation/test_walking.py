@@ -22,11 +22,7 @@ from tests.uploads.reconciliation.reconciling import (
 )
 from uploads import trail
 from uploads.models import Action, Status, Upload
-from uploads.reconciliation import (
-    reconcile,
-    side_by_side,
-    walking,
-)
+from uploads.reconciliation import reconcile, side_by_side, walking
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
