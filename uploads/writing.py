@@ -61,17 +61,17 @@ def _turn_on_sqlite() -> Iterator[None]:
         _sqlite_turn.release()
 
 
-def write(write: Write) -> None:
+def write(wanted: Write) -> None:
     """Write by itself, or together with what other threads write meanwhile.
 
     Raises `TransitionError` when an outcome's upload is not as it was, and
     `TrailUnavailableError` also when others have been writing for too long.
     """
-    if connection.in_atomic_block or not _is_plain(write):
-        _write_alone(write)
+    if connection.in_atomic_block or not _is_plain(wanted):
+        _write_alone(wanted)
         return
     try:
-        group.submit(write)
+        group.submit(wanted)
     except GroupLostError as error:
         raise TrailUnavailableError("the record's writer was stopped") from error
     except GroupBusyError as error:
