@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -45,7 +45,7 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
     if since is None:
         objects, rows = upload_storage().listing(PREFIX), recorded()
     else:
-        first = f"{PREFIX}{since.astimezone(UTC):%Y/%m/%d}/"
+        first = _of_day(since.astimezone(UTC).date())
         before = Upload.objects.filter(key__lt=first)
         pending = before.filter(status=Status.PENDING)
         yield from map(_with_its_object, recorded(pending))
@@ -77,10 +77,24 @@ def _with_its_object(row: Row) -> Pair:
 
 def _listed_since(since: datetime) -> Iterator[ListedObject]:
     """Yield the objects day by day; of tomorrow too, for a clock that is ahead."""
+    today = timezone.now().date()
     day = since.astimezone(UTC).date()
-    while day <= timezone.now().date() + timedelta(days=1):
-        yield from upload_storage().listing(f"{PREFIX}{day:%Y/%m/%d}/")
+    years: set[str] = set()
+    if day.year < today.year:
+        years = set(upload_storage().folders(PREFIX))
+    while day <= today + timedelta(days=1):
+        if day.year < today.year and f"{PREFIX}{day.year:04}/" not in years:
+            # As from the year 1 to the service's first: not a question for each day.
+            day = date(day.year + 1, 1, 1)
+            continue
+        yield from upload_storage().listing(_of_day(day))
         day += timedelta(days=1)
+
+
+def _of_day(day: date) -> str:
+    """Return how the keys of a day begin."""
+    # %Y has fewer than four digits before the year 1000, which sorts elsewhere.
+    return f"{PREFIX}{day.isoformat().replace('-', '/')}/"
 
 
 def recorded(

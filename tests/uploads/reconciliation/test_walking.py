@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -138,6 +138,33 @@ class TestSideBySide:
             *(f"uploads/{now + timedelta(days=more):%Y/%m/%d}/" for more in (-1, 0, 1)),
         ]
         assert len(found()) == 4
+
+    @pytest.mark.parametrize("year", [1, 999])
+    def test_side_by_side__since_long_before_the_first(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch, year: int
+    ) -> None:
+        """The same as everything, without a question for each day of centuries."""
+        making.stored()
+        gone = making.pending(age=timedelta(days=800))
+        trail.record(gone, Action.STORED, making.CALLER)
+        first = timezone.now().year - 4
+        put_raw(bucket, f"uploads/{first}/11/01/unknown.txt", b"x")
+        asked: list[str] = []
+        listing = UploadStorage.listing
+
+        def noted(self: UploadStorage, prefix: str) -> Iterator[Any]:
+            asked.append(prefix)
+            return listing(self, prefix)
+
+        everything = list(side_by_side())
+        monkeypatch.setattr(UploadStorage, "listing", noted)
+        assert list(side_by_side(datetime(year, 1, 1, tzinfo=UTC))) == everything
+        assert len(everything) == 3
+        assert {int(prefix.split("/")[1]) for prefix in asked} <= {
+            first,
+            timezone.now().year,
+            timezone.now().year + 1,  # tomorrow, on the last of December
+        }
 
     @pytest.mark.parametrize("retried", [False, True])
     def test_side_by_side__since__an_older_upload_whose_object_is_there(
