@@ -85,6 +85,8 @@ class EdgeMiddleware:
             for name, value in _SECURITY_HEADERS.items():
                 response.headers[name] = value
             return response
+        if request.path_info == "*" and request.method == "OPTIONS":
+            return _of_the_server()
         response = self.get_response(request)
         if response.status_code >= 400:
             return as_problem(request, response)
@@ -106,6 +108,15 @@ class EdgeMiddleware:
             if request.method == "HEAD":
                 # RFC 9110, section 9.3.2: the headers of GET, without its content.
                 response.content = b""
+
+
+def _of_the_server() -> HttpResponse:
+    """Answer `OPTIONS *`, which asks no resource (RFC 9110, section 9.3.7): a ping."""
+    response = HttpResponse(status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"})
+    del response.headers["Content-Type"]
+    for name, value in _SECURITY_HEADERS.items():
+        response.headers[name] = value
+    return response
 
 
 class _StaffPagesOnly:

@@ -81,10 +81,11 @@ def insert_all(intents: Sequence[Intent]) -> None:
         _mark_as_written(intent.upload)
 
 
-def update(outcome: Outcome) -> bool:
+def update(outcome: Outcome, *, lock_seconds: float | None = None) -> bool:
     """Write one outcome; tell whether the upload was as it had to be.
 
-    Raises `django.db.Error`.
+    Raises `django.db.Error`. `lock_seconds` is for PostgreSQL and outside of a
+    transaction: for so long the row is waited for (see `is_held`).
     """
     conditions = {"id": outcome.upload.pk, "status": outcome.before, **outcome.only_if}
     columns, values = tuple(outcome.changes), _named(outcome.changes)
@@ -93,18 +94,24 @@ def update(outcome: Outcome) -> bool:
     values += _named({k: v for k, v in conditions.items() if v is not None})
     happened = _values(_EVENT, outcome.event)
     if connection.vendor == "postgresql":
-        return _run(_update_with_event(columns, wanted), values + happened) > 0
+        return (
+            _run(_update_with_event(columns, wanted, lock_seconds), values + happened)
+            > 0
+        )
     if _run(_update(columns, wanted), values) == 0:
         return False
     _run(_insert(UploadEvent, _EVENT), happened)
     return True
 
 
-def update_all(outcomes: Sequence[Outcome]) -> set[UUID]:
+def update_all(
+    outcomes: Sequence[Outcome], *, lock_seconds: float | None = None
+) -> set[UUID]:
     """Write outcomes in one statement (PostgreSQL); return whose upload was as it was.
 
     Those are written, all of them or none. The outcomes are of different uploads,
     from the same status, change the same columns, and ask for nothing more.
+    `lock_seconds` as in `update`.
     """
     first = outcomes[0]
     columns = tuple(first.changes)
@@ -114,8 +121,13 @@ def update_all(outcomes: Sequence[Outcome]) -> set[UUID]:
     parameters.append(first.before)
     for outcome in outcomes:
         parameters += _values(_EVENT, outcome.event)
-    statement = _update_with_events(columns, len(outcomes))
+    statement = _update_with_events(columns, len(outcomes), lock_seconds)
     return {row[0] for row in _rows(statement, parameters)}
+
+
+def is_held(error: BaseException | None) -> bool:
+    """Tell whether a statement gave up waiting for a row that another session holds."""
+    return getattr(error, "sqlstate", None) == "55P03"  # lock_not_available
 
 
 @cache
@@ -139,40 +151,66 @@ def _insert_with_events(count: int) -> str:
 
 
 @cache
-def _update(names: tuple[str, ...], wanted: tuple[tuple[str, bool], ...]) -> str:
+def _update(
+    names: tuple[str, ...], wanted: tuple[tuple[str, bool], ...], source: str = ""
+) -> str:
     assignments = ", ".join(f"{_column(name)} = {_mark()}" for name in names)
     conditions = " AND ".join(
         f"{_column(name)} IS NULL" if is_null else f"{_column(name)} = {_mark()}"
         for name, is_null in wanted
     )
-    return f"UPDATE {Upload._meta.db_table} SET {assignments} WHERE {conditions}"  # noqa: S608
+    return (
+        f"UPDATE {Upload._meta.db_table} SET {assignments}{source} WHERE {conditions}"  # noqa: S608
+    )
+
+
+#: A setting of the one transaction that the statement is, made before a row is locked:
+#: the rows to change are joined with it. SET LOCAL would be a round trip of its own.
+_PATIENCE = (
+    "patience AS MATERIALIZED"
+    " (SELECT set_config('lock_timeout', '{milliseconds:d}', true) AS milliseconds), "
+)
+
+
+def _patience(lock_seconds: float | None) -> tuple[str, str]:
+    """Return what comes first in WITH, and how FROM goes on."""
+    if lock_seconds is None:
+        return "", ""
+    return _PATIENCE.format(milliseconds=round(lock_seconds * 1000)), "patience"
 
 
 @cache
 def _update_with_event(
-    names: tuple[str, ...], wanted: tuple[tuple[str, bool], ...]
+    names: tuple[str, ...],
+    wanted: tuple[tuple[str, bool], ...],
+    lock_seconds: float | None,
 ) -> str:
+    patience, source = _patience(lock_seconds)
+    update = _update(names, wanted, source and f" FROM {source}")
     columns = ", ".join(field.column for field in _EVENT)
     marks = ", ".join(_cast(field) for field in _EVENT)
     return (
-        f"WITH changed AS ({_update(names, wanted)} RETURNING id)"  # noqa: S608
+        f"WITH {patience}changed AS ({update} RETURNING id)"  # noqa: S608
         f" INSERT INTO {UploadEvent._meta.db_table} ({columns})"
         f" SELECT {marks} FROM changed"
     )
 
 
 @cache
-def _update_with_events(names: tuple[str, ...], count: int) -> str:
+def _update_with_events(
+    names: tuple[str, ...], count: int, lock_seconds: float | None
+) -> str:
     """Return the statement for so many uploads that change the columns `names`."""
+    patience, source = _patience(lock_seconds)
     fields = tuple(Upload._meta.get_field(name) for name in ("id", *names))
     columns = ", ".join(_column(name) for name in ("id", *names))
     changes = ", ".join(f"{_column(name)} = new.{_column(name)}" for name in names)
     happened = ", ".join(field.column for field in _EVENT)
     event_row = ", ".join(f"event.{field.column}" for field in _EVENT)
     return (
-        f"WITH new ({columns}) AS (VALUES {_rows_of(fields, count)}),"  # noqa: S608
+        f"WITH {patience}new ({columns}) AS (VALUES {_rows_of(fields, count)}),"  # noqa: S608
         f" changed AS (UPDATE {Upload._meta.db_table} AS upload SET {changes} FROM new"
-        " WHERE upload.id = new.id AND upload.status = %s RETURNING upload.id)"
+        f"{source and f', {source}'} WHERE upload.id = new.id AND upload.status = %s RETURNING upload.id)"
         f" INSERT INTO {UploadEvent._meta.db_table} ({happened})"
         f" SELECT {event_row} FROM (VALUES {_rows_of(_EVENT, count)})"
         f" AS event ({happened}) JOIN changed ON changed.id = event.upload_id"

@@ -26,6 +26,12 @@ from uploads.statements import Intent, Outcome
 
 Write = Intent | Outcome
 
+#: How long a group on PostgreSQL waits for a row that another session holds, such as an
+#: operator's: all who come meanwhile wait behind it.
+GROUP_LOCK_SECONDS = 1.0
+#: How long the write of that row then waits by itself, behind which nobody does.
+LOCK_SECONDS = 10.0
+
 _sqlite_turn = threading.RLock()
 
 
@@ -61,21 +67,28 @@ def _turn_on_sqlite() -> Iterator[None]:
         _sqlite_turn.release()
 
 
-def write(write: Write) -> None:
+def write(wanted: Write) -> None:
     """Write by itself, or together with what other threads write meanwhile.
 
     Raises `TransitionError` when an outcome's upload is not as it was, and
-    `TrailUnavailableError` also when others have been writing for too long.
+    `TrailUnavailableError` also when others have been writing for too long, or hold
+    the row for so long.
     """
-    if connection.in_atomic_block or not _is_plain(write):
-        _write_alone(write)
+    if connection.in_atomic_block or not _is_plain(wanted):
+        _write_alone(wanted)
         return
     try:
-        group.submit(write)
+        group.submit(wanted)
     except GroupLostError as error:
         raise TrailUnavailableError("the record's writer was stopped") from error
     except GroupBusyError as error:
         raise TrailUnavailableError("the database is held by other writers") from error
+    except _HeldError:
+        _write_alone(wanted, lock_seconds=LOCK_SECONDS)
+
+
+class _HeldError(Exception):
+    """A row of the group is held; nothing of its part was written."""
 
 
 def _is_plain(write: Write) -> bool:
@@ -103,7 +116,10 @@ def _write_group(writes: Sequence[Write]) -> list[Exception | None]:
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 each thread is told its own
-            if _is_of_one(error):
+            if error.__cause__ and statements.is_held(error.__cause__.__cause__):
+                # Each tries by itself; only the one whose row it is waits any longer.
+                error = _HeldError()
+            elif _is_of_one(error):
                 if len(part) > 1:
                     # Nothing of the others was written for it.
                     parts.extendleft([index] for index in reversed(part))
@@ -163,7 +179,7 @@ def _parts(writes: Sequence[Write]) -> Iterable[Sequence[int]]:
 
 def _write_part(writes: Sequence[Write]) -> Sequence[Exception | None]:
     if len(writes) == 1:
-        _write_alone(writes[0])
+        _write_alone(writes[0], lock_seconds=GROUP_LOCK_SECONDS)
         return [None]
     return _write_together(writes)
 
@@ -178,16 +194,17 @@ def _write_together(writes: Sequence[Write]) -> list[Exception | None]:
         if intents:
             statements.insert_all(intents)
             return [None] * len(intents)
-        written = statements.update_all(outcomes)
+        written = statements.update_all(outcomes, lock_seconds=GROUP_LOCK_SECONDS)
     except Error as error:
         raise _unavailable(error) from error
     return [None if w.upload.pk in written else _no_longer(w) for w in outcomes]
 
 
-def _write_alone(write: Write) -> None:
+def _write_alone(write: Write, *, lock_seconds: float | None = None) -> None:
     """Write and mark the hour that it changes.
 
-    On PostgreSQL it is one statement where there is no mark, and commits by itself.
+    On PostgreSQL it is one statement where there is no mark, and commits by itself;
+    then `lock_seconds` is how long it waits for its row, without it for ever.
     """
     upload = write.upload
     is_change = isinstance(write, Intent) or write.changes["status"] != write.before
@@ -198,7 +215,7 @@ def _write_alone(write: Write) -> None:
         and not connection.in_atomic_block
     ):
         try:
-            written = _carry_out(write)
+            written = _carry_out(write, lock_seconds)
         except Error as error:
             raise _unavailable(error) from error
     else:
@@ -210,10 +227,10 @@ def _write_alone(write: Write) -> None:
         raise _no_longer(write)
 
 
-def _carry_out(write: Write) -> bool:
+def _carry_out(write: Write, lock_seconds: float | None = None) -> bool:
     """Write; tell whether there was anything to write."""
     if isinstance(write, Outcome):
-        return statements.update(write)
+        return statements.update(write, lock_seconds=lock_seconds)
     statements.insert(write)
     return True
 

@@ -78,7 +78,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="default branch, application changed",
         variables=DEFAULT_BRANCH,
-        changed="uploads/models.py",
+        changed="uploads/models/uploads.py",
         jobs=RELEASE | {"infrastructure": "manual"},
     ),
     Scenario(
@@ -96,7 +96,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="merge request, application changed",
         variables=MERGE_REQUEST,
-        changed="uploads/models.py",
+        changed="uploads/models/uploads.py",
         jobs=ALWAYS,
     ),
     Scenario(

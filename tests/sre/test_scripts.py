@@ -178,6 +178,50 @@ printf '#!/bin/sh\\n' > "$PROGRAMS/wanted" && chmod +x "$PROGRAMS/wanted"
         assert (status, calls) == (77, [])
         assert "SKIPPED: the Postman collection was not run" in said
 
+    def test_browser_test_without_browser__77_and_loud(self, tmp_path: Path) -> None:
+        script = str(ROOT / "sre" / "browser-test")
+        status, said, calls = self.run(tmp_path, script, user=1000)
+        assert (status, calls) == (77, [])
+        assert "SKIPPED: the admin's pages were not looked at: no Chromium" in said
+
+
+class TestWholeRun:
+    """What `.ci/run` makes of its parts, which are stubs here."""
+
+    def run(self, tmp_path: Path, **statuses: int) -> tuple[int, list[str]]:
+        (tmp_path / ".ci").mkdir()
+        shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+        (tmp_path / "sre").mkdir()
+        for script in (ROOT / "sre").iterdir():
+            if script.is_file():
+                status = statuses.get(script.name.replace("-", "_"), 0)
+                stub = tmp_path / "sre" / script.name
+                stub.write_text(f"#!/bin/sh\nexit {status}\n")
+                stub.chmod(0o755)
+        done = subprocess.run(
+            [tmp_path / ".ci" / "run"], capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout.partition("all parts\n")[2].splitlines()
+
+    def test_browser_tests__once(self, tmp_path: Path) -> None:
+        _, parts = self.run(tmp_path)
+        looking = [line.split(" ok ")[0].split() for line in parts if "test" in line]
+        assert ["./sre/browser-test"] in looking
+        (whole,) = [words for words in looking if words[0] == "./sre/test"]
+        assert "--ignore=tests/browser" in whole
+
+    @pytest.mark.parametrize(
+        ("ended", "outcome", "status"),
+        [(0, "ok", 0), (77, "SKIPPED", 0), (2, "FAILED", 1)],
+    )
+    def test_outcomes(
+        self, tmp_path: Path, ended: int, outcome: str, status: int
+    ) -> None:
+        returned, parts = self.run(tmp_path, browser_test=ended)
+        assert returned == status
+        (line,) = [line for line in parts if line.startswith("./sre/browser-test")]
+        assert line.split()[1] == outcome
+
 
 class TestWrongContext:
     @pytest.mark.parametrize("script", CHANGING)

@@ -18,10 +18,10 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import exports, purging, reconciliation, verification
+from uploads import exports, purging, verification
 from uploads.management import export
 from uploads.models import Upload
-from uploads.reconciliation import Plan, reconcile, side_by_side
+from uploads.reconciliation import Plan, reconcile, side_by_side, walking
 from uploads.storage import ListedObject, StoredObject, UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -56,9 +56,9 @@ class TestReconcile:
     ) -> None:
         for _ in range(5):
             making.pending()
-        monkeypatch.setattr(reconciliation, "PAGE", 2)
+        monkeypatch.setattr(walking, "PAGE", 2)
         with CaptureQueriesContext(connection) as queries:
-            rows = reconciliation.recorded()
+            rows = walking.recorded()
             next(rows)
             assert len(queries) == 1
             assert len(list(rows)) == 4
@@ -69,7 +69,7 @@ class TestReconcile:
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         read: list[int] = []
-        monkeypatch.setattr(reconciliation, "PAGE", 3)
+        monkeypatch.setattr(walking, "PAGE", 3)
         plan = Plan(caller=making.CALLER, min_age=timedelta(0), checksums=True)
         pairs = ((entry, None) for entry in listed(50, read))
         findings = reconcile(plan, pairs)

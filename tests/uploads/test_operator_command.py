@@ -6,42 +6,26 @@ import errno
 import io
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
-from unittest import mock
+from typing import Any
 
 import pytest
 from django.apps import apps
 from django.core.management import call_command, find_commands
-from django.core.management.base import (
-    BaseCommand,
-    CommandError,
-    SystemCheckError,
-)
+from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from django.db import OperationalError
-from django.utils import timezone
 
 from sre.lib.object_store import ObjectStore
-from tests.uploads import making
 from tests.uploads.audit.trails import KEY
 from uploads.exceptions import StoreUnavailableError, TrailUnavailableError
-from uploads.management.command import (
-    DifferencesFound,
-    OperatorCommand,
-    printable,
-)
-from uploads.management.progress import Progress
+from uploads.management.command import DifferencesFound, OperatorCommand, printable
 from uploads.storage import UploadStorage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
 #: Commands without a test of their own, with the reason.
 UNTESTED: dict[str, str] = {}
 
@@ -70,6 +54,31 @@ def status_of(error: BaseException | None) -> tuple[int, str]:
     return 0, ""
 
 
+class RefusingStream(io.StringIO):
+    """A stream that takes nothing."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+    def flush(self) -> None:
+        raise self.error
+
+
+def write_to(stream: str, refusing: RefusingStream, method: str) -> None:
+    """Run a command that writes to such a stream, or flushes it."""
+    command = Probe()
+    command.act = lambda: (
+        getattr(command, stream).write("x")
+        if method == "write"
+        else getattr(command, stream).flush()
+    )
+    call_command(command, **{stream: refusing})
+
+
 class TestOperatorCommand:
     @pytest.mark.parametrize(
         ("error", "status", "words"),
@@ -95,7 +104,24 @@ class TestOperatorCommand:
             (
                 OSError(errno.ENOSPC, "No space left on device"),
                 2,
-                "the output cannot be written: No space left on device; 3 done.",
+                "the system refused what was needed: No space left on device; 3 done.",
+            ),
+            (
+                PermissionError(errno.EACCES, "Permission denied", "/var/x"),
+                2,
+                "the system refused what was needed: Permission denied: /var/x;"
+                " 3 done.",
+            ),
+            (
+                TimeoutError("timed out"),
+                2,
+                "the system refused what was needed: timed out; 3 done.",
+            ),
+            (
+                # Of a connection; nobody's output has ended.
+                BrokenPipeError(errno.EPIPE, "Broken pipe"),
+                2,
+                "the system refused what was needed: Broken pipe; 3 done.",
             ),
         ],
     )
@@ -104,9 +130,20 @@ class TestOperatorCommand:
     ) -> None:
         assert status_of(error) == (status, words)
 
+    @pytest.mark.parametrize("stream", ["stdout", "stderr"])
+    @pytest.mark.parametrize("method", ["write", "flush"])
+    def test_output_cannot_be_written(self, stream: str, method: str) -> None:
+        refusing = RefusingStream(OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(CommandError) as caught:
+            write_to(stream, refusing, method)
+        assert (caught.value.returncode, str(caught.value)) == (
+            2,
+            "the output cannot be written: No space left on device; 3 done.",
+        )
+
     def test_reader_has_enough__left_to_the_outermost(self) -> None:
         with pytest.raises(BrokenPipeError):
-            status_of(BrokenPipeError())
+            write_to("stdout", RefusingStream(BrokenPipeError()), "write")
 
     def test_wrong_setting__could_not_run(
         self, monkeypatch: pytest.MonkeyPatch
@@ -138,90 +175,6 @@ class TestOperatorCommand:
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
         assert "is of no use now" in done.stderr
-
-
-def shown_on_a_terminal(act: Callable[[TextIO], None]) -> str:
-    """Return what `act` wrote, read up to a mark: a terminal delivers in pieces, later."""
-    end = b"<end>"
-    ours, theirs = pty.openpty()
-    with os.fdopen(theirs, "w") as stream:
-        act(stream)
-        stream.write(end.decode())
-        stream.flush()
-        shown = b""
-        while not shown.endswith(end):
-            shown += os.read(ours, 1000)
-    os.close(ours)
-    return shown.removesuffix(end).decode()
-
-
-class TestProgress:
-    def test_pipe__nothing(self) -> None:
-        stream = io.StringIO()
-        progress = Progress(command_stream(stream), what="keys", total=3)
-        assert list(progress.over([1, 2, 3])) == [1, 2, 3]
-        assert (progress.count, stream.getvalue()) == (3, "")
-
-    def test_terminal__a_line_that_goes_away(self) -> None:
-        def act(stream: TextIO) -> None:
-            progress = Progress(command_stream(stream), what="keys", total=2)
-            for _ in progress.over([1, 2]):
-                pass
-
-        shown = shown_on_a_terminal(act)
-        assert "[############            ]  50% 1 keys" in shown
-        assert shown.endswith("\r\033[K")
-
-
-@pytest.mark.django_db
-class TestProgressOfCommands:
-    """Each that takes long shows how far it is; where a machine reads, none does."""
-
-    @pytest.fixture
-    def arguments(
-        self,
-        request: pytest.FixtureRequest,
-        bucket: UploadStorage,
-        settings: Any,
-        tmp_path: Path,
-    ) -> list[str]:
-        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
-        then = timezone.now() - timedelta(days=1)
-        with mock.patch.object(timezone, "now", return_value=then):
-            making.seal(making.stored())
-        return [word.replace("FILE", f"{tmp_path}/file") for word in request.param]
-
-    each = pytest.mark.parametrize(
-        "arguments",
-        [
-            ["reconcile_uploads"],
-            ["verify_uploads"],
-            ["purge_uploads", "--older-than", "1s"],
-            ["export_uploads", "--output", "FILE"],
-            ["export_events", "--output", "FILE"],
-            ["verify_audit", "--database-only"],
-        ],
-        indirect=True,
-        ids=lambda words: words[0],
-    )
-
-    @each
-    def test_terminal(self, arguments: list[str]) -> None:
-        shown = shown_on_a_terminal(lambda stream: self.call(arguments, stream))
-        line, _, rest = shown.rpartition("\r\033[K")
-        assert re.search(r"\r\033\[K.*\d (keys|uploads|events)", line)
-        assert "\033" not in rest
-
-    @each
-    def test_pipe(self, arguments: list[str]) -> None:
-        stream = io.StringIO()
-        self.call(arguments, stream)
-        assert "\033" not in stream.getvalue()
-        assert "a second" not in stream.getvalue()
-
-    def call(self, arguments: list[str], stream: Any) -> None:
-        with suppress(CommandError):
-            call_command(*arguments, stdout=io.StringIO(), stderr=stream)
 
 
 class TestDatabaseAway:
@@ -272,10 +225,6 @@ class TestDatabaseAway:
             assert "database" in told.splitlines()[-1], command
             assert "hush" not in told
         assert list(bucket.list_keys("")) == []
-
-
-def command_stream(stream: Any) -> Any:
-    return Probe(stderr=stream).stderr
 
 
 class TestCoverage:

@@ -15,6 +15,7 @@ from django.core.management.base import (
 from django.db import Error as DatabaseError
 
 from uploads.exceptions import StoreError, TrailUnavailableError
+from uploads.management.output import GuardedOutput, OutputError
 from uploads.management.progress import Progress
 from uploads.trail import Caller
 
@@ -72,13 +73,22 @@ class OperatorCommand(BaseCommand):
             raise
 
     def handle(self, *args: Any, **options: Any) -> None:
+        streams = self.stdout, self.stderr
+        self.stdout, self.stderr = map(GuardedOutput.over, streams)
         try:
             self.run(**options)
-        except BrokenPipeError:
-            raise  # who read the output has enough; manage.py knows
-        except OSError as error:
+        except OutputError as error:
+            if isinstance(error.cause, BrokenPipeError):
+                # Who read the output has enough; manage.py knows.
+                raise error.cause from None
             raise CommandError(
-                f"the output cannot be written: {error.strerror}; {self.so_far}.",
+                f"the output cannot be written: {_reason(error.cause)}; {self.so_far}.",
+                returncode=COULD_NOT_RUN,
+            ) from error
+        except OSError as error:
+            # A folder for temporary files, a connection: whatever the name says.
+            raise CommandError(
+                f"the system refused what was needed: {_reason(error)}; {self.so_far}.",
                 returncode=COULD_NOT_RUN,
             ) from error
         except KeyboardInterrupt as error:
@@ -93,6 +103,8 @@ class OperatorCommand(BaseCommand):
                 f"the database is of no use now: {_first_line(error)}; {self.so_far}.",
                 returncode=COULD_NOT_RUN,
             ) from error
+        finally:
+            self.stdout, self.stderr = streams
 
     def run(self, *args: Any, **options: Any) -> None:
         """Do the work; raise `DifferencesFound` when something is not as it should be."""
@@ -125,6 +137,12 @@ def printable(text: str) -> str:
         else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def _reason(error: OSError) -> str:
+    """Return what the system says, and of which file where it is one."""
+    reason = error.strerror or _first_line(error)
+    return f"{reason}: {error.filename}" if error.filename else reason
 
 
 def _first_line(error: BaseException) -> str:

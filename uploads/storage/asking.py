@@ -117,6 +117,29 @@ class AskingStorage(ClientStorage):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yield what follows `prefix` in keys, up to and with the next slash, each once.
+
+        Of `uploads/` these are the prefixes of the years. One request tells a thousand
+        of them, whatever lies below. Raises `StoreError`, also half-way.
+        """
+        more: dict[str, Any] = {}
+        while True:
+            page = self._retried(
+                partial(
+                    self.client.list_objects_v2,
+                    Bucket=self.bucket_name,
+                    Prefix=prefix,
+                    Delimiter="/",
+                    **more,
+                )
+            )
+            for entry in page.get("CommonPrefixes", ()):
+                yield entry["Prefix"]
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
         """Yield every key under `prefix`, hidden by a delete marker or not, in order.
 

@@ -1,0 +1,141 @@
+"""Sealers beside each other and beside writers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import connection, connections, transaction
+
+from tests.uploads.audit.trails import Trail
+from uploads import trail as record
+from uploads.audit.rows import seal_of
+from uploads.audit.seals import Sealed
+from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
+from uploads.trail import Caller
+
+
+@pytest.mark.django_db(transaction=True)
+class TestConcurrency:
+    @pytest.fixture
+    def many_connections(self, transactional_db: None) -> Iterator[None]:
+        """Let the pool of PostgreSQL serve every thread of the test."""
+        if connection.vendor != "postgresql":
+            yield
+            return
+        options = connection.settings_dict["OPTIONS"]
+        before = options["pool"]
+        connection.close()
+        connection.close_pool()  # type: ignore[attr-defined]
+        options["pool"] = before | {"max_size": 24}
+        yield
+        connection.close()
+        connection.close_pool()  # type: ignore[attr-defined]
+        options["pool"] = before
+
+    def test_four_sealers_sixteen_writers(
+        self, trail: Trail, many_connections: None, postgresql: None
+    ) -> None:
+        self._run(trail, sealers=4, writers=16, uploads=12)
+
+    def test_two_sealers_four_writers(
+        self, trail: Trail, many_connections: None
+    ) -> None:
+        self._run(trail, sealers=2, writers=4, uploads=8)
+
+    def _run(self, trail: Trail, *, sealers: int, writers: int, uploads: int) -> None:
+        writing = threading.Semaphore(0)
+        errors: list[BaseException] = []
+
+        def guarded(work: Callable[[], None]) -> threading.Thread:
+            def run() -> None:
+                try:
+                    work()
+                except BaseException as error:  # noqa: BLE001 shown by the assertion
+                    errors.append(error)
+                finally:
+                    connections.close_all()
+
+            thread = threading.Thread(target=run)
+            thread.start()
+            return thread
+
+        def write() -> None:
+            try:
+                for _ in range(uploads):
+                    _record_one()
+            finally:
+                writing.release()
+
+        done = threading.Event()
+
+        def seal() -> None:
+            while not done.is_set():
+                trail.seal(events_per_seal=20)
+
+        writer_threads = [guarded(write) for _ in range(writers)]
+        sealer_threads = [guarded(seal) for _ in range(sealers)]
+        for _ in range(writers):
+            writing.acquire()
+        done.set()
+        for thread in writer_threads + sealer_threads:
+            thread.join()
+        assert errors == []
+        trail.seal()
+
+        events = writers * uploads * 2
+        assert UploadEvent.objects.count() == events
+        assert not UploadEvent.objects.filter(seal=None).exists()
+        report = trail.verify()
+        assert (report.faults, report.events) == ([], events)
+        # Every event in exactly one copy.
+        copied = [
+            json.loads(line)["id"]
+            for row in AuditSeal.objects.all()
+            for line in b"".join(trail.copies.events(seal_of(row))).splitlines()
+        ]
+        assert len(copied) == len(set(copied)) == events
+
+    def test_late_commit(self, trail: Trail, postgresql: None) -> None:
+        """An event with a low id that commits after a seal is in the next one."""
+        written, sealed = threading.Event(), threading.Event()
+        late: list[int] = []
+
+        def write_late() -> None:
+            with transaction.atomic():
+                _record_one()
+                late.extend(UploadEvent.objects.values_list("id", flat=True))
+                written.set()
+                sealed.wait(30)
+            connection.close()
+
+        thread = threading.Thread(target=write_late)
+        thread.start()
+        assert written.wait(30)
+        _record_one()
+        assert trail.seal() == [Sealed(number=1, event_count=2, finished=False)]
+        assert min(late) < AuditSeal.objects.get().first_event  # type: ignore[operator]
+        sealed.set()
+        thread.join()
+        assert trail.seal() == [Sealed(number=2, event_count=2, finished=False)]
+        assert set(UploadEvent.objects.filter(seal=2).values_list("id", flat=True)) == (
+            set(late)
+        )
+        assert trail.faults() == []
+
+
+def _record_one() -> None:
+    upload_id = new_upload_id()
+    upload = Upload(
+        id=upload_id,
+        bucket="mirrorsite-test",
+        key=f"uploads/{upload_id}.txt",
+        size=4,
+        sha256="ab" * 32,
+        number=1,
+        requester_name="anonymous",
+    )
+    record.begin(upload, Caller())
+    record.record(upload, Action.STORED, Caller(), detail={"size": 4})

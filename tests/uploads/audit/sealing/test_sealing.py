@@ -1,0 +1,180 @@
+"""What one run of the sealer does, and which key may sign."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from tests.uploads.audit.tampering import as_owner, execute, rows_of
+from tests.uploads.audit.trails import KEY, Trail, add_uploads
+from uploads import trail as record
+from uploads.audit.canonical import NO_SEAL, NotCanonicalError
+from uploads.audit.copies import Copies
+from uploads.audit.keys import SigningKey, TrustedKeys
+from uploads.audit.rows import row_of, seal_of
+from uploads.audit.seals import Sealed
+from uploads.exceptions import AuditKeyError, SealError
+from uploads.models import Action, AuditSeal, UploadEvent
+from uploads.storage import UploadStorage
+from uploads.trail import Caller
+
+pytestmark = pytest.mark.django_db
+
+
+class TestSealAudit:
+    def test_seal_audit__events_are_sealed_and_copied(self, trail: Trail) -> None:
+        add_uploads(3)
+
+        assert trail.seal() == [Sealed(number=1, event_count=6, finished=False)]
+
+        assert set(UploadEvent.objects.values_list("seal", flat=True)) == {1}
+        seal = AuditSeal.objects.get()
+        copy = json.loads(trail.copies.seal(1) or b"")
+        assert copy["number"] == 1
+        assert copy["previous"] == NO_SEAL
+        assert copy["signature"] == seal.signature
+        events = b"".join(
+            trail.storage.read(f"{trail.prefix}events/0000000001-{seal.root}.jsonl")
+        )
+        assert hashlib.sha256(events).hexdigest() == seal.root
+        assert [json.loads(line)["id"] for line in events.splitlines()] == list(
+            UploadEvent.objects.values_list("id", flat=True)
+        )
+        assert trail.faults() == []
+
+    def test_seal_audit__idle(self, trail: Trail) -> None:
+        trail.seal()
+        assert trail.seal() == [Sealed(number=2, event_count=0, finished=False)]
+        assert trail.faults() == []
+        assert list(trail.storage.list_keys(f"{trail.prefix}events/")) == []
+        first, second = AuditSeal.objects.all()
+        copy = trail.copies.seal(1) or b""
+        assert second.previous == hashlib.sha256(copy).hexdigest()
+        assert first.event_count == 0
+
+    def test_seal_audit__several_seals_in_a_run(self, trail: Trail) -> None:
+        add_uploads(5)
+        made = trail.seal(events_per_seal=4)
+        assert [sealed.event_count for sealed in made] == [4, 4, 2]
+        assert trail.faults() == []
+
+    def test_seal_audit__events_keep_coming__are_for_the_next_run(
+        self, trail: Trail, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A run that went on until nothing came would never end under load."""
+        add_uploads(3)
+        put = Copies.put
+
+        def put_meanwhile(*arguments: Any) -> None:
+            put(*arguments)
+            assert AuditSeal.objects.count() < 4
+            add_uploads(1)
+
+        monkeypatch.setattr(Copies, "put", put_meanwhile)
+        made = trail.seal(events_per_seal=4)
+
+        assert [sealed.event_count for sealed in made] == [4, 4, 2]
+        assert UploadEvent.objects.filter(seal=None).count() == 2
+        monkeypatch.undo()
+        assert [sealed.event_count for sealed in trail.seal()] == [2]
+        assert trail.faults() == []
+
+    def test_seal_audit__no_key(self, bucket: UploadStorage, settings: Any) -> None:
+        settings.AUDIT_SIGNING_KEY = None
+        with pytest.raises(AuditKeyError, match="set AUDIT_SIGNING_KEY"):
+            Trail(bucket).seal(signing_key=None)
+
+    def test_seal_audit__event_without_canonical_form(self, trail: Trail) -> None:
+        """It stays unsealed, and is named; the others are sealed."""
+        upload = add_uploads(1)[0]
+        event = rows_of(UploadEvent).bulk_create(
+            [
+                UploadEvent(
+                    upload=upload,
+                    action=Action.VERIFIED,
+                    at=timezone.now() - timedelta(hours=1),
+                    actor="",
+                    detail={"seconds": 0.5},
+                )
+            ]
+        )[0]
+        assert trail.seal() == [Sealed(number=1, event_count=2, finished=False)]
+        assert trail.faults() == [("unsealed", f"event {event.pk}")]
+
+    def test_seal_audit__many_without_canonical_form(self, trail: Trail) -> None:
+        """More of them than one seal takes: the events behind them are sealed."""
+        UploadEvent.objects.bulk_create(
+            UploadEvent(
+                upload=None,
+                action=Action.AUDIT_CHECKED,
+                at=timezone.now(),
+                detail={"seconds": 0.5},
+            )
+            for _ in range(5)
+        )
+        add_uploads(2)
+        made = trail.seal(events_per_seal=3)
+        assert [(s.number, s.event_count) for s in made] == [(1, 3), (2, 1)]
+        assert UploadEvent.objects.filter(seal=None).count() == 5
+
+    def test_seal_audit__event_unreadable(self, trail: Trail) -> None:
+        if connection.vendor == "postgresql":
+            pytest.skip("PostgreSQL's types refuse this")
+        add_uploads(1)
+        event = UploadEvent.objects.order_by("id")[0]
+        with as_owner():
+            execute("UPDATE uploads_uploadevent SET at = 'x' WHERE id = %s", event.pk)
+            assert trail.seal() == [Sealed(number=1, event_count=1, finished=False)]
+
+    def test_record__detail_without_canonical_form(self, trail: Trail) -> None:
+        upload = add_uploads(1)[0]
+        with pytest.raises(NotCanonicalError):
+            record.record(upload, Action.VERIFIED, Caller(), detail={"seconds": [0.5]})
+
+
+class TestRotation:
+    def test_retired_key_signs_no_more(self, trail: Trail) -> None:
+        new = SigningKey(b"n" * 32)
+        keys = {KEY.id: KEY.public_key, new.id: new.public_key}
+        trail.seal(next_key=new.public_key)
+        trail.seal()  # until the environment is changed
+        trail.seal(signing_key=new, trusted_keys=TrustedKeys(keys))
+        with pytest.raises(AuditKeyError, match="was replaced"):
+            trail.seal(trusted_keys=TrustedKeys(keys))
+        assert trail.faults() == []
+
+    def test_seal_of_a_retired_key(self, trail: Trail) -> None:
+        """As a thief of the old key would make it."""
+        new = SigningKey(b"n" * 32)
+        trail.seal(next_key=new.public_key)
+        keys = {KEY.id: KEY.public_key, new.id: new.public_key}
+        trail.seal(signing_key=new, trusted_keys=TrustedKeys(keys))
+        last = seal_of(AuditSeal.objects.get(number=2))
+        stolen = KEY.sign(
+            seal_of(
+                AuditSeal(
+                    number=3,
+                    sealed_at=timezone.now(),
+                    event_count=0,
+                    root=last.root,
+                    previous=last.hash(),
+                    signature="",
+                    key_id=KEY.id,
+                )
+            )
+        )
+        trail.copies.put(stolen, b"")
+        with pytest.raises(SealError, match="unknown key"):
+            trail.seal(signing_key=new, trusted_keys=TrustedKeys(keys))
+        assert trail.faults() == [("copy differs", "seal 3")]
+        # The same when only what is new is looked at.
+        rows_of(AuditSeal).bulk_create([row_of(stolen, trail.copies)])
+        named = [("copy differs", "seal 3"), ("unknown key", "seal 3")]
+        assert trail.faults() == named
+        assert set(trail.faults(since=3)) >= set(named)

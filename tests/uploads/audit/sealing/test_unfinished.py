@@ -1,0 +1,192 @@
+"""A run that ended half way: the next one finishes it, if all of it is true."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from tests.uploads.audit.tampering import as_owner, delete, execute, replaced, rows_of
+from tests.uploads.audit.trails import KEY, Trail, add_uploads
+from uploads.audit.canonical import parse_seal
+from uploads.audit.keys import SigningKey
+from uploads.audit.rows import row_of, seal_of
+from uploads.audit.seals import Sealed
+from uploads.exceptions import SealError, StoreUnavailableError
+from uploads.models import AuditSeal, UploadEvent
+
+pytestmark = pytest.mark.django_db
+
+
+class Interrupted(Exception):  # noqa: N818 not an error: the power went
+    pass
+
+
+class TestInterruption:
+    """Whatever step a run ends after, the next one leaves a whole trail."""
+
+    @pytest.fixture(params=["events", "seal", "row", "lost answer"])
+    def interrupt(
+        self, request: Any, trail: Trail, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[[], None]:
+        put_new = trail.storage.put_new
+
+        def interrupted_put(key: str, *args: Any) -> Any:
+            done = put_new(key, *args)
+            if request.param == "lost answer" and "/seals/" in key:
+                raise StoreUnavailableError("no answer", outcome_unknown=True)
+            if f"/{request.param}" in key:
+                raise Interrupted
+            return done
+
+        def interrupted_save(*args: Any, **kwargs: Any) -> None:
+            raise Interrupted
+
+        def run() -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(trail.storage, "put_new", interrupted_put)
+                if request.param == "row":
+                    patch.setattr(AuditSeal, "save", interrupted_save)
+                with pytest.raises((Interrupted, StoreUnavailableError)):
+                    trail.seal()
+
+        return run
+
+    def test_next_run(self, trail: Trail, interrupt: Callable[[], None]) -> None:
+        trail.seal()
+        add_uploads(2)
+        interrupt()
+        assert AuditSeal.objects.count() == 1
+        assert trail.faults() == []  # unfinished is not wrong, for some minutes
+        add_uploads(1)
+        made = trail.seal()
+        assert sum(sealed.event_count for sealed in made) == 6
+        assert not UploadEvent.objects.filter(seal=None).exists()
+        assert trail.faults() == []
+
+    def test_too_long_ago(self, trail: Trail, interrupt: Callable[[], None]) -> None:
+        trail.seal()
+        add_uploads(1)
+        interrupt()
+        named = trail.faults(now=timezone.now() + timedelta(minutes=10))
+        is_in_bucket = trail.copies.seal(2) is not None
+        assert (("cut tail", "seal 2") in named) is is_in_bucket
+
+
+class TestContradiction:
+    """What the bucket says of the next seal is finished only if all of it is true."""
+
+    @pytest.fixture
+    def cut(self, trail: Trail) -> Iterator[Trail]:
+        """Take the second seal away from all but the bucket."""
+        trail.seal()
+        add_uploads(2)
+        trail.seal()
+        with as_owner():
+            rows_of(UploadEvent).update(seal_id=None)
+            delete(rows_of(AuditSeal).filter(number=2))
+            yield trail
+
+    def test_finished(self, cut: Trail) -> None:
+        made = cut.seal()
+        assert made[0] == Sealed(number=2, event_count=4, finished=True)
+        assert cut.faults() == []
+
+    @pytest.mark.parametrize(
+        ("statement", "message"),
+        [
+            ("DELETE FROM uploads_uploadevent", "is not in the database"),
+            ("UPDATE uploads_uploadevent SET actor = 'x'", "differs from what seal 2"),
+            ("UPDATE uploads_uploadevent SET seal_id = 1", "or under another seal"),
+            (
+                "UPDATE uploads_auditseal SET sealed_at = '2020-01-01 00:00:00'",
+                "seal 1, the last one in the database, is not what",
+            ),
+        ],
+    )
+    def test_database_differs(self, cut: Trail, statement: str, message: str) -> None:
+        execute(statement)
+        before = list(AuditSeal.objects.values())
+        with pytest.raises(SealError, match=message):
+            cut.seal()
+        assert list(AuditSeal.objects.values()) == before
+
+    def test_not_continuing(self, cut: Trail) -> None:
+        seal = KEY.sign(
+            replace(parse_seal(cut.copies.seal(2) or b""), previous="0" * 64)
+        )
+        with (
+            replaced(cut.storage, cut.copies.seal_key(2), seal.file_bytes()),
+            pytest.raises(SealError, match="does not continue"),
+        ):
+            cut.seal()
+
+    @pytest.mark.parametrize("number", [2, 2**63 - 1])
+    def test_row_inserted(self, trail: Trail, number: int) -> None:
+        """Signed over, it would stand in the chain for ever."""
+        trail.seal()
+        forged = seal_of(AuditSeal.objects.get())
+        forged = replace(forged, number=number, previous=forged.hash())
+        rows_of(AuditSeal).bulk_create([row_of(forged, trail.copies)])
+        with pytest.raises(SealError, match="last one in the database, is not what"):
+            trail.seal()
+        assert list(trail.storage.list_keys(f"{trail.prefix}seals/")) == [
+            trail.copies.seal_key(1)
+        ]
+
+    def test_foreign_object(self, cut: Trail) -> None:
+        with (
+            replaced(cut.storage, cut.copies.seal_key(2), b"{}"),
+            pytest.raises(SealError, match="is no seal"),
+        ):
+            cut.seal()
+
+    def test_unknown_key(self, cut: Trail) -> None:
+        key = SigningKey(b"x" * 32)
+        seal = key.sign(
+            seal_of(AuditSeal(**_second(cut), number=2, key_id=key.id))
+        ).file_bytes()
+        with (
+            replaced(cut.storage, cut.copies.seal_key(2), seal),
+            pytest.raises(SealError, match="unknown key"),
+        ):
+            cut.seal()
+
+    def test_forged_signature(self, cut: Trail) -> None:
+        seal = seal_of(AuditSeal(**_second(cut), number=2, key_id=KEY.id))
+        forged = seal.with_signature(bytes(64)).file_bytes()
+        with (
+            replaced(cut.storage, cut.copies.seal_key(2), forged),
+            pytest.raises(SealError, match="forged signature"),
+        ):
+            cut.seal()
+
+    def test_events_not_in_bucket(self, cut: Trail) -> None:
+        key = next(cut.storage.list_keys(f"{cut.prefix}events/"))
+        with (
+            replaced(cut.storage, key, None),
+            pytest.raises(SealError, match="is not in the bucket"),
+        ):
+            cut.seal()
+        with (
+            replaced(cut.storage, key, b"{}\n"),
+            pytest.raises(SealError, match="is not what was sealed"),
+        ):
+            cut.seal()
+
+
+def _second(trail: Trail) -> dict[str, Any]:
+    copy = json.loads(trail.copies.seal(2) or b"")
+    return {
+        "sealed_at": timezone.now(),
+        "event_count": 0,
+        "root": hashlib.sha256().hexdigest(),
+        "previous": copy["previous"],
+        "signature": "",
+    }

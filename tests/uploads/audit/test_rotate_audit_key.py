@@ -1,0 +1,167 @@
+"""rotate_audit_key as its operators meet it."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.uploads.audit.commands import run
+from tests.uploads.audit.trails import KEY, add_uploads
+from uploads.audit import keys
+from uploads.models import AuditSeal
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+
+class TestRotateAuditKey:
+    def _use(self, settings: Any, values: dict[str, str]) -> None:
+        settings.AUDIT_SIGNING_KEY = base64.b64decode(values["AUDIT_SIGNING_KEY"])
+        settings.AUDIT_PUBLIC_KEYS = {
+            name: base64.b64decode(key)
+            for name, _, key in (
+                entry.partition(":") for entry in values["AUDIT_PUBLIC_KEYS"].split(",")
+            )
+        }
+
+    def test_rotate(self, signing: UploadStorage, settings: Any) -> None:
+        run("seal_audit")
+        status, text = run("rotate_audit_key")
+        assert status == 0
+        lines = text.splitlines()
+        assert lines[1] == "Set, and restart the sealer:"
+        values = dict(line.split("=", 1) for line in lines[2:])
+        self._use(settings, values)
+        new = keys.configured_signing_key()
+        assert new is not None
+        assert lines[0] == (
+            f"key {new.id} takes over from {KEY.id}, announced in seal 2."
+        )
+        assert set(settings.AUDIT_PUBLIC_KEYS) == {KEY.id, new.id}
+        add_uploads(1)
+        run("seal_audit")
+        assert [(seal.key_id, seal.next_key) for seal in AuditSeal.objects.all()] == [
+            (KEY.id, ""),
+            (KEY.id, new.public_key.hex()),
+            (new.id, ""),
+        ]
+        assert run("verify_audit")[0] == 0
+        # The first key alone is enough: it signed for the second.
+        settings.AUDIT_SIGNING_KEY = None
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        assert run("verify_audit")[0] == 0
+        assert run("verify_audit", "--since", "3")[0] == 0
+
+    def test_second_rotation(self, signing: UploadStorage, settings: Any) -> None:
+        for _ in range(2):
+            _, text = run("rotate_audit_key", "--json")
+            self._use(settings, json.loads(text)["set"])
+        run("seal_audit")
+        assert len(settings.AUDIT_PUBLIC_KEYS) == 3
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        settings.AUDIT_SIGNING_KEY = None
+        assert run("verify_audit")[0] == 0
+
+    def test_unannounced_key_is_not_trusted(
+        self, signing: UploadStorage, settings: Any
+    ) -> None:
+        run("seal_audit")
+        settings.AUDIT_SIGNING_KEY = b"s" * 32
+        run("seal_audit")
+        settings.AUDIT_SIGNING_KEY = None
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        status, text = run("verify_audit")
+        assert status == 1
+        assert "unknown key: seal 2" in text
+
+    def test_write(self, signing: UploadStorage, settings: Any, tmp_path: Path) -> None:
+        path = tmp_path / "secrets.json"
+        path.write_text('{"SECRET_KEY": "kept"}')
+        _, text = run("rotate_audit_key", "--write", str(path))
+        values = json.loads(path.read_text())
+        assert values["SECRET_KEY"] == "kept"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert values["AUDIT_SIGNING_KEY"] not in text
+        assert text.endswith("Written; restart the service to sign with it.\n")
+        self._use(settings, values)
+        run("seal_audit")
+        assert run("verify_audit")[0] == 0
+
+    @pytest.mark.parametrize("content", [None, "[]", "{"])
+    def test_write__file_unreadable__status_2(
+        self, signing: UploadStorage, tmp_path: Path, content: str | None
+    ) -> None:
+        """Before anything is announced."""
+        path = tmp_path / "secrets.json"
+        if content is not None:
+            path.write_text(content)
+        assert run("rotate_audit_key", "--write", str(path))[0] == 2
+        assert AuditSeal.objects.count() == 0
+
+    def test_write__folder_not_writable__status_2(
+        self,
+        signing: UploadStorage,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Before anything is announced, too."""
+        path = tmp_path / "secrets.json"
+        path.write_text("{}")
+
+        def refuse(**options: Any) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+        status, text = run("rotate_audit_key", "--write", str(path))
+        assert (status, "cannot be read and replaced: Permission" in text) == (2, True)
+        assert AuditSeal.objects.count() == 0
+
+    def test_write__disk_full_afterwards(
+        self, signing: UploadStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It says that the new key is lost, and that this is no harm; nor is it."""
+        path = tmp_path / "secrets.json"
+        path.write_text('{"SECRET_KEY": "kept"}')
+
+        def full(*args: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("uploads.management.export.os.fsync", full)
+            status, text = run("rotate_audit_key", "--write", str(path))
+        assert status == 2
+        assert "No space left on device. Seal 1 announces the key" in text
+        assert f"key {KEY.id} goes on signing" in text
+        assert [file.name for file in tmp_path.iterdir()] == ["secrets.json"]
+        assert path.read_text() == '{"SECRET_KEY": "kept"}'
+        add_uploads(1)
+        assert run("seal_audit")[0] == 0
+        assert run("rotate_audit_key", "--write", str(path))[0] == 0
+        assert run("verify_audit")[0] == 0
+
+    def test_write__not_json__secrets_not_shown(
+        self, signing: UploadStorage, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "secrets.json"
+        path.write_text('{"SECRET_KEY": "hush"')
+        status, text = run("rotate_audit_key", "--write", str(path))
+        assert (status, text) == (2, f"{path} is no JSON")
+
+    def test_dry_run(self, signing: UploadStorage) -> None:
+        status, text = run("rotate_audit_key", "--dry-run")
+        assert (status, KEY.id in text) == (0, True)
+        status, text = run("rotate_audit_key", "--dry-run", "--json")
+        told: dict[str, Any] = {"old": KEY.id, "new": None, "seal": None, "set": {}}
+        assert (status, json.loads(text)) == (0, told)
+        assert AuditSeal.objects.count() == 0
+
+    def test_no_key__status_2(self, bucket: UploadStorage, settings: Any) -> None:
+        settings.AUDIT_SIGNING_KEY = None
+        assert run("rotate_audit_key")[0] == 2

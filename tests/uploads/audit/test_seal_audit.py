@@ -1,0 +1,114 @@
+"""seal_audit as its operators meet it, once and in its loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from sre.lib import processes
+from tests.uploads.audit.commands import run
+from tests.uploads.audit.trails import KEY, add_uploads
+from uploads.models import AuditSeal, UploadEvent
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.django_db
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+class TestSealAudit:
+    def test_seals(self, signing: UploadStorage) -> None:
+        add_uploads(2)
+        assert run("seal_audit") == (0, "seal 1: 4 events\n")
+        assert run("seal_audit", "--json") == (
+            0,
+            '{"seals": [2], "events": 0, "finished": []}\n',
+        )
+        assert list(signing.list_keys("audit/seals/")) == [
+            "audit/seals/0000000001.json",
+            "audit/seals/0000000002.json",
+        ]
+
+    def test_contradiction__status_1(self, signing: UploadStorage) -> None:
+        signing.client.put_object(
+            Bucket=signing.bucket_name, Key="audit/seals/0000000001.json", Body=b"{}"
+        )
+        status, text = run("seal_audit")
+        assert status == 1
+        assert "audit/seals/0000000001.json in the bucket is no seal" in text
+        assert AuditSeal.objects.count() == 0
+
+    def test_store_away__status_2(self, make_storage: Any, settings: Any) -> None:
+        settings.AUDIT_SIGNING_KEY = bytes(32)
+        make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
+        status, text = run("seal_audit")
+        assert (status, "cannot be reached" in text) == (2, True)
+
+    def test_no_key__status_2(self, bucket: UploadStorage, settings: Any) -> None:
+        settings.AUDIT_SIGNING_KEY = None
+        assert run("seal_audit")[0] == 2
+
+    @pytest.mark.parametrize("every", ["0", "-1", "x", "nan", "1e9"])
+    def test_every__refused(self, every: str) -> None:
+        assert "not a number of seconds" in run("seal_audit", f"--every={every}")[1]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestSealAuditEvery:
+    def test_goes_on_until_terminated(
+        self, signing: UploadStorage, tmp_path: Path
+    ) -> None:
+        """A process of its own, on this database and bucket, over an outage."""
+        environment = _environment(signing)
+        log = tmp_path / "log"
+        sealer = processes.start(
+            [sys.executable, "manage.py", "seal_audit", "--every", "0.2"],
+            log=log,
+            environment=environment,
+            cwd=ROOT,
+        )
+        try:
+            assert processes.wait_until(
+                lambda: AuditSeal.objects.count() >= 2, seconds=60, process=sealer
+            ), log.read_text()
+            add_uploads(1)
+            assert processes.wait_until(
+                lambda: not UploadEvent.objects.filter(seal=None).exists(),
+                seconds=60,
+                process=sealer,
+            ), log.read_text()
+            sealer.send_signal(signal.SIGTERM)
+            assert sealer.wait(20) == 0
+        finally:
+            processes.stop(sealer)
+        assert "Traceback" not in log.read_text()
+        assert run("verify_audit")[0] == 0
+
+
+def _environment(storage: UploadStorage) -> dict[str, str]:
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        url = f"sqlite:///{database['NAME']}"
+    else:
+        params = connection.get_connection_params()
+        host = params.get("host") or "127.0.0.1"
+        url = (
+            f"postgresql://{params.get('user', '')}:{params.get('password', '')}@"
+            f"{host.replace('/', '%2F')}:{params.get('port') or 5432}/{params['dbname']}"
+        )
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+        "DATABASE_URL": url,
+        "AWS_STORAGE_BUCKET_NAME": storage.bucket_name,
+        "AWS_ENDPOINT_URL_S3": storage.endpoint_url,
+        "AWS_ACCESS_KEY_ID": storage.access_key,
+        "AWS_SECRET_ACCESS_KEY": storage.secret_key,
+        "AUDIT_SIGNING_KEY": KEY.secret_text(),
+        "AUDIT_PUBLIC_KEYS": "",
+    }

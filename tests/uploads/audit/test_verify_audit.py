@@ -1,0 +1,200 @@
+"""verify_audit as its operators meet it, and the note that it leaves."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from tests.uploads.audit.commands import run
+from tests.uploads.audit.tampering import as_owner, execute, rows_of
+from tests.uploads.audit.trails import KEY, add_uploads
+from uploads.models import AuditSeal, UploadEvent
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+
+class TestVerifyAudit:
+    def test_clean(self, signing: UploadStorage) -> None:
+        add_uploads(2)
+        run("seal_audit")
+        add_uploads(1)
+        assert run("verify_audit") == (
+            0,
+            "1 seals, 4 sealed events, 2 waiting, 3 uploads: all as signed\n",
+        )
+
+    def test_faults__status_1(self, signing: UploadStorage) -> None:
+        add_uploads(2)
+        run("seal_audit")
+        event = UploadEvent.objects.order_by("id")[1]
+        with as_owner():
+            rows_of(UploadEvent).filter(pk=event.pk).update(actor="nobody")
+            assert run("verify_audit") == (
+                1,
+                f"changed: event {event.pk}: sealed by seal 1; differs in actor\n"
+                "1 seals, 4 sealed events, 0 waiting, 2 uploads: NOT as signed\n"
+                "1 faults: 1 changed",
+            )
+            status, text = run("verify_audit", "--json")
+            report = json.loads(text[: text.rindex("}") + 1])
+            assert status == 1
+            assert report == {
+                "clean": False,
+                "seals": 1,
+                "events": 4,
+                "uploads": 2,
+                "unsealed": 1,  # the check before this one, which is noted
+                "counts": {"changed": 1},
+                "faults": [
+                    {
+                        "kind": "changed",
+                        "subject": f"event {event.pk}",
+                        "detail": "sealed by seal 1; differs in actor",
+                    }
+                ],
+                "faults_omitted": 0,
+            }
+            status, text = run("verify_audit", "--database-only")
+            assert status == 1
+            assert text.startswith("changed: events of seal 1: 4 were sealed")
+
+    def test_waiting_too_long(self, signing: UploadStorage) -> None:
+        run("seal_audit")
+        add_uploads(1)
+        with as_owner():
+            hour_ago = timezone.now() - timedelta(hours=1)
+            rows_of(UploadEvent).update(at=hour_ago)
+            status, text = run("verify_audit", "--unsealed-minutes", "59")
+            assert (status, text.count("unsealed: event")) == (1, 2)
+            status, text = run("verify_audit", "--unsealed-minutes", "61")
+            assert "unsealed: event" not in text
+
+    def test_sealing_stopped(self, signing: UploadStorage) -> None:
+        assert run("verify_audit") == (
+            1,
+            "sealing stopped: the trail: there is no seal to go by\n"
+            "0 seals, 0 sealed events, 0 waiting, 0 uploads: NOT as signed\n"
+            "1 faults: 1 sealing stopped",
+        )
+
+    @pytest.mark.parametrize("since", ["2", "time"])
+    def test_since(self, signing: UploadStorage, since: str) -> None:
+        add_uploads(2)
+        run("seal_audit")
+        if since == "time":
+            since = timezone.now().isoformat()
+        add_uploads(1)
+        run("seal_audit")
+        with as_owner():
+            rows_of(UploadEvent).filter(seal=1).update(actor="nobody")
+            rows_of(AuditSeal).filter(number=1).update(signature="")
+            assert run("verify_audit")[0] == 1
+            status, text = run("verify_audit", "--since", since)
+        assert text.startswith("broken chain: seal 2") == (status == 1)
+        # Waiting: the note of the check before.
+        assert "1 seals, 2 sealed events, 1 waiting, 1 uploads" in text
+
+    def test_since__that_long_ago(self, signing: UploadStorage) -> None:
+        add_uploads(1)
+        run("seal_audit")
+        status, text = run("verify_audit", "--since", "2d")
+        assert (status, text.startswith("1 seals, 2 sealed events")) == (0, True)
+
+    @pytest.mark.parametrize(
+        ("since", "words"),
+        [
+            ("x", "neither a seal's number"),
+            ("-1", "neither a seal's number"),
+            ("2026-99-99", "neither a seal's number"),
+            ("1" + "0" * 20, "any seal's number"),
+            ("9999-12-31T23:59-02:00", "beyond the years"),
+        ],
+    )
+    def test_since__refused(self, since: str, words: str) -> None:
+        assert words in run("verify_audit", f"--since={since}")[1]
+
+    def test_no_trusted_key__status_2(
+        self, bucket: UploadStorage, settings: Any
+    ) -> None:
+        settings.AUDIT_SIGNING_KEY, settings.AUDIT_PUBLIC_KEYS = None, {}
+        status, text = run("verify_audit")
+        assert (status, "set AUDIT_PUBLIC_KEYS" in text) == (2, True)
+
+    def test_public_key_alone_is_enough(
+        self, signing: UploadStorage, settings: Any
+    ) -> None:
+        run("seal_audit")
+        settings.AUDIT_SIGNING_KEY = None
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        assert run("verify_audit")[0] == 0
+
+    def test_bucket_away__status_2(
+        self, signing: UploadStorage, make_storage: Any
+    ) -> None:
+        run("seal_audit")
+        make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
+        assert run("verify_audit")[0] == 2
+        assert run("verify_audit", "--database-only")[0] == 0
+
+    def test_many_faults__counted(self, signing: UploadStorage) -> None:
+        add_uploads(600)
+        run("seal_audit")
+        with as_owner():
+            execute("DELETE FROM uploads_uploadevent")
+            _, text = run("verify_audit", "--json")
+        report = json.loads(text[: text.rindex("}") + 1])
+        assert report["counts"] == {"invented": 600, "missing": 1200}
+        assert len(report["faults"]) == 1000
+        assert report["faults_omitted"] == 800
+
+
+class TestCheckIsNoted:
+    def test_clean__an_event_that_the_next_seal_covers(
+        self, signing: UploadStorage
+    ) -> None:
+        add_uploads(1)
+        run("seal_audit")
+        assert run("verify_audit")[0] == 0
+        event = UploadEvent.objects.latest("id")
+        assert (event.action, event.actor, event.upload_id) == (
+            "audit_checked",
+            "command:verify_audit",
+            None,
+        )
+        assert event.detail == {
+            "faults": 0,
+            "seals": 1,
+            "events": 2,
+            "since": None,
+            "database_only": False,
+        }
+        run("seal_audit")
+        event.refresh_from_db()
+        assert event.seal_id == 2
+        assert run("verify_audit")[0] == 0
+
+    def test_not_clean__it_says_so(self, signing: UploadStorage) -> None:
+        add_uploads(1)
+        run("seal_audit")
+        with as_owner():
+            rows_of(UploadEvent).update(actor="nobody")
+            assert run("verify_audit", "--database-only")[0] == 1
+            event = UploadEvent.objects.latest("id")
+            assert event.action == "audit_checked"
+            assert event.detail["faults"] > 0
+            assert event.detail["database_only"] is True
+
+    def test_record_nothing(self, signing: UploadStorage) -> None:
+        add_uploads(1)
+        run("seal_audit")
+        before = UploadEvent.objects.count()
+        assert run("verify_audit", "--record-nothing")[0] == 0
+        with as_owner():
+            rows_of(UploadEvent).update(actor="nobody")
+            assert run("verify_audit", "--record-nothing", "--json")[0] == 1
+        assert UploadEvent.objects.count() == before

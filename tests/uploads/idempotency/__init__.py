@@ -1,0 +1,1 @@
+"""Idempotency-Key: one upload per key, whatever happens to its requests."""

@@ -1,0 +1,36 @@
+"""Reconciling in tests: the plans, what is found, and what is put there to be found."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.uploads import making
+from uploads import services, trail
+from uploads.models import Action, Upload
+from uploads.reconciliation import Plan, reconcile
+from uploads.storage import UploadStorage
+from uploads.trail import Caller
+
+CALLER = Caller(name="command:reconcile_uploads")
+NOW = Plan(caller=CALLER, min_age=timedelta(0))
+FIX = Plan(caller=CALLER, min_age=timedelta(0), fix=True)
+
+
+def found(plan: Plan = NOW) -> list[tuple[str, str, str]]:
+    return [(f.word.value, f.key, f.outcome) for f in reconcile(plan)]
+
+
+def put_raw(bucket: UploadStorage, key: str, body: bytes, **metadata: str) -> None:
+    bucket.client.put_object(
+        Bucket=bucket.bucket_name, Key=key, Body=body, Metadata=metadata
+    )
+
+
+def purged(*, age: timedelta = making.HOUR) -> Upload:
+    """Return an upload recorded as purged whose object is still there."""
+    upload = making.pending(age=age)
+    making.put(upload)
+    head = services.upload_storage().head(upload.key)
+    trail.record(upload, Action.STORED, making.CALLER, etag=head.etag)
+    trail.record(upload, Action.PURGED, making.CALLER)
+    return upload

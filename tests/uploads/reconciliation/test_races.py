@@ -1,0 +1,129 @@
+"""Reconcilers beside each other, or beside an upload that is finishing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.uploads import making
+from tests.uploads.reconciliation.reconciling import CALLER, FIX, NOW, found, put_raw
+from uploads import trail
+from uploads.exceptions import UploadFailedError
+from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.reconciliation import Finding, judging, reconcile, settling, side_by_side
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+
+class TestTogether:
+    def test_settle__upload_finished_meanwhile(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The service is faster by a hair: its word stands, no second event."""
+        upload = making.pending()
+        making.put(upload)
+        walk = reconcile(FIX)
+        judge = judging.judge
+
+        def finish_after_judging(*args: Any) -> Finding | None:
+            finding = judge(*args)
+            fresh = Upload.objects.get(pk=upload.pk)
+            trail.record(fresh, Action.STORED, making.CALLER)
+            return finding
+
+        monkeypatch.setattr(judging, "judge", finish_after_judging)
+        (finding,) = walk
+        assert finding.outcome == "skipped"
+        assert making.actions(upload) == ["requested", "stored"]
+
+    def test_judge__upload_finished_while_the_bucket_was_asked(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = making.pending()
+        head = UploadStorage.head
+
+        def finish_after_head(self: UploadStorage, key: str) -> Any:
+            try:
+                return head(self, key)
+            finally:
+                monkeypatch.setattr(UploadStorage, "head", head)
+                fresh = Upload.objects.get(pk=upload.pk)
+                making.put(fresh)
+                trail.record(fresh, Action.STORED, making.CALLER)
+
+        monkeypatch.setattr(UploadStorage, "head", finish_after_head)
+        assert found(FIX) == []
+        assert making.actions(upload) == ["requested", "stored"]
+
+    def test_two_reconcilers(self, bucket: UploadStorage) -> None:
+        """Both find the same; each difference is repaired once."""
+        for _ in range(3):
+            making.put(making.pending())
+        making.pending()
+        put_raw(bucket, "uploads/x.txt", b"x")
+        pairs = list(side_by_side())
+        judged = [
+            finding
+            for listed, row in pairs
+            if (finding := judging.judge(NOW, listed, row))
+        ]
+        first = [settling.settle(FIX, finding) for finding in judged]
+        second = [settling.settle(FIX, finding) for finding in judged]
+        assert {finding.outcome for finding in first} == {"repaired"}
+        assert {finding.outcome for finding in second} == {"skipped"}
+        assert UploadEvent.objects.count() == 4 * 2 + 1
+
+    def test_late_put_after_reconciliation_gave_up(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The service's answer is 201 and its record stored, whatever came between."""
+        put_new = UploadStorage.put_new
+
+        def reconciled_before_put(self: UploadStorage, *args: Any) -> Any:
+            assert found(FIX)[0][0] == "pending and absent"
+            return put_new(self, *args)
+
+        monkeypatch.setattr(UploadStorage, "put_new", reconciled_before_put)
+        upload = making.stored()
+        assert making.actions(upload) == ["requested", "failed", "stored"]
+        assert found(FIX) == []
+
+    def test_two_reconcilers_while_the_service_records(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One gave the upload up, one found it again, each between two statements."""
+        put_new, reload = UploadStorage.put_new, trail.reload
+
+        def reconciled_before_put(self: UploadStorage, *args: Any) -> Any:
+            found(FIX)
+            return put_new(self, *args)
+
+        def reconciled_after_reload(upload: Upload) -> None:
+            reload(upload)
+            found(FIX)
+
+        monkeypatch.setattr(UploadStorage, "put_new", reconciled_before_put)
+        monkeypatch.setattr(trail, "reload", reconciled_after_reload)
+        upload = making.stored()
+        assert upload.status == Status.STORED
+        assert making.actions(upload) == ["requested", "failed", "stored"]
+        last = upload.events.get(action=Action.STORED)
+        assert last.actor == CALLER.name
+
+    def test_overwritten_while_the_service_records(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No 201 for what is not there any more, and no 500 either."""
+        put_new = UploadStorage.put_new
+
+        def overwritten(self: UploadStorage, key: str, *args: Any) -> Any:
+            stored = put_new(self, key, *args)
+            making.overwrite(bucket, key, b"other bytes")
+            assert found(FIX)[0][0] == "size or checksum differs"
+            return stored
+
+        monkeypatch.setattr(UploadStorage, "put_new", overwritten)
+        with pytest.raises(UploadFailedError, match="is corrupted already"):
+            making.stored()

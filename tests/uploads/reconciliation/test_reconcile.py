@@ -1,0 +1,214 @@
+"""Each disagreement of bucket and record is found, and settled."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+
+from tests.uploads import making
+from tests.uploads.reconciliation.reconciling import CALLER, FIX, found, purged, put_raw
+from uploads import services, trail
+from uploads.exceptions import StoreRefusedError
+from uploads.models import Action, Status, Upload, new_upload_id
+from uploads.reconciliation import Plan, Word, reconcile
+from uploads.storage import PART_BYTES, UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+
+class TestReconcile:
+    def test_reconcile__agreement(self, bucket: UploadStorage) -> None:
+        making.stored()
+        making.stored(size=9 * 1024 * 1024)
+        making.failed()
+        assert found(FIX) == []
+
+    def test_reconcile__pending_and_present(self, bucket: UploadStorage) -> None:
+        upload = making.pending()
+        making.put(upload)
+
+        assert found() == [("pending and present", upload.key, "found")]
+        assert making.actions(upload) == ["requested"]
+        assert found(FIX) == [("pending and present", upload.key, "repaired")]
+
+        upload.refresh_from_db()
+        head = bucket.head(upload.key)
+        assert (upload.status, upload.etag) == (Status.STORED, head.etag)
+        assert upload.stored_at == head.last_modified
+        event = upload.events.get(action=Action.STORED)
+        assert event.actor == "command:reconcile_uploads"
+        assert event.detail["sha256"] == upload.sha256
+        assert event.detail["sha256_from"] == "store"
+        assert found(FIX) == []
+
+    def test_reconcile__pending_and_absent(self, bucket: UploadStorage) -> None:
+        upload = making.pending()
+        assert found() == [("pending and absent", upload.key, "found")]
+        assert found(FIX) == [("pending and absent", upload.key, "repaired")]
+        upload.refresh_from_db()
+        assert upload.status == Status.FAILED
+        assert upload.error == "reconciliation found no object"
+        assert found(FIX) == []
+
+    def test_reconcile__pending_and_other_bytes(self, bucket: UploadStorage) -> None:
+        upload = making.pending()
+        put_raw(bucket, upload.key, b"other", **{"upload-id": str(upload.pk)})
+        assert found(FIX) == [("size or checksum differs", upload.key, "repaired")]
+        assert making.actions(upload) == ["requested", "corrupted"]
+        assert found() == []
+
+    def test_reconcile__pending_and_forged_metadata(
+        self, bucket: UploadStorage
+    ) -> None:
+        """Other bytes of the right size that say of themselves what was intended."""
+        size = PART_BYTES + 1
+        upload = making.pending(size)
+        making.put(upload, size)
+        making.overwrite_in_parts(bucket, upload)
+        (finding,) = reconcile(FIX)
+        assert (finding.word, finding.outcome) == (Word.DIFFERS, "repaired")
+        assert finding.seen["sha256_from"] == "bytes"
+        assert finding.seen["sha256"] != upload.sha256
+        assert making.actions(upload) == ["requested", "corrupted"]
+
+    def test_reconcile__pending_and_another_owner(self, bucket: UploadStorage) -> None:
+        """The right bytes under another upload's name are not this upload's object."""
+        upload = making.pending()
+        payload = services.payload_of(upload.pk, None)
+        other = str(new_upload_id())
+        services.upload_storage().put_new(upload.key, payload, {"upload-id": other})
+        (finding,) = reconcile(FIX)
+        assert finding.word == Word.DIFFERS
+        assert finding.seen["differences"] == [
+            f"upload-id in the metadata is {other}, not {upload.pk}"
+        ]
+
+    def test_reconcile__stored_but_missing(self, bucket: UploadStorage) -> None:
+        upload = making.stored()
+        making.delete_object(bucket, upload.key)
+        assert found() == [("stored but missing", upload.key, "found")]
+        assert found(FIX) == [("stored but missing", upload.key, "repaired")]
+        assert making.actions(upload) == ["requested", "stored", "missing"]
+        assert found(FIX) == []
+
+    def test_reconcile__corrupted_and_missing(self, bucket: UploadStorage) -> None:
+        upload = making.stored()
+        trail.record(upload, Action.CORRUPTED, making.CALLER)
+        assert found(FIX) == []  # it is known, until verify_uploads looks again
+        making.delete_object(bucket, upload.key)
+        assert found(FIX) == [("stored but missing", upload.key, "repaired")]
+        assert making.actions(upload)[-2:] == ["corrupted", "missing"]
+
+    @pytest.mark.parametrize("body", [b"longer than it was", b"x"])
+    def test_reconcile__overwritten(self, bucket: UploadStorage, body: bytes) -> None:
+        """Found although size (in one case) and all metadata are as recorded."""
+        upload = making.stored(size=1)
+        making.overwrite(bucket, upload.key, body)
+        (finding,) = reconcile(FIX)
+        assert finding.word == Word.DIFFERS
+        assert finding.seen["differences"][-1] == (
+            f"SHA-256 is {hashlib.sha256(body).hexdigest()}, not {upload.sha256}"
+        )
+        assert making.actions(upload)[-1] == "corrupted"
+        assert found(FIX) == []
+
+    def test_reconcile__purged_but_present(self, bucket: UploadStorage) -> None:
+        upload = purged()
+        assert found() == [("purged but present", upload.key, "found")]
+        assert found(FIX) == [("purged but present", upload.key, "repaired")]
+        assert not bucket.exists(upload.key)
+        assert making.actions(upload)[-2:] == ["purged", "purged"]
+        assert found(FIX) == []
+
+    def test_reconcile__purged_but_another_is_present(
+        self, bucket: UploadStorage
+    ) -> None:
+        upload = purged()
+        making.overwrite(bucket, upload.key, b"somebody's")
+        assert found(FIX) == [("purged but present", upload.key, "skipped")]
+        assert bucket.head(upload.key).size == len(b"somebody's")
+
+    def test_reconcile__purge_refused(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What cannot be deleted is not left recorded as purged."""
+
+        def refuse(self: UploadStorage, key: str, etag: str) -> None:
+            raise StoreRefusedError("the object store answered 403 AccessDenied")
+
+        upload = purged()
+        monkeypatch.setattr(UploadStorage, "delete_unchanged", refuse)
+        assert found(FIX) == [("purged but present", upload.key, "repaired")]
+        upload.refresh_from_db()
+        assert upload.status == Status.STORED
+        assert found(FIX) == []
+
+    @pytest.mark.parametrize(
+        ("upload_status", "action"),
+        [(Status.FAILED, "stored"), (Status.MISSING, "verified")],
+    )
+    def test_reconcile__given_up_but_present(
+        self, bucket: UploadStorage, upload_status: Status, action: str
+    ) -> None:
+        """A PUT can arrive after it was given up; an object can come back."""
+        upload = making.pending()
+        making.put(upload)
+        etag = bucket.head(upload.key).etag
+        if upload_status == Status.FAILED:
+            trail.record(upload, Action.FAILED, making.CALLER)
+        else:
+            trail.record(upload, Action.STORED, making.CALLER, etag=etag)
+            trail.record(upload, Action.MISSING, making.CALLER)
+        expected = f"{upload_status} but present"
+        assert found(FIX) == [(expected, upload.key, "repaired")]
+        assert making.actions(upload)[-1] == action
+        assert found(FIX) == []
+
+    def test_reconcile__begun_in_parts_and_left(self, bucket: UploadStorage) -> None:
+        """What a killed worker, or an abort that a dead store missed, leaves behind."""
+        upload = making.stored()
+        for key in (upload.key, "elsewhere/a.txt"):
+            bucket.client.create_multipart_upload(Bucket=bucket.bucket_name, Key=key)
+        left = ("begun in parts and left", upload.key)
+        assert found() == [(*left, "found")]
+        young = Plan(caller=CALLER, min_age=timedelta(days=36500), fix=True)
+        assert found(young) == []
+        assert found(FIX) == [(*left, "repaired")]
+        assert found() == []
+        assert making.actions(upload) == ["requested", "stored"]
+        assert [u.key for u in bucket.unfinished("")] == ["elsewhere/a.txt"]
+
+    def test_reconcile__only_uploads(self, bucket: UploadStorage) -> None:
+        """Copies of seals, and whatever else is in the bucket, are not its business."""
+        for key in ("audit/1.json", "uploads.txt", "other/x"):
+            put_raw(bucket, key, b"x")
+        assert found(FIX) == []
+
+    def test_reconcile__min_age(self, bucket: UploadStorage) -> None:
+        upload = making.pending(age=timedelta(minutes=10))
+        put_raw(bucket, "uploads/new.txt", b"x")
+        assert list(reconcile(Plan(caller=CALLER))) == []
+        young = Plan(caller=CALLER, min_age=timedelta(minutes=9))
+        assert [f.key for f in reconcile(young)] == [upload.key]
+
+    def test_reconcile__min_age_counts_from_the_last_event(
+        self, bucket: UploadStorage
+    ) -> None:
+        """An old upload that is being tried again is under way."""
+        upload = making.failed(age=timedelta(days=3))
+        trail.record(upload, Action.REQUESTED, making.CALLER)
+        assert list(reconcile(Plan(caller=CALLER))) == []
+
+    def test_reconcile__checksums(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A change that leaves size and ETag as recorded shows in the checksum alone."""
+        upload = making.stored(size=5)
+        making.overwrite(bucket, upload.key, b"12345")
+        etag = bucket.head(upload.key).etag
+        Upload.objects.filter(pk=upload.pk).update(etag=etag)
+        assert found() == []
+        plan = Plan(caller=CALLER, min_age=timedelta(0), checksums=True)
+        assert found(plan) == [("size or checksum differs", upload.key, "found")]

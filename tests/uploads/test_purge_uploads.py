@@ -1,0 +1,228 @@
+"""purge_uploads as its operators meet it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.utils import timezone
+
+from tests.uploads import making
+from tests.uploads.making import run
+from uploads import purging, trail
+from uploads.exceptions import StoreRefusedError, TrailUnavailableError
+from uploads.models import Action, Status, Upload
+from uploads.storage import StoredObject, UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+
+def old(*, sealed: bool = True, age: timedelta = timedelta(days=40)) -> Upload:
+    then = timezone.now() - age
+    with mock.patch.object(timezone, "now", return_value=then):
+        upload = making.stored()
+    if sealed:
+        making.seal(upload)
+    upload.refresh_from_db()
+    return upload
+
+
+def purge(*more: str) -> tuple[int, str]:
+    return run("purge_uploads", "--older-than", "30d", *more)
+
+
+class TestPurgeUploads:
+    def test_dry_run__then_yes(self, bucket: UploadStorage) -> None:
+        upload, young = old(), old(age=timedelta(days=20))
+        assert purge() == (
+            0,
+            f"would purge: {upload.key}\n1 would purge ({upload.size} bytes)\n"
+            "nothing was deleted; add --yes to delete\n",
+        )
+        assert bucket.exists(upload.key)
+        assert purge("--yes") == (
+            0,
+            f"purged: {upload.key}\n1 purged ({upload.size} bytes)\n",
+        )
+        assert [bucket.exists(u.key) for u in (upload, young)] == [False, True]
+        event = upload.events.get(action=Action.PURGED)
+        assert event.actor == "command:purge_uploads"
+        assert event.detail["sha256"] == upload.sha256
+        assert event.detail["reason"].startswith("stored before 20")
+        assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
+        assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
+        making.seal(upload)  # the purge itself too
+        assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
+
+    @pytest.mark.parametrize("age", ["0s", "0d", "-1d", "1000000d", "30", ""])
+    def test_age__refused(self, bucket: UploadStorage, age: str) -> None:
+        """Above all the one that would take everything."""
+        upload = old()
+        assert run("purge_uploads", f"--older-than={age}", "--yes") == (1, "")
+        assert bucket.exists(upload.key)
+
+    def test_no_bucket__nothing_recorded(self, bucket: UploadStorage) -> None:
+        upload = old()
+        making.delete_object(bucket, upload.key)
+        bucket.client.delete_bucket(Bucket=bucket.bucket_name)
+        assert purge("--yes") == (2, "")
+        bucket.ensure_bucket()
+        assert making.actions(upload) == ["requested", "stored"]
+
+    def test_age__is_what_the_events_say(self, bucket: UploadStorage) -> None:
+        """A column that no seal covers does not decide what may be deleted."""
+        young = old(age=timedelta(days=1))
+        long_ago = timezone.now() - timedelta(days=90)
+        Upload.objects.filter(pk=young.pk).update(
+            stored_at=long_ago, created_at=long_ago
+        )
+        assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
+        assert bucket.exists(young.key)
+
+    def test_another_bucket__left_alone(
+        self, bucket: UploadStorage, other_bucket: Any
+    ) -> None:
+        upload = old()
+        other_bucket()
+        assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
+        assert bucket.exists(upload.key)
+
+    def test_never_what_is_unsealed_or_not_stored(self, bucket: UploadStorage) -> None:
+        unsealed = old(sealed=False)
+        half = old()
+        trail.record(half, Action.VERIFIED, making.CALLER)  # a new, unsealed event
+        pending = making.pending(age=timedelta(days=90))
+        making.put(pending)
+        making.seal(pending)
+        assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
+        assert all(bucket.exists(u.key) for u in (unsealed, half, pending))
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda upload: trail.record(upload, Action.VERIFIED, making.CALLER),
+            lambda upload: trail.note(Action.DOWNLOADED, making.CALLER, upload=upload),
+        ],
+        ids=["verified", "downloaded"],
+    )
+    def test_never_what_is_unsealed__since_the_page_was_read(
+        self,
+        bucket: UploadStorage,
+        monkeypatch: pytest.MonkeyPatch,
+        write: Callable[[Upload], None],
+    ) -> None:
+        upload = old()
+        head = UploadStorage.head
+
+        def written_meanwhile(self: UploadStorage, key: str) -> StoredObject:
+            write(upload)
+            return head(self, key)
+
+        monkeypatch.setattr(UploadStorage, "head", written_meanwhile)
+        status, text = purge("--yes")
+        assert status == 1
+        assert text.startswith(f"left alone: {upload.key}: it has changed, or has an")
+        assert bucket.exists(upload.key)
+        assert "purged" not in making.actions(upload)
+        monkeypatch.undo()
+        making.seal(upload)
+        assert purge("--yes")[0] == 0
+        assert not bucket.exists(upload.key)
+
+    @pytest.mark.parametrize("body", [b"somebody's work", b"x"])
+    def test_never_what_is_not_what_was_recorded(
+        self, bucket: UploadStorage, body: bytes
+    ) -> None:
+        upload = old()
+        making.overwrite(bucket, upload.key, body)
+        status, text = purge("--yes", "--json")
+        assert status == 1
+        assert json.loads(text.splitlines()[0])["outcome"] == "left alone"
+        assert bucket.head(upload.key).size == len(body)
+        assert making.actions(upload) == ["requested", "stored"]
+
+    def test_missing__left_to_reconciliation(self, bucket: UploadStorage) -> None:
+        upload = old()
+        making.delete_object(bucket, upload.key)
+        status, text = purge("--yes")
+        assert status == 1
+        assert text.startswith(f"left alone: {upload.key}: the object is missing")
+
+    def test_replaced_within_the_moment(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The delete is conditional: what came in between is not ours, and stays."""
+        upload = old()
+        record = trail.record
+
+        def replace_before(*args: Any, **kwargs: Any) -> None:
+            record(*args, **kwargs)
+            making.overwrite(bucket, upload.key, b"somebody's")
+
+        monkeypatch.setattr(trail, "record", replace_before)
+        assert purge("--yes")[0] == 0
+        monkeypatch.setattr(trail, "record", record)
+        assert bucket.head(upload.key).size == len(b"somebody's")
+        _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
+        assert text.startswith(f"purged but present: {upload.key}; size is 10")
+        assert "left alone: another object has the key" in text
+
+    def test_killed_between_record_and_delete__reconciled(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = old()
+
+        def die(self: UploadStorage, key: str, etag: str) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(UploadStorage, "delete_unchanged", die)
+            assert purge("--yes")[0] == 130
+        assert bucket.exists(upload.key)
+        _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
+        assert text.startswith(f"purged but present: {upload.key} -> purged\n")
+        assert not bucket.exists(upload.key)
+
+    def test_refused__record_takes_it_back(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = old()
+
+        def refuse(self: UploadStorage, key: str, etag: str) -> None:
+            raise StoreRefusedError("the object store answered 403 AccessDenied")
+
+        monkeypatch.setattr(UploadStorage, "delete_unchanged", refuse)
+        assert purge("--yes")[0] == 1
+        upload.refresh_from_db()
+        assert upload.status == Status.STORED
+        assert making.actions(upload)[-2:] == ["purged", "verified"]
+
+    def test_database_away__nothing_deleted(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = old()
+
+        def away(*args: Any, **kwargs: Any) -> None:
+            raise TrailUnavailableError("away")
+
+        monkeypatch.setattr(trail, "record", away)
+        assert purge("--yes")[0] == 2
+        assert bucket.exists(upload.key)
+
+    def test_two_purgers__one_event(self, bucket: UploadStorage) -> None:
+        upload = old()
+        uploads = purging.purgeable(stored_before=timezone.now())
+        options: dict[str, Any] = {
+            "caller": making.CALLER,
+            "reason": "test",
+            "dry_run": False,
+        }
+        seen = list(uploads)
+        (first,) = purging.purge(uploads, **options)
+        second = purging._purge_one(seen[0], uploads, **options)
+        assert [first.outcome, second.outcome] == ["purged", "left alone"]
+        assert making.actions(upload).count("purged") == 1

@@ -1,0 +1,254 @@
+"""reconcile_uploads as its operators meet it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from tests.uploads import making
+from tests.uploads.making import run
+from uploads import trail, verification
+from uploads.exceptions import BucketMissingError
+from uploads.management.command import Interrupted
+from uploads.models import Action, Upload, UploadEvent
+from uploads.reconciliation import Word
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+
+class TestReconcileUploads:
+    def test_dry_run__then_fix__then_fine(self, bucket: UploadStorage) -> None:
+        upload = making.pending()
+        line = f"pending and absent: {upload.key}"
+        assert run("reconcile_uploads") == (
+            1,
+            f"{line}\n1 key compared, 1 difference\n",
+        )
+        assert run("reconcile_uploads", "--fix") == (
+            1,
+            f"{line} -> failed\n1 key compared, 1 difference, 1 repaired\n",
+        )
+        assert run("reconcile_uploads", "--fix") == (
+            0,
+            "1 key compared, 0 differences\n",
+        )
+        event = upload.events.get(action=Action.FAILED)
+        assert event.actor == "command:reconcile_uploads"
+
+    @pytest.mark.parametrize("exists", [True, False])
+    def test_another_bucket__nothing_recorded(
+        self, bucket: UploadStorage, other_bucket: Any, exists: bool
+    ) -> None:
+        """A wrong bucket name is no proof that every object was lost."""
+        stored, pending = making.stored(), making.pending()
+        other_bucket(exists=exists)
+        status, text = run("reconcile_uploads", "--fix")
+        if exists:
+            assert status == 1
+            for upload in (stored, pending):
+                assert f"recorded in another bucket: {upload.key} (left" in text
+            assert "2 left alone" in text
+        else:
+            assert status == 2
+        assert making.actions(stored) == ["requested", "stored"]
+        assert making.actions(pending) == ["requested"]
+
+    def test_another_bucket__holds_the_same_key(
+        self, bucket: UploadStorage, other_bucket: Any
+    ) -> None:
+        upload = making.stored()
+        other_bucket()
+        making.put(upload)
+        for flag in ("--checksums", "--fix"):
+            status, text = run("reconcile_uploads", flag)
+            assert status == 1
+            assert text.startswith(f"recorded in another bucket: {upload.key}")
+        assert making.actions(upload) == ["requested", "stored"]
+
+    def test_no_bucket__nothing_recorded(self, bucket: UploadStorage) -> None:
+        """HEAD's bare 404 is the same for an object and a bucket that is not there."""
+        upload = making.stored()
+        making.delete_object(bucket, upload.key)
+        bucket.client.delete_bucket(Bucket=bucket.bucket_name)
+        assert run("reconcile_uploads", "--fix")[0] == 2
+        assert run("verify_uploads")[0] == 2
+        with pytest.raises(BucketMissingError):
+            verification.verify_upload(upload, caller=making.CALLER)
+        bucket.ensure_bucket()
+        assert making.actions(upload) == ["requested", "stored"]
+
+    def test_json(self, bucket: UploadStorage) -> None:
+        upload = making.stored()
+        making.delete_object(bucket, upload.key)
+        status, text = run("reconcile_uploads", "--json", "--checksums", "--jobs", "2")
+        finding, summary = map(json.loads, text.splitlines())
+        assert status == 1
+        assert (finding["word"], finding["upload_id"]) == (
+            "stored but missing",
+            str(upload.pk),
+        )
+        assert summary == {
+            "keys": 1,
+            "differences": {"stored but missing": 1},
+            "outcomes": {"found": 1},
+        }
+
+    def test_min_age(self, bucket: UploadStorage) -> None:
+        making.pending(age=timedelta(minutes=30))
+        assert run("reconcile_uploads", "--min-age", "1h")[0] == 0
+        assert run("reconcile_uploads", "--min-age", "29m")[0] == 1
+
+    def test_min_age__a_quarter_of_an_hour_unless_told(
+        self, bucket: UploadStorage
+    ) -> None:
+        making.pending(age=timedelta(minutes=14))
+        assert run("reconcile_uploads")[0] == 0
+        old = making.pending(age=timedelta(minutes=16))
+        assert old.key in run("reconcile_uploads")[1]
+
+    def test_since(self, bucket: UploadStorage) -> None:
+        making.stored()
+        lost = making.pending(age=timedelta(days=9))
+        trail.record(lost, Action.STORED, making.CALLER)
+        assert run("reconcile_uploads", "--since", "1d") == (
+            0,
+            "1 key compared, 0 differences\n",
+        )
+        assert run("reconcile_uploads", "--since", "9d")[0] == 1
+
+    def test_bucket_away(self, make_storage: Any) -> None:
+        make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
+        assert run("reconcile_uploads") == (2, "")
+
+    def test_interrupted__run_again(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was repaired stands and is told; the second run does the rest."""
+        uploads = [making.pending() for _ in range(3)]
+        record = trail.record
+
+        def interrupt_at_second(upload: Upload, *args: Any, **kwargs: Any) -> None:
+            if upload.pk == uploads[1].pk:
+                raise KeyboardInterrupt
+            record(upload, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(trail, "record", interrupt_at_second)
+            with pytest.raises(Interrupted) as caught:
+                call_command("reconcile_uploads", "--fix", stdout=StringIO())
+        assert caught.value.returncode == 130
+        assert str(caught.value) == (
+            "interrupted; 1 key compared, 1 difference, 1 repaired."
+        )
+        assert run("reconcile_uploads", "--fix")[1].endswith(
+            "3 keys compared, 2 differences, 2 repaired\n"
+        )
+        for upload in uploads:
+            assert making.actions(upload) == ["requested", "failed"]
+
+
+Snapshot = tuple[list[Any], list[Any], list[Any], list[Any]]
+
+
+class TestEveryWord:
+    """One difference of each kind at once."""
+
+    #: The event that settles each; None where there is none to write.
+    SETTLED = {
+        "pending and present": "stored",
+        "pending and absent": "failed",
+        "stored but missing": "missing",
+        "size or checksum differs": "corrupted",
+        "object without record": "adopted",
+        "purged but present": "purged",
+        "failed but present": "stored",
+        "missing but present": "verified",
+        "recorded in another bucket": None,
+        "begun in parts and left": None,
+    }
+
+    @pytest.fixture
+    def uploads(self, bucket: UploadStorage) -> dict[str, Upload | None]:
+        present, absent, late = making.pending(), making.pending(), making.failed()
+        making.put(present)
+        making.put(late)
+        gone, other, kept, back, parts = (making.stored() for _ in range(5))
+        making.delete_object(bucket, gone.key)
+        making.overwrite(bucket, other.key, b"other")
+        trail.record(kept, Action.PURGED, making.CALLER)
+        trail.record(back, Action.MISSING, making.CALLER)
+        elsewhere = making.pending()
+        Upload.objects.filter(pk=elsewhere.pk).update(bucket="another-bucket")
+        client, name = bucket.client, bucket.bucket_name
+        client.put_object(Bucket=name, Key="uploads/stray.txt", Body=b"stray")
+        client.create_multipart_upload(Bucket=name, Key=parts.key)
+        return {
+            "pending and present": present,
+            "pending and absent": absent,
+            "stored but missing": gone,
+            "size or checksum differs": other,
+            "object without record": None,
+            "purged but present": kept,
+            "failed but present": late,
+            "missing but present": back,
+            "recorded in another bucket": elsewhere,
+            "begun in parts and left": parts,
+        }
+
+    def snapshot(self, bucket: UploadStorage) -> Snapshot:
+        return (
+            list(Upload.objects.order_by("pk").values()),
+            list(UploadEvent.objects.order_by("pk").values()),
+            list(bucket.listing("")),
+            list(bucket.unfinished("")),
+        )
+
+    @pytest.mark.parametrize("flags", [(), ("--checksums",), ("--json",)])
+    def test_without_fix__told_and_nothing_changes(
+        self,
+        bucket: UploadStorage,
+        uploads: dict[str, Upload | None],
+        flags: tuple[str, ...],
+    ) -> None:
+        before = self.snapshot(bucket)
+        status, text = run("reconcile_uploads", "--min-age", "0s", *flags)
+        assert status == 1
+        for word, upload in uploads.items():
+            key = upload.key if upload else "uploads/stray.txt"
+            if flags == ("--json",):
+                findings = [json.loads(line) for line in text.splitlines()[:-1]]
+                assert (word, key) in {(f["word"], f["key"]) for f in findings}
+            else:
+                assert f"{word}: {key}" in text
+        assert len(text.splitlines()) == len(Word) + 1
+        assert self.snapshot(bucket) == before
+
+    def test_fix__each_repair_is_an_event(
+        self, bucket: UploadStorage, uploads: dict[str, Upload | None]
+    ) -> None:
+        assert set(self.SETTLED) == set(uploads) == set(Word.values)
+        before = {
+            word: making.actions(upload) for word, upload in uploads.items() if upload
+        }
+        assert run("reconcile_uploads", "--fix", "--min-age", "0s")[0] == 1
+        stray = Upload.objects.get(key="uploads/stray.txt")
+        assert making.actions(stray) == ["adopted"]
+        for word, upload in uploads.items():
+            if upload:
+                new = making.actions(upload)[len(before[word]) :]
+                settled = self.SETTLED[word]
+                assert new == ([settled] if settled else []), word
+        for event in UploadEvent.objects.filter(actor="command:reconcile_uploads"):
+            if event.action != "adopted":
+                found = uploads[event.detail["finding"]]
+                assert found is not None
+                assert event.upload_id == found.pk
+        status, text = run("reconcile_uploads", "--fix", "--min-age", "0s")
+        assert status == 1  # another bucket is for people to settle
+        assert len(text.splitlines()) == 2

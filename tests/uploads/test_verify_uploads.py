@@ -1,0 +1,162 @@
+"""verify_uploads as its operators meet it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from tests.uploads import making
+from tests.uploads.making import run
+from uploads import trail, verification
+from uploads.exceptions import OtherBucketError, StoreUnavailableError, TransitionError
+from uploads.management.command import Interrupted
+from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.storage import PART_BYTES, UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+
+class TestVerifyUploads:
+    def test_outcomes(self, bucket: UploadStorage) -> None:
+        """Whole, gone, overwritten; and one that came back."""
+        good, gone, changed, back = (making.stored() for _ in range(4))
+        making.delete_object(bucket, gone.key)
+        making.overwrite(bucket, changed.key, b"other")
+        trail.record(back, Action.MISSING, making.CALLER)
+        making.failed()
+        making.pending()
+
+        status, text = run("verify_uploads")
+        assert status == 1
+        assert text.splitlines()[-1] == (
+            "4 uploads looked at: 1 corrupted, 1 missing, 2 verified"
+        )
+        assert [
+            Upload.objects.get(pk=upload.pk).status
+            for upload in (good, gone, changed, back)
+        ] == [Status.STORED, Status.MISSING, Status.CORRUPTED, Status.STORED]
+        event = good.events.get(action=Action.VERIFIED)
+        assert event.detail == {"method": "head", "sha256_from": "store"}
+        assert event.actor == "command:verify_uploads"
+
+    def test_fine(self, bucket: UploadStorage) -> None:
+        making.stored()
+        assert run("verify_uploads") == (0, "1 upload looked at: 1 verified\n")
+        assert run("verify_uploads", "--since", "2026-01-01")[0] == 0
+        status, text = run("verify_uploads", "--since", "2999-01-01", "--json")
+        assert (status, json.loads(text)) == (0, {"uploads": 0, "outcomes": {}})
+
+    def test_objects_in_parts__by_their_etag(self, bucket: UploadStorage) -> None:
+        """The store tells no checksum of the whole, but what it took is unchanged."""
+        upload = making.stored(size=PART_BYTES + 1)
+        assert run("verify_uploads")[0] == 0
+        event = upload.events.get(action=Action.VERIFIED)
+        assert event.detail == {"method": "head", "sha256_from": "etag"}
+        assert run("verify_uploads", "--read")[0] == 0
+        assert upload.events.latest("id").detail["sha256_from"] == "bytes"
+
+    def test_objects_in_parts__overwritten(self, bucket: UploadStorage) -> None:
+        """What the metadata says was copied along; nobody believes it."""
+        upload = making.stored(size=PART_BYTES + 1)
+        making.overwrite_in_parts(bucket, upload)
+        status, text = run("verify_uploads", "--json")
+        fault = json.loads(text.splitlines()[0])
+        assert (status, fault["action"]) == (1, "corrupted")
+        assert fault["differences"][0].startswith("SHA-256 is ")
+        detail = upload.events.get(action=Action.CORRUPTED).detail
+        assert detail["sha256_from"] == "bytes"
+
+    def test_no_checksum_of_the_store__not_called_corrupted(
+        self, bucket: UploadStorage
+    ) -> None:
+        bucket.client.put_object(
+            Bucket=bucket.bucket_name, Key="uploads/by-hand.txt", Body=b"hello"
+        )
+        run("reconcile_uploads", "--fix", "--min-age", "0s")
+        assert run("verify_uploads") == (0, "1 upload looked at: 1 verified\n")
+
+    def test_interrupted__resumed(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was done stands, and the second run does the rest and no more."""
+        monkeypatch.setattr(verification, "PAGE", 2)
+        for _ in range(5):
+            making.stored()
+        record = verification.record_verification
+        begun = timezone.now()
+
+        def interrupt_at_third(*args: Any, **kwargs: Any) -> None:
+            if UploadEvent.objects.filter(action=Action.VERIFIED).count() == 2:
+                raise KeyboardInterrupt
+            record(*args, **kwargs)
+
+        monkeypatch.setattr(verification, "record_verification", interrupt_at_third)
+        with pytest.raises(Interrupted) as caught:
+            call_command("verify_uploads", "--jobs", "2")
+        told = str(caught.value)
+        assert caught.value.returncode == 130
+        assert "2 uploads looked at: 2 verified" in told
+        resume_at = told.removesuffix(".").rpartition("--not-verified-since ")[2]
+        assert resume_at >= begun.isoformat()
+
+        monkeypatch.setattr(verification, "record_verification", record)
+        assert run("verify_uploads", "--not-verified-since", resume_at) == (
+            0,
+            "3 uploads looked at: 3 verified\n",
+        )
+        assert UploadEvent.objects.filter(action=Action.VERIFIED).count() == 5
+
+    def test_changed_meanwhile(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Purged while its object was looked at: the purge is the last word."""
+        upload = making.stored()
+
+        def record(seen: Upload, *args: Any, **kwargs: Any) -> None:
+            trail.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.CALLER)
+            real(seen, *args, **kwargs)
+
+        real = verification.record_verification
+        monkeypatch.setattr(verification, "record_verification", record)
+        assert run("verify_uploads") == (
+            0,
+            "1 upload looked at: 1 changed meanwhile\n",
+        )
+        upload.refresh_from_db()
+        assert upload.status == Status.PURGED
+
+    def test_store_goes_away__nothing_recorded(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = making.stored()
+
+        def away(self: UploadStorage, key: str) -> None:
+            raise StoreUnavailableError("away", outcome_unknown=False)
+
+        monkeypatch.setattr(UploadStorage, "head", away)
+        assert run("verify_uploads") == (2, "")
+        assert making.actions(upload) == ["requested", "stored"]
+
+    def test_another_bucket__counted_and_not_judged(
+        self, bucket: UploadStorage, other_bucket: Any
+    ) -> None:
+        upload = making.stored()
+        other_bucket()
+        assert run("verify_uploads") == (
+            1,
+            "1 upload looked at: 1 in another bucket\n",
+        )
+        with pytest.raises(OtherBucketError, match=bucket.bucket_name):
+            verification.verify_upload(upload, caller=making.CALLER)
+        assert making.actions(upload) == ["requested", "stored"]
+
+    @pytest.mark.parametrize("make", [making.pending, making.failed])
+    def test_verify_upload__nothing_to_verify(
+        self, bucket: UploadStorage, make: Any
+    ) -> None:
+        with pytest.raises(TransitionError):
+            verification.verify_upload(make(), caller=making.CALLER)

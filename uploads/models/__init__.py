@@ -1,0 +1,41 @@
+"""The record: what was uploaded, and everything that happened to it.
+
+`uploads` are the current state, `events` the story, `seals` its proof; `lifecycle` says
+what may follow what, `append_only` refuses changes, `summaries` are for the dashboard.
+"""
+
+from __future__ import annotations
+
+from uploads.models.append_only import AppendOnlyModel, AppendOnlyQuerySet
+from uploads.models.events import UploadEvent
+from uploads.models.lifecycle import (
+    ALLOWED_BEFORE,
+    NOT_STORED,
+    STATUS_AFTER,
+    UNCOMMON,
+    WITHOUT_UPLOAD,
+    Action,
+    Status,
+)
+from uploads.models.seals import AuditSeal
+from uploads.models.summaries import HourSummary, StaleHour
+from uploads.models.uploads import Upload, UploadQuerySet, new_upload_id
+
+__all__ = [
+    "ALLOWED_BEFORE",
+    "NOT_STORED",
+    "STATUS_AFTER",
+    "UNCOMMON",
+    "WITHOUT_UPLOAD",
+    "Action",
+    "AppendOnlyModel",
+    "AppendOnlyQuerySet",
+    "AuditSeal",
+    "HourSummary",
+    "StaleHour",
+    "Status",
+    "Upload",
+    "UploadEvent",
+    "UploadQuerySet",
+    "new_upload_id",
+]

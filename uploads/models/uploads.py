@@ -1,0 +1,133 @@
+"""The current state of each upload."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, NoReturn
+
+import uuid_utils.compat
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from uploads.exceptions import AppendOnlyError
+from uploads.models.append_only import REFUSED
+from uploads.models.lifecycle import NOT_STORED, Status
+
+
+def new_upload_id() -> uuid.UUID:
+    """Return a UUIDv7 (RFC 9562, section 5.7): random, and ordered by time."""
+    return uuid_utils.compat.uuid7()
+
+
+class UploadQuerySet(models.QuerySet["Upload"]):
+    """Uploads change their state; they are never deleted."""
+
+    def delete(self) -> NoReturn:
+        raise AppendOnlyError(REFUSED.format("uploads.Upload", "delete"))
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+class Upload(models.Model):
+    """The current state of one upload, for browsing; the truth is in its events."""
+
+    id = models.UUIDField(primary_key=True, default=new_upload_id, editable=False)
+    bucket = models.CharField(max_length=63)
+    key = models.CharField(max_length=1024, unique=True)
+    status = models.CharField(max_length=16, choices=Status)
+    size = models.BigIntegerField(help_text="Bytes.")
+    sha256 = models.CharField("SHA-256", max_length=64)
+    etag = models.CharField("ETag", max_length=128, blank=True, default="")
+    version_id = models.CharField(max_length=1024, blank=True, default="")
+    number = models.BigIntegerField(
+        null=True, help_text="The first random number in the object."
+    )
+    requester = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    requester_name = models.CharField(max_length=200)
+    client_address = models.GenericIPAddressField(null=True, blank=True)
+    user_agent = models.CharField(max_length=512, blank=True, default="")
+    request_id = models.CharField(max_length=128, blank=True, default="")
+    idempotency_scope = models.CharField(
+        max_length=64, blank=True, default="", help_text="Whose key it is."
+    )
+    idempotency_key = models.CharField(max_length=255, blank=True, default="")
+    idempotency_fingerprint = models.CharField(
+        max_length=64, blank=True, default="", help_text="Of the request; SHA-256."
+    )
+    attempt_started_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When the last try under an idempotency key began; empty when over.",
+    )
+    error = models.CharField(max_length=1000, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    stored_at = models.DateTimeField(null=True, blank=True)
+    duration = models.DurationField(
+        null=True,
+        blank=True,
+        help_text="From the request to the object's being stored.",
+    )
+
+    objects = UploadQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(size__gte=0), name="upload_size_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=Status.values),
+                name="upload_status_is_known",
+            ),
+            models.UniqueConstraint(
+                fields=["idempotency_scope", "idempotency_key"],
+                condition=~models.Q(idempotency_key=""),
+                name="upload_once_per_key",
+            ),
+        )
+        indexes = (
+            models.Index(fields=["-created_at", "-id"], name="upload_newest_first"),
+            # Most uploads are stored; the rest are what one looks for.
+            models.Index(
+                fields=["status", "-created_at", "-id"],
+                condition=models.Q(status__in=NOT_STORED),
+                name="upload_not_stored",
+            ),
+            models.Index(
+                fields=["requester_name", "-created_at", "-id"],
+                name="upload_by_requester",
+            ),
+            # Prefixes: PostgreSQL uses an index for LIKE only with this operator
+            # class, whatever the collation; SQLite ignores it. `key` has one already.
+            models.Index(
+                fields=["request_id"],
+                name="upload_request_id_prefix",
+                opclasses=["varchar_pattern_ops"],
+            ),
+            models.Index(
+                fields=["sha256"],
+                name="upload_sha256_prefix",
+                opclasses=["varchar_pattern_ops"],
+            ),
+        )
+        permissions = (
+            ("verify_upload", "Can verify uploads"),
+            ("export_upload", "Can export uploads and events"),
+            ("download_upload", "Can read an upload's content"),
+            ("view_proof", "Can see the proof of an upload's events"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.status})"
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(REFUSED.format(self._meta.label, "delete"))
