@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from sre.lib.load import Load
+from sre.lib.processes import wait_until
 from sre.lib.service import Service
 from uploads.models import Upload
 
@@ -16,13 +15,16 @@ class TestWorker:
         self, live_service: Service
     ) -> None:
         """More clients than threads: some connections wait in the kernel's queue."""
-        load = Load(live_service.url, clients=24, most_requests=5_000)
+        clients = 24
+        load = Load(live_service.url, clients=clients, most_requests=100_000)
         load.start()
-        time.sleep(1.5)
+        assert wait_until(lambda: load.outcomes["201"] >= 4 * clients, seconds=60)
 
         assert live_service.process is not None
         live_service.process.terminate()
         status = live_service.process.wait(60)
+        # The clients have to notice: each asks on as soon as it has its last answer.
+        assert wait_until(lambda: load.outcomes["refused"] > 0, seconds=60)
         load.stop()
 
         assert status == 0
