@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import psutil
 import pytest
 
 from sre.lib.object_store import ObjectStore
+from sre.lib.ports import free_port, free_ports
 
 pytestmark = pytest.mark.integration
 
@@ -28,3 +30,17 @@ class TestObjectStore:
         given = re.findall(r"port(?:\.grpc)?=(\d+)", " ".join(server.cmdline()))
         assert {address.port for address in listening} <= {int(port) for port in given}
         assert object_store.port in {address.port for address in listening}
+
+    def test_own_port_looks_free_as_well__not_given_away(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Until it listens there, the system offers it like any other."""
+        own = free_port()
+
+        def with_own(count: int) -> list[int]:
+            return [own, *free_ports(count - 1)]
+
+        monkeypatch.setattr("sre.lib.object_store.free_ports", with_own)
+        store = ObjectStore(tmp_path, own, "test-key", "test-secret")
+        store.start()
+        store.kill()
