@@ -133,7 +133,7 @@ def check_running(engine: Engine) -> None:
 
 def serve(engine: Engine, name: str, url: str, database_url: str) -> None:
     """Check the running container and end it."""
-    status = smoke.main(["--host", HOST, "--wait", "30", url])
+    status = smoke.main(["--host", HOST, "--wait", "120", url])
     expect("smoke is green", status == 0)
     who = engine.call("exec", name, "sh", "-c", 'echo "$(id -u):$(id -g)"')
     expect(f"runs as {who}", who == "10001:10001")
