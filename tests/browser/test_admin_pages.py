@@ -326,7 +326,7 @@ class TestPermissions:
             "/admin/logout/": "",
         }.items():
             connection = http.client.HTTPConnection(
-                urlsplit(staffed.url).netloc, timeout=10
+                urlsplit(staffed.url).netloc, timeout=60
             )
             connection.request(
                 "POST",
