@@ -107,6 +107,9 @@ def surroundings() -> Iterator[tuple[dict[str, str], str]]:
                 "HTTPS_ONLY": "false",
                 "BIND": f"127.0.0.1:{free_port()}",
                 "WEB_CONCURRENCY": "2",
+                # Room for all clients in one worker: none is to be told that the store
+                # is busy when a disk stands still for a second.
+                "WEB_THREADS": str(LOAD_CLIENTS + 2),
                 "UPLOAD_RATE_LIMIT": "off",
             }
             yield environment, database_url
