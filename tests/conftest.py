@@ -161,15 +161,19 @@ def other_bucket(bucket: UploadStorage, make_storage: Any) -> Iterator[Any]:
 def faulty_store(
     object_store: ObjectStore, bucket: UploadStorage, make_storage: Any
 ) -> Iterator[FaultyStore]:
-    """Put a misbehaving proxy between the default storage and the test's bucket."""
+    """Put a misbehaving proxy between the default storage and the test's bucket.
+
+    A busy machine's real answers are waited for: to give one up would be a fault more
+    than the test has planned. Where the proxy hangs, the test sets shorter timeouts.
+    """
     proxy = FaultyStore(object_store.port)
     make_storage(
         bucket_name=bucket.bucket_name,
         endpoint_url=proxy.url,
         access_key=object_store.access_key,
         secret_key=object_store.secret_key,
-        connect_timeout=1.0,
-        read_timeout=1.0,
+        connect_timeout=30.0,
+        read_timeout=30.0,
     )
     yield proxy
     proxy.stop()

@@ -22,6 +22,10 @@ FAULTS = (
 )
 
 
+#: How long a request hangs when the proxy is not stopped: longer than any client waits.
+HANG_SECONDS = 120.0
+
+
 class FaultyStore:
     """Forwards to `port`, save where the plan says otherwise."""
 
@@ -77,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.store.plan(self.command, self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault == "hang":
-            self.server.store.released.wait(30)
+            self.server.store.released.wait(HANG_SECONDS)
         if fault in {"hang", "lose_request"}:
             self.close_connection = True
             return

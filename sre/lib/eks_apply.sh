@@ -29,8 +29,10 @@ export AWS_ENDPOINT_URL=http://127.0.0.1:$port
 export AWS_ENDPOINT_URL_S3=$AWS_ENDPOINT_URL
 export AWS_ACCESS_KEY_ID=testing AWS_SECRET_ACCESS_KEY=testing
 up() { curl -sf -o /dev/null "$AWS_ENDPOINT_URL/moto-api/"; }
-for _ in {1..150}; do
+# Minutes, should the machine be busy; not when it has ended.
+for _ in {1..900}; do
   up && break
+  kill -0 "$moto" 2>/dev/null || break
   sleep 0.2
 done
 up || { cat "$tree/moto.log"; exit 1; }

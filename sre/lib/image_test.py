@@ -107,6 +107,9 @@ def surroundings() -> Iterator[tuple[dict[str, str], str]]:
                 "HTTPS_ONLY": "false",
                 "BIND": f"127.0.0.1:{free_port()}",
                 "WEB_CONCURRENCY": "2",
+                # Room for all clients in one worker: none is to be told that the store
+                # is busy when a disk stands still for a second.
+                "WEB_THREADS": str(LOAD_CLIENTS + 2),
                 "UPLOAD_RATE_LIMIT": "off",
             }
             yield environment, database_url
@@ -133,7 +136,7 @@ def check_running(engine: Engine) -> None:
 
 def serve(engine: Engine, name: str, url: str, database_url: str) -> None:
     """Check the running container and end it."""
-    status = smoke.main(["--host", HOST, "--wait", "30", url])
+    status = smoke.main(["--host", HOST, "--wait", "120", url])
     expect("smoke is green", status == 0)
     who = engine.call("exec", name, "sh", "-c", 'echo "$(id -u):$(id -g)"')
     expect(f"runs as {who}", who == "10001:10001")

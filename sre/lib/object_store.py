@@ -43,7 +43,7 @@ class ObjectStore:
     def log(self) -> Path:
         return self.directory / "weed.log"
 
-    def start(self, *, seconds: float = 60) -> None:
+    def start(self, *, seconds: float = 120) -> None:
         """Start and wait until S3 answers; raises `ObjectStoreError`."""
         if is_listening(self.port):
             raise ObjectStoreError(
@@ -116,7 +116,9 @@ class ObjectStore:
             "admin.port",
             "admin.port.grpc",
         )
-        inner = dict(zip(names, free_ports(len(names)), strict=True))
+        # One more than needed: until S3 listens, its own port looks as free as any.
+        free = [port for port in free_ports(len(names) + 1) if port != self.port]
+        inner = dict(zip(names, free[: len(names)], strict=True))
         return [
             _weed(),
             "-logtostderr=true",

@@ -37,7 +37,7 @@ class Service:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *, seconds: float = 30) -> None:
+    def start(self, *, seconds: float = 120) -> None:
         """Start and wait until /api/health answers; raises `ServiceError`."""
         self.process = processes.start(
             [

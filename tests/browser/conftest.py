@@ -124,5 +124,5 @@ def upload(staffed: StaffedService) -> dict[str, Any]:
     import json
 
     request = urllib.request.Request(f"{staffed.url}/api/upload-random", method="POST")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return dict(json.load(answer))

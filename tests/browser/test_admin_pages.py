@@ -95,7 +95,14 @@ class TestList:
         page.get_by_role("link", name="Newer").click()
         page.wait_for_url("**newer=*")
         assert page.locator("#result_list tbody a").first.inner_text() == first
-        page.locator(".dates a").last.click()
+        # On the first days of a month, or a year, there are two of those to choose from.
+        for _ in range(3):
+            last = page.locator(".dates a").last
+            chosen = str(last.get_attribute("href"))
+            last.click()
+            page.wait_for_url(lambda url, chosen=chosen: url.endswith(chosen))
+            if re.search(r"-\d\d-\d\d$", chosen):
+                break
         page.wait_for_url(re.compile(r"on=\d{4}-\d\d-\d\d$"))
         page.locator(".dates a").last.click()
         page.wait_for_url(re.compile(r"on=.*T\d\d$"))
@@ -326,7 +333,7 @@ class TestPermissions:
             "/admin/logout/": "",
         }.items():
             connection = http.client.HTTPConnection(
-                urlsplit(staffed.url).netloc, timeout=10
+                urlsplit(staffed.url).netloc, timeout=60
             )
             connection.request(
                 "POST",

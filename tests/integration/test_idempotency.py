@@ -52,7 +52,8 @@ class TestService:
         self, start_service: Callable[..., Service], bucket: UploadStorage
     ) -> None:
         """Sixteen identical requests to several processes, three times over."""
-        service = start_service(WEB_CONCURRENCY="2", WEB_THREADS="8")
+        # Room for all of them in one worker: none is to be told that the store is busy.
+        service = start_service(WEB_CONCURRENCY="2", WEB_THREADS="18")
         for key in ("one", "two", "three"):
             start = threading.Barrier(16)
 

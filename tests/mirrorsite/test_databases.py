@@ -36,6 +36,7 @@ def held_by_another(settings: Any) -> Iterator[sqlite3.Connection]:
     name = str(connection.settings_dict["NAME"])
     with closing(sqlite3.connect(name, uri=name.startswith("file:"))) as other:
         yield other
+    connection.close()  # or it would wait no longer in the tests that come after
 
 
 def lock(other: sqlite3.Connection) -> None:

@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sre.lib import processes
-from sre.lib.ports import free_port
+from sre.lib.ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -85,7 +85,10 @@ class TestServices:
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the store by the command of compose.yaml, on other ports."""
     directory = tmp_path_factory.mktemp("compose")
-    port = free_port()
+    names = ("master.port", "volume.port", "filer.port", "admin.port")
+    inner = [*names, *(f"{name}.grpc" for name in names), "s3.port.grpc"]
+    # All at once: asked for one by one, two may be the same.
+    port, *inner_ports = free_ports(1 + len(inner))
     service = SERVICES["object-store"]
     replaced = {
         "-dir=/data": f"-dir={directory}",
@@ -94,9 +97,6 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     arguments = [replaced.get(word, word) for word in service["command"]]
     assert set(replaced) <= set(service["command"])
-    names = ("master.port", "volume.port", "filer.port", "s3.port")
-    inner = [name for name in names if name != "s3.port"]
-    inner += [f"{name}.grpc" for name in names]
     process = processes.start(
         [
             str(Path(sysconfig.get_path("scripts")) / "weed"),
@@ -105,7 +105,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             f"-filer.localSocket={directory / 'filer.sock'}",
-            *(f"-{name}={free_port()}" for name in inner),
+            *(f"-{name}={it}" for name, it in zip(inner, inner_ports, strict=True)),
         ],
         environment={"PATH": os.environ["PATH"], **service["environment"]},
         log=directory / "weed.log",

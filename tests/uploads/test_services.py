@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
-from django.utils import timezone
 
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
@@ -87,7 +86,7 @@ class TestUploadRandom:
     def test_key__date_and_time_ordered_id(self, bucket: UploadStorage) -> None:
         first = services.upload_random(caller=CALLER)
         second = services.upload_random(caller=CALLER)
-        day = f"{timezone.now():%Y/%m/%d}"
+        day = f"{first.created_at:%Y/%m/%d}"
         assert first.key == f"uploads/{day}/{first.pk}.txt"
         assert first.pk.version == 7
         assert first.pk < second.pk

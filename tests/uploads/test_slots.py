@@ -13,18 +13,24 @@ from uploads.slots import StoreSlots
 class TestStoreSlots:
     def test_none_moves__told_after_the_patience(self) -> None:
         slots = StoreSlots(1, patience_seconds=0.2)
+        before = time.monotonic()
         with slots.one():
-            before = time.monotonic()
             with pytest.raises(StoreBusyError):
                 slots._take()
-            assert time.monotonic() - before >= 0.15
-            # Nothing has moved since: the next one need not wait again.
-            before = time.monotonic()
-            with pytest.raises(StoreBusyError):
-                slots._take()
-            assert time.monotonic() - before < 0.1
+            assert time.monotonic() - before >= 0.2
         with slots.one():
             pass
+
+    def test_none_has_moved_for_long__told_at_once(self) -> None:
+        """Those before have waited the patience: the next one need not wait again."""
+        patience = 60.0
+        slots = StoreSlots(1, patience_seconds=patience)
+        before = time.monotonic()
+        with slots.one():
+            slots._moved_at -= patience
+            with pytest.raises(StoreBusyError):
+                slots._take()
+        assert time.monotonic() - before < patience / 2
 
     def test_given_back_after_an_error(self) -> None:
         slots = StoreSlots(1, patience_seconds=0)

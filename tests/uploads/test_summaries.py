@@ -15,6 +15,13 @@ CALLER = Caller(name="command:test")
 HOUR = summaries.HOUR
 
 
+@pytest.fixture(autouse=True)
+def _the_hour_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a border between two hours one more would be past, and one more counted."""
+    half_past = summaries.floor_hour(timezone.now()) + HOUR / 2
+    monkeypatch.setattr(timezone, "now", lambda: half_past)
+
+
 def make_upload(age: dt.timedelta, status: Status = Status.STORED, **fields: Any):
     upload = new_upload(age, status, **fields)
     upload.save()

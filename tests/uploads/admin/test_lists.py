@@ -180,7 +180,8 @@ class TestFilters:
         assert listed(admin_client, "?requester=token:a") == [old.key]
         day = f"{old.created_at:%Y-%m-%d}"
         assert listed(admin_client, f"?on={day}") == [old.key]
-        assert listed(admin_client, f"?since={day}T00:00&until={day}T23:59") == [
+        next_day = f"{old.created_at + dt.timedelta(days=1):%Y-%m-%d}"
+        assert listed(admin_client, f"?since={day}T00:00&until={next_day}T00:00") == [
             old.key
         ]
         assert listed(admin_client, "?requester=token:a&status__exact=failed") == []
