@@ -70,8 +70,8 @@ def utc(at: datetime) -> datetime:
         ) from error
 
 
-def job_count(text: str) -> int:
-    """Return how many things to do at a time, 1 to 64; an argparse type."""
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+def job_count(text: str, *, most: int = 64) -> int:
+    """Return how many things to do at a time, from 1 to `most`; an argparse type."""
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
     return int(text)

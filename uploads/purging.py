@@ -7,11 +7,15 @@ object gone without a word of who deleted it, and reconciliation could only call
 `missing`, as if the bucket had lost it. What the chosen order costs is that for the
 moment between the two (or until the next reconciliation, after a crash) the record
 runs ahead; when the store refuses to delete, an event takes it back.
+
+The store is asked for several objects at a time, since it is what takes long. Only the
+calling thread writes the record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -23,7 +27,9 @@ from uploads import trail
 from uploads.exceptions import (
     ObjectChangedError,
     ObjectMissingError,
+    StoreError,
     StoreRefusedError,
+    TrailUnavailableError,
     TransitionError,
 )
 from uploads.models import Action, Status, Upload, UploadEvent
@@ -34,6 +40,9 @@ from uploads.writing import write_transaction
 
 #: Uploads read at a time.
 PAGE = 500
+#: Objects dealt with at a time, at most: so many may be recorded as purged and still be
+#: there after a crash.
+MOST_JOBS = 16
 
 Outcome = Literal["would purge", "purged", "left alone"]
 
@@ -69,71 +78,124 @@ def purgeable(*, stored_before: datetime) -> QuerySet[Upload]:
 
 
 def purge(
-    uploads: QuerySet[Upload], *, caller: Caller, reason: str, dry_run: bool
-) -> Iterator[Purge]:
-    """Delete the objects of `uploads` that are still what was recorded.
-
-    Raises `StoreUnavailableError` when the store is away: the object at hand may be
-    recorded as purged and still be there, which `reconcile_uploads --fix` settles.
-    """
-    after: UUID | None = None
-    while True:
-        rest = uploads if after is None else uploads.filter(pk__gt=after)
-        page = list(rest[:PAGE])
-        for upload in page:
-            yield _purge_one(
-                upload, uploads, caller=caller, reason=reason, dry_run=dry_run
-            )
-        if len(page) < PAGE:
-            return
-        after = page[-1].pk
-
-
-def _purge_one(
-    upload: Upload,
     uploads: QuerySet[Upload],
     *,
     caller: Caller,
     reason: str,
     dry_run: bool,
-) -> Purge:
-    storage = storage_of(upload)
+    jobs: int = 1,
+) -> Iterator[Purge]:
+    """Delete the objects of `uploads` that are still what was recorded, `jobs` at a time.
+
+    Raises `StoreError` when the store is away, or refuses to be asked, and
+    `TrailUnavailableError`. Of the objects at hand some may then be recorded as purged
+    and still be there, which `reconcile_uploads --fix` settles.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            after: UUID | None = None
+            while True:
+                rest = uploads if after is None else uploads.filter(pk__gt=after)
+                page = list(rest[:PAGE])
+                for first in range(0, len(page), jobs):
+                    some = page[first : first + jobs]
+                    looks = list(pool.map(_look, some))
+                    if dry_run:
+                        yield from map(_told, some, looks)
+                    else:
+                        yield from _purge_some(
+                            pool, some, looks, uploads, caller, reason
+                        )
+                if len(page) < PAGE:
+                    return
+                after = page[-1].pk
+        finally:
+            # Otherwise leaving would wait for all that was queued.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the store says of an object, and why it is left alone if it is."""
+
+    detail: dict[str, Any]
+    etag: str = ""
+    note: str = ""
+
+
+def _look(upload: Upload) -> _Look:
+    """Compare the object with its record; raises `StoreError`."""
     try:
-        found = storage.head(upload.key)
-    except ObjectMissingError:
-        return _result(upload, "left alone", "the object is missing")
-    try:
+        found = storage_of(upload).head(upload.key)
         differences, known = differences_from(upload, found)
     except ObjectMissingError:
-        return _result(upload, "left alone", "the object is missing")
+        return _Look({}, note="the object is missing")
     if found.etag != upload.etag:
         differences += (f"ETag is {found.etag}, recorded is {upload.etag}",)
-    if differences:
-        return _result(upload, "left alone", "; ".join(differences))
-    if dry_run:
-        return _result(upload, "would purge")
-    detail: dict[str, Any] = {
-        "reason": reason,
-        "etag": found.etag,
-        "size": found.size,
-        **known,
-    }
+    detail = {"etag": found.etag, "size": found.size, **known}
+    return _Look(detail, found.etag, "; ".join(differences))
+
+
+def _told(upload: Upload, look: _Look) -> Purge:
+    return _result(upload, "left alone" if look.note else "would purge", look.note)
+
+
+def _purge_some(
+    pool: ThreadPoolExecutor,
+    some: Sequence[Upload],
+    looks: Sequence[_Look],
+    uploads: QuerySet[Upload],
+    caller: Caller,
+    reason: str,
+) -> Iterator[Purge]:
+    """Record the purges, then delete; yield what became of each, in their order.
+
+    What is recorded is deleted even when another's turn fails, which is raised last.
+    """
+    results: dict[UUID, Purge] = {}
+    recorded: list[tuple[Upload, _Look]] = []
+    failure: Exception | None = None
+    for upload, look in zip(some, looks, strict=True):
+        if look.note:
+            results[upload.pk] = _told(upload, look)
+            continue
+        try:
+            _record(upload, uploads, caller, {"reason": reason, **look.detail})
+        except TransitionError as error:
+            results[upload.pk] = _result(upload, "left alone", str(error))
+        except TrailUnavailableError as error:
+            failure = error
+            break
+        else:
+            recorded.append((upload, look))
+    outcomes = pool.map(_delete, recorded)
+    for (upload, _), outcome in zip(recorded, outcomes, strict=True):
+        if isinstance(outcome, StoreRefusedError):
+            trail.record(
+                upload, Action.VERIFIED, caller, detail={"purge_refused": str(outcome)}
+            )
+            results[upload.pk] = _result(upload, "left alone", str(outcome))
+        elif isinstance(outcome, StoreError):
+            failure = failure or outcome
+        else:
+            results[upload.pk] = _result(upload, "purged", outcome)
+    yield from (results[upload.pk] for upload in some if upload.pk in results)
+    if failure is not None:
+        raise failure
+
+
+def _delete(recorded: tuple[Upload, _Look]) -> str | StoreError:
+    """Delete an object if it is what it was; return a note, or what was in the way."""
+    upload, look = recorded
     try:
-        _record(upload, uploads, caller, detail)
-    except TransitionError as error:
-        return _result(upload, "left alone", str(error))
-    try:
-        storage.delete_unchanged(upload.key, found.etag)
+        storage_of(upload).delete_unchanged(upload.key, look.etag)
     except ObjectChangedError:
         # Gone, or replaced, within this moment: there is nothing of ours to delete.
         # If something is there, reconciliation tells of it.
-        return _result(upload, "purged", "it was gone or replaced already")
-    except StoreRefusedError as error:
-        trail.record(
-            upload, Action.VERIFIED, caller, detail={"purge_refused": str(error)}
-        )
-        return _result(upload, "left alone", str(error))
-    return _result(upload, "purged")
+        return "it was gone or replaced already"
+    except StoreError as error:
+        return error
+    return ""
 
 
 def _record(

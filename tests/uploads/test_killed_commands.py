@@ -172,7 +172,7 @@ class TestPurgeUploads:
             uploads = [making.stored() for _ in range(3)]
         trail.seal()
 
-        purge = ("purge_uploads", "--older-than", "30d", "--yes")
+        purge = ("purge_uploads", "--older-than", "30d", "--yes", "--jobs", "1")
         kill(point, *purge)
         objects = [trail.storage.exists(upload.key) for upload in uploads]
         assert objects == [False, is_left, True]
@@ -204,3 +204,24 @@ class TestVerifyUploads:
         assert looks == [["verified"]] * 3 + [["corrupted"]]
         trail.seal()
         assert trail.faults() == []
+
+    def test_several_at_a_time__those_at_hand_are_settled(
+        self, trail: Trail, kill: Kill
+    ) -> None:
+        then = timezone.now() - timedelta(days=40)
+        with mock.patch.object(timezone, "now", return_value=then):
+            uploads = [making.stored() for _ in range(5)]
+        trail.seal()
+
+        purge = ("purge_uploads", "--older-than", "30d", "--yes", "--jobs", "3")
+        kill(("before", 2, DELETE), *purge)
+        recorded = [making.actions(upload)[-1] == "purged" for upload in uploads]
+        assert recorded == [True, True, True, False, False]
+        objects = [trail.storage.exists(upload.key) for upload in uploads]
+        assert objects[3:] == [True, True]
+        assert sum(objects[:3]) >= 1
+        assert run(*purge)[0] == 0
+        status, text = run("reconcile_uploads", "--fix", "--min-age", "0s")
+        assert (status, text.count("purged but present")) == (1, sum(objects[:3]))
+        assert not any(trail.storage.exists(upload.key) for upload in uploads)
+        nothing_is_left(trail)

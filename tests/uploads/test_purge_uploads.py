@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from unittest import mock
@@ -14,9 +17,14 @@ from django.utils import timezone
 from tests.uploads import making
 from tests.uploads.making import run
 from uploads import purging, trail
-from uploads.exceptions import StoreRefusedError, TrailUnavailableError
+from uploads.exceptions import (
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    TrailUnavailableError,
+)
 from uploads.models import Action, Status, Upload
-from uploads.storage import StoredObject, UploadStorage
+from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 
@@ -116,13 +124,13 @@ class TestPurgeUploads:
         write: Callable[[Upload], None],
     ) -> None:
         upload = old()
-        head = UploadStorage.head
+        record = purging._record
 
-        def written_meanwhile(self: UploadStorage, key: str) -> StoredObject:
+        def written_meanwhile(*args: Any) -> None:
             write(upload)
-            return head(self, key)
+            record(*args)
 
-        monkeypatch.setattr(UploadStorage, "head", written_meanwhile)
+        monkeypatch.setattr(purging, "_record", written_meanwhile)
         status, text = purge("--yes")
         assert status == 1
         assert text.startswith(f"left alone: {upload.key}: it has changed, or has an")
@@ -216,13 +224,91 @@ class TestPurgeUploads:
     def test_two_purgers__one_event(self, bucket: UploadStorage) -> None:
         upload = old()
         uploads = purging.purgeable(stored_before=timezone.now())
-        options: dict[str, Any] = {
-            "caller": making.CALLER,
-            "reason": "test",
-            "dry_run": False,
-        }
         seen = list(uploads)
-        (first,) = purging.purge(uploads, **options)
-        second = purging._purge_one(seen[0], uploads, **options)
+        looks = [purging._look(one) for one in seen]
+        (first,) = purging.purge(
+            uploads, caller=making.CALLER, reason="test", dry_run=False
+        )
+        with ThreadPoolExecutor(1) as pool:
+            (second,) = purging._purge_some(
+                pool, seen, looks, uploads, making.CALLER, "test"
+            )
         assert [first.outcome, second.outcome] == ["purged", "left alone"]
         assert making.actions(upload).count("purged") == 1
+
+
+class TestSeveralAtATime:
+    def test_jobs(self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+        uploads = [old() for _ in range(7)]
+        delete = UploadStorage.delete_unchanged
+        three = threading.Barrier(3, timeout=30)
+
+        def together(self: UploadStorage, key: str, etag: str) -> None:
+            if key != uploads[6].key:  # alone at the end
+                three.wait()
+            delete(self, key, etag)
+
+        monkeypatch.setattr(UploadStorage, "delete_unchanged", together)
+        status, text = purge("--yes", "--jobs", "3")
+        assert status == 0
+        assert text.splitlines()[:7] == [f"purged: {u.key}" for u in uploads]
+        assert not any(bucket.exists(upload.key) for upload in uploads)
+        assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
+
+    @pytest.mark.parametrize("jobs", ["0", "17", "-1", "many"])
+    def test_jobs__refused(self, jobs: str) -> None:
+        assert purge(f"--jobs={jobs}") == (1, "")
+
+    @pytest.mark.parametrize(
+        ("error", "status", "last"),
+        [
+            (StoreRefusedError("403 AccessDenied"), 1, "verified"),
+            (StoreUnavailableError("away", outcome_unknown=True), 2, "purged"),
+        ],
+        ids=["refused", "away"],
+    )
+    def test_one_not_deleted__the_others_are(
+        self,
+        bucket: UploadStorage,
+        monkeypatch: pytest.MonkeyPatch,
+        error: StoreError,
+        status: int,
+        last: str,
+    ) -> None:
+        uploads = [old() for _ in range(3)]
+        delete = UploadStorage.delete_unchanged
+
+        def not_the_first(self: UploadStorage, key: str, etag: str) -> None:
+            if key == uploads[0].key:
+                raise error
+            delete(self, key, etag)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(UploadStorage, "delete_unchanged", not_the_first)
+            found, text = purge("--yes")
+        assert found == status
+        assert text.count("purged: ") == 2
+        assert [bucket.exists(u.key) for u in uploads] == [True, False, False]
+        assert [making.actions(u)[-1] for u in uploads] == [last, "purged", "purged"]
+        _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
+        assert text.startswith("purged but present") is (last == "purged")
+        assert bucket.exists(uploads[0].key) is (last == "verified")
+
+    def test_database_goes__what_is_recorded_is_deleted(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uploads = [old() for _ in range(3)]
+        record = purging._record
+        calls = itertools.count()
+
+        def goes(*args: Any) -> None:
+            if next(calls):
+                raise TrailUnavailableError("away")
+            record(*args)
+
+        monkeypatch.setattr(purging, "_record", goes)
+        status, text = purge("--yes")
+        assert (status, text) == (2, f"purged: {uploads[0].key}\n")
+        assert [bucket.exists(u.key) for u in uploads] == [False, True, True]
+        monkeypatch.undo()
+        assert run("reconcile_uploads", "--min-age", "0s")[0] == 0

@@ -11,14 +11,16 @@ from django.db import models
 from django.utils import timezone
 
 from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.purging import MOST_JOBS
 from uploads.services import PREFIX, upload_storage
 from uploads.storage import ListedObject
 
 #: Rows read at a time; S3 lists as many keys.
 PAGE = 1000
 #: How many of the last purges are looked at where only recent days are: a purge that is
-#: interrupted leaves its last object. Each costs the store a question.
-LAST_PURGES = 10
+#: interrupted leaves its last objects, and so may the next. Each costs the store a
+#: question.
+LAST_PURGES = 2 * MOST_JOBS
 
 
 class Row(NamedTuple):

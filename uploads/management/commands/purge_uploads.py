@@ -3,16 +3,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from uploads.arguments import duration_above_zero
+from uploads.arguments import duration_above_zero, job_count
 from uploads.management.command import DifferencesFound, OperatorCommand, counted
-from uploads.purging import Purge, purge, purgeable
+from uploads.purging import MOST_JOBS, Purge, purge, purgeable
 
-#: A run that ends between recording and deleting leaves one such upload at most.
+#: A run that ends between recording and deleting leaves such uploads.
 _AFTERWARDS = (
     "reconcile_uploads --fix deletes what may be recorded as purged and still there"
 )
@@ -37,12 +38,25 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--yes", action="store_true", help="delete, do not only say"
         )
+        parser.add_argument(
+            "--jobs",
+            type=partial(job_count, most=MOST_JOBS),
+            default=8,
+            metavar="N",
+            help=f"objects deleted at a time, 1 to {MOST_JOBS}; default: %(default)s",
+        )
         self.add_json_argument(
             parser, "one JSON object a line for each upload, and a summary last"
         )
 
     def run(
-        self, *, older_than: timedelta, yes: bool, as_json: bool, **options: Any
+        self,
+        *,
+        older_than: timedelta,
+        yes: bool,
+        jobs: int,
+        as_json: bool,
+        **options: Any,
     ) -> None:
         before = timezone.now() - older_than
         uploads = purgeable(stored_before=before)
@@ -56,6 +70,7 @@ class Command(OperatorCommand):
                 caller=self.caller(),
                 reason=f"stored before {before.isoformat()}",
                 dry_run=not yes,
+                jobs=jobs,
             )
         ):
             counts[result.outcome] += 1
