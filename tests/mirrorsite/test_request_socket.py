@@ -17,6 +17,7 @@ from mirrorsite.request_socket import (
     RequestSocket,
     is_readable_now,
 )
+from sre.lib.processes import wait_until
 
 #: The kernel keeps a few hundred KiB for a pair of sockets.
 MORE_THAN_FITS = 4 * 1024 * 1024
@@ -191,6 +192,7 @@ class TestLettingGo:
         thread = threading.Thread(target=mine.let_go)
         thread.start()
         assert theirs.recv(100) == b""
+        assert wait_until(lambda: mine.peek(1) == b"", seconds=30)  # it was read
         theirs.sendall(b"b" * 1000)
         theirs.shutdown(socket.SHUT_WR)
         thread.join(10)

@@ -146,7 +146,9 @@ class TestRun:
     def test_a_newcomers_first_minutes(
         self, checkout: Checkout, tmp_path: Path
     ) -> None:
+        before = time.monotonic()
         printed = checkout.start()
+        first_start = time.monotonic() - before
         name = re.search(r"admin user: (\S+)", printed)
         password = re.search(r"admin password: (\S+)", printed)
         assert name is not None
@@ -177,7 +179,8 @@ class TestRun:
         before = time.monotonic()
         again = checkout.start()
         assert get(f"{checkout.url}/api/health") == '{"status":"ok"}'
-        assert time.monotonic() - before < 30  # a few seconds on a quiet machine
+        # A few seconds on a quiet machine; a busy one took long for the first as well.
+        assert time.monotonic() - before < max(30, 2 * first_start)
         assert "admin password" not in again
         assert upload["id"] in aws(checkout, "s3", "ls", where)
         assert upload["id"] in admin_page(checkout, name[1], password[1], path)
