@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import models
 from django.utils import timezone
 
+from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.purging import MOST_JOBS
 from uploads.services import PREFIX, upload_storage
@@ -72,9 +73,21 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
 
 
 def _with_its_object(row: Row) -> Pair:
-    """Pair a row off with what is listed under its own key, of whatever day that is."""
-    listed = upload_storage().listing(row.key)
-    return next((found for found in listed if found.key == row.key), None), row
+    """Pair a row off with what lies under its own key, of whatever day that is.
+
+    A HEAD, which costs a twelfth of a listing.
+    """
+    try:
+        found = upload_storage().head(row.key)
+    except ObjectMissingError:
+        return None, row
+    listed = ListedObject(
+        key=row.key,
+        size=found.size,
+        etag=found.etag,
+        last_modified=found.last_modified or timezone.now(),
+    )
+    return listed, row
 
 
 def _listed_since(since: datetime) -> Iterator[ListedObject]:
