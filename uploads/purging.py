@@ -150,11 +150,13 @@ def _purge_some(
 ) -> Iterator[Purge]:
     """Record the purges, then delete; yield what became of each, in their order.
 
-    What is recorded is deleted even when another's turn fails, which is raised last.
+    What is recorded is deleted even when another's turn fails, or somebody interrupts
+    it, which is raised last: of the last purges alone `reconcile_uploads --since` asks
+    whether they were carried out, and a second run may follow at once.
     """
     results: dict[UUID, Purge] = {}
     recorded: list[tuple[Upload, _Look]] = []
-    failure: Exception | None = None
+    failure: BaseException | None = None
     for upload, look in zip(some, looks, strict=True):
         if look.note:
             results[upload.pk] = _told(upload, look)
@@ -163,25 +165,39 @@ def _purge_some(
             _record(upload, uploads, caller, {"reason": reason, **look.detail})
         except TransitionError as error:
             results[upload.pk] = _result(upload, "left alone", str(error))
-        except TrailUnavailableError as error:
+        except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
             failure = error
             break
         else:
             recorded.append((upload, look))
+    deleted, another = _delete_some(pool, recorded, caller)
+    results |= {one.upload_id: one for one in deleted}
+    yield from (results[upload.pk] for upload in some if upload.pk in results)
+    if failure := failure or another:
+        raise failure
+
+
+def _delete_some(
+    pool: ThreadPoolExecutor, recorded: Sequence[tuple[Upload, _Look]], caller: Caller
+) -> tuple[list[Purge], Exception | None]:
+    """Delete what is recorded; return what became of it, and what failed first if any."""
+    results: list[Purge] = []
+    failure: Exception | None = None
     outcomes = pool.map(_delete, recorded)
     for (upload, _), outcome in zip(recorded, outcomes, strict=True):
         if isinstance(outcome, StoreRefusedError):
-            trail.record(
-                upload, Action.VERIFIED, caller, detail={"purge_refused": str(outcome)}
-            )
-            results[upload.pk] = _result(upload, "left alone", str(outcome))
+            detail = {"purge_refused": str(outcome)}
+            try:
+                trail.record(upload, Action.VERIFIED, caller, detail=detail)
+            except TrailUnavailableError as error:
+                failure = failure or error
+            else:
+                results.append(_result(upload, "left alone", str(outcome)))
         elif isinstance(outcome, StoreError):
             failure = failure or outcome
         else:
-            results[upload.pk] = _result(upload, "purged", outcome)
-    yield from (results[upload.pk] for upload in some if upload.pk in results)
-    if failure is not None:
-        raise failure
+            results.append(_result(upload, "purged", outcome))
+    return results, failure
 
 
 def _delete(recorded: tuple[Upload, _Look]) -> str | StoreError:

@@ -119,7 +119,7 @@ printf '#!/bin/sh\\n' > "$PROGRAMS/wanted" && chmod +x "$PROGRAMS/wanted"
     ) -> tuple[int, str, list[str]]:
         """Run a command with nothing on the path but the shell's own needs."""
         programs = tmp_path / "programs"
-        programs.mkdir()
+        programs.mkdir(exist_ok=True)
         for name in ("bash", "cat", "chmod", "dirname", "mktemp", "rm", "tail"):
             found = shutil.which(name)
             assert found is not None
@@ -183,6 +183,19 @@ printf '#!/bin/sh\\n' > "$PROGRAMS/wanted" && chmod +x "$PROGRAMS/wanted"
         status, said, calls = self.run(tmp_path, script, user=1000)
         assert (status, calls) == (77, [])
         assert "SKIPPED: the admin's pages were not looked at: no Chromium" in said
+
+    def test_browser_test__the_browser_by_its_other_name(self, tmp_path: Path) -> None:
+        """What the tests would find is neither skipped nor installed once more."""
+        browser = tmp_path / "programs" / "chromium-browser"
+        browser.parent.mkdir()
+        browser.write_text("#!/bin/sh\n")
+        browser.chmod(0o755)
+        script = str(ROOT / "sre" / "browser-test")
+        status, said, calls = self.run(tmp_path, script, user=0)
+        assert "SKIPPED" not in said
+        # It goes on as far as a machine without Python lets it.
+        assert (status, calls) == (2, [])
+        assert said.startswith("mirrorsite needs Python")
 
 
 class TestWholeRun:

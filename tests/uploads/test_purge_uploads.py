@@ -312,3 +312,47 @@ class TestSeveralAtATime:
         assert [bucket.exists(u.key) for u in uploads] == [False, True, True]
         monkeypatch.undo()
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
+
+    def test_interrupted_while_recording__what_is_recorded_is_deleted(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A second run, by which these were not the last purges any more, is near."""
+        uploads = [old() for _ in range(3)]
+        record = purging._record
+        calls = itertools.count()
+
+        def interrupted(*args: Any) -> None:
+            if next(calls):
+                raise KeyboardInterrupt
+            record(*args)
+
+        monkeypatch.setattr(purging, "_record", interrupted)
+        status, text = purge("--yes")
+        assert (status, text) == (130, f"purged: {uploads[0].key}\n")
+        assert [bucket.exists(u.key) for u in uploads] == [False, True, True]
+        monkeypatch.undo()
+        assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
+
+    def test_database_goes_when_one_is_refused__the_others_are_told(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uploads = [old() for _ in range(3)]
+        delete, record = UploadStorage.delete_unchanged, trail.record
+
+        def not_the_first(self: UploadStorage, key: str, etag: str) -> None:
+            if key == uploads[0].key:
+                raise StoreRefusedError("403 AccessDenied")
+            delete(self, key, etag)
+
+        def goes(upload: Upload, action: Action, *args: Any, **kwargs: Any) -> None:
+            if action == Action.VERIFIED:
+                raise TrailUnavailableError("away")
+            record(upload, action, *args, **kwargs)
+
+        monkeypatch.setattr(UploadStorage, "delete_unchanged", not_the_first)
+        monkeypatch.setattr(trail, "record", goes)
+        status, text = purge("--yes")
+        assert (status, text) == (2, "".join(f"purged: {u.key}\n" for u in uploads[1:]))
+        monkeypatch.undo()
+        _, text = run("reconcile_uploads", "--min-age", "0s")
+        assert text.startswith(f"purged but present: {uploads[0].key}")
