@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uploads.exceptions import (
     BucketMissingError,
@@ -22,6 +22,9 @@ from uploads.storage.objects import (
     stored_object_from_head,
     versions_of_page,
 )
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 logger = logging.getLogger(__name__)
 
@@ -96,16 +99,7 @@ class AskingStorage(ClientStorage):
         SeaweedFS directory by directory, so that `a/b` comes before `a-b`, and S3
         directory buckets in none. Raises `StoreError`, also half-way.
         """
-        more: dict[str, Any] = {}
-        while True:
-            page = self._retried(
-                partial(
-                    self.client.list_objects_v2,
-                    Bucket=self.bucket_name,
-                    Prefix=prefix,
-                    **more,
-                )
-            )
+        for page in self._pages(Prefix=prefix):
             for entry in page.get("Contents", ()):
                 yield ListedObject(
                     key=entry["Key"],
@@ -113,9 +107,6 @@ class AskingStorage(ClientStorage):
                     etag=entry["ETag"].strip('"'),
                     last_modified=entry["LastModified"],
                 )
-            if not page.get("IsTruncated"):
-                return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Yield what follows `prefix` in keys, up to and with the next slash, each once.
@@ -123,19 +114,22 @@ class AskingStorage(ClientStorage):
         Of `uploads/` these are the prefixes of the years. One request tells a thousand
         of them, whatever lies below. Raises `StoreError`, also half-way.
         """
+        for page in self._pages(Prefix=prefix, Delimiter="/"):
+            for entry in page.get("CommonPrefixes", ()):
+                yield entry["Prefix"]
+
+    def _pages(self, **asked: Any) -> Iterator[ListObjectsV2OutputTypeDef]:
         more: dict[str, Any] = {}
         while True:
             page = self._retried(
                 partial(
                     self.client.list_objects_v2,
                     Bucket=self.bucket_name,
-                    Prefix=prefix,
-                    Delimiter="/",
+                    **asked,
                     **more,
                 )
             )
-            for entry in page.get("CommonPrefixes", ()):
-                yield entry["Prefix"]
+            yield page
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
