@@ -289,7 +289,7 @@ def markdown(answers: dict[str, Answer]) -> str:
         "`errors`, where there is one, names each wrong parameter or member.",
         "",
         "`WRITE_DOCS=1 ./sre/test tests/mirrorsite/test_problem_table.py` writes this"
-        " file from `mirrorsite/problem_types.py`",
+        " file from `mirrorsite/problem_types/`",
         "and from real answers; without it, the test compares.",
         "",
         "| type | status | title | meaning | what to do |",
