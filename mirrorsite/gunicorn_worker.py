@@ -262,6 +262,13 @@ class Worker(ThreadWorker):
             sent = Sent(conn.sock, len(answer.body))
             took = timedelta(seconds=time.perf_counter() - begun)
             self.log.access(sent, req, environ, took)
+        except OSError:
+            raise
+        except Exception:
+            # As gunicorn does: the answer has left, and another one behind it would be
+            # taken for the one to the next request.
+            self.log.exception("Error handling request")
+            raise StopIteration from None
         finally:
             conn.sock.release()
         return True
