@@ -1,7 +1,7 @@
 """What a worker needs to answer a short request without gunicorn's response object.
 
-gunicorn makes an environment of thirty entries and judges each header field of each
-answer anew: for the liveness probe and the mirror that was a third of the work. Which
+gunicorn makes an environment of two dozen entries and judges each header field of each
+answer anew: for the liveness probe and the mirror that was a sixth of the work. Which
 requests are short tells `mirrorsite.short_requests`, and what is answered
 `mirrorsite.fast_path`. No Django here, nor prometheus_client.
 """
