@@ -41,7 +41,9 @@ REQUESTS = {
 def read_answer(sock: socket.socket) -> str:
     """Return one answer, head and body."""
     head, _, body = sock.recv(65536).partition(b"\r\n\r\n")
-    while len(body) < int(re.search(rb"Content-Length: (\d+)", head)[1]):  # type: ignore[index]
+    length = re.search(rb"Content-Length: (\d+)", head)
+    assert length is not None
+    while len(body) < int(length[1]):
         body += sock.recv(65536)
     return (head + b"\r\n\r\n" + body).decode("latin-1")
 
