@@ -57,9 +57,8 @@ def is_throttled(request: HttpRequest, username: str) -> bool:
     """Tell whether this address or this user has had too many failures."""
     now = timezone.now()
     source = client_network(_address(request))
-    failures = UploadEvent.objects.filter(at__gt=now - WINDOW).extra(
-        # A literal, which is what lets SQLite use the index of the failures.
-        where=["action = 'login_failed'"]
+    failures = UploadEvent.objects.filter(
+        action=Action.LOGIN_FAILED, at__gt=now - WINDOW
     )
     from_address = failures.filter(detail__source=source)
     if from_address[:MOST_FROM_ADDRESS].count() == MOST_FROM_ADDRESS:

@@ -220,8 +220,8 @@ def _record(
     """Record the purge if the upload is one of `uploads` still.
 
     Its page was read a while ago, and an event written since is not sealed yet. The
-    row's lock makes the answer hold until the purge is recorded: on PostgreSQL every
-    event refers to the row and so waits for it, and SQLite has one writer.
+    row's lock makes the answer hold until the purge is recorded: every event refers to
+    the row, so its insert waits for the lock.
     """
     with write_transaction():
         # A statement of its own: what waits for a lock sees other tables as they were
