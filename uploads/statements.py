@@ -292,6 +292,7 @@ def _numbered(statement: str) -> str:
 
 @contextmanager
 def _ready_connection() -> Iterator[None]:
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors:

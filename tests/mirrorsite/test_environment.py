@@ -91,13 +91,10 @@ class TestStart:
             ("AWS_STORAGE_BUCKET_NAME", "Our Bucket", "set it to the name of a bucket"),
             ("AWS_DEFAULT_REGION", "eu west", "set it to the name of a region"),
             ("METRICS_BIND", "127.0.0.1:4545", "set METRICS_BIND to another port"),
-            (
-                "DATABASE_URL",
-                "mysql://host/name",
-                "set it to a postgresql:// or sqlite",
-            ),
+            ("DATABASE_URL", "", "set DATABASE_URL: PostgreSQL, as postgresql://user"),
+            ("DATABASE_URL", "mysql://host/name", "is not an address of PostgreSQL"),
+            ("DATABASE_URL", "sqlite:///db.sqlite3", "is not an address of PostgreSQL"),
             ("DATABASE_URL", "nonsense", "DATABASE_URL cannot be read; set it to"),
-            ("DATABASE_URL", "sqlite://:memory:", "set it to sqlite:///path"),
             ("DATABASE_URL", "postgresql://u:p@host", "DATABASE_URL names no database"),
             (
                 "DATABASE_URL",

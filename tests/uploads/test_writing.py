@@ -288,7 +288,7 @@ class TestTogether:
             assert Upload.objects.get(pk=upload.pk).status == Status.FAILED
 
     def test_the_connection_is_lost__what_comes_after_gets_another(
-        self, postgresql: None, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         new, old = [new_upload(), new_upload()], [begun(), begun()]
         insert_all = statements.insert_all
@@ -311,7 +311,7 @@ class TestTogether:
             assert Upload.objects.get(pk=upload.pk).status == Status.STORED
 
     def test_the_database_is_away__a_group_waits_for_it_once(
-        self, postgresql: None, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         new, old = [new_upload(), new_upload()], [begun(), begun(), begun()]
         tries: list[int] = []

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
+from uploads.groups import create_groups
 from uploads.models import Action, Status, Upload, UploadEvent, new_upload_id
 
 MakeUpload = Callable[..., Upload]
@@ -56,8 +56,7 @@ def member_of(client: Client, db: None) -> Callable[[str], Client]:
         user = User.objects.create_user(f"one-of-{group}", is_staff=True)
         if group:
             # A test that empties the database takes the migration's groups along.
-            groups = import_module("uploads.migrations.0007_groups")
-            groups.make_groups(apps, None)
+            create_groups(apps, None)
             user.groups.add(Group.objects.get(name=group))
         client.force_login(user)
         return client

@@ -49,12 +49,6 @@ def backed_up() -> Callable[[], None]:
                 delete(rows_of(model).all())
             for model, rows in tables:
                 rows_of(model).bulk_create([model(**row) for row in rows])
-            if connection.vendor == "sqlite":
-                execute(
-                    "UPDATE sqlite_sequence SET seq ="
-                    " (SELECT MAX(id) FROM uploads_uploadevent)"
-                    " WHERE name = 'uploads_uploadevent'"
-                )
             for statement in connection.ops.sequence_reset_sql(
                 no_style(), [UploadEvent]
             ):

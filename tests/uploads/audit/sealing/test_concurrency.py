@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.db import connection, connections, transaction
@@ -19,30 +19,10 @@ from uploads.trail import Caller
 
 @pytest.mark.django_db(transaction=True)
 class TestConcurrency:
-    @pytest.fixture
-    def many_connections(self, transactional_db: None) -> Iterator[None]:
-        """Let the pool of PostgreSQL serve every thread of the test."""
-        if connection.vendor != "postgresql":
-            yield
-            return
-        options = connection.settings_dict["OPTIONS"]
-        before = options["pool"]
-        connection.close()
-        connection.close_pool()  # type: ignore[attr-defined]
-        options["pool"] = before | {"max_size": 24}
-        yield
-        connection.close()
-        connection.close_pool()  # type: ignore[attr-defined]
-        options["pool"] = before
-
-    def test_four_sealers_sixteen_writers(
-        self, trail: Trail, many_connections: None, postgresql: None
-    ) -> None:
+    def test_four_sealers_sixteen_writers(self, trail: Trail) -> None:
         self._run(trail, sealers=4, writers=16, uploads=12)
 
-    def test_two_sealers_four_writers(
-        self, trail: Trail, many_connections: None
-    ) -> None:
+    def test_two_sealers_four_writers(self, trail: Trail) -> None:
         self._run(trail, sealers=2, writers=4, uploads=8)
 
     def _run(self, trail: Trail, *, sealers: int, writers: int, uploads: int) -> None:
@@ -98,7 +78,7 @@ class TestConcurrency:
         ]
         assert len(copied) == len(set(copied)) == events
 
-    def test_late_commit(self, trail: Trail, postgresql: None) -> None:
+    def test_late_commit(self, trail: Trail) -> None:
         """An event with a low id that commits after a seal is in the next one."""
         written, sealed = threading.Event(), threading.Event()
         late: list[int] = []
