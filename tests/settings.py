@@ -20,7 +20,7 @@ os.environ.update(
         "UPLOAD_RATE_LIMIT": "off",
     }
 )
-os.environ.setdefault("DATABASE_URL", EMBEDDED)
+os.environ["DATABASE_URL"] = os.environ.get("DATABASE_URL") or EMBEDDED
 for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
     os.environ.pop(_name, None)
 

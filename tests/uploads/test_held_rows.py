@@ -110,11 +110,11 @@ def test_for_too_long__pending_and_said(
 
 
 def test_the_connection_goes_on_without_the_limit() -> None:
-    """It is of the one statement: a sealer waits for its turn as long as it takes."""
+    """It is of the one statement; others have the limit of the connection."""
     store(begun())()
     with connection.cursor() as cursor:
         cursor.execute("SHOW lock_timeout")
-        assert cursor.fetchone() == ("0",)
+        assert cursor.fetchone() == ("5s",)
 
 
 def test_within_a_transaction__without_the_limit() -> None:
@@ -124,4 +124,4 @@ def test_within_a_transaction__without_the_limit() -> None:
         store(upload)()
         with connection.cursor() as cursor:
             cursor.execute("SHOW lock_timeout")
-            assert cursor.fetchone() == ("0",)
+            assert cursor.fetchone() == ("5s",)

@@ -124,7 +124,8 @@ def _examine(upload_id: UUID) -> list[tuple[FaultKind, str]]:
 
 def _rows(uploads: QuerySet[Upload]) -> Iterator[_Row]:
     """Yield what is compared of each upload; raises one of `UNREADABLE`."""
-    return uploads.values(*_COLUMNS).iterator(chunk_size=CHUNK)
+    rows: Iterator[_Row] = uploads.values(*_COLUMNS).iterator(chunk_size=CHUNK)
+    return rows
 
 
 def _event_values(events: QuerySet[UploadEvent]) -> Iterator[_Event]:

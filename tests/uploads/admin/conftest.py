@@ -5,12 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from uploads.groups import create_groups
 from uploads.models import Action, Status, Upload, UploadEvent, new_upload_id
 
 MakeUpload = Callable[..., Upload]
@@ -55,8 +53,6 @@ def member_of(client: Client, db: None) -> Callable[[str], Client]:
     def log_in(group: str) -> Client:
         user = User.objects.create_user(f"one-of-{group}", is_staff=True)
         if group:
-            # A test that empties the database takes the migration's groups along.
-            create_groups(apps, None)
             user.groups.add(Group.objects.get(name=group))
         client.force_login(user)
         return client
