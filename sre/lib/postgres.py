@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 
@@ -76,7 +77,8 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/postgres"
+        login = f"{USER}:{quote(self.password, safe='')}"
+        return f"postgresql://{login}@127.0.0.1:{self.port}/postgres"
 
     def start(self, *, seconds: float = 120) -> None:
         """Start and wait until connections are accepted; raises `PostgresError`."""
