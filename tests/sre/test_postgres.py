@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,16 @@ pytestmark = pytest.mark.service
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Postgres]:
-    # Every part is one that a URL or a shell would read otherwise.
-    directory = tmp_path / "a b#c?d%41%2F'é$x" / ("long" * 30)
-    directory.mkdir(parents=True)
-    made = Postgres(directory / "postgres", "pass:word@/#?%41", fsync=False)
-    yield made
-    made.stop()
+def server() -> Iterator[Postgres]:
+    # Not in tmp_path: as root, another session of pytest closes the folders above it
+    # to the server's user.
+    with tempfile.TemporaryDirectory(prefix="mirrorsite-postgres-") as temporary:
+        # What URLs and shells read otherwise, and more than a socket's path may hold.
+        directory = Path(temporary) / "a b#c?d%41%2F'é$x" / ("long" * 30)
+        directory.mkdir(parents=True)
+        made = Postgres(directory / "postgres", "pass:word@/#?%41", fsync=False)
+        yield made
+        made.stop()
 
 
 def query(server: Postgres, statement: str) -> Any:
