@@ -176,3 +176,8 @@ class TestBackupAndRestore:
             Bucket=bucket.bucket_name, Prefix="backups/"
         )
         assert listed["KeyCount"] == 0
+
+    def test_restore__no_backup(self, run: Any, empty_database: str) -> None:
+        status, said = run("restore", empty_database, "uploads/2026/01/01/other.txt")
+        assert status == 1
+        assert "is no backup; name a key that ends with .pgdump" in said

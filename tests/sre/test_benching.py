@@ -120,14 +120,16 @@ class TestVerify:
         """A contender's figures count only when its answers are true."""
         from sre.lib.benching import servers
 
-        world = World(
-            store=object_store, directory=tmp_path, postgresql="", workers=1, threads=4
-        )
-        with (
-            temporary_postgres(fsync=False) as url,
-            world.mirrorsite("ours", url) as running,
-        ):
-            world.verify(running)
-            world.bucket = world.new_bucket()  # not the one it puts objects into
-            with pytest.raises(servers.WrongAnswerError, match="left 0 objects"):
+        with temporary_postgres(fsync=False) as url:
+            world = World(
+                store=object_store,
+                directory=tmp_path,
+                postgresql=url,
+                workers=1,
+                threads=4,
+            )
+            with world.mirrorsite("ours") as running:
                 world.verify(running)
+                world.bucket = world.new_bucket()  # not the one it puts objects into
+                with pytest.raises(servers.WrongAnswerError, match="left 0 objects"):
+                    world.verify(running)

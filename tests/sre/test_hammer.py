@@ -18,7 +18,7 @@ def test_hammer__nothing_lost() -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "sre.lib.hammering", "--json"),
-            *("--seconds", "8", "--clients", "8", "--database", "postgresql"),
+            *("--seconds", "8", "--clients", "8"),
         ],
         cwd=ROOT,
         capture_output=True,
