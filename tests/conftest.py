@@ -191,6 +191,7 @@ def start_service(
                 **object_store.environment(bucket.bucket_name),
                 "STATIC_ROOT": str(tmp_path / "static"),
                 "LOG_FORMAT": "json",
+                "WEB_CONCURRENCY": "2",
                 **environment,
             },
             log=tmp_path / f"service-{len(started)}.log",

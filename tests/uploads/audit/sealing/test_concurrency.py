@@ -9,8 +9,10 @@ from collections.abc import Callable
 import pytest
 from django.db import connection, connections, transaction
 
+from sre.lib.processes import wait_until
 from tests.uploads.audit.trails import Trail
 from uploads import trail as record
+from uploads.audit import seals
 from uploads.audit.rows import seal_of
 from uploads.audit.seals import Sealed
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
@@ -104,6 +106,37 @@ class TestConcurrency:
             set(late)
         )
         assert trail.faults() == []
+
+    def test_another_sealer_takes_long__waited_for(self, trail: Trail) -> None:
+        """Longer than a request waits for a lock, here 20 ms."""
+        _record_one()
+        made: list[list[Sealed]] = []
+
+        def seal() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '20ms'")
+            try:
+                made.append(trail.seal())
+            finally:
+                connection.close()
+
+        def has_waited() -> bool:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                " AND now() - waitstart > interval '200 ms'"
+            )
+            return cursor.fetchone() == (1,)
+
+        thread = threading.Thread(target=seal)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [seals._ADVISORY_LOCK])
+            thread.start()
+            try:
+                assert wait_until(has_waited, seconds=30)
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock_all()")
+        thread.join()
+        assert [sealed.number for sealed in made[0]] == [1]
 
 
 def _record_one() -> None:
