@@ -18,7 +18,7 @@ from mirrorsite.rate_counters import DatabaseCounter
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token
 from uploads.exceptions import TrailUnavailableError
-from uploads.writing import write_transaction
+from uploads.trail import write_transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

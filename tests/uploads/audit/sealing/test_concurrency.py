@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import connection, connections, transaction
 
+from mirrorsite.actors import Actor
 from tests.uploads.audit.trails import Trail
 from uploads import trail as record
 from uploads.audit.rows import seal_of
 from uploads.audit.seals import Sealed
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
-from uploads.trail import Caller
 
 
 @pytest.mark.django_db(transaction=True)
@@ -137,5 +137,5 @@ def _record_one() -> None:
         number=1,
         requester_name="anonymous",
     )
-    record.begin(upload, Caller())
-    record.record(upload, Action.STORED, Caller(), detail={"size": 4})
+    record.begin(upload, Actor())
+    record.record(upload, Action.STORED, Actor(), detail={"size": 4})

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
 from tests.uploads.audit.tampering import as_owner, execute, rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
 from uploads import trail as record
@@ -22,7 +23,6 @@ from uploads.audit.seals import Sealed
 from uploads.exceptions import AuditKeyError, SealError
 from uploads.models import Action, AuditSeal, UploadEvent
 from uploads.storage import UploadStorage
-from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
@@ -135,7 +135,7 @@ class TestSealAudit:
     def test_record__detail_without_canonical_form(self, trail: Trail) -> None:
         upload = add_uploads(1)[0]
         with pytest.raises(NotCanonicalError):
-            record.record(upload, Action.VERIFIED, Caller(), detail={"seconds": [0.5]})
+            record.record(upload, Action.VERIFIED, Actor(), detail={"seconds": [0.5]})
 
 
 class TestRotation:
