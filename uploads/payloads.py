@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 #: Numbers go from 0 to 9999, as in the original challenge.
@@ -33,12 +33,22 @@ class RandomNumbers:
 
     content_type = "text/plain; charset=us-ascii"
 
-    def __init__(self, seed: bytes, size: int | None = None) -> None:
-        """`seed` decides every byte; `size` is in bytes, at least 1."""
+    def __init__(
+        self,
+        seed: bytes,
+        size: int | None = None,
+        *,
+        on_chunk: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`seed` decides every byte; `size` is in bytes, at least 1.
+
+        `on_chunk` is called after each chunk that is made of a payload with a size.
+        """
         if size is not None and size < 1:
             raise ValueError(f"size is {size}; a payload has at least 1 byte.")
         self._seed = seed
         self._requested_size = size
+        self._on_chunk = on_chunk
 
     @cached_property
     def number(self) -> int:
@@ -73,6 +83,7 @@ class RandomNumbers:
         while remaining > 0:
             lines = min(_LINES_A_BLOCK, -(-remaining // _LINE_BYTES))
             block = _lines_of_digits(source, lines)
+            self._on_chunk()
             yield block[:remaining]
             remaining -= len(block)
 

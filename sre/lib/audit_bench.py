@@ -161,8 +161,8 @@ def _upload(seconds: float, rate: float | None) -> list[float]:
     """Upload in threads for a while; return how long each upload took, in seconds."""
     from django.db import connection
 
-    from uploads.services import upload_random
-    from uploads.trail import Caller
+    from mirrorsite.actors import Actor
+    from uploads.services import create_upload
 
     times: list[float] = []
     errors: list[Exception] = []
@@ -170,7 +170,7 @@ def _upload(seconds: float, rate: float | None) -> list[float]:
     until = start + seconds
 
     def work(number: int) -> None:
-        caller = Caller(name="anonymous", address="192.0.2.7")
+        actor = Actor(name="anonymous", address="192.0.2.7")
         # The threads' turns are spread over the interval.
         interval = 0.0 if rate is None else THREADS / rate
         due = start + interval * number / THREADS
@@ -180,7 +180,7 @@ def _upload(seconds: float, rate: float | None) -> list[float]:
                     time.sleep(due - begun)
                     begun = time.perf_counter()
                 due += interval
-                upload_random(caller=caller)
+                create_upload(actor=actor)
                 times.append(time.perf_counter() - begun)
         except Exception as error:  # noqa: BLE001 raised again below
             errors.append(error)

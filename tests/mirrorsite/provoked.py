@@ -26,8 +26,8 @@ from mirrorsite.request_socket import HeadTimeoutError
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import create_token
 from tests.faulty_store import FaultyStore
+from uploads.bulkhead import Bulkhead
 from uploads.models import Upload
-from uploads.slots import StoreSlots
 
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
@@ -139,7 +139,7 @@ def _trail_away(world: World) -> Answer:
     def fail(*arguments: Any, **values: Any) -> None:
         raise OperationalError("away")
 
-    world.monkeypatch.setattr("uploads.statements.insert", fail)
+    world.monkeypatch.setattr("uploads.sql.insert_upload", fail)
     return world.upload()
 
 
@@ -152,7 +152,9 @@ def _store_says(fault: str) -> Callable[[World], Answer]:
 
 
 def _store_busy(world: World) -> Answer:
-    world.monkeypatch.setattr("uploads.api.slots.slots", lambda: StoreSlots(0, 0))
+    world.monkeypatch.setattr(
+        "uploads.api.views.store_bulkhead", lambda: Bulkhead(0, 1, max_wait_seconds=0)
+    )
     return world.upload()
 
 

@@ -16,16 +16,16 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.db.utils import DatabaseError
 
+from mirrorsite.actors import Actor
 from sre.lib.database_backup import TABLES
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
 from tests.uploads.audit.trails import KEY
 from uploads import services
 from uploads.storage import UploadStorage
-from uploads.trail import Caller
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CALLER = Caller(
+ACTOR = Actor(
     name="anonymous", address="192.0.2.7", user_agent="tests", request_id="request-1"
 )
 
@@ -89,7 +89,7 @@ def record(bucket: UploadStorage, settings: Any) -> dict[str, list[tuple[Any, ..
     settings.AUDIT_PUBLIC_KEYS = {}
     for _ in range(2):
         for _ in range(3):
-            services.upload_random(caller=CALLER)
+            services.create_upload(actor=ACTOR)
         call_command("seal_audit", verbosity=0)
     return rows()
 
@@ -106,7 +106,7 @@ class TestBackupAndRestore:
         status, said = run("backup", here)
         assert status == 0, said
         assert "6 uploads, 12 events, 2 seals" in said
-        services.upload_random(caller=CALLER)  # later than the backup
+        services.create_upload(actor=ACTOR)  # later than the backup
 
         status, said = run("restore", empty_database)
 

@@ -52,7 +52,7 @@ from uploads.exceptions import (
     TrailUnavailableError,
 )
 from uploads.models import AuditSeal, UploadEvent
-from uploads.writing import write_transaction
+from uploads.trail import write_transaction
 
 logger = logging.getLogger(__name__)
 

@@ -74,7 +74,7 @@ class Upload(models.Model):
     duration = models.DurationField(
         null=True,
         blank=True,
-        help_text="From the request to the object's being stored.",
+        help_text="Of the attempt that stored the object.",
     )
 
     objects = UploadQuerySet.as_manager()

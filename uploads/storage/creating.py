@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -47,11 +47,14 @@ class CreatingStorage(AskingStorage):
         payload: Payload,
         metadata: Mapping[str, str],
         parameters: Mapping[str, Any] | None = None,
+        *,
+        on_retry: Callable[[int, StoreError], None] | None = None,
     ) -> StoredObject:
         """Create the object `key`; the body's digest goes into its metadata as well.
 
         `parameters` are further ones that PutObject and CreateMultipartUpload both
-        take, such as those of Object Lock.
+        take, such as those of Object Lock. `on_retry` is called before each further
+        attempt, with the number of the attempt that failed and its error.
 
         An object that is there already is compared: with the same SHA-256 and the
         same `upload-id` in its metadata it is the one meant here, whose answer was
@@ -82,12 +85,14 @@ class CreatingStorage(AskingStorage):
                     self.max_attempts,
                     error,
                 )
-                message = str(error)
+                last_error = error
             if attempt < self.max_attempts:
                 self._pause(attempt)
+                if on_retry is not None:
+                    on_retry(attempt, last_error)
         if outcome_unknown:
-            return self._settle_lost_answer(key, payload, metadata, message)
-        raise StoreUnavailableError(message, outcome_unknown=False)
+            return self._settle_lost_answer(key, payload, metadata, str(last_error))
+        raise StoreUnavailableError(str(last_error), outcome_unknown=False)
 
     def _put_once(
         self,

@@ -8,19 +8,19 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from django.test import Client
 
+from mirrorsite.actors import Actor
 from tests.uploads.audit.trails import KEY, Trail
 from uploads import services
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
 from uploads.services import upload_storage
 from uploads.storage import UploadStorage
-from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def upload(bucket: UploadStorage) -> Upload:
-    return services.upload_random(caller=Caller(request_id="r-1"))
+    return services.create_upload(actor=Actor(request_id="r-1")).upload
 
 
 def path(upload: Upload, act: str) -> str:
@@ -121,7 +121,7 @@ class TestReading:
         bucket.client.put_bucket_versioning(
             Bucket=bucket.bucket_name, VersioningConfiguration={"Status": "Enabled"}
         )
-        upload = services.upload_random(caller=Caller())
+        upload = services.create_upload(actor=Actor()).upload
         bucket.client.put_object(
             Bucket=bucket.bucket_name, Key=upload.key, Body=b"laid over it"
         )
@@ -157,7 +157,7 @@ class TestReading:
     def test_preview__too_large(
         self, admin_client: Client, bucket: UploadStorage
     ) -> None:
-        upload = services.upload_random(caller=Caller(), size=4097)
+        upload = services.create_upload(actor=Actor(), size=4097).upload
         assert admin_client.get(path(upload, "preview")).status_code == 413
 
     def test_preview__gone(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import CALLER, FIX, NOW, found, put_raw
+from tests.uploads.reconciliation.reconciling import ACTOR, FIX, NOW, found, put_raw
 from uploads import trail
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent
@@ -30,7 +30,7 @@ class TestTogether:
         def finish_after_judging(*args: Any) -> Finding | None:
             finding = judge(*args)
             fresh = Upload.objects.get(pk=upload.pk)
-            trail.record(fresh, Action.STORED, making.CALLER)
+            trail.record(fresh, Action.STORED, making.ACTOR)
             return finding
 
         monkeypatch.setattr(judging, "judge", finish_after_judging)
@@ -51,7 +51,7 @@ class TestTogether:
                 monkeypatch.setattr(UploadStorage, "head", head)
                 fresh = Upload.objects.get(pk=upload.pk)
                 making.put(fresh)
-                trail.record(fresh, Action.STORED, making.CALLER)
+                trail.record(fresh, Action.STORED, making.ACTOR)
 
         monkeypatch.setattr(UploadStorage, "head", finish_after_head)
         assert found(FIX) == []
@@ -110,7 +110,7 @@ class TestTogether:
         assert upload.status == Status.STORED
         assert making.actions(upload) == ["requested", "failed", "stored"]
         last = upload.events.get(action=Action.STORED)
-        assert last.actor == CALLER.name
+        assert last.actor == ACTOR.name
 
     def test_overwritten_while_the_service_records(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connection, connections, transaction
 
+from mirrorsite.actors import Actor
 from sre.lib.processes import wait_until
 from tests.uploads.audit.trails import Trail
 from uploads import trail as record
@@ -16,7 +17,6 @@ from uploads.audit import seals
 from uploads.audit.rows import seal_of
 from uploads.audit.seals import Sealed
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
-from uploads.trail import Caller
 
 
 @pytest.mark.django_db(transaction=True)
@@ -150,5 +150,5 @@ def _record_one() -> None:
         number=1,
         requester_name="anonymous",
     )
-    record.begin(upload, Caller())
-    record.record(upload, Action.STORED, Caller(), detail={"size": 4})
+    record.begin(upload, Actor())
+    record.record(upload, Action.STORED, Actor(), detail={"size": 4})

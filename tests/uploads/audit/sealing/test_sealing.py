@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
 from tests.uploads.audit.tampering import rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
 from uploads import trail as record
@@ -21,7 +22,6 @@ from uploads.audit.seals import Sealed
 from uploads.exceptions import AuditKeyError, SealError
 from uploads.models import Action, AuditSeal, UploadEvent
 from uploads.storage import UploadStorage
-from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
@@ -125,7 +125,7 @@ class TestSealAudit:
     def test_record__detail_without_canonical_form(self, trail: Trail) -> None:
         upload = add_uploads(1)[0]
         with pytest.raises(NotCanonicalError):
-            record.record(upload, Action.VERIFIED, Caller(), detail={"seconds": [0.5]})
+            record.record(upload, Action.VERIFIED, Actor(), detail={"seconds": [0.5]})
 
 
 class TestRotation:
