@@ -299,13 +299,7 @@ def run_test_job(checkout: Checkout) -> None:
     )
     reports = checkout.directory / "reports"
     missing = [
-<<<<<<< HEAD
-        name
-        for name in ("tests.xml", "coverage.xml")
-        if not (reports / name).exists()
-=======
         name for name in ("tests.xml", "coverage.xml") if not (reports / name).exists()
->>>>>>> run
     ]
     if done.returncode or missing:
         raise PipelineFaultError(
