@@ -63,7 +63,7 @@ MAX_CONNECTIONS = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 CONNECTIONS_TO_CLOSE = 32
 
 #: The scheme and the authority of a target in absolute form.
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)(.*)", re.DOTALL)
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)((?:[/?#].*)?)")
 #: A method that this server does not know.
 _UNKNOWN_METHOD = re.compile(rb"\s*[A-Z][A-Z-]{2,19} [!-~]")
 _ONCE = (b"host", b"content-type")

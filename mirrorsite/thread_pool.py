@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+
+logger = logging.getLogger(__name__)
 
 #: Jobs that may wait for each thread: about a second of uploads.
 QUEUE_PER_THREAD = 32
@@ -15,7 +18,7 @@ class QueueFullError(RuntimeError):
 
 
 class ThreadPool:
-    """Runs jobs in the order they came. A job must not raise."""
+    """Runs jobs in the order they came; a job reports its own outcome."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -34,4 +37,9 @@ class ThreadPool:
 
     def _work(self) -> None:
         while True:
-            self._jobs.get()()
+            job = self._jobs.get()
+            try:
+                job()
+            except Exception:
+                # Its event loop is closed, say: the thread goes on.
+                logger.exception("a job failed")

@@ -40,14 +40,12 @@ class DrainingServer(Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._accept_waiting(sockets or [])
-        await super().shutdown(sockets)
+        await super().shutdown()  # the sockets are closed
 
     async def _accept_waiting(self, sockets: Sequence[socket.socket]) -> None:
         listeners = [sock.dup() for sock in sockets]
         for server in self.servers:
             server.close()
-        for sock in sockets:
-            sock.close()
         for listener in listeners:
             listener.setblocking(False)
             with listener:
@@ -110,6 +108,7 @@ class Worker(UvicornWorker):
     async def _run(self) -> None:
         self.config.app = self.wsgi
         server = DrainingServer(self.config)
-        await server.serve(sockets=self.sockets)
+        # The plain sockets: uvloop would close a wrapped one twice.
+        await server.serve(sockets=[listener.sock for listener in self.sockets])
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
