@@ -146,4 +146,4 @@ def post_worker_init(worker: Any) -> None:
 
     vars(worker.cfg).update({k: v.get() for k, v in worker.cfg.settings.items()})
     _ = get_resolver().url_patterns
-    _ = upload_storage().quick_put()  # and the client with it
+    upload_storage().connect()

@@ -24,6 +24,7 @@ from tests.faulty_store import FaultyStore
 from uploads.audit import triggers
 from uploads.services import upload_storage
 from uploads.storage import UploadStorage
+from uploads.storage.client import Transport
 
 hypothesis_settings.register_profile("suite", deadline=None)
 hypothesis_settings.load_profile("suite")
@@ -96,13 +97,12 @@ def make_storage(settings: Any) -> Iterator[Any]:
 
     yield make
     for storage in list(vars(storages)["_storages"].values()):
-        client = getattr(storage, "_client", None)
-        if client is not None:
-            client.close()
+        if isinstance(storage, UploadStorage):
+            storage.close()
 
 
 @pytest.fixture(scope="session")
-def s3_client(object_store: ObjectStore) -> Iterator[Any]:
+def s3_transport(object_store: ObjectStore) -> Iterator[Transport]:
     """Build one client for all buckets; each takes a quarter of a second."""
     default: Any = settings.STORAGES["default"]
     options = default["OPTIONS"] | {
@@ -110,14 +110,14 @@ def s3_client(object_store: ObjectStore) -> Iterator[Any]:
         "access_key": object_store.access_key,
         "secret_key": object_store.secret_key,
     }
-    client = UploadStorage(**options).client
-    yield client
-    client.close()
+    transport = UploadStorage(**options).store.transport
+    yield transport
+    transport.close()
 
 
 @pytest.fixture
 def bucket(
-    object_store: ObjectStore, make_storage: Any, s3_client: Any
+    object_store: ObjectStore, make_storage: Any, s3_transport: Transport
 ) -> Iterator[UploadStorage]:
     """Return the project's storage on a new bucket of the real S3 server."""
     storage: UploadStorage = make_storage(
@@ -126,10 +126,10 @@ def bucket(
         access_key=object_store.access_key,
         secret_key=object_store.secret_key,
     )
-    storage._client = s3_client
+    storage.store.use_transport(s3_transport)
     storage.ensure_bucket()
     yield storage
-    storage._client = None
+    storage.store.use_transport(None)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def other_bucket(bucket: UploadStorage, make_storage: Any) -> Iterator[Any]:
             access_key=bucket.access_key,
             secret_key=bucket.secret_key,
         )
-        storage._client = bucket.client
+        storage.store.use_transport(bucket.store.transport)
         if exists:
             storage.ensure_bucket()
             made.append(storage)

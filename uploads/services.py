@@ -7,13 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.core.files.storage import storages
 from django.utils import timezone
 
 from mirrorsite.metrics import observe_upload
 from uploads import trail
 from uploads.exceptions import (
-    OtherBucketError,
     StoreError,
     StoreUnavailableError,
     TrailUnavailableError,
@@ -22,35 +20,23 @@ from uploads.exceptions import (
 )
 from uploads.models import ALLOWED_BEFORE, Action, Status, Upload, new_upload_id
 from uploads.payloads import RandomNumbers
-from uploads.storage import StoredObject, UploadStorage
+from uploads.storage import StoredObject, storage_of, upload_storage
 from uploads.trail import Caller
 
 logger = logging.getLogger(__name__)
 
+__all__ = [
+    "PREFIX",
+    "object_key",
+    "payload_of",
+    "put_payload",
+    "start_upload",
+    "storage_of",
+    "upload_random",
+    "upload_storage",
+]
+
 PREFIX = "uploads/"
-
-
-def upload_storage() -> UploadStorage:
-    """Return the storage of `STORAGES["default"]`; one object for all threads."""
-    storage = storages["default"]
-    if not isinstance(storage, UploadStorage):
-        raise TypeError("STORAGES['default'] must be an uploads.storage.UploadStorage.")
-    return storage
-
-
-def storage_of(upload: Upload) -> UploadStorage:
-    """Return the storage that holds the upload's object.
-
-    Raises `OtherBucketError` when the record names another bucket than the one that
-    is configured: nothing that is found there says anything about this object.
-    """
-    storage = upload_storage()
-    if upload.bucket != storage.bucket_name:
-        raise OtherBucketError(
-            f"upload {upload.pk} is recorded in bucket {upload.bucket}, and the"
-            f" configured one is {storage.bucket_name}"
-        )
-    return storage
 
 
 def object_key(upload_id: UUID, at: datetime) -> str:

@@ -31,7 +31,7 @@ def storage(make_storage: Any) -> Iterator[UploadStorage]:
     with mock_aws():
         # moto stands in for the client's network only; the other way is tested on a
         # real server.
-        made = make_storage(quick_puts=False)
+        made = make_storage(signed_puts=False)
         made.client.create_bucket(Bucket=made.bucket_name)
         yield made
 
