@@ -8,13 +8,13 @@ from django.urls import get_resolver
 from mirrorsite import wsgi  # sets Django up, before the views are imported
 from mirrorsite.application import Application
 from mirrorsite.urls import FAST_ANSWERS
-from uploads.services import upload_storage
+from uploads.storage import upload_storage
 
 
 def warm_up() -> None:
     """Do before the first request what it would wait for: URL map, store client."""
     _ = get_resolver().url_patterns
-    _ = upload_storage().quick_put()  # and the client with it
+    upload_storage().connect()
 
 
 application = Application(

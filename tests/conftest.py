@@ -26,8 +26,8 @@ from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
 from tests.faulty_store import FaultyStore
 from tests.settings import EMBEDDED
-from uploads.services import upload_storage
-from uploads.storage import UploadStorage
+from uploads.storage import UploadStorage, upload_storage
+from uploads.storage.client import Transport
 
 hypothesis_settings.register_profile("suite", deadline=None)
 hypothesis_settings.load_profile("suite")
@@ -87,13 +87,12 @@ def make_storage(settings: Any) -> Iterator[Any]:
 
     yield make
     for storage in list(vars(storages)["_storages"].values()):
-        client = getattr(storage, "_client", None)
-        if client is not None:
-            client.close()
+        if isinstance(storage, UploadStorage):
+            storage.close()
 
 
 @pytest.fixture(scope="session")
-def s3_client(object_store: ObjectStore) -> Iterator[Any]:
+def s3_transport(object_store: ObjectStore) -> Iterator[Transport]:
     """Build one client for all buckets; each takes a quarter of a second."""
     default: Any = settings.STORAGES["default"]
     options = default["OPTIONS"] | {
@@ -101,14 +100,14 @@ def s3_client(object_store: ObjectStore) -> Iterator[Any]:
         "access_key": object_store.access_key,
         "secret_key": object_store.secret_key,
     }
-    client = UploadStorage(**options).client
-    yield client
-    client.close()
+    transport = UploadStorage(**options).store.transport
+    yield transport
+    transport.close()
 
 
 @pytest.fixture
 def bucket(
-    object_store: ObjectStore, make_storage: Any, s3_client: Any
+    object_store: ObjectStore, make_storage: Any, s3_transport: Transport
 ) -> Iterator[UploadStorage]:
     """Return the project's storage on a new bucket of the real S3 server."""
     storage: UploadStorage = make_storage(
@@ -117,10 +116,10 @@ def bucket(
         access_key=object_store.access_key,
         secret_key=object_store.secret_key,
     )
-    storage._client = s3_client
+    storage.store.use_transport(s3_transport)
     storage.ensure_bucket()
     yield storage
-    storage._client = None
+    storage.store.use_transport(None)
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def other_bucket(bucket: UploadStorage, make_storage: Any) -> Iterator[Any]:
             access_key=bucket.access_key,
             secret_key=bucket.secret_key,
         )
-        storage._client = bucket.client
+        storage.store.use_transport(bucket.store.transport)
         if exists:
             storage.ensure_bucket()
             made.append(storage)

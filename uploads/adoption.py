@@ -12,8 +12,7 @@ from mirrorsite.actors import Actor
 from mirrorsite.request_ids import is_well_formed
 from uploads import trail
 from uploads.models import Action, Upload, new_upload_id
-from uploads.services import upload_storage
-from uploads.storage import StoredObject
+from uploads.storage import StoredObject, upload_storage
 
 
 def adopt(key: str, *, actor: Actor) -> Upload:

@@ -34,7 +34,7 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.services import storage_of, upload_storage
+from uploads.storage import storage_of, upload_storage
 from uploads.trail import write_transaction
 from uploads.verification import differences_from
 

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.files.storage import storages
 from django.db.models import Q
 from django.utils import timezone
 
@@ -18,7 +17,6 @@ from uploads import trail
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
     KeyReusedError,
-    OtherBucketError,
     StillRunningError,
     StoreError,
     StoreUnavailableError,
@@ -29,7 +27,7 @@ from uploads.exceptions import (
 from uploads.idempotency import IdempotencyKey, fingerprint_of, longest_attempt
 from uploads.models import ALLOWED_BEFORE, Action, Status, Upload, new_upload_id
 from uploads.payloads import RandomNumbers
-from uploads.storage import StoredObject, UploadStorage
+from uploads.storage import StoredObject, storage_of, upload_storage
 
 logger = logging.getLogger(__name__)
 
@@ -44,29 +42,6 @@ class CreatedUpload:
 
     upload: Upload
     is_replayed: bool = False
-
-
-def upload_storage() -> UploadStorage:
-    """Return the storage of `STORAGES["default"]`; one object for all threads."""
-    storage = storages["default"]
-    if not isinstance(storage, UploadStorage):
-        raise TypeError("STORAGES['default'] must be an uploads.storage.UploadStorage.")
-    return storage
-
-
-def storage_of(upload: Upload) -> UploadStorage:
-    """Return the storage that holds the upload's object.
-
-    Raises `OtherBucketError` when the record names another bucket than the one that
-    is configured: nothing that is found there says anything about this object.
-    """
-    storage = upload_storage()
-    if upload.bucket != storage.bucket_name:
-        raise OtherBucketError(
-            f"upload {upload.pk} is recorded in bucket {upload.bucket}, and the"
-            f" configured one is {storage.bucket_name}"
-        )
-    return storage
 
 
 def object_key(upload_id: UUID, at: datetime) -> str:

@@ -18,8 +18,7 @@ from uploads import trail
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import ObjectMissingError, TransitionError
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.services import storage_of, upload_storage
-from uploads.storage import StoredObject
+from uploads.storage import StoredObject, storage_of, upload_storage
 
 Method = Literal["head", "read"]
 

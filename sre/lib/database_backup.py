@@ -178,7 +178,7 @@ def _major_version(program: str) -> int:
 
 def back_up(database: Database, *, dry_run: bool) -> str:
     """Store a backup; return its key."""
-    from uploads.services import upload_storage
+    from uploads.storage import upload_storage
 
     now = datetime.now(UTC)
     # Names sort by time, and two in one second still differ.
@@ -199,7 +199,7 @@ def back_up(database: Database, *, dry_run: bool) -> str:
 
 def restore(database: Database, key: str, *, dry_run: bool) -> None:
     """Load a backup into the empty database that the settings name."""
-    from uploads.services import upload_storage
+    from uploads.storage import upload_storage
 
     storage = upload_storage()
     if key == "latest":
@@ -233,7 +233,7 @@ def restore(database: Database, key: str, *, dry_run: bool) -> None:
 
 
 def _latest() -> str:
-    from uploads.services import upload_storage
+    from uploads.storage import upload_storage
 
     storage = upload_storage()
     pages = storage.client.get_paginator("list_objects_v2").paginate(

@@ -16,7 +16,7 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from uploads import services, trail
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
-from uploads.storage import PART_BYTES, UploadStorage
+from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
 ACTOR = Actor(name="anonymous", request_id="request-1")
 HOUR = timedelta(hours=1)
@@ -33,7 +33,7 @@ def pending(size: int | None = None, *, age: timedelta = HOUR) -> Upload:
     now = timezone.now() - age
     upload = Upload(
         id=upload_id,
-        bucket=services.upload_storage().bucket_name,
+        bucket=upload_storage().bucket_name,
         key=services.object_key(upload_id, now),
         size=payload.size,
         sha256=payload.sha256,
@@ -48,7 +48,7 @@ def pending(size: int | None = None, *, age: timedelta = HOUR) -> Upload:
 
 def put(upload: Upload, size: int | None = None) -> None:
     """Put the object of an intent, as a process killed right afterwards would have."""
-    services.upload_storage().put_new(
+    upload_storage().put_new(
         upload.key,
         services.payload_of(upload.pk, size),
         {"upload-id": str(upload.pk), "request-id": upload.request_id},

@@ -26,8 +26,8 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
-from uploads.services import upload_storage
 from uploads.staff import is_from_elsewhere, staff_actor, staff_key
+from uploads.storage import upload_storage
 from uploads.verification import Method, verify_upload
 
 #: Up to this size verifying reads the bytes; above it asks the store for their digest.

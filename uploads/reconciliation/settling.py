@@ -16,7 +16,7 @@ from uploads.exceptions import (
 )
 from uploads.models import Action, Upload
 from uploads.reconciliation.findings import Finding, Plan, Word
-from uploads.services import storage_of
+from uploads.storage import storage_of
 
 
 def settle(plan: Plan, finding: Finding) -> Finding:

@@ -129,7 +129,8 @@ def _wait_for_calm(service: Service) -> None:
 
     A worker that was killed may have sent a request that the store still carries out.
     """
-    from uploads.services import PREFIX, upload_storage
+    from uploads.services import PREFIX
+    from uploads.storage import upload_storage
 
     if not processes.wait_until(service.answers, seconds=60):
         raise ServiceError("the service does not answer after the last fault.")

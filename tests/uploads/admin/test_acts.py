@@ -12,8 +12,7 @@ from mirrorsite.actors import Actor
 from tests.uploads.audit.trails import KEY, Trail
 from uploads import services
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
-from uploads.services import upload_storage
-from uploads.storage import UploadStorage
+from uploads.storage import UploadStorage, upload_storage
 
 pytestmark = pytest.mark.django_db
 

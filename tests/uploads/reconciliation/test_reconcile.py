@@ -13,7 +13,7 @@ from uploads import services, trail
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.reconciliation import Plan, Word, reconcile
-from uploads.storage import PART_BYTES, UploadStorage
+from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +78,7 @@ class TestReconcile:
         upload = making.pending()
         payload = services.payload_of(upload.pk, None)
         other = str(new_upload_id())
-        services.upload_storage().put_new(upload.key, payload, {"upload-id": other})
+        upload_storage().put_new(upload.key, payload, {"upload-id": other})
         (finding,) = reconcile(FIX)
         assert finding.word == Word.DIFFERS
         assert finding.seen["differences"] == [

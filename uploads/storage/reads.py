@@ -1,20 +1,20 @@
-"""Asking what is in the bucket, and what the bucket is."""
+"""Requests that read the bucket."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from uploads.exceptions import (
     BucketMissingError,
     ObjectMissingError,
     StoreError,
+    StoreRedirectError,
     StoreRefusedError,
 )
-from uploads.storage.answers import error_code, translated
-from uploads.storage.client import ClientStorage
+from uploads.storage.client import StoreClient
+from uploads.storage.errors import error_code, translated
 from uploads.storage.objects import (
     ListedObject,
     ObjectVersions,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What stores say that know no Object Lock, or of a bucket without it.
+#: Answers of stores without Object Lock, and about buckets without it.
 _NO_OBJECT_LOCK = frozenset(
     {
         "ObjectLockConfigurationNotFoundError",
@@ -38,47 +38,45 @@ _NO_OBJECT_LOCK = frozenset(
 )
 
 
-class AskingStorage(ClientStorage):
-    """What reads the bucket and changes nothing, but for making the bucket itself."""
+class Reads:
+    """Objects, listings and properties of one bucket; raises `StoreError`."""
+
+    def __init__(self, store: StoreClient) -> None:
+        self._store = store
+        self._bucket = store.bucket
 
     def head(self, key: str) -> StoredObject:
-        """Return what the bucket says of `key`.
+        """Return size, checksum and metadata of an object.
 
         `sha256` is the one the store computed, or, for objects sent in parts, the
         one in the metadata. Raises `ObjectMissingError`, `BucketMissingError`,
         `StoreRefusedError` or `StoreUnavailableError`.
         """
-        return self._retried(partial(self._head_once, key))
+        return self._store.repeated(lambda: self.head_once(key))
 
-    def _head_once(self, key: str) -> StoredObject:
+    def head_once(self, key: str) -> StoredObject:
         try:
-            answer = translated(
-                lambda: self.client.head_object(
-                    Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
+            answer = self._store.once(
+                lambda s3: s3.head_object(
+                    Bucket=self._bucket, Key=key, ChecksumMode="ENABLED"
                 )
             )
         except ObjectMissingError:
-            # The answer to HEAD has no body, so a bucket that is not there looks the
-            # same: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+            # The answer to HEAD has no body, so a missing bucket looks the same:
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
             self.require_bucket()
             raise
         return stored_object_from_head(dict(answer))
 
     def require_bucket(self) -> None:
-        """Raise `BucketMissingError` unless the bucket is there, or another `StoreError`."""
         if not self.bucket_exists():
-            raise BucketMissingError(f"there is no bucket {self.bucket_name}")
+            raise BucketMissingError(f"there is no bucket {self._bucket}")
 
-    def read(
-        self, key: str, chunk_bytes: int = 1024 * 1024, version_id: str = ""
-    ) -> Iterator[bytes]:
-        """Yield the object's bytes; raises as `head` does, also half-way.
-
-        `version_id` asks for another version than the current one.
-        """
+    def read(self, key: str, chunk_bytes: int, version_id: str) -> Iterator[bytes]:
+        """Yield an object's bytes; raises as `head` does, also half-way."""
         version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
-        answer = self._retried(
-            lambda: self.client.get_object(Bucket=self.bucket_name, Key=key, **version)
+        answer = self._store.retried(
+            lambda s3: s3.get_object(Bucket=self._bucket, Key=key, **version)
         )
         body = answer["Body"]
         try:
@@ -87,9 +85,15 @@ class AskingStorage(ClientStorage):
         finally:
             body.close()
 
-    def list_keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys under `prefix`, in the order of `listing`."""
-        return (entry.key for entry in self.listing(prefix))
+    def presigned_url(self, key: str, *, seconds: int, **parameters: str) -> str:
+        """Return an address that anyone may GET for `seconds`; no request is made."""
+        return self._store.once(
+            lambda s3: s3.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self._bucket, "Key": key, **parameters},
+                ExpiresIn=seconds,
+            )
+        )
 
     def listing(self, prefix: str) -> Iterator[ListedObject]:
         """Yield every object under `prefix`, a page of 1,000 in memory at a time.
@@ -97,7 +101,7 @@ class AskingStorage(ClientStorage):
         The order is the store's own: S3 lists by the UTF-8 bytes of the key
         (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html),
         SeaweedFS directory by directory, so that `a/b` comes before `a-b`, and S3
-        directory buckets in none. Raises `StoreError`, also half-way.
+        directory buckets in none.
         """
         for page in self._pages(Prefix=prefix):
             for entry in page.get("Contents", ()):
@@ -111,28 +115,25 @@ class AskingStorage(ClientStorage):
     def folders(self, prefix: str) -> Iterator[str]:
         """Yield what follows `prefix` in keys, up to and with the next slash, each once.
 
-        Of `uploads/` these are the prefixes of the years. One request tells a thousand
-        of them, whatever lies below. Raises `StoreError`, also half-way.
+        Of `uploads/` these are the prefixes of the years. One request returns a
+        thousand of them, however many objects are below.
         """
         for page in self._pages(Prefix=prefix, Delimiter="/"):
             for entry in page.get("CommonPrefixes", ()):
                 yield entry["Prefix"]
 
-    def _pages(self, **asked: Any) -> Iterator[ListObjectsV2OutputTypeDef]:
-        more: dict[str, Any] = {}
+    def _pages(self, **parameters: Any) -> Iterator[ListObjectsV2OutputTypeDef]:
+        token: dict[str, Any] = {}
         while True:
-            page = self._retried(
-                partial(
-                    self.client.list_objects_v2,
-                    Bucket=self.bucket_name,
-                    **asked,
-                    **more,
+            page = self._store.retried(
+                lambda s3, token=token: s3.list_objects_v2(  # type: ignore[misc]
+                    Bucket=self._bucket, **parameters, **token
                 )
             )
             yield page
             if not page.get("IsTruncated"):
                 return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+            token = {"ContinuationToken": page["NextContinuationToken"]}
 
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
         """Yield every key under `prefix`, hidden by a delete marker or not, in order.
@@ -142,12 +143,9 @@ class AskingStorage(ClientStorage):
         token: dict[str, Any] = {}
         held: ObjectVersions | None = None
         while True:
-            page = self._retried(
-                partial(
-                    self.client.list_object_versions,
-                    Bucket=self.bucket_name,
-                    Prefix=prefix,
-                    **token,
+            page = self._store.retried(
+                lambda s3, token=token: s3.list_object_versions(  # type: ignore[misc]
+                    Bucket=self._bucket, Prefix=prefix, **token
                 )
             )
             for found in versions_of_page(dict(page)):
@@ -165,20 +163,11 @@ class AskingStorage(ClientStorage):
         if held is not None:
             yield held
 
-    def first_version(self, key: str) -> str | None:
-        """Return the id of the oldest version of `key` if something lies over it."""
-        for found in self.versions(key):
-            if found.key == key and not found.is_single:
-                return found.first_id or None
-        return None
-
     def has_object_lock(self) -> bool:
-        """Tell whether the bucket has Object Lock; raises as `head` does."""
+        """Return True if the bucket has Object Lock."""
         try:
-            answer = self._retried(
-                lambda: self.client.get_object_lock_configuration(
-                    Bucket=self.bucket_name
-                )
+            answer = self._store.retried(
+                lambda s3: s3.get_object_lock_configuration(Bucket=self._bucket)
             )
         except StoreRefusedError as error:
             if error_code(error) in _NO_OBJECT_LOCK:
@@ -190,11 +179,14 @@ class AskingStorage(ClientStorage):
         )
 
     def availability(self) -> str:
-        """Say "ok", or in one line why the bucket cannot be used."""
+        """Return "ok", or in one line why the bucket cannot be used."""
         try:
-            translated(lambda: self.client.head_bucket(Bucket=self.bucket_name))
+            self._store.once(lambda s3: s3.head_bucket(Bucket=self._bucket))
         except (BucketMissingError, ObjectMissingError):
             return "unavailable: there is no such bucket"
+        except StoreRedirectError as error:
+            logger.warning("bucket elsewhere: %s", error)
+            return "unavailable: the object store redirects to another address"
         except StoreRefusedError as error:
             logger.warning("bucket refused: %s", error)
             return "unavailable: the bucket refuses access"
@@ -204,25 +196,9 @@ class AskingStorage(ClientStorage):
         return "ok"
 
     def bucket_exists(self) -> bool:
-        """Tell whether the bucket is there; raises `StoreError`."""
+        """Return True if the bucket exists."""
         try:
-            self._retried(lambda: self.client.head_bucket(Bucket=self.bucket_name))
+            self._store.retried(lambda s3: s3.head_bucket(Bucket=self._bucket))
         except (BucketMissingError, ObjectMissingError):
             return False
-        return True
-
-    def ensure_bucket(self) -> bool:
-        """Create the bucket unless it exists; tell whether it was created."""
-        if self.bucket_exists():
-            return False
-        if self.endpoint_url or self.region_name == "us-east-1":
-            # AWS takes no location for its first region; other stores ignore it.
-            create = partial(self.client.create_bucket, Bucket=self.bucket_name)
-        else:
-            create = partial(
-                self.client.create_bucket,
-                Bucket=self.bucket_name,
-                CreateBucketConfiguration={"LocationConstraint": self.region_name},
-            )
-        translated(create)
         return True
