@@ -88,7 +88,8 @@ def create_upload(
                 if _is_finished(upload):
                     return CreatedUpload(upload, is_replayed=True)
                 payload = payload_of(upload.pk, size)
-                started_at = _begin_again(upload, actor)
+                _begin_again(upload, actor)
+                started_at = upload.attempt_started_at or upload.created_at
         except TransitionError:
             if key is None:
                 raise
@@ -131,8 +132,8 @@ def _begin(
     return upload
 
 
-def _begin_again(upload: Upload, actor: Actor) -> datetime:
-    """Record a further attempt and return when it began.
+def _begin_again(upload: Upload, actor: Actor) -> None:
+    """Record a further attempt.
 
     Raises `StillRunningError`, `TransitionError` when another request began one just
     now, and `UploadFailedError` when no attempt can succeed.
@@ -144,9 +145,7 @@ def _begin_again(upload: Upload, actor: Actor) -> datetime:
         raise UploadFailedError(
             f"the outcome in bucket {upload.bucket} is unknown", upload=upload
         )
-    now = timezone.now()
-    trail.begin_again(upload, actor, bucket=bucket, at=now)
-    return now
+    trail.begin_again(upload, actor, bucket=bucket)
 
 
 # --- Act --------------------------------------------------------------------------

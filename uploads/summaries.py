@@ -48,11 +48,11 @@ class Hour:
 def recent_hours(count: int) -> list[Hour]:
     """Return the last `count` hours, the present one included, up to a minute old."""
     end = floor_hour(timezone.now()) + HOUR
-    hours: list[Hour] = cache.get_or_set(
-        f"uploads.summaries/{count}/{end:%Y%m%d%H}",
-        lambda: hours_between(end - count * HOUR, end),
-        CACHE_SECONDS,
-    )
+    key = f"uploads.summaries/{count}/{end:%Y%m%d%H}"
+    hours: list[Hour] | None = cache.get(key)
+    if hours is None:
+        hours = hours_between(end - count * HOUR, end)
+        cache.set(key, hours, CACHE_SECONDS)
     return hours
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import Error, IntegrityError, transaction
 from django.utils import timezone
+from psycopg.types.json import Jsonb
 
 from mirrorsite.actors import Actor
 from uploads import sql
@@ -30,7 +31,6 @@ from uploads.models import (
     Action,
     Status,
     Upload,
-    UploadEvent,
 )
 
 #: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -68,7 +68,7 @@ def begin(
     """
     upload.status = STATUS_AFTER[action]
     intent = _intent(upload) | (detail or {})
-    event = _event(upload, action, actor, upload.created_at, intent)
+    event = _event(action, actor, upload.created_at, intent)
     with database_errors():
         try:
             sql.insert_upload(upload, event)
@@ -78,7 +78,7 @@ def begin(
             raise AlreadyRecordedError(f"{upload.pk} is recorded already") from error
 
 
-def begin_again(upload: Upload, actor: Actor, *, bucket: str, at: datetime) -> None:
+def begin_again(upload: Upload, actor: Actor, *, bucket: str) -> None:
     """Write that a failed or abandoned upload is attempted again, in `bucket`.
 
     Raises `TransitionError` when another request has begun to in the meantime.
@@ -94,7 +94,7 @@ def begin_again(upload: Upload, actor: Actor, *, bucket: str, at: datetime) -> N
         actor,
         detail=intent,
         only_if={"attempt_started_at": upload.attempt_started_at},
-        attempt_started_at=at,
+        attempt_started_at=timezone.now(),
         bucket=bucket,
         error="",
     )
@@ -119,10 +119,10 @@ def record(
     if before not in ALLOWED_BEFORE.get(action, frozenset()):
         raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
     changes["status"] = STATUS_AFTER[action]
-    event = _event(upload, action, actor, timezone.now(), detail or {})
-    conditions = {"id": upload.pk, "status": before, **(only_if or {})}
+    event = _event(action, actor, timezone.now(), detail or {})
+    conditions = {"status": before, **(only_if or {})}
     with database_errors():
-        is_written = sql.update_upload(conditions, changes, event)
+        is_written = sql.update_upload(upload.pk, conditions, changes, event)
     if not is_written:
         raise TransitionError(f"upload {upload.pk} is no longer {before}.")
     for name, value in changes.items():
@@ -142,9 +142,9 @@ def note(
     """
     if action in STATUS_AFTER or (upload is None) != (action in WITHOUT_UPLOAD):
         raise TransitionError(f"{action} cannot be noted about {upload}.")
-    event = _event(upload, action, actor, timezone.now(), detail or {})
+    event = _event(action, actor, timezone.now(), detail or {})
     with database_errors():
-        event.save()
+        sql.insert_event(event, None if upload is None else upload.pk)
 
 
 def note_error(upload: Upload, message: str) -> None:
@@ -166,22 +166,11 @@ def reload(upload: Upload) -> None:
 
 
 def _event(
-    upload: Upload | None,
-    action: Action,
-    actor: Actor,
-    at: datetime,
-    detail: dict[str, Any],
-) -> UploadEvent:
+    action: Action, actor: Actor, at: datetime, detail: dict[str, Any]
+) -> sql.Event:
     # A number with a fraction has no canonical form, and could never be sealed.
     refuse_fractions(detail)
-    return UploadEvent(
-        upload_id=None if upload is None else upload.pk,
-        action=action,
-        at=at,
-        actor=actor.name,
-        request_id=actor.request_id,
-        detail=detail,
-    )
+    return sql.Event(action, at, actor.name, actor.request_id, Jsonb(detail))
 
 
 def _intent(upload: Upload) -> dict[str, Any]:

@@ -177,6 +177,15 @@ class TestDependencyDown:
         assert upload.status == recorded
         assert ("Retry-After" in response.headers) == (status == 503)
 
+    def test_no_place__503_and_nothing_recorded(
+        self, client: Client, no_place: None
+    ) -> None:
+        response = post_nothing(client)
+        assert response.status_code == 503
+        assert response.json()["type"].endswith("/store-busy")
+        assert response.headers["Retry-After"] == "5"
+        assert not Upload.objects.exists()
+
     def test_database__503_and_nothing_uploaded(
         self, client: Client, bucket: UploadStorage
     ) -> None:

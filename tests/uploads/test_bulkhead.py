@@ -9,12 +9,14 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from sre.lib.processes import wait_until
+from uploads import services
 from uploads.bulkhead import Bulkhead
 from uploads.exceptions import (
     StoreBusyError,
     StoreRefusedError,
     StoreUnavailableError,
 )
+from uploads.models import new_upload_id
 
 
 def bulkhead(places: int, per_client: int | None = None, **seconds: float) -> Bulkhead:
@@ -63,6 +65,19 @@ def test_busy__waits_while_there_is_progress() -> None:
                 full.report_progress()
                 assert not small.done()
                 threading.Event().wait(0.02)
+        assert small.result(30) == "done"
+
+
+def test_making_a_payload__is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = bulkhead(1, stall_seconds=0.5)
+    monkeypatch.setattr(services, "store_bulkhead", lambda: full)
+    with threads() as pool:
+        with full.place("large"):
+            small = pool.submit(_pass_through, full, "small")
+            chunks = services.payload_of(new_upload_id(), 2**20).chunks()
+            for _ in zip(chunks, range(12), strict=False):
+                threading.Event().wait(0.1)
+            assert not small.done()
         assert small.result(30) == "done"
 
 

@@ -110,6 +110,17 @@ class TestRecord:
             trail.record(upload, Action.STORED, ACTOR)
         assert len(queries) == 3
 
+    def test_update__finds_its_row_by_an_index(self) -> None:
+        upload = begin()
+        with CaptureQueriesContext(connection) as queries:
+            trail.begin_again(upload, ACTOR, bucket="b")
+        (update,) = [q["sql"] for q in queries if "UPDATE" in q["sql"]]
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("EXPLAIN " + update)
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+        assert "using uploads_upload_pkey" in plan, plan
+
     def test_id_is_taken(self) -> None:
         taken = begin()
         with pytest.raises(AlreadyRecordedError):

@@ -55,6 +55,13 @@ class TestVerify:
         assert b"Not verified, and nothing recorded" in response.content
         assert acts_of(upload) == []
 
+    def test_verify__no_place(
+        self, admin_client: Client, upload: Upload, no_place: None
+    ) -> None:
+        response = admin_client.post(path(upload, "verify"), follow=True)
+        assert b"Not verified: too many requests use" in response.content
+        assert acts_of(upload) == []
+
     def test_verify__not_by_get(self, admin_client: Client, upload: Upload) -> None:
         assert admin_client.get(path(upload, "verify")).status_code == 405
 
@@ -158,6 +165,14 @@ class TestReading:
     ) -> None:
         upload = services.create_upload(actor=Actor(), size=4097).upload
         assert admin_client.get(path(upload, "preview")).status_code == 413
+
+    def test_preview__no_place(
+        self, admin_client: Client, upload: Upload, no_place: None
+    ) -> None:
+        response = admin_client.get(path(upload, "preview"))
+        assert response.status_code == 503
+        assert b"too many requests use the object store" in response.content
+        assert acts_of(upload) == []
 
     def test_preview__gone(
         self, admin_client: Client, upload: Upload, bucket: UploadStorage

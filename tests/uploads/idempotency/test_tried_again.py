@@ -53,6 +53,8 @@ class TestTriedAgain:
         assert objects_in(bucket) == [upload.key]
         assert post(client).content == answer.content
         upload.refresh_from_db()
+        assert upload.stored_at is not None
+        assert upload.attempt_started_at is not None
         assert upload.duration == upload.stored_at - upload.attempt_started_at
 
     @pytest.mark.parametrize("fault", ["403", "503", "lose_request", "lose_answer"])

@@ -81,9 +81,11 @@ class TestTogether:
         """The service's answer is 201 and its record stored, whatever came between."""
         put_new = UploadStorage.put_new
 
-        def reconciled_before_put(self: UploadStorage, *args: Any) -> Any:
+        def reconciled_before_put(
+            self: UploadStorage, *args: Any, **options: Any
+        ) -> Any:
             assert found(FIX)[0][0] == "pending and absent"
-            return put_new(self, *args)
+            return put_new(self, *args, **options)
 
         monkeypatch.setattr(UploadStorage, "put_new", reconciled_before_put)
         upload = making.stored()
@@ -96,9 +98,11 @@ class TestTogether:
         """One gave the upload up, one found it again, each between two statements."""
         put_new, reload = UploadStorage.put_new, trail.reload
 
-        def reconciled_before_put(self: UploadStorage, *args: Any) -> Any:
+        def reconciled_before_put(
+            self: UploadStorage, *args: Any, **options: Any
+        ) -> Any:
             found(FIX)
-            return put_new(self, *args)
+            return put_new(self, *args, **options)
 
         def reconciled_after_reload(upload: Upload) -> None:
             reload(upload)
@@ -118,8 +122,10 @@ class TestTogether:
         """No 201 for what is not there any more, and no 500 either."""
         put_new = UploadStorage.put_new
 
-        def overwritten(self: UploadStorage, key: str, *args: Any) -> Any:
-            stored = put_new(self, key, *args)
+        def overwritten(
+            self: UploadStorage, key: str, *args: Any, **options: Any
+        ) -> Any:
+            stored = put_new(self, key, *args, **options)
             making.overwrite(bucket, key, b"other bytes")
             assert found(FIX)[0][0] == "size or checksum differs"
             return stored
