@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import make_conninfo
 
 from mirrorsite import openapi_components
+from mirrorsite.aws_configuration import check_aws_configuration
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
 
 django_stubs_ext.monkeypatch()  # lets ModelAdmin[Upload] stand at run time
@@ -258,7 +259,7 @@ DATABASES = {"default": _database}
 # As wide as botocore takes them; the store knows better.
 AWS_STORAGE_BUCKET_NAME = env.matching(
     "AWS_STORAGE_BUCKET_NAME",
-    r"[\w.-]{1,255}|arn:[\w:/.-]+",
+    r"[\w.-]{1,255}|arn:[\w:/.-]{1,251}",
     "the name of a bucket: lower-case letters, digits, dots and hyphens",
 )
 AWS_ACCESS_KEY_ID = env.text("AWS_ACCESS_KEY_ID") or None
@@ -269,6 +270,7 @@ if (AWS_ACCESS_KEY_ID is None) != (AWS_SECRET_ACCESS_KEY is None):
         " set both, or neither to use the role of the host."
     )
 AWS_ENDPOINT_URL_S3 = env.web_address("AWS_ENDPOINT_URL_S3")
+check_aws_configuration(AWS_ENDPOINT_URL_S3)
 AWS_DEFAULT_REGION = env.matching(
     "AWS_DEFAULT_REGION",
     r"(?!-|\d+$)[A-Za-z0-9-]{1,63}(?<!-)",
