@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 
@@ -76,7 +77,8 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/postgres"
+        login = f"{USER}:{quote(self.password, safe='')}"
+        return f"postgresql://{login}@127.0.0.1:{self.port}/postgres"
 
     def start(self, *, seconds: float = 120) -> None:
         """Start and wait until connections are accepted; raises `PostgresError`."""
@@ -102,9 +104,11 @@ class Postgres:
         )
         if not processes.wait_until(self._ready, seconds=seconds, process=self.process):
             self.stop()
+            with self.log.open("rb") as file:
+                file.seek(log_start)
+                reason = _worst_error(file.read().decode(errors="replace"))
             raise PostgresError(
-                "PostgreSQL did not start:"
-                f" {_last_error(self.log, log_start)} (log: {self.log})."
+                f"PostgreSQL did not start: {reason} (log: {self.log})."
             )
 
     def stop(self) -> None:
@@ -163,8 +167,7 @@ class Postgres:
         )
         password_file.unlink()
         if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error:" in line]
-            reason = lines[0].partition("error: ")[2] if lines else done.stderr.strip()
+            reason = _worst_error(done.stderr)
             raise PostgresError(f"PostgreSQL cannot make its data folder: {reason}.")
         new.rename(self.data)
 
@@ -278,14 +281,12 @@ def _make_reachable(directory: Path) -> None:
             logger.info("chmod o+x %s: for the user %s", folder, SYSTEM_USER)
 
 
-def _last_error(log: Path, start: int) -> str:
-    """Return the last error in the log from there on, without its time and level."""
-    with log.open("rb") as file:
-        file.seek(start)
-        lines = file.read().decode(errors="replace").splitlines()
-    for line in reversed(lines):
-        for level in ("FATAL: ", "PANIC: ", "postgres: "):
+def _worst_error(output: str) -> str:
+    """Return the worst error that a server or initdb printed, without its level."""
+    lines = output.splitlines()
+    for level in ("FATAL: ", "PANIC: ", "initdb: error: ", "postgres: "):
+        for line in lines:
             _, found, text = line.partition(level)
             if found:
-                return text.strip()
-    return lines[-1].strip() if lines else "it wrote nothing"
+                return text.strip().removesuffix(".")
+    return lines[-1].strip() if lines else "it printed nothing"
