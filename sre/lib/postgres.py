@@ -24,9 +24,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psutil
+import psycopg
+from psycopg.sql import SQL, Identifier
 
 from sre.lib import processes
 from sre.lib.ports import free_port
@@ -242,6 +244,13 @@ def temporary_server(*, fsync: bool = True) -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
+
+
+def new_database(url: str, name: str) -> str:
+    """Make an empty database on a server; return its URL."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    return urlsplit(url)._replace(path=f"/{quote(name, safe='')}").geturl()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A backup restored elsewhere holds the same rows; on both databases."""
+"""A backup restored elsewhere holds the same rows."""
 
 from __future__ import annotations
 
@@ -34,8 +34,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
 
 def url_of(name: str) -> str:
     """Return the URL of a database on the server of the tests."""
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
     parameters = connection.settings_dict
     host = parameters["HOST"] or parameters["OPTIONS"].get("host", "")
     login = f"{quote(parameters['USER'])}:{quote(parameters['PASSWORD'])}"
@@ -83,11 +81,8 @@ def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any
 
 
 @pytest.fixture
-def empty_database(tmp_path: Path) -> Iterator[str]:
-    """Return the name of an empty database; for SQLite a file that is not there yet."""
-    if connection.vendor == "sqlite":
-        yield str(tmp_path / "restored" / "restored.sqlite3")
-        return
+def empty_database() -> Iterator[str]:
+    """Return the name of an empty database."""
     name = f"restored_{secrets.token_hex(4)}"
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
@@ -128,12 +123,11 @@ class TestBackupAndRestore:
         assert "restored 6 uploads, 12 events, 2 seals" in said
         restored = connection.copy("restored")
         restored.settings_dict = {**connection.settings_dict, "NAME": empty_database}
-        if connection.vendor == "postgresql":
-            restored.settings_dict["OPTIONS"] = {
-                key: value
-                for key, value in connection.settings_dict["OPTIONS"].items()
-                if key != "pool"
-            }
+        restored.settings_dict["OPTIONS"] = {
+            key: value
+            for key, value in connection.settings_dict["OPTIONS"].items()
+            if key != "pool"
+        }
         connections["restored"] = restored
         try:
             assert rows("restored") == record
@@ -196,3 +190,8 @@ class TestBackupAndRestore:
             Bucket=bucket.bucket_name, Prefix="backups/"
         )
         assert listed["KeyCount"] == 0
+
+    def test_restore__no_backup(self, run: Any, empty_database: str) -> None:
+        status, said = run("restore", empty_database, "uploads/2026/01/01/other.txt")
+        assert status == 1
+        assert "is no backup; name a key that ends with .pgdump" in said

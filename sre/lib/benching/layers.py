@@ -13,7 +13,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
         "object store",
     ),
     (
-        r"(^|/)uploads/(statements|writing|group_commit)|psycopg|django/db/|sqlite3",
+        r"(^|/)uploads/(statements|writing|group_commit)|psycopg|django/db/",
         "database",
     ),
     (r"(^|/)mirrorsite/logs|logging/|gunicorn_conf", "access log"),
