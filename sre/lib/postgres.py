@@ -167,6 +167,7 @@ class Postgres:
             ],
             environment=_ENVIRONMENT,
             cwd=Path("/"),
+            keep_open=self.keep_open,
             user=self._owner(new),
         )
         password_file.unlink()

@@ -80,7 +80,7 @@ class Checkout:
     def start(self, **environment: str) -> str:
         """Run ./sre/run until it has announced itself; return what it printed."""
         with self.output.open("w") as output:
-            self.process = subprocess.Popen(
+            process = self.process = subprocess.Popen(
                 [self.directory / "sre" / "run"],
                 env=self.environment() | environment,
                 stdout=output,
@@ -91,11 +91,11 @@ class Checkout:
         processes.wait_until(
             lambda: (
                 "Ctrl-C stops everything" in self.output.read_text()
-                or self.process.poll() is not None
+                or process.poll() is not None
             ),
             seconds=180,
         )
-        assert self.process.poll() is None, self.output.read_text()
+        assert process.poll() is None, self.output.read_text()
         return self.output.read_text()
 
     def stop(self, number: int = signal.SIGINT) -> list[psutil.Process]:
@@ -398,7 +398,7 @@ class TestDatabase:
     def test_full_disk__one_clear_sentence(self, checkout: Checkout) -> None:
         local = checkout.directory / ".local"
         local.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", local]
+        mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(local)]
         if subprocess.run(mount, capture_output=True, check=False).returncode:
             pytest.skip("no file system can be mounted here")
         try:
