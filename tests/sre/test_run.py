@@ -9,6 +9,7 @@ import json
 import os
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -129,7 +130,8 @@ class Checkout:
     def upload_status(self, address: str) -> str:
         """Return what the service has recorded of an upload."""
         request = urllib.request.Request(address)
-        secret = self.manage("create_token", "test", "--owner=admin", "--scope=read")
+        name = f"test-{secrets.token_hex(4)}"
+        secret = self.manage("create_token", name, "--owner=admin", "--scope=read")
         token = secret.split()[-1]
         request.add_header("Authorization", f"Bearer {token}")
         with urllib.request.urlopen(request, timeout=30) as answer:
