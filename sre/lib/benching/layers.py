@@ -19,7 +19,10 @@ LAYERS: tuple[tuple[str, str], ...] = (
     (r"(^|/)mirrorsite/logs|logging/|gunicorn_conf", "access log"),
     (r"(^|/)uploads/|(^|/)transforms/", "our services and views"),
     (r"(^|/)mirrorsite/(metrics|rate_)|prometheus_client", "metrics and limits"),
-    (r"(^|/)mirrorsite/(gunicorn_worker|request_socket)|gunicorn/", "web server"),
+    (
+        r"(^|/)mirrorsite/(worker|http_protocol|application|wsgi_bridge|thread_pool)|gunicorn/|uvicorn/|uvloop/",
+        "web server",
+    ),
     (r"rest_framework/", "REST framework"),
     (r"(^|/)mirrorsite/|django/|asgiref/|whitenoise/", "Django and middleware"),
 )
