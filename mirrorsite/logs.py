@@ -9,8 +9,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,24 +50,18 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
 def _write(number: int, line: bytes) -> None:
     """Write all of `line`, apart from what other processes write to the file."""
-    rest = memoryview(line)
-    with _file_lock(number):
-        while rest:
-            rest = rest[os.write(number, rest) :]
-
-
-@contextmanager
-def _file_lock(number: int) -> Iterator[None]:
-    """Hold the file's record lock, where the kind of file has one."""
+    is_locked = True
     try:
         fcntl.lockf(number, fcntl.LOCK_EX)
-    except OSError:
-        yield
-        return
+    except OSError:  # a kind of file that has no locks
+        is_locked = False
     try:
-        yield
+        written = os.write(number, line)
+        while written < len(line):
+            written += os.write(number, line[written:])
     finally:
-        fcntl.lockf(number, fcntl.LOCK_UN)
+        if is_locked:
+            fcntl.lockf(number, fcntl.LOCK_UN)
 
 
 def _utc(record: logging.LogRecord) -> str:
