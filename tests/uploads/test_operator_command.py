@@ -8,8 +8,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from django.db import OperationalError
 
 from mirrorsite.standard_streams import OutputError
 from sre.lib.object_store import ObjectStore
+from tests.outputs import REFUSING, run_into
 from tests.uploads.audit.trails import KEY
 from uploads.exceptions import (
     AuditKeyError,
@@ -288,46 +289,31 @@ class TestEndings:
             "manage.main()\n"
         )
 
-    @contextmanager
-    def output(self, kind: str) -> Iterator[int | None]:
-        """Yield a descriptor that takes nothing; None for one to be closed."""
-        if kind == "closed":
-            yield None
-            return
-        if kind == "broken pipe":
-            reader, number = os.pipe()
-            os.close(reader)
-        else:
-            number = os.open(kind, os.O_WRONLY)
-        try:
-            yield number
-        finally:
-            os.close(number)
+    def command(self, act: str) -> list[str]:
+        return [sys.executable, "-c", f"import sys, manage\n{self.stub(act)}"]
 
     def end(
-        self,
-        act: str,
-        output: int | None = subprocess.PIPE,
-        errors: int | None = subprocess.PIPE,
+        self, act: str, output: str | None = None, stream: str = "stdout"
     ) -> tuple[int, str]:
         """Run manage.py with a command that does `act`; return status and errors.
 
-        None is a closed descriptor.
+        `output` is a kind of output that takes nothing, for `stream`.
         """
-        code = "import sys, manage\n" + self.stub(act)
-        shell = 'exec "$@"'
-        shell += " >&-" if output is None else ""
-        shell += " 2>&-" if errors is None else ""
-        done = subprocess.run(
-            ["sh", "-c", shell, "sh", sys.executable, "-c", code],
-            cwd=ROOT,
+        options: dict[str, Any] = {
+            "cwd": ROOT,
             # Buffered, as it is into a pipe, so that the end has to look after it too.
-            env={n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"},
-            stdout=output,
-            stderr=errors,
-            text=True,
-            check=False,
-        )
+            "env": {n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"},
+        }
+        if output is not None:
+            done = run_into(output, self.command(act), stream=stream, **options)
+        else:
+            done = subprocess.run(
+                self.command(act),
+                capture_output=True,
+                text=True,
+                check=False,
+                **options,
+            )
         return done.returncode, done.stderr or ""
 
     @pytest.mark.parametrize(
@@ -341,32 +327,30 @@ class TestEndings:
     @pytest.mark.parametrize(
         ("output", "reason"),
         [
-            ("/dev/full", "No space left on device"),
+            ("full", "No space left on device"),
             ("broken pipe", "Broken pipe"),
             ("closed", "it is closed"),
         ],
     )
     def test_output_cannot_be_written(self, act: str, output: str, reason: str) -> None:
-        with self.output(output) as number:
-            ended = self.end(act, number)
-        assert ended == (74, f"the output cannot be written: {reason}\n")
+        assert self.end(act, output) == (
+            74,
+            f"the output cannot be written: {reason}\n",
+        )
 
-    @pytest.mark.parametrize("output", ["/dev/full", "broken pipe", "closed"])
+    @pytest.mark.parametrize("output", REFUSING)
     def test_errors_cannot_be_written(self, output: str) -> None:
         """Nobody can be told; the status still says that it is not a difference."""
-        with self.output(output) as number:
-            ended = self.end("sys.stderr.write('x' * 10_000)", errors=number)
+        ended = self.end("sys.stderr.write('x' * 10_000)", output, "stderr")
         assert ended[0] == (0 if output == "closed" else 74)
 
-    @pytest.mark.parametrize("output", ["/dev/full", "broken pipe", "closed"])
+    @pytest.mark.parametrize("output", REFUSING)
     def test_nothing_printed__no_error(self, output: str) -> None:
-        with self.output(output) as number:
-            assert self.end("sys.exit(1)", number) == (1, "")
+        assert self.end("sys.exit(1)", output) == (1, "")
 
     def test_characters_that_do_not_fit__escaped(self) -> None:
-        code = "import manage, sys\n" + self.stub(r"print('ä', '\udc80', '日')")
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            self.command(r"print('ä', '\udc80', '日')"),
             cwd=ROOT,
             env=os.environ | {"PYTHONIOENCODING": "ascii"},
             capture_output=True,
