@@ -12,6 +12,7 @@ from typing import NoReturn
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from mirrorsite.database import lift_statement_timeout
 from mirrorsite.exit_status import ExitStatus
 from mirrorsite.standard_streams import OutputError, guard_standard_streams
 
@@ -19,6 +20,7 @@ from mirrorsite.standard_streams import OutputError, guard_standard_streams
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
     guard_standard_streams()
+    lift_statement_timeout()
     try:
         try:
             execute_from_command_line(sys.argv)

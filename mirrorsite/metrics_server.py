@@ -23,6 +23,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from mirrorsite.database import restricted
+
 logger = logging.getLogger("mirrorsite.metrics_server")
 
 DATABASE_SECONDS = 2
@@ -130,25 +132,6 @@ def serve(bind: str, while_true: Callable[[], bool]) -> None:
         server.server_close()
 
 
-def _impatient_database() -> None:
-    """Let this process read only, over one connection, and not wait for long."""
-    from django.conf import settings
-
-    database = settings.DATABASES["default"]
-    options = dict(database["OPTIONS"])
-    if database["ENGINE"].endswith("postgresql"):
-        options.pop("pool", None)
-        options["connect_timeout"] = DATABASE_SECONDS
-        options["options"] = (
-            f"-c statement_timeout={DATABASE_SECONDS}s"
-            " -c default_transaction_read_only=on"
-        )
-    else:
-        options["timeout"] = DATABASE_SECONDS
-        options["init_command"] = "PRAGMA query_only=ON"
-    database |= {"OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
-
-
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
     from django.conf import settings
@@ -156,7 +139,9 @@ def main() -> None:
     parent = os.getppid()
     # For the connections that are accepted: prometheus_client's handler sets none.
     socket.setdefaulttimeout(CLIENT_SECONDS)
-    _impatient_database()
+    settings.DATABASES["default"] |= restricted(
+        settings.DATABASES["default"], seconds=DATABASE_SECONDS
+    )
     django.setup()
     if settings.METRICS_BIND is not None:
         serve(settings.METRICS_BIND, lambda: os.getppid() == parent)

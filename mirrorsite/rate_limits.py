@@ -22,8 +22,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mirrorsite.client_address import client_network
-from mirrorsite.clients import address_of, identity_of
+from mirrorsite.actors import client_key_of, network_key_of
 from mirrorsite.problems import Problem
 from mirrorsite.rate_counters import MemoryCounter, counter_for
 
@@ -106,18 +105,16 @@ class RateLimitedPosts(APIView):
     def perform_authentication(self, request: Request) -> None:
         try:
             super().perform_authentication(request)
-            identity = identity_of(request)
+            client = client_key_of(request)
         except Exception:
-            self._count(request, None)
+            self._count(request, network_key_of(request._request))
             raise
-        self._count(request, identity)
+        self._count(request, client)
 
-    def _count(self, request: Request, identity: str | None) -> None:
+    def _count(self, request: Request, client: str) -> None:
         if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
             return
-        self._usage = limiter.hit(
-            identity or f"network:{client_network(address_of(request._request))}"
-        )
+        self._usage = limiter.hit(client)
         if self._usage is not None and self._usage.is_exceeded:
             raise Problem(
                 429,

@@ -21,10 +21,10 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+from mirrorsite.actors import actor_named
 from mirrorsite.client_address import client_network
 from uploads import trail
 from uploads.models import Action, UploadEvent
-from uploads.staff import caller_named
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +57,8 @@ def is_throttled(request: HttpRequest, username: str) -> bool:
     """Tell whether this address or this user has had too many failures."""
     now = timezone.now()
     source = client_network(_address(request))
-    failures = UploadEvent.objects.filter(at__gt=now - WINDOW).extra(
-        # A literal, which is what lets SQLite use the index of the failures.
-        where=["action = 'login_failed'"]
+    failures = UploadEvent.objects.filter(
+        action=Action.LOGIN_FAILED, at__gt=now - WINDOW
     )
     from_address = failures.filter(detail__source=source)
     if from_address[:MOST_FROM_ADDRESS].count() == MOST_FROM_ADDRESS:
@@ -116,13 +115,13 @@ def note_refusal(request: HttpRequest, user: Any) -> None:
 
 
 def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> None:
-    caller = caller_named(request, name)
+    actor = actor_named(request, name)
     detail |= {
-        "source": client_network(caller.address),
-        "client_address": caller.address,
-        "user_agent": caller.user_agent[:512],
+        "source": client_network(actor.address),
+        "client_address": actor.address,
+        "user_agent": actor.user_agent[:512],
     }
-    trail.note(action, caller, detail=detail)
+    trail.note(action, actor, detail=detail)
 
 
 def _actor(username: str) -> str:
@@ -130,4 +129,4 @@ def _actor(username: str) -> str:
 
 
 def _address(request: HttpRequest) -> str | None:
-    return caller_named(request, "").address
+    return actor_named(request, "").address

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from tests.uploads.records import CALLER, pages, record, slug
+from tests.uploads.records import ACTOR, pages, record, slug
 from uploads import services, trail
 from uploads.api.reading import UploadEventsView
 from uploads.models import Action, Status, Upload, new_upload_id
@@ -79,7 +79,7 @@ class TestStaffSession:
     def test_only_what_the_admin_lets_them(
         self, bucket: UploadStorage, permission: str, path: str, status: int
     ) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         user = User.objects.create_user("newcomer", is_staff=True)
         client = Client()
         client.force_login(user)
@@ -93,7 +93,7 @@ class TestStaffSession:
         assert client.get(address).status_code == status
 
     def test_verify__only_who_may(self, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         client = Client()
         client.force_login(User.objects.create_user("newcomer", is_staff=True))
         refused = client.post(f"/api/uploads/{upload.pk}/verify")
@@ -101,7 +101,7 @@ class TestStaffSession:
         assert upload.events.count() == 2
 
     def test_content__is_an_event(self, staff: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         path = f"/api/uploads/{upload.pk}/content"
 
         elsewhere = staff.get(path, headers={"sec-fetch-site": "cross-site"})
@@ -115,7 +115,7 @@ class TestStaffSession:
         assert (last.action, last.actor) == (Action.DOWNLOADED, "user:sam")
 
     def test_verify__needs_csrf(self, staff: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         path = f"/api/uploads/{upload.pk}/verify"
 
         refused = staff.post(path)
@@ -166,7 +166,7 @@ class TestDetail:
 
 class TestEvents:
     def test_oldest_first(self, reader: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
 
         answer = reader.get(f"/api/uploads/{upload.pk}/events").json()
 
@@ -190,7 +190,7 @@ class TestEvents:
         monkeypatch.setattr(UploadEventsView, "PAGE", 2)
         upload = record()
         for _ in range(4):
-            trail.record(upload, Action.REQUESTED, CALLER)
+            trail.record(upload, Action.REQUESTED, ACTOR)
         expected = list(upload.events.order_by("pk").values_list("pk", flat=True))
         found = list(pages(reader, f"/api/uploads/{upload.pk}/events"))
         assert [len(page) for page in found] == [2, 2, 1]
@@ -216,7 +216,7 @@ class TestEvents:
 
 class TestContent:
     def test_redirect_to_the_bytes(self, reader: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER, size=1000)
+        upload = services.create_upload(actor=ACTOR, size=1000).upload
 
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
 
@@ -259,7 +259,7 @@ class TestVerify:
     def test_verified__event_names_the_token(
         self, reader: Client, bucket: UploadStorage
     ) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         answer = self.verify(reader, upload)
         assert answer.status_code == 200
         assert answer.json()["result"] == "verified"
@@ -269,7 +269,7 @@ class TestVerify:
         assert (last.action, last.actor) == (Action.VERIFIED, "token:reader")
 
     def test_object_gone__missing(self, reader: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         bucket.client.delete_object(Bucket=bucket.bucket_name, Key=upload.key)
         answer = self.verify(reader, upload).json()
         assert answer["result"] == "missing"
@@ -287,7 +287,7 @@ class TestVerify:
     def test_store_away__503(
         self, reader: Client, bucket: UploadStorage, make_storage: Any
     ) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         answer = self.verify(reader, upload)
         assert (answer.status_code, slug(answer)) == (503, "store-unavailable")

@@ -53,14 +53,13 @@ from uploads.exceptions import (
     TrailUnavailableError,
 )
 from uploads.models import AuditSeal, UploadEvent
-from uploads.writing import write_transaction
+from uploads.trail import write_transaction
 
 logger = logging.getLogger(__name__)
 
-#: Events in one seal, some 5 MB of lines: what a sealer has in memory. On SQLite the
-#: uploads wait while the events of a seal are marked, so there are fewer.
-EVENTS_PER_SEAL = {"postgresql": 10_000, "sqlite": 2_000}
-#: Below what SQLite takes as parameters of one statement.
+#: Events in one seal, some 5 MB of lines: what a sealer has in memory.
+EVENTS_PER_SEAL = 10_000
+#: Events compared with a copy by one query.
 _PAIRS_AT_A_TIME = 500
 #: Rounds for one number before other sealers are taken for a fault.
 _MAX_IDLE_ROUNDS = 50
@@ -199,7 +198,7 @@ class _Sealer:
         self.key = key
         self.trusted = trusted_keys or keys.configured_trusted_keys()
         self.copies = copies or Copies()
-        self.events_per_seal = events_per_seal or EVENTS_PER_SEAL[connection.vendor]
+        self.events_per_seal = events_per_seal or EVENTS_PER_SEAL
         self.number = 0  # of the seal that the last step was about
         self._known_to = 0  # the chain's announcements are learnt up to this seal
 
@@ -378,16 +377,9 @@ def _mark(number: int, ids: list[int]) -> int:
     if not ids:
         return 0
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                "UPDATE uploads_uploadevent SET seal_id = %s"
-                " WHERE id = ANY(%s) AND seal_id IS NULL",
-                [number, ids],
-            )
-        else:
-            cursor.execute(
-                "UPDATE uploads_uploadevent SET seal_id = %s"
-                " WHERE id IN (SELECT value FROM json_each(%s)) AND seal_id IS NULL",
-                [number, json.dumps(ids)],
-            )
+        cursor.execute(
+            "UPDATE uploads_uploadevent SET seal_id = %s"
+            " WHERE id = ANY(%s) AND seal_id IS NULL",
+            [number, ids],
+        )
         return int(cursor.rowcount)

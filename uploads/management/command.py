@@ -16,6 +16,7 @@ from django.core.management.base import (
 )
 from django.db import Error as DatabaseError
 
+from mirrorsite.actors import Actor
 from mirrorsite.exit_status import ExitStatus
 from mirrorsite.printable import json_line, printable
 from mirrorsite.standard_streams import OutputError
@@ -27,7 +28,6 @@ from uploads.exceptions import (
     UploadsError,
 )
 from uploads.management.progress import Progress
-from uploads.trail import Caller
 
 
 class CommandFailed(CommandError):  # noqa: N818 it is an outcome
@@ -87,10 +87,10 @@ class OperatorCommand(BaseCommand):
         """Do the work; raise `DifferencesFound` when something is not as it should be."""
         raise NotImplementedError
 
-    def caller(self) -> Caller:
+    def actor(self) -> Actor:
         """Return who acts, for the trail."""
         name = getattr(self, "command_name", type(self).__module__.rpartition(".")[2])
-        return Caller(name=f"command:{name}")
+        return Actor(name=f"command:{name}")
 
     def progress(self, what: str, total: int | None = None) -> Progress:
         """Return a progress line on the error stream."""

@@ -18,7 +18,7 @@ from uploads.models.lifecycle import (
     Status,
 )
 from uploads.models.seals import AuditSeal
-from uploads.models.summaries import HourSummary, StaleHour
+from uploads.models.summaries import HourSummary
 from uploads.models.uploads import Upload, UploadQuerySet, new_upload_id
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "AppendOnlyQuerySet",
     "AuditSeal",
     "HourSummary",
-    "StaleHour",
     "Status",
     "Upload",
     "UploadEvent",

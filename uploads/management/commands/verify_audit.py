@@ -104,7 +104,7 @@ class Command(OperatorCommand):
             "database_only": database_only,
         }
         try:
-            trail.note(Action.AUDIT_CHECKED, self.caller(), detail=detail)
+            trail.note(Action.AUDIT_CHECKED, self.actor(), detail=detail)
         except UploadsError as error:
             self.warn(f"the check is not in the trail: {error}")
 

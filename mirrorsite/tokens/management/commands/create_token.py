@@ -11,7 +11,7 @@ from mirrorsite.tokens.models import Scope, Token
 from uploads import trail
 from uploads.management.command import CommandFailed, OperatorCommand
 from uploads.models import Action
-from uploads.writing import write_transaction
+from uploads.trail import write_transaction
 
 
 class Command(OperatorCommand):
@@ -60,7 +60,7 @@ class Command(OperatorCommand):
                     scopes=[Scope(scope) for scope in scopes],
                     days=days,
                 )
-                trail.note(Action.TOKEN_MADE, self.caller(), detail=token.facts())
+                trail.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
                 self._print(token, secret, as_json=as_json)
         except ValidationError as error:
             raise CommandFailed(" ".join(error.messages)) from error

@@ -9,7 +9,7 @@ from mirrorsite.tokens.models import Token
 from uploads import trail
 from uploads.management.command import CommandFailed, OperatorCommand
 from uploads.models import Action
-from uploads.writing import write_transaction
+from uploads.trail import write_transaction
 
 
 class Command(OperatorCommand):
@@ -26,7 +26,7 @@ class Command(OperatorCommand):
         with write_transaction():
             revoked = services.revoke_token(token)
             if revoked:
-                trail.note(Action.TOKEN_REVOKED, self.caller(), detail=token.facts())
+                trail.note(Action.TOKEN_REVOKED, self.actor(), detail=token.facts())
         if revoked:
             self.print(f"token {name} is revoked")
         else:
