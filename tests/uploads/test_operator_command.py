@@ -21,6 +21,7 @@ from django.core.management import call_command, find_commands, load_command_cla
 from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from django.db import OperationalError
 
+from mirrorsite.exit_status import ExitStatus
 from mirrorsite.standard_streams import OutputError
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
@@ -72,14 +73,14 @@ class TestOperatorCommand:
             (None, 0, ""),
             (DifferencesFound("1 difference found."), 1, "1 difference found."),
             (
-                StoreUnavailableError("cannot be reached", outcome_unknown=False),
+                StoreUnavailableError("the store failed", outcome_unknown=False),
                 2,
-                "the object store cannot be used: cannot be reached; 3 done.",
+                "the store failed; 3 done.",
             ),
             (
                 TrailUnavailableError("no commit"),
                 2,
-                "the database cannot be used: no commit; 3 done.",
+                "no commit; 3 done.",
             ),
             (
                 OperationalError("connection refused\nIs the server running?"),
@@ -157,7 +158,7 @@ class TestOperatorCommand:
         )
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
-        assert "cannot be used" in done.stderr
+        assert "the object store is unreachable" in done.stderr
 
 
 class TestPrinted:
@@ -251,6 +252,47 @@ class TestDatabaseAway:
         assert list(bucket.list_keys("")) == []
 
 
+class TestMisconfigured:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("AWS_PROFILE", "missing"),
+            ("AWS_CONFIG_FILE", "broken"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "broken"),
+            ("AWS_ENDPOINT_URL_S3", "http://a_b c"),
+            ("DATABASE_URL", "mysql://x"),
+        ],
+    )
+    def test_one_sentence__and_a_status_of_its_own(
+        self, tmp_path: Path, name: str, value: str
+    ) -> None:
+        """Not that the store does not answer: nobody has asked it."""
+        if value == "broken":
+            (tmp_path / "aws").write_text("[profile x\nbroken")
+            value = str(tmp_path / "aws")
+        environment = {n: v for n, v in os.environ.items() if not n.startswith("AWS_")}
+        environment |= {
+            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+            "SECRET_KEY": "k" * 20 + "0123456789" * 4,
+            "DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/x",
+            "AWS_STORAGE_BUCKET_NAME": "bucket",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            name: value,
+        }
+        done = subprocess.run(
+            [sys.executable, "manage.py", "ensure_bucket"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 78, done.stderr
+        (sentence,) = done.stderr.splitlines()
+        assert sentence.startswith("mirrorsite cannot start: ")
+        assert name in sentence
+
+
 class TestCoverage:
     def test_every_command_has_a_test(self) -> None:
         """A command is tested when some test runs it by its name."""
@@ -277,6 +319,12 @@ class TestCoverage:
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     Probe().print_json({"key": "ä", "when": Path("x")})
     assert json.loads(capsys.readouterr().out) == {"key": "ä", "when": "x"}
+
+
+def test_documented() -> None:
+    text = (ROOT / "docs/upkeep.md").read_text()
+    rows = re.findall(r"^\| ([0-9]+) \| (.*?) \|", text, re.M)
+    assert rows == [(str(status.value), status.meaning) for status in ExitStatus]
 
 
 class TestEndings:

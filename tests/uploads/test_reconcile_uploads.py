@@ -140,7 +140,7 @@ class TestReconcileUploads:
 
         with monkeypatch.context() as patch:
             patch.setattr(trail, "record", interrupt_at_second)
-            with pytest.raises(CommandFailed, match="^interrupted;") as caught:
+            with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
                 call_command("reconcile_uploads", "--fix", stdout=StringIO())
         assert caught.value.returncode == 130
         assert str(caught.value) == (

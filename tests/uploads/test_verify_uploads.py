@@ -95,7 +95,7 @@ class TestVerifyUploads:
             record(*args, **kwargs)
 
         monkeypatch.setattr(verification, "record_verification", interrupt_at_third)
-        with pytest.raises(CommandFailed, match="^interrupted;") as caught:
+        with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
             call_command("verify_uploads", "--jobs", "2")
         told = str(caught.value)
         assert caught.value.returncode == 130

@@ -20,13 +20,7 @@ from mirrorsite.actors import Actor
 from mirrorsite.exit_status import ExitStatus
 from mirrorsite.printable import json_line, printable
 from mirrorsite.standard_streams import OutputError
-from uploads.exceptions import (
-    AuditKeyError,
-    SealError,
-    StoreError,
-    TrailUnavailableError,
-    UploadsError,
-)
+from uploads.exceptions import AuditKeyError, SealError, UploadsError
 from uploads.management.progress import Progress
 
 
@@ -128,14 +122,12 @@ class OperatorCommand(BaseCommand):
             raise self._failed(str(error), ExitStatus.MISCONFIGURED) from error
         except SealError as error:
             raise self._failed(str(error), ExitStatus.DIFFERENCES) from error
-        except StoreError as error:
-            raise self._failed(f"the object store cannot be used: {error}") from error
-        except (TrailUnavailableError, DatabaseError) as error:
+        except UploadsError as error:
+            raise self._failed(str(error)) from error
+        except DatabaseError as error:
             raise self._failed(
                 f"the database cannot be used: {_first_line(error)}"
             ) from error
-        except UploadsError as error:
-            raise self._failed(str(error)) from error
         except OSError as error:
             # Of a file or a connection.
             raise self._failed(f"the system reports: {_reason(error)}") from error

@@ -48,7 +48,7 @@ class TestSealAudit:
         settings.AUDIT_SIGNING_KEY = bytes(32)
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         status, text = run("seal_audit")
-        assert (status, "cannot be reached" in text) == (2, True)
+        assert (status, "object store is unreachable" in text) == (2, True)
 
     def test_no_key__misconfigured(self, bucket: UploadStorage, settings: Any) -> None:
         settings.AUDIT_SIGNING_KEY = None
