@@ -13,6 +13,7 @@ import logging
 import math
 import re
 import resource
+from collections import deque
 from enum import Enum, auto
 from functools import lru_cache
 from http import HTTPStatus
@@ -92,8 +93,8 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        #: The last request that the application was given.
-        self._last: RequestResponseCycle | None = None
+        #: Requests that are not answered yet, in their order.
+        self._open: deque[RequestResponseCycle] = deque()
         self._phase = Phase.NOTHING
         self._deadline = math.inf
         self._requests_in_read = 0
@@ -136,6 +137,11 @@ class HTTPProtocol(HttpToolsProtocol):
         """When the client must have sent what is waited for, in the loop's time."""
         return self._deadline
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn's own tells only the application of the last request in the pipeline.
+        self._disconnect()
+        super().connection_lost(exc)
+
     def _wait_for_request(self) -> None:
         self._phase = Phase.NOTHING
         self._deadline = self.loop.time() + self.timeout_keep_alive
@@ -173,13 +179,13 @@ class HTTPProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Answer what is under way, and what comes within a moment; then close."""
         self._is_ending = True
-        if self._last is not None and not self._last.response_complete:
-            self._last.keep_alive = False
+        if self._open:
+            self._open[-1].keep_alive = False
         else:
             self.loop.call_later(DRAIN_SECONDS, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        if self._last is None or self._last.response_complete:
+        if not self._open:
             self.transport.close()
 
     # --- Reading ---------------------------------------------------------------------
@@ -262,9 +268,9 @@ class HTTPProtocol(HttpToolsProtocol):
         if len(fields) == len(self.headers) and self._answer_now(fields, started):
             return
         super().on_headers_complete()
-        self._last = self.cycle
+        self._open.append(self.cycle)
         if self._is_ending:
-            self._last.keep_alive = False
+            self.cycle.keep_alive = False
         self._phase = Phase.BODY
 
     def _check_head(self, fields: dict[bytes, bytes]) -> None:
@@ -335,8 +341,9 @@ class HTTPProtocol(HttpToolsProtocol):
     # --- Answering ---------------------------------------------------------------------
 
     def on_response_complete(self) -> None:
+        self._open.popleft()
         super().on_response_complete()
-        if self._phase is Phase.ALL and self.cycle.response_complete:
+        if self._phase is Phase.ALL and not self._open:
             self._wait_for_request()
 
     def _answer_now(self, fields: dict[bytes, bytes], started: float) -> bool:
@@ -347,7 +354,7 @@ class HTTPProtocol(HttpToolsProtocol):
             or self.parser.get_method() != b"GET"
             or b"#" in query
             or self.flow.write_paused
-            or (self._last is not None and not self._last.response_complete)
+            or self._open
         ):
             return False
         answer = self.app.fast_path.answer(path, query, fields, self.scope["scheme"])
@@ -388,18 +395,20 @@ class HTTPProtocol(HttpToolsProtocol):
         """Answer a problem and close, after the answers to earlier requests."""
         self._is_deaf = True
         is_body = self._phase is Phase.BODY
-        cycle = self._last
-        if cycle is not None and not cycle.response_complete:
-            if not is_body:
-                cycle.keep_alive = False  # the last request that is answered
-            elif self.pipeline or cycle.response_started:
-                self.transport.abort()
-            else:
-                # As when the connection is lost: the application stops reading.
-                cycle.disconnected = True
-                cycle.message_event.set()
-        if cycle is None or cycle.response_complete or is_body:
-            self._answer_refusal(slug, is_body or slug == "body-too-large")
+        if self._open and not is_body:
+            self._open[-1].keep_alive = False  # the last request that is answered
+            return
+        if len(self._open) > 1 or (self._open and self._open[0].response_started):
+            self.transport.abort()  # this answer would be taken for another's
+            return
+        self._disconnect()  # the application stops reading
+        self._answer_refusal(slug, is_body or slug == "body-too-large")
+
+    def _disconnect(self) -> None:
+        """Tell the application that the client is gone."""
+        for cycle in self._open:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _answer_refusal(self, slug: str, is_read: bool) -> None:
         """Send a problem, log it, and close; `is_read` if the head was valid."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 #: A frame's file decides; the first that fits, the innermost frame first.
 LAYERS: tuple[tuple[str, str], ...] = (
     (
-        r"(^|/)uploads/(storage/|bulkhead)|obstore|botocore|urllib3|s3transfer",
+        r"(^|/)uploads/(storage/|bulkhead)|botocore|urllib3|s3transfer",
         "object store",
     ),
     (
