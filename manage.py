@@ -4,66 +4,45 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 from mirrorsite.database import lift_statement_timeout
-
-#: As the operators' commands have it (docs/upkeep.md).
-COULD_NOT_RUN = 2
+from mirrorsite.exit_status import ExitStatus
+from mirrorsite.standard_streams import OutputError, guard_standard_streams
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
+    guard_standard_streams()
     lift_statement_timeout()
     try:
-        execute_from_command_line(sys.argv)
+        try:
+            execute_from_command_line(sys.argv)
+        finally:
+            # Writing what is still buffered can fail too.
+            sys.stdout.flush()
+    except OutputError as error:
+        _fail(str(error), ExitStatus.OUTPUT_FAILED)
     except ImproperlyConfigured as error:
-        _fail(f"mirrorsite cannot start: {error}")
+        _fail(f"mirrorsite cannot start: {error}", ExitStatus.MISCONFIGURED)
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:
-        _end_of_pipe()
+        _fail("interrupted", ExitStatus.INTERRUPTED)
     except Exception:  # noqa: BLE001 the outermost place
         # Python's own status would be 1, which means that differences were found.
-        _fail(traceback.format_exc().rstrip())
-    finally:
-        # What was too short to be written until now can fail too.
-        _flush()
+        _fail(traceback.format_exc().rstrip(), ExitStatus.COULD_NOT_RUN)
 
 
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _end_of_pipe()
-    except OSError as error:
-        _fail(f"the output cannot be written: {error.strerror}")
-
-
-def _end_of_pipe() -> NoReturn:
-    """End as programs do whose reader has enough (`| head`)."""
-    _drop_output()
-    sys.exit(128 + signal.SIGPIPE)
-
-
-def _fail(message: str) -> NoReturn:
-    sys.stderr.write(f"{message}\n")
-    _drop_output()
-    sys.exit(COULD_NOT_RUN)
-
-
-def _drop_output() -> None:
-    """Let what is not written yet vanish: Python would fail at it once more.
-
-    https://docs.python.org/3/library/signal.html#note-on-sigpipe
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _fail(message: str, status: ExitStatus) -> NoReturn:
+    with suppress(OutputError):
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

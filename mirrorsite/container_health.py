@@ -10,20 +10,31 @@ import os
 import sys
 from collections.abc import Mapping
 
+#: An address that stands for all of the machine's, and the one to connect to.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 it is not bound here
 
-def port_and_host(environment: Mapping[str, str]) -> tuple[int, str]:
-    """Return the port gunicorn listens on and a Host that it lets in."""
-    port = int(environment.get("BIND", "127.0.0.1:4545").rpartition(":")[2])
+
+def address(environment: Mapping[str, str]) -> tuple[str, int]:
+    """Return where gunicorn can be reached, from BIND."""
+    host, _, port = environment.get("BIND", "127.0.0.1:4545").rpartition(":")
+    host = host.strip("[]")
+    return _LOOPBACK.get(host, host), int(port)
+
+
+def allowed_host(environment: Mapping[str, str]) -> str:
+    """Return a Host that ALLOWED_HOSTS lets in."""
     allowed = environment.get("ALLOWED_HOSTS", "").split(",")
     # ".example.org" lets in example.org and everything below it.
-    return port, allowed[0].strip().removeprefix(".") or "localhost"
+    return allowed[0].strip().removeprefix(".") or "localhost"
 
 
 def is_healthy(environment: Mapping[str, str]) -> bool:
-    port, host = port_and_host(environment)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    host, port = address(environment)
+    connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
-        connection.request("GET", "/api/health", headers={"Host": host})
+        connection.request(
+            "GET", "/api/health", headers={"Host": allowed_host(environment)}
+        )
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -6,23 +6,23 @@ No line holds a query string, a body or a header's value.
 
 from __future__ import annotations
 
-import json
+import fcntl
 import logging
 import os
 from datetime import UTC, datetime
 from typing import Any
 
+from mirrorsite.printable import json_line, printable
 from mirrorsite.request_ids import current_request_id
-
-#: json.dumps would make one for each line.
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes each line with one system call, to whatever the stream's file is now.
+    """Writes whole lines to the stream's descriptor.
 
-    The standard handler formats and writes under a lock, for which the threads of a
-    worker queue up. The kernel keeps the lines of threads and processes apart.
+    The standard handler formats under its lock too, for which the threads of a worker
+    queue up. Here it is held for the write alone. A pipe takes up to PIPE_BUF bytes at
+    once (POSIX) and mixes what is longer with what others write: so a second lock, on
+    the file, keeps the lines of other processes apart from a long one.
     """
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -37,12 +37,31 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
             super().handle(record)
             return True
         try:
-            line = memoryview((self.format(record) + "\n").encode("utf-8", "replace"))
-            while line:
-                line = line[os.write(number, line) :]
+            line = (self.format(record) + "\n").encode("utf-8", "replace")
+            self.acquire()
+            try:
+                _write(number, line)
+            finally:
+                self.release()
         except Exception:  # noqa: BLE001 as every handler of the standard library
             self.handleError(record)
         return True
+
+
+def _write(number: int, line: bytes) -> None:
+    """Write all of `line`, apart from what other processes write to the file."""
+    is_locked = True
+    try:
+        fcntl.lockf(number, fcntl.LOCK_EX)
+    except OSError:  # a kind of file that has no locks
+        is_locked = False
+    try:
+        written = os.write(number, line)
+        while written < len(line):
+            written += os.write(number, line[written:])
+    finally:
+        if is_locked:
+            fcntl.lockf(number, fcntl.LOCK_UN)
 
 
 def _utc(record: logging.LogRecord) -> str:
@@ -65,14 +84,15 @@ class JsonFormatter(logging.Formatter):
         entry |= getattr(record, "fields", {})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return _encode(entry)
+        return json_line(entry)
 
 
 class TextFormatter(logging.Formatter):
     """Time, level and message; a traceback below it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{_utc(record)[11:-1]} {record.levelname:<7} {record.getMessage()}"
+        message = printable(record.getMessage())
+        line = f"{_utc(record)[11:-1]} {record.levelname:<7} {message}"
         if request_id := current_request_id.get():
             line += f" request_id={request_id}"
         if record.exc_info:

@@ -1,10 +1,10 @@
 """The metrics' own port: `python -m mirrorsite.metrics_server`.
 
 A process beside gunicorn's workers, started by its configuration. It adds up what the
-workers wrote to PROMETHEUS_MULTIPROC_DIR, and asks the database, with a connection of
-its own and two seconds of patience, what no worker knows: what is pending, and how
-old the last upload and the last seal are. A database that is away costs those series
-and nothing else. The process ends when the one that started it does.
+workers wrote to PROMETHEUS_MULTIPROC_DIR, and asks the database, with a timeout of two
+seconds, what no worker knows: what is pending, and how old the last upload and the last
+seal are. An unavailable database costs those series and nothing else. The process ends
+when the one that started it does.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import threading
+import socket
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import django
-from prometheus_client import CollectorRegistry, exposition, multiprocess
+from prometheus_client import CollectorRegistry, multiprocess, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -32,6 +31,9 @@ DATABASE_SECONDS = 2
 #: An upload takes seconds; one pending for longer than this waits to be settled.
 PENDING_AFTER = timedelta(minutes=1)
 _BIND_AGAIN_SECONDS = 2.0
+_POLL_SECONDS = 0.5
+#: How long a client may take to send its request.
+CLIENT_SECONDS = 5.0
 
 
 class RecordCollector(Collector):
@@ -45,7 +47,8 @@ class RecordCollector(Collector):
             values = _record_values()
         except Error as error:
             logger.warning("metrics: database unavailable: %s", error)
-            connection.close()
+        finally:
+            connection.close()  # each scrape has a thread of its own
         yield GaugeMetricFamily(
             "mirrorsite_database_up",
             "1 when the database answered this scrape, else 0.",
@@ -106,43 +109,27 @@ def registry() -> CollectorRegistry:
     return shown
 
 
-class _Handler(WSGIRequestHandler):
-    timeout = 5  # seconds for a client to say what it wants
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the base's name
-        pass
-
-
 def serve(bind: str, while_true: Callable[[], bool]) -> None:
-    """Answer scrapes, one at a time, as long as `while_true` says so.
+    """Answer scrapes as long as `while_true` returns True.
 
-    A port that is taken is tried again: the one before us may be about to leave it.
+    A port that is in use is tried again: a predecessor may be about to release it.
     """
     host, _, port = bind.rpartition(":")
-    server = _bound_server((host.strip("[]"), int(port)), while_true)
-    if server is None:
-        return
-    with server:
-        server.timeout = 0.5
-        server.set_app(exposition.make_wsgi_app(registry()))
-        logger.info("metrics on http://%s/metrics", bind)
-        while while_true():
-            server.handle_request()
-
-
-def _bound_server(
-    address: tuple[str, int], while_true: Callable[[], bool]
-) -> WSGIServer | None:
-    told = False
+    reported = False
     while while_true():
         try:
-            return WSGIServer(address, _Handler)
+            server, _ = start_http_server(int(port), host.strip("[]"), registry())
         except OSError as error:
-            if not told:
-                logger.warning("no metrics yet: %s:%s %s", *address, error.strerror)
-                told = True
-            threading.Event().wait(_BIND_AGAIN_SECONDS)
-    return None
+            if not reported:
+                logger.warning("no metrics yet: %s: %s", bind, error.strerror)
+                reported = True
+            time.sleep(_BIND_AGAIN_SECONDS)
+            continue
+        logger.info("metrics on http://%s/metrics", bind)
+        while while_true():
+            time.sleep(_POLL_SECONDS)
+        server.shutdown()
+        server.server_close()
 
 
 def main() -> None:
@@ -150,6 +137,8 @@ def main() -> None:
     from django.conf import settings
 
     parent = os.getppid()
+    # For the connections that are accepted: prometheus_client's handler sets none.
+    socket.setdefaulttimeout(CLIENT_SECONDS)
     settings.DATABASES["default"] |= restricted(
         settings.DATABASES["default"], seconds=DATABASE_SECONDS
     )

@@ -20,7 +20,8 @@ takes over, and from its first seal on the announcing one signs no more.
 What it cannot know is what was cut off at the end: note the last seal's number and
 hash, which it prints, and give them to the next run with --expect.
 
-Exit status: 0 everything as signed, 1 differences, 2 could not run.
+Exit status: 0 everything as signed, 1 differences, 2 could not run, 74 the output
+could not be written, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,10 +53,21 @@ FIELDS = {
     "event_count", "first_event", "format", "key_id", "last_event", "next_key",
     "number", "previous", "root", "sealed_at", "signature",
 }  # fmt: skip
+#: Of texts. fromhex takes capitals and spaces too: other bytes, the same signature.
+FORMS = {
+    "next_key": r"[0-9a-f]{64}",
+    "previous": r"[0-9a-f]{64}",
+    "root": r"[0-9a-f]{64}",
+    "signature": r"[0-9a-f]{128}",
+}
 EVENT_FIELDS = {"action", "actor", "at", "detail", "id", "request_id", "upload"}
 NO_EVENTS = hashlib.sha256(b"").hexdigest()
 #: Faults printed; the rest are counted.
 SHOWN = 1000
+DIFFERENCES = 1
+COULD_NOT_RUN = 2
+OUTPUT_FAILED = 74  # EX_IOERR of sysexits.h
+INTERRUPTED = 130  # 128 + SIGINT
 
 
 @dataclass
@@ -174,9 +188,11 @@ class Verifier:
                 raise ValueError("other keys than a seal's")
             if seal["format"] != FORMAT or not isinstance(seal["key_id"], str):
                 raise ValueError("not a seal of this format")
-            # fromhex takes capitals and spaces too: other bytes, the same signature.
-            if not re.fullmatch(r"[0-9a-f]{128}", seal["signature"]):
-                raise ValueError("its signature is not of its form")
+            for name, form in FORMS.items():
+                if seal[name] is None and name == "next_key":
+                    continue
+                if not re.fullmatch(form, seal[name]):
+                    raise ValueError(f"its {name} is not of its form")
             signature = bytes.fromhex(seal["signature"])
         except (ValueError, TypeError) as error:
             self.outcome.add("changed", subject, f"the file is no seal: {error}")
@@ -297,36 +313,77 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
-    if not (options.folder / "seals").is_dir():
-        print(f"{options.folder} holds no seals/ folder", file=sys.stderr)
-        return 2
     try:
+        if not (options.folder / "seals").is_dir():
+            return complain(f"{options.folder} holds no seals/ folder")
         outcome = Verifier(options.folder, options.public_key).run(options.expect)
     except OSError as error:
-        print(f"could not read {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+        return complain(f"could not read {error.filename}: {error.strerror}")
     if not outcome.seals and not outcome.counts:
-        print(f"{options.folder} holds no seal", file=sys.stderr)
-        return 2
+        return complain(f"{options.folder} holds no seal")
     if options.json:
-        print(json.dumps(vars(outcome), indent=1))
+        lines = json.dumps(vars(outcome), indent=1).splitlines()
     else:
-        report(outcome)
-    return 1 if outcome.counts else 0
+        lines = report(outcome)
+    try:
+        write(1, lines)
+    except OSError as error:
+        return complain(
+            f"the output cannot be written: {error.strerror}", OUTPUT_FAILED
+        )
+    return DIFFERENCES if outcome.counts else 0
 
 
-def report(outcome: Outcome) -> None:
-    for fault in outcome.faults:
-        print(f"{fault['kind']}: {fault['subject']}: {fault['detail']}")
+def report(outcome: Outcome) -> list[str]:
+    lines = [
+        f"{fault['kind']}: {fault['subject']}: {fault['detail']}"
+        for fault in outcome.faults
+    ]
     omitted = sum(outcome.counts.values()) - len(outcome.faults)
     if omitted:
-        print(f"… and {omitted} more")
+        lines.append(f"… and {omitted} more")
     verdict = "NOT as signed" if outcome.counts else "all as signed"
-    print(f"{outcome.seals} seals, {outcome.events} events: {verdict}")
+    lines.append(f"{outcome.seals} seals, {outcome.events} events: {verdict}")
     if outcome.last:
         last = outcome.last
-        print(f"last: --expect {last['number']}:{last['hash']} of {last['sealed_at']}")
+        at = last["sealed_at"]
+        lines.append(f"last: --expect {last['number']}:{last['hash']} of {at}")
+    return lines
+
+
+def printable(text: str) -> str:
+    """Escape what would break the line, drive a terminal or reorder what it shows."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def write(descriptor: int, lines: list[str]) -> None:
+    """Write lines, each harmless and in the terminal's encoding; raises OSError."""
+    text = "".join(f"{printable(line)}\n" for line in lines)
+    # Python has no stream for a descriptor that is closed.
+    encoding = sys.stdout.encoding if sys.stdout else "ascii"
+    content = text.encode(encoding, "backslashreplace")
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def complain(sentence: str, status: int = COULD_NOT_RUN) -> int:
+    """Write a sentence to standard error, if that is possible; return the status."""
+    with suppress(OSError):
+        write(2, [sentence])
+    return status
+
+
+def run() -> int:
+    """Run `main`; whatever happens, only differences end with their status."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        return complain("interrupted", INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 the outermost place
+        return complain(f"could not run: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -1,10 +1,12 @@
-"""What people type at a command: spans, points of time, counts. No Django here."""
+"""Types of command-line arguments: durations, points in time, counts. No Django here."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from datetime import UTC, datetime, timedelta
+
+from uploads.times import parse_time
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=36_525)
@@ -39,7 +41,7 @@ def duration_above_zero(text: str) -> timedelta:
 
 
 def moment(text: str) -> datetime:
-    """Return a point of time: ISO 8601 (UTC unless it says otherwise), or a span ago.
+    """Return a point in time (UTC unless it has an offset), or so long ago.
 
     `2026-11-23`, `2026-11-23T10:30:00Z` and `30d` are all understood. An argparse
     type: raises `argparse.ArgumentTypeError`.
@@ -48,25 +50,11 @@ def moment(text: str) -> datetime:
     if _DURATION.fullmatch(text):
         return datetime.now(UTC) - duration(text)
     try:
-        parsed = datetime.fromisoformat(text)
+        return parse_time(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no point of time; write 2026-11-23, 2026-11-23T10:30:00Z,"
-            " or how long ago, such as 30d"
-        ) from error
-    return utc(parsed)
-
-
-def utc(at: datetime) -> datetime:
-    """Return that point of time in UTC, which it is in unless it says otherwise.
-
-    Raises `argparse.ArgumentTypeError` for one whose year is not 1 to 9999 there.
-    """
-    try:
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except OverflowError as error:
-        raise argparse.ArgumentTypeError(
-            f"{at.isoformat()!r} is beyond the years 1 to 9999 in UTC"
+            f"{error}; write 2026-11-23, 2026-11-23T10:30:00Z, or how long ago, such as"
+            " 30d"
         ) from error
 
 

@@ -6,6 +6,9 @@ import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from tests.outputs import FullOutput
 
 
 @pytest.mark.django_db
@@ -26,3 +29,9 @@ class TestEnsureAdmin:
         assert again.getvalue() == ""
         assert "nothing changed" in told.getvalue()
         assert User.objects.count() == 1
+
+    def test_output_full__no_administrator(self) -> None:
+        """Nobody could know the password, and the next run would create none."""
+        with pytest.raises(CommandError, match="no administrator was created"):
+            call_command("ensure_admin", stdout=FullOutput())
+        assert not User.objects.exists()

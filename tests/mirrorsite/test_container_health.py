@@ -1,26 +1,42 @@
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from mirrorsite.container_health import is_healthy, port_and_host
+from mirrorsite.container_health import address, allowed_host, is_healthy
 from sre.lib.ports import free_port
 from sre.lib.service import Service
 
 
-class TestPortAndHost:
+class TestAddress:
     @pytest.mark.parametrize(
-        ("environment", "expected"),
+        ("bind", "expected"),
         [
-            ({}, (4545, "localhost")),
-            ({"BIND": "0.0.0.0:8000"}, (8000, "localhost")),
-            ({"BIND": "[::]:8000", "ALLOWED_HOSTS": "a.example"}, (8000, "a.example")),
-            ({"ALLOWED_HOSTS": " .example.org , b"}, (4545, "example.org")),
+            (None, ("127.0.0.1", 4545)),
+            ("0.0.0.0:8000", ("127.0.0.1", 8000)),
+            ("10.1.2.3:8000", ("10.1.2.3", 8000)),
+            ("[::]:8000", ("::1", 8000)),
+            ("[::1]:8000", ("::1", 8000)),
+            ("pod.example:80", ("pod.example", 80)),
         ],
     )
-    def test_port_and_host(
-        self, environment: dict[str, str], expected: tuple[int, str]
-    ) -> None:
-        assert port_and_host(environment) == expected
+    def test_address(self, bind: str | None, expected: tuple[str, int]) -> None:
+        assert address({} if bind is None else {"BIND": bind}) == expected
+
+
+class TestAllowedHost:
+    @pytest.mark.parametrize(
+        ("allowed", "expected"),
+        [
+            ("", "localhost"),
+            ("a.example", "a.example"),
+            (" .example.org , b", "example.org"),
+        ],
+    )
+    def test_allowed_host(self, allowed: str, expected: str) -> None:
+        assert allowed_host({"ALLOWED_HOSTS": allowed}) == expected
 
 
 class TestIsHealthy:
@@ -29,6 +45,24 @@ class TestIsHealthy:
 
     def test_is_healthy(self, live_service: Service) -> None:
         assert is_healthy({"BIND": f"127.0.0.1:{live_service.port}"})
+
+    @pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+    def test_is_healthy__where_bind_says(self, host: str) -> None:
+        """Also when nothing listens on 127.0.0.1."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, 0), family=family) as listening:
+            listening.settimeout(10)
+            port = listening.getsockname()[1]
+            bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            with ThreadPoolExecutor(1) as pool:
+                healthy = pool.submit(is_healthy, {"BIND": bind})
+                asking, _ = listening.accept()
+                with asking:
+                    request = asking.recv(1000)
+                    asking.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                assert healthy.result()
+        assert request.startswith(b"GET /api/health HTTP/1.1\r\n")
+        assert b"\r\nHost: localhost\r\n" in request
 
     def test_is_healthy__host_refused(self, live_service: Service) -> None:
         bind = f"127.0.0.1:{live_service.port}"

@@ -119,7 +119,7 @@ class TestStart:
     def test_wrong_value(self, name: str, value: str, sentence: str) -> None:
         done = manage("check", **PRODUCTION | {name: value})
 
-        assert done.returncode == 2
+        assert done.returncode == 78
         assert sentence in done.stderr
         assert done.stderr.startswith("mirrorsite cannot start: ")
         assert len(done.stderr.strip().splitlines()) == 1

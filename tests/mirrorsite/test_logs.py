@@ -4,13 +4,18 @@ import io
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mirrorsite.logs import JsonFormatter, LineHandler
+from mirrorsite.logs import JsonFormatter, LineHandler, TextFormatter
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -60,6 +65,57 @@ class TestLineHandler:
             log.warning("y" * 300_000)
         thread.join()
         assert read == [b"y" * 300_000 + b"\n"]
+
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_slow_pipe__long_lines_do_not_mix(self, processes: int) -> None:
+        """Longer than PIPE_BUF, from several threads and workers, with short ones."""
+        code = (
+            "import logging, sys, threading\n"
+            "from mirrorsite.logs import LineHandler\n"
+            "log = logging.Logger('test')\n"
+            "log.addHandler(LineHandler(sys.stdout))\n"
+            "def write(letter, size):\n"
+            "    for _ in range(20):\n"
+            "        log.warning(letter * size)\n"
+            "threads = [threading.Thread(target=write, args=pair) for pair in\n"
+            "           (('a', 20_000), ('b', 20_000), ('c', 100), ('d', 100))]\n"
+            "[thread.start() for thread in threads]\n"
+            "[thread.join() for thread in threads]\n"
+        )
+        reading, writing = os.pipe()
+        children = [
+            subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=writing)
+            for _ in range(processes)
+        ]
+        os.close(writing)
+        lines = b""
+        while part := os.read(reading, 1000):  # less than is written at a time
+            lines += part
+        os.close(reading)
+        assert [child.wait() for child in children] == [0] * processes
+        kinds = Counter(
+            ("".join(sorted(set(line))), len(line))
+            for line in lines.decode().splitlines()
+        )
+        assert kinds == {
+            ("a", 20_000): 20 * processes,
+            ("b", 20_000): 20 * processes,
+            ("c", 100): 20 * processes,
+            ("d", 100): 20 * processes,
+        }
+
+    def test_foreign_text__harmless(self, log: logging.Logger, tmp_path: Path) -> None:
+        hostile = "key\n12:00:00.000 INFO    all is well\x1b[2J\u202e\x9b\ud800"
+        for formatter in (TextFormatter(), JsonFormatter()):
+            path = tmp_path / type(formatter).__name__
+            with path.open("a") as stream:
+                handler = LineHandler(stream)
+                handler.setFormatter(formatter)
+                log.handlers = [handler]
+                log.warning("%s", hostile)
+            text = path.read_text()
+            assert text.count("\n") == 1
+            assert text.rstrip("\n").isprintable()
 
     def test_filter__and_no_file(self, log: logging.Logger) -> None:
         stream = io.StringIO()

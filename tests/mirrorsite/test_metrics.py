@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import socket
+import threading
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -7,6 +11,7 @@ from django.db import OperationalError
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from mirrorsite import metrics, metrics_server
+from sre.lib.processes import wait_until
 
 
 def value(name: str, **labels: str) -> float:
@@ -45,6 +50,11 @@ class TestRequests:
 
 
 class TestRecordCollector:
+    @pytest.fixture(autouse=True)
+    def _connection_stays_open(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Closing it would end the test's own transaction.
+        monkeypatch.setattr("django.db.connection.close", lambda: None)
+
     def shown(self) -> str:
         registry = CollectorRegistry()
         registry.register(metrics_server.RecordCollector())
@@ -65,8 +75,36 @@ class TestRecordCollector:
             raise OperationalError("away")
 
         monkeypatch.setattr(metrics_server, "_record_values", away)
-        # Closing would end the test's own transaction.
-        monkeypatch.setattr("django.db.connection.close", lambda: None)
         shown = self.shown()
         assert "mirrorsite_database_up 0.0" in shown
         assert "pending" not in shown
+
+
+@pytest.mark.django_db(transaction=True)
+class TestServe:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "[::]"])
+    def test_every_kind_of_address(self, host: str) -> None:
+        family = socket.AF_INET6 if "[" in host else socket.AF_INET
+        with socket.socket(family) as free:
+            free.bind(("::1" if "[" in host else "127.0.0.1", 0))
+            port = free.getsockname()[1]
+        stop = threading.Event()
+        thread = threading.Thread(
+            target=metrics_server.serve,
+            args=(f"{host}:{port}", lambda: not stop.is_set()),
+        )
+        thread.start()
+        try:
+            address = "[::1]" if "[" in host else "127.0.0.1"
+            url = f"http://{address}:{port}/metrics"
+            assert wait_until(lambda: self.answers(url), seconds=10)
+        finally:
+            stop.set()
+            thread.join()
+
+    def answers(self, url: str) -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return b"mirrorsite_database_up 1.0" in answer.read()
+        except urllib.error.URLError:
+            return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.uploads.audit.trails import KEY, Trail, add_uploads
+from tests.outputs import REFUSING, run_into
+from tests.uploads.audit.trails import KEY, SEED, Trail, add_uploads
 from uploads.audit.canonical import parse_seal
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.storage import UploadStorage
@@ -36,12 +39,16 @@ class Audit:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"".join(trail.storage.read(key)))
 
-    def run(self, *arguments: str) -> tuple[int, str]:
+    def command(self, key: str) -> list[str]:
+        return [sys.executable, "-I", "verify_seals.py", "audit", "--public-key", key]
+
+    def run(self, *arguments: str, locale: str = "utf-8") -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-I", "verify_seals.py", "audit", *arguments],
+            [sys.executable, "verify_seals.py", "audit", *arguments],
             cwd=self.folder,
+            env={"PYTHONIOENCODING": locale},
             capture_output=True,
-            text=True,
+            encoding=locale,
             check=False,
         )
         return done.returncode, done.stdout + done.stderr
@@ -137,6 +144,81 @@ class TestVerifySeals:
     def test_foreign_file(self, audit: Audit) -> None:
         (audit.folder / "audit/seals/notes.txt").touch()
         assert audit.faults() == [("invented", "notes.txt")]
+
+    HOSTILE = b"x\n999 seals, 1 events: all as signed\x1b[8m\xe2\x80\xae\xff\xc3\xa4"
+
+    def test_hostile_file_name(self, audit: Audit) -> None:
+        folder = os.fsencode(audit.folder / "audit/seals")
+        Path(os.fsdecode(folder + b"/" + self.HOSTILE)).touch()
+        status, text = audit.run("--public-key", KEY.public_text())
+        assert status == 1
+        invented, verdict, last = text.splitlines()
+        assert invented == (
+            r"invented: x\n999 seals, 1 events: all as signed\x1b[8m\u202e\udcffä:"
+            " it is no file with a seal's name"
+        )
+        assert verdict == "3 seals, 6 events: NOT as signed"
+        assert last.startswith("last: --expect 3:")
+
+    def test_hostile_key_name(self, audit: Audit) -> None:
+        """Of a seal that nobody signed: anybody can write one into the folder."""
+        seal = json.loads(audit.seal(3).read_bytes())
+        seal["key_id"] = self.HOSTILE.decode("latin-1")
+        audit.seal(3).write_text(
+            json.dumps(seal, sort_keys=True, separators=(",", ":"))
+        )
+        status, text = audit.run("--public-key", KEY.public_text())
+        assert status == 1
+        assert len(text.splitlines()) == 3
+        assert text.replace("\n", "").isprintable()
+
+    def test_ascii_terminal(self, audit: Audit) -> None:
+        (audit.folder / "audit/seals/日本").touch()
+        status, text = audit.run("--public-key", KEY.public_text(), locale="ascii")
+        assert status == 1
+        assert text.startswith(r"invented: \u65e5\u672c: it is no file")
+
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    @pytest.mark.parametrize(
+        ("output", "reason"),
+        [
+            ("full", "No space left on device"),
+            ("broken pipe", "Broken pipe"),
+            ("closed", "Bad file descriptor"),
+        ],
+    )
+    def test_output_cannot_be_written(
+        self, audit: Audit, options: list[str], output: str, reason: str
+    ) -> None:
+        """With a status of its own: neither as signed nor differences."""
+        command = [*audit.command(KEY.public_text()), *options]
+        done = run_into(output, command, cwd=audit.folder)
+        assert (done.returncode, done.stderr) == (
+            74,
+            f"the output cannot be written: {reason}\n",
+        )
+
+    @pytest.mark.parametrize("output", REFUSING)
+    def test_errors_cannot_be_written(self, audit: Audit, output: str) -> None:
+        shutil.rmtree(audit.folder / "audit")
+        command = audit.command(KEY.public_text())
+        done = run_into(output, command, stream="stderr", cwd=audit.folder)
+        assert done.returncode == 2
+
+    def test_signed_by_a_trusted_key_and_malformed(self, audit: Audit) -> None:
+        """Whoever holds a key must not be able to end the verification."""
+        seal = json.loads(audit.seal(3).read_bytes())
+        for name, value in (("next_key", "zz"), ("root", "../x"), ("previous", 5)):
+            changed = {**seal, name: value}
+            del changed["signature"]
+            text = json.dumps(changed, sort_keys=True, separators=(",", ":"))
+            message = b"mirrorsite-audit-seal-1\n" + text.encode()
+            signature = Ed25519PrivateKey.from_private_bytes(SEED).sign(message)
+            changed["signature"] = signature.hex()
+            audit.seal(3).write_text(
+                json.dumps(changed, sort_keys=True, separators=(",", ":"))
+            )
+            assert audit.faults() == [("changed", "seal 3")], name
 
     def test_folder_named_like_a_seal(self, audit: Audit) -> None:
         (audit.folder / "audit/seals/0000000004.json").mkdir()

@@ -34,6 +34,6 @@ class TestEnsureBucket:
 
     def test_store_away__status_2(self, make_storage: Any) -> None:
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
-        with pytest.raises(CommandError, match="cannot be reached") as caught:
+        with pytest.raises(CommandError, match="object store is unreachable") as caught:
             call_command("ensure_bucket")
         assert caught.value.returncode == 2

@@ -151,7 +151,7 @@ class TestExportUploads:
 
     def test_output__not_writable(self, tmp_path: Path) -> None:
         missing = tmp_path / "no" / "such" / "file.csv"
-        assert run("export_uploads", "--output", str(missing)) == (2, "")
+        assert run("export_uploads", "--output", str(missing)) == (74, "")
 
     @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
     def test_output__no_regular_file__not_replaced(

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.core.management import call_command, find_commands
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command, find_commands, load_command_class
 from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from django.db import OperationalError
 
+from mirrorsite.exit_status import ExitStatus
+from mirrorsite.standard_streams import OutputError
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
+from tests.outputs import REFUSING, run_into
 from tests.uploads.audit.trails import KEY
-from uploads.exceptions import StoreUnavailableError, TrailUnavailableError
-from uploads.management.command import DifferencesFound, OperatorCommand, printable
+from uploads.exceptions import (
+    AuditKeyError,
+    SealError,
+    StoreUnavailableError,
+    TrailUnavailableError,
+    TransitionError,
+)
+from uploads.management.command import CommandFailed, DifferencesFound, OperatorCommand
 from uploads.storage import UploadStorage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -55,31 +66,6 @@ def status_of(error: BaseException | None) -> tuple[int, str]:
     return 0, ""
 
 
-class RefusingStream(io.StringIO):
-    """A stream that takes nothing."""
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__()
-        self.error = error
-
-    def write(self, text: str) -> int:
-        raise self.error
-
-    def flush(self) -> None:
-        raise self.error
-
-
-def write_to(stream: str, refusing: RefusingStream, method: str) -> None:
-    """Run a command that writes to such a stream, or flushes it."""
-    command = Probe()
-    command.act = lambda: (
-        getattr(command, stream).write("x")
-        if method == "write"
-        else getattr(command, stream).flush()
-    )
-    call_command(command, **{stream: refusing})
-
-
 class TestOperatorCommand:
     @pytest.mark.parametrize(
         ("error", "status", "words"),
@@ -87,42 +73,54 @@ class TestOperatorCommand:
             (None, 0, ""),
             (DifferencesFound("1 difference found."), 1, "1 difference found."),
             (
-                StoreUnavailableError("cannot be reached", outcome_unknown=False),
+                StoreUnavailableError("the store failed", outcome_unknown=False),
                 2,
-                "the bucket is of no use now: cannot be reached; 3 done.",
+                "the store failed; 3 done.",
             ),
             (
                 TrailUnavailableError("no commit"),
                 2,
-                "the database is of no use now: no commit; 3 done.",
+                "no commit; 3 done.",
             ),
             (
                 OperationalError("connection refused\nIs the server running?"),
                 2,
-                "the database is of no use now: connection refused; 3 done.",
+                "the database cannot be used: connection refused; 3 done.",
             ),
             (KeyboardInterrupt(), 130, "interrupted; 3 done."),
             (
+                OutputError("the output cannot be written: No space left on device"),
+                74,
+                "the output cannot be written: No space left on device; 3 done.",
+            ),
+            (
+                ImproperlyConfigured("AWS_PROFILE is 'x';\x1b[2J set it"),
+                78,
+                "mirrorsite is misconfigured: AWS_PROFILE is 'x';\\x1b[2J set it; 3 done.",
+            ),
+            (AuditKeyError("set this"), 78, "set this; 3 done."),
+            (SealError("forged"), 1, "forged; 3 done."),
+            (TransitionError("changed"), 2, "changed; 3 done."),
+            (
                 OSError(errno.ENOSPC, "No space left on device"),
                 2,
-                "the system refused what was needed: No space left on device; 3 done.",
+                "the system reports: No space left on device; 3 done.",
             ),
             (
                 PermissionError(errno.EACCES, "Permission denied", "/var/x"),
                 2,
-                "the system refused what was needed: Permission denied: /var/x;"
-                " 3 done.",
+                "the system reports: Permission denied: /var/x; 3 done.",
             ),
             (
                 TimeoutError("timed out"),
                 2,
-                "the system refused what was needed: timed out; 3 done.",
+                "the system reports: timed out; 3 done.",
             ),
             (
                 # Of a connection; nobody's output has ended.
                 BrokenPipeError(errno.EPIPE, "Broken pipe"),
                 2,
-                "the system refused what was needed: Broken pipe; 3 done.",
+                "the system reports: Broken pipe; 3 done.",
             ),
         ],
     )
@@ -131,22 +129,7 @@ class TestOperatorCommand:
     ) -> None:
         assert status_of(error) == (status, words)
 
-    @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-    @pytest.mark.parametrize("method", ["write", "flush"])
-    def test_output_cannot_be_written(self, stream: str, method: str) -> None:
-        refusing = RefusingStream(OSError(errno.ENOSPC, "No space left on device"))
-        with pytest.raises(CommandError) as caught:
-            write_to(stream, refusing, method)
-        assert (caught.value.returncode, str(caught.value)) == (
-            2,
-            "the output cannot be written: No space left on device; 3 done.",
-        )
-
-    def test_reader_has_enough__left_to_the_outermost(self) -> None:
-        with pytest.raises(BrokenPipeError):
-            write_to("stdout", RefusingStream(BrokenPipeError()), "write")
-
-    def test_wrong_setting__could_not_run(
+    def test_wrong_setting__misconfigured(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A system check that fails is no difference that was found."""
@@ -157,7 +140,7 @@ class TestOperatorCommand:
         monkeypatch.setattr(BaseCommand, "check", wrong)
         with pytest.raises(SystemCheckError) as caught:
             Probe().check()
-        assert caught.value.returncode == 2
+        assert caught.value.returncode == 78
 
     def test_process__bucket_away(self) -> None:
         """The sentence and the status that a shell or a CronJob sees; no traceback."""
@@ -175,7 +158,49 @@ class TestOperatorCommand:
         )
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
-        assert "is of no use now" in done.stderr
+        assert "the object store is unreachable" in done.stderr
+
+
+class TestPrinted:
+    HOSTILE = "x\n999 seals: all as signed\x1b[2J\u202e\udc80"
+    HARMLESS = r"x\n999 seals: all as signed\x1b[2J\u202e\udc80"
+
+    def printed(self, act: Callable[[Probe], None]) -> tuple[str, str]:
+        command = Probe()
+        command.act = lambda: act(command)
+        out, err = StringIO(), StringIO()
+        with suppress(CommandError):
+            call_command(command, stdout=out, stderr=err, no_color=True)
+        return out.getvalue(), err.getvalue()
+
+    def test_foreign_text__one_line_and_harmless(self) -> None:
+        def act(command: Probe) -> None:
+            command.print(self.HOSTILE)
+            command.print_json({"key": self.HOSTILE})
+            command.warn(self.HOSTILE)
+
+        out, err = self.printed(act)
+        assert err == f"{self.HARMLESS}\n"
+        assert out.startswith(f'{self.HARMLESS}\n{{"key": "x\\n999')
+        assert out.count("\n") == 2
+        assert out.replace("\n", "").isprintable()
+
+    @pytest.mark.parametrize(
+        "error",
+        [CommandFailed(HOSTILE), DifferencesFound(HOSTILE), TransitionError(HOSTILE)],
+    )
+    def test_errors__one_line_and_harmless(self, error: Exception) -> None:
+        assert status_of(error)[1].startswith(self.HARMLESS)
+
+    def test_every_command_of_ours_is_an_operator_command(self) -> None:
+        """Django's own do not print what others named."""
+        for app in apps.get_app_configs():
+            if Path(app.path).parent != ROOT and not app.name.startswith("mirrorsite"):
+                continue
+            for name in find_commands(f"{app.path}/management"):
+                command = load_command_class(app.name, name)
+                assert isinstance(command, OperatorCommand), name
+                assert type(command).handle is OperatorCommand.handle, name
 
 
 class TestDatabaseAway:
@@ -227,6 +252,47 @@ class TestDatabaseAway:
         assert list(bucket.list_keys("")) == []
 
 
+class TestMisconfigured:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("AWS_PROFILE", "missing"),
+            ("AWS_CONFIG_FILE", "broken"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "broken"),
+            ("AWS_ENDPOINT_URL_S3", "http://a_b c"),
+            ("DATABASE_URL", "mysql://x"),
+        ],
+    )
+    def test_one_sentence__and_a_status_of_its_own(
+        self, tmp_path: Path, name: str, value: str
+    ) -> None:
+        """Not that the store does not answer: nobody has asked it."""
+        if value == "broken":
+            (tmp_path / "aws").write_text("[profile x\nbroken")
+            value = str(tmp_path / "aws")
+        environment = {n: v for n, v in os.environ.items() if not n.startswith("AWS_")}
+        environment |= {
+            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+            "SECRET_KEY": "k" * 20 + "0123456789" * 4,
+            "DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/x",
+            "AWS_STORAGE_BUCKET_NAME": "bucket",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            name: value,
+        }
+        done = subprocess.run(
+            [sys.executable, "manage.py", "ensure_bucket"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 78, done.stderr
+        (sentence,) = done.stderr.splitlines()
+        assert sentence.startswith("mirrorsite cannot start: ")
+        assert name in sentence
+
+
 class TestCoverage:
     def test_every_command_has_a_test(self) -> None:
         """A command is tested when some test runs it by its name."""
@@ -255,28 +321,48 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == {"key": "ä", "when": "x"}
 
 
+def test_documented() -> None:
+    text = (ROOT / "docs/upkeep.md").read_text()
+    rows = re.findall(r"^\| ([0-9]+) \| (.*?) \|", text, re.M)
+    assert rows == [(str(status.value), status.meaning) for status in ExitStatus]
+
+
 class TestEndings:
     """What a shell sees of manage.py, whatever a command does."""
 
-    def end(self, act: str, output: int = subprocess.PIPE) -> tuple[int, str]:
-        """Run manage.py with a command that does `act`; return status and errors."""
-        code = (
-            "import sys, manage\n"
+    def stub(self, act: str) -> str:
+        return (
             f"def command(argv):\n    {act}\n"
             "manage.execute_from_command_line = command\n"
             "manage.main()\n"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
+
+    def command(self, act: str) -> list[str]:
+        return [sys.executable, "-c", f"import sys, manage\n{self.stub(act)}"]
+
+    def end(
+        self, act: str, output: str | None = None, stream: str = "stdout"
+    ) -> tuple[int, str]:
+        """Run manage.py with a command that does `act`; return status and errors.
+
+        `output` is a kind of output that takes nothing, for `stream`.
+        """
+        options: dict[str, Any] = {
+            "cwd": ROOT,
             # Buffered, as it is into a pipe, so that the end has to look after it too.
-            env={n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"},
-            stdout=output,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stderr
+            "env": {n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"},
+        }
+        if output is not None:
+            done = run_into(output, self.command(act), stream=stream, **options)
+        else:
+            done = subprocess.run(
+                self.command(act),
+                capture_output=True,
+                text=True,
+                check=False,
+                **options,
+            )
+        return done.returncode, done.stderr or ""
 
     @pytest.mark.parametrize(
         "act",
@@ -286,21 +372,39 @@ class TestEndings:
             "print('differences'); sys.exit(1)",
         ],
     )
-    def test_reader_has_enough__no_traceback(self, act: str) -> None:
-        """As `./manage.py … | head` ends it."""
-        reader, writer = os.pipe()
-        os.close(reader)
-        try:
-            assert self.end(act, writer) == (141, "")
-        finally:
-            os.close(writer)
+    @pytest.mark.parametrize(
+        ("output", "reason"),
+        [
+            ("full", "No space left on device"),
+            ("broken pipe", "Broken pipe"),
+            ("closed", "it is closed"),
+        ],
+    )
+    def test_output_cannot_be_written(self, act: str, output: str, reason: str) -> None:
+        assert self.end(act, output) == (
+            74,
+            f"the output cannot be written: {reason}\n",
+        )
 
-    @pytest.mark.parametrize("act", ["print('short')", "print('x'); sys.exit(1)"])
-    def test_disk_full(self, act: str) -> None:
-        with Path("/dev/full").open("w") as full:
-            status, told = self.end(act, full.fileno())
-        assert status == 2
-        assert told == "the output cannot be written: No space left on device\n"
+    @pytest.mark.parametrize("output", REFUSING)
+    def test_errors_cannot_be_written(self, output: str) -> None:
+        """Nobody can be told; the status still says that it is not a difference."""
+        ended = self.end("sys.stderr.write('x' * 10_000)", output, "stderr")
+        assert ended[0] == (0 if output == "closed" else 74)
+
+    @pytest.mark.parametrize("output", REFUSING)
+    def test_nothing_printed__no_error(self, output: str) -> None:
+        assert self.end("sys.exit(1)", output) == (1, "")
+
+    def test_characters_that_do_not_fit__escaped(self) -> None:
+        done = subprocess.run(
+            self.command(r"print('ä', '\udc80', '日')"),
+            cwd=ROOT,
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, rb"\xe4 \udc80 \u65e5" + b"\n")
 
     def test_bug__not_taken_for_a_difference(self) -> None:
         status, told = self.end("raise LookupError('no such thing')")
@@ -310,10 +414,16 @@ class TestEndings:
 
     @pytest.mark.parametrize(
         ("act", "status"),
-        [("pass", 0), ("sys.exit(1)", 1), ("raise KeyboardInterrupt", 130)],
+        [
+            ("pass", 0),
+            ("sys.exit(1)", 1),
+        ],
     )
     def test_status(self, act: str, status: int) -> None:
         assert self.end(act) == (status, "")
+
+    def test_interrupted(self) -> None:
+        assert self.end("raise KeyboardInterrupt") == (130, "interrupted\n")
 
     @pytest.mark.parametrize(
         "arguments",
@@ -337,9 +447,3 @@ class TestEndings:
         )
         assert done.returncode == 2
         assert f"manage.py {arguments[0]}: error: " in done.stderr
-
-
-class TestPrintable:
-    def test_foreign_text__stays_on_its_line(self) -> None:
-        assert printable("a/b\n\x1b[31mc\u202e.txt") == r"a/b\n\x1b[31mc\u202e.txt"
-        assert printable("uploads/ü/日本.txt") == "uploads/ü/日本.txt"

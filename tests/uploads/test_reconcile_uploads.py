@@ -14,7 +14,7 @@ from tests.uploads import making
 from tests.uploads.making import run
 from uploads import trail, verification
 from uploads.exceptions import BucketMissingError
-from uploads.management.command import Interrupted
+from uploads.management.command import CommandFailed
 from uploads.models import Action, Upload, UploadEvent
 from uploads.reconciliation import Word
 from uploads.storage import UploadStorage
@@ -140,7 +140,7 @@ class TestReconcileUploads:
 
         with monkeypatch.context() as patch:
             patch.setattr(trail, "record", interrupt_at_second)
-            with pytest.raises(Interrupted) as caught:
+            with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
                 call_command("reconcile_uploads", "--fix", stdout=StringIO())
         assert caught.value.returncode == 130
         assert str(caught.value) == (

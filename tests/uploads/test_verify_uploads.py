@@ -13,7 +13,7 @@ from tests.uploads import making
 from tests.uploads.making import run
 from uploads import trail, verification
 from uploads.exceptions import OtherBucketError, StoreUnavailableError, TransitionError
-from uploads.management.command import Interrupted
+from uploads.management.command import CommandFailed
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import PART_BYTES, UploadStorage
 
@@ -95,7 +95,7 @@ class TestVerifyUploads:
             record(*args, **kwargs)
 
         monkeypatch.setattr(verification, "record_verification", interrupt_at_third)
-        with pytest.raises(Interrupted) as caught:
+        with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
             call_command("verify_uploads", "--jobs", "2")
         told = str(caught.value)
         assert caught.value.returncode == 130

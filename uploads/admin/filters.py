@@ -21,6 +21,7 @@ from django.utils.functional import cached_property
 
 from uploads.admin import periods
 from uploads.admin.counting import rough_count
+from uploads.times import parse_time
 
 #: A filter with more names than this is no help; `?requester=` takes any name.
 MOST_REQUESTERS = 50
@@ -272,6 +273,6 @@ def as_utc(at: datetime) -> datetime:
 def _time(text: str) -> datetime:
     """Read what a datetime-local field sends, as UTC."""
     try:
-        return as_utc(datetime.fromisoformat(text))
-    except (ValueError, OverflowError) as error:
-        raise IncorrectLookupParameters(f"{text!r} is no time") from error
+        return parse_time(text)
+    except ValueError as error:
+        raise IncorrectLookupParameters(str(error)) from error

@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,16 +16,14 @@ from django.http import QueryDict
 
 from mirrorsite.problems import InvalidRequest
 from uploads.models import Status, Upload
+from uploads.times import parse_time
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 _MAX_TEXT = 1024
 
 #: RFC 3339, section 5.6: with seconds and an offset.
-_RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})",
-)
+_RFC3339 = re.compile(r"[^Tt]*[Tt][0-9:]{8}(\.[0-9]*)?([Zz]|[+-][0-9:]{5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,7 @@ def _read(name: str, value: str) -> Any:
 def _moment(value: str) -> datetime:
     if not _RFC3339.fullmatch(value):
         raise ValueError("not RFC 3339")
-    return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    return parse_time(value)
 
 
 def _limit(value: str) -> int:

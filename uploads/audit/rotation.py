@@ -15,43 +15,46 @@ from uploads.exceptions import AuditKeyError
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A new key and what to set; `seal` is the seal that announces it."""
+    """The key in use and the one that is to replace it."""
 
-    old_id: str
-    new_id: str
-    seal: int
-    #: The values of AUDIT_SIGNING_KEY and AUDIT_PUBLIC_KEYS from now on.
-    signing_key: str
-    public_keys: str
+    old: SigningKey
+    new: SigningKey
 
-    def __repr__(self) -> str:
-        return f"<Rotation {self.old_id} to {self.new_id} in seal {self.seal}>"
+    @property
+    def signing_key(self) -> str:
+        """The value of AUDIT_SIGNING_KEY from now on."""
+        return self.new.secret_text()
+
+    @property
+    def public_keys(self) -> str:
+        """The value of AUDIT_PUBLIC_KEYS from now on."""
+        public_keys: dict[str, bytes] = dict(settings.AUDIT_PUBLIC_KEYS)
+        for key in (self.old, self.new):
+            public_keys[key.id] = key.public_key
+        return ",".join(map(keys.public_text, public_keys.values()))
 
 
-def rotate_audit_key(
-    *, copies: Copies | None = None, new: SigningKey | None = None
-) -> Rotation:
-    """Make a key pair and announce it in a seal signed by the present key.
+def prepare_rotation() -> Rotation:
+    """Generate a key pair; it counts once it is announced.
 
-    The present key goes on signing until AUDIT_SIGNING_KEY is changed; with the new
-    key's first seal it is retired, and no later seal of its counts. A rotation whose
-    outcome was lost harms nothing: rotate again.
+    Raises `AuditKeyError` when there is no key to replace.
+    """
+    return Rotation(present_key(), SigningKey.generate())
+
+
+def announce(rotation: Rotation, *, copies: Copies | None = None) -> int:
+    """Announce the new key in a seal signed by the old one; return the seal's number.
+
+    The old key continues to sign until AUDIT_SIGNING_KEY is changed; with the new
+    key's first seal it is retired, and no later seal of its counts. A new key that was
+    announced and lost does no harm: rotate again.
 
     Raises as `seal_audit`.
     """
-    old = present_key()
-    new = new or SigningKey.generate()
-    made = seal_audit(copies=copies, signing_key=old, next_key=new.public_key)
-    announced = next(sealed for sealed in made if not sealed.finished)
-    public_keys: dict[str, bytes] = dict(settings.AUDIT_PUBLIC_KEYS)
-    public_keys |= {old.id: old.public_key, new.id: new.public_key}
-    return Rotation(
-        old_id=old.id,
-        new_id=new.id,
-        seal=announced.number,
-        signing_key=new.secret_text(),
-        public_keys=",".join(map(keys.public_text, public_keys.values())),
+    made = seal_audit(
+        copies=copies, signing_key=rotation.old, next_key=rotation.new.public_key
     )
+    return next(sealed.number for sealed in made if not sealed.finished)
 
 
 def present_key() -> SigningKey:

@@ -5,8 +5,8 @@ of seal N first has made seal N; a sealer that finds it there without a row, bec
 another one is between the two steps or was interrupted there, finishes it from the
 copy, if the copy is signed, continues the chain, and says of every event what the
 database says. Otherwise it refuses and signs nothing over it. So sealers need no lock
-to be safe. An advisory lock, held by a transaction, serialises them so that they do not
-do the work twice; uploads do not wait for it.
+to be safe: a session's advisory lock only spares them doing the work twice. No
+transaction is open while the bucket is read or written.
 
 What is unsealed is told by the events' own mark, not by their ids: an event whose
 transaction commits late has a low id and is in the next seal all the same.
@@ -17,12 +17,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
-from django.db import Error, connection, transaction
+from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from uploads.audit import keys
@@ -60,10 +61,13 @@ logger = logging.getLogger(__name__)
 EVENTS_PER_SEAL = 10_000
 #: Events compared with a copy by one query.
 _PAIRS_AT_A_TIME = 500
-#: Rounds without progress before other sealers are taken for a fault.
-_PATIENCE = 50
+#: Rounds for one number before other sealers are taken for a fault.
+_MAX_IDLE_ROUNDS = 50
 #: An arbitrary number that names the lock; other programs use others.
 _ADVISORY_LOCK = 0x6D69_7272_6F72
+#: How long a sealer waits for another one before it works beside it.
+LOCK_WAIT_SECONDS = 60.0
+_LOCK_POLL_SECONDS = 0.2
 #: What tells more without writing anything: an event written now could take the number
 #: of one that the bucket still has.
 _LOOK = "manage.py verify_audit --record-nothing says more"
@@ -99,20 +103,30 @@ def seal_audit(
     begun then is finished by the next run.
     """
     sealer = _Sealer(copies, signing_key, trusted_keys, events_per_seal)
+    try:
+        with _sealing_lock():
+            return _run(sealer, next_key)
+    except Error as error:
+        raise TrailUnavailableError(
+            f"the database did not take the seal: {type(error).__name__}"
+        ) from error
+
+
+def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
     made: list[Sealed] = []
-    idle_rounds = 0
+    idle_rounds, number = 0, 0
     while True:
-        with _turn():
-            sealed = sealer.step(next_key, idle_is_welcome=not _any_new(made))
+        sealed = sealer.step(next_key, idle_is_welcome=not _any_new(made))
         if sealed is None:
             if _any_new(made):
                 return made
-            idle_rounds += 1
-            if idle_rounds > _PATIENCE:
+            # Another sealer made this number; that the next one is sought is progress.
+            idle_rounds = idle_rounds + 1 if sealer.number == number else 0
+            number = sealer.number
+            if idle_rounds > _MAX_IDLE_ROUNDS:
                 raise SealError("other sealers take every number; are they ours?")
             continue
         made.append(sealed)
-        idle_rounds = 0
         if not sealed.finished:
             next_key = None
             if sealed.event_count < sealer.events_per_seal:
@@ -126,19 +140,45 @@ def _any_new(made: list[Sealed]) -> bool:
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
-    """Wait for the other sealers; raises `TrailUnavailableError`."""
+def _sealing_lock() -> Iterator[None]:
+    """Hold the session's advisory lock, or no lock when another sealer keeps it.
+
+    It is polled, since a connection's lock_timeout would end a statement that waits.
+    """
+    held = _wait_for_lock()
+    if not held:
+        logger.warning(
+            "another sealer has held the lock for %g s; sealing beside it",
+            LOCK_WAIT_SECONDS,
+        )
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            # Another sealer may need longer than any request waits for a lock.
-            cursor.execute("SET LOCAL lock_timeout = 0")
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
-            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
-            yield
-    except Error as error:
-        raise TrailUnavailableError(
-            f"the database did not take the seal: {type(error).__name__}"
-        ) from error
+        yield
+    finally:
+        if held:
+            _unlock()
+
+
+def _wait_for_lock() -> bool:
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while not _call("SELECT pg_try_advisory_lock(%s)"):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOCK_POLL_SECONDS)
+    return True
+
+
+def _unlock() -> None:
+    try:
+        _call("SELECT pg_advisory_unlock(%s)")
+    except Error:
+        # The end of the session releases it too.
+        connection.close()
+
+
+def _call(statement: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [_ADVISORY_LOCK])
+        return bool(cursor.fetchone()[0])
 
 
 class _Sealer:
@@ -159,12 +199,13 @@ class _Sealer:
         self.trusted = trusted_keys or keys.configured_trusted_keys()
         self.copies = copies or Copies()
         self.events_per_seal = events_per_seal or EVENTS_PER_SEAL
+        self.number = 0  # of the seal that the last step was about
         self._known_to = 0  # the chain's announcements are learnt up to this seal
 
     def step(self, next_key: bytes | None, *, idle_is_welcome: bool) -> Sealed | None:
         """Make or finish one seal; None when there is nothing, or another was faster."""
         previous = self._last()
-        number = 1 if previous is None else previous.number + 1
+        self.number = number = 1 if previous is None else previous.number + 1
         self._learn(number, previous)
         found = self.copies.first_seal(number)
         if found is not None:
@@ -301,9 +342,13 @@ class _Sealer:
     def _record(self, seal: Seal, ids: list[int], *, finished: bool) -> Sealed | None:
         """Write the row and mark the events, unless another sealer has done so."""
         with write_transaction():
-            if AuditSeal.objects.filter(pk=seal.number).exists():
-                return None
-            row_of(seal, self.copies).save()
+            try:
+                with transaction.atomic():
+                    row_of(seal, self.copies).save()
+            except IntegrityError:
+                if AuditSeal.objects.filter(pk=seal.number).exists():
+                    return None
+                raise
             marked = _mark(seal.number, ids)
             if marked != len(ids):
                 raise SealError(

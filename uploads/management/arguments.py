@@ -35,7 +35,7 @@ def positive_minutes(text: str) -> float:
 
 
 def seal_or_time(text: str) -> int | datetime:
-    """Read a seal's number, or a point of time, or how long ago it was."""
+    """Read a seal's number, or a point in time, or how long ago it was."""
     if text.isdecimal():
         if len(text) > 10:
             raise argparse.ArgumentTypeError(f"{text!r} is more than any seal's number")

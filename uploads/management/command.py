@@ -1,11 +1,13 @@
-"""What the operators' commands share: exit statuses, output, being interrupted."""
+"""What all commands share: exit statuses, safe output, errors in one sentence."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import (
     BaseCommand,
     CommandError,
@@ -15,39 +17,35 @@ from django.core.management.base import (
 from django.db import Error as DatabaseError
 
 from mirrorsite.actors import Actor
-from uploads.exceptions import StoreError, TrailUnavailableError
-from uploads.management.output import GuardedOutput, OutputError
+from mirrorsite.exit_status import ExitStatus
+from mirrorsite.printable import json_line, printable
+from mirrorsite.standard_streams import OutputError
+from uploads.exceptions import AuditKeyError, SealError, UploadsError
 from uploads.management.progress import Progress
 
-DIFFERENCES_FOUND = 1
-COULD_NOT_RUN = 2
-#: 128 + SIGINT, as shells count.
-INTERRUPTED = 130
 
-EXIT_STATUSES = (
-    "Exit status: 0 fine, 1 differences found, 2 could not run, 130 interrupted."
-)
+class CommandFailed(CommandError):  # noqa: N818 it is an outcome
+    """The command could not do what it was asked."""
 
-
-class DifferencesFound(CommandError):  # noqa: N818 it is an outcome
-    """The command ran, and what it looked at is not as it should be."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, returncode=DIFFERENCES_FOUND)
+    def __init__(
+        self, message: str, status: ExitStatus = ExitStatus.COULD_NOT_RUN
+    ) -> None:
+        super().__init__(printable(message), returncode=status)
 
 
-class Interrupted(CommandError):  # noqa: N818 it is an outcome
-    """Ctrl-C; everything done until then stands."""
+class DifferencesFound(CommandFailed):
+    """The command ran, and what it checked is not as it should be."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, returncode=INTERRUPTED)
+        super().__init__(message, ExitStatus.DIFFERENCES)
 
 
 class OperatorCommand(BaseCommand):
-    """A command that says by its exit status how it ended.
+    """Base of every command; it reports by its exit status how it ended.
 
-    Subclasses write `run` instead of `handle`, and may keep `so_far` up to date: it
-    is what an interrupted command reports.
+    Subclasses write `run` instead of `handle` and print through `print`, `warn` and
+    `print_json`, which escape what a terminal must not see. They may keep `so_far` up
+    to date: it ends the sentence of a command that fails or is interrupted.
     """
 
     so_far = "nothing was changed"
@@ -55,7 +53,7 @@ class OperatorCommand(BaseCommand):
     def create_parser(
         self, prog_name: str, subcommand: str, **kwargs: Any
     ) -> CommandParser:
-        kwargs.setdefault("epilog", EXIT_STATUSES)
+        kwargs.setdefault("epilog", ExitStatus.summary())
         self.command_name = subcommand
         return super().create_parser(prog_name, subcommand, **kwargs)
 
@@ -65,46 +63,19 @@ class OperatorCommand(BaseCommand):
         )
 
     def check(self, *args: Any, **kwargs: Any) -> None:
-        """Run the system checks; a wrong setting is no difference that was found."""
+        """Run the system checks; a wrong setting is not a difference."""
         try:
             super().check(*args, **kwargs)
         except SystemCheckError as error:
-            error.returncode = COULD_NOT_RUN
+            error.returncode = ExitStatus.MISCONFIGURED
             raise
 
     def handle(self, *args: Any, **options: Any) -> None:
-        streams = self.stdout, self.stderr
-        self.stdout, self.stderr = map(GuardedOutput.over, streams)
-        try:
-            self.run(**options)
-        except OutputError as error:
-            if isinstance(error.cause, BrokenPipeError):
-                # Who read the output has enough; manage.py knows.
-                raise error.cause from None
-            raise CommandError(
-                f"the output cannot be written: {_reason(error.cause)}; {self.so_far}.",
-                returncode=COULD_NOT_RUN,
-            ) from error
-        except OSError as error:
-            # A folder for temporary files, a connection: whatever the name says.
-            raise CommandError(
-                f"the system refused what was needed: {_reason(error)}; {self.so_far}.",
-                returncode=COULD_NOT_RUN,
-            ) from error
-        except KeyboardInterrupt as error:
-            raise Interrupted(f"interrupted; {self.so_far}.") from error
-        except StoreError as error:
-            raise CommandError(
-                f"the bucket is of no use now: {error}; {self.so_far}.",
-                returncode=COULD_NOT_RUN,
-            ) from error
-        except (TrailUnavailableError, DatabaseError) as error:
-            raise CommandError(
-                f"the database is of no use now: {_first_line(error)}; {self.so_far}.",
-                returncode=COULD_NOT_RUN,
-            ) from error
-        finally:
-            self.stdout, self.stderr = streams
+        with self._one_sentence():
+            try:
+                self.run(**options)
+            finally:
+                self.stdout.flush()
 
     def run(self, *args: Any, **options: Any) -> None:
         """Do the work; raise `DifferencesFound` when something is not as it should be."""
@@ -119,9 +90,54 @@ class OperatorCommand(BaseCommand):
         """Return a progress line on the error stream."""
         return Progress(self.stderr, what=what, total=total)
 
-    def print_json(self, value: Mapping[str, Any]) -> None:
-        """Print one JSON object on a line of its own."""
-        self.stdout.write(json.dumps(value, default=str, ensure_ascii=False))
+    def print(self, line: str) -> None:
+        """Print one line to standard output."""
+        self.stdout.write(printable(line))
+
+    def warn(self, line: str) -> None:
+        """Print one line to standard error."""
+        self.stderr.write(printable(line))
+
+    def print_json(
+        self, value: Mapping[str, Any], *, indent: int | None = None
+    ) -> None:
+        """Print one JSON object, on a line of its own unless `indent` is given."""
+        if indent is None:
+            self.stdout.write(json_line(value))
+        else:
+            self.stdout.write(json.dumps(value, default=str, indent=indent))
+
+    @contextmanager
+    def _one_sentence(self) -> Iterator[None]:
+        """Turn every expected error into a sentence and an exit status."""
+        try:
+            yield
+        except OutputError as error:
+            raise self._failed(str(error), ExitStatus.OUTPUT_FAILED) from error
+        except ImproperlyConfigured as error:
+            raise self._failed(
+                f"mirrorsite is misconfigured: {error}", ExitStatus.MISCONFIGURED
+            ) from error
+        except AuditKeyError as error:
+            raise self._failed(str(error), ExitStatus.MISCONFIGURED) from error
+        except SealError as error:
+            raise self._failed(str(error), ExitStatus.DIFFERENCES) from error
+        except UploadsError as error:
+            raise self._failed(str(error)) from error
+        except DatabaseError as error:
+            raise self._failed(
+                f"the database cannot be used: {_first_line(error)}"
+            ) from error
+        except OSError as error:
+            # Of a file or a connection.
+            raise self._failed(f"the system reports: {_reason(error)}") from error
+        except KeyboardInterrupt as error:
+            raise self._failed("interrupted", ExitStatus.INTERRUPTED) from error
+
+    def _failed(
+        self, what: str, status: ExitStatus = ExitStatus.COULD_NOT_RUN
+    ) -> CommandFailed:
+        return CommandFailed(f"{what.rstrip('.')}; {self.so_far}.", status)
 
 
 def counted(count: int, noun: str) -> str:
@@ -129,18 +145,8 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def printable(text: str) -> str:
-    """Return foreign text without what would break the line or drive the terminal."""
-    return "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
 def _reason(error: OSError) -> str:
-    """Return what the system says, and of which file where it is one."""
+    """Return what the system reports, and of which file where there is one."""
     reason = error.strerror or _first_line(error)
     return f"{reason}: {error.filename}" if error.filename else reason
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
+from mirrorsite.standard_streams import OutputError
 from uploads.arguments import moment
 from uploads.exports import FORMATS, by_id, lines
-from uploads.management.command import COULD_NOT_RUN, OperatorCommand, counted
+from uploads.management.command import CommandFailed, OperatorCommand, counted
 
 
 class ExportCommand(OperatorCommand):
@@ -51,10 +52,9 @@ class ExportCommand(OperatorCommand):
         output: Path | None = options["output"]
         if output and output.exists() and not output.is_file():
             # It would be replaced: a directory cannot be, and a device must not.
-            raise CommandError(
-                f"{output} is no regular file; leave --output away to write to a pipe"
-                " or device",
-                returncode=COULD_NOT_RUN,
+            raise CommandFailed(
+                f"{output} is not a regular file; omit --output to write to a pipe or"
+                " device"
             )
         total = rows.count() if self.stderr.isatty() else None
         # A bar beside the data on one terminal would be in its way.
@@ -74,27 +74,45 @@ class ExportCommand(OperatorCommand):
             for line in text:
                 self.stdout.write(line, ending="")
             return
-        try:
-            write_whole(output, text)
-        except OSError as error:
-            raise CommandError(
-                f"{output} cannot be written: {error.strerror}",
-                returncode=COULD_NOT_RUN,
-            ) from error
+        write_whole(output, text)
         if progress:
-            self.stderr.write(f"{output}: {counted(progress.count, self.noun)}", str)
+            self.warn(f"{output}: {counted(progress.count, self.noun)}")
 
 
 def write_whole(path: Path, lines: Iterable[str]) -> None:
     """Write `lines` beside `path` and move them there at the end; mode 0600."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with prepared_file(path, lines):
+        pass
+
+
+@contextmanager
+def prepared_file(path: Path, lines: Iterable[str]) -> Iterator[None]:
+    """Write `lines` beside `path`, and move them there if the block ends well.
+
+    Raises `OutputError` when that is not possible.
+    """
+    with _file_errors(path):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        with (
+            _file_errors(path),
+            os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file,
+        ):
             file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        yield
+        with _file_errors(path):
+            Path(name).replace(path)
     except BaseException:
         with suppress(FileNotFoundError):
             Path(name).unlink()
         raise
+
+
+@contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error

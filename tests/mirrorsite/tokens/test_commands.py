@@ -11,7 +11,9 @@ from django.test import Client
 
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token
+from tests.outputs import FullOutput
 from uploads.exceptions import TrailUnavailableError
+from uploads.models import UploadEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -82,6 +84,18 @@ class TestCreateToken:
         with pytest.raises(CommandError, match="already exists"):
             run("create_token", "ci", "--owner=olga", "--scope=read")
 
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_output_full__no_token(self, owner: User, options: list[str]) -> None:
+        """Nobody could know it."""
+        with pytest.raises(CommandError, match="no token was created") as caught:
+            call_command(
+                "create_token", "ci", "--owner=olga", "--scope=read", *options,
+                stdout=FullOutput(), stderr=StringIO(),
+            )  # fmt: skip
+        assert caught.value.returncode == 74
+        assert not Token.objects.exists()
+        assert not UploadEvent.objects.exists()
+
 
 class TestRevokeToken:
     def test_revoke(self, owner: User, client: Client) -> None:
@@ -112,12 +126,12 @@ class TestWithoutTheTrail:
         monkeypatch.setattr("uploads.trail.note", away)
 
     def test_not_made(self, owner: User) -> None:
-        with pytest.raises(TrailUnavailableError):
+        with pytest.raises(CommandError, match="the database is away; no token was"):
             call_command("create_token", "ci", "--owner", "olga", "--scope", "read")
         assert not Token.objects.exists()
 
     def test_not_revoked(self, owner: User) -> None:
         create_token(owner=owner, name="ci", scopes=[Scope.READ])
-        with pytest.raises(TrailUnavailableError):
+        with pytest.raises(CommandError, match="the database is away; nothing was"):
             call_command("revoke_token", "ci")
         assert Token.objects.get().revoked_at is None

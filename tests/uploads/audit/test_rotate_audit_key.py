@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
+from tests.outputs import FullOutput
 from tests.uploads.audit.commands import run
 from tests.uploads.audit.trails import KEY, add_uploads
 from uploads.audit import keys
@@ -36,14 +39,15 @@ class TestRotateAuditKey:
         status, text = run("rotate_audit_key")
         assert status == 0
         lines = text.splitlines()
-        assert lines[1] == "Set, and restart the sealer:"
-        values = dict(line.split("=", 1) for line in lines[2:])
+        assert lines[1] == "Set then, and restart the sealer:"
+        values = dict(line.split("=", 1) for line in lines[2:4])
         self._use(settings, values)
         new = keys.configured_signing_key()
         assert new is not None
         assert lines[0] == (
-            f"key {new.id} takes over from {KEY.id}, announced in seal 2."
+            f"key {new.id} takes over from {KEY.id} once it is announced."
         )
+        assert lines[4:] == ["Announced in seal 2."]
         assert set(settings.AUDIT_PUBLIC_KEYS) == {KEY.id, new.id}
         add_uploads(1)
         run("seal_audit")
@@ -81,6 +85,26 @@ class TestRotateAuditKey:
         assert status == 1
         assert "unknown key: seal 2" in text
 
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_output_full__nothing_announced(
+        self, signing: UploadStorage, options: list[str]
+    ) -> None:
+        with pytest.raises(CommandError, match="No space left on device") as caught:
+            call_command("rotate_audit_key", *options, stdout=FullOutput())
+        assert caught.value.returncode == 74
+        assert AuditSeal.objects.count() == 0
+
+    def test_not_announced__printed_key_is_called_unusable(
+        self, signing: UploadStorage
+    ) -> None:
+        signing.client.put_object(
+            Bucket=signing.bucket_name, Key="audit/seals/0000000001.json", Body=b"{}"
+        )
+        status, text = run("rotate_audit_key", "--json")
+        assert (status, "in the bucket is no seal" in text) == (1, True)
+        assert "must not be used" in text
+        assert '"seal"' not in text  # a document cut short is no JSON
+
     def test_write(self, signing: UploadStorage, settings: Any, tmp_path: Path) -> None:
         path = tmp_path / "secrets.json"
         path.write_text('{"SECRET_KEY": "kept"}')
@@ -105,7 +129,7 @@ class TestRotateAuditKey:
         assert run("rotate_audit_key", "--write", str(path))[0] == 2
         assert AuditSeal.objects.count() == 0
 
-    def test_write__folder_not_writable__status_2(
+    def test_write__folder_not_writable(
         self,
         signing: UploadStorage,
         tmp_path: Path,
@@ -115,18 +139,18 @@ class TestRotateAuditKey:
         path = tmp_path / "secrets.json"
         path.write_text("{}")
 
-        def refuse(**options: Any) -> None:
+        def refuse(*arguments: Any, **options: Any) -> None:
             raise PermissionError(errno.EACCES, "Permission denied")
 
-        monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+        monkeypatch.setattr(tempfile, "mkstemp", refuse)
         status, text = run("rotate_audit_key", "--write", str(path))
-        assert (status, "cannot be read and replaced: Permission" in text) == (2, True)
+        assert (status, "cannot be written: Permission" in text) == (74, True)
         assert AuditSeal.objects.count() == 0
 
-    def test_write__disk_full_afterwards(
+    def test_write__disk_full(
         self, signing: UploadStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It says that the new key is lost, and that this is no harm; nor is it."""
+        """A key that cannot be kept is not announced."""
         path = tmp_path / "secrets.json"
         path.write_text('{"SECRET_KEY": "kept"}')
 
@@ -136,9 +160,10 @@ class TestRotateAuditKey:
         with monkeypatch.context() as patch:
             patch.setattr("uploads.management.export.os.fsync", full)
             status, text = run("rotate_audit_key", "--write", str(path))
-        assert status == 2
-        assert "No space left on device. Seal 1 announces the key" in text
-        assert f"key {KEY.id} goes on signing" in text
+        assert status == 74
+        assert "cannot be written: No space left on device; key" in text
+        assert f"key {KEY.id} continues to sign" in text
+        assert AuditSeal.objects.count() == 0
         assert [file.name for file in tmp_path.iterdir()] == ["secrets.json"]
         assert path.read_text() == '{"SECRET_KEY": "kept"}'
         add_uploads(1)
@@ -152,7 +177,7 @@ class TestRotateAuditKey:
         path = tmp_path / "secrets.json"
         path.write_text('{"SECRET_KEY": "hush"')
         status, text = run("rotate_audit_key", "--write", str(path))
-        assert (status, text) == (2, f"{path} is no JSON")
+        assert (status, text) == (2, f"{path} is not JSON")
 
     def test_dry_run(self, signing: UploadStorage) -> None:
         status, text = run("rotate_audit_key", "--dry-run")
@@ -162,6 +187,6 @@ class TestRotateAuditKey:
         assert (status, json.loads(text)) == (0, told)
         assert AuditSeal.objects.count() == 0
 
-    def test_no_key__status_2(self, bucket: UploadStorage, settings: Any) -> None:
+    def test_no_key__misconfigured(self, bucket: UploadStorage, settings: Any) -> None:
         settings.AUDIT_SIGNING_KEY = None
-        assert run("rotate_audit_key")[0] == 2
+        assert run("rotate_audit_key")[0] == 78

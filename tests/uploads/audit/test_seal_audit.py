@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,11 @@ class TestSealAudit:
         settings.AUDIT_SIGNING_KEY = bytes(32)
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         status, text = run("seal_audit")
-        assert (status, "cannot be reached" in text) == (2, True)
+        assert (status, "object store is unreachable" in text) == (2, True)
 
-    def test_no_key__status_2(self, bucket: UploadStorage, settings: Any) -> None:
+    def test_no_key__misconfigured(self, bucket: UploadStorage, settings: Any) -> None:
         settings.AUDIT_SIGNING_KEY = None
-        assert run("seal_audit")[0] == 2
+        assert run("seal_audit")[0] == 78
 
     @pytest.mark.parametrize("every", ["0", "-1", "x", "nan", "1e9"])
     def test_every__refused(self, every: str) -> None:
@@ -88,6 +89,54 @@ class TestSealAuditEvery:
             processes.stop(sealer)
         assert "Traceback" not in log.read_text()
         assert run("verify_audit")[0] == 0
+
+
+@pytest.mark.django_db(transaction=True)
+class TestSealersBesideEachOther:
+    def test_two_processes__one_killed_again_and_again(
+        self, signing: UploadStorage, tmp_path: Path
+    ) -> None:
+        """No fork, no gap, and what a killed sealer began is completed."""
+        environment = _environment(signing)
+
+        def start(name: str) -> subprocess.Popen[bytes]:
+            return processes.start(
+                [sys.executable, "manage.py", "seal_audit", "--every", "0.001"],
+                log=tmp_path / name,
+                environment=environment,
+                cwd=ROOT,
+            )
+
+        def has_sealed_more(process: subprocess.Popen[bytes], name: str) -> None:
+            before = (tmp_path / name).read_text().count("seal ")
+            assert processes.wait_until(
+                lambda: (tmp_path / name).read_text().count("seal ") >= before + 3,
+                seconds=60,
+                process=process,
+            ), (tmp_path / name).read_text()
+
+        steady = start("steady")
+        try:
+            for _ in range(3):
+                add_uploads(2)
+                killed = start("killed")
+                try:
+                    has_sealed_more(killed, "killed")
+                    has_sealed_more(steady, "steady")
+                finally:
+                    killed.kill()
+                    killed.wait()
+            steady.send_signal(signal.SIGTERM)
+            assert steady.wait(20) == 0
+        finally:
+            processes.stop(steady)
+        assert run("seal_audit")[0] == 0
+        numbers = list(AuditSeal.objects.values_list("number", flat=True))
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert len(list(signing.list_keys("audit/seals/"))) == len(numbers)
+        assert not UploadEvent.objects.filter(seal=None).exists()
+        status, text = run("verify_audit")
+        assert status == 0, text
 
 
 def _environment(storage: UploadStorage) -> dict[str, str]:

@@ -17,7 +17,8 @@ from uploads.audit.verification import verify_audit
 from uploads.models import Action, Status, Upload, UploadEvent, new_upload_id
 from uploads.storage import UploadStorage
 
-KEY = SigningKey(b"a key for tests, of 32 bytes ...")
+SEED = b"a key for tests, of 32 bytes ..."
+KEY = SigningKey(SEED)
 
 
 @dataclass

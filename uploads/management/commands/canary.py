@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from uploads.canary import Canary, CanaryError, Step, report_to_kuberhealthy
 from uploads.management.arguments import positive_seconds
 from uploads.management.command import (
-    COULD_NOT_RUN,
+    CommandFailed,
     DifferencesFound,
     OperatorCommand,
     counted,
@@ -77,7 +77,7 @@ class Command(OperatorCommand):
         for step in canary.steps():
             steps.append(step)
             if not as_json:
-                self.stdout.write(_line(step))
+                self.print(_line(step))
         failed = [step for step in steps if step.outcome == "failed"]
         if as_json:
             self.print_json(
@@ -99,7 +99,7 @@ class Command(OperatorCommand):
         try:
             report_to_kuberhealthy(url, settings.KH_RUN_UUID, errors)
         except CanaryError as error:
-            raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
+            raise CommandFailed(str(error)) from error
 
 
 def _line(step: Step) -> str:

@@ -13,7 +13,7 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--dry-run", action="store_true", help="only tell whether it is there"
+            "--dry-run", action="store_true", help="only report whether it exists"
         )
         self.add_json_argument(parser, "one JSON object")
 
@@ -26,6 +26,6 @@ class Command(OperatorCommand):
         if as_json:
             self.print_json({"bucket": storage.bucket_name, "state": state})
         else:
-            self.stdout.write(f"bucket {storage.bucket_name}: {state}")
+            self.print(f"bucket {storage.bucket_name}: {state}")
         if state == "missing":
             raise DifferencesFound(f"there is no bucket {storage.bucket_name}.")

@@ -84,9 +84,9 @@ class Command(OperatorCommand):
                 {"dry_run": not yes, "outcomes": dict(counts), "bytes": size}
             )
         else:
-            self.stdout.write(_summary(counts, size))
+            self.print(_summary(counts, size))
             if counts["would purge"]:
-                self.stdout.write("nothing was deleted; add --yes to delete")
+                self.print("nothing was deleted; add --yes to delete")
         if counts["left alone"]:
             raise DifferencesFound(
                 f"{counted(counts['left alone'], 'object')} not as recorded, or not"
@@ -98,7 +98,7 @@ class Command(OperatorCommand):
             self.print_json(asdict(result))
         else:
             note = f": {result.note}" if result.note else ""
-            self.stdout.write(f"{result.outcome}: {result.key}{note}")
+            self.print(f"{result.outcome}: {result.key}{note}")
 
 
 def _summary(counts: Counter[str], size: int) -> str:

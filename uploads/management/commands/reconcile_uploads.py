@@ -12,7 +12,6 @@ from uploads.management.command import (
     DifferencesFound,
     OperatorCommand,
     counted,
-    printable,
 )
 from uploads.models import Upload
 from uploads.reconciliation import Finding, Plan, reconcile, side_by_side
@@ -99,7 +98,7 @@ class Command(OperatorCommand):
                 }
             )
         else:
-            self.stdout.write(_summary(progress.count, words, outcomes))
+            self.print(_summary(progress.count, words, outcomes))
         if words:
             raise DifferencesFound(f"{counted(words.total(), 'difference')} found.")
 
@@ -107,14 +106,14 @@ class Command(OperatorCommand):
         if as_json:
             self.print_json(asdict(finding))
             return
-        line = f"{finding.word.value}: {printable(finding.key)}"
+        line = f"{finding.word.value}: {finding.key}"
         for difference in finding.seen.get("differences", ()):
             line += f"; {difference}"
         if finding.outcome == "repaired":
             line += f" -> {finding.action or 'parts thrown away'}"
         elif finding.outcome == "skipped":
             line += f" (left alone: {finding.note})"
-        self.stdout.write(line)
+        self.print(line)
 
 
 def _summary(keys: int, words: Counter[str], outcomes: Counter[str]) -> str:

@@ -1,35 +1,29 @@
 from __future__ import annotations
 
-import tempfile
-from json import dumps as as_text
-from json import loads
+import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from uploads.audit.rotation import Rotation, present_key, rotate_audit_key
-from uploads.exceptions import SealError, UploadsError
-from uploads.management.command import (
-    COULD_NOT_RUN,
-    DIFFERENCES_FOUND,
-    OperatorCommand,
-)
-from uploads.management.export import write_whole
+from uploads.audit.rotation import Rotation, announce, prepare_rotation, present_key
+from uploads.management.command import CommandFailed, OperatorCommand
+from uploads.management.export import prepared_file
 
 
 class Command(OperatorCommand):
     help = (
-        "Make a new key for the seals, announce it in a seal signed by the present"
-        " one, and print what to set (the private key too: mind who reads along)."
-        " Exit status 1: the bucket contradicts the database; 2: could not run."
+        "Create a new key for the seals, print what to set (the private key too: mind"
+        " who can read it), and announce the key in a seal signed by the present one."
+        " Exit status 1: the bucket contradicts the database."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--dry-run",
             action="store_true",
-            help="say what would happen; change nothing",
+            help="report what would happen; change nothing",
         )
         parser.add_argument(
             "--write",
@@ -38,85 +32,80 @@ class Command(OperatorCommand):
             help="put the values into this JSON object (.local/secrets.json of ./sre/run)"
             " instead of printing them",
         )
-        parser.add_argument("--json", action="store_true", help="print JSON")
+        self.add_json_argument(parser, "one JSON object")
 
-    def handle(
-        self, *, dry_run: bool, write: Path | None, json: bool, **options: Any
+    def run(
+        self, *, dry_run: bool, write: Path | None, as_json: bool, **options: Any
     ) -> None:
-        try:
-            old = present_key()
-            # Before anything is announced: a key that cannot be kept helps nobody.
-            kept = None if write is None else _read(write)
-            if dry_run:
-                self._tell_dry_run(old.id, as_json=json)
-                return
-            rotation = rotate_audit_key()
-        except UploadsError as error:
-            status = (
-                DIFFERENCES_FOUND if isinstance(error, SealError) else COULD_NOT_RUN
-            )
-            raise CommandError(str(error), returncode=status) from error
-        values = {
+        old = present_key()
+        values = {} if write is None else _read(write)
+        if dry_run:
+            self._print_dry_run(old.id, as_json=as_json)
+            return
+        rotation = prepare_rotation()
+        self.so_far = (
+            f"key {old.id} continues to sign, and key {rotation.new.id} must not be"
+            " used: run this again"
+        )
+        values |= {
             "AUDIT_SIGNING_KEY": rotation.signing_key,
             "AUDIT_PUBLIC_KEYS": rotation.public_keys,
         }
-        if write is not None and kept is not None:
-            try:
-                write_whole(write, [as_text(kept | values, indent=1)])
-            except OSError as error:
-                raise CommandError(
-                    f"{write} cannot be written: {error.strerror}. Seal {rotation.seal}"
-                    f" announces the key {rotation.new_id}, which is lost; key"
-                    f" {old.id} goes on signing, so run this again.",
-                    returncode=COULD_NOT_RUN,
-                ) from error
-            values = {}
-        self._tell(rotation, values, as_json=json)
+        # Printed or on the disk before it is announced: otherwise it could be lost.
+        shown = values if write is None else {}
+        self._print_values(rotation, shown, as_json=as_json)
+        with _prepared(write, values):
+            seal = announce(rotation)
+        self.so_far = f"seal {seal} announces key {rotation.new.id}"
+        if as_json:
+            self.stdout.write(f',\n "seal": {seal}\n}}')
+        else:
+            self.print(f"Announced in seal {seal}.")
+            if write:
+                self.print("Written; restart the service to sign with it.")
 
-    def _tell_dry_run(self, old: str, *, as_json: bool) -> None:
+    def _print_dry_run(self, old: str, *, as_json: bool) -> None:
         if as_json:
             self.print_json({"old": old, "new": None, "seal": None, "set": {}})
         else:
-            self.stdout.write(
+            self.print(
                 f"key {old} signs now; it would sign a seal that announces a new key."
                 " Nothing was changed."
             )
 
-    def _tell(
+    def _print_values(
         self, rotation: Rotation, values: dict[str, str], *, as_json: bool
     ) -> None:
+        """Print what is known before the announcement: all but the seal's number."""
+        old, new = rotation.old.id, rotation.new.id
         if as_json:
-            told = {"old": rotation.old_id, "new": rotation.new_id}
-            self.stdout.write(
-                as_text({**told, "seal": rotation.seal, "set": values}, indent=1)
-            )
-            return
-        self.stdout.write(
-            f"key {rotation.new_id} takes over from {rotation.old_id},"
-            f" announced in seal {rotation.seal}."
-        )
-        if values:
-            self.stdout.write("Set, and restart the sealer:")
-            for name, value in values.items():
-                self.stdout.write(f"{name}={value}")
+            text = json.dumps({"old": old, "new": new, "set": values}, indent=1)
+            self.stdout.write(text.removesuffix("\n}"), ending="")
         else:
-            self.stdout.write("Written; restart the service to sign with it.")
+            self.print(f"key {new} takes over from {old} once it is announced.")
+            if values:
+                self.print("Set then, and restart the sealer:")
+            for name, value in values.items():
+                self.print(f"{name}={value}")
+        self.stdout.flush()
 
 
 def _read(path: Path) -> dict[str, str]:
-    """Return what the file holds, having seen that one can be written beside it."""
     try:
-        kept = loads(path.read_text())
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-            pass
+        values = json.loads(path.read_text())
     except OSError as error:
-        raise CommandError(
-            f"{path} cannot be read and replaced: {error.strerror}",
-            returncode=COULD_NOT_RUN,
-        ) from error
+        raise CommandFailed(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         # Without the text: it holds secrets.
-        raise CommandError(f"{path} is no JSON", returncode=COULD_NOT_RUN) from error
-    if not isinstance(kept, dict):
-        raise CommandError(f"{path} is not a JSON object", returncode=COULD_NOT_RUN)
-    return kept
+        raise CommandFailed(f"{path} is not JSON") from error
+    if not isinstance(values, dict):
+        raise CommandFailed(f"{path} is not a JSON object")
+    return values
+
+
+def _prepared(
+    path: Path | None, values: dict[str, str]
+) -> AbstractContextManager[None]:
+    if path is None:
+        return nullcontext()
+    return prepared_file(path, [json.dumps(values, indent=1)])

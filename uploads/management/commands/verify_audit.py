@@ -1,27 +1,23 @@
 from __future__ import annotations
 
-import json
-import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from mirrorsite.actors import Actor
 from uploads import trail
 from uploads.audit.faults import FaultKind, Report
 from uploads.audit.verification import PATIENCE, Progress, verify_audit
 from uploads.exceptions import UploadsError
 from uploads.management.arguments import positive_minutes, seal_or_time
-from uploads.management.command import OperatorCommand
+from uploads.management.command import DifferencesFound, OperatorCommand
 from uploads.models import Action
 
 
 class Command(OperatorCommand):
     help = (
         "Check database, seals, signatures and the copies in the bucket against each"
-        " other, and name every difference. Exit status 1: there are some; 2: could"
-        " not run."
+        " other, and name every difference."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -50,42 +46,42 @@ class Command(OperatorCommand):
             help="write no event that says it was checked: for a database that a backup"
             " was restored to, where a new event takes the number of a lost one",
         )
-        parser.add_argument("--json", action="store_true", help="the report as JSON")
+        self.add_json_argument(parser, "the report as one JSON object")
 
-    def handle(
+    def run(
         self,
         *,
         since: int | datetime | None,
         unsealed_minutes: float,
         database_only: bool,
         record_nothing: bool,
-        json: bool,
+        as_json: bool,
         **options: Any,
     ) -> None:
-        line = _ProgressLine(self.stderr) if self.stderr.isatty() else None
+        bar = self.progress("seals, events and uploads")
+
+        def advance(done: Progress) -> None:
+            bar.advance(done.seals + done.events + done.uploads - bar.count)
+
         try:
             report = verify_audit(
                 since=since,
                 patience=timedelta(minutes=unsealed_minutes),
                 read_copies=not database_only,
-                on_progress=line,
+                on_progress=advance,
             )
-        except UploadsError as error:
-            raise CommandError(str(error), returncode=2) from error
         finally:
-            if line:
-                line.clear()
+            bar.clear()
         if not record_nothing:
             self._note(report, since=since, database_only=database_only)
-        if json:
-            self.stdout.write(_as_json(report))
+        if as_json:
+            self.print_json(report.as_json(), indent=1)
         else:
             self._print(report)
         if not report.is_clean:
-            raise CommandError(
+            raise DifferencesFound(
                 f"{report.counts.total()} faults: "
-                + ", ".join(f"{n} {kind}" for kind, n in sorted(report.counts.items())),
-                returncode=1,
+                + ", ".join(f"{n} {kind}" for kind, n in sorted(report.counts.items()))
             )
 
     def _note(self, report: Report, *, since: object, database_only: bool) -> None:
@@ -95,7 +91,7 @@ class Command(OperatorCommand):
         bucket still has, which then could never be brought back.
         """
         if report.counts[FaultKind.CUT_TAIL]:
-            self.stderr.write(
+            self.warn(
                 "the check is not in the trail, since the bucket has seals that the"
                 " database lacks: docs/runbook.md, 'The database is gone'"
             )
@@ -108,49 +104,18 @@ class Command(OperatorCommand):
             "database_only": database_only,
         }
         try:
-            trail.note(
-                Action.AUDIT_CHECKED, Actor(name="command:verify_audit"), detail=detail
-            )
+            trail.note(Action.AUDIT_CHECKED, self.actor(), detail=detail)
         except UploadsError as error:
-            self.stderr.write(f"the check is not in the trail: {error}")
+            self.warn(f"the check is not in the trail: {error}")
 
     def _print(self, report: Report) -> None:
         for fault in report.faults:
-            self.stdout.write(str(fault))
+            self.print(str(fault))
         omitted = report.counts.total() - len(report.faults)
         if omitted:
-            self.stdout.write(f"… and {omitted} more")
-        self.stdout.write(
+            self.print(f"… and {omitted} more")
+        self.print(
             f"{report.seals} seals, {report.events} sealed events,"
             f" {report.unsealed} waiting, {report.uploads} uploads:"
             f" {'all as signed' if report.is_clean else 'NOT as signed'}"
         )
-
-
-def _as_json(report: Report) -> str:
-    return json.dumps(report.as_json(), indent=1)
-
-
-class _ProgressLine:
-    """One line on a terminal, written over a few times a second."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._next = 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + 0.2
-        self._stream.write(
-            f"\r\033[K{progress.seals} seals, {progress.events} events,"
-            f" {progress.uploads} uploads\r",
-            ending="",
-        )
-        self._stream.flush()
-
-    def clear(self) -> None:
-        """Remove the line, so that something else can be written there."""
-        self._stream.write("\r\033[K", ending="")
-        self._stream.flush()

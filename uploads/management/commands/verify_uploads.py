@@ -88,7 +88,7 @@ class Command(OperatorCommand):
         if as_json:
             self.print_json({"uploads": counts.total(), "outcomes": dict(counts)})
         else:
-            self.stdout.write(_summary(counts))
+            self.print(_summary(counts))
         faults = counts[Action.MISSING.value] + counts[Action.CORRUPTED.value]
         if elsewhere:
             raise DifferencesFound(
@@ -110,7 +110,7 @@ class Command(OperatorCommand):
                 }
             )
         else:
-            self.stdout.write(
+            self.print(
                 f"{outcome.action}: {upload.key}: {'; '.join(outcome.differences)}"
             )
 

@@ -1,22 +1,22 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from mirrorsite.actors import Actor
 from mirrorsite.tokens import services
-from mirrorsite.tokens.models import Scope
+from mirrorsite.tokens.models import Scope, Token
 from uploads import trail
+from uploads.management.command import CommandFailed, OperatorCommand
 from uploads.models import Action
 from uploads.trail import write_transaction
 
 
-class Command(BaseCommand):
-    help = "Make an API token and print it; it is shown this once and not kept."
+class Command(OperatorCommand):
+    help = "Create an API token and print it; it is shown once and not stored."
+    so_far = "no token was created, and one that was printed is not valid"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="unique; the trail says token:<name>")
@@ -35,24 +35,24 @@ class Command(BaseCommand):
             default=services.DEFAULT_DAYS,
             help=f"how long it is valid, 1 to {services.MAX_DAYS}; default: %(default)s",
         )
-        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        self.add_json_argument(parser, "one JSON object")
 
-    def handle(
+    def run(
         self,
         *,
         name: str,
         owner: str,
         scopes: list[str],
         days: int,
-        json: bool,
+        as_json: bool,
         **options: Any,
     ) -> None:
         user = get_user_model().objects.filter(username=owner).first()
         if user is None:
-            raise CommandError(f"There is no user {owner!r}; name an existing one.")
-        actor = Actor(name="command:create_token")
+            raise CommandFailed(f"There is no user {owner!r}; name an existing one.")
         try:
-            # No token without its event.
+            # No token without its event, nor one that nobody could read: the transaction
+            # is committed once the token is printed.
             with write_transaction():
                 token, secret = services.create_token(
                     owner=user,
@@ -60,28 +60,27 @@ class Command(BaseCommand):
                     scopes=[Scope(scope) for scope in scopes],
                     days=days,
                 )
-                trail.note(Action.TOKEN_MADE, actor, detail=token.facts())
+                trail.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
+                self._print(token, secret, as_json=as_json)
         except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from error
-        if json:
-            self.stdout.write(_as_json(name, owner, token.scopes, token.expiry, secret))
-            return
-        self.stderr.write(
-            f"token {name} of {owner}, valid until {token.expiry:%Y-%m-%d %H:%M} UTC;"
-            " shown only this once:"
-        )
-        self.stdout.write(secret)
+            raise CommandFailed(" ".join(error.messages)) from error
 
-
-def _as_json(
-    name: str, owner: str, scopes: frozenset[Scope], expiry: Any, secret: str
-) -> str:
-    return json.dumps(
-        {
-            "name": name,
-            "owner": owner,
-            "scopes": sorted(scope.value for scope in scopes),
-            "expires_at": expiry.isoformat().replace("+00:00", "Z"),
-            "token": secret,
-        }
-    )
+    def _print(self, token: Token, secret: str, *, as_json: bool) -> None:
+        owner = token.user.get_username()
+        if as_json:
+            self.print_json(
+                {
+                    "name": token.name,
+                    "owner": owner,
+                    "scopes": sorted(scope.value for scope in token.scopes),
+                    "expires_at": token.expiry.isoformat().replace("+00:00", "Z"),
+                    "token": secret,
+                }
+            )
+        else:
+            self.warn(
+                f"token {token.name} of {owner}, valid until"
+                f" {token.expiry:%Y-%m-%d %H:%M} UTC; shown only this once:"
+            )
+            self.print(secret)
+        self.stdout.flush()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
 
 from mirrorsite.actors import Actor
 from sre.lib.processes import wait_until
-from tests.uploads.audit.trails import Trail
+from tests.uploads.audit.trails import Trail, add_uploads
 from uploads import trail as record
 from uploads.audit import seals
 from uploads.audit.rows import seal_of
@@ -80,6 +82,37 @@ class TestConcurrency:
         ]
         assert len(copied) == len(set(copied)) == events
 
+    def test_sealers_that_do_not_wait_for_each_other(
+        self,
+        trail: Trail,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The bucket keeps the chain from forking, not the lock."""
+        monkeypatch.setattr("uploads.audit.seals.LOCK_WAIT_SECONDS", 0.0)
+        self._run(trail, sealers=3, writers=2, uploads=8)
+
+    def test_no_transaction_while_the_bucket_is_used(
+        self, trail: Trail, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A hung store must not keep a transaction open: it would stop VACUUM."""
+        trail.seal()
+        add_uploads(1)
+        opened: list[bool] = []
+        pid = connection.connection.info.backend_pid
+        for name in ("put_new", "read"):
+            real = getattr(trail.storage, name)
+
+            def spy(*arguments: Any, real: Any = real) -> Any:
+                opened.append(_has_transaction(pid))
+                return real(*arguments)
+
+            monkeypatch.setattr(trail.storage, name, spy)
+
+        trail.seal()
+
+        assert len(opened) >= 3  # the last seal; the events; the new seal
+        assert not any(opened)
+
     def test_late_commit(self, trail: Trail) -> None:
         """An event with a low id that commits after a seal is in the next one."""
         written, sealed = threading.Event(), threading.Event()
@@ -120,12 +153,16 @@ class TestConcurrency:
             finally:
                 connection.close()
 
+        asked: set[object] = set()
+
         def has_waited() -> bool:
             cursor.execute(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
-                " AND now() - waitstart > interval '200 ms'"
+                "SELECT query_start FROM pg_stat_activity"
+                " WHERE query LIKE '%%pg_try_advisory_lock%%'"
+                " AND pid <> pg_backend_pid() AND datname = current_database()"
             )
-            return bool(cursor.fetchone()[0])
+            asked.update(cursor.fetchall())
+            return len(asked) >= 3
 
         thread = threading.Thread(target=seal)
         with connection.cursor() as cursor:
@@ -137,6 +174,23 @@ class TestConcurrency:
                 cursor.execute("SELECT pg_advisory_unlock_all()")
         thread.join()
         assert [sealed.number for sealed in made[0]] == [1]
+
+
+def _has_transaction(pid: int) -> bool:
+    """Return True if the session of this backend has one open."""
+
+    def ask() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT xact_start IS NOT NULL FROM pg_stat_activity WHERE pid = %s",
+                [pid],
+            )
+            found = bool(cursor.fetchone()[0])
+        connection.close()
+        return found
+
+    with ThreadPoolExecutor(1) as other_session:
+        return other_session.submit(ask).result()
 
 
 def _record_one() -> None:

@@ -1,0 +1,80 @@
+"""Standard output and error of a command line program."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+class OutputError(Exception):
+    """Standard output, standard error or an output file could not be written."""
+
+
+class GuardedStream(io.TextIOWrapper):
+    """A text stream that raises `OutputError` instead of `OSError`.
+
+    Otherwise a full disk below standard output looks like any other `OSError` of the
+    program, and argparse ignores it. It raises once: later output is discarded, since
+    the interpreter would try and fail to write the rest of the buffer at its end.
+    https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+
+    def write(self, text: str) -> int:
+        with self._output_errors():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._output_errors():
+            super().flush()
+
+    @contextmanager
+    def _output_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            _open_null(self.fileno(), os.O_WRONLY)
+            reason = "it is closed" if error.errno == errno.EBADF else error.strerror
+            raise OutputError(f"the output cannot be written: {reason}") from error
+
+
+def guard_standard_streams() -> None:
+    """Let failing writes raise `OutputError`, and characters that do not fit be escaped.
+
+    Python sets the stream of a descriptor that is closed to None. Such a descriptor is
+    opened here in the wrong direction, as gnulib's `stdopen` does, so that no other
+    file gets its number and that writing to it fails. Messages for a closed standard
+    error are dropped.
+    """
+    sys.stdout = _guarded(sys.stdout or _open_closed(1, os.O_RDONLY))
+    sys.stderr = _guarded(sys.stderr or _open_closed(2, os.O_WRONLY))
+
+
+def _open_closed(descriptor: int, flags: int) -> TextIO:
+    _open_null(descriptor, flags)
+    return open(descriptor, "w", closefd=False)
+
+
+def _open_null(descriptor: int, flags: int) -> None:
+    null = os.open(os.devnull, flags)
+    if null != descriptor:
+        os.dup2(null, descriptor)
+        os.close(null)
+
+
+def _guarded(stream: TextIO) -> GuardedStream:
+    if not isinstance(stream, io.TextIOWrapper):
+        raise TypeError(f"{stream!r} is not a standard stream")
+    encoding, line_buffering = stream.encoding, stream.line_buffering
+    write_through = stream.write_through
+    return GuardedStream(
+        stream.detach(),
+        encoding=encoding,
+        errors="backslashreplace",
+        line_buffering=line_buffering,
+        write_through=write_through,
+    )
