@@ -61,11 +61,6 @@ class UploadEvent(AppendOnlyModel):
                 condition=models.Q(action__in=UNCOMMON),
                 name="uploadevent_uncommon",
             ),
-            models.Index(
-                fields=["at"],
-                condition=models.Q(action="login_failed"),
-                name="uploadevent_login_failed",
-            ),
         )
         constraints = (
             models.CheckConstraint(
