@@ -12,12 +12,16 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from uploads import accounts
 from uploads.logins import WINDOW, note_refusal
+from uploads.staff import staff_caller
 
 #: How often a session in use is written, which is when its hour begins anew.
 PROLONG_SECONDS = 300
@@ -86,6 +90,16 @@ class StaffSite(AdminSite):
             response.status_code = 429
             response.headers["Retry-After"] = str(int(WINDOW.total_seconds()))
         return response
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Let a user change their own password, and record that they did."""
+        if request.method != "POST":
+            return super().password_change(request, extra_context)
+        user = get_object_or_404(User, pk=request.user.pk)
+        with accounts.recorded(user, staff_caller(request)):
+            return super().password_change(request, extra_context)
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

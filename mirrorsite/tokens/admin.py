@@ -114,12 +114,7 @@ class TokenAdmin(SelectionMixin, admin.ModelAdmin[Token]):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Let a token go with its owner's account, and never by itself."""
-        match = request.resolver_match
-        deletes_an_owner = bool(
-            match and (match.url_name or "").startswith("auth_user_")
-        )
-        return deletes_an_owner and self.has_revoke_permission(request)
+        return False
 
     def get_fields(self, request: HttpRequest, obj: Token | None = None) -> Any:
         if obj is None:

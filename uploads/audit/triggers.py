@@ -2,7 +2,9 @@
 
 Events and seals: no UPDATE, DELETE or TRUNCATE, but an event's `seal` may go from null
 to a value while every other column stays. Uploads change their state, but are never
-deleted, truncated, or given another id or key. The error is an integrity error on both
+deleted, truncated, or given another id or key. Tokens and users, whose names are the
+actors of events, are never deleted or renamed; of a token nothing changes but its last
+use, and its revocation once. The error is an integrity error on both
 databases and says what was refused.
 
 Who owns the tables can drop the triggers: they stop mistakes and an attacker with the
@@ -25,6 +27,8 @@ MIGRATION = ("uploads", "0003_append_only_triggers")
 EVENTS = "uploads_uploadevent"
 SEALS = "uploads_auditseal"
 UPLOADS = "uploads_upload"
+TOKENS = "tokens_token"
+USERS = "auth_user"
 
 # pg_trigger.tgtype, bit by bit: src/include/catalog/pg_trigger.h of PostgreSQL.
 _ROW, _BEFORE, _DELETE, _UPDATE, _TRUNCATE = 1, 2, 8, 16, 32
@@ -84,6 +88,29 @@ BEGIN
   {_RAISE} 'an upload keeps its id and key: UPDATE is refused';
 END
 """,
+    "uploads_revoke_only": f"""
+DECLARE
+  unrevoked {TOKENS};
+BEGIN
+  unrevoked := NEW;
+  unrevoked.last_used_at := OLD.last_used_at;
+  IF OLD.revoked_at IS NULL THEN
+    unrevoked.revoked_at := NULL;
+  END IF;
+  IF OLD *= unrevoked THEN
+    RETURN NEW;
+  END IF;
+  {_RAISE} 'a token is revoked once and changes in no other way: UPDATE is refused';
+END
+""",
+    "uploads_keep_name": f"""
+BEGIN
+  IF OLD.id = NEW.id AND OLD.username = NEW.username THEN
+    RETURN NEW;
+  END IF;
+  {_RAISE} 'a user keeps their id and name: UPDATE is refused';
+END
+""",
 }
 _POSTGRESQL = (
     _Trigger("uploads_event_update", EVENTS, ("UPDATE",), "uploads_seal_only"),
@@ -94,6 +121,12 @@ _POSTGRESQL = (
     _Trigger("uploads_upload_update", UPLOADS, ("UPDATE",), "uploads_keep_identity"),
     _Trigger("uploads_upload_delete", UPLOADS, ("DELETE",), "uploads_refuse"),
     _Trigger("uploads_upload_truncate", UPLOADS, ("TRUNCATE",), "uploads_refuse"),
+    _Trigger("uploads_token_update", TOKENS, ("UPDATE",), "uploads_revoke_only"),
+    _Trigger("uploads_token_delete", TOKENS, ("DELETE",), "uploads_refuse"),
+    _Trigger("uploads_token_truncate", TOKENS, ("TRUNCATE",), "uploads_refuse"),
+    _Trigger("uploads_user_update", USERS, ("UPDATE",), "uploads_keep_name"),
+    _Trigger("uploads_user_delete", USERS, ("DELETE",), "uploads_refuse"),
+    _Trigger("uploads_user_truncate", USERS, ("TRUNCATE",), "uploads_refuse"),
 )
 
 

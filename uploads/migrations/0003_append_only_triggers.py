@@ -22,6 +22,8 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("uploads", "0002_auditseal_next_key"),
+        ("tokens", "0001_initial"),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [migrations.RunPython(install, remove)]

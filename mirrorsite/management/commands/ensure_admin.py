@@ -6,6 +6,9 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandParser
 
+from uploads.accounts import recorded_saves
+from uploads.trail import Caller
+
 
 class Command(BaseCommand):
     help = "Create a first superuser and print its password once; do nothing if one exists."
@@ -19,5 +22,6 @@ class Command(BaseCommand):
             self.stderr.write("an administrator exists; nothing changed")
             return
         password = secrets.token_urlsafe(12)
-        users.create_superuser(username=name, password=password)
+        with recorded_saves(Caller(name="command:ensure_admin")):
+            users.create_superuser(username=name, password=password)
         self.stdout.write(f"admin user: {name}\nadmin password: {password}")

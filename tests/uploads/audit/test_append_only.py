@@ -239,7 +239,7 @@ class TestMissing:
         )
 
         names = triggers.reinstall(connection)
-        assert len(names) == (8 if connection.vendor == "postgresql" else 9)
+        assert len(names) == (14 if connection.vendor == "postgresql" else 9)
         readiness.forget()
         assert client.get("/api/ready").json()["checks"]["trail"] == "ok"
         call_command("check", databases=["default"], stdout=StringIO())
