@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from botocore.exceptions import BotoCoreError
 
 from uploads.exceptions import ContentUnavailableError, StoreRefusedError
@@ -12,9 +14,10 @@ from uploads.services import storage_of
 CONTENT_URL_SECONDS = 60
 
 
-def content_url(upload: Upload) -> str:
+def content_url(upload: Upload, method: Literal["GET", "HEAD"] = "GET") -> str:
     """Return a presigned address of the object, made without asking the store.
 
+    It is signed for one method, and the store refuses the other.
     In a versioned bucket it is the version that was stored. Raises
     `ContentUnavailableError` unless the upload is stored, and `StoreRefusedError`
     when there are no credentials to sign with, or the record is of another bucket.
@@ -33,7 +36,9 @@ def content_url(upload: Upload) -> str:
         parameters["VersionId"] = upload.version_id
     try:
         return storage.client.generate_presigned_url(
-            "get_object", Params=parameters, ExpiresIn=CONTENT_URL_SECONDS
+            "head_object" if method == "HEAD" else "get_object",
+            Params=parameters,
+            ExpiresIn=CONTENT_URL_SECONDS,
         )
     except BotoCoreError as error:
         raise StoreRefusedError(f"not signed: {type(error).__name__}") from error

@@ -14,6 +14,7 @@ from django.test import Client
 from tests.uploads.records import CALLER, pages, record, slug
 from uploads import services, trail
 from uploads.api.reading import UploadEventsView
+from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.storage import UploadStorage
 
@@ -231,6 +232,43 @@ class TestContent:
         changed = answer["Location"].replace(str(upload.pk), UNKNOWN)
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(changed, timeout=10)
+
+    def test_head__leads_to_the_object_and_not_to_its_bytes(
+        self, reader: Client, bucket: UploadStorage
+    ) -> None:
+        upload = services.upload_random(caller=CALLER, size=1000)
+
+        answer = reader.head(f"/api/uploads/{upload.pk}/content")
+
+        assert answer.status_code == 302
+        request = urllib.request.Request(answer["Location"], method="HEAD")
+        with urllib.request.urlopen(request, timeout=10) as got:
+            assert got.headers["Content-Length"] == "1000"
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(answer["Location"], timeout=10)
+
+    def test_is_an_event__but_head_is_none(
+        self, reader: Client, bucket: UploadStorage
+    ) -> None:
+        upload = services.upload_random(caller=CALLER)
+        path = f"/api/uploads/{upload.pk}/content"
+        reader.head(path)
+        assert upload.events.count() == 2
+        reader.get(path)
+        last = upload.events.latest("id")
+        assert (last.action, last.actor) == (Action.DOWNLOADED, "token:reader")
+
+    def test_no_address_without_its_event(
+        self, reader: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise TrailUnavailableError("the database did not take the record")
+
+        upload = services.upload_random(caller=CALLER)
+        monkeypatch.setattr(trail, "note", refuse)
+        answer = reader.get(f"/api/uploads/{upload.pk}/content")
+        assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
+        assert "Location" not in answer
 
     @pytest.mark.parametrize(
         ("status", "code", "expected"),

@@ -110,7 +110,7 @@ class UploadEventsView(ProtectedView):
 class UploadContentView(ProtectedView):
     """The object's bytes: a redirect to the store, valid for a minute.
 
-    As in the admin, it is an event when staff ask for it.
+    Asking for it is an event, whoever does; HEAD is not, as it leads to no content.
     """
 
     staff_permission = "uploads.download_upload"
@@ -125,8 +125,10 @@ class UploadContentView(ProtectedView):
             )
         upload = _upload(upload_id)
         try:
-            address = content_url(upload)
-            if is_staff and request.method == "GET":
+            if request.method == "HEAD":
+                address = content_url(upload, "HEAD")
+            else:
+                address = content_url(upload)
                 trail.note(Action.DOWNLOADED, caller_of(request), upload=upload)
         except ContentUnavailableError as error:
             status, slug, detail = _NO_CONTENT[error.status]

@@ -266,7 +266,8 @@ upload_events = extend_schema(
 upload_content = extend_schema(
     operation_id="upload_content",
     summary="The object's bytes",
-    description="A redirect to the object store, valid for a minute.",
+    description="A redirect to the object store, valid for a minute, and recorded as an"
+    " event. HEAD is redirected to an address that is good for HEAD alone.",
     tags=["uploads"],
     auth=_READERS,
     parameters=[_upload_id, header("Location", 302)],
@@ -281,6 +282,7 @@ upload_content = extend_schema(
             "object-corrupted",
             "upload-purged",
             "store-refused",
+            "trail-unavailable",
             "database-unavailable",
         ),
     },

@@ -9,11 +9,12 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.management.base import CommandError, CommandParser
 
 from uploads.arguments import moment
-from uploads.exports import FORMATS, by_id, lines
+from uploads.exports import EVERYTHING, FORMATS, by_id, lines, record_export
 from uploads.management.command import COULD_NOT_RUN, OperatorCommand, counted
 
 
@@ -21,6 +22,8 @@ class ExportCommand(OperatorCommand):
     """Write rows to a file, which appears whole or not at all, or to stdout."""
 
     noun: str
+    #: The options that say which rows.
+    filters: tuple[str, ...]
     columns: dict[str, Any]
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -56,6 +59,18 @@ class ExportCommand(OperatorCommand):
                 " or device",
                 returncode=COULD_NOT_RUN,
             )
+        chosen_by = {
+            name: options[name]
+            for name in self.filters
+            if options[name] not in (None, [])
+        }
+        record_export(
+            self.caller(),
+            f"{self.noun}s",
+            options["format"],
+            selection=EVERYTHING,
+            chosen_by=urlencode(chosen_by, doseq=True),
+        )
         total = rows.count() if self.stderr.isatty() else None
         # A bar beside the data on one terminal would be in its way.
         progress = self.progress(f"{self.noun}s", total) if output else None
