@@ -57,6 +57,14 @@ class StaffSite(AdminSite):
     login_template = "admin/staff_login.html"
     index_template = "admin/dashboard.html"
 
+    def get_urls(self) -> list[Any]:
+        """Leave out the page that leads to an object's own: no model here has one."""
+        return [
+            pattern
+            for pattern in super().get_urls()
+            if getattr(pattern, "name", None) != "view_on_site"
+        ]
+
     def admin_view(
         self, view: Callable[..., HttpResponseBase], cacheable: bool = False
     ) -> Any:

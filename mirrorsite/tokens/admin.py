@@ -16,7 +16,7 @@ from django.utils import timezone
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
 from uploads import trail
-from uploads.admin.lists import SelectionMixin
+from uploads.admin.lists import ListMixin
 from uploads.models import Action
 from uploads.staff import staff_caller
 from uploads.writing import write_transaction
@@ -68,7 +68,7 @@ class TokenForm(forms.ModelForm[Token]):
 
 
 @admin.register(Token)
-class TokenAdmin(SelectionMixin, admin.ModelAdmin[Token]):
+class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
     list_display = (
         "name", "user", "can_upload", "can_read", "state",
         "token_key", "created", "expiry", "last_used_at",

@@ -13,12 +13,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from uploads import accounts
+from uploads.admin.lists import ListMixin
 from uploads.staff import staff_caller
 
 admin.site.unregister([User, Group])
 
 
-class _RecordedMixin:
+class _AccountMixin(ListMixin):
     """Records what a form changes; the admin saves within a transaction."""
 
     def save_model(
@@ -35,7 +36,7 @@ class _RecordedMixin:
 
 
 @admin.register(User)
-class StaffUserAdmin(_RecordedMixin, UserAdmin):  # type: ignore[type-arg]
+class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Let a name stay what it is: the trail names the user by it."""
         return ("username",) if obj else ()
@@ -57,7 +58,7 @@ class StaffUserAdmin(_RecordedMixin, UserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class StaffGroupAdmin(_RecordedMixin, GroupAdmin):
+class StaffGroupAdmin(_AccountMixin, GroupAdmin):
     def delete_model(self, request: HttpRequest, obj: Group) -> None:
         accounts.delete_group(obj, staff_caller(request))
 
