@@ -19,6 +19,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from mirrorsite.query import malformed_parameter
 from uploads import accounts
 from uploads.logins import WINDOW, note_refusal
 from uploads.staff import staff_caller
@@ -68,18 +69,20 @@ class StaffSite(AdminSite):
     def admin_view(
         self, view: Callable[..., HttpResponseBase], cacheable: bool = False
     ) -> Any:
-        """Let no address with a NUL in, which PostgreSQL's text cannot hold."""
+        """Refuse malformed encoding, and a NUL, which PostgreSQL's text cannot hold."""
 
         @wraps(view)
-        def without_nul(
+        def well_formed(
             request: HttpRequest, *args: Any, **kwargs: Any
         ) -> HttpResponseBase:
             values = [text for values in request.GET.lists() for text in values[1]]
             if any("\0" in text for text in (request.path, *request.GET, *values)):
                 raise BadRequest("An address with a NUL is none.")
+            if malformed_parameter(request.META.get("QUERY_STRING", "")) is not None:
+                raise BadRequest("The query is not percent-encoded UTF-8.")
             return view(request, *args, **kwargs)
 
-        return super().admin_view(without_nul, cacheable)
+        return super().admin_view(well_formed, cacheable)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Prolong the session of whoever sees a page, with a write now and then."""

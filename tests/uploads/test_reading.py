@@ -204,6 +204,9 @@ class TestEvents:
             ("after=-1", "after", "invalid-parameter"),
             ("after=1&after=2", "after", "repeated-parameter"),
             ("before=1", "before", "unknown-parameter"),
+            ("after=%FF", "after", "invalid-parameter"),
+            ("after=1%", "after", "invalid-parameter"),
+            ("before=%FF", "before", "invalid-parameter"),
         ],
     )
     def test_malformed__400(
@@ -305,6 +308,15 @@ class TestVerify:
         last = upload.events.last()
         assert last is not None
         assert (last.action, last.actor) == (Action.VERIFIED, "token:reader")
+
+    @pytest.mark.parametrize("kind", ["text/plain", "application/json", "x"])
+    @pytest.mark.parametrize("body", ["", "{}", "no JSON"])
+    def test_a_body_is_ignored(
+        self, reader: Client, bucket: UploadStorage, kind: str, body: str
+    ) -> None:
+        upload = services.upload_random(caller=CALLER)
+        path = f"/api/uploads/{upload.pk}/verify"
+        assert reader.post(path, body, content_type=kind).status_code == 200
 
     def test_object_gone__missing(self, reader: Client, bucket: UploadStorage) -> None:
         upload = services.upload_random(caller=CALLER)

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from mirrorsite.api import ProtectedView
 from mirrorsite.clients import credentials_of
 from mirrorsite.problems import InvalidRequest, Problem
+from mirrorsite.query import query_of
 from mirrorsite.rate_limits import RateLimitedPosts
 from uploads import trail
 from uploads.api import schema
@@ -55,7 +56,7 @@ class UploadListView(ProtectedView):
 
     @schema.upload_list
     def get(self, request: Request) -> Response:
-        query = ListQuery.of(request.query_params)
+        query = ListQuery.of(query_of(request))
         uploads, cursor = query.page_of(Upload.objects.all())
         following = None
         if cursor is not None:
@@ -89,7 +90,7 @@ class UploadEventsView(ProtectedView):
 
     @schema.upload_events
     def get(self, request: Request, upload_id: str) -> Response:
-        after = _event_id(request.query_params)
+        after = _event_id(query_of(request))
         upload = _upload(upload_id)
         found = upload.events.filter(pk__gt=after).order_by("pk")
         events = list(found[: self.PAGE + 1])

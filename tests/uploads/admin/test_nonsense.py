@@ -187,6 +187,12 @@ def test_no_address_has_a_nul(
     assert admin_client.get(path).status_code == 400
 
 
+@pytest.mark.parametrize("page", [UPLOADS, EVENTS, SEALS, TOKENS, USERS, GROUPS])
+@pytest.mark.parametrize("query", ["q=%FF", "%FF=1", "q=100%", "q=%zz"])
+def test_queries_are_utf8(admin_client: Client, page: str, query: str) -> None:
+    assert admin_client.get(f"{page}?{query}").status_code == 400
+
+
 @pytest.mark.parametrize(
     "path",
     [
