@@ -54,7 +54,6 @@ _BODY_PROBLEMS = (
     "body-not-object",
     "unknown-field",
     "invalid-size",
-    "length-required",
     "request-timeout",
     "body-too-large",
     "unsupported-media-type",
@@ -290,7 +289,8 @@ upload_content = extend_schema(
 upload_verify = extend_schema(
     operation_id="upload_verify",
     summary="Look at the object now",
-    description="Compares the object with its record, and records what was seen.",
+    description="Compares the object with its record, and records what was seen. A"
+    " body is ignored.",
     tags=["uploads"],
     auth=_READERS,
     parameters=[_upload_id, *(header(name, 200) for name in _LIMITS)],
@@ -317,6 +317,8 @@ upload_verify = extend_schema(
             f"{_ONE}/verify",
             *_AUTH_PROBLEMS,
             "csrf-failed",
+            "request-timeout",
+            "body-too-large",
             "upload-not-found",
             "upload-not-verifiable",
             "throttled",
