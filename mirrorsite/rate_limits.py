@@ -28,6 +28,7 @@ from mirrorsite.client_address import client_network
 from mirrorsite.clients import address_of, identity_of
 from mirrorsite.problems import Problem
 from mirrorsite.rate_counters import MemoryCounter, counter_for
+from mirrorsite.tokens.authentication import StaffSessionAuthentication
 
 logger = logging.getLogger(__name__)
 
@@ -125,9 +126,9 @@ limiter = RateLimiter()
 class RateLimitedPosts(APIView):
     """Mixin: counts each POST by token, user or network, before anything is done.
 
-    Tokens that are not valid are counted by network, and apart: once there were as many
-    as the quota, that network's tokens are refused before the database is asked for
-    one. Every answer says what is left.
+    Tokens and sessions that prove nobody are counted by network, and apart: once there
+    were as many as the quota, that network's are refused before the database is asked
+    for one. Every answer says what is left.
     """
 
     _usage: Usage | None = None
@@ -137,19 +138,29 @@ class RateLimitedPosts(APIView):
             super().perform_authentication(request)
             return
         network = client_network(address_of(request._request))
-        bad_tokens = f"bad-token:{network}"
-        if get_authorization_header(request):
-            self._check(limiter.refuse(bad_tokens))
+        stranger = f"network:{network}"
+        if self._has_credentials(request):
+            unproven = f"unproven:{network}"
+            self._check(limiter.refuse(unproven))
+        else:
+            unproven = stranger
         try:
             super().perform_authentication(request)
-            client = identity_of(request) or f"network:{network}"
         except AuthenticationFailed:
-            self._check(limiter.hit(bad_tokens))
+            self._check(limiter.hit(unproven))
             raise
         except Exception:
-            self._check(limiter.hit(f"network:{network}"))
+            self._check(limiter.hit(stranger))
             raise
-        self._check(limiter.hit(client))
+        self._check(limiter.hit(identity_of(request) or unproven))
+
+    def _has_credentials(self, request: Request) -> bool:
+        if get_authorization_header(request):
+            return True
+        return (
+            StaffSessionAuthentication in self.authentication_classes
+            and settings.SESSION_COOKIE_NAME in request.COOKIES
+        )
 
     def _check(self, usage: Usage | None) -> None:
         self._usage = usage

@@ -255,6 +255,18 @@ class TestPost:
         assert answer["Retry-After"] == answer["RateLimit"].split("t=")[1]
 
     @pytest.mark.django_db
+    def test_bad_sessions__refused_before_the_database_is_asked(
+        self, client: Client, limited: Any, django_assert_num_queries: Any
+    ) -> None:
+        statuses = []
+        for number in range(4):
+            client.cookies["sessionid"] = f"{number:032}"
+            with django_assert_num_queries(1 if number < 3 else 0):
+                answer = client.post("/api/uploads/x/verify")
+            statuses.append(answer.status_code)
+        assert statuses == [401, 401, 401, 429]
+
+    @pytest.mark.django_db
     def test_bad_tokens__cost_nobody_else(self, client: Client, limited: Any) -> None:
         owner = User.objects.create_user("olga")
         _, secret = create_token(owner=owner, name="one", scopes=[Scope.UPLOAD])

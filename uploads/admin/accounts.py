@@ -38,8 +38,8 @@ class _AccountMixin(ListMixin):
 @admin.register(User)
 class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Let a name stay what it is: the trail names the user by it."""
-        return ("username",) if obj else ()
+        """Let a name stay what it is, as the trail has it, and what has been noted."""
+        return ("username", "last_login", "date_joined") if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

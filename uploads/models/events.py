@@ -16,7 +16,7 @@ class UploadEvent(AppendOnlyModel):
     """One thing that happened; never changed, never deleted.
 
     It happened to an upload, except for the actions of `WITHOUT_UPLOAD`. The actor is
-    text, not a reference: deleting a user must not need a change here.
+    text, not a reference; users and tokens keep their names, and are never deleted.
     """
 
     id = models.BigAutoField(primary_key=True)

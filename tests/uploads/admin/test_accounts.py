@@ -35,13 +35,8 @@ def events() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def change(client: Client, user: User, **fields: Any) -> Any:
-    form = {
-        "date_joined_0": f"{user.date_joined:%Y-%m-%d}",
-        "date_joined_1": f"{user.date_joined:%H:%M:%S.%f}",
-        "is_active": "on",
-        "is_staff": "on",
-    }
-    form = {name: value for name, value in (form | fields).items() if value}
+    form = {"is_active": "on", "is_staff": "on"} | fields
+    form = {name: value for name, value in form.items() if value}
     return client.post(f"{USERS}{user.pk}/change/", form)
 
 
