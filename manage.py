@@ -12,12 +12,15 @@ from typing import NoReturn
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from mirrorsite.database import lift_statement_timeout
+
 #: As the operators' commands have it (docs/upkeep.md).
 COULD_NOT_RUN = 2
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
+    lift_statement_timeout()
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

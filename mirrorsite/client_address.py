@@ -36,6 +36,7 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str |
         return None
 
 
+@lru_cache(maxsize=4096)
 def client_network(address: str | None) -> str:
     """Return what one client can be expected to have: an IPv4 address, an IPv6 /64.
 

@@ -66,8 +66,8 @@ VARIABLES: dict[str, Variable] = {
         ),
         Variable(
             "DATABASE_URL",
-            "sqlite:///.local/mirrorsite.sqlite3",
-            "postgresql://user:password@host:5432/name, or sqlite:///path.",
+            None,
+            "PostgreSQL, as postgresql://user:password@host:5432/name; required.",
         ),
         Variable(
             "AWS_STORAGE_BUCKET_NAME",
@@ -141,12 +141,12 @@ VARIABLES: dict[str, Variable] = {
         Variable(
             "WEB_CONCURRENCY",
             "",
-            "gunicorn workers; default 1 on SQLite, else two per processor.",
+            "gunicorn workers; default two per processor.",
         ),
         Variable(
             "WEB_THREADS",
-            "",
-            "Threads a worker, of which two never wait for the object store; default 16 on SQLite, else 6.",
+            "6",
+            "Threads per worker; two are reserved for requests that do not touch S3.",
         ),
         Variable(
             "GRACEFUL_TIMEOUT_SECONDS",

@@ -1,159 +1,100 @@
-"""The short way to the two endpoints that are asked most: before Django.
+"""Answers to plain GETs of health and mirror, given in the event loop.
 
-The liveness probe and the mirror rest on the request alone. Most of their time went into
-what they have no use for: signals that look after database connections, the resolver,
-REST framework's request. So here a plain GET is answered in the words in which Django
-has answered the same address before, its header fields included; what depends on the
-request is worked out by the function that the view calls too.
+Both depend on the request alone. Django answers the first request to an address; its
+header fields are remembered, and further plain GETs of that address are answered with
+them. The body comes from the function that the view calls too.
 
-Everything else takes the long way: other methods, conditional requests, whatever is
-wrong with a request, and addresses that Django has not answered with 200 yet, such as an
-unknown Host or plain HTTP that is redirected.
-
-No Django here.
+Django answers everything else: other methods, conditional requests, requests with an
+error, and addresses that it has not answered with 200, such as an unknown host or plain
+HTTP that is redirected.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from time import perf_counter
-from typing import Any
 
-from mirrorsite.metrics import observe_request
 from mirrorsite.request_ids import request_id_from
 
-Fields = list[tuple[str, str]]
-#: Body and further header fields for a WSGI environment; None: take the long way.
-FastAnswer = Callable[[Mapping[str, Any]], tuple[bytes, Fields] | None]
+Fields = list[tuple[bytes, bytes]]
+#: Returns body and further header fields for a query; None leaves the request to Django.
+FastAnswer = Callable[[bytes], tuple[bytes, Fields] | None]
+#: Path, host, scheme and forwarded scheme: all that Django's header fields depend on.
+Address = tuple[bytes, bytes, str, bytes]
 
-#: Addresses remembered at most. A client may send any port in its Host.
-MOST_ADDRESSES = 256
-#: What each answer has of its own, beside what its function says.
-_OWN = frozenset({"x-request-id", "content-length"})
+#: A client may send any port in its Host.
+MAX_ADDRESSES = 256
+_OWN_FIELDS = frozenset({b"x-request-id", b"content-length"})
+#: Header fields of a request that is not plain.
+_NOT_PLAIN = frozenset(
+    {b"if-none-match", b"content-length", b"transfer-encoding", b"expect", b"upgrade"}
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """The header fields of an address that Django has answered, and as they are sent."""
+class FastResponse:
+    """A 200: the header section as it is sent, without the server's own fields."""
 
-    fields: Fields
     head: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A 200 by the short way."""
-
-    remembered: Remembered
-    own: Fields
     body: bytes
+    request_id: str
 
-    @property
-    def fields(self) -> Fields:
-        """All header fields, but for those that a server adds."""
-        return [*self.remembered.fields, *self.own]
 
-    @property
-    def head(self) -> bytes:
-        """Those fields as they are sent."""
-        return self.remembered.head + _as_sent(self.own)
+def address_of(
+    path: bytes, fields: Mapping[bytes, bytes], scheme: str
+) -> Address | None:
+    """Return the address of a plain request, else None; names are in lower case."""
+    host = fields.get(b"host")
+    if host is None or not _NOT_PLAIN.isdisjoint(fields):
+        return None
+    return path, host, scheme, fields.get(b"x-forwarded-proto", b"")
 
 
 @dataclass(slots=True)
 class FastPath:
-    """A WSGI application around another one; `answers` by path."""
+    """The `answers` by path, and Django's header fields by address."""
 
-    application: Callable[..., Iterable[bytes]]
-    answers: Mapping[str, FastAnswer]
-    _remembered: dict[tuple[str, ...], Remembered] = field(default_factory=dict)
+    answers: Mapping[bytes, FastAnswer]
+    _heads: dict[Address, bytes] = field(default_factory=dict)
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
-        answer = self.answer(environ)
-        if answer is not None:
-            start_response("200 OK", answer.fields)
-            return [answer.body]
-        if environ["PATH_INFO"] in self.answers and _is_plain(environ):
-            return self._long_way(_address(environ), environ, start_response)
-        return self.application(environ, start_response)
-
-    def answer(self, environ: dict[str, Any]) -> Answer | None:
-        """Answer by the short way, and count the request; None: by the long one.
-
-        Of the environment nothing is read but the request line, the scheme, and the
-        header fields; the route and the request id are left in it.
-        """
-        answer = self.answers.get(environ["PATH_INFO"])
-        if answer is None or not _is_plain(environ):
+    def answer(
+        self, path: bytes, query: bytes, fields: Mapping[bytes, bytes], scheme: str
+    ) -> FastResponse | None:
+        """Answer a GET without repeated header fields; None leaves it to Django."""
+        answer = self.answers.get(path)
+        address = None if answer is None else address_of(path, fields, scheme)
+        head = None if address is None else self._heads.get(address)
+        if answer is None or head is None:
             return None
-        started = perf_counter()
-        address = _address(environ)
-        remembered = self._remembered.get(address)
-        if remembered is None:
-            return None
-        found = answer(environ)
+        found = answer(query)
         if found is None:
             return None
         body, own = found
         request_id = request_id_from(
-            environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT")
+            _text(fields.get(b"x-request-id")), _text(fields.get(b"traceparent"))
         )
-        route = address[0].lstrip("/")
-        # For the access log, as Django's way leaves them there.
-        environ["mirrorsite.request_id"] = request_id
-        environ["mirrorsite.route"] = route
-        own = [
-            *own,
-            ("X-Request-ID", request_id),
-            ("Content-Length", str(len(body))),
-        ]
-        observe_request(route, "GET", 200, perf_counter() - started)
-        return Answer(remembered, own, body)
+        return FastResponse(
+            b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n"
+            % (head, as_sent(own), request_id.encode(), len(body)),
+            body,
+            request_id,
+        )
 
-    def _long_way(
-        self,
-        address: tuple[str, ...],
-        environ: dict[str, Any],
-        start_response: Callable[..., Any],
-    ) -> Iterable[bytes]:
-        """Let Django answer, and remember its header fields if all was well."""
-
-        def remembering(status: str, headers: Fields, *error: Any) -> Any:
-            if status.startswith("200 "):
-                found = self.answers[address[0]](environ)
-                own = _OWN | {name.lower() for name, _ in (found or (b"", ()))[1]}
-                if len(self._remembered) >= MOST_ADDRESSES:
-                    self._remembered.clear()
-                kept = [
-                    (name, value) for name, value in headers if name.lower() not in own
-                ]
-                self._remembered[address] = Remembered(kept, _as_sent(kept))
-            return start_response(status, headers, *error)
-
-        return self.application(environ, remembering)
+    def remember(self, address: Address, query: bytes, fields: Fields) -> None:
+        """Keep the header fields of Django's 200 for an address."""
+        found = self.answers[address[0]](query)
+        own = _OWN_FIELDS | {name for name, _ in (found or (b"", ()))[1]}
+        if len(self._heads) >= MAX_ADDRESSES:
+            self._heads.clear()
+        self._heads[address] = as_sent(
+            (name, value) for name, value in fields if name not in own
+        )
 
 
-def _as_sent(fields: Fields) -> bytes:
-    """Return header fields as bytes; PEP 3333 has them as latin-1 text."""
-    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
+def as_sent(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return header fields as they are sent."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in fields])
 
 
-def _is_plain(environ: Mapping[str, Any]) -> bool:
-    return (
-        environ["REQUEST_METHOD"] == "GET"
-        and "HTTP_IF_NONE_MATCH" not in environ
-        and "HTTP_HOST" in environ
-        and not environ.get("SCRIPT_NAME")
-    )
-
-
-def _address(environ: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return all of a request that Django's header fields depend on."""
-    return (
-        environ["PATH_INFO"],
-        environ["HTTP_HOST"],
-        environ["wsgi.url_scheme"],
-        environ.get("HTTP_X_FORWARDED_PROTO", ""),
-    )
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")

@@ -24,6 +24,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from mirrorsite.database import restricted
+
 logger = logging.getLogger("mirrorsite.metrics_server")
 
 DATABASE_SECONDS = 2
@@ -143,31 +145,14 @@ def _bound_server(
     return None
 
 
-def _impatient_database() -> None:
-    """Let this process read only, over one connection, and not wait for long."""
-    from django.conf import settings
-
-    database = settings.DATABASES["default"]
-    options = dict(database["OPTIONS"])
-    if database["ENGINE"].endswith("postgresql"):
-        options.pop("pool", None)
-        options["connect_timeout"] = DATABASE_SECONDS
-        options["options"] = (
-            f"-c statement_timeout={DATABASE_SECONDS}s"
-            " -c default_transaction_read_only=on"
-        )
-    else:
-        options["timeout"] = DATABASE_SECONDS
-        options["init_command"] = "PRAGMA query_only=ON"
-    database |= {"OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
-
-
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
     from django.conf import settings
 
     parent = os.getppid()
-    _impatient_database()
+    settings.DATABASES["default"] |= restricted(
+        settings.DATABASES["default"], seconds=DATABASE_SECONDS
+    )
     django.setup()
     if settings.METRICS_BIND is not None:
         serve(settings.METRICS_BIND, lambda: os.getppid() == parent)

@@ -127,7 +127,7 @@ SCHEMAS["UploadEvent"] = {
             "type": "string",
             "enum": [
                 "requested", "stored", "failed", "verified", "missing", "corrupted",
-                "adopted", "purged", "downloaded", "proof_shown",
+                "adopted", "purged", "retried", "downloaded", "proof_shown",
             ],
         },
         "at": {"type": "string", "format": "date-time"},

@@ -12,16 +12,14 @@ from functools import lru_cache
 from typing import Protocol
 
 import redis
-from django.db import connection, transaction
+from django.db import connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from mirrorsite.databases import hurried
 from mirrorsite.models import RateWindow
 
 #: A limiter must not cost more than what it protects.
 _REDIS_TIMEOUT_SECONDS = 0.5
-_DATABASE_WAIT_SECONDS = 1.0
 _MAX_IN_MEMORY = 100_000
 
 
@@ -83,11 +81,7 @@ class DatabaseCounter:
     def increment(self, key: str, seconds: int) -> int:
         now = int(time.time())
         table = connection.ops.quote_name(RateWindow._meta.db_table)
-        with (
-            hurried(_DATABASE_WAIT_SECONDS),
-            transaction.atomic(),
-            connection.cursor() as cursor,
-        ):
+        with connection.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {table} (key, count, expires_at) VALUES (%s, 1, %s)"  # noqa: S608
                 f" ON CONFLICT (key) DO UPDATE SET count = {table}.count + 1"

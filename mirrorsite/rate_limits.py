@@ -24,8 +24,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mirrorsite.client_address import client_network
-from mirrorsite.clients import address_of, identity_of
+from mirrorsite.actors import actor_key_of, network_key_of
 from mirrorsite.problems import Problem
 from mirrorsite.rate_counters import MemoryCounter, counter_for
 from mirrorsite.tokens.authentication import StaffSessionAuthentication
@@ -137,10 +136,9 @@ class RateLimitedPosts(APIView):
         if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
             super().perform_authentication(request)
             return
-        network = client_network(address_of(request._request))
-        stranger = f"network:{network}"
+        stranger = network_key_of(request._request)
         if self._has_credentials(request):
-            unproven = f"unproven:{network}"
+            unproven = f"unproven:{stranger}"
             self._check(limiter.refuse(unproven))
         else:
             unproven = stranger
@@ -152,7 +150,7 @@ class RateLimitedPosts(APIView):
         except Exception:
             self._check(limiter.hit(stranger))
             raise
-        self._check(limiter.hit(identity_of(request) or unproven))
+        self._check(limiter.hit(actor_key_of(request) or unproven))
 
     def _has_credentials(self, request: Request) -> bool:
         if get_authorization_header(request):

@@ -6,14 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
 import django_stubs_ext
-import psycopg
 import redis.connection
 from django.core.exceptions import ImproperlyConfigured
-from psycopg.conninfo import make_conninfo
 
 from mirrorsite import openapi_components
+from mirrorsite.database import connection_settings
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
 
 django_stubs_ext.monkeypatch()  # lets ModelAdmin[Upload] stand at run time
@@ -61,6 +59,10 @@ if METRICS_BIND == BIND:
         f"BIND and METRICS_BIND are both {BIND};"
         " set METRICS_BIND to another port, or to off."
     )
+WEB_CONCURRENCY = env.integer(
+    "WEB_CONCURRENCY", least=1, most=64, default=2 * (os.cpu_count() or 1)
+)
+WEB_THREADS = env.integer("WEB_THREADS", least=1, most=256)
 GRACEFUL_TIMEOUT_SECONDS = env.integer("GRACEFUL_TIMEOUT_SECONDS", least=1, most=600)
 
 ROOT_URLCONF = "mirrorsite.urls"
@@ -172,86 +174,7 @@ if TRUSTED_PROXIES:
 
 # --- Database --------------------------------------------------------------------
 
-#: How long a writer waits for the others of its process, and then for other processes.
-SQLITE_LOCK_SECONDS = 10
-_sqlite_options = {
-    # Take the write lock at BEGIN: a transaction that reads first and writes later
-    # cannot then fail half-way with "database is locked".
-    "transaction_mode": "IMMEDIATE",
-    "timeout": SQLITE_LOCK_SECONDS,
-    # FULL: a commit survives the loss of power. recursive_triggers: INSERT OR
-    # REPLACE fires the delete triggers that keep the trail append-only.
-    "init_command": (
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON"
-    ),
-}
-#: A server that is gone without a word, with its zone or its network, is noticed within
-#: seconds. Else the writes of a process wait a quarter of an hour for their leader's:
-#: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-TCP-USER-TIMEOUT
-_postgres_options: dict[str, Any] = {
-    "connect_timeout": 3,
-    "tcp_user_timeout": 10_000,  # milliseconds
-    "keepalives_idle": 10,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-}
-try:
-    _database: dict[str, Any] = dict(dj_database_url.parse(env.text("DATABASE_URL")))
-except (ValueError, dj_database_url.ParseError) as error:
-    raise ImproperlyConfigured(
-        "DATABASE_URL cannot be read; set it to"
-        " postgresql://user:password@host:5432/name or sqlite:///path."
-    ) from error
-_engine = _database["ENGINE"]
-if not _database["NAME"]:
-    raise ImproperlyConfigured(
-        "DATABASE_URL names no database; set it to"
-        " postgresql://user:password@host:5432/name or sqlite:///path."
-    )
-if _engine == "django.db.backends.sqlite3":
-    _default_threads, _default_workers = 16, 1
-    # Connections live as long as their thread: opening one costs five statements.
-    _database |= {"OPTIONS": _sqlite_options, "CONN_MAX_AGE": None}
-    if _database["NAME"] == ":memory:":
-        raise ImproperlyConfigured(
-            "DATABASE_URL keeps SQLite in memory, where each thread sees another"
-            " database; set it to sqlite:///path."
-        )
-    if not os.path.isabs(_database["NAME"]):
-        _database["NAME"] = str(BASE_DIR / _database["NAME"])
-elif _engine == "django.db.backends.postgresql":
-    _default_threads, _default_workers = 6, 2 * (os.cpu_count() or 1)
-    _database["OPTIONS"] = _postgres_options | _database.get("OPTIONS", {})
-    try:
-        make_conninfo(
-            **{k: v for k, v in _database["OPTIONS"].items() if k != "assume_role"}
-        )
-    except psycopg.Error as error:
-        # Of libpq: it names the option, and no password.
-        raise ImproperlyConfigured(
-            f"DATABASE_URL has an option of no use ({str(error).strip()});"
-            " set it to postgresql://user:password@host:5432/name?sslmode=require or"
-            " another that PostgreSQL knows."
-        ) from error
-    _database["CONN_MAX_AGE"] = 0  # the pool keeps connections
-else:
-    raise ImproperlyConfigured(
-        f"DATABASE_URL names the engine {_engine!r};"
-        " set it to a postgresql:// or sqlite:// address."
-    )
-# SQLite has one writer: more processes only wait for each other.
-WEB_CONCURRENCY = env.integer(
-    "WEB_CONCURRENCY", least=1, most=64, default=_default_workers
-)
-WEB_THREADS = env.integer("WEB_THREADS", least=1, most=256, default=_default_threads)
-if _engine == "django.db.backends.postgresql":
-    # As many connections as threads, so none waits for another's.
-    _database["OPTIONS"]["pool"] = {
-        "min_size": 1,
-        "max_size": WEB_THREADS + 1,
-        "timeout": 5,
-    }
-DATABASES = {"default": _database}
+DATABASES = {"default": connection_settings(env.required("DATABASE_URL"))}
 
 # --- The bucket ------------------------------------------------------------------
 

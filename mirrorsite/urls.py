@@ -46,9 +46,9 @@ urlpatterns = [
 ]
 
 #: What plain requests to these are answered with before Django is asked.
-FAST_ANSWERS: dict[str, FastAnswer] = {
-    "/api/health": health.fast_answer,
-    "/api/mirror": transforms.fast_answer,
+FAST_ANSWERS: dict[bytes, FastAnswer] = {
+    b"/api/health": health.fast_answer,
+    b"/api/mirror": transforms.fast_answer,
 }
 
 handler400 = "mirrorsite.problems.bad_request"

@@ -1,4 +1,4 @@
-"""The WSGI application: the two short ways, static files, then Django."""
+"""The WSGI application: static files, then Django."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from whitenoise import WhiteNoise
 
-from mirrorsite.fast_path import FastPath
 from mirrorsite.headers import static_file_headers
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
@@ -25,7 +24,7 @@ def _add_headers(headers: Any, path: str, url: str) -> None:
 
 # Around Django rather than in its middleware: an API request pays one dictionary
 # look-up for it.
-_files_first = WhiteNoise(
+application = WhiteNoise(
     _django,
     root=settings.STATIC_ROOT,
     prefix=settings.STATIC_URL,
@@ -34,8 +33,3 @@ _files_first = WhiteNoise(
     # The manifest storage puts a hash of the content into every name.
     immutable_file_test=r"\.[0-9a-f]{12}\.",
 )
-
-# The views can be imported only now that Django is set up.
-from mirrorsite.urls import FAST_ANSWERS  # noqa: E402
-
-application = FastPath(_files_first, FAST_ANSWERS)

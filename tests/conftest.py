@@ -1,72 +1,63 @@
-"""What the tests stand on: a real S3 server, and one bucket for each test."""
+"""The servers that the tests use: PostgreSQL and S3; and one bucket for each test."""
 
 from __future__ import annotations
 
+import logging
+import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlsplit
 
 import pytest
 from django.conf import settings
 from django.core.files.storage import storages
 from django.db import connection
-from django.db.backends.base.operations import BaseDatabaseOperations
 from hypothesis import settings as hypothesis_settings
 
+from mirrorsite.database import connection_settings
 from mirrorsite.readiness import readiness
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
+from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
 from tests.faulty_store import FaultyStore
-from uploads.audit import triggers
-from uploads.services import upload_storage
-from uploads.storage import UploadStorage
+from tests.settings import EMBEDDED
+from uploads.storage import UploadStorage, upload_storage
+from uploads.storage.client import Transport
 
 hypothesis_settings.register_profile("suite", deadline=None)
 hypothesis_settings.load_profile("suite")
 
-_DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup"}
+_servers = pytest.StashKey[ExitStack]()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what touches the database; that part runs on PostgreSQL as well."""
-    for item in items:
-        uses = set(getattr(item, "fixturenames", ()))
-        if item.get_closest_marker("django_db") or uses & _DATABASE_FIXTURES:
-            item.add_marker(pytest.mark.database)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start one PostgreSQL for the run, unless DATABASE_URL names one.
+
+    It runs before pytest-xdist starts its workers, which inherit DATABASE_URL;
+    pytest-django makes a database for each of them.
+    """
+    if os.environ["DATABASE_URL"] != EMBEDDED:
+        return
+    servers = session.config.stash[_servers] = ExitStack()
+    logging.disable(logging.INFO)  # the embedded server's package logs each command
+    url = servers.enter_context(temporary_postgres(fsync=False))
+    logging.disable(logging.NOTSET)
+    os.environ["DATABASE_URL"] = url
+    settings.DATABASES["default"].update(connection_settings(url))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash.get(_servers, ExitStack()).close()
 
 
 @pytest.fixture(autouse=True)
 def _fresh_readiness() -> None:
     readiness.forget()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _flush_as_owner() -> Iterator[None]:
-    """Let the flush after a transactional test empty append-only tables.
-
-    It owns the tables, so it may take the triggers away meanwhile; nobody else here
-    does but the tests that tamper.
-    """
-    flush = BaseDatabaseOperations.execute_sql_flush
-
-    def execute_sql_flush(self: BaseDatabaseOperations, statements: list[str]) -> None:
-        with triggers.removed(self.connection):
-            flush(self, statements)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", execute_sql_flush)
-        yield
-
-
-@pytest.fixture
-def postgresql(db: None) -> None:
-    """Skip the test on any other database."""
-    if connection.vendor != "postgresql":
-        pytest.skip("PostgreSQL only; it runs in the PostgreSQL part of ./sre/test")
 
 
 @pytest.fixture(scope="session")
@@ -96,13 +87,12 @@ def make_storage(settings: Any) -> Iterator[Any]:
 
     yield make
     for storage in list(vars(storages)["_storages"].values()):
-        client = getattr(storage, "_client", None)
-        if client is not None:
-            client.close()
+        if isinstance(storage, UploadStorage):
+            storage.close()
 
 
 @pytest.fixture(scope="session")
-def s3_client(object_store: ObjectStore) -> Iterator[Any]:
+def s3_transport(object_store: ObjectStore) -> Iterator[Transport]:
     """Build one client for all buckets; each takes a quarter of a second."""
     default: Any = settings.STORAGES["default"]
     options = default["OPTIONS"] | {
@@ -110,14 +100,14 @@ def s3_client(object_store: ObjectStore) -> Iterator[Any]:
         "access_key": object_store.access_key,
         "secret_key": object_store.secret_key,
     }
-    client = UploadStorage(**options).client
-    yield client
-    client.close()
+    transport = UploadStorage(**options).store.transport
+    yield transport
+    transport.close()
 
 
 @pytest.fixture
 def bucket(
-    object_store: ObjectStore, make_storage: Any, s3_client: Any
+    object_store: ObjectStore, make_storage: Any, s3_transport: Transport
 ) -> Iterator[UploadStorage]:
     """Return the project's storage on a new bucket of the real S3 server."""
     storage: UploadStorage = make_storage(
@@ -126,10 +116,10 @@ def bucket(
         access_key=object_store.access_key,
         secret_key=object_store.secret_key,
     )
-    storage._client = s3_client
+    storage.store.use_transport(s3_transport)
     storage.ensure_bucket()
     yield storage
-    storage._client = None
+    storage.store.use_transport(None)
 
 
 @pytest.fixture
@@ -144,7 +134,7 @@ def other_bucket(bucket: UploadStorage, make_storage: Any) -> Iterator[Any]:
             access_key=bucket.access_key,
             secret_key=bucket.secret_key,
         )
-        storage._client = bucket.client
+        storage.store.use_transport(bucket.store.transport)
         if exists:
             storage.ensure_bucket()
             made.append(storage)
@@ -200,6 +190,7 @@ def start_service(
                 **object_store.environment(bucket.bucket_name),
                 "STATIC_ROOT": str(tmp_path / "static"),
                 "LOG_FORMAT": "json",
+                "WEB_CONCURRENCY": "2",
                 **environment,
             },
             log=tmp_path / f"service-{len(started)}.log",
@@ -220,12 +211,7 @@ def live_service(start_service: Callable[..., Service]) -> Service:
     return start_service()
 
 
-def service_database_url() -> str:
-    """Return the URL of the database that pytest-django made."""
-    parameters = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{parameters['NAME']}"
-    host = parameters["HOST"] or parameters["OPTIONS"].get("host", "")
-    user, password = parameters["USER"], parameters["PASSWORD"]
-    query = urlencode({"host": host, "port": parameters["PORT"] or 5432})
-    return f"postgresql://{quote(user)}:{quote(password)}@/{parameters['NAME']}?{query}"
+def service_database_url(name: str = "") -> str:
+    """Return the URL of the test's database, or of another one on the same server."""
+    path = "/" + quote(name or connection.settings_dict["NAME"])
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=path).geturl()

@@ -15,10 +15,10 @@ from django.db.models import QuerySet
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.dispatch import receiver
 
+from mirrorsite.actors import Actor
 from uploads import trail
 from uploads.exceptions import AppendOnlyError
 from uploads.models import Action
-from uploads.trail import Caller
 
 Account = User | Group
 #: The fields of an account and the names of what it belongs to or may do.
@@ -45,20 +45,20 @@ def locked_state(account: Account) -> State | None:
     return None if row is None else _state(row)
 
 
-def record_change(account: Account, before: State | None, caller: Caller) -> None:
+def record_change(account: Account, before: State | None, actor: Actor) -> None:
     """Record how an account differs from `before`; None means that it is new."""
     after = _state(account)
     is_user = isinstance(account, User)
     if before is None:
         action = Action.USER_MADE if is_user else Action.GROUP_MADE
-        trail.note(action, caller, detail=_names(account) | _said(after))
+        trail.note(action, actor, detail=_names(account) | _said(after))
         return
     changed = sorted(name for name in after if after[name] != before[name])
     if not changed:
         return
     trail.note(
         Action.USER_CHANGED if is_user else Action.GROUP_CHANGED,
-        caller,
+        actor,
         detail=_names(account)
         | {
             "changed": changed,
@@ -69,17 +69,17 @@ def record_change(account: Account, before: State | None, caller: Caller) -> Non
 
 
 @contextmanager
-def recorded(account: Account, caller: Caller) -> Iterator[None]:
+def recorded(account: Account, actor: Actor) -> Iterator[None]:
     """Record what becomes of an existing account within."""
     with transaction.atomic():
         before = locked_state(account)
         yield
         account.refresh_from_db()
-        record_change(account, before, caller)
+        record_change(account, before, actor)
 
 
 @contextmanager
-def recorded_saves(caller: Caller) -> Iterator[None]:
+def recorded_saves(actor: Actor) -> Iterator[None]:
     """Record every user that is saved within: for commands that are Django's own."""
     states: dict[int, State | None] = {}
 
@@ -87,7 +87,7 @@ def recorded_saves(caller: Caller) -> Iterator[None]:
         states[id(instance)] = locked_state(instance)
 
     def note(instance: User, **rest: Any) -> None:
-        record_change(instance, states.pop(id(instance)), caller)
+        record_change(instance, states.pop(id(instance)), actor)
 
     pre_save.connect(look, sender=User)
     post_save.connect(note, sender=User)
@@ -99,7 +99,7 @@ def recorded_saves(caller: Caller) -> Iterator[None]:
         post_save.disconnect(note, sender=User)
 
 
-def delete_group(group: Group, caller: Caller) -> None:
+def delete_group(group: Group, actor: Actor) -> None:
     """Delete a group, and record what it allowed to whom."""
     with transaction.atomic():
         state = locked_state(group)
@@ -108,7 +108,7 @@ def delete_group(group: Group, caller: Caller) -> None:
         members = sorted(group.user_set.values_list("username", flat=True))
         trail.note(
             Action.GROUP_DELETED,
-            caller,
+            actor,
             detail=_names(group) | _said(state) | {"members": members},
         )
         group.delete()

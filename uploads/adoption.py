@@ -8,15 +8,14 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
 from mirrorsite.request_ids import is_well_formed
 from uploads import trail
 from uploads.models import Action, Upload, new_upload_id
-from uploads.services import upload_storage
-from uploads.storage import StoredObject
-from uploads.trail import Caller
+from uploads.storage import StoredObject, upload_storage
 
 
-def adopt(key: str, *, caller: Caller) -> Upload:
+def adopt(key: str, *, actor: Actor) -> Upload:
     """Begin a record for the object `key` from what the bucket can tell of it.
 
     Size, ETag, version and time are the store's. The SHA-256 is the store's own
@@ -55,7 +54,7 @@ def adopt(key: str, *, caller: Caller) -> Upload:
     }
     if claims:
         detail["claims_not_believed"] = claims
-    trail.begin(upload, caller, Action.ADOPTED, detail=detail)
+    trail.begin(upload, actor, Action.ADOPTED, detail=detail)
     return upload
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 from django.db import connections
-from django.db.models.signals import post_migrate, pre_migrate
+from django.db.models.signals import post_migrate
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,6 @@ class UploadsConfig(AppConfig):
 
         readiness.add("bucket", check_bucket)
         readiness.add("trail", check_trail)
-        pre_migrate.connect(_look_for_triggers, sender=self)
         post_migrate.connect(_reinstall_triggers, sender=self)
 
 
@@ -32,21 +31,9 @@ class StaffAdminConfig(AdminConfig):
     default_site = "uploads.staff_site.StaffSite"
 
 
-#: By database: the triggers that were missing before the migrations ran.
-_missing_before: dict[str, list[str]] = {}
-
-
-def _look_for_triggers(*, using: str, **kwargs: Any) -> None:
-    from uploads.audit import triggers
-
-    _missing_before[using] = triggers.missing(connections[using])
-
-
 def _reinstall_triggers(*, using: str, **kwargs: Any) -> None:
-    """Put back the triggers that SQLite dropped with a table it rebuilt, or somebody."""
+    """Install the append-only triggers again if a table's owner has dropped them."""
     from uploads.audit import triggers
 
-    triggers.reinstall(connections[using])
-    names = _missing_before.pop(using, [])
-    if names:
+    if names := triggers.reinstall(connections[using]):
         logger.warning("triggers were missing, installed again: %s", ", ".join(names))

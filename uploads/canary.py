@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from uploads.exceptions import StoreError
-from uploads.services import upload_storage
+from uploads.storage import upload_storage
 
 Outcome = Literal["ok", "failed", "skipped"]
 ReadBack = Literal["api", "bucket"]

@@ -11,7 +11,7 @@ from django.db import Error as DatabaseError
 from django.db import connections
 
 from uploads.audit import triggers
-from uploads.services import upload_storage
+from uploads.storage import upload_storage
 
 
 @register(Tags.files)

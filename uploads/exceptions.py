@@ -21,6 +21,10 @@ class StoreRefusedError(StoreError):
     """The store answered no: nothing was changed there by this request."""
 
 
+class StoreRedirectError(StoreRefusedError):
+    """The store redirects to another address or region; redirects are not followed."""
+
+
 class StoreUnavailableError(StoreError):
     """The store could not be reached, or failed.
 

@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeVar
 
 from django.db.models import Model, QuerySet
 
+from mirrorsite.actors import Actor
 from uploads import trail
 from uploads.models import Action, Upload, UploadEvent
-from uploads.trail import Caller
 
 Format = Literal["csv", "jsonl"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl")
@@ -102,12 +102,12 @@ def events_to_export(
 
 
 def record_export(
-    caller: Caller, what: str, form: Format, *, selection: str, chosen_by: str
+    actor: Actor, what: str, form: Format, *, selection: str, chosen_by: str
 ) -> None:
     """Record that a copy of `what` is about to leave; `chosen_by` is its filter."""
     trail.note(
         Action.EXPORTED,
-        caller,
+        actor,
         detail={
             "what": what,
             "format": form,

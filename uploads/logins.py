@@ -24,10 +24,10 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+from mirrorsite.actors import actor_named
 from mirrorsite.client_address import client_network
 from uploads import trail
 from uploads.models import Action, UploadEvent
-from uploads.staff import caller_named
 
 logger = logging.getLogger(__name__)
 
@@ -197,13 +197,13 @@ def note_refusal(request: HttpRequest, user: Any) -> None:
 
 
 def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> None:
-    caller = caller_named(request, name)
+    actor = actor_named(request, name)
     detail |= {
-        "source": client_network(caller.address),
-        "client_address": caller.address,
-        "user_agent": caller.user_agent[:512],
+        "source": client_network(actor.address),
+        "client_address": actor.address,
+        "user_agent": actor.user_agent[:512],
     }
-    trail.note(action, caller, detail=detail)
+    trail.note(action, actor, detail=detail)
 
 
 def _actor(username: str) -> str:
@@ -211,4 +211,4 @@ def _actor(username: str) -> str:
 
 
 def _address(request: HttpRequest) -> str | None:
-    return caller_named(request, "").address
+    return actor_named(request, "").address

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 #: Numbers go from 0 to 9999, as in the original challenge.
@@ -33,12 +33,22 @@ class RandomNumbers:
 
     content_type = "text/plain; charset=us-ascii"
 
-    def __init__(self, seed: bytes, size: int | None = None) -> None:
-        """`seed` decides every byte; `size` is in bytes, at least 1."""
+    def __init__(
+        self,
+        seed: bytes,
+        size: int | None = None,
+        *,
+        on_chunk: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`seed` decides every byte; `size` is in bytes, at least 1.
+
+        `on_chunk` is called after each chunk that is made of a payload with a size.
+        """
         if size is not None and size < 1:
             raise ValueError(f"size is {size}; a payload has at least 1 byte.")
         self._seed = seed
         self._requested_size = size
+        self._on_chunk = on_chunk
 
     @cached_property
     def number(self) -> int:
@@ -63,7 +73,7 @@ class RandomNumbers:
             digest.update(chunk)
         return digest.hexdigest()
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes | bytearray]:
         """Yield the text from its start, at most 64 KiB at a time."""
         if self._requested_size is None:
             yield str(self.number).encode()
@@ -73,40 +83,44 @@ class RandomNumbers:
         while remaining > 0:
             lines = min(_LINES_A_BLOCK, -(-remaining // _LINE_BYTES))
             block = _lines_of_digits(source, lines)
-            yield block[:remaining]
+            self._on_chunk()
+            del block[remaining:]
+            yield block
             remaining -= len(block)
 
-    def parts(self, part_bytes: int) -> Iterator[bytes]:
+    def parts(self, part_bytes: int) -> Iterator[bytearray]:
         """Yield the text in pieces of exactly `part_bytes`; the last may be shorter."""
-        pieces: list[bytes] = []
-        missing = part_bytes
-        for chunk in self.chunks():
-            rest = chunk
-            while len(rest) >= missing:
-                pieces.append(rest[:missing])
-                rest = rest[missing:]
-                missing = part_bytes
-                # No name for the part here: it would stay in memory beside the next.
-                yield _joined(pieces)
-            if rest:
-                pieces.append(rest)
-                missing -= len(rest)
-        if pieces:
-            yield _joined(pieces)
+        chunks = self.chunks()
+        rest: bytes | bytearray = b""
+        remaining = self.size
+        while remaining > 0:
+            # Filled in place, and without a reference here while the caller has it: one
+            # part at a time is in memory.
+            part = [bytearray(min(part_bytes, remaining))]
+            remaining -= len(part[0])
+            rest = _fill(part[0], rest, chunks)
+            yield part.pop()
 
     def _random(self) -> random.Random:
         # A known stream is what is wanted here, not an unpredictable one.
         return random.Random(self._seed)  # noqa: S311
 
 
-def _joined(pieces: list[bytes]) -> bytes:
-    """Return the pieces as one, and empty the list."""
-    joined = b"".join(pieces)
-    pieces.clear()
-    return joined
+def _fill(
+    part: bytearray, rest: bytes | bytearray, chunks: Iterator[bytes | bytearray]
+) -> bytes | bytearray:
+    """Fill `part` with `rest` and then `chunks`; return what does not fit."""
+    position = 0
+    while True:
+        taken = len(part) - position
+        part[position : position + len(rest)] = rest[:taken]
+        position += min(taken, len(rest))
+        if position == len(part):
+            return rest[taken:]
+        rest = next(chunks)
 
 
-def _lines_of_digits(source: random.Random, lines: int) -> bytes:
+def _lines_of_digits(source: random.Random, lines: int) -> bytearray:
     wanted = lines * _DIGITS_A_LINE
     digits = b""
     while len(digits) < wanted:
@@ -116,4 +130,4 @@ def _lines_of_digits(source: random.Random, lines: int) -> bytes:
     text = bytearray(b"\n") * (lines * _LINE_BYTES)
     for position in range(_DIGITS_A_LINE):
         text[position::_LINE_BYTES] = digits[position:wanted:_DIGITS_A_LINE]
-    return bytes(text)
+    return text

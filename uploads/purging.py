@@ -23,6 +23,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from mirrorsite.actors import Actor
 from uploads import trail
 from uploads.exceptions import (
     ObjectChangedError,
@@ -33,10 +34,9 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.services import storage_of, upload_storage
-from uploads.trail import Caller
+from uploads.storage import storage_of, upload_storage
+from uploads.trail import write_transaction
 from uploads.verification import differences_from
-from uploads.writing import write_transaction
 
 #: Uploads read at a time.
 PAGE = 500
@@ -80,7 +80,7 @@ def purgeable(*, stored_before: datetime) -> QuerySet[Upload]:
 def purge(
     uploads: QuerySet[Upload],
     *,
-    caller: Caller,
+    actor: Actor,
     reason: str,
     dry_run: bool,
     jobs: int = 1,
@@ -104,7 +104,7 @@ def purge(
                         yield from map(_told, some, looks)
                     else:
                         yield from _purge_some(
-                            pool, some, looks, uploads, caller, reason
+                            pool, some, looks, uploads, actor, reason
                         )
                 if len(page) < PAGE:
                     return
@@ -145,7 +145,7 @@ def _purge_some(
     some: Sequence[Upload],
     looks: Sequence[_Look],
     uploads: QuerySet[Upload],
-    caller: Caller,
+    actor: Actor,
     reason: str,
 ) -> Iterator[Purge]:
     """Record the purges, then delete; yield what became of each, in their order.
@@ -162,7 +162,7 @@ def _purge_some(
             results[upload.pk] = _told(upload, look)
             continue
         try:
-            _record(upload, uploads, caller, {"reason": reason, **look.detail})
+            _record(upload, uploads, actor, {"reason": reason, **look.detail})
         except TransitionError as error:
             results[upload.pk] = _result(upload, "left alone", str(error))
         except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
@@ -170,7 +170,7 @@ def _purge_some(
             break
         else:
             recorded.append((upload, look))
-    deleted, another = _delete_some(pool, recorded, caller)
+    deleted, another = _delete_some(pool, recorded, actor)
     results |= {one.upload_id: one for one in deleted}
     yield from (results[upload.pk] for upload in some if upload.pk in results)
     if failure := failure or another:
@@ -178,7 +178,7 @@ def _purge_some(
 
 
 def _delete_some(
-    pool: ThreadPoolExecutor, recorded: Sequence[tuple[Upload, _Look]], caller: Caller
+    pool: ThreadPoolExecutor, recorded: Sequence[tuple[Upload, _Look]], actor: Actor
 ) -> tuple[list[Purge], Exception | None]:
     """Delete what is recorded; return what became of it, and what failed first if any."""
     results: list[Purge] = []
@@ -188,7 +188,7 @@ def _delete_some(
         if isinstance(outcome, StoreRefusedError):
             detail = {"purge_refused": str(outcome)}
             try:
-                trail.record(upload, Action.VERIFIED, caller, detail=detail)
+                trail.record(upload, Action.VERIFIED, actor, detail=detail)
             except TrailUnavailableError as error:
                 failure = failure or error
             else:
@@ -215,13 +215,13 @@ def _delete(recorded: tuple[Upload, _Look]) -> str | StoreError:
 
 
 def _record(
-    upload: Upload, uploads: QuerySet[Upload], caller: Caller, detail: dict[str, Any]
+    upload: Upload, uploads: QuerySet[Upload], actor: Actor, detail: dict[str, Any]
 ) -> None:
     """Record the purge if the upload is one of `uploads` still.
 
     Its page was read a while ago, and an event written since is not sealed yet. The
-    row's lock makes the answer hold until the purge is recorded: on PostgreSQL every
-    event refers to the row and so waits for it, and SQLite has one writer.
+    row's lock makes the answer hold until the purge is recorded: every event refers to
+    the row, so its insert waits for the lock.
     """
     with write_transaction():
         # A statement of its own: what waits for a lock sees other tables as they were
@@ -229,7 +229,7 @@ def _record(
         Upload.objects.select_for_update().get(pk=upload.pk)
         if not uploads.filter(pk=upload.pk).exists():
             raise TransitionError("it has changed, or has an event that is not sealed")
-        trail.record(upload, Action.PURGED, caller, detail=detail)
+        trail.record(upload, Action.PURGED, actor, detail=detail)
 
 
 def _result(upload: Upload, outcome: Outcome, note: str = "") -> Purge:

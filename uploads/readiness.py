@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from uploads.audit import triggers
-from uploads.services import upload_storage
+from uploads.storage import upload_storage
 
 
 def check_bucket() -> str:

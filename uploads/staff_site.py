@@ -22,7 +22,7 @@ from django.template.response import TemplateResponse
 from mirrorsite.query import malformed_parameter
 from uploads import accounts
 from uploads.logins import WINDOW, note_refusal
-from uploads.staff import staff_caller
+from uploads.staff import staff_actor
 
 #: How often a session in use is written, which is when its hour begins anew.
 PROLONG_SECONDS = 300
@@ -109,7 +109,7 @@ class StaffSite(AdminSite):
         if request.method != "POST":
             return super().password_change(request, extra_context)
         user = get_object_or_404(User, pk=request.user.pk)
-        with accounts.recorded(user, staff_caller(request)):
+        with accounts.recorded(user, staff_actor(request)):
             return super().password_change(request, extra_context)
 
     def index(

@@ -1,8 +1,7 @@
-"""Uploads per hour, kept as one row for each past hour and counted live for the last.
+"""Uploads per hour: a stored summary for each past hour, the last hours counted live.
 
-A summary is made from what is committed when it is made. An upload of a past hour
-whose status changes afterwards leaves a `StaleHour` in the same transaction, and the
-next look makes that hour's summary again: what is shown is never older than the look.
+A summary says until when its hour was known to be as it says. An upload of a past hour
+changes with an event that is later than that; then its hour is counted again.
 """
 
 from __future__ import annotations
@@ -14,19 +13,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from django.db import connection, transaction
+from django.core.cache import cache
+from django.db import connection
+from django.db.models.functions import TruncHour
 from django.utils import timezone
 
-from uploads.models import HourSummary, StaleHour, Status
+from uploads.models import STATUS_AFTER, HourSummary, Status, UploadEvent
 
 HOUR = timedelta(hours=1)
-#: Counted at each look; no summary is kept of them.
+#: How old `recent_hours` may be.
+CACHE_SECONDS = 60
+#: The last hours are counted each time; they have no summary.
 LIVE_HOURS = 2
-#: Changes to younger uploads leave no mark: their hour is counted live for at least
-#: another half hour, which is how long their transaction may take to commit.
-UNMARKED_AGE = timedelta(minutes=30)
-#: Of the lock that lets one summary be made at a time (PostgreSQL).
-_LOCK = 0x6D697272  # "mirr"
+#: An event is written up to this long after its time: a statement waits for locks, and
+#: the clocks of two pods differ.
+EVENT_DELAY = timedelta(minutes=2)
+#: Summaries not compared with the events for longer are counted again.
+CHECKED_WITHIN = timedelta(days=1)
 #: Latency buckets grow by a tenth from 0.1 ms, so a percentile is at most 10 % off.
 BUCKET_GROWTH = 1.1
 BUCKET_FLOOR_SECONDS = 0.0001
@@ -42,32 +45,31 @@ class Hour:
     latencies: Counter[int] = field(default_factory=Counter)
 
 
-def mark_changed(created_at: datetime) -> None:
-    """Note that an upload of this time is not what it was; within its transaction."""
-    if is_marked(created_at):
-        StaleHour.objects.create(hour=floor_hour(created_at))
-
-
-def is_marked(created_at: datetime) -> bool:
-    """Tell whether changes to an upload of this time leave a mark."""
-    return timezone.now() - created_at > UNMARKED_AGE
+def recent_hours(count: int) -> list[Hour]:
+    """Return the last `count` hours, the present one included, up to a minute old."""
+    end = floor_hour(timezone.now()) + HOUR
+    key = f"uploads.summaries/{count}/{end:%Y%m%d%H}"
+    hours: list[Hour] | None = cache.get(key)
+    if hours is None:
+        hours = hours_between(end - count * HOUR, end)
+        cache.set(key, hours, CACHE_SECONDS)
+    return hours
 
 
 def hours_between(start: datetime, end: datetime) -> list[Hour]:
     """Return each hour from `start` to `end` (exclusive), both on the hour.
 
-    Makes and keeps the summaries that are missing or stale.
+    Stores the summaries of past hours.
     """
-    live_from = floor_hour(timezone.now()) - (LIVE_HOURS - 1) * HOUR
-    past = [at for at in _hours(start, end) if at < live_from]
-    found = _kept(past)
-    if len(found) < len(past) or StaleHour.objects.exists():
-        found = _made_again(past)
-    live = {at: Hour(at) for at in _hours(max(start, live_from), end)}
-    for first, after in _runs(live):
-        _count(live, first, after)
-    found |= live
-    return [found[at] for at in _hours(start, end)]
+    now = timezone.now()
+    live_from = floor_hour(now) - (LIVE_HOURS - 1) * HOUR
+    hours = _current_summaries(start, min(end, live_from), now)
+    counted = {at: Hour(at) for at in _hours(start, end) if at not in hours}
+    for first, after in _runs(counted):
+        _count(counted, first, after)
+    hours |= counted
+    _store([hour for at, hour in sorted(hours.items()) if at < live_from], now)
+    return [hours[at] for at in _hours(start, end)]
 
 
 def percentile(latencies: Counter[int], share: float) -> float | None:
@@ -94,11 +96,14 @@ def _hours(start: datetime, end: datetime) -> list[datetime]:
     return [start + i * HOUR for i in range(int((end - start) / HOUR))]
 
 
-def _kept(hours: Sequence[datetime]) -> dict[datetime, Hour]:
-    if not hours:
-        return {}
-    rows = HourSummary.objects.filter(hour__gte=hours[0], hour__lte=hours[-1])
-    return {
+def _current_summaries(
+    start: datetime, end: datetime, now: datetime
+) -> dict[datetime, Hour]:
+    """Return the summaries of uploads that have not changed since they were counted."""
+    rows = HourSummary.objects.filter(
+        hour__gte=start, hour__lt=end, current_at__gt=now - CHECKED_WITHIN
+    )
+    summaries = {
         row.hour: Hour(
             row.hour,
             Counter(row.uploads),
@@ -107,31 +112,26 @@ def _kept(hours: Sequence[datetime]) -> dict[datetime, Hour]:
         )
         for row in rows
     }
+    if summaries:
+        oldest = min(row.current_at for row in rows)
+        changes = UploadEvent.objects.filter(
+            at__gt=oldest - EVENT_DELAY,
+            action__in=STATUS_AFTER,
+            upload__created_at__gte=start,
+            upload__created_at__lt=end,
+        )
+        hour = TruncHour("upload__created_at", tzinfo=UTC)
+        for changed in changes.order_by().values_list(hour, flat=True).distinct():
+            summaries.pop(changed, None)
+    return summaries
 
 
-def _made_again(past: Sequence[datetime]) -> dict[datetime, Hour]:
-    """Return the summaries of past hours after making those that are not right."""
-    with transaction.atomic():
-        if connection.vendor == "postgresql":
-            # Else one who counted earlier could write after one who counted later.
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        marks = list(StaleHour.objects.values_list("id", "hour"))
-        changed = {hour for _, hour in marks}
-        kept = _kept(past)
-        made = {at: Hour(at) for at in past if at not in kept or at in changed}
-        for first, after in _runs(made):
-            _count(made, first, after)
-        _keep(made.values())
-        # Changed hours outside the range are counted when somebody looks at them.
-        HourSummary.objects.filter(hour__in=changed - made.keys()).delete()
-        # Exactly the marks read before counting; others may have come meanwhile.
-        for i in range(0, len(marks), 500):
-            StaleHour.objects.filter(pk__in=[m for m, _ in marks[i : i + 500]]).delete()
-    return kept | made
+def _store(hours: Sequence[Hour], now: datetime) -> None:
+    """Store summaries that say everything known at `now`.
 
-
-def _keep(hours: Iterable[Hour]) -> None:
+    A row is written as a whole: of two processes, the later to write may have counted
+    earlier, and its row says so.
+    """
     HourSummary.objects.bulk_create(
         [
             HourSummary(
@@ -139,12 +139,13 @@ def _keep(hours: Iterable[Hour]) -> None:
                 uploads=dict(hour.uploads),
                 stored_bytes=hour.stored_bytes,
                 latencies={str(k): n for k, n in sorted(hour.latencies.items())},
+                current_at=now,
             )
             for hour in hours
         ],
         update_conflicts=True,
         unique_fields=["hour"],
-        update_fields=["uploads", "stored_bytes", "latencies"],
+        update_fields=["uploads", "stored_bytes", "latencies", "current_at"],
     )
 
 
@@ -158,44 +159,22 @@ def _runs(hours: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
     return [(ordered[a], ordered[b - 1] + HOUR) for a, b in pairwise(edges)]
 
 
-_GROUPS = """
-    SELECT {hour} AS hour, status, {bucket} AS bucket, COUNT(*), SUM(size)
+_GROUPS = f"""
+    SELECT date_trunc('hour', created_at, 'UTC') AS hour, status,
+        CASE WHEN status = 'stored' THEN cast(floor(ln(
+            greatest(extract(epoch FROM duration)::float8, {BUCKET_FLOOR_SECONDS})
+            / {BUCKET_FLOOR_SECONDS}) / {math.log(BUCKET_GROWTH)}) AS integer) END,
+        COUNT(*), SUM(size)
     FROM uploads_upload WHERE created_at >= %s AND created_at < %s
     GROUP BY 1, 2, 3
-"""
-_DIALECTS = {
-    "postgresql": {
-        "hour": "date_trunc('hour', created_at, 'UTC')",
-        "seconds": "extract(epoch FROM duration)::float8",
-        "greatest": "greatest",
-    },
-    # Django keeps times as text in UTC and durations as microseconds.
-    "sqlite": {
-        "hour": "substr(created_at, 1, 13)",
-        "seconds": "duration / 1e6",
-        "greatest": "max",
-    },
-}
+"""  # noqa: S608 numbers from here
 
 
 def _count(hours: dict[datetime, Hour], start: datetime, end: datetime) -> None:
-    """Add what the table says of a range to `hours`."""
-    dialect = _DIALECTS[connection.vendor]
-    bucket = (
-        "CASE WHEN status = 'stored' THEN cast(floor("
-        f"ln({dialect['greatest']}({dialect['seconds']}, {BUCKET_FLOOR_SECONDS})"
-        f" / {BUCKET_FLOOR_SECONDS}) / {math.log(BUCKET_GROWTH)}) AS integer) END"
-    )
-    statement = _GROUPS.format(hour=dialect["hour"], bucket=bucket)
-    bounds = [
-        connection.ops.adapt_datetimefield_value(start),
-        connection.ops.adapt_datetimefield_value(end),
-    ]
+    """Add the uploads that began in a range to `hours`."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, bounds)
+        cursor.execute(_GROUPS, [start, end])
         for at, status, latency, count, size in cursor.fetchall():
-            if isinstance(at, str):
-                at = datetime.strptime(at, "%Y-%m-%d %H").replace(tzinfo=UTC)
             hour = hours[at.astimezone(UTC)]
             hour.uploads[status] += count
             if status == Status.STORED:

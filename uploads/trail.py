@@ -1,20 +1,23 @@
-"""The only place that writes the record.
+"""The only module that writes the record.
 
-An upload's row and the event that explains it are written here together, in one
-transaction, or not at all. Nothing else in the project saves either model; seals are
-made in uploads.audit.seals.
+An upload's row and the event that explains it are written here together, or not at
+all. Nothing else in the project saves either model; seals are made in
+uploads.audit.seals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from django.db import Error, IntegrityError
+from django.db import Error, IntegrityError, transaction
 from django.utils import timezone
+from psycopg.types.json import Jsonb
 
+from mirrorsite.actors import Actor
+from uploads import sql
 from uploads.audit.canonical import refuse_fractions
 from uploads.exceptions import (
     AlreadyRecordedError,
@@ -28,63 +31,67 @@ from uploads.models import (
     Action,
     Status,
     Upload,
-    UploadEvent,
 )
-from uploads.statements import Intent, Outcome
-from uploads.writing import write, write_transaction
+
+#: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_UNIQUE_VIOLATION = "23505"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who acts, as far as it is known.
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Raise `TrailUnavailableError` for errors of the database, lock timeouts included."""
+    try:
+        yield
+    except Error as error:
+        raise TrailUnavailableError(
+            f"the database did not take the record: {type(error).__name__}"
+        ) from error
 
-    `name` is `anonymous`, `user:<username>`, `token:<name>`, or
-    `command:<management command>`.
-    """
 
-    name: str = "anonymous"
-    user_id: int | None = None
-    address: str | None = None
-    user_agent: str = ""
-    request_id: str = ""
+@contextmanager
+def write_transaction() -> Iterator[None]:
+    """Open a transaction that writes; raises `TrailUnavailableError`."""
+    with database_errors(), transaction.atomic():
+        yield
 
 
 def begin(
     upload: Upload,
-    caller: Caller,
+    actor: Actor,
     action: Action = Action.REQUESTED,
     *,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """Write a new upload and its first event, which says `detail` beside the intent.
+    """Write a new upload and its first event: the intent, and `detail`.
 
     Raises `AlreadyRecordedError` when its id, object key or idempotency key is taken.
     """
     upload.status = STATUS_AFTER[action]
     intent = _intent(upload) | (detail or {})
-    event = _event(upload, action, caller, upload.created_at, intent)
-    try:
-        write(Intent(upload, event))
-    except TrailUnavailableError as error:
-        if isinstance(error.__cause__, IntegrityError):
+    event = _event(action, actor, upload.created_at, intent)
+    with database_errors():
+        try:
+            sql.insert_upload(upload, event)
+        except IntegrityError as error:
+            if getattr(error.__cause__, "sqlstate", None) != _UNIQUE_VIOLATION:
+                raise
             raise AlreadyRecordedError(f"{upload.pk} is recorded already") from error
-        raise
 
 
-def begin_again(upload: Upload, caller: Caller, *, bucket: str) -> None:
-    """Write that a failed or abandoned upload is tried again, in `bucket`.
+def begin_again(upload: Upload, actor: Actor, *, bucket: str) -> None:
+    """Write that a failed or abandoned upload is attempted again, in `bucket`.
 
     Raises `TransitionError` when another request has begun to in the meantime.
     """
     intent = _intent(upload) | {
         "bucket": bucket,
-        "client_address": caller.address,
-        "user_agent": caller.user_agent,
+        "client_address": actor.address,
+        "user_agent": actor.user_agent,
     }
     record(
         upload,
         Action.REQUESTED,
-        caller,
+        actor,
         detail=intent,
         only_if={"attempt_started_at": upload.attempt_started_at},
         attempt_started_at=timezone.now(),
@@ -96,7 +103,7 @@ def begin_again(upload: Upload, caller: Caller, *, bucket: str) -> None:
 def record(
     upload: Upload,
     action: Action,
-    caller: Caller,
+    actor: Actor,
     *,
     detail: dict[str, Any] | None = None,
     only_if: Mapping[str, Any] | None = None,
@@ -112,37 +119,40 @@ def record(
     if before not in ALLOWED_BEFORE.get(action, frozenset()):
         raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
     changes["status"] = STATUS_AFTER[action]
-    event = _event(upload, action, caller, timezone.now(), detail or {})
-    write(Outcome(upload, before, changes, event, only_if or {}))
+    event = _event(action, actor, timezone.now(), detail or {})
+    conditions = {"status": before, **(only_if or {})}
+    with database_errors():
+        is_written = sql.update_upload(upload.pk, conditions, changes, event)
+    if not is_written:
+        raise TransitionError(f"upload {upload.pk} is no longer {before}.")
     for name, value in changes.items():
         setattr(upload, name, value)
 
 
 def note(
     action: Action,
-    caller: Caller,
+    actor: Actor,
     *,
     upload: Upload | None = None,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """Write that somebody looked or passed the door; no status changes.
+    """Write an event that does not change an upload's status.
 
-    Raises `TrailUnavailableError`, and `TransitionError` for an action that is no
-    note.
+    Raises `TrailUnavailableError`, and `TransitionError` for any other action.
     """
     if action in STATUS_AFTER or (upload is None) != (action in WITHOUT_UPLOAD):
         raise TransitionError(f"{action} cannot be noted about {upload}.")
-    event = _event(upload, action, caller, timezone.now(), detail or {})
-    with write_transaction():
-        event.save()
+    event = _event(action, actor, timezone.now(), detail or {})
+    with database_errors():
+        sql.insert_event(event, None if upload is None else upload.pk)
 
 
 def note_error(upload: Upload, message: str) -> None:
     """Keep why a pending upload's outcome is unknown; no event, for none is known.
 
-    The request that worked on it is over, so it may be tried again.
+    The request that worked on it is over, so it may be attempted again.
     """
-    with write_transaction():
+    with database_errors():
         Upload.objects.filter(pk=upload.pk, status=Status.PENDING).update(
             error=message, attempt_started_at=None
         )
@@ -151,29 +161,16 @@ def note_error(upload: Upload, message: str) -> None:
 
 def reload(upload: Upload) -> None:
     """Read the upload's current state; raises `TrailUnavailableError`."""
-    try:
+    with database_errors():
         upload.refresh_from_db()
-    except Error as error:
-        raise TrailUnavailableError("the database did not answer") from error
 
 
 def _event(
-    upload: Upload | None,
-    action: Action,
-    caller: Caller,
-    at: datetime,
-    detail: dict[str, Any],
-) -> UploadEvent:
+    action: Action, actor: Actor, at: datetime, detail: dict[str, Any]
+) -> sql.Event:
     # A number with a fraction has no canonical form, and could never be sealed.
     refuse_fractions(detail)
-    return UploadEvent(
-        upload_id=None if upload is None else upload.pk,
-        action=action,
-        at=at,
-        actor=caller.name,
-        request_id=caller.request_id,
-        detail=detail,
-    )
+    return sql.Event(action, at, actor.name, actor.request_id, Jsonb(detail))
 
 
 def _intent(upload: Upload) -> dict[str, Any]:

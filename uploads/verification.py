@@ -13,12 +13,12 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from mirrorsite.actors import Actor
 from uploads import trail
+from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import ObjectMissingError, TransitionError
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.services import storage_of, upload_storage
-from uploads.storage import StoredObject
-from uploads.trail import Caller
+from uploads.storage import StoredObject, storage_of, upload_storage
 
 Method = Literal["head", "read"]
 
@@ -44,7 +44,7 @@ class Verification:
 
 
 def verify_upload(
-    upload: Upload, *, caller: Caller, method: Method = "head"
+    upload: Upload, *, actor: Actor, method: Method = "head"
 ) -> Verification:
     """Compare the object with its record, and record `verified`, `missing` or `corrupted`.
 
@@ -60,7 +60,7 @@ def verify_upload(
             f"upload {upload.pk} is {upload.status}; there is nothing to verify."
         )
     outcome = examine(upload, method=method)
-    record_verification(upload, outcome, caller=caller, method=method)
+    record_verification(upload, outcome, actor=actor, method=method)
     return outcome
 
 
@@ -95,12 +95,12 @@ def _verifiable() -> QuerySet[Upload]:
 
 
 def verify_each(
-    uploads: QuerySet[Upload], *, caller: Caller, method: Method, jobs: int
+    uploads: QuerySet[Upload], *, actor: Actor, method: Method, jobs: int
 ) -> Iterator[tuple[Upload, Verification | None]]:
     """Look at every upload, `jobs` at a time; each result is recorded, then yielded.
 
     None instead of a result: the upload changed while its object was looked at, and
-    nothing was recorded. Only `PAGE` uploads are in memory. When the caller stops, or
+    nothing was recorded. Only `PAGE` uploads are in memory. When the consumer stops, or
     the store fails (`StoreError`), what was yielded stands and nothing else was
     recorded. The database is used by this thread alone.
     """
@@ -113,9 +113,7 @@ def verify_each(
                 outcomes = pool.map(partial(examine, method=method), page)
                 for upload, outcome in zip(page, outcomes, strict=True):
                     try:
-                        record_verification(
-                            upload, outcome, caller=caller, method=method
-                        )
+                        record_verification(upload, outcome, actor=actor, method=method)
                     except TransitionError:
                         yield upload, None
                     else:
@@ -129,7 +127,7 @@ def verify_each(
 
 
 def record_verification(
-    upload: Upload, outcome: Verification, *, caller: Caller, method: Method
+    upload: Upload, outcome: Verification, *, actor: Actor, method: Method
 ) -> None:
     """Record what `examine` showed; raises `TransitionError`, `TrailUnavailableError`."""
     detail: dict[str, object] = {"method": method}
@@ -137,7 +135,7 @@ def record_verification(
         detail["sha256_from"] = outcome.sha256_from
     if outcome.differences:
         detail["differences"] = list(outcome.differences)
-    trail.record(upload, outcome.action, caller, detail=detail)
+    trail.record(upload, outcome.action, actor, detail=detail)
 
 
 def examine(upload: Upload, *, method: Method) -> Verification:
@@ -175,6 +173,7 @@ def _content(upload: Upload, found: StoredObject, method: Method) -> _Content:
     hasher = hashlib.sha256()
     size = 0
     for chunk in storage_of(upload).read(upload.key):
+        store_bulkhead().report_progress()
         hasher.update(chunk)
         size += len(chunk)
     return _Content(size, hasher.hexdigest(), "bytes")

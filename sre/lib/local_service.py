@@ -1,4 +1,4 @@
-"""The local service: S3 server, preparation, gunicorn, sealer; ended together.
+"""The local service: PostgreSQL, S3 server, gunicorn and sealer; ended together.
 
 Started by ./sre/run. The service's own code runs in children.
 """
@@ -6,12 +6,14 @@ Started by ./sre/run. The service's own code runs in children.
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import hashlib
 import http.client
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import psutil
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.exceptions import ImproperlyConfigured
 
@@ -26,12 +29,17 @@ from mirrorsite.environment import Environment
 from sre.lib import processes
 from sre.lib.object_store import ObjectStore, ObjectStoreError
 from sre.lib.ports import is_listening
+from sre.lib.postgres import Postgres, PostgresError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCAL = ROOT / ".local"
 BUCKET = "mirrorsite-uploads"
-#: How often to look whether the sealer is there; it is started again at most so often.
+#: How often to check that the sealer runs; it is started again at most that often.
 SEALER_SECONDS = 5.0
+#: What database and S3 server need before they hold anything.
+FREE_BYTES = 128 * 1024 * 1024
+#: gunicorn gives its requests 25 seconds to finish.
+ORPHAN_SECONDS = 40
 
 
 class StartError(RuntimeError):
@@ -53,8 +61,12 @@ def main() -> int:
     except (_Stop, KeyboardInterrupt):
         _say("\nStopping …")
         return 0
-    except (StartError, ObjectStoreError, ImproperlyConfigured) as error:
+    except (StartError, ObjectStoreError, PostgresError, ImproperlyConfigured) as error:
         _say(f"mirrorsite cannot start: {error}")
+        return 2
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        _say(f"mirrorsite cannot start: {error.strerror or error}{where}.")
         return 2
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -66,6 +78,7 @@ def main() -> int:
 class _Children:
     """What was started, to be ended in the opposite order."""
 
+    postgres: Postgres | None = None
     store: ObjectStore | None = None
     server: subprocess.Popen[bytes] | None = None
     sealer: subprocess.Popen[bytes] | None = None
@@ -76,12 +89,23 @@ class _Children:
                 processes.stop(process)
         if self.store is not None:
             self.store.stop()
+        if self.postgres is not None:
+            self.postgres.stop()
 
 
 def _serve(children: _Children) -> int:
     """Start everything and wait for the web server to end."""
     LOCAL.mkdir(mode=0o700, exist_ok=True)
-    lock = _lock()
+    # As root, another user passes through .local to reach the database's data.
+    (LOCAL / "store").mkdir(exist_ok=True)
+    (LOCAL / "store").chmod(0o700)
+    _lock(LOCAL / "lock")  # until this process ends
+    lock = _children_lock()
+    if shutil.disk_usage(LOCAL).free < FREE_BYTES:
+        raise StartError(
+            f"the disk of {LOCAL} is full: less than {FREE_BYTES >> 20} MiB are free;"
+            " delete something there."
+        )
     environment = _environment()
     bind = Environment(environment).address("BIND")
     host, port = _host_and_port(bind)
@@ -90,6 +114,12 @@ def _serve(children: _Children) -> int:
             f"port {port} is taken; stop what listens there,"
             f" or set BIND to another address such as 127.0.0.1:{port + 1}."
         )
+    if _is_database_embedded():
+        _say("Starting PostgreSQL …")
+        postgres = children.postgres = _postgres()
+        postgres.keep_open = (lock,)
+        postgres.start()
+        environment["DATABASE_URL"] = postgres.url
     if _is_bucket_embedded():
         _say("Starting the S3 server …")
         store = _store(environment)
@@ -118,21 +148,22 @@ def _serve(children: _Children) -> int:
         lambda: _answers(host, port), seconds=60, process=server
     ):
         raise StartError("the web server did not start; see above.")
-    children.sealer = _start_sealer(environment)
-    _announce(bind, children.store, admin)
+    children.sealer = _start_sealer(environment, lock)
+    _announce(bind, children, admin)
     while (status := _ended(server, seconds=SEALER_SECONDS)) is None:
         if (sealing := children.sealer.poll()) is not None:
             _say(f"The sealer ended with {sealing}; starting it again.")
-            children.sealer = _start_sealer(environment)
+            children.sealer = _start_sealer(environment, lock)
     return status
 
 
-def _start_sealer(environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    # Every minute, also when nothing happened: so that silence is proven too.
+def _start_sealer(environment: dict[str, str], lock: int) -> subprocess.Popen[bytes]:
+    # A seal a minute, without events too: it proves that there were none.
     return processes.start(
         [sys.executable, "manage.py", "seal_audit", "--every", "60", "--verbosity=0"],
         environment=environment,
         cwd=ROOT,
+        keep_open=[lock],
     )
 
 
@@ -149,7 +180,6 @@ def _environment() -> dict[str, str]:
     kept = _kept_secrets()
     defaults = {
         "SECRET_KEY": kept["SECRET_KEY"],
-        "DATABASE_URL": f"sqlite:///{LOCAL / 'mirrorsite.sqlite3'}",
         "STATIC_ROOT": str(LOCAL / "static"),
         "BIND": "127.0.0.1:4545",
         "STORE_PORT": "8333",
@@ -159,6 +189,7 @@ def _environment() -> dict[str, str]:
         "AUDIT_PUBLIC_KEYS": kept.get("AUDIT_PUBLIC_KEYS", ""),
         "HTTPS_ONLY": "false",
         "LOG_FORMAT": "text",
+        "WEB_CONCURRENCY": "2",
         "PYTHONUNBUFFERED": "1",
     }
     environment = defaults | dict(os.environ)
@@ -183,9 +214,22 @@ def _public_key(signing_key: str) -> str:
 def command_environment() -> dict[str, str]:
     """Return the environment of a command beside the running service."""
     environment = _environment()
+    if _is_database_embedded():
+        postgres = _postgres()
+        port = postgres.running_port()
+        if port is None:
+            raise StartError(
+                "PostgreSQL is not running; start ./sre/run in another terminal."
+            )
+        postgres.port = port
+        environment["DATABASE_URL"] = postgres.url
     if _is_bucket_embedded():
         environment = _with_store(environment, _store(environment))
     return environment
+
+
+def _is_database_embedded() -> bool:
+    return not os.environ.get("DATABASE_URL", "").strip()
 
 
 def _is_bucket_embedded() -> bool:
@@ -211,6 +255,7 @@ def _kept_secrets() -> dict[str, str]:
         ) from error
     made = {
         "SECRET_KEY": secrets.token_urlsafe(50),
+        "DATABASE_PASSWORD": secrets.token_urlsafe(30),
         "STORE_ACCESS_KEY": secrets.token_hex(10),
         "STORE_SECRET_KEY": secrets.token_urlsafe(30),
         "AUDIT_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
@@ -224,6 +269,10 @@ def _kept_secrets() -> dict[str, str]:
         new.write_text(json.dumps(kept, indent=1))
         new.replace(path)
     return kept
+
+
+def _postgres() -> Postgres:
+    return Postgres(LOCAL / "postgres", _kept_secrets()["DATABASE_PASSWORD"])
 
 
 def _store(environment: dict[str, str]) -> ObjectStore:
@@ -254,20 +303,57 @@ def _prepare(environment: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-def _lock() -> int:
-    """Take this folder for ourselves; return the descriptor that holds it.
-
-    Whoever keeps it open holds it: what we start too, should we be killed.
-    """
-    descriptor = os.open(LOCAL / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+def _lock(path: Path) -> int:
+    """Lock a file; return the descriptor, which holds the lock until it is closed."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        os.close(descriptor)
         raise StartError(
-            "another ./sre/run of this folder is running, or still stopping;"
-            " end it, or wait a moment."
+            "another ./sre/run of this folder is running; end it first."
         ) from error
     return descriptor
+
+
+def _children_lock() -> int:
+    """Take the lock that all children inherit, so that no two runs use the same data.
+
+    Children of an earlier run that was killed still hold it: they are ended first.
+    """
+    path = LOCAL / "children.lock"
+
+    def free() -> bool:
+        try:
+            os.close(_lock(path))
+        except StartError:
+            return False
+        return True
+
+    if not free():
+        _say("Ending what an earlier ./sre/run left running …")
+        # As root in a container, processes of another user cannot be looked into.
+        _postgres().stop_orphan()
+        for process in _holders(path):
+            process.terminate()
+        if not processes.wait_until(free, seconds=ORPHAN_SECONDS):
+            for process in _holders(path):
+                process.kill()
+            if not processes.wait_until(free, seconds=5):
+                raise StartError(
+                    f"a process of an earlier ./sre/run still holds {path}; end it."
+                )
+    return _lock(path)
+
+
+def _holders(path: Path) -> list[psutil.Process]:
+    """Return the processes that have a file open, without their children."""
+    found = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(file.path == str(path) for file in process.open_files()):
+                found[process.pid] = process
+    return [process for process in found.values() if process.ppid() not in found]
 
 
 def _host_and_port(bind: str) -> tuple[str, int]:
@@ -288,17 +374,19 @@ def _answers(host: str, port: int) -> bool:
     return True
 
 
-def _announce(bind: str, store: ObjectStore | None, admin: str) -> None:
+def _announce(bind: str, children: _Children, admin: str) -> None:
+    store, postgres = children.store, children.postgres
     base = f"http://{bind}"
     lines = ["", f"mirrorsite   {base}/api/health", f"admin        {base}/admin/"]
     lines += [f"{line}   (shown only this once)" for line in admin.splitlines()[1:]]
     if admin:
         lines.insert(-1, admin.splitlines()[0])
+    if postgres is not None:
+        lines.append(f"PostgreSQL   127.0.0.1:{postgres.port}")
     if store is not None:
         lines.append(f"S3 server    {store.url}   bucket {BUCKET}")
-        lines.append(
-            f"             keys in {(LOCAL / 'secrets.json').relative_to(ROOT)}"
-        )
+    if postgres is not None or store is not None:
+        lines.append("             keys in .local/secrets.json")
     lines += [
         "",
         "Try:",

@@ -9,7 +9,7 @@ from sre.lib import local_service
 
 
 def main(arguments: list[str]) -> None:
-    """Become manage.py; the embedded S3 server must be running for most commands."""
+    """Become manage.py; ./sre/run must be running."""
     os.chdir(local_service.ROOT)
     try:
         environment = local_service.command_environment()

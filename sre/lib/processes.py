@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _PR_SET_PDEATHSIG = 1
 
@@ -29,10 +29,12 @@ def start(
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     keep_open: Sequence[int] = (),
+    user: tuple[int, int] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a child in a process group of its own, so that Ctrl-C is ours to pass on.
 
-    The file descriptors in `keep_open` stay open in the child.
+    The file descriptors in `keep_open` stay open in the child. It runs as `user`, the
+    IDs of a user and a group, when one is given; only root can do that.
     """
     output: IO[bytes] | None = None
     if log is not None:
@@ -48,12 +50,44 @@ def start(
             cwd=cwd,
             pass_fds=keep_open,
             start_new_session=True,
+            **_credentials(user),
             # The child only calls prctl between fork and exec.
             preexec_fn=die_with_parent,
         )
     finally:
         if output is not None:
             output.close()
+
+
+def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    cwd: Path,
+    keep_open: Sequence[int] = (),
+    user: tuple[int, int] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and capture what it prints; see also `start`."""
+    return subprocess.run(
+        command,
+        env=dict(environment),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        pass_fds=keep_open,
+        start_new_session=True,
+        preexec_fn=die_with_parent,
+        **_credentials(user),
+    )
+
+
+def _credentials(user: tuple[int, int] | None) -> dict[str, Any]:
+    if user is None:
+        return {}
+    return {"user": user[0], "group": user[1], "extra_groups": []}
 
 
 def stop(process: subprocess.Popen[bytes], *, seconds: float = 30) -> None:

@@ -42,7 +42,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="sre/reconcile-bench")
     parser.add_argument("--objects", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
-    # The script starts itself again to fill a database: one process, one database.
+    # The script starts itself again to fill the database.
     parser.add_argument("--fill", type=int, nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.fill:
@@ -57,26 +57,16 @@ def main() -> int:
         )
         stack.callback(store.stop)
         store.start()
-        databases = {
-            "SQLite": f"sqlite:///{directory / 'bench.sqlite3'}",
-            "PostgreSQL": stack.enter_context(temporary_postgres()),
-        }
-        environments = {
-            name: _environment(store, url) for name, url in databases.items()
-        }
-        _run(store, environments, arguments.objects, arguments.rounds)
+        environment = _environment(store, stack.enter_context(temporary_postgres()))
+        _run(store, environment, arguments.objects, arguments.rounds)
     return 0
 
 
 def _run(
-    store: ObjectStore,
-    environments: dict[str, dict[str, str]],
-    objects: int,
-    rounds: int,
+    store: ObjectStore, environment: dict[str, str], objects: int, rounds: int
 ) -> None:
-    for environment in environments.values():
-        _manage(environment, "migrate", "--verbosity=0")
-        _manage(environment, "ensure_bucket")
+    _manage(environment, "migrate", "--verbosity=0")
+    _manage(environment, "ensure_bucket")
     done = 0
     for count in (objects // 10, objects):
         _say(f"Filling up to {count:,} objects …")
@@ -86,36 +76,31 @@ def _run(
             pairs = [(_key(n), _body(n)) for n in range(start, stop)]
             raw_puts.put_many(store, BUCKET, pairs, processes=4)
             _say(f"  {stop:,} objects after {time.monotonic() - began:.0f} s")
-        for environment in environments.values():
-            subprocess.run(
-                [
-                    *(sys.executable, "-m", "sre.lib.reconcile_bench"),
-                    *("--fill", str(done), str(count)),
-                ],
-                env=environment,
-                cwd=ROOT,
-                check=True,
-            )
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "sre.lib.reconcile_bench"),
+                *("--fill", str(done), str(count)),
+            ],
+            env=environment,
+            cwd=ROOT,
+            check=True,
+        )
         done = count
-        print(_table(count, _measure(environments, rounds)), flush=True)
+        print(_table(count, _measure(environment, rounds)), flush=True)
 
 
-def _measure(environments: dict[str, dict[str, str]], rounds: int) -> dict[str, Runs]:
-    any_environment = next(iter(environments.values()))
+def _measure(environment: dict[str, str], rounds: int) -> dict[str, Runs]:
     aws = [
         str(Path(sysconfig.get_path("scripts")) / "aws"),
         "s3", "ls", "--recursive", f"s3://{BUCKET}/uploads/",
-        "--endpoint-url", any_environment["AWS_ENDPOINT_URL_S3"],
+        "--endpoint-url", environment["AWS_ENDPOINT_URL_S3"],
     ]  # fmt: skip
     reconcile = [sys.executable, "manage.py", "reconcile_uploads"]
-    commands = {"aws s3 ls --recursive": (aws, any_environment)} | {
-        f"reconcile_uploads, {name}": (reconcile, environment)
-        for name, environment in environments.items()
-    }
+    commands = {"aws s3 ls --recursive": aws, "reconcile_uploads": reconcile}
     results = {name: Runs() for name in commands}
     for _ in range(rounds):
-        # By turns, so that what else the machine does falls on all alike.
-        for name, (command, environment) in commands.items():
+        # Alternating, so that other load on the machine affects both alike.
+        for name, command in commands.items():
             seconds, cpu_seconds, peak_mib = _timed(command, environment)
             results[name].seconds.append(seconds)
             results[name].cpu_seconds.append(cpu_seconds)

@@ -16,6 +16,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from sre.lib.postgres import temporary_postgres
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHILD = ROOT / "sre" / "lib" / "request_cost_child.py"
 #: Row name, path, and whether the access log's line is part of it.
@@ -32,7 +34,7 @@ LIMIT_PERCENT = 15
 class Side:
     """One tree's process."""
 
-    def __init__(self, tree: Path, scratch: Path, name: str) -> None:
+    def __init__(self, tree: Path, scratch: Path, name: str, database_url: str) -> None:
         metrics = scratch / f"metrics-{name}"
         metrics.mkdir()
         self.process = subprocess.Popen(
@@ -45,7 +47,7 @@ class Side:
                 "AWS_STORAGE_BUCKET_NAME": "none",
                 "AWS_ACCESS_KEY_ID": "none",
                 "AWS_SECRET_ACCESS_KEY": "none",
-                "DATABASE_URL": f"sqlite:///{scratch / name}.sqlite3",
+                "DATABASE_URL": database_url,
                 "STATIC_ROOT": str(scratch / "static"),
                 "LOG_FORMAT": "json",
                 # As gunicorn's configuration sets it: the dearer, shared kind.
@@ -72,13 +74,16 @@ class Side:
 
 def main() -> int:
     options = _options()
-    with tempfile.TemporaryDirectory(prefix="mirrorsite-cost-") as directory:
+    with (
+        tempfile.TemporaryDirectory(prefix="mirrorsite-cost-") as directory,
+        temporary_postgres(fsync=False) as url,
+    ):
         scratch = Path(directory)
         (scratch / "static").mkdir()
         before_tree = scratch / "before"
         _export(options.before, before_tree)
-        before = Side(before_tree, scratch, "before")
-        after = Side(ROOT, scratch, "after")
+        before = Side(before_tree, scratch, "before", url)
+        after = Side(ROOT, scratch, "after", url)
         try:
             return _compare(before, after, options)
         finally:

@@ -25,7 +25,7 @@ from sre.lib.containers import Engine, EngineError
 from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
-from sre.lib.postgres import temporary_postgres, temporary_postgres_on_tcp
+from sre.lib.postgres import temporary_postgres
 from sre.lib.processes import wait_until
 from sre.lib.service import ROOT, Service
 
@@ -344,9 +344,7 @@ def _platform(
 def main() -> int:
     arguments = _arguments()
     with ExitStack() as stack:
-        # A container reaches this machine's ports, not its sockets.
-        postgres = temporary_postgres_on_tcp if arguments.image else temporary_postgres
-        database_url = stack.enter_context(postgres())
+        database_url = stack.enter_context(temporary_postgres())
         directory = Path(
             stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="mirrorsite-rolling-")

@@ -1,7 +1,8 @@
-"""A service of its own with staff to log in as, on SQLite, for browsers to look at."""
+"""A service of its own with staff to log in as, for browsers to look at."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sre.lib.object_store import ObjectStore
+from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
 from uploads.audit.keys import SigningKey
 
@@ -57,9 +59,14 @@ class StaffedService:
 def staffed_service(
     directory: Path, store: ObjectStore, bucket: str = BUCKET
 ) -> Iterator[StaffedService]:
-    """Prepare database, bucket, static files and staff in `directory`; run gunicorn."""
-    import json
+    """Prepare database, bucket, static files and staff; run gunicorn."""
+    with temporary_postgres(fsync=False) as database_url:
+        yield from _staffed(directory, store, bucket, database_url)
 
+
+def _staffed(
+    directory: Path, store: ObjectStore, bucket: str, database_url: str
+) -> Iterator[StaffedService]:
     key = SigningKey.generate()
     password = secrets.token_urlsafe(12)
     environment = {
@@ -67,7 +74,7 @@ def staffed_service(
         **store.environment(bucket),
         "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
         "SECRET_KEY": secrets.token_urlsafe(50),
-        "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}",
+        "DATABASE_URL": database_url,
         "STATIC_ROOT": str(directory / "static"),
         "HTTPS_ONLY": "false",
         "STAFF_PASSWORD": password,

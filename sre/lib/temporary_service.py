@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
+from sre.lib.postgres import temporary_postgres
 from sre.lib.service import ROOT, Service
 
 BUCKET = "mirrorsite-uploads"
@@ -30,7 +31,10 @@ class Running:
 @contextmanager
 def temporary_service(**environment: str) -> Iterator[Running]:
     """Start it on free loopback ports; remove everything afterwards."""
-    with tempfile.TemporaryDirectory(prefix="mirrorsite-") as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="mirrorsite-") as name,
+        temporary_postgres(fsync=False) as database_url,
+    ):
         directory = Path(name)
         store = ObjectStore(
             directory / "store", free_port(), "local-key", secrets.token_urlsafe(20)
@@ -38,7 +42,7 @@ def temporary_service(**environment: str) -> Iterator[Running]:
         store.start()
         values = {
             "SECRET_KEY": secrets.token_urlsafe(50),
-            "DATABASE_URL": f"sqlite:///{directory / 'database.sqlite3'}",
+            "DATABASE_URL": database_url,
             "STATIC_ROOT": str(directory / "static"),
             "LOG_FORMAT": "text",
             "HTTPS_ONLY": "false",

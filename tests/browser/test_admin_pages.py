@@ -1,4 +1,4 @@
-"""The admin as staff see it: a real browser, gunicorn, SQLite and the S3 server."""
+"""The admin as staff see it: a real browser, gunicorn, PostgreSQL and the S3 server."""
 
 from __future__ import annotations
 

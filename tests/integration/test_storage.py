@@ -17,8 +17,7 @@ from uploads.exceptions import (
     StoreUnavailableError,
 )
 from uploads.payloads import RandomNumbers
-from uploads.services import upload_storage
-from uploads.storage import PART_BYTES, BytesPayload, UploadStorage
+from uploads.storage import PART_BYTES, BytesPayload, UploadStorage, upload_storage
 
 pytestmark = pytest.mark.integration
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,22 +15,21 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import Client
-from gunicorn.http import errors
 
-from mirrorsite.gunicorn_worker import Worker
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.rate_limits import Usage, limiter
-from mirrorsite.request_socket import HeadTimeoutError
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import create_token
 from tests.faulty_store import FaultyStore
+from tests.mirrorsite.connections import Server
+from uploads.bulkhead import Bulkhead
 from uploads.models import Upload
-from uploads.slots import StoreSlots
 
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX = re.compile(r'"[0-9a-f]{32}"')
+_HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 _SHOWN_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
@@ -111,35 +108,39 @@ class World:
         self.monkeypatch.setattr("transforms.views.mirror", fail)
         return self.mirror()
 
-    def unread(self, error: Exception) -> Answer:
-        """Let gunicorn's worker meet a request that it cannot read."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            log = SimpleNamespace(
-                error_log=SimpleNamespace(
-                    info=lambda *_, **__: None, error=lambda *_, **__: None
-                ),
-                debug=print,
-            )
-            worker: Any = SimpleNamespace(log=log)
-            Worker.handle_error(worker, None, ours, ("127.0.0.1", 1), error)
-            ours.close()
-            raw = theirs.makefile("rb").read()
-        head, _, body = raw.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        return Answer(
-            "a request that cannot be read",
-            int(first.split()[1]),
-            dict(line.split(": ", 1) for line in lines),
-            json.loads(body),
-        )
+    def raw(self, sent: bytes, seconds: float = 0) -> Answer:
+        """Send bytes to the HTTP protocol, and wait as if for so many seconds."""
+        server = Server()
+        try:
+            connection = server.connect()
+            connection.send(sent)
+            return _unread(connection.after(seconds))
+        finally:
+            server.close()
+
+
+def _unread(raw: bytes) -> Answer:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    fields = (line.split(": ", 1) for line in lines)
+    return Answer(
+        "a request that cannot be read",
+        int(first.split()[1]),
+        {name.title().replace("-Id", "-ID"): value for name, value in fields},
+        json.loads(body),
+    )
+
+
+def _server_busy(world: World) -> Answer:
+    world.monkeypatch.setattr("mirrorsite.http_protocol.MAX_CONNECTIONS", 0)
+    return replace(world.raw(b""), request="any request")
 
 
 def _trail_away(world: World) -> Answer:
     def fail(*arguments: Any, **values: Any) -> None:
         raise OperationalError("away")
 
-    world.monkeypatch.setattr("uploads.statements.insert", fail)
+    world.monkeypatch.setattr("uploads.sql.insert_upload", fail)
     return world.upload()
 
 
@@ -152,7 +153,9 @@ def _store_says(fault: str) -> Callable[[World], Answer]:
 
 
 def _store_busy(world: World) -> Answer:
-    world.monkeypatch.setattr("uploads.api.slots.slots", lambda: StoreSlots(0, 0))
+    world.monkeypatch.setattr(
+        "uploads.api.views.store_bulkhead", lambda: Bulkhead(0, 1, max_wait_seconds=0)
+    )
     return world.upload()
 
 
@@ -217,7 +220,7 @@ def _not_ready(world: World) -> Answer:
 
 PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
     "bad-request": _bad_page,
-    "malformed-http": lambda w: w.unread(errors.InvalidRequestLine("x")),
+    "malformed-http": lambda w: w.raw(b"x\r\n\r\n"),
     "host-not-allowed": lambda w: w.ask(
         "GET", "/api/health", headers={"Host": "elsewhere.example"}
     ),
@@ -231,18 +234,19 @@ PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
     ),
     "not-found": lambda w: w.ask("GET", "/api/nothing"),
     "method-not-allowed": lambda w: w.ask("DELETE", "/api/mirror"),
-    "request-timeout": lambda w: w.unread(HeadTimeoutError()),
+    "request-timeout": lambda w: w.raw(b"GET / HTTP/1.1\r\n", 60),
     "body-too-large": lambda w: w.upload({"size": " " * 20_000}),
-    "request-line-too-long": lambda w: w.unread(errors.LimitRequestLine(1, 1)),
+    "request-line-too-long": lambda w: w.raw(b"GET /" + b"x" * 30_000),
     "unsupported-media-type": lambda w: w.upload("size=10", content_type="text/plain"),
-    "expectation-failed": lambda w: w.unread(errors.ExpectationFailed("x")),
+    "expectation-failed": lambda w: w.raw(_HEAD + b"Expect: x\r\n\r\n"),
     "throttled": _too_often,
-    "headers-too-large": lambda w: w.unread(errors.LimitRequestHeaders("x")),
+    "headers-too-large": lambda w: w.raw(_HEAD + b"X: x\r\n" * 100),
     "internal-error": lambda w: w.mirror_raises(RuntimeError("internal name")),
-    "transfer-coding-not-implemented": lambda w: w.unread(
-        errors.UnsupportedTransferCoding("x")
+    "transfer-coding-not-implemented": lambda w: w.raw(
+        _HEAD + b"Transfer-Encoding: x\r\n\r\n"
     ),
     "database-unavailable": lambda w: w.mirror_raises(OperationalError("host db")),
+    "server-busy": _server_busy,
     "parse-error": lambda w: w.upload('{"size": 1'),
     "invalid-parameter": lambda w: w.read("?limit=0"),
     "unknown-parameter": lambda w: w.read("?colour=red"),

@@ -91,13 +91,10 @@ class TestStart:
             ("AWS_STORAGE_BUCKET_NAME", "Our Bucket", "set it to the name of a bucket"),
             ("AWS_DEFAULT_REGION", "eu west", "set it to the name of a region"),
             ("METRICS_BIND", "127.0.0.1:4545", "set METRICS_BIND to another port"),
-            (
-                "DATABASE_URL",
-                "mysql://host/name",
-                "set it to a postgresql:// or sqlite",
-            ),
+            ("DATABASE_URL", "", "set DATABASE_URL: PostgreSQL, as postgresql://user"),
+            ("DATABASE_URL", "mysql://host/name", "is not an address of PostgreSQL"),
+            ("DATABASE_URL", "sqlite:///db.sqlite3", "is not an address of PostgreSQL"),
             ("DATABASE_URL", "nonsense", "DATABASE_URL cannot be read; set it to"),
-            ("DATABASE_URL", "sqlite://:memory:", "set it to sqlite:///path"),
             ("DATABASE_URL", "postgresql://u:p@host", "DATABASE_URL names no database"),
             (
                 "DATABASE_URL",
@@ -150,7 +147,7 @@ class TestStart:
         )
 
     def test_gunicorn__what_it_understands(self) -> None:
-        environment = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "7", "BIND": "[::1]:4546"}
+        environment = {"WEB_CONCURRENCY": "3", "BIND": "[::1]:4546"}
         done = subprocess.run(
             [
                 sys.executable,
@@ -175,12 +172,8 @@ class TestStart:
             "forwarded_allow_ips": "[]",
             "graceful_timeout": "25",
             "keepalive": "75",
-            "limit_request_field_size": "8190",
-            "limit_request_fields": "64",
-            "limit_request_line": "25600",
             # Files of metrics would grow with each worker that is replaced.
             "max_requests": "0",
-            "threads": "7",
             "workers": "3",
         }
         assert {name: understood.get(name) for name in expected} == expected

@@ -1,10 +1,8 @@
-"""The short way answers as Django does, or leaves the request to it."""
+"""The fast path answers as Django does, or leaves the request to it."""
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -16,59 +14,66 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorsite import fast_path
-from mirrorsite.fast_path import FastPath
+from mirrorsite.fast_path import FastPath, address_of
 from mirrorsite.urls import FAST_ANSWERS
+from mirrorsite.wsgi_bridge import environ_of
 
-Answer = tuple[str, list[tuple[str, str]], bytes]
-WORD = "word=fOoBar25"
+Fields = list[tuple[bytes, bytes]]
+HEALTH, MIRROR = b"/api/health", b"/api/mirror"
+WORD = b"word=fOoBar25"
+HOST = b"localhost:4545"
+django = get_wsgi_application()
 
 
-def environ(path: str, query: str = "", method: str = "GET", **more: str) -> Any:
+def scope_of(path: bytes, query: bytes = b"", **fields: str) -> dict[str, Any]:
+    headers = {"host": HOST.decode(), "x-request-id": "known", **fields}
     return {
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path,
-        "QUERY_STRING": query,
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "4545",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "HTTP_HOST": "localhost:4545",
-        "HTTP_X_REQUEST_ID": "known",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-        **more,
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "raw_path": path,
+        "query_string": query,
+        "headers": [
+            (name.replace("_", "-").encode(), value.encode())
+            for name, value in headers.items()
+        ],
+        "client": ("192.0.2.1", 50_000),
+        "server": ("127.0.0.1", 4545),
     }
 
 
-def ask(application: Any, asked: Any) -> Answer:
+def ask_django(scope: Any) -> tuple[int, Fields, bytes]:
     said: list[Any] = []
 
     def start_response(status: str, headers: Any, *error: Any) -> None:
-        said[:] = [status, sorted(headers)]
+        said[:] = [int(status[:3]), headers]
 
-    parts: Any = application(asked, start_response)
+    parts: Any = django(environ_of(scope), start_response)
     body = b"".join(parts)
-    if hasattr(parts, "close"):
-        parts.close()
-    return said[0], said[1], body
+    parts.close()
+    fields = [(n.lower().encode(), v.encode("latin-1")) for n, v in said[1]]
+    return said[0], fields, body
 
 
-class Counting:
-    """Django behind a count of what came to it."""
+def ask_fast_path(path: FastPath, scope: Any) -> tuple[Fields, bytes] | None:
+    found = path.answer(
+        scope["raw_path"],
+        scope["query_string"],
+        dict(scope["headers"]),
+        scope["scheme"],
+    )
+    if found is None:
+        return None
+    lines = found.head.removesuffix(b"\r\n").split(b"\r\n")
+    return [(n, v) for n, _, v in (line.partition(b": ") for line in lines)], found.body
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._django = get_wsgi_application()
 
-    def __call__(self, asked: Any, start_response: Any) -> Iterable[bytes]:
-        self.count += 1
-        return self._django(asked, start_response)
+def remember(path: FastPath, scope: Any) -> None:
+    """Do what the application does after Django's answer."""
+    status, fields, _ = ask_django(scope)
+    address = address_of(scope["raw_path"], dict(scope["headers"]), scope["scheme"])
+    if status == 200 and address is not None:
+        path.remember(address, scope["query_string"], fields)
 
 
 @pytest.fixture(autouse=True)
@@ -81,19 +86,22 @@ def _connections_left_alone() -> Iterator[None]:
         signal.connect(close_old_connections)
 
 
-@pytest.fixture
-def django() -> Counting:
-    return Counting()
-
-
-@pytest.fixture
-def short(django: Counting) -> FastPath:
-    """Return the short way after Django has answered both addresses."""
-    made = FastPath(django, FAST_ANSWERS)
-    ask(made, environ("/api/health"))
-    ask(made, environ("/api/mirror", WORD))
-    django.count = 0
+def warm() -> FastPath:
+    """Return a fast path after Django has answered both addresses."""
+    made = FastPath(FAST_ANSWERS)
+    remember(made, scope_of(HEALTH))
+    remember(made, scope_of(MIRROR, WORD))
     return made
+
+
+def assert_same(path: FastPath, scope: Any) -> None:
+    found = ask_fast_path(path, scope)
+    status, fields, body = ask_django(scope)
+    if found is None:
+        assert status != 200
+    else:
+        assert status == 200
+        assert (sorted(found[0]), found[1]) == (sorted(fields), body)
 
 
 #: Whole words, and the pieces of a query that are none.
@@ -107,96 +115,83 @@ QUERIES = st.one_of(
 class TestSameAnswer:
     @given(QUERIES)
     def test_mirror(self, query: str) -> None:
-        django = Counting()
-        short = FastPath(django, FAST_ANSWERS)
-        ask(short, environ("/api/mirror", WORD))
-        asked = environ("/api/mirror", query.encode().decode("latin-1"))
-        assert ask(short, dict(asked)) == ask(django, dict(asked))
+        assert_same(warm(), scope_of(MIRROR, query.encode()))
 
-    def test_line_separators(self, short: FastPath, django: Counting) -> None:
-        asked = environ("/api/mirror", "word=%E2%80%A8%E2%80%A9")
-        assert ask(short, dict(asked))[2] == b'{"transformed":"\\u2029\\u2028"}'
-        assert django.count == 0
-        assert ask(short, dict(asked)) == ask(django, dict(asked))
+    def test_line_separators(self) -> None:
+        scope = scope_of(MIRROR, b"word=%E2%80%A8%E2%80%A9")
+        found = ask_fast_path(warm(), scope)
+        assert found is not None
+        assert found[1] == b'{"transformed":"\\u2029\\u2028"}'
+        assert_same(warm(), scope)
 
-    @pytest.mark.parametrize(
-        ("path", "query"), [("/api/health", ""), ("/api/mirror", WORD)]
-    )
-    def test_plain__without_django(
-        self, short: FastPath, django: Counting, path: str, query: str
-    ) -> None:
-        asked = environ(path, query)
-        found = ask(short, asked)
-        assert django.count == 0
-        # For the access log.
-        assert asked["mirrorsite.route"] == path.lstrip("/")
-        assert asked["mirrorsite.request_id"] == "known"
-        assert found == ask(django, environ(path, query))
+    @pytest.mark.parametrize(("path", "query"), [(HEALTH, b""), (MIRROR, WORD)])
+    def test_plain__without_django(self, path: bytes, query: bytes) -> None:
+        scope = scope_of(path, query)
+        assert ask_fast_path(warm(), scope) is not None
+        assert_same(warm(), scope)
 
-    def test_request_id__made_when_absent(self, short: FastPath) -> None:
-        asked = environ("/api/health")
-        del asked["HTTP_X_REQUEST_ID"]
-        first, second = (
-            dict(ask(short, dict(asked))[1])["X-Request-ID"] for _ in range(2)
-        )
-        assert len(first) == len(second) == 32
-        assert first != second
+    def test_request_id__made_when_absent(self) -> None:
+        path, fields = warm(), {b"host": HOST}
+        first, second = (path.answer(HEALTH, b"", fields, "http") for _ in range(2))
+        assert first is not None
+        assert second is not None
+        assert len(first.request_id) == len(second.request_id) == 32
+        assert first.request_id != second.request_id
+        assert f"x-request-id: {first.request_id}\r\n".encode() in first.head
 
     def test_https__with_its_header(self, settings: Any) -> None:
         """A proxy's word on the scheme is part of the address."""
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
         settings.SECURE_HSTS_SECONDS = 60
-        django = Counting()
-        short = FastPath(django, FAST_ANSWERS)
-        for scheme in ("http", "https", "http", "https"):
-            asked = environ("/api/health", HTTP_X_FORWARDED_PROTO=scheme)
-            found = ask(short, dict(asked))
-            assert found == ask(django, dict(asked))
-            names = dict(found[1])
-            assert ("Strict-Transport-Security" in names) == (scheme == "https")
+        global django
+        before, django = django, get_wsgi_application()
+        try:
+            path = FastPath(FAST_ANSWERS)
+            for scheme in ("http", "https", "http", "https"):
+                scope = scope_of(HEALTH, x_forwarded_proto=scheme)
+                remember(path, scope)
+                assert_same(path, scope)
+                found = ask_fast_path(path, scope)
+                assert found is not None
+                names = dict(found[0])
+                assert (b"strict-transport-security" in names) == (scheme == "https")
+        finally:
+            django = before
 
 
-class TestLongWay:
+class TestLeftToDjango:
     @pytest.mark.parametrize(
-        ("asked", "status"),
+        "scope",
         [
-            (environ("/api/health", method="HEAD"), "200"),
-            (environ("/api/health", method="POST"), "405"),
-            (environ("/api/mirror", WORD, HTTP_IF_NONE_MATCH="*"), "304"),
-            (environ("/api/mirror", "word=a&word=b"), "400"),
-            (environ("/api/mirror", WORD, HTTP_HOST="evil.example"), "400"),
-            (environ("/api/mirror", WORD, SCRIPT_NAME="/below"), "200"),
-            (environ("/api/nothing"), "404"),
+            scope_of(MIRROR, WORD, if_none_match="*"),
+            scope_of(MIRROR, b"word=a&word=b"),
+            scope_of(MIRROR, WORD, host="evil.example"),
+            scope_of(MIRROR, WORD, content_length="1"),
+            scope_of(MIRROR, WORD, transfer_encoding="chunked"),
+            scope_of(HEALTH, expect="100-continue"),
+            scope_of(HEALTH, upgrade="h2c"),
+            scope_of(b"/api/nothing"),
         ],
-        ids=lambda value: value if isinstance(value, str) else None,
     )
-    def test_not_plain(
-        self, short: FastPath, django: Counting, asked: Any, status: str
-    ) -> None:
-        found = ask(short, dict(asked))
-        assert django.count == 1
-        assert found[0].startswith(status)
-        assert found == ask(django, dict(asked))
+    def test_not_plain(self, scope: Any) -> None:
+        assert ask_fast_path(warm(), scope) is None
 
-    def test_refused_address__never_remembered(
-        self, short: FastPath, django: Counting
-    ) -> None:
+    def test_refused_address__never_remembered(self) -> None:
+        path, scope = warm(), scope_of(HEALTH, host="evil.example")
         for _ in range(3):
-            ask(short, environ("/api/health", HTTP_HOST="evil.example"))
-        assert django.count == 3
+            remember(path, scope)
+            assert ask_fast_path(path, scope) is None
 
-    def test_without_host(self, short: FastPath, django: Counting) -> None:
-        asked = environ("/api/health")
-        del asked["HTTP_HOST"]
-        ask(short, asked)
-        assert django.count == 1
+    def test_without_host(self) -> None:
+        assert warm().answer(HEALTH, b"", {}, "http") is None
 
-    def test_many_addresses__forgotten(
-        self, short: FastPath, django: Counting, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_many_addresses__forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client that makes up ports does not fill the memory."""
-        monkeypatch.setattr(fast_path, "MOST_ADDRESSES", 3)
-        for port in range(10):
-            ask(short, environ("/api/health", HTTP_HOST=f"localhost:{port}"))
-            assert len(short._remembered) <= 3
-        assert django.count == 10
+        monkeypatch.setattr(fast_path, "MAX_ADDRESSES", 3)
+        path = FastPath(FAST_ANSWERS)
+        scopes = [scope_of(HEALTH, host=f"localhost:{port}") for port in range(10)]
+        for scope in scopes:
+            remember(path, scope)
+            assert ask_fast_path(path, scope) is not None
+        known = [scope for scope in scopes if ask_fast_path(path, scope) is not None]
+        assert len(known) <= 3

@@ -1,24 +1,13 @@
 from __future__ import annotations
 
-import sqlite3
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connections
 from django.test import Client
 
-from mirrorsite.readiness import (
-    Readiness,
-    check_database,
-    check_migrations,
-    readiness,
-)
-from uploads.readiness import check_trail
+from mirrorsite.readiness import Readiness, readiness
 from uploads.storage import UploadStorage
 
 #: What the middleware of staff's pages puts on each request that it sees.
@@ -99,29 +88,6 @@ class TestReady:
         assert checks["database"] == "unavailable: the database does not answer"
         assert checks["bucket"] == "ok"
         assert "internal" not in response.content.decode()
-
-
-@pytest.mark.django_db(transaction=True)
-class TestHeldDatabase:
-    def test_sqlite_is_being_written__nothing_waits(self) -> None:
-        if connection.vendor != "sqlite":
-            pytest.skip("on PostgreSQL readers never wait for writers")
-
-        def ask() -> list[str]:
-            try:
-                return [check_database(), check_migrations(), check_trail()]
-            finally:
-                connection.close()
-
-        database = connection.settings_dict["NAME"]
-        with (
-            closing(sqlite3.connect(database, isolation_level=None)) as writer,
-            ThreadPoolExecutor(1) as pool,
-        ):
-            writer.execute("BEGIN IMMEDIATE")
-            before = time.monotonic()
-            assert pool.submit(ask).result() == ["ok"] * 3
-            assert time.monotonic() - before < settings.SQLITE_LOCK_SECONDS / 2
 
 
 class TestReadiness:

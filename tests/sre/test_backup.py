@@ -1,4 +1,4 @@
-"""A backup restored elsewhere holds the same rows; on both databases."""
+"""A backup restored elsewhere holds the same rows."""
 
 from __future__ import annotations
 
@@ -10,37 +10,26 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import pytest
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.utils import DatabaseError
 
+from mirrorsite.actors import Actor
 from sre.lib.database_backup import TABLES
 from sre.lib.object_store import ObjectStore
+from tests.conftest import service_database_url
 from tests.uploads.audit.trails import KEY
 from uploads import services
 from uploads.storage import UploadStorage
-from uploads.trail import Caller
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CALLER = Caller(
+ACTOR = Actor(
     name="anonymous", address="192.0.2.7", user_agent="tests", request_id="request-1"
 )
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
-
-
-def url_of(name: str) -> str:
-    """Return the URL of a database on the server of the tests."""
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
-    parameters = connection.settings_dict
-    host = parameters["HOST"] or parameters["OPTIONS"].get("host", "")
-    login = f"{quote(parameters['USER'])}:{quote(parameters['PASSWORD'])}"
-    query = urlencode({"host": host, "port": parameters["PORT"] or 5432})
-    return f"postgresql://{login}@/{name}?{query}"
 
 
 def rows(alias: str = "default") -> dict[str, list[tuple[Any, ...]]]:
@@ -67,7 +56,7 @@ def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any
                 "PATH": os.environ["PATH"],
                 "HOME": str(tmp_path),
                 "STATIC_ROOT": str(tmp_path / "static"),
-                "DATABASE_URL": url_of(database),
+                "DATABASE_URL": service_database_url(database),
                 "SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 4,
                 "AUDIT_PUBLIC_KEYS": KEY.public_text(),
                 **object_store.environment(bucket.bucket_name),
@@ -83,11 +72,8 @@ def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any
 
 
 @pytest.fixture
-def empty_database(tmp_path: Path) -> Iterator[str]:
-    """Return the name of an empty database; for SQLite a file that is not there yet."""
-    if connection.vendor == "sqlite":
-        yield str(tmp_path / "restored" / "restored.sqlite3")
-        return
+def empty_database() -> Iterator[str]:
+    """Return the name of an empty database."""
     name = f"restored_{secrets.token_hex(4)}"
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
@@ -103,7 +89,7 @@ def record(bucket: UploadStorage, settings: Any) -> dict[str, list[tuple[Any, ..
     settings.AUDIT_PUBLIC_KEYS = {}
     for _ in range(2):
         for _ in range(3):
-            services.upload_random(caller=CALLER)
+            services.create_upload(actor=ACTOR)
         call_command("seal_audit", verbosity=0)
     return rows()
 
@@ -120,7 +106,7 @@ class TestBackupAndRestore:
         status, said = run("backup", here)
         assert status == 0, said
         assert "6 uploads, 12 events, 2 seals" in said
-        services.upload_random(caller=CALLER)  # later than the backup
+        services.create_upload(actor=ACTOR)  # later than the backup
 
         status, said = run("restore", empty_database)
 
@@ -128,12 +114,6 @@ class TestBackupAndRestore:
         assert "restored 6 uploads, 12 events, 2 seals" in said
         restored = connection.copy("restored")
         restored.settings_dict = {**connection.settings_dict, "NAME": empty_database}
-        if connection.vendor == "postgresql":
-            restored.settings_dict["OPTIONS"] = {
-                key: value
-                for key, value in connection.settings_dict["OPTIONS"].items()
-                if key != "pool"
-            }
         connections["restored"] = restored
         try:
             assert rows("restored") == record
@@ -196,3 +176,8 @@ class TestBackupAndRestore:
             Bucket=bucket.bucket_name, Prefix="backups/"
         )
         assert listed["KeyCount"] == 0
+
+    def test_restore__no_backup(self, run: Any, empty_database: str) -> None:
+        status, said = run("restore", empty_database, "uploads/2026/01/01/other.txt")
+        assert status == 1
+        assert "is no backup; name a key that ends with .pgdump" in said

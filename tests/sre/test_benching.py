@@ -12,6 +12,7 @@ from sre.lib.benching.load import Measurement
 from sre.lib.benching.marks import write_between
 from sre.lib.benching.servers import World
 from sre.lib.object_store import ObjectStore
+from sre.lib.postgres import temporary_postgres
 
 
 def measured(rate: float, *, errors: int = 0, memory: float = 100) -> Measurement:
@@ -119,13 +120,16 @@ class TestVerify:
         """A contender's figures count only when its answers are true."""
         from sre.lib.benching import servers
 
-        world = World(
-            store=object_store, directory=tmp_path, postgresql="", workers=1, threads=4
-        )
-        with world.mirrorsite(
-            "ours", f"sqlite:///{tmp_path / 'db.sqlite3'}"
-        ) as running:
-            world.verify(running)
-            world.bucket = world.new_bucket()  # not the one it puts objects into
-            with pytest.raises(servers.WrongAnswerError, match="left 0 objects"):
+        with temporary_postgres(fsync=False) as url:
+            world = World(
+                store=object_store,
+                directory=tmp_path,
+                postgresql=url,
+                workers=1,
+                threads=4,
+            )
+            with world.mirrorsite("ours") as running:
                 world.verify(running)
+                world.bucket = world.new_bucket()  # not the one it puts objects into
+                with pytest.raises(servers.WrongAnswerError, match="left 0 objects"):
+                    world.verify(running)

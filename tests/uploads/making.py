@@ -13,17 +13,17 @@ from django.db import connection
 from django.db.models import Max
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
 from uploads import services, trail
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
-from uploads.storage import PART_BYTES, UploadStorage
-from uploads.trail import Caller
+from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
-CALLER = Caller(name="anonymous", request_id="request-1")
+ACTOR = Actor(name="anonymous", request_id="request-1")
 HOUR = timedelta(hours=1)
 
 
 def stored(size: int | None = None) -> Upload:
-    return services.upload_random(caller=CALLER, size=size)
+    return services.create_upload(actor=ACTOR, size=size).upload
 
 
 def pending(size: int | None = None, *, age: timedelta = HOUR) -> Upload:
@@ -33,22 +33,22 @@ def pending(size: int | None = None, *, age: timedelta = HOUR) -> Upload:
     now = timezone.now() - age
     upload = Upload(
         id=upload_id,
-        bucket=services.upload_storage().bucket_name,
+        bucket=upload_storage().bucket_name,
         key=services.object_key(upload_id, now),
         size=payload.size,
         sha256=payload.sha256,
         number=payload.number,
-        requester_name=CALLER.name,
-        request_id=CALLER.request_id,
+        requester_name=ACTOR.name,
+        request_id=ACTOR.request_id,
         created_at=now,
     )
-    trail.begin(upload, CALLER)
+    trail.begin(upload, ACTOR)
     return upload
 
 
 def put(upload: Upload, size: int | None = None) -> None:
     """Put the object of an intent, as a process killed right afterwards would have."""
-    services.upload_storage().put_new(
+    upload_storage().put_new(
         upload.key,
         services.payload_of(upload.pk, size),
         {"upload-id": str(upload.pk), "request-id": upload.request_id},
@@ -57,7 +57,7 @@ def put(upload: Upload, size: int | None = None) -> None:
 
 def failed(*, age: timedelta = HOUR) -> Upload:
     upload = pending(age=age)
-    trail.record(upload, Action.FAILED, CALLER, error="made to fail")
+    trail.record(upload, Action.FAILED, ACTOR, error="made to fail")
     return upload
 
 

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import OperationalError
 from django.test import Client
 
+from mirrorsite.actors import Actor
 from uploads import services, trail
 from uploads.models import Upload, new_upload_id
-from uploads.trail import Caller
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-CALLER = Caller(address="192.0.2.7", user_agent="tests", request_id="request-1")
+ACTOR = Actor(address="192.0.2.7", user_agent="tests", request_id="request-1")
 
 
 def record(**values: Any) -> Upload:
@@ -35,7 +36,7 @@ def record(**values: Any) -> Upload:
         created_at=created_at,
         **values,
     )
-    trail.begin(upload, CALLER)
+    trail.begin(upload, ACTOR)
     return upload
 
 
@@ -53,3 +54,12 @@ def pages(client: Client, address: str) -> Iterator[list[dict[str, Any]]]:
         body = answer.json()
         yield body["results"]
         following = body["next"]
+
+
+def refuse_inserts(
+    execute: Any, statement: str, values: Any, many: bool, context: Any
+) -> Any:
+    """Let the database be unavailable for each new upload (`execute_wrapper`)."""
+    if "INSERT INTO uploads_upload " in statement:
+        raise OperationalError("password=secret is wrong")
+    return execute(statement, values, many, context)

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import CALLER, FIX, found, put_raw
+from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, put_raw
 from uploads import services
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.reconciliation import Word, reconcile
@@ -37,7 +37,7 @@ class TestAdoption:
         assert upload.requester_name == "unknown"
         assert upload.stored_at == bucket.head(key).last_modified
         event = upload.events.get()
-        assert (event.action, event.actor) == ("adopted", CALLER.name)
+        assert (event.action, event.actor) == ("adopted", ACTOR.name)
         assert event.detail["known_from"] == {
             "sha256": "checksum computed by the store",
             "id": "metadata",
@@ -64,7 +64,7 @@ class TestAdoption:
         upload = Upload.objects.get()
         assert upload.sha256 == hashlib.sha256(b"truth").hexdigest()
         assert upload.events.get().detail["claims_not_believed"] == {"sha256": "1" * 64}
-        assert verify_upload(upload, caller=CALLER).action == Action.VERIFIED
+        assert verify_upload(upload, actor=ACTOR).action == Action.VERIFIED
 
     def test_adopt__id_taken(self, bucket: UploadStorage) -> None:
         """A copy of an object does not become the upload it was copied from."""

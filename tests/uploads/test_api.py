@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import connection
 from django.test import Client
 
 from tests.faulty_store import FaultyStore
-from uploads import statements
+from tests.uploads.records import refuse_inserts
 from uploads.models import Status, Upload
 from uploads.storage import UploadStorage
 
@@ -177,14 +177,20 @@ class TestDependencyDown:
         assert upload.status == recorded
         assert ("Retry-After" in response.headers) == (status == 503)
 
-    def test_database__503_and_nothing_uploaded(
-        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    def test_no_place__503_and_nothing_recorded(
+        self, client: Client, no_place: None
     ) -> None:
-        def refuse(*arguments: Any, **options: Any) -> None:
-            raise OperationalError("password=secret is wrong")
-
-        monkeypatch.setattr(statements, "insert", refuse)
         response = post_nothing(client)
+        assert response.status_code == 503
+        assert response.json()["type"].endswith("/store-busy")
+        assert response.headers["Retry-After"] == "5"
+        assert not Upload.objects.exists()
+
+    def test_database__503_and_nothing_uploaded(
+        self, client: Client, bucket: UploadStorage
+    ) -> None:
+        with connection.execute_wrapper(refuse_inserts):
+            response = post_nothing(client)
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "5"
         assert "secret" not in response.content.decode()

@@ -70,7 +70,7 @@ class TestReconcile:
     ) -> None:
         read: list[int] = []
         monkeypatch.setattr(walking, "PAGE", 3)
-        plan = Plan(caller=making.CALLER, min_age=timedelta(0), checksums=True)
+        plan = Plan(actor=making.ACTOR, min_age=timedelta(0), checksums=True)
         pairs = ((entry, None) for entry in listed(50, read))
         findings = reconcile(plan, pairs)
         next(findings)
@@ -92,7 +92,7 @@ class TestReconcile:
                 yield one
 
         monkeypatch.setattr(UploadStorage, "unfinished", counted)
-        findings = reconcile(Plan(caller=making.CALLER, min_age=timedelta(0)))
+        findings = reconcile(Plan(actor=making.ACTOR, min_age=timedelta(0)))
         next(findings)
         assert len(read) == 1
         assert len(list(findings)) == 2
@@ -154,7 +154,7 @@ class TestJobs:
 
         monkeypatch.setattr(UploadStorage, "head", noted)
         results = verification.verify_each(
-            verification.to_verify(), caller=making.CALLER, method="head", jobs=2
+            verification.to_verify(), actor=making.ACTOR, method="head", jobs=2
         )
         next(results)
         assert len(asked) <= 2

@@ -15,13 +15,13 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from mirrorsite.actors import Actor
 from tests.uploads import making
 from tests.uploads.making import run
 from uploads import exports, trail
 from uploads.exceptions import TrailUnavailableError
 from uploads.management.export import write_whole
 from uploads.models import Action, Upload, UploadEvent
-from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,7 @@ def recorded(ordinal: int, **fields: Any) -> Upload:
         "created_at": AT + timedelta(days=ordinal),
     }
     upload = Upload(**values | fields)
-    trail.begin(upload, Caller(name="anonymous"))
+    trail.begin(upload, Actor(name="anonymous"))
     return upload
 
 
@@ -49,7 +49,7 @@ class TestExportUploads:
         trail.record(
             upload,
             Action.STORED,
-            making.CALLER,
+            making.ACTOR,
             etag="e",
             stored_at=AT,
             duration=timedelta(seconds=1, microseconds=2999),
@@ -105,7 +105,7 @@ class TestExportUploads:
 
     def test_filters(self) -> None:
         uploads = [recorded(number) for number in (1, 2, 3)]
-        trail.record(uploads[1], Action.FAILED, making.CALLER)
+        trail.record(uploads[1], Action.FAILED, making.ACTOR)
 
         def keys(*arguments: str) -> list[str]:
             _, text = run("export_uploads", *arguments)
@@ -182,7 +182,7 @@ class TestExportUploads:
 class TestExportEvents:
     def test_both_formats(self) -> None:
         upload = recorded(1)
-        trail.record(upload, Action.FAILED, making.CALLER, detail={"b": 1, "a": "=x"})
+        trail.record(upload, Action.FAILED, making.ACTOR, detail={"b": 1, "a": "=x"})
         status, text = run("export_events", "--action", "failed", "--format", "jsonl")
         event = upload.events.get(action="failed")
         at = event.at.isoformat(timespec="microseconds").replace("+00:00", "Z")

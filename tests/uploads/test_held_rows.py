@@ -1,32 +1,40 @@
-"""A row that another session holds, such as an operator's: who waits for it, how long."""
+"""A row that another session holds, such as an operator's psql: nobody waits for ever."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test import Client
+from django.utils import timezone
 
-from sre.lib.processes import wait_until
-from tests.uploads.test_writing import begun, store, together
-from uploads import writing
+from tests.uploads import making
+from tests.uploads.idempotency.retrying import actions, interrupted, post, slug
+from tests.uploads.making import ACTOR
+from uploads import trail
 from uploads.exceptions import TrailUnavailableError
-from uploads.models import Status, Upload, UploadEvent
+from uploads.models import Action, Status, Upload
+from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def short_waits(postgresql: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "GROUP_LOCK_SECONDS", 0.05)
+def _short_lock_timeout(transactional_db: None) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '200ms'")
+    yield
+    connection.close()
 
 
 @contextmanager
-def held(upload: Upload) -> Iterator[Callable[[], None]]:
-    """Hold a row by an UPDATE that is not committed; yields what lets go of it."""
+def held(upload: Upload) -> Iterator[None]:
+    """Hold a row by an UPDATE that is not committed."""
     holds, may_end = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -42,86 +50,57 @@ def held(upload: Upload) -> Iterator[Callable[[], None]]:
         session = pool.submit(hold)
         try:
             assert holds.wait(30)
-            yield may_end.set
+            yield
         finally:
             may_end.set()
             session.result(30)
 
 
-def in_a_thread(pool: ThreadPoolExecutor, work: Callable[[], None]) -> Future[None]:
-    def do() -> None:
-        try:
-            work()
-        finally:
-            connection.close()
-
-    return pool.submit(do)
-
-
-def status_of(upload: Upload) -> str:
-    return Upload.objects.values_list("status", flat=True).get(pk=upload.pk)
-
-
-def test_group__the_others_are_written_meanwhile(
-    monkeypatch: pytest.MonkeyPatch,
+def test_retry_with_a_key__503_and_again_when_it_is_free(
+    client: Client, bucket: UploadStorage
 ) -> None:
-    others, upload = [begun(), begun()], begun()
-    with held(upload) as let_go, ThreadPoolExecutor(1) as pool:
-        works = [store(u) for u in (others[0], upload, others[1])]
-        done = pool.submit(together, works, monkeypatch)
-        for other in others:
-            assert wait_until(lambda u=other: status_of(u) == Status.STORED, seconds=30)  # type: ignore[misc]
-        assert not done.done()
-        let_go()
-        assert done.result(30) == [None, None, None]
-    for one in (*others, upload):
-        assert UploadEvent.objects.filter(upload=one, action="stored").count() == 1
-
-
-def test_group_of_one__the_next_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    upload, other = begun(), begun()
-    with held(upload) as let_go, ThreadPoolExecutor(1) as pool:
-        waiting = in_a_thread(pool, store(upload))
-        assert wait_until(lambda: writing.group._leader is not None, seconds=30)
-        store(other)()
-        assert status_of(other) == Status.STORED
-        assert not waiting.done()
-        let_go()
-        waiting.result(30)
-    assert status_of(upload) == Status.STORED
-
-
-@pytest.mark.parametrize("in_group", [True, False])
-def test_for_too_long__pending_and_said(
-    monkeypatch: pytest.MonkeyPatch, in_group: bool
-) -> None:
-    monkeypatch.setattr(writing, "LOCK_SECONDS", 0.1)
-    upload, other = begun(), begun()
+    upload = interrupted(bucket, stored=False, attempt_started_at=None)
     with held(upload):
-        if in_group:
-            error, nothing = together([store(upload), store(other)], monkeypatch)
-            assert nothing is None
-            assert isinstance(error, TrailUnavailableError)
-        else:
-            with pytest.raises(TrailUnavailableError):
-                store(upload)()
-        assert status_of(upload) == Status.PENDING
-    assert UploadEvent.objects.filter(upload=upload, action="stored").count() == 0
+        answer = post(client)
+        assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
+        assert answer["Retry-After"] == "5"
+    assert actions(upload) == ["requested"]
+
+    assert post(client).status_code == 201
+
+    assert actions(upload) == ["requested", "requested", "stored"]
 
 
-def test_the_connection_goes_on_without_the_limit() -> None:
-    """It is of the one statement: a sealer waits for its turn as long as it takes."""
-    store(begun())()
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW lock_timeout")
-        assert cursor.fetchone() == ("0",)
+def test_outcome__pending_and_told(bucket: UploadStorage, client: Client) -> None:
+    """The object is stored, and its row cannot be changed."""
+    put_new = UploadStorage.put_new
+    holding: list[Any] = []
+
+    def put_and_hold(storage: UploadStorage, key: str, *rest: Any, **more: Any) -> Any:
+        stored = put_new(storage, key, *rest, **more)
+        holding.append(held(Upload.objects.get(key=key)))
+        holding[0].__enter__()
+        return stored
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(UploadStorage, "put_new", put_and_hold)
+        try:
+            answer = client.generic("POST", "/api/upload-random")
+        finally:
+            holding[0].__exit__(None, None, None)
+
+    assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
+    assert answer.json()["upload_status"] == "pending"
+    upload = Upload.objects.get()
+    assert upload.status == Status.PENDING
+    assert bucket.head(upload.key).sha256 == upload.sha256
 
 
-def test_within_a_transaction__without_the_limit() -> None:
-    """Or it would be that of all that follows in the transaction."""
-    upload = begun()
-    with transaction.atomic():
-        store(upload)()
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW lock_timeout")
-            assert cursor.fetchone() == ("0",)
+def test_other_rows__written_meanwhile() -> None:
+    upload, other = making.pending(), making.pending()
+    with held(upload):
+        trail.record(other, Action.STORED, ACTOR, stored_at=timezone.now())
+        with pytest.raises(TrailUnavailableError):
+            trail.record(upload, Action.STORED, ACTOR)
+    assert Upload.objects.get(pk=other.pk).status == Status.STORED
+    assert actions(upload) == ["requested"]

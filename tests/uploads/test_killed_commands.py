@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUT_NEW = "uploads.storage.UploadStorage.put_new"
 DELETE = "uploads.storage.UploadStorage.delete_unchanged"
-WRITE = "uploads.statements.update"
+WRITE = "uploads.sql.update_upload"
 
 Kill = Callable[..., None]
 
@@ -115,7 +115,7 @@ class TestReconcileUploads:
         "point",
         [
             ("after", 2, WRITE),
-            ("after", 1, "uploads.statements.insert"),  # an object is adopted
+            ("after", 1, "uploads.sql.insert_upload"),  # an object is adopted
             ("after", 1, DELETE),  # deleted, without the event
         ],
     )
@@ -131,7 +131,7 @@ class TestReconcileUploads:
             trail.storage.client.put_object(
                 Bucket=trail.storage.bucket_name, Key=key, Body=b"hello"
             )
-        record.record(gone, Action.PURGED, making.CALLER)  # and no further
+        record.record(gone, Action.PURGED, making.ACTOR)  # and no further
 
         fix = ("reconcile_uploads", "--fix", "--min-age", "0s")
         kill(point, *fix)

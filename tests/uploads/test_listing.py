@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
-from tests.uploads.records import CALLER, NOON, pages, record
+from tests.uploads.records import ACTOR, NOON, pages, record
 from uploads import services
 from uploads.storage import UploadStorage
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 class TestList:
     def test_one__whole_answer(self, reader: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
 
         answer = reader.get("/api/uploads")
 

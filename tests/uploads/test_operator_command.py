@@ -20,6 +20,7 @@ from django.core.management.base import BaseCommand, CommandError, SystemCheckEr
 from django.db import OperationalError
 
 from sre.lib.object_store import ObjectStore
+from tests.conftest import service_database_url
 from tests.uploads.audit.trails import KEY
 from uploads.exceptions import StoreUnavailableError, TrailUnavailableError
 from uploads.management.command import DifferencesFound, OperatorCommand, printable
@@ -158,11 +159,11 @@ class TestOperatorCommand:
             Probe().check()
         assert caught.value.returncode == 2
 
-    def test_process__bucket_away(self, tmp_path: Path) -> None:
+    def test_process__bucket_away(self) -> None:
         """The sentence and the status that a shell or a CronJob sees; no traceback."""
         environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "tests.settings",
-            "DATABASE_URL": f"sqlite:///{tmp_path}/empty.sqlite3",
+            "DATABASE_URL": service_database_url("postgres"),
         }
         done = subprocess.run(
             [sys.executable, "manage.py", "reconcile_uploads"],
@@ -194,12 +195,11 @@ class TestDatabaseAway:
         self,
         bucket: UploadStorage,
         object_store: ObjectStore,
-        tmp_path: Path,
         kind: str,
     ) -> None:
         """A server that does not answer, and a database that nobody migrated."""
         away = "postgresql://u:hush@127.0.0.1:1/x"
-        empty = f"sqlite:///{tmp_path}/empty.sqlite3"
+        empty = service_database_url("postgres")
         environment = {
             **os.environ,
             **object_store.environment(bucket.bucket_name),

@@ -102,7 +102,7 @@ class TestPurgeUploads:
     def test_never_what_is_unsealed_or_not_stored(self, bucket: UploadStorage) -> None:
         unsealed = old(sealed=False)
         half = old()
-        trail.record(half, Action.VERIFIED, making.CALLER)  # a new, unsealed event
+        trail.record(half, Action.VERIFIED, making.ACTOR)  # a new, unsealed event
         pending = making.pending(age=timedelta(days=90))
         making.put(pending)
         making.seal(pending)
@@ -112,8 +112,8 @@ class TestPurgeUploads:
     @pytest.mark.parametrize(
         "write",
         [
-            lambda upload: trail.record(upload, Action.VERIFIED, making.CALLER),
-            lambda upload: trail.note(Action.DOWNLOADED, making.CALLER, upload=upload),
+            lambda upload: trail.record(upload, Action.VERIFIED, making.ACTOR),
+            lambda upload: trail.note(Action.DOWNLOADED, making.ACTOR, upload=upload),
         ],
         ids=["verified", "downloaded"],
     )
@@ -227,11 +227,11 @@ class TestPurgeUploads:
         seen = list(uploads)
         looks = [purging._look(one) for one in seen]
         (first,) = purging.purge(
-            uploads, caller=making.CALLER, reason="test", dry_run=False
+            uploads, actor=making.ACTOR, reason="test", dry_run=False
         )
         with ThreadPoolExecutor(1) as pool:
             (second,) = purging._purge_some(
-                pool, seen, looks, uploads, making.CALLER, "test"
+                pool, seen, looks, uploads, making.ACTOR, "test"
             )
         assert [first.outcome, second.outcome] == ["purged", "left alone"]
         assert making.actions(upload).count("purged") == 1

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from tests.uploads.records import CALLER, pages, record, slug
+from tests.uploads.records import ACTOR, pages, record, slug
 from uploads import services, trail
 from uploads.api.reading import UploadEventsView
 from uploads.exceptions import TrailUnavailableError
@@ -80,7 +80,7 @@ class TestStaffSession:
     def test_only_what_the_admin_lets_them(
         self, bucket: UploadStorage, permission: str, path: str, status: int
     ) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         user = User.objects.create_user("newcomer", is_staff=True)
         client = Client()
         client.force_login(user)
@@ -94,7 +94,7 @@ class TestStaffSession:
         assert client.get(address).status_code == status
 
     def test_verify__only_who_may(self, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         client = Client()
         client.force_login(User.objects.create_user("newcomer", is_staff=True))
         refused = client.post(f"/api/uploads/{upload.pk}/verify")
@@ -102,7 +102,7 @@ class TestStaffSession:
         assert upload.events.count() == 2
 
     def test_content__is_an_event(self, staff: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         path = f"/api/uploads/{upload.pk}/content"
 
         elsewhere = staff.get(path, headers={"sec-fetch-site": "cross-site"})
@@ -116,7 +116,7 @@ class TestStaffSession:
         assert (last.action, last.actor) == (Action.DOWNLOADED, "user:sam")
 
     def test_verify__needs_csrf(self, staff: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         path = f"/api/uploads/{upload.pk}/verify"
 
         refused = staff.post(path)
@@ -167,7 +167,7 @@ class TestDetail:
 
 class TestEvents:
     def test_oldest_first(self, reader: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
 
         answer = reader.get(f"/api/uploads/{upload.pk}/events").json()
 
@@ -191,7 +191,7 @@ class TestEvents:
         monkeypatch.setattr(UploadEventsView, "PAGE", 2)
         upload = record()
         for _ in range(4):
-            trail.record(upload, Action.REQUESTED, CALLER)
+            trail.record(upload, Action.REQUESTED, ACTOR)
         expected = list(upload.events.order_by("pk").values_list("pk", flat=True))
         found = list(pages(reader, f"/api/uploads/{upload.pk}/events"))
         assert [len(page) for page in found] == [2, 2, 1]
@@ -220,7 +220,7 @@ class TestEvents:
 
 class TestContent:
     def test_redirect_to_the_bytes(self, reader: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER, size=1000)
+        upload = services.create_upload(actor=ACTOR, size=1000).upload
 
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
 
@@ -239,7 +239,7 @@ class TestContent:
     def test_head__leads_to_the_object_and_not_to_its_bytes(
         self, reader: Client, bucket: UploadStorage
     ) -> None:
-        upload = services.upload_random(caller=CALLER, size=1000)
+        upload = services.create_upload(actor=ACTOR, size=1000).upload
 
         answer = reader.head(f"/api/uploads/{upload.pk}/content")
 
@@ -253,7 +253,7 @@ class TestContent:
     def test_is_an_event__but_head_is_none(
         self, reader: Client, bucket: UploadStorage
     ) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         path = f"/api/uploads/{upload.pk}/content"
         reader.head(path)
         assert upload.events.count() == 2
@@ -267,7 +267,7 @@ class TestContent:
         def refuse(*args: Any, **kwargs: Any) -> None:
             raise TrailUnavailableError("the database did not take the record")
 
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         monkeypatch.setattr(trail, "note", refuse)
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
         assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
@@ -300,7 +300,7 @@ class TestVerify:
     def test_verified__event_names_the_token(
         self, reader: Client, bucket: UploadStorage
     ) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         answer = self.verify(reader, upload)
         assert answer.status_code == 200
         assert answer.json()["result"] == "verified"
@@ -314,12 +314,12 @@ class TestVerify:
     def test_a_body_is_ignored(
         self, reader: Client, bucket: UploadStorage, kind: str, body: str
     ) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         path = f"/api/uploads/{upload.pk}/verify"
         assert reader.post(path, body, content_type=kind).status_code == 200
 
     def test_object_gone__missing(self, reader: Client, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         bucket.client.delete_object(Bucket=bucket.bucket_name, Key=upload.key)
         answer = self.verify(reader, upload).json()
         assert answer["result"] == "missing"
@@ -337,7 +337,7 @@ class TestVerify:
     def test_store_away__503(
         self, reader: Client, bucket: UploadStorage, make_storage: Any
     ) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         answer = self.verify(reader, upload)
         assert (answer.status_code, slug(answer)) == (503, "store-unavailable")

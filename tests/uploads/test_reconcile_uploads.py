@@ -79,7 +79,7 @@ class TestReconcileUploads:
         assert run("reconcile_uploads", "--fix")[0] == 2
         assert run("verify_uploads")[0] == 2
         with pytest.raises(BucketMissingError):
-            verification.verify_upload(upload, caller=making.CALLER)
+            verification.verify_upload(upload, actor=making.ACTOR)
         bucket.ensure_bucket()
         assert making.actions(upload) == ["requested", "stored"]
 
@@ -115,7 +115,7 @@ class TestReconcileUploads:
     def test_since(self, bucket: UploadStorage) -> None:
         making.stored()
         lost = making.pending(age=timedelta(days=9))
-        trail.record(lost, Action.STORED, making.CALLER)
+        trail.record(lost, Action.STORED, making.ACTOR)
         assert run("reconcile_uploads", "--since", "1d") == (
             0,
             "1 key compared, 0 differences\n",
@@ -181,8 +181,8 @@ class TestEveryWord:
         gone, other, kept, back, parts = (making.stored() for _ in range(5))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, other.key, b"other")
-        trail.record(kept, Action.PURGED, making.CALLER)
-        trail.record(back, Action.MISSING, making.CALLER)
+        trail.record(kept, Action.PURGED, making.ACTOR)
+        trail.record(back, Action.MISSING, making.ACTOR)
         elsewhere = making.pending()
         Upload.objects.filter(pk=elsewhere.pk).update(bucket="another-bucket")
         client, name = bucket.client, bucket.bucket_name

@@ -9,24 +9,24 @@ import sys
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import connection
 
+from mirrorsite.actors import Actor
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
 from tests.faulty_store import FaultyStore
-from uploads import services, statements, trail
+from tests.uploads.records import refuse_inserts
+from uploads import services, trail
 from uploads.exceptions import (
-    AlreadyRecordedError,
     TrailUnavailableError,
     UploadFailedError,
 )
-from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.models import Action, Status, Upload
 from uploads.storage import UploadStorage
-from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
-CALLER = Caller(address="192.0.2.7", user_agent="tests", request_id="request-1")
+ACTOR = Actor(address="192.0.2.7", user_agent="tests", request_id="request-1")
 
 
 def actions(upload: Upload) -> list[str]:
@@ -38,9 +38,9 @@ def keys_in(bucket: UploadStorage) -> list[str]:
     return [entry["Key"] for entry in answer.get("Contents", [])]
 
 
-class TestUploadRandom:
+class TestCreateUpload:
     def test_stored(self, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
 
         body = bucket.client.get_object(Bucket=bucket.bucket_name, Key=upload.key)
         content = body["Body"].read()
@@ -61,7 +61,7 @@ class TestUploadRandom:
         assert row.client_address == "192.0.2.7"
 
     def test_stored__events_tell_the_whole_story(self, bucket: UploadStorage) -> None:
-        upload = services.upload_random(caller=CALLER, size=100)
+        upload = services.create_upload(actor=ACTOR, size=100).upload
 
         requested, stored = upload.events.order_by("id")
         assert requested.action == Action.REQUESTED
@@ -84,8 +84,8 @@ class TestUploadRandom:
         assert {event.request_id for event in (requested, stored)} == {"request-1"}
 
     def test_key__date_and_time_ordered_id(self, bucket: UploadStorage) -> None:
-        first = services.upload_random(caller=CALLER)
-        second = services.upload_random(caller=CALLER)
+        first = services.create_upload(actor=ACTOR).upload
+        second = services.create_upload(actor=ACTOR).upload
         day = f"{first.created_at:%Y/%m/%d}"
         assert first.key == f"uploads/{day}/{first.pk}.txt"
         assert first.pk.version == 7
@@ -102,40 +102,20 @@ class TestUploadRandom:
         watching = [True]
         sys.addaudithook(watch)
         try:
-            services.upload_random(caller=CALLER, size=9 * 1024 * 1024)
+            services.create_upload(actor=ACTOR, size=9 * 1024 * 1024)
         finally:
             watching.clear()
         assert written == []
 
 
 class TestDatabaseAway:
-    def test_before_the_put__nothing_in_the_bucket(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refuse(*arguments: Any, **options: Any) -> None:
-            raise OperationalError("the database is away")
-
-        monkeypatch.setattr(statements, "insert", refuse)
-        with pytest.raises(TrailUnavailableError) as caught:
-            services.upload_random(caller=CALLER)
+    def test_before_the_put__nothing_in_the_bucket(self, bucket: UploadStorage) -> None:
+        with (
+            connection.execute_wrapper(refuse_inserts),
+            pytest.raises(TrailUnavailableError) as caught,
+        ):
+            services.create_upload(actor=ACTOR)
         assert caught.value.upload_id is None
-        assert keys_in(bucket) == []
-
-    def test_event_not_written__no_upload_either(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The database itself refuses the second of the two."""
-        event = trail._event
-
-        def without_action(*arguments: Any) -> UploadEvent:
-            made = event(*arguments)
-            made.action = None  # type: ignore[assignment]
-            return made
-
-        monkeypatch.setattr(trail, "_event", without_action)
-        with pytest.raises(AlreadyRecordedError):
-            services.upload_random(caller=CALLER)
-        assert not Upload.objects.exists()
         assert keys_in(bucket) == []
 
     def test_after_the_put__pending_and_present(
@@ -146,7 +126,7 @@ class TestDatabaseAway:
 
         monkeypatch.setattr(trail, "record", refuse)
         with pytest.raises(TrailUnavailableError) as caught:
-            services.upload_random(caller=CALLER)
+            services.create_upload(actor=ACTOR)
         upload = Upload.objects.get()
         assert caught.value.upload_id == upload.pk
         assert upload.status == Status.PENDING
@@ -159,9 +139,9 @@ class TestStoreFails:
         ("fault", "status", "recorded"),
         [
             ("403", Status.FAILED, [Action.REQUESTED, Action.FAILED]),
-            ("503", Status.FAILED, [Action.REQUESTED, Action.FAILED]),
-            ("500", Status.PENDING, [Action.REQUESTED]),
-            ("lose_request", Status.PENDING, [Action.REQUESTED]),
+            ("503", Status.FAILED, [Action.REQUESTED, Action.RETRIED, Action.FAILED]),
+            ("500", Status.PENDING, [Action.REQUESTED, Action.RETRIED]),
+            ("lose_request", Status.PENDING, [Action.REQUESTED, Action.RETRIED]),
         ],
     )
     def test_no_object__failed_or_pending(
@@ -174,7 +154,7 @@ class TestStoreFails:
     ) -> None:
         faulty_store.always("PUT", fault)
         with pytest.raises(UploadFailedError) as caught:
-            services.upload_random(caller=CALLER)
+            services.create_upload(actor=ACTOR)
 
         upload = Upload.objects.get()
         assert caught.value.upload.pk == upload.pk
@@ -183,11 +163,29 @@ class TestStoreFails:
         assert upload.error
         assert keys_in(bucket) == []
 
+    def test_second_attempt__an_event_and_its_own_duration(
+        self, faulty_store: FaultyStore, bucket: UploadStorage
+    ) -> None:
+        faulty_store.first("PUT", "503")
+
+        services.create_upload(actor=ACTOR)
+
+        upload = Upload.objects.get()
+        assert actions(upload) == [Action.REQUESTED, Action.RETRIED, Action.STORED]
+        retried = upload.events.get(action=Action.RETRIED)
+        assert retried.request_id == "request-1"
+        assert retried.detail["attempt"] == 1
+        assert "503" in retried.detail["error"]
+        assert upload.stored_at is not None
+        assert upload.duration is not None
+        whole = upload.stored_at - upload.created_at
+        assert upload.stored_at - retried.at <= upload.duration < whole
+
     def test_answer_lost__stored(
         self, faulty_store: FaultyStore, bucket: UploadStorage
     ) -> None:
         faulty_store.always("PUT", "lose_answer")
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
         assert upload.status == Status.STORED
         assert bucket.head(upload.key).sha256 == upload.sha256
 
@@ -196,7 +194,7 @@ class TestStoreFails:
     ) -> None:
         faulty_store.plan = lambda method, path: "lose_answer"
         with pytest.raises(UploadFailedError):
-            services.upload_random(caller=CALLER)
+            services.create_upload(actor=ACTOR)
         upload = Upload.objects.get()
         assert upload.status == Status.PENDING
         assert upload.error
@@ -222,13 +220,15 @@ class TestReconciledMeanwhile:
     ) -> None:
         put_new = UploadStorage.put_new
 
-        def judge_then_put(storage: UploadStorage, key: str, *rest: Any) -> Any:
+        def judge_then_put(
+            storage: UploadStorage, key: str, *rest: Any, **more: Any
+        ) -> Any:
             other = Upload.objects.get(key=key)
-            trail.record(other, judged, Caller(name="command:reconcile_uploads"))
-            return put_new(storage, key, *rest)
+            trail.record(other, judged, Actor(name="command:reconcile_uploads"))
+            return put_new(storage, key, *rest, **more)
 
         monkeypatch.setattr(UploadStorage, "put_new", judge_then_put)
-        upload = services.upload_random(caller=CALLER)
+        upload = services.create_upload(actor=ACTOR).upload
 
         assert upload.status == Status.STORED
         assert actions(Upload.objects.get()) == after
@@ -242,9 +242,10 @@ class TestKilled:
         program = """
 import os, django
 django.setup()
+from mirrorsite.actors import Actor
 from uploads import services, trail
 trail.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
-services.upload_random(caller=trail.Caller(name="anonymous"))
+services.create_upload(actor=Actor())
 """
         connection.close()
         done = subprocess.run(

@@ -18,8 +18,7 @@ from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from uploads.services import upload_storage
-from uploads.storage import BytesPayload, UploadStorage
+from uploads.storage import BytesPayload, UploadStorage, upload_storage
 from uploads.storage.client import parse_store_time
 from uploads.storage.objects import stored_object_from_head
 
@@ -31,7 +30,7 @@ def storage(make_storage: Any) -> Iterator[UploadStorage]:
     with mock_aws():
         # moto stands in for the client's network only; the other way is tested on a
         # real server.
-        made = make_storage(quick_puts=False)
+        made = make_storage(signed_puts=False)
         made.client.create_bucket(Bucket=made.bucket_name)
         yield made
 

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections import Counter
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
 from uploads import summaries, trail
-from uploads.models import Action, HourSummary, StaleHour, Status, Upload, new_upload_id
-from uploads.trail import Caller
+from uploads.models import (
+    Action,
+    HourSummary,
+    Status,
+    Upload,
+    UploadEvent,
+    new_upload_id,
+)
 
-CALLER = Caller(name="command:test")
+ACTOR = Actor(name="command:test")
 HOUR = summaries.HOUR
 
 
@@ -73,42 +81,93 @@ class TestHoursBetween:
         make_upload(5 * HOUR)
         look()
 
-        with django_assert_num_queries(3):  # summaries, marks, live hours
+        # Summaries, changes since, live hours; what is current is written with its time.
+        with django_assert_num_queries(4):
             look()
 
     def test_hours_between__a_changed_past_is_counted_again(self) -> None:
         upload = make_upload(5 * HOUR)
         assert totals(look()) == {"stored": 1}
 
-        trail.record(upload, Action.MISSING, CALLER)
+        trail.record(upload, Action.MISSING, ACTOR)
 
-        assert StaleHour.objects.count() == 1
         assert totals(look()) == {"missing": 1}
-        assert not StaleHour.objects.exists()
+
+    def test_hours_between__a_change_that_is_committed_late(self) -> None:
+        """Its event has the time of the statement, which waited for a lock."""
+        upload = make_upload(5 * HOUR)
+        look()
+        Upload.objects.update(status=Status.MISSING)
+        UploadEvent.objects.create(
+            upload=upload,
+            action=Action.MISSING,
+            at=timezone.now() - dt.timedelta(minutes=1),
+            actor="command:test",
+        )
+
+        assert totals(look()) == {"missing": 1}
 
     def test_hours_between__a_change_outside_the_range_is_not_forgotten(self) -> None:
         upload = make_upload(48 * HOUR)
         assert totals(look(72)) == {"stored": 1}
-        trail.record(upload, Action.MISSING, CALLER)
+        trail.record(upload, Action.MISSING, ACTOR)
 
         look(24)
 
         assert totals(look(72)) == {"missing": 1}
 
-    def test_hours_between__what_changes_no_status_leaves_no_mark(self) -> None:
+    def test_hours_between__not_compared_for_long(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Older changes than it looks for are not missed."""
         upload = make_upload(5 * HOUR)
+        look()
+        trail.record(upload, Action.MISSING, ACTOR)
+        later = timezone.now() + dt.timedelta(days=1, minutes=30)
+        monkeypatch.setattr(timezone, "now", lambda: later)
 
-        trail.record(upload, Action.VERIFIED, CALLER)
-        trail.note(Action.DOWNLOADED, CALLER, upload=upload)
+        assert totals(look(48)) == {"missing": 1}
 
-        assert not StaleHour.objects.exists()
-
-    def test_hours_between__an_old_record_adopted_leaves_a_mark(self) -> None:
+    def test_hours_between__what_changes_no_status_is_not_looked_at(
+        self, django_assert_num_queries: Any
+    ) -> None:
+        upload = make_upload(5 * HOUR)
         look()
 
-        trail.begin(new_upload(5 * HOUR), CALLER, Action.ADOPTED)
+        trail.note(Action.DOWNLOADED, ACTOR, upload=upload)
 
-        assert totals(look()) == {"stored": 1}
+        with django_assert_num_queries(4):  # none that counts a past hour
+            look()
+
+
+@pytest.mark.django_db
+class TestRecentHours:
+    def test_up_to_a_minute_old(
+        self, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+    ) -> None:
+        make_upload(dt.timedelta(0))
+        assert totals(summaries.recent_hours(24)) == {"stored": 1}
+        make_upload(dt.timedelta(0))
+        with django_assert_num_queries(0):
+            assert totals(summaries.recent_hours(24)) == {"stored": 1}
+        assert summaries.CACHE_SECONDS == 60
+
+        in_a_minute = time.time() + 61
+        monkeypatch.setattr(time, "time", lambda: in_a_minute)
+
+        assert totals(summaries.recent_hours(24)) == {"stored": 2}
+
+    def test_ranges_and_hours_do_not_meet(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make_upload(50 * HOUR)
+        assert not totals(summaries.recent_hours(24))
+        assert len(summaries.recent_hours(72)) == 72
+        assert totals(summaries.recent_hours(72)) == {"stored": 1}
+        later = timezone.now() + HOUR
+        monkeypatch.setattr(timezone, "now", lambda: later)
+        last = summaries.recent_hours(24)[-1]
+        assert last.start == summaries.floor_hour(later)
 
 
 @pytest.mark.parametrize("seconds", [0.0002, 0.001, 0.02, 1.5, 60])

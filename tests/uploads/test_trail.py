@@ -10,8 +10,13 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mirrorsite.actors import Actor
 from uploads import trail
-from uploads.exceptions import TransitionError
+from uploads.exceptions import (
+    AlreadyRecordedError,
+    TrailUnavailableError,
+    TransitionError,
+)
 from uploads.models import (
     ALLOWED_BEFORE,
     STATUS_AFTER,
@@ -22,27 +27,31 @@ from uploads.models import (
     UploadEvent,
     new_upload_id,
 )
-from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
-CALLER = Caller(name="user:ann", request_id="r-1")
-NOTES = {Action.DOWNLOADED, Action.PROOF_SHOWN} | WITHOUT_UPLOAD
+ACTOR = Actor(name="user:ann", request_id="r-1")
+NOTES = {Action.RETRIED, Action.DOWNLOADED, Action.PROOF_SHOWN} | WITHOUT_UPLOAD
+
+
+def new_upload(**columns: Any) -> Upload:
+    upload_id = new_upload_id()
+    values = {
+        "id": upload_id,
+        "bucket": "bucket",
+        "key": f"uploads/{upload_id}.txt",
+        "size": 4,
+        "sha256": "0" * 64,
+        "number": 1234,
+        "requester_name": ACTOR.name,
+        "created_at": timezone.now() - timedelta(seconds=1),
+    }
+    return Upload(**values | columns)
 
 
 def begin(action: Action = Action.REQUESTED) -> Upload:
-    upload_id = new_upload_id()
-    upload = Upload(
-        id=upload_id,
-        bucket="bucket",
-        key=f"uploads/{upload_id}.txt",
-        size=4,
-        sha256="0" * 64,
-        number=1234,
-        requester_name=CALLER.name,
-        created_at=timezone.now() - timedelta(seconds=1),
-    )
-    trail.begin(upload, CALLER, action)
+    upload = new_upload()
+    trail.begin(upload, ACTOR, action)
     return upload
 
 
@@ -59,13 +68,13 @@ class TestRecord:
             if action in NOTES:
                 # Somebody looks, or passes the door: the status is what it was.
                 about = None if action in WITHOUT_UPLOAD else upload
-                trail.note(action, CALLER, upload=about)
+                trail.note(action, ACTOR, upload=about)
             elif before in ALLOWED_BEFORE[action]:
-                trail.record(upload, action, CALLER)
+                trail.record(upload, action, ACTOR)
                 done.append(action)
             else:
                 with pytest.raises(TransitionError):
-                    trail.record(upload, action, CALLER)
+                    trail.record(upload, action, ACTOR)
         row = Upload.objects.get(pk=upload.pk)
         told = [event.action for event in row.events.order_by("id")]
         assert [action for action in told if action in STATUS_AFTER] == done
@@ -73,9 +82,7 @@ class TestRecord:
 
     def test_changes_and_detail(self) -> None:
         upload = begin()
-        trail.record(
-            upload, Action.FAILED, CALLER, detail={"error": "why"}, error="why"
-        )
+        trail.record(upload, Action.FAILED, ACTOR, detail={"error": "why"}, error="why")
         row = Upload.objects.get()
         assert (row.status, row.error) == (Status.FAILED, "why")
         event = row.events.latest("id")
@@ -88,21 +95,57 @@ class TestRecord:
     def test_two_at_once__only_one_wins(self) -> None:
         upload = begin()
         other = Upload.objects.get(pk=upload.pk)
-        trail.record(upload, Action.STORED, CALLER)
+        trail.record(upload, Action.STORED, ACTOR)
         with pytest.raises(TransitionError, match="is no longer pending"):
-            trail.record(other, Action.FAILED, CALLER)
+            trail.record(other, Action.FAILED, ACTOR)
         assert Upload.objects.get().status == Status.STORED
         assert UploadEvent.objects.count() == 2
 
     def test_statements(self) -> None:
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
-            upload = begin()
-        assert len(queries) <= 4  # two inserts within a savepoint of the test
+        """One, within a savepoint of the test's transaction."""
         with CaptureQueriesContext(connection) as queries:
-            trail.record(upload, Action.STORED, CALLER)
-        assert len(queries) <= 4
+            upload = begin()
+        assert len(queries) == 3
+        with CaptureQueriesContext(connection) as queries:
+            trail.record(upload, Action.STORED, ACTOR)
+        assert len(queries) == 3
+
+    def test_update__finds_its_row_by_an_index(self) -> None:
+        upload = begin()
+        with CaptureQueriesContext(connection) as queries:
+            trail.begin_again(upload, ACTOR, bucket="b")
+        (update,) = [q["sql"] for q in queries if "UPDATE" in q["sql"]]
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("EXPLAIN " + update)
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+        assert "using uploads_upload_pkey" in plan, plan
+
+    def test_id_is_taken(self) -> None:
+        taken = begin()
+        with pytest.raises(AlreadyRecordedError):
+            trail.begin(new_upload(id=taken.pk), ACTOR)
+        assert Upload.objects.get().key == taken.key
+        assert UploadEvent.objects.count() == 1
+
+    def test_event_does_not_fit__no_row_either(self) -> None:
+        with pytest.raises(TrailUnavailableError):
+            trail.begin(new_upload(), Actor(name="a" * 201))
+        assert not Upload.objects.exists()
+        upload = begin()
+        with pytest.raises(TrailUnavailableError):
+            trail.record(upload, Action.STORED, Actor(name="a" * 201), etag="e")
+        kept = Upload.objects.get()
+        assert (kept.status, kept.etag) == (Status.PENDING, "")
+        assert upload.status == Status.PENDING
+
+    def test_value_does_not_fit__never_cut(self) -> None:
+        upload = begin()
+        with pytest.raises(TrailUnavailableError):
+            trail.record(upload, Action.STORED, ACTOR, etag="e" * 300)
+        kept = Upload.objects.get()
+        assert (kept.status, kept.etag) == (Status.PENDING, "")
+        assert UploadEvent.objects.count() == 1
 
 
 class TestNote:
@@ -111,7 +154,7 @@ class TestNote:
         upload = begin()
         about = None if action in WITHOUT_UPLOAD else upload
 
-        trail.note(action, CALLER, upload=about, detail={"a": 1})
+        trail.note(action, ACTOR, upload=about, detail={"a": 1})
 
         event = UploadEvent.objects.latest("id")
         assert (event.action, event.actor, event.request_id, event.detail) == (
@@ -129,15 +172,15 @@ class TestNote:
         upload = begin()
         wrong = upload if action in WITHOUT_UPLOAD else None
         with pytest.raises(TransitionError):
-            trail.note(action, CALLER, upload=wrong)
+            trail.note(action, ACTOR, upload=wrong)
         if action not in NOTES:
             with pytest.raises(TransitionError):
-                trail.note(action, CALLER, upload=upload)
+                trail.note(action, ACTOR, upload=upload)
 
     @pytest.mark.parametrize("action", sorted(NOTES))
     def test_record__takes_no_note(self, action: Action) -> None:
         with pytest.raises(TransitionError):
-            trail.record(begin(), action, CALLER)
+            trail.record(begin(), action, ACTOR)
 
     @pytest.mark.parametrize("action", sorted(Action))
     def test_database__upload_fits_action(self, action: Action) -> None:

@@ -26,7 +26,7 @@ class TestVerifyUploads:
         good, gone, changed, back = (making.stored() for _ in range(4))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, changed.key, b"other")
-        trail.record(back, Action.MISSING, making.CALLER)
+        trail.record(back, Action.MISSING, making.ACTOR)
         making.failed()
         making.pending()
 
@@ -117,7 +117,7 @@ class TestVerifyUploads:
         upload = making.stored()
 
         def record(seen: Upload, *args: Any, **kwargs: Any) -> None:
-            trail.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.CALLER)
+            trail.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
             real(seen, *args, **kwargs)
 
         real = verification.record_verification
@@ -151,7 +151,7 @@ class TestVerifyUploads:
             "1 upload looked at: 1 in another bucket\n",
         )
         with pytest.raises(OtherBucketError, match=bucket.bucket_name):
-            verification.verify_upload(upload, caller=making.CALLER)
+            verification.verify_upload(upload, actor=making.ACTOR)
         assert making.actions(upload) == ["requested", "stored"]
 
     @pytest.mark.parametrize("make", [making.pending, making.failed])
@@ -159,4 +159,4 @@ class TestVerifyUploads:
         self, bucket: UploadStorage, make: Any
     ) -> None:
         with pytest.raises(TransitionError):
-            verification.verify_upload(make(), caller=making.CALLER)
+            verification.verify_upload(make(), actor=making.ACTOR)

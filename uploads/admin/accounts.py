@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from uploads import accounts
 from uploads.admin.lists import ListMixin
-from uploads.staff import staff_caller
+from uploads.staff import staff_actor
 
 admin.site.unregister([User, Group])
 
@@ -32,7 +32,7 @@ class _AccountMixin(ListMixin):
         self, request: HttpRequest, form: Any, formsets: Any, change: bool
     ) -> None:
         super().save_related(request, form, formsets, change)  # type: ignore[misc]
-        accounts.record_change(form.instance, form.state_before, staff_caller(request))
+        accounts.record_change(form.instance, form.state_before, staff_actor(request))
 
 
 @admin.register(User)
@@ -53,16 +53,16 @@ class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
         user = self.get_object(request, unquote(id))
         if request.method != "POST" or user is None:
             return super().user_change_password(request, id, form_url)
-        with accounts.recorded(user, staff_caller(request)):
+        with accounts.recorded(user, staff_actor(request)):
             return super().user_change_password(request, id, form_url)
 
 
 @admin.register(Group)
 class StaffGroupAdmin(_AccountMixin, GroupAdmin):
     def delete_model(self, request: HttpRequest, obj: Group) -> None:
-        accounts.delete_group(obj, staff_caller(request))
+        accounts.delete_group(obj, staff_actor(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
         with transaction.atomic():
             for group in queryset:
-                accounts.delete_group(group, staff_caller(request))
+                accounts.delete_group(group, staff_actor(request))

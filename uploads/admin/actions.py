@@ -15,9 +15,15 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from uploads import exports
 from uploads.admin.counting import rough_count
-from uploads.exceptions import OtherBucketError, StoreError, TransitionError
+from uploads.bulkhead import store_bulkhead
+from uploads.exceptions import (
+    OtherBucketError,
+    StoreBusyError,
+    StoreError,
+    TransitionError,
+)
 from uploads.models import Action, Upload
-from uploads.staff import staff_caller
+from uploads.staff import staff_actor, staff_key
 from uploads.verification import VERIFIABLE, verify_upload
 
 #: A selection is verified within one request; more is the command's work.
@@ -36,19 +42,20 @@ def verify_selected(
     selected, left = rough_count(queryset), rough_count(verifiable)
     skipped = rough_count(queryset.exclude(status__in=VERIFIABLE))
     outcomes: Counter[str] = Counter()
-    caller = staff_caller(request)
+    actor = staff_actor(request)
     deadline = time.monotonic() + VERIFY_SECONDS
     fault = ""
     for upload in verifiable[:MOST_VERIFIED]:
         if time.monotonic() > deadline:
             break
         try:
-            outcomes[verify_upload(upload, caller=caller).action] += 1
+            with store_bulkhead().place(staff_key(request)):
+                outcomes[verify_upload(upload, actor=actor).action] += 1
         except TransitionError:
             outcomes["changed meanwhile"] += 1
         except OtherBucketError:
             outcomes["recorded in another bucket"] += 1
-        except StoreError as error:
+        except (StoreBusyError, StoreError) as error:
             # The next one would most likely wait for the same answer.
             fault = str(error)
             break
@@ -103,7 +110,7 @@ def _export(
     everything = request.POST.get("select_across") == "1"
     chosen = len(request.POST.getlist(ACTION_CHECKBOX_NAME))
     exports.record_export(
-        staff_caller(request),
+        staff_actor(request),
         name,
         form,
         selection=exports.EVERYTHING if everything else f"{chosen} chosen",

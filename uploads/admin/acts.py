@@ -18,15 +18,22 @@ from uploads import trail
 from uploads.admin import labels, reading
 from uploads.admin.proofs import proof_of
 from uploads.audit.keys import public_text
-from uploads.exceptions import ObjectMissingError, StoreError, TransitionError
+from uploads.bulkhead import store_bulkhead
+from uploads.exceptions import (
+    ObjectMissingError,
+    StoreBusyError,
+    StoreError,
+    TransitionError,
+)
 from uploads.models import Action, Upload
-from uploads.services import upload_storage
-from uploads.staff import is_from_elsewhere, staff_caller
+from uploads.staff import is_from_elsewhere, staff_actor, staff_key
+from uploads.storage import upload_storage
 from uploads.verification import Method, verify_upload
 
 #: Up to this size verifying reads the bytes; above it asks the store for their digest.
 READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
+STORE_BUSY = "too many requests use the object store; try again."
 
 
 def _page(upload: Upload) -> HttpResponseRedirect:
@@ -45,7 +52,10 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
         "its bytes were read and hashed" if method == "read" else "the store was asked"
     )
     try:
-        outcome = verify_upload(upload, caller=staff_caller(request), method=method)
+        with store_bulkhead().place(staff_key(request)):
+            outcome = verify_upload(upload, actor=staff_actor(request), method=method)
+    except StoreBusyError:
+        messages.error(request, f"Not verified: {STORE_BUSY}")
     except TransitionError:
         messages.warning(request, f"Not verified: the upload is {upload.status}.")
     except StoreError as error:
@@ -67,7 +77,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     upload = get_object_or_404(Upload, pk=pk)
     found = proof_of(upload)
     if not is_from_elsewhere(request):
-        trail.note(Action.PROOF_SHOWN, staff_caller(request), upload=upload)
+        trail.note(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
     return TemplateResponse(
         request,
         "admin/uploads/upload/proof.html",
@@ -101,7 +111,7 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     except StoreError as error:
         messages.error(request, f"No download: {error}.")
         return _page(upload)
-    trail.note(Action.DOWNLOADED, staff_caller(request), upload=upload)
+    trail.note(Action.DOWNLOADED, staff_actor(request), upload=upload)
     return HttpResponseRedirect(address)
 
 
@@ -117,14 +127,17 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     if upload.size > PREVIEW_BYTES:
         return HttpResponse("Too large for a preview.", status=413, content_type=kind)
     try:
-        body = reading.read_start(upload, PREVIEW_BYTES)
+        with store_bulkhead().place(staff_key(request)):
+            body = reading.read_start(upload, PREVIEW_BYTES)
+    except StoreBusyError:
+        return HttpResponse(f"Not read: {STORE_BUSY}", status=503, content_type=kind)
     except ObjectMissingError:
         return HttpResponse("Not in the bucket.", status=404, content_type=kind)
     except StoreError as error:
         return HttpResponse(f"Not read: {error}.", status=502, content_type=kind)
     trail.note(
         Action.DOWNLOADED,
-        staff_caller(request),
+        staff_actor(request),
         upload=upload,
         detail={"preview": True},
     )

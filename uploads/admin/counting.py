@@ -13,7 +13,7 @@ EXACT_UP_TO = 10_000
 
 
 class RoughCount(int):
-    """A number of rows that reads as what it is: exact, estimated, or a lower bound."""
+    """A number of rows that reads as what it is: exact or estimated."""
 
     words: str
 
@@ -27,17 +27,12 @@ class RoughCount(int):
 
 
 def rough_count(queryset: QuerySet[Any], exact_up_to: int | None = None) -> RoughCount:
-    """Return the number of rows: exact while small, else PostgreSQL's estimate.
-
-    SQLite keeps no such estimate; there it is "more than 10,000".
-    """
+    """Return the number of rows: exact while small, else PostgreSQL's estimate."""
     most = EXACT_UP_TO if exact_up_to is None else exact_up_to
     rows = queryset.order_by()
     counted = rows[: most + 1].count()
     if counted <= most:
         return RoughCount(counted, f"{counted:,}")
-    if connection.vendor != "postgresql":
-        return RoughCount(counted, f"more than {most:,}")
     estimate = max(_estimate(rows), counted)
     digits = len(str(estimate)) - 3
     rounded = round(estimate, -digits) if digits > 0 else estimate

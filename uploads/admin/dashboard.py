@@ -15,7 +15,7 @@ from uploads import charts, summaries
 from uploads.admin import labels
 from uploads.admin.audit_state import last_verification
 from uploads.models import AuditSeal, Status, Upload, UploadEvent
-from uploads.summaries import HOUR, Hour
+from uploads.summaries import Hour
 
 RANGES = {"24h": ("last 24 hours", 24), "7d": ("last 7 days", 7 * 24)}
 PENDING_AGE = timedelta(minutes=1)
@@ -54,8 +54,7 @@ def context(wanted: str) -> dict[str, Any]:
     """Return the template's variables for a range of `RANGES`."""
     name = wanted if wanted in RANGES else "24h"
     words, count = RANGES[name]
-    end = summaries.floor_hour(timezone.now()) + HOUR
-    hours = summaries.hours_between(end - count * HOUR, end)
+    hours = summaries.recent_hours(count)
     newest = Upload.objects.order_by("-created_at", "-id").only("created_at").first()
     return {
         "range": name,
@@ -202,7 +201,7 @@ def draw(hours: list[Hour]) -> list[Chart]:
     ]
     return [
         _chart(
-            "Uploads per hour, by what became of them",
+            "Uploads per hour, by outcome",
             charts.stacked_bars,
             names,
             outcome,
@@ -211,7 +210,7 @@ def draw(hours: list[Hour]) -> list[Chart]:
             ),
         ),
         _chart(
-            "Time from request to stored, by hour",
+            "Duration of uploads, by hour",
             charts.lines,
             names,
             latency,

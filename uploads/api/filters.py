@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Left
 from django.http import QueryDict
 
 from mirrorsite.problems import InvalidRequest
@@ -121,11 +120,7 @@ class ListQuery:
             **{lookups[name]: value for name, value in wanted.items()}
         )
         if prefix is not None:
-            # SQLite's LIKE takes a and A for the same; keys do not.
-            found = found.filter(key__startswith=prefix).alias(
-                beginning=Left("key", len(prefix))
-            )
-            found = found.filter(beginning=prefix)
+            found = found.filter(key__startswith=prefix)
         return found
 
 

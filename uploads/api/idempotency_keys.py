@@ -6,7 +6,7 @@ import re
 
 from rest_framework.request import Request
 
-from mirrorsite.clients import address_of, identity_of
+from mirrorsite.actors import actor_key_of, address_of
 from mirrorsite.problems import InvalidRequest
 from uploads.idempotency import MAX_KEY, IdempotencyKey
 
@@ -18,7 +18,7 @@ _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 
 
 def idempotency_key_of(request: Request) -> IdempotencyKey | None:
-    """Return the caller's key, None without the header; raises `InvalidRequest`."""
+    """Return the actor's key, None without the header; raises `InvalidRequest`."""
     value = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
     if value is None:
         return None
@@ -31,7 +31,7 @@ def idempotency_key_of(request: Request) -> IdempotencyKey | None:
             " characters, in double quotes or, without a comma, unquoted.",
         )
     address = address_of(request._request) or "unknown"
-    return IdempotencyKey(identity_of(request) or f"address:{address}", key)
+    return IdempotencyKey(actor_key_of(request) or f"address:{address}", key)
 
 
 def parse_key(value: str) -> str | None:

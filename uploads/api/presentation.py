@@ -12,6 +12,7 @@ from uploads.models import Upload, UploadEvent
 
 def describe(upload: Upload, request: Request) -> dict[str, Any]:
     """Return an upload as its uploader sees it; `url` is its own address in this API."""
+    http = request._request
     return {
         "id": str(upload.pk),
         "key": upload.key,
@@ -23,7 +24,7 @@ def describe(upload: Upload, request: Request) -> dict[str, Any]:
         "version_id": upload.version_id or None,
         "status": upload.status,
         "created_at": rfc3339(upload.created_at),
-        "url": request.build_absolute_uri(f"/api/uploads/{upload.pk}"),
+        "url": f"{http.scheme}://{http.get_host()}/api/uploads/{upload.pk}",
     }
 
 

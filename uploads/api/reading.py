@@ -10,21 +10,21 @@ from django.http.request import QueryDict
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from mirrorsite.actors import actor_of, client_key_of, credentials_of
 from mirrorsite.api import ProtectedView
-from mirrorsite.clients import credentials_of
 from mirrorsite.problems import InvalidRequest, Problem
 from mirrorsite.query import query_of
 from mirrorsite.rate_limits import RateLimitedPosts
 from uploads import trail
 from uploads.api import schema
-from uploads.api.callers import caller_of
-from uploads.api.errors import store_problem, trail_problem
+from uploads.api.errors import busy_problem, store_problem, trail_problem
 from uploads.api.filters import ListQuery
 from uploads.api.presentation import describe_event, describe_record
-from uploads.api.slots import store_slot
+from uploads.bulkhead import store_bulkhead
 from uploads.content import content_url
 from uploads.exceptions import (
     ContentUnavailableError,
+    StoreBusyError,
     StoreError,
     TrailUnavailableError,
     TransitionError,
@@ -130,7 +130,7 @@ class UploadContentView(ProtectedView):
                 address = content_url(upload, "HEAD")
             else:
                 address = content_url(upload)
-                trail.note(Action.DOWNLOADED, caller_of(request), upload=upload)
+                trail.note(Action.DOWNLOADED, actor_of(request), upload=upload)
         except ContentUnavailableError as error:
             status, slug, detail = _NO_CONTENT[error.status]
             raise Problem(status, slug, detail, upload_status=error.status) from error
@@ -150,8 +150,10 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
     def post(self, request: Request, upload_id: str) -> Response:
         upload = _upload(upload_id)
         try:
-            with store_slot():
-                seen = verify_upload(upload, caller=caller_of(request))
+            with store_bulkhead().place(client_key_of(request)):
+                seen = verify_upload(upload, actor=actor_of(request))
+        except StoreBusyError as error:
+            raise busy_problem() from error
         except TransitionError as error:
             raise Problem(
                 409,

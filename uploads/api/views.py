@@ -6,25 +6,30 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from mirrorsite.actors import actor_of, client_key_of
 from mirrorsite.api import DatabaseView
 from mirrorsite.problems import InvalidRequest
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.permissions import MayUpload
-from uploads import services
 from uploads.api import schema
-from uploads.api.callers import caller_of
-from uploads.api.errors import failure_problem, key_problem, trail_problem
+from uploads.api.errors import (
+    busy_problem,
+    failure_problem,
+    key_problem,
+    trail_problem,
+)
 from uploads.api.idempotency_keys import idempotency_key_of
 from uploads.api.presentation import describe
-from uploads.api.slots import store_slot
+from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
     KeyReusedError,
     StillRunningError,
+    StoreBusyError,
     TrailUnavailableError,
     UploadFailedError,
 )
-from uploads.idempotency import upload_once
 from uploads.models import Status
+from uploads.services import create_upload
 
 
 class UploadRandomView(RateLimitedPosts, DatabaseView):
@@ -36,23 +41,21 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
     def post(self, request: Request) -> Response:
         size = requested_size(request)
         key = idempotency_key_of(request)
-        caller = caller_of(request)
-        replayed = False
+        actor = actor_of(request)
         try:
-            with store_slot():
-                if key is None:
-                    upload = services.upload_random(caller=caller, size=size)
-                else:
-                    upload, replayed = upload_once(caller=caller, key=key, size=size)
+            with store_bulkhead().place(client_key_of(request)):
+                created = create_upload(actor=actor, size=size, idempotency_key=key)
+        except StoreBusyError as error:
+            raise busy_problem() from error
         except UploadFailedError as error:
             raise failure_problem(error) from error
         except TrailUnavailableError as error:
             raise trail_problem(error) from error
         except (KeyReusedError, StillRunningError) as error:
             raise key_problem(error) from error
-        body = describe(upload, request)
+        body = describe(created.upload, request)
         headers = {"Location": body["url"]}
-        if replayed:
+        if created.is_replayed:
             # The first answer again, whatever became of the object since.
             body["status"] = Status.STORED
             headers["Idempotent-Replayed"] = "true"

@@ -19,8 +19,7 @@ from django.utils import timezone
 
 from uploads.audit.canonical import NO_EVENTS, Seal
 from uploads.exceptions import ObjectMissingError
-from uploads.services import upload_storage
-from uploads.storage import BytesPayload, ObjectVersions, UploadStorage
+from uploads.storage import BytesPayload, ObjectVersions, UploadStorage, upload_storage
 
 PREFIX = "audit/"
 #: More than any seal has. Whoever can write to the bucket could lay gigabytes there.

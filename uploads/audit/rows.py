@@ -9,7 +9,6 @@ from uuid import UUID
 from django.db import Error, connection
 from django.db.models import QuerySet
 
-from uploads.audit import spelling
 from uploads.audit.canonical import (
     Seal,
     encode,
@@ -20,9 +19,9 @@ from uploads.audit.canonical import (
 from uploads.audit.copies import Copies
 from uploads.models import AuditSeal, UploadEvent
 
-#: What reading a value that no column of ours ever held can raise. The database's own
-#: error too: PostgreSQL has points in time that Python has not ("infinity"), and SQLite
-#: takes text that is no UTF-8. `require_database` tells it from one that is away.
+#: What reading a value that the service never writes can raise. Among them errors of
+#: `django.db`: PostgreSQL has timestamps that Python has not ("infinity").
+#: `require_database` tells those from an unavailable database.
 UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError, Error)
 
 #: Rows fetched at a time while a table is walked.
@@ -37,29 +36,9 @@ def event_values(
 ) -> Iterator[EventValues]:
     """Yield the sealed columns of events in ascending order of id."""
     rows = events.order_by("id").values_list(
-        "id",
-        spelling.column("upload_id"),
-        "action",
-        spelling.column("at"),
-        "actor",
-        "request_id",
-        spelling.column("detail"),
+        "id", "upload_id", "action", "at", "actor", "request_id", "detail"
     )
-    values: Iterator[EventValues] = rows[:limit].iterator(chunk_size=CHUNK)
-    return map(_from_sqlite, values) if connection.vendor == "sqlite" else values
-
-
-def _from_sqlite(values: tuple[Any, ...]) -> EventValues:
-    event_id, upload, action, at, actor, request_id, detail = values
-    return (
-        event_id,
-        None if upload is None else spelling.uuid_of(upload),
-        action,
-        spelling.time_of(at),
-        actor,
-        request_id,
-        spelling.json_of(detail),
-    )
+    return rows[:limit].iterator(chunk_size=CHUNK)
 
 
 def event_lines(
@@ -73,8 +52,8 @@ def event_lines(
 def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]:
     """As `event_lines`, with a line that equals no other for a row that has none.
 
-    Whoever owns a SQLite file can put any text into any column. Raises
-    `django.db.Error` when the database is away.
+    An owner of the tables can store such a row. Raises `django.db.Error` when the
+    database is unavailable.
     """
     rest, last = events, None
     while True:
@@ -126,10 +105,7 @@ def readable_seals(
 
 
 def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[AuditSeal]:
-    rows = rows.order_by("number").annotate(_written=spelling.column("sealed_at"))
-    for row in rows.iterator(chunk_size=CHUNK):
-        if connection.vendor == "sqlite":
-            spelling.time_of(row._written)
+    for row in rows.order_by("number").iterator(chunk_size=CHUNK):
         seal_of(row)
         yield row
 

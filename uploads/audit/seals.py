@@ -5,9 +5,8 @@ of seal N first has made seal N; a sealer that finds it there without a row, bec
 another one is between the two steps or was interrupted there, finishes it from the
 copy, if the copy is signed, continues the chain, and says of every event what the
 database says. Otherwise it refuses and signs nothing over it. So sealers need no lock
-to be safe. On PostgreSQL an advisory lock, held by a transaction, lets them take turns
-instead of doing the work twice; on SQLite the row and the events' marks are written
-in one short immediate transaction, so that uploads never wait for the bucket.
+to be safe. An advisory lock, held by a transaction, serialises them so that they do not
+do the work twice; uploads do not wait for it.
 
 What is unsealed is told by the events' own mark, not by their ids: an event whose
 transaction commits late has a low id and is in the next seal all the same.
@@ -53,14 +52,13 @@ from uploads.exceptions import (
     TrailUnavailableError,
 )
 from uploads.models import AuditSeal, UploadEvent
-from uploads.writing import write_transaction
+from uploads.trail import write_transaction
 
 logger = logging.getLogger(__name__)
 
-#: Events in one seal, some 5 MB of lines: what a sealer has in memory. On SQLite the
-#: uploads wait while the events of a seal are marked, so there are fewer.
-EVENTS_PER_SEAL = {"postgresql": 10_000, "sqlite": 2_000}
-#: Below what SQLite takes as parameters of one statement.
+#: Events in one seal, some 5 MB of lines: what a sealer has in memory.
+EVENTS_PER_SEAL = 10_000
+#: Events compared with a copy by one query.
 _PAIRS_AT_A_TIME = 500
 #: Rounds without progress before other sealers are taken for a fault.
 _PATIENCE = 50
@@ -131,11 +129,11 @@ def _any_new(made: list[Sealed]) -> bool:
 def _turn() -> Iterator[None]:
     """Wait for the other sealers; raises `TrailUnavailableError`."""
     try:
-        if connection.vendor == "postgresql":
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
-                yield
-        else:
+        with transaction.atomic(), connection.cursor() as cursor:
+            # Another sealer may need longer than any request waits for a lock.
+            cursor.execute("SET LOCAL lock_timeout = 0")
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
             yield
     except Error as error:
         raise TrailUnavailableError(
@@ -160,7 +158,7 @@ class _Sealer:
         self.key = key
         self.trusted = trusted_keys or keys.configured_trusted_keys()
         self.copies = copies or Copies()
-        self.events_per_seal = events_per_seal or EVENTS_PER_SEAL[connection.vendor]
+        self.events_per_seal = events_per_seal or EVENTS_PER_SEAL
         self._known_to = 0  # the chain's announcements are learnt up to this seal
 
     def step(self, next_key: bytes | None, *, idle_is_welcome: bool) -> Sealed | None:
@@ -334,16 +332,9 @@ def _mark(number: int, ids: list[int]) -> int:
     if not ids:
         return 0
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                "UPDATE uploads_uploadevent SET seal_id = %s"
-                " WHERE id = ANY(%s) AND seal_id IS NULL",
-                [number, ids],
-            )
-        else:
-            cursor.execute(
-                "UPDATE uploads_uploadevent SET seal_id = %s"
-                " WHERE id IN (SELECT value FROM json_each(%s)) AND seal_id IS NULL",
-                [number, json.dumps(ids)],
-            )
+        cursor.execute(
+            "UPDATE uploads_uploadevent SET seal_id = %s"
+            " WHERE id = ANY(%s) AND seal_id IS NULL",
+            [number, ids],
+        )
         return int(cursor.rowcount)

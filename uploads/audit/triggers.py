@@ -4,8 +4,8 @@ Events and seals: no UPDATE, DELETE or TRUNCATE, but an event's `seal` may go fr
 to a value while every other column stays. Uploads change their state, but are never
 deleted, truncated, or given another id or key. Tokens and users, whose names are the
 actors of events, are never deleted or renamed; of a token nothing changes but its last
-use, and its revocation once. The error is an integrity error on both
-databases and says what was refused.
+use, and its revocation once. A refused statement raises an integrity error that says what
+was refused.
 
 Who owns the tables can drop the triggers: they stop mistakes and an attacker with the
 application's statements, and the check and readiness report their absence. What an
@@ -14,16 +14,14 @@ owner does to the rows afterwards is found by the seals.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
-MIGRATION = ("uploads", "0003_append_only_triggers")
+MIGRATION = ("uploads", "0001_initial")
 EVENTS = "uploads_uploadevent"
 SEALS = "uploads_auditseal"
 UPLOADS = "uploads_upload"
@@ -112,7 +110,7 @@ BEGIN
 END
 """,
 }
-_POSTGRESQL = (
+_TRIGGERS = (
     _Trigger("uploads_event_update", EVENTS, ("UPDATE",), "uploads_seal_only"),
     _Trigger("uploads_event_delete", EVENTS, ("DELETE",), "uploads_refuse"),
     _Trigger("uploads_event_truncate", EVENTS, ("TRUNCATE",), "uploads_refuse"),
@@ -132,12 +130,12 @@ _POSTGRESQL = (
 
 def install(connection: BaseDatabaseWrapper) -> None:
     """Create the triggers, again if they are there."""
-    _execute(connection, _installation(connection))
+    _execute(connection, _installation())
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
     """Drop the triggers, and the functions behind them."""
-    _execute(connection, _removal(connection))
+    _execute(connection, _removal())
 
 
 @contextmanager
@@ -151,16 +149,30 @@ def removed(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return the names of triggers that are missing, switched off or altered.
+    """Return the names of triggers that are missing, disabled or altered.
 
-    None is missed before their migration. Raises `django.db.Error` when the database
-    is away.
+    The catalogue is compared with what `install` makes, function bodies included.
+    Before their migration none is missing. Raises `django.db.Error` when the database
+    is unavailable.
     """
     if MIGRATION not in MigrationRecorder(connection).applied_migrations():
         return []
-    if connection.vendor == "postgresql":
-        return _missing_postgresql(connection)
-    return _missing_sqlite(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT t.tgname, t.tgtype, t.tgrelid = to_regclass(w.relname), p.prosrc
+            FROM pg_trigger t
+            JOIN pg_class w ON w.oid = t.tgrelid
+            JOIN pg_proc p ON p.oid = t.tgfoid
+            WHERE t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
+            """
+        )
+        found = {(name, kind, body) for name, kind, ours, body in cursor if ours}
+    return [
+        trigger.name
+        for trigger in _TRIGGERS
+        if (trigger.name, trigger.tgtype, _FUNCTIONS[trigger.function]) not in found
+    ]
 
 
 def reinstall(connection: BaseDatabaseWrapper) -> list[str]:
@@ -177,15 +189,13 @@ def _execute(connection: BaseDatabaseWrapper, statements: list[str]) -> None:
             cursor.execute(statement)
 
 
-def _installation(connection: BaseDatabaseWrapper) -> list[str]:
-    statements = _removal(connection)
-    if connection.vendor != "postgresql":
-        return statements + list(_sqlite_triggers(connection).values())
+def _installation() -> list[str]:
+    statements = _removal()
     for name, body in _FUNCTIONS.items():
         statements.append(
             f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
         )
-    for trigger in _POSTGRESQL:
+    for trigger in _TRIGGERS:
         statements.append(trigger.statement())
         # ALWAYS: session_replication_role = replica does not switch it off.
         statements.append(
@@ -194,116 +204,11 @@ def _installation(connection: BaseDatabaseWrapper) -> list[str]:
     return statements
 
 
-def _removal(connection: BaseDatabaseWrapper) -> list[str]:
-    if connection.vendor != "postgresql":
-        return [f"DROP TRIGGER IF EXISTS {name}" for name in _SQLITE_NAMES]
+def _removal() -> list[str]:
     return [
         *(
             f"DROP TRIGGER IF EXISTS {trigger.name} ON {trigger.table}"
-            for trigger in _POSTGRESQL
+            for trigger in _TRIGGERS
         ),
         *(f"DROP FUNCTION IF EXISTS {name}()" for name in _FUNCTIONS),
     ]
-
-
-def _missing_postgresql(connection: BaseDatabaseWrapper) -> list[str]:
-    """Compare the catalogue with what `install` makes, function bodies included."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT t.tgname, t.tgtype, t.tgrelid = to_regclass(w.relname), p.prosrc
-            FROM pg_trigger t
-            JOIN pg_class w ON w.oid = t.tgrelid
-            JOIN pg_proc p ON p.oid = t.tgfoid
-            WHERE t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
-            """
-        )
-        found = {(name, kind, body) for name, kind, ours, body in cursor if ours}
-    return [
-        trigger.name
-        for trigger in _POSTGRESQL
-        if (trigger.name, trigger.tgtype, _FUNCTIONS[trigger.function]) not in found
-    ]
-
-
-# --- SQLite ------------------------------------------------------------------------
-
-_SQLITE_NAMES = (
-    "uploads_event_update",
-    "uploads_event_delete",
-    "uploads_event_replace",
-    "uploads_seal_update",
-    "uploads_seal_delete",
-    "uploads_seal_replace",
-    "uploads_upload_update",
-    "uploads_upload_delete",
-    "uploads_upload_replace",
-)
-
-
-def _sqlite_triggers(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Return each trigger's name with its statement, for the tables as they are.
-
-    The `_replace` triggers are for connections without `PRAGMA recursive_triggers`:
-    there INSERT OR REPLACE removes the row in its way without any DELETE trigger.
-    """
-    with connection.cursor() as cursor:
-        # Not Django's introspection: it opens a transaction of its own, which waits for
-        # whoever writes.
-        cursor.execute("SELECT name FROM pragma_table_info(%s)", [EVENTS])
-        others = [name for (name,) in cursor.fetchall() if name != "seal_id"]
-    unchanged = " AND ".join(f'OLD."{name}" IS NEW."{name}"' for name in others)
-    sealing = f"OLD.seal_id IS NULL AND NEW.seal_id IS NOT NULL AND {unchanged}"
-    triggers = {
-        "uploads_event_update": _sqlite(EVENTS, "UPDATE", f"NOT ({sealing})"),
-        "uploads_event_delete": _sqlite(EVENTS, "DELETE"),
-        "uploads_event_replace": _sqlite(EVENTS, "INSERT", _taken(EVENTS, "id")),
-        "uploads_seal_update": _sqlite(SEALS, "UPDATE"),
-        "uploads_seal_delete": _sqlite(SEALS, "DELETE"),
-        "uploads_seal_replace": _sqlite(
-            SEALS, "INSERT", _taken(SEALS, "number", "previous")
-        ),
-        "uploads_upload_update": _sqlite(
-            UPLOADS, "UPDATE", "OLD.id IS NOT NEW.id OR OLD.key IS NOT NEW.key"
-        ),
-        "uploads_upload_delete": _sqlite(UPLOADS, "DELETE"),
-        "uploads_upload_replace": _sqlite(
-            UPLOADS, "INSERT", _taken(UPLOADS, "id", "key")
-        ),
-    }
-    return {name: f"CREATE TRIGGER {name} {body}" for name, body in triggers.items()}
-
-
-def _sqlite(table: str, operation: str, when: str = "") -> str:
-    if operation == "INSERT":
-        what = "REPLACE"
-    elif table == UPLOADS and operation == "UPDATE":
-        what = "another id or key"
-    else:
-        what = operation
-    condition = f" WHEN {when}" if when else ""
-    return (
-        f"BEFORE {operation} ON {table} FOR EACH ROW{condition} BEGIN"
-        f" SELECT RAISE(ABORT, '{table} is append-only: {what} is refused'); END"
-    )
-
-
-def _taken(table: str, *columns: str) -> str:
-    same = " OR ".join(f"{column} = NEW.{column}" for column in columns)
-    return f"EXISTS (SELECT 1 FROM {table} WHERE {same})"  # noqa: S608 names from here
-
-
-def _missing_sqlite(connection: BaseDatabaseWrapper) -> list[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        found: dict[str, Any] = dict(cursor.fetchall())
-    return [
-        name
-        for name, statement in _sqlite_triggers(connection).items()
-        if _unquoted(found.get(name, "")) != _unquoted(statement)
-    ]
-
-
-def _unquoted(statement: str) -> str:
-    """Drop the quotes and spaces that SQLite adds when a table is renamed."""
-    return re.sub(r'["\s]', "", statement)

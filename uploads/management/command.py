@@ -14,10 +14,10 @@ from django.core.management.base import (
 )
 from django.db import Error as DatabaseError
 
+from mirrorsite.actors import Actor
 from uploads.exceptions import StoreError, TrailUnavailableError
 from uploads.management.output import GuardedOutput, OutputError
 from uploads.management.progress import Progress
-from uploads.trail import Caller
 
 DIFFERENCES_FOUND = 1
 COULD_NOT_RUN = 2
@@ -110,10 +110,10 @@ class OperatorCommand(BaseCommand):
         """Do the work; raise `DifferencesFound` when something is not as it should be."""
         raise NotImplementedError
 
-    def caller(self) -> Caller:
+    def actor(self) -> Actor:
         """Return who acts, for the trail."""
         name = getattr(self, "command_name", type(self).__module__.rpartition(".")[2])
-        return Caller(name=f"command:{name}")
+        return Actor(name=f"command:{name}")
 
     def progress(self, what: str, total: int | None = None) -> Progress:
         """Return a progress line on the error stream."""

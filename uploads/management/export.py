@@ -65,7 +65,7 @@ class ExportCommand(OperatorCommand):
             if options[name] not in (None, [])
         }
         record_export(
-            self.caller(),
+            self.actor(),
             f"{self.noun}s",
             options["format"],
             selection=EVERYTHING,

@@ -20,7 +20,7 @@ from uploads.models.lifecycle import (
 )
 from uploads.models.logins import LoginAttempts
 from uploads.models.seals import AuditSeal
-from uploads.models.summaries import HourSummary, StaleHour
+from uploads.models.summaries import HourSummary
 from uploads.models.uploads import Upload, UploadQuerySet, new_upload_id
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "AuditSeal",
     "HourSummary",
     "LoginAttempts",
-    "StaleHour",
     "Status",
     "Upload",
     "UploadEvent",

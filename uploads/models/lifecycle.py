@@ -31,10 +31,11 @@ class Action(models.TextChoices):
     CORRUPTED = "corrupted", "Corrupted"
     ADOPTED = "adopted", "Adopted"
     PURGED = "purged", "Purged"
-    # Notes: somebody looked, and nothing changed.
+    # Events that change no status.
+    RETRIED = "retried", "Retried"
     DOWNLOADED = "downloaded", "Downloaded"
     PROOF_SHOWN = "proof_shown", "Proof shown"
-    # Notes without an upload.
+    # Such events without an upload.
     EXPORTED = "exported", "Exported"
     LOGGED_IN = "logged_in", "Logged in"
     LOGIN_FAILED = "login_failed", "Login failed"

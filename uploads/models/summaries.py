@@ -8,8 +8,7 @@ from django.db import models
 class HourSummary(models.Model):
     """What the dashboard shows of the uploads of one past hour; can be made again.
 
-    A million rows cannot be counted at each look. `StaleHour` says which summaries
-    have to be made again.
+    A million rows cannot be counted each time the dashboard is shown.
     """
 
     hour = models.DateTimeField(primary_key=True)
@@ -20,15 +19,9 @@ class HourSummary(models.Model):
     latencies: models.JSONField[dict[str, int], dict[str, int]] = models.JSONField(
         help_text="Bucket of uploads.summaries to number of stored uploads."
     )
-
-    def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H}:00"
-
-
-class StaleHour(models.Model):
-    """An upload of this past hour has changed; one row for each such change."""
-
-    hour = models.DateTimeField()
+    current_at = models.DateTimeField(
+        help_text="The summary includes every event up to this time."
+    )
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}:00"

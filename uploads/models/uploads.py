@@ -35,7 +35,8 @@ class Upload(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_upload_id, editable=False)
     bucket = models.CharField(max_length=63)
-    key = models.CharField(max_length=1024, unique=True)
+    # Ordered by bytes, as S3 lists keys: reconciliation compares the two in that order.
+    key = models.CharField(max_length=1024, db_collation="C")
     status = models.CharField(max_length=16, choices=Status)
     size = models.BigIntegerField(help_text="Bytes.")
     sha256 = models.CharField("SHA-256", max_length=64)
@@ -73,7 +74,7 @@ class Upload(models.Model):
     duration = models.DurationField(
         null=True,
         blank=True,
-        help_text="From the request to the object's being stored.",
+        help_text="Of the attempt that stored the object.",
     )
 
     objects = UploadQuerySet.as_manager()
@@ -88,6 +89,9 @@ class Upload(models.Model):
                 condition=models.Q(status__in=Status.values),
                 name="upload_status_is_known",
             ),
+            # Not `unique=True`, which adds an index for LIKE that this collation does
+            # not need.
+            models.UniqueConstraint(fields=["key"], name="upload_key_is_unique"),
             models.UniqueConstraint(
                 fields=["idempotency_scope", "idempotency_key"],
                 condition=~models.Q(idempotency_key=""),
@@ -106,8 +110,8 @@ class Upload(models.Model):
                 fields=["requester_name", "-created_at", "-id"],
                 name="upload_by_requester",
             ),
-            # Prefixes: PostgreSQL uses an index for LIKE only with this operator
-            # class, whatever the collation; SQLite ignores it. `key` has one already.
+            # For prefixes: LIKE uses an index only with this operator class, or with
+            # the collation that `key` has.
             models.Index(
                 fields=["request_id"],
                 name="upload_request_id_prefix",

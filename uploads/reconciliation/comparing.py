@@ -11,8 +11,7 @@ from uploads.models import Status, Upload
 from uploads.reconciliation import walking
 from uploads.reconciliation.findings import Plan
 from uploads.reconciliation.walking import Pair, Row
-from uploads.services import upload_storage
-from uploads.storage import ListedObject
+from uploads.storage import ListedObject, upload_storage
 
 
 def suspicious(plan: Plan, pairs: Iterable[Pair]) -> Iterator[Pair]:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.db import models
 
+from mirrorsite.actors import Actor
 from uploads.models import Action
-from uploads.trail import Caller
 
 
 class Word(models.TextChoices):
@@ -59,7 +59,7 @@ class Plan:
     ETag.
     """
 
-    caller: Caller
+    actor: Actor
     fix: bool = False
     min_age: timedelta = timedelta(minutes=15)
     checksums: bool = False

@@ -11,8 +11,7 @@ from uploads.exceptions import ObjectMissingError, OtherBucketError
 from uploads.models import Action, Status, Upload
 from uploads.reconciliation.findings import Finding, Plan, Word
 from uploads.reconciliation.walking import Row
-from uploads.services import storage_of
-from uploads.storage import ListedObject, StoredObject
+from uploads.storage import ListedObject, StoredObject, storage_of
 from uploads.verification import differences_from, examine
 
 

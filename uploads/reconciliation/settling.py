@@ -16,7 +16,7 @@ from uploads.exceptions import (
 )
 from uploads.models import Action, Upload
 from uploads.reconciliation.findings import Finding, Plan, Word
-from uploads.services import storage_of
+from uploads.storage import storage_of
 
 
 def settle(plan: Plan, finding: Finding) -> Finding:
@@ -26,7 +26,7 @@ def settle(plan: Plan, finding: Finding) -> Finding:
     detail = {"finding": finding.word.value, **finding.seen}
     try:
         if finding.upload_id is None:
-            adopted = adoption.adopt(finding.key, caller=plan.caller)
+            adopted = adoption.adopt(finding.key, actor=plan.actor)
             return replace(finding, upload_id=adopted.pk, outcome="repaired")
         upload = Upload.objects.get(pk=finding.upload_id)
         if finding.word == Word.PURGED_PRESENT:
@@ -34,7 +34,7 @@ def settle(plan: Plan, finding: Finding) -> Finding:
         trail.record(
             upload,
             finding.action or Action.FAILED,
-            plan.caller,
+            plan.actor,
             detail=detail,
             **_columns(finding),
         )
@@ -82,9 +82,9 @@ def _purged_again(
         trail.record(
             upload,
             Action.VERIFIED,
-            plan.caller,
+            plan.actor,
             detail=detail | {"purge_refused": str(error)},
         )
         return replace(finding, action=Action.VERIFIED, outcome="repaired")
-    trail.record(upload, Action.PURGED, plan.caller, detail=detail)
+    trail.record(upload, Action.PURGED, plan.actor, detail=detail)
     return replace(finding, outcome="repaired")

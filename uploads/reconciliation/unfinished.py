@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from uploads.exceptions import StoreRefusedError
 from uploads.reconciliation.findings import Finding, Plan, Word
-from uploads.services import PREFIX, upload_storage
+from uploads.services import PREFIX
+from uploads.storage import upload_storage
 
 logger = logging.getLogger(__name__)
 

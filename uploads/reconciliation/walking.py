@@ -13,8 +13,8 @@ from django.utils import timezone
 from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.purging import MOST_JOBS
-from uploads.services import PREFIX, upload_storage
-from uploads.storage import ListedObject
+from uploads.services import PREFIX
+from uploads.storage import ListedObject, upload_storage
 
 #: Rows read at a time; S3 lists as many keys.
 PAGE = 1000

@@ -1,21 +1,19 @@
-"""The bucket: django-storages' S3 backend, made to create and never to overwrite.
+"""The bucket: objects are created once, never overwritten, and outcomes reported truthfully.
 
-`client` holds the connection, `asking` reads, `creating` puts, `answers` turns the
-store's errors into ours, `objects` are the values that pass between them.
+`backend` is the storage that the other modules call; `reads`, `writes` and `multipart`
+make the requests; `client` holds the one configuration and the clients built from it;
+`signed_puts` sends bodies; `errors` translates every failure; `objects` are the values.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from storages.utils import clean_name
+from django.core.files.storage import storages
 
-from uploads.exceptions import (
-    ObjectChangedError,
-    ObjectExistsError,
-    ObjectMissingError,
-)
-from uploads.storage.creating import MAX_PARTS, PART_BYTES, CreatingStorage
+from uploads.exceptions import OtherBucketError
+from uploads.storage.backend import UploadStorage
+from uploads.storage.multipart import MAX_PARTS, PART_BYTES
 from uploads.storage.objects import (
     BytesPayload,
     ListedObject,
@@ -26,7 +24,7 @@ from uploads.storage.objects import (
 )
 
 if TYPE_CHECKING:
-    from django.core.files import File
+    from uploads.models import Upload
 
 __all__ = [
     "MAX_PARTS",
@@ -38,43 +36,29 @@ __all__ = [
     "StoredObject",
     "UnfinishedUpload",
     "UploadStorage",
+    "storage_of",
+    "upload_storage",
 ]
 
 
-class UploadStorage(CreatingStorage):
-    """S3 storage that creates objects once and says truly what became of them.
+def upload_storage() -> UploadStorage:
+    """Return the storage of `STORAGES["default"]`; one object for all threads."""
+    storage = storages["default"]
+    if not isinstance(storage, UploadStorage):
+        raise TypeError("STORAGES['default'] must be an uploads.storage.UploadStorage.")
+    return storage
 
-    Options beyond django-storages': `connect_timeout` and `read_timeout` in seconds,
-    `max_attempts` for one request, `max_pool_connections`, and `quick_puts`: whether
-    small objects may go another way than the client's (uploads.storage.quick_put).
+
+def storage_of(upload: Upload) -> UploadStorage:
+    """Return the storage that holds the upload's object.
+
+    Raises `OtherBucketError` when the record names another bucket than the configured
+    one: nothing found there says anything about this object.
     """
-
-    def delete_unchanged(self, key: str, etag: str) -> None:
-        """Delete the object `key` if it still has that ETag.
-
-        Raises `ObjectChangedError` when it has not, or when it is gone (stores
-        differ: AWS says 404 for a missing key, SeaweedFS 412), `StoreRefusedError`
-        when the store says no, and `StoreUnavailableError` when it is away: whether
-        the object is there is unknown then.
-        """
-        try:
-            self._retried(
-                lambda: self.client.delete_object(
-                    Bucket=self.bucket_name, Key=key, IfMatch=f'"{etag}"'
-                )
-            )
-        except (ObjectExistsError, ObjectMissingError) as error:
-            raise ObjectChangedError(str(error)) from error
-
-    # --- Django's storage interface ----------------------------------------------
-
-    def _save(self, name: str, content: File[Any]) -> str:
-        """Create through `put_new`, so that this door does not overwrite either."""
-        content.seek(0)
-        data = content.read()
-        body = data.encode() if isinstance(data, str) else data
-        cleaned: str = clean_name(name)
-        key = self._normalize_name(cleaned)
-        parameters = self._get_write_parameters(key, content)
-        self.put_new(key, BytesPayload(body, parameters["ContentType"]), {})
-        return cleaned
+    storage = upload_storage()
+    if upload.bucket != storage.bucket_name:
+        raise OtherBucketError(
+            f"upload {upload.pk} is recorded in bucket {upload.bucket}, and the"
+            f" configured one is {storage.bucket_name}"
+        )
+    return storage

@@ -1,24 +1,40 @@
-"""One client for all threads, and how it repeats a request."""
+"""One configuration for every request to the store, and what is built from it."""
 
 from __future__ import annotations
 
 import logging
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import boto3
 import botocore.handlers
+import botocore.session
 from botocore.config import Config
-from botocore.utils import parse_timestamp
-from storages.backends.s3 import S3Storage
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import NoCredentialsError
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies, parse_timestamp
 
+from mirrorsite.aws_configuration import ca_bundle
 from mirrorsite.metrics import watch_store
-from uploads.exceptions import StoreUnavailableError
-from uploads.storage.answers import translated
-from uploads.storage.quick_put import NotHandledError, QuickPut
+from uploads.exceptions import (
+    StoreError,
+    StoreRedirectError,
+    StoreUnavailableError,
+)
+from uploads.storage.errors import (
+    credentials_error,
+    error_from_status,
+    translated,
+)
+from uploads.storage.signed_puts import SignedPuts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,142 +43,258 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class ClientStorage(S3Storage):
-    """django-storages' S3 storage with one client, which counts its own attempts."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfiguration:
+    """How the store is reached. Timeouts are in seconds."""
 
+    bucket: str
+    region: str | None
+    #: None means AWS.
+    endpoint_url: str | None
+    #: Without keys, botocore looks for credentials: a profile, a role of the pod or host.
+    access_key: str | None
+    secret_key: str | None = None
+    session_token: str | None = None
+    profile: str | None = None
+    verify: str | bool | None = None
     connect_timeout: float
     read_timeout: float
     max_attempts: int
-    max_pool_connections: int
-    quick_puts: bool
-    bucket_name: str
+    max_connections: int
 
-    def __init__(self, **options: Any) -> None:
-        self._client: S3Client | None = None
-        self._quick_put: QuickPut | None = None
-        self._client_lock = threading.Lock()
-        super().__init__(**options)
-        self.client_config = Config(
-            connect_timeout=self.connect_timeout,
-            read_timeout=self.read_timeout,
-            max_pool_connections=self.max_pool_connections,
+    def session(self) -> botocore.session.Session:
+        session = botocore.session.Session(profile=self.profile)
+        if self.access_key and not self.profile:
+            session.set_credentials(
+                self.access_key, self.secret_key or "", self.session_token
+            )
+        # boto3 tries several formats for each timestamp of a listing, which takes two
+        # thirds of its time.
+        parsers = session.get_component("response_parser_factory")
+        parsers.set_parser_defaults(timestamp_parser=parse_store_time)
+        return session
+
+    def client_config(self) -> Config:
+        # Only the bucket in the host name gives presigned addresses of the regional
+        # host; S3-compatible stores want it in the path.
+        s3: dict[str, Any] = {
+            "addressing_style": "path" if self.endpoint_url else "virtual",
+            "us_east_1_regional_endpoint": "regional",
+        }
+        options: dict[str, Any] = {
+            "s3": s3,
+            # AWS_ENDPOINT_URL and its like: `endpoint_url` alone counts.
+            "ignore_configured_endpoint_urls": True,
+            "signature_version": "s3v4",
+            "connect_timeout": self.connect_timeout,
+            "read_timeout": self.read_timeout,
+            "max_pool_connections": self.max_connections,
             # Attempts are counted here: botocore does not tell whether an earlier
             # one, whose answer was lost, may have been carried out.
-            retries={"mode": "standard", "total_max_attempts": 1},
+            "retries": {"mode": "standard", "total_max_attempts": 1},
             # The default CRC32 trailer breaks several S3-compatible stores; each
             # body has an explicit SHA-256 instead.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"addressing_style": "path" if self.endpoint_url else "auto"},
-            signature_version="s3v4",
-            tcp_keepalive=True,
-        )
-
-    def get_default_settings(self) -> dict[str, Any]:
-        return super().get_default_settings() | {
-            "connect_timeout": 2.0,
-            "read_timeout": 5.0,
-            "max_attempts": 2,
-            "max_pool_connections": 10,
-            "quick_puts": True,
-            "file_overwrite": False,
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+            "tcp_keepalive": True,
         }
+        if self.endpoint_url:
+            # AWS's variants of its own hosts.
+            s3["use_accelerate_endpoint"] = False
+            options |= {"use_dualstack_endpoint": False, "use_fips_endpoint": False}
+        return Config(**options)
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """What sends the requests. For any bucket of one store, and for all threads."""
+
+    client: S3Client
+    http: URLLib3Session
+    credentials: Credentials
+    user_agent: str
+
+    def close(self) -> None:
+        self.client.close()
+        self.http.close()
+
+
+class StoreClient:
+    """Requests to one bucket; raises nothing but `StoreError`.
+
+    The transport is built at the first request. While credentials cannot be had, each
+    request looks for them again.
+    """
+
+    def __init__(self, configuration: StoreConfiguration) -> None:
+        self.configuration = configuration
+        self.bucket = configuration.bucket
+        self.max_attempts = configuration.max_attempts
+        self._lock = threading.Lock()
+        self._transport: Transport | None = None
+        self._signed_puts: SignedPuts | None = None
 
     @property
-    def client(self) -> S3Client:
-        """The one client of this process; clients are safe for threads, and slow to build."""
-        if self._client is None:
-            with self._client_lock:
-                if self._client is None:
-                    self._client = self._build_client()
-        return self._client
+    def transport(self) -> Transport:
+        if self._transport is None:
+            with self._lock:
+                if self._transport is None:
+                    self._transport = _build_transport(self.configuration)
+        return self._transport
 
-    def quick_put(self) -> QuickPut | None:
-        """Return the short way for small objects; None where it is not to be taken."""
-        if self.quick_puts and self._quick_put is None:
-            client: Any = self.client
-            if client._request_signer._credentials is None:
-                return None  # the client says what is missing
-            with self._client_lock:
-                try:
-                    self._quick_put = QuickPut(
-                        client,
-                        self.bucket_name,
-                        connect=self.connect_timeout,
-                        read=self.read_timeout,
-                    )
-                except NotHandledError as error:
-                    logger.info("small objects go the client's way: %s", error)
-                    self.quick_puts = False
-        return self._quick_put
+    def use_transport(self, transport: Transport | None) -> None:
+        """Send through `transport`, which was built for another bucket of this store."""
+        self._transport = transport
+        self._signed_puts = None
 
     @property
-    def connection(self) -> Any:
-        """django-storages builds a resource per thread; one with our client serves all."""
-        if getattr(self._connections, "connection", None) is None:
-            resource = self._create_session().resource(
-                "s3",
-                region_name=self.region_name,
-                endpoint_url=self.endpoint_url,
-                config=self.client_config,
+    def s3(self) -> S3Client:
+        """The boto3 client."""
+        return self.transport.client
+
+    @property
+    def signed_puts(self) -> SignedPuts:
+        """The client for bodies: the same requests for half of boto3's processor time."""
+        if self._signed_puts is None:
+            transport = self.transport
+            # The rules for hosts, paths and regions are botocore's: an address that it
+            # signs says which ones apply to this bucket.
+            address = translated(
+                lambda: transport.client.generate_presigned_url(
+                    "put_object", Params={"Bucket": self.bucket, "Key": "key"}
+                )
             )
-            resource.meta.client = self.client
-            self._connections.connection = resource
-        return self._connections.connection
+            self._signed_puts = SignedPuts(
+                presigned_url=address,
+                http=transport.http,
+                credentials=self.credentials,
+                user_agent=transport.user_agent,
+            )
+        return self._signed_puts
 
-    def _build_client(self) -> S3Client:
-        session = self._create_session()
-        # Two thirds of the time of a listing would go into guessing, object by
-        # object, how its time is written. boto3 keeps botocore's session private.
-        parsers = session._session.get_component("response_parser_factory")
-        parsers.set_parser_defaults(timestamp_parser=parse_store_time)
-        client = session.client(
-            "s3",
-            region_name=self.region_name,
-            use_ssl=self.use_ssl,
-            endpoint_url=self.endpoint_url,
-            config=self.client_config,
-            verify=self.verify,
-        )
-        # "Expect: 100-continue" costs a round trip before each small body.
-        client.meta.events.unregister(
-            "before-call.s3", botocore.handlers.add_expect_header
-        )
-        watch_store(client)
-        return client
+    def credentials(self) -> ReadOnlyCredentials:
+        """Return valid credentials, refreshed if they expire.
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        for name in ("_client", "_client_lock", "_quick_put"):
-            del state[name]
-        return state
+        Raises `StoreUnavailableError` when there are none: nothing was sent then.
+        """
+        credentials = self.transport.credentials
+        try:
+            return credentials.get_frozen_credentials()
+        except Exception as error:
+            # ClientError of a token service, OSError of its file, and others.
+            raise credentials_error(error) from error
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(
-            state
-            | {
-                "_client": None,
-                "_client_lock": threading.Lock(),
-                "_quick_put": None,
-            }
-        )
+    def once(self, request: Callable[[S3Client], T]) -> T:
+        """Carry out a request."""
+        # Refreshed first: a failure of the token service inside the request could not
+        # be told from one of the store.
+        self.credentials()
+        return translated(lambda: request(self.s3))
 
-    def _retried(self, request: Callable[[], T]) -> T:
-        """Carry out a request that may be repeated; for parts and questions."""
+    def retried(self, request: Callable[[S3Client], T]) -> T:
+        """Carry out a request that may be repeated."""
+        return self.repeated(lambda: self.once(request))
+
+    def repeated(self, request: Callable[[], T]) -> T:
+        """Call `request`, and again while the store is unavailable."""
         for attempt in range(1, self.max_attempts):
             try:
-                return translated(request)
+                return request()
             except StoreUnavailableError:
-                self._pause(attempt)
-        return translated(request)
+                self.pause(attempt)
+        return request()
 
-    def _pause(self, attempt: int) -> None:
+    @staticmethod
+    def pause(attempt: int) -> None:
         # Full jitter, so that clients of a store that came back do not return as one.
         time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
 
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _build_transport(configuration: StoreConfiguration) -> Transport:
+    try:
+        session = configuration.session()
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+    except Exception as error:
+        raise credentials_error(error) from error
+    try:
+        return _transport(configuration, session, credentials)
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreUnavailableError(
+            f"the object store's client cannot be built: {error}", outcome_unknown=False
+        ) from error
+
+
+def _transport(
+    configuration: StoreConfiguration,
+    session: botocore.session.Session,
+    credentials: Credentials,
+) -> Transport:
+    config = configuration.client_config()
+    verify = configuration.verify
+    if verify is None:
+        verify = ca_bundle(session) or True
+    client = boto3.Session(botocore_session=session).client(
+        "s3",
+        region_name=configuration.region,
+        endpoint_url=configuration.endpoint_url,
+        config=config,
+        verify=verify,
+    )
+    # "Expect: 100-continue" costs a round trip before each small body.
+    client.meta.events.unregister("before-call.s3", botocore.handlers.add_expect_header)
+    client.meta.events.register(
+        "response-received.s3", partial(_refuse_redirects, client.meta.region_name)
+    )
+    watch_store(client)
+    http_options: dict[str, Any] = {
+        "verify": verify,
+        "proxies": get_environ_proxies(client.meta.endpoint_url),
+        "timeout": (configuration.connect_timeout, configuration.read_timeout),
+        "max_pool_connections": configuration.max_connections,
+        # As botocore sets them; without TCP_NODELAY each body waits 40 ms.
+        "socket_options": [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        ],
+    }
+    http = URLLib3Session(**http_options)
+    return Transport(client, http, credentials, session.user_agent())
+
+
+def _refuse_redirects(
+    configured_region: str,
+    response_dict: dict[str, Any] | None,
+    parsed_response: dict[str, Any] | None,
+    **kwargs: Any,
+) -> None:
+    """Raise before botocore follows a redirect, which it does without end.
+
+    https://github.com/boto/botocore/blob/develop/botocore/utils.py S3RegionRedirectorv2
+    """
+    if response_dict is None:
+        return
+    status = response_dict["status_code"]
+    error = (parsed_response or {}).get("Error", {})
+    code = error.get("Code", str(status))
+    region = response_dict["headers"].get("x-amz-bucket-region") or error.get("Region")
+    if status == 400 and region and region != configured_region:
+        code = "PermanentRedirect"  # the answer to HEAD has no code
+    if status >= 300:
+        found = error_from_status(status, code, region or "")
+        if isinstance(found, StoreRedirectError):
+            raise found
+
 
 def parse_store_time(value: Any) -> datetime:
-    """Read a point of time as botocore does, only faster where it is ISO 8601."""
+    """Parse a timestamp as botocore does, but faster where it is ISO 8601."""
     if isinstance(value, str) and value.endswith("Z"):
         try:
             return datetime.fromisoformat(value)

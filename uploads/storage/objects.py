@@ -1,4 +1,4 @@
-"""What lies in the bucket, and what is put there. No request is made here."""
+"""Objects in the bucket and bodies for it. No request is made here."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class Payload(Protocol):
     @property
     def sha256(self) -> str: ...
 
-    def parts(self, part_bytes: int) -> Iterator[bytes]: ...
+    def parts(self, part_bytes: int) -> Iterator[bytes | bytearray]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """What the bucket holds under a key."""
+    """An object in the bucket."""
 
     size: int
     sha256: str
     etag: str
     version_id: str
     metadata: Mapping[str, str]
-    #: Who says what the SHA-256 is: the store computed it ("store"), or whoever put
-    #: the object wrote it beside it ("metadata"); empty when nobody says.
+    #: Where the SHA-256 is from: "store" if the store computed it, "metadata" if the
+    #: writer of the object put it there; empty when there is none.
     sha256_source: str = ""
-    #: When the store took it; None in the answer to a PUT, which does not tell.
+    #: None in the answer to a PUT, which does not contain it.
     last_modified: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedObject:
-    """What a listing tells of an object: no checksum, no metadata."""
+    """An object in a listing: no checksum, no metadata."""
 
     key: str
     size: int
@@ -52,7 +52,7 @@ class ListedObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfinishedUpload:
-    """An upload in parts that the store still keeps open."""
+    """An upload in parts that is neither completed nor aborted."""
 
     key: str
     upload_id: str
@@ -69,18 +69,18 @@ class ObjectVersions:
 
     @property
     def is_single(self) -> bool:
-        """Tell whether the object is as it was first written."""
+        """True if the object is as it was first written."""
         return self.count == 1 and bool(self.first_id)
 
     def older(self, other: ObjectVersions) -> ObjectVersions:
-        """Add what the next page tells of the same key."""
+        """Add the versions of the same key from the next page."""
         return ObjectVersions(
             self.key, other.first_id or self.first_id, self.count + other.count
         )
 
 
 class BytesPayload:
-    """A body that is in memory already."""
+    """A body in memory."""
 
     def __init__(
         self, content: bytes, content_type: str = "application/octet-stream"
@@ -96,7 +96,7 @@ class BytesPayload:
 
 
 def versions_of_page(page: Mapping[str, Any]) -> Iterator[ObjectVersions]:
-    """Sum up one answer of ListObjectVersions; each key's newest version is first."""
+    """Summarize an answer of ListObjectVersions, where each key's newest version is first."""
     found: dict[str, ObjectVersions] = {}
     for entry in page.get("Versions", ()):
         one = ObjectVersions(entry["Key"], entry.get("VersionId") or "null", 1)
@@ -143,5 +143,5 @@ def stored_object_from_put(
 
 def version_of(answer: Mapping[str, Any]) -> str:
     version: str = answer.get("VersionId") or ""
-    # A bucket without versioning may say so with this word.
+    # Some buckets without versioning send this word.
     return "" if version == "null" else version

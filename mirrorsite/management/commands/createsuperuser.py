@@ -6,11 +6,11 @@ from typing import Any
 
 from django.contrib.auth.management.commands import createsuperuser
 
+from mirrorsite.actors import Actor
 from uploads.accounts import recorded_saves
-from uploads.trail import Caller
 
 
 class Command(createsuperuser.Command):
     def handle(self, *args: Any, **options: Any) -> str | None:
-        with recorded_saves(Caller(name="command:createsuperuser")):
+        with recorded_saves(Actor(name="command:createsuperuser")):
             return super().handle(*args, **options)

@@ -6,8 +6,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandParser
 
+from mirrorsite.actors import Actor
 from uploads.accounts import recorded_saves
-from uploads.trail import Caller
 
 
 class Command(BaseCommand):
@@ -22,6 +22,6 @@ class Command(BaseCommand):
             self.stderr.write("an administrator exists; nothing changed")
             return
         password = secrets.token_urlsafe(12)
-        with recorded_saves(Caller(name="command:ensure_admin")):
+        with recorded_saves(Actor(name="command:ensure_admin")):
             users.create_superuser(username=name, password=password)
         self.stdout.write(f"admin user: {name}\nadmin password: {password}")

@@ -22,6 +22,7 @@ from sre.lib.benching.marks import write_between
 from sre.lib.benching.servers import Running, World
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
+from sre.lib.postgres import temporary_postgres
 from sre.lib.service import ROOT, Service
 
 SIZES = {
@@ -37,14 +38,21 @@ ROUNDS = 3
 
 def main() -> int:
     arguments = _arguments()
-    with tempfile.TemporaryDirectory(prefix="mirrorsite-growth-") as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="mirrorsite-growth-") as name,
+        temporary_postgres() as postgresql,
+    ):
         directory = Path(name)
         store = ObjectStore(
             directory / "store", free_port(), "bench", secrets.token_hex(16)
         )
         store.start()
         world = World(
-            store=store, directory=directory, postgresql="", workers=1, threads=8
+            store=store,
+            directory=directory,
+            postgresql=postgresql,
+            workers=1,
+            threads=8,
         )
         try:
             tables = [
@@ -71,8 +79,7 @@ def payload(world: World) -> str:
         " | worker grew by MiB |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    url = f"sqlite:///{world.directory / 'payload.sqlite3'}"
-    with world.mirrorsite("payload", url, UPLOAD_MAX_BYTES=str(1024**3)) as running:
+    with world.mirrorsite("payload", UPLOAD_MAX_BYTES=str(1024**3)) as running:
         _upload(running, 1)  # what is built once is built now
         for name, size in SIZES.items():
             _say(f"payload of {name} …")
@@ -139,18 +146,17 @@ def _peak(running: Running) -> float:
 
 
 def export(world: World) -> str:
-    """Export tables of several sizes on SQLite; seconds, lines, and memory."""
+    """Export tables of several sizes; seconds, lines, and memory."""
     lines = [
         "| uploads | export_uploads s | export_events s | peak MiB |",
         "| ---: | ---: | ---: | ---: |",
     ]
     for count in EXPORTS:
         _say(f"exports of {count:,} uploads …")
-        database = world.directory / f"export-{count}.sqlite3"
         environment = {
             **os.environ,
             **world.store.environment(world.new_bucket()),
-            "DATABASE_URL": f"sqlite:///{database}",
+            "DATABASE_URL": world.database(f"export-{count}"),
             "SECRET_KEY": "x" * 60,
             "HTTPS_ONLY": "false",
             "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
@@ -195,12 +201,11 @@ def _run(environment: dict[str, str], *arguments: str) -> tuple[float, float]:
 def start(world: World) -> str:
     """Start the service on a database that is up to date; seconds until it answers."""
     lines = ["| start | seconds | MiB a worker |", "| --- | ---: | ---: |"]
-    url = f"sqlite:///{world.directory / 'start.sqlite3'}"
-    with world.mirrorsite("start", url):
+    with world.mirrorsite("start"):
         pass
     for number in range(ROUNDS):
         _say(f"start {number + 1} …")
-        environment = world.environment(url)
+        environment = world.environment(world.database("start"))
         service = Service(environment, log=world.directory / "start.log")
         before = time.monotonic()
         service.start()

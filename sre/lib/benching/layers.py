@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 #: A frame's file decides; the first that fits, the innermost frame first.
 LAYERS: tuple[tuple[str, str], ...] = (
     (
-        r"(^|/)uploads/(storage/|slots)|obstore|botocore|urllib3|s3transfer",
+        r"(^|/)uploads/(storage/|bulkhead)|obstore|botocore|urllib3|s3transfer",
         "object store",
     ),
     (
-        r"(^|/)uploads/(statements|writing|group_commit)|psycopg|django/db/|sqlite3",
+        r"(^|/)uploads/sql|psycopg|django/db/",
         "database",
     ),
     (r"(^|/)mirrorsite/logs|logging/|gunicorn_conf", "access log"),

@@ -33,25 +33,26 @@ def main() -> int:
                 tempfile.TemporaryDirectory(prefix="mirrorsite-profile-")
             )
         )
-        url = f"sqlite:///{directory / 'profile.sqlite3'}"
-        if arguments.database == "postgresql":
-            url = stack.enter_context(temporary_postgres())
         store = ObjectStore(
             directory / "store", free_port(), "bench", secrets.token_hex(16)
         )
         store.start()
         stack.callback(store.kill)
         world = World(
-            store=store, directory=directory, postgresql=url, workers=2, threads=16
+            store=store,
+            directory=directory,
+            postgresql=stack.enter_context(temporary_postgres()),
+            workers=2,
+            threads=16,
         )
-        running = stack.enter_context(world.mirrorsite("profile", url))
+        running = stack.enter_context(world.mirrorsite("profile"))
         samples = _sample(running.url, running.pid, arguments, directory)
     found = layers.shares(samples)
     if not found:
         print("profile: the worker was never seen at work", file=sys.stderr)
         return 2
     costliest = layers.costliest(samples, 15)
-    title = f"{arguments.route} on {arguments.database}: share of a worker's busy time"
+    title = f"{arguments.route}: share of a worker's busy time"
     if arguments.as_json:
         print(json.dumps({"layers": dict(found), "functions": dict(costliest)}))
     else:
@@ -105,9 +106,6 @@ def _sample(
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sre/profile")
     parser.add_argument("--route", choices=sorted(ROUTES), default="upload-random")
-    parser.add_argument(
-        "--database", choices=("sqlite", "postgresql"), default="postgresql"
-    )
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--clients", type=int, default=16, choices=range(1, 65))
     parser.add_argument("--svg", type=Path)

@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import boto3
 from sre.lib import processes
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port, is_listening
+from sre.lib.postgres import new_database
 from sre.lib.service import ROOT, Service
 
 PEERS = Path(__file__).parent / "contenders"
@@ -45,7 +46,10 @@ class Running:
 
 @dataclass(kw_only=True)
 class World:
-    """What all contenders share; each start has a bucket of its own."""
+    """What all contenders share; each start has a bucket of its own.
+
+    `postgresql` is the URL of a server, on which each name has a database of its own.
+    """
 
     store: ObjectStore
     directory: Path
@@ -56,16 +60,17 @@ class World:
     also: tuple[Path, ...] = ()
     bucket: str = ""
     _buckets: int = 0
+    _databases: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
     def mirrorsite(
-        self, name: str, database_url: str, *, root: Path = ROOT, **more: str
+        self, name: str, *, root: Path = ROOT, **more: str
     ) -> Iterator[Running]:
         """Start this service, with its production settings but for HTTPS and limits.
 
         From another checkout when `root` says so; `more` are further variables.
         """
-        environment = self.environment(database_url) | more
+        environment = self.environment(self.database(name)) | more
         subprocess.run(
             [sys.executable, "-m", "sre.lib.prepare"],
             env={"PATH": "/usr/bin:/bin", **environment, "HTTPS_ONLY": "false"},
@@ -81,6 +86,12 @@ class World:
             yield Running(service.url, service.process.pid)
         finally:
             service.stop()
+
+    def database(self, name: str) -> str:
+        """Return the URL of a database, which is empty at first."""
+        if name not in self._databases:
+            self._databases[name] = new_database(self.postgresql, name)
+        return self._databases[name]
 
     def environment(self, database_url: str) -> dict[str, str]:
         """Return the variables of this service, on an empty bucket."""
@@ -147,15 +158,11 @@ class World:
 
     def contenders(self) -> dict[str, Any]:
         """Return how to start each, by name, in the order of the table."""
-        sqlite = f"sqlite:///{self.directory / 'bench.sqlite3'}"
         return {
-            "mirrorsite, SQLite": lambda: self.mirrorsite("sqlite", sqlite),
-            "mirrorsite, PostgreSQL": lambda: self.mirrorsite(
-                "postgresql", self.postgresql
-            ),
+            "mirrorsite": partial(self.mirrorsite, "mirrorsite"),
             **{
-                f"mirrorsite of {tree.name}, PostgreSQL": partial(
-                    self.mirrorsite, tree.name, self.postgresql, root=tree
+                f"mirrorsite of {tree.name}": partial(
+                    self.mirrorsite, tree.name, root=tree
                 )
                 for tree in self.also
             },

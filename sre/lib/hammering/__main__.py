@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +11,6 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,7 +25,7 @@ from sre.lib.hammering.load import Load
 from sre.lib.hammering.promise import CommandBrokenError, Verdict
 from sre.lib.object_store import ObjectStore, ObjectStoreError
 from sre.lib.ports import free_port
-from sre.lib.postgres import temporary_postgres
+from sre.lib.postgres import Postgres, PostgresError, temporary_server
 from sre.lib.service import Service, ServiceError
 
 BUCKET = "mirrorsite-hammer"
@@ -38,15 +36,15 @@ def main() -> int:
     try:
         with (
             tempfile.TemporaryDirectory(prefix="mirrorsite-hammer-") as directory,
-            _database(arguments.database, Path(directory)) as database_url,
+            temporary_server() as database,
         ):
-            return _hammer(arguments, Path(directory), database_url)
-    except (ServiceError, ObjectStoreError, CommandBrokenError) as error:
+            return _hammer(arguments, Path(directory), database)
+    except (ServiceError, ObjectStoreError, PostgresError, CommandBrokenError) as error:
         _say(f"sre/hammer could not run: {error}")
         return 2
 
 
-def _hammer(arguments: argparse.Namespace, directory: Path, database_url: str) -> int:
+def _hammer(arguments: argparse.Namespace, directory: Path, database: Postgres) -> int:
     store = ObjectStore(
         directory / "store", free_port(), "hammer", secrets.token_hex(16)
     )
@@ -55,7 +53,7 @@ def _hammer(arguments: argparse.Namespace, directory: Path, database_url: str) -
         **store.environment(BUCKET),
         **_audit_keys(),
         "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": database.url,
         "SECRET_KEY": secrets.token_urlsafe(50),
         "HTTPS_ONLY": "false",
         "LOG_FORMAT": "text",
@@ -73,7 +71,7 @@ def _hammer(arguments: argparse.Namespace, directory: Path, database_url: str) -
             if done.returncode:
                 raise CommandBrokenError(done.stderr)
         service.start()
-        faults = Faults(service, store, database_url, arguments.seed)
+        faults = Faults(service, store, database, arguments.seed)
         load = _run(service, faults, arguments)
         _say("Waiting for calm …")
         _set_up_django(environment)
@@ -101,7 +99,7 @@ def _hammer(arguments: argparse.Namespace, directory: Path, database_url: str) -
 def _run(service: Service, faults: Faults, arguments: argparse.Namespace) -> Load:
     load = Load(service.port, arguments.clients, arguments.seed)
     _say(
-        f"Hammering {service.url} on {arguments.database} for {arguments.seconds} s"
+        f"Hammering {service.url} for {arguments.seconds} s"
         f" with {arguments.clients} clients, seed {arguments.seed} …"
     )
     deadline = time.monotonic() + arguments.seconds
@@ -131,7 +129,8 @@ def _wait_for_calm(service: Service) -> None:
 
     A worker that was killed may have sent a request that the store still carries out.
     """
-    from uploads.services import PREFIX, upload_storage
+    from uploads.services import PREFIX
+    from uploads.storage import upload_storage
 
     if not processes.wait_until(service.answers, seconds=60):
         raise ServiceError("the service does not answer after the last fault.")
@@ -171,20 +170,10 @@ def _audit_keys() -> dict[str, str]:
     }
 
 
-@contextlib.contextmanager
-def _database(kind: str, directory: Path) -> Iterator[str]:
-    if kind == "sqlite":
-        yield f"sqlite:///{directory / 'hammer.sqlite3'}"
-        return
-    with temporary_postgres() as url:
-        yield url
-
-
 def _as_json(
     arguments: argparse.Namespace, load: Load, faults: Faults, verdict: Verdict
 ) -> dict[str, Any]:
     return {
-        "database": arguments.database,
         "seconds": arguments.seconds,
         "clients": arguments.clients,
         "seed": arguments.seed,
@@ -222,10 +211,7 @@ def _table(
     if faults.health_seconds:
         slowest = max(faults.health_seconds) * 1000
         rows.append(("slowest /api/health, store frozen", f"{slowest:.0f} ms"))
-    title = (
-        f"{arguments.database}, {arguments.seconds} s, {arguments.clients} clients,"
-        f" seed {arguments.seed}"
-    )
+    title = f"{arguments.seconds} s, {arguments.clients} clients, seed {arguments.seed}"
     lines = [f"{name:<40}{_shown(value):>10}" for name, value in rows]
     return "\n".join([title, "-" * 50, *lines])
 
@@ -237,9 +223,6 @@ def _shown(value: int | str) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sre/hammer")
     parser.add_argument("--seconds", type=int, default=120)
-    parser.add_argument(
-        "--database", choices=("sqlite", "postgresql"), default="sqlite"
-    )
     parser.add_argument("--clients", type=int, default=16, choices=range(1, 65))
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--least-faults", type=int, default=1)

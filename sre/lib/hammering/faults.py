@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 import psutil
 import psycopg
 
+from sre.lib import processes
+from sre.lib.hammering.redirects import redirecting
 from sre.lib.object_store import ObjectStore
+from sre.lib.ports import free_port
+from sre.lib.postgres import Postgres
 from sre.lib.service import Service
 
 WORKER_KILLED = "worker killed (SIGKILL)"
@@ -19,14 +23,18 @@ ALL_WORKERS_KILLED = "all workers killed (SIGKILL)"
 STORE_STOPPED = "store stopped and started"
 STORE_KILLED = "store killed (SIGKILL) and started"
 STORE_FROZEN = "store frozen (SIGSTOP) for a while"
+STORE_REDIRECTS = "store redirects (307) for a while"
 CONNECTIONS_TERMINATED = "database connections terminated"
+DATABASE_STOPPED = "database stopped and started"
 #: Longer than STORE_READ_TIMEOUT_SECONDS, which is 5 unless set.
 FROZEN_SECONDS = 6.0
+REDIRECTING_SECONDS = 3.0
+DATABASE_DOWN_SECONDS = 1.0
 
 
 @dataclass
 class Faults:
-    """Injects faults of every kind that the database allows, and counts them.
+    """Injects faults of every kind, and counts them.
 
     To be used by the main thread: on Linux a child ends with the thread that started
     it.
@@ -34,7 +42,7 @@ class Faults:
 
     service: Service
     store: ObjectStore
-    database_url: str
+    database: Postgres
     seed: int
     injected: Counter[str] = field(default_factory=Counter)
     #: How long each /api/health took while the store was frozen.
@@ -48,9 +56,10 @@ class Faults:
             STORE_STOPPED: self._restart_store,
             STORE_KILLED: self._crash_store,
             STORE_FROZEN: self._freeze_store,
+            STORE_REDIRECTS: self._redirect_from_store,
+            CONNECTIONS_TERMINATED: self._terminate_connections,
+            DATABASE_STOPPED: self._restart_database,
         }
-        if self.database_url.startswith("postgresql:"):
-            self._kinds[CONNECTIONS_TERMINATED] = self._terminate_connections
         self._round: list[str] = []
 
     def inject_next(self) -> None:
@@ -92,7 +101,7 @@ class Faults:
         return True
 
     def _freeze_store(self) -> bool:
-        """Let the store accept and answer nothing; /api/health has to go on meanwhile.
+        """Let the store accept and answer nothing, while /api/health is asked.
 
         Beyond the timeout of one request, so that some outcomes stay unknown.
         """
@@ -109,8 +118,26 @@ class Faults:
             frozen.resume()
         return True
 
+    def _redirect_from_store(self) -> bool:
+        """Answer 307 to every request on the store's port: to itself, or elsewhere."""
+        self.store.stop()
+        target = self._choose.choice([self.store.port, free_port()])
+        with redirecting(self.store.port, f"http://127.0.0.1:{target}") as requests:
+            processes.wait_until(
+                lambda: bool(requests), seconds=10, process=self.service.process
+            )
+            time.sleep(REDIRECTING_SECONDS)
+        self.store.start()
+        return bool(requests)
+
+    def _restart_database(self) -> bool:
+        self.database.stop()
+        time.sleep(DATABASE_DOWN_SECONDS)
+        self.database.start()
+        return True
+
     def _terminate_connections(self) -> bool:
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
+        with psycopg.connect(self.database.url, autocommit=True) as connection:
             row = connection.execute(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -105,7 +105,7 @@ def _lost(promised: Sequence[Promised]) -> list[str]:
 
 def _digest(upload: Promised) -> str:
     from uploads.exceptions import ObjectMissingError
-    from uploads.services import upload_storage
+    from uploads.storage import upload_storage
 
     hasher = hashlib.sha256()
     try:
@@ -118,7 +118,8 @@ def _digest(upload: Promised) -> str:
 
 def _objects_without_record() -> int:
     from uploads.models import Upload
-    from uploads.services import PREFIX, upload_storage
+    from uploads.services import PREFIX
+    from uploads.storage import upload_storage
 
     recorded = set(Upload.objects.values_list("key", flat=True).iterator())
     return sum(

@@ -7,15 +7,17 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 from django.test import Client
 from django.utils import timezone
 
 from mirrorsite.tokens.authentication import LAST_USE_GRAIN
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token, revoke_token
+from tests.conftest import service_database_url
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
@@ -147,6 +149,21 @@ class TestTokenAuthentication:
         Token.objects.update(last_used_at=first - LAST_USE_GRAIN)
         get(client, token[1])
         assert last_use() >= first
+
+    @pytest.mark.django_db(transaction=True)
+    def test_last_use__row_held_by_another_session__not_waited_for(
+        self, client: Client, token: tuple[Token, str]
+    ) -> None:
+        with psycopg.connect(service_database_url()) as holder:
+            holder.execute("SELECT * FROM tokens_token FOR NO KEY UPDATE")
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '50ms'")
+            try:
+                answer = get(client, token[1])
+            finally:
+                connection.close()
+        assert answer.status_code == 200
+        assert Token.objects.get().last_used_at is None
 
     def test_never_logged(
         self,

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
@@ -55,9 +53,6 @@ def member_of(client: Client, db: None) -> Callable[[str], Client]:
     def log_in(group: str) -> Client:
         user = User.objects.create_user(f"one-of-{group}", is_staff=True)
         if group:
-            # A test that empties the database takes the migration's groups along.
-            groups = import_module("uploads.migrations.0007_groups")
-            groups.make_groups(apps, None)
             user.groups.add(Group.objects.get(name=group))
         client.force_login(user)
         return client

@@ -9,12 +9,12 @@ import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
 
+from mirrorsite.actors import Actor
 from tests.uploads.admin.conftest import MakeUpload
 from uploads import services, trail
 from uploads.admin import actions
 from uploads.models import Action, Status, UploadEvent
 from uploads.storage import UploadStorage
-from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/uploads/upload/"
@@ -43,7 +43,7 @@ class TestVerifySelected:
     def test_verify__says_exactly_what_was_done(
         self, admin_client: Client, bucket: UploadStorage, make_upload: MakeUpload
     ) -> None:
-        good, gone = (services.upload_random(caller=Caller()) for _ in range(2))
+        good, gone = (services.create_upload(actor=Actor()).upload for _ in range(2))
         bucket.client.delete_object(Bucket=bucket.bucket_name, Key=gone.key)
         failed = make_upload(status=Status.FAILED)
 
@@ -62,7 +62,7 @@ class TestVerifySelected:
         bucket: UploadStorage,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        uploads = [services.upload_random(caller=Caller()) for _ in range(3)]
+        uploads = [services.create_upload(actor=Actor()).upload for _ in range(3)]
         monkeypatch.setattr(actions, "MOST_VERIFIED", 2)
 
         response = act(admin_client, "verify_selected", uploads[:1], select_across="1")
@@ -79,8 +79,8 @@ class TestVerifySelected:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         for _ in range(3):
-            found = services.upload_random(caller=Caller())
-            trail.record(found, Action.MISSING, Caller())
+            found = services.create_upload(actor=Actor()).upload
+            trail.record(found, Action.MISSING, Actor())
         monkeypatch.setattr(actions, "MOST_VERIFIED", 1)
 
         response = act(
@@ -96,7 +96,7 @@ class TestVerifySelected:
     def test_verify__one_of_another_bucket_stops_nothing(
         self, admin_client: Client, bucket: UploadStorage, make_upload: MakeUpload
     ) -> None:
-        good = services.upload_random(caller=Caller())
+        good = services.create_upload(actor=Actor()).upload
         elsewhere = make_upload(bucket="elsewhere")
 
         response = act(admin_client, "verify_selected", [elsewhere, good])

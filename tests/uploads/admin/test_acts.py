@@ -8,19 +8,18 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from django.test import Client
 
+from mirrorsite.actors import Actor
 from tests.uploads.audit.trails import KEY, Trail
 from uploads import services
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
-from uploads.services import upload_storage
-from uploads.storage import UploadStorage
-from uploads.trail import Caller
+from uploads.storage import UploadStorage, upload_storage
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def upload(bucket: UploadStorage) -> Upload:
-    return services.upload_random(caller=Caller(request_id="r-1"))
+    return services.create_upload(actor=Actor(request_id="r-1")).upload
 
 
 def path(upload: Upload, act: str) -> str:
@@ -54,6 +53,13 @@ class TestVerify:
         make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         response = admin_client.post(path(upload, "verify"), follow=True)
         assert b"Not verified, and nothing recorded" in response.content
+        assert acts_of(upload) == []
+
+    def test_verify__no_place(
+        self, admin_client: Client, upload: Upload, no_place: None
+    ) -> None:
+        response = admin_client.post(path(upload, "verify"), follow=True)
+        assert b"Not verified: too many requests use" in response.content
         assert acts_of(upload) == []
 
     def test_verify__not_by_get(self, admin_client: Client, upload: Upload) -> None:
@@ -121,7 +127,7 @@ class TestReading:
         bucket.client.put_bucket_versioning(
             Bucket=bucket.bucket_name, VersioningConfiguration={"Status": "Enabled"}
         )
-        upload = services.upload_random(caller=Caller())
+        upload = services.create_upload(actor=Actor()).upload
         bucket.client.put_object(
             Bucket=bucket.bucket_name, Key=upload.key, Body=b"laid over it"
         )
@@ -157,8 +163,16 @@ class TestReading:
     def test_preview__too_large(
         self, admin_client: Client, bucket: UploadStorage
     ) -> None:
-        upload = services.upload_random(caller=Caller(), size=4097)
+        upload = services.create_upload(actor=Actor(), size=4097).upload
         assert admin_client.get(path(upload, "preview")).status_code == 413
+
+    def test_preview__no_place(
+        self, admin_client: Client, upload: Upload, no_place: None
+    ) -> None:
+        response = admin_client.get(path(upload, "preview"))
+        assert response.status_code == 503
+        assert b"too many requests use the object store" in response.content
+        assert acts_of(upload) == []
 
     def test_preview__gone(
         self, admin_client: Client, upload: Upload, bucket: UploadStorage

@@ -7,10 +7,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
 from tests.uploads.admin.conftest import MakeUpload
 from uploads import trail
 from uploads.models import Action, Status, UploadEvent
-from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +82,7 @@ def test_last_check_of_the_trail(
     assert "run manage.py verify_audit" in text(admin_client)
     trail.note(
         Action.AUDIT_CHECKED,
-        Caller(name="command:verify_audit"),
+        Actor(name="command:verify_audit"),
         detail={"faults": faults},
     )
     assert f'<p class="value">{words}</p>' in text(admin_client)

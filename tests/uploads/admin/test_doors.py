@@ -6,18 +6,18 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from mirrorsite.actors import Actor
 from tests.uploads.audit.trails import Trail
 from uploads import services, trail
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
-from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def upload(bucket: UploadStorage) -> Upload:
-    return services.upload_random(caller=Caller(request_id="r-1"))
+    return services.create_upload(actor=Actor(request_id="r-1")).upload
 
 
 class TestUploadAdmin:
@@ -36,7 +36,7 @@ class TestUploadAdmin:
         trail.record(
             upload,
             Action.CORRUPTED,
-            Caller(name="user:ada", request_id="r-2"),
+            Actor(name="user:ada", request_id="r-2"),
             detail={"differences": ["size: 5, not 4"], "method": "head"},
         )
         page = admin_client.get(f"/admin/uploads/upload/{upload.pk}/change/")

@@ -19,10 +19,9 @@ M = TypeVar("M", bound=models.Model)
 def as_owner() -> Iterator[None]:
     """Take triggers and foreign keys' checks away; all is undone at the end."""
     with transaction.atomic():
-        if connection.vendor == "postgresql":
-            # Checks that wait for the commit forbid ALTER TABLE until they have run.
-            execute("SET CONSTRAINTS ALL IMMEDIATE")
-            execute("SET CONSTRAINTS ALL DEFERRED")
+        # Checks that wait for the commit forbid ALTER TABLE until they have run.
+        execute("SET CONSTRAINTS ALL IMMEDIATE")
+        execute("SET CONSTRAINTS ALL DEFERRED")
         triggers.remove(connection)
         yield
         transaction.set_rollback(True)

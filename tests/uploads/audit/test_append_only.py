@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import sqlite3
 from io import StringIO
 from typing import Any
 
 import pytest
-from django.apps import apps
+from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import IntegrityError, connection, transaction
-from django.db.models import CharField, ProtectedError
-from django.db.models.signals import pre_migrate
+from django.db.models import ProtectedError
 from django.utils import timezone
 
 from mirrorsite.readiness import readiness
@@ -18,6 +16,7 @@ from tests.uploads.audit.tampering import execute, rows_of
 from tests.uploads.audit.trails import add_uploads
 from uploads.audit import triggers
 from uploads.exceptions import AppendOnlyError
+from uploads.groups import GROUPS
 from uploads.models import AuditSeal, Upload, UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -81,7 +80,7 @@ class TestTriggers:
         )
 
     def test_event_seal__number_in_detail_that_only_looks_the_same(
-        self, event: UploadEvent, seal: AuditSeal, postgresql: None
+        self, event: UploadEvent, seal: AuditSeal
     ) -> None:
         """As jsonb 4 and 4.0 are equal; as bytes they are not."""
         assert "append-only" in refused(
@@ -108,7 +107,7 @@ class TestTriggers:
     @pytest.mark.parametrize(
         "table", ["uploads_uploadevent", "uploads_auditseal", "uploads_upload"]
     )
-    def test_truncate(self, postgresql: None, table: str) -> None:
+    def test_truncate(self, table: str) -> None:
         assert refused(f"TRUNCATE {table} CASCADE").endswith(
             "is append-only: TRUNCATE is refused"
         )
@@ -122,51 +121,9 @@ class TestTriggers:
             )
         assert rows_of(Upload).filter(pk=second.pk).update(status="failed") == 1
 
-    def test_replication_role_does_not_switch_off(
-        self, event: UploadEvent, postgresql: None
-    ) -> None:
+    def test_replication_role_does_not_switch_off(self, event: UploadEvent) -> None:
         execute("SET LOCAL session_replication_role = replica")
         assert "append-only" in refused("DELETE FROM uploads_uploadevent")
-
-
-class TestSQLiteReplace:
-    @pytest.fixture(autouse=True)
-    def _sqlite(self, db: None) -> None:
-        if connection.vendor != "sqlite":
-            pytest.skip("INSERT OR REPLACE is SQLite's")
-
-    @pytest.mark.parametrize(
-        "statement",
-        [
-            "REPLACE INTO uploads_uploadevent SELECT * FROM uploads_uploadevent",
-            "INSERT INTO uploads_uploadevent SELECT * FROM uploads_uploadevent WHERE 1"
-            " ON CONFLICT (id) DO UPDATE SET actor = 'nobody'",
-            "UPDATE OR REPLACE uploads_uploadevent SET id = (SELECT max(id) FROM uploads_uploadevent)",
-            "REPLACE INTO uploads_auditseal SELECT * FROM uploads_auditseal",
-            # Another number, the same `previous`: a unique column in the way.
-            "REPLACE INTO uploads_auditseal (number, sealed_at, event_count, root,"
-            " previous, signature, key_id, next_key, object_key) SELECT 2, sealed_at,"
-            " 0, root, previous, signature, key_id, '', '' FROM uploads_auditseal",
-            "REPLACE INTO uploads_upload SELECT * FROM uploads_upload",
-            "UPDATE OR REPLACE uploads_upload SET key = (SELECT max(key) FROM uploads_upload)",
-        ],
-    )
-    @pytest.mark.parametrize("recursive_triggers", [True, False])
-    def test_refused(
-        self, seal: AuditSeal, statement: str, recursive_triggers: bool
-    ) -> None:
-        """On a connection of ours, and on one that knows nothing of the pragma."""
-        execute(f"PRAGMA recursive_triggers = {recursive_triggers}")
-        try:
-            assert "append-only" in refused(statement)
-        finally:
-            execute("PRAGMA recursive_triggers = ON")
-
-    def test_pragma_is_set(self) -> None:
-        assert isinstance(connection.connection, sqlite3.Connection)
-        assert connection.connection.execute(
-            "PRAGMA recursive_triggers"
-        ).fetchone() == (1,)
 
 
 class TestQuerySets:
@@ -239,31 +196,21 @@ class TestMissing:
         )
 
         names = triggers.reinstall(connection)
-        assert len(names) == (14 if connection.vendor == "postgresql" else 9)
+        assert len(names) == 14
         readiness.forget()
         assert client.get("/api/ready").json()["checks"]["trail"] == "ok"
         call_command("check", databases=["default"], stdout=StringIO())
 
-    def test_switched_off(self, postgresql: None) -> None:
+    def test_switched_off(self) -> None:
         execute("ALTER TABLE uploads_auditseal DISABLE TRIGGER uploads_seal_change")
         assert triggers.missing(connection) == ["uploads_seal_change"]
 
-    def test_body_replaced(self, postgresql: None) -> None:
+    def test_body_replaced(self) -> None:
         execute(
             "CREATE OR REPLACE FUNCTION uploads_seal_only() RETURNS trigger"
             " LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
         )
         assert triggers.missing(connection) == ["uploads_event_update"]
-
-    def test_made_harmless(self) -> None:
-        if connection.vendor != "sqlite":
-            pytest.skip("on PostgreSQL the function is compared")
-        execute("DROP TRIGGER uploads_event_delete")
-        execute(
-            "CREATE TRIGGER uploads_event_delete BEFORE DELETE ON uploads_uploadevent"
-            " BEGIN SELECT 1; END"
-        )
-        assert triggers.missing(connection) == ["uploads_event_delete"]
 
     def test_check__database_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A check must not be what fails when the database is away."""
@@ -283,37 +230,21 @@ class TestMissing:
 
 @pytest.mark.django_db(transaction=True)
 class TestMigrations:
-    def test_table_rebuilt(self) -> None:
-        """SQLite drops the triggers of a table that a migration rebuilds."""
-        with connection.schema_editor() as editor:
-            field = UploadEvent._meta.get_field("actor")
-            longer: CharField[str, str] = CharField(max_length=300)
-            longer.set_attributes_from_name("actor")
-            longer.model = UploadEvent
-            editor.alter_field(UploadEvent, field, longer)
-            editor.alter_field(UploadEvent, longer, field)
-        was_dropped = connection.vendor == "sqlite"
-        assert bool(triggers.missing(connection)) is was_dropped
+    def test_dropped__installed_again_with_a_warning(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        triggers.remove(connection)
         call_command("migrate", verbosity=0, skip_checks=True)
         assert triggers.missing(connection) == []
+        assert "triggers were missing" in caplog.text
 
-    @pytest.mark.parametrize("before", [True, False])
-    def test_warning__only_of_what_was_missing_before(
-        self, caplog: pytest.LogCaptureFixture, before: bool
-    ) -> None:
-        """A migration that rebuilds a table on SQLite is no reason to warn."""
+    def test_complete__no_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+        call_command("migrate", verbosity=0, skip_checks=True)
+        assert "triggers were missing" not in caplog.text
 
-        def drop(**kwargs: object) -> None:
-            triggers.remove(connection)
-
-        if before:
-            drop()
-        else:
-            # After the app's own receiver, which was there first.
-            pre_migrate.connect(drop, sender=apps.get_app_config("uploads"))
-        try:
-            call_command("migrate", verbosity=0, skip_checks=True)
-        finally:
-            pre_migrate.disconnect(drop, sender=apps.get_app_config("uploads"))
+    def test_undone_and_done_again(self) -> None:
+        call_command("migrate", "uploads", "zero", verbosity=0, skip_checks=True)
+        assert "uploads_upload" not in connection.introspection.table_names()
+        call_command("migrate", verbosity=0, skip_checks=True)
         assert triggers.missing(connection) == []
-        assert ("triggers were missing" in caplog.text) is before
+        assert set(Group.objects.values_list("name", flat=True)) == set(GROUPS)

@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from tests.uploads import making
 from tests.uploads.audit.tampering import delete, execute, rows_of
 from tests.uploads.audit.trails import KEY, Trail
-from tests.uploads.making import CALLER, run
+from tests.uploads.making import ACTOR, run
 from uploads import trail as record
 from uploads.audit import seals, triggers
 from uploads.audit.copies import PREFIX
@@ -49,12 +49,6 @@ def backed_up() -> Callable[[], None]:
                 delete(rows_of(model).all())
             for model, rows in tables:
                 rows_of(model).bulk_create([model(**row) for row in rows])
-            if connection.vendor == "sqlite":
-                execute(
-                    "UPDATE sqlite_sequence SET seq ="
-                    " (SELECT MAX(id) FROM uploads_uploadevent)"
-                    " WHERE name = 'uploads_uploadevent'"
-                )
             for statement in connection.ops.sequence_reset_sql(
                 no_style(), [UploadEvent]
             ):
@@ -82,10 +76,10 @@ def lost(trail: Trail) -> Lost:
     """Restore a backup that lacks three seals, and what came after the last."""
     old, begun = making.stored(), making.pending()
     trail.seal()
-    record.note(Action.DOWNLOADED, CALLER, upload=old)  # unsealed in the backup
+    record.note(Action.DOWNLOADED, ACTOR, upload=old)  # unsealed in the backup
     restore = backed_up()
-    record.record(old, Action.VERIFIED, CALLER)
-    record.record(begun, Action.FAILED, CALLER, error="made to fail")
+    record.record(old, Action.VERIFIED, ACTOR)
+    record.record(begun, Action.FAILED, ACTOR, error="made to fail")
     new = making.stored()
     trail.seal()
     trail.seal()  # over silence
@@ -94,7 +88,7 @@ def lost(trail: Trail) -> Lost:
         Bucket=trail.storage.bucket_name, Key=by_hand, Body=b"hello"
     )
     run("reconcile_uploads", "--fix", "--min-age", "0s")
-    record.note(Action.LOGGED_IN, CALLER)
+    record.note(Action.LOGGED_IN, ACTOR)
     trail.seal()
     unsealed = making.stored()
     adopted = Upload.objects.get(key=by_hand)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from sre.lib import processes
+from tests.conftest import service_database_url
 from tests.uploads.audit.commands import run
 from tests.uploads.audit.trails import KEY, add_uploads
 from uploads.models import AuditSeal, UploadEvent
@@ -91,20 +91,10 @@ class TestSealAuditEvery:
 
 
 def _environment(storage: UploadStorage) -> dict[str, str]:
-    database = connection.settings_dict
-    if connection.vendor == "sqlite":
-        url = f"sqlite:///{database['NAME']}"
-    else:
-        params = connection.get_connection_params()
-        host = params.get("host") or "127.0.0.1"
-        url = (
-            f"postgresql://{params.get('user', '')}:{params.get('password', '')}@"
-            f"{host.replace('/', '%2F')}:{params.get('port') or 5432}/{params['dbname']}"
-        )
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-        "DATABASE_URL": url,
+        "DATABASE_URL": service_database_url(),
         "AWS_STORAGE_BUCKET_NAME": storage.bucket_name,
         "AWS_ENDPOINT_URL_S3": storage.endpoint_url,
         "AWS_ACCESS_KEY_ID": storage.access_key,

@@ -9,13 +9,13 @@ from typing import Any
 from django.test import Client
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
 from uploads import services, trail
 from uploads.idempotency import IdempotencyKey, fingerprint_of
 from uploads.models import Upload
 from uploads.storage import UploadStorage
-from uploads.trail import Caller
 
-CALLER = Caller(address="127.0.0.1", request_id="r-1")
+ACTOR = Actor(address="127.0.0.1", request_id="r-1")
 KEY = IdempotencyKey("address:127.0.0.1", "key-1")
 
 
@@ -63,7 +63,7 @@ def interrupted(bucket: UploadStorage, *, stored: bool, **columns: Any) -> Uploa
             **columns,
         },
     )
-    trail.begin(upload, CALLER)
+    trail.begin(upload, ACTOR)
     if stored:
         bucket.put_new(upload.key, payload, {"upload-id": str(upload.pk)})
     return upload

@@ -9,7 +9,7 @@ import pytest
 
 from tests.uploads.idempotency.retrying import KEY
 from uploads.api.idempotency_keys import parse_key
-from uploads.idempotency import IdempotencyKey, attempt_lasts_at_most
+from uploads.idempotency import IdempotencyKey, longest_attempt
 
 
 class TestParseKey:
@@ -49,7 +49,7 @@ class TestParseKey:
 
 
 class TestUploadId:
-    def test_pure_function_of_caller_and_key(self) -> None:
+    def test_pure_function_of_scope_and_key(self) -> None:
         same = IdempotencyKey(KEY.scope, KEY.key)
         assert same.upload_id == KEY.upload_id
         assert KEY.upload_id.version == 8
@@ -80,5 +80,5 @@ class TestLease:
     def test_from_the_timeouts(
         self, make_storage: Any, size: int, seconds: float
     ) -> None:
-        make_storage(connect_timeout=2, read_timeout=10, max_attempts=2)
-        assert attempt_lasts_at_most(size).total_seconds() == pytest.approx(seconds)
+        storage = make_storage(connect_timeout=2, read_timeout=10, max_attempts=2)
+        assert longest_attempt(size, storage).total_seconds() == pytest.approx(seconds)

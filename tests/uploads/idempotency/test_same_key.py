@@ -11,7 +11,7 @@ from django.test import Client
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import create_token
 from tests.uploads.idempotency.retrying import (
-    CALLER,
+    ACTOR,
     KEY,
     actions,
     objects_in,
@@ -53,7 +53,7 @@ class TestSameKey:
         self, client: Client, bucket: UploadStorage, action: Action
     ) -> None:
         first = post(client, {"size": 10})
-        trail.record(Upload.objects.get(), action, CALLER)
+        trail.record(Upload.objects.get(), action, ACTOR)
         again = post(client, {"size": 10})
         assert again["Idempotent-Replayed"] == "true"
         assert again.content == first.content
@@ -79,7 +79,7 @@ class TestSameKey:
         assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
         assert not Upload.objects.exists()
 
-    def test_callers_do_not_meet(
+    def test_actors_do_not_meet(
         self, client: Client, bucket: UploadStorage, settings: Any
     ) -> None:
         owner = User.objects.create_user("olga")

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.faulty_store import FaultyStore
 from tests.uploads.idempotency.retrying import (
-    CALLER,
+    ACTOR,
     KEY,
     actions,
     interrupted,
@@ -22,7 +22,7 @@ from tests.uploads.idempotency.retrying import (
     slug,
 )
 from uploads import services
-from uploads.idempotency import attempt_lasts_at_most, upload_once
+from uploads.idempotency import longest_attempt
 from uploads.models import Action, Status, Upload
 from uploads.storage import UploadStorage
 
@@ -40,7 +40,7 @@ class TestTriedAgain:
     def test_worker_gone__completed(
         self, client: Client, bucket: UploadStorage, stored: bool
     ) -> None:
-        long_ago = timezone.now() - attempt_lasts_at_most(4)
+        long_ago = timezone.now() - longest_attempt(4, bucket)
         upload = interrupted(bucket, stored=stored, attempt_started_at=long_ago)
 
         answer = post(client)
@@ -52,6 +52,10 @@ class TestTriedAgain:
         assert actions(upload) == ["requested", "requested", "stored"]
         assert objects_in(bucket) == [upload.key]
         assert post(client).content == answer.content
+        upload.refresh_from_db()
+        assert upload.stored_at is not None
+        assert upload.attempt_started_at is not None
+        assert upload.duration == upload.stored_at - upload.attempt_started_at
 
     @pytest.mark.parametrize("fault", ["403", "503", "lose_request", "lose_answer"])
     def test_failure_or_lost_answer__one_object(
@@ -189,7 +193,7 @@ class TestAtTheSameMoment:
         def run() -> str:
             start.wait()
             try:
-                upload_once(caller=CALLER, key=KEY)
+                services.create_upload(actor=ACTOR, idempotency_key=KEY)
             except Exception as error:  # noqa: BLE001 its name is the outcome
                 return type(error).__name__
             finally:

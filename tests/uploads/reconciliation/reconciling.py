@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from mirrorsite.actors import Actor
 from tests.uploads import making
-from uploads import services, trail
+from uploads import trail
 from uploads.models import Action, Upload
 from uploads.reconciliation import Plan, reconcile
-from uploads.storage import UploadStorage
-from uploads.trail import Caller
+from uploads.storage import UploadStorage, upload_storage
 
-CALLER = Caller(name="command:reconcile_uploads")
-NOW = Plan(caller=CALLER, min_age=timedelta(0))
-FIX = Plan(caller=CALLER, min_age=timedelta(0), fix=True)
+ACTOR = Actor(name="command:reconcile_uploads")
+NOW = Plan(actor=ACTOR, min_age=timedelta(0))
+FIX = Plan(actor=ACTOR, min_age=timedelta(0), fix=True)
 
 
 def found(plan: Plan = NOW) -> list[tuple[str, str, str]]:
@@ -30,7 +30,7 @@ def purged(*, age: timedelta = making.HOUR) -> Upload:
     """Return an upload recorded as purged whose object is still there."""
     upload = making.pending(age=age)
     making.put(upload)
-    head = services.upload_storage().head(upload.key)
-    trail.record(upload, Action.STORED, making.CALLER, etag=head.etag)
-    trail.record(upload, Action.PURGED, making.CALLER)
+    head = upload_storage().head(upload.key)
+    trail.record(upload, Action.STORED, making.ACTOR, etag=head.etag)
+    trail.record(upload, Action.PURGED, making.ACTOR)
     return upload

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import CALLER, FIX, NOW, found, put_raw
+from tests.uploads.reconciliation.reconciling import ACTOR, FIX, NOW, found, put_raw
 from uploads import trail
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent
@@ -30,7 +30,7 @@ class TestTogether:
         def finish_after_judging(*args: Any) -> Finding | None:
             finding = judge(*args)
             fresh = Upload.objects.get(pk=upload.pk)
-            trail.record(fresh, Action.STORED, making.CALLER)
+            trail.record(fresh, Action.STORED, making.ACTOR)
             return finding
 
         monkeypatch.setattr(judging, "judge", finish_after_judging)
@@ -51,7 +51,7 @@ class TestTogether:
                 monkeypatch.setattr(UploadStorage, "head", head)
                 fresh = Upload.objects.get(pk=upload.pk)
                 making.put(fresh)
-                trail.record(fresh, Action.STORED, making.CALLER)
+                trail.record(fresh, Action.STORED, making.ACTOR)
 
         monkeypatch.setattr(UploadStorage, "head", finish_after_head)
         assert found(FIX) == []
@@ -81,9 +81,11 @@ class TestTogether:
         """The service's answer is 201 and its record stored, whatever came between."""
         put_new = UploadStorage.put_new
 
-        def reconciled_before_put(self: UploadStorage, *args: Any) -> Any:
+        def reconciled_before_put(
+            self: UploadStorage, *args: Any, **options: Any
+        ) -> Any:
             assert found(FIX)[0][0] == "pending and absent"
-            return put_new(self, *args)
+            return put_new(self, *args, **options)
 
         monkeypatch.setattr(UploadStorage, "put_new", reconciled_before_put)
         upload = making.stored()
@@ -96,9 +98,11 @@ class TestTogether:
         """One gave the upload up, one found it again, each between two statements."""
         put_new, reload = UploadStorage.put_new, trail.reload
 
-        def reconciled_before_put(self: UploadStorage, *args: Any) -> Any:
+        def reconciled_before_put(
+            self: UploadStorage, *args: Any, **options: Any
+        ) -> Any:
             found(FIX)
-            return put_new(self, *args)
+            return put_new(self, *args, **options)
 
         def reconciled_after_reload(upload: Upload) -> None:
             reload(upload)
@@ -110,7 +114,7 @@ class TestTogether:
         assert upload.status == Status.STORED
         assert making.actions(upload) == ["requested", "failed", "stored"]
         last = upload.events.get(action=Action.STORED)
-        assert last.actor == CALLER.name
+        assert last.actor == ACTOR.name
 
     def test_overwritten_while_the_service_records(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
@@ -118,8 +122,10 @@ class TestTogether:
         """No 201 for what is not there any more, and no 500 either."""
         put_new = UploadStorage.put_new
 
-        def overwritten(self: UploadStorage, key: str, *args: Any) -> Any:
-            stored = put_new(self, key, *args)
+        def overwritten(
+            self: UploadStorage, key: str, *args: Any, **options: Any
+        ) -> Any:
+            stored = put_new(self, key, *args, **options)
             making.overwrite(bucket, key, b"other bytes")
             assert found(FIX)[0][0] == "size or checksum differs"
             return stored

@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import CALLER, FIX, found, purged, put_raw
+from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, purged, put_raw
 from uploads import services, trail
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.reconciliation import Plan, Word, reconcile
-from uploads.storage import PART_BYTES, UploadStorage
+from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +78,7 @@ class TestReconcile:
         upload = making.pending()
         payload = services.payload_of(upload.pk, None)
         other = str(new_upload_id())
-        services.upload_storage().put_new(upload.key, payload, {"upload-id": other})
+        upload_storage().put_new(upload.key, payload, {"upload-id": other})
         (finding,) = reconcile(FIX)
         assert finding.word == Word.DIFFERS
         assert finding.seen["differences"] == [
@@ -95,7 +95,7 @@ class TestReconcile:
 
     def test_reconcile__corrupted_and_missing(self, bucket: UploadStorage) -> None:
         upload = making.stored()
-        trail.record(upload, Action.CORRUPTED, making.CALLER)
+        trail.record(upload, Action.CORRUPTED, making.ACTOR)
         assert found(FIX) == []  # it is known, until verify_uploads looks again
         making.delete_object(bucket, upload.key)
         assert found(FIX) == [("stored but missing", upload.key, "repaired")]
@@ -157,10 +157,10 @@ class TestReconcile:
         making.put(upload)
         etag = bucket.head(upload.key).etag
         if upload_status == Status.FAILED:
-            trail.record(upload, Action.FAILED, making.CALLER)
+            trail.record(upload, Action.FAILED, making.ACTOR)
         else:
-            trail.record(upload, Action.STORED, making.CALLER, etag=etag)
-            trail.record(upload, Action.MISSING, making.CALLER)
+            trail.record(upload, Action.STORED, making.ACTOR, etag=etag)
+            trail.record(upload, Action.MISSING, making.ACTOR)
         expected = f"{upload_status} but present"
         assert found(FIX) == [(expected, upload.key, "repaired")]
         assert making.actions(upload)[-1] == action
@@ -173,7 +173,7 @@ class TestReconcile:
             bucket.client.create_multipart_upload(Bucket=bucket.bucket_name, Key=key)
         left = ("begun in parts and left", upload.key)
         assert found() == [(*left, "found")]
-        young = Plan(caller=CALLER, min_age=timedelta(days=36500), fix=True)
+        young = Plan(actor=ACTOR, min_age=timedelta(days=36500), fix=True)
         assert found(young) == []
         assert found(FIX) == [(*left, "repaired")]
         assert found() == []
@@ -189,8 +189,8 @@ class TestReconcile:
     def test_reconcile__min_age(self, bucket: UploadStorage) -> None:
         upload = making.pending(age=timedelta(minutes=10))
         put_raw(bucket, "uploads/new.txt", b"x")
-        assert list(reconcile(Plan(caller=CALLER))) == []
-        young = Plan(caller=CALLER, min_age=timedelta(minutes=9))
+        assert list(reconcile(Plan(actor=ACTOR))) == []
+        young = Plan(actor=ACTOR, min_age=timedelta(minutes=9))
         assert [f.key for f in reconcile(young)] == [upload.key]
 
     def test_reconcile__min_age_counts_from_the_last_event(
@@ -198,8 +198,8 @@ class TestReconcile:
     ) -> None:
         """An old upload that is being tried again is under way."""
         upload = making.failed(age=timedelta(days=3))
-        trail.record(upload, Action.REQUESTED, making.CALLER)
-        assert list(reconcile(Plan(caller=CALLER))) == []
+        trail.record(upload, Action.REQUESTED, making.ACTOR)
+        assert list(reconcile(Plan(actor=ACTOR))) == []
 
     def test_reconcile__checksums(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
@@ -210,5 +210,5 @@ class TestReconcile:
         etag = bucket.head(upload.key).etag
         Upload.objects.filter(pk=upload.pk).update(etag=etag)
         assert found() == []
-        plan = Plan(caller=CALLER, min_age=timedelta(0), checksums=True)
+        plan = Plan(actor=ACTOR, min_age=timedelta(0), checksums=True)
         assert found(plan) == [("size or checksum differs", upload.key, "found")]

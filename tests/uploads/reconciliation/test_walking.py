@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import (
-    CALLER,
+    ACTOR,
     FIX,
     NOW,
     found,
@@ -46,7 +46,7 @@ class TestSideBySide:
         upload = Upload(
             bucket="b", key=key, size=1, sha256="0" * 64, requester_name="t"
         )
-        trail.begin(upload, CALLER)
+        trail.begin(upload, ACTOR)
         return upload
 
     def test_recorded__byte_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ class TestSideBySide:
         keys = [row.key for row in walking.recorded()]
         assert keys == sorted(self.KEYS, key=str.encode)
 
-    def test_key_collation(self, postgresql: None) -> None:
+    def test_key_collation(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT collation_name FROM information_schema.columns"
@@ -117,7 +117,7 @@ class TestSideBySide:
         making.delete_object(bucket, gone.key)
         hanging = making.pending(age=timedelta(days=9))
         lost = making.pending(age=timedelta(days=9))
-        trail.record(lost, Action.STORED, making.CALLER)
+        trail.record(lost, Action.STORED, making.ACTOR)
         put_raw(bucket, "uploads/2026/11/01/unknown.txt", b"x")
         asked: list[str] = []
         listing = UploadStorage.listing
@@ -145,7 +145,7 @@ class TestSideBySide:
         """The same as everything, without a question for each day of centuries."""
         making.stored()
         gone = making.pending(age=timedelta(days=800))
-        trail.record(gone, Action.STORED, making.CALLER)
+        trail.record(gone, Action.STORED, making.ACTOR)
         first = timezone.now().year - 4
         put_raw(bucket, f"uploads/{first}/11/01/unknown.txt", b"x")
         asked: list[str] = []
@@ -172,8 +172,8 @@ class TestSideBySide:
         """Its key has an older day: an upload tried again keeps its first one."""
         upload = making.pending(age=timedelta(days=9))
         if retried:
-            trail.record(upload, Action.FAILED, making.CALLER)
-            trail.begin_again(upload, making.CALLER, bucket=bucket.bucket_name)
+            trail.record(upload, Action.FAILED, making.ACTOR)
+            trail.begin_again(upload, making.ACTOR, bucket=bucket.bucket_name)
         making.put(upload)
         put_raw(bucket, f"{upload.key}.txt", b"of another")
         since = timezone.now() - timedelta(days=1)
@@ -209,7 +209,7 @@ class TestSideBySide:
         rows = [row for _, row in side_by_side(midnight) if row]
         assert [row.key for row in rows] == [upload.key]
 
-    def test_side_by_side__since_asks_an_index(self, postgresql: None) -> None:
+    def test_side_by_side__since_asks_an_index(self) -> None:
         """As planned for many rows; for none it depends on what was there before.
 
         Rows of other tests, rolled back or deleted, stay in table and indexes until they
@@ -234,5 +234,5 @@ class TestSideBySide:
         recent = Upload.objects.filter(key__gt=since).order_by("key")
         older = Upload.objects.filter(status=Status.PENDING, key__lt=since)
         hanging = older.order_by("key")
-        assert "uploads_upload_key" in recent[:1000].explain()
+        assert "upload_key_is_unique" in recent[:1000].explain()
         assert "upload_not_stored" in hanging[:1000].explain()

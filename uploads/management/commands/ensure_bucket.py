@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from uploads.management.command import DifferencesFound, OperatorCommand
-from uploads.services import upload_storage
+from uploads.storage import upload_storage
 
 
 class Command(OperatorCommand):

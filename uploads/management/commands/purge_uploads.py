@@ -67,7 +67,7 @@ class Command(OperatorCommand):
         for result in progress.over(
             purge(
                 uploads,
-                caller=self.caller(),
+                actor=self.actor(),
                 reason=f"stored before {before.isoformat()}",
                 dry_run=not yes,
                 jobs=jobs,

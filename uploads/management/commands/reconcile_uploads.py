@@ -72,7 +72,7 @@ class Command(OperatorCommand):
         **options: Any,
     ) -> None:
         plan = Plan(
-            caller=self.caller(),
+            actor=self.actor(),
             fix=fix,
             min_age=min_age,
             checksums=checksums,

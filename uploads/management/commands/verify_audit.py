@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from mirrorsite.actors import Actor
 from uploads import trail
 from uploads.audit.faults import FaultKind, Report
 from uploads.audit.verification import PATIENCE, Progress, verify_audit
@@ -14,7 +15,6 @@ from uploads.exceptions import UploadsError
 from uploads.management.arguments import positive_minutes, seal_or_time
 from uploads.management.command import OperatorCommand
 from uploads.models import Action
-from uploads.trail import Caller
 
 
 class Command(OperatorCommand):
@@ -109,7 +109,7 @@ class Command(OperatorCommand):
         }
         try:
             trail.note(
-                Action.AUDIT_CHECKED, Caller(name="command:verify_audit"), detail=detail
+                Action.AUDIT_CHECKED, Actor(name="command:verify_audit"), detail=detail
             )
         except UploadsError as error:
             self.stderr.write(f"the check is not in the trail: {error}")

@@ -73,7 +73,7 @@ class Command(OperatorCommand):
         counts: Counter[str] = Counter()
         method: Method = "read" if read else "head"
         for upload, outcome in progress.over(
-            verify_each(uploads, caller=self.caller(), method=method, jobs=jobs)
+            verify_each(uploads, actor=self.actor(), method=method, jobs=jobs)
         ):
             counts[outcome.action.value if outcome else "changed meanwhile"] += 1
             if outcome and outcome.action != Action.VERIFIED:

@@ -7,12 +7,12 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from mirrorsite.actors import Actor
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope
 from uploads import trail
 from uploads.models import Action
-from uploads.trail import Caller
-from uploads.writing import write_transaction
+from uploads.trail import write_transaction
 
 
 class Command(BaseCommand):
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         user = get_user_model().objects.filter(username=owner).first()
         if user is None:
             raise CommandError(f"There is no user {owner!r}; name an existing one.")
-        caller = Caller(name="command:create_token")
+        actor = Actor(name="command:create_token")
         try:
             # No token without its event.
             with write_transaction():
@@ -60,7 +60,7 @@ class Command(BaseCommand):
                     scopes=[Scope(scope) for scope in scopes],
                     days=days,
                 )
-                trail.note(Action.TOKEN_MADE, caller, detail=token.facts())
+                trail.note(Action.TOKEN_MADE, actor, detail=token.facts())
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         if json:

@@ -4,12 +4,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from mirrorsite.actors import Actor
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Token
 from uploads import trail
 from uploads.models import Action
-from uploads.trail import Caller
-from uploads.writing import write_transaction
+from uploads.trail import write_transaction
 
 
 class Command(BaseCommand):
@@ -22,12 +22,12 @@ class Command(BaseCommand):
         token = Token.objects.filter(name=name).first()
         if token is None:
             raise CommandError(f"There is no token {name!r}.")
-        caller = Caller(name="command:revoke_token")
+        actor = Actor(name="command:revoke_token")
         # Both or neither.
         with write_transaction():
             revoked = services.revoke_token(token)
             if revoked:
-                trail.note(Action.TOKEN_REVOKED, caller, detail=token.facts())
+                trail.note(Action.TOKEN_REVOKED, actor, detail=token.facts())
         if revoked:
             self.stdout.write(f"token {name} is revoked")
         else:

@@ -4,45 +4,27 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.db import connection, connections, transaction
 
+from mirrorsite.actors import Actor
+from sre.lib.processes import wait_until
 from tests.uploads.audit.trails import Trail
 from uploads import trail as record
+from uploads.audit import seals
 from uploads.audit.rows import seal_of
 from uploads.audit.seals import Sealed
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
-from uploads.trail import Caller
 
 
 @pytest.mark.django_db(transaction=True)
 class TestConcurrency:
-    @pytest.fixture
-    def many_connections(self, transactional_db: None) -> Iterator[None]:
-        """Let the pool of PostgreSQL serve every thread of the test."""
-        if connection.vendor != "postgresql":
-            yield
-            return
-        options = connection.settings_dict["OPTIONS"]
-        before = options["pool"]
-        connection.close()
-        connection.close_pool()  # type: ignore[attr-defined]
-        options["pool"] = before | {"max_size": 24}
-        yield
-        connection.close()
-        connection.close_pool()  # type: ignore[attr-defined]
-        options["pool"] = before
-
-    def test_four_sealers_sixteen_writers(
-        self, trail: Trail, many_connections: None, postgresql: None
-    ) -> None:
+    def test_four_sealers_sixteen_writers(self, trail: Trail) -> None:
         self._run(trail, sealers=4, writers=16, uploads=12)
 
-    def test_two_sealers_four_writers(
-        self, trail: Trail, many_connections: None
-    ) -> None:
+    def test_two_sealers_four_writers(self, trail: Trail) -> None:
         self._run(trail, sealers=2, writers=4, uploads=8)
 
     def _run(self, trail: Trail, *, sealers: int, writers: int, uploads: int) -> None:
@@ -98,7 +80,7 @@ class TestConcurrency:
         ]
         assert len(copied) == len(set(copied)) == events
 
-    def test_late_commit(self, trail: Trail, postgresql: None) -> None:
+    def test_late_commit(self, trail: Trail) -> None:
         """An event with a low id that commits after a seal is in the next one."""
         written, sealed = threading.Event(), threading.Event()
         late: list[int] = []
@@ -125,6 +107,37 @@ class TestConcurrency:
         )
         assert trail.faults() == []
 
+    def test_another_sealer_takes_long__waited_for(self, trail: Trail) -> None:
+        """Longer than a request waits for a lock, here 20 ms."""
+        _record_one()
+        made: list[list[Sealed]] = []
+
+        def seal() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '20ms'")
+            try:
+                made.append(trail.seal())
+            finally:
+                connection.close()
+
+        def has_waited() -> bool:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                " AND now() - waitstart > interval '200 ms'"
+            )
+            return cursor.fetchone() == (1,)
+
+        thread = threading.Thread(target=seal)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [seals._ADVISORY_LOCK])
+            thread.start()
+            try:
+                assert wait_until(has_waited, seconds=30)
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock_all()")
+        thread.join()
+        assert [sealed.number for sealed in made[0]] == [1]
+
 
 def _record_one() -> None:
     upload_id = new_upload_id()
@@ -137,5 +150,5 @@ def _record_one() -> None:
         number=1,
         requester_name="anonymous",
     )
-    record.begin(upload, Caller())
-    record.record(upload, Action.STORED, Caller(), detail={"size": 4})
+    record.begin(upload, Actor())
+    record.record(upload, Action.STORED, Actor(), detail={"size": 4})

@@ -8,25 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirrorsite.actors import Actor
 from tests.uploads.audit.strategies import other
 from tests.uploads.audit.tampered.sealed_trail import examples
 from tests.uploads.audit.tampering import as_owner, delete, rows_of
 from tests.uploads.audit.trails import Trail, add_uploads
 from uploads import trail as record
 from uploads.models import Action, Status, Upload, new_upload_id
-from uploads.trail import Caller
 
 pytestmark = pytest.mark.django_db
 
 
 class TestUploads:
     def test_tried_again_from_elsewhere__clean(self, trail: Trail) -> None:
-        """The row keeps the first caller; that is no difference."""
+        """The row keeps the first actor; that is no difference."""
         upload = add_uploads(1, stored=False)[0]
-        caller = Caller(name="token:ci", address="198.51.100.9", request_id="later")
-        record.record(upload, Action.FAILED, caller, detail={"error": "refused"})
-        record.begin_again(upload, caller, bucket=upload.bucket)
-        record.record(upload, Action.STORED, caller, detail={"etag": "x"}, etag="x")
+        actor = Actor(name="token:ci", address="198.51.100.9", request_id="later")
+        record.record(upload, Action.FAILED, actor, detail={"error": "refused"})
+        record.begin_again(upload, actor, bucket=upload.bucket)
+        record.record(upload, Action.STORED, actor, detail={"etag": "x"}, etag="x")
         trail.seal()
         assert trail.faults() == []
 

@@ -1,0 +1,48 @@
+"""What botocore reads by itself, checked before the first request. No request is made.
+
+The AWS SDK reads further variables than ours (AWS_PROFILE, AWS_CONFIG_FILE,
+AWS_CA_BUNDLE, …) and shared configuration files:
+https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
+"""
+
+from __future__ import annotations
+
+import os
+
+import botocore.session
+from botocore.exceptions import BotoCoreError
+from botocore.utils import is_valid_endpoint_url
+from django.core.exceptions import ImproperlyConfigured
+
+
+def check_aws_configuration(endpoint_url: str | None) -> None:
+    """Raise `ImproperlyConfigured` if no client can be built with this configuration."""
+    if endpoint_url and not is_valid_endpoint_url(endpoint_url):
+        raise ImproperlyConfigured(
+            f"AWS_ENDPOINT_URL_S3 is {endpoint_url!r}, and its host is not a valid host"
+            " name; set it to letters, digits, dots and hyphens, or to an IP address."
+        )
+    session = botocore.session.Session()
+    try:
+        session.get_scoped_config()
+        bundle = ca_bundle(session)
+    except BotoCoreError as error:
+        raise ImproperlyConfigured(
+            f"the AWS configuration cannot be used ({str(error).rstrip('.')});"
+            " correct AWS_PROFILE, or the file that AWS_CONFIG_FILE or"
+            " AWS_SHARED_CREDENTIALS_FILE names."
+        ) from error
+    if bundle and not os.path.exists(bundle):
+        raise ImproperlyConfigured(
+            f"the CA bundle {bundle!r} does not exist; set AWS_CA_BUNDLE to a file of"
+            " certificates, or leave it empty."
+        )
+
+
+def ca_bundle(session: botocore.session.Session) -> str | None:
+    """Return the file of trusted certificates, as botocore finds it; None is its own."""
+    configured: str | None = session.get_config_variable("ca_bundle")
+    for path in (configured, os.environ.get("REQUESTS_CA_BUNDLE")):
+        if path and path.strip():
+            return path.strip()
+    return None

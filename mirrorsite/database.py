@@ -1,0 +1,101 @@
+"""How the service connects to PostgreSQL: one connection for each thread, with timeouts.
+
+Django checks a thread's connection before its first statement of a request and opens
+another if the server has dropped it, so a restarted server costs no request. psycopg's
+pool does not: it sleeps a second and more for each dead connection that it finds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dj_database_url
+import psycopg
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from psycopg.conninfo import make_conninfo
+
+#: How long a statement waits for a row, table or advisory lock of another session.
+LOCK_TIMEOUT_SECONDS = 5
+#: How long one statement of a request may take; `manage.py` lifts this limit.
+STATEMENT_TIMEOUT_SECONDS = 30
+#: A connection is replaced after this long, so that connections move to a new server.
+_MAX_AGE_SECONDS = 600
+#: A server that vanishes without closing its connections is noticed within seconds:
+#: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-TCP-USER-TIMEOUT
+_CONNECTION_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
+_WANTED = "set it to postgresql://user:password@host:5432/name"
+
+
+def connection_settings(url: str) -> dict[str, Any]:
+    """Return Django's settings for the database of DATABASE_URL.
+
+    The URL's own options win over ours. Raises `ImproperlyConfigured`.
+    """
+    try:
+        database: dict[str, Any] = dict(
+            dj_database_url.parse(
+                url, conn_max_age=_MAX_AGE_SECONDS, conn_health_checks=True
+            )
+        )
+    except (ValueError, dj_database_url.ParseError) as error:
+        raise ImproperlyConfigured(
+            f"DATABASE_URL cannot be read; {_WANTED}."
+        ) from error
+    if database["ENGINE"] != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(
+            f"DATABASE_URL is not an address of PostgreSQL; {_WANTED}."
+        )
+    if not database["NAME"]:
+        raise ImproperlyConfigured(f"DATABASE_URL names no database; {_WANTED}.")
+    options = _CONNECTION_OPTIONS | database.get("OPTIONS", {})
+    options["options"] = _server_options(
+        lock_timeout=f"{LOCK_TIMEOUT_SECONDS}s",
+        statement_timeout=f"{STATEMENT_TIMEOUT_SECONDS}s",
+    ) + options.get("options", "")
+    try:
+        make_conninfo(**{k: v for k, v in options.items() if k != "assume_role"})
+    except psycopg.Error as error:
+        # libpq's message names the option and no password.
+        raise ImproperlyConfigured(
+            f"DATABASE_URL has an unusable option ({str(error).strip()});"
+            f" {_WANTED}?sslmode=require or another option that PostgreSQL knows."
+        ) from error
+    return database | {"OPTIONS": options}
+
+
+def restricted(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
+    """Return settings for a connection that only reads and waits up to `seconds`."""
+    options = dict(database["OPTIONS"])
+    options["connect_timeout"] = seconds
+    options["options"] += " " + _server_options(
+        statement_timeout=f"{seconds}s", default_transaction_read_only="on"
+    )
+    return database | {"OPTIONS": options}
+
+
+def lift_statement_timeout() -> None:
+    """Let the statements of this process take as long as they need.
+
+    For operators' commands: migrations, verification and sealing of the whole log.
+    The lock timeout stays.
+    """
+    connection_created.connect(
+        _lift_statement_timeout, dispatch_uid="mirrorsite.statement_timeout"
+    )
+
+
+def _lift_statement_timeout(*, connection: BaseDatabaseWrapper, **_: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+
+
+def _server_options(**settings: str) -> str:
+    return "".join(f"-c {name}={value} " for name, value in settings.items())

@@ -1,0 +1,457 @@
+"""uvicorn's HTTP/1.1 protocol with limits for what a stranger may send.
+
+uvicorn's own waits for the rest of a request indefinitely and limits neither its line
+nor its header fields. This one answers what it refuses with a problem, and answers
+plain GETs of health and mirror itself (`mirrorsite.fast_path`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import math
+import re
+import resource
+from enum import Enum, auto
+from functools import lru_cache
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import (
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from mirrorsite.access_log import log_access
+from mirrorsite.early_answers import early_answer
+from mirrorsite.fast_path import as_sent
+from mirrorsite.metrics import observe_request
+from mirrorsite.negotiation import MAX_BODY_BYTES
+from mirrorsite.request_ids import request_id_from
+
+logger = logging.getLogger("gunicorn.error")
+
+#: From a request's first byte to its last, in seconds.
+REQUEST_SECONDS = 10.0
+#: How long an answer may wait for its client to read, in seconds, all told. For each
+#: `MIN_BYTES_PER_SECOND` that the client reads it has a second more.
+STALL_SECONDS = 10.0
+MIN_BYTES_PER_SECOND = 32 * 1024
+#: How long what still comes is read after a refusal, so that the client sees the answer
+#: instead of a reset (RFC 9112, section 9.6), in seconds.
+LINGER_SECONDS = 1.0
+#: How long an idle connection stays open when the server ends, in seconds: a request
+#: that is on its way is still answered.
+DRAIN_SECONDS = 1.0
+
+#: A word of 2,000 characters is up to 24,000 bytes when percent-encoded.
+MAX_TARGET_BYTES = 25 * 1024
+MAX_FIELDS = 64
+MAX_FIELD_BYTES = 8190
+#: Of a head, or of a body with its chunk sizes, that comes in several reads.
+MAX_UNREAD_BYTES = 128 * 1024
+#: Requests in one read, or behind one that is being answered.
+MAX_PIPELINED = 64
+#: Connections of this process; the rest of its file descriptors is for database and
+#: bucket.
+MAX_CONNECTIONS = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+#: Connections closed at once when there are too many.
+CONNECTIONS_TO_CLOSE = 32
+
+#: The scheme and the authority of a target in absolute form.
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)((?:[/?#].*)?)")
+#: A method that this server does not know.
+_UNKNOWN_METHOD = re.compile(rb"\s*[A-Z][A-Z-]{2,19} [!-~]")
+_ONCE = (b"host", b"content-type")
+_ALLOW = b"GET, HEAD, POST, OPTIONS"
+
+
+class Phase(Enum):
+    """What of a request has been read."""
+
+    NOTHING = auto()
+    HEAD = auto()
+    BODY = auto()
+    ALL = auto()
+
+
+class RefusedError(Exception):
+    """The request breaks a rule or a limit; `slug` is the type of the problem."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(slug)
+        self.slug = slug
+
+
+class HTTPProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        #: The last request that the application was given.
+        self._last: RequestResponseCycle | None = None
+        self._phase = Phase.NOTHING
+        self._deadline = math.inf
+        self._requests_in_read = 0
+        self._unread_bytes = 0
+        self._body_bytes = 0
+        self._is_ending = False
+        self._is_deaf = False
+        self._is_answered = False
+        # How far the client is behind with reading.
+        self._stall_seconds = STALL_SECONDS
+        self._stalled_at = 0.0
+        self._stalled_bytes = 0
+
+    # --- The connection ------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._wait_for_request()
+        if len(self.connections) > MAX_CONNECTIONS:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Close those that wait for a client and have waited longest, or this one."""
+        idle = [
+            connection
+            for connection in self.connections
+            if isinstance(connection, HTTPProtocol)
+            and connection is not self
+            and connection.deadline < math.inf
+        ]
+        for connection in heapq.nsmallest(
+            CONNECTIONS_TO_CLOSE, idle, key=lambda other: other.deadline
+        ):
+            connection.transport.abort()
+        if not idle:
+            self.refuse("server-busy")
+
+    @property
+    def deadline(self) -> float:
+        """When the client must have sent what is waited for, in the loop's time."""
+        return self._deadline
+
+    def _wait_for_request(self) -> None:
+        self._phase = Phase.NOTHING
+        self._deadline = self.loop.time() + self.timeout_keep_alive
+
+    def check_deadlines(self, now: float) -> None:
+        """Disconnect a client that does not send, or does not read; once a second."""
+        if self.flow.write_paused:
+            self._check_reading(now)
+        elif now > self._deadline and not self.flow.read_paused:
+            if self._phase is Phase.NOTHING or self._is_deaf:
+                self.transport.close()
+            else:
+                self.refuse("request-timeout")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled_at = self.loop.time()
+        self._stalled_bytes = self.transport.get_write_buffer_size()
+
+    def _check_reading(self, now: float) -> None:
+        unread = self.transport.get_write_buffer_size()
+        taken = max(0, self._stalled_bytes - unread)
+        self._stall_seconds += taken / MIN_BYTES_PER_SECOND - (now - self._stalled_at)
+        self._stall_seconds = min(self._stall_seconds, STALL_SECONDS)
+        self._stalled_at, self._stalled_bytes = now, unread
+        if self._stall_seconds <= 0:
+            logger.info("a client does not read its answer: the connection is closed")
+            self.transport.abort()
+
+    def resume_writing(self) -> None:
+        if self.flow.write_paused:
+            self._check_reading(self.loop.time())
+        super().resume_writing()
+
+    def shutdown(self) -> None:
+        """Answer what is under way, and what comes within a moment; then close."""
+        self._is_ending = True
+        if self._last is not None and not self._last.response_complete:
+            self._last.keep_alive = False
+        else:
+            self.loop.call_later(DRAIN_SECONDS, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        if self._last is None or self._last.response_complete:
+            self.transport.close()
+
+    # --- Reading ---------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_deaf:
+            return
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+        self._requests_in_read = 0
+        if self._phase in (Phase.HEAD, Phase.BODY):
+            self._unread_bytes += len(data)
+            if self._unread_bytes > MAX_UNREAD_BYTES:
+                self.refuse(
+                    "headers-too-large"
+                    if self._phase is Phase.HEAD
+                    else "body-too-large"
+                )
+                return
+        else:
+            self._unread_bytes = 0
+        while data and not self._is_deaf:
+            data = self._parse(data)
+
+    def _parse(self, data: bytes) -> bytes:
+        """Feed the parser; return what it left."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # Nothing else is spoken here: the request is answered in HTTP/1.1
+            # (RFC 9110, section 7.8), and what follows is the next one.
+            return data[upgrade.args[0] :]
+        except httptools.HttpParserInvalidMethodError:
+            is_method = _UNKNOWN_METHOD.match(data) is not None
+            self.refuse("method-not-allowed" if is_method else "malformed-http")
+        except httptools.HttpParserCallbackError as error:
+            reason = error.__context__
+            if isinstance(reason, RefusedError):
+                self.refuse(reason.slug)
+            elif isinstance(reason, httptools.HttpParserError):
+                self.refuse("malformed-http")
+            else:
+                logger.error("the request was not handled", exc_info=error)
+                self.refuse("internal-error")
+        except httptools.HttpParserError:
+            self.refuse("malformed-http")
+        return b""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._requests_in_read += 1
+        if max(self._requests_in_read, len(self.pipeline)) > MAX_PIPELINED:
+            self._is_deaf = True
+            self.transport.abort()
+        self.scope["state"]["is_closed"] = self.transport.is_closing
+        self._phase = Phase.HEAD
+        self._deadline = self.loop.time() + REQUEST_SECONDS
+        self._body_bytes = 0
+        self._stall_seconds = STALL_SECONDS
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MAX_TARGET_BYTES:
+            raise RefusedError("request-line-too-long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase is not Phase.HEAD:
+            return  # a trailer field: nothing here reads one
+        super().on_header(name, value)
+        if len(self.headers) > MAX_FIELDS or len(name) + len(value) > MAX_FIELD_BYTES:
+            raise RefusedError("headers-too-large")
+
+    def on_headers_complete(self) -> None:
+        if self._is_deaf:
+            return
+        started = perf_counter()
+        fields = dict(self.headers)
+        self._check_head(fields)
+        if len(fields) == len(self.headers) and self._answer_now(fields, started):
+            return
+        super().on_headers_complete()
+        self._last = self.cycle
+        if self._is_ending:
+            self._last.keep_alive = False
+        self._phase = Phase.BODY
+
+    def _check_head(self, fields: dict[bytes, bytes]) -> None:
+        """Refuse what the parser lets pass (RFC 9112, sections 3.2 and 6)."""
+        version = self.parser.get_http_version()
+        if version not in {"1.0", "1.1"}:
+            raise RefusedError("malformed-http")
+        if version == "1.1" and b"host" not in fields:
+            raise RefusedError("malformed-http")
+        if len(fields) < len(self.headers):
+            names = [name for name, _ in self.headers]
+            if any(names.count(name) > 1 for name in _ONCE):
+                raise RefusedError("malformed-http")
+        if b"expect" in fields:
+            self._check_expectation(version)
+        if b"transfer-encoding" in fields:
+            self._check_transfer_coding(version)
+        if not self.url.startswith(b"/"):
+            self._read_target(fields)
+        if int(fields.get(b"content-length", b"0")) > MAX_BODY_BYTES:
+            raise RefusedError("body-too-large")
+
+    def _check_transfer_coding(self, version: str) -> None:
+        if version == "1.0":
+            raise RefusedError("malformed-http")
+        for name, value in self.headers:
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise RefusedError("transfer-coding-not-implemented")
+
+    def _check_expectation(self, version: str) -> None:
+        for name, value in self.headers:
+            if name == b"expect" and value.lower() != b"100-continue":
+                raise RefusedError("expectation-failed")
+        if version == "1.0":
+            self.expect_100_continue = False  # RFC 9110, section 10.1.1
+
+    def _read_target(self, fields: dict[bytes, bytes]) -> None:
+        """Take a target in absolute form apart; its host counts (RFC 9112, 3.2.2)."""
+        match = _ABSOLUTE.fullmatch(self.url)
+        if match is not None:
+            host, rest = match.groups()
+            self.url = rest if rest.startswith(b"/") else b"/" + rest
+            fields[b"host"] = host
+            self.headers[:] = [
+                (name, host if name == b"host" else value)
+                for name, value in self.headers
+            ]
+        elif self.url != b"*" or self.parser.get_method() != b"OPTIONS":
+            raise RefusedError("malformed-http")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > MAX_BODY_BYTES:
+            raise RefusedError("body-too-large")
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._is_deaf:
+            return
+        if self._is_answered:
+            self._is_answered = False
+            self._wait_for_request()
+            return
+        self._phase = Phase.ALL
+        self._deadline = math.inf
+        super().on_message_complete()
+
+    # --- Answering ---------------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._phase is Phase.ALL and self.cycle.response_complete:
+            self._wait_for_request()
+
+    def _answer_now(self, fields: dict[bytes, bytes], started: float) -> bool:
+        """Answer a plain GET of health or mirror; return False to leave it."""
+        path, _, query = self.url.partition(b"?")
+        if (
+            path not in self.app.fast_path.answers
+            or self.parser.get_method() != b"GET"
+            or b"#" in query
+            or self.flow.write_paused
+            or (self._last is not None and not self._last.response_complete)
+        ):
+            return False
+        answer = self.app.fast_path.answer(path, query, fields, self.scope["scheme"])
+        if answer is None:
+            return False
+        is_kept = (
+            self.parser.should_keep_alive()
+            and self.parser.get_http_version() == "1.1"
+            and not self._is_ending
+        )
+        defaults = _rendered(tuple(self.server_state.default_headers))
+        close = b"" if is_kept else b"connection: close\r\n"
+        self.transport.write(
+            b"HTTP/1.1 200 OK\r\n%b%b%b\r\n%b"
+            % (defaults, answer.head, close, answer.body)
+        )
+        self._is_answered = True
+        if not is_kept:
+            self._is_deaf = True
+            self.transport.close()
+        seconds = perf_counter() - started
+        route = path[1:].decode()
+        observe_request(route, "GET", 200, seconds)
+        log_access(
+            method="GET",
+            raw_path=path,
+            route=route,
+            status=200,
+            seconds=seconds,
+            size=len(answer.body),
+            request_id=answer.request_id,
+            peer=self.client,
+            forwarded_for=fields.get(b"x-forwarded-for", b"").decode("latin-1"),
+        )
+        return True
+
+    def refuse(self, slug: str) -> None:
+        """Answer a problem and close, after the answers to earlier requests."""
+        self._is_deaf = True
+        is_body = self._phase is Phase.BODY
+        cycle = self._last
+        if cycle is not None and not cycle.response_complete:
+            if not is_body:
+                cycle.keep_alive = False  # the last request that is answered
+            elif self.pipeline or cycle.response_started:
+                self.transport.abort()
+            else:
+                # As when the connection is lost: the application stops reading.
+                cycle.disconnected = True
+                cycle.message_event.set()
+        if cycle is None or cycle.response_complete or is_body:
+            self._answer_refusal(slug, is_body or slug == "body-too-large")
+
+    def _answer_refusal(self, slug: str, is_read: bool) -> None:
+        """Send a problem, log it, and close; `is_read` if the head was valid."""
+        fields = dict(self.headers or ()) if is_read else {}
+        raw_path = self.url.partition(b"?")[0] if is_read else b"/"
+        offered = fields.get(b"x-request-id")
+        request_id = request_id_from(offered.decode("latin-1") if offered else None)
+        path = unquote_to_bytes(raw_path).decode("utf-8", "replace")
+        answer = early_answer(slug, request_id, path)
+        head = [
+            b"HTTP/1.1 %d %b\r\n"
+            % (answer.status, HTTPStatus(answer.status).phrase.encode()),
+            _rendered(tuple(self.server_state.default_headers)),
+            as_sent(answer.fields),
+            b"allow: %b\r\n" % _ALLOW if answer.status == 405 else b"",
+            b"connection: close\r\n\r\n",
+        ]
+        self.transport.write(b"".join([*head, answer.body]))
+        self._linger()
+        if is_read:
+            method = self.parser.get_method().decode()
+            observe_request("unmatched", method, answer.status, 0.0)
+            log_access(
+                method=method,
+                raw_path=raw_path,
+                route="",
+                status=answer.status,
+                seconds=0.0,
+                size=len(answer.body),
+                request_id=request_id,
+                peer=self.client,
+                forwarded_for=fields.get(b"x-forwarded-for", b"").decode("latin-1"),
+            )
+            return
+        observe_request("unmatched", None, answer.status, 0.0)
+        shown = {
+            "status": answer.status,
+            "request_id": request_id,
+            "client": self.client[0] if self.client else "",
+        }
+        logger.info("request not read: %s", slug, extra={"fields": shown})
+
+    def _linger(self) -> None:
+        """Close for writing now, and for reading in a moment."""
+        self._deadline = self.loop.time() + LINGER_SECONDS
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+
+@lru_cache(maxsize=2)
+def _rendered(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Return the server's own header fields, which are the same for a second."""
+    return as_sent(fields)

@@ -1,0 +1,222 @@
+"""Runs one ASGI request through a WSGI application (PEP 3333) in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from mirrorsite.early_answers import Fields
+
+logger = logging.getLogger(__name__)
+
+WSGIApplication = Callable[..., Iterable[bytes]]
+Send = Callable[[Any], Any]
+
+#: A response without a known end is sent in one piece up to this size, and in pieces of
+#: this size beyond it.
+STREAM_BYTES = 64 * 1024
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection, or was disconnected for not reading."""
+
+
+class TooManyStreamsError(Exception):
+    """As many threads stream to clients as may."""
+
+
+@dataclass(slots=True)
+class Response:
+    """What a call sent, or is to be sent when `is_sent` is false; `size` in bytes."""
+
+    status: int
+    fields: Fields
+    body: bytes
+    size: int
+    is_sent: bool = False
+
+
+@lru_cache(maxsize=512)
+def _environ_name(name: bytes) -> str:
+    """Return the environ key of a header field; empty for one that is dropped.
+
+    `X_Forwarded_For` and `X-Forwarded-For` would get the same key.
+    """
+    if b"_" in name:
+        return ""
+    text = name.decode("latin-1").upper().replace("-", "_")
+    return text if text in {"CONTENT_TYPE", "CONTENT_LENGTH"} else "HTTP_" + text
+
+
+def environ_of(scope: Any) -> dict[str, Any]:
+    """Return the WSGI environ of an ASGI request, without its body."""
+    client, server = scope["client"], scope["server"]
+    environ = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "REMOTE_ADDR": client[0] if client else "",
+        "SERVER_NAME": server[0] if server else "",
+        "SERVER_PORT": str(server[1]) if server else "",
+        "SERVER_PROTOCOL": "HTTP/" + scope["http_version"],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for raw_name, raw_value in scope["headers"]:
+        name = _environ_name(raw_name)
+        value = raw_value.decode("latin-1")
+        if name in environ:
+            value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
+        if name:
+            environ[name] = value
+    return environ
+
+
+class Call:
+    """One request for the WSGI application; `response` is a future of the loop's."""
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        environ: dict[str, Any],
+        send: Send,
+        is_closed: Callable[[], bool],
+        streams: threading.Semaphore,
+    ) -> None:
+        self._application = application
+        self._environ = environ
+        self._send_message = send
+        self._is_closed = is_closed
+        self._streams = streams
+        self._claimed = threading.Lock()
+        self.is_started = False
+        self._status = 500
+        self._fields: Fields = []
+        self._loop = asyncio.get_running_loop()
+        self.response: asyncio.Future[Response] = self._loop.create_future()
+
+    def claim(self) -> bool:
+        """Return True to the first caller only: a thread, or who gives the call up."""
+        return self._claimed.acquire(blocking=False)
+
+    def run(self) -> None:
+        """Run the application, in a thread of the pool."""
+        if not self.claim():
+            return
+        try:
+            if self._is_closed():
+                raise ClientGoneError
+            self._call()
+        except BaseException as error:  # noqa: BLE001 it is raised in the loop
+            self._end(self._fail, error)
+
+    def _call(self) -> None:
+        parts = self._application(self._environ, self._start_response)
+        try:
+            if getattr(parts, "streaming", True):
+                self._answer_in_pieces(iter(parts))
+            else:
+                self._answer(b"".join(parts))
+        finally:
+            close = getattr(parts, "close", None)
+            if close is not None:
+                close()
+
+    def _start_response(self, status: str, headers: Any, *_: Any) -> None:
+        self._status = int(status[:3])
+        self._fields = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in headers
+        ]
+
+    def _answer(self, body: bytes) -> None:
+        self._end(self._succeed, Response(self._status, self._fields, body, len(body)))
+
+    def _answer_in_pieces(self, parts: Iterator[bytes]) -> None:
+        first = _next_piece(parts)
+        if len(first) < STREAM_BYTES:
+            self._answer(first)
+        elif not self._streams.acquire(blocking=False):
+            raise TooManyStreamsError
+        else:
+            try:
+                with tempfile.TemporaryFile() as file:
+                    if self._needs_length():
+                        length = file.write(first) + sum(map(file.write, parts))
+                        self._fields.append((b"content-length", b"%d" % length))
+                        file.seek(0)
+                        parts = iter(lambda: file.read(STREAM_BYTES), b"")
+                        first = next(parts)
+                    self._stream(first, parts)
+            finally:
+                self._streams.release()
+
+    def _needs_length(self) -> bool:
+        """Return True if the client cannot read chunks and there is no length yet."""
+        return self._environ["SERVER_PROTOCOL"] == "HTTP/1.0" and not any(
+            name == b"content-length" for name, _ in self._fields
+        )
+
+    def _stream(self, piece: bytes, parts: Iterator[bytes]) -> None:
+        size = 0
+        self.is_started = True
+        self._send(
+            {
+                "type": "http.response.start",
+                "status": self._status,
+                "headers": self._fields,
+            }
+        )
+        while piece:
+            size += len(piece)
+            self._send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = _next_piece(parts)
+        self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        response = Response(self._status, self._fields, b"", size, is_sent=True)
+        self._end(self._succeed, response)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        """Send, and wait until the client has taken enough of what was sent before."""
+        asyncio.run_coroutine_threadsafe(
+            self._send_message(message), self._loop
+        ).result()
+        if message.get("more_body", True) and self._is_closed():
+            raise ClientGoneError
+
+    def _end(self, how: Callable[[Any], None], outcome: Any) -> None:
+        self._loop.call_soon_threadsafe(how, outcome)
+
+    def _succeed(self, response: Response) -> None:
+        if not self.response.done():
+            self.response.set_result(response)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.response.done():  # the answer was sent; closing the response failed
+            logger.error("error after the answer", exc_info=error)
+        else:
+            self.response.set_exception(error)
+
+
+def _next_piece(parts: Iterator[bytes]) -> bytes:
+    """Return the next `STREAM_BYTES` or more; less at the end only."""
+    piece = bytearray()
+    for part in parts:
+        piece += part
+        if len(piece) >= STREAM_BYTES:
+            break
+    return bytes(piece)

@@ -1,0 +1,116 @@
+"""What the service's connections to PostgreSQL wait for, and how long."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from select import select
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+from django.db.utils import ConnectionHandler
+from psycopg import conninfo, pq
+
+from mirrorsite.database import connection_settings, restricted
+from tests.conftest import service_database_url
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def show(setting: str, opened: Any = connection) -> str:
+    with opened.cursor() as cursor:
+        cursor.execute(f"SHOW {setting}")
+        return str(cursor.fetchone()[0])
+
+
+@contextmanager
+def opened(settings: dict[str, Any]) -> Iterator[Any]:
+    """Yield a connection of Django's with these settings."""
+    handler = ConnectionHandler({"default": settings})
+    try:
+        yield handler["default"]
+    finally:
+        handler.close_all()
+
+
+@pytest.mark.django_db
+class TestTimeouts:
+    def test_requests(self) -> None:
+        assert show("lock_timeout") == "5s"
+        assert show("statement_timeout") == "30s"
+
+    def test_options_of_the_url__win(self) -> None:
+        options = "-c%20lock_timeout%3D250ms%20-c%20application_name%3Dtests"
+        url = f"{service_database_url()}?options={options}"
+        with opened(connection_settings(url)) as other:
+            assert show("lock_timeout", other) == "250ms"
+            assert show("statement_timeout", other) == "30s"
+            assert show("application_name", other) == "tests"
+
+    @pytest.mark.django_db(transaction=True)
+    def test_row_held_by_another_session__given_up(self) -> None:
+        url = f"{service_database_url()}?options=-c%20lock_timeout%3D50ms"
+        with (
+            psycopg.connect(service_database_url()) as holder,
+            opened(connection_settings(url)) as other,
+            other.cursor() as cursor,
+        ):
+            holder.execute("SELECT * FROM auth_group FOR UPDATE")
+            with pytest.raises(OperationalError, match="lock timeout"):
+                cursor.execute("UPDATE auth_group SET name = name")
+
+    def test_metrics__read_only_and_short(self) -> None:
+        settings = restricted(connection_settings(service_database_url()), seconds=2)
+        with opened(settings) as other:
+            assert show("statement_timeout", other) == "2s"
+            assert show("default_transaction_read_only", other) == "on"
+
+    def test_commands__no_limit_for_a_statement(self) -> None:
+        code = (
+            "from django.db import connection; cursor = connection.cursor();"
+            " [print(cursor.execute(f'SHOW {name}').fetchone()[0])"
+            " for name in ('statement_timeout', 'lock_timeout')]"
+        )
+        done = subprocess.run(
+            [sys.executable, "manage.py", "shell", "-v0", "-c", code],
+            cwd=ROOT,
+            env=os.environ | {"DATABASE_URL": service_database_url()},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.split() == ["0", "5s"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="socket options of Linux")
+def test_dead_peer__noticed_within_seconds() -> None:
+    """No test can pull a cable: the socket options are read back."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+        settings = connection_settings(f"postgresql://127.0.0.1:{port}/none")
+        where = conninfo.make_conninfo(
+            host="127.0.0.1", port=port, **settings["OPTIONS"]
+        )
+        connection = pq.PGconn.connect_start(where.encode())
+        try:
+            for _ in range(3):  # until it waits for the first answer
+                select([], [connection.socket], [], 5)
+                if connection.connect_poll() == pq.PollingStatus.READING:
+                    break
+            client = socket.socket(fileno=os.dup(connection.socket))
+        finally:
+            connection.finish()
+    with closing(client):
+        tcp = socket.IPPROTO_TCP
+        assert 0 < client.getsockopt(tcp, socket.TCP_USER_TIMEOUT) <= 10_000
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        probes = client.getsockopt(tcp, socket.TCP_KEEPCNT)
+        between = client.getsockopt(tcp, socket.TCP_KEEPINTVL)
+        assert client.getsockopt(tcp, socket.TCP_KEEPIDLE) + probes * between <= 20

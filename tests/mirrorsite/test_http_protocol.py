@@ -1,0 +1,400 @@
+"""What the HTTP protocol refuses, and when it closes a connection."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mirrorsite import http_protocol
+from mirrorsite.fast_path import FastPath
+from mirrorsite.http_protocol import (
+    LINGER_SECONDS,
+    MAX_FIELDS,
+    MAX_PIPELINED,
+    MIN_BYTES_PER_SECOND,
+    REQUEST_SECONDS,
+    STALL_SECONDS,
+)
+from mirrorsite.negotiation import MAX_BODY_BYTES
+from tests.mirrorsite.connections import Connection, Server, exchange
+
+HOST = b"Host: localhost\r\n"
+GET = b"GET /a HTTP/1.1\r\n" + HOST
+POST = b"POST /a HTTP/1.1\r\n" + HOST
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def connection(server: Server) -> Connection:
+    return server.connect()
+
+
+def slug_of(answer: bytes) -> tuple[int, str]:
+    """Return status and problem of the last answer."""
+    head, _, body = answer[answer.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head
+    assert b"\r\ncontent-type: application/problem+json\r\n" in head
+    problem = json.loads(body)
+    assert problem["status"] == int(head.split()[1])
+    assert f"x-request-id: {problem['request_id']}".encode() in head
+    return problem["status"], problem["type"].removeprefix("/api/problems/")
+
+
+MALFORMED = (400, "malformed-http")
+NOT_IMPLEMENTED = (501, "transfer-coding-not-implemented")
+HEADERS = (431, "headers-too-large")
+BODY = (413, "body-too-large")
+
+REFUSED = {
+    "no HTTP": (b"secret\r\n\r\n", MALFORMED),
+    "HTTP/0.9": (b"GET /secret\r\n\r\n", MALFORMED),
+    "HTTP/2": (b"GET /secret HTTP/2.0\r\n" + HOST + b"\r\n", MALFORMED),
+    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", MALFORMED),
+    "HTTP/1.2": (b"GET / HTTP/1.2\r\n" + HOST + b"\r\n", MALFORMED),
+    "bare LF": (b"GET / HTTP/1.1\nHost: localhost\n\n", MALFORMED),
+    "method in lower case": (b"get / HTTP/1.1\r\n" + HOST + b"\r\n", MALFORMED),
+    "unknown method": (
+        b"BREW /secret HTTP/1.1\r\n" + HOST + b"\r\n",
+        (405, "method-not-allowed"),
+    ),
+    "CONNECT": (b"CONNECT a:1 HTTP/1.1\r\n" + HOST + b"\r\n", MALFORMED),
+    "authority form": (b"GET localhost:1 HTTP/1.1\r\n" + HOST + b"\r\n", MALFORMED),
+    "asterisk with GET": (b"GET * HTTP/1.1\r\n" + HOST + b"\r\n", MALFORMED),
+    "other scheme": (b"GET ftp://a/b HTTP/1.1\r\n" + HOST + b"\r\n", MALFORMED),
+    "user in the target": (b"GET http://u@a/ HTTP/1.1\r\n" + HOST + b"\r\n", MALFORMED),
+    "target of other bytes": (b"GET /\xe9 HTTP/1.1\r\n" + HOST + b"\r\n", MALFORMED),
+    "control in the target": (b"GET /\x01 HTTP/1.1\r\n" + HOST + b"\r\n", MALFORMED),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", MALFORMED),
+    "two hosts": (GET + HOST + b"\r\n", MALFORMED),
+    "two content types": (POST + b"Content-Type: a\r\n" * 2 + b"\r\n", MALFORMED),
+    "no colon": (GET + b"secret\r\n\r\n", MALFORMED),
+    "no name": (GET + b": secret\r\n\r\n", MALFORMED),
+    "space in a name": (GET + b"Bad Name: secret\r\n\r\n", MALFORMED),
+    "space before the colon": (GET + b"X : secret\r\n\r\n", MALFORMED),
+    "folded": (GET + b"X: a\r\n secret\r\n\r\n", MALFORMED),
+    "NUL": (GET + b"X: a\x00b\r\n\r\n", MALFORMED),
+    "control": (GET + b"X: a\x01b\r\n\r\n", MALFORMED),
+    "DEL": (GET + b"X: a\x7fb\r\n\r\n", MALFORMED),
+    "bare CR": (GET + b"X: a\rb\r\n\r\n", MALFORMED),
+    "two lengths": (POST + b"Content-Length: 1\r\n" * 2 + b"\r\na", MALFORMED),
+    "list of lengths": (POST + b"Content-Length: 1, 1\r\n\r\na", MALFORMED),
+    "signed length": (POST + b"Content-Length: +1\r\n\r\na", MALFORMED),
+    "length of another script": (
+        POST + "Content-Length: ٣\r\n\r\nabc".encode(),
+        MALFORMED,
+    ),
+    "length and coding": (
+        POST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        MALFORMED,
+    ),
+    "coding and length": (
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n",
+        MALFORMED,
+    ),
+    "coding in HTTP/1.0": (
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        MALFORMED,
+    ),
+    "gzip": (POST + b"Transfer-Encoding: gzip\r\n\r\n", NOT_IMPLEMENTED),
+    "gzip, chunked": (
+        POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        NOT_IMPLEMENTED,
+    ),
+    "unknown coding": (POST + b"Transfer-Encoding: secret\r\n\r\n", NOT_IMPLEMENTED),
+    "chunk without a size": (
+        POST + b"Transfer-Encoding: chunked\r\n\r\nsecret\r\n",
+        MALFORMED,
+    ),
+    "chunk longer than its size": (
+        POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nsecret\r\n",
+        MALFORMED,
+    ),
+    "expectation": (GET + b"Expect: secret\r\n\r\n", (417, "expectation-failed")),
+    "long target": (
+        b"GET /" + b"secret" * 9000 + b" HTTP/1.1\r\n",
+        (414, "request-line-too-long"),
+    ),
+    "long field": (GET + b"X: " + b"secret" * 2000 + b"\r\n\r\n", HEADERS),
+    "many fields": (GET + b"X: secret\r\n" * MAX_FIELDS + b"\r\n", HEADERS),
+    "body of a known length": (
+        POST + b"Content-Length: %d\r\n\r\n" % (MAX_BODY_BYTES + 1),
+        BODY,
+    ),
+    "body in chunks": (
+        POST
+        + b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"1000\r\n%b\r\n" % (b"s" * 0x1000) * 5,
+        BODY,
+    ),
+}
+
+
+class TestRefused:
+    @pytest.mark.parametrize(("sent", "expected"), REFUSED.values(), ids=REFUSED.keys())
+    def test_problem_and_closed(
+        self, server: Server, sent: bytes, expected: Any, caplog: Any
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        connection = server.connect()
+        answer = connection.send(sent)
+        assert slug_of(answer) == expected
+        assert answer.count(b"HTTP/1.1 ") == 1
+        # Nothing that was sent is repeated, neither to the client nor in the log.
+        assert b"secret" not in answer
+        assert "secret" not in caplog.text
+        if expected == (405, "method-not-allowed"):
+            assert b"\r\nallow: GET, HEAD, POST, OPTIONS\r\n" in answer
+        # Closed for writing now; what still comes is read for a moment.
+        assert connection.transport.is_half_closed
+        assert not connection.transport.is_closed
+        connection.send(GET + b"\r\n")
+        connection.after(LINGER_SECONDS + 0.1)
+        assert connection.transport.is_closed
+        assert connection.transport.written == answer
+
+    def test_byte_by_byte__the_same(self) -> None:
+        for sent, expected in REFUSED.values():
+            if len(sent) < 200 and not sent.startswith(b"BREW"):
+                pieces = [sent[place : place + 1] for place in range(len(sent))]
+                assert slug_of(exchange(*pieces)) == expected
+
+    def test_endless_field__not_kept(self, connection: Connection) -> None:
+        answer = connection.send(GET + b"X: ", *[b"a" * 16_384] * 9)
+        assert slug_of(answer) == HEADERS
+
+    def test_endless_chunk_extension__not_kept(self, connection: Connection) -> None:
+        head = POST + b"Transfer-Encoding: chunked\r\n\r\n1;"
+        assert slug_of(connection.send(head, *[b"a" * 16_384] * 9)) == BODY
+
+    def test_after_an_answer_under_way__that_one_first(self, server: Server) -> None:
+        server.application.may_answer.clear()
+        connection = server.connect()
+        assert connection.send(GET + b"\r\n", b"secret\r\n\r\n") == b""
+        server.application.may_answer.set()
+        server.run()
+        assert connection.statuses == [200]
+        assert connection.transport.is_closed
+
+    def test_bug_of_ours__internal_error(
+        self, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: Any) -> None:
+            raise RuntimeError("internal name")
+
+        monkeypatch.setattr(FastPath, "answer", fail)
+        connection.protocol.app.fast_path = FastPath({b"/a": lambda query: None})  # type: ignore[union-attr]
+        answer = connection.send(GET + b"\r\n")
+        assert slug_of(answer) == (500, "internal-error")
+        assert b"internal name" not in answer
+
+
+ACCEPTED = {
+    "long word": b"GET /a?word=" + b"%F0%9F%98%80" * 2000 + b" HTTP/1.1\r\n" + HOST,
+    "many fields": GET + b"X: a\r\n" * (MAX_FIELDS - 1),
+    "long field": GET + b"X: %b\r\n" % (b"a" * 8000),
+    "blank lines before": b"\r\n\r\n" + GET,
+    "WebSocket": GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
+    "h2c": GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n",
+    "HTTP/1.0": b"GET /a HTTP/1.0\r\n",
+    "absolute form": b"GET http://localhost/a HTTP/1.1\r\n" + HOST,
+    "empty body": POST + b"Content-Length: 0\r\n",
+    "expectation": POST + b"Content-Length: 0\r\nExpect: 100-Continue\r\n",
+}
+
+
+class TestAccepted:
+    @pytest.mark.parametrize("head", ACCEPTED.values(), ids=ACCEPTED.keys())
+    def test_answered(self, connection: Connection, head: bytes) -> None:
+        answer = connection.send(head + b"\r\n")
+        assert connection.statuses[-1] == 200
+        assert answer.endswith(b"/a ")
+
+    def test_absolute_form__its_host_counts(self, server: Server) -> None:
+        server.connect().send(b"GET HTTP://other.example?x=1 HTTP/1.1\r\n%b\r\n" % HOST)
+        [scope] = server.application.scopes
+        assert (scope["raw_path"], scope["query_string"]) == (b"/", b"x=1")
+        assert scope["headers"] == [(b"host", b"other.example")]
+
+    def test_body__in_one_piece_or_in_chunks(self, server: Server) -> None:
+        body = b"b" * MAX_BODY_BYTES
+        sent = POST + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        assert server.connect().send(sent).endswith(b" " + body)
+        chunked = b"4000\r\n%b\r\n0\r\nX-Trailer: a\r\n\r\n" % body
+        sent = POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunked
+        assert server.connect().send(sent).endswith(b" " + body)
+        # A trailer field is none of the header's.
+        assert all(
+            b"x-trailer" not in dict(s["headers"]) for s in server.application.scopes
+        )
+
+    @pytest.mark.parametrize(
+        ("lines", "is_kept"),
+        [
+            (b"", True),
+            (b"Connection: keep-alive\r\n", True),
+            (b"Connection: close\r\n", False),
+            (b"Connection: keep-alive, close\r\n", False),
+            (b"Connection: keep-alive\r\nConnection: close\r\n", False),
+        ],
+    )
+    def test_connection_field(
+        self, connection: Connection, lines: bytes, is_kept: bool
+    ) -> None:
+        answer = connection.send(GET + lines + b"\r\n")
+        assert (b"connection: close" not in answer) is is_kept
+        assert connection.transport.is_closed is not is_kept
+
+    def test_after_an_upgrade_request__the_next(self, connection: Connection) -> None:
+        upgrade = b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+        connection.send(GET + upgrade + GET + b"\r\n")
+        assert connection.statuses == [200, 200]
+
+    def test_expectation__continued(self, connection: Connection) -> None:
+        head = POST + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+        assert connection.send(head) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert connection.send(b"abc").endswith(b"/a abc")
+
+
+class TestPipelined:
+    def test_each_answered_in_order(self, connection: Connection) -> None:
+        requests = [b"GET /%d HTTP/1.1\r\n%b\r\n" % (n, HOST) for n in range(20)]
+        answer = connection.send(b"".join(requests))
+        places = [answer.index(b"\r\n\r\n/%d " % n) for n in range(20)]
+        assert places == sorted(places)
+
+    def test_too_many__disconnected(self, connection: Connection) -> None:
+        connection.send((GET + b"\r\n") * (MAX_PIPELINED + 2))
+        assert connection.transport.is_aborted
+
+
+class TestDeadlines:
+    @pytest.mark.parametrize("sent", [GET, POST + b"Content-Length: 5\r\n\r\nabc"])
+    def test_half_a_request__408(self, connection: Connection, sent: bytes) -> None:
+        assert connection.send(sent) == b""
+        assert connection.after(REQUEST_SECONDS - 0.5) == b""
+        assert slug_of(connection.after(REQUEST_SECONDS + 0.5)) == (
+            408,
+            "request-timeout",
+        )
+
+    def test_a_byte_at_a_time__no_longer(
+        self, connection: Connection, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection.send(GET + b"X: ")
+        begun = server.loop.time()
+        for second in range(1, 10):
+            monkeypatch.setattr(server.loop, "time", lambda s=second: begun + s)
+            connection.send(b"a")
+            assert connection.after(0) == b""
+        assert slug_of(connection.after(2))[0] == 408
+
+    def test_application__has_the_time_it_takes(self, server: Server) -> None:
+        server.application.may_answer.clear()
+        connection = server.connect()
+        connection.send(GET + b"\r\n")
+        assert connection.after(3600) == b""
+        assert not connection.transport.is_closed
+
+    @pytest.mark.parametrize("sent", [b"", b"\r\n", GET + b"\r\n"])
+    def test_idle__closed_after_a_while(
+        self, connection: Connection, sent: bytes
+    ) -> None:
+        connection.send(sent)
+        connection.after(74)
+        assert not connection.transport.is_closed
+        connection.after(76)
+        assert connection.transport.is_closed
+
+
+class TestSlowReader:
+    @pytest.fixture
+    def stalled(self, connection: Connection) -> Connection:
+        connection.send(GET + b"\r\n")
+        connection.transport.unread = 10 * 1024 * 1024
+        connection.protocol.pause_writing()
+        return connection
+
+    def test_reads_nothing__disconnected(self, stalled: Connection) -> None:
+        stalled.after(STALL_SECONDS - 0.5)
+        assert not stalled.transport.is_aborted
+        stalled.after(STALL_SECONDS + 0.5)
+        assert stalled.transport.is_aborted
+
+    @pytest.mark.parametrize(("share", "is_aborted"), [(0.5, True), (1.1, False)])
+    def test_reads_slowly__as_fast_as_it_must(
+        self, stalled: Connection, share: float, is_aborted: bool
+    ) -> None:
+        for second in range(1, 61):
+            stalled.transport.unread -= int(share * MIN_BYTES_PER_SECOND)
+            stalled.after(second)
+        assert stalled.transport.is_aborted is is_aborted
+
+
+class TestManyConnections:
+    @pytest.fixture(autouse=True)
+    def _few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http_protocol, "MAX_CONNECTIONS", 3)
+        monkeypatch.setattr(http_protocol, "CONNECTIONS_TO_CLOSE", 1)
+
+    def test_one_more__the_half_sent_request_goes(self, server: Server) -> None:
+        idle, half, busy = (server.connect() for _ in range(3))
+        half.send(GET)
+        server.application.may_answer.clear()
+        busy.send(GET + b"\r\n")
+        late = server.connect()
+        assert half.transport.is_aborted
+        assert not any(c.transport.is_closed for c in (idle, busy, late))
+
+    def test_all_busy__refused(self, server: Server) -> None:
+        server.application.may_answer.clear()
+        busy = [server.connect() for _ in range(3)]
+        for connection in busy:
+            connection.send(GET + b"\r\n")
+        late = server.connect()
+        assert slug_of(late.transport.written) == (503, "server-busy")
+        assert b"\r\nretry-after: 5\r\n" in late.transport.written
+        assert not any(connection.transport.is_closed for connection in busy)
+
+
+class TestEnding:
+    def test_request_within_a_moment__answered_and_closed(
+        self, connection: Connection
+    ) -> None:
+        connection.send(GET + b"\r\n")
+        connection.protocol.shutdown()
+        assert not connection.transport.is_closed
+        answer = connection.send(GET + b"\r\n")
+        assert connection.statuses == [200, 200]
+        assert answer.count(b"connection: close") == 1
+        assert connection.transport.is_closed
+
+    def test_under_way__answered_and_closed(self, server: Server) -> None:
+        server.application.may_answer.clear()
+        connection = server.connect()
+        connection.send(GET + b"\r\n")
+        connection.protocol.shutdown()
+        server.application.may_answer.set()
+        server.run()
+        assert connection.statuses == [200]
+        assert b"connection: close" in connection.transport.written
+
+
+class TestClientGone:
+    def test_application_can_tell(self, server: Server) -> None:
+        server.application.may_answer.clear()
+        connection = server.connect()
+        connection.send(GET + b"\r\n")
+        [scope] = server.application.scopes
+        assert scope["state"]["is_closed"]() is False
+        connection.lose()
+        assert scope["state"]["is_closed"]() is True

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from sre.lib.processes import wait_until
+from uploads import services
+from uploads.bulkhead import Bulkhead
+from uploads.exceptions import (
+    StoreBusyError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from uploads.models import new_upload_id
+
+
+def bulkhead(places: int, per_client: int | None = None, **seconds: float) -> Bulkhead:
+    wait = {"max_wait_seconds": 30.0, "stall_seconds": 30.0} | seconds
+    return Bulkhead(places, per_client or places, **wait)
+
+
+@contextmanager
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
+
+
+def test_hung__refused_when_nothing_moves() -> None:
+    """The wait ends long before the one for a place among requests that go well."""
+    full = bulkhead(1, stall_seconds=0.2)
+    began = time.monotonic()
+    with full.place("a"):
+        with pytest.raises(StoreBusyError), full.place("b"):
+            pass
+        assert 0.2 <= time.monotonic() - began < 15
+    with full.place("b"):
+        pass
+
+
+def test_hung__the_next_does_not_wait_again() -> None:
+    full = bulkhead(1, stall_seconds=1.0)
+    with full.place("a"):
+        with pytest.raises(StoreBusyError), full.place("b"):
+            pass
+        began = time.monotonic()
+        with pytest.raises(StoreBusyError), full.place("c"):
+            pass
+        assert time.monotonic() - began < 0.9
+
+
+def test_busy__waits_while_there_is_progress() -> None:
+    full = bulkhead(1, stall_seconds=0.5)
+    with threads() as pool:
+        with full.place("a"):
+            small = pool.submit(_pass_through, full, "b")
+            until = (
+                time.monotonic() + 1.5
+            )  # three times as long as a hung store is given
+            while time.monotonic() < until:
+                full.report_progress()
+                assert not small.done()
+                threading.Event().wait(0.02)
+        assert small.result(30) == "done"
+
+
+def test_making_a_payload__is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = bulkhead(1, stall_seconds=0.5)
+    monkeypatch.setattr(services, "store_bulkhead", lambda: full)
+    with threads() as pool:
+        with full.place("large"):
+            small = pool.submit(_pass_through, full, "small")
+            chunks = services.payload_of(new_upload_id(), 2**20).chunks()
+            for _ in zip(chunks, range(12), strict=False):
+                threading.Event().wait(0.1)
+            assert not small.done()
+        assert small.result(30) == "done"
+
+
+def test_busy_for_too_long__refused() -> None:
+    full = bulkhead(1, max_wait_seconds=0.3)
+    with full.place("a"), pytest.raises(StoreBusyError), full.place("b"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "is_progress"),
+    [
+        (StoreUnavailableError("no answer", outcome_unknown=True), False),
+        (StoreRefusedError("403"), True),
+    ],
+)
+def test_only_an_answer_is_progress(error: Exception, is_progress: bool) -> None:
+    """While a request hangs, another ends: does a third still wait."""
+    full = bulkhead(2, per_client=1, stall_seconds=1.0)
+    with full.place("hangs"):
+        with pytest.raises(type(error)):
+            _fail_slowly(full, error)
+        began = time.monotonic()
+        with pytest.raises(StoreBusyError), full.place("hangs"):
+            pass
+    assert (time.monotonic() - began > 0.6) is is_progress
+
+
+def _fail_slowly(full: Bulkhead, error: Exception) -> None:
+    with full.place("ends"):
+        threading.Event().wait(0.8)
+        raise error
+
+
+def test_one_client__leaves_a_place_for_others() -> None:
+    full = bulkhead(3, per_client=2, stall_seconds=0.1)
+    with ExitStack() as holding:
+        for _ in range(2):
+            holding.enter_context(full.place("greedy"))
+        with pytest.raises(StoreBusyError), full.place("greedy"):
+            pass
+        with full.place("other"):
+            pass
+
+
+def test_waiting_client_at_its_limit__others_pass() -> None:
+    full = bulkhead(2, per_client=1)
+    with threads() as pool:
+        with full.place("greedy"):
+            waiting = _waiting(pool, full, "greedy")
+            with full.place("other"):
+                assert not waiting.done()
+        assert waiting.result(30) == "done"
+
+
+def test_waiting__first_come_first_served() -> None:
+    full = bulkhead(1)
+    order: list[str] = []
+    with threads() as pool:
+        with full.place("holder"):
+            waiting = [_waiting(pool, full, name, order) for name in "abcdef"]
+        for one in waiting:
+            one.result(30)
+    assert order == list("abcdef")
+
+
+def test_never_more_than_there_are_places__and_everybody_gets_one() -> None:
+    full = bulkhead(2)
+    inside, most, lock = [0], [0], threading.Lock()
+
+    def work(_: int) -> None:
+        with full.place("a"):
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            threading.Event().wait(0.005)
+            with lock:
+                inside[0] -= 1
+
+    with threads() as pool:
+        list(pool.map(work, range(100)))
+    assert most == [2]
+
+
+def test_gave_up_waiting__its_place_is_not_lost() -> None:
+    full = bulkhead(1, stall_seconds=0.05)
+    with full.place("a"), pytest.raises(StoreBusyError), full.place("b"):
+        pass
+    for _ in range(3):
+        assert _pass_through(full, "c") == "done"
+
+
+def _pass_through(full: Bulkhead, client: str, order: list[str] | None = None) -> str:
+    with full.place(client):
+        if order is not None:
+            order.append(client)
+    return "done"
+
+
+def _waiting(
+    pool: ThreadPoolExecutor,
+    full: Bulkhead,
+    client: str,
+    order: list[str] | None = None,
+) -> Future[str]:
+    """Start a request and return when it waits."""
+    before = full.waiting
+    task = pool.submit(_pass_through, full, client, order)
+    assert wait_until(lambda: full.waiting == before + 1, seconds=30)
+    return task

@@ -1,0 +1,142 @@
+"""A limit on the requests of this process that may use the object store at once.
+
+A store that stops answering holds each thread that asks it until the timeouts end. The
+bulkhead keeps some threads out of its reach, and some places out of reach of any one
+client. No Django models here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from django.conf import settings
+
+from uploads.exceptions import StoreBusyError, StoreUnavailableError
+
+#: Threads that never wait for the store.
+RESERVED_THREADS = 2
+#: How long a request waits for a place while the requests that hold one make progress.
+MAX_WAIT_SECONDS = 5.0
+#: The store is taken for hung when no request has made progress for this long.
+STALL_SECONDS = 1.5
+
+
+class Bulkhead:
+    """`places` for requests, of which one client may hold `places_per_client`.
+
+    Requests wait in the order they came. One whose client holds all it may does not
+    delay those behind it.
+    """
+
+    def __init__(
+        self,
+        places: int,
+        places_per_client: int,
+        *,
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
+        self._free = places
+        self._per_client = places_per_client
+        self._max_wait = max_wait_seconds
+        self._stall = stall_seconds
+        self._lock = threading.Lock()
+        self._held: Counter[str] = Counter()
+        self._waiting: list[_Waiter] = []
+        self._progress_at = time.monotonic()
+
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait for a place."""
+        return len(self._waiting)
+
+    @contextmanager
+    def place(self, client: str) -> Iterator[None]:
+        """Hold a place for `client`.
+
+        Raises `StoreBusyError` when none becomes free in time, or none is free and the
+        store hangs.
+        """
+        self._acquire(client)
+        is_answered = True
+        try:
+            yield
+        except BaseException as error:
+            causes = (error, error.__cause__)
+            is_answered = not any(isinstance(e, StoreUnavailableError) for e in causes)
+            raise
+        finally:
+            self._release(client, is_progress=is_answered)
+
+    def report_progress(self) -> None:
+        """Note that a request which holds a place is not waiting for a hung store."""
+        self._progress_at = time.monotonic()
+
+    def _acquire(self, client: str) -> None:
+        with self._lock:
+            if self._may_enter(client):
+                self._enter(client)
+                return
+            waiter = _Waiter(client)
+            self._waiting.append(waiter)
+        deadline = time.monotonic() + self._max_wait
+        while not waiter.has_entered.wait(self._seconds_left(deadline)):
+            if self._seconds_left(deadline) > 0:
+                continue  # there was progress meanwhile
+            with self._lock:
+                if waiter.has_entered.is_set():
+                    return
+                self._waiting.remove(waiter)
+                raise StoreBusyError("too many requests use the object store")
+
+    def _seconds_left(self, deadline: float) -> float:
+        now = time.monotonic()
+        return max(0.0, min(deadline, self._progress_at + self._stall) - now)
+
+    def _may_enter(self, client: str) -> bool:
+        return self._free > 0 and self._held[client] < self._per_client
+
+    def _enter(self, client: str) -> None:
+        self._free -= 1
+        self._held[client] += 1
+        self.report_progress()
+
+    def _release(self, client: str, *, is_progress: bool) -> None:
+        if is_progress:
+            self.report_progress()
+        with self._lock:
+            self._free += 1
+            self._held[client] -= 1
+            if not self._held[client]:
+                del self._held[client]
+            for waiter in self._waiting:
+                if self._may_enter(waiter.client):
+                    self._waiting.remove(waiter)
+                    self._enter(waiter.client)
+                    waiter.has_entered.set()
+                    return
+
+
+class _Waiter:
+    """A request without a place."""
+
+    __slots__ = ("client", "has_entered")
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self.has_entered = threading.Event()
+
+
+@cache
+def store_bulkhead() -> Bulkhead:
+    """Return the bulkhead of this process.
+
+    A client may hold all places but a quarter, and always one.
+    """
+    places = max(1, settings.WEB_THREADS - RESERVED_THREADS)
+    return Bulkhead(places, max(1, places - max(1, places // 4)))

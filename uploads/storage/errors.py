@@ -1,0 +1,149 @@
+"""Errors of the object store and its clients, translated into ours. The one place."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from typing import TypeVar
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    EndpointProviderError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProxyConnectionError,
+    SSLError,
+)
+
+from uploads.exceptions import (
+    BucketMissingError,
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreError,
+    StoreRedirectError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+#: Statuses that mean "not now" rather than "no".
+_TEMPORARY_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+#: Of those, the ones sent before the request was carried out: too busy, or a conflict
+#: with another conditional request for the same key.
+_NOT_CARRIED_OUT = frozenset({408, 409, 425, 429, 503})
+#: AWS's answers to a request for a bucket of another region.
+_OTHER_REGION_CODES = frozenset(
+    {
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+        "PermanentRedirect",
+        "TemporaryRedirect",
+    }
+)
+_CREDENTIALS_ERRORS = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+_NOT_CONNECTED_ERRORS = (
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ProxyConnectionError,
+)
+_INVALID_REQUEST_ERRORS = (EndpointProviderError, ParamValidationError)
+
+
+def translated(request: Callable[[], T]) -> T:
+    """Carry out a request to the store; whatever it raises becomes a `StoreError`."""
+    try:
+        return request()
+    except StoreError:
+        raise
+    except Exception as error:
+        raise store_error(error) from error
+
+
+def store_error(error: Exception) -> StoreError:
+    """Return the `StoreError` for an exception of botocore or of what it uses."""
+    name = type(error).__name__
+    if isinstance(error, ClientError):
+        metadata = error.response.get("ResponseMetadata", {})
+        return error_from_status(
+            metadata.get("HTTPStatusCode", 0),
+            error.response.get("Error", {}).get("Code", "unknown"),
+        )
+    if isinstance(error, _CREDENTIALS_ERRORS):
+        return credentials_error(error)
+    if isinstance(error, _INVALID_REQUEST_ERRORS):
+        return StoreRefusedError(f"not sent: {name}")
+    if isinstance(error, _NOT_CONNECTED_ERRORS) or _is_certificate_error(error):
+        return StoreUnavailableError(
+            f"the object store is unreachable ({name})", outcome_unknown=False
+        )
+    if not isinstance(error, BotoCoreError | HTTPClientError | OSError):
+        logger.error("unexpected error of the store's client", exc_info=error)
+    return StoreUnavailableError(
+        f"the object store did not answer ({name})", outcome_unknown=True
+    )
+
+
+def credentials_error(error: Exception) -> StoreUnavailableError:
+    """Return the error of a request that was not sent for want of credentials."""
+    return StoreUnavailableError(
+        f"credentials for the object store are unavailable ({type(error).__name__})",
+        outcome_unknown=False,
+    )
+
+
+def error_from_status(status: int, code: str, region: str = "") -> StoreError:
+    """Return the error for an answer of the store, by HTTP status and S3 error code.
+
+    `region` is where the store says that the bucket is.
+    """
+    message = f"the object store answered {status} {code}"
+    if status == 412:
+        return ObjectExistsError(message)
+    if status == 404 and code == "NoSuchBucket":
+        return BucketMissingError(message)
+    if status == 404 and code in {"404", "NoSuchKey", "NotFound"}:
+        return ObjectMissingError(message)
+    if 300 <= status < 400 or code in _OTHER_REGION_CODES:
+        where = f"; the bucket is in {region}" if region else ""
+        return StoreRedirectError(
+            f"{message}{where}: AWS_DEFAULT_REGION or AWS_ENDPOINT_URL_S3 is wrong"
+        )
+    if status in _TEMPORARY_STATUSES:
+        return StoreUnavailableError(
+            message, outcome_unknown=status not in _NOT_CARRIED_OUT
+        )
+    return StoreRefusedError(message)
+
+
+def error_code(error: StoreError) -> str:
+    """Return S3's code of an answer that became one of our errors."""
+    cause = error.__cause__
+    if not isinstance(cause, ClientError):
+        return ""
+    code: str = cause.response.get("Error", {}).get("Code", "")
+    return code
+
+
+def _is_certificate_error(error: BaseException | None) -> bool:
+    """Return True if the TLS handshake failed: nothing was sent after it."""
+    if not isinstance(error, SSLError):
+        return False
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

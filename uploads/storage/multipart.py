@@ -1,0 +1,181 @@
+"""Objects that are sent in parts.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from uploads.exceptions import (
+    ObjectMissingError,
+    StoreError,
+    StoreUnavailableError,
+)
+from uploads.storage.client import StoreClient
+from uploads.storage.objects import Payload, UnfinishedUpload
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        CompleteMultipartUploadOutputTypeDef,
+    )
+
+logger = logging.getLogger(__name__)
+
+#: Above this a body is sent in parts of this size.
+PART_BYTES = 8 * 1024 * 1024
+#: S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+MAX_PARTS = 10_000
+#: Parts that are hashed and sent while the next one is made: 24 MiB in memory.
+PARTS_IN_FLIGHT = 2
+
+
+class MultipartUploads:
+    """Uploads in parts into one bucket."""
+
+    def __init__(self, store: StoreClient) -> None:
+        self._store = store
+        self._bucket = store.bucket
+
+    def create(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
+    ) -> CompleteMultipartUploadOutputTypeDef:
+        """Create an object, never overwrite; raises `StoreError`.
+
+        Until the request that completes it there is no object, so every error before
+        that has a known outcome.
+        """
+        try:
+            upload_id = self._store.retried(
+                lambda s3: s3.create_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=key,
+                    ContentType=payload.content_type,
+                    Metadata=dict(metadata),
+                    ChecksumAlgorithm="SHA256",
+                    **parameters,
+                )
+            )["UploadId"]
+        except StoreUnavailableError as error:
+            raise StoreUnavailableError(str(error), outcome_unknown=False) from error
+        try:
+            parts = self._send_parts(key, upload_id, payload)
+        except StoreUnavailableError as error:
+            self._abort(key, upload_id)
+            raise StoreUnavailableError(str(error), outcome_unknown=False) from error
+        except BaseException:
+            self._abort(key, upload_id)
+            raise
+        try:
+            return self._store.once(
+                lambda s3: s3.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=key,
+                    UploadId=upload_id,
+                    MultipartUpload={"Parts": parts},
+                    IfNoneMatch="*",
+                )
+            )
+        except BaseException:
+            self._abort(key, upload_id)
+            raise
+
+    def _send_parts(
+        self, key: str, upload_id: str, payload: Payload
+    ) -> list[CompletedPartTypeDef]:
+        sent: list[CompletedPartTypeDef] = []
+        in_flight: deque[Future[CompletedPartTypeDef]] = deque()
+        bodies = payload.parts(PART_BYTES)
+        pool = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="store-part")
+        try:
+            for number in range(1, -(-payload.size // PART_BYTES) + 1):
+                # No name for the body here: it would stay in memory until the next.
+                made = [next(bodies)]
+                if len(in_flight) == PARTS_IN_FLIGHT:
+                    sent.append(in_flight.popleft().result())
+                in_flight.append(
+                    pool.submit(self._send_part, key, upload_id, number, made.pop())
+                )
+            sent.extend(part.result() for part in in_flight)
+        finally:
+            # Waits for the parts that are being sent: one that came after the abort
+            # would stay in the store.
+            pool.shutdown(cancel_futures=True)
+        return sent
+
+    def _send_part(
+        self, key: str, upload_id: str, number: int, body: bytes | bytearray
+    ) -> CompletedPartTypeDef:
+        digest = hashlib.sha256(body)
+        sha256 = digest.hexdigest()
+        answer = self._store.repeated(
+            lambda: self._store.signed_puts.upload_part(
+                key, upload_id, number, body, sha256
+            )
+        )
+        return {
+            "ETag": answer["ETag"],
+            "PartNumber": number,
+            "ChecksumSHA256": base64.b64encode(digest.digest()).decode(),
+        }
+
+    def _abort(self, key: str, upload_id: str) -> None:
+        """Discard the parts; reconciliation does it later if this fails."""
+        try:
+            self._store.once(
+                lambda s3: s3.abort_multipart_upload(
+                    Bucket=self._bucket, Key=key, UploadId=upload_id
+                )
+            )
+        except StoreError as error:
+            logger.warning("key=%s multipart upload not aborted: %s", key, error)
+
+    def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """Yield the uploads under `prefix` that are neither completed nor aborted.
+
+        They are under way, or were left behind by a failure: no objects, but their
+        parts take space. Raises `StoreError`.
+        """
+        markers: dict[str, Any] = {}
+        while True:
+            page = self._store.retried(
+                lambda s3, markers=markers: s3.list_multipart_uploads(  # type: ignore[misc]
+                    Bucket=self._bucket, Prefix=prefix, **markers
+                )
+            )
+            for entry in page.get("Uploads", ()):
+                if entry["Key"].startswith(prefix):
+                    yield UnfinishedUpload(
+                        key=entry["Key"],
+                        upload_id=entry["UploadId"],
+                        begun=entry["Initiated"],
+                    )
+            if not page.get("IsTruncated"):
+                return
+            markers = {
+                "KeyMarker": page["NextKeyMarker"],
+                "UploadIdMarker": page["NextUploadIdMarker"],
+            }
+
+    def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
+        """Discard the parts, if there are any. Raises `StoreError`."""
+        with suppress(ObjectMissingError):
+            self._store.retried(
+                lambda s3: s3.abort_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=unfinished.key,
+                    UploadId=unfinished.upload_id,
+                )
+            )

@@ -1,0 +1,140 @@
+"""PutObject and UploadPart through botocore's own signer and HTTP session.
+
+A call of boto3 spends most of its 0.8 ms of processor time between the two: validating
+parameters, resolving the endpoint again, event handlers, parsing. Here a request is
+signed (Signature Version 4 over the body's SHA-256), sent once and read.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
+from botocore.httpsession import URLLib3Session
+
+from mirrorsite.metrics import observe_store
+from uploads.exceptions import StoreRefusedError
+from uploads.storage.errors import error_from_status, store_error
+
+_CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
+_REGION = re.compile(rb"<Region>([a-z0-9-]+)</Region>")
+
+
+class SignedPuts:
+    """Puts bodies into one bucket."""
+
+    def __init__(
+        self,
+        *,
+        presigned_url: str,
+        http: URLLib3Session,
+        credentials: Callable[[], ReadOnlyCredentials],
+        user_agent: str,
+    ) -> None:
+        """`presigned_url` is one of the key `key`: host, path and region are taken from it."""
+        parts = urlsplit(presigned_url)
+        scope = parse_qs(parts.query)["X-Amz-Credential"][0]
+        _, _, self._region, self._service, _ = scope.rsplit("/", 4)
+        self._bucket_url = parts._replace(query="").geturl().removesuffix("key")
+        self._http = http
+        self._credentials = credentials
+        self._user_agent = user_agent
+
+    def put_object(
+        self,
+        key: str,
+        body: bytes | bytearray,
+        sha256: str,
+        content_type: str,
+        metadata: Mapping[str, str],
+    ) -> dict[str, str]:
+        """Create an object, never overwrite; return its ETag and VersionId.
+
+        `sha256` is hexadecimal; the store refuses a body that has another one. Raises
+        `StoreError`.
+        """
+        headers = {"Content-Type": content_type, "If-None-Match": "*"}
+        for name, value in metadata.items():
+            if not value.isascii():
+                raise StoreRefusedError(f"not sent: metadata {name} is not ASCII")
+            headers[f"x-amz-meta-{name}"] = value
+        return self._put("PutObject", key, "", body, sha256, headers)
+
+    def upload_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: bytes | bytearray,
+        sha256: str,
+    ) -> dict[str, str]:
+        """Send one part; return its ETag. Raises `StoreError`."""
+        query = f"?partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
+        return self._put("UploadPart", key, query, body, sha256, {})
+
+    def _put(
+        self,
+        operation: str,
+        key: str,
+        query: str,
+        body: bytes | bytearray,
+        sha256: str,
+        headers: dict[str, str],
+    ) -> dict[str, str]:
+        credentials = self._credentials()
+        headers["User-Agent"] = self._user_agent
+        headers["x-amz-checksum-sha256"] = base64.b64encode(
+            bytes.fromhex(sha256)
+        ).decode()
+        started = perf_counter()
+        outcome = "no answer"
+        try:
+            url = self._bucket_url + quote(key, safe="/~") + query
+            request = AWSRequest("PUT", url, headers, data=body)
+            _Signer(credentials, self._service, self._region, sha256).add_auth(request)
+            response = self._http.send(request.prepare())
+            outcome = f"{response.status_code // 100}xx"
+        except Exception as error:
+            raise store_error(error) from error
+        finally:
+            observe_store(operation, outcome, perf_counter() - started)
+        if response.status_code != 200:
+            raise _error_of(response)
+        return {
+            "ETag": response.headers.get("etag", ""),
+            "VersionId": response.headers.get("x-amz-version-id", ""),
+        }
+
+
+class _Signer(S3SigV4Auth):
+    """Signature Version 4 over a digest that is known already."""
+
+    def __init__(
+        self, credentials: ReadOnlyCredentials, service: str, region: str, sha256: str
+    ) -> None:
+        super().__init__(credentials, service, region)
+        self._sha256 = sha256
+
+    def payload(self, request: AWSRequest) -> str:
+        return self._sha256
+
+
+def _error_of(response: Any) -> Exception:
+    code = _CODE.search(response.content)
+    region = _REGION.search(response.content)
+    return error_from_status(
+        response.status_code,
+        code[1].decode() if code else str(response.status_code),
+        response.headers.get("x-amz-bucket-region")
+        or (region[1].decode() if region else ""),
+    )
