@@ -84,7 +84,9 @@ class Application:
                 environ["CONTENT_LENGTH"] = str(len(body))
             response = await self._respond(scope, environ, send)
         except ClientGoneError:
-            response = Response(CLIENT_CLOSED_REQUEST, [], b"", 0, is_sent=True)
+            # Unless it is still there: the protocol has refused the body, and said so.
+            if scope["state"]["is_closed"]():
+                response = Response(CLIENT_CLOSED_REQUEST, [], b"", 0, is_sent=True)
         finally:
             if response is not None:
                 await self._finish(scope, environ, response, send, started)

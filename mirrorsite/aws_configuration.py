@@ -11,13 +11,15 @@ import os
 
 import botocore.session
 from botocore.exceptions import BotoCoreError
-from botocore.utils import is_valid_endpoint_url
+from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
 from django.core.exceptions import ImproperlyConfigured
 
 
 def check_aws_configuration(endpoint_url: str | None) -> None:
     """Raise `ImproperlyConfigured` if no client can be built with this configuration."""
-    if endpoint_url and not is_valid_endpoint_url(endpoint_url):
+    if endpoint_url and not (
+        is_valid_endpoint_url(endpoint_url) or is_valid_ipv6_endpoint_url(endpoint_url)
+    ):
         raise ImproperlyConfigured(
             f"AWS_ENDPOINT_URL_S3 is {endpoint_url!r}, and its host is not a valid host"
             " name; set it to letters, digits, dots and hyphens, or to an IP address."

@@ -18,7 +18,7 @@ def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
 
 
 class HealthView(OpenView):
-    """The process answers: no database, no bucket. The liveness probe."""
+    """The process answers: no database, no bucket. For every probe of the pod."""
 
     @schema.health
     def get(self, request: Request) -> Response:
@@ -26,7 +26,11 @@ class HealthView(OpenView):
 
 
 class ReadyView(OpenView):
-    """Everything an upload needs is there. The readiness probe."""
+    """What an upload needs is available. For alerts: no probe of a pod asks it.
+
+    Database and bucket are shared, so their outage would take every pod out of the load
+    balancer, and health and mirror with them.
+    """
 
     @schema.ready
     def get(self, request: Request) -> Response:

@@ -13,6 +13,7 @@ import logging
 import math
 import re
 import resource
+from collections import deque
 from enum import Enum, auto
 from functools import lru_cache
 from http import HTTPStatus
@@ -31,6 +32,7 @@ from mirrorsite.early_answers import early_answer
 from mirrorsite.fast_path import as_sent
 from mirrorsite.metrics import observe_request
 from mirrorsite.negotiation import MAX_BODY_BYTES
+from mirrorsite.request_head import RefusedError, check_fields, to_origin_form
 from mirrorsite.request_ids import request_id_from
 
 logger = logging.getLogger("gunicorn.error")
@@ -62,11 +64,8 @@ MAX_CONNECTIONS = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 #: Connections closed at once when there are too many.
 CONNECTIONS_TO_CLOSE = 32
 
-#: The scheme and the authority of a target in absolute form.
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)((?:[/?#].*)?)")
-#: A method that this server does not know.
+#: A method that the parser does not know.
 _UNKNOWN_METHOD = re.compile(rb"\s*[A-Z][A-Z-]{2,19} [!-~]")
-_ONCE = (b"host", b"content-type")
 _ALLOW = b"GET, HEAD, POST, OPTIONS"
 
 
@@ -79,21 +78,13 @@ class Phase(Enum):
     ALL = auto()
 
 
-class RefusedError(Exception):
-    """The request breaks a rule or a limit; `slug` is the type of the problem."""
-
-    def __init__(self, slug: str) -> None:
-        super().__init__(slug)
-        self.slug = slug
-
-
 class HTTPProtocol(HttpToolsProtocol):
     """One connection."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        #: The last request that the application was given.
-        self._last: RequestResponseCycle | None = None
+        #: Requests that are not answered yet, in their order.
+        self._open: deque[RequestResponseCycle] = deque()
         self._phase = Phase.NOTHING
         self._deadline = math.inf
         self._requests_in_read = 0
@@ -122,7 +113,7 @@ class HTTPProtocol(HttpToolsProtocol):
             for connection in self.connections
             if isinstance(connection, HTTPProtocol)
             and connection is not self
-            and connection.deadline < math.inf
+            and connection.waits_for_client
         ]
         for connection in heapq.nsmallest(
             CONNECTIONS_TO_CLOSE, idle, key=lambda other: other.deadline
@@ -132,9 +123,20 @@ class HTTPProtocol(HttpToolsProtocol):
             self.refuse("server-busy")
 
     @property
+    def waits_for_client(self) -> bool:
+        """Whether nothing is worked on: idle, or a request is half sent."""
+        half_sent = 1 if self._phase is Phase.BODY else 0
+        return self._deadline < math.inf and len(self._open) <= half_sent
+
+    @property
     def deadline(self) -> float:
         """When the client must have sent what is waited for, in the loop's time."""
         return self._deadline
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn's own tells only the application of the last request in the pipeline.
+        self._disconnect()
+        super().connection_lost(exc)
 
     def _wait_for_request(self) -> None:
         self._phase = Phase.NOTHING
@@ -145,7 +147,10 @@ class HTTPProtocol(HttpToolsProtocol):
         if self.flow.write_paused:
             self._check_reading(now)
         elif now > self._deadline and not self.flow.read_paused:
-            if self._phase is Phase.NOTHING or self._is_deaf:
+            if self.transport.is_closing():
+                self.transport.abort()  # the client has not read the last of it
+            elif self._phase is Phase.NOTHING or self._is_deaf:
+                self._deadline = now + LINGER_SECONDS
                 self.transport.close()
             else:
                 self.refuse("request-timeout")
@@ -173,13 +178,13 @@ class HTTPProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Answer what is under way, and what comes within a moment; then close."""
         self._is_ending = True
-        if self._last is not None and not self._last.response_complete:
-            self._last.keep_alive = False
+        if self._open:
+            self._open[-1].keep_alive = False
         else:
             self.loop.call_later(DRAIN_SECONDS, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        if self._last is None or self._last.response_complete:
+        if not self._open:
             self.transport.close()
 
     # --- Reading ---------------------------------------------------------------------
@@ -233,6 +238,7 @@ class HTTPProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._requests_in_read += 1
         if max(self._requests_in_read, len(self.pipeline)) > MAX_PIPELINED:
+            logger.info("too many pipelined requests: the connection is closed")
             self._is_deaf = True
             self.transport.abort()
         self.scope["state"]["is_closed"] = self.transport.is_closing
@@ -257,63 +263,22 @@ class HTTPProtocol(HttpToolsProtocol):
         if self._is_deaf:
             return
         started = perf_counter()
+        version = self.parser.get_http_version()
+        check_fields(version, self.headers)
+        if not self.url.startswith(b"/"):
+            self.url, self.headers[:] = to_origin_form(
+                self.parser.get_method(), self.url, self.headers
+            )
+        if version == "1.0":
+            self.expect_100_continue = False  # RFC 9110, section 10.1.1
         fields = dict(self.headers)
-        self._check_head(fields)
         if len(fields) == len(self.headers) and self._answer_now(fields, started):
             return
         super().on_headers_complete()
-        self._last = self.cycle
+        self._open.append(self.cycle)
         if self._is_ending:
-            self._last.keep_alive = False
+            self.cycle.keep_alive = False
         self._phase = Phase.BODY
-
-    def _check_head(self, fields: dict[bytes, bytes]) -> None:
-        """Refuse what the parser lets pass (RFC 9112, sections 3.2 and 6)."""
-        version = self.parser.get_http_version()
-        if version not in {"1.0", "1.1"}:
-            raise RefusedError("malformed-http")
-        if version == "1.1" and b"host" not in fields:
-            raise RefusedError("malformed-http")
-        if len(fields) < len(self.headers):
-            names = [name for name, _ in self.headers]
-            if any(names.count(name) > 1 for name in _ONCE):
-                raise RefusedError("malformed-http")
-        if b"expect" in fields:
-            self._check_expectation(version)
-        if b"transfer-encoding" in fields:
-            self._check_transfer_coding(version)
-        if not self.url.startswith(b"/"):
-            self._read_target(fields)
-        if int(fields.get(b"content-length", b"0")) > MAX_BODY_BYTES:
-            raise RefusedError("body-too-large")
-
-    def _check_transfer_coding(self, version: str) -> None:
-        if version == "1.0":
-            raise RefusedError("malformed-http")
-        for name, value in self.headers:
-            if name == b"transfer-encoding" and value.lower() != b"chunked":
-                raise RefusedError("transfer-coding-not-implemented")
-
-    def _check_expectation(self, version: str) -> None:
-        for name, value in self.headers:
-            if name == b"expect" and value.lower() != b"100-continue":
-                raise RefusedError("expectation-failed")
-        if version == "1.0":
-            self.expect_100_continue = False  # RFC 9110, section 10.1.1
-
-    def _read_target(self, fields: dict[bytes, bytes]) -> None:
-        """Take a target in absolute form apart; its host counts (RFC 9112, 3.2.2)."""
-        match = _ABSOLUTE.fullmatch(self.url)
-        if match is not None:
-            host, rest = match.groups()
-            self.url = rest if rest.startswith(b"/") else b"/" + rest
-            fields[b"host"] = host
-            self.headers[:] = [
-                (name, host if name == b"host" else value)
-                for name, value in self.headers
-            ]
-        elif self.url != b"*" or self.parser.get_method() != b"OPTIONS":
-            raise RefusedError("malformed-http")
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -335,8 +300,9 @@ class HTTPProtocol(HttpToolsProtocol):
     # --- Answering ---------------------------------------------------------------------
 
     def on_response_complete(self) -> None:
+        self._open.popleft()
         super().on_response_complete()
-        if self._phase is Phase.ALL and self.cycle.response_complete:
+        if self._phase is Phase.ALL and not self._open:
             self._wait_for_request()
 
     def _answer_now(self, fields: dict[bytes, bytes], started: float) -> bool:
@@ -347,7 +313,7 @@ class HTTPProtocol(HttpToolsProtocol):
             or self.parser.get_method() != b"GET"
             or b"#" in query
             or self.flow.write_paused
-            or (self._last is not None and not self._last.response_complete)
+            or self._open
         ):
             return False
         answer = self.app.fast_path.answer(path, query, fields, self.scope["scheme"])
@@ -388,18 +354,22 @@ class HTTPProtocol(HttpToolsProtocol):
         """Answer a problem and close, after the answers to earlier requests."""
         self._is_deaf = True
         is_body = self._phase is Phase.BODY
-        cycle = self._last
-        if cycle is not None and not cycle.response_complete:
-            if not is_body:
-                cycle.keep_alive = False  # the last request that is answered
-            elif self.pipeline or cycle.response_started:
-                self.transport.abort()
-            else:
-                # As when the connection is lost: the application stops reading.
-                cycle.disconnected = True
-                cycle.message_event.set()
-        if cycle is None or cycle.response_complete or is_body:
-            self._answer_refusal(slug, is_body or slug == "body-too-large")
+        if self._open and not is_body:
+            self._open[-1].keep_alive = False  # the last request that is answered
+            self._deadline = math.inf
+            self._log_unread(slug, {})
+            return
+        if len(self._open) > 1 or (self._open and self._open[0].response_started):
+            self.transport.abort()  # this answer would be taken for another's
+            return
+        self._disconnect()  # the application stops reading
+        self._answer_refusal(slug, is_body or slug == "body-too-large")
+
+    def _disconnect(self) -> None:
+        """Tell the application that the client is gone."""
+        for cycle in self._open:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _answer_refusal(self, slug: str, is_read: bool) -> None:
         """Send a problem, log it, and close; `is_read` if the head was valid."""
@@ -435,12 +405,11 @@ class HTTPProtocol(HttpToolsProtocol):
             )
             return
         observe_request("unmatched", None, answer.status, 0.0)
-        shown = {
-            "status": answer.status,
-            "request_id": request_id,
-            "client": self.client[0] if self.client else "",
-        }
-        logger.info("request not read: %s", slug, extra={"fields": shown})
+        self._log_unread(slug, {"status": answer.status, "request_id": request_id})
+
+    def _log_unread(self, slug: str, more: dict[str, Any]) -> None:
+        fields = {**more, "client": self.client[0] if self.client else ""}
+        logger.info("request not read: %s", slug, extra={"fields": fields})
 
     def _linger(self) -> None:
         """Close for writing now, and for reading in a moment."""

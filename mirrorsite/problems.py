@@ -124,10 +124,6 @@ def _foreseen(error: BaseException | None) -> exceptions.APIException | None:
             return Problem(413, "body-too-large", "The body is too large.")
         case SuspiciousOperation() | BadRequest():
             return Problem(400, "bad-request", "The request is not acceptable.")
-        case UnreadablePostError() if _came_too_slowly(error):
-            return Problem(
-                408, "request-timeout", "The request's body did not come in time."
-            )
         case MultiPartParserError() | UnreadablePostError():
             return Problem(400, "bad-request", "The body could not be read.")
         case OperationalError() | InterfaceError():
@@ -139,13 +135,6 @@ def _foreseen(error: BaseException | None) -> exceptions.APIException | None:
                 retry_after=RETRY_AFTER_SECONDS,
             )
     return None
-
-
-def _came_too_slowly(error: BaseException | None) -> bool:
-    """Tell whether a deadline is behind an error of reading; Django wraps it twice."""
-    while error is not None and not isinstance(error, TimeoutError):
-        error = error.__cause__
-    return error is not None
 
 
 def _told(

@@ -11,6 +11,7 @@ import redis.connection
 from django.core.exceptions import ImproperlyConfigured
 
 from mirrorsite import openapi_components
+from mirrorsite.aws_configuration import check_aws_configuration
 from mirrorsite.database import connection_settings
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
 
@@ -181,7 +182,7 @@ DATABASES = {"default": connection_settings(env.required("DATABASE_URL"))}
 # As wide as botocore takes them; the store knows better.
 AWS_STORAGE_BUCKET_NAME = env.matching(
     "AWS_STORAGE_BUCKET_NAME",
-    r"[\w.-]{1,255}|arn:[\w:/.-]+",
+    r"[\w.-]{1,255}|arn:[\w:/.-]{1,251}",
     "the name of a bucket: lower-case letters, digits, dots and hyphens",
 )
 AWS_ACCESS_KEY_ID = env.text("AWS_ACCESS_KEY_ID") or None
@@ -192,6 +193,7 @@ if (AWS_ACCESS_KEY_ID is None) != (AWS_SECRET_ACCESS_KEY is None):
         " set both, or neither to use the role of the host."
     )
 AWS_ENDPOINT_URL_S3 = env.web_address("AWS_ENDPOINT_URL_S3")
+check_aws_configuration(AWS_ENDPOINT_URL_S3)
 AWS_DEFAULT_REGION = env.matching(
     "AWS_DEFAULT_REGION",
     r"(?!-|\d+$)[A-Za-z0-9-]{1,63}(?<!-)",

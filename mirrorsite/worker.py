@@ -35,6 +35,9 @@ class DrainingServer(Server):
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(CHECK_SECONDS)
+            if self.config.callback_notify is not None:
+                # uvicorn's own heartbeat ends with its main loop, before the drain.
+                await self.config.callback_notify()
             for connection in list(self.server_state.connections):
                 connection.check_deadlines(loop.time())  # type: ignore[union-attr]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.cookiejar
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from urllib.parse import urlencode
 import psutil
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 from mirrorsite.http_protocol import REQUEST_SECONDS, STALL_SECONDS
 from sre.lib import processes
@@ -227,29 +227,17 @@ class TestExport:
 
     def export(self, service: Service) -> socket.socket:
         """Ask for all uploads as CSV; return the connection, of which nothing is read."""
-        cookies = http.cookiejar.CookieJar()
-        opener = urllib.request.build_opener(
-            urllib.request.HTTPCookieProcessor(cookies)
-        )
-
-        def value(name: str) -> str:
-            return next(c.value or "" for c in cookies if c.name == name)
-
-        login = f"{service.url}/admin/login/?next=/api/health"
-        opener.open(login).close()
-        form = {
-            "username": "staff",
-            "password": "a long password",
-            "csrfmiddlewaretoken": value("csrftoken"),
-        }
-        opener.open(login, urlencode(form).encode()).close()
+        client = Client()
+        client.force_login(User.objects.get())
+        session = client.cookies["sessionid"].value
+        token = "a" * 32
         body = urlencode(
             {
                 "action": "export_csv",
                 "select_across": "1",
                 "index": "0",
                 "_selected_action": str(Upload.objects.values_list("pk", flat=True)[0]),
-                "csrfmiddlewaretoken": value("csrftoken"),
+                "csrfmiddlewaretoken": token,
             }
         )
         sock = socket.socket()
@@ -258,7 +246,7 @@ class TestExport:
         sock.connect(("127.0.0.1", service.port))
         sock.sendall(
             f"POST /admin/uploads/upload/ HTTP/1.1\r\nHost: 127.0.0.1:{service.port}\r\n"
-            f"Cookie: csrftoken={value('csrftoken')}; sessionid={value('sessionid')}\r\n"
+            f"Cookie: csrftoken={token}; sessionid={session}\r\n"
             "Content-Type: application/x-www-form-urlencoded\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
         )

@@ -180,6 +180,8 @@ class TestRefused:
         server.application.may_answer.clear()
         connection = server.connect()
         assert connection.send(GET + b"\r\n", b"secret\r\n\r\n") == b""
+        assert connection.after(3600) == b""
+        assert not connection.transport.is_closed
         server.application.may_answer.set()
         server.run()
         assert connection.statuses == [200]
@@ -315,6 +317,13 @@ class TestDeadlines:
         connection.after(76)
         assert connection.transport.is_closed
 
+    def test_closing_and_unread__aborted(self, connection: Connection) -> None:
+        """A client that does not read keeps a connection from being closed."""
+        connection.send(GET + b"Connection: close\r\n\r\n")
+        assert connection.transport.is_closed
+        connection.after(76)
+        assert connection.transport.is_aborted
+
 
 class TestSlowReader:
     @pytest.fixture
@@ -355,6 +364,16 @@ class TestManyConnections:
         assert half.transport.is_aborted
         assert not any(c.transport.is_closed for c in (idle, busy, late))
 
+    def test_one_more__a_half_sent_body_goes(self, server: Server) -> None:
+        server.application.may_answer.clear()
+        half, *busy = (server.connect() for _ in range(3))
+        half.send(POST + b"Content-Length: 9\r\n\r\na")
+        for connection in busy:
+            connection.send(GET + b"\r\n" + GET)  # and half of the next
+        server.connect()
+        assert half.transport.is_aborted
+        assert not any(connection.transport.is_closed for connection in busy)
+
     def test_all_busy__refused(self, server: Server) -> None:
         server.application.may_answer.clear()
         busy = [server.connect() for _ in range(3)]
@@ -390,6 +409,16 @@ class TestEnding:
 
 
 class TestClientGone:
+    def test_every_request_of_the_pipeline_ends(self, server: Server) -> None:
+        """The first waits for its body's reader, the second in the queue."""
+        server.application.may_answer.clear()
+        connection = server.connect()
+        connection.send(GET + b"\r\n" + GET + b"\r\n")
+        connection.lose()
+        server.application.may_answer.set()
+        server.run()
+        assert connection.transport.written == b""
+
     def test_application_can_tell(self, server: Server) -> None:
         server.application.may_answer.clear()
         connection = server.connect()

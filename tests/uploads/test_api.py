@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.test import Client
 
 from tests.faulty_store import FaultyStore
 from tests.uploads.records import refuse_inserts
+from uploads import sql
 from uploads.models import Status, Upload
 from uploads.storage import UploadStorage
 
@@ -187,10 +187,10 @@ class TestDependencyDown:
         assert not Upload.objects.exists()
 
     def test_database__503_and_nothing_uploaded(
-        self, client: Client, bucket: UploadStorage
+        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with connection.execute_wrapper(refuse_inserts):
-            response = post_nothing(client)
+        monkeypatch.setattr(sql, "insert_upload", refuse_inserts)
+        response = post_nothing(client)
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "5"
         assert "secret" not in response.content.decode()

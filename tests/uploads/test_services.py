@@ -16,7 +16,7 @@ from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
 from tests.faulty_store import FaultyStore
 from tests.uploads.records import refuse_inserts
-from uploads import services, trail
+from uploads import services, sql, trail
 from uploads.exceptions import (
     TrailUnavailableError,
     UploadFailedError,
@@ -109,11 +109,11 @@ class TestCreateUpload:
 
 
 class TestDatabaseAway:
-    def test_before_the_put__nothing_in_the_bucket(self, bucket: UploadStorage) -> None:
-        with (
-            connection.execute_wrapper(refuse_inserts),
-            pytest.raises(TrailUnavailableError) as caught,
-        ):
+    def test_before_the_put__nothing_in_the_bucket(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sql, "insert_upload", refuse_inserts)
+        with pytest.raises(TrailUnavailableError) as caught:
             services.create_upload(actor=ACTOR)
         assert caught.value.upload_id is None
         assert keys_in(bucket) == []

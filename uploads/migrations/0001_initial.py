@@ -118,7 +118,13 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                ("bucket", models.CharField(max_length=63)),
+                (
+                    "bucket",
+                    models.CharField(
+                        help_text="A name, or the ARN of an access point.",
+                        max_length=255,
+                    ),
+                ),
                 ("key", models.CharField(db_collation="C", max_length=1024)),
                 (
                     "status",

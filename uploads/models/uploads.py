@@ -34,7 +34,9 @@ class Upload(models.Model):
     """The current state of one upload, for browsing; the truth is in its events."""
 
     id = models.UUIDField(primary_key=True, default=new_upload_id, editable=False)
-    bucket = models.CharField(max_length=63)
+    bucket = models.CharField(
+        max_length=255, help_text="A name, or the ARN of an access point."
+    )
     # Ordered by bytes, as S3 lists keys: reconciliation compares the two in that order.
     key = models.CharField(max_length=1024, db_collation="C")
     status = models.CharField(max_length=16, choices=Status)

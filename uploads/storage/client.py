@@ -68,6 +68,14 @@ class StoreConfiguration:
             session.set_credentials(
                 self.access_key, self.secret_key or "", self.session_token
             )
+        # For the clients of token services, which botocore makes by itself.
+        session.set_default_client_config(
+            Config(
+                connect_timeout=self.connect_timeout,
+                read_timeout=self.read_timeout,
+                retries={"mode": "standard", "total_max_attempts": 1},
+            )
+        )
         # boto3 tries several formats for each timestamp of a listing, which takes two
         # thirds of its time.
         parsers = session.get_component("response_parser_factory")
@@ -156,19 +164,18 @@ class StoreClient:
     def signed_puts(self) -> SignedPuts:
         """The client for bodies: the same requests for half of boto3's processor time."""
         if self._signed_puts is None:
-            transport = self.transport
-            # The rules for hosts, paths and regions are botocore's: an address that it
-            # signs says which ones apply to this bucket.
-            address = translated(
-                lambda: transport.client.generate_presigned_url(
+            # botocore has the rules for host, path and region: an address that it signs
+            # shows which ones apply to this bucket.
+            address = self.once(
+                lambda s3: s3.generate_presigned_url(
                     "put_object", Params={"Bucket": self.bucket, "Key": "key"}
                 )
             )
             self._signed_puts = SignedPuts(
                 presigned_url=address,
-                http=transport.http,
+                http=self.transport.http,
                 credentials=self.credentials,
-                user_agent=transport.user_agent,
+                user_agent=self.transport.user_agent,
             )
         return self._signed_puts
 

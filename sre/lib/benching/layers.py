@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 #: A frame's file decides; the first that fits, the innermost frame first.
 LAYERS: tuple[tuple[str, str], ...] = (
     (
-        r"(^|/)uploads/(storage/|bulkhead)|obstore|botocore|urllib3|s3transfer",
+        r"(^|/)uploads/(storage/|bulkhead)|botocore|urllib3|s3transfer",
         "object store",
     ),
     (
@@ -19,7 +19,10 @@ LAYERS: tuple[tuple[str, str], ...] = (
     (r"(^|/)mirrorsite/logs|logging/|gunicorn_conf", "access log"),
     (r"(^|/)uploads/|(^|/)transforms/", "our services and views"),
     (r"(^|/)mirrorsite/(metrics|rate_)|prometheus_client", "metrics and limits"),
-    (r"(^|/)mirrorsite/(gunicorn_worker|request_socket)|gunicorn/", "web server"),
+    (
+        r"(^|/)mirrorsite/(worker|http_protocol|application|wsgi_bridge|thread_pool)|gunicorn/|uvicorn/|uvloop/",
+        "web server",
+    ),
     (r"rest_framework/", "REST framework"),
     (r"(^|/)mirrorsite/|django/|asgiref/|whitenoise/", "Django and middleware"),
 )

@@ -21,11 +21,17 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def locked(bucket: UploadStorage) -> Trail:
+def locked(bucket: UploadStorage, make_storage: Any) -> Trail:
     name = f"{bucket.bucket_name}-locked"
     bucket.client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
-    bucket.bucket_name = name
-    trail = Trail(bucket)
+    storage = make_storage(
+        bucket_name=name,
+        endpoint_url=bucket.endpoint_url,
+        access_key=bucket.access_key,
+        secret_key=bucket.secret_key,
+    )
+    storage.store.use_transport(bucket.store.transport)
+    trail = Trail(storage)
     add_uploads(2)
     trail.seal()
     add_uploads(1)

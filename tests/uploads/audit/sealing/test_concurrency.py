@@ -125,7 +125,7 @@ class TestConcurrency:
                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
                 " AND now() - waitstart > interval '200 ms'"
             )
-            return cursor.fetchone() == (1,)
+            return bool(cursor.fetchone()[0])
 
         thread = threading.Thread(target=seal)
         with connection.cursor() as cursor:

@@ -1,0 +1,152 @@
+"""A server that takes the place of S3, of a proxy and of a token service, and records."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+_NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+_ETAG = '"0123456789abcdef0123456789abcdef"'
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    #: As sent: a path, an address (to a proxy), or host and port (CONNECT).
+    target: str
+    headers: Message
+    body: bytes
+
+    @property
+    def host(self) -> str:
+        return self.headers.get("Host", "")
+
+    @property
+    def credential(self) -> list[str]:
+        """Access key, date, region and service that the request is signed for."""
+        scope = self.headers.get("Authorization", "").partition("Credential=")[2]
+        return scope.partition(",")[0].split("/")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Plan = Callable[[Request], Answer | None]
+
+
+class FakeStore:
+    """Answers as S3 does, unless the plan returns another answer.
+
+    `/credentials` returns new temporary credentials each time.
+    """
+
+    def __init__(
+        self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.requests: list[Request] = []
+        self.plan: Plan = lambda request: None
+        self.credentials_seconds = 3600
+        self.credentials_made = 0
+        self._server = _server_class(host)((host, 0), _Handler)
+        self._server.store = self
+        self.port = self._server.server_port
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"http://{name}:{self.port}"
+        if tls is not None:
+            # In each connection's own thread: a client may break off the handshake.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self.url = f"https://localhost:{self.port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, request: Request) -> Answer:
+        self.requests.append(request)
+        return self.plan(request) or self._as_s3(request)
+
+    def _as_s3(self, request: Request) -> Answer:
+        if request.target == "/credentials":
+            self.credentials_made += 1
+            expires = datetime.now(UTC) + timedelta(seconds=self.credentials_seconds)
+            return Answer(
+                200,
+                json.dumps(
+                    {
+                        "AccessKeyId": f"KEY{self.credentials_made}",
+                        "SecretAccessKey": "secret",
+                        "Token": f"token-{self.credentials_made}",
+                        "Expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    }
+                ).encode(),
+            )
+        if request.method == "CONNECT":
+            return Answer(502)
+        if request.method == "POST" and request.target.endswith("uploads"):
+            return Answer(
+                200,
+                f"<InitiateMultipartUploadResult {_NAMESPACE}><UploadId>an+id/=</UploadId>"
+                "</InitiateMultipartUploadResult>".encode(),
+            )
+        if request.method == "POST":
+            return Answer(
+                200,
+                f"<CompleteMultipartUploadResult {_NAMESPACE}><ETag>{_ETAG}</ETag>"
+                "</CompleteMultipartUploadResult>".encode(),
+            )
+        return Answer(200, headers={"ETag": _ETAG})
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    store: FakeStore
+
+
+def _server_class(host: str) -> type[_Server]:
+    class Server(_Server):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    return Server
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except OSError:  # the client closed the connection
+            self.close_connection = True
+
+    def do(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        request = Request(self.command, self.path, self.headers, body)
+        answer = self.server.store.answer(request)
+        self.send_response_only(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_CONNECT = do  # noqa: N815
+
+    def log_message(self, *arguments: Any) -> None:
+        pass

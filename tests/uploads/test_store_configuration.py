@@ -1,0 +1,618 @@
+"""Every request to the store follows one configuration, and every failure is ours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from rest_framework.test import APIClient
+
+from mirrorsite.aws_configuration import check_aws_configuration
+from tests.certificates import Authority
+from tests.fake_store import Answer, FakeStore, Request
+from uploads.exceptions import (
+    StoreError,
+    StoreRedirectError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from uploads.models import Upload
+from uploads.payloads import RandomNumbers
+from uploads.storage import PART_BYTES, BytesPayload, UploadStorage
+
+METADATA = {"upload-id": "an-id", "request-id": "a-request"}
+SMALL = BytesPayload(b"content")
+LARGE = RandomNumbers(b"seed", PART_BYTES + 1)
+ACCESS_POINT = "arn:aws:s3:eu-west-1:123456789012:accesspoint/an-access-point-with-a-rather-long-name"
+CONFIG_FILE = """
+[default]
+endpoint_url = http://127.0.0.1:1
+s3 =
+    addressing_style = virtual
+    use_accelerate_endpoint = true
+    payload_signing_enabled = false
+"""
+REGION_BODY = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>"
+
+
+@pytest.fixture
+def fake_store() -> Iterator[FakeStore]:
+    store = FakeStore()
+    yield store
+    store.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_DEFAULT_REGION",
+        "AWS_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def use_everything(storage: UploadStorage) -> None:
+    """Send every kind of request, whether it succeeds or not."""
+    for request in (
+        lambda: storage.put_new("small", SMALL, METADATA),
+        lambda: storage.put_new("large", LARGE, METADATA),
+        lambda: storage.head("small"),
+        lambda: list(storage.read("small")),
+        lambda: list(storage.listing("")),
+        lambda: storage.delete_unchanged("small", "etag"),
+    ):
+        try:
+            request()
+        except StoreUnavailableError as error:
+            assert error.outcome_unknown is False  # noqa: PT017
+        except StoreError:
+            pass
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        "environment",
+        [
+            {"AWS_ENDPOINT_URL_S3": ""},
+            {"AWS_ENDPOINT_URL_S3": " \n"},
+            {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"},
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+            {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"},
+            {"AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_USE_FIPS_ENDPOINT": "true"},
+            {"AWS_CA_BUNDLE": "", "REQUESTS_CA_BUNDLE": " "},
+            {"AWS_SKIP_SIGNATURE": "true", "AWS_ALLOW_HTTP": "false"},
+            {"HTTPS_PROXY": "http://127.0.0.1:1"},
+            {"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.1"},
+            {"AWS_ACCESS_KEY_ID": "other", "AWS_SECRET_ACCESS_KEY": "other"},
+            {"config": CONFIG_FILE},
+        ],
+    )
+    def test_variables_of_the_sdk__change_nothing(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        environment: dict[str, str],
+    ) -> None:
+        (tmp_path / "config").write_text(environment.pop("config", ""))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        storage = make_storage(endpoint_url=fake_store.url)
+
+        storage.put_new("small", SMALL, METADATA)
+        storage.put_new("large", LARGE, METADATA)
+        storage.head("small")
+
+        assert [request.method for request in fake_store.requests] == [
+            "PUT", "POST", "PUT", "PUT", "POST", "HEAD",
+        ]  # fmt: skip
+        for request in fake_store.requests:
+            assert request.host == f"127.0.0.1:{fake_store.port}"
+            assert request.target.startswith("/mirrorsite-test/")
+            assert request.credential[0] == "test-key"
+            assert request.credential[2:4] == ["us-east-1", "s3"]
+        parts = [r for r in fake_store.requests if "partNumber" in r.target]
+        assert {r.body for r in parts} == {bytes(b) for b in LARGE.parts(PART_BYTES)}
+
+    def test_proxy__is_used_for_all(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("HTTP_PROXY", fake_store.url)
+        storage = make_storage(endpoint_url="http://store.invalid:8333")
+        storage.put_new("small", SMALL, METADATA)
+        storage.put_new("large", LARGE, METADATA)
+        assert len(fake_store.requests) == 5
+        for request in fake_store.requests:
+            assert request.target.startswith(
+                "http://store.invalid:8333/mirrorsite-test/"
+            )
+
+    def test_dead_proxy__nothing_was_sent(
+        self, make_storage: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        use_everything(make_storage())
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("bucket", "region", "host", "path"),
+        [
+            ("bucket", "us-east-1", "bucket.s3.us-east-1.amazonaws.com", ""),
+            ("bucket", "eu-south-1", "bucket.s3.eu-south-1.amazonaws.com", ""),
+            ("bucket", "cn-north-1", "bucket.s3.cn-north-1.amazonaws.com.cn", ""),
+            # A wildcard certificate covers no dots.
+            ("a.bucket", "eu-south-1", "s3.eu-south-1.amazonaws.com", "/a.bucket"),
+            (
+                "arn:aws:s3:eu-west-1:123456789012:accesspoint/point",
+                "eu-central-1",
+                "point-123456789012.s3-accesspoint.eu-west-1.amazonaws.com",
+                "",
+            ),
+        ],
+    )
+    def test_aws__one_host_for_everything(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        bucket: str,
+        region: str,
+        host: str,
+        path: str,
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", fake_store.url)
+        storage = make_storage(bucket_name=bucket, region_name=region)
+
+        use_everything(storage)
+
+        assert len(fake_store.requests) >= 6
+        assert {r.target for r in fake_store.requests} == {f"{host}:443"}
+        address = urlsplit(storage.presigned_url("key", seconds=60))
+        assert (address.netloc, address.path) == (host, f"{path}/key")
+        assert urlsplit(storage.url("key")).netloc == host
+
+    @pytest.mark.parametrize("path", ["", "/", "/a/prefix", "/a/prefix/"])
+    def test_endpoint_with_a_path(
+        self, fake_store: FakeStore, make_storage: Any, path: str
+    ) -> None:
+        storage = make_storage(endpoint_url=fake_store.url + path)
+        use_everything(storage)
+        start = f"{path.rstrip('/')}/mirrorsite-test"
+        assert all(r.target.startswith(start) for r in fake_store.requests)
+        address = urlsplit(storage.presigned_url("key", seconds=60))
+        assert address.path == f"{start}/key"
+
+    def test_ipv6(self, make_storage: Any) -> None:
+        try:
+            store = FakeStore("::1")
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        try:
+            storage = make_storage(endpoint_url=store.url)
+            storage.put_new("small", SMALL, METADATA)
+            storage.put_new("large", LARGE, METADATA)
+        finally:
+            store.stop()
+        assert {r.host for r in store.requests} == {f"[::1]:{store.port}"}
+
+    def test_key__is_quoted_as_boto3_does(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        key = "a b+c/ü~'(1)!*=&?#%41"
+        for signed_puts in (True, False):
+            storage = make_storage(endpoint_url=fake_store.url, signed_puts=signed_puts)
+            storage.put_new(key, SMALL, METADATA)
+        first, second = fake_store.requests
+        assert first.target == second.target
+
+
+class TestCredentials:
+    @pytest.fixture
+    def storage(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> UploadStorage:
+        monkeypatch.setenv(
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{fake_store.url}/credentials"
+        )
+        made: UploadStorage = make_storage(
+            endpoint_url=fake_store.url, access_key=None, secret_key=None
+        )
+        return made
+
+    def used(self, store: FakeStore) -> list[tuple[str, str]]:
+        return [
+            (request.credential[0], request.headers["X-Amz-Security-Token"])
+            for request in store.requests
+            if request.target != "/credentials"
+        ]
+
+    def test_temporary__kept_while_valid(
+        self, fake_store: FakeStore, storage: UploadStorage
+    ) -> None:
+        storage.put_new("a", SMALL, METADATA)
+        storage.put_new("b", LARGE, METADATA)
+        assert set(self.used(fake_store)) == {("KEY1", "token-1")}
+
+    def test_temporary__refreshed_before_they_expire(
+        self, fake_store: FakeStore, storage: UploadStorage
+    ) -> None:
+        fake_store.credentials_seconds = 60
+        storage.put_new("a", SMALL, METADATA)
+        storage.head("a")
+        used = self.used(fake_store)
+        assert len(set(used)) == 2
+        assert all(token == f"token-{key[3:]}" for key, token in used)
+
+    @pytest.mark.parametrize(
+        "environment",
+        [
+            {},
+            {
+                "AWS_WEB_IDENTITY_TOKEN_FILE": "/no/such/file",
+                "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/a-role",
+            },
+            {
+                "AWS_WEB_IDENTITY_TOKEN_FILE": __file__,
+                "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/a-role",
+                "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1",
+            },
+        ],
+    )
+    def test_none__nothing_was_sent(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        environment: dict[str, str],
+    ) -> None:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        storage = make_storage(
+            endpoint_url=fake_store.url, access_key=None, secret_key=None
+        )
+        storage.connect()
+        for payload in (SMALL, LARGE):
+            with pytest.raises(StoreUnavailableError, match="credentials") as caught:
+                storage.put_new("key", payload, METADATA)
+            assert caught.value.outcome_unknown is False
+        with pytest.raises(StoreUnavailableError):
+            storage.presigned_url("key", seconds=60)
+        assert storage.availability().startswith("unavailable")
+        assert fake_store.requests == []
+
+    def test_token_service_refuses__is_no_answer_of_the_store(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        fake_store.plan = lambda request: Answer(
+            403, b"<ErrorResponse><Error><Code>Denied</Code></Error></ErrorResponse>"
+        )
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", __file__)
+        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/a-role")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", fake_store.url)
+        storage = make_storage(access_key=None, secret_key=None)
+        with pytest.raises(StoreUnavailableError, match="credentials") as caught:
+            storage.put_new("key", LARGE, METADATA)
+        assert caught.value.outcome_unknown is False
+
+    def test_had_again__requests_succeed(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        storage = make_storage(
+            endpoint_url=fake_store.url, access_key=None, secret_key=None
+        )
+        with pytest.raises(StoreUnavailableError):
+            storage.put_new("key", SMALL, METADATA)
+        (tmp_path / "credentials").write_text(
+            "[default]\naws_access_key_id = late\naws_secret_access_key = secret\n"
+        )
+        storage.put_new("key", SMALL, METADATA)
+        assert fake_store.requests[0].credential[0] == "late"
+
+    @pytest.mark.django_db
+    def test_upload__503_and_failed(self, make_storage: Any) -> None:
+        make_storage(access_key=None, secret_key=None)
+        answer = APIClient().post("/api/upload-random")
+        assert answer.status_code == 503
+        assert answer.json()["upload_status"] == "failed"
+        assert Upload.objects.get().status == "failed"
+
+
+class TestRedirects:
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            Answer(301, headers={"Location": "http://127.0.0.1:1/"}),
+            Answer(302, headers={"Location": "/elsewhere"}),
+            Answer(307, headers={"Location": "/"}),
+            Answer(308, headers={"Location": "/", "x-amz-bucket-region": "eu-west-3"}),
+            Answer(400, REGION_BODY, {"x-amz-bucket-region": "eu-west-3"}),
+        ],
+    )
+    def test_not_followed__one_clear_error(
+        self, fake_store: FakeStore, make_storage: Any, answer: Answer
+    ) -> None:
+        fake_store.plan = lambda request: answer
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=3)
+        for number, request in enumerate(
+            (
+                lambda: storage.put_new("small", SMALL, METADATA),
+                lambda: storage.put_new("large", LARGE, METADATA),
+                lambda: storage.head("small"),
+                lambda: list(storage.read("small")),
+                lambda: list(storage.listing("")),
+                lambda: storage.bucket_exists(),
+            ),
+            start=1,
+        ):
+            with pytest.raises(StoreRedirectError, match="AWS_ENDPOINT_URL_S3"):
+                request()
+            assert len(fake_store.requests) == number
+        assert storage.availability() == (
+            "unavailable: the object store redirects to another address"
+        )
+
+    def test_region__is_named(self, fake_store: FakeStore, make_storage: Any) -> None:
+        fake_store.plan = lambda request: Answer(400, REGION_BODY)
+        storage = make_storage(endpoint_url=fake_store.url)
+        for signed_puts in (True, False):
+            storage = make_storage(endpoint_url=fake_store.url, signed_puts=signed_puts)
+            with pytest.raises(StoreRedirectError, match="is in eu-west-3"):
+                storage.put_new("small", SMALL, METADATA)
+
+    @pytest.mark.django_db
+    def test_upload_and_readiness(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        fake_store.plan = lambda request: Answer(301, headers={"Location": "/"})
+        make_storage(endpoint_url=fake_store.url)
+        answer = APIClient().post("/api/upload-random")
+        assert (answer.status_code, Upload.objects.get().status) == (502, "failed")
+        ready = APIClient().get("/api/ready")
+        assert ready.status_code == 503
+        assert "redirects" in ready.json()["checks"]["bucket"]
+
+
+class TestErrors:
+    @pytest.mark.parametrize("payload", [SMALL, LARGE])
+    def test_unexpected_exception__outcome_is_open(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        payload: Any,
+    ) -> None:
+        """Before the last request of an upload in parts, nothing can be there."""
+        storage = make_storage(endpoint_url=fake_store.url)
+        http = storage.store.transport.http
+        monkeypatch.setattr(http, "send", lambda request: [][0])
+        fake_store.plan = lambda r: Answer(404) if r.method == "HEAD" else None
+        with pytest.raises(StoreUnavailableError, match="IndexError") as caught:
+            storage.put_new("key", payload, METADATA)
+        assert caught.value.outcome_unknown is (payload is SMALL)
+
+    def test_metadata_that_is_not_ascii__is_refused(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        for signed_puts in (True, False):
+            storage = make_storage(endpoint_url=fake_store.url, signed_puts=signed_puts)
+            with pytest.raises(StoreRefusedError, match="not sent"):
+                storage.put_new("key", SMALL, {"upload-id": "ü"})
+        assert fake_store.requests == []
+
+    @pytest.mark.parametrize("trusted_by", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", ""])
+    def test_certificate__is_checked_for_all(
+        self,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        trusted_by: str,
+    ) -> None:
+        authority = Authority(tmp_path, "an authority")
+        store = FakeStore(tls=authority.context_for("localhost"))
+        if trusted_by:
+            monkeypatch.setenv(trusted_by, str(authority.ca))
+        storage = make_storage(endpoint_url=store.url)
+        try:
+            for payload in (SMALL, LARGE):
+                if trusted_by:
+                    storage.put_new("key", payload, METADATA)
+                    continue
+                with pytest.raises(StoreUnavailableError) as caught:
+                    storage.put_new("key", payload, METADATA)
+                assert caught.value.outcome_unknown is False
+        finally:
+            store.stop()
+        assert len(store.requests) == (5 if trusted_by else 0)
+
+    def test_retries__are_reported(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        statuses = iter([503, 500])
+        fake_store.plan = lambda r: (
+            Answer(status) if (status := next(statuses, 0)) else None
+        )
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=3)
+        retries: list[tuple[int, bool]] = []
+        storage.put_new(
+            "key",
+            SMALL,
+            METADATA,
+            on_retry=lambda n, e: retries.append((n, e.outcome_unknown)),
+        )
+        assert retries == [(1, False), (2, True)]
+
+
+class TestParts:
+    SIZE = 5 * PART_BYTES + 1
+
+    def test_two_are_under_way__in_any_order(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        both = threading.Barrier(2, timeout=10)
+
+        def plan(request: Request) -> None:
+            if any(
+                f"partNumber={number}&" in request.target for number in (1, 2, 3, 4)
+            ):
+                both.wait()
+
+        fake_store.plan = plan
+        storage = make_storage(endpoint_url=fake_store.url, read_timeout=15.0)
+        payload = RandomNumbers(b"seed", self.SIZE)
+        storage.put_new("key", payload, METADATA)
+
+        parts = {r.target: r.body for r in fake_store.requests if r.method == "PUT"}
+        names = [
+            f"/mirrorsite-test/key?partNumber={n}&uploadId=an%2Bid%2F%3D"
+            for n in range(1, 7)
+        ]
+        assert sorted(parts) == names
+        assert [parts[name] for name in names] == list(payload.parts(PART_BYTES))
+        completed = fake_store.requests[-1].body.decode()
+        numbers = [completed.index(f"<PartNumber>{n}<") for n in range(1, 7)]
+        assert numbers == sorted(numbers)
+
+    def test_memory__is_bounded(
+        self, make_storage: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Sink(FakeStore):
+            def answer(self, request: Request) -> Answer:
+                return self._as_s3(request)  # keeps no body
+
+        store = Sink()
+        storage = make_storage(endpoint_url=store.url)
+        storage.put_new("small", SMALL, METADATA)
+        http = storage.store.transport.http
+        send = http.send
+
+        def without_body(request: Any) -> Any:
+            held.append(len(request.body))
+            request.body = b""
+            request.headers["Content-Length"] = "0"
+            return send(request)
+
+        held: list[int] = []
+        monkeypatch.setattr(http, "send", without_body)
+        tracemalloc.start()
+        storage.put_new("key", RandomNumbers(b"seed", 8 * PART_BYTES), METADATA)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        store.stop()
+        assert held == [PART_BYTES] * 8
+        assert peak < 32 * 1024 * 1024
+
+    def test_one_fails__no_part_is_sent_after_the_abort(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        fake_store.plan = lambda r: Answer(403) if "partNumber=2" in r.target else None
+        storage = make_storage(endpoint_url=fake_store.url)
+        with pytest.raises(StoreRefusedError):
+            storage.put_new("key", RandomNumbers(b"seed", self.SIZE), METADATA)
+        assert fake_store.requests[-1].method == "DELETE"
+        assert not any("partNumber=6" in r.target for r in fake_store.requests)
+
+
+class TestCheck:
+    @pytest.mark.parametrize(
+        ("environment", "endpoint", "sentence"),
+        [
+            ({}, "http://under_score:8333", "'http://under_score:8333'"),
+            ({}, "http://-a:8333", "AWS_ENDPOINT_URL_S3"),
+            ({}, "http://a..b:8333", "AWS_ENDPOINT_URL_S3"),
+            ({"AWS_PROFILE": "nobody"}, None, "profile \\(nobody\\)"),
+            ({"config": "no section"}, None, "AWS_CONFIG_FILE"),
+            ({"AWS_CA_BUNDLE": "/no/such/file"}, None, "'/no/such/file'"),
+        ],
+    )
+    def test_wrong__one_sentence(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        environment: dict[str, str],
+        endpoint: str | None,
+        sentence: str,
+    ) -> None:
+        (tmp_path / "config").write_text(environment.pop("config", ""))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(ImproperlyConfigured, match=sentence) as caught:
+            check_aws_configuration(endpoint)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "endpoint",
+        [None, "http://127.0.0.1:8333", "http://[::1]:8333/path", "https://a-b.c:1"],
+    )
+    def test_right(self, endpoint: str | None) -> None:
+        check_aws_configuration(endpoint)
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("manage.py", "check"),
+            ("-m", "gunicorn", "--config", "python:mirrorsite.gunicorn_conf"),
+        ],
+    )
+    def test_command__says_it_and_ends(self, command: tuple[str, ...]) -> None:
+        done = subprocess.run(
+            [sys.executable, *command],
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+                "AWS_ENDPOINT_URL_S3": "http://under_score:8333",
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert "AWS_ENDPOINT_URL_S3 is 'http://under_score:8333'" in done.stderr
+
+
+@pytest.mark.django_db
+def test_access_point__is_recorded(
+    fake_store: FakeStore, make_storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", fake_store.url)
+    make_storage(bucket_name=ACCESS_POINT)
+    answer = APIClient().post("/api/upload-random")
+    assert answer.json()["type"].endswith("store-unavailable")
+    assert Upload.objects.get().bucket == ACCESS_POINT
