@@ -16,9 +16,20 @@ from rest_framework.response import Response
 
 from mirrorsite import schema
 from mirrorsite.api import OpenView
+from mirrorsite.negotiation import preferred
 from mirrorsite.problem_types import PROBLEM_TYPES, ProblemType
 from mirrorsite.problems import InvalidRequest, Problem
+from mirrorsite.query import query_of
 
+#: What the description can be asked for as: JSON first, then YAML (RFC 9512) and its
+#: older names.
+_MEDIA_TYPES = (
+    "application/json",
+    "application/yaml",
+    "application/x-yaml",
+    "text/yaml",
+    "text/x-yaml",
+)
 #: It changes with a release only.
 _CACHED = {"Cache-Control": "public, max-age=300"}
 #: drf-spectacular looks up its extensions when it first meets them, and writes what it
@@ -56,14 +67,16 @@ class SchemaView(OpenView):
 
     @schema.api_schema
     def get(self, request: Request) -> Response | HttpResponse:
-        wanted = request.query_params.get("format")
+        wanted = query_of(request).get("format")
         if wanted not in {None, "json", "yaml"}:
             raise InvalidRequest(
                 "format", "invalid-parameter", "format must be json or yaml."
             )
         accept = request._request.headers.get("Accept", "")
         headers = _CACHED | {"Vary": "Accept"}
-        if wanted == "yaml" or (wanted is None and "yaml" in accept):
+        if wanted is None and preferred(accept, _MEDIA_TYPES) != _MEDIA_TYPES[0]:
+            wanted = "yaml"
+        if wanted == "yaml":
             return HttpResponse(
                 openapi_yaml(), content_type="application/yaml", headers=headers
             )

@@ -7,6 +7,7 @@ called, and limits heads and bodies.
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -76,8 +77,11 @@ class Application:
         response: Response | None = None
         try:
             if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
-                environ["wsgi.input"].write(await _read_body(receive))
-                environ["wsgi.input"].seek(0)
+                body = await _read_body(receive)
+                environ["wsgi.input"] = io.BytesIO(body)
+                # A chunked body has been read whole, so its length is known.
+                environ.pop("HTTP_TRANSFER_ENCODING", None)
+                environ["CONTENT_LENGTH"] = str(len(body))
             response = await self._respond(scope, environ, send)
         except ClientGoneError:
             # Unless it is still there: the protocol has refused the body, and said so.

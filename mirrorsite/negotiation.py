@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rest_framework.exceptions import ParseError
@@ -42,6 +43,30 @@ class AlwaysJSON(BaseContentNegotiation):
         format_suffix: str | None = None,
     ) -> tuple[BaseRenderer, str]:
         return next(iter(renderers)), "application/json"
+
+
+_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
+
+
+def preferred(accept: str, offered: Sequence[str]) -> str:
+    """Return which of the media types `Accept` prefers (RFC 9110, section 12.5.1).
+
+    The first of equals; the first of all when it accepts none, or says nothing.
+    """
+    ranges = {}
+    for part in accept.lower().split(","):
+        media_range, *parameters = (word.strip() for word in part.split(";"))
+        weights = [match for word in parameters if (match := _WEIGHT.fullmatch(word))]
+        ranges[media_range] = float(weights[0][1]) if weights else 1.0
+
+    def quality(media_type: str) -> float:
+        kind = media_type.partition("/")[0]
+        for media_range in (media_type, f"{kind}/*", "*/*"):  # the most specific counts
+            if media_range in ranges:
+                return ranges[media_range]
+        return 0.0
+
+    return max(offered, key=quality)
 
 
 class LimitedJSONParser(BaseParser):

@@ -18,13 +18,16 @@ from typing import Any
 import django.db
 import redis
 from django.conf import settings
+from rest_framework.authentication import get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mirrorsite.actors import client_key_of, network_key_of
+from mirrorsite.actors import actor_key_of, network_key_of
 from mirrorsite.problems import Problem
 from mirrorsite.rate_counters import MemoryCounter, counter_for
+from mirrorsite.tokens.authentication import StaffSessionAuthentication
 
 logger = logging.getLogger(__name__)
 
@@ -65,17 +68,35 @@ class RateLimiter:
     def __init__(self) -> None:
         self._fallback = MemoryCounter()
         self._paused_until = 0.0
+        #: A window, and who is known in this process to have used its quota up.
+        self._exhausted: tuple[int, set[str]] = (0, set())
 
     def hit(self, client: str) -> Usage | None:
         """Count a request; None when `UPLOAD_RATE_LIMIT` is off."""
         if settings.UPLOAD_RATE_LIMIT is None:
             return None
         quota, length = settings.UPLOAD_RATE_LIMIT
-        now = time.time()
-        window = int(now // length)
-        left = max(1, math.ceil((window + 1) * length - now))
+        window, left = _window(length)
         count = self._increment(f"{client}/{length}/{window}", left)
+        if count >= quota:
+            if self._exhausted[0] != window:
+                self._exhausted = (window, set())
+            self._exhausted[1].add(client)
         return Usage(quota, length, count, left)
+
+    def refuse(self, client: str) -> Usage | None:
+        """Return the usage of a client known to have none left; counts nothing.
+
+        It asks neither Redis nor the database, so another process may have counted
+        what this one has not heard of.
+        """
+        if settings.UPLOAD_RATE_LIMIT is None:
+            return None
+        quota, length = settings.UPLOAD_RATE_LIMIT
+        window, left = _window(length)
+        if self._exhausted[0] != window or client not in self._exhausted[1]:
+            return None
+        return Usage(quota, length, quota + 1, left)
 
     def _increment(self, key: str, seconds: int) -> int:
         if time.monotonic() >= self._paused_until:
@@ -91,37 +112,63 @@ class RateLimiter:
         return self._fallback.increment(key, seconds)
 
 
+def _window(length: int) -> tuple[int, int]:
+    """Return the number of the current window and the seconds that are left of it."""
+    now = time.time()
+    window = int(now // length)
+    return window, max(1, math.ceil((window + 1) * length - now))
+
+
 limiter = RateLimiter()
 
 
 class RateLimitedPosts(APIView):
     """Mixin: counts each POST by token, user or network, before anything is done.
 
-    Also those with bad credentials, by network. Every answer says what is left.
+    Tokens and sessions that prove nobody are counted by network, and apart: once there
+    were as many as the quota, that network's are refused before the database is asked
+    for one. Every answer says what is left.
     """
 
     _usage: Usage | None = None
 
     def perform_authentication(self, request: Request) -> None:
+        if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
+            super().perform_authentication(request)
+            return
+        stranger = network_key_of(request._request)
+        if self._has_credentials(request):
+            unproven = f"unproven:{stranger}"
+            self._check(limiter.refuse(unproven))
+        else:
+            unproven = stranger
         try:
             super().perform_authentication(request)
-            client = client_key_of(request)
-        except Exception:
-            self._count(request, network_key_of(request._request))
+        except AuthenticationFailed:
+            self._check(limiter.hit(unproven))
             raise
-        self._count(request, client)
+        except Exception:
+            self._check(limiter.hit(stranger))
+            raise
+        self._check(limiter.hit(actor_key_of(request) or unproven))
 
-    def _count(self, request: Request, client: str) -> None:
-        if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
-            return
-        self._usage = limiter.hit(client)
-        if self._usage is not None and self._usage.is_exceeded:
+    def _has_credentials(self, request: Request) -> bool:
+        if get_authorization_header(request):
+            return True
+        return (
+            StaffSessionAuthentication in self.authentication_classes
+            and settings.SESSION_COOKIE_NAME in request.COOKIES
+        )
+
+    def _check(self, usage: Usage | None) -> None:
+        self._usage = usage
+        if usage is not None and usage.is_exceeded:
             raise Problem(
                 429,
                 "throttled",
-                f"More than {self._usage.quota} requests within"
-                f" {self._usage.window_seconds} seconds.",
-                retry_after=self._usage.seconds_left,
+                f"More than {usage.quota} requests within"
+                f" {usage.window_seconds} seconds.",
+                retry_after=usage.seconds_left,
             )
 
     def finalize_response(

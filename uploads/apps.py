@@ -17,7 +17,7 @@ class UploadsConfig(AppConfig):
 
     def ready(self) -> None:
         from mirrorsite.readiness import readiness
-        from uploads import checks, logins  # noqa: F401 these register
+        from uploads import accounts, checks, logins  # noqa: F401 these register
         from uploads.readiness import check_bucket, check_trail
 
         readiness.add("bucket", check_bucket)

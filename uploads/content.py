@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from uploads.exceptions import ContentUnavailableError
 from uploads.models import Status, Upload
 from uploads.storage import storage_of
@@ -10,9 +12,10 @@ from uploads.storage import storage_of
 CONTENT_URL_SECONDS = 60
 
 
-def content_url(upload: Upload) -> str:
+def content_url(upload: Upload, method: Literal["GET", "HEAD"] = "GET") -> str:
     """Return a presigned address of the object, made without asking the store.
 
+    It is signed for one method, and the store refuses the other.
     In a versioned bucket it is the version that was stored. Raises
     `ContentUnavailableError` unless the upload is stored, `OtherBucketError` for a
     record of another bucket, and `StoreUnavailableError` without credentials.
@@ -25,6 +28,7 @@ def content_url(upload: Upload) -> str:
     return storage_of(upload).presigned_url(
         upload.key,
         seconds=CONTENT_URL_SECONDS,
+        method=method,
         ResponseContentDisposition=f'attachment; filename="{upload.pk}.txt"',
         **parameters,
     )

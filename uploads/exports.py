@@ -16,12 +16,16 @@ from typing import Any, Literal, TypeVar
 
 from django.db.models import Model, QuerySet
 
-from uploads.models import Upload, UploadEvent
+from mirrorsite.actors import Actor
+from uploads import trail
+from uploads.models import Action, Upload, UploadEvent
 
 Format = Literal["csv", "jsonl"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl")
 M = TypeVar("M", bound=Model)
 
+#: A selection that a filter alone limits.
+EVERYTHING = "all that match"
 #: Rows read at a time.
 PAGE = 1000
 #: A cell that begins so is a formula to a spreadsheet, whatever quotes it stands in,
@@ -95,6 +99,22 @@ def events_to_export(
     if actions:
         events = events.filter(action__in=actions)
     return events
+
+
+def record_export(
+    actor: Actor, what: str, form: Format, *, selection: str, chosen_by: str
+) -> None:
+    """Record that a copy of `what` is about to leave; `chosen_by` is its filter."""
+    trail.note(
+        Action.EXPORTED,
+        actor,
+        detail={
+            "what": what,
+            "format": form,
+            "selection": selection,
+            "filter": chosen_by[:1000],
+        },
+    )
 
 
 def by_id(rows: QuerySet[M]) -> Iterator[M]:

@@ -7,7 +7,9 @@ passwords into the wrong field, and the trail forgets nothing.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -17,6 +19,7 @@ from django.contrib.auth.signals import (
     user_login_failed,
 )
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
@@ -35,6 +38,8 @@ MOST_FROM_ADDRESS = 10
 MOST_FOR_USER = 30
 #: How long a login makes its address one that the user's own count does not keep out.
 KNOWN_FOR = timedelta(days=30)
+#: In a request's META: that it was refused, and what was counted for it.
+_THROTTLED, _ATTEMPTS = "mirrorsite.throttled", "mirrorsite.login_attempts"
 
 
 class ThrottleBackend:
@@ -47,36 +52,113 @@ class ThrottleBackend:
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, **rest: Any
     ) -> None:
-        if request is not None and username and is_throttled(request, username):
-            request.META["mirrorsite.throttled"] = True
+        if request is None or not username:
+            return
+        attempts = begin_attempt(_address(request), username)
+        if attempts is None:
+            request.META[_THROTTLED] = True
             logger.warning("login throttled client=%s", _address(request))
             raise PermissionDenied
+        request.META[_ATTEMPTS] = attempts
 
 
-def is_throttled(request: HttpRequest, username: str) -> bool:
-    """Tell whether this address or this user has had too many failures."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt, counted under a key before its password is looked at."""
+
+    key: str
+    at: datetime
+
+
+def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
+    """Count an attempt to log in; None when there were too many for another.
+
+    What is returned stays counted unless `forget_attempts` takes it back.
+    """
+    network = client_network(address)
+    from_address = _count(f"address:{network}", MOST_FROM_ADDRESS)
+    if from_address is None:
+        return None
+    user = get_user_model()._default_manager.filter(username=username).first()
+    # The same two statements for a name that no user has: time tells nobody which it is.
+    key = f"address:{network}:unknown" if user is None else f"user:{user.pk}"
+    for_user = _count(key, MOST_FOR_USER)
+    if for_user is not None:
+        return [from_address, for_user]
+    # Anyone who knows a name could lock its user out, were it not for this.
+    if _is_known(network, username):
+        return [from_address]
+    forget_attempts([from_address])
+    return None
+
+
+def forget_attempts(attempts: Iterable[Attempt]) -> None:
+    """Take back what was counted for a login that succeeded, or was refused."""
+    with connection.cursor() as cursor:
+        for attempt in attempts:
+            cursor.execute(
+                "UPDATE uploads_loginattempts SET at = array_remove(at, %s)"
+                " WHERE key = %s",
+                [attempt.at, attempt.key],
+            )
+
+
+def _count(key: str, most: int) -> Attempt | None:
+    """Count an attempt unless there are `most` within the window; one statement.
+
+    PostgreSQL locks the row before it looks at the condition, so that of many at once
+    no more than `most` are let through.
+    """
     now = timezone.now()
-    source = client_network(_address(request))
-    failures = UploadEvent.objects.filter(
-        action=Action.LOGIN_FAILED, at__gt=now - WINDOW
-    )
-    from_address = failures.filter(detail__source=source)
-    if from_address[:MOST_FROM_ADDRESS].count() == MOST_FROM_ADDRESS:
-        return True
-    for_user = failures.filter(detail__username=username)
-    if for_user[:MOST_FOR_USER].count() < MOST_FOR_USER:
-        return False
-    # Whoever knows a name could keep its user out for ever, were it not for this.
-    return not UploadEvent.objects.filter(
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO uploads_loginattempts AS counted (key, at, expires_at)
+            VALUES (%(key)s, ARRAY[%(now)s::timestamptz], %(end)s)
+            ON CONFLICT (key) DO UPDATE
+            SET at = array_append(
+                    ARRAY(SELECT t FROM unnest(counted.at) t WHERE t > %(start)s),
+                    excluded.at[1]
+                ),
+                expires_at = excluded.expires_at
+            WHERE (
+                SELECT count(*) FROM unnest(counted.at) t WHERE t > %(start)s
+            ) < %(most)s
+            """,
+            {
+                "key": key,
+                "now": now,
+                "start": now - WINDOW,
+                "end": now + WINDOW,
+                "most": most,
+            },
+        )
+        is_counted = cursor.rowcount == 1
+        cursor.execute(
+            """
+            DELETE FROM uploads_loginattempts WHERE key IN (
+                SELECT key FROM uploads_loginattempts WHERE expires_at < %s
+                FOR UPDATE SKIP LOCKED
+            )
+            """,
+            [now],
+        )
+    return Attempt(key, now) if is_counted else None
+
+
+def _is_known(network: str, username: str) -> bool:
+    """Return True if the user has logged in from this network lately."""
+    return UploadEvent.objects.filter(
         action=Action.LOGGED_IN,
-        at__gt=now - KNOWN_FOR,
+        at__gt=timezone.now() - KNOWN_FOR,
         actor=_actor(username),
-        detail__source=source,
+        detail__source=network,
     ).exists()
 
 
 @receiver(user_logged_in, dispatch_uid="uploads.logged_in")
 def note_login(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
+    forget_attempts(request.META.pop(_ATTEMPTS, ()))
     _note(Action.LOGGED_IN, request, name=_actor(user.get_username()))
 
 
@@ -90,7 +172,7 @@ def note_logout(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> No
 def note_failure(
     sender: Any, credentials: dict[str, Any], request: HttpRequest | None, **rest: Any
 ) -> None:
-    if request is None or request.META.get("mirrorsite.throttled"):
+    if request is None or request.META.get(_THROTTLED):
         return  # no password was looked at, so none was wrong
     users = get_user_model()
     typed = str(credentials.get(users.USERNAME_FIELD, ""))

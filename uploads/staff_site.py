@@ -12,12 +12,17 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from mirrorsite.query import malformed_parameter
+from uploads import accounts
 from uploads.logins import WINDOW, note_refusal
+from uploads.staff import staff_actor
 
 #: How often a session in use is written, which is when its hour begins anew.
 PROLONG_SECONDS = 300
@@ -53,21 +58,31 @@ class StaffSite(AdminSite):
     login_template = "admin/staff_login.html"
     index_template = "admin/dashboard.html"
 
+    def get_urls(self) -> list[Any]:
+        """Leave out the page that leads to an object's own: no model here has one."""
+        return [
+            pattern
+            for pattern in super().get_urls()
+            if getattr(pattern, "name", None) != "view_on_site"
+        ]
+
     def admin_view(
         self, view: Callable[..., HttpResponseBase], cacheable: bool = False
     ) -> Any:
-        """Let no address with a NUL in, which PostgreSQL's text cannot hold."""
+        """Refuse malformed encoding, and a NUL, which PostgreSQL's text cannot hold."""
 
         @wraps(view)
-        def without_nul(
+        def well_formed(
             request: HttpRequest, *args: Any, **kwargs: Any
         ) -> HttpResponseBase:
             values = [text for values in request.GET.lists() for text in values[1]]
             if any("\0" in text for text in (request.path, *request.GET, *values)):
                 raise BadRequest("An address with a NUL is none.")
+            if malformed_parameter(request.META.get("QUERY_STRING", "")) is not None:
+                raise BadRequest("The query is not percent-encoded UTF-8.")
             return view(request, *args, **kwargs)
 
-        return super().admin_view(without_nul, cacheable)
+        return super().admin_view(well_formed, cacheable)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Prolong the session of whoever sees a page, with a write now and then."""
@@ -86,6 +101,16 @@ class StaffSite(AdminSite):
             response.status_code = 429
             response.headers["Retry-After"] = str(int(WINDOW.total_seconds()))
         return response
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Let a user change their own password, and record that they did."""
+        if request.method != "POST":
+            return super().password_change(request, extra_context)
+        user = get_object_or_404(User, pk=request.user.pk)
+        with accounts.recorded(user, staff_actor(request)):
+            return super().password_change(request, extra_context)
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

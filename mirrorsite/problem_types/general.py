@@ -79,14 +79,6 @@ GENERAL: tuple[ProblemType, ...] = (
         "Send the whole request at once.",
     ),
     ProblemType(
-        "length-required",
-        411,
-        "Body without a length",
-        "The body is sent in chunks, and the service reads only bodies whose"
-        " length is known beforehand.",
-        "Send the body with a Content-Length.",
-    ),
-    ProblemType(
         "body-too-large",
         413,
         "Body too large",

@@ -16,7 +16,7 @@ from django.utils import timezone
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
 from uploads import trail
-from uploads.admin.lists import SelectionMixin
+from uploads.admin.lists import ListMixin
 from uploads.models import Action
 from uploads.staff import staff_actor
 from uploads.trail import write_transaction
@@ -68,7 +68,7 @@ class TokenForm(forms.ModelForm[Token]):
 
 
 @admin.register(Token)
-class TokenAdmin(SelectionMixin, admin.ModelAdmin[Token]):
+class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
     list_display = (
         "name", "user", "can_upload", "can_read", "state",
         "token_key", "created", "expiry", "last_used_at",
@@ -114,12 +114,7 @@ class TokenAdmin(SelectionMixin, admin.ModelAdmin[Token]):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Let a token go with its owner's account, and never by itself."""
-        match = request.resolver_match
-        deletes_an_owner = bool(
-            match and (match.url_name or "").startswith("auth_user_")
-        )
-        return deletes_an_owner and self.has_revoke_permission(request)
+        return False
 
     def get_fields(self, request: HttpRequest, obj: Token | None = None) -> Any:
         if obj is None:

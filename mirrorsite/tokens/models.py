@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -11,12 +11,27 @@ from django.db import models
 from django.utils import timezone
 from knox.models import AbstractAuthToken
 
+from uploads.exceptions import AppendOnlyError
+
 
 class Scope(models.TextChoices):
     """What a token may be used for."""
 
     UPLOAD = "upload", "Upload"
     READ = "read", "Read"
+
+
+class TokenQuerySet(models.QuerySet["Token"]):
+    """Tokens are revoked; they are never deleted."""
+
+    def delete(self) -> NoReturn:
+        raise AppendOnlyError(_DELETE_REFUSED)
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+_DELETE_REFUSED = "tokens.Token: delete is refused; revoke it."
 
 
 class Token(AbstractAuthToken, models.Model):  # the second for the type checker
@@ -29,10 +44,10 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
     - a number is the primary key, so that no admin address shows the hash;
     - an expiry is required, and an expired or revoked token stays as a row, because
       the trail names it (knox deletes it in the middle of a request);
-    - names are unique, so that `token:<name>` in the trail means one token.
+    - names are unique and tokens are never deleted, nor their owners: `token:<name>`
+      in the trail means one token, always. Triggers see to it as well
+      (uploads.audit.triggers): nothing but the last use and the revocation changes.
     """
-
-    objects: ClassVar[models.Manager[Token]] = models.Manager()
 
     id = models.BigAutoField(primary_key=True)
     digest = models.CharField(max_length=128, unique=True, editable=False)
@@ -42,9 +57,9 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name="owner",
-        on_delete=models.CASCADE,
+        on_delete=models.PROTECT,
         related_name="auth_token_set",
-        help_text="A token ends with its owner: deleted, or no longer active.",
+        help_text="A token is not valid while its owner is not active.",
     )
     name = models.CharField(
         max_length=100,
@@ -72,6 +87,8 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
     )
     revoked_at = models.DateTimeField(null=True, editable=False)
 
+    objects = TokenQuerySet.as_manager()
+
     class Meta:
         ordering = ("-created", "-id")
         verbose_name = "API token"
@@ -88,6 +105,9 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
 
     def __str__(self) -> str:
         return self.name
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(_DELETE_REFUSED)
 
     @property
     def scopes(self) -> frozenset[Scope]:

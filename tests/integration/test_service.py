@@ -57,6 +57,18 @@ def peak_memory(process: psutil.Process) -> int:
 
 
 class TestUploads:
+    def test_chunked_body(self, live_service: Service) -> None:
+        request = urllib.request.Request(
+            f"{live_service.url}/api/upload-random",
+            data=iter([b'{"si', b'ze": 10}']),
+            headers={
+                "Content-Type": "application/json",
+                "Transfer-Encoding": "chunked",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert json.load(answer)["size"] == 10
+
     def test_parallel__every_object_and_record(
         self, start_service: Any, bucket: UploadStorage
     ) -> None:

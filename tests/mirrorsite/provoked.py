@@ -235,7 +235,6 @@ PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
     "not-found": lambda w: w.ask("GET", "/api/nothing"),
     "method-not-allowed": lambda w: w.ask("DELETE", "/api/mirror"),
     "request-timeout": lambda w: w.raw(b"GET / HTTP/1.1\r\n", 60),
-    "length-required": lambda w: w.upload(headers={"Transfer-Encoding": "chunked"}),
     "body-too-large": lambda w: w.upload({"size": " " * 20_000}),
     "request-line-too-long": lambda w: w.raw(b"GET /" + b"x" * 30_000),
     "unsupported-media-type": lambda w: w.upload("size=10", content_type="text/plain"),

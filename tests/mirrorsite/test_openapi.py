@@ -83,12 +83,38 @@ class TestServed:
 
     @pytest.mark.parametrize(
         ("path", "accept"),
-        [("/api/schema?format=yaml", "*/*"), ("/api/schema", "application/yaml")],
+        [
+            ("/api/schema?format=yaml", "*/*"),
+            ("/api/schema?format=yaml", "application/json"),
+            ("/api/schema", "application/yaml"),
+            ("/api/schema", "text/yaml"),
+            ("/api/schema", "application/json;q=0.5, application/yaml"),
+        ],
     )
     def test_yaml(self, client: Client, path: str, accept: str) -> None:
         response = client.get(path, headers={"Accept": accept})
         assert response.headers["Content-Type"] == "application/yaml"
         assert yaml.safe_load(response.content) == openapi()
+
+    @pytest.mark.parametrize(
+        ("path", "accept"),
+        [
+            ("/api/schema?format=json", "application/yaml"),
+            ("/api/schema", "application/yaml;q=0.1, application/json"),
+            ("/api/schema", "application/yaml;q=0, */*"),
+            ("/api/schema", "application/yaml;q=0"),
+            ("/api/schema", "text/html"),
+        ],
+    )
+    def test_json__by_weight(self, client: Client, path: str, accept: str) -> None:
+        response = client.get(path, headers={"Accept": accept})
+        assert response.headers["Content-Type"] == "application/json"
+
+    @pytest.mark.parametrize("value", ["xml", "", "%FF", "json%"])
+    def test_other_formats__400(self, client: Client, value: str) -> None:
+        answer = client.get(f"/api/schema?format={value}")
+        assert answer.status_code == 400
+        assert [error["field"] for error in answer.json()["errors"]] == ["format"]
 
     def test_docs__own_files_only(self, client: Client) -> None:
         page = client.get("/api/docs").content.decode()

@@ -75,6 +75,7 @@ def limited(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Allow three requests a day, counted anew; the day does not end in between."""
     clock = SimpleNamespace(time=lambda: NOON, monotonic=time.monotonic)
     monkeypatch.setattr(rate_limits, "time", clock)
+    monkeypatch.setattr(rate_limits, "limiter", RateLimiter())
     settings.UPLOAD_RATE_LIMIT = (3, 86_400)
     counter_for.cache_clear()
     yield settings
@@ -240,6 +241,42 @@ class TestPost:
         answers = [post(client, authorization=f"Bearer {n:064}") for n in range(4)]
         assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
         assert all("RateLimit" in answer for answer in answers)
+
+    @pytest.mark.django_db
+    def test_bad_tokens__refused_before_the_database_is_asked(
+        self, client: Client, limited: Any, django_assert_num_queries: Any
+    ) -> None:
+        for number in range(3):
+            post(client, authorization=f"Bearer {number:064}")
+        with django_assert_num_queries(0):
+            answer = post(client, authorization=f"Bearer {4:064}")
+        assert answer.status_code == 429
+        assert answer["RateLimit"].startswith('"default";r=0;')
+        assert answer["Retry-After"] == answer["RateLimit"].split("t=")[1]
+
+    @pytest.mark.django_db
+    def test_bad_sessions__refused_before_the_database_is_asked(
+        self, client: Client, limited: Any, django_assert_num_queries: Any
+    ) -> None:
+        statuses = []
+        for number in range(4):
+            client.cookies["sessionid"] = f"{number:032}"
+            with django_assert_num_queries(1 if number < 3 else 0):
+                answer = client.post("/api/uploads/x/verify")
+            statuses.append(answer.status_code)
+        assert statuses == [401, 401, 401, 429]
+
+    @pytest.mark.django_db
+    def test_bad_tokens__cost_nobody_else(self, client: Client, limited: Any) -> None:
+        owner = User.objects.create_user("olga")
+        _, secret = create_token(owner=owner, name="one", scopes=[Scope.UPLOAD])
+        for number in range(3):
+            post(client, authorization=f"Bearer {number:064}")
+        # Without a token, and with one from another network.
+        assert post(client).status_code == 400
+        limited.TRUSTED_PROXIES = 1
+        good = {"authorization": f"Bearer {secret}", "x_forwarded_for": "192.0.2.9"}
+        assert post(client, **good).status_code == 400
 
     @pytest.mark.django_db
     def test_verify__counted_too(self, client: Client, limited: Any) -> None:

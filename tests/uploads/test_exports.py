@@ -19,8 +19,9 @@ from mirrorsite.actors import Actor
 from tests.uploads import making
 from tests.uploads.making import run
 from uploads import exports, trail
+from uploads.exceptions import TrailUnavailableError
 from uploads.management.export import write_whole
-from uploads.models import Action, Upload
+from uploads.models import Action, Upload, UploadEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -221,12 +222,55 @@ class TestExportEvents:
             "",
         )
         _, text = run("export_events", "--until", "2999-01-01", "--format", "jsonl")
-        assert len(text.splitlines()) == 1
+        actions = [json.loads(line)["action"] for line in text.splitlines()]
+        # A copy of the events tells of itself, and of the one before.
+        assert actions == ["requested", "exported", "exported"]
 
     def test_twice__the_same_bytes(self) -> None:
         for number in (2, 1):
             recorded(number)
         for form in exports.FORMATS:
-            for command in ("export_events", "export_uploads"):
-                first = run(command, "--format", form)
-                assert first == run(command, "--format", form)
+            for command in (
+                ("export_events", "--action", "requested"),
+                ("export_uploads",),
+            ):
+                first = run(*command, "--format", form)
+                assert first == run(*command, "--format", form)
+
+
+class TestEvent:
+    """Who takes a copy leaves an event."""
+
+    @pytest.mark.parametrize("to_file", [False, True])
+    @pytest.mark.parametrize(
+        ("command", "option", "what"),
+        [
+            ("export_uploads", "status", "uploads"),
+            ("export_events", "action", "events"),
+        ],
+    )
+    def test_recorded(
+        self, tmp_path: Path, command: str, option: str, what: str, to_file: bool
+    ) -> None:
+        arguments = ["--since", "2026-11-01", f"--{option}", "stored"]
+        arguments += ["--output", str(tmp_path / "copy")] if to_file else []
+        assert run(command, *arguments)[0] == 0
+        event = UploadEvent.objects.get()
+        assert (event.action, event.actor) == ("exported", f"command:{command}")
+        assert event.detail == {
+            "what": what,
+            "format": "csv",
+            "selection": "all that match",
+            "filter": f"since=2026-11-01+00%3A00%3A00%2B00%3A00&{option}=stored",
+        }
+
+    def test_no_copy_without_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise TrailUnavailableError("the database did not take the record")
+
+        monkeypatch.setattr(trail, "note", refuse)
+        path = tmp_path / "copy"
+        assert run("export_uploads", "--output", str(path))[0] == 2
+        assert not path.exists()

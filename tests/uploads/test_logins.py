@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from uploads import logins, staff_site
-from uploads.models import UploadEvent
+from uploads.models import LoginAttempts, UploadEvent
 
 pytestmark = pytest.mark.django_db
 LOGIN = "/admin/login/?next=/admin/"
@@ -128,13 +133,74 @@ class TestThrottle:
         elsewhere = log_in(client, "right-password", REMOTE_ADDR="::ffff:192.0.2.200")
         assert elsewhere.status_code == 302
 
-    def test_old_failures_count_no_more(
-        self, client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_old_failures_count_no_more(self, client: Client, ada: User) -> None:
         for _ in range(logins.MOST_FROM_ADDRESS):
             log_in(client, "wrong")
-        monkeypatch.setattr(logins, "WINDOW", -logins.WINDOW)
-        assert log_in(client, "right-password").status_code == 302
+        counted = LoginAttempts.objects.get(key="address:127.0.0.1")
+        counted.at = [at - logins.WINDOW for at in counted.at]
+        counted.save()
+        assert log_in(client, "wrong").status_code == 200
+        counted.refresh_from_db()
+        assert len(counted.at) == 1
+
+    def test_counts_of_a_past_window_are_deleted(
+        self, client: Client, ada: User
+    ) -> None:
+        past = timezone.now() - timedelta(seconds=1)
+        LoginAttempts.objects.create(key="address:192.0.2.9", at=[], expires_at=past)
+        log_in(client, "wrong")
+        assert not LoginAttempts.objects.filter(expires_at__lte=past).exists()
+
+    def test_logins_that_succeed_do_not_count(self, client: Client, ada: User) -> None:
+        for _ in range(logins.MOST_FOR_USER + 1):
+            assert log_in(client, "right-password").status_code == 302
+        for _ in range(logins.MOST_FROM_ADDRESS):
+            assert log_in(client, "wrong").status_code == 200
+        assert log_in(client, "right-password").status_code == 429
+
+    def test_a_name_that_no_user_has_is_not_kept(
+        self, client: Client, ada: User
+    ) -> None:
+        log_in(client, "wrong", username="my-secret-in-the-wrong-field")
+        assert "my-secret" not in str(list(LoginAttempts.objects.values()))
+
+
+@pytest.mark.django_db(transaction=True)
+class TestManyAtOnce:
+    """Each attempt is counted before its password is looked at."""
+
+    def log_in_at_once(self, addresses: list[str]) -> list[int]:
+        together = Barrier(len(addresses))
+
+        def attempt(address: str) -> int:
+            client = Client()
+            together.wait(timeout=30)
+            try:
+                return int(log_in(client, "wrong", REMOTE_ADDR=address).status_code)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(len(addresses)) as pool:
+            return list(pool.map(attempt, addresses))
+
+    @pytest.fixture(autouse=True)
+    def _slow_hasher(self, settings: Any, ada: User) -> None:
+        """Let each look at a password take the time that it takes in production."""
+        settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+        ada.set_password("right-password")
+        ada.save()
+
+    def test_from_one_address(self) -> None:
+        statuses = self.log_in_at_once(["192.0.2.1"] * 18)
+        assert statuses.count(200) == logins.MOST_FROM_ADDRESS
+        assert statuses.count(429) == 18 - logins.MOST_FROM_ADDRESS
+        assert len(events()) == logins.MOST_FROM_ADDRESS
+
+    def test_for_one_user(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(logins, "MOST_FOR_USER", 5)
+        statuses = self.log_in_at_once([f"192.0.2.{i}" for i in range(18)])
+        assert statuses.count(200) == 5
+        assert len(events()) == 5
 
 
 def test_sessions_are_short(client: Client, ada: User) -> None:

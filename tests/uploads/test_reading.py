@@ -14,6 +14,7 @@ from django.test import Client
 from tests.uploads.records import ACTOR, pages, record, slug
 from uploads import services, trail
 from uploads.api.reading import UploadEventsView
+from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.storage import UploadStorage
 
@@ -203,6 +204,9 @@ class TestEvents:
             ("after=-1", "after", "invalid-parameter"),
             ("after=1&after=2", "after", "repeated-parameter"),
             ("before=1", "before", "unknown-parameter"),
+            ("after=%FF", "after", "invalid-parameter"),
+            ("after=1%", "after", "invalid-parameter"),
+            ("before=%FF", "before", "invalid-parameter"),
         ],
     )
     def test_malformed__400(
@@ -231,6 +235,43 @@ class TestContent:
         changed = answer["Location"].replace(str(upload.pk), UNKNOWN)
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(changed, timeout=10)
+
+    def test_head__leads_to_the_object_and_not_to_its_bytes(
+        self, reader: Client, bucket: UploadStorage
+    ) -> None:
+        upload = services.create_upload(actor=ACTOR, size=1000).upload
+
+        answer = reader.head(f"/api/uploads/{upload.pk}/content")
+
+        assert answer.status_code == 302
+        request = urllib.request.Request(answer["Location"], method="HEAD")
+        with urllib.request.urlopen(request, timeout=10) as got:
+            assert got.headers["Content-Length"] == "1000"
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(answer["Location"], timeout=10)
+
+    def test_is_an_event__but_head_is_none(
+        self, reader: Client, bucket: UploadStorage
+    ) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        path = f"/api/uploads/{upload.pk}/content"
+        reader.head(path)
+        assert upload.events.count() == 2
+        reader.get(path)
+        last = upload.events.latest("id")
+        assert (last.action, last.actor) == (Action.DOWNLOADED, "token:reader")
+
+    def test_no_address_without_its_event(
+        self, reader: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise TrailUnavailableError("the database did not take the record")
+
+        upload = services.create_upload(actor=ACTOR).upload
+        monkeypatch.setattr(trail, "note", refuse)
+        answer = reader.get(f"/api/uploads/{upload.pk}/content")
+        assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
+        assert "Location" not in answer
 
     @pytest.mark.parametrize(
         ("status", "code", "expected"),
@@ -267,6 +308,15 @@ class TestVerify:
         last = upload.events.last()
         assert last is not None
         assert (last.action, last.actor) == (Action.VERIFIED, "token:reader")
+
+    @pytest.mark.parametrize("kind", ["text/plain", "application/json", "x"])
+    @pytest.mark.parametrize("body", ["", "{}", "no JSON"])
+    def test_a_body_is_ignored(
+        self, reader: Client, bucket: UploadStorage, kind: str, body: str
+    ) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        path = f"/api/uploads/{upload.pk}/verify"
+        assert reader.post(path, body, content_type=kind).status_code == 200
 
     def test_object_gone__missing(self, reader: Client, bucket: UploadStorage) -> None:
         upload = services.create_upload(actor=ACTOR).upload

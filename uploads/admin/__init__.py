@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from uploads.admin.accounts import StaffGroupAdmin, StaffUserAdmin
 from uploads.admin.events import AuditSealAdmin, UploadEventAdmin
 from uploads.admin.uploads import UploadAdmin
 
-__all__ = ["AuditSealAdmin", "UploadAdmin", "UploadEventAdmin"]
+__all__ = [
+    "AuditSealAdmin",
+    "StaffGroupAdmin",
+    "StaffUserAdmin",
+    "UploadAdmin",
+    "UploadEventAdmin",
+]

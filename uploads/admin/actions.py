@@ -13,7 +13,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
-from uploads import exports, trail
+from uploads import exports
 from uploads.admin.counting import rough_count
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
@@ -109,15 +109,12 @@ def _export(
     columns: Any = exports.UPLOAD_COLUMNS if is_uploads else exports.EVENT_COLUMNS
     everything = request.POST.get("select_across") == "1"
     chosen = len(request.POST.getlist(ACTION_CHECKBOX_NAME))
-    trail.note(
-        Action.EXPORTED,
+    exports.record_export(
         staff_actor(request),
-        detail={
-            "what": name,
-            "format": form,
-            "selection": "all that match" if everything else f"{chosen} chosen",
-            "filter": request.META.get("QUERY_STRING", "")[:1000],
-        },
+        name,
+        form,
+        selection=exports.EVERYTHING if everything else f"{chosen} chosen",
+        chosen_by=request.META.get("QUERY_STRING", ""),
     )
     kind = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}[form]
     return StreamingHttpResponse(

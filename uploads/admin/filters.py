@@ -256,15 +256,6 @@ class EventDateFilter(DateFilter):
     column = "at"
 
 
-def parameters_of(spec: Any) -> tuple[str, ...]:
-    """Return the parameters that an entry of `list_filter` takes."""
-    if isinstance(spec, tuple):
-        return (f"{spec[0]}__exact",)
-    if issubclass(spec, _RangeFilter):
-        return tuple(spec.parameters)
-    return (str(spec.parameter_name),)
-
-
 def as_utc(at: datetime) -> datetime:
     """Return a time in UTC, which a naive one is; raises OverflowError beyond all years."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from mirrorsite.actors import actor_of, client_key_of, credentials_of
 from mirrorsite.api import ProtectedView
 from mirrorsite.problems import InvalidRequest, Problem
+from mirrorsite.query import query_of
 from mirrorsite.rate_limits import RateLimitedPosts
 from uploads import trail
 from uploads.api import schema
@@ -55,7 +56,7 @@ class UploadListView(ProtectedView):
 
     @schema.upload_list
     def get(self, request: Request) -> Response:
-        query = ListQuery.of(request.query_params)
+        query = ListQuery.of(query_of(request))
         uploads, cursor = query.page_of(Upload.objects.all())
         following = None
         if cursor is not None:
@@ -89,7 +90,7 @@ class UploadEventsView(ProtectedView):
 
     @schema.upload_events
     def get(self, request: Request, upload_id: str) -> Response:
-        after = _event_id(request.query_params)
+        after = _event_id(query_of(request))
         upload = _upload(upload_id)
         found = upload.events.filter(pk__gt=after).order_by("pk")
         events = list(found[: self.PAGE + 1])
@@ -110,7 +111,7 @@ class UploadEventsView(ProtectedView):
 class UploadContentView(ProtectedView):
     """The object's bytes: a redirect to the store, valid for a minute.
 
-    As in the admin, it is an event when staff ask for it.
+    Asking for it is an event, whoever does; HEAD is not, as it leads to no content.
     """
 
     staff_permission = "uploads.download_upload"
@@ -125,8 +126,10 @@ class UploadContentView(ProtectedView):
             )
         upload = _upload(upload_id)
         try:
-            address = content_url(upload)
-            if is_staff and request.method == "GET":
+            if request.method == "HEAD":
+                address = content_url(upload, "HEAD")
+            else:
+                address = content_url(upload)
                 trail.note(Action.DOWNLOADED, actor_of(request), upload=upload)
         except ContentUnavailableError as error:
             status, slug, detail = _NO_CONTENT[error.status]

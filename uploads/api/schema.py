@@ -54,7 +54,6 @@ _BODY_PROBLEMS = (
     "body-not-object",
     "unknown-field",
     "invalid-size",
-    "length-required",
     "request-timeout",
     "body-too-large",
     "unsupported-media-type",
@@ -266,7 +265,8 @@ upload_events = extend_schema(
 upload_content = extend_schema(
     operation_id="upload_content",
     summary="The object's bytes",
-    description="A redirect to the object store, valid for a minute.",
+    description="A redirect to the object store, valid for a minute, and recorded as an"
+    " event. HEAD is redirected to an address that is good for HEAD alone.",
     tags=["uploads"],
     auth=_READERS,
     parameters=[_upload_id, header("Location", 302)],
@@ -281,6 +281,7 @@ upload_content = extend_schema(
             "object-corrupted",
             "upload-purged",
             "store-refused",
+            "trail-unavailable",
             "database-unavailable",
         ),
     },
@@ -288,7 +289,8 @@ upload_content = extend_schema(
 upload_verify = extend_schema(
     operation_id="upload_verify",
     summary="Look at the object now",
-    description="Compares the object with its record, and records what was seen.",
+    description="Compares the object with its record, and records what was seen. A"
+    " body is ignored.",
     tags=["uploads"],
     auth=_READERS,
     parameters=[_upload_id, *(header(name, 200) for name in _LIMITS)],
@@ -315,6 +317,8 @@ upload_verify = extend_schema(
             f"{_ONE}/verify",
             *_AUTH_PROBLEMS,
             "csrf-failed",
+            "request-timeout",
+            "body-too-large",
             "upload-not-found",
             "upload-not-verifiable",
             "throttled",

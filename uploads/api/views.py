@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from mirrorsite.actors import actor_of, client_key_of
 from mirrorsite.api import DatabaseView
-from mirrorsite.problems import InvalidRequest, Problem
+from mirrorsite.problems import InvalidRequest
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.permissions import MayUpload
 from uploads.api import schema
@@ -92,8 +92,5 @@ def requested_size(request: Request) -> int | None:
 
 
 def _has_body(request: Request) -> bool:
-    meta = request._request.META
-    if "chunked" in meta.get("HTTP_TRANSFER_ENCODING", "").lower():
-        # Django reads as much as Content-Length says: such a body would be ignored.
-        raise Problem(411, "length-required", "Send the body with a Content-Length.")
-    return meta.get("CONTENT_LENGTH") not in {None, "", "0"}
+    # The server reads a chunked body first, and then says its length as well.
+    return request._request.META.get("CONTENT_LENGTH") not in {None, "", "0"}

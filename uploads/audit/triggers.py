@@ -2,8 +2,10 @@
 
 Events and seals: no UPDATE, DELETE or TRUNCATE, but an event's `seal` may go from null
 to a value while every other column stays. Uploads change their state, but are never
-deleted, truncated, or given another id or key. A refused statement raises an integrity
-error that says what was refused.
+deleted, truncated, or given another id or key. Tokens and users, whose names are the
+actors of events, are never deleted or renamed; of a token nothing changes but its last
+use, and its revocation once. A refused statement raises an integrity error that says what
+was refused.
 
 Who owns the tables can drop the triggers: they stop mistakes and an attacker with the
 application's statements, and the check and readiness report their absence. What an
@@ -23,6 +25,8 @@ MIGRATION = ("uploads", "0001_initial")
 EVENTS = "uploads_uploadevent"
 SEALS = "uploads_auditseal"
 UPLOADS = "uploads_upload"
+TOKENS = "tokens_token"
+USERS = "auth_user"
 
 # pg_trigger.tgtype, bit by bit: src/include/catalog/pg_trigger.h of PostgreSQL.
 _ROW, _BEFORE, _DELETE, _UPDATE, _TRUNCATE = 1, 2, 8, 16, 32
@@ -82,6 +86,29 @@ BEGIN
   {_RAISE} 'an upload keeps its id and key: UPDATE is refused';
 END
 """,
+    "uploads_revoke_only": f"""
+DECLARE
+  unrevoked {TOKENS};
+BEGIN
+  unrevoked := NEW;
+  unrevoked.last_used_at := OLD.last_used_at;
+  IF OLD.revoked_at IS NULL THEN
+    unrevoked.revoked_at := NULL;
+  END IF;
+  IF OLD *= unrevoked THEN
+    RETURN NEW;
+  END IF;
+  {_RAISE} 'a token is revoked once and changes in no other way: UPDATE is refused';
+END
+""",
+    "uploads_keep_name": f"""
+BEGIN
+  IF OLD.id = NEW.id AND OLD.username = NEW.username THEN
+    RETURN NEW;
+  END IF;
+  {_RAISE} 'a user keeps their id and name: UPDATE is refused';
+END
+""",
 }
 _TRIGGERS = (
     _Trigger("uploads_event_update", EVENTS, ("UPDATE",), "uploads_seal_only"),
@@ -92,6 +119,12 @@ _TRIGGERS = (
     _Trigger("uploads_upload_update", UPLOADS, ("UPDATE",), "uploads_keep_identity"),
     _Trigger("uploads_upload_delete", UPLOADS, ("DELETE",), "uploads_refuse"),
     _Trigger("uploads_upload_truncate", UPLOADS, ("TRUNCATE",), "uploads_refuse"),
+    _Trigger("uploads_token_update", TOKENS, ("UPDATE",), "uploads_revoke_only"),
+    _Trigger("uploads_token_delete", TOKENS, ("DELETE",), "uploads_refuse"),
+    _Trigger("uploads_token_truncate", TOKENS, ("TRUNCATE",), "uploads_refuse"),
+    _Trigger("uploads_user_update", USERS, ("UPDATE",), "uploads_keep_name"),
+    _Trigger("uploads_user_delete", USERS, ("DELETE",), "uploads_refuse"),
+    _Trigger("uploads_user_truncate", USERS, ("TRUNCATE",), "uploads_refuse"),
 )
 
 

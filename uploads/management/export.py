@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.management.base import CommandParser
 
 from mirrorsite.standard_streams import OutputError
 from uploads.arguments import moment
-from uploads.exports import FORMATS, by_id, lines
+from uploads.exports import EVERYTHING, FORMATS, by_id, lines, record_export
 from uploads.management.command import CommandFailed, OperatorCommand, counted
 
 
@@ -22,6 +23,8 @@ class ExportCommand(OperatorCommand):
     """Write rows to a file, which appears whole or not at all, or to stdout."""
 
     noun: str
+    #: The options that say which rows.
+    filters: tuple[str, ...]
     columns: dict[str, Any]
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -56,6 +59,18 @@ class ExportCommand(OperatorCommand):
                 f"{output} is not a regular file; omit --output to write to a pipe or"
                 " device"
             )
+        chosen_by = {
+            name: options[name]
+            for name in self.filters
+            if options[name] not in (None, [])
+        }
+        record_export(
+            self.actor(),
+            f"{self.noun}s",
+            options["format"],
+            selection=EVERYTHING,
+            chosen_by=urlencode(chosen_by, doseq=True),
+        )
         total = rows.count() if self.stderr.isatty() else None
         # A bar beside the data on one terminal would be in its way.
         progress = self.progress(f"{self.noun}s", total) if output else None

@@ -1,3 +1,4 @@
+import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.utils.timezone
 from django.conf import settings
@@ -104,6 +105,27 @@ class Migration(migrations.Migration):
                         help_text="The summary includes every event up to this time."
                     ),
                 ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="LoginAttempts",
+            fields=[
+                (
+                    "key",
+                    models.CharField(
+                        help_text="address:NETWORK or user:ID",
+                        max_length=64,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "at",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.DateTimeField(), size=None
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(db_index=True)),
             ],
         ),
         migrations.CreateModel(
@@ -255,6 +277,11 @@ class Migration(migrations.Migration):
                             ("logged_out", "Logged out"),
                             ("token_made", "Token made"),
                             ("token_revoked", "Token revoked"),
+                            ("user_made", "User made"),
+                            ("user_changed", "User changed"),
+                            ("group_made", "Group made"),
+                            ("group_changed", "Group changed"),
+                            ("group_deleted", "Group deleted"),
                             ("audit_checked", "Audit checked"),
                         ],
                         max_length=16,
@@ -409,20 +436,17 @@ class Migration(migrations.Migration):
                             "logged_out",
                             "token_made",
                             "token_revoked",
+                            "user_made",
+                            "user_changed",
+                            "group_made",
+                            "group_changed",
+                            "group_deleted",
                             "audit_checked",
                         ),
                     )
                 ),
                 fields=["action", "-at", "-id"],
                 name="uploadevent_uncommon",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="uploadevent",
-            index=models.Index(
-                condition=models.Q(("action", "login_failed")),
-                fields=["at"],
-                name="uploadevent_login_failed",
             ),
         ),
         migrations.AddConstraint(
@@ -449,6 +473,11 @@ class Migration(migrations.Migration):
                             "logged_out",
                             "token_made",
                             "token_revoked",
+                            "user_made",
+                            "user_changed",
+                            "group_made",
+                            "group_changed",
+                            "group_deleted",
                             "audit_checked",
                         ],
                     )
@@ -466,11 +495,16 @@ class Migration(migrations.Migration):
                             [
                                 "audit_checked",
                                 "exported",
+                                "group_changed",
+                                "group_deleted",
+                                "group_made",
                                 "logged_in",
                                 "logged_out",
                                 "login_failed",
                                 "token_made",
                                 "token_revoked",
+                                "user_changed",
+                                "user_made",
                             ],
                         ),
                         ("upload", None),
@@ -483,11 +517,16 @@ class Migration(migrations.Migration):
                                 [
                                     "audit_checked",
                                     "exported",
+                                    "group_changed",
+                                    "group_deleted",
+                                    "group_made",
                                     "logged_in",
                                     "logged_out",
                                     "login_failed",
                                     "token_made",
                                     "token_revoked",
+                                    "user_changed",
+                                    "user_made",
                                 ],
                             ),
                             _negated=True,

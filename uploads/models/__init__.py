@@ -1,7 +1,8 @@
 """The record: what was uploaded, and everything that happened to it.
 
 `uploads` are the current state, `events` the story, `seals` its proof; `lifecycle` says
-what may follow what, `append_only` refuses changes, `summaries` are for the dashboard.
+what may follow what, `append_only` refuses changes, `summaries` are for the dashboard, `logins` for the
+login throttle.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from uploads.models.lifecycle import (
     Action,
     Status,
 )
+from uploads.models.logins import LoginAttempts
 from uploads.models.seals import AuditSeal
 from uploads.models.summaries import HourSummary
 from uploads.models.uploads import Upload, UploadQuerySet, new_upload_id
@@ -32,6 +34,7 @@ __all__ = [
     "AppendOnlyQuerySet",
     "AuditSeal",
     "HourSummary",
+    "LoginAttempts",
     "Status",
     "Upload",
     "UploadEvent",

@@ -16,7 +16,7 @@ class UploadEvent(AppendOnlyModel):
     """One thing that happened; never changed, never deleted.
 
     It happened to an upload, except for the actions of `WITHOUT_UPLOAD`. The actor is
-    text, not a reference: deleting a user must not need a change here.
+    text, not a reference; users and tokens keep their names, and are never deleted.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -60,11 +60,6 @@ class UploadEvent(AppendOnlyModel):
                 fields=["action", "-at", "-id"],
                 condition=models.Q(action__in=UNCOMMON),
                 name="uploadevent_uncommon",
-            ),
-            models.Index(
-                fields=["at"],
-                condition=models.Q(action="login_failed"),
-                name="uploadevent_login_failed",
             ),
         )
         constraints = (

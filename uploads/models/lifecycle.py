@@ -42,6 +42,11 @@ class Action(models.TextChoices):
     LOGGED_OUT = "logged_out", "Logged out"
     TOKEN_MADE = "token_made", "Token made"
     TOKEN_REVOKED = "token_revoked", "Token revoked"
+    USER_MADE = "user_made", "User made"
+    USER_CHANGED = "user_changed", "User changed"
+    GROUP_MADE = "group_made", "Group made"
+    GROUP_CHANGED = "group_changed", "Group changed"
+    GROUP_DELETED = "group_deleted", "Group deleted"
     AUDIT_CHECKED = "audit_checked", "Audit checked"
 
 
@@ -89,6 +94,11 @@ WITHOUT_UPLOAD: frozenset[Action] = frozenset(
         Action.LOGGED_OUT,
         Action.TOKEN_MADE,
         Action.TOKEN_REVOKED,
+        Action.USER_MADE,
+        Action.USER_CHANGED,
+        Action.GROUP_MADE,
+        Action.GROUP_CHANGED,
+        Action.GROUP_DELETED,
         Action.AUDIT_CHECKED,
     }
 )

@@ -122,12 +122,21 @@ class UploadStorage(S3Storage):
         """
         return self._reads.read(key, chunk_bytes, version_id)
 
-    def presigned_url(self, key: str, *, seconds: int, **parameters: str) -> str:
-        """Return an address that anyone may GET for `seconds`; no request is made.
+    def presigned_url(
+        self,
+        key: str,
+        *,
+        seconds: int,
+        method: str = "GET",
+        **parameters: str,
+    ) -> str:
+        """Return an address that anyone may GET, or HEAD, for `seconds`; asks nothing.
 
         `parameters` are those of GetObject, such as `VersionId`. Raises `StoreError`.
         """
-        return self._reads.presigned_url(key, seconds=seconds, **parameters)
+        return self._reads.presigned_url(
+            key, seconds=seconds, method=method, **parameters
+        )
 
     def listing(self, prefix: str) -> Iterator[ListedObject]:
         """Yield every object under `prefix`; see `Reads.listing` for their order."""

@@ -85,11 +85,18 @@ class Reads:
         finally:
             body.close()
 
-    def presigned_url(self, key: str, *, seconds: int, **parameters: str) -> str:
-        """Return an address that anyone may GET for `seconds`; no request is made."""
+    def presigned_url(
+        self,
+        key: str,
+        *,
+        seconds: int,
+        method: str,
+        **parameters: str,
+    ) -> str:
+        """Return an address that anyone may GET, or HEAD, for `seconds`; asks nothing."""
         return self._store.once(
             lambda s3: s3.generate_presigned_url(
-                "get_object",
+                "head_object" if method == "HEAD" else "get_object",
                 Params={"Bucket": self._bucket, "Key": key, **parameters},
                 ExpiresIn=seconds,
             )

@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import CommandParser
 from django.db import transaction
 
+from uploads.accounts import recorded_saves
 from uploads.management.command import OperatorCommand
 
 
@@ -25,7 +26,7 @@ class Command(OperatorCommand):
             return
         password = secrets.token_urlsafe(12)
         # Committed once the password is printed: otherwise it could be lost.
-        with transaction.atomic():
+        with transaction.atomic(), recorded_saves(self.actor()):
             users.create_superuser(username=name, password=password)
             self.print(f"admin user: {name}")
             self.print(f"admin password: {password}")

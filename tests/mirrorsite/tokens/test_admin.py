@@ -114,7 +114,7 @@ class TestNeverChanged:
         token.refresh_from_db()
         assert token.name == "ci"
 
-    def test_goes_with_its_owner(self, admin_client: Client, token: Token) -> None:
+    def test_owner_cannot_be_deleted(self, admin_client: Client, token: Token) -> None:
         path = f"/admin/auth/user/{token.user_id}/delete/"
-        assert admin_client.post(path, {"post": "yes"}).status_code == 302
-        assert not Token.objects.exists()
+        assert admin_client.post(path, {"post": "yes"}).status_code == 403
+        assert Token.objects.get().user.username == "olga"

@@ -30,6 +30,16 @@ def token(owner: User) -> tuple[Token, str]:
     return create_token(owner=owner, name="reader", scopes=[Scope.READ])
 
 
+def made_days_ago(
+    days_ago: int, monkeypatch: pytest.MonkeyPatch, **values: Any
+) -> tuple[Token, str]:
+    """Make a token in the past: the database lets no token's expiry change."""
+    then = timezone.now() - timedelta(days=days_ago)
+    with monkeypatch.context() as patch:
+        patch.setattr(timezone, "now", lambda: then)
+        return create_token(scopes=[Scope.READ], **values)
+
+
 def get(client: Client, secret: str, scheme: str = "Bearer") -> Any:
     return client.get("/api/uploads", headers={"authorization": f"{scheme} {secret}"})
 
@@ -79,9 +89,9 @@ class TestTokenAuthentication:
         assert get(client, token[1][:-1] + "x").status_code == 401
 
     def test_expired__kept_and_refused(
-        self, client: Client, token: tuple[Token, str]
+        self, client: Client, owner: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        Token.objects.update(expiry=timezone.now() - timedelta(seconds=1))
+        token = made_days_ago(2, monkeypatch, owner=owner, name="old", days=1)
 
         answer = get(client, token[1])
 
@@ -114,10 +124,11 @@ class TestTokenAuthentication:
         owner: User,
         token: tuple[Token, str],
         django_assert_num_queries: Any,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         for number in range(5):
             create_token(owner=owner, name=f"other-{number}", scopes=[Scope.READ])
-        Token.objects.filter(name="other-1").update(expiry=timezone.now())
+        made_days_ago(2, monkeypatch, owner=owner, name="old", days=1)
         get(client, token[1])  # writes the last use
 
         with django_assert_num_queries(2):  # the token with its owner; the list

@@ -11,7 +11,7 @@ from tests.uploads.admin.conftest import MakeUpload
 from uploads.models import Action, UploadEvent
 
 pytestmark = pytest.mark.django_db
-UPLOADS, EVENTS, SEALS, TOKENS, USERS = (
+UPLOADS, EVENTS, SEALS, TOKENS, USERS, GROUPS = (
     f"/admin/{name}/"
     for name in (
         "uploads/upload",
@@ -19,6 +19,7 @@ UPLOADS, EVENTS, SEALS, TOKENS, USERS = (
         "uploads/auditseal",
         "tokens/token",
         "auth/user",
+        "auth/group",
     )
 )
 NO_ID = "00000000-0000-7000-8000-000000000000"
@@ -54,6 +55,58 @@ def test_lists__the_whole_list_instead(
     told = admin_client.get(f"{page}?e=1").content.decode()
     assert "This is the whole list." in told
     assert "This is the whole list." not in admin_client.get(page).content.decode()
+
+
+@pytest.mark.parametrize("page", [TOKENS, USERS, GROUPS])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "id__regex=(",
+        "name__regex=(",
+        "username__regex=(",
+        "username__startswith=a",
+        "password__startswith=a",
+        "user__password__startswith=a",
+        "groups__name__regex=(",
+        "digest__startswith=a",
+        "digest=a",
+        "token_key__startswith=mst_",
+        "created__year=99999",
+        "last_login__year__gt=99999999999",
+        "nonsense=1",
+    ],
+)
+def test_small_lists__the_whole_list_instead(
+    admin_client: Client, page: str, query: str
+) -> None:
+    response = admin_client.get(f"{page}?{query}")
+    assert response.status_code == 302
+    assert response.headers["Location"] == f"{page}?e=1"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"{TOKENS}?can_read__exact=1",
+        f"{TOKENS}?expiry__gte=2026-01-01+00:00:00%2B00:00",
+        f"{TOKENS}?revoked_at__isempty=1",
+        f"{USERS}?is_staff__exact=1",
+        f"{USERS}?groups__id__exact=1",
+    ],
+)
+def test_small_lists__their_filters(admin_client: Client, address: str) -> None:
+    assert admin_client.get(address).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "value",
+    ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00%2B23:59", "2026-13-01", "x"],
+)
+def test_expiry__the_whole_list_instead(admin_client: Client, value: str) -> None:
+    response = admin_client.get(f"{TOKENS}?expiry__gte={value}")
+    assert response.status_code == 302
+    assert response.headers["Location"] == f"{TOKENS}?e=1"
 
 
 @pytest.mark.parametrize("page", [UPLOADS, EVENTS])
@@ -140,6 +193,12 @@ def test_no_address_has_a_nul(
     assert admin_client.get(path).status_code == 400
 
 
+@pytest.mark.parametrize("page", [UPLOADS, EVENTS, SEALS, TOKENS, USERS, GROUPS])
+@pytest.mark.parametrize("query", ["q=%FF", "%FF=1", "q=100%", "q=%zz"])
+def test_queries_are_utf8(admin_client: Client, page: str, query: str) -> None:
+    assert admin_client.get(f"{page}?{query}").status_code == 400
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -154,6 +213,14 @@ def test_no_address_has_a_nul(
         f"{EVENTS}{'9' * 30}/change/",
         f"{SEALS}{'9' * 30}/change/",
         "/admin/login/?next=%00",
+        "/admin/r/7/abc/",
+        "/admin/r/7/1/",
+        "/admin/r/x/1/",
+        f"{TOKENS}{'9' * 30}/change/",
+        f"{USERS}x/password/",
+        f"{USERS}{'9' * 30}/password/",
+        f"{GROUPS}{'9' * 30}/history/",
+        f"{GROUPS}add/?permissions=x",
     ],
 )
 def test_no_address_is_an_error_of_ours(
@@ -163,9 +230,11 @@ def test_no_address_is_an_error_of_ours(
     assert admin_client.get(path).status_code in {200, 302, 400, 404}
 
 
-@pytest.mark.parametrize("page", [UPLOADS, EVENTS, TOKENS, USERS])
+@pytest.mark.parametrize("page", [UPLOADS, EVENTS, TOKENS, USERS, GROUPS])
 @pytest.mark.parametrize("chosen", ["x", "\0", "9" * 30, "", NO_ID])
-@pytest.mark.parametrize("action", ["export_csv", "revoke", "none-such"])
+@pytest.mark.parametrize(
+    "action", ["export_csv", "revoke", "delete_selected", "none-such"]
+)
 def test_actions__a_selection_of_nothing(
     admin_client: Client, make_upload: MakeUpload, page: str, chosen: str, action: str
 ) -> None:

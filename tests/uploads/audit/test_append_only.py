@@ -196,7 +196,7 @@ class TestMissing:
         )
 
         names = triggers.reinstall(connection)
-        assert len(names) == 8
+        assert len(names) == 14
         readiness.forget()
         assert client.get("/api/ready").json()["checks"]["trail"] == "ok"
         call_command("check", databases=["default"], stdout=StringIO())

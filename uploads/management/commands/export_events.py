@@ -14,6 +14,7 @@ from uploads.models import Action, UploadEvent
 class Command(ExportCommand):
     help = "Write the events as CSV (formulas made harmless) or JSON Lines."
     noun = "event"
+    filters = ("since", "until", "action")
     columns = EVENT_COLUMNS
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -14,6 +14,7 @@ from uploads.models import Status, Upload
 class Command(ExportCommand):
     help = "Write the uploads as CSV (formulas made harmless) or JSON Lines."
     noun = "upload"
+    filters = ("since", "until", "status")
     columns = UPLOAD_COLUMNS
 
     def add_arguments(self, parser: CommandParser) -> None:

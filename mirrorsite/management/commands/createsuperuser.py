@@ -1,0 +1,16 @@
+"""Django's own command; the user it has made is an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.management.commands import createsuperuser
+
+from mirrorsite.actors import Actor
+from uploads.accounts import recorded_saves
+
+
+class Command(createsuperuser.Command):
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        with recorded_saves(Actor(name="command:createsuperuser")):
+            return super().handle(*args, **options)

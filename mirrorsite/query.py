@@ -1,0 +1,46 @@
+"""Reading a query string strictly."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, unquote_to_bytes
+
+from django.http import QueryDict
+from rest_framework.request import Request
+
+from mirrorsite.problems import InvalidRequest
+
+_MALFORMED_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def query_of(request: Request) -> QueryDict:
+    """Return the parameters of a request; raises `InvalidRequest` that names one.
+
+    Django's own puts U+FFFD for bytes that are not UTF-8, and searches for that.
+    """
+    malformed = malformed_parameter(request._request.META.get("QUERY_STRING", ""))
+    if malformed is not None:
+        name = malformed[:100]
+        raise InvalidRequest(
+            name,
+            "invalid-parameter",
+            f"The parameter {name!r} is not percent-encoded UTF-8.",
+        )
+    return request.query_params
+
+
+def malformed_parameter(query_string: str) -> str | None:
+    """Return the name of the first parameter that is not percent-encoded UTF-8."""
+    for pair in query_string.split("&"):
+        if _MALFORMED_ESCAPE.search(pair) or not _is_utf8(pair):
+            return unquote(pair.partition("=")[0].replace("+", " "))
+    return None
+
+
+def _is_utf8(text: str) -> bool:
+    # WSGI hands the raw bytes of the query over as latin-1 text (PEP 3333).
+    try:
+        unquote_to_bytes(text.encode("latin-1")).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

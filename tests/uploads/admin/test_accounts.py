@@ -1,0 +1,202 @@
+"""Users and groups in the admin: what changes is an event, and no user goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+
+from uploads import trail
+from uploads.exceptions import TrailUnavailableError
+from uploads.models import UploadEvent
+
+pytestmark = pytest.mark.django_db
+USERS, GROUPS = "/admin/auth/user/", "/admin/auth/group/"
+PASSWORD = "a-long-one-4711"
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return User.objects.create_user("ada", password=PASSWORD, is_staff=True)
+
+
+@pytest.fixture
+def verifiers(db: None) -> Group:
+    group = Group.objects.create(name="verifiers")
+    group.permissions.add(Permission.objects.get(codename="verify_upload"))
+    return group
+
+
+def events() -> list[tuple[str, str, dict[str, Any]]]:
+    found = UploadEvent.objects.exclude(action__startswith="log").order_by("id")
+    return [(event.action, event.actor, event.detail) for event in found]
+
+
+def change(client: Client, user: User, **fields: Any) -> Any:
+    form = {"is_active": "on", "is_staff": "on"} | fields
+    form = {name: value for name, value in form.items() if value}
+    return client.post(f"{USERS}{user.pk}/change/", form)
+
+
+class TestUsers:
+    def test_made(self, admin_client: Client) -> None:
+        form = {"username": "eve", "password1": PASSWORD, "password2": PASSWORD}
+        answer = admin_client.post(f"{USERS}add/", form | {"usable_password": "true"})
+        assert answer.status_code == 302
+        user = User.objects.get(username="eve")
+        assert events() == [
+            (
+                "user_made",
+                "user:admin",
+                {
+                    "user": "eve",
+                    "number": user.pk,
+                    "is_active": True,
+                    "is_staff": False,
+                    "is_superuser": False,
+                    "groups": [],
+                    "user_permissions": [],
+                },
+            )
+        ]
+
+    def test_changed(self, admin_client: Client, ada: User, verifiers: Group) -> None:
+        seen = Permission.objects.get(codename="view_upload")
+        change(
+            admin_client,
+            ada,
+            is_active="",
+            email="ada@example.org",
+            groups=[verifiers.pk],
+            user_permissions=[seen.pk],
+        )
+        assert events() == [
+            (
+                "user_changed",
+                "user:admin",
+                {
+                    "user": "ada",
+                    "number": ada.pk,
+                    "changed": ["email", "groups", "is_active", "user_permissions"],
+                    "before": {"is_active": True, "groups": [], "user_permissions": []},
+                    "after": {
+                        "is_active": False,
+                        "groups": ["verifiers"],
+                        "user_permissions": ["uploads.view_upload"],
+                    },
+                },
+            )
+        ]
+
+    def test_nothing_changed__no_event(self, admin_client: Client, ada: User) -> None:
+        assert change(admin_client, ada).status_code == 302
+        assert events() == []
+
+    def test_password_set(self, admin_client: Client, ada: User) -> None:
+        form = {"password1": "another-4711", "password2": "another-4711"}
+        path = f"{USERS}{ada.pk}/password/"
+        admin_client.post(path, form | {"usable_password": "true"})
+        ada.refresh_from_db()
+        assert ada.check_password("another-4711")
+        ((action, actor, detail),) = events()
+        assert (action, actor) == ("user_changed", "user:admin")
+        assert detail["changed"] == ["password"]
+        assert detail["before"] == detail["after"] == {}
+
+    def test_own_password(self, client: Client, ada: User) -> None:
+        client.force_login(ada)
+        form = {"old_password": PASSWORD, "new_password1": "another-4711"}
+        form |= {"new_password2": "another-4711"}
+        assert client.post("/admin/password_change/", form).status_code == 302
+        ((action, actor, detail),) = events()
+        assert (action, actor) == ("user_changed", "user:ada")
+        assert detail["changed"] == ["password"]
+
+    def test_password_refused__no_event(self, client: Client, ada: User) -> None:
+        client.force_login(ada)
+        form = {"old_password": "wrong", "new_password1": "another-4711"}
+        client.post("/admin/password_change/", form)
+        assert events() == []
+
+    def test_no_change_without_its_event(
+        self, admin_client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise TrailUnavailableError("the database did not take the record")
+
+        monkeypatch.setattr(trail, "note", refuse)
+        with pytest.raises(TrailUnavailableError):
+            change(admin_client, ada, is_superuser="on")
+        ada.refresh_from_db()
+        assert not ada.is_superuser
+
+    def test_never_deleted(self, admin_client: Client, ada: User) -> None:
+        path = f"{USERS}{ada.pk}/delete/"
+        assert admin_client.post(path, {"post": "yes"}).status_code == 403
+        form = {"action": "delete_selected", "_selected_action": ada.pk, "post": "yes"}
+        admin_client.post(USERS, form)
+        assert User.objects.filter(username="ada").exists()
+
+    def test_never_renamed(self, admin_client: Client, ada: User) -> None:
+        change(admin_client, ada, username="bob", is_superuser="on")
+        ada.refresh_from_db()
+        assert (ada.username, ada.is_superuser) == ("ada", True)
+
+
+class TestGroups:
+    def test_made_changed_and_deleted(self, admin_client: Client, ada: User) -> None:
+        view, verify = (
+            Permission.objects.get(codename=name)
+            for name in ("view_upload", "verify_upload")
+        )
+        admin_client.post(f"{GROUPS}add/", {"name": "a", "permissions": [view.pk]})
+        group = Group.objects.get(name="a")
+        ada.groups.add(group)
+        admin_client.post(
+            f"{GROUPS}{group.pk}/change/", {"name": "b", "permissions": [verify.pk]}
+        )
+        admin_client.post(f"{GROUPS}{group.pk}/delete/", {"post": "yes"})
+        assert not Group.objects.filter(name="b").exists()
+        number = group.pk
+        assert events() == [
+            (
+                "group_made",
+                "user:admin",
+                {
+                    "group": "a",
+                    "number": number,
+                    "name": "a",
+                    "permissions": ["uploads.view_upload"],
+                },
+            ),
+            (
+                "group_changed",
+                "user:admin",
+                {
+                    "group": "b",
+                    "number": number,
+                    "changed": ["name", "permissions"],
+                    "before": {"name": "a", "permissions": ["uploads.view_upload"]},
+                    "after": {"name": "b", "permissions": ["uploads.verify_upload"]},
+                },
+            ),
+            (
+                "group_deleted",
+                "user:admin",
+                {
+                    "group": "b",
+                    "number": number,
+                    "name": "b",
+                    "permissions": ["uploads.verify_upload"],
+                    "members": ["ada"],
+                },
+            ),
+        ]
+
+    def test_selection_deleted(self, admin_client: Client, verifiers: Group) -> None:
+        form = {"action": "delete_selected", "_selected_action": verifiers.pk}
+        admin_client.post(GROUPS, form | {"post": "yes"})
+        assert not Group.objects.filter(pk=verifiers.pk).exists()
+        assert [action for action, _, _ in events()] == ["group_deleted"]

@@ -1,0 +1,148 @@
+"""Users and tokens stay: whom an event names is one person, one token, always."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.db.models import ProtectedError
+from django.utils import timezone
+
+from mirrorsite.tokens.models import Scope, Token
+from mirrorsite.tokens.services import create_token, revoke_token
+from uploads.exceptions import AppendOnlyError
+from uploads.models import UploadEvent
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def olga(db: None) -> User:
+    return User.objects.create_user("olga")
+
+
+@pytest.fixture
+def token(olga: User) -> Token:
+    return create_token(owner=olga, name="ci", scopes=[Scope.READ])[0]
+
+
+def events() -> list[tuple[str, str, dict[str, Any]]]:
+    rows = UploadEvent.objects.order_by("id")
+    return [(row.action, row.actor, row.detail) for row in rows]
+
+
+class TestNeverDeleted:
+    def test_users(self, olga: User) -> None:
+        for delete in (olga.delete, User.objects.all().delete):
+            with pytest.raises(AppendOnlyError, match="delete"), transaction.atomic():
+                delete()
+        assert User.objects.get() == olga
+
+    def test_tokens(self, olga: User, token: Token) -> None:
+        for delete in (
+            token.delete,
+            Token.objects.all().delete,
+            Token.objects.filter(name="ci").delete,
+            olga.auth_token_set.all().delete,
+        ):
+            with pytest.raises(AppendOnlyError, match="delete is refused"):
+                delete()
+        with pytest.raises(ProtectedError):
+            olga.delete()
+        assert Token.objects.get().user == olga
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "DELETE FROM tokens_token",
+            "TRUNCATE tokens_token",
+            "DELETE FROM auth_user",
+            "TRUNCATE auth_user CASCADE",
+            "UPDATE auth_user SET username = 'another'",
+            "UPDATE auth_user SET id = id + 1000",
+        ],
+    )
+    def test_by_sql(self, token: Token, statement: str) -> None:
+        with connection.cursor() as cursor:
+            # Foreign keys of the test's own rows, which wait for the commit.
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            with pytest.raises(IntegrityError, match="is refused"):
+                cursor.execute(statement)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"id": 4711},
+            {"name": "another"},
+            {"digest": "0" * 128},
+            {"can_upload": True},
+            {"expiry": timezone.now() + timedelta(days=9000)},
+        ],
+    )
+    def test_tokens_do_not_change(self, token: Token, change: dict[str, Any]) -> None:
+        with pytest.raises(IntegrityError, match="is refused"), transaction.atomic():
+            Token.objects.update(**change)
+
+    def test_a_revoked_token_stays_so(self, token: Token) -> None:
+        assert revoke_token(token)
+        Token.objects.update(last_used_at=timezone.now())
+        for moment in (None, timezone.now()):
+            with pytest.raises(IntegrityError, match="refused"), transaction.atomic():
+                Token.objects.update(revoked_at=moment)
+
+    def test_a_name_is_given_once(self, olga: User, token: Token) -> None:
+        revoke_token(token)
+        with pytest.raises(ValidationError, match="already exists"):
+            create_token(owner=olga, name="ci", scopes=[Scope.READ])
+
+
+class TestCommands:
+    def test_createsuperuser(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a-long-one-4711")
+        call_command(
+            "createsuperuser",
+            "--no-input",
+            "--username=ann",
+            "--email=ann@example.org",
+            stdout=StringIO(),
+        )
+        user = User.objects.get(username="ann")
+        ((action, actor, detail),) = events()
+        assert (action, actor) == ("user_made", "command:createsuperuser")
+        assert (detail["user"], detail["number"]) == ("ann", user.pk)
+        assert detail["is_superuser"] is True
+        assert "4711" not in str(detail)
+        assert "example.org" not in str(detail)
+
+    def test_ensure_admin(self) -> None:
+        call_command("ensure_admin", stdout=StringIO())
+        call_command("ensure_admin", stdout=StringIO(), stderr=StringIO())
+        ((action, actor, detail),) = events()
+        assert (action, actor) == ("user_made", "command:ensure_admin")
+        assert (detail["user"], detail["is_superuser"]) == ("admin", True)
+
+    def test_changepassword(self, olga: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(getpass, "getpass", lambda prompt: "another-4711")
+        call_command("changepassword", "olga", stdout=StringIO())
+        olga.refresh_from_db()
+        assert olga.check_password("another-4711")
+        assert events() == [
+            (
+                "user_changed",
+                "command:changepassword",
+                {
+                    "user": "olga",
+                    "number": olga.pk,
+                    "changed": ["password"],
+                    "before": {},
+                    "after": {},
+                },
+            )
+        ]

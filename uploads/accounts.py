@@ -1,0 +1,143 @@
+"""Users, groups and permissions: each change is an event, in the same transaction.
+
+Users are deactivated, never deleted or renamed: the trail names them for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.signals import post_save, pre_delete, pre_save
+from django.dispatch import receiver
+
+from mirrorsite.actors import Actor
+from uploads import trail
+from uploads.exceptions import AppendOnlyError
+from uploads.models import Action
+
+Account = User | Group
+#: The fields of an account and the names of what it belongs to or may do.
+State = dict[str, Any]
+
+#: What events say of an account. Of other fields (a password, an address) they say no
+#: more than that it has changed.
+_SAID = (
+    "name",
+    "is_active",
+    "is_staff",
+    "is_superuser",
+    "groups",
+    "user_permissions",
+    "permissions",
+)
+
+
+def locked_state(account: Account) -> State | None:
+    """Return the account as the database has it, None if it does not; locks its row."""
+    model = type(account)
+    rows: QuerySet[Any] = model._default_manager.select_for_update()
+    row = rows.filter(pk=account.pk).first()
+    return None if row is None else _state(row)
+
+
+def record_change(account: Account, before: State | None, actor: Actor) -> None:
+    """Record how an account differs from `before`; None means that it is new."""
+    after = _state(account)
+    is_user = isinstance(account, User)
+    if before is None:
+        action = Action.USER_MADE if is_user else Action.GROUP_MADE
+        trail.note(action, actor, detail=_names(account) | _said(after))
+        return
+    changed = sorted(name for name in after if after[name] != before[name])
+    if not changed:
+        return
+    trail.note(
+        Action.USER_CHANGED if is_user else Action.GROUP_CHANGED,
+        actor,
+        detail=_names(account)
+        | {
+            "changed": changed,
+            "before": _said({name: before[name] for name in changed}),
+            "after": _said({name: after[name] for name in changed}),
+        },
+    )
+
+
+@contextmanager
+def recorded(account: Account, actor: Actor) -> Iterator[None]:
+    """Record what becomes of an existing account within."""
+    with transaction.atomic():
+        before = locked_state(account)
+        yield
+        account.refresh_from_db()
+        record_change(account, before, actor)
+
+
+@contextmanager
+def recorded_saves(actor: Actor) -> Iterator[None]:
+    """Record every user that is saved within: for commands that are Django's own."""
+    states: dict[int, State | None] = {}
+
+    def look(instance: User, **rest: Any) -> None:
+        states[id(instance)] = locked_state(instance)
+
+    def note(instance: User, **rest: Any) -> None:
+        record_change(instance, states.pop(id(instance)), actor)
+
+    pre_save.connect(look, sender=User)
+    post_save.connect(note, sender=User)
+    try:
+        with transaction.atomic():
+            yield
+    finally:
+        pre_save.disconnect(look, sender=User)
+        post_save.disconnect(note, sender=User)
+
+
+def delete_group(group: Group, actor: Actor) -> None:
+    """Delete a group, and record what it allowed to whom."""
+    with transaction.atomic():
+        state = locked_state(group)
+        if state is None:
+            return
+        members = sorted(group.user_set.values_list("username", flat=True))
+        trail.note(
+            Action.GROUP_DELETED,
+            actor,
+            detail=_names(group) | _said(state) | {"members": members},
+        )
+        group.delete()
+
+
+@receiver(pre_delete, sender=User, dispatch_uid="uploads.accounts.keep_users")
+def keep_users(instance: User, **rest: Any) -> None:
+    raise AppendOnlyError(
+        f"auth.User: delete is refused ({instance.get_username()}); deactivate it."
+    )
+
+
+def _state(account: Account) -> State:
+    options = account._meta
+    state = {field.name: getattr(account, field.name) for field in options.fields}
+    for field in options.many_to_many:
+        related: QuerySet[Any] = getattr(account, field.name).order_by()
+        if field.name == "groups":
+            state[field.name] = sorted(related.values_list("name", flat=True))
+        else:
+            labels = related.values_list("content_type__app_label", "codename")
+            state[field.name] = sorted(f"{app}.{codename}" for app, codename in labels)
+    return state
+
+
+def _names(account: Account) -> dict[str, Any]:
+    kind = "user" if isinstance(account, User) else "group"
+    return {kind: str(account), "number": account.pk}
+
+
+def _said(state: State) -> State:
+    return {name: state[name] for name in _SAID if name in state}

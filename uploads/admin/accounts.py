@@ -1,0 +1,68 @@
+"""Django's pages of users and groups, with an event for each change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from uploads import accounts
+from uploads.admin.lists import ListMixin
+from uploads.staff import staff_actor
+
+admin.site.unregister([User, Group])
+
+
+class _AccountMixin(ListMixin):
+    """Records what a form changes; the admin saves within a transaction."""
+
+    def save_model(
+        self, request: HttpRequest, obj: Any, form: Any, change: bool
+    ) -> None:
+        form.state_before = accounts.locked_state(obj) if change else None
+        super().save_model(request, obj, form, change)  # type: ignore[misc]
+
+    def save_related(
+        self, request: HttpRequest, form: Any, formsets: Any, change: bool
+    ) -> None:
+        super().save_related(request, form, formsets, change)  # type: ignore[misc]
+        accounts.record_change(form.instance, form.state_before, staff_actor(request))
+
+
+@admin.register(User)
+class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Let a name stay what it is, as the trail has it, and what has been noted."""
+        return ("username", "last_login", "date_joined") if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 Django's name
+        form_url: str = "",
+    ) -> HttpResponse:
+        user = self.get_object(request, unquote(id))
+        if request.method != "POST" or user is None:
+            return super().user_change_password(request, id, form_url)
+        with accounts.recorded(user, staff_actor(request)):
+            return super().user_change_password(request, id, form_url)
+
+
+@admin.register(Group)
+class StaffGroupAdmin(_AccountMixin, GroupAdmin):
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        accounts.delete_group(obj, staff_actor(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        with transaction.atomic():
+            for group in queryset:
+                accounts.delete_group(group, staff_actor(request))
