@@ -56,7 +56,7 @@ class Application:
         answers: Mapping[bytes, FastAnswer],
         *,
         threads: int,
-        warm_up: Callable[[], None] = lambda: None,
+        warm_up: Callable[[], object] = lambda: None,
     ) -> None:
         self.fast_path = FastPath(answers)
         self._application = application

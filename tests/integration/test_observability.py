@@ -48,7 +48,8 @@ def raw(port: int, sent: bytes) -> tuple[str, dict[str, str], bytes]:
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = received.partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
-    return status, dict(line.split(": ", 1) for line in lines), body
+    fields = (line.split(": ", 1) for line in lines)
+    return status, {name.lower(): value for name, value in fields}, body
 
 
 def lines_of(service: Service) -> list[dict[str, Any]]:
@@ -134,10 +135,11 @@ class TestUnreadable:
         ]:
             line, headers, body = raw(service.port, sent.encode())
             assert line.startswith(f"HTTP/1.1 {status} "), slug
-            assert headers["Content-Type"] == "application/problem+json"
+            assert headers["content-type"] == "application/problem+json"
+            assert headers["date"].endswith(" GMT")
             problem = json.loads(body)
             assert problem["type"] == f"/api/problems/{slug}"
-            assert problem["request_id"] == headers["X-Request-ID"]
+            assert problem["request_id"] == headers["x-request-id"]
             assert b"secret" not in body
         _, shown, _ = ask(f"{service.url}/static/page.css")
         assert shown["X-Content-Type-Options"] == "nosniff"

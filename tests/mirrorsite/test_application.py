@@ -42,9 +42,9 @@ class Client:
     """One request and what was sent to it."""
 
     def __init__(self, body: bytes | None = b"", **scope: Any) -> None:
+        self.is_gone = False
         self.scope = scope_of(**scope)
         self.scope["state"]["is_closed"] = lambda: self.is_gone
-        self.is_gone = False
         self.body = body
         self.status = 0
         self.fields: dict[bytes, bytes] = {}
@@ -410,6 +410,7 @@ class TestStreams:
             last = Client(path="/stream")
             task = asyncio.create_task(last.ask(application))
             await until(lambda: last.pieces > 0)
+            assert last.status == 200
             last.is_gone = True
             await task
 
@@ -441,7 +442,7 @@ class TestStreams:
 
 
 class TestStart:
-    def start(self, warm_up: Callable[[], None]) -> list[dict[str, Any]]:
+    def start(self, warm_up: Callable[[], object]) -> list[dict[str, Any]]:
         sent: list[dict[str, Any]] = []
 
         async def scenario() -> None:
@@ -478,7 +479,7 @@ class TestStart:
         monkeypatch.setattr(module, "WARM_UP_SECONDS", 0.05)
         end = threading.Event()
         try:
-            sent = self.start(lambda: end.wait(30) and None)
+            sent = self.start(lambda: end.wait(30))
         finally:
             end.set()
         assert sent[0]["type"] == "lifespan.startup.complete"

@@ -48,7 +48,8 @@ def ask_django(scope: Any) -> tuple[int, Fields, bytes]:
     def start_response(status: str, headers: Any, *error: Any) -> None:
         said[:] = [int(status[:3]), headers]
 
-    parts: Any = django(environ_of(scope), start_response)
+    application: Any = django
+    parts = application(environ_of(scope), start_response)
     body = b"".join(parts)
     parts.close()
     fields = [(n.lower().encode(), v.encode("latin-1")) for n, v in said[1]]
@@ -147,9 +148,13 @@ class TestSameAnswer:
         before, django = django, get_wsgi_application()
         try:
             path = FastPath(FAST_ANSWERS)
-            for scheme in ("http", "https", "http", "https"):
-                scope = scope_of(HEALTH, x_forwarded_proto=scheme)
+            scopes = {
+                scheme: scope_of(HEALTH, x_forwarded_proto=scheme)
+                for scheme in ("http", "https")
+            }
+            for scope in scopes.values():
                 remember(path, scope)
+            for scheme, scope in scopes.items():
                 assert_same(path, scope)
                 found = ask_fast_path(path, scope)
                 assert found is not None

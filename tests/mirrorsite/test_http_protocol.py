@@ -156,11 +156,37 @@ class TestRefused:
             assert b"\r\nallow: GET, HEAD, POST, OPTIONS\r\n" in answer
         # Closed for writing now; what still comes is read for a moment.
         assert connection.transport.is_half_closed
-        assert not connection.transport.is_closed
+        assert connection.transport.is_closed is False
         connection.send(GET + b"\r\n")
-        connection.after(LINGER_SECONDS + 0.1)
-        assert connection.transport.is_closed
-        assert connection.transport.written == answer
+        assert connection.after(LINGER_SECONDS + 0.1) == answer
+        assert connection.transport.is_closed is True
+
+    @pytest.mark.parametrize(
+        ("length", "seconds", "status"), [(99_999, 0, 413), (9, 60, 408)]
+    )
+    def test_body__one_access_line(
+        self, server: Server, caplog: Any, length: int, seconds: float, status: int
+    ) -> None:
+        """As for a request that Django answers: its head was valid."""
+        caplog.set_level(logging.INFO)
+        connection = server.connect()
+        sent = POST + b"X-Request-ID: known\r\nContent-Length: %d\r\n\r\na" % length
+        connection.send(sent.replace(b"/a", b"/a?word=secret"))
+        answer = connection.after(seconds)
+        assert slug_of(answer)[0] == status
+        assert json.loads(answer.rpartition(b"\r\n")[2])["instance"] == "/a"
+        [line] = [r.fields for r in caplog.records if r.name.startswith("gunicorn")]
+        assert line | {"duration_ms": 0, "bytes": 0} == {
+            "method": "POST",
+            "path": "/a",
+            "route": "",
+            "status": status,
+            "duration_ms": 0,
+            "bytes": 0,
+            "request_id": "known",
+            "client": "192.0.2.1",
+        }
+        assert "secret" not in caplog.text
 
     def test_byte_by_byte__the_same(self) -> None:
         for sent, expected in REFUSED.values():
@@ -194,7 +220,7 @@ class TestRefused:
             raise RuntimeError("internal name")
 
         monkeypatch.setattr(FastPath, "answer", fail)
-        connection.protocol.app.fast_path = FastPath({b"/a": lambda query: None})  # type: ignore[union-attr]
+        connection.protocol.app.fast_path = FastPath({b"/a": lambda query: None})
         answer = connection.send(GET + b"\r\n")
         assert slug_of(answer) == (500, "internal-error")
         assert b"internal name" not in answer
