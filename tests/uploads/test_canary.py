@@ -296,4 +296,4 @@ def test_real_service(live_service: Service, bucket: UploadStorage) -> None:
     assert (status, outcomes(text)) == (0, ALL_OK)
     assert json.loads(text)["steps"][3]["note"] == "through the API"
     last = Upload.objects.get(requester_name="token:canary")
-    assert actions(last) == ["requested", "stored", "verified"]
+    assert actions(last) == ["requested", "stored", "downloaded", "verified"]
