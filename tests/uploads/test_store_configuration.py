@@ -196,6 +196,29 @@ class TestAddresses:
         assert (address.netloc, address.path) == (host, f"{path}/key")
         assert urlsplit(storage.url("key")).netloc == host
 
+    @pytest.mark.parametrize(
+        "environment",
+        [
+            {"AWS_ENDPOINT_URL_S3": ""},
+            {"AWS_ENDPOINT_URL_S3": " \n"},
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+            {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"},
+        ],
+    )
+    def test_aws__variables_of_the_sdk_change_nothing(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        environment: dict[str, str],
+    ) -> None:
+        for name, value in {**environment, "HTTPS_PROXY": fake_store.url}.items():
+            monkeypatch.setenv(name, value)
+        use_everything(make_storage(bucket_name="bucket", region_name="eu-south-1"))
+        assert {r.target for r in fake_store.requests} == {
+            "bucket.s3.eu-south-1.amazonaws.com:443"
+        }
+
     @pytest.mark.parametrize("path", ["", "/", "/a/prefix", "/a/prefix/"])
     def test_endpoint_with_a_path(
         self, fake_store: FakeStore, make_storage: Any, path: str
@@ -254,6 +277,18 @@ class TestCredentials:
             if request.target != "/credentials"
         ]
 
+    def test_session_token__is_sent(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")
+        storage = make_storage(endpoint_url=fake_store.url)
+        storage.put_new("a", SMALL, METADATA)
+        storage.put_new("b", LARGE, METADATA)
+        assert set(self.used(fake_store)) == {("test-key", "a-token")}
+
     def test_temporary__kept_while_valid(
         self, fake_store: FakeStore, storage: UploadStorage
     ) -> None:
@@ -308,22 +343,26 @@ class TestCredentials:
         assert storage.availability().startswith("unavailable")
         assert fake_store.requests == []
 
-    def test_token_service_refuses__is_no_answer_of_the_store(
+    @pytest.mark.parametrize("status", [403, 500])
+    def test_token_service_fails__asked_once_and_no_answer_of_the_store(
         self,
         fake_store: FakeStore,
         make_storage: Any,
         monkeypatch: pytest.MonkeyPatch,
+        status: int,
     ) -> None:
         fake_store.plan = lambda request: Answer(
-            403, b"<ErrorResponse><Error><Code>Denied</Code></Error></ErrorResponse>"
+            status, b"<ErrorResponse><Error><Code>Denied</Code></Error></ErrorResponse>"
         )
         monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", __file__)
         monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/a-role")
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", fake_store.url)
-        storage = make_storage(access_key=None, secret_key=None)
-        with pytest.raises(StoreUnavailableError, match="credentials") as caught:
-            storage.put_new("key", LARGE, METADATA)
-        assert caught.value.outcome_unknown is False
+        storage = make_storage(access_key=None, secret_key=None, max_attempts=1)
+        for number, payload in enumerate((SMALL, LARGE), start=1):
+            with pytest.raises(StoreUnavailableError, match="credentials") as caught:
+                storage.put_new("key", payload, METADATA)
+            assert caught.value.outcome_unknown is False
+            assert len(fake_store.requests) == number
 
     def test_had_again__requests_succeed(
         self,
@@ -508,43 +547,64 @@ class TestParts:
         assert numbers == sorted(numbers)
 
     def test_memory__is_bounded(
-        self, make_storage: Any, monkeypatch: pytest.MonkeyPatch
+        self, make_storage: Any, fake_store: FakeStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        class Sink(FakeStore):
-            def answer(self, request: Request) -> Answer:
-                return self._as_s3(request)  # keeps no body
+        """While two parts are sent the next one is made, and no more."""
+        made = threading.Condition()
+        count = 0
+        too_many: list[bool] = []
 
-        store = Sink()
-        storage = make_storage(endpoint_url=store.url)
-        storage.put_new("small", SMALL, METADATA)
-        http = storage.store.transport.http
-        send = http.send
+        class Payload(RandomNumbers):
+            def parts(self, part_bytes: int) -> Iterator[bytearray]:
+                nonlocal count
+                for part in super().parts(part_bytes):
+                    with made:
+                        count += 1
+                        made.notify_all()
+                    yield part
+                    del part
 
         def without_body(request: Any) -> Any:
-            held.append(len(request.body))
+            if "partNumber=1&" in request.url:
+                with made:
+                    assert made.wait_for(lambda: count == 3, timeout=10)
+                    too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
             request.body = b""
             request.headers["Content-Length"] = "0"
             return send(request)
 
-        held: list[int] = []
+        storage = make_storage(endpoint_url=fake_store.url)
+        http = storage.store.transport.http
+        send = http.send
         monkeypatch.setattr(http, "send", without_body)
         tracemalloc.start()
-        storage.put_new("key", RandomNumbers(b"seed", 8 * PART_BYTES), METADATA)
+        storage.put_new("key", Payload(b"seed", 8 * PART_BYTES), METADATA)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        store.stop()
-        assert held == [PART_BYTES] * 8
+        assert too_many == [False]
         assert peak < 32 * 1024 * 1024
 
-    def test_one_fails__no_part_is_sent_after_the_abort(
+    def test_one_fails__aborted_after_those_under_way(
         self, fake_store: FakeStore, make_storage: Any
     ) -> None:
-        fake_store.plan = lambda r: Answer(403) if "partNumber=2" in r.target else None
+        """A part that came after the abort would stay in the store."""
+        aborted = threading.Event()
+        aborted_too_early: list[bool] = []
+
+        def plan(request: Request) -> Answer | None:
+            if request.method == "DELETE":
+                aborted.set()
+            if "partNumber=3&" in request.target:
+                aborted_too_early.append(aborted.wait(0.5))
+            return Answer(403) if "partNumber=2&" in request.target else None
+
+        fake_store.plan = plan
         storage = make_storage(endpoint_url=fake_store.url)
         with pytest.raises(StoreRefusedError):
             storage.put_new("key", RandomNumbers(b"seed", self.SIZE), METADATA)
-        assert fake_store.requests[-1].method == "DELETE"
-        assert not any("partNumber=6" in r.target for r in fake_store.requests)
+        assert aborted_too_early == [False]
+        assert aborted.is_set()
+        assert not any("partNumber=5&" in r.target for r in fake_store.requests)
 
 
 class TestCheck:

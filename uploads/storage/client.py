@@ -107,9 +107,7 @@ class StoreConfiguration:
             "tcp_keepalive": True,
         }
         if self.endpoint_url:
-            # AWS's variants of its own hosts.
-            s3["use_accelerate_endpoint"] = False
-            options |= {"use_dualstack_endpoint": False, "use_fips_endpoint": False}
+            s3["use_accelerate_endpoint"] = False  # a host of AWS
         return Config(**options)
 
 
