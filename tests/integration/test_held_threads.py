@@ -187,26 +187,30 @@ def median_seconds(service: Service, path: str, count: int = 20) -> float:
 
 
 class TestHalfSentRequests:
-    def test_500_of_them__everything_is_answered(
-        self, start_service: Any, bucket: UploadStorage
-    ) -> None:
-        """Two hundred half a head, three hundred a POST with one byte of its body."""
+    """Two hundred with half a head, three hundred POSTs with a byte of their body."""
+
+    HEAD = b"POST /api/upload-random HTTP/1.1\r\nHost: localhost\r\n"
+    BODY = b"Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{"
+
+    def test_500_of_them__everything_is_answered(self, start_service: Any) -> None:
         service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="4")
-        head = b"POST /api/upload-random HTTP/1.1\r\nHost: localhost\r\n"
-        body = b"Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{"
         assert post(service)[0] == 201
+        # Again where the machine was so busy that they timed out meanwhile.
+        assert any(self.is_answered_meanwhile(service) for _ in range(5))
+
+    def is_answered_meanwhile(self, service: Service) -> bool:
+        """Return True if all of it happened before the half-sent requests timed out."""
         with ExitStack() as stack:
+            begun = time.monotonic()
             for number in range(500):
                 half = stack.enter_context(connect(service))
-                half.sendall(head if number < 200 else head + body)
-            begun = time.monotonic()
+                half.sendall(self.HEAD if number < 200 else self.HEAD + self.BODY)
             assert median_seconds(service, "/api/health") < SOON_SECONDS
             assert median_seconds(service, "/api/mirror?word=a") < SOON_SECONDS
             with ThreadPoolExecutor(4) as pool:
-                answers = list(pool.map(lambda _: post(service)[0], range(40)))
-            assert answers == [201] * 40
-            # They were all there the whole time.
-            assert time.monotonic() - begun < REQUEST_SECONDS
+                answers = list(pool.map(lambda _: post(service)[0], range(20)))
+            assert answers == [201] * 20
+            return time.monotonic() - begun < REQUEST_SECONDS
 
 
 class TestExport:
