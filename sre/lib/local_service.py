@@ -37,7 +37,7 @@ BUCKET = "mirrorsite-uploads"
 #: How often to check that the sealer runs; it is started again at most that often.
 SEALER_SECONDS = 5.0
 #: What database and S3 server need before they hold anything.
-FREE_BYTES = 128 * 1024 * 1024
+FREE_BYTES = 64 * 1024 * 1024
 #: gunicorn gives its requests 25 seconds to finish.
 ORPHAN_SECONDS = 40
 
@@ -46,7 +46,7 @@ class StartError(RuntimeError):
     """The service cannot start; the text says why and what to do."""
 
 
-class _Stop(Exception):  # noqa: N818 not an error: somebody wants us to end
+class _Stop(Exception):  # noqa: N818 not an error: a request to end
     pass
 
 
@@ -334,11 +334,9 @@ def _children_lock() -> int:
         _say("Ending what an earlier ./sre/run left running …")
         # As root in a container, processes of another user cannot be looked into.
         _postgres().stop_orphan()
-        for process in _holders(path):
-            process.terminate()
+        _signal_holders(path, signal.SIGTERM)
         if not processes.wait_until(free, seconds=ORPHAN_SECONDS):
-            for process in _holders(path):
-                process.kill()
+            _signal_holders(path, signal.SIGKILL)
             if not processes.wait_until(free, seconds=5):
                 raise StartError(
                     f"a process of an earlier ./sre/run still holds {path}; end it."
@@ -346,14 +344,18 @@ def _children_lock() -> int:
     return _lock(path)
 
 
-def _holders(path: Path) -> list[psutil.Process]:
-    """Return the processes that have a file open, without their children."""
+def _signal_holders(path: Path, number: int) -> None:
+    """Send a signal to the processes that have a file open, not to their children."""
     found = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if any(file.path == str(path) for file in process.open_files()):
-                found[process.pid] = process
-    return [process for process in found.values() if process.ppid() not in found]
+                found[process] = process.ppid()
+    pids = {process.pid for process in found}
+    for process, parent in found.items():
+        if parent not in pids:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
 
 
 def _host_and_port(bind: str) -> tuple[str, int]:

@@ -126,19 +126,23 @@ class Postgres:
 
     def running_port(self) -> int | None:
         """Return the port of the server that runs on this data, None when none does."""
-        try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-            running = int(lines[0]), int(lines[3])
-        except (FileNotFoundError, IndexError, ValueError):
-            return None
-        return running[1] if self._is_server(running[0]) else None
+        running = self._running()
+        return None if running is None else running[1]
 
     def stop_orphan(self) -> None:
         """Stop a server that still runs on this data after its parent was killed."""
-        if self.running_port() is not None:
-            pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        if running := self._running():
             with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(pid).send_signal(signal.SIGINT)
+                psutil.Process(running[0]).send_signal(signal.SIGINT)
+
+    def _running(self) -> tuple[int, int] | None:
+        """Return process ID and port of the server that runs on this data."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            pid, port = int(lines[0]), int(lines[3])
+        except (FileNotFoundError, IndexError, ValueError):
+            return None
+        return (pid, port) if self._is_server(pid) else None
 
     def _initialize(self) -> None:
         """Make the data folder; it takes its name only when it is complete."""
@@ -161,10 +165,13 @@ class Postgres:
                 # The same on every machine: order by code point, case of all letters.
                 *("--locale=C", "--locale-provider=builtin"),
                 *("--builtin-locale=C.UTF-8", "--encoding=UTF8"),
+                # More protect a weak password only, at milliseconds for each connection.
+                "--set=scram_iterations=1",
                 *(() if self.fsync else ("--no-sync",)),
             ],
             environment=_ENVIRONMENT,
             cwd=Path("/"),
+            keep_open=self.keep_open,
             user=self._owner(new),
         )
         password_file.unlink()

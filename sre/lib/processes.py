@@ -64,9 +64,10 @@ def run(
     *,
     environment: Mapping[str, str],
     cwd: Path,
+    keep_open: Sequence[int] = (),
     user: tuple[int, int] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end and capture what it prints; see `start` for `user`."""
+    """Run a program to its end and capture what it prints; see also `start`."""
     return subprocess.run(
         command,
         env=dict(environment),
@@ -76,7 +77,9 @@ def run(
         text=True,
         errors="replace",
         check=False,
+        pass_fds=keep_open,
         start_new_session=True,
+        preexec_fn=die_with_parent,
         **_credentials(user),
     )
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import psutil
 import psycopg
 import pytest
 
+from sre.lib import processes
 from sre.lib.postgres import Postgres, PostgresError, temporary_postgres
 
 pytestmark = pytest.mark.service
@@ -115,10 +117,24 @@ class TestPostgres:
         server.start()
         assert query(server, "SELECT 1") == [(1,)]
 
-    def test_start__initdb_was_killed(self, server: Postgres) -> None:
-        half = server.directory / "data.new"
-        half.mkdir(parents=True)
-        (half / "PG_VERSION").write_text("18\n")
+    def test_start__killed_while_the_data_folder_was_made(
+        self, server: Postgres
+    ) -> None:
+        program = (
+            "import sys; from pathlib import Path; from sre.lib.postgres import *\n"
+            "Postgres(Path(sys.argv[1]), sys.argv[2]).start()"
+        )
+        arguments = [str(server.directory), server.password]
+        with subprocess.Popen([sys.executable, "-c", program, *arguments]) as started:
+            assert processes.wait_until(
+                lambda: any(server.directory.rglob("PG_VERSION")), seconds=30
+            )
+            family = psutil.Process(started.pid).children(recursive=True)
+            for process in [psutil.Process(started.pid), *family]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        psutil.wait_procs(family, timeout=30)
+        assert not (server.data / "postmaster.pid").exists()
         server.start()
         assert query(server, "SELECT 1") == [(1,)]
 
