@@ -109,6 +109,8 @@ def _execute(statement: str, values: Sequence[Any]) -> int:
     # Within a transaction, a savepoint keeps an error from ending all of it.
     savepoint = atomic() if connection.in_atomic_block else nullcontext()
     with savepoint, connection.wrap_database_errors:
+        # As Django's cursor does: a connection that the server dropped is replaced.
+        connection.close_if_health_check_failed()
         connection.ensure_connection()
         # Django's cursor writes each value into the statement, for a quarter more CPU.
         with RawCursor(connection.connection) as cursor:

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from email.message import Message
 from http.client import RemoteDisconnected
 from typing import Any
 
@@ -32,7 +33,7 @@ def objects_in(bucket: UploadStorage) -> list[str]:
     return [entry["Key"] for entry in listed.get("Contents", [])]
 
 
-def send(service: Service, key: str) -> tuple[int, dict[str, str], bytes]:
+def send(service: Service, key: str) -> tuple[int, Message, bytes]:
     request = urllib.request.Request(
         f"{service.url}/api/upload-random",
         method="POST",
@@ -40,10 +41,10 @@ def send(service: Service, key: str) -> tuple[int, dict[str, str], bytes]:
     )
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, dict(answer.headers), answer.read()
+            return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, dict(error.headers), error.read()
+            return error.code, error.headers, error.read()
 
 
 @pytest.mark.service

@@ -29,4 +29,4 @@ def test_token_service_unreachable__starts_and_says_so(
     assert time.monotonic() - begun < 60
     assert service.answers()
     assert "Worker failed to boot" not in service.log.read_text()
-    assert "warm-up" in service.log.read_text()
+    assert "no connection to the object store yet" in service.log.read_text()

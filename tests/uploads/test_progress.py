@@ -97,7 +97,7 @@ class TestProgressOfCommands:
     def test_terminal(self, arguments: list[str]) -> None:
         shown = shown_on_a_terminal(lambda stream: self.call(arguments, stream))
         line, _, rest = shown.rpartition("\r\033[K")
-        assert re.search(r"\r\033\[K.*\d (keys|uploads|events)", line)
+        assert re.search(r"\r\033\[K.*\d (keys|seals|uploads|events)", line)
         assert "\033" not in rest
 
     @each

@@ -87,7 +87,7 @@ def store_error(error: Exception) -> StoreError:
         return StoreRefusedError(f"not sent: {name}")
     if isinstance(error, _NOT_CONNECTED_ERRORS) or _is_certificate_error(error):
         return StoreUnavailableError(
-            f"the object store cannot be reached ({name})", outcome_unknown=False
+            f"the object store is unreachable ({name})", outcome_unknown=False
         )
     if not isinstance(error, BotoCoreError | HTTPClientError | OSError):
         logger.error("unexpected error of the store's client", exc_info=error)

@@ -114,7 +114,7 @@ class TestVerifySelected:
         response = act(admin_client, "verify_selected", chosen)
 
         assert "none verified; left out: 2" in said(response)
-        assert "stopped: the object store cannot be reached" in said(response)
+        assert "stopped: the object store is unreachable" in said(response)
 
     def test_verify__not_without_permission(
         self, member_of: Any, make_upload: MakeUpload
