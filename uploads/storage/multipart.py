@@ -69,11 +69,15 @@ class MultipartUploads:
                 )
             )["UploadId"]
         except StoreUnavailableError as error:
+            if not error.outcome_unknown:
+                raise
             raise StoreUnavailableError(str(error), outcome_unknown=False) from error
         try:
             parts = self._send_parts(key, upload_id, payload)
         except StoreUnavailableError as error:
             self._abort(key, upload_id)
+            if not error.outcome_unknown:
+                raise
             raise StoreUnavailableError(str(error), outcome_unknown=False) from error
         except BaseException:
             self._abort(key, upload_id)

@@ -12,6 +12,7 @@ from uploads.exceptions import (
     ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
+    StoreCredentialsError,
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -78,6 +79,8 @@ class Writes:
                 self._store.max_attempts,
                 last_error,
             )
+            if isinstance(last_error, StoreCredentialsError):
+                break  # botocore has repeated its requests for them
             if attempt < self._store.max_attempts:
                 self._store.pause(attempt)
                 if on_retry is not None:
