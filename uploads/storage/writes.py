@@ -6,6 +6,7 @@ import base64
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from uploads.exceptions import (
@@ -18,6 +19,7 @@ from uploads.exceptions import (
     StoreUnavailableError,
 )
 from uploads.storage.client import StoreClient
+from uploads.storage.errors import translated
 from uploads.storage.multipart import PART_BYTES, MultipartUploads
 from uploads.storage.objects import Payload, StoredObject, stored_object_from_put
 from uploads.storage.reads import Reads
@@ -61,7 +63,9 @@ class Writes:
         outcome_unknown = False
         for attempt in range(1, self._store.max_attempts + 1):
             try:
-                return self._put_once(key, payload, metadata, parameters)
+                return translated(
+                    partial(self._put_once, key, payload, metadata, parameters)
+                )
             except ObjectExistsError:
                 return self._resolve_existing(key, payload, metadata)
             except StoreRefusedError as error:
