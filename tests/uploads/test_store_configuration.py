@@ -540,16 +540,14 @@ class TestErrors:
 class TestParts:
     SIZE = 5 * PART_BYTES + 1
 
-    def test_two_are_under_way__in_any_order(
+    def test_under_way_at_once__completed_in_order(
         self, fake_store: FakeStore, make_storage: Any
     ) -> None:
-        both = threading.Barrier(2, timeout=10)
+        together = threading.Barrier(3, timeout=10)
 
         def plan(request: Request) -> None:
-            if any(
-                f"partNumber={number}&" in request.target for number in (1, 2, 3, 4)
-            ):
-                both.wait()
+            if any(f"partNumber={number}&" in request.target for number in (1, 2, 3)):
+                together.wait()
 
         fake_store.plan = plan
         storage = make_storage(endpoint_url=fake_store.url, read_timeout=15.0)
@@ -570,7 +568,7 @@ class TestParts:
     def test_memory__is_bounded(
         self, make_storage: Any, fake_store: FakeStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """While two parts are sent the next one is made, and no more."""
+        """Three parts are in memory, and no more."""
         made = threading.Condition()
         count = 0
         too_many: list[bool] = []
