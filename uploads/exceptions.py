@@ -37,6 +37,13 @@ class StoreUnavailableError(StoreError):
         self.outcome_unknown = outcome_unknown
 
 
+class StoreCredentialsError(StoreUnavailableError):
+    """There are no credentials to sign a request with; nothing was sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, outcome_unknown=False)
+
+
 class StoreBusyError(UploadsError):
     """As many requests wait for the store as may; nothing was begun."""
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ from uploads.exceptions import (
 )
 from uploads.models import Upload
 from uploads.payloads import RandomNumbers
-from uploads.storage import PART_BYTES, BytesPayload, UploadStorage
+from uploads.storage import PART_BYTES, BytesPayload, UploadStorage, client
 
 METADATA = {"upload-id": "an-id", "request-id": "a-request"}
 SMALL = BytesPayload(b"content")
@@ -357,12 +358,31 @@ class TestCredentials:
         monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", __file__)
         monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/a-role")
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", fake_store.url)
-        storage = make_storage(access_key=None, secret_key=None, max_attempts=1)
+        storage = make_storage(access_key=None, secret_key=None, max_attempts=3)
         for number, payload in enumerate((SMALL, LARGE), start=1):
             with pytest.raises(StoreUnavailableError, match="credentials") as caught:
                 storage.put_new("key", payload, METADATA)
             assert caught.value.outcome_unknown is False
             assert len(fake_store.requests) == number
+
+    def test_token_service_hangs__threads_do_not_wait_one_after_the_other(
+        self, fake_store: FakeStore, make_storage: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fake_store.plan = lambda request: Answer(500)
+        monkeypatch.setenv(
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{fake_store.url}/credentials"
+        )
+        monkeypatch.setattr(client, "FAILURE_SECONDS", 60.0)
+        storage = make_storage(access_key=None, secret_key=None)
+
+        def put(_: int) -> None:
+            with pytest.raises(StoreUnavailableError, match="credentials"):
+                storage.put_new("key", SMALL, METADATA)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(put, range(8)))
+        # botocore's own repetitions, once for all.
+        assert len(fake_store.requests) <= 3
 
     def test_had_again__requests_succeed(
         self,
@@ -371,6 +391,7 @@ class TestCredentials:
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: Path,
     ) -> None:
+        monkeypatch.setattr(client, "FAILURE_SECONDS", 0.0)
         storage = make_storage(
             endpoint_url=fake_store.url, access_key=None, secret_key=None
         )
@@ -519,16 +540,14 @@ class TestErrors:
 class TestParts:
     SIZE = 5 * PART_BYTES + 1
 
-    def test_two_are_under_way__in_any_order(
+    def test_under_way_at_once__completed_in_order(
         self, fake_store: FakeStore, make_storage: Any
     ) -> None:
-        both = threading.Barrier(2, timeout=10)
+        together = threading.Barrier(3, timeout=10)
 
         def plan(request: Request) -> None:
-            if any(
-                f"partNumber={number}&" in request.target for number in (1, 2, 3, 4)
-            ):
-                both.wait()
+            if any(f"partNumber={number}&" in request.target for number in (1, 2, 3)):
+                together.wait()
 
         fake_store.plan = plan
         storage = make_storage(endpoint_url=fake_store.url, read_timeout=15.0)
@@ -549,7 +568,7 @@ class TestParts:
     def test_memory__is_bounded(
         self, make_storage: Any, fake_store: FakeStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """While two parts are sent the next one is made, and no more."""
+        """Three parts are in memory, and no more."""
         made = threading.Condition()
         count = 0
         too_many: list[bool] = []

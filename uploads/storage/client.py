@@ -25,6 +25,7 @@ from botocore.utils import get_environ_proxies, parse_timestamp
 from mirrorsite.aws_configuration import ca_bundle
 from mirrorsite.metrics import watch_store
 from uploads.exceptions import (
+    StoreCredentialsError,
     StoreError,
     StoreRedirectError,
     StoreUnavailableError,
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+#: How long a failure to build the client is returned to further requests.
+FAILURE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +132,8 @@ class Transport:
 class StoreClient:
     """Requests to one bucket; raises nothing but `StoreError`.
 
-    The transport is built at the first request. While credentials cannot be had, each
-    request looks for them again.
+    The transport is built at the first request, or by a later one if there were no
+    credentials.
     """
 
     def __init__(self, configuration: StoreConfiguration) -> None:
@@ -139,14 +143,27 @@ class StoreClient:
         self._lock = threading.Lock()
         self._transport: Transport | None = None
         self._signed_puts: SignedPuts | None = None
+        self._failure: StoreUnavailableError | None = None
+        self._failure_until = 0.0
 
     @property
     def transport(self) -> Transport:
         if self._transport is None:
             with self._lock:
                 if self._transport is None:
-                    self._transport = _build_transport(self.configuration)
+                    self._transport = self._new_transport()
         return self._transport
+
+    def _new_transport(self) -> Transport:
+        # Threads that waited for the lock do not each repeat a slow failure.
+        if self._failure is not None and time.monotonic() < self._failure_until:
+            raise self._failure
+        try:
+            return _build_transport(self.configuration)
+        except StoreUnavailableError as error:
+            self._failure = error
+            self._failure_until = time.monotonic() + FAILURE_SECONDS
+            raise
 
     def use_transport(self, transport: Transport | None) -> None:
         """Send through `transport`, which was built for another bucket of this store."""
@@ -205,6 +222,8 @@ class StoreClient:
         for attempt in range(1, self.max_attempts):
             try:
                 return request()
+            except StoreCredentialsError:
+                raise  # botocore has repeated its requests for them
             except StoreUnavailableError:
                 self.pause(attempt)
         return request()

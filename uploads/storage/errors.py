@@ -26,6 +26,7 @@ from uploads.exceptions import (
     BucketMissingError,
     ObjectExistsError,
     ObjectMissingError,
+    StoreCredentialsError,
     StoreError,
     StoreRedirectError,
     StoreRefusedError,
@@ -96,11 +97,10 @@ def store_error(error: Exception) -> StoreError:
     )
 
 
-def credentials_error(error: Exception) -> StoreUnavailableError:
+def credentials_error(error: Exception) -> StoreCredentialsError:
     """Return the error of a request that was not sent for want of credentials."""
-    return StoreUnavailableError(
-        f"credentials for the object store are unavailable ({type(error).__name__})",
-        outcome_unknown=False,
+    return StoreCredentialsError(
+        f"credentials for the object store are unavailable ({type(error).__name__})"
     )
 
 

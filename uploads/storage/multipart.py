@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 PART_BYTES = 8 * 1024 * 1024
 #: S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MAX_PARTS = 10_000
-#: Parts that are hashed and sent while the next one is made: 24 MiB in memory.
-PARTS_IN_FLIGHT = 2
+#: Parts that are hashed and sent at the same time: 24 MiB in memory.
+PARTS_IN_FLIGHT = 3
 
 
 class MultipartUploads:
@@ -69,11 +69,15 @@ class MultipartUploads:
                 )
             )["UploadId"]
         except StoreUnavailableError as error:
+            if not error.outcome_unknown:
+                raise
             raise StoreUnavailableError(str(error), outcome_unknown=False) from error
         try:
             parts = self._send_parts(key, upload_id, payload)
         except StoreUnavailableError as error:
             self._abort(key, upload_id)
+            if not error.outcome_unknown:
+                raise
             raise StoreUnavailableError(str(error), outcome_unknown=False) from error
         except BaseException:
             self._abort(key, upload_id)
@@ -101,12 +105,11 @@ class MultipartUploads:
         pool = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="store-part")
         try:
             for number in range(1, -(-payload.size // PART_BYTES) + 1):
-                # No name for the body here: it would stay in memory until the next.
-                made = [next(bodies)]
                 if len(in_flight) == PARTS_IN_FLIGHT:
                     sent.append(in_flight.popleft().result())
+                # No name for the body here: it would stay in memory until the next.
                 in_flight.append(
-                    pool.submit(self._send_part, key, upload_id, number, made.pop())
+                    pool.submit(self._send_part, key, upload_id, number, next(bodies))
                 )
             sent.extend(part.result() for part in in_flight)
         finally:

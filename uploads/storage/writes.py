@@ -6,17 +6,20 @@ import base64
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from uploads.exceptions import (
     ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
+    StoreCredentialsError,
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
 )
 from uploads.storage.client import StoreClient
+from uploads.storage.errors import translated
 from uploads.storage.multipart import PART_BYTES, MultipartUploads
 from uploads.storage.objects import Payload, StoredObject, stored_object_from_put
 from uploads.storage.reads import Reads
@@ -60,7 +63,9 @@ class Writes:
         outcome_unknown = False
         for attempt in range(1, self._store.max_attempts + 1):
             try:
-                return self._put_once(key, payload, metadata, parameters)
+                return translated(
+                    partial(self._put_once, key, payload, metadata, parameters)
+                )
             except ObjectExistsError:
                 return self._resolve_existing(key, payload, metadata)
             except StoreRefusedError as error:
@@ -78,6 +83,8 @@ class Writes:
                 self._store.max_attempts,
                 last_error,
             )
+            if isinstance(last_error, StoreCredentialsError):
+                break  # botocore has repeated its requests for them
             if attempt < self._store.max_attempts:
                 self._store.pause(attempt)
                 if on_retry is not None:
