@@ -46,6 +46,32 @@ def create_token(
     return token, secret
 
 
+def issue_token(*, name: str, minutes: int) -> tuple[Token, str]:
+    """Return a token for a program of ours and its record, valid for `minutes`.
+
+    The name is the token's and that of its owner, a user who cannot log in. The record
+    is reused, so that a program that runs every few minutes leaves one.
+    """
+    owner, made = User.objects.get_or_create(username=name)
+    if made:
+        owner.set_unusable_password()
+        owner.save(update_fields=["password"])
+    digest, secret = get_digest_token()
+    token = Token.objects.filter(name=name, user=owner).first() or Token(
+        name=name, user=owner
+    )
+    token.can_upload = token.can_read = True
+    token.created = timezone.now()
+    token.expiry = token.created + timedelta(minutes=minutes)
+    token.revoked_at = None
+    token.digest = digest
+    token.token_key = secret[: CONSTANTS.TOKEN_KEY_LENGTH]
+    token.full_clean()
+    token.save()
+    logger.info("token=%s owner=%s issued", token.name, owner.get_username())
+    return token, secret
+
+
 def revoke_token(token: Token) -> bool:
     """Make a token worthless from now on; False when it was revoked before."""
     now = timezone.now()

@@ -170,6 +170,21 @@ class TestPipelines:
                 states.add(given["STATE_KEY"])
         assert states == {"eks/staging/app.tfstate", "eks/production/app.tfstate"}
 
+    def test_rollback__offered_after_a_failure(self) -> None:
+        """GitLab skips a manual job when a job it needs has failed."""
+        jobs = pipeline(FILES[1])
+        for environment in ("", "-staging", "-production"):
+            rollback = jobs[f"rollback{environment}"]
+            assert rollback["needs"] == [f"plan{environment}"]
+            assert rollback["rules"][-1]["when"] == "manual"
+
+    def test_rollback__image_from_an_output_of_the_root(self) -> None:
+        script = "".join(pipeline(FILES[1])[".plan"]["script"])
+        assert ".prior_state.values.outputs.image.value" in script
+        for root in ("terraform", "terraform/eks/app"):
+            outputs = (ROOT / root / "outputs.tf").read_text()
+            assert re.search(r'output "image" \{[^}]*value += var.image\n', outputs)
+
     def test_plan__kept_from_guests_and_short(self) -> None:
         artifacts = pipeline(FILES[1])[".plan"]["artifacts"]
         assert (artifacts["access"], artifacts["expire_in"]) == ("developer", "1 day")

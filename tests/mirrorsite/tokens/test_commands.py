@@ -12,6 +12,7 @@ from django.test import Client
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token
 from uploads.exceptions import TrailUnavailableError
+from uploads.models import UploadEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -121,3 +122,43 @@ class TestWithoutTheTrail:
         with pytest.raises(TrailUnavailableError):
             call_command("revoke_token", "ci")
         assert Token.objects.get().revoked_at is None
+
+
+class TestIssueToken:
+    def test_expires_in_minutes__opens_what_the_canary_needs(
+        self, client: Client
+    ) -> None:
+        out, _ = run("issue_token", "canary", "--minutes=5")
+
+        token = Token.objects.get()
+        assert token.scopes == {Scope.READ, Scope.UPLOAD}
+        assert (token.expiry - token.created).total_seconds() == 300
+        assert not token.user.has_usable_password()
+        assert not token.user.is_staff
+        answer = client.get(
+            "/api/uploads", headers={"authorization": f"Bearer {out.strip()}"}
+        )
+        assert answer.status_code == 200
+
+    def test_again__one_record_and_the_earlier_token_ends(self, client: Client) -> None:
+        earlier, _ = run("issue_token", "canary")
+        call_command("revoke_token", "canary")
+        run("issue_token", "canary")
+
+        assert Token.objects.count() == 1
+        assert Token.objects.get().revoked_at is None
+        answer = client.get(
+            "/api/uploads", headers={"authorization": f"Bearer {earlier.strip()}"}
+        )
+        assert answer.status_code == 401
+
+    def test_recorded(self) -> None:
+        run("issue_token", "smoke")
+        event = UploadEvent.objects.get(action="token_made")
+        assert event.actor == "command:issue_token"
+        assert event.detail["token"] == "smoke"
+
+    def test_name_of_another_owner__refused(self, owner: User) -> None:
+        create_token(owner=owner, name="canary", scopes=[Scope.READ])
+        with pytest.raises(CommandError, match="Name already exists"):
+            run("issue_token", "canary")

@@ -1,0 +1,141 @@
+"""What Terraform deploys, held against the service itself."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from collections.abc import Callable
+from http.cookies import SimpleCookie
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+
+from sre.lib.service import Service
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TERRAFORM = ROOT / "terraform"
+MODULE = TERRAFORM / "modules" / "k8s" / "deployment"
+#: Nothing listens there.
+NOWHERE = "127.0.0.1:9"
+
+
+def ask(
+    service: Service,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: str | None = None,
+) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(urlsplit(service.url).netloc, timeout=30)
+    connection.request(method, path, body=body, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer
+
+
+@pytest.mark.service
+class TestProbes:
+    """A pod stays in the load balancer when what it shares with others is down."""
+
+    PATHS = re.findall(
+        r'httpGet = \{ path = "([^"]+)"', (MODULE / "pods.tf").read_text()
+    )
+
+    @pytest.mark.parametrize(
+        "missing",
+        [
+            {"AWS_ENDPOINT_URL_S3": f"http://{NOWHERE}"},
+            {"DATABASE_URL": f"postgresql://nobody:nothing@{NOWHERE}/nothing"},
+        ],
+        ids=["store", "database"],
+    )
+    def test_dependency_down__pod_ready_and_ready_says_so(
+        self, start_service: Callable[..., Service], missing: dict[str, str]
+    ) -> None:
+        assert len(self.PATHS) == 1  # what all three probes are made of
+        service = start_service(ALLOWED_HOSTS="127.0.0.1,mirrorsite", **missing)
+        host = {"Host": "mirrorsite"}
+        assert ask(service, "GET", self.PATHS[0], host).status == 200
+        assert ask(service, "GET", "/api/mirror?word=a", host).status == 200
+        assert ask(service, "GET", "/api/ready", host).status == 503
+
+
+@pytest.mark.service
+class TestEks:
+    """Staff log in through the load balancer that ends TLS."""
+
+    def settings(self) -> dict[str, str]:
+        text = (TERRAFORM / "eks" / "app" / "main.tf").read_text()
+        block = text.split("settings = merge(")[1].split("\n  })")[0]
+        values = json.loads(
+            (TERRAFORM / "eks/app/vars/production.tfvars.json").read_text()
+        )
+        found = dict(
+            re.findall(r'(\w+) += "([^"]+)"', block.replace("${var.host}", "HOST"))
+        )
+        found["ALLOWED_HOSTS"] = "HOST"
+        return {
+            name: text.replace("HOST", values["host"]) for name, text in found.items()
+        }
+
+    def test_login(self, start_service: Callable[..., Service]) -> None:
+        User.objects.create_superuser("root", password="a long passphrase")
+        settings = self.settings()
+        assert settings["UPLOAD_AUTH"] == "token"
+        host = settings["ALLOWED_HOSTS"]
+        # The start of the service is seen by its address.
+        service = start_service(**settings | {"ALLOWED_HOSTS": f"127.0.0.1,{host}"})
+        # As the load balancer sends it.
+        proxied = {
+            "Host": host,
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-For": "192.0.2.7",
+        }
+        page = ask(service, "GET", "/admin/login/", proxied)
+        assert page.status == 200
+        assert int(re.findall(r"\d+", page.headers["Strict-Transport-Security"])[0]) > 0
+        cookies = SimpleCookie(page.headers["Set-Cookie"])
+        (token,) = cookies.values()
+        assert token["secure"]
+        form = {
+            "csrfmiddlewaretoken": token.value,
+            "username": "root",
+            "password": "a long passphrase",
+        }
+        answer = ask(
+            service,
+            "POST",
+            "/admin/login/?next=/admin/",
+            proxied
+            | {
+                "Origin": f"https://{host}",
+                "Cookie": f"{token.key}={token.value}",
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+            urlencode(form),
+        )
+        assert answer.status == 302
+        assert answer.headers["Location"] == "/admin/"
+        # A request that came without TLS is sent there.
+        plain = ask(service, "GET", "/admin/login/", {"Host": host})
+        assert plain.headers["Location"] == f"https://{host}/admin/login/"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "node_loss_toleration_seconds = 30",
+        "drain_seconds = 60",
+        "deregistration_delay.timeout_seconds=90",
+    ],
+)
+def test_runbook__settings_of_eks(word: str) -> None:
+    """Numbers that the runbook gives are those of the root."""
+    flat = re.sub(r"[ \t]+", " ", (TERRAFORM / "eks/app/main.tf").read_text())
+    assert word in flat
+    number = re.findall(r"\d+", word)[-1]
+    assert f"{number} s" in (ROOT / "docs" / "runbook.md").read_text()
