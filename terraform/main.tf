@@ -52,7 +52,8 @@ module "deployment" {
   replicas          = var.replicas
   autoscaling       = var.autoscaling
   cron_jobs         = var.cron_jobs
-  backups           = var.backups
+  # A bucket in AWS deletes old copies by its lifecycle, and does not let the service.
+  backups           = { enabled = var.backups, keep = local.cluster_store ? 14 : null }
   purge_after_days  = var.purge_after_days
   metrics_namespace = var.metrics_namespace
   egress            = local.egress

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 
 from sre.lib.service import Service
@@ -32,7 +36,7 @@ def ask(
     connection = http.client.HTTPConnection(urlsplit(service.url).netloc, timeout=30)
     connection.request(method, path, body=body, headers=headers)
     answer = connection.getresponse()
-    answer.read()
+    answer.text = answer.read().decode()  # type: ignore[attr-defined]
     connection.close()
     return answer
 
@@ -82,13 +86,29 @@ class TestEks:
             name: text.replace("HOST", values["host"]) for name, text in found.items()
         }
 
-    def test_login(self, start_service: Callable[..., Service]) -> None:
-        User.objects.create_superuser("root", password="a long passphrase")
+    def test_login(self, start_service: Callable[..., Service], tmp_path: Path) -> None:
+        static = {"STATIC_ROOT": str(tmp_path / "collected")}
+        subprocess.run(
+            [sys.executable, "manage.py", "collectstatic", "--no-input"],
+            cwd=ROOT,
+            env=os.environ
+            | static
+            | {"DJANGO_SETTINGS_MODULE": "mirrorsite.settings", "SECRET_KEY": "k" * 50}
+            | {"AWS_STORAGE_BUCKET_NAME": "unused"},
+            capture_output=True,
+            check=True,
+        )
+        hasher = PBKDF2PasswordHasher()  # the tests' own is not the service's
+        user = User(username="root", is_staff=True, is_superuser=True)
+        user.password = hasher.encode("a long passphrase", hasher.salt())
+        user.save()
         settings = self.settings()
         assert settings["UPLOAD_AUTH"] == "token"
         host = settings["ALLOWED_HOSTS"]
         # The start of the service is seen by its address.
-        service = start_service(**settings | {"ALLOWED_HOSTS": f"127.0.0.1,{host}"})
+        service = start_service(
+            **settings | static | {"ALLOWED_HOSTS": f"127.0.0.1,{host}"}
+        )
         # As the load balancer sends it.
         proxied = {
             "Host": host,
@@ -118,7 +138,7 @@ class TestEks:
             },
             urlencode(form),
         )
-        assert answer.status == 302
+        assert answer.status == 302, answer.text
         assert answer.headers["Location"] == "/admin/"
         # A request that came without TLS is sent there.
         plain = ask(service, "GET", "/admin/login/", {"Host": host})

@@ -83,7 +83,7 @@ module "deployment" {
   audit_public_keys = var.audit_public_keys
   bucket            = { name = local.data.bucket_name, region = var.region }
   # RDS has snapshots and point-in-time recovery.
-  backups = false
+  backups = { enabled = false }
 
   # TLS ends at the load balancer, which says so in X-Forwarded-Proto.
   settings = merge({ UPLOAD_AUTH = "token" }, var.settings, {

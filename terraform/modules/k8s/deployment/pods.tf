@@ -35,13 +35,13 @@ locals {
       command  = ["sh", "-c", "token=$(python manage.py issue_token canary) && CANARY_TOKEN=$token exec python manage.py canary"]
       deadline = 300
     }
-    }, !var.backups ? {} : {
-    backup-database = {
-      schedule = "37 2 * * *"
-      command  = ["python", "manage.py", "backup_database"]
-      deadline = 21600
-    }
-  })
+    }, { for key, job in {
+      backup-database = {
+        schedule = "37 2 * * *"
+        command  = concat(["python", "manage.py", "backup_database"], [for number in var.backups.keep[*] : "--keep=${number}"])
+        deadline = 21600
+      }
+  } : key => job if var.backups.enabled })
 
   requests = { web = var.resources.memory_request }
   limits = { for name, quantity in {

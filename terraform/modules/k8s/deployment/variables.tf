@@ -117,10 +117,13 @@ variable "cron_jobs" {
 }
 
 variable "backups" {
-  description = "Copy the database into the bucket each night, under backups/. False where the database has snapshots of its own."
-  type        = bool
-  default     = true
-  nullable    = false
+  description = "Copies of the database in the bucket, one each night under backups/, and how many are kept (null: all; in AWS the bucket's lifecycle deletes them). Not enabled where the database has snapshots of its own."
+  type = object({
+    enabled = optional(bool, true)
+    keep    = optional(number)
+  })
+  default  = {}
+  nullable = false
 }
 
 variable "purge_after_days" {

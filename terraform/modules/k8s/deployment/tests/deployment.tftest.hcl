@@ -113,7 +113,7 @@ run "schedules_can_be_changed" {
   variables {
     cron_jobs        = { canary = { suspend = true }, purge-uploads = { schedule = "0 0 1 * *" } }
     purge_after_days = 7
-    backups          = false
+    backups          = { enabled = false }
   }
 
   assert {

@@ -1,4 +1,4 @@
-"""A backup restored elsewhere holds the same rows; on both databases."""
+"""A backup restored elsewhere holds the same rows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.db.utils import DatabaseError
 
-from sre.lib.database_backup import TABLES
 from sre.lib.object_store import ObjectStore
 from tests.uploads.audit.trails import KEY
 from uploads import services
 from uploads.storage import UploadStorage
 from uploads.trail import Caller
 
+TABLES = ("uploads_upload", "uploads_uploadevent", "uploads_auditseal")
 ROOT = Path(__file__).resolve().parent.parent.parent
 CALLER = Caller(
     name="anonymous", address="192.0.2.7", user_agent="tests", request_id="request-1"
@@ -34,8 +34,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
 
 def url_of(name: str) -> str:
     """Return the URL of a database on the server of the tests."""
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
     parameters = connection.settings_dict
     host = parameters["HOST"] or parameters["OPTIONS"].get("host", "")
     login = f"{quote(parameters['USER'])}:{quote(parameters['PASSWORD'])}"
@@ -47,22 +45,22 @@ def rows(alias: str = "default") -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of the record."""
     found = {}
     with connections[alias].cursor() as cursor:
-        for table in (*TABLES, "django_migrations"):
+        for table in TABLES:
             key = "number" if table == "uploads_auditseal" else "id"
             cursor.execute(f"SELECT * FROM {table} ORDER BY {key}")  # noqa: S608
             found[table] = cursor.fetchall()
+        cursor.execute("SELECT app, name FROM django_migrations ORDER BY app, name")
+        found["django_migrations"] = cursor.fetchall()
     return found
 
 
 @pytest.fixture
 def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any:
-    """Return a function that runs sre/backup, sre/restore or manage.py on a database."""
+    """Return a function that runs a command of manage.py on a database."""
 
-    def run(script: str, database: str, *arguments: str) -> tuple[int, str]:
+    def run(command: str, database: str, *arguments: str) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments]
-            if script == "manage.py"
-            else [str(ROOT / "sre" / script), *arguments],
+            [sys.executable, "manage.py", command, *arguments],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(tmp_path),
@@ -83,11 +81,8 @@ def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any
 
 
 @pytest.fixture
-def empty_database(tmp_path: Path) -> Iterator[str]:
-    """Return the name of an empty database; for SQLite a file that is not there yet."""
-    if connection.vendor == "sqlite":
-        yield str(tmp_path / "restored" / "restored.sqlite3")
-        return
+def empty_database() -> Iterator[str]:
+    """Return the name of an empty database."""
     name = f"restored_{secrets.token_hex(4)}"
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
@@ -117,23 +112,22 @@ class TestBackupAndRestore:
         bucket: UploadStorage,
     ) -> None:
         here = str(connection.settings_dict["NAME"])
-        status, said = run("backup", here)
+        status, said = run("backup_database", here)
         assert status == 0, said
-        assert "6 uploads, 12 events, 2 seals" in said
+        assert "backups/" in said
         services.upload_random(caller=CALLER)  # later than the backup
 
-        status, said = run("restore", empty_database)
+        status, said = run("restore_database", empty_database)
 
         assert status == 0, said
-        assert "restored 6 uploads, 12 events, 2 seals" in said
+        assert "restored backups/" in said
         restored = connection.copy("restored")
         restored.settings_dict = {**connection.settings_dict, "NAME": empty_database}
-        if connection.vendor == "postgresql":
-            restored.settings_dict["OPTIONS"] = {
-                key: value
-                for key, value in connection.settings_dict["OPTIONS"].items()
-                if key != "pool"
-            }
+        restored.settings_dict["OPTIONS"] = {
+            key: value
+            for key, value in connection.settings_dict["OPTIONS"].items()
+            if key != "pool"
+        }
         connections["restored"] = restored
         try:
             assert rows("restored") == record
@@ -146,16 +140,16 @@ class TestBackupAndRestore:
         finally:
             restored.close()
             del connections["restored"]
-        status, said = run("manage.py", empty_database, "verify_audit")
+        status, said = run("verify_audit", empty_database)
         assert status == 0, said
 
     def test_restore__refuses_a_database_in_use(
         self, run: Any, record: dict[str, list[tuple[Any, ...]]]
     ) -> None:
         here = str(connection.settings_dict["NAME"])
-        assert run("backup", here)[0] == 0
-        status, said = run("restore", here)
-        assert status == 1
+        assert run("backup_database", here)[0] == 0
+        status, said = run("restore_database", here)
+        assert status == 2
         assert "already" in said
         assert rows() == record
 
@@ -166,7 +160,7 @@ class TestBackupAndRestore:
         empty_database: str,
         bucket: UploadStorage,
     ) -> None:
-        assert run("backup", str(connection.settings_dict["NAME"]))[0] == 0
+        assert run("backup_database", str(connection.settings_dict["NAME"]))[0] == 0
         (stored,) = bucket.client.list_objects_v2(
             Bucket=bucket.bucket_name, Prefix="backups/"
         )["Contents"]
@@ -177,22 +171,51 @@ class TestBackupAndRestore:
             Body=whole["Body"].read()[:-1] + b"?",
             Metadata=whole["Metadata"],
         )
-        status, said = run("restore", empty_database)
-        assert status == 1
+        status, said = run("restore_database", empty_database)
+        assert status == 2
         assert "SHA-256" in said
 
     def test_restore__none_there(self, run: Any, empty_database: str) -> None:
-        status, said = run("restore", empty_database)
-        assert status == 1
+        status, said = run("restore_database", empty_database)
+        assert status == 2
         assert "the bucket holds no backup" in said
 
-    def test_dry_run__nothing_stored(
-        self, run: Any, record: dict[str, list[tuple[Any, ...]]], bucket: UploadStorage
+    def test_restore__sequences_go_on(
+        self, run: Any, record: Any, empty_database: str, bucket: UploadStorage
     ) -> None:
-        status, said = run("backup", str(connection.settings_dict["NAME"]), "--dry-run")
-        assert status == 0
-        assert "would be stored" in said
-        listed = bucket.client.list_objects_v2(
-            Bucket=bucket.bucket_name, Prefix="backups/"
-        )
-        assert listed["KeyCount"] == 0
+        """New rows take the numbers after the last ones of the backup."""
+        assert run("backup_database", str(connection.settings_dict["NAME"]))[0] == 0
+        assert run("restore_database", empty_database)[0] == 0
+        status, said = run("issue_token", empty_database, "canary")
+        assert status == 0, said
+
+    def test_restore__of_a_newer_release(
+        self, run: Any, record: Any, empty_database: str
+    ) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO django_migrations (app, name, applied)"
+                " VALUES ('uploads', '9999_later', now())"
+            )
+        try:
+            here = str(connection.settings_dict["NAME"])
+            assert run("backup_database", here)[0] == 0
+            status, said = run("restore_database", empty_database)
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "DELETE FROM django_migrations WHERE name = '9999_later'"
+                )
+        assert status == 2
+        assert "does not know the migration uploads.9999_later" in said
+
+    def test_keep__oldest_deleted(
+        self, run: Any, record: Any, empty_database: str, bucket: UploadStorage
+    ) -> None:
+        here = str(connection.settings_dict["NAME"])
+        for _ in range(3):
+            status, said = run("backup_database", here, "--keep=2")
+            assert status == 0, said
+        assert len(list(bucket.list_keys("backups/"))) == 2
+        status, said = run("restore_database", empty_database, "--dry-run")
+        assert (status, max(bucket.list_keys("backups/")) in said) == (0, True)

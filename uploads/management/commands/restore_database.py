@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from uploads.backups import PREFIX, BackupError, backup_keys, restore
+from uploads.management.command import COULD_NOT_RUN, OperatorCommand, counted
+
+
+class Command(OperatorCommand):
+    help = (
+        "Load a copy made by backup_database into the empty database of DATABASE_URL."
+        " Afterwards, and in its order: docs/runbook.md, 'The database is gone'."
+    )
+    # There are no tables yet for checks to look at.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "key", nargs="?", default="latest", help="key in the bucket, or latest"
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only print which copy it would load"
+        )
+        self.add_json_argument(parser, "one JSON object")
+
+    def run(self, *, key: str, dry_run: bool, as_json: bool, **options: Any) -> None:
+        if key == "latest":
+            keys = backup_keys()
+            if not keys:
+                raise CommandError(
+                    f"the bucket holds no backup under {PREFIX}.",
+                    returncode=COULD_NOT_RUN,
+                )
+            key = keys[-1]
+        if dry_run:
+            self.stdout.write(f"would restore {key}")
+            return
+        try:
+            done = restore(key)
+        except BackupError as error:
+            raise CommandError(str(error), returncode=COULD_NOT_RUN) from error
+        if as_json:
+            self.print_json({"key": done.key, "rows": done.rows})
+            return
+        self.stdout.write(f"restored {key}: {counted(sum(done.rows.values()), 'row')}")
