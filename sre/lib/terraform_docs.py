@@ -12,13 +12,13 @@ _BLOCK = r'(?ms)^{kind} "(\w+)" \{{\n(.*?)^\}}'
 
 def roots() -> list[Path]:
     """Return the directories that are applied, not called as modules."""
-    return sorted(path.parent for path in TERRAFORM.glob("**/provider.tf"))
+    found = {path.parent for path in TERRAFORM.glob("**/versions.tf")}
+    return sorted(path for path in found if "modules" not in path.parts)
 
 
 def blocks(directory: Path, kind: str) -> list[tuple[str, str]]:
     """Return name and text of each variable or output."""
-    path = directory / f"{kind}s.tf"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = "".join(path.read_text() for path in sorted(directory.glob("*.tf")))
     return re.findall(_BLOCK.format(kind=kind), text)
 
 
