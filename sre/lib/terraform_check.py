@@ -261,12 +261,13 @@ class Check:
                 f"-backend-config=key={key}",
                 "-backend-config=use_path_style=true",
             )
-        lock = {"Bucket": STATE_BUCKET, "Key": f"{key}.tflock"}
-        store.put_object(Body=json.dumps({"ID": "another-run"}).encode(), **lock)
+        lock = f"{key}.tflock"
+        held = json.dumps({"ID": "another-run"}).encode()
+        store.put_object(Bucket=STATE_BUCKET, Key=lock, Body=held)
         refused = self.terraform(root, "plan", "-no-color", *arguments, status=1)
         if "Error acquiring the state lock" not in refused:
             raise CheckFailedError(refused)
-        store.delete_object(**lock)
+        store.delete_object(Bucket=STATE_BUCKET, Key=lock)
         self.terraform(root, "plan", "-no-color", "-out=check.tfplan", *arguments)
         self.apply(root, *arguments)
         self.terraform(root, "destroy", "-no-color", "-auto-approve", *arguments)
@@ -349,7 +350,11 @@ def _environment(work: Path) -> dict[str, str]:
         # A registry that cannot be reached must be given up soon.
         "TF_REGISTRY_CLIENT_TIMEOUT": "10",
         "TF_REGISTRY_DISCOVERY_RETRY": "0",
+        # A cache of our own, whose packages no later init replaces while they run.
+        "TF_PLUGIN_CACHE_DIR": str(work / "plugin-cache"),
+        "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
     }
+    (work / "plugin-cache").mkdir()
     if not found.get("TF_CLI_CONFIG_FILE"):
         mirrors = "".join(
             f'  filesystem_mirror {{\n    path = "{path}"\n  }}\n'
@@ -357,9 +362,7 @@ def _environment(work: Path) -> dict[str, str]:
         )
         config = work / "terraform.rc"
         config.write_text(f"provider_installation {{\n{mirrors}  direct {{}}\n}}\n")
-        cache = work / "plugin-cache"
-        cache.mkdir()
-        found |= {"TF_CLI_CONFIG_FILE": str(config), "TF_PLUGIN_CACHE_DIR": str(cache)}
+        found["TF_CLI_CONFIG_FILE"] = str(config)
     return found
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from http.cookies import SimpleCookie
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -26,19 +27,27 @@ MODULE = TERRAFORM / "modules" / "k8s" / "deployment"
 NOWHERE = "127.0.0.1:9"
 
 
+class Answer(NamedTuple):
+    """One response, read to its end."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    text: str
+
+
 def ask(
     service: Service,
     method: str,
     path: str,
     headers: dict[str, str],
     body: str | None = None,
-) -> http.client.HTTPResponse:
+) -> Answer:
     connection = http.client.HTTPConnection(urlsplit(service.url).netloc, timeout=30)
     connection.request(method, path, body=body, headers=headers)
     answer = connection.getresponse()
-    answer.text = answer.read().decode()  # type: ignore[attr-defined]
+    text = answer.read().decode()
     connection.close()
-    return answer
+    return Answer(answer.status, answer.headers, text)
 
 
 @pytest.mark.service

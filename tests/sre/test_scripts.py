@@ -334,7 +334,7 @@ class TestRotateSecrets:
         """Return a machine on which `kubectl exec` runs psql against the database."""
         with psycopg.connect(scram_database, autocommit=True) as connection:
             password = self.OLD["TF_VAR_postgres_password"]
-            connection.execute(f"ALTER ROLE mirrorsite PASSWORD '{password}'")  # type: ignore[arg-type]
+            connection.execute(f"ALTER ROLE mirrorsite PASSWORD '{password}'")
         at_home.secrets.write_text("".join(f"{k}={v}\n" for k, v in self.OLD.items()))
         programs = Path(at_home.environment["PATH"].split(":")[0])
         kubectl = programs / "kubectl"
