@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from http.cookies import SimpleCookie
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -17,8 +18,11 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
+from django.core.management import call_command
 
+from sre.lib import smoke
 from sre.lib.service import Service
+from uploads.canary import Canary
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TERRAFORM = ROOT / "terraform"
@@ -77,23 +81,55 @@ class TestProbes:
         assert ask(service, "GET", "/api/ready", host).status == 503
 
 
+def settings_of(environment: str) -> dict[str, str]:
+    """Return the settings that an environment's values give the service."""
+    if environment == "minikube":
+        values = json.loads((TERRAFORM / "vars" / "infr.tfvars.json").read_text())
+        found: dict[str, str] = values["settings"]
+        return found
+    text = (TERRAFORM / "eks" / "app" / "main.tf").read_text()
+    block = text.split("settings = merge(")[1].split("\n  })")[0]
+    values = json.loads(
+        (TERRAFORM / f"eks/app/vars/{environment}.tfvars.json").read_text()
+    )
+    pairs = dict(
+        re.findall(r'(\w+) += "([^"]+)"', block.replace("${var.host}", "HOST"))
+    )
+    pairs["ALLOWED_HOSTS"] = "127.0.0.1,HOST"
+    return {name: text.replace("HOST", values["host"]) for name, text in pairs.items()}
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("environment", ["minikube", "staging", "production"])
+def test_smoke_and_canary__by_a_token_of_their_own(
+    start_service: Callable[..., Service],
+    environment: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whether uploading asks for a token or not."""
+    settings = settings_of(environment)
+    service = start_service(**settings)
+
+    def issued(name: str) -> str:
+        out = StringIO()
+        call_command("issue_token", name, stdout=out)
+        return out.getvalue().strip()
+
+    monkeypatch.setenv("SMOKE_TOKEN", issued("smoke"))
+    assert smoke.main(["--behind-tls", service.url]) == 0, capsys.readouterr().out
+    behind_tls = settings["HTTPS_ONLY"] == "true"
+    canary = Canary(service.url, token=issued("canary"), behind_tls=behind_tls)
+    steps = {step.name: (step.outcome, step.note) for step in canary.steps()}
+    assert {outcome for outcome, _ in steps.values()} == {"ok"}, steps
+    if settings["UPLOAD_AUTH"] == "token":
+        monkeypatch.delenv("SMOKE_TOKEN")
+        assert smoke.main(["--behind-tls", service.url]) == 1
+
+
 @pytest.mark.service
 class TestEks:
     """Staff log in through the load balancer that ends TLS."""
-
-    def settings(self) -> dict[str, str]:
-        text = (TERRAFORM / "eks" / "app" / "main.tf").read_text()
-        block = text.split("settings = merge(")[1].split("\n  })")[0]
-        values = json.loads(
-            (TERRAFORM / "eks/app/vars/production.tfvars.json").read_text()
-        )
-        found = dict(
-            re.findall(r'(\w+) += "([^"]+)"', block.replace("${var.host}", "HOST"))
-        )
-        found["ALLOWED_HOSTS"] = "HOST"
-        return {
-            name: text.replace("HOST", values["host"]) for name, text in found.items()
-        }
 
     def test_login(self, start_service: Callable[..., Service], tmp_path: Path) -> None:
         static = {"STATIC_ROOT": str(tmp_path / "collected")}
@@ -111,13 +147,10 @@ class TestEks:
         user = User(username="root", is_staff=True, is_superuser=True)
         user.password = hasher.encode("a long passphrase", hasher.salt())
         user.save()
-        settings = self.settings()
+        settings = settings_of("production")
         assert settings["UPLOAD_AUTH"] == "token"
-        host = settings["ALLOWED_HOSTS"]
-        # The start of the service is seen by its address.
-        service = start_service(
-            **settings | static | {"ALLOWED_HOSTS": f"127.0.0.1,{host}"}
-        )
+        host = settings["ALLOWED_HOSTS"].split(",")[1]
+        service = start_service(**settings | static)
         # As the load balancer sends it.
         proxied = {
             "Host": host,
