@@ -1,5 +1,5 @@
 # Build: sre/image, or docker build --build-arg REVISION="$(git rev-parse HEAD)" .
-ARG PYTHON_IMAGE=python:3.13-slim
+ARG PYTHON_IMAGE=docker.io/library/python:3.13.15-slim-trixie
 
 # --- Build: dependencies into a virtual environment, static files collected ------------
 FROM ${PYTHON_IMAGE} AS build

@@ -1,11 +1,12 @@
 variable "object_store" {
-  description = "Where uploads go: \"aws\" makes a bucket in AWS, \"cluster\" an S3-compatible store in the cluster, for which no AWS account is needed."
+  description = "Where uploads go: \"cluster\" makes an S3-compatible store in the cluster, \"external\" uses bucket_name in AWS (bucket/ makes it) or at s3_endpoint_url."
   type        = string
+  default     = "cluster"
   nullable    = false
 
   validation {
-    condition     = contains(["aws", "cluster"], var.object_store)
-    error_message = "object_store must be aws or cluster."
+    condition     = contains(["cluster", "external"], var.object_store)
+    error_message = "object_store must be cluster or external."
   }
 }
 
@@ -22,7 +23,7 @@ variable "database" {
 }
 
 variable "region" {
-  description = "AWS region; with a store in the cluster only a name that requests are signed with."
+  description = "AWS region of the bucket; with a store in the cluster only a name that requests are signed with."
   type        = string
   default     = "eu-west-1"
   nullable    = false
@@ -34,27 +35,20 @@ variable "region" {
 }
 
 variable "bucket_name" {
-  description = "Name of the uploads bucket. In AWS names are global, so put something of your own into it."
+  description = "Name of the uploads bucket."
   type        = string
   default     = "mirrorsite-uploads"
   nullable    = false
 }
 
-variable "bucket" {
-  description = "Options of the bucket in AWS; see modules/s3."
-  type = object({
-    break_glass_principal_arns = optional(list(string), [])
-    kms_key_arn                = optional(string)
-    object_lock_enabled        = optional(bool, false)
-    default_retention_days     = optional(number)
-    force_destroy              = optional(bool, false)
-  })
-  default  = {}
-  nullable = false
+variable "s3_endpoint_url" {
+  description = "Address of an external store other than AWS. Null: AWS."
+  type        = string
+  default     = null
 }
 
 variable "namespace" {
-  description = "Namespace of everything in the cluster."
+  description = "Namespace of everything; it must exist, as agent/ makes it."
   type        = string
   default     = "mirrorsite"
   nullable    = false
@@ -93,13 +87,20 @@ variable "autoscaling" {
 }
 
 variable "cron_jobs" {
-  description = "Changes to the schedules, by name: seal-audit, reconcile-uploads, reconcile-all-uploads, purge-uploads, verify-audit, verify-whole-audit, canary."
+  description = "Changes to the schedules, by name; see modules/k8s/deployment."
   type = map(object({
     schedule = optional(string)
     suspend  = optional(bool, false)
   }))
   default  = {}
   nullable = false
+}
+
+variable "backups" {
+  description = "Copy the database into the bucket each night."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "purge_after_days" {
@@ -110,23 +111,16 @@ variable "purge_after_days" {
 }
 
 variable "settings" {
-  description = "Environment of the service that is no secret; see modules/k8s/deployment."
-  type = object({
-    allowed_hosts        = optional(list(string), [])
-    csrf_trusted_origins = optional(list(string), [])
-    https_only           = optional(bool, true)
-    trusted_proxies      = optional(number, 0)
-    upload_max_bytes     = optional(number)
-    upload_auth          = optional(string)
-    upload_rate_limit    = optional(string)
-    cache_url            = optional(string)
-    log_format           = optional(string, "json")
-    web_concurrency      = optional(number, 2)
-    web_threads          = optional(number, 6)
-    audit_public_keys    = optional(string)
-  })
-  default  = {}
-  nullable = false
+  description = "Environment variables of the service that are no secret, by their names; see modules/k8s/deployment."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "audit_public_keys" {
+  description = "AUDIT_PUBLIC_KEYS: the public half of audit_signing_key and earlier ones, from sre/audit-public-key."
+  type        = string
+  nullable    = false
 }
 
 variable "database_ca_bundle" {
@@ -139,12 +133,10 @@ variable "service" {
   description = "The load balancer; see modules/k8s/service."
   type = object({
     type                    = optional(string, "LoadBalancer")
-    https_port              = optional(number)
     annotations             = optional(map(string), {})
     load_balancer_class     = optional(string)
     source_ranges           = optional(list(string), [])
     external_traffic_policy = optional(string, "Local")
-    wait_for_load_balancer  = optional(bool, true)
   })
   default  = {}
   nullable = false
@@ -177,26 +169,13 @@ variable "metrics_namespace" {
   default     = null
 }
 
-variable "existing_secrets" {
-  description = "Names of Secrets that something else keeps, such as the External Secrets Operator; see modules/k8s/deployment."
-  type = object({
-    application = optional(string)
-    audit       = optional(string)
-    registry    = optional(string)
-  })
-  default  = {}
-  nullable = false
-}
-
 variable "registry_server" {
   description = "Host of the private registry. Null: the image needs no pull secret."
   type        = string
   default     = null
 }
 
-# --- Secrets -----------------------------------------------------------------
-# Given as TF_VAR_… in the environment, at every plan and apply. They are
-# ephemeral: Terraform writes them neither into the state nor into a saved plan.
+# Secrets are given as TF_VAR_… in the environment, at every plan and apply.
 
 variable "secrets_revision" {
   description = "Raise it by one whenever one of the secrets below changed: they are then written again and the pods replaced."
@@ -221,8 +200,8 @@ variable "database_url" {
   ephemeral   = true
 
   validation {
-    condition     = (var.database == "external" && var.existing_secrets.application == null) == (var.database_url != null)
-    error_message = "database_url is given exactly when database is \"external\" and no existing Secret holds it."
+    condition     = (var.database == "external") == (var.database_url != null)
+    error_message = "database_url is given exactly when database is \"external\"."
   }
 }
 
@@ -240,14 +219,14 @@ variable "postgres_password" {
 }
 
 variable "aws_access_key_id" {
-  description = "Access key the service uses: of a user in AWS with the policy this root puts out, or of the cluster's own store, which takes any 8 to 64 letters and digits. Null where pods get a role."
+  description = "Access key the service uses: of a user in AWS with the policy that bucket/ prints, or of the cluster's own store, which takes any 8 to 64 letters and digits. Null where pods have a role."
   type        = string
   default     = null
   sensitive   = true
   ephemeral   = true
 
   validation {
-    condition     = var.object_store == "aws" || var.aws_access_key_id != null
+    condition     = var.object_store == "external" || var.aws_access_key_id != null
     error_message = "aws_access_key_id must be given for the cluster's own store: it is made with it."
   }
 }

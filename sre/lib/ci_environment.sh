@@ -57,6 +57,7 @@ fi
 # `test` must never be given the database of a deployment.
 _give secret_key "${DEPLOY_SECRET_KEY:-}"
 _give audit_signing_key "${DEPLOY_AUDIT_SIGNING_KEY:-}"
+_give audit_public_keys "${DEPLOY_AUDIT_PUBLIC_KEYS:-}"
 _give postgres_password "${DEPLOY_POSTGRES_PASSWORD:-}"
 _give database_url "${DEPLOY_DATABASE_URL:-}"
 _give database_ca_bundle "${DEPLOY_DATABASE_CA_BUNDLE:-}"

@@ -71,13 +71,32 @@ on_cluster() {
   env KUBE_CONFIG_PATH="${KUBECONFIG:-$HOME/.kube/config}" KUBE_CTX="$context" "$@"
 }
 
+# The namespace must be there before anything is deployed into it, and whoever deploys may
+# lack the right to make it: terraform/agent does. $@: further arguments for Terraform.
+apply_cluster_root() {
+  mkdir -p .local
+  run env TF_DATA_DIR="$PWD/.local/agent" KUBE_CONFIG_PATH="${KUBECONFIG:-$HOME/.kube/config}" \
+    KUBE_CTX="$context" terraform -chdir=terraform/agent init -input=false
+  run env TF_DATA_DIR="$PWD/.local/agent" KUBE_CONFIG_PATH="${KUBECONFIG:-$HOME/.kube/config}" \
+    KUBE_CTX="$context" terraform -chdir=terraform/agent apply \
+    -state="$PWD/.local/agent.tfstate" -var="target_namespaces=[\"$NAMESPACE\"]" "$@"
+}
+
 # --- Secrets of the local cluster, made once and kept out of git ------------------------
 
 SECRETS_FILE="${SECRETS_FILE:-.local/cluster.env}"
+SECRETS="TF_VAR_secret_key TF_VAR_postgres_password TF_VAR_aws_access_key_id \
+  TF_VAR_aws_secret_access_key TF_VAR_audit_signing_key TF_VAR_audit_public_keys \
+  TF_VAR_secrets_revision"
 
 random_text() {
   # Letters and digits only: these go into URLs and YAML.
   LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom 2>/dev/null | head -c "$1" || true
+}
+
+# Print the value of a secret in the file; empty when it is not there.
+secret() {
+  sed -n "s/^$1=//p" "$SECRETS_FILE"
 }
 
 new_secret() {
@@ -87,19 +106,22 @@ new_secret() {
     TF_VAR_aws_access_key_id) random_text 20 ;;
     TF_VAR_aws_secret_access_key) random_text 40 ;;
     TF_VAR_audit_signing_key) head -c 32 /dev/urandom | base64 | tr -d '\n' ;;
+    TF_VAR_audit_public_keys) secret TF_VAR_audit_signing_key | ./sre/audit-public-key ;;
     TF_VAR_secrets_revision) echo 1 ;;
   esac
 }
 
-# Fill the file with what it lacks, and put all of it into the environment.
+# Add what the file lacks, and put all of it into the environment.
 load_secrets() {
-  local name
+  local name value
   if [ "$dry_run" = no ]; then
     mkdir -p "$(dirname "$SECRETS_FILE")"
     (umask 077 && touch "$SECRETS_FILE")
-    for name in TF_VAR_secret_key TF_VAR_postgres_password TF_VAR_aws_access_key_id \
-      TF_VAR_aws_secret_access_key TF_VAR_audit_signing_key TF_VAR_secrets_revision; do
-      grep -q "^$name=" "$SECRETS_FILE" || echo "$name=$(new_secret "$name")" >>"$SECRETS_FILE"
+    for name in $SECRETS; do
+      if ! grep -q "^$name=" "$SECRETS_FILE"; then
+        value="$(new_secret "$name")" || fail "$name could not be made."
+        echo "$name=$value" >>"$SECRETS_FILE"
+      fi
     done
   fi
   if [ -e "$SECRETS_FILE" ]; then
@@ -110,10 +132,16 @@ load_secrets() {
   fi
 }
 
-# set_secret NAME VALUE: replace one line of the file.
-set_secret() {
-  local rest
-  rest="$(grep -v "^$1=" "$SECRETS_FILE" || true)"
-  (umask 077 && printf '%s\n%s=%s\n' "$rest" "$1" "$2" | sed '/^$/d' >"$SECRETS_FILE.new")
-  mv "$SECRETS_FILE.new" "$SECRETS_FILE"
+# stage_secrets NAME=VALUE …: write a copy of the file with these lines replaced, beside it.
+stage_secrets() {
+  local line
+  (
+    umask 077
+    cp "$SECRETS_FILE" "$SECRETS_FILE.new"
+    for line in "$@"; do
+      grep -v "^${line%%=*}=" "$SECRETS_FILE.new" >"$SECRETS_FILE.part" || true
+      printf '%s\n' "$line" >>"$SECRETS_FILE.part"
+      mv "$SECRETS_FILE.part" "$SECRETS_FILE.new"
+    done
+  )
 }

@@ -51,7 +51,15 @@ MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "merge_request_event"}
 CHILD_DEFAULT_BRANCH = DEFAULT_BRANCH | {"CI_PIPELINE_SOURCE": "parent_pipeline"}
 CHILD_MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "parent_pipeline"}
 ALWAYS = _on_success(
-    "lint", "test", "browser", "newman", "secret-detection", "dependency-scan"
+    "lint",
+    "secret-detection",
+    "test",
+    "browser",
+    "newman",
+    "pipelines",
+    "terraform",
+    "image-test",
+    "dependency-scan",
 )
 RELEASE = ALWAYS | _on_success("build", "container-scan")
 DEPLOY = _on_success("validate", "plan", "smoke", "canary") | {
@@ -276,10 +284,27 @@ def check_scenario(checkout: Checkout, scenario: Scenario) -> None:
     optional = set(re.findall(r"- job: ([\w-]+)\n\s+optional: true", text))
     if missing := needed - {""} - jobs.keys() - optional:
         raise PipelineFaultError(f"{scenario.name}: {missing} is needed")
+    check_rollback(rows)
     expanded = checkout.gitlab_ci_local(file, "--preview", variables=scenario.variables)
     if expanded.returncode:
         raise PipelineFaultError(f"{scenario.name}: {expanded.stderr}")
     _say(f"ok    {scenario.name}: {', '.join(sorted(jobs))}")
+
+
+def check_rollback(rows: list[dict[str, str]]) -> None:
+    """See that a rollback is offered whatever job after the plan has failed.
+
+    GitLab skips a job that needs a failed or skipped one, a manual job too.
+    """
+    needs = {row["name"]: set(row["needs"].strip("[]").split(",")) for row in rows}
+    for failed in needs:
+        if not failed.startswith(("apply", "smoke", "canary")):
+            continue
+        skipped = {failed}
+        while more := {n for n in needs if needs[n] & skipped} - skipped:
+            skipped |= more
+        if lost := {name for name in skipped if name.startswith("rollback")}:
+            raise PipelineFaultError(f"after {failed} has failed, {lost} is skipped")
 
 
 def run_test_job(checkout: Checkout) -> None:

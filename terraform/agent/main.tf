@@ -1,9 +1,19 @@
-# A root of its own: the pipelines deploy with the agent's rights, which do not
-# reach as far as the agent itself.
+# What the administrator of a cluster applies once, by hand: the namespaces of the
+# service, and GitLab's agent. Pipelines deploy with the agent's rights, which end at
+# these namespaces and include neither making them nor changing the agent.
+
+module "namespace" {
+  source   = "../modules/k8s/namespace"
+  for_each = var.target_namespaces
+
+  name = each.value
+}
+
 module "agent" {
   source = "../modules/k8s/agent"
+  count  = var.install_agent ? 1 : 0
 
-  target_namespaces = var.target_namespaces
+  target_namespaces = [for namespace in module.namespace : namespace.name]
   kas_address       = var.kas_address
   token             = var.token
   token_revision    = var.token_revision

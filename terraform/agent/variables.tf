@@ -1,7 +1,14 @@
 variable "target_namespaces" {
-  description = "Namespaces the pipelines deploy into; they must exist."
+  description = "Namespaces of the service, into which the pipelines deploy; they are made here."
   type        = set(string)
   default     = ["mirrorsite"]
+  nullable    = false
+}
+
+variable "install_agent" {
+  description = "Install GitLab's agent. False: namespaces only, for a cluster that no pipeline reaches."
+  type        = bool
+  default     = true
   nullable    = false
 }
 
@@ -22,6 +29,12 @@ variable "token_revision" {
 variable "token" {
   description = "Token that GitLab showed when the agent was registered; give it as TF_VAR_token."
   type        = string
+  default     = null
   sensitive   = true
   ephemeral   = true
+
+  validation {
+    condition     = !var.install_agent || var.token != null
+    error_message = "token is needed to install the agent."
+  }
 }

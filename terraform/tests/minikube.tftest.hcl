@@ -1,7 +1,6 @@
-# The file that is deployed with, and no account with AWS: the provider is not
-# mocked and its credentials are taken away by the script that runs this.
-
 mock_provider "kubernetes" {}
+
+mock_provider "helm" {}
 
 variables {
   image                 = "mirrorsite:1.0.0"
@@ -10,35 +9,41 @@ variables {
   aws_access_key_id     = "MIRRORSITELOCAL1"
   aws_secret_access_key = "staple-correct-horse-battery"
   audit_signing_key     = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-
-  object_store = "cluster"
-  settings     = { https_only = false, allowed_hosts = ["localhost"] }
-  service      = { wait_for_load_balancer = false }
+  audit_public_keys     = "0123456789abcdef:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+  settings              = { HTTPS_ONLY = "false", ALLOWED_HOSTS = "localhost" }
 }
 
 run "needs_no_account" {
   command = plan
 
   assert {
-    condition     = length(module.s3) == 0 && output.application_policy_json == null
-    error_message = "Nothing of AWS may be left."
-  }
-
-  assert {
-    condition     = output.s3_endpoint_url == "http://mirrorsite-store.mirrorsite.svc.cluster.local:8333" && output.bucket_name == "mirrorsite-uploads"
-    error_message = "The service must be pointed at the store in the cluster."
-  }
-
-  assert {
-    condition = jsonencode(local.egress) == jsonencode([
-      { cidrs = [], pod_labels = { "app.kubernetes.io/name" = "mirrorsite-store" }, ports = [8333] },
-      { cidrs = [], pod_labels = { "app.kubernetes.io/name" = "mirrorsite-postgres" }, ports = [5432] },
-    ])
+    condition     = jsonencode(local.egress) == jsonencode([{ cidrs = [], pod_labels = { "app.kubernetes.io/name" = "mirrorsite-store" }, ports = [8333] }, { cidrs = [], pod_labels = { "app.kubernetes.io/name" = "mirrorsite-postgres" }, ports = [5432] }])
     error_message = "Without AWS no pod needs to leave the cluster."
+  }
+
+  assert {
+    condition     = output.image == "mirrorsite:1.0.0"
+    error_message = "The rollback needs the release's image from the state."
   }
 }
 
-# Several refusals in a run: each run starts the large AWS provider anew.
+run "a_bucket_and_a_database_elsewhere" {
+  command = plan
+
+  variables {
+    object_store      = "external"
+    bucket_name       = "mirrorsite-test-uploads"
+    database          = "external"
+    database_url      = "postgres://mirrorsite:secret@db.example.org:5432/mirrorsite"
+    postgres_password = null
+    egress            = [{ ports = [5432], cidrs = ["10.0.0.0/16"] }]
+  }
+
+  assert {
+    condition     = jsonencode([for rule in local.egress : [rule.ports, rule.cidrs]]) == jsonencode([[[443], ["0.0.0.0/0"]], [[5432], ["10.0.0.0/16"]]])
+    error_message = "Pods must reach S3 and what was named, and nothing else."
+  }
+}
 
 run "refuses_to_go_without_secrets" {
   command = plan
@@ -51,16 +56,6 @@ run "refuses_to_go_without_secrets" {
   expect_failures = [var.aws_access_key_id, var.postgres_password]
 }
 
-run "refuses_two_databases" {
-  command = plan
-
-  variables {
-    database_url = "postgres://mirrorsite:secret@db.example.org/mirrorsite"
-  }
-
-  expect_failures = [var.database_url]
-}
-
 run "refuses_what_it_does_not_know" {
   command = plan
 
@@ -71,4 +66,14 @@ run "refuses_what_it_does_not_know" {
   }
 
   expect_failures = [var.object_store, var.database, var.region]
+}
+
+run "refuses_two_databases" {
+  command = plan
+
+  variables {
+    database_url = "postgres://mirrorsite:secret@db.example.org/mirrorsite"
+  }
+
+  expect_failures = [var.database_url]
 }

@@ -82,6 +82,45 @@ class TestVariables:
         assert yours & (set(VARIABLES) | {"POSTGRES_PASSWORD"}) <= aws
 
 
+class TestGates:
+    """A merge passes the same parts in .ci/run and in GitLab."""
+
+    #: What GitLab's jobs are told and .ci/run is not, or the other way round.
+    OPTIONS = re.compile(r" (--ignore=\S+|\$\w+|gitleaks.json)")
+
+    def test_same_parts(self) -> None:
+        here = re.findall(r"(?m)^part (\./sre/[^#\n]+)", (ROOT / ".ci/run").read_text())
+        jobs = pipeline(FILES[0])
+        there = [
+            line
+            for job in jobs.values()
+            if isinstance(job, dict)
+            for line in job.get("script", [])
+            if line.startswith("./sre/")
+        ]
+        assert {self.OPTIONS.sub("", part.strip()) for part in here} == {
+            self.OPTIONS.sub("", part) for part in there
+        }
+
+    def test_release__after_every_part(self) -> None:
+        """What is deployed has passed all of them."""
+        jobs = pipeline(FILES[0])
+        gates = {
+            name
+            for name, job in jobs.items()
+            if isinstance(job, dict) and job.get("stage") in ("lint", "test")
+        }
+        assert gates <= set(jobs["infrastructure"]["needs"])
+
+    def test_image__scanned_and_deployed_by_digest(self) -> None:
+        jobs = pipeline(FILES[0])
+        assert (
+            jobs["infrastructure"]["variables"]["RELEASE_IMAGE"] == "$IMAGE_BY_DIGEST"
+        )
+        scans = [line for line in jobs["container-scan"]["script"] if "image" in line]
+        assert all('"$IMAGE_BY_DIGEST"' in line for line in scans)
+
+
 class TestPipelines:
     def test_workflow(self) -> None:
         """Merge requests and the default branch; nothing for other branches."""
@@ -169,6 +208,21 @@ class TestPipelines:
                 assert given["EKS_CLUSTER"] == f"mirrorsite-{environment}"
                 states.add(given["STATE_KEY"])
         assert states == {"eks/staging/app.tfstate", "eks/production/app.tfstate"}
+
+    def test_rollback__offered_after_a_failure(self) -> None:
+        """GitLab skips a manual job when a job it needs has failed."""
+        jobs = pipeline(FILES[1])
+        for environment in ("", "-staging", "-production"):
+            rollback = jobs[f"rollback{environment}"]
+            assert rollback["needs"] == [f"plan{environment}"]
+            assert rollback["rules"][-1]["when"] == "manual"
+
+    def test_rollback__image_from_an_output_of_the_root(self) -> None:
+        script = "".join(pipeline(FILES[1])[".plan"]["script"])
+        assert ".prior_state.values.outputs.image.value" in script
+        for root in ("terraform", "terraform/eks/app"):
+            outputs = (ROOT / root / "outputs.tf").read_text()
+            assert re.search(r'output "image" \{[^}]*value += var.image\n', outputs)
 
     def test_plan__kept_from_guests_and_short(self) -> None:
         artifacts = pipeline(FILES[1])[".plan"]["artifacts"]

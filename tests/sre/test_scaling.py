@@ -36,13 +36,26 @@ def test_cpu__of_a_group_that_worked() -> None:
     assert _cpu(group) > before
 
 
+def _default(name: str) -> int:
+    """Return a default of terraform/eks/app."""
+    variables = (ROOT / "terraform/eks/app/variables.tf").read_text()
+    return int(re.findall(rf'{name}\s+= optional\(\w+, "?(\d+)', variables)[0])
+
+
+def _processes() -> tuple[int, int]:
+    """Return workers and threads of a pod."""
+    module = ROOT / "terraform/modules/k8s/deployment/configuration.tf"
+    workers, threads = (
+        int(re.findall(rf'{name}\s+= "(\d+)"', module.read_text())[0])
+        for name in ("WEB_CONCURRENCY", "WEB_THREADS")
+    )
+    return workers, threads
+
+
 def test_limits__as_terraform_has_them() -> None:
     text = (ROOT / "docs" / "scaling.md").read_text()
-    variables = (ROOT / "terraform/eks/app/variables.tf").read_text()
-    workers, threads, pods = (
-        int(re.findall(rf"{name}\s+= optional\(number, (\d+)\)", variables)[0])
-        for name in ("web_concurrency", "web_threads", "max_replicas")
-    )
+    workers, threads = _processes()
+    pods = _default("max_replicas")
     assert f"| {pods} (`autoscaling.max_replicas`), {workers} workers" in text
     # Two threads of each worker never wait for the store: uploads.bulkhead.
     uploads = pods * workers * (threads - 2)
@@ -54,11 +67,8 @@ def test_limits__as_terraform_has_them() -> None:
 
 def test_autoscaler__sees_a_pod_that_waits_for_the_store() -> None:
     """It goes by processor, and uploads wait for something else."""
-    variables = (ROOT / "terraform/eks/app/variables.tf").read_text()
-    request, percent, workers, threads = (
-        int(re.findall(rf'{name}\s+= optional\(\w+, "?(\d+)', variables)[0])
-        for name in ("cpu_request", "target_percent", "web_concurrency", "web_threads")
-    )
+    request, percent = _default("cpu_request"), _default("target_percent")
+    workers, threads = _processes()
     rate = request * percent / 100 / 2.3
     milliseconds = workers * (threads - 2) / rate * 1000
     text = (ROOT / "docs" / "scaling.md").read_text()
@@ -164,10 +174,12 @@ def test_jobs__reckoned_from_the_measured_rates() -> None:
 
 
 def test_jobs__deadlines_as_the_limits_say() -> None:
-    text = (ROOT / "terraform/modules/k8s/deployment/cron_jobs.tf").read_text()
-    deadlines = dict(re.findall(r"(\S+) = \{\n(?:.*\n){2}\s+deadline = (\d+)", text))
+    text = (ROOT / "terraform/modules/k8s/deployment/pods.tf").read_text()
+    deadlines = dict(
+        re.findall(r"([a-z-]+) = \{\n(?:.*\n){2,3}?\s+deadline = (\d+)", text)
+    )
     assert {name: int(deadlines[name]) / 3600 for name in deadlines} == {
-        "seal-audit": pytest.approx(300 / 3600),
+        "backup-database": 6,
         "reconcile-uploads": 1,
         "reconcile-all-uploads": 24,
         "purge-uploads": 6,

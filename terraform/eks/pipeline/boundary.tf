@@ -25,6 +25,12 @@ data "aws_iam_policy_document" "boundary" {
     resources = ["${local.bucket_arn}/audit/*"]
   }
 
+  statement {
+    sid       = "WriteAndReadBackups"
+    actions   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+    resources = ["${local.bucket_arn}/backups/*"]
+  }
+
   # The database's secret is named by RDS.
   statement {
     sid     = "ReadSecrets"

@@ -1,26 +1,3 @@
-variable "environment" {
-  description = "Which environment this is: staging or production. It is part of every name."
-  type        = string
-  nullable    = false
-
-  validation {
-    condition     = contains(["staging", "production"], var.environment)
-    error_message = "environment must be staging or production."
-  }
-}
-
-variable "region" {
-  description = "AWS region."
-  type        = string
-  default     = "eu-west-1"
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "region must be the name of an AWS region, as in \"eu-west-1\"."
-  }
-}
-
 variable "gitlab_url" {
   description = "Address of GitLab, whose tokens are trusted."
   type        = string

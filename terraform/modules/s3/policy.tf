@@ -5,8 +5,10 @@ locals {
   # known, and can be reviewed, in the plan that creates the bucket.
   bucket_arn = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket_name}"
 
-  uploads_arn = "${local.bucket_arn}/${var.uploads_prefix}*"
-  audit_arn   = "${local.bucket_arn}/${var.audit_prefix}*"
+  # The prefixes that the service writes under.
+  uploads_arn = "${local.bucket_arn}/uploads/*"
+  audit_arn   = "${local.bucket_arn}/audit/*"
+  backups_arn = "${local.bucket_arn}/backups/*"
 }
 
 data "aws_iam_policy_document" "bucket" {
@@ -56,7 +58,7 @@ data "aws_iam_policy_document" "bucket" {
     sid       = "DenyUnconditionalPut"
     effect    = "Deny"
     actions   = ["s3:PutObject"]
-    resources = [local.uploads_arn, local.audit_arn]
+    resources = [local.uploads_arn, local.audit_arn, local.backups_arn]
 
     principals {
       type        = "*"
@@ -133,6 +135,13 @@ data "aws_iam_policy_document" "application" {
     sid       = "WriteAndReadAuditCopies"
     actions   = ["s3:GetObject", "s3:GetObjectRetention", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectRetention"]
     resources = [local.audit_arn]
+  }
+
+  # Written once and read; the bucket's lifecycle deletes them.
+  statement {
+    sid       = "WriteAndReadBackups"
+    actions   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+    resources = [local.backups_arn]
   }
 
   dynamic "statement" {

@@ -10,37 +10,8 @@ variable "bucket_name" {
   }
 }
 
-variable "uploads_prefix" {
-  description = "Prefix of the uploaded objects."
-  type        = string
-  default     = "uploads/"
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9/_-]*/$", var.uploads_prefix))
-    error_message = "uploads_prefix must start with a letter or digit and end with a slash, as in \"uploads/\"."
-  }
-}
-
-variable "audit_prefix" {
-  description = "Prefix of the sealed audit copies, which nobody but the break-glass principals may delete."
-  type        = string
-  default     = "audit/"
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9/_-]*/$", var.audit_prefix))
-    error_message = "audit_prefix must start with a letter or digit and end with a slash, as in \"audit/\"."
-  }
-
-  validation {
-    condition     = !startswith(var.audit_prefix, var.uploads_prefix) && !startswith(var.uploads_prefix, var.audit_prefix)
-    error_message = "audit_prefix and uploads_prefix must not lie within each other: the first may not be deleted, the second is purged."
-  }
-}
-
 variable "break_glass_principal_arns" {
-  description = "ARNs (wildcards allowed) of the principals that may delete under audit_prefix all the same. Empty: nobody may, until this list is changed."
+  description = "ARNs (wildcards allowed) of the principals that may delete under audit/ all the same. Empty: nobody may, until this list is changed."
   type        = list(string)
   default     = []
   nullable    = false
@@ -84,7 +55,7 @@ variable "object_lock" {
 }
 
 variable "noncurrent_version_expiration_days" {
-  description = "Days after which an overwritten or deleted upload is gone for good. Versions under audit_prefix never expire."
+  description = "Days after which an overwritten or deleted upload is permanently deleted. Versions under audit/ never expire."
   type        = number
   default     = 90
   nullable    = false
@@ -92,6 +63,18 @@ variable "noncurrent_version_expiration_days" {
   validation {
     condition     = var.noncurrent_version_expiration_days >= 1 && floor(var.noncurrent_version_expiration_days) == var.noncurrent_version_expiration_days
     error_message = "noncurrent_version_expiration_days must be a whole number of at least 1."
+  }
+}
+
+variable "backup_expiration_days" {
+  description = "Days after which a copy of the database under backups/ is deleted."
+  type        = number
+  default     = 35
+  nullable    = false
+
+  validation {
+    condition     = var.backup_expiration_days >= 1 && floor(var.backup_expiration_days) == var.backup_expiration_days
+    error_message = "backup_expiration_days must be a whole number of at least 1."
   }
 }
 

@@ -135,3 +135,43 @@ class TestWithoutTheTrail:
         with pytest.raises(CommandError, match="the database is away; nothing was"):
             call_command("revoke_token", "ci")
         assert Token.objects.get().revoked_at is None
+
+
+class TestIssueToken:
+    def test_expires_in_minutes__opens_what_the_canary_needs(
+        self, client: Client
+    ) -> None:
+        out, _ = run("issue_token", "canary", "--minutes=5")
+
+        token = Token.objects.get()
+        assert token.scopes == {Scope.READ, Scope.UPLOAD}
+        assert (token.expiry - token.created).total_seconds() == 300
+        assert not token.user.has_usable_password()
+        assert not token.user.is_staff
+        answer = client.get(
+            "/api/uploads", headers={"authorization": f"Bearer {out.strip()}"}
+        )
+        assert answer.status_code == 200
+
+    def test_again__another_token_of_the_same_owner(self) -> None:
+        run("issue_token", "canary")
+        run("issue_token", "canary")
+
+        assert Token.objects.values("name").distinct().count() == 2
+        assert Token.objects.values_list("user__username").distinct().get() == (
+            "canary",
+        )
+
+    def test_recorded(self) -> None:
+        run("issue_token", "smoke")
+        events = UploadEvent.objects.order_by("id")
+        assert [e.action for e in events] == ["user_made", "token_made"]
+        assert {e.actor for e in events} == {"command:issue_token"}
+        assert events[1].detail["token"].startswith("smoke-")
+
+    def test_name_of_a_person__refused(self, owner: User) -> None:
+        owner.set_password("of a person")
+        owner.save()
+        with pytest.raises(CommandError, match="can log in"):
+            run("issue_token", owner.username)
+        assert not Token.objects.exists()

@@ -40,7 +40,10 @@ override_data {
 variables {
   environment = "production"
   image       = "registry.example.org/group/mirrorsite:1f2e3d4c"
-  settings    = { allowed_hosts = ["mirrorsite.example.org"] }
+  host        = "mirrorsite.example.org"
+
+  audit_public_keys = "0123456789abcdef:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+  load_balancer     = { certificate_arn = "arn:aws:acm:eu-west-1:123456789012:certificate/1" }
 
   database_ca_bundle = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 }
@@ -125,8 +128,22 @@ run "loss_of_a_zone" {
   command = plan
 
   assert {
-    condition     = output.deployment_name == "mirrorsite" && var.autoscaling.min_replicas == 3
-    error_message = "One pod for each zone, at least."
+    condition     = module.deployment.manifests["HorizontalPodAutoscaler/mirrorsite"].spec.minReplicas == 3 && !can(module.deployment.manifests["Deployment/mirrorsite"].spec.replicas)
+    error_message = "One pod for each zone at least, in a number that is the autoscaler's."
+  }
+}
+
+run "tls_ends_at_a_proxy_that_says_so" {
+  command = plan
+
+  assert {
+    condition     = module.ingress.manifests["IngressClassParams/mirrorsite"].spec == { scheme = "internal", certificateARNs = ["arn:aws:acm:eu-west-1:123456789012:certificate/1"] } && module.ingress.manifests["IngressClass/mirrorsite"].spec.controller == "eks.amazonaws.com/alb"
+    error_message = "An application load balancer must end TLS."
+  }
+
+  assert {
+    condition     = module.ingress.manifests["Ingress/mirrorsite"].metadata.annotations["alb.ingress.kubernetes.io/ssl-redirect"] == "443" && module.ingress.manifests["Ingress/mirrorsite"].spec.rules[0].host == var.host
+    error_message = "Plain HTTP must be redirected, and only the service's name be answered."
   }
 }
 
@@ -139,22 +156,14 @@ run "policies_are_enforced" {
   }
 }
 
-run "refuses_less_than_a_pod_for_each_zone" {
+run "values_out_of_range" {
   command = plan
 
   variables {
-    autoscaling = { min_replicas = 2 }
+    host          = "https://mirrorsite.example.org"
+    autoscaling   = { min_replicas = 2 }
+    load_balancer = { certificate_arn = "a-certificate", source_ranges = ["everywhere"] }
   }
 
-  expect_failures = [var.autoscaling]
-}
-
-run "refuses_plain_http_on_the_internet" {
-  command = plan
-
-  variables {
-    load_balancer = { internal = false }
-  }
-
-  expect_failures = [var.load_balancer]
+  expect_failures = [var.host, var.autoscaling, var.load_balancer]
 }

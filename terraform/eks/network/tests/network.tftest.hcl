@@ -70,25 +70,16 @@ run "one_nat_for_staging" {
   }
 }
 
-run "refuses_one_nat_in_production" {
+run "values_out_of_range" {
   command = plan
 
   variables {
-    nat_per_zone = false
-  }
-
-  expect_failures = [var.nat_per_zone]
-}
-
-run "refuses_what_it_does_not_know" {
-  command = plan
-
-  variables {
-    environment   = "test"
+    environment   = "production"
+    nat_per_zone  = false
     cidr          = "10.0.0.0/24"
     zones         = ["eu-west-1a", "eu-west-1a", "eu-west-1b"]
     flow_log_days = 2
   }
 
-  expect_failures = [var.environment, var.cidr, var.zones, var.flow_log_days]
+  expect_failures = [var.nat_per_zone, var.cidr, var.zones, var.flow_log_days]
 }

@@ -112,7 +112,7 @@ run "the_boundary_is_narrow" {
   assert {
     condition = toset(flatten([
       for statement in jsondecode(data.aws_iam_policy_document.boundary.json).Statement : statement.Resource if startswith(flatten([statement.Action])[0], "s3:")
-    ])) == toset(["arn:aws:s3:::mirrorsite-test-uploads", "arn:aws:s3:::mirrorsite-test-uploads/uploads/*", "arn:aws:s3:::mirrorsite-test-uploads/audit/*"])
+    ])) == toset(["arn:aws:s3:::mirrorsite-test-uploads", "arn:aws:s3:::mirrorsite-test-uploads/uploads/*", "arn:aws:s3:::mirrorsite-test-uploads/audit/*", "arn:aws:s3:::mirrorsite-test-uploads/backups/*"])
     error_message = "It is one bucket."
   }
 

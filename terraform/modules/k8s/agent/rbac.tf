@@ -39,10 +39,10 @@ resource "kubernetes_role_binding_v1" "own" {
   }
 }
 
-# What Terraform, run by a pipeline, changes in each target namespace. No roles
-# and bindings among it: who can write those can become anything.
+# What Terraform and Helm, run by a pipeline, change in each target namespace. Not roles
+# and bindings: a holder of those rights could grant itself any other.
 resource "kubernetes_role_v1" "deployer" {
-  for_each = var.target_namespaces
+  for_each = toset(var.target_namespaces)
 
   metadata {
     name      = "${var.name}-deployer"
@@ -86,16 +86,23 @@ resource "kubernetes_role_v1" "deployer" {
     verbs      = ["create", "delete", "get", "list", "patch", "update", "watch"]
   }
 
-  # To see why a rollout fails. No exec, no attach.
+  # The pod that shows whether an image can be pulled. No exec, no attach.
+  rule {
+    api_groups = [""]
+    resources  = ["pods"]
+    verbs      = ["create", "delete", "get", "list", "patch", "update", "watch"]
+  }
+
+  # To see why a rollout fails.
   rule {
     api_groups = ["", "apps"]
-    resources  = ["events", "pods", "pods/log", "replicasets"]
+    resources  = ["events", "pods/log", "replicasets"]
     verbs      = ["get", "list", "watch"]
   }
 }
 
 resource "kubernetes_role_binding_v1" "deployer" {
-  for_each = var.target_namespaces
+  for_each = toset(var.target_namespaces)
 
   metadata {
     name      = "${var.name}-deployer"
@@ -107,41 +114,6 @@ resource "kubernetes_role_binding_v1" "deployer" {
     api_group = "rbac.authorization.k8s.io"
     kind      = "Role"
     name      = kubernetes_role_v1.deployer[each.key].metadata[0].name
-  }
-
-  subject {
-    kind      = "ServiceAccount"
-    name      = kubernetes_service_account_v1.this.metadata[0].name
-    namespace = kubernetes_namespace_v1.this.metadata[0].name
-  }
-}
-
-# The namespaces themselves are no namespaced objects. Terraform reads and labels
-# them; it may neither make nor delete any.
-resource "kubernetes_cluster_role_v1" "namespaces" {
-  metadata {
-    name   = "${var.name}-namespaces"
-    labels = local.labels
-  }
-
-  rule {
-    api_groups     = [""]
-    resources      = ["namespaces"]
-    resource_names = var.target_namespaces
-    verbs          = ["get", "patch", "update"]
-  }
-}
-
-resource "kubernetes_cluster_role_binding_v1" "namespaces" {
-  metadata {
-    name   = "${var.name}-namespaces"
-    labels = local.labels
-  }
-
-  role_ref {
-    api_group = "rbac.authorization.k8s.io"
-    kind      = "ClusterRole"
-    name      = kubernetes_cluster_role_v1.namespaces.metadata[0].name
   }
 
   subject {

@@ -12,7 +12,7 @@ variable "name" {
 
 variable "target_namespaces" {
   description = "Namespaces the pipelines deploy into. They must exist; the agent may do nothing outside of them."
-  type        = set(string)
+  type        = list(string)
   nullable    = false
 
   validation {

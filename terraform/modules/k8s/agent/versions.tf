@@ -3,13 +3,12 @@ terraform {
 
   required_providers {
     kubernetes = {
-      source = "hashicorp/kubernetes"
-      # 2.36 brought data_wo, which keeps the agent's token out of the state.
-      version = ">= 2.36, < 4"
+      source  = "hashicorp/kubernetes"
+      version = "~> 3.2, != 3.2.1"
     }
     helm = {
       source  = "hashicorp/helm"
-      version = ">= 3.1, < 4"
+      version = "~> 3.1"
     }
   }
 }

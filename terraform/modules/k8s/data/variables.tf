@@ -34,48 +34,46 @@ variable "storage_class_name" {
 }
 
 variable "postgres" {
-  description = "The cluster's own PostgreSQL: one pod with one volume, for Minikube and trials. Null: none."
+  description = "The cluster's own PostgreSQL, for Minikube and trials."
   type = object({
-    image          = optional(string, "docker.io/library/postgres:18-bookworm")
-    user_id        = optional(number, 999)
-    storage        = optional(string, "5Gi")
-    database       = optional(string, "mirrorsite")
-    username       = optional(string, "mirrorsite")
-    memory_request = optional(string, "128Mi")
-    memory_limit   = optional(string, "512Mi")
+    enabled  = optional(bool, false)
+    image    = optional(string, "docker.io/library/postgres:18-bookworm")
+    storage  = optional(string, "5Gi")
+    database = optional(string, "mirrorsite")
+    username = optional(string, "mirrorsite")
   })
-  default = null
+  default  = {}
+  nullable = false
 
   validation {
-    condition     = var.postgres == null || alltrue([for quantity in [try(var.postgres.storage, ""), try(var.postgres.memory_request, ""), try(var.postgres.memory_limit, "")] : can(regex("^[0-9]+(Ki|Mi|Gi|Ti)$", quantity))])
-    error_message = "postgres.storage, memory_request and memory_limit must look like \"5Gi\"."
+    condition     = can(regex("^[0-9]+(Mi|Gi|Ti)$", var.postgres.storage))
+    error_message = "postgres.storage must look like \"5Gi\"."
   }
 
   validation {
-    condition     = var.postgres == null || alltrue([for name in [try(var.postgres.database, ""), try(var.postgres.username, "")] : can(regex("^[a-z_][a-z0-9_]{0,62}$", name))])
+    condition     = alltrue([for name in [var.postgres.database, var.postgres.username] : can(regex("^[a-z_][a-z0-9_]{0,62}$", name))])
     error_message = "postgres.database and postgres.username must be plain lower-case identifiers."
   }
 }
 
 variable "object_store" {
-  description = "The cluster's own S3-compatible store (SeaweedFS): one pod with one volume, for Minikube and trials. Null: none."
+  description = "The cluster's own S3-compatible store (SeaweedFS), for Minikube and trials."
   type = object({
-    image          = optional(string, "docker.io/chrislusf/seaweedfs:4.48")
-    user_id        = optional(number, 1000)
-    storage        = optional(string, "10Gi")
-    bucket_name    = optional(string, "mirrorsite-uploads")
-    memory_request = optional(string, "192Mi")
-    memory_limit   = optional(string, "1Gi")
+    enabled     = optional(bool, false)
+    image       = optional(string, "docker.io/chrislusf/seaweedfs:4.48")
+    storage     = optional(string, "10Gi")
+    bucket_name = optional(string, "mirrorsite-uploads")
   })
-  default = null
+  default  = {}
+  nullable = false
 
   validation {
-    condition     = var.object_store == null || alltrue([for quantity in [try(var.object_store.storage, ""), try(var.object_store.memory_request, ""), try(var.object_store.memory_limit, "")] : can(regex("^[0-9]+(Ki|Mi|Gi|Ti)$", quantity))])
-    error_message = "object_store.storage, memory_request and memory_limit must look like \"10Gi\"."
+    condition     = can(regex("^[0-9]+(Mi|Gi|Ti)$", var.object_store.storage))
+    error_message = "object_store.storage must look like \"10Gi\"."
   }
 
   validation {
-    condition     = var.object_store == null || can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", try(var.object_store.bucket_name, "")))
+    condition     = can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.object_store.bucket_name))
     error_message = "object_store.bucket_name must be 3 to 63 characters: lower-case letters, digits and inner hyphens."
   }
 }
@@ -92,18 +90,16 @@ variable "secrets_revision" {
   }
 }
 
-# Ephemeral: Terraform writes them neither into the state nor into a saved plan.
-
 variable "postgres_password" {
-  description = "Password of the database's user. PostgreSQL takes it when its volume is new; afterwards it must be changed in the database as well."
+  description = "Password of the database's user. PostgreSQL takes it when its volume is new; later it is changed by sre/rotate-secrets."
   type        = string
   default     = null
   sensitive   = true
   ephemeral   = true
 
   validation {
-    condition     = (var.postgres == null) == (var.postgres_password == null) && try(length(var.postgres_password) >= 16, true)
-    error_message = "postgres_password must be at least 16 characters long, and is given exactly when there is a postgres."
+    condition     = !var.postgres.enabled == (var.postgres_password == null) && try(length(var.postgres_password) >= 16, true)
+    error_message = "postgres_password must be at least 16 characters long, and is given exactly when postgres is enabled."
   }
 }
 
@@ -115,8 +111,8 @@ variable "object_store_access_key" {
   ephemeral   = true
 
   validation {
-    condition     = (var.object_store == null) == (var.object_store_access_key == null) && (var.object_store_access_key == null || can(regex("^[A-Za-z0-9]{8,64}$", var.object_store_access_key)))
-    error_message = "object_store_access_key must be 8 to 64 letters and digits, and is given exactly when there is an object_store."
+    condition     = !var.object_store.enabled == (var.object_store_access_key == null) && (var.object_store_access_key == null || can(regex("^[A-Za-z0-9]{8,64}$", var.object_store_access_key)))
+    error_message = "object_store_access_key must be 8 to 64 letters and digits, and is given exactly when object_store is enabled."
   }
 }
 
@@ -128,7 +124,7 @@ variable "object_store_secret_key" {
   ephemeral   = true
 
   validation {
-    condition     = (var.object_store == null) == (var.object_store_secret_key == null) && try(length(var.object_store_secret_key) >= 16, true)
-    error_message = "object_store_secret_key must be at least 16 characters long, and is given exactly when there is an object_store."
+    condition     = !var.object_store.enabled == (var.object_store_secret_key == null) && try(length(var.object_store_secret_key) >= 16, true)
+    error_message = "object_store_secret_key must be at least 16 characters long, and is given exactly when object_store is enabled."
   }
 }

@@ -2,10 +2,13 @@ terraform {
   required_version = ">= 1.11, < 2"
 
   required_providers {
+    helm = {
+      source  = "hashicorp/helm"
+      version = "~> 3.1"
+    }
     kubernetes = {
-      source = "hashicorp/kubernetes"
-      # 2.36 brought data_wo, which keeps the secrets out of the state.
-      version = ">= 2.36, < 4"
+      source  = "hashicorp/kubernetes"
+      version = "~> 3.2, != 3.2.1"
     }
   }
 }

@@ -1,32 +1,29 @@
 locals {
-  environment = {
-    for name, value in {
+  environment = merge(
+    {
+      HTTPS_ONLY      = "true"
+      WEB_CONCURRENCY = "2"
+      WEB_THREADS     = "6"
+    },
+    var.settings,
+    { for name, value in {
       # The Service's names, for probes and the canary, come with those of the outside.
-      ALLOWED_HOSTS = join(",", distinct(concat(
+      ALLOWED_HOSTS = join(",", distinct(compact(concat(
         [var.service_name, "${var.service_name}.${var.namespace}.svc.cluster.local"],
-        var.settings.allowed_hosts,
-      )))
-      CSRF_TRUSTED_ORIGINS    = length(var.settings.csrf_trusted_origins) > 0 ? join(",", var.settings.csrf_trusted_origins) : null
-      HTTPS_ONLY              = tostring(var.settings.https_only)
-      TRUSTED_PROXIES         = tostring(var.settings.trusted_proxies)
-      AWS_STORAGE_BUCKET_NAME = var.settings.bucket_name
-      AWS_DEFAULT_REGION      = var.settings.region
-      AWS_ENDPOINT_URL_S3     = var.settings.s3_endpoint_url
-      # %d and not tostring(), which turns large numbers into 1e+09.
-      UPLOAD_MAX_BYTES  = var.settings.upload_max_bytes == null ? null : format("%d", var.settings.upload_max_bytes)
-      UPLOAD_AUTH       = var.settings.upload_auth
-      UPLOAD_RATE_LIMIT = var.settings.upload_rate_limit
-      CACHE_URL         = var.settings.cache_url
-      LOG_FORMAT        = var.settings.log_format
-      BIND              = "0.0.0.0:${local.port}"
-      METRICS_BIND      = "0.0.0.0:${local.metrics_port}"
-      WEB_CONCURRENCY   = tostring(var.settings.web_concurrency)
-      WEB_THREADS       = tostring(var.settings.web_threads)
-      AUDIT_PUBLIC_KEYS = var.settings.audit_public_keys
+        split(",", lookup(var.settings, "ALLOWED_HOSTS", "")),
+      ))))
+      AWS_STORAGE_BUCKET_NAME  = var.bucket.name
+      AWS_DEFAULT_REGION       = var.bucket.region
+      AWS_ENDPOINT_URL_S3      = var.bucket.endpoint_url
+      AUDIT_PUBLIC_KEYS        = var.audit_public_keys
+      BIND                     = "0.0.0.0:${local.port}"
+      METRICS_BIND             = "0.0.0.0:${local.metrics_port}"
+      GRACEFUL_TIMEOUT_SECONDS = tostring(local.graceful_seconds)
+      CANARY_BASE_URL          = "http://${var.service_name}"
       # libpq's own: what a DATABASE_URL with sslmode=verify-full is checked against.
       PGSSLROOTCERT = var.database_ca_bundle == null ? null : "${local.database_ca_directory}/ca.pem"
-    } : name => value if value != null
-  }
+    } : name => value if value != null },
+  )
 
   database_ca_directory = "/etc/mirrorsite/database-ca"
 
@@ -81,8 +78,7 @@ resource "kubernetes_secret_v1" "application" {
   }
 }
 
-# Apart from the application's Secret: whoever takes over a web pod must not be
-# able to sign a story of his own.
+# Separate from the application's Secret: a compromised web pod must not be able to sign.
 resource "kubernetes_secret_v1" "audit" {
   count = var.existing_secrets.audit == null ? 1 : 0
 
@@ -127,9 +123,8 @@ resource "kubernetes_service_account_v1" "this" {
   automount_service_account_token = false
 
   metadata {
-    name        = var.name
-    namespace   = var.namespace
-    labels      = local.labels
-    annotations = var.service_account_annotations
+    name      = var.name
+    namespace = var.namespace
+    labels    = local.labels
   }
 }

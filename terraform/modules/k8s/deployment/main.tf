@@ -1,318 +1,232 @@
-# The web pods. Beside this file: configuration.tf (what they are told),
-# migration.tf (before each release), cron_jobs.tf, network.tf, scaling.tf.
+# The service in a cluster. Beside this file: configuration.tf (settings and secrets),
+# pods.tf (every kind of pod), network.tf (network policies).
 
 locals {
   port         = 4545
   metrics_port = 9464
   user_id      = 10001
 
+  # Requests under way may take this long after SIGTERM.
+  graceful_seconds = 25
+
   labels = {
     "app.kubernetes.io/name"       = var.name
     "app.kubernetes.io/part-of"    = "mirrorsite"
     "app.kubernetes.io/managed-by" = "terraform"
   }
-  # Never changes: a Deployment's selector cannot.
-  web_selector = {
+  # A Deployment's selector cannot change.
+  selector = { for component in ["web", "sealer"] : component => {
     "app.kubernetes.io/name"      = var.name
-    "app.kubernetes.io/component" = "web"
-  }
+    "app.kubernetes.io/component" = component
+  } }
+  metadata = { for component in concat(["web", "sealer", "migrate", "image"], keys(local.cron_jobs)) : component => {
+    namespace = var.namespace
+    labels    = merge(local.labels, { "app.kubernetes.io/component" = component })
+  } }
 
-  # The kubelet would send the pod's address as Host, which the service refuses.
-  probe_host = var.service_name
-
-  # A template of a pod that changes is a rollout. Of the secrets only the
-  # revision is known here.
+  # A changed pod template is a rollout. Of the secrets only the revision is known here.
   pod_annotations = {
     "mirrorsite/configuration"    = sha256(jsonencode(local.environment))
     "mirrorsite/secrets-revision" = tostring(var.secrets_revision)
   }
 
-  resource_limits = { for name, quantity in {
-    cpu    = var.resources.cpu_limit
-    memory = var.resources.memory_limit
-  } : name => quantity if quantity != null }
+  least_replicas = var.autoscaling.enabled ? var.autoscaling.min_replicas : var.replicas
+
+  web = {
+    apiVersion = "apps/v1"
+    kind       = "Deployment"
+    metadata   = merge(local.metadata.web, { name = var.name, annotations = var.annotations })
+    spec = merge(
+      # An autoscaler owns the number: the release must not name it.
+      { for field, value in { replicas = var.replicas } : field => value if !var.autoscaling.enabled },
+      {
+        revisionHistoryLimit    = 5
+        progressDeadlineSeconds = var.rollout.minutes * 30
+        selector                = { matchLabels = local.selector.web }
+        strategy = {
+          type          = "RollingUpdate"
+          rollingUpdate = { maxSurge = try(tonumber(var.rollout.max_surge), var.rollout.max_surge), maxUnavailable = 0 }
+        }
+        template = {
+          metadata = { labels = local.metadata.web.labels, annotations = local.pod_annotations }
+          spec     = module.pod["web"].spec
+        }
+      },
+    )
+  }
+
+  # Seals each minute. One pod, and the old one ends before the next starts; a second
+  # sealer would wait for the first one's lock in the database.
+  sealer = {
+    apiVersion = "apps/v1"
+    kind       = "Deployment"
+    metadata   = merge(local.metadata.sealer, { name = "${var.name}-sealer", annotations = var.annotations })
+    spec = {
+      replicas             = 1
+      revisionHistoryLimit = 5
+      selector             = { matchLabels = local.selector.sealer }
+      strategy             = { type = "Recreate" }
+      template = {
+        metadata = { labels = local.metadata.sealer.labels, annotations = local.pod_annotations }
+        spec     = module.pod["sealer"].spec
+      }
+    }
+  }
+
+  scheduled = [for key, job in local.cron_jobs : {
+    apiVersion = "batch/v1"
+    kind       = "CronJob"
+    metadata   = merge(local.metadata[key], { name = "${var.name}-${key}" })
+    spec = {
+      schedule                   = coalesce(try(var.cron_jobs[key].schedule, null), job.schedule)
+      suspend                    = try(var.cron_jobs[key].suspend, false)
+      timeZone                   = "Etc/UTC"
+      concurrencyPolicy          = "Forbid"
+      startingDeadlineSeconds    = 120
+      successfulJobsHistoryLimit = 1
+      failedJobsHistoryLimit     = 3
+      jobTemplate = {
+        metadata = { labels = local.metadata[key].labels }
+        spec = {
+          # The next run is the second attempt.
+          backoffLimit          = 0
+          activeDeadlineSeconds = job.deadline
+          template              = { metadata = { labels = local.metadata[key].labels }, spec = module.pod[key].spec }
+        }
+      }
+    }
+  }]
+
+  # On a single pod a disruption budget would block every drain of its node.
+  disruption_budget = local.least_replicas < 2 ? [] : [{
+    apiVersion = "policy/v1"
+    kind       = "PodDisruptionBudget"
+    metadata   = merge(local.metadata.web, { name = var.name })
+    spec       = { maxUnavailable = 1, selector = { matchLabels = local.selector.web } }
+  }]
+
+  autoscaler = !var.autoscaling.enabled ? [] : [{
+    apiVersion = "autoscaling/v2"
+    kind       = "HorizontalPodAutoscaler"
+    metadata   = merge(local.metadata.web, { name = var.name })
+    spec = {
+      minReplicas    = var.autoscaling.min_replicas
+      maxReplicas    = var.autoscaling.max_replicas
+      scaleTargetRef = { apiVersion = "apps/v1", kind = "Deployment", name = var.name }
+      metrics = [{
+        type     = "Resource"
+        resource = { name = "cpu", target = { type = "Utilization", averageUtilization = var.autoscaling.target_percent } }
+      }]
+    }
+  }]
+
+  migration_spec = {
+    # Three attempts: the database may still be starting at the first.
+    backoffLimit          = 2
+    activeDeadlineSeconds = 540
+    template              = { metadata = { labels = local.metadata.migrate.labels }, spec = module.pod["migrate"].spec }
+  }
+  # Readable by the tag. A Job cannot be changed, so another specification is another Job.
+  image_tag      = try(regex(":([A-Za-z0-9_.-]+)$", split("@", var.image)[0])[0], "digest")
+  readable_tag   = trim(substr(replace(lower(local.image_tag), "/[^a-z0-9]+/", "-"), 0, 20), "-")
+  migration_name = "${var.name}-migrate-${local.readable_tag}-${substr(sha256(jsonencode(local.migration_spec)), 0, 8)}"
 }
 
-resource "kubernetes_deployment_v1" "this" {
-  #checkov:skip=CKV_K8S_11:A CPU limit throttles requests even on an idle node; memory is limited, and cpu_limit sets one where it is wanted.
-  #checkov:skip=CKV_K8S_10:Set below; checkov cannot evaluate the variable, the tests can.
-  #checkov:skip=CKV_K8S_12:Set below; checkov cannot evaluate the local, the tests can.
-  #checkov:skip=CKV_K8S_13:Set below; checkov cannot evaluate the variable, the tests can.
-  #checkov:skip=CKV_K8S_14:The variable refuses an image without a tag and the tag latest.
-  #checkov:skip=CKV_K8S_15:Always pulling would break Minikube's loaded images and buys nothing where tags are never moved.
-  #checkov:skip=CKV_K8S_43:The pipeline deploys by commit tag; a digest can be given as the image.
-  wait_for_rollout = var.wait_for_rollout
+# Can the nodes pull the image? An apply fails here within two minutes, with the
+# kubelet's reason, before anything of the running release is changed.
+resource "kubernetes_pod_v1" "image" {
+  target_state = ["Succeeded"]
 
   metadata {
-    name        = var.name
-    namespace   = var.namespace
-    annotations = var.annotations
-    labels      = merge(local.labels, { "app.kubernetes.io/component" = "web" })
+    name      = "${var.name}-image-${local.readable_tag}-${substr(sha256(var.image), 0, 8)}"
+    namespace = var.namespace
+    labels    = local.metadata.image.labels
   }
 
   spec {
-    # Left to the autoscaler where there is one, or each apply would undo its work.
-    replicas               = var.autoscaling.enabled ? null : tostring(var.replicas)
-    revision_history_limit = 5
-    # Half of what the apply waits: a rollout that hangs is then told as such.
-    progress_deadline_seconds = var.rollout.minutes * 30
+    service_account_name            = kubernetes_service_account_v1.this.metadata[0].name
+    automount_service_account_token = false
+    enable_service_links            = false
+    restart_policy                  = "Never"
 
-    selector {
-      match_labels = local.web_selector
-    }
+    dynamic "image_pull_secrets" {
+      for_each = local.pull_secret_names
 
-    strategy {
-      type = "RollingUpdate"
-
-      rolling_update {
-        max_surge       = var.rollout.max_surge
-        max_unavailable = "0"
+      content {
+        name = image_pull_secrets.value
       }
     }
 
-    template {
-      metadata {
-        labels      = merge(local.labels, local.web_selector)
-        annotations = local.pod_annotations
+    security_context {
+      run_as_non_root = true
+      run_as_user     = tostring(local.user_id)
+      run_as_group    = tostring(local.user_id)
+
+      seccomp_profile {
+        type = "RuntimeDefault"
+      }
+    }
+
+    container {
+      name              = "image"
+      image             = var.image
+      image_pull_policy = var.image_pull_policy
+      command           = ["true"]
+
+      resources {
+        requests = { cpu = "10m", memory = "16Mi" }
+        limits   = { cpu = "100m", memory = "64Mi" }
       }
 
-      spec {
-        service_account_name            = kubernetes_service_account_v1.this.metadata[0].name
-        automount_service_account_token = false
-        # Else every Service of the namespace appears in the environment, one of
-        # them under names this service could take for settings.
-        enable_service_links = false
-        # preStop counts against it, then gunicorn's graceful 30 s.
-        termination_grace_period_seconds = var.rollout.drain_seconds + 45
+      security_context {
+        allow_privilege_escalation = false
+        read_only_root_filesystem  = true
 
-        dynamic "image_pull_secrets" {
-          for_each = local.pull_secret_names
-
-          content {
-            name = image_pull_secrets.value
-          }
-        }
-
-        security_context {
-          run_as_non_root        = true
-          run_as_user            = tostring(local.user_id)
-          run_as_group           = tostring(local.user_id)
-          fs_group               = tostring(local.user_id)
-          fs_group_change_policy = "OnRootMismatch"
-
-          seccomp_profile {
-            type = "RuntimeDefault"
-          }
-        }
-
-        dynamic "topology_spread_constraint" {
-          for_each = {
-            "kubernetes.io/hostname"      = var.spread.nodes
-            "topology.kubernetes.io/zone" = var.spread.zones
-          }
-
-          content {
-            max_skew           = 1
-            topology_key       = topology_spread_constraint.key
-            when_unsatisfiable = topology_spread_constraint.value
-            # A zone all of whose nodes are lost is no zone to wait for: its pods go to
-            # the others.
-            node_taints_policy = "Honor"
-            # Pods of the outgoing release do not count.
-            match_label_keys = ["pod-template-hash"]
-
-            label_selector {
-              match_labels = local.web_selector
-            }
-          }
-        }
-
-        dynamic "toleration" {
-          for_each = var.node_loss_toleration_seconds == null ? [] : ["not-ready", "unreachable"]
-
-          content {
-            key                = "node.kubernetes.io/${toleration.value}"
-            operator           = "Exists"
-            effect             = "NoExecute"
-            toleration_seconds = tostring(var.node_loss_toleration_seconds)
-          }
-        }
-
-        container {
-          name              = "web"
-          image             = var.image
-          image_pull_policy = var.image_pull_policy
-
-          port {
-            name           = "http"
-            container_port = local.port
-            protocol       = "TCP"
-          }
-
-          port {
-            name           = "metrics"
-            container_port = local.metrics_port
-            protocol       = "TCP"
-          }
-
-          env_from {
-            config_map_ref {
-              name = kubernetes_config_map_v1.this.metadata[0].name
-            }
-          }
-
-          env_from {
-            secret_ref {
-              name = local.application_secret_name
-            }
-          }
-
-          resources {
-            requests = { cpu = var.resources.cpu_request, memory = var.resources.memory_request }
-            limits   = local.resource_limits
-          }
-
-          security_context {
-            allow_privilege_escalation = false
-            privileged                 = false
-            read_only_root_filesystem  = true
-            run_as_non_root            = true
-
-            capabilities {
-              drop = ["ALL"]
-            }
-          }
-
-          # Up to a minute to start; only then do the other two begin.
-          startup_probe {
-            period_seconds    = 2
-            timeout_seconds   = 2
-            failure_threshold = 30
-
-            http_get {
-              path = "/api/health"
-              port = tostring(local.port)
-
-              http_header {
-                name  = "Host"
-                value = local.probe_host
-              }
-            }
-          }
-
-          # Neither database nor bucket: their failure is no reason to restart.
-          liveness_probe {
-            period_seconds    = 10
-            timeout_seconds   = 3
-            failure_threshold = 3
-
-            http_get {
-              path = "/api/health"
-              port = tostring(local.port)
-
-              http_header {
-                name  = "Host"
-                value = local.probe_host
-              }
-            }
-          }
-
-          readiness_probe {
-            period_seconds    = 5
-            timeout_seconds   = 4
-            failure_threshold = 3
-
-            http_get {
-              path = "/api/ready"
-              port = tostring(local.port)
-
-              http_header {
-                name  = "Host"
-                value = local.probe_host
-              }
-            }
-          }
-
-          lifecycle {
-            # Load balancers go on sending requests for a while after the pod was
-            # told to end. The provider has no sleep action, hence the command.
-            pre_stop {
-              exec {
-                command = ["sleep", tostring(var.rollout.drain_seconds)]
-              }
-            }
-          }
-
-          volume_mount {
-            name       = "tmp"
-            mount_path = "/tmp"
-          }
-
-          dynamic "volume_mount" {
-            for_each = kubernetes_config_map_v1.database_ca
-
-            content {
-              name       = "database-ca"
-              mount_path = local.database_ca_directory
-              read_only  = true
-            }
-          }
-
-          volume_mount {
-            name       = "shm"
-            mount_path = "/dev/shm"
-          }
-        }
-
-        volume {
-          name = "tmp"
-
-          empty_dir {
-            size_limit = "256Mi"
-          }
-        }
-
-        dynamic "volume" {
-          for_each = kubernetes_config_map_v1.database_ca
-
-          content {
-            name = "database-ca"
-
-            config_map {
-              name = volume.value.metadata[0].name
-            }
-          }
-        }
-
-        # gunicorn's heartbeat files: on a disk they can stall a worker.
-        volume {
-          name = "shm"
-
-          empty_dir {
-            medium     = "Memory"
-            size_limit = "64Mi"
-          }
+        capabilities {
+          drop = ["ALL"]
         }
       }
     }
   }
 
   timeouts {
-    create = "${var.rollout.minutes}m"
-    update = "${var.rollout.minutes}m"
+    create = "110s"
   }
 
   lifecycle {
-    # Reloader's mark on the pods that it rolled is not ours to take off: that would
-    # roll them once more. The provider's ignore_annotations does not reach a template:
-    # https://github.com/hashicorp/terraform-provider-kubernetes/issues/2668
-    ignore_changes = [spec[0].template[0].metadata[0].annotations["reloader.stakater.com/last-reloaded-from"]]
+    # The name is the image's; whatever else changes is no reason to pull it again.
+    ignore_changes = [spec]
   }
+}
 
-  # No pod of a release starts before its migrations are done.
+# One Job for each release, complete before the pods change.
+module "migration" {
+  source = "../manifests"
+
+  name      = "${var.name}-migration"
+  namespace = var.namespace
+  manifests = concat(local.network_policies, [{
+    apiVersion = "batch/v1"
+    kind       = "Job"
+    metadata   = merge(local.metadata.migrate, { name = local.migration_name })
+    spec       = local.migration_spec
+  }])
+
   depends_on = [
-    kubernetes_job_v1.migrate,
-    kubernetes_network_policy_v1.web,
-    kubernetes_network_policy_v1.all,
+    kubernetes_pod_v1.image,
+    kubernetes_config_map_v1.this,
+    kubernetes_config_map_v1.database_ca,
+    kubernetes_secret_v1.application,
   ]
+}
+
+module "release" {
+  source = "../manifests"
+
+  name            = var.name
+  namespace       = var.namespace
+  manifests       = concat([local.web, local.sealer], local.scheduled, local.disruption_budget, local.autoscaler)
+  timeout_seconds = var.rollout.minutes * 60
+
+  depends_on = [module.migration, kubernetes_secret_v1.audit]
 }

@@ -17,8 +17,6 @@ variable "name" {
   }
 }
 
-# --- What runs ---------------------------------------------------------------
-
 variable "image" {
   description = "Image with its tag or digest. The migration Job is named after it, so each release needs one of its own."
   type        = string
@@ -55,7 +53,7 @@ variable "replicas" {
 }
 
 variable "autoscaling" {
-  description = "HorizontalPodAutoscaler by CPU; needs a metrics server. Off by default, as it has nothing to scale onto on one node."
+  description = "HorizontalPodAutoscaler by CPU; needs a metrics server. It then owns the number of pods."
   type = object({
     enabled        = optional(bool, false)
     min_replicas   = optional(number, 2)
@@ -77,11 +75,11 @@ variable "autoscaling" {
 }
 
 variable "resources" {
-  description = "Requests and limits of each container. There is no CPU limit unless cpu_limit is given: throttling delays requests even on an idle node."
+  description = "Requests of the web container (other pods ask for less memory) and limits of each. There is no CPU limit unless cpu_limit is given: throttling delays requests even on an idle node."
   type = object({
     cpu_request    = optional(string, "100m")
     cpu_limit      = optional(string)
-    memory_request = optional(string, "192Mi")
+    memory_request = optional(string, "320Mi")
     memory_limit   = optional(string, "512Mi")
   })
   default  = {}
@@ -99,7 +97,7 @@ variable "resources" {
 }
 
 variable "cron_jobs" {
-  description = "Changes to the schedules, by name: seal-audit, reconcile-uploads, reconcile-all-uploads, purge-uploads, verify-audit, verify-whole-audit, canary."
+  description = "Changes to the schedules, by name: reconcile-uploads, reconcile-all-uploads, purge-uploads, verify-audit, verify-whole-audit, canary, backup-database."
   type = map(object({
     schedule = optional(string)
     suspend  = optional(bool, false)
@@ -108,14 +106,24 @@ variable "cron_jobs" {
   nullable = false
 
   validation {
-    condition     = length(setsubtract(keys(var.cron_jobs), ["seal-audit", "reconcile-uploads", "reconcile-all-uploads", "purge-uploads", "verify-audit", "verify-whole-audit", "canary"])) == 0
-    error_message = "cron_jobs may name seal-audit, reconcile-uploads, reconcile-all-uploads, purge-uploads, verify-audit, verify-whole-audit and canary only."
+    condition     = length(setsubtract(keys(var.cron_jobs), ["reconcile-uploads", "reconcile-all-uploads", "purge-uploads", "verify-audit", "verify-whole-audit", "canary", "backup-database"])) == 0
+    error_message = "cron_jobs holds a name that its description does not list."
   }
 
   validation {
     condition     = alltrue([for job in values(var.cron_jobs) : job.schedule == null || can(regex("^(\\S+\\s){4}\\S+$", job.schedule))])
     error_message = "A schedule has five fields, as in \"*/10 * * * *\"."
   }
+}
+
+variable "backups" {
+  description = "Copies of the database in the bucket, one each night under backups/, and how many are kept (null: all; in AWS the bucket's lifecycle deletes them). Not enabled where the database has snapshots of its own."
+  type = object({
+    enabled = optional(bool, true)
+    keep    = optional(number)
+  })
+  default  = {}
+  nullable = false
 }
 
 variable "purge_after_days" {
@@ -127,17 +135,6 @@ variable "purge_after_days" {
   validation {
     condition     = var.purge_after_days >= 1 && floor(var.purge_after_days) == var.purge_after_days
     error_message = "purge_after_days must be a whole number of at least 1."
-  }
-}
-
-variable "canary_base_url" {
-  description = "Address the canary uploads through. Null: the Service inside the cluster."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.canary_base_url == null || can(regex("^https?://[^/\\s]+$", var.canary_base_url))
-    error_message = "canary_base_url must be a scheme and a host without a path, as in \"https://mirrorsite.example.org\"."
   }
 }
 
@@ -175,7 +172,7 @@ variable "annotations" {
 }
 
 variable "rollout" {
-  description = "How pods are replaced: how many more than usual at once (a number or percent), how long an ending pod goes on serving because load balancers still send to it, and how long an apply waits for all of it."
+  description = "How pods are replaced: how many more than usual at once (a number or percent), how many seconds an ending pod goes on serving because load balancers still send to it, and how long an apply waits for all of it."
   type = object({
     max_surge     = optional(string, "1")
     drain_seconds = optional(number, 15)
@@ -200,85 +197,62 @@ variable "rollout" {
   }
 }
 
-variable "wait_for_rollout" {
-  description = "Let an apply wait until the new pods are ready, and fail when they do not become so."
-  type        = bool
-  default     = true
-  nullable    = false
-}
-
-# --- What it is told ---------------------------------------------------------
-
 variable "settings" {
-  description = "Environment of the service that is no secret. What is null is left to the service's own default."
-  type = object({
-    bucket_name          = string
-    region               = string
-    s3_endpoint_url      = optional(string)
-    allowed_hosts        = optional(list(string), [])
-    csrf_trusted_origins = optional(list(string), [])
-    https_only           = optional(bool, true)
-    trusted_proxies      = optional(number, 0)
-    upload_max_bytes     = optional(number)
-    upload_auth          = optional(string)
-    upload_rate_limit    = optional(string)
-    cache_url            = optional(string)
-    log_format           = optional(string, "json")
-    web_concurrency      = optional(number, 2)
-    web_threads          = optional(number, 6)
-    audit_public_keys    = optional(string)
-  })
-  nullable = false
+  description = "Environment variables of the service that are no secret, by the names in its documentation. Those that this module derives from its other variables are refused."
+  type        = map(string)
+  default     = {}
+  nullable    = false
 
   validation {
-    condition     = !contains(var.settings.allowed_hosts, "*") && alltrue([for host in var.settings.allowed_hosts : can(regex("^\\.?[A-Za-z0-9][A-Za-z0-9.-]*$|^\\[[0-9a-f:]+\\]$", host))])
-    error_message = "settings.allowed_hosts must be host names without scheme or port, and never \"*\": any Host header would then be believed."
+    condition     = length(setintersection(keys(var.settings), ["AUDIT_SIGNING_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "CANARY_TOKEN", "DATABASE_URL", "SECRET_KEY"])) == 0
+    error_message = "settings are kept in a ConfigMap; secrets have variables of their own."
   }
 
   validation {
-    condition     = alltrue([for origin in var.settings.csrf_trusted_origins : can(regex("^https?://[^/\\s]+$", origin))])
-    error_message = "settings.csrf_trusted_origins must be scheme and host, as in \"https://mirrorsite.example.org\"."
+    condition     = length(setintersection(keys(var.settings), ["AUDIT_PUBLIC_KEYS", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "AWS_STORAGE_BUCKET_NAME", "BIND", "CANARY_BASE_URL", "GRACEFUL_TIMEOUT_SECONDS", "METRICS_BIND"])) == 0
+    error_message = "settings names a variable that this module sets itself."
   }
 
   validation {
-    condition     = var.settings.trusted_proxies >= 0 && floor(var.settings.trusted_proxies) == var.settings.trusted_proxies
-    error_message = "settings.trusted_proxies must be a whole number of hops, 0 for none."
+    condition     = !contains(split(",", lookup(var.settings, "ALLOWED_HOSTS", "")), "*")
+    error_message = "settings.ALLOWED_HOSTS must not hold \"*\": any Host header would then be believed."
   }
 
   # mirrorsite.W001 of the service's own check, before anything is deployed.
   validation {
-    condition     = !var.settings.https_only || var.settings.trusted_proxies > 0
-    error_message = "settings.https_only needs settings.trusted_proxies of at least 1: the pods speak plain HTTP, so unless a proxy in front is believed that says the client came by HTTPS, every request is redirected for ever. Without such a proxy set https_only to false."
+    condition     = lookup(var.settings, "HTTPS_ONLY", "true") != "true" || lookup(var.settings, "TRUSTED_PROXIES", "0") != "0"
+    error_message = "settings.HTTPS_ONLY (true by default) needs settings.TRUSTED_PROXIES of at least 1: the pods speak plain HTTP, so every request would be redirected indefinitely. Without a proxy that ends TLS set HTTPS_ONLY to \"false\"."
   }
 
   validation {
-    condition     = var.settings.upload_auth == null || contains(["open", "token"], coalesce(var.settings.upload_auth, "open"))
-    error_message = "settings.upload_auth must be open or token."
+    condition     = !can(regex("//[^/]*@", lookup(var.settings, "CACHE_URL", "")))
+    error_message = "settings.CACHE_URL is kept in a ConfigMap and must not hold a password."
   }
+}
+
+variable "bucket" {
+  description = "The uploads bucket: its name, its region, and the store's address where it is not AWS."
+  type = object({
+    name         = string
+    region       = string
+    endpoint_url = optional(string)
+  })
+  nullable = false
 
   validation {
-    condition     = contains(["json", "text"], var.settings.log_format)
-    error_message = "settings.log_format must be json or text."
+    condition     = var.bucket.endpoint_url == null || can(regex("^https?://[^/\\s]+$", var.bucket.endpoint_url))
+    error_message = "bucket.endpoint_url must be scheme, host and port without a path, or null for AWS."
   }
+}
+
+variable "audit_public_keys" {
+  description = "AUDIT_PUBLIC_KEYS: the public half of audit_signing_key and earlier ones, as id:base64, separated by commas. Without it nothing could verify the seals."
+  type        = string
+  nullable    = false
 
   validation {
-    condition     = var.settings.upload_max_bytes == null || try(var.settings.upload_max_bytes >= 1, false)
-    error_message = "settings.upload_max_bytes must be at least 1."
-  }
-
-  validation {
-    condition     = var.settings.s3_endpoint_url == null || can(regex("^https?://[^/\\s]+$", var.settings.s3_endpoint_url))
-    error_message = "settings.s3_endpoint_url must be scheme, host and port without a path, or null for AWS itself."
-  }
-
-  validation {
-    condition     = var.settings.cache_url == null || !can(regex("//[^/]*@", var.settings.cache_url))
-    error_message = "settings.cache_url is kept in a ConfigMap and may not hold a password."
-  }
-
-  validation {
-    condition     = var.settings.web_concurrency >= 1 && var.settings.web_threads >= 1
-    error_message = "settings.web_concurrency and settings.web_threads must be at least 1."
+    condition     = can(regex("^[0-9a-f]{16}:[A-Za-z0-9+/]{43}=(,[0-9a-f]{16}:[A-Za-z0-9+/]{43}=)*$", var.audit_public_keys))
+    error_message = "audit_public_keys must be one or more of id:base64, as sre/audit-public-key prints them."
   }
 }
 
@@ -293,9 +267,8 @@ variable "database_ca_bundle" {
   }
 }
 
-# --- What it must keep to itself ---------------------------------------------
-# All of these are ephemeral: Terraform writes them neither into the state nor
-# into a saved plan, and so cannot see that one has changed. secrets_revision says so.
+# Secrets are ephemeral: Terraform writes them neither into the state nor into a saved
+# plan, and so cannot see that one has changed. secrets_revision says so.
 
 variable "secrets_revision" {
   description = "Raise it by one whenever a secret changed: the Secrets are then written again and the pods replaced."
@@ -342,7 +315,7 @@ variable "database_url" {
 
   validation {
     condition     = (var.existing_secrets.application != null) == (var.database_url == null) && (var.database_url == null || can(regex("^postgres(ql)?://", var.database_url)))
-    error_message = "database_url must be a postgres:// address, and left out if existing_secrets.application is given. SQLite does not work with several pods."
+    error_message = "database_url must be a postgres:// address, and left out if existing_secrets.application is given."
   }
 }
 
@@ -368,7 +341,7 @@ variable "aws_secret_access_key" {
 }
 
 variable "audit_signing_key" {
-  description = "AUDIT_SIGNING_KEY: the 32 bytes of an Ed25519 seed in base64. Only the sealing job gets it."
+  description = "AUDIT_SIGNING_KEY: the 32 bytes of an Ed25519 seed in base64. Only the sealer gets it."
   type        = string
   default     = null
   sensitive   = true
@@ -422,8 +395,6 @@ variable "registry_password" {
   }
 }
 
-# --- Whom it talks to --------------------------------------------------------
-
 variable "service_name" {
   description = "Name of the Service in front; probes and the canary use it as their Host."
   type        = string
@@ -455,11 +426,4 @@ variable "metrics_namespace" {
   description = "Namespace from which the metrics port (9464) may be scraped. Null: none."
   type        = string
   default     = null
-}
-
-variable "service_account_annotations" {
-  description = "Annotations of the pods' service account. Its token is never mounted."
-  type        = map(string)
-  default     = {}
-  nullable    = false
 }

@@ -58,14 +58,13 @@ resource "helm_release" "operator" {
   })]
 }
 
-resource "helm_release" "secrets" {
-  name        = "mirrorsite-secrets"
-  namespace   = var.namespace
-  chart       = "${path.module}/chart"
-  atomic      = true
-  max_history = 5
-  values      = [yamlencode({ manifests = local.manifests })]
-  depends_on  = [helm_release.operator]
+module "secrets" {
+  source = "../manifests"
+
+  name       = "mirrorsite-secrets"
+  namespace  = var.namespace
+  manifests  = local.manifests
+  depends_on = [helm_release.operator]
 }
 
 resource "helm_release" "reloader" {

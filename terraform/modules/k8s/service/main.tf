@@ -1,5 +1,7 @@
 resource "kubernetes_service_v1" "this" {
-  wait_for_load_balancer = var.type == "LoadBalancer" && var.wait_for_load_balancer
+  # Without a controller that gives it an address (Minikube without `minikube tunnel`) an
+  # apply would wait ten minutes, and the Service would be replaced.
+  wait_for_load_balancer = false
 
   metadata {
     name        = var.name
@@ -24,17 +26,6 @@ resource "kubernetes_service_v1" "this" {
       app_protocol = "http"
       port         = var.port
       target_port  = tostring(var.target_port)
-    }
-
-    dynamic "port" {
-      for_each = var.https_port == null ? [] : [var.https_port]
-
-      content {
-        name        = "https"
-        protocol    = "TCP"
-        port        = port.value
-        target_port = tostring(var.target_port)
-      }
     }
   }
 }

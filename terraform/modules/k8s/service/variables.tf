@@ -51,17 +51,6 @@ variable "port" {
   }
 }
 
-variable "https_port" {
-  description = "Second port of the load balancer, which must end TLS there by itself (on AWS by annotations). Null: none."
-  type        = number
-  default     = null
-
-  validation {
-    condition     = var.https_port == null || try(var.https_port >= 1 && var.https_port <= 65535 && floor(var.https_port) == var.https_port && var.https_port != var.port, false)
-    error_message = "https_port must be a whole number from 1 to 65535 other than port, or null."
-  }
-}
-
 variable "target_port" {
   description = "Port the web service listens on in the pod."
   type        = number
@@ -109,11 +98,4 @@ variable "external_traffic_policy" {
     condition     = contains(["Local", "Cluster"], var.external_traffic_policy)
     error_message = "external_traffic_policy must be Local or Cluster."
   }
-}
-
-variable "wait_for_load_balancer" {
-  description = "Wait until the load balancer has an address. On Minikube only `minikube tunnel` gives one: without it, an apply would wait ten minutes and fail."
-  type        = bool
-  default     = true
-  nullable    = false
 }

@@ -58,8 +58,8 @@ run "lifecycle_spares_the_audit_copies" {
     condition = {
       for rule in aws_s3_bucket_lifecycle_configuration.this.rule :
       rule.id => one(rule.filter).prefix if length(rule.noncurrent_version_expiration) > 0
-    } == { "expire-noncurrent-uploads" = "uploads/" }
-    error_message = "Versions may expire under the uploads prefix only."
+    } == { "expire-noncurrent-uploads" = "uploads/", "expire-backups" = "backups/" }
+    error_message = "Versions of uploads and backups may expire, those of sealed copies never."
   }
 
   assert {
@@ -115,102 +115,21 @@ run "object_lock_without_default_retention" {
   }
 }
 
-run "refuses_a_dotted_name" {
+run "values_out_of_range" {
   command = plan
 
   variables {
-    bucket_name = "uploads.example.org"
-  }
-
-  expect_failures = [var.bucket_name]
-}
-
-run "refuses_an_upper_case_name" {
-  command = plan
-
-  variables {
-    bucket_name = "Uploads"
-  }
-
-  expect_failures = [var.bucket_name]
-}
-
-run "refuses_a_prefix_without_a_slash" {
-  command = plan
-
-  variables {
-    uploads_prefix = "uploads"
-  }
-
-  expect_failures = [var.uploads_prefix]
-}
-
-run "refuses_nested_prefixes" {
-  command = plan
-
-  variables {
-    audit_prefix = "uploads/audit/"
-  }
-
-  expect_failures = [var.audit_prefix]
-}
-
-run "refuses_everybody_as_break_glass" {
-  command = plan
-
-  variables {
-    break_glass_principal_arns = ["*"]
-  }
-
-  expect_failures = [var.break_glass_principal_arns]
-}
-
-run "refuses_retention_without_lock" {
-  command = plan
-
-  variables {
-    object_lock = { default_retention_days = 30 }
-  }
-
-  expect_failures = [var.object_lock]
-}
-
-run "refuses_an_unknown_retention_mode" {
-  command = plan
-
-  variables {
-    object_lock = { enabled = true, default_retention_mode = "FOREVER" }
-  }
-
-  expect_failures = [var.object_lock]
-}
-
-run "refuses_a_key_that_is_no_arn" {
-  command = plan
-
-  variables {
-    kms_key_arn = "alias/uploads"
-  }
-
-  expect_failures = [var.kms_key_arn]
-}
-
-run "refuses_to_expire_at_once" {
-  command = plan
-
-  variables {
+    bucket_name                        = "Upper.Case"
+    break_glass_principal_arns         = ["*"]
+    object_lock                        = { default_retention_days = 30, default_retention_mode = "FOREVER" }
+    kms_key_arn                        = "alias/uploads"
     noncurrent_version_expiration_days = 0
+    backup_expiration_days             = 0
+    abort_incomplete_multipart_days    = 0
   }
 
-  expect_failures = [var.noncurrent_version_expiration_days]
-}
-
-run "refuses_to_abort_at_once" {
-  command = plan
-
-  variables {
-    abort_incomplete_multipart_days = 0
-  }
-
-  expect_failures = [var.abort_incomplete_multipart_days]
+  expect_failures = [
+    var.bucket_name, var.break_glass_principal_arns, var.object_lock, var.kms_key_arn,
+    var.noncurrent_version_expiration_days, var.backup_expiration_days, var.abort_incomplete_multipart_days,
+  ]
 }

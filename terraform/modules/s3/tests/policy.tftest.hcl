@@ -54,13 +54,13 @@ run "unconditional_puts_are_refused" {
       Effect    = "Deny"
       Principal = "*"
       Action    = "s3:PutObject"
-      Resource  = ["arn:aws:s3:::mirrorsite-test-uploads/uploads/*", "arn:aws:s3:::mirrorsite-test-uploads/audit/*"]
+      Resource  = ["arn:aws:s3:::mirrorsite-test-uploads/uploads/*", "arn:aws:s3:::mirrorsite-test-uploads/backups/*", "arn:aws:s3:::mirrorsite-test-uploads/audit/*"]
       Condition = {
         Null = { "s3:if-none-match" = "true" }
         Bool = { "s3:ObjectCreationOperation" = "true" }
       }
     }
-    error_message = "Puts without If-None-Match must be denied under both prefixes, the parts of a multipart upload excepted."
+    error_message = "Puts without If-None-Match must be denied under every prefix, the parts of a multipart upload excepted."
   }
 }
 

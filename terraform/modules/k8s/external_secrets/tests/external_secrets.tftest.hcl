@@ -16,7 +16,7 @@ run "secrets_come_from_secrets_manager" {
   command = plan
 
   assert {
-    condition = [for object in yamldecode(helm_release.secrets.values[0]).manifests : [object.kind, object.metadata.name]] == [
+    condition = [for object in local.manifests : [object.kind, object.metadata.name]] == [
       ["SecretStore", "mirrorsite-secrets-manager"],
       ["ExternalSecret", "mirrorsite-application"],
     ]
@@ -24,12 +24,12 @@ run "secrets_come_from_secrets_manager" {
   }
 
   assert {
-    condition     = jsonencode(yamldecode(helm_release.secrets.values[0]).manifests[0].spec.provider.aws) == jsonencode({ region = "eu-west-1", service = "SecretsManager" })
+    condition     = jsonencode(local.manifests[0].spec.provider.aws) == jsonencode({ region = "eu-west-1", service = "SecretsManager" })
     error_message = "No key may be named: the operator has a role."
   }
 
   assert {
-    condition = jsonencode(yamldecode(helm_release.secrets.values[0]).manifests[1].spec.target) == jsonencode({
+    condition = jsonencode(local.manifests[1].spec.target) == jsonencode({
       creationPolicy = "Owner"
       deletionPolicy = "Retain"
       name           = "mirrorsite-application"

@@ -34,16 +34,6 @@ run "nothing_is_allowed_by_default" {
   }
 }
 
-run "refuses_the_default_namespace" {
-  command = plan
-
-  variables {
-    name = "default"
-  }
-
-  expect_failures = [var.name]
-}
-
 run "refuses_the_clusters_own_namespaces" {
   command = plan
 
@@ -54,12 +44,13 @@ run "refuses_the_clusters_own_namespaces" {
   expect_failures = [var.name]
 }
 
-run "refuses_to_loosen_pod_security" {
+run "values_out_of_range" {
   command = plan
 
   variables {
+    name   = "default"
     labels = { "pod-security.kubernetes.io/enforce" = "privileged" }
   }
 
-  expect_failures = [var.labels]
+  expect_failures = [var.name, var.labels]
 }

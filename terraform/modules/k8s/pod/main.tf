@@ -1,0 +1,45 @@
+# The specification of a pod that a namespace with restricted pod security admits: one
+# container, no service account token, a read-only root, an own user. Every pod of this
+# project is made here.
+
+locals {
+  volumes = merge(
+    { tmp = { mount = "/tmp", source = { emptyDir = { sizeLimit = var.tmp_size } } } },
+    var.volumes,
+  )
+}
+
+output "spec" {
+  description = "The specification, as in the Kubernetes API."
+  value = merge(
+    {
+      automountServiceAccountToken = false
+      # Otherwise every Service of the namespace adds variables that could be taken for settings.
+      enableServiceLinks = false
+
+      securityContext = {
+        runAsNonRoot        = true
+        runAsUser           = var.user_id
+        runAsGroup          = var.user_id
+        fsGroup             = var.user_id
+        fsGroupChangePolicy = "OnRootMismatch"
+        seccompProfile      = { type = "RuntimeDefault" }
+      }
+
+      containers = [merge(var.container, {
+        securityContext = {
+          allowPrivilegeEscalation = false
+          privileged               = false
+          readOnlyRootFilesystem   = true
+          runAsNonRoot             = true
+          capabilities             = { drop = ["ALL"] }
+        }
+        volumeMounts = [for name, volume in local.volumes : { name = name, mountPath = volume.mount, readOnly = try(volume.read_only, false) }]
+      })]
+
+      # A volume without a source comes from a volumeClaimTemplate.
+      volumes = [for name, volume in local.volumes : merge({ name = name }, volume.source) if try(volume.source, null) != null]
+    },
+    var.spec,
+  )
+}

@@ -1,0 +1,207 @@
+"""A backup restored elsewhere holds the same rows."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections
+from django.db.utils import DatabaseError
+
+from mirrorsite.actors import Actor
+from sre.lib.object_store import ObjectStore
+from tests.conftest import service_database_url
+from tests.uploads.audit.trails import KEY
+from uploads import services
+from uploads.storage import UploadStorage
+
+TABLES = ("uploads_upload", "uploads_uploadevent", "uploads_auditseal")
+ROOT = Path(__file__).resolve().parent.parent.parent
+ACTOR = Actor(
+    name="anonymous", address="192.0.2.7", user_agent="tests", request_id="request-1"
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
+
+
+def rows(alias: str = "default") -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of the record."""
+    found = {}
+    with connections[alias].cursor() as cursor:
+        for table in TABLES:
+            key = "number" if table == "uploads_auditseal" else "id"
+            cursor.execute(f"SELECT * FROM {table} ORDER BY {key}")  # noqa: S608
+            found[table] = cursor.fetchall()
+        cursor.execute("SELECT app, name FROM django_migrations ORDER BY app, name")
+        found["django_migrations"] = cursor.fetchall()
+    return found
+
+
+@pytest.fixture
+def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any:
+    """Return a function that runs a command of manage.py on a database."""
+
+    def run(command: str, database: str, *arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "manage.py", command, *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "STATIC_ROOT": str(tmp_path / "static"),
+                "DATABASE_URL": service_database_url(database),
+                "SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 4,
+                "AUDIT_PUBLIC_KEYS": KEY.public_text(),
+                **object_store.environment(bucket.bucket_name),
+            },
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture
+def empty_database() -> Iterator[str]:
+    """Return the name of an empty database."""
+    name = f"restored_{secrets.token_hex(4)}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    yield name
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def record(bucket: UploadStorage, settings: Any) -> dict[str, list[tuple[Any, ...]]]:
+    """Make some uploads and two seals over their events; return all rows."""
+    settings.AUDIT_SIGNING_KEY = base64.b64decode(KEY.secret_text())
+    settings.AUDIT_PUBLIC_KEYS = {}
+    for _ in range(2):
+        for _ in range(3):
+            services.create_upload(actor=ACTOR)
+        call_command("seal_audit", verbosity=0)
+    return rows()
+
+
+class TestBackupAndRestore:
+    def test_restore__same_rows(
+        self,
+        run: Any,
+        record: dict[str, list[tuple[Any, ...]]],
+        empty_database: str,
+        bucket: UploadStorage,
+    ) -> None:
+        here = str(connection.settings_dict["NAME"])
+        status, said = run("backup_database", here)
+        assert status == 0, said
+        assert "backups/" in said
+        services.create_upload(actor=ACTOR)  # later than the backup
+
+        status, said = run("restore_database", empty_database)
+
+        assert status == 0, said
+        assert "restored backups/" in said
+        restored = connection.copy("restored")
+        restored.settings_dict = {**connection.settings_dict, "NAME": empty_database}
+        connections["restored"] = restored
+        try:
+            assert rows("restored") == record
+            # It is append-only there as well: the triggers came with it.
+            with (
+                pytest.raises(DatabaseError, match="append-only"),
+                restored.cursor() as cursor,
+            ):
+                cursor.execute("UPDATE uploads_uploadevent SET actor = 'somebody'")
+        finally:
+            restored.close()
+            del connections["restored"]
+        status, said = run("verify_audit", empty_database)
+        assert status == 0, said
+
+    def test_restore__refuses_a_database_in_use(
+        self, run: Any, record: dict[str, list[tuple[Any, ...]]]
+    ) -> None:
+        here = str(connection.settings_dict["NAME"])
+        assert run("backup_database", here)[0] == 0
+        status, said = run("restore_database", here)
+        assert status == 2
+        assert "already" in said
+        assert rows() == record
+
+    def test_restore__damaged_backup(
+        self,
+        run: Any,
+        record: dict[str, list[tuple[Any, ...]]],
+        empty_database: str,
+        bucket: UploadStorage,
+    ) -> None:
+        assert run("backup_database", str(connection.settings_dict["NAME"]))[0] == 0
+        (stored,) = bucket.client.list_objects_v2(
+            Bucket=bucket.bucket_name, Prefix="backups/"
+        )["Contents"]
+        whole = bucket.client.get_object(Bucket=bucket.bucket_name, Key=stored["Key"])
+        bucket.client.put_object(
+            Bucket=bucket.bucket_name,
+            Key=stored["Key"],
+            Body=whole["Body"].read()[:-1] + b"?",
+            Metadata=whole["Metadata"],
+        )
+        status, said = run("restore_database", empty_database)
+        assert status == 2
+        assert "SHA-256" in said
+
+    def test_restore__none_there(self, run: Any, empty_database: str) -> None:
+        status, said = run("restore_database", empty_database)
+        assert status == 2
+        assert "the bucket holds no backup" in said
+
+    def test_restore__sequences_go_on(
+        self, run: Any, record: Any, empty_database: str, bucket: UploadStorage
+    ) -> None:
+        """New rows take the numbers after the last ones of the backup."""
+        assert run("backup_database", str(connection.settings_dict["NAME"]))[0] == 0
+        assert run("restore_database", empty_database)[0] == 0
+        status, said = run("issue_token", empty_database, "canary")
+        assert status == 0, said
+
+    def test_restore__of_a_newer_release(
+        self, run: Any, record: Any, empty_database: str
+    ) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO django_migrations (app, name, applied)"
+                " VALUES ('uploads', '9999_later', now())"
+            )
+        try:
+            here = str(connection.settings_dict["NAME"])
+            assert run("backup_database", here)[0] == 0
+            status, said = run("restore_database", empty_database)
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "DELETE FROM django_migrations WHERE name = '9999_later'"
+                )
+        assert status == 2
+        assert "does not know the migration uploads.9999_later" in said
+
+    def test_keep__oldest_deleted(
+        self, run: Any, record: Any, empty_database: str, bucket: UploadStorage
+    ) -> None:
+        here = str(connection.settings_dict["NAME"])
+        for _ in range(3):
+            status, said = run("backup_database", here, "--keep=2")
+            assert status == 0, said
+        assert len(list(bucket.list_keys("backups/"))) == 2
+        status, said = run("restore_database", empty_database, "--dry-run")
+        assert (status, max(bucket.list_keys("backups/")) in said) == (0, True)

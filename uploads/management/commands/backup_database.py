@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from uploads.backups import back_up, delete_old
+from uploads.management.command import OperatorCommand, counted
+
+
+class Command(OperatorCommand):
+    help = (
+        "Store a copy of the database in the bucket, under backups/. Existing copies are"
+        " never overwritten."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--keep",
+            type=int,
+            choices=range(1, 1001),
+            metavar="NUMBER",
+            help="delete all but the newest NUMBER copies; default: delete none",
+        )
+        self.add_json_argument(parser, "one JSON object")
+
+    def run(self, *, keep: int | None, as_json: bool, **options: Any) -> None:
+        made = back_up()
+        deleted = delete_old(keep) if keep else []
+        if as_json:
+            self.print_json({"key": made.key, "rows": made.rows, "deleted": deleted})
+            return
+        total = sum(made.rows.values())
+        self.print(
+            f"{made.key}: {counted(total, 'row')} of {counted(len(made.rows), 'table')}"
+        )
+        for key in deleted:
+            self.print(f"deleted {key}")

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from uploads.backups import PREFIX, BackupError, backup_keys, restore
+from uploads.management.command import CommandFailed, OperatorCommand, counted
+
+
+class Command(OperatorCommand):
+    help = (
+        "Load a copy made by backup_database into the empty database of DATABASE_URL."
+        " Afterwards, and in its order: docs/runbook.md, 'The database is gone'."
+    )
+    # There are no tables yet for checks to look at.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "key", nargs="?", default="latest", help="key in the bucket, or latest"
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only print which copy it would load"
+        )
+        self.add_json_argument(parser, "one JSON object")
+
+    def run(self, *, key: str, dry_run: bool, as_json: bool, **options: Any) -> None:
+        if key == "latest":
+            keys = backup_keys()
+            if not keys:
+                raise CommandFailed(f"the bucket holds no backup under {PREFIX}.")
+            key = keys[-1]
+        if dry_run:
+            self.print(f"would restore {key}")
+            return
+        try:
+            done = restore(key)
+        except BackupError as error:
+            raise CommandFailed(str(error)) from error
+        if as_json:
+            self.print_json({"key": done.key, "rows": done.rows})
+            return
+        self.print(f"restored {key}: {counted(sum(done.rows.values()), 'row')}")
