@@ -122,7 +122,7 @@ def check_running(engine: Engine) -> None:
     """Migrate, serve, smoke, and end under load, on a read-only root."""
     name = f"mirrorsite-image-test-{secrets.token_hex(4)}"
     with surroundings() as (environment, database_url):
-        for command in ("migrate", "ensure_bucket"):
+        for command in ("migrate", "ensure_bucket", "backup_database"):
             engine.run(environment, "python", "manage.py", command, name=f"{name}-job")
             expect(f"manage.py {command} runs in the image", True)
         engine.run(environment, name=name)
