@@ -16,16 +16,16 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     # botocore describes 400 services; this one speaks to S3, and to what gives it a role.
     && find /venv/lib/python3.*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
       ! -name s3 ! -name sts ! -name 'sso*' ! -name signin -exec rm -r {} + \
-    # The sources of translations; programs read the compiled ones.
-    && find /venv -name '*.po' -delete
+    # Translations, which USE_I18N = False leaves unread, and sources of compiled modules.
+    && find /venv \( -name '*.[mp]o' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' \) -delete
 
 COPY manage.py .
 COPY mirrorsite mirrorsite
 COPY transforms transforms
 COPY uploads uploads
-# Settings want these two; they are thrown away with this command.
+# Settings require these; they are thrown away with this command.
 RUN SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
-    AWS_STORAGE_BUCKET_NAME=unused STATIC_ROOT=/app/static \
+    AWS_STORAGE_BUCKET_NAME=unused DATABASE_URL=postgresql://unused/unused STATIC_ROOT=/app/static \
       /venv/bin/python manage.py collectstatic --no-input \
     && /venv/bin/python -m compileall -q manage.py mirrorsite transforms uploads
 

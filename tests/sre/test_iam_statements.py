@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sre.lib.iam_statements import beyond, faults, main
+from sre.lib.iam_statements import faults, main
 
 TERRAFORM = Path(__file__).resolve().parents[2] / "terraform"
 
@@ -115,17 +115,3 @@ def test_files__no_star_of_both_kinds() -> None:
                 assert '"*"' not in (resources[1] or ""), f"{path.name}: {body}"
             assert not re.search(r'[*]"', actions[1]), f"{path.name}: {body}"
     assert count >= 10
-
-
-class TestBoundary:
-    """What a role's policy allows, its permissions boundary must allow as well."""
-
-    BOUNDARY = document(Action=["s3:PutObject", "s3:GetObject"], Resource="arn:b/up/*")
-
-    def test_within(self) -> None:
-        policy = document(Action="s3:PutObject", Resource="arn:b/up/*")
-        assert beyond(self.BOUNDARY, policy) == []
-
-    def test_another_prefix(self) -> None:
-        policy = document(Action="s3:PutObject", Resource=["arn:b/up/*", "arn:b/ba/*"])
-        assert beyond(self.BOUNDARY, policy) == ["s3:PutObject on arn:b/ba/*"]
