@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
 OTHER = "Python itself"
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]*?)(:\d+)?\)$")
 #: A thread without work waits here.
-_IDLE = ("_worker (concurrent/futures/thread.py", "select (selectors.py")
+_IDLE = ("_work (mirrorsite/thread_pool.py", "run (asyncio/runners.py")
 #: And a library's own thread here, unless it is at work on a request.
 _WAITING = "wait (threading.py"
 _AT_WORK = "_WorkItem.run (concurrent/futures/thread.py"
