@@ -1,4 +1,4 @@
-"""The ASGI application: static files and Django in a bounded pool of threads."""
+"""The ASGI application: Django in a bounded pool of threads."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 
-from mirrorsite.headers import PERMISSIONS_POLICY
 from mirrorsite.metrics import observe_request
 from mirrorsite.problems import as_problem, bad_request
 from mirrorsite.request_ids import current_request_id, request_id_from
@@ -21,10 +20,14 @@ from mirrorsite.request_ids import current_request_id, request_id_from
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
+#: No page here uses any of the features that a browser guards.
+_PERMISSIONS_POLICY = (
+    "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+)
 #: An API answer is data: a browser that opens one may load and run nothing.
 _API_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Permissions-Policy": PERMISSIONS_POLICY,
+    "Permissions-Policy": _PERMISSIONS_POLICY,
 }
 #: Pages: their own scripts and styles, no inline script, no other host.
 _PAGE_HEADERS = {
@@ -33,7 +36,7 @@ _PAGE_HEADERS = {
         " img-src 'self' data:; font-src 'self'; connect-src 'self';"
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    "Permissions-Policy": PERMISSIONS_POLICY,
+    "Permissions-Policy": _PERMISSIONS_POLICY,
     "X-Frame-Options": "DENY",
 }
 #: What Django's SecurityMiddleware adds to every answer that it sees.

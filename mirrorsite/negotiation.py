@@ -53,11 +53,7 @@ def preferred(accept: str, offered: Sequence[str]) -> str:
 
     The first of equals; the first of all when it accepts none, or says nothing.
     """
-    ranges = {}
-    for part in accept.lower().split(","):
-        media_range, *parameters = (word.strip() for word in part.split(";"))
-        weights = [match for word in parameters if (match := _WEIGHT.fullmatch(word))]
-        ranges[media_range] = float(weights[0][1]) if weights else 1.0
+    ranges = _qualities(accept)
 
     def quality(media_type: str) -> float:
         kind = media_type.partition("/")[0]
@@ -67,6 +63,22 @@ def preferred(accept: str, offered: Sequence[str]) -> str:
         return 0.0
 
     return max(offered, key=quality)
+
+
+def accepts_coding(accept_encoding: str, coding: str) -> bool:
+    """Return True if `Accept-Encoding` allows the coding (RFC 9110, section 12.5.3)."""
+    qualities = _qualities(accept_encoding)
+    return qualities.get(coding, qualities.get("*", 0.0)) > 0
+
+
+def _qualities(accept: str) -> dict[str, float]:
+    """Return the weight of each value that an `Accept` field lists."""
+    qualities = {}
+    for part in accept.lower().split(","):
+        value, *parameters = (word.strip() for word in part.split(";"))
+        weights = [match for word in parameters if (match := _WEIGHT.fullmatch(word))]
+        qualities[value] = float(weights[0][1]) if weights else 1.0
+    return qualities
 
 
 class LimitedJSONParser(BaseParser):

@@ -7,6 +7,7 @@ from django.urls import path, re_path
 
 from mirrorsite import about, health
 from mirrorsite.fast_path import FastAnswer
+from mirrorsite.static_views import static_file
 from transforms import views as transforms
 from uploads.api import reading
 from uploads.api.views import UploadRandomView
@@ -43,6 +44,7 @@ urlpatterns = [
     path("api/problems", about.ProblemListView.as_view(), name="problems"),
     path("api/problems/<slug:slug>", about.ProblemTypeView.as_view(), name="problem"),
     path("admin/", admin.site.urls),
+    path("static/<path:name>", static_file, name="static-file"),
 ]
 
 #: What plain requests to these are answered with before Django is asked.

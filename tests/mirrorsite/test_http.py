@@ -16,7 +16,6 @@ from django.http.multipartparser import MultiPartParserError
 from django.test import Client, RequestFactory
 
 from mirrorsite import problems
-from mirrorsite.headers import static_file_headers
 from mirrorsite.request_ids import (
     current_request_id,
     request_id_from,
@@ -301,13 +300,6 @@ class TestSecurityHeaders:
         assert client.get("/api/health").headers["Content-Security-Policy"] == (
             "default-src 'none'; frame-ancestors 'none'"
         )
-
-    @pytest.mark.parametrize("https_only", [False, True])
-    def test_static_files(self, https_only: bool) -> None:
-        headers = static_file_headers(https_only=https_only)
-        assert headers["Content-Security-Policy"].startswith("default-src 'none'")
-        assert headers["X-Content-Type-Options"] == "nosniff"
-        assert ("Strict-Transport-Security" in headers) is https_only
 
 
 class TestRequestIds:

@@ -9,7 +9,7 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirrorsite.negotiation import preferred, read_json
+from mirrorsite.negotiation import accepts_coding, preferred, read_json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -84,3 +84,23 @@ class TestReadJson:
 )
 def test_preferred(accept: str, found: str) -> None:
     assert preferred(accept, ["a/json", "a/yaml"]) == found
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "accepted"),
+    [
+        ("gzip", True),
+        ("GZIP;q=0.1", True),
+        ("br, gzip", True),
+        ("*", True),
+        ("*;q=0, gzip", True),
+        ("", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000, *", False),
+        ("not-gzip", False),
+        ("*;q=0", False),
+    ],
+)
+def test_accepts_coding(accept_encoding: str, accepted: bool) -> None:
+    assert accepts_coding(accept_encoding, "gzip") is accepted

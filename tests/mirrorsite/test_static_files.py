@@ -1,0 +1,206 @@
+"""Static files as HTTP should have them: codings, validators, methods, headers."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+STYLE = b"body { color: black }\n" * 100
+PATH = "/static/style.css"
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, settings: Any) -> Path:
+    settings.STATIC_ROOT = str(tmp_path)
+    (tmp_path / "style.css").write_bytes(STYLE)
+    (tmp_path / "style.css.gz").write_bytes(gzip.compress(STYLE))
+    (tmp_path / "style.0123456789ab.css").write_bytes(STYLE)
+    (tmp_path / "empty.js").touch()
+    return tmp_path
+
+
+def content_of(response: Any) -> bytes:
+    """Return the content; the test client closes the file at its end."""
+    return b"".join(response)
+
+
+class TestContent:
+    def test_plain(self, client: Client) -> None:
+        response = client.get(PATH)
+        assert content_of(response) == STYLE
+        assert response.headers["Content-Type"] == 'text/css; charset="utf-8"'
+        assert response.headers["Content-Length"] == str(len(STYLE))
+        assert response.headers["Vary"] == "Accept-Encoding"
+        assert "Content-Encoding" not in response.headers
+        assert "Content-Disposition" not in response.headers
+        assert "Accept-Ranges" not in response.headers
+
+    @pytest.mark.parametrize("accept", ["gzip", "gzip;q=0.5, *;q=0", "br, *"])
+    def test_gzip(self, client: Client, accept: str) -> None:
+        response = client.get(PATH, headers={"Accept-Encoding": accept})
+        assert response.headers["Content-Encoding"] == "gzip"
+        content = content_of(response)
+        assert response.headers["Content-Length"] == str(len(content))
+        assert gzip.decompress(content) == STYLE
+
+    @pytest.mark.parametrize("accept", ["", "br", "gzip;q=0", "gzip;q=0.0, *"])
+    def test_gzip_not_accepted(self, client: Client, accept: str) -> None:
+        response = client.get(PATH, headers={"Accept-Encoding": accept})
+        assert "Content-Encoding" not in response.headers
+        assert content_of(response) == STYLE
+
+    def test_empty(self, client: Client) -> None:
+        response = client.get("/static/empty.js")
+        assert (response.status_code, content_of(response)) == (200, b"")
+
+    @pytest.mark.parametrize(
+        ("name", "kept"), [("style.0123456789ab.css", True), ("style.css", False)]
+    )
+    def test_hashed_name__immutable(
+        self, client: Client, name: str, kept: bool
+    ) -> None:
+        response = client.get(f"/static/{name}")
+        content_of(response)
+        assert ("immutable" in response.headers["Cache-Control"]) is kept
+
+    def test_collected(self, root: Path, settings: Any, client: Client) -> None:
+        """What the project's storage collects is compressed and found by its hash."""
+        settings.STATIC_ROOT = str(root / "collected")
+        settings.STORAGES = settings.STORAGES | {
+            "staticfiles": {"BACKEND": "mirrorsite.static_files.StaticStorage"}
+        }
+        settings.INSTALLED_APPS = [
+            app for app in settings.INSTALLED_APPS if "sidecar" not in app
+        ]
+        call_command("collectstatic", interactive=False, verbosity=0)
+        (hashed,) = Path(settings.STATIC_ROOT).glob("admin/css/login.*.css")
+        response = client.get(
+            f"/static/admin/css/{hashed.name}", headers={"Accept-Encoding": "gzip"}
+        )
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert "immutable" in response.headers["Cache-Control"]
+        assert gzip.decompress(content_of(response)) == hashed.read_bytes()
+
+
+class TestRanges:
+    """Ranges are ignored (RFC 9110, section 14.2), so `If-Range` decides nothing."""
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("wanted", ["bytes=0-0", "bytes=5-9", "bytes=99999-", "x"])
+    def test_whole_file(self, client: Client, method: str, wanted: str) -> None:
+        headers = {"Range": wanted, "If-Range": '"other"'}
+        response = client.generic(method, PATH, headers=headers)
+        assert response.status_code == 200
+        assert response.headers["Content-Length"] == str(len(STYLE))
+        assert "Content-Range" not in response.headers
+        assert content_of(response) == (STYLE if method == "GET" else b"")
+
+
+class TestConditional:
+    def headers_of(self, client: Client, **headers: str) -> Any:
+        response = client.get(PATH, headers=headers)
+        content_of(response)
+        return response.headers
+
+    def test_etag__weak_as_both_codings_share_it(self, client: Client) -> None:
+        plain = self.headers_of(client)["ETag"]
+        assert plain.startswith('W/"')
+        assert self.headers_of(client, **{"Accept-Encoding": "gzip"})["ETag"] == plain
+
+    def test_etag__of_the_content(
+        self, client: Client, tmp_path: Path, settings: Any
+    ) -> None:
+        before = self.headers_of(client)["ETag"]
+        settings.STATIC_ROOT = str(tmp_path / "other")
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "style.css").write_bytes(STYLE.replace(b"bl", b"BL"))
+        assert self.headers_of(client)["ETag"] != before
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    @pytest.mark.parametrize("value", ["{0}", '"other", {0}', "*"])
+    def test_known__304(self, client: Client, value: str, method: str) -> None:
+        shown = self.headers_of(client)
+        value = value.format(shown["ETag"])
+        response = client.generic(method, PATH, headers={"If-None-Match": value})
+        assert (response.status_code, content_of(response)) == (304, b"")
+        for name in ("ETag", "Cache-Control", "Vary"):
+            assert response.headers[name] == shown[name]
+        assert "X-Request-ID" in response.headers
+
+    def test_unmodified_since__304(self, client: Client) -> None:
+        headers = {"If-Modified-Since": self.headers_of(client)["Last-Modified"]}
+        assert client.get(PATH, headers=headers).status_code == 304
+
+    def test_other__200(self, client: Client) -> None:
+        response = client.get(PATH, headers={"If-None-Match": 'W/"other"'})
+        assert (response.status_code, content_of(response)) == (200, STYLE)
+
+
+class TestMiddleware:
+    EVERYWHERE = (
+        "Content-Security-Policy",
+        "Cross-Origin-Opener-Policy",
+        "Permissions-Policy",
+        "Referrer-Policy",
+        "X-Content-Type-Options",
+    )
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [
+            ("GET", PATH, 200),
+            ("HEAD", PATH, 200),
+            ("POST", PATH, 405),
+            ("GET", "/static/missing.css", 404),
+            ("GET", "/static/", 404),
+            ("GET", "/static/style.css.gz", 404),
+            ("GET", "/static/../style.css", 404),
+        ],
+    )
+    def test_headers__errors_too(
+        self, client: Client, method: str, path: str, status: int
+    ) -> None:
+        response = client.generic(method, path, headers={"X-Request-ID": "mine"})
+        content_of(response)
+        assert response.status_code == status
+        assert response.headers["X-Request-ID"] == "mine"
+        for name in self.EVERYWHERE:
+            assert name in response.headers
+
+    def test_file__loads_nothing(self, client: Client) -> None:
+        response = client.get(PATH)
+        content_of(response)
+        assert response.headers["Content-Security-Policy"] == (
+            "default-src 'none'; frame-ancestors 'none'"
+        )
+        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+    def test_head__headers_of_get(self, client: Client) -> None:
+        got, head = client.get(PATH), client.head(PATH)
+        assert (content_of(got), content_of(head)) == (STYLE, b"")
+        for response in (got, head):
+            del response.headers["X-Request-ID"]
+        assert dict(head.headers) == dict(got.headers)
+
+    def test_405__allowed_methods(self, client: Client) -> None:
+        assert client.post(PATH).headers["Allow"] == "GET, HEAD"
+
+    def test_https_only__redirect(self, settings: Any) -> None:
+        settings.SECURE_SSL_REDIRECT = True
+        settings.SECURE_HSTS_SECONDS = 60
+        client = Client()
+        response = client.get(PATH)
+        assert response.status_code == 301
+        assert response.headers["Location"] == f"https://testserver{PATH}"
+        response = client.get(PATH, secure=True)
+        content_of(response)
+        assert "Strict-Transport-Security" in response.headers
+
+    def test_host(self, client: Client) -> None:
+        response = client.get(PATH, headers={"Host": "elsewhere.example"})
+        assert response.status_code == 400
