@@ -38,12 +38,14 @@ def _create(
     owner: User, name: str, scopes: Collection[Scope], valid_for: timedelta
 ) -> tuple[Token, str]:
     digest, secret = get_digest_token()
+    now = timezone.now()
     token = Token(
         user=owner,
         name=name,
         can_upload=Scope.UPLOAD in scopes,
         can_read=Scope.READ in scopes,
-        expiry=timezone.now() + valid_for,
+        created=now,
+        expiry=now + valid_for,
         digest=digest,
         token_key=secret[: CONSTANTS.TOKEN_KEY_LENGTH],
     )

@@ -65,9 +65,10 @@ class TestTable:
 
 SAMPLES = """\
 run (gunicorn/app/base.py:1);handle (mirrorsite/http_protocol.py:5);save (django/db/models/base.py:7) 6
-run (gunicorn/app/base.py:1);put (uploads/storage/quick_put.py:9);loads (json/__init__.py:3) 3
-run (threading.py:1);_worker (concurrent/futures/thread.py:81) 500
-run (threading.py:1);worker (psycopg_pool/pool.py:2);wait (threading.py:327) 700
+run (gunicorn/app/base.py:1);put (uploads/storage/signed_puts.py:9);loads (json/__init__.py:3) 3
+run (threading.py:1);_work (mirrorsite/thread_pool.py:41) 500
+run (asyncio/runners.py:118) 300
+run (threading.py:1);worker (prometheus_client/exposition.py:2);wait (threading.py:327) 700
 run (threading.py:1) 1
 """
 
