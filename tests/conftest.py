@@ -191,6 +191,8 @@ def start_service(
                 "STATIC_ROOT": str(tmp_path / "static"),
                 "LOG_FORMAT": "json",
                 "WEB_CONCURRENCY": "2",
+                # Where a service that is killed may leave files.
+                "TMPDIR": str(tmp_path),
                 **environment,
             },
             log=tmp_path / f"service-{len(started)}.log",
@@ -202,7 +204,7 @@ def start_service(
 
     yield start
     for service in started:
-        service.stop()
+        service.kill()
 
 
 @pytest.fixture

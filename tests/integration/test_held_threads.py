@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 import psutil
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from mirrorsite.http_protocol import REQUEST_SECONDS, STALL_SECONDS
@@ -219,13 +220,22 @@ class TestExport:
     @pytest.fixture
     def service(self, start_service: Any) -> Service:
         User.objects.create_superuser("staff", password="a long password")
-        Upload.objects.bulk_create(
-            Upload(
-                bucket="b", key=f"key-{number:08}", status=Status.PENDING, size=1,
-                sha256="", requester_name="anonymous",
-            )
-            for number in range(self.ROWS)
+        Upload.objects.create(
+            bucket="b", key="key-1", status=Status.PENDING, size=1,
+            sha256="", requester_name="anonymous",
         )  # fmt: skip
+        copied = ", ".join(
+            field.column
+            for field in Upload._meta.concrete_fields
+            if field.name not in {"id", "key", "number"}
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO uploads_upload (id, key, {copied})"  # noqa: S608
+                f" SELECT gen_random_uuid(), 'key-' || number_of_copy, {copied}"
+                " FROM uploads_upload, generate_series(2, %s) AS number_of_copy",
+                [self.ROWS],
+            )
         made: Service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="4")
         return made
 
