@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from mirrorsite.headers import API_HEADERS, SECURITY_HEADERS
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.problems import CONTENT_TYPE, RETRY_AFTER_SECONDS, problem_body
 
 Fields = list[tuple[bytes, bytes]]
+
+
+_SECURITY_FIELDS = [
+    (name.lower().encode(), value.encode())
+    for name, value in (API_HEADERS | SECURITY_HEADERS).items()
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ def early_answer(slug: str, request_id: str, path: str = "/") -> EarlyAnswer:
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
         (b"x-request-id", request_id.encode()),
-        (b"x-content-type-options", b"nosniff"),
+        *_SECURITY_FIELDS,
     ]
     if kind.status == 503:
         fields.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))

@@ -13,6 +13,7 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 
+from mirrorsite.headers import API_HEADERS, PAGE_HEADERS, SECURITY_HEADERS
 from mirrorsite.metrics import observe_request
 from mirrorsite.problems import as_problem, bad_request
 from mirrorsite.request_ids import current_request_id, request_id_from
@@ -20,31 +21,6 @@ from mirrorsite.request_ids import current_request_id, request_id_from
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
-#: No page here uses any of the features that a browser guards.
-_PERMISSIONS_POLICY = (
-    "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
-)
-#: An API answer is data: a browser that opens one may load and run nothing.
-_API_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Permissions-Policy": _PERMISSIONS_POLICY,
-}
-#: Pages: their own scripts and styles, no inline script, no other host.
-_PAGE_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self';"
-        " img-src 'self' data:; font-src 'self'; connect-src 'self';"
-        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Permissions-Policy": _PERMISSIONS_POLICY,
-    "X-Frame-Options": "DENY",
-}
-#: What Django's SecurityMiddleware adds to every answer that it sees.
-_SECURITY_HEADERS = {
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
 #: RFC 9110, section 8.6: a 204 has no Content-Length, and a 304 need not have one.
 _WITHOUT_LENGTH = frozenset({204, 304})
 
@@ -85,7 +61,7 @@ class EdgeMiddleware:
         except DisallowedHost as error:
             # Refused before anything is done for it.
             response: HttpResponseBase = bad_request(request, error)
-            for name, value in _SECURITY_HEADERS.items():
+            for name, value in SECURITY_HEADERS.items():
                 response.headers[name] = value
             return response
         if request.path_info == "*" and request.method == "OPTIONS":
@@ -101,7 +77,7 @@ class EdgeMiddleware:
         headers = response.headers
         headers["X-Request-ID"] = request_id
         for name, value in (
-            _API_HEADERS if request.path_info.startswith("/api/") else _PAGE_HEADERS
+            API_HEADERS if request.path_info.startswith("/api/") else PAGE_HEADERS
         ).items():
             if name not in headers:
                 headers[name] = value
@@ -117,7 +93,7 @@ def _of_the_server() -> HttpResponse:
     """Answer `OPTIONS *`, which asks no resource (RFC 9110, section 9.3.7): a ping."""
     response = HttpResponse(status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"})
     del response.headers["Content-Type"]
-    for name, value in _SECURITY_HEADERS.items():
+    for name, value in SECURITY_HEADERS.items():
         response.headers[name] = value
     return response
 

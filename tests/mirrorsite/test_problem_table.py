@@ -69,6 +69,7 @@ def _check(slug: str, answer: Answer) -> None:
     kind = PROBLEM_TYPES[slug]
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.status == kind.status
     body = answer.body
     assert body.keys() >= _MEMBERS
