@@ -81,6 +81,11 @@ def restricted(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
     return database | {"OPTIONS": options}
 
 
+def reason(error: BaseException) -> str:
+    """Return the first line of what PostgreSQL or its driver reports."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def lift_statement_timeout() -> None:
     """Let the statements of this process take as long as they need.
 

@@ -58,8 +58,8 @@ def moment(text: str) -> datetime:
         ) from error
 
 
-def job_count(text: str, *, most: int = 64) -> int:
-    """Return how many things to do at a time, from 1 to `most`; an argparse type."""
+def positive_count(text: str, *, most: int = 64) -> int:
+    """Return a whole number from 1 to `most`; an argparse type."""
     if not text.isdecimal() or not 1 <= int(text) <= most:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
     return int(text)

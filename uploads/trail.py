@@ -17,6 +17,7 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from mirrorsite.actors import Actor
+from mirrorsite.database import reason
 from uploads import sql
 from uploads.audit.canonical import refuse_fractions
 from uploads.exceptions import (
@@ -44,7 +45,7 @@ def database_errors() -> Iterator[None]:
         yield
     except Error as error:
         raise TrailUnavailableError(
-            f"the database did not take the record: {type(error).__name__}"
+            f"the database did not take the record: {reason(error)}"
         ) from error
 
 

@@ -34,8 +34,9 @@ from sre.lib.postgres import Postgres, PostgresError
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCAL = ROOT / ".local"
 BUCKET = "mirrorsite-uploads"
-#: How often to check that the sealer runs; it is started again at most that often.
-SEALER_SECONDS = 5.0
+#: How often to check that all children run; the sealer is started again at most that
+#: often.
+CHECK_SECONDS = 5.0
 #: What database and S3 server need before they hold anything.
 FREE_BYTES = 64 * 1024 * 1024
 #: gunicorn gives its requests 25 seconds to finish.
@@ -82,6 +83,16 @@ class _Children:
     store: ObjectStore | None = None
     server: subprocess.Popen[bytes] | None = None
     sealer: subprocess.Popen[bytes] | None = None
+
+    def failure(self) -> str:
+        """Return which server ended by itself, and where its log is; or nothing."""
+        for name, child in (("PostgreSQL", self.postgres), ("S3 server", self.store)):
+            if child is None or child.process is None:
+                continue
+            status = child.process.poll()
+            if status is not None:
+                return f"The {name} process ended with {status}; see {child.log}."
+        return ""
 
     def stop(self) -> None:
         for process in (self.sealer, self.server):
@@ -150,7 +161,10 @@ def _serve(children: _Children) -> int:
         raise StartError("the web server did not start; see above.")
     children.sealer = _start_sealer(environment, lock)
     _announce(bind, children, admin)
-    while (status := _ended(server, seconds=SEALER_SECONDS)) is None:
+    while (status := _ended(server, seconds=CHECK_SECONDS)) is None:
+        if failure := children.failure():
+            _say(f"{failure} Stopping …")
+            return 1
         if (sealing := children.sealer.poll()) is not None:
             _say(f"The sealer ended with {sealing}; starting it again.")
             children.sealer = _start_sealer(environment, lock)

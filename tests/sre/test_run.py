@@ -339,6 +339,18 @@ class TestDatabase:
         assert checkout.upload_status(upload) == "stored"
         assert checkout.stop(signal.SIGTERM) == []
 
+    def test_ended_by_itself__the_run_ends_and_names_it(
+        self, checkout: Checkout
+    ) -> None:
+        checkout.start()
+        assert checkout.process is not None
+        data = checkout.directory / ".local" / "postgres" / "data"
+        os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        assert checkout.process.wait(60) == 1
+        checkout.process = None
+        said = checkout.output.read_text()
+        assert f"The PostgreSQL process ended with -9; see {data.parent}" in said
+
     def test_killed__what_still_runs_is_ended(self, checkout: Checkout) -> None:
         """As where the system ends no children with their parent."""
         checkout.start()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from uploads.arguments import duration, duration_above_zero, job_count, moment
+from uploads.arguments import duration, duration_above_zero, moment, positive_count
 
 
 class TestDuration:
@@ -95,7 +95,7 @@ class TestJobCount:
     @pytest.mark.parametrize("text", ["0", "65", "-1", "x", "", "1.0", "²"])
     def test_bad(self, text: str) -> None:
         with pytest.raises(argparse.ArgumentTypeError):
-            job_count(text)
+            positive_count(text)
 
     def test_good(self) -> None:
-        assert [job_count("1"), job_count("64")] == [1, 64]
+        assert [positive_count("1"), positive_count("64")] == [1, 64]

@@ -66,6 +66,21 @@ def status_of(error: BaseException | None) -> tuple[int, str]:
     return 0, ""
 
 
+def run_process(name: str, *, database: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "DATABASE_URL": service_database_url(database),
+    }
+    return subprocess.run(
+        [sys.executable, "manage.py", name],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 class TestOperatorCommand:
     @pytest.mark.parametrize(
         ("error", "status", "words"),
@@ -142,20 +157,21 @@ class TestOperatorCommand:
             Probe().check()
         assert caught.value.returncode == 78
 
+    def test_process__no_such_database(self) -> None:
+        """The sentence says why, so that an operator can correct the setting."""
+        done = run_process("export_uploads", database="none_has_this_name")
+        assert done.returncode == 2
+        assert 'database "none_has_this_name" does not exist' in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_process__unknown_command__no_difference(self) -> None:
+        done = run_process("reconcile_upload", database="postgres")
+        assert done.returncode == 2
+        assert "Did you mean reconcile_uploads?" in done.stderr
+
     def test_process__bucket_away(self) -> None:
         """The sentence and the status that a shell or a CronJob sees; no traceback."""
-        environment = os.environ | {
-            "DJANGO_SETTINGS_MODULE": "tests.settings",
-            "DATABASE_URL": service_database_url("postgres"),
-        }
-        done = subprocess.run(
-            [sys.executable, "manage.py", "reconcile_uploads"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_process("reconcile_uploads", database="postgres")
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
         assert "the object store is unreachable" in done.stderr

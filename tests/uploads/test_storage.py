@@ -20,6 +20,7 @@ from uploads.exceptions import (
 )
 from uploads.storage import BytesPayload, UploadStorage, upload_storage
 from uploads.storage.client import parse_store_time
+from uploads.storage.errors import error_from_status
 from uploads.storage.objects import stored_object_from_head
 
 METADATA = {"upload-id": "an-id", "request-id": "a-request"}
@@ -102,6 +103,14 @@ class TestPutNew:
         with pytest.raises(StoreUnavailableError) as caught:
             storage.put_new("key", BytesPayload(b"content"), METADATA)
         assert caught.value.outcome_unknown is False
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("403", "403"), ("AccessDenied", "403 AccessDenied")]
+)
+def test_error__status_once(code: str, words: str) -> None:
+    error = error_from_status(403, code)
+    assert str(error) == f"the object store answered {words}"
 
 
 class TestDjangoInterface:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
@@ -22,6 +23,14 @@ admin.site.unregister([User, Group])
 class _AccountMixin(ListMixin):
     """Records what a form changes; the admin saves within a transaction."""
 
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return _validated_again(super().add_view, request, *args, **kwargs)  # type: ignore[misc]
+
+    def change_view(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        return _validated_again(super().change_view, request, *args, **kwargs)  # type: ignore[misc]
+
     def save_model(
         self, request: HttpRequest, obj: Any, form: Any, change: bool
     ) -> None:
@@ -33,6 +42,19 @@ class _AccountMixin(ListMixin):
     ) -> None:
         super().save_related(request, form, formsets, change)  # type: ignore[misc]
         accounts.record_change(form.instance, form.state_before, staff_actor(request))
+
+
+def _validated_again(
+    view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
+) -> HttpResponse:
+    """Call a form's view; once more if another request took its name in between.
+
+    The second time the form sees the committed row, and shows its error.
+    """
+    try:
+        return view(*args, **kwargs)
+    except IntegrityError:
+        return view(*args, **kwargs)
 
 
 @admin.register(User)

@@ -26,6 +26,7 @@ from itertools import islice
 from django.db import Error, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from mirrorsite.database import reason
 from uploads.audit import keys
 from uploads.audit.canonical import (
     NO_SEAL,
@@ -108,7 +109,7 @@ def seal_audit(
             return _run(sealer, next_key)
     except Error as error:
         raise TrailUnavailableError(
-            f"the database did not take the seal: {type(error).__name__}"
+            f"the database did not take the seal: {reason(error)}"
         ) from error
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from django.db import Error
 from django.utils import timezone
 
+from mirrorsite.database import reason
 from uploads.audit import keys, uploads_check
 from uploads.audit.canonical import (
     NO_SEAL,
@@ -88,7 +89,7 @@ def verify_audit(
         return verifier.run(since)
     except Error as error:
         raise TrailUnavailableError(
-            f"the database did not answer: {type(error).__name__}"
+            f"the database cannot be used: {reason(error)}"
         ) from error
 
 

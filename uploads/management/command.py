@@ -17,6 +17,7 @@ from django.core.management.base import (
 from django.db import Error as DatabaseError
 
 from mirrorsite.actors import Actor
+from mirrorsite.database import reason
 from mirrorsite.exit_status import ExitStatus
 from mirrorsite.printable import json_line, printable
 from mirrorsite.standard_streams import OutputError
@@ -126,7 +127,7 @@ class OperatorCommand(BaseCommand):
             raise self._failed(str(error)) from error
         except DatabaseError as error:
             raise self._failed(
-                f"the database cannot be used: {_first_line(error)}"
+                f"the database cannot be used: {reason(error)}"
             ) from error
         except OSError as error:
             # Of a file or a connection.
@@ -147,9 +148,5 @@ def counted(count: int, noun: str) -> str:
 
 def _reason(error: OSError) -> str:
     """Return what the system reports, and of which file where there is one."""
-    reason = error.strerror or _first_line(error)
-    return f"{reason}: {error.filename}" if error.filename else reason
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    words = error.strerror or reason(error)
+    return f"{words}: {error.filename}" if error.filename else words

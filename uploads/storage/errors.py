@@ -109,7 +109,9 @@ def error_from_status(status: int, code: str, region: str = "") -> StoreError:
 
     `region` is where the store says that the bucket is.
     """
-    message = f"the object store answered {status} {code}"
+    # The answer to a HEAD has no body: botocore takes the status for the code.
+    answer = str(status) if code == str(status) else f"{status} {code}"
+    message = f"the object store answered {answer}"
     if status == 412:
         return ObjectExistsError(message)
     if status == 404 and code == "NoSuchBucket":

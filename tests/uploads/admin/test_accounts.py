@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
 from django.test import Client
 
 from uploads import trail
@@ -61,6 +63,27 @@ class TestUsers:
                 },
             )
         ]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_name_taken_by_another_request__the_form_says_so(
+        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def make_other() -> None:
+            User.objects.bulk_create([User(username="eve")])
+            connection.close()
+
+        def save(user: User, *args: Any, **kwargs: Any) -> None:
+            monkeypatch.undo()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(make_other).result(30)
+            user.save(*args, **kwargs)
+
+        monkeypatch.setattr(User, "save", save)
+        form = {"username": "eve", "password1": PASSWORD, "password2": PASSWORD}
+        answer = admin_client.post(f"{USERS}add/", form | {"usable_password": "true"})
+        assert answer.status_code == 200
+        assert "A user with that username already exists." in answer.content.decode()
+        assert events() == []
 
     def test_changed(self, admin_client: Client, ada: User, verifiers: Group) -> None:
         seen = Permission.objects.get(codename="view_upload")

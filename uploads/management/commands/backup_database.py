@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandParser
 
+from uploads.arguments import positive_count
 from uploads.backups import back_up, delete_old
 from uploads.management.command import OperatorCommand, counted
 
@@ -17,8 +19,7 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--keep",
-            type=int,
-            choices=range(1, 1001),
+            type=partial(positive_count, most=1000),
             metavar="NUMBER",
             help="delete all but the newest NUMBER copies; default: delete none",
         )

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from uploads.arguments import duration_above_zero, job_count
+from uploads.arguments import duration_above_zero, positive_count
 from uploads.management.command import DifferencesFound, OperatorCommand, counted
 from uploads.purging import MOST_JOBS, Purge, purge, purgeable
 
@@ -40,7 +40,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--jobs",
-            type=partial(job_count, most=MOST_JOBS),
+            type=partial(positive_count, most=MOST_JOBS),
             default=8,
             metavar="N",
             help=f"objects deleted at a time, 1 to {MOST_JOBS}; default: %(default)s",
@@ -89,8 +89,8 @@ class Command(OperatorCommand):
                 self.print("nothing was deleted; add --yes to delete")
         if counts["left alone"]:
             raise DifferencesFound(
-                f"{counted(counts['left alone'], 'object')} not as recorded, or not"
-                " deletable; run reconcile_uploads."
+                f"{counted(counts['left alone'], 'object')} left alone: changed during"
+                " the run, not as recorded, or not deletable; run reconcile_uploads."
             )
 
     def _print(self, result: Purge, *, as_json: bool) -> None:

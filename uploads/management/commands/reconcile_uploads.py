@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from uploads.arguments import duration, job_count, moment
+from uploads.arguments import duration, moment, positive_count
 from uploads.management.command import (
     DifferencesFound,
     OperatorCommand,
@@ -50,7 +50,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--jobs",
-            type=job_count,
+            type=positive_count,
             default=8,
             metavar="N",
             help="questions at a time with --checksums, 1 to 64; default: %(default)s",

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from uploads.arguments import job_count, moment
+from uploads.arguments import moment, positive_count
 from uploads.management.command import DifferencesFound, OperatorCommand, counted
 from uploads.models import Action, Upload
 from uploads.verification import (
@@ -47,7 +47,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--jobs",
-            type=job_count,
+            type=positive_count,
             default=8,
             metavar="N",
             help="objects looked at at a time, 1 to 64; default: %(default)s",
