@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,20 +16,32 @@ from gunicorn.arbiter import Arbiter
 from uvicorn import Server
 from uvicorn_worker import UvicornWorker
 
+logger = logging.getLogger("gunicorn.error")
+
 #: How often clients that do not send or do not read are looked for, in seconds.
 CHECK_SECONDS = 1.0
+#: Without a pause, a listener that cannot be accepted from would keep the loop busy.
+_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class DrainingServer(Server):
-    """Accepts what waits in the listening sockets before it closes them.
+    """Spreads connections over the workers, and drains the listening sockets.
+
+    All workers watch the same sockets. uvloop accepts whatever waits, so the first worker
+    to wake would get all of a proxy's keep-alive connections. Here each takes one and
+    looks again.
 
     The kernel completes connections on the server's behalf. Those it has not handed
     over when the sockets are closed would be reset, although their requests may have
-    been sent already.
+    been sent already; so they are accepted first.
     """
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])  # accepts nothing itself
+        self._connecting: set[asyncio.Task[Any]] = set()
+        for listener in sockets or []:
+            listener.setblocking(False)
+            self._listen(listener)
         self._checks = asyncio.create_task(self._check_deadlines())
 
     async def _check_deadlines(self) -> None:
@@ -41,20 +54,38 @@ class DrainingServer(Server):
             for connection in list(self.server_state.connections):
                 connection.check_deadlines(loop.time())  # type: ignore[union-attr]
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._accept_waiting(sockets or [])
-        await super().shutdown()  # the sockets are closed
+    def _listen(self, listener: socket.socket) -> None:
+        if not self.should_exit:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
-    async def _accept_waiting(self, sockets: Sequence[socket.socket]) -> None:
-        listeners = [sock.dup() for sock in sockets]
-        for server in self.servers:
-            server.close()
-        for listener in listeners:
-            listener.setblocking(False)
-            with listener:
-                while (connection := _accepted(listener)) is not None:
-                    loop = asyncio.get_running_loop()
-                    await loop.connect_accepted_socket(self._protocol, connection)
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in sockets or []:
+            asyncio.get_running_loop().remove_reader(listener)
+            while self._accept(listener):
+                pass
+        if self._connecting:
+            await asyncio.wait(self._connecting)
+        await super().shutdown(sockets)
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Accept one connection; return False if none waits."""
+        loop = asyncio.get_running_loop()
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            logger.warning("a connection was not accepted: %s", error)
+            if error.errno in _OUT_OF_RESOURCES:
+                loop.remove_reader(listener)
+                loop.call_later(CHECK_SECONDS, self._listen, listener)
+            return False
+        task = loop.create_task(
+            loop.connect_accepted_socket(self._protocol, connection)
+        )
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return True
 
     def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -70,14 +101,6 @@ class DrainingServer(Server):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
-
-
-def _accepted(listener: socket.socket) -> socket.socket | None:
-    try:
-        connection, _ = listener.accept()
-    except OSError:  # none waits, or its client has left
-        return None
-    return connection
 
 
 class Worker(UvicornWorker):
