@@ -10,21 +10,11 @@ from contextlib import suppress
 from typing import NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import ManagementUtility
-from django.core.management.base import BaseCommand
+from django.core.management import execute_from_command_line
 
 from mirrorsite.database import lift_statement_timeout
 from mirrorsite.exit_status import ExitStatus
 from mirrorsite.standard_streams import OutputError, guard_standard_streams
-
-
-class Commands(ManagementUtility):
-    def fetch_command(self, subcommand: str) -> BaseCommand:
-        try:
-            return super().fetch_command(subcommand)
-        except SystemExit:
-            # Django's status for an unknown command is 1: differences were found.
-            sys.exit(ExitStatus.COULD_NOT_RUN)
 
 
 def main() -> None:
@@ -33,7 +23,7 @@ def main() -> None:
     lift_statement_timeout()
     try:
         try:
-            Commands(sys.argv).execute()
+            execute_from_command_line(sys.argv)
         finally:
             # Writing what is still buffered can fail too.
             sys.stdout.flush()

@@ -164,11 +164,6 @@ class TestOperatorCommand:
         assert 'database "none_has_this_name" does not exist' in done.stderr
         assert "Traceback" not in done.stderr
 
-    def test_process__unknown_command__no_difference(self) -> None:
-        done = run_process("reconcile_upload", database="postgres")
-        assert done.returncode == 2
-        assert "Did you mean reconcile_uploads?" in done.stderr
-
     def test_process__bucket_away(self) -> None:
         """The sentence and the status that a shell or a CronJob sees; no traceback."""
         done = run_process("reconcile_uploads", database="postgres")
