@@ -89,8 +89,8 @@ class Command(OperatorCommand):
                 self.print("nothing was deleted; add --yes to delete")
         if counts["left alone"]:
             raise DifferencesFound(
-                f"{counted(counts['left alone'], 'object')} left alone: changed during"
-                " the run, not as recorded, or not deletable; run reconcile_uploads."
+                f"{counted(counts['left alone'], 'object')} not as recorded, or not"
+                " deletable; run reconcile_uploads."
             )
 
     def _print(self, result: Purge, *, as_json: bool) -> None:
