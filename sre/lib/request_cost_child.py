@@ -47,7 +47,7 @@ def main() -> None:
         }
         status: list[str] = []
 
-        def start_response(line: str, headers: Any, exc_info: Any = None) -> None:
+        def start_response(line: str, headers: Any, exc_info: Any = None, /) -> Any:
             status.append(line)
 
         response = application(environ, start_response)

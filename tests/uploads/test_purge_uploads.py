@@ -134,7 +134,6 @@ class TestPurgeUploads:
         status, text = purge("--yes")
         assert status == 1
         assert text.startswith(f"left alone: {upload.key}: it has changed, or has an")
-        assert "1 object left alone: changed during the run" in text
         assert bucket.exists(upload.key)
         assert "purged" not in making.actions(upload)
         monkeypatch.undo()
