@@ -119,7 +119,7 @@ VARIABLES: dict[str, Variable] = {
         Variable(
             "CACHE_URL",
             "",
-            "Where these are counted for all: redis://host:6379/0, or database;"
+            "Shared store of the rate limit's counters: redis://host:6379/0, or database;"
             " empty: each worker counts alone.",
         ),
         Variable(

@@ -42,6 +42,18 @@ class TestReadme:
         for name in named:
             assert os.access(ROOT / name, os.X_OK), name
 
+    def test_commands__each_in_the_table(self) -> None:
+        table = re.findall(
+            r"^\| (`.+?) \|", (ROOT / "docs/upkeep.md").read_text(), re.MULTILINE
+        )
+        named = {name for row in table for name in re.findall(r"`(\w+)[^`]*`", row)}
+        ours = {
+            path.stem
+            for package in ("mirrorsite", "uploads")
+            for path in (ROOT / package).rglob("management/commands/*.py")
+        }
+        assert named == ours - {"__init__"}
+
     def test_folders(self) -> None:
         for folder in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
             assert (ROOT / folder).is_dir(), folder
