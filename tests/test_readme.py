@@ -54,6 +54,16 @@ class TestReadme:
         }
         assert named == ours - {"__init__"}
 
+    def test_decisions__each_in_the_index_with_a_number_of_its_own(self) -> None:
+        folder = ROOT / "docs/decisions"
+        records = sorted(path.name for path in folder.glob("0*.md"))
+        index = (folder / "README.md").read_text()
+        assert re.findall(r"^\| \[(\d{4})\]\((.*?)\)", index, re.MULTILINE) == [
+            (f"{number:04}", name) for number, name in enumerate(records, 1)
+        ]
+        for number, name in enumerate(records, 1):
+            assert (folder / name).read_text().startswith(f"# {number}. "), name
+
     def test_folders(self) -> None:
         for folder in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
             assert (ROOT / folder).is_dir(), folder
