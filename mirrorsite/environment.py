@@ -1,8 +1,8 @@
 """The process environment as typed values; every variable is declared here once.
 
 A value that is missing, malformed or contradicts another raises
-`ImproperlyConfigured` with one sentence that says what to set. README's table is
-compared with `VARIABLES` by a test.
+`ImproperlyConfigured` with one sentence that says what to set. A test compares
+`VARIABLES` with the table of docs/settings.md.
 """
 
 from __future__ import annotations
@@ -344,7 +344,7 @@ class Environment:
 
 
 def markdown_table() -> str:
-    """Return README's table of `VARIABLES`."""
+    """Return the table of docs/settings.md."""
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for variable in VARIABLES.values():
         default = f"`{variable.default}`" if variable.default else ""
