@@ -29,13 +29,13 @@ ensure_environment() {
 # Install requirements-NAME.txt into an environment of its own, .venv-NAME.
 ensure_separate_environment() {
   local name="$1" stamp
-  stamp=".venv-$name/.$(cksum <"requirements-$name.txt" | tr ' ' '-')"
+  stamp=".venv-$name/.$(cksum <"requirements/$name.txt" | tr ' ' '-')"
   if [ ! -e "$stamp" ]; then
-    echo "Installing requirements-$name.txt into .venv-$name …" >&2
+    echo "Installing requirements/$name.txt into .venv-$name …" >&2
     rm -rf ".venv-$name"
     .venv/bin/python -m venv ".venv-$name" || return 2
     ".venv-$name/bin/python" -m pip install --quiet --disable-pip-version-check \
-      --require-hashes --no-deps --requirement "requirements-$name.txt" || return 2
+      --require-hashes --no-deps --requirement "requirements/$name.txt" || return 2
     touch "$stamp"
   fi
 }

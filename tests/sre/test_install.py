@@ -9,7 +9,7 @@ import pytest
 
 from sre.lib import install
 
-NAME = "requirements-local.txt"
+NAME = "requirements/local.txt"
 
 
 @pytest.fixture

@@ -151,9 +151,9 @@ class Checkout:
 
 def copy(directory: Path) -> Checkout:
     """Copy the project, with its virtual environment: installing takes minutes."""
-    for name in ("mirrorsite", "uploads", "transforms", "sre"):
+    for name in ("mirrorsite", "uploads", "transforms", "sre", "requirements"):
         shutil.copytree(ROOT / name, directory / name)
-    for file in [ROOT / "manage.py", *ROOT.glob("requirements*.txt")]:
+    for file in [ROOT / "manage.py", ROOT / "requirements.txt"]:
         shutil.copy(file, directory / file.name)
     (directory / ".venv").symlink_to(sys.prefix)
     return Checkout(directory)
@@ -178,7 +178,7 @@ def others_checkout(checkout: Checkout) -> Checkout:
     if os.geteuid() or subprocess.run(imports, user="nobody", check=False).returncode:
         pytest.skip("no other user can run this Python")
     # Its stamp: another user cannot install anything into this environment.
-    install = [sys.executable, "sre/lib/install.py", "requirements-local.txt"]
+    install = [sys.executable, "sre/lib/install.py", "requirements/local.txt"]
     subprocess.run(install, cwd=ROOT, check=True)
     checkout.user = "nobody"
     return checkout
