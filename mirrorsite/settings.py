@@ -161,7 +161,6 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_HTTPONLY = True
-CSRF_FAILURE_VIEW = "mirrorsite.problems.csrf_failure"
 if HTTPS_ONLY:
     # Browsers take a cookie of this prefix only over HTTPS and for this host alone:
     # https://www.rfc-editor.org/rfc/rfc6265bis
