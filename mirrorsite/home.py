@@ -136,7 +136,11 @@ def _upload(request: HttpRequest) -> HttpResponse:
         else:
             response = _page(
                 request,
-                Problem(400, "invalid-parameter", "Nothing was uploaded."),
+                Problem(
+                    400,
+                    "invalid-parameter",
+                    "Nothing was uploaded: correct the form below.",
+                ),
                 form=form,
             )
     except Problem as problem:
