@@ -17,7 +17,7 @@ from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.staff import is_from_elsewhere
 from uploads.api import examples
-from uploads.api.errors import UploadErrors, not_verifiable
+from uploads.api.errors import not_verifiable, upload_problems
 from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
 from uploads.api.serializers import (
     UploadEventPageSerializer,
@@ -28,7 +28,7 @@ from uploads.api.serializers import (
 )
 from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
-from uploads.content import content_url
+from uploads.content import content_url, require_stored
 from uploads.exceptions import TransitionError
 from uploads.models import Action, Upload
 from uploads.verification import verify_upload
@@ -163,7 +163,7 @@ class UploadEventsView(ProtectedView):
         )
 
 
-class UploadContentView(UploadErrors, ProtectedView):
+class UploadContentView(ProtectedView):
     """The object's bytes: a redirect to the store, valid for a minute.
 
     Each GET is recorded as an event; HEAD is not, as it leads to no content.
@@ -201,15 +201,17 @@ class UploadContentView(UploadErrors, ProtectedView):
                 403, "permission-denied", "Another site's page asked for this."
             )
         upload = _upload(upload_id)
-        if request.method == "HEAD":
-            address = content_url(upload, "HEAD")
-        else:
-            address = content_url(upload)
-            log.note(Action.DOWNLOADED, actor_of(request), upload=upload)
+        with upload_problems():
+            require_stored(upload)
+            if request.method == "HEAD":
+                address = content_url(upload, "HEAD")
+            else:
+                address = content_url(upload)
+                log.note(Action.DOWNLOADED, actor_of(request), upload=upload)
         return Response(status=302, headers={"Location": address})
 
 
-class UploadVerifyView(UploadErrors, RateLimitedPosts, ProtectedView):
+class UploadVerifyView(RateLimitedPosts, ProtectedView):
     """Compare the object with its record now, and record the result."""
 
     staff_permission = "uploads.verify_upload"
@@ -246,11 +248,11 @@ class UploadVerifyView(UploadErrors, RateLimitedPosts, ProtectedView):
     )
     def post(self, request: Request, upload_id: str) -> Response:
         upload = _upload(upload_id)
-        try:
-            with store_bulkhead().place(client_key_of(request)):
+        with upload_problems(), store_bulkhead().place(client_key_of(request)):
+            try:
                 seen = verify_upload(upload, actor=actor_of(request))
-        except TransitionError as error:
-            raise not_verifiable(upload) from error
+            except TransitionError as error:
+                raise not_verifiable(upload) from error
         return Response(
             {
                 "result": seen.action,

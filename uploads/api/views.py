@@ -12,7 +12,7 @@ from mirrorsite.openapi import answer, problems
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.permissions import MayUpload
 from uploads.api import examples
-from uploads.api.errors import UploadErrors
+from uploads.api.errors import upload_problems
 from uploads.api.idempotency_keys import IDEMPOTENCY_KEY, idempotency_key_of
 from uploads.api.serializers import UploadedSerializer, UploadRandomSerializer
 from uploads.bulkhead import store_bulkhead
@@ -22,7 +22,7 @@ from uploads.services import create_upload
 _UPLOADED = UploadedSerializer()
 
 
-class UploadRandomView(UploadErrors, RateLimitedPosts, DatabaseView):
+class UploadRandomView(RateLimitedPosts, DatabaseView):
     """Put a random text into the bucket."""
 
     permission_classes = (MayUpload,)
@@ -91,7 +91,7 @@ class UploadRandomView(UploadErrors, RateLimitedPosts, DatabaseView):
         size = requested_size(request)
         key = idempotency_key_of(request)
         actor = actor_of(request)
-        with store_bulkhead().place(client_key_of(request)):
+        with upload_problems(), store_bulkhead().place(client_key_of(request)):
             created = create_upload(actor=actor, size=size, idempotency_key=key)
         body = _UPLOADED.describe(created.upload, request)
         headers = {"Location": body["url"]}
