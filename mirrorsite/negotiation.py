@@ -10,7 +10,7 @@ from typing import Any
 from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from mirrorsite.problems import Problem
@@ -18,13 +18,6 @@ from mirrorsite.problems import Problem
 #: Bodies have a few members; more is a mistake or an attack.
 MAX_BODY_BYTES = 16 * 1024
 MAX_DIGITS = 4_300  # Python's limit
-
-
-class OneRenderer(JSONRenderer):
-    """Compact JSON in UTF-8."""
-
-    def get_indent(self, accepted_media_type: str, renderer_context: Any) -> None:
-        return None
 
 
 class AlwaysJSON(BaseContentNegotiation):
