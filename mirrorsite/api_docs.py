@@ -65,13 +65,11 @@ class _PlainDumper(yaml.SafeDumper):
 
 
 class SchemaView(OpenView):
-    """The description of this API."""
+    """OpenAPI 3.1: JSON, or YAML with ?format=yaml or an Accept that prefers it."""
 
     @extend_schema(
         operation_id="schema",
         summary="This description",
-        description="OpenAPI 3.1, as JSON, or as YAML with ?format=yaml or an Accept"
-        " header that asks for it.",
         tags=["about"],
         parameters=[
             OpenApiParameter(
@@ -118,12 +116,11 @@ class ProblemListView(OpenView):
 
 
 class ProblemTypeView(OpenView):
-    """The resource at a problem's `type`."""
+    """The `type` of a problem is the path of this operation."""
 
     @extend_schema(
         operation_id="problem",
         summary="What one type of problem means",
-        description="The `type` of a problem is the path of this operation.",
         tags=["about"],
         parameters=[
             OpenApiParameter(

@@ -22,12 +22,11 @@ def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
 
 
 class HealthView(OpenView):
-    """Liveness: needs neither database nor bucket. For every probe of the pod."""
+    """Needs neither database nor bucket: for every probe of the pod."""
 
     @extend_schema(
         operation_id="health",
         summary="Is the process alive?",
-        description="Asks neither database nor bucket: the liveness probe.",
         tags=["probes"],
         responses={200: answer(HealthSerializer, "It answers.", {"status": "ok"})},
     )
@@ -36,17 +35,14 @@ class HealthView(OpenView):
 
 
 class ReadyView(OpenView):
-    """Readiness of what an upload needs. For alerts, not for a probe of the pod.
+    """Check database, migrations and bucket, at most every few seconds: for alerts."""
 
-    Database and bucket are shared: if a probe asked for them, their outage would take
-    every pod out of the load balancer, and health and mirror with them.
-    """
+    # Not for a probe of the pod. All pods share database and bucket, so their outage
+    # would take every pod, with health and mirror, out of the load balancer.
 
     @extend_schema(
         operation_id="ready",
         summary="Can an upload succeed?",
-        description="Checks database, migrations and bucket, at most every few"
-        " seconds. For alerts.",
         tags=["probes"],
         responses={
             200: answer(

@@ -185,12 +185,12 @@ def as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponse
     return problem
 
 
-def _from_django(request: HttpRequest, error: BaseException | None) -> HttpResponse:
-    problem = _known(error)
+def _response_to(
+    request: HttpRequest, error: BaseException | None
+) -> HttpResponse | None:
+    problem = _known(error) if is_api(request) else None
     if not isinstance(problem, Problem):
-        problem = Problem(
-            500, "internal-error", "The service failed; its log has the request id."
-        )
+        return None  # Django's page: `as_problem` replaces it below /api/
     return problem_response(
         request,
         problem.status_code,
@@ -202,13 +202,9 @@ def _from_django(request: HttpRequest, error: BaseException | None) -> HttpRespo
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400: a disallowed host and other suspicious requests."""
-    if not is_api(request):
-        return defaults.bad_request(request, exception)
-    return _from_django(request, exception)
+    return _response_to(request, exception) or defaults.bad_request(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500; an unavailable database is a 503 for the API."""
-    if not is_api(request):
-        return defaults.server_error(request)
-    return _from_django(request, sys.exc_info()[1])
+    return _response_to(request, sys.exc_info()[1]) or defaults.server_error(request)

@@ -29,14 +29,15 @@ class MirroredSerializer(serializers.Serializer[str]):
 
 
 class MirrorView(OpenView):
-    """Answer the mirrored word."""
+    """Swap the case of letters, complement digits to 9, and reverse the whole.
+
+    User-perceived characters stay whole. The answer for a word never changes, so it
+    may be cached.
+    """
 
     @extend_schema(
         operation_id="mirror",
         summary="Mirror a word",
-        description="Letters change their case, digits become their complement to 9,"
-        " and the whole is reversed, by user-perceived characters. The answer for a"
-        " word never changes, so it may be cached.",
         tags=["mirror"],
         parameters=[
             OpenApiParameter(

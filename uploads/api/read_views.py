@@ -164,9 +164,9 @@ class UploadEventsView(ProtectedView):
 
 
 class UploadContentView(ProtectedView):
-    """The object's bytes: a redirect to the store, valid for a minute.
+    """Redirect to the object store for a minute; a GET is recorded as an event.
 
-    Each GET is recorded as an event; HEAD is not, as it leads to no content.
+    HEAD is redirected to an address that is valid for HEAD alone.
     """
 
     staff_permission = "uploads.download_upload"
@@ -174,8 +174,6 @@ class UploadContentView(ProtectedView):
     @extend_schema(
         operation_id="upload_content",
         summary="The object's bytes",
-        description="A redirect to the object store, valid for a minute, and recorded"
-        " as an event. HEAD is redirected to an address that is valid for HEAD alone.",
         tags=["uploads"],
         parameters=[_ID, _LOCATION],
         responses={
@@ -212,15 +210,13 @@ class UploadContentView(ProtectedView):
 
 
 class UploadVerifyView(RateLimitedPosts, ProtectedView):
-    """Compare the object with its record now, and record the result."""
+    """Compare the object with its record, and record the result; a body is ignored."""
 
     staff_permission = "uploads.verify_upload"
 
     @extend_schema(
         operation_id="upload_verify",
         summary="Verify the object now",
-        description="Compares the object with its record, and records the result. A"
-        " body is ignored.",
         tags=["uploads"],
         parameters=[_ID],
         request=None,

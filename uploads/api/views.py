@@ -23,15 +23,16 @@ _UPLOADED = UploadedSerializer()
 
 
 class UploadRandomView(RateLimitedPosts, DatabaseView):
-    """Put a random text into the bucket."""
+    """Generate a text of random numbers and store it in the bucket.
+
+    The intent is recorded before, and the outcome after.
+    """
 
     permission_classes = (MayUpload,)
 
     @extend_schema(
         operation_id="upload_random",
         summary="Upload a random text",
-        description="Makes a text of random numbers, records the intent, puts the"
-        " object into the bucket under a key of its own, and records the outcome.",
         tags=["uploads"],
         # Open, unless the operator sets UPLOAD_AUTH=token.
         auth=[{}, {"token": []}],  # type: ignore[list-item]
