@@ -10,7 +10,7 @@ from drf_spectacular.extensions import (
     OpenApiAuthenticationExtension,
     OpenApiSerializerFieldExtension,
 )
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.serializers import ProblemSerializer
@@ -31,6 +31,19 @@ def answer(serializer: Any, description: str, example: Any) -> OpenApiResponse:
     """Return a success with its example."""
     return OpenApiResponse(
         serializer, description, [OpenApiExample("answer", value=example)]
+    )
+
+
+def header(
+    name: str, description: str, *statuses: int, **schema: str
+) -> OpenApiParameter:
+    """Return a header of the answers with these statuses."""
+    return OpenApiParameter(
+        name,
+        schema,
+        location="header",
+        description=description,
+        response=list(statuses),
     )
 
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from mirrorsite.api import OpenView
 from mirrorsite.fast_path import Fields
-from mirrorsite.openapi import answer, problems
+from mirrorsite.openapi import answer, header, problems
 from mirrorsite.problems import InvalidRequest
 from transforms.mirror import mirror
 from transforms.query import QueryError, single_parameter
@@ -51,14 +51,15 @@ class MirrorView(OpenView):
                 location="header",
                 description="The ETag of an earlier answer: 304 if it is still valid.",
             ),
-            OpenApiParameter(
+            header(
                 "ETag",
-                {"type": "string", "pattern": '^"[0-9a-f]{32}"$'},
-                location="header",
-                description="Strong validator, for If-None-Match.",
-                response=[200, 304],
+                "Strong validator, for If-None-Match.",
+                200,
+                304,
+                type="string",
+                pattern='^"[0-9a-f]{32}"$',
             ),
-            OpenApiParameter("Cache-Control", location="header", response=[200, 304]),
+            header("Cache-Control", "", 200, 304, type="string"),
         ],
         responses={
             200: answer(

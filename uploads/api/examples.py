@@ -1,4 +1,4 @@
-"""Examples for the description of the API."""
+"""Examples, and the problems of several operations, for the API's description."""
 
 from __future__ import annotations
 
@@ -41,3 +41,22 @@ EVENT = {
     "seal": None,
 }
 FAILED = {"upload_id": ID, "upload_status": "failed"}
+
+#: Problems of every operation that authenticates.
+PROBLEMS = (
+    "not-authenticated",
+    "authentication-failed",
+    "permission-denied",
+    "database-unavailable",
+)
+#: Problems of every POST.
+POST_PROBLEMS = (
+    *PROBLEMS,
+    "request-timeout",
+    "body-too-large",
+    "throttled",
+    "store-refused",
+    "store-busy",
+    "store-unavailable",
+    "trail-unavailable",
+)

@@ -12,7 +12,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from mirrorsite.actors import actor_of, client_key_of, credentials_of
 from mirrorsite.api import ProtectedView
-from mirrorsite.openapi import answer, problems
+from mirrorsite.openapi import answer, header, problems
 from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.staff import is_from_elsewhere
@@ -45,19 +45,6 @@ _ID = OpenApiParameter(
     location="path",
     description="The upload's id.",
 )
-_LOCATION = OpenApiParameter(
-    "Location",
-    {"type": "string", "format": "uri"},
-    location="header",
-    description="The upload's own address.",
-    response=[302],
-)
-_PROBLEMS = (
-    "not-authenticated",
-    "authentication-failed",
-    "permission-denied",
-    "database-unavailable",
-)
 
 
 class UploadListView(ProtectedView):
@@ -78,7 +65,7 @@ class UploadListView(ProtectedView):
             ),
             **problems(
                 "/api/uploads",
-                *_PROBLEMS,
+                *examples.PROBLEMS,
                 fields={
                     "unknown-parameter": "colour",
                     "repeated-parameter": "limit",
@@ -109,7 +96,7 @@ class UploadDetailView(ProtectedView):
         parameters=[_ID],
         responses={
             200: answer(UploadSerializer, "The record.", examples.UPLOAD),
-            **problems(_ONE, *_PROBLEMS, "upload-not-found"),
+            **problems(_ONE, *examples.PROBLEMS, "upload-not-found"),
         },
     )
     def get(self, request: Request, upload_id: str) -> Response:
@@ -117,7 +104,7 @@ class UploadDetailView(ProtectedView):
 
 
 class UploadEventsView(ProtectedView):
-    """The events of one upload, oldest first, in pages of `PAGE` events."""
+    """The events of one upload, oldest first, in pages of up to 200."""
 
     staff_permission = "uploads.view_uploadevent"
 
@@ -136,7 +123,7 @@ class UploadEventsView(ProtectedView):
             ),
             **problems(
                 f"{_ONE}/events",
-                *_PROBLEMS,
+                *examples.PROBLEMS,
                 "upload-not-found",
                 fields={
                     "unknown-parameter": "before",
@@ -175,12 +162,17 @@ class UploadContentView(ProtectedView):
         operation_id="upload_content",
         summary="The object's bytes",
         tags=["uploads"],
-        parameters=[_ID, _LOCATION],
+        parameters=[
+            _ID,
+            header(
+                "Location", "The object's address.", 302, type="string", format="uri"
+            ),
+        ],
         responses={
             302: OpenApiResponse(description="The address of the bytes."),
             **problems(
                 f"{_ONE}/content",
-                *_PROBLEMS,
+                *examples.PROBLEMS,
                 "upload-not-found",
                 "object-missing",
                 "upload-not-stored",
@@ -228,17 +220,10 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
             ),
             **problems(
                 f"{_ONE}/verify",
-                *_PROBLEMS,
+                *examples.POST_PROBLEMS,
                 "csrf-failed",
-                "request-timeout",
-                "body-too-large",
                 "upload-not-found",
                 "upload-not-verifiable",
-                "throttled",
-                "store-refused",
-                "store-busy",
-                "store-unavailable",
-                "trail-unavailable",
             ),
         },
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite.actors import actor_of, client_key_of
 from mirrorsite.api import DatabaseView
-from mirrorsite.openapi import answer, problems
+from mirrorsite.openapi import answer, header, problems
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.permissions import MayUpload
 from uploads.api import examples
@@ -43,40 +43,25 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
         ],
         parameters=[
             IDEMPOTENCY_KEY,
-            OpenApiParameter(
-                "Location",
-                {"type": "string", "format": "uri"},
-                location="header",
-                description="The upload's own address.",
-                response=[201],
+            header(
+                "Location", "The upload's address.", 201, type="string", format="uri"
             ),
-            OpenApiParameter(
+            header(
                 "Idempotent-Replayed",
-                {"const": "true"},
-                location="header",
-                description="true: the first answer to this Idempotency-Key again.",
-                response=[201],
+                "true: the first answer to this Idempotency-Key again.",
+                201,
+                const="true",
             ),
         ],
         responses={
             201: answer(UploadedSerializer, "Stored and recorded.", examples.UPLOADED),
             **problems(
                 "/api/upload-random",
+                *examples.POST_PROBLEMS,
                 "parse-error",
-                "request-timeout",
-                "body-too-large",
                 "unsupported-media-type",
-                "not-authenticated",
-                "authentication-failed",
-                "permission-denied",
                 "idempotency-key-in-use",
                 "idempotency-key-reused",
-                "throttled",
-                "store-refused",
-                "store-busy",
-                "store-unavailable",
-                "trail-unavailable",
-                "database-unavailable",
                 fields={
                     "body-not-object": "body",
                     "unknown-field": "length",
