@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from sre.lib import load, smoke
+from sre.lib import smoke
 from sre.lib.pip_configuration import parse
 from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
@@ -475,7 +475,7 @@ esac
             assert base64.b64decode(program[1]) == Path(smoke.__file__).read_bytes()
 
 
-class TestSmokeAndLoad:
+class TestSmoke:
     @pytest.mark.service
     def test_smoke__live(
         self, live_service: Service, capsys: pytest.CaptureFixture[str]
@@ -495,24 +495,6 @@ class TestSmokeAndLoad:
     def test_smoke__nobody_there(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert smoke.main(["--wait", "0.1", "http://127.0.0.1:9"]) == 1
         assert "nothing healthy" in capsys.readouterr().out
-
-    @pytest.mark.service
-    @pytest.mark.parametrize("arguments", [[], ["--keep-alive"]])
-    def test_load__counts_every_request(
-        self,
-        live_service: Service,
-        arguments: list[str],
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        bounded = ["--requests", "40", "--clients", "4", live_service.url]
-        assert load.main([*arguments, *bounded]) == 0
-        assert "201: 40" in capsys.readouterr().out
-        assert Upload.objects.filter(status="stored").count() == 40
-
-    @pytest.mark.parametrize("option", ["--clients=65", "--seconds=601", "--clients=0"])
-    def test_load__unbounded(self, option: str) -> None:
-        with pytest.raises(SystemExit):
-            load.main([option, "http://127.0.0.1:9"])
 
 
 class TestPipConfiguration:
