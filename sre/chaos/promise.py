@@ -9,10 +9,9 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sre.lib.hammering.load import Promised
 from sre.lib.service import ROOT
 
 #: What a fault may leave behind: an intent whose outcome nobody recorded, and parts of
@@ -20,8 +19,8 @@ from sre.lib.service import ROOT
 _TRUTHFUL = {"pending and present", "pending and absent", "begun in parts and left"}
 
 
-class CommandBrokenError(RuntimeError):
-    """A management command could not run; the text is what it said."""
+#: The body of an answer with status 201.
+Created = Mapping[str, Any]
 
 
 @dataclass
@@ -51,11 +50,15 @@ class Verdict:
             or self.audit != "clean"
         )
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the findings by name."""
+        return {name.replace("_", " "): value for name, value in asdict(self).items()}
 
-def check(promised: Sequence[Promised], environment: Mapping[str, str]) -> Verdict:
+
+def check(promised: Sequence[Created], environment: Mapping[str, str]) -> Verdict:
     """Reconcile, and compare everything with everything.
 
-    Django has to be set up with the same environment. Raises `CommandBrokenError`.
+    Django has to be set up with the same environment. Raises `CalledProcessError`.
     """
     verdict = Verdict()
     verdict.left_behind = _reconcile(environment)
@@ -75,16 +78,16 @@ def check(promised: Sequence[Promised], environment: Mapping[str, str]) -> Verdi
 
 
 def _reconcile(environment: Mapping[str, str], *options: str) -> dict[str, int]:
-    done = manage(
+    done = _manage(
         environment, "reconcile_uploads", "--json", "--min-age", "0s", *options
     )
-    if done.returncode not in {0, 1}:
-        raise CommandBrokenError(done.stderr)
+    if done.returncode != 1:  # differences were found
+        done.check_returncode()
     summary = json.loads(done.stdout.splitlines()[-1])
     return dict(summary["differences"])
 
 
-def _lost(promised: Sequence[Promised]) -> list[str]:
+def _lost(promised: Sequence[Created]) -> list[str]:
     from uploads.models import Upload
 
     stored = {
@@ -96,20 +99,20 @@ def _lost(promised: Sequence[Promised]) -> list[str]:
     with ThreadPoolExecutor(8) as pool:
         digests = pool.map(_digest, promised)
         return [
-            upload.key
+            upload["key"]
             for upload, digest in zip(promised, digests, strict=True)
-            if digest != upload.sha256
-            or stored.get(upload.id) != ("stored", upload.sha256)
+            if digest != upload["sha256"]
+            or stored.get(upload["id"]) != ("stored", upload["sha256"])
         ]
 
 
-def _digest(upload: Promised) -> str:
+def _digest(upload: Created) -> str:
     from uploads.exceptions import ObjectMissingError
     from uploads.storage import upload_storage
 
     hasher = hashlib.sha256()
     try:
-        for chunk in upload_storage().read(upload.key):
+        for chunk in upload_storage().read(upload["key"]):
             hasher.update(chunk)
     except ObjectMissingError:
         return ""
@@ -146,14 +149,14 @@ def _status_not_of_last_event() -> int:
 def _audit(environment: Mapping[str, str]) -> str:
     """Seal and verify; say "clean", or what was found."""
     for command in (("seal_audit",), ("verify_audit", "--json")):
-        done = manage(environment, *command)
+        done = _manage(environment, *command)
         if done.returncode:
             said = (done.stdout + done.stderr)[-1000:]
             return f"{command[0]} ended with {done.returncode}: {said}"
     return "clean"
 
 
-def manage(
+def _manage(
     environment: Mapping[str, str], *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a management command as an operator would."""
