@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from sre.lib import smoke
-from sre.lib.containers import Engine, EngineError
 from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
@@ -33,6 +34,59 @@ HOST = "mirror.example.org"
 MOST_BYTES = 270_000_000
 LOAD_CLIENTS = 8
 LOAD_UPLOADS = 500
+
+
+class EngineError(RuntimeError):
+    """The engine did not do what it was told; the text holds its last words."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """podman or docker, and one image."""
+
+    program: str
+    image: str
+
+    def call(self, *arguments: str, check: bool = True) -> str:
+        done = subprocess.run(
+            [self.program, *arguments], capture_output=True, text=True, check=False
+        )
+        if check and done.returncode:
+            raise EngineError(
+                f"{self.program} {' '.join(arguments[:2])} ended with"
+                f" {done.returncode}: {done.stderr.strip()[-2000:]}"
+            )
+        return done.stdout.strip()
+
+    def inspect(self) -> dict[str, Any]:
+        found: list[dict[str, Any]] = json.loads(
+            self.call("image", "inspect", self.image)
+        )
+        return found[0]
+
+    def run(self, environment: dict[str, str], *command: str, name: str) -> str:
+        """Run a command as strictly as a restricted pod; no command: the image's own."""
+        return self.call(
+            "run",
+            *(("--detach",) if not command else ("--rm",)),
+            f"--name={name}",
+            "--network=host",
+            "--read-only",
+            *(("--read-only-tmpfs=false",) if self.program == "podman" else ()),
+            "--tmpfs=/tmp:rw,size=64m,mode=1777",
+            "--cap-drop=ALL",
+            "--security-opt=no-new-privileges",
+            "--ulimit=nofile=1024:1024",
+            "--ulimit=nproc=4096:4096",
+            "--no-healthcheck",
+            *(f"--env={key}={value}" for key, value in environment.items()),
+            self.image,
+            *command,
+        )
+
+    def remove(self, name: str) -> None:
+        """End and forget a container, whatever state it is in."""
+        self.call("rm", "--force", name, check=False)
 
 
 class ImageFaultError(AssertionError):
