@@ -195,10 +195,6 @@ def fill(
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE uploads_upload")
         cursor.execute("VACUUM ANALYZE uploads_uploadevent")
-    from uploads.models import HourSummary
-
-    # These rows came past the service, which would have marked their hours as changed.
-    HourSummary.objects.all().delete()
 
 
 def _copy(table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
