@@ -299,7 +299,7 @@ def markdown(answers: dict[str, Answer]) -> str:
         "`errors`, where there is one, names each wrong parameter or member.",
         "",
         "`WRITE_DOCS=1 ./sre/test tests/mirrorsite/test_problem_table.py` writes this"
-        " file from `mirrorsite/problem_types/`",
+        " file from `mirrorsite/problem_types.py`, `uploads/problem_types.py`",
         "and from real answers; without it, the test compares.",
         "",
         "| type | status | title | meaning | what to do |",
