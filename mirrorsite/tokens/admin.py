@@ -101,7 +101,7 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
                 if not services.revoke_token(token):
                     continue
                 self.log_change(request, token, "Revoked.")
-                log.note(
+                log.record_event(
                     Action.TOKEN_REVOKED, staff_actor(request), detail=token.facts()
                 )
             revoked += 1
@@ -136,7 +136,7 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:
         token: Token = form.save()
-        log.note(Action.TOKEN_MADE, staff_actor(request), detail=token.facts())
+        log.record_event(Action.TOKEN_MADE, staff_actor(request), detail=token.facts())
         request.new_token = form.secret  # type: ignore[attr-defined]
         return token
 

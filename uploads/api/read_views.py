@@ -10,7 +10,7 @@ from django.http.request import QueryDict
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mirrorsite.actors import actor_of, client_key_of, credentials_of
+from mirrorsite.actors import actor_of, client_key_of
 from mirrorsite.api import ProtectedView
 from mirrorsite.problems import InvalidRequest, Problem
 from mirrorsite.query import query_of
@@ -118,7 +118,7 @@ class UploadContentView(ProtectedView):
 
     @schema.upload_content
     def get(self, request: Request, upload_id: str) -> Response:
-        is_staff = credentials_of(request)[1] is None
+        is_staff = request.auth is None
         if is_staff and is_from_elsewhere(request._request):
             # A link on another site would make it look as if they had read it.
             raise Problem(
@@ -131,7 +131,7 @@ class UploadContentView(ProtectedView):
                 address = content_url(upload, "HEAD")
             else:
                 address = content_url(upload)
-                log.note(Action.DOWNLOADED, actor_of(request), upload=upload)
+                log.record_event(Action.DOWNLOADED, actor_of(request), upload=upload)
         except ContentUnavailableError as error:
             status, slug, detail = _NO_CONTENT[error.status]
             raise Problem(status, slug, detail, upload_status=error.status) from error

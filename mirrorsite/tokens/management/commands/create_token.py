@@ -60,7 +60,7 @@ class Command(OperatorCommand):
                     scopes=[Scope(scope) for scope in scopes],
                     days=days,
                 )
-                log.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
+                log.record_event(Action.TOKEN_MADE, self.actor(), detail=token.facts())
                 self._print(token, secret, as_json=as_json)
         except ValidationError as error:
             raise CommandFailed(" ".join(error.messages)) from error

@@ -37,7 +37,7 @@ class Command(OperatorCommand):
         try:
             with write_transaction(), recorded_saves(self.actor()):
                 token, secret = services.issue_token(program=program, minutes=minutes)
-                log.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
+                log.record_event(Action.TOKEN_MADE, self.actor(), detail=token.facts())
                 self.print(secret)
                 self.stdout.flush()
         except ValidationError as error:

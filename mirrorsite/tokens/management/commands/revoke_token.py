@@ -26,7 +26,9 @@ class Command(OperatorCommand):
         with write_transaction():
             revoked = services.revoke_token(token)
             if revoked:
-                log.note(Action.TOKEN_REVOKED, self.actor(), detail=token.facts())
+                log.record_event(
+                    Action.TOKEN_REVOKED, self.actor(), detail=token.facts()
+                )
         if revoked:
             self.print(f"token {name} is revoked")
         else:
