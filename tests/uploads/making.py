@@ -44,7 +44,7 @@ def pending(size: int | None = None, *, age: timedelta = HOUR) -> Upload:
         request_id=ACTOR.request_id,
         created_at=now,
     )
-    log.begin(upload, ACTOR)
+    log.record_intent(upload, ACTOR)
     return upload
 
 

@@ -23,7 +23,7 @@ from tests.conftest import service_database_url
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail
 from tests.uploads.making import run
-from uploads.audit import log as record
+from uploads.audit import log
 from uploads.audit.seal_store import PREFIX
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
@@ -131,7 +131,7 @@ class TestReconcileUploads:
             trail.storage.client.put_object(
                 Bucket=trail.storage.bucket_name, Key=key, Body=b"hello"
             )
-        record.record(gone, Action.PURGED, making.ACTOR)  # and no further
+        log.record(gone, Action.PURGED, making.ACTOR)  # and no further
 
         fix = ("reconcile_uploads", "--fix", "--min-age", "0s")
         kill(point, *fix)

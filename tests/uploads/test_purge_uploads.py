@@ -114,7 +114,9 @@ class TestPurgeUploads:
         "write",
         [
             lambda upload: log.record(upload, Action.VERIFIED, making.ACTOR),
-            lambda upload: log.note(Action.DOWNLOADED, making.ACTOR, upload=upload),
+            lambda upload: log.record_event(
+                Action.DOWNLOADED, making.ACTOR, upload=upload
+            ),
         ],
         ids=["verified", "downloaded"],
     )

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from mirrorsite.actors import actor_of, client_key_of, credentials_of
+from mirrorsite.actors import actor_of, client_key_of
 from mirrorsite.api import ProtectedView
 from mirrorsite.openapi import answer, header, problems
 from mirrorsite.problems import Problem
@@ -184,7 +184,7 @@ class UploadContentView(ProtectedView):
         },
     )
     def get(self, request: Request, upload_id: str) -> Response:
-        is_staff = credentials_of(request)[1] is None
+        is_staff = request.auth is None
         if is_staff and is_from_elsewhere(request._request):
             # A link on another site would record that they had read it.
             raise Problem(
@@ -197,7 +197,7 @@ class UploadContentView(ProtectedView):
                 address = content_url(upload, "HEAD")
             else:
                 address = content_url(upload)
-                log.note(Action.DOWNLOADED, actor_of(request), upload=upload)
+                log.record_event(Action.DOWNLOADED, actor_of(request), upload=upload)
         return Response(status=302, headers={"Location": address})
 
 

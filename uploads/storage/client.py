@@ -18,7 +18,7 @@ import boto3
 import botocore.handlers
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies, parse_timestamp
@@ -34,6 +34,7 @@ from uploads.exceptions import (
 from uploads.storage.errors import (
     credentials_error,
     error_from_status,
+    frozen,
     translated,
 )
 from uploads.storage.signed_puts import SignedPuts
@@ -198,28 +199,16 @@ class StoreClient:
             self._signed_puts = SignedPuts(
                 presigned_url=address,
                 http=self.transport.http,
-                credentials=self.credentials,
+                credentials=self.transport.credentials,
                 user_agent=self.transport.user_agent,
             )
         return self._signed_puts
-
-    def credentials(self) -> ReadOnlyCredentials:
-        """Return valid credentials, refreshed if they expire.
-
-        Raises `StoreUnavailableError` when there are none: nothing was sent then.
-        """
-        credentials = self.transport.credentials
-        try:
-            return credentials.get_frozen_credentials()
-        except Exception as error:
-            # ClientError of a token service, OSError of its file, and others.
-            raise credentials_error(error) from error
 
     def once(self, request: Callable[[S3Client], T]) -> T:
         """Carry out a request."""
         # Refreshed first: a failure of the token service inside the request could not
         # be told from one of the store.
-        self.credentials()
+        frozen(self.transport.credentials)
         return translated(lambda: request(self.transport.client))
 
     def retried(self, request: Callable[[S3Client], T]) -> T:

@@ -126,7 +126,7 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
         size=answer["ContentLength"],
         sha256=sha256,
         etag=answer.get("ETag", "").strip('"'),
-        version_id=version_of(answer),
+        version_id=_version_of(answer),
         metadata=metadata,
         sha256_source=source,
         last_modified=answer.get("LastModified"),
@@ -140,12 +140,12 @@ def stored_object_from_put(
         size=payload.size,
         sha256=payload.sha256,
         etag=answer.get("ETag", "").strip('"'),
-        version_id=version_of(answer),
+        version_id=_version_of(answer),
         metadata=metadata,
     )
 
 
-def version_of(answer: Mapping[str, Any]) -> str:
+def _version_of(answer: Mapping[str, Any]) -> str:
     version: str = answer.get("VersionId") or ""
     # Some buckets without versioning send this word.
     return "" if version == "null" else version
