@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -11,7 +11,9 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 
 from mirrorsite.client_address import client_address, client_network
-from mirrorsite.tokens.models import Token
+
+if TYPE_CHECKING:
+    from mirrorsite.tokens.models import Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

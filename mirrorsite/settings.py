@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "mirrorsite.apps.MirrorsiteConfig",
     "mirrorsite.tokens.apps.TokensConfig",
     "uploads.apps.UploadsConfig",
+    "uploads.audit.apps.AuditConfig",
     "uploads.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

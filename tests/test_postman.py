@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mirrorsite.about import openapi
+from mirrorsite.api_docs import openapi
 from mirrorsite.problem_types import PROBLEM_TYPES
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "postman"

@@ -16,8 +16,8 @@ from django.db.models.signals import post_save, pre_delete, pre_save
 from django.dispatch import receiver
 
 from mirrorsite.actors import Actor
-from uploads import trail
-from uploads.exceptions import AppendOnlyError
+from mirrorsite.errors import AppendOnlyError
+from uploads.audit import log
 from uploads.models import Action
 
 Account = User | Group
@@ -51,12 +51,12 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
     is_user = isinstance(account, User)
     if before is None:
         action = Action.USER_MADE if is_user else Action.GROUP_MADE
-        trail.note(action, actor, detail=_names(account) | _said(after))
+        log.note(action, actor, detail=_names(account) | _said(after))
         return
     changed = sorted(name for name in after if after[name] != before[name])
     if not changed:
         return
-    trail.note(
+    log.note(
         Action.USER_CHANGED if is_user else Action.GROUP_CHANGED,
         actor,
         detail=_names(account)
@@ -106,7 +106,7 @@ def delete_group(group: Group, actor: Actor) -> None:
         if state is None:
             return
         members = sorted(group.user_set.values_list("username", flat=True))
-        trail.note(
+        log.note(
             Action.GROUP_DELETED,
             actor,
             detail=_names(group) | _said(state) | {"members": members},

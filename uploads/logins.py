@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import actor_named
 from mirrorsite.client_address import client_network
-from uploads import trail
+from uploads.audit import log
 from uploads.models import Action, UploadEvent
 
 logger = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> 
         "client_address": actor.address,
         "user_agent": actor.user_agent[:512],
     }
-    trail.note(action, actor, detail=detail)
+    log.note(action, actor, detail=detail)
 
 
 def _actor(username: str) -> str:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.metrics import observe_upload
-from uploads import trail
+from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
     KeyReusedError,
@@ -125,7 +125,7 @@ def _begin(
     if key_columns:
         upload.attempt_started_at = timezone.now()
     try:
-        trail.begin(upload, actor)
+        log.begin(upload, actor)
     except TrailUnavailableError:
         observe_upload("unrecorded")
         raise
@@ -145,7 +145,7 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
         raise UploadFailedError(
             f"the outcome in bucket {upload.bucket} is unknown", upload=upload
         )
-    trail.begin_again(upload, actor, bucket=bucket)
+    log.begin_again(upload, actor, bucket=bucket)
 
 
 # --- Act --------------------------------------------------------------------------
@@ -176,7 +176,7 @@ def _note_retry(upload: Upload, actor: Actor, attempt: int, error: StoreError) -
     """Record that an attempt failed and the next one begins; the upload goes on anyway."""
     detail = {"attempt": attempt, "error": str(error)[:1000]}
     try:
-        trail.note(Action.RETRIED, actor, upload=upload, detail=detail)
+        log.note(Action.RETRIED, actor, upload=upload, detail=detail)
     except TrailUnavailableError as trail_error:
         logger.warning("upload=%s retry not recorded: %s", upload.pk, trail_error)
 
@@ -218,7 +218,7 @@ def _record_failure(upload: Upload, error: StoreError, actor: Actor) -> None:
     logger.warning("upload=%s failed: %s", upload.pk, message)
     try:
         if isinstance(error, StoreUnavailableError) and error.outcome_unknown:
-            trail.note_error(upload, message)
+            log.note_error(upload, message)
         else:
             _record_outcome(
                 upload, Action.FAILED, actor, detail={"error": message}, error=message
@@ -241,9 +241,9 @@ def _record_outcome(
     """
     while True:
         try:
-            trail.record(upload, action, actor, **values)
+            log.record(upload, action, actor, **values)
         except TransitionError:
-            trail.reload(upload)
+            log.reload(upload)
         else:
             return
         # Reconciliation may have recorded the same outcome, or one that a later look
@@ -277,7 +277,7 @@ def _find(key: IdempotencyKey) -> Upload | None:
     SECRET_KEY was another one. Raises `TrailUnavailableError`.
     """
     by_columns = Q(idempotency_scope=key.scope, idempotency_key=key.key)
-    with trail.database_errors():
+    with log.database_errors():
         found = list(Upload.objects.filter(Q(pk=key.upload_id) | by_columns))
     found.sort(key=lambda upload: upload.pk != key.upload_id)
     return found[0] if found else None

@@ -20,9 +20,9 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
 from mirrorsite.query import malformed_parameter
+from mirrorsite.staff import staff_actor
 from uploads import accounts
 from uploads.logins import WINDOW, note_refusal
-from uploads.staff import staff_actor
 
 #: How often a session in use is written, which is when its hour begins anew.
 PROLONG_SECONDS = 300

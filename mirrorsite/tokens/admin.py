@@ -13,13 +13,13 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from mirrorsite.admin.changelist import ListMixin
+from mirrorsite.staff import staff_actor
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
-from uploads import trail
-from uploads.admin.lists import ListMixin
+from uploads.audit import log
+from uploads.audit.log import write_transaction
 from uploads.models import Action
-from uploads.staff import staff_actor
-from uploads.trail import write_transaction
 
 
 class TokenForm(forms.ModelForm[Token]):
@@ -101,7 +101,7 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
                 if not services.revoke_token(token):
                     continue
                 self.log_change(request, token, "Revoked.")
-                trail.note(
+                log.note(
                     Action.TOKEN_REVOKED, staff_actor(request), detail=token.facts()
                 )
             revoked += 1
@@ -136,7 +136,7 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:
         token: Token = form.save()
-        trail.note(Action.TOKEN_MADE, staff_actor(request), detail=token.facts())
+        log.note(Action.TOKEN_MADE, staff_actor(request), detail=token.facts())
         request.new_token = form.secret  # type: ignore[attr-defined]
         return token
 

@@ -11,7 +11,7 @@ from django.db import models
 from django.utils import timezone
 from knox.models import AbstractAuthToken
 
-from uploads.exceptions import AppendOnlyError
+from mirrorsite.errors import AppendOnlyError
 
 
 class Scope(models.TextChoices):

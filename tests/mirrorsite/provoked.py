@@ -140,7 +140,7 @@ def _trail_away(world: World) -> Answer:
     def fail(*arguments: Any, **values: Any) -> None:
         raise OperationalError("away")
 
-    world.monkeypatch.setattr("uploads.sql.insert_upload", fail)
+    world.monkeypatch.setattr("uploads.audit.sql.insert_upload", fail)
     return world.upload()
 
 

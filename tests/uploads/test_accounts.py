@@ -15,9 +15,9 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
+from mirrorsite.errors import AppendOnlyError
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token, revoke_token
-from uploads.exceptions import AppendOnlyError
 from uploads.models import UploadEvent
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ from django.test import Client
 
 from tests.faulty_store import FaultyStore
 from tests.uploads.records import refuse_inserts
-from uploads import sql
+from uploads.audit import sql
 from uploads.models import Status, Upload
 from uploads.storage import UploadStorage
 

@@ -23,8 +23,8 @@ from tests.conftest import service_database_url
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail
 from tests.uploads.making import run
-from uploads import trail as record
-from uploads.audit.copies import PREFIX
+from uploads.audit import log as record
+from uploads.audit.seal_store import PREFIX
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
 
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUT_NEW = "uploads.storage.UploadStorage.put_new"
 DELETE = "uploads.storage.UploadStorage.delete_unchanged"
-WRITE = "uploads.sql.update_upload"
+WRITE = "uploads.audit.sql.update_upload"
 
 Kill = Callable[..., None]
 
@@ -115,7 +115,7 @@ class TestReconcileUploads:
         "point",
         [
             ("after", 2, WRITE),
-            ("after", 1, "uploads.sql.insert_upload"),  # an object is adopted
+            ("after", 1, "uploads.audit.sql.insert_upload"),  # an object is adopted
             ("after", 1, DELETE),  # deleted, without the event
         ],
     )

@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import purging, trail
+from uploads import retention
+from uploads.audit import log
 from uploads.exceptions import (
     StoreError,
     StoreRefusedError,
@@ -102,7 +103,7 @@ class TestPurgeUploads:
     def test_never_what_is_unsealed_or_not_stored(self, bucket: UploadStorage) -> None:
         unsealed = old(sealed=False)
         half = old()
-        trail.record(half, Action.VERIFIED, making.ACTOR)  # a new, unsealed event
+        log.record(half, Action.VERIFIED, making.ACTOR)  # a new, unsealed event
         pending = making.pending(age=timedelta(days=90))
         making.put(pending)
         making.seal(pending)
@@ -112,8 +113,8 @@ class TestPurgeUploads:
     @pytest.mark.parametrize(
         "write",
         [
-            lambda upload: trail.record(upload, Action.VERIFIED, making.ACTOR),
-            lambda upload: trail.note(Action.DOWNLOADED, making.ACTOR, upload=upload),
+            lambda upload: log.record(upload, Action.VERIFIED, making.ACTOR),
+            lambda upload: log.note(Action.DOWNLOADED, making.ACTOR, upload=upload),
         ],
         ids=["verified", "downloaded"],
     )
@@ -124,13 +125,13 @@ class TestPurgeUploads:
         write: Callable[[Upload], None],
     ) -> None:
         upload = old()
-        record = purging._record
+        record = retention._record
 
         def written_meanwhile(*args: Any) -> None:
             write(upload)
             record(*args)
 
-        monkeypatch.setattr(purging, "_record", written_meanwhile)
+        monkeypatch.setattr(retention, "_record", written_meanwhile)
         status, text = purge("--yes")
         assert status == 1
         assert text.startswith(f"left alone: {upload.key}: it has changed, or has an")
@@ -165,15 +166,15 @@ class TestPurgeUploads:
     ) -> None:
         """The delete is conditional: what came in between is not ours, and stays."""
         upload = old()
-        record = trail.record
+        record = log.record
 
         def replace_before(*args: Any, **kwargs: Any) -> None:
             record(*args, **kwargs)
             making.overwrite(bucket, upload.key, b"somebody's")
 
-        monkeypatch.setattr(trail, "record", replace_before)
+        monkeypatch.setattr(log, "record", replace_before)
         assert purge("--yes")[0] == 0
-        monkeypatch.setattr(trail, "record", record)
+        monkeypatch.setattr(log, "record", record)
         assert bucket.head(upload.key).size == len(b"somebody's")
         _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
         assert text.startswith(f"purged but present: {upload.key}; size is 10")
@@ -217,20 +218,20 @@ class TestPurgeUploads:
         def away(*args: Any, **kwargs: Any) -> None:
             raise TrailUnavailableError("away")
 
-        monkeypatch.setattr(trail, "record", away)
+        monkeypatch.setattr(log, "record", away)
         assert purge("--yes")[0] == 2
         assert bucket.exists(upload.key)
 
     def test_two_purgers__one_event(self, bucket: UploadStorage) -> None:
         upload = old()
-        uploads = purging.purgeable(stored_before=timezone.now())
+        uploads = retention.purgeable(stored_before=timezone.now())
         seen = list(uploads)
-        looks = [purging._look(one) for one in seen]
-        (first,) = purging.purge(
+        looks = [retention._look(one) for one in seen]
+        (first,) = retention.purge(
             uploads, actor=making.ACTOR, reason="test", dry_run=False
         )
         with ThreadPoolExecutor(1) as pool:
-            (second,) = purging._purge_some(
+            (second,) = retention._purge_some(
                 pool, seen, looks, uploads, making.ACTOR, "test"
             )
         assert [first.outcome, second.outcome] == ["purged", "left alone"]
@@ -298,7 +299,7 @@ class TestSeveralAtATime:
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         uploads = [old() for _ in range(3)]
-        record = purging._record
+        record = retention._record
         calls = itertools.count()
 
         def goes(*args: Any) -> None:
@@ -306,7 +307,7 @@ class TestSeveralAtATime:
                 raise TrailUnavailableError("away")
             record(*args)
 
-        monkeypatch.setattr(purging, "_record", goes)
+        monkeypatch.setattr(retention, "_record", goes)
         status, text = purge("--yes")
         assert (status, text) == (2, f"purged: {uploads[0].key}\n")
         assert [bucket.exists(u.key) for u in uploads] == [False, True, True]
@@ -318,7 +319,7 @@ class TestSeveralAtATime:
     ) -> None:
         """A second run, by which these were not the last purges any more, is near."""
         uploads = [old() for _ in range(3)]
-        record = purging._record
+        record = retention._record
         calls = itertools.count()
 
         def interrupted(*args: Any) -> None:
@@ -326,7 +327,7 @@ class TestSeveralAtATime:
                 raise KeyboardInterrupt
             record(*args)
 
-        monkeypatch.setattr(purging, "_record", interrupted)
+        monkeypatch.setattr(retention, "_record", interrupted)
         status, text = purge("--yes")
         assert (status, text) == (130, f"purged: {uploads[0].key}\n")
         assert [bucket.exists(u.key) for u in uploads] == [False, True, True]
@@ -337,7 +338,7 @@ class TestSeveralAtATime:
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         uploads = [old() for _ in range(3)]
-        delete, record = UploadStorage.delete_unchanged, trail.record
+        delete, record = UploadStorage.delete_unchanged, log.record
 
         def not_the_first(self: UploadStorage, key: str, etag: str) -> None:
             if key == uploads[0].key:
@@ -350,7 +351,7 @@ class TestSeveralAtATime:
             record(upload, action, *args, **kwargs)
 
         monkeypatch.setattr(UploadStorage, "delete_unchanged", not_the_first)
-        monkeypatch.setattr(trail, "record", goes)
+        monkeypatch.setattr(log, "record", goes)
         status, text = purge("--yes")
         assert (status, text) == (2, "".join(f"purged: {u.key}\n" for u in uploads[1:]))
         monkeypatch.undo()

@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from uploads import summaries, trail
+from uploads import summaries
+from uploads.audit import log
 from uploads.models import (
     Action,
     HourSummary,
@@ -89,7 +90,7 @@ class TestHoursBetween:
         upload = make_upload(5 * HOUR)
         assert totals(look()) == {"stored": 1}
 
-        trail.record(upload, Action.MISSING, ACTOR)
+        log.record(upload, Action.MISSING, ACTOR)
 
         assert totals(look()) == {"missing": 1}
 
@@ -110,7 +111,7 @@ class TestHoursBetween:
     def test_hours_between__a_change_outside_the_range_is_not_forgotten(self) -> None:
         upload = make_upload(48 * HOUR)
         assert totals(look(72)) == {"stored": 1}
-        trail.record(upload, Action.MISSING, ACTOR)
+        log.record(upload, Action.MISSING, ACTOR)
 
         look(24)
 
@@ -122,7 +123,7 @@ class TestHoursBetween:
         """Older changes than it looks for are not missed."""
         upload = make_upload(5 * HOUR)
         look()
-        trail.record(upload, Action.MISSING, ACTOR)
+        log.record(upload, Action.MISSING, ACTOR)
         later = timezone.now() + dt.timedelta(days=1, minutes=30)
         monkeypatch.setattr(timezone, "now", lambda: later)
 
@@ -134,7 +135,7 @@ class TestHoursBetween:
         upload = make_upload(5 * HOUR)
         look()
 
-        trail.note(Action.DOWNLOADED, ACTOR, upload=upload)
+        log.note(Action.DOWNLOADED, ACTOR, upload=upload)
 
         with django_assert_num_queries(4):  # none that counts a past hour
             look()

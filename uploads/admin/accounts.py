@@ -13,9 +13,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
+from mirrorsite.admin.changelist import ListMixin
+from mirrorsite.staff import staff_actor
 from uploads import accounts
-from uploads.admin.lists import ListMixin
-from uploads.staff import staff_actor
 
 admin.site.unregister([User, Group])
 

@@ -13,8 +13,9 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
+from mirrorsite.admin.row_estimates import rough_count
+from mirrorsite.staff import staff_actor, staff_key
 from uploads import exports
-from uploads.admin.counting import rough_count
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
     OtherBucketError,
@@ -23,7 +24,6 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
-from uploads.staff import staff_actor, staff_key
 from uploads.verification import VERIFIABLE, verify_upload
 
 #: A selection is verified within one request; more is the command's work.

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from uploads import charts, summaries
-from uploads.admin import labels
+from uploads.admin import formatting
 from uploads.admin.audit_state import last_verification
 from uploads.models import AuditSeal, Status, Upload, UploadEvent
 from uploads.summaries import Hour
@@ -108,7 +108,7 @@ def _pending() -> Card:
         return Card("Pending over a minute", "0", "nothing waits", "good")
     count = rows.order_by()[: MOST_COUNTED + 1].count()
     shown = f"more than {MOST_COUNTED:,}" if count > MOST_COUNTED else f"{count:,}"
-    note = format_html("the oldest {}", labels.age(oldest.created_at))
+    note = format_html("the oldest {}", formatting.age(oldest.created_at))
     return Card(
         "Pending over a minute",
         shown,
@@ -127,7 +127,7 @@ def _last_stored() -> Card:
     )
     if newest is None:
         return Card("Last good upload", "never", "", "bad")
-    return Card("Last good upload", labels.age(newest.stored_at))
+    return Card("Last good upload", formatting.age(newest.stored_at))
 
 
 def _trail() -> list[Card]:
@@ -145,7 +145,7 @@ def _trail() -> list[Card]:
         is_late = timezone.now() - seal.sealed_at > SEAL_AGE
         sealed = Card(
             "Last seal",
-            labels.age(seal.sealed_at),
+            formatting.age(seal.sealed_at),
             f"number {seal.number}; {note}",
             "bad" if is_late else "good",
             f"uploads/auditseal/{seal.number}/change/",
@@ -158,9 +158,9 @@ def _trail() -> list[Card]:
         verified = Card(
             "Trail verified",
             "clean" if checked.is_clean else "NOT CLEAN",
-            format_html("{}; run manage.py verify_audit", labels.age(checked.at))
+            format_html("{}; run manage.py verify_audit", formatting.age(checked.at))
             if is_old
-            else labels.age(checked.at),
+            else formatting.age(checked.at),
             "good" if checked.is_clean and not is_old else "bad",
         )
     return [sealed, verified]

@@ -15,8 +15,8 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
 from mirrorsite.problems import InvalidRequest
+from mirrorsite.times import parse_time
 from uploads.models import Status, Upload
-from uploads.times import parse_time
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200

@@ -19,7 +19,7 @@ from uploads.api.errors import (
     trail_problem,
 )
 from uploads.api.idempotency_keys import idempotency_key_of
-from uploads.api.presentation import describe
+from uploads.api.serializers import describe
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
     KeyReusedError,

@@ -7,7 +7,7 @@ login throttle.
 
 from __future__ import annotations
 
-from uploads.models.append_only import AppendOnlyModel, AppendOnlyQuerySet
+from mirrorsite.append_only import AppendOnlyModel, AppendOnlyQuerySet
 from uploads.models.events import UploadEvent
 from uploads.models.lifecycle import (
     ALLOWED_BEFORE,

@@ -123,7 +123,7 @@ class TestWithoutTheTrail:
         def away(*arguments: Any, **values: Any) -> None:
             raise TrailUnavailableError("the database is away")
 
-        monkeypatch.setattr("uploads.trail.note", away)
+        monkeypatch.setattr("uploads.audit.log.note", away)
 
     def test_not_made(self, owner: User) -> None:
         with pytest.raises(CommandError, match="the database is away; no token was"):

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from tests.uploads.admin.conftest import MakeUpload
-from uploads import trail
+from uploads.audit import log
 from uploads.models import Action, Status, UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -80,7 +80,7 @@ def test_last_check_of_the_trail(
 ) -> None:
     make_upload()
     assert "run manage.py verify_audit" in text(admin_client)
-    trail.note(
+    log.note(
         Action.AUDIT_CHECKED,
         Actor(name="command:verify_audit"),
         detail={"faults": faults},

@@ -9,11 +9,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from mirrorsite.admin import filters, row_estimates
+from mirrorsite.admin.changelist import BigTableAdmin
+from mirrorsite.admin.filters import requesters
+from mirrorsite.admin.row_estimates import rough_count
 from tests.uploads.admin.conftest import MakeUpload
-from uploads.admin import counting, filters
-from uploads.admin.counting import rough_count
-from uploads.admin.filters import requesters
-from uploads.admin.lists import BigTableAdmin
 from uploads.admin.search import uuid_range
 from uploads.models import Status, Upload
 
@@ -276,7 +276,7 @@ class TestRoughCount:
     def test_beyond_the_limit(
         self, make_upload: MakeUpload, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(counting, "EXACT_UP_TO", 2)
+        monkeypatch.setattr(row_estimates, "EXACT_UP_TO", 2)
         for _ in range(5):
             make_upload()
         everything = rough_count(Upload.objects.all())

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tests.uploads.audit.tampering import as_owner, delete, rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
-from uploads.audit.rows import seal_of
+from uploads.audit.serialization import seal_of
 from uploads.exceptions import SealError, StoreRefusedError
 from uploads.models import AuditSeal, UploadEvent
 from uploads.storage import UploadStorage

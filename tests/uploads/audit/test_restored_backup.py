@@ -19,9 +19,9 @@ from tests.uploads import making
 from tests.uploads.audit.tampering import delete, execute, rows_of
 from tests.uploads.audit.trails import KEY, Trail
 from tests.uploads.making import ACTOR, run
-from uploads import trail as record
+from uploads.audit import log as record
 from uploads.audit import seals, triggers
-from uploads.audit.copies import PREFIX
+from uploads.audit.seal_store import PREFIX
 from uploads.exceptions import SealError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage

@@ -6,12 +6,12 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
+from mirrorsite.management.base import CommandFailed, OperatorCommand
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
-from uploads import trail
-from uploads.management.command import CommandFailed, OperatorCommand
+from uploads.audit import log
+from uploads.audit.log import write_transaction
 from uploads.models import Action
-from uploads.trail import write_transaction
 
 
 class Command(OperatorCommand):
@@ -60,7 +60,7 @@ class Command(OperatorCommand):
                     scopes=[Scope(scope) for scope in scopes],
                     days=days,
                 )
-                trail.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
+                log.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
                 self._print(token, secret, as_json=as_json)
         except ValidationError as error:
             raise CommandFailed(" ".join(error.messages)) from error

@@ -5,12 +5,12 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
+from mirrorsite.management.base import CommandFailed, OperatorCommand
 from mirrorsite.tokens import services
-from uploads import trail
 from uploads.accounts import recorded_saves
-from uploads.management.command import CommandFailed, OperatorCommand
+from uploads.audit import log
+from uploads.audit.log import write_transaction
 from uploads.models import Action
-from uploads.trail import write_transaction
 
 
 class Command(OperatorCommand):
@@ -37,7 +37,7 @@ class Command(OperatorCommand):
         try:
             with write_transaction(), recorded_saves(self.actor()):
                 token, secret = services.issue_token(program=program, minutes=minutes)
-                trail.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
+                log.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
                 self.print(secret)
                 self.stdout.flush()
         except ValidationError as error:

@@ -4,12 +4,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from mirrorsite.management.base import CommandFailed, OperatorCommand
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Token
-from uploads import trail
-from uploads.management.command import CommandFailed, OperatorCommand
+from uploads.audit import log
+from uploads.audit.log import write_transaction
 from uploads.models import Action
-from uploads.trail import write_transaction
 
 
 class Command(OperatorCommand):
@@ -26,7 +26,7 @@ class Command(OperatorCommand):
         with write_transaction():
             revoked = services.revoke_token(token)
             if revoked:
-                trail.note(Action.TOKEN_REVOKED, self.actor(), detail=token.facts())
+                log.note(Action.TOKEN_REVOKED, self.actor(), detail=token.facts())
         if revoked:
             self.print(f"token {name} is revoked")
         else:

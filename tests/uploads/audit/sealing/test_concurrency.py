@@ -14,10 +14,10 @@ from django.db import connection, connections, transaction
 from mirrorsite.actors import Actor
 from sre.lib.processes import wait_until
 from tests.uploads.audit.trails import Trail, add_uploads
-from uploads import trail as record
+from uploads.audit import log as record
 from uploads.audit import seals
-from uploads.audit.rows import seal_of
 from uploads.audit.seals import Sealed
+from uploads.audit.serialization import seal_of
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
 
 

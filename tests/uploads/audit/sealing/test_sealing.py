@@ -13,12 +13,12 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from tests.uploads.audit.tampering import rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
-from uploads import trail as record
+from uploads.audit import log as record
 from uploads.audit.canonical import NO_SEAL, NotCanonicalError
-from uploads.audit.copies import Copies
 from uploads.audit.keys import SigningKey, TrustedKeys
-from uploads.audit.rows import row_of, seal_of
+from uploads.audit.seal_store import Copies
 from uploads.audit.seals import Sealed
+from uploads.audit.serialization import row_of, seal_of
 from uploads.exceptions import AuditKeyError, SealError
 from uploads.models import Action, AuditSeal, UploadEvent
 from uploads.storage import UploadStorage

@@ -13,7 +13,7 @@ from tests.uploads.audit.strategies import other
 from tests.uploads.audit.tampered.sealed_trail import examples
 from tests.uploads.audit.tampering import as_owner, delete, rows_of
 from tests.uploads.audit.trails import Trail, add_uploads
-from uploads import trail as record
+from uploads.audit import log as record
 from uploads.models import Action, Status, Upload, new_upload_id
 
 pytestmark = pytest.mark.django_db

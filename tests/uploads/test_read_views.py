@@ -12,8 +12,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from tests.uploads.records import ACTOR, pages, record, slug
-from uploads import services, trail
-from uploads.api.reading import UploadEventsView
+from uploads import services
+from uploads.api.read_views import UploadEventsView
+from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.storage import UploadStorage
@@ -191,7 +192,7 @@ class TestEvents:
         monkeypatch.setattr(UploadEventsView, "PAGE", 2)
         upload = record()
         for _ in range(4):
-            trail.record(upload, Action.REQUESTED, ACTOR)
+            log.record(upload, Action.REQUESTED, ACTOR)
         expected = list(upload.events.order_by("pk").values_list("pk", flat=True))
         found = list(pages(reader, f"/api/uploads/{upload.pk}/events"))
         assert [len(page) for page in found] == [2, 2, 1]
@@ -268,7 +269,7 @@ class TestContent:
             raise TrailUnavailableError("the database did not take the record")
 
         upload = services.create_upload(actor=ACTOR).upload
-        monkeypatch.setattr(trail, "note", refuse)
+        monkeypatch.setattr(log, "note", refuse)
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
         assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
         assert "Location" not in answer

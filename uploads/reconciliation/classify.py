@@ -10,7 +10,7 @@ from django.utils import timezone
 from uploads.exceptions import ObjectMissingError, OtherBucketError
 from uploads.models import Action, Status, Upload
 from uploads.reconciliation.findings import Finding, Plan, Word
-from uploads.reconciliation.walking import Row
+from uploads.reconciliation.scan import Row
 from uploads.storage import ListedObject, StoredObject, storage_of
 from uploads.verification import differences_from, examine
 

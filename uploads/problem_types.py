@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirrorsite.problem_types.kind import ProblemType
+from mirrorsite.problem_types import ProblemType
 
 UPLOADS: tuple[ProblemType, ...] = (
     # --- Uploading -------------------------------------------------------------
@@ -38,13 +38,6 @@ UPLOADS: tuple[ProblemType, ...] = (
         "The database did not take the record: nothing was uploaded, or, where"
         " upload_id is given, that upload stays pending until it is settled.",
         "Try again as late as Retry-After says.",
-    ),
-    ProblemType(
-        "not-ready",
-        503,
-        "Not ready",
-        "Something that an upload needs is away; checks says what.",
-        "Wait; a probe asks again.",
     ),
     ProblemType(
         "invalid-idempotency-key",

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from uploads import adoption, trail
+from uploads import orphans
+from uploads.audit import log
 from uploads.exceptions import (
     ObjectChangedError,
     ObjectMissingError,
@@ -26,12 +27,12 @@ def settle(plan: Plan, finding: Finding) -> Finding:
     detail = {"finding": finding.word.value, **finding.seen}
     try:
         if finding.upload_id is None:
-            adopted = adoption.adopt(finding.key, actor=plan.actor)
+            adopted = orphans.adopt(finding.key, actor=plan.actor)
             return replace(finding, upload_id=adopted.pk, outcome="repaired")
         upload = Upload.objects.get(pk=finding.upload_id)
         if finding.word == Word.PURGED_PRESENT:
             return _purged_again(plan, finding, upload, detail)
-        trail.record(
+        log.record(
             upload,
             finding.action or Action.FAILED,
             plan.actor,
@@ -79,12 +80,12 @@ def _purged_again(
         return replace(finding, outcome="skipped", note=str(error))
     except StoreRefusedError as error:
         # The object stays, so the record must not go on saying that it is purged.
-        trail.record(
+        log.record(
             upload,
             Action.VERIFIED,
             plan.actor,
             detail=detail | {"purge_refused": str(error)},
         )
         return replace(finding, action=Action.VERIFIED, outcome="repaired")
-    trail.record(upload, Action.PURGED, plan.actor, detail=detail)
+    log.record(upload, Action.PURGED, plan.actor, detail=detail)
     return replace(finding, outcome="repaired")

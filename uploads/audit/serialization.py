@@ -16,7 +16,7 @@ from uploads.audit.canonical import (
     format_time,
     parse_time,
 )
-from uploads.audit.copies import Copies
+from uploads.audit.seal_store import Copies
 from uploads.models import AuditSeal, UploadEvent
 
 #: What reading a value that the service never writes can raise. Among them errors of

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.request_ids import is_well_formed
-from uploads import trail
+from uploads.audit import log
 from uploads.models import Action, Upload, new_upload_id
 from uploads.storage import StoredObject, upload_storage
 
@@ -25,7 +25,7 @@ def adopt(key: str, *, actor: Actor) -> Upload:
     the upload cannot be known.
 
     Raises `ObjectMissingError` when it is gone, `AlreadyRecordedError` when it has a
-    record by now, and as `UploadStorage.head` and `trail.begin` do.
+    record by now, and as `UploadStorage.head` and `log.begin` do.
     """
     found = upload_storage().head(key)
     sources: dict[str, str] = {}
@@ -54,7 +54,7 @@ def adopt(key: str, *, actor: Actor) -> Upload:
     }
     if claims:
         detail["claims_not_believed"] = claims
-    trail.begin(upload, actor, Action.ADOPTED, detail=detail)
+    log.begin(upload, actor, Action.ADOPTED, detail=detail)
     return upload
 
 

@@ -24,7 +24,8 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, QuerySet
 
 from mirrorsite.actors import Actor
-from uploads import trail
+from uploads.audit import log
+from uploads.audit.log import write_transaction
 from uploads.exceptions import (
     ObjectChangedError,
     ObjectMissingError,
@@ -35,7 +36,6 @@ from uploads.exceptions import (
 )
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import storage_of, upload_storage
-from uploads.trail import write_transaction
 from uploads.verification import differences_from
 
 #: Uploads read at a time.
@@ -188,7 +188,7 @@ def _delete_some(
         if isinstance(outcome, StoreRefusedError):
             detail = {"purge_refused": str(outcome)}
             try:
-                trail.record(upload, Action.VERIFIED, actor, detail=detail)
+                log.record(upload, Action.VERIFIED, actor, detail=detail)
             except TrailUnavailableError as error:
                 failure = failure or error
             else:
@@ -229,7 +229,7 @@ def _record(
         Upload.objects.select_for_update().get(pk=upload.pk)
         if not uploads.filter(pk=upload.pk).exists():
             raise TransitionError("it has changed, or has an event that is not sealed")
-        trail.record(upload, Action.PURGED, actor, detail=detail)
+        log.record(upload, Action.PURGED, actor, detail=detail)
 
 
 def _result(upload: Upload, outcome: Outcome, note: str = "") -> Purge:

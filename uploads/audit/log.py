@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from mirrorsite.actors import Actor
 from mirrorsite.database import reason
-from uploads import sql
+from uploads.audit import sql
 from uploads.audit.canonical import refuse_fractions
 from uploads.exceptions import (
     AlreadyRecordedError,

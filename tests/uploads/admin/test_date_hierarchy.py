@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from uploads.admin.periods import below, parse
+from mirrorsite.admin.date_hierarchy import below, parse
 
 
 @pytest.mark.parametrize(

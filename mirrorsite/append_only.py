@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 from django.db import models
 
-from uploads.exceptions import AppendOnlyError
+from mirrorsite.errors import AppendOnlyError
 
 _M = TypeVar("_M", bound=models.Model)
 

@@ -18,11 +18,11 @@ from django.db import Error as DatabaseError
 
 from mirrorsite.actors import Actor
 from mirrorsite.database import reason
+from mirrorsite.errors import ServiceError
 from mirrorsite.exit_status import ExitStatus
+from mirrorsite.management.progress import Progress
 from mirrorsite.printable import json_line, printable
 from mirrorsite.standard_streams import OutputError
-from uploads.exceptions import AuditKeyError, SealError, UploadsError
-from uploads.management.progress import Progress
 
 
 class CommandFailed(CommandError):  # noqa: N818 it is an outcome
@@ -119,12 +119,8 @@ class OperatorCommand(BaseCommand):
             raise self._failed(
                 f"mirrorsite is misconfigured: {error}", ExitStatus.MISCONFIGURED
             ) from error
-        except AuditKeyError as error:
-            raise self._failed(str(error), ExitStatus.MISCONFIGURED) from error
-        except SealError as error:
-            raise self._failed(str(error), ExitStatus.DIFFERENCES) from error
-        except UploadsError as error:
-            raise self._failed(str(error)) from error
+        except ServiceError as error:
+            raise self._failed(str(error), error.exit_status) from error
         except DatabaseError as error:
             raise self._failed(
                 f"the database cannot be used: {reason(error)}"

@@ -5,12 +5,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from uploads import trail
-from uploads.audit.faults import FaultKind, Report
+from mirrorsite.management.arguments import positive_minutes, seal_or_time
+from mirrorsite.management.base import DifferencesFound, OperatorCommand
+from uploads.audit import log
+from uploads.audit.report import FaultKind, Report
 from uploads.audit.verification import PATIENCE, Progress, verify_audit
 from uploads.exceptions import UploadsError
-from uploads.management.arguments import positive_minutes, seal_or_time
-from uploads.management.command import DifferencesFound, OperatorCommand
 from uploads.models import Action
 
 
@@ -104,7 +104,7 @@ class Command(OperatorCommand):
             "database_only": database_only,
         }
         try:
-            trail.note(Action.AUDIT_CHECKED, self.actor(), detail=detail)
+            log.note(Action.AUDIT_CHECKED, self.actor(), detail=detail)
         except UploadsError as error:
             self.warn(f"the check is not in the trail: {error}")
 

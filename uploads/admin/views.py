@@ -14,9 +14,10 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from uploads import trail
-from uploads.admin import labels, reading
+from mirrorsite.staff import is_from_elsewhere, staff_actor, staff_key
+from uploads.admin import formatting, reading
 from uploads.admin.proofs import proof_of
+from uploads.audit import log
 from uploads.audit.keys import public_text
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
@@ -26,7 +27,6 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
-from uploads.staff import is_from_elsewhere, staff_actor, staff_key
 from uploads.storage import upload_storage
 from uploads.verification import Method, verify_upload
 
@@ -77,7 +77,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     upload = get_object_or_404(Upload, pk=pk)
     found = proof_of(upload)
     if not is_from_elsewhere(request):
-        trail.note(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
+        log.note(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
     return TemplateResponse(
         request,
         "admin/uploads/upload/proof.html",
@@ -92,7 +92,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
                 public_text(key) for key in settings.AUDIT_PUBLIC_KEYS.values()
             ],
             "events": [
-                (event, labels.action_label(event.action)) for event in found.events
+                (event, formatting.action_label(event.action)) for event in found.events
             ],
         },
     )
@@ -111,7 +111,7 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     except StoreError as error:
         messages.error(request, f"No download: {error}.")
         return _page(upload)
-    trail.note(Action.DOWNLOADED, staff_actor(request), upload=upload)
+    log.note(Action.DOWNLOADED, staff_actor(request), upload=upload)
     return HttpResponseRedirect(address)
 
 
@@ -135,7 +135,7 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
         return HttpResponse("Not in the bucket.", status=404, content_type=kind)
     except StoreError as error:
         return HttpResponse(f"Not read: {error}.", status=502, content_type=kind)
-    trail.note(
+    log.note(
         Action.DOWNLOADED,
         staff_actor(request),
         upload=upload,

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.purging import MOST_JOBS
+from uploads.retention import MOST_JOBS
 from uploads.services import PREFIX
 from uploads.storage import ListedObject, upload_storage
 

@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import connection
 
+from mirrorsite.management.arguments import positive_seconds
+from mirrorsite.management.base import OperatorCommand
 from uploads.audit.seals import Sealed, seal_audit
 from uploads.exceptions import UploadsError
-from uploads.management.arguments import positive_seconds
-from uploads.management.command import OperatorCommand
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from django.db.models import Field, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
-from uploads.admin.counting import RoughCount, rough_count
-from uploads.admin.filters import DateFilter, as_utc
+from mirrorsite.admin.filters import DateFilter, as_utc
+from mirrorsite.admin.row_estimates import RoughCount, rough_count
 
 M = TypeVar("M", bound=Model)
 

@@ -1,8 +1,31 @@
-"""What can be wrong with any request, its parameters and its body. No Django here."""
+"""Every type of problem the API answers with, declared once. No Django here.
+
+`GET /api/problems` serves this table. A type is `/api/problems/<slug>`: a path, as
+RFC 9457 section 3.1.1 allows, so that it means the same on every host that runs the
+service, and can be looked up there. An app adds its own with `declare`.
+"""
 
 from __future__ import annotations
 
-from mirrorsite.problem_types.kind import ProblemType
+from dataclasses import dataclass
+
+TYPE_PREFIX = "/api/problems/"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """One kind of error: its status, what it means, what a client can do."""
+
+    slug: str
+    status: int
+    title: str
+    meaning: str
+    remedy: str
+
+    @property
+    def uri(self) -> str:
+        return TYPE_PREFIX + self.slug
+
 
 GENERAL: tuple[ProblemType, ...] = (
     # --- Any request -----------------------------------------------------------
@@ -227,4 +250,33 @@ GENERAL: tuple[ProblemType, ...] = (
         "The word has more characters than are mirrored.",
         "Send at most as many characters as detail names.",
     ),
+    ProblemType(
+        "not-ready",
+        503,
+        "Not ready",
+        "Something that an upload needs is away; checks says what.",
+        "Wait; a probe asks again.",
+    ),
 )
+
+PROBLEM_TYPES: dict[str, ProblemType] = {kind.slug: kind for kind in GENERAL}
+
+
+def declare(*kinds: ProblemType) -> None:
+    """Add an app's problem types."""
+    PROBLEM_TYPES.update((kind.slug, kind) for kind in kinds)
+
+
+#: What a bare status means when nothing better is known of the error.
+SLUG_OF_STATUS: dict[int, str] = {
+    400: "bad-request",
+    401: "not-authenticated",
+    403: "permission-denied",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+    429: "throttled",
+    500: "internal-error",
+    503: "database-unavailable",
+}

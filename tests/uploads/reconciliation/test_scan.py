@@ -20,9 +20,9 @@ from tests.uploads.reconciliation.reconciling import (
     purged,
     put_raw,
 )
-from uploads import trail
+from uploads.audit import log
 from uploads.models import Action, Status, Upload
-from uploads.reconciliation import reconcile, side_by_side, walking
+from uploads.reconciliation import reconcile, scan, side_by_side
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -46,14 +46,14 @@ class TestSideBySide:
         upload = Upload(
             bucket="b", key=key, size=1, sha256="0" * 64, requester_name="t"
         )
-        trail.begin(upload, ACTOR)
+        log.begin(upload, ACTOR)
         return upload
 
     def test_recorded__byte_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(walking, "PAGE", 3)
+        monkeypatch.setattr(scan, "PAGE", 3)
         for key in random.sample(self.KEYS, len(self.KEYS)):
             self._record(key)
-        keys = [row.key for row in walking.recorded()]
+        keys = [row.key for row in scan.recorded()]
         assert keys == sorted(self.KEYS, key=str.encode)
 
     def test_key_collation(self) -> None:
@@ -102,7 +102,7 @@ class TestSideBySide:
     def test_side_by_side__pages(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(walking, "PAGE", 2)
+        monkeypatch.setattr(scan, "PAGE", 2)
         uploads = [making.stored() for _ in range(5)]
         pairs = list(side_by_side())
         assert [row.id for _, row in pairs if row] == [u.pk for u in uploads]
@@ -117,7 +117,7 @@ class TestSideBySide:
         making.delete_object(bucket, gone.key)
         hanging = making.pending(age=timedelta(days=9))
         lost = making.pending(age=timedelta(days=9))
-        trail.record(lost, Action.STORED, making.ACTOR)
+        log.record(lost, Action.STORED, making.ACTOR)
         put_raw(bucket, "uploads/2026/11/01/unknown.txt", b"x")
         asked: list[str] = []
         listing = UploadStorage.listing
@@ -145,7 +145,7 @@ class TestSideBySide:
         """The same as everything, without a question for each day of centuries."""
         making.stored()
         gone = making.pending(age=timedelta(days=800))
-        trail.record(gone, Action.STORED, making.ACTOR)
+        log.record(gone, Action.STORED, making.ACTOR)
         first = timezone.now().year - 4
         put_raw(bucket, f"uploads/{first}/11/01/unknown.txt", b"x")
         asked: list[str] = []
@@ -172,8 +172,8 @@ class TestSideBySide:
         """Its key has an older day: an upload tried again keeps its first one."""
         upload = making.pending(age=timedelta(days=9))
         if retried:
-            trail.record(upload, Action.FAILED, making.ACTOR)
-            trail.begin_again(upload, making.ACTOR, bucket=bucket.bucket_name)
+            log.record(upload, Action.FAILED, making.ACTOR)
+            log.begin_again(upload, making.ACTOR, bucket=bucket.bucket_name)
         making.put(upload)
         put_raw(bucket, f"{upload.key}.txt", b"of another")
         since = timezone.now() - timedelta(days=1)

@@ -15,11 +15,12 @@ from mirrorsite.api import ProtectedView
 from mirrorsite.problems import InvalidRequest, Problem
 from mirrorsite.query import query_of
 from mirrorsite.rate_limits import RateLimitedPosts
-from uploads import trail
+from mirrorsite.staff import is_from_elsewhere
 from uploads.api import schema
 from uploads.api.errors import busy_problem, store_problem, trail_problem
 from uploads.api.filters import ListQuery
-from uploads.api.presentation import describe_event, describe_record
+from uploads.api.serializers import describe_event, describe_record
+from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.content import content_url
 from uploads.exceptions import (
@@ -30,7 +31,6 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Status, Upload
-from uploads.staff import is_from_elsewhere
 from uploads.verification import verify_upload
 
 #: The canonical form (RFC 9562, section 4); Python's UUID() takes others as well.
@@ -130,7 +130,7 @@ class UploadContentView(ProtectedView):
                 address = content_url(upload, "HEAD")
             else:
                 address = content_url(upload)
-                trail.note(Action.DOWNLOADED, actor_of(request), upload=upload)
+                log.note(Action.DOWNLOADED, actor_of(request), upload=upload)
         except ContentUnavailableError as error:
             status, slug, detail = _NO_CONTENT[error.status]
             raise Problem(status, slug, detail, upload_status=error.status) from error

@@ -19,9 +19,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from uploads.admin import periods
-from uploads.admin.counting import rough_count
-from uploads.times import parse_time
+from mirrorsite.admin import date_hierarchy
+from mirrorsite.admin.row_estimates import rough_count
+from mirrorsite.times import parse_time
 
 #: A filter with more names than this is no help; `?requester=` takes any name.
 MOST_REQUESTERS = 50
@@ -196,7 +196,7 @@ class DateFilter(_RangeFilter):
         if not (on := self.used.get("on")):
             return queryset
         try:
-            start, end = periods.parse(on).bounds()
+            start, end = date_hierarchy.parse(on).bounds()
         except ValueError as error:
             raise IncorrectLookupParameters(str(error)) from error
         return queryset.filter(
@@ -214,7 +214,7 @@ class DateFilter(_RangeFilter):
         above = [(changelist.get_query_string(remove=["on"]), "All dates")]
         above += [
             (changelist.get_query_string({"on": str(period)}), period.words())
-            for period in periods.parse(on).above()
+            for period in date_hierarchy.parse(on).above()
         ]
         return above
 
@@ -222,7 +222,7 @@ class DateFilter(_RangeFilter):
         """Return what the steps are steps of; empty for all time."""
         on = self.used.get("on")
         if on:
-            return periods.parse(on).words()
+            return date_hierarchy.parse(on).words()
         above = self._below[0].above() if self._below else []
         return above[-1].words() if above else ""
 
@@ -234,12 +234,14 @@ class DateFilter(_RangeFilter):
         ]
 
     @cached_property
-    def _below(self) -> list[periods.Period]:
+    def _below(self) -> list[date_hierarchy.Period]:
         first, last = self._ends()
         if first is None or last is None:
             return []
         on = self.used.get("on")
-        return periods.below(periods.parse(on) if on else None, first, last)
+        return date_hierarchy.below(
+            date_hierarchy.parse(on) if on else None, first, last
+        )
 
     def _ends(self) -> tuple[datetime | None, datetime | None]:
         times = self.model._default_manager.order_by(self.column).values_list(

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from mirrorsite.management.base import CommandFailed, OperatorCommand
 from uploads.audit.rotation import Rotation, announce, prepare_rotation, present_key
-from uploads.management.command import CommandFailed, OperatorCommand
 from uploads.management.export import prepared_file
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mirrorsite.actors import Actor
-from uploads import trail
+from uploads.audit import log
 from uploads.exceptions import (
     AlreadyRecordedError,
     TrailUnavailableError,
@@ -50,7 +50,7 @@ def new_upload(**columns: Any) -> Upload:
 
 def begin(action: Action = Action.REQUESTED) -> Upload:
     upload = new_upload()
-    trail.begin(upload, ACTOR, action)
+    log.begin(upload, ACTOR, action)
     return upload
 
 
@@ -91,13 +91,13 @@ class TestRecord:
             if action in NOTES:
                 # Somebody looks, or passes the door: the status is what it was.
                 about = None if action in WITHOUT_UPLOAD else upload
-                trail.note(action, ACTOR, upload=about)
+                log.note(action, ACTOR, upload=about)
             elif before in ALLOWED_BEFORE[action]:
-                trail.record(upload, action, ACTOR)
+                log.record(upload, action, ACTOR)
                 done.append(action)
             else:
                 with pytest.raises(TransitionError):
-                    trail.record(upload, action, ACTOR)
+                    log.record(upload, action, ACTOR)
         row = Upload.objects.get(pk=upload.pk)
         told = [event.action for event in row.events.order_by("id")]
         assert [action for action in told if action in STATUS_AFTER] == done
@@ -105,7 +105,7 @@ class TestRecord:
 
     def test_changes_and_detail(self) -> None:
         upload = begin()
-        trail.record(upload, Action.FAILED, ACTOR, detail={"error": "why"}, error="why")
+        log.record(upload, Action.FAILED, ACTOR, detail={"error": "why"}, error="why")
         row = Upload.objects.get()
         assert (row.status, row.error) == (Status.FAILED, "why")
         event = row.events.latest("id")
@@ -118,16 +118,16 @@ class TestRecord:
     def test_two_at_once__only_one_wins(self) -> None:
         upload = begin()
         other = Upload.objects.get(pk=upload.pk)
-        trail.record(upload, Action.STORED, ACTOR)
+        log.record(upload, Action.STORED, ACTOR)
         with pytest.raises(TransitionError, match="is no longer pending"):
-            trail.record(other, Action.FAILED, ACTOR)
+            log.record(other, Action.FAILED, ACTOR)
         assert Upload.objects.get().status == Status.STORED
         assert UploadEvent.objects.count() == 2
 
     def test_row_and_event__one_transaction(self) -> None:
         upload = begin()
         assert transactions_of(upload) == 1
-        trail.record(upload, Action.STORED, ACTOR)
+        log.record(upload, Action.STORED, ACTOR)
         assert transactions_of(upload) == 2  # the row's is that of the last event
 
     def test_update__finds_its_row_by_an_index(self) -> None:
@@ -135,23 +135,23 @@ class TestRecord:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
         before = sequential_scans()
-        trail.begin_again(upload, ACTOR, bucket="b")
+        log.begin_again(upload, ACTOR, bucket="b")
         assert sequential_scans() == before
 
     def test_id_is_taken(self) -> None:
         taken = begin()
         with pytest.raises(AlreadyRecordedError):
-            trail.begin(new_upload(id=taken.pk), ACTOR)
+            log.begin(new_upload(id=taken.pk), ACTOR)
         assert Upload.objects.get().key == taken.key
         assert UploadEvent.objects.count() == 1
 
     def test_event_does_not_fit__no_row_either(self) -> None:
         with pytest.raises(TrailUnavailableError):
-            trail.begin(new_upload(), Actor(name="a" * 201))
+            log.begin(new_upload(), Actor(name="a" * 201))
         assert not Upload.objects.exists()
         upload = begin()
         with pytest.raises(TrailUnavailableError):
-            trail.record(upload, Action.STORED, Actor(name="a" * 201), etag="e")
+            log.record(upload, Action.STORED, Actor(name="a" * 201), etag="e")
         kept = Upload.objects.get()
         assert (kept.status, kept.etag) == (Status.PENDING, "")
         assert upload.status == Status.PENDING
@@ -159,7 +159,7 @@ class TestRecord:
     def test_value_does_not_fit__never_cut(self) -> None:
         upload = begin()
         with pytest.raises(TrailUnavailableError):
-            trail.record(upload, Action.STORED, ACTOR, etag="e" * 300)
+            log.record(upload, Action.STORED, ACTOR, etag="e" * 300)
         kept = Upload.objects.get()
         assert (kept.status, kept.etag) == (Status.PENDING, "")
         assert UploadEvent.objects.count() == 1
@@ -171,7 +171,7 @@ class TestNote:
         upload = begin()
         about = None if action in WITHOUT_UPLOAD else upload
 
-        trail.note(action, ACTOR, upload=about, detail={"a": 1})
+        log.note(action, ACTOR, upload=about, detail={"a": 1})
 
         event = UploadEvent.objects.latest("id")
         assert (event.action, event.actor, event.request_id, event.detail) == (
@@ -189,15 +189,15 @@ class TestNote:
         upload = begin()
         wrong = upload if action in WITHOUT_UPLOAD else None
         with pytest.raises(TransitionError):
-            trail.note(action, ACTOR, upload=wrong)
+            log.note(action, ACTOR, upload=wrong)
         if action not in NOTES:
             with pytest.raises(TransitionError):
-                trail.note(action, ACTOR, upload=upload)
+                log.note(action, ACTOR, upload=upload)
 
     @pytest.mark.parametrize("action", sorted(NOTES))
     def test_record__takes_no_note(self, action: Action) -> None:
         with pytest.raises(TransitionError):
-            trail.record(begin(), action, ACTOR)
+            log.record(begin(), action, ACTOR)
 
     @pytest.mark.parametrize("action", sorted(Action))
     def test_database__upload_fits_action(self, action: Action) -> None:

@@ -8,9 +8,9 @@ from itertools import islice
 
 from uploads.exceptions import ObjectMissingError
 from uploads.models import Status, Upload
-from uploads.reconciliation import walking
+from uploads.reconciliation import scan
 from uploads.reconciliation.findings import Plan
-from uploads.reconciliation.walking import Pair, Row
+from uploads.reconciliation.scan import Pair, Row
 from uploads.storage import ListedObject, upload_storage
 
 
@@ -22,7 +22,7 @@ def suspicious(plan: Plan, pairs: Iterable[Pair]) -> Iterator[Pair]:
         return
     pairs = iter(pairs)
     with ThreadPoolExecutor(plan.jobs) as pool:
-        while window := list(islice(pairs, walking.PAGE)):
+        while window := list(islice(pairs, scan.PAGE)):
             digests = pool.map(lambda pair: _digest(pair[0], pair[1], bucket), window)
             stored = dict(
                 Upload.objects.filter(

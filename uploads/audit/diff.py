@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from uploads.audit.canonical import encode
-from uploads.audit.faults import FaultKind, Report
-from uploads.audit.rows import readable_lines
+from uploads.audit.report import FaultKind, Report
+from uploads.audit.serialization import readable_lines
 from uploads.models import UploadEvent
 
 #: Differences kept to find what moved; beyond them each is named for itself.
