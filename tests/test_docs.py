@@ -109,13 +109,35 @@ class TestPages:
         assert not blocks(text, "sh") or re.search(r"\b[Nn]eeds?\b", text)
 
 
-#: Names of variables in everything but the pages.
-WORDS = {
-    word
+#: Everything but pages and pictures.
+SOURCES = {
+    path: path.read_text(errors="ignore")
     for path in TRACKED
     if path.suffix not in {".md", ".png", ".svg"}
-    for word in re.findall(r"[A-Z][A-Z0-9_]{3,}", path.read_text(errors="ignore"))
 }
+WORDS = {
+    word
+    for text in SOURCES.values()
+    for word in re.findall(r"[A-Z][A-Z0-9_]{3,}", text)
+}
+
+
+def test_sources__name_pages_and_headings_that_exist() -> None:
+    """As messages do: see docs/runbook.md, 'The database is gone'."""
+    reference = r"""(?<![\w/])docs/([\w/-]+\.md)(?:,['"\s#]+(?<=['"])([^'"]+)['"])?"""
+    found = [
+        (path, *match)
+        for path in SOURCES
+        for match in re.findall(reference, SOURCES[path])
+    ]
+    assert any(heading for _, _, heading in found)
+    for path, name, heading in found:
+        page = ROOT / "docs" / name
+        assert page.exists(), (path, name)
+        if heading:
+            assert re.search(rf"^#+ {re.escape(heading)}$", page.read_text(), re.M), (
+                path
+            )
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The hammer itself, short; two minutes of it are in docs/hammer.md."""
+"""The hammer itself, short; two minutes of it are in docs/performance.md."""
 
 from __future__ import annotations
 
