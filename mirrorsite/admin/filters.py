@@ -9,11 +9,9 @@ from typing import Any
 from django.contrib.admin import (
     ChoicesFieldListFilter,
     ListFilter,
-    SimpleListFilter,
 )
 from django.contrib.admin.filters import FacetsMixin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.db import connection
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -23,13 +21,11 @@ from mirrorsite.admin import date_hierarchy
 from mirrorsite.admin.row_estimates import rough_count
 from mirrorsite.times import parse_time
 
-#: A filter with more names than this is no help; `?requester=` takes any name.
-MOST_REQUESTERS = 50
 #: Facets are many counts on one page, so each ends sooner than the list's own.
 FACET_EXACT_UP_TO = 1_000
 
 
-class _RoughFacets(FacetsMixin):
+class RoughFacets(FacetsMixin):
     """Counts each choice up to a limit, where Django's facets read every row."""
 
     request: HttpRequest
@@ -49,7 +45,7 @@ class _RoughFacets(FacetsMixin):
         }
 
 
-class ChoiceFilter(_RoughFacets, ChoicesFieldListFilter):
+class ChoiceFilter(RoughFacets, ChoicesFieldListFilter):
     """One of a column's choices, each with its count when counts are asked for."""
 
     def facet_rows(self, rows: QuerySet[Any]) -> list[QuerySet[Any]]:
@@ -57,43 +53,6 @@ class ChoiceFilter(_RoughFacets, ChoicesFieldListFilter):
             rows.filter(**{self.lookup_kwarg: value})
             for value, _ in self.field.flatchoices
         ]
-
-
-class RequesterFilter(_RoughFacets, SimpleListFilter):
-    title = "requester"
-    parameter_name = "requester"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in requesters()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        name = self.value()
-        return queryset if name is None else queryset.filter(requester_name=name)
-
-    def facet_rows(self, rows: QuerySet[Any]) -> list[QuerySet[Any]]:
-        return [rows.filter(requester_name=name) for name, _ in self.lookup_choices]
-
-
-def requesters() -> list[str]:
-    """Return the names in the table, without reading it: each from the one before.
-
-    DISTINCT would read a million rows; this asks the index once for each name.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH RECURSIVE names(name) AS (
-                SELECT MIN(requester_name) FROM uploads_upload
-                UNION ALL
-                SELECT (SELECT MIN(requester_name) FROM uploads_upload
-                        WHERE requester_name > names.name)
-                FROM names WHERE names.name IS NOT NULL
-            )
-            SELECT name FROM names WHERE name IS NOT NULL LIMIT %s
-            """,
-            [MOST_REQUESTERS],
-        )
-        return [name for (name,) in cursor.fetchall()]
 
 
 class _RangeFilter(ListFilter):

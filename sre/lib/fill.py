@@ -161,10 +161,6 @@ def fill(count: int, *, days: float, seed: int, quiet: bool = False) -> None:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE uploads_upload")
         cursor.execute("VACUUM ANALYZE uploads_uploadevent")
-    from uploads.models import HourSummary
-
-    # These rows came past the service, which would have marked their hours as changed.
-    HourSummary.objects.all().delete()
 
 
 def _copy(table: str, columns: tuple[str, ...], rows: list[Row]) -> None:

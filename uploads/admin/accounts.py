@@ -60,7 +60,7 @@ def _validated_again(
 @admin.register(User)
 class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Let a name stay what it is, as the trail has it, and what has been noted."""
+        """Keep the user name, by which events name the user, and the dates."""
         return ("username", "last_login", "date_joined") if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

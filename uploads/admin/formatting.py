@@ -1,4 +1,4 @@
-"""How single values are shown: a status, a size, an age, a key."""
+"""Formatting of single values: a status, a size, an age, a key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.timesince import timesince
 
 from uploads.models import Action, Status
 
-#: What colour an action's label has: that of the status it speaks of, or a plain one.
+#: Actions whose label has the colour of a status with another name.
 _COLOUR_OF: dict[str, str] = {
     Action.REQUESTED: Status.PENDING,
     Action.VERIFIED: Status.STORED,

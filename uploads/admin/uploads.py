@@ -19,16 +19,16 @@ from mirrorsite.admin.changelist import BigTableAdmin
 from mirrorsite.admin.filters import (
     ChoiceFilter,
     DateFilter,
-    RequesterFilter,
     TimeFilter,
 )
 from uploads.admin import formatting, views
 from uploads.admin.actions import export_csv, export_jsonl, verify_selected
+from uploads.admin.requester_filter import RequesterFilter
 from uploads.admin.search import search_uploads
 from uploads.models import Status, Upload, UploadEvent
 from uploads.verification import VERIFIABLE
 
-#: An upload that is verified every minute has more events than a page can hold.
+#: Events shown on an upload's page; the rest are in the list of events.
 MOST_EVENTS = 200
 PREVIEW_BYTES = 4096
 
@@ -51,8 +51,8 @@ class UploadAdmin(BigTableAdmin[Upload]):
     )
     search_fields = ("id", "key", "request_id", "sha256")
     search_help_text = (
-        "The beginning of an id, a key, a request id or a SHA-256; exact in case but"
-        " for hexadecimal. Shows up to 500 of each."
+        "The beginning of an id, key, request id or SHA-256. Keys and request ids are"
+        " case-sensitive. Shows up to 500 of each."
     )
     ordering = ("-created_at", "-id")
     actions = (verify_selected, export_csv, export_jsonl)
@@ -146,7 +146,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
 
 
 def details(event: UploadEvent) -> list[tuple[str, str]]:
-    """Return what an event says besides, by name; what is no text as JSON."""
+    """Return the members of an event's detail by name; values other than text as JSON."""
     return [
         (name, value if isinstance(value, str) else json.dumps(value))
         for name, value in event.detail.items()
@@ -154,7 +154,7 @@ def details(event: UploadEvent) -> list[tuple[str, str]]:
 
 
 def facts(upload: Upload) -> list[tuple[str, Any]]:
-    """Return what the record says of an upload, by name."""
+    """Return the columns of the record, by label."""
     duration = upload.duration
     return [
         ("Id", formatting.copyable(str(upload.pk), name="id")),

@@ -1,4 +1,4 @@
-"""What staff do with one upload; each act is an event with their name."""
+"""Pages of one upload that staff open or submit; each records an event."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from mirrorsite.staff import is_from_elsewhere, staff_actor, staff_key
-from uploads.admin import formatting, reading
+from uploads.admin import formatting
 from uploads.admin.proofs import proof_of
 from uploads.audit import log
 from uploads.audit.keys import public_text
 from uploads.bulkhead import store_bulkhead
+from uploads.content import content_url, read_start
 from uploads.exceptions import (
     ObjectMissingError,
     StoreBusyError,
@@ -30,10 +31,10 @@ from uploads.models import Action, Upload
 from uploads.storage import upload_storage
 from uploads.verification import Method, verify_upload
 
-#: Up to this size verifying reads the bytes; above it asks the store for their digest.
+#: Up to this size the bytes are read and hashed; above it the store's checksum is used.
 READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
-STORE_BUSY = "too many requests use the object store; try again."
+STORE_BUSY = "too many requests are using the object store; try again."
 
 
 def _page(upload: Upload) -> HttpResponseRedirect:
@@ -49,7 +50,9 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     upload = get_object_or_404(Upload, pk=pk)
     method: Method = "read" if upload.size <= READ_BYTES else "head"
     how = (
-        "its bytes were read and hashed" if method == "read" else "the store was asked"
+        "its bytes were read and hashed"
+        if method == "read"
+        else "the store's checksum was compared"
     )
     try:
         with store_bulkhead().place(staff_key(request)):
@@ -102,12 +105,12 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
 @never_cache
 @permission_required("uploads.download_upload", raise_exception=True)
 def download(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Send the browser to the object, by an address that is good for a minute."""
+    """Redirect to the object, by an address that is valid for a minute."""
     if is_from_elsewhere(request):
-        return HttpResponse("Ask from the upload's own page.", status=403)
+        return HttpResponse("Open this from the upload's own page.", status=403)
     upload = get_object_or_404(Upload, pk=pk)
     try:
-        address = reading.presigned_url(upload)
+        address = content_url(upload)
     except StoreError as error:
         messages.error(request, f"No download: {error}.")
         return _page(upload)
@@ -119,16 +122,16 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
 @never_cache
 @permission_required("uploads.download_upload", raise_exception=True)
 def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Return a small object as plain text; reading it is recorded as a download is."""
+    """Return a small object as plain text, recorded as a download."""
     if is_from_elsewhere(request):
-        return HttpResponse("Ask from the upload's own page.", status=403)
+        return HttpResponse("Open this from the upload's own page.", status=403)
     upload = get_object_or_404(Upload, pk=pk)
     kind = "text/plain; charset=utf-8"
     if upload.size > PREVIEW_BYTES:
         return HttpResponse("Too large for a preview.", status=413, content_type=kind)
     try:
         with store_bulkhead().place(staff_key(request)):
-            body = reading.read_start(upload, PREVIEW_BYTES)
+            body = read_start(upload, PREVIEW_BYTES)
     except StoreBusyError:
         return HttpResponse(f"Not read: {STORE_BUSY}", status=503, content_type=kind)
     except ObjectMissingError:

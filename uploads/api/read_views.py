@@ -22,7 +22,7 @@ from uploads.api.filters import ListQuery
 from uploads.api.serializers import describe_event, describe_record
 from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
-from uploads.content import content_url
+from uploads.content import content_url, require_stored
 from uploads.exceptions import (
     ContentUnavailableError,
     StoreBusyError,
@@ -126,6 +126,7 @@ class UploadContentView(ProtectedView):
             )
         upload = _upload(upload_id)
         try:
+            require_stored(upload)
             if request.method == "HEAD":
                 address = content_url(upload, "HEAD")
             else:

@@ -52,7 +52,7 @@ class TestVerifySelected:
 
         assert said(response) == (
             "Of 3 selected: 1 missing, 1 verified;"
-            " 1 have nothing to verify (pending, failed or purged)."
+            " 1 cannot be verified (pending, failed or purged)."
         )
         actors = UploadEvent.objects.filter(action__in=["verified", "missing"])
         assert set(actors.values_list("actor", flat=True)) == {"user:admin"}

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mirrorsite.admin import filters, row_estimates
 from mirrorsite.admin.changelist import BigTableAdmin
-from mirrorsite.admin.filters import requesters
+from uploads.admin.requester_filter import requesters
 from mirrorsite.admin.row_estimates import rough_count
 from tests.uploads.admin.conftest import MakeUpload
 from uploads.admin.search import uuid_range
@@ -144,7 +144,7 @@ class TestSearch:
 
     def test_help_says_what_it_takes(self, admin_client: Client) -> None:
         page = admin_client.get(LIST).content.decode()
-        assert "The beginning of an id, a key, a request id or a SHA-256" in page
+        assert "The beginning of an id, key, request id or SHA-256" in page
 
     @pytest.mark.parametrize(
         ("prefix", "is_one"),

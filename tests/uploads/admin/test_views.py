@@ -59,7 +59,7 @@ class TestVerify:
         self, admin_client: Client, upload: Upload, no_place: None
     ) -> None:
         response = admin_client.post(path(upload, "verify"), follow=True)
-        assert b"Not verified: too many requests use" in response.content
+        assert b"Not verified: too many requests are using" in response.content
         assert acts_of(upload) == []
 
     def test_verify__not_by_get(self, admin_client: Client, upload: Upload) -> None:
@@ -174,7 +174,7 @@ class TestReading:
     ) -> None:
         response = admin_client.get(path(upload, "preview"))
         assert response.status_code == 503
-        assert b"too many requests use the object store" in response.content
+        assert b"too many requests are using the object store" in response.content
         assert acts_of(upload) == []
 
     def test_preview__gone(
