@@ -22,6 +22,8 @@ from django.core.management import get_commands, load_command_class
 
 from sre.lib import processes
 from sre.lib.ports import free_ports
+from uploads.audit.report import FaultKind
+from uploads.reconciliation.findings import Word
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACKED = [
@@ -107,6 +109,22 @@ class TestPages:
     def test_what_is_not_run__says_what_it_needs(self, page: Path) -> None:
         text = page.read_text()
         assert not blocks(text, "sh") or re.search(r"\b[Nn]eeds?\b", text)
+
+
+class TestTables:
+    """A table of docs/commands.md has each name that a command prints, once."""
+
+    def first_column(self, heading: str) -> list[str]:
+        text = (ROOT / "docs/commands.md").read_text()
+        section = text.split(f"\n## {heading}\n")[1].partition("\n## ")[0]
+        cells = re.findall(r"^\| (`[^|]*) \|", section, re.M)
+        return sorted(name for cell in cells for name in re.findall(r"`(.*?)`", cell))
+
+    def test_findings(self) -> None:
+        assert self.first_column("reconcile_uploads") == sorted(Word)
+
+    def test_faults(self) -> None:
+        assert self.first_column("verify_audit") == sorted(FaultKind)
 
 
 #: Everything but pages and pictures.
