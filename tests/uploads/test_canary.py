@@ -221,7 +221,7 @@ class TestCanary:
         ],
     )
     def test_base_url__no_address(self, url: str) -> None:
-        with pytest.raises(CommandError, match="is no address without a path"):
+        with pytest.raises(CommandError, match="is not an address without a path"):
             call_command("canary", "--base-url", url)
 
     @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "x"])
@@ -233,7 +233,7 @@ class TestCanary:
     def test_token__refused_and_not_shown(self, token: str) -> None:
         with pytest.raises(CommandError) as caught:
             call_command("canary", "--token", token)
-        assert "the token holds what no token has" in str(caught.value)
+        assert "the token has characters that no token has" in str(caught.value)
         assert token not in str(caught.value)
 
     def test_token__line_end_of_its_file(self, fake: FakeService) -> None:

@@ -19,7 +19,7 @@ class TestEnsureBucket:
             call_command("ensure_bucket", stdout=first)
             call_command("ensure_bucket", stdout=second)
         assert first.getvalue() == "bucket mirrorsite-test: created\n"
-        assert second.getvalue() == "bucket mirrorsite-test: is there\n"
+        assert second.getvalue() == "bucket mirrorsite-test: exists\n"
 
     def test_dry_run(self, make_storage: Any) -> None:
         with mock_aws():
@@ -29,7 +29,7 @@ class TestEnsureBucket:
             assert run("ensure_bucket")[0] == 0
             assert run("ensure_bucket", "--dry-run") == (
                 0,
-                "bucket mirrorsite-test: is there\n",
+                "bucket mirrorsite-test: exists\n",
             )
 
     def test_store_away__status_2(self, make_storage: Any) -> None:

@@ -199,7 +199,7 @@ class TestVerifyUploads:
 
         status, text = run("verify_uploads", "--not-verified-since", begun.isoformat())
         assert status == 1
-        assert text.endswith("2 uploads looked at: 1 corrupted, 1 verified\n")
+        assert text.endswith("2 uploads checked: 1 corrupted, 1 verified\n")
         looks = [making.actions(upload)[2:] for upload in uploads]
         assert looks == [["verified"]] * 3 + [["corrupted"]]
         trail.seal()

@@ -34,7 +34,7 @@ class TestVerifyUploads:
         status, text = run("verify_uploads")
         assert status == 1
         assert text.splitlines()[-1] == (
-            "4 uploads looked at: 1 corrupted, 1 missing, 2 verified"
+            "4 uploads checked: 1 corrupted, 1 missing, 2 verified"
         )
         assert [
             Upload.objects.get(pk=upload.pk).status
@@ -46,7 +46,7 @@ class TestVerifyUploads:
 
     def test_fine(self, bucket: UploadStorage) -> None:
         making.stored()
-        assert run("verify_uploads") == (0, "1 upload looked at: 1 verified\n")
+        assert run("verify_uploads") == (0, "1 upload checked: 1 verified\n")
         assert run("verify_uploads", "--since", "2026-01-01")[0] == 0
         status, text = run("verify_uploads", "--since", "2999-01-01", "--json")
         assert (status, json.loads(text)) == (0, {"uploads": 0, "outcomes": {}})
@@ -78,7 +78,7 @@ class TestVerifyUploads:
             Bucket=bucket.bucket_name, Key="uploads/by-hand.txt", Body=b"hello"
         )
         run("reconcile_uploads", "--fix", "--min-age", "0s")
-        assert run("verify_uploads") == (0, "1 upload looked at: 1 verified\n")
+        assert run("verify_uploads") == (0, "1 upload checked: 1 verified\n")
 
     def test_interrupted__resumed(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
@@ -100,14 +100,14 @@ class TestVerifyUploads:
             call_command("verify_uploads", "--jobs", "2")
         told = str(caught.value)
         assert caught.value.returncode == 130
-        assert "2 uploads looked at: 2 verified" in told
+        assert "2 uploads checked: 2 verified" in told
         resume_at = told.removesuffix(".").rpartition("--not-verified-since ")[2]
         assert resume_at >= begun.isoformat()
 
         monkeypatch.setattr(verification, "record_verification", record)
         assert run("verify_uploads", "--not-verified-since", resume_at) == (
             0,
-            "3 uploads looked at: 3 verified\n",
+            "3 uploads checked: 3 verified\n",
         )
         assert UploadEvent.objects.filter(action=Action.VERIFIED).count() == 5
 
@@ -125,7 +125,7 @@ class TestVerifyUploads:
         monkeypatch.setattr(verification, "record_verification", record)
         assert run("verify_uploads") == (
             0,
-            "1 upload looked at: 1 changed meanwhile\n",
+            "1 upload checked: 1 changed by another request\n",
         )
         upload.refresh_from_db()
         assert upload.status == Status.PURGED
@@ -149,7 +149,7 @@ class TestVerifyUploads:
         other_bucket()
         assert run("verify_uploads") == (
             1,
-            "1 upload looked at: 1 in another bucket\n",
+            "1 upload checked: 1 in another bucket\n",
         )
         with pytest.raises(OtherBucketError, match=bucket.bucket_name):
             verification.verify_upload(upload, actor=making.ACTOR)

@@ -35,7 +35,7 @@ class ExportCommand(OperatorCommand):
             "--output",
             type=Path,
             metavar="FILE",
-            help="write there, whole or not at all; default: standard output",
+            help="write to this file, completely or not at all; default: standard output",
         )
         parser.add_argument(
             "--since", type=moment, metavar="TIME", help="such as 2026-11-01 or 30d"

@@ -20,10 +20,10 @@ from uploads.canary import Canary, CanaryError, Step, report_to_kuberhealthy
 
 class Command(OperatorCommand):
     help = (
-        "Use the service as a customer would: health, mirror, upload, read back,"
+        "Use the service as a client would: health, mirror, upload, read back,"
         " verify. Reports to KH_REPORTING_URL when that is set."
     )
-    so_far = "the last step was not finished"
+    so_far = "the last step did not finish"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -37,8 +37,8 @@ class Command(OperatorCommand):
             "--token",
             type=_token,
             default=settings.CANARY_TOKEN,
-            help="opens the staff part of the API; better in CANARY_TOKEN, where no"
-            " list of processes shows it",
+            help="for the endpoints that need one; prefer CANARY_TOKEN, which no"
+            " process list shows",
         )
         parser.add_argument(
             "--read-back",
@@ -120,14 +120,14 @@ def _base_url(text: str) -> str:
         is_address = False
     if not is_address or parts.path.strip("/") or parts.query or parts.fragment:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no address without a path, such as http://127.0.0.1:4545"
+            f"{text!r} is not an address without a path, such as http://127.0.0.1:4545"
         )
     return text
 
 
 def _token(text: str) -> str:
-    """Refuse what no header can carry, without showing it."""
+    """Refuse what a header cannot hold, without printing it."""
     text = text.strip()
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise argparse.ArgumentTypeError("the token holds what no token has")
+        raise argparse.ArgumentTypeError("the token has characters that no token has")
     return text

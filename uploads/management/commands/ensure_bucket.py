@@ -20,9 +20,9 @@ class Command(OperatorCommand):
     def run(self, *, dry_run: bool, as_json: bool, **options: Any) -> None:
         storage = upload_storage()
         if dry_run:
-            state = "is there" if storage.bucket_exists() else "missing"
+            state = "exists" if storage.bucket_exists() else "missing"
         else:
-            state = "created" if storage.ensure_bucket() else "is there"
+            state = "created" if storage.ensure_bucket() else "exists"
         if as_json:
             self.print_json({"bucket": storage.bucket_name, "state": state})
         else:

@@ -13,10 +13,8 @@ from mirrorsite.management.arguments import duration_above_zero, positive_count
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.retention import MOST_JOBS, Purge, purge, purgeable
 
-#: A run that ends between recording and deleting leaves such uploads.
-_AFTERWARDS = (
-    "reconcile_uploads --fix deletes what may be recorded as purged and still there"
-)
+#: A run interrupted between recording and deleting leaves such objects.
+_AFTERWARDS = "reconcile_uploads --fix deletes objects that are recorded as purged but still exist"
 
 
 class Command(OperatorCommand):
@@ -36,14 +34,16 @@ class Command(OperatorCommand):
             help="since they were stored, such as 30d",
         )
         parser.add_argument(
-            "--yes", action="store_true", help="delete, do not only say"
+            "--yes",
+            action="store_true",
+            help="delete; without it only print what would be deleted",
         )
         parser.add_argument(
             "--jobs",
             type=partial(positive_count, most=MOST_JOBS),
             default=8,
             metavar="N",
-            help=f"objects deleted at a time, 1 to {MOST_JOBS}; default: %(default)s",
+            help=f"objects deleted concurrently, 1 to {MOST_JOBS}; default: %(default)s",
         )
         self.add_json_argument(
             parser, "one JSON object a line for each upload, and a summary last"
@@ -89,8 +89,8 @@ class Command(OperatorCommand):
                 self.print("nothing was deleted; add --yes to delete")
         if counts["left alone"]:
             raise DifferencesFound(
-                f"{counted(counts['left alone'], 'object')} not as recorded, or not"
-                " deletable; run reconcile_uploads."
+                f"{counted(counts['left alone'], 'object')} differ from their records"
+                " or cannot be deleted; run reconcile_uploads."
             )
 
     def _print(self, result: Purge, *, as_json: bool) -> None:

@@ -15,20 +15,22 @@ from uploads.reconciliation import Finding, Plan, reconcile, side_by_side
 
 class Command(OperatorCommand):
     help = (
-        "Compare the bucket with the record, in both directions. Without --fix nothing"
-        " is changed; with it each repair is an event."
+        "Compare the bucket with the records, in both directions. Without --fix nothing"
+        " changes; with it each repair is recorded as an event."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--fix", action="store_true", help="settle each difference by an event"
+            "--fix",
+            action="store_true",
+            help="repair each difference, recorded as an event",
         )
         parser.add_argument(
             "--min-age",
             type=duration,
             default=timedelta(minutes=15),
             metavar="DURATION",
-            help="leave alone what is younger and may be under way, such as 2h or 0s;"
+            help="ignore what is younger and may be in progress, such as 2h or 0s;"
             " default: 15m",
         )
         parser.add_argument(
@@ -41,7 +43,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--checksums",
             action="store_true",
-            help="ask the store for the checksum of each object (slow), instead of"
+            help="request the checksum of each object (slow), instead of"
             " comparing size and ETag from the listing",
         )
         parser.add_argument(
@@ -49,7 +51,7 @@ class Command(OperatorCommand):
             type=positive_count,
             default=8,
             metavar="N",
-            help="questions at a time with --checksums, 1 to 64; default: %(default)s",
+            help="concurrent requests with --checksums, 1 to 64; default: %(default)s",
         )
         self.add_json_argument(
             parser, "one JSON object a line for each difference, and a summary last"
@@ -106,7 +108,7 @@ class Command(OperatorCommand):
         for difference in finding.seen.get("differences", ()):
             line += f"; {difference}"
         if finding.outcome == "repaired":
-            line += f" -> {finding.action or 'parts thrown away'}"
+            line += f" -> {finding.action or 'parts deleted'}"
         elif finding.outcome == "skipped":
             line += f" (left alone: {finding.note})"
         self.print(line)

@@ -21,7 +21,7 @@ from uploads.verification import (
 
 class Command(OperatorCommand):
     help = (
-        "Look at every object that should be in the bucket and record what was seen:"
+        "Compare every object that should be in the bucket with its record, and record:"
         " verified, missing or corrupted."
     )
 
@@ -29,8 +29,8 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--read",
             action="store_true",
-            help="read and hash the bytes, instead of asking the store for size and"
-            " checksum; the only proof for objects above 8 MiB, sent in parts",
+            help="read and hash the bytes, instead of comparing the store's size and"
+            " checksum; the only proof for objects above 8 MiB, stored in parts",
         )
         parser.add_argument(
             "--since",
@@ -42,15 +42,15 @@ class Command(OperatorCommand):
             "--not-verified-since",
             type=moment,
             metavar="TIME",
-            help="leave out what was looked at since then; an interrupted run is"
-            " resumed with the time it tells",
+            help="skip uploads verified since then; an interrupted run prints the"
+            " time to resume with",
         )
         parser.add_argument(
             "--jobs",
             type=positive_count,
             default=8,
             metavar="N",
-            help="objects looked at at a time, 1 to 64; default: %(default)s",
+            help="objects verified concurrently, 1 to 64; default: %(default)s",
         )
         self.add_json_argument(
             parser, "one JSON object a line for each fault, and a summary last"
@@ -75,12 +75,14 @@ class Command(OperatorCommand):
         for upload, outcome in progress.over(
             verify_each(uploads, actor=self.actor(), method=method, jobs=jobs)
         ):
-            counts[outcome.action.value if outcome else "changed meanwhile"] += 1
+            counts[
+                outcome.action.value if outcome else "changed by another request"
+            ] += 1
             if outcome and outcome.action != Action.VERIFIED:
                 progress.clear()
                 self._print(upload, outcome, as_json=as_json)
             self.so_far = (
-                f"{_summary(counts)}; go on with"
+                f"{_summary(counts)}; resume with"
                 f" --not-verified-since {resume_at.isoformat()}"
             )
         if elsewhere := count_elsewhere():
@@ -93,7 +95,7 @@ class Command(OperatorCommand):
         if elsewhere:
             raise DifferencesFound(
                 f"{counted(elsewhere, 'upload')} recorded in another bucket than"
-                f" the configured one, and not looked at; {counted(faults, 'object')}"
+                f" the configured one, and not checked; {counted(faults, 'object')}"
                 " not as recorded."
             )
         if faults:
@@ -117,5 +119,5 @@ class Command(OperatorCommand):
 
 def _summary(counts: Counter[str]) -> str:
     parts = [f"{count:,} {name}" for name, count in sorted(counts.items())]
-    text = counted(counts.total(), "upload") + " looked at"
+    text = counted(counts.total(), "upload") + " checked"
     return f"{text}: {', '.join(parts)}" if parts else text
