@@ -192,10 +192,7 @@ class Canary:
                 f"the service uploads to {upload['bucket']}, this command is"
                 f" configured for {storage.bucket_name}"
             )
-        digest = hashlib.sha256()
-        for chunk in storage.read(upload["key"]):
-            digest.update(chunk)
-        return digest.hexdigest()
+        return storage.read_digest(upload["key"])[0]
 
     def _expect(
         self, answer: Answer, status: int, members: dict[str, Any]

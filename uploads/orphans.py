@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 from uuid import UUID
 
@@ -67,11 +66,8 @@ def _sha256(
         if claimed and claimed != found.sha256:
             claims["sha256"] = claimed[:200]
         return found.sha256
-    hasher = hashlib.sha256()
-    for chunk in upload_storage().read(key):
-        hasher.update(chunk)
     sources["sha256"] = "bytes read"
-    digest = hasher.hexdigest()
+    digest, _ = upload_storage().read_digest(key)
     if claimed and claimed != digest:
         claims["sha256"] = claimed[:200]
     return digest

@@ -34,7 +34,7 @@ from uploads.exceptions import (
     TrailUnavailableError,
     TransitionError,
 )
-from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.models import Action, Status, Upload, UploadEvent, pages
 from uploads.storage import storage_of, upload_storage
 from uploads.verification import differences_from
 
@@ -93,10 +93,7 @@ def purge(
     """
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            after: UUID | None = None
-            while True:
-                rest = uploads if after is None else uploads.filter(pk__gt=after)
-                page = list(rest[:PAGE])
+            for page in pages(uploads, PAGE):
                 for first in range(0, len(page), jobs):
                     some = page[first : first + jobs]
                     looks = list(pool.map(_look, some))
@@ -106,9 +103,6 @@ def purge(
                         yield from _purge_some(
                             pool, some, looks, uploads, actor, reason
                         )
-                if len(page) < PAGE:
-                    return
-                after = page[-1].pk
         finally:
             # Otherwise leaving would wait for all that was queued.
             pool.shutdown(wait=True, cancel_futures=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Literal
-from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 
@@ -17,7 +15,7 @@ from mirrorsite.actors import Actor
 from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import ObjectMissingError, TransitionError
-from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.models import Action, Status, Upload, UploadEvent, pages
 from uploads.storage import StoredObject, storage_of, upload_storage
 
 Method = Literal["head", "read"]
@@ -106,10 +104,7 @@ def verify_each(
     """
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            after: UUID | None = None
-            while True:
-                rest = uploads if after is None else uploads.filter(pk__gt=after)
-                page = list(rest[:PAGE])
+            for page in pages(uploads, PAGE):
                 outcomes = pool.map(partial(examine, method=method), page)
                 for upload, outcome in zip(page, outcomes, strict=True):
                     try:
@@ -118,9 +113,6 @@ def verify_each(
                         yield upload, None
                     else:
                         yield upload, outcome
-                if len(page) < PAGE:
-                    return
-                after = page[-1].pk
         finally:
             # Otherwise leaving would wait for all that was queued.
             pool.shutdown(wait=True, cancel_futures=True)
@@ -170,13 +162,10 @@ def _content(upload: Upload, found: StoredObject, method: Method) -> _Content:
         return _Content(found.size, found.sha256, "store")
     if method == "head" and upload.etag and found.etag == upload.etag:
         return _Content(found.size, upload.sha256, "etag")
-    hasher = hashlib.sha256()
-    size = 0
-    for chunk in storage_of(upload).read(upload.key):
-        store_bulkhead().report_progress()
-        hasher.update(chunk)
-        size += len(chunk)
-    return _Content(size, hasher.hexdigest(), "bytes")
+    sha256, size = storage_of(upload).read_digest(
+        upload.key, store_bulkhead().report_progress
+    )
+    return _Content(size, sha256, "bytes")
 
 
 def differences_from(
