@@ -186,7 +186,7 @@ class Application:
             outcome: BaseException | None = None
             try:
                 self._warm_up()
-            except BaseException as error:  # noqa: BLE001 it is judged in the loop
+            except BaseException as error:  # noqa: BLE001 it is handled in the loop
                 outcome = error
             loop.call_soon_threadsafe(finish, outcome)
 

@@ -142,7 +142,7 @@ def main() -> None:
     if settings.METRICS_BIND is not None:
         serve(settings.METRICS_BIND, lambda: os.getppid() == parent)
     if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        # Whoever made it is gone without a chance to remove it.
+        # gunicorn, which made it, has ended without removing it.
         shutil.rmtree(directory, ignore_errors=True)
 
 

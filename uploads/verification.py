@@ -1,4 +1,4 @@
-"""Looking at objects and recording what was seen."""
+"""Comparing objects with their records, and recording the result."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ VERIFIABLE = (Status.STORED, Status.MISSING, Status.CORRUPTED)
 class Verification:
     """What a look at the bucket showed: the action recorded, and what differed.
 
-    `sha256_from` is who said what the SHA-256 is: `store` (its own checksum), `etag`
-    (the ETag that the store gave when it took the bytes is still the same), or `bytes`.
+    `sha256_from` is the source of the SHA-256: `store` (its own checksum), `etag` (the
+    ETag is still the one returned when the object was stored), or `bytes`.
     """
 
     action: Action
@@ -50,7 +50,7 @@ def verify_upload(
     `head` does where the store cannot tell.
 
     Raises `TransitionError` for an upload that is pending, failed or purged,
-    `StoreError` when the store refuses or is away (nothing is recorded then), and
+    `StoreError` when the store refuses or is unavailable (nothing is recorded then), and
     `TrailUnavailableError`.
     """
     if upload.status not in VERIFIABLE:
@@ -153,10 +153,9 @@ class _Content:
 
 
 def _content(upload: Upload, found: StoredObject, method: Method) -> _Content:
-    """Return what the object is, by nobody's word but the store's or its own bytes.
+    """Return the object's size and SHA-256, from the store's checksum or the bytes.
 
-    The metadata's SHA-256 is what somebody wrote beside the bytes: it can be copied
-    along with others.
+    Never from the metadata, which can be copied onto other bytes.
     """
     if method == "head" and found.sha256_source == "store":
         return _Content(found.size, found.sha256, "store")
@@ -171,9 +170,9 @@ def _content(upload: Upload, found: StoredObject, method: Method) -> _Content:
 def differences_from(
     upload: Upload, found: StoredObject
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Say how an object differs from the record, and what its SHA-256 is known from.
+    """Return how an object differs from its record, and its SHA-256 with its source.
 
-    Reads the bytes where the store cannot tell. Raises `StoreError`.
+    Reads the bytes if the store has no checksum. Raises `StoreError`.
     """
     content = _content(upload, found, "head")
     known = {"sha256": content.sha256, "sha256_from": content.sha256_from}
