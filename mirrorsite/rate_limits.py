@@ -37,7 +37,7 @@ PAUSE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one client has used of its quota in the current window."""
+    """A client's use of its quota in the current window."""
 
     quota: int
     window_seconds: int
