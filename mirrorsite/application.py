@@ -37,17 +37,17 @@ logger = logging.getLogger(__name__)
 QUEUE_SECONDS = 10.0
 #: How long a worker waits for its warm-up before it serves, in seconds.
 WARM_UP_SECONDS = 5.0
-#: Threads that never stream, so that slow readers cannot hold them all.
+#: Threads that never stream, so that slow clients cannot hold them all.
 THREADS_WITHOUT_STREAMS = 2
 #: Logged for a request whose client left before it was begun, as nginx does.
 CLIENT_CLOSED_REQUEST = 499
 
 
 class Application:
-    """Runs a WSGI application behind a queue that refuses what it cannot carry.
+    """Runs a WSGI application in a pool of threads behind a bounded queue.
 
-    Requests to the paths of `answers` that are not plain GETs have a thread of their
-    own: they need neither database nor bucket, and never wait for one that does.
+    Requests to the paths of `answers` that are not plain GETs run in a thread of their
+    own: they need neither database nor bucket, and never wait for requests that do.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Application:
                 environ["CONTENT_LENGTH"] = str(len(body))
             response = await self._respond(scope, environ, send)
         except ClientGoneError:
-            # Unless it is still there: the protocol has refused the body, and said so.
+            # A connection that is still open has been refused by the protocol.
             if scope["state"]["is_closed"]():
                 response = Response(CLIENT_CLOSED_REQUEST, [], b"", 0, is_sent=True)
         finally:
@@ -186,7 +186,7 @@ class Application:
             outcome: BaseException | None = None
             try:
                 self._warm_up()
-            except BaseException as error:  # noqa: BLE001 it is judged in the loop
+            except BaseException as error:  # noqa: BLE001 it is handled in the loop
                 outcome = error
             loop.call_soon_threadsafe(finish, outcome)
 

@@ -10,7 +10,7 @@ from django.core import checks
 
 @checks.register(checks.Tags.security, deploy=True)
 def check_proxies(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Find the service that redirects each request to itself, for ever."""
+    """Warn of a configuration that redirects each request to itself endlessly."""
     if not settings.HTTPS_ONLY or settings.TRUSTED_PROXIES:
         return []
     return [

@@ -13,13 +13,13 @@ _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 # A client comes again, within one request too: for the record and for the log.
 @lru_cache(maxsize=4096)
 def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str | None:
-    """Return the address of the client, or None when there is none to be had.
+    """Return the address of the client, or None if it is unknown.
 
     Each trusted proxy appends the address it was called from to X-Forwarded-For,
     so with n proxies the client is the n-th entry from the right. Whatever stands
     further left was sent by the client itself and is ignored. With fewer entries the
-    request did not come through all the proxies, so each entry may be the client's
-    own word: then only the peer is known.
+    request did not come through all the proxies, so the client may have written each
+    entry: then only the peer is known.
 
     IPv6 addresses lose their zone, which means something on one machine only.
     """
@@ -38,10 +38,10 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str |
 
 @lru_cache(maxsize=4096)
 def client_network(address: str | None) -> str:
-    """Return what one client can be expected to have: an IPv4 address, an IPv6 /64.
+    """Return the network that counts as one client: an IPv4 address or an IPv6 /64.
 
-    A subscriber is given a /64 at least (RFC 6177), so single IPv6 addresses tell
-    nobody apart.
+    A subscriber is given at least a /64 (RFC 6177), so single IPv6 addresses do not
+    identify clients.
     """
     if address is None:
         return "unknown"

@@ -8,7 +8,7 @@ from mirrorsite.exit_status import ExitStatus
 
 
 class ServiceError(Exception):
-    """An expected error: its text is a sentence for whoever called.
+    """An expected error: its text is a sentence for the user.
 
     `exit_status` is what a command that ends with it reports.
     """

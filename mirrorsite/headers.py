@@ -6,7 +6,7 @@ from __future__ import annotations
 _PERMISSIONS_POLICY = (
     "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 )
-#: An API answer is data: a browser that opens one may load and run nothing.
+#: An API answer is data: a browser that opens one must load and run nothing.
 API_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Permissions-Policy": _PERMISSIONS_POLICY,

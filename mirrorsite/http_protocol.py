@@ -39,8 +39,8 @@ logger = logging.getLogger("gunicorn.error")
 
 #: From a request's first byte to its last, in seconds.
 REQUEST_SECONDS = 10.0
-#: How long an answer may wait for its client to read, in seconds, all told. For each
-#: `MIN_BYTES_PER_SECOND` that the client reads it has a second more.
+#: How long an answer may wait for its client to read, in seconds in total. Each
+#: `MIN_BYTES_PER_SECOND` that the client reads add a second.
 STALL_SECONDS = 10.0
 MIN_BYTES_PER_SECOND = 32 * 1024
 #: How long what still comes is read after a refusal, so that the client sees the answer
@@ -366,7 +366,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self._answer_refusal(slug, is_body or slug == "body-too-large")
 
     def _disconnect(self) -> None:
-        """Tell the application that the client is gone."""
+        """Let the application see that the client has disconnected."""
         for cycle in self._open:
             cycle.disconnected = True
             cycle.message_event.set()

@@ -1,8 +1,8 @@
-"""What is measured, for Prometheus; mirrorsite.metrics_server shows it.
+"""The Prometheus metrics; mirrorsite.metrics_server serves them.
 
 Under gunicorn each worker writes its numbers to files in PROMETHEUS_MULTIPROC_DIR,
-which the configuration sets before this module is imported; without it they stay in
-this process. Labels take few values: a path that matches no route is "unmatched".
+which gunicorn_conf sets before this module is imported; without it they stay in this
+process. Labels have few values: a path that matches no route is "unmatched".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keeps mirrorsite.metrics_server running beside gunicorn's workers. No Django here."""
+"""Runs mirrorsite.metrics_server beside gunicorn's workers. No Django here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ _AGAIN_SECONDS = 5.0
 
 
 class MetricsProcess:
-    """The directory that workers write to, and the process that shows it.
+    """The workers' metrics directory, and the process that serves it.
 
-    One for each gunicorn master. It is started again when it ends: a thread of the
-    master waits for it, and does nothing else.
+    One for each gunicorn master. A thread of the master restarts it when it ends.
     """
 
     def __init__(self) -> None:
@@ -26,7 +25,7 @@ class MetricsProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
-        """Make an empty directory, in memory where that can be, before any worker."""
+        """Make an empty directory, in memory if possible, before any worker starts."""
         memory = "/dev/shm"  # noqa: S108 a directory of its own is made in it
         self._directory = tempfile.mkdtemp(
             prefix="mirrorsite-metrics-",

@@ -15,7 +15,6 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 
 import django
 from prometheus_client import CollectorRegistry, multiprocess, start_http_server
@@ -28,8 +27,6 @@ from mirrorsite.database import restricted
 logger = logging.getLogger("mirrorsite.metrics_server")
 
 DATABASE_SECONDS = 2
-#: An upload takes seconds; one pending for longer than this waits to be settled.
-PENDING_AFTER = timedelta(minutes=1)
 _BIND_AGAIN_SECONDS = 2.0
 _POLL_SECONDS = 0.5
 #: How long a client may take to send its request.
@@ -78,9 +75,6 @@ def _record_values() -> dict[str, float | None]:
     from uploads.models import AuditSeal, Status, Upload
 
     now = timezone.now()
-    pending = Upload.objects.filter(
-        status=Status.PENDING, created_at__lt=now - PENDING_AFTER
-    ).count()
     # Newest first is indexed; the largest stored_at is not.
     stored_at = (
         Upload.objects.filter(status=Status.STORED, stored_at__isnull=False)
@@ -97,7 +91,9 @@ def _record_values() -> dict[str, float | None]:
         None if at is None else max((now - at).total_seconds(), 0.0)
         for at in (stored_at, sealed_at)
     ]
-    return dict(zip(_HELP, [float(pending), *ages], strict=True))
+    return dict(
+        zip(_HELP, [float(Upload.objects.overdue().count()), *ages], strict=True)
+    )
 
 
 def registry() -> CollectorRegistry:
@@ -146,7 +142,7 @@ def main() -> None:
     if settings.METRICS_BIND is not None:
         serve(settings.METRICS_BIND, lambda: os.getppid() == parent)
     if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        # Whoever made it is gone without a chance to remove it.
+        # gunicorn, which made it, has ended without removing it.
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Where the requests of a client are counted: in Redis, the database or this process.
+"""Counters of requests: in Redis, in the database or in this process.
 
 Each counts in one atomic step, so that of many requests at once no two get the same
 number. (DRF's throttles and Django's DatabaseCache read and then write.)
@@ -24,14 +24,14 @@ _MAX_IN_MEMORY = 100_000
 
 
 class Counter(Protocol):
-    """Counts under keys that are forgotten when their time has come."""
+    """Counts under keys that expire."""
 
     def increment(self, key: str, seconds: int) -> int:
-        """Add one and return the sum; `seconds` from now the key may be forgotten."""
+        """Add one and return the sum; the key may expire in `seconds`."""
 
 
 class MemoryCounter:
-    """Counts in this process alone; each worker has its own."""
+    """Counts in this process; each worker has its own counts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -46,7 +46,7 @@ class MemoryCounter:
                 self._counts = {k: held for k, held in kept if held[1] > now}
                 self._clean_at = now + seconds
             if len(self._counts) >= _MAX_IN_MEMORY:
-                self._counts.clear()  # rather let some through than fill the memory
+                self._counts.clear()  # lets some requests through instead of filling memory
             count = self._counts.get(key, (0, 0.0))[0] + 1
             self._counts[key] = (count, now + seconds)
         return count
@@ -97,7 +97,7 @@ class DatabaseCounter:
 
 @lru_cache(maxsize=4)
 def counter_for(cache_url: str) -> Counter:
-    """Return the counter that `CACHE_URL` names; one for all threads."""
+    """Return the counter of `CACHE_URL`; one for all threads."""
     if not cache_url:
         return MemoryCounter()
     if cache_url == "database":

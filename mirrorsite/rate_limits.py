@@ -1,4 +1,4 @@
-"""How often a client may ask, and the header fields that tell it.
+"""Limits on requests per client, and the header fields that report them.
 
 Windows are fixed: they begin at whole multiples of their length since 1970, the same
 in every process, so that one number per client is all that is shared. At a border a
@@ -31,13 +31,13 @@ from mirrorsite.tokens.authentication import StaffSessionAuthentication
 
 logger = logging.getLogger(__name__)
 
-#: How long a counter that failed is left alone.
+#: How long a counter that failed is not used.
 PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one client has used of its quota in the current window."""
+    """A client's use of its quota in the current window."""
 
     quota: int
     window_seconds: int
@@ -60,15 +60,14 @@ class Usage:
 class RateLimiter:
     """Counts requests per client; never the reason why a request fails.
 
-    When Redis or the database is away it counts in this process for a while. To
-    refuse everybody would make the limiter one more thing the service needs to be
-    up, and to count nothing would open the door.
+    When Redis or the database is unavailable it counts in this process for a while:
+    refusing all requests would add a dependency, and counting none would lift the limit.
     """
 
     def __init__(self) -> None:
         self._fallback = MemoryCounter()
         self._paused_until = 0.0
-        #: A window, and who is known in this process to have used its quota up.
+        #: A window, and the clients known in this process to have used up its quota.
         self._exhausted: tuple[int, set[str]] = (0, set())
 
     def hit(self, client: str) -> Usage | None:

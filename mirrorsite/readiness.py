@@ -1,4 +1,4 @@
-"""What the service depends on, asked at most every few seconds."""
+"""Checks of what the service depends on, cached for a few seconds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from django.db.migrations.executor import MigrationExecutor
 
 logger = logging.getLogger(__name__)
 
-#: A probe comes every few seconds from each prober; asking once in a while serves all.
+#: Several probers ask every few seconds; one check serves them all.
 CACHE_SECONDS = 3.0
 #: How long a probe waits for the checks that another one has begun.
-PATIENCE_SECONDS = 1.0
+WAIT_SECONDS = 1.0
 SLOW = "unavailable: no answer yet"
 
 
 def check_database() -> str:
-    """Say "ok" when the database answers."""
+    """Return "ok", or why the database cannot be used."""
     try:
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -31,7 +31,7 @@ def check_database() -> str:
 
 
 def check_migrations() -> str:
-    """Say "ok" when no migration is left to apply."""
+    """Return "ok", or that migrations are not applied."""
     try:
         executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -48,31 +48,31 @@ class Readiness:
     def __init__(
         self,
         checks: dict[str, Callable[[], str]],
-        patience_seconds: float = PATIENCE_SECONDS,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._checks = checks
-        self._patience = patience_seconds
+        self._wait = wait_seconds
         self._lock = threading.Lock()
         self._outcome: dict[str, str] = {}
         self._until = 0.0
 
     def add(self, name: str, check: Callable[[], str]) -> None:
-        """Ask `check` too; it returns "ok" or one line that says what is wrong."""
+        """Add a check; it returns "ok" or one line that says what is wrong."""
         self._checks[name] = check
 
     def checks(self) -> dict[str, str]:
         """Return each dependency's name with "ok" or one line that says what is wrong.
 
-        While another thread waits for a check, what is known of it is that it hangs:
-        a second thread says so soon, instead of waiting as well.
+        While another thread runs the checks, this one waits up to `wait_seconds` and
+        then reports those without an outcome as not answering.
         """
-        if not self._lock.acquire(timeout=self._patience):
+        if not self._lock.acquire(timeout=self._wait):
             known = dict(self._outcome)
             return {name: known.get(name, SLOW) for name in self._checks}
         try:
             if time.monotonic() >= self._until:
                 self._outcome = {}
-                # Each name as it is known: what is missing is still being asked.
+                # One by one: a name without an outcome is still being checked.
                 for name, check in self._checks.items():
                     self._outcome[name] = check()
                 self._until = time.monotonic() + CACHE_SECONDS

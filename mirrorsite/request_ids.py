@@ -27,7 +27,7 @@ current_request_id: ContextVar[str] = ContextVar("current_request_id", default="
 
 
 def is_well_formed(text: str) -> bool:
-    """Tell whether this can be a request id here."""
+    """Return True if this can be a request id here."""
     return _WELL_FORMED.fullmatch(text) is not None
 
 

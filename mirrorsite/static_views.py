@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from whitenoise import WhiteNoise
 from whitenoise.responders import StaticFile
 
+from mirrorsite.headers import API_HEADERS
 from mirrorsite.negotiation import accepts_coding
 
 
@@ -68,5 +69,5 @@ def _add_headers(headers: dict[str, str], path: str, url: str) -> None:
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     # Weak: the file and its compressed form share it (RFC 9110, section 8.8.3.3).
     headers["ETag"] = f'W/"{digest[:32]}"'
-    headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+    headers["Content-Security-Policy"] = API_HEADERS["Content-Security-Policy"]
     headers["Cross-Origin-Resource-Policy"] = "same-origin"

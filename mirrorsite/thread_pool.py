@@ -14,11 +14,11 @@ QUEUE_PER_THREAD = 32
 
 
 class QueueFullError(RuntimeError):
-    """As many jobs wait as may."""
+    """The queue is full."""
 
 
 class ThreadPool:
-    """Runs jobs in the order they came; a job reports its own outcome."""
+    """Runs jobs first in, first out; a job reports its own outcome."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -41,5 +41,5 @@ class ThreadPool:
             try:
                 job()
             except Exception:
-                # Its event loop is closed, say: the thread goes on.
+                # For example, its event loop is closed: the thread goes on.
                 logger.exception("a job failed")

@@ -27,16 +27,16 @@ STREAM_BYTES = 64 * 1024
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection, or was disconnected for not reading."""
+    """The client closed the connection, or was disconnected because it did not read."""
 
 
 class TooManyStreamsError(Exception):
-    """As many threads stream to clients as may."""
+    """Too many threads stream to clients already."""
 
 
 @dataclass(slots=True)
 class Response:
-    """What a call sent, or is to be sent when `is_sent` is false; `size` in bytes."""
+    """What a call sent, or what is still to be sent; `size` in bytes."""
 
     status: int
     fields: Fields
@@ -111,7 +111,7 @@ class Call:
         self.response: asyncio.Future[Response] = self._loop.create_future()
 
     def claim(self) -> bool:
-        """Return True to the first caller only: a thread, or who gives the call up."""
+        """Return True once: to the thread that runs the call, or to the timeout."""
         return self._claimed.acquire(blocking=False)
 
     def run(self) -> None:
@@ -121,21 +121,18 @@ class Call:
         try:
             if self._is_closed():
                 raise ClientGoneError
-            self._call()
+            parts = self._application(self._environ, self._start_response)
+            try:
+                if getattr(parts, "streaming", True):
+                    self._answer_in_pieces(iter(parts))
+                else:
+                    self._answer(b"".join(parts))
+            finally:
+                close = getattr(parts, "close", None)
+                if close is not None:
+                    close()
         except BaseException as error:  # noqa: BLE001 it is raised in the loop
-            self._end(self._fail, error)
-
-    def _call(self) -> None:
-        parts = self._application(self._environ, self._start_response)
-        try:
-            if getattr(parts, "streaming", True):
-                self._answer_in_pieces(iter(parts))
-            else:
-                self._answer(b"".join(parts))
-        finally:
-            close = getattr(parts, "close", None)
-            if close is not None:
-                close()
+            self._loop.call_soon_threadsafe(self._fail, error)
 
     def _start_response(self, status: str, headers: Any, *_: Any) -> None:
         self._status = int(status[:3])
@@ -145,7 +142,8 @@ class Call:
         ]
 
     def _answer(self, body: bytes) -> None:
-        self._end(self._succeed, Response(self._status, self._fields, body, len(body)))
+        response = Response(self._status, self._fields, body, len(body))
+        self._loop.call_soon_threadsafe(self._succeed, response)
 
     def _answer_in_pieces(self, parts: Iterator[bytes]) -> None:
         first = _next_piece(parts)
@@ -188,7 +186,7 @@ class Call:
             piece = _next_piece(parts)
         self._send({"type": "http.response.body", "body": b"", "more_body": False})
         response = Response(self._status, self._fields, b"", size, is_sent=True)
-        self._end(self._succeed, response)
+        self._loop.call_soon_threadsafe(self._succeed, response)
 
     def _send(self, message: dict[str, Any]) -> None:
         """Send, and wait until the client has taken enough of what was sent before."""
@@ -197,9 +195,6 @@ class Call:
         ).result()
         if message.get("more_body", True) and self._is_closed():
             raise ClientGoneError
-
-    def _end(self, how: Callable[[Any], None], outcome: Any) -> None:
-        self._loop.call_soon_threadsafe(how, outcome)
 
     def _succeed(self, response: Response) -> None:
         if not self.response.done():

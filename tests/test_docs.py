@@ -23,7 +23,7 @@ from django.core.management import get_commands, load_command_class
 from sre.lib import processes
 from sre.lib.ports import free_ports
 from uploads.audit.report import FaultKind
-from uploads.reconciliation.findings import Word
+from uploads.reconciliation.findings import FindingKind
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACKED = [
@@ -121,7 +121,7 @@ class TestTables:
         return sorted(name for cell in cells for name in re.findall(r"`(.*?)`", cell))
 
     def test_findings(self) -> None:
-        assert self.first_column("reconcile_uploads") == sorted(Word)
+        assert self.first_column("reconcile_uploads") == sorted(FindingKind)
 
     def test_faults(self) -> None:
         assert self.first_column("verify_audit") == sorted(FaultKind)

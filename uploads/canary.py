@@ -1,4 +1,4 @@
-"""A small customer of the service, to see from outside that it works end to end.
+"""A client that checks from outside that the service works end to end.
 
 Each step goes over HTTP to a base URL; only reading back may go straight to the
 bucket. Standard library for the HTTP part.
@@ -61,7 +61,7 @@ class Answer:
         try:
             return json.loads(self.body)
         except ValueError as error:
-            raise CanaryError(f"the answer is no JSON: {self.body[:80]!r}") from error
+            raise CanaryError(f"the answer is not JSON: {self.body[:80]!r}") from error
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -182,7 +182,7 @@ class Canary:
             # A presigned URL carries its own authority, and refuses a second one.
             answer = self._send("GET", answer.headers.get("Location", ""))
         if answer.status != 200:
-            raise CanaryError(_told(answer))
+            raise CanaryError(_describe(answer))
         return answer.body
 
     def _digest_in_bucket(self, upload: dict[str, Any]) -> str:
@@ -192,19 +192,16 @@ class Canary:
                 f"the service uploads to {upload['bucket']}, this command is"
                 f" configured for {storage.bucket_name}"
             )
-        digest = hashlib.sha256()
-        for chunk in storage.read(upload["key"]):
-            digest.update(chunk)
-        return digest.hexdigest()
+        return storage.read_digest(upload["key"])[0]
 
     def _expect(
         self, answer: Answer, status: int, members: dict[str, Any]
     ) -> dict[str, Any]:
         if answer.status != status:
-            raise CanaryError(_told(answer))
+            raise CanaryError(_describe(answer))
         body = answer.json()
         if not isinstance(body, dict):
-            raise CanaryError(f"the answer is no JSON object: {answer.body[:80]!r}")
+            raise CanaryError(f"the answer is not a JSON object: {answer.body[:80]!r}")
         for name, wanted in members.items():
             if body.get(name) != wanted:
                 raise CanaryError(f"{name} is {body.get(name)!r}, not {wanted!r}")
@@ -244,7 +241,7 @@ class Canary:
 
 
 def report_to_kuberhealthy(url: str, run_uuid: str, errors: list[str]) -> None:
-    """Tell Kuberhealthy how it went; raises `CanaryError` when it does not listen.
+    """Report to Kuberhealthy; raises `CanaryError` if it does not take the report.
 
     https://github.com/kuberhealthy/kuberhealthy/blob/master/docs/CHECK_CREATION.md
     """
@@ -262,6 +259,6 @@ def _answer(status: int, answer: Any) -> Answer:
     return Answer(status=status, headers=answer.headers, body=answer.read(_MOST_BYTES))
 
 
-def _told(answer: Answer) -> str:
+def _describe(answer: Answer) -> str:
     text = answer.body[:200].decode("utf-8", "replace")
     return f"answered {answer.status}: {' '.join(text.split())}"

@@ -1,4 +1,4 @@
-"""System checks: what would fail at the first upload fails at the start instead."""
+"""System checks, so that a wrong configuration fails at the start."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_triggers(
 ) -> list[CheckMessage]:
     """Find missing append-only triggers, in the databases that a command asks about.
 
-    A database that is away or not migrated is for others to report.
+    An unavailable or unmigrated database is reported elsewhere.
     """
     messages: list[CheckMessage] = []
     for alias in databases or ():
@@ -46,7 +46,7 @@ def check_triggers(
                     f"the record is not append-only in the database {alias!r}:"
                     f" triggers are missing or altered: {', '.join(names)}",
                     hint=(
-                        "Run `manage.py verify_audit` to see what was done meanwhile,"
+                        "Run `manage.py verify_audit` to see what was changed without them,"
                         " and `manage.py migrate --skip-checks` to install them."
                     ),
                     id="uploads.E002",

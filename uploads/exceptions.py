@@ -21,7 +21,7 @@ class StoreError(UploadsError):
 
 
 class StoreRefusedError(StoreError):
-    """The store answered no: nothing was changed there by this request."""
+    """The store refused: this request changed nothing there."""
 
 
 class StoreRedirectError(StoreRefusedError):
@@ -31,8 +31,8 @@ class StoreRedirectError(StoreRefusedError):
 class StoreUnavailableError(StoreError):
     """The store could not be reached, or failed.
 
-    `outcome_unknown` tells whether the request may have been carried out all the
-    same (an answer that was lost, a failure inside the store).
+    `outcome_unknown` is True if the request may have been carried out nevertheless (a
+    lost answer, a failure inside the store).
     """
 
     def __init__(self, message: str, *, outcome_unknown: bool) -> None:
@@ -48,7 +48,7 @@ class StoreCredentialsError(StoreUnavailableError):
 
 
 class StoreBusyError(UploadsError):
-    """As many requests wait for the store as may; nothing was begun."""
+    """Too many requests use the store; nothing was begun."""
 
 
 class ObjectExistsError(StoreRefusedError):
@@ -72,9 +72,9 @@ class ObjectChangedError(StoreRefusedError):
 
 
 class TrailUnavailableError(UploadsError):
-    """The database did not take the record, so the trail cannot be kept.
+    """The database did not take the record, so nothing can be logged.
 
-    `upload_id` is set when the intent was recorded before the database went away:
+    `upload_id` is set when the intent was recorded before the database failed:
     that upload stays pending until reconciliation looks at the bucket.
     """
 
@@ -126,7 +126,7 @@ class AuditKeyError(UploadsError):
 
 
 class UploadFailedError(UploadsError):
-    """The upload is recorded and did not succeed; `upload` tells its state."""
+    """The upload is recorded and did not succeed; `upload` has its status."""
 
     def __init__(self, message: str, *, upload: Upload) -> None:
         super().__init__(message)
@@ -134,7 +134,7 @@ class UploadFailedError(UploadsError):
 
 
 class ContentUnavailableError(UploadsError):
-    """The object cannot be had as it was recorded; `status` tells why."""
+    """The object is not available as recorded; `status` says why."""
 
     def __init__(self, message: str, *, status: Status) -> None:
         super().__init__(message)

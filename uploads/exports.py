@@ -18,7 +18,7 @@ from django.db.models import Model, QuerySet
 
 from mirrorsite.actors import Actor
 from uploads.audit import log
-from uploads.models import Action, Upload, UploadEvent
+from uploads.models import Action, Upload, UploadEvent, pages
 
 Format = Literal["csv", "jsonl"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl")
@@ -119,13 +119,8 @@ def record_export(
 
 def by_id(rows: QuerySet[M]) -> Iterator[M]:
     """Yield the rows by id, a page in memory, in queries that never stay open."""
-    rows = rows.order_by("pk")
-    page = list(rows[:PAGE])
-    while page:
+    for page in pages(rows, PAGE):
         yield from page
-        if len(page) < PAGE:
-            return
-        page = list(rows.filter(pk__gt=page[-1].pk)[:PAGE])
 
 
 def lines(

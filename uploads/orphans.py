@@ -1,8 +1,7 @@
-"""Recording an object that has no record, saying of each fact where it is from."""
+"""Recording an object that has no record, with the source of each fact."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +14,8 @@ from uploads.models import Action, Upload, new_upload_id
 from uploads.storage import StoredObject, upload_storage
 
 
-def adopt(key: str, *, actor: Actor) -> Upload:
-    """Begin a record for the object `key` from what the bucket can tell of it.
+def record_orphan(key: str, *, actor: Actor) -> Upload:
+    """Begin a record for the object `key` from what the bucket knows of it.
 
     Size, ETag, version and time are the store's. The SHA-256 is the store's own
     checksum, else computed from the bytes; what the metadata says of it is only kept
@@ -24,7 +23,7 @@ def adopt(key: str, *, actor: Actor) -> Upload:
     are the metadata's when they are well-formed (and the id is free). Who asked for
     the upload cannot be known.
 
-    Raises `ObjectMissingError` when it is gone, `AlreadyRecordedError` when it has a
+    Raises `ObjectMissingError` when it is missing, `AlreadyRecordedError` when it has a
     record by now, and as `UploadStorage.head` and `log.record_intent` do.
     """
     found = upload_storage().head(key)
@@ -67,11 +66,8 @@ def _sha256(
         if claimed and claimed != found.sha256:
             claims["sha256"] = claimed[:200]
         return found.sha256
-    hasher = hashlib.sha256()
-    for chunk in upload_storage().read(key):
-        hasher.update(chunk)
     sources["sha256"] = "bytes read"
-    digest = hasher.hexdigest()
+    digest, _ = upload_storage().read_digest(key)
     if claimed and claimed != digest:
         claims["sha256"] = claimed[:200]
     return digest

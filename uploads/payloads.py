@@ -1,4 +1,4 @@
-"""What is uploaded: random numbers, made from a seed in constant memory. No Django.
+"""The payload: random numbers, made from a seed in constant memory. No Django.
 
 The bytes are a pure function of the seed and the size. So their SHA-256 is known and
 recorded with the intent before a byte is sent, any part can be sent again, and an

@@ -9,12 +9,12 @@ from uploads.storage import upload_storage
 
 
 def check_bucket() -> str:
-    """Say "ok" when the bucket exists and lets us in."""
+    """Return "ok", or why the bucket cannot be used."""
     return upload_storage().availability()
 
 
 def check_trail() -> str:
-    """Say "ok" when the record is append-only in the database."""
+    """Return "ok", or why the audit log is not append-only."""
     try:
         names = triggers.missing(connections[DEFAULT_DB_ALIAS])
     except Error:

@@ -1,15 +1,13 @@
-"""Deleting old objects, so that the record never hides who did it.
+"""Deleting old objects.
 
-The record is written first and the object deleted second: intent before act, as with
-uploading. A crash in between leaves `purged but present`, which reconciliation knows
-and settles by deleting; nobody takes it for a loss. The other order would leave an
-object gone without a word of who deleted it, and reconciliation could only call it
-`missing`, as if the bucket had lost it. What the chosen order costs is that for the
-moment between the two (or until the next reconciliation, after a crash) the record
-runs ahead; when the store refuses to delete, an event takes it back.
+The purge is recorded first and the object deleted second: intent before act, as with
+uploading. A crash in between leaves `purged but present`, which reconciliation resolves
+by deleting the object. In the other order a crash would leave a deleted object without
+an event, and reconciliation could only call it `missing`, as if the bucket had lost it.
+If the store refuses to delete, a further event takes the purge back.
 
-The store is asked for several objects at a time, since it is what takes long. Only the
-calling thread writes the record.
+Requests to the store run in several threads. Only the calling thread writes to the
+database.
 """
 
 from __future__ import annotations
@@ -34,14 +32,14 @@ from uploads.exceptions import (
     TrailUnavailableError,
     TransitionError,
 )
-from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.models import Action, Status, Upload, UploadEvent, pages
 from uploads.storage import storage_of, upload_storage
 from uploads.verification import differences_from
 
 #: Uploads read at a time.
 PAGE = 500
-#: Objects dealt with at a time, at most: so many may be recorded as purged and still be
-#: there after a crash.
+#: The most objects deleted at a time; as many may be recorded as purged and still exist
+#: after a crash.
 MOST_JOBS = 16
 
 Outcome = Literal["would purge", "purged", "left alone"]
@@ -49,7 +47,7 @@ Outcome = Literal["would purge", "purged", "left alone"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
-    """What became of one upload, and why if it was left alone."""
+    """The outcome for one upload; `note` says why it was left alone."""
 
     upload_id: UUID
     key: str
@@ -59,11 +57,10 @@ class Purge:
 
 
 def purgeable(*, stored_before: datetime) -> QuerySet[Upload]:
-    """Return stored uploads that old whose whole story is sealed, by id.
+    """Return uploads of the configured bucket stored before then, all events sealed.
 
-    In the configured bucket. How old is what the sealed events say, when the object
-    was stored or found: `stored_at` is a column that anybody with the database's
-    password can change, and no seal would show it. It only finds the rows quickly.
+    The age is that of the sealed event that says when the object was stored or found.
+    `stored_at` only finds the rows quickly: it can be changed without breaking a seal.
     """
     events = UploadEvent.objects.filter(upload=OuterRef("pk"))
     arrived = events.filter(action__in=(Action.STORED, Action.ADOPTED))
@@ -87,28 +84,22 @@ def purge(
 ) -> Iterator[Purge]:
     """Delete the objects of `uploads` that are still what was recorded, `jobs` at a time.
 
-    Raises `StoreError` when the store is away, or refuses to be asked, and
-    `TrailUnavailableError`. Of the objects at hand some may then be recorded as purged
-    and still be there, which `reconcile_uploads --fix` settles.
+    Raises `StoreError` when the store is unavailable or refuses, and
+    `TrailUnavailableError`. Up to `jobs` objects may then be recorded as purged and
+    still exist, which `reconcile_uploads --fix` resolves.
     """
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            after: UUID | None = None
-            while True:
-                rest = uploads if after is None else uploads.filter(pk__gt=after)
-                page = list(rest[:PAGE])
+            for page in pages(uploads, PAGE):
                 for first in range(0, len(page), jobs):
                     some = page[first : first + jobs]
                     looks = list(pool.map(_look, some))
                     if dry_run:
-                        yield from map(_told, some, looks)
+                        yield from map(_skipped_or_pending, some, looks)
                     else:
                         yield from _purge_some(
                             pool, some, looks, uploads, actor, reason
                         )
-                if len(page) < PAGE:
-                    return
-                after = page[-1].pk
         finally:
             # Otherwise leaving would wait for all that was queued.
             pool.shutdown(wait=True, cancel_futures=True)
@@ -116,7 +107,7 @@ def purge(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What the store says of an object, and why it is left alone if it is."""
+    """What the store reports of an object; `note` is why to leave it alone, or empty."""
 
     detail: dict[str, Any]
     etag: str = ""
@@ -136,7 +127,7 @@ def _look(upload: Upload) -> _Look:
     return _Look(detail, found.etag, "; ".join(differences))
 
 
-def _told(upload: Upload, look: _Look) -> Purge:
+def _skipped_or_pending(upload: Upload, look: _Look) -> Purge:
     return _result(upload, "left alone" if look.note else "would purge", look.note)
 
 
@@ -148,18 +139,17 @@ def _purge_some(
     actor: Actor,
     reason: str,
 ) -> Iterator[Purge]:
-    """Record the purges, then delete; yield what became of each, in their order.
+    """Record the purges, then delete; yield the results in the order of `some`.
 
-    What is recorded is deleted even when another's turn fails, or somebody interrupts
-    it, which is raised last: of the last purges alone `reconcile_uploads --since` asks
-    whether they were carried out, and a second run may follow at once.
+    What is recorded is deleted even if another purge fails or the run is interrupted,
+    which is raised last: `reconcile_uploads --since` looks only at the last purges.
     """
     results: dict[UUID, Purge] = {}
     recorded: list[tuple[Upload, _Look]] = []
     failure: BaseException | None = None
     for upload, look in zip(some, looks, strict=True):
         if look.note:
-            results[upload.pk] = _told(upload, look)
+            results[upload.pk] = _skipped_or_pending(upload, look)
             continue
         try:
             _record(upload, uploads, actor, {"reason": reason, **look.detail})
@@ -180,7 +170,7 @@ def _purge_some(
 def _delete_some(
     pool: ThreadPoolExecutor, recorded: Sequence[tuple[Upload, _Look]], actor: Actor
 ) -> tuple[list[Purge], Exception | None]:
-    """Delete what is recorded; return what became of it, and what failed first if any."""
+    """Delete what is recorded; return the results and the first failure, if any."""
     results: list[Purge] = []
     failure: Exception | None = None
     outcomes = pool.map(_delete, recorded)
@@ -201,14 +191,14 @@ def _delete_some(
 
 
 def _delete(recorded: tuple[Upload, _Look]) -> str | StoreError:
-    """Delete an object if it is what it was; return a note, or what was in the way."""
+    """Delete an object if it is unchanged; return a note, or the error."""
     upload, look = recorded
     try:
         storage_of(upload).delete_unchanged(upload.key, look.etag)
     except ObjectChangedError:
-        # Gone, or replaced, within this moment: there is nothing of ours to delete.
-        # If something is there, reconciliation tells of it.
-        return "it was gone or replaced already"
+        # Deleted or replaced since the look: nothing of ours is left to delete.
+        # Reconciliation reports another object.
+        return "it was deleted or replaced already"
     except StoreError as error:
         return error
     return ""
@@ -217,15 +207,15 @@ def _delete(recorded: tuple[Upload, _Look]) -> str | StoreError:
 def _record(
     upload: Upload, uploads: QuerySet[Upload], actor: Actor, detail: dict[str, Any]
 ) -> None:
-    """Record the purge if the upload is one of `uploads` still.
+    """Record the purge if the upload is still one of `uploads`.
 
-    Its page was read a while ago, and an event written since is not sealed yet. The
-    row's lock makes the answer hold until the purge is recorded: every event refers to
-    the row, so its insert waits for the lock.
+    Its page was read earlier, and an event written since is not sealed yet. The row's
+    lock keeps the answer valid until the purge is recorded: every event refers to the
+    row, so its insert waits for the lock.
     """
     with write_transaction():
-        # A statement of its own: what waits for a lock sees other tables as they were
-        # before the wait.
+        # A statement of its own: one that waits for a lock sees other tables as they
+        # were before the wait.
         Upload.objects.select_for_update().get(pk=upload.pk)
         if not uploads.filter(pk=upload.pk).exists():
             raise TransitionError("it has changed, or has an event that is not sealed")

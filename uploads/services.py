@@ -86,7 +86,9 @@ def create_upload(
     except TrailUnavailableError as error:
         observe_upload("pending")
         # Reconciliation looks at the bucket and completes the record.
-        logger.exception("upload=%s outcome not recorded: it stays pending", upload.pk)
+        logger.warning(
+            "upload=%s outcome not recorded, it stays pending: %s", upload.pk, error
+        )
         raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
     return CreatedUpload(upload)
 

@@ -1,15 +1,13 @@
-"""Looking at objects and recording what was seen."""
+"""Comparing objects with their records, and recording the result."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Literal
-from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
 
@@ -17,7 +15,7 @@ from mirrorsite.actors import Actor
 from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import ObjectMissingError, TransitionError
-from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.models import Action, Status, Upload, UploadEvent, pages
 from uploads.storage import StoredObject, storage_of, upload_storage
 
 Method = Literal["head", "read"]
@@ -34,8 +32,8 @@ VERIFIABLE = (Status.STORED, Status.MISSING, Status.CORRUPTED)
 class Verification:
     """What a look at the bucket showed: the action recorded, and what differed.
 
-    `sha256_from` is who said what the SHA-256 is: `store` (its own checksum), `etag`
-    (the ETag that the store gave when it took the bytes is still the same), or `bytes`.
+    `sha256_from` is the source of the SHA-256: `store` (its own checksum), `etag` (the
+    ETag is still the one returned when the object was stored), or `bytes`.
     """
 
     action: Action
@@ -52,7 +50,7 @@ def verify_upload(
     `head` does where the store cannot tell.
 
     Raises `TransitionError` for an upload that is pending, failed or purged,
-    `StoreError` when the store refuses or is away (nothing is recorded then), and
+    `StoreError` when the store refuses or is unavailable (nothing is recorded then), and
     `TrailUnavailableError`.
     """
     if upload.status not in VERIFIABLE:
@@ -106,10 +104,7 @@ def verify_each(
     """
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            after: UUID | None = None
-            while True:
-                rest = uploads if after is None else uploads.filter(pk__gt=after)
-                page = list(rest[:PAGE])
+            for page in pages(uploads, PAGE):
                 outcomes = pool.map(partial(examine, method=method), page)
                 for upload, outcome in zip(page, outcomes, strict=True):
                     try:
@@ -118,9 +113,6 @@ def verify_each(
                         yield upload, None
                     else:
                         yield upload, outcome
-                if len(page) < PAGE:
-                    return
-                after = page[-1].pk
         finally:
             # Otherwise leaving would wait for all that was queued.
             pool.shutdown(wait=True, cancel_futures=True)
@@ -161,30 +153,26 @@ class _Content:
 
 
 def _content(upload: Upload, found: StoredObject, method: Method) -> _Content:
-    """Return what the object is, by nobody's word but the store's or its own bytes.
+    """Return the object's size and SHA-256, from the store's checksum or the bytes.
 
-    The metadata's SHA-256 is what somebody wrote beside the bytes: it can be copied
-    along with others.
+    Never from the metadata, which can be copied onto other bytes.
     """
     if method == "head" and found.sha256_source == "store":
         return _Content(found.size, found.sha256, "store")
     if method == "head" and upload.etag and found.etag == upload.etag:
         return _Content(found.size, upload.sha256, "etag")
-    hasher = hashlib.sha256()
-    size = 0
-    for chunk in storage_of(upload).read(upload.key):
-        store_bulkhead().report_progress()
-        hasher.update(chunk)
-        size += len(chunk)
-    return _Content(size, hasher.hexdigest(), "bytes")
+    sha256, size = storage_of(upload).read_digest(
+        upload.key, store_bulkhead().report_progress
+    )
+    return _Content(size, sha256, "bytes")
 
 
 def differences_from(
     upload: Upload, found: StoredObject
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Say how an object differs from the record, and what its SHA-256 is known from.
+    """Return how an object differs from its record, and its SHA-256 with its source.
 
-    Reads the bytes where the store cannot tell. Raises `StoreError`.
+    Reads the bytes if the store has no checksum. Raises `StoreError`.
     """
     content = _content(upload, found, "head")
     known = {"sha256": content.sha256, "sha256_from": content.sha256_from}

@@ -114,7 +114,7 @@ class TestReadiness:
             answered.wait(30)
             return "ok"
 
-        slow = Readiness({"quick": lambda: "ok", "slow": hang}, patience_seconds=0)
+        slow = Readiness({"quick": lambda: "ok", "slow": hang}, wait_seconds=0)
         thread = threading.Thread(target=slow.checks)
         thread.start()
         asked.wait(30)

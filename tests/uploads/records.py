@@ -58,5 +58,5 @@ def pages(client: Client, address: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def refuse_inserts(*arguments: Any) -> None:
-    """Stand in for `uploads.audit.sql.insert_upload` while the database is unavailable."""
+    """Stand in for the cursor of the audit log while the database is unavailable."""
     raise OperationalError("password=secret is wrong")

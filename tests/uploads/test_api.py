@@ -189,7 +189,7 @@ class TestDependencyDown:
     def test_database__503_and_nothing_uploaded(
         self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sql, "insert_upload", refuse_inserts)
+        monkeypatch.setattr(sql, "RawCursor", refuse_inserts)
         response = post_nothing(client)
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "5"

@@ -10,7 +10,7 @@ from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, put_raw
 from uploads import services
 from uploads.models import Action, Status, Upload, new_upload_id
-from uploads.reconciliation import Word, reconcile
+from uploads.reconciliation import FindingKind, reconcile
 from uploads.storage import UploadStorage
 from uploads.verification import verify_upload
 
@@ -27,7 +27,7 @@ class TestAdoption:
             key, payload, {"upload-id": str(upload_id), "request-id": "request-9"}
         )
         (finding,) = reconcile(FIX)
-        assert (finding.word, finding.outcome) == (Word.NO_RECORD, "repaired")
+        assert (finding.word, finding.outcome) == (FindingKind.NO_RECORD, "repaired")
 
         upload = Upload.objects.get(pk=upload_id)
         assert upload.status == Status.STORED

@@ -17,7 +17,7 @@ from uploads import verification
 from uploads.audit import log
 from uploads.exceptions import BucketMissingError
 from uploads.models import Action, Upload, UploadEvent
-from uploads.reconciliation import Word
+from uploads.reconciliation import FindingKind
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -227,13 +227,13 @@ class TestEveryWord:
                 assert (word, key) in {(f["word"], f["key"]) for f in findings}
             else:
                 assert f"{word}: {key}" in text
-        assert len(text.splitlines()) == len(Word) + 1
+        assert len(text.splitlines()) == len(FindingKind) + 1
         assert self.snapshot(bucket) == before
 
     def test_fix__each_repair_is_an_event(
         self, bucket: UploadStorage, uploads: dict[str, Upload | None]
     ) -> None:
-        assert set(self.SETTLED) == set(uploads) == set(Word.values)
+        assert set(self.SETTLED) == set(uploads) == set(FindingKind.values)
         before = {
             word: making.actions(upload) for word, upload in uploads.items() if upload
         }

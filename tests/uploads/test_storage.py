@@ -19,7 +19,11 @@ from uploads.exceptions import (
 from uploads.storage import BytesPayload, UploadStorage, upload_storage
 from uploads.storage.client import parse_store_time
 from uploads.storage.errors import error_from_status
-from uploads.storage.objects import stored_object_from_head
+from uploads.storage.objects import (
+    ObjectVersions,
+    stored_object_from_head,
+    versions_in_order,
+)
 
 METADATA = {"upload-id": "an-id", "request-id": "a-request"}
 
@@ -149,6 +153,25 @@ class TestReads:
             }
         )
         assert found.sha256 == "from-metadata"
+
+
+class TestVersions:
+    def test_spread_over_two_pages__one_entry_for_each_key(self) -> None:
+        def version(key: str, name: str) -> dict[str, str]:
+            return {"Key": key, "VersionId": name}
+
+        pages = [
+            {
+                "Versions": [version("a", "a2"), version("b", "b3")],
+                "DeleteMarkers": [version("a", "a3")],
+            },
+            {"Versions": [version("b", "b2"), version("b", "b1"), version("c", "")]},
+        ]
+        assert list(versions_in_order(pages)) == [
+            ObjectVersions("a", "a2", 2),
+            ObjectVersions("b", "b1", 3),
+            ObjectVersions("c", "null", 1),
+        ]
 
 
 class TestParseStoreTime:

@@ -18,7 +18,6 @@ from uploads.hourly import Hour
 from uploads.models import AuditSeal, Status, Upload, UploadEvent
 
 RANGES = {"24h": ("last 24 hours", 24), "7d": ("last 7 days", 7 * 24)}
-PENDING_AGE = timedelta(minutes=1)
 #: Events are sealed every minute; three missed in a row is a fault.
 SEAL_AGE = timedelta(minutes=3)
 #: The audit log is verified every day; an older result does not describe the present.
@@ -99,9 +98,7 @@ def _share(share: float) -> str:
 
 
 def _pending() -> Card:
-    rows = Upload.objects.filter(
-        status=Status.PENDING, created_at__lt=timezone.now() - PENDING_AGE
-    )
+    rows = Upload.objects.overdue()
     oldest = rows.order_by("created_at").only("created_at").first()
     if oldest is None:
         return Card("Pending over a minute", "0", "none", "good")

@@ -19,6 +19,7 @@ from uploads.models.lifecycle import (
     Status,
 )
 from uploads.models.logins import LoginAttempts
+from uploads.models.paging import pages
 from uploads.models.seals import AuditSeal
 from uploads.models.uploads import Upload, UploadQuerySet, new_upload_id
 
@@ -38,4 +39,5 @@ __all__ = [
     "UploadEvent",
     "UploadQuerySet",
     "new_upload_id",
+    "pages",
 ]

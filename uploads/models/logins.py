@@ -1,4 +1,4 @@
-"""How often somebody has tried to log in lately."""
+"""Recent failed logins, counted for the throttle."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import uuid_utils.compat
@@ -20,8 +21,17 @@ def new_upload_id() -> uuid.UUID:
     return uuid_utils.compat.uuid7()
 
 
+#: An upload takes seconds; one that is pending for longer needs reconciliation.
+OVERDUE_AFTER = timedelta(minutes=1)
+
+
 class UploadQuerySet(models.QuerySet["Upload"]):
     """Uploads change their state; they are never deleted."""
+
+    def overdue(self) -> UploadQuerySet:
+        """Return the uploads that have been pending for longer than `OVERDUE_AFTER`."""
+        latest = timezone.now() - OVERDUE_AFTER
+        return self.filter(status=Status.PENDING, created_at__lt=latest)
 
     def delete(self) -> NoReturn:
         raise AppendOnlyError(REFUSED.format("uploads.Upload", "delete"))

@@ -1,14 +1,14 @@
-"""Bucket and record side by side: where they disagree, and how to settle it.
+"""Where the bucket and the record disagree, and the repair.
 
-Both are walked in key order, a page of each in memory at a time. The order makes the
-walk cheap and proves nothing: whatever does not pair off is looked up by its own key,
-the object with HEAD and the row with a query, before anything is said about it. So a
-store that lists in another order (see `UploadStorage.listing`), a page read a moment
-too early or an upload finishing meanwhile costs a question, never a wrong finding.
+Both are read in key order, a page of each in memory at a time. The order makes the scan
+cheap and proves nothing: a key without a counterpart is looked up by itself, the object
+with HEAD and the row with a query, before it becomes a finding. So a store that lists in
+another order (see `UploadStorage.listing`), a page read too early, or an upload that
+finishes during the scan costs one more request, never a wrong finding.
 
-`findings` are the words for it, `walking` pairs both sides off, `comparing` passes on
-what does not agree, `judging` says what is wrong, `settling` repairs it; `unfinished`
-are the uploads in parts that nobody ended.
+`scan` pairs objects and rows, `prefilter` drops the pairs that agree, `classify` names
+what is wrong, `repair` writes the event that resolves it; `multipart` finds unfinished
+uploads in parts, and `findings` holds the values.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from uploads.reconciliation import classify, repair
-from uploads.reconciliation.findings import Finding, Plan, Word
-from uploads.reconciliation.multipart import left_in_parts
+from uploads.reconciliation.findings import Finding, FindingKind, Plan
+from uploads.reconciliation.multipart import unfinished_uploads
 from uploads.reconciliation.prefilter import suspicious
 from uploads.reconciliation.scan import Pair, side_by_side
 
-__all__ = ["Finding", "Pair", "Plan", "Word", "reconcile", "side_by_side"]
+__all__ = ["Finding", "FindingKind", "Pair", "Plan", "reconcile", "side_by_side"]
 
 
 def reconcile(plan: Plan, pairs: Iterable[Pair] | None = None) -> Iterator[Finding]:
@@ -31,7 +31,7 @@ def reconcile(plan: Plan, pairs: Iterable[Pair] | None = None) -> Iterator[Findi
     cannot be read; what was yielded until then stands.
     """
     for listed, row in suspicious(plan, side_by_side() if pairs is None else pairs):
-        finding = classify.judge(plan, listed, row)
+        finding = classify.classify(plan, listed, row)
         if finding is not None:
-            yield repair.settle(plan, finding) if plan.fix else finding
-    yield from left_in_parts(plan)
+            yield repair.repair(plan, finding) if plan.fix else finding
+    yield from unfinished_uploads(plan)

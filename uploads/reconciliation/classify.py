@@ -1,4 +1,4 @@
-"""What is wrong with one key, asked of the store and the table by that key."""
+"""What is wrong with one key, looked up by that key in the store and the table."""
 
 from __future__ import annotations
 
@@ -9,45 +9,47 @@ from django.utils import timezone
 
 from uploads.exceptions import ObjectMissingError, OtherBucketError
 from uploads.models import Action, Status, Upload
-from uploads.reconciliation.findings import Finding, Plan, Word
+from uploads.reconciliation.findings import Finding, FindingKind, Plan
 from uploads.reconciliation.scan import Row
 from uploads.storage import ListedObject, StoredObject, storage_of
 from uploads.verification import differences_from, examine
 
 
-def judge(plan: Plan, listed: ListedObject | None, row: Row | None) -> Finding | None:
-    """Say what is wrong with one key, or None when nothing is, or not any more."""
+def classify(
+    plan: Plan, listed: ListedObject | None, row: Row | None
+) -> Finding | None:
+    """Return what is wrong with one key; None if nothing is, or no longer."""
     if row is None:
         if listed is None:
             return None
         upload = Upload.objects.filter(key=listed.key).first()
         if upload is None:
-            return _judge_unrecorded(plan, listed)
+            return _classify_unrecorded(plan, listed)
     else:
         upload = Upload.objects.filter(pk=row.id).first()
         if upload is None:
             return None
-    if _may_be_under_way(plan, upload):
+    if _may_be_in_progress(plan, upload):
         return None
     try:
-        finding = _judge_recorded(upload, listed)
+        finding = _classify_recorded(upload, listed)
     except OtherBucketError as error:
         return replace(
-            _finding(Word.ELSEWHERE, upload, None, {"bucket": upload.bucket}),
+            _finding(FindingKind.ELSEWHERE, upload, None, {"bucket": upload.bucket}),
             note=str(error),
         )
-    # The bucket was asked after the row was read: what has changed since then is
-    # being worked on, and the next run sees it whole.
-    if finding is not None and _has_moved_on(upload):
+    # The bucket was read after the row: an upload that has changed in between is being
+    # worked on, and the next run sees it complete.
+    if finding is not None and _has_changed(upload):
         return None
     return finding
 
 
-def _judge_unrecorded(plan: Plan, listed: ListedObject) -> Finding | None:
+def _classify_unrecorded(plan: Plan, listed: ListedObject) -> Finding | None:
     if timezone.now() - listed.last_modified < plan.min_age:
         return None
     return Finding(
-        word=Word.NO_RECORD,
+        word=FindingKind.NO_RECORD,
         key=listed.key,
         upload_id=None,
         action=Action.ADOPTED,
@@ -55,67 +57,71 @@ def _judge_unrecorded(plan: Plan, listed: ListedObject) -> Finding | None:
     )
 
 
-def _judge_recorded(upload: Upload, listed: ListedObject | None) -> Finding | None:
+def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding | None:
     try:
         found = storage_of(upload).head(upload.key)
     except ObjectMissingError:
-        return _judge_absent(upload)
+        return _classify_absent(upload)
     if listed is None:
-        # It came after the listing passed here, or is listed out of order: its own
-        # turn comes, or the next run's.
+        # Created after the listing passed its key, or listed out of order: it comes
+        # later in this run, or in the next.
         return None
     status = Status(upload.status)
     if status in {Status.STORED, Status.MISSING, Status.CORRUPTED}:
-        return _judge_bytes(upload, found)
+        return _classify_bytes(upload, found)
     try:
         differences, known = differences_from(upload, found)
     except ObjectMissingError:
-        return None  # gone since: the next run sees that
+        return None  # deleted since: the next run sees that
     differences += _other_owner(upload, found)
     seen = _seen(found) | known
     if status == Status.PURGED:
         # Only what was recorded is ours to delete.
         if differences:
             seen["differences"] = list(differences)
-        return _finding(Word.PURGED_PRESENT, upload, Action.PURGED, seen)
+        return _finding(FindingKind.PURGED_PRESENT, upload, Action.PURGED, seen)
     if differences:
         return _finding(
-            Word.DIFFERS,
+            FindingKind.DIFFERS,
             upload,
             Action.CORRUPTED,
             seen | {"differences": list(differences)},
         )
-    word = Word.PENDING_PRESENT if status == Status.PENDING else Word.FAILED_PRESENT
+    word = (
+        FindingKind.PENDING_PRESENT
+        if status == Status.PENDING
+        else FindingKind.FAILED_PRESENT
+    )
     return _finding(word, upload, Action.STORED, seen)
 
 
-def _judge_absent(upload: Upload) -> Finding | None:
+def _classify_absent(upload: Upload) -> Finding | None:
     if upload.status == Status.PENDING:
-        return _finding(Word.PENDING_ABSENT, upload, Action.FAILED, {})
+        return _finding(FindingKind.PENDING_ABSENT, upload, Action.FAILED, {})
     if upload.status in {Status.STORED, Status.CORRUPTED}:
-        return _finding(Word.STORED_MISSING, upload, Action.MISSING, {})
+        return _finding(FindingKind.STORED_MISSING, upload, Action.MISSING, {})
     return None
 
 
-def _judge_bytes(upload: Upload, found: StoredObject) -> Finding | None:
+def _classify_bytes(upload: Upload, found: StoredObject) -> Finding | None:
     outcome = examine(upload, method="head")
     seen = _seen(found) | {"sha256_from": outcome.sha256_from}
     if outcome.action == Action.CORRUPTED:
         if upload.status == Status.CORRUPTED:
             return None
         return _finding(
-            Word.DIFFERS,
+            FindingKind.DIFFERS,
             upload,
             Action.CORRUPTED,
             seen | {"differences": list(outcome.differences)},
         )
     if outcome.action == Action.VERIFIED and upload.status == Status.MISSING:
-        return _finding(Word.MISSING_PRESENT, upload, Action.VERIFIED, seen)
+        return _finding(FindingKind.MISSING_PRESENT, upload, Action.VERIFIED, seen)
     return None
 
 
 def _finding(
-    word: Word, upload: Upload, action: Action | None, seen: dict[str, Any]
+    word: FindingKind, upload: Upload, action: Action | None, seen: dict[str, Any]
 ) -> Finding:
     return Finding(
         word=word, key=upload.key, upload_id=upload.pk, action=action, seen=seen
@@ -130,7 +136,7 @@ def _other_owner(upload: Upload, found: StoredObject) -> tuple[str, ...]:
 
 
 def _seen(found: StoredObject) -> dict[str, Any]:
-    """Return what the bucket says, for the event: enough to check the judgement by."""
+    """Return what the bucket reports, for the event: enough to check the finding by."""
     modified = found.last_modified
     return {
         "size": found.size,
@@ -142,11 +148,11 @@ def _seen(found: StoredObject) -> dict[str, Any]:
     }
 
 
-def _may_be_under_way(plan: Plan, upload: Upload) -> bool:
-    """Tell whether somebody may be working on this upload now.
+def _may_be_in_progress(plan: Plan, upload: Upload) -> bool:
+    """Return True if a request or command may be working on this upload.
 
-    By its last event and not by its age: a failed upload that is tried again is
-    pending under its old id.
+    Decided by its last event, not by its age: a failed upload that is attempted again
+    is pending under its old id.
     """
     if upload.status not in {Status.PENDING, Status.FAILED, Status.PURGED}:
         return False
@@ -154,5 +160,5 @@ def _may_be_under_way(plan: Plan, upload: Upload) -> bool:
     return last is not None and timezone.now() - last < plan.min_age
 
 
-def _has_moved_on(upload: Upload) -> bool:
+def _has_changed(upload: Upload) -> bool:
     return not Upload.objects.filter(pk=upload.pk, status=upload.status).exists()

@@ -1,4 +1,4 @@
-"""What reconciliation finds, and how it is told to go about it."""
+"""What reconciliation finds, and its options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mirrorsite.actors import Actor
 from uploads.models import Action
 
 
-class Word(models.TextChoices):
+class FindingKind(models.TextChoices):
     """What can be wrong between the record and the bucket."""
 
     PENDING_PRESENT = "pending and present"
@@ -22,14 +22,14 @@ class Word(models.TextChoices):
     DIFFERS = "size or checksum differs"
     NO_RECORD = "object without record"
     PURGED_PRESENT = "purged but present"
-    # A PUT whose answer was lost can arrive after it was given up, and an object can
-    # come back (a version restored): the record then says less than what happened.
+    # A PUT whose answer was lost can arrive after the upload was recorded as failed, and
+    # a deleted object can be restored from a version.
     FAILED_PRESENT = "failed but present"
     MISSING_PRESENT = "missing but present"
-    # The record names another bucket than the configured one: either that is set
-    # wrongly, or the bucket was changed. What lies here proves nothing of it.
+    # The record names another bucket than the configured one, so objects in the
+    # configured one prove nothing about it.
     ELSEWHERE = "recorded in another bucket"
-    # No object, and so nothing that a record could tell of; but parts that take room.
+    # There is no object to record, but the parts take space.
     UNFINISHED = "begun in parts and left"
 
 
@@ -38,9 +38,9 @@ Outcome = Literal["found", "repaired", "skipped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One disagreement. `action` is the event that settles it, when one does."""
+    """One disagreement. `action` is the event that resolves it, if there is one."""
 
-    word: Word
+    word: FindingKind
     key: str
     upload_id: UUID | None
     action: Action | None
@@ -53,10 +53,9 @@ class Finding:
 class Plan:
     """How to reconcile.
 
-    `fix` writes repairs; without it nothing changes. What happened less than
-    `min_age` ago is left alone: it may be under way. `checksums` asks the store for
-    the checksum of every object, `jobs` at a time, instead of believing size and
-    ETag.
+    `fix` writes repairs; without it nothing changes. What happened less than `min_age`
+    ago is skipped: it may be in progress. `checksums` compares the store's checksum of
+    every object, `jobs` at a time, instead of size and ETag.
     """
 
     actor: Actor

@@ -1,4 +1,4 @@
-"""Uploads in parts that were begun and left: no object, but parts that take room."""
+"""Unfinished uploads in parts: there is no object, but the parts take space."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from dataclasses import replace
 from django.utils import timezone
 
 from uploads.exceptions import StoreRefusedError
-from uploads.reconciliation.findings import Finding, Plan, Word
+from uploads.reconciliation.findings import Finding, FindingKind, Plan
 from uploads.services import PREFIX
 from uploads.storage import upload_storage
 
 logger = logging.getLogger(__name__)
 
 
-def left_in_parts(plan: Plan) -> Iterator[Finding]:
-    """Yield what was begun in parts, and throw those parts away where the plan says so.
+def unfinished_uploads(plan: Plan) -> Iterator[Finding]:
+    """Yield unfinished uploads in parts; discard the parts if the plan says so.
 
-    The upload's own record is judged with its key: that no object came of it.
+    The upload's own record is classified with its key: it has no object.
     """
     storage = upload_storage()
-    left = storage.unfinished(PREFIX)
+    uploads = storage.unfinished(PREFIX)
     while True:
         try:
-            unfinished = next(left, None)
+            unfinished = next(uploads, None)
         except StoreRefusedError as error:
-            # A right of its own in IAM, which a bucket's owner may not have given.
+            # IAM has a separate permission for it, which may not be granted.
             logger.warning("uploads in parts cannot be listed: %s", error)
             return
         if unfinished is None:
@@ -35,7 +35,7 @@ def left_in_parts(plan: Plan) -> Iterator[Finding]:
         if timezone.now() - unfinished.begun < plan.min_age:
             continue
         finding = Finding(
-            word=Word.UNFINISHED,
+            word=FindingKind.UNFINISHED,
             key=unfinished.key,
             upload_id=None,
             action=None,

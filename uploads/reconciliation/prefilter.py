@@ -1,4 +1,4 @@
-"""Which pairs of the walk need a closer look: what listing, row and checksum tell."""
+"""Which pairs of the scan need a closer look, by listing, row and checksum."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def suspicious(plan: Plan, pairs: Iterable[Pair]) -> Iterator[Pair]:
 
 
 def _digest(listed: ListedObject | None, row: Row | None, bucket: str) -> str | None:
-    """Return the SHA-256 the store tells of an object that should be as recorded.
+    """Return the store's SHA-256 of an object that should be as recorded.
 
-    None when it tells none: what the metadata says could be copied along.
+    None if it has none: metadata proves nothing, since a copy can carry it.
     """
     if listed is None or row is None:
         return None
@@ -57,10 +57,10 @@ def _agree(listed: ListedObject | None, row: Row | None, bucket: str) -> bool:
     if row is None or row.bucket != bucket:
         return False
     if listed is None:
-        # Not there, and not said to be.
+        # Missing, as recorded.
         return row.status in {Status.FAILED, Status.MISSING, Status.PURGED}
     if row.status == Status.CORRUPTED:
-        return True  # as recorded: verify_uploads looks whether it is whole again
+        return True  # as recorded; verify_uploads checks whether it is intact again
     return (
         row.status == Status.STORED
         and listed.size == row.size

@@ -1,4 +1,4 @@
-"""The repair of a finding: an event that says what was found, or a purge done again."""
+"""The repair of a finding: an event that records it, or a purge carried out again."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
-from uploads.reconciliation.findings import Finding, Plan, Word
+from uploads.reconciliation.findings import Finding, FindingKind, Plan
 from uploads.storage import storage_of
 
 
-def settle(plan: Plan, finding: Finding) -> Finding:
-    """Repair one finding; leave it when another writer was faster."""
-    if finding.word == Word.ELSEWHERE:
+def repair(plan: Plan, finding: Finding) -> Finding:
+    """Repair one finding; skip it if another writer was faster."""
+    if finding.word == FindingKind.ELSEWHERE:
         return replace(finding, outcome="skipped")
     detail = {"finding": finding.word.value, **finding.seen}
     try:
         if finding.upload_id is None:
-            adopted = orphans.adopt(finding.key, actor=plan.actor)
+            adopted = orphans.record_orphan(finding.key, actor=plan.actor)
             return replace(finding, upload_id=adopted.pk, outcome="repaired")
         upload = Upload.objects.get(pk=finding.upload_id)
-        if finding.word == Word.PURGED_PRESENT:
-            return _purged_again(plan, finding, upload, detail)
+        if finding.word == FindingKind.PURGED_PRESENT:
+            return _purge_again(plan, finding, upload, detail)
         log.record(
             upload,
             finding.action or Action.FAILED,
@@ -42,12 +42,12 @@ def settle(plan: Plan, finding: Finding) -> Finding:
     except TransitionError as error:
         return replace(finding, outcome="skipped", note=str(error))
     except ObjectMissingError:
-        return replace(finding, outcome="skipped", note="the object is gone again")
+        return replace(finding, outcome="skipped", note="the object is missing by now")
     return replace(finding, outcome="repaired")
 
 
 def _columns(finding: Finding) -> dict[str, Any]:
-    """Return what the upload's row learns by the repair."""
+    """Return the columns of the upload that the repair changes."""
     if finding.action == Action.STORED:
         modified = finding.seen["last_modified"]
         return {
@@ -61,12 +61,12 @@ def _columns(finding: Finding) -> dict[str, Any]:
     return {}
 
 
-def _purged_again(
+def _purge_again(
     plan: Plan, finding: Finding, upload: Upload, detail: dict[str, Any]
 ) -> Finding:
-    """Delete what should be gone, if it is what was recorded; then say so.
+    """Delete an object that is recorded as purged, if it is the recorded one.
 
-    The record says purged already, so a crash between the two leaves it true.
+    The record says purged already, so a crash before the event leaves it true.
     """
     if "differences" in finding.seen:
         return replace(
@@ -79,7 +79,7 @@ def _purged_again(
     except ObjectChangedError as error:
         return replace(finding, outcome="skipped", note=str(error))
     except StoreRefusedError as error:
-        # The object stays, so the record must not go on saying that it is purged.
+        # The object stays, so the record must no longer say that it is purged.
         log.record(
             upload,
             Action.VERIFIED,

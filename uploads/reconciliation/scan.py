@@ -1,4 +1,4 @@
-"""The walk through bucket and table side by side, in the order of their keys."""
+"""The scan of bucket and table side by side, in the order of their keys."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from uploads.storage import ListedObject, upload_storage
 
 #: Rows read at a time; S3 lists as many keys.
 PAGE = 1000
-#: How many of the last purges are looked at where only recent days are: a purge that is
-#: interrupted leaves its last objects, and so may the next. Each costs the store a
-#: question.
+#: How many of the last purges a scan of recent days includes: an interrupted run leaves
+#: the objects of its last purges, and so may the next run. Each costs one request.
 LAST_PURGES = 2 * MOST_JOBS
 
 
 class Row(NamedTuple):
-    """What the walk needs of an upload."""
+    """The columns of an upload that the scan reads."""
 
     key: str
     id: UUID
@@ -39,11 +38,11 @@ Pair = tuple[ListedObject | None, Row | None]
 
 
 def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
-    """Yield each key of bucket and table once, with what either says of it.
+    """Yield each key of bucket and table once, with its object and its row.
 
-    With `since`, the keys of that day and later, and of the older uploads those that
-    are pending or were purged last: what a crash or an outage of these days can have
-    left behind. Keys begin with the day, so either side is asked for no more than that.
+    With `since`, the keys of that day and later, and the older uploads that are pending
+    or were purged last: what a crash or an outage of these days can have left behind.
+    Keys begin with the day, so neither side reads more than that.
     """
     if since is None:
         objects, rows = upload_storage().listing(PREFIX), recorded()
@@ -73,10 +72,7 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
 
 
 def _with_its_object(row: Row) -> Pair:
-    """Pair a row off with what lies under its own key, of whatever day that is.
-
-    A HEAD, which costs a twelfth of a listing.
-    """
+    """Pair a row with the object under its key, by a HEAD, whatever its day."""
     try:
         found = upload_storage().head(row.key)
     except ObjectMissingError:
@@ -91,7 +87,7 @@ def _with_its_object(row: Row) -> Pair:
 
 
 def _listed_since(since: datetime) -> Iterator[ListedObject]:
-    """Yield the objects day by day; of tomorrow too, for a clock that is ahead."""
+    """Yield the objects day by day, tomorrow's too: a clock may be ahead."""
     today = timezone.now().date()
     day = since.astimezone(UTC).date()
     years: set[str] = set()
@@ -99,7 +95,7 @@ def _listed_since(since: datetime) -> Iterator[ListedObject]:
         years = set(upload_storage().folders(PREFIX))
     while day <= today + timedelta(days=1):
         if day.year < today.year and f"{PREFIX}{day.year:04}/" not in years:
-            # As from the year 1 to the service's first: not a question for each day.
+            # Skips years without objects, such as those before the service began.
             day = date(day.year + 1, 1, 1)
             continue
         yield from upload_storage().listing(_of_day(day))
@@ -107,7 +103,7 @@ def _listed_since(since: datetime) -> Iterator[ListedObject]:
 
 
 def _of_day(day: date) -> str:
-    """Return how the keys of a day begin."""
+    """Return the prefix of a day's keys."""
     # %Y has fewer than four digits before the year 1000, which sorts elsewhere.
     return f"{PREFIX}{day.isoformat().replace('-', '/')}/"
 

@@ -207,7 +207,7 @@ class StoreClient:
     def once(self, request: Callable[[S3Client], T]) -> T:
         """Carry out a request."""
         # Refreshed first: a failure of the token service inside the request could not
-        # be told from one of the store.
+        # be distinguished from one of the store.
         frozen(self.transport.credentials)
         return translated(lambda: request(self.transport.client))
 

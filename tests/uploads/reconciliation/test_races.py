@@ -25,7 +25,7 @@ class TestTogether:
         upload = making.pending()
         making.put(upload)
         walk = reconcile(FIX)
-        judge = classify.judge
+        judge = classify.classify
 
         def finish_after_judging(*args: Any) -> Finding | None:
             finding = judge(*args)
@@ -33,7 +33,7 @@ class TestTogether:
             log.record(fresh, Action.STORED, making.ACTOR)
             return finding
 
-        monkeypatch.setattr(classify, "judge", finish_after_judging)
+        monkeypatch.setattr(classify, "classify", finish_after_judging)
         (finding,) = walk
         assert finding.outcome == "skipped"
         assert making.actions(upload) == ["requested", "stored"]
@@ -67,10 +67,10 @@ class TestTogether:
         judged = [
             finding
             for listed, row in pairs
-            if (finding := classify.judge(NOW, listed, row))
+            if (finding := classify.classify(NOW, listed, row))
         ]
-        first = [repair.settle(FIX, finding) for finding in judged]
-        second = [repair.settle(FIX, finding) for finding in judged]
+        first = [repair.repair(FIX, finding) for finding in judged]
+        second = [repair.repair(FIX, finding) for finding in judged]
         assert {finding.outcome for finding in first} == {"repaired"}
         assert {finding.outcome for finding in second} == {"skipped"}
         assert UploadEvent.objects.count() == 4 * 2 + 1

@@ -13,7 +13,7 @@ from uploads import services
 from uploads.audit import log
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
-from uploads.reconciliation import Plan, Word, reconcile
+from uploads.reconciliation import FindingKind, Plan, reconcile
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +69,7 @@ class TestReconcile:
         making.put(upload, size)
         making.overwrite_in_parts(bucket, upload)
         (finding,) = reconcile(FIX)
-        assert (finding.word, finding.outcome) == (Word.DIFFERS, "repaired")
+        assert (finding.word, finding.outcome) == (FindingKind.DIFFERS, "repaired")
         assert finding.seen["sha256_from"] == "bytes"
         assert finding.seen["sha256"] != upload.sha256
         assert making.actions(upload) == ["requested", "corrupted"]
@@ -81,7 +81,7 @@ class TestReconcile:
         other = str(new_upload_id())
         upload_storage().put_new(upload.key, payload, {"upload-id": other})
         (finding,) = reconcile(FIX)
-        assert finding.word == Word.DIFFERS
+        assert finding.word == FindingKind.DIFFERS
         assert finding.seen["differences"] == [
             f"upload-id in the metadata is {other}, not {upload.pk}"
         ]
@@ -108,7 +108,7 @@ class TestReconcile:
         upload = making.stored(size=1)
         making.overwrite(bucket, upload.key, body)
         (finding,) = reconcile(FIX)
-        assert finding.word == Word.DIFFERS
+        assert finding.word == FindingKind.DIFFERS
         assert finding.seen["differences"][-1] == (
             f"SHA-256 is {hashlib.sha256(body).hexdigest()}, not {upload.sha256}"
         )
