@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import OperationalError
 from django.test import Client
 
 from mirrorsite.actors import Actor
 from uploads import services
 from uploads.audit import log
-from uploads.exceptions import TrailUnavailableError
 from uploads.models import Upload, new_upload_id
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -58,5 +58,5 @@ def pages(client: Client, address: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def refuse_inserts(*arguments: Any) -> None:
-    """Stand in for `uploads.audit.sql.insert_upload` while the database is unavailable."""
-    raise TrailUnavailableError("password=secret is wrong")
+    """Stand in for the cursor of the audit log while the database is unavailable."""
+    raise OperationalError("password=secret is wrong")

@@ -113,7 +113,7 @@ class TestDatabaseAway:
     def test_before_the_put__nothing_in_the_bucket(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sql, "insert_upload", refuse_inserts)
+        monkeypatch.setattr(sql, "RawCursor", refuse_inserts)
         with pytest.raises(TrailUnavailableError) as caught:
             services.create_upload(actor=ACTOR)
         assert caught.value.upload_id is None
