@@ -22,6 +22,7 @@ from mirrorsite.tokens.services import create_token
 from tests.faulty_store import FaultyStore
 from tests.mirrorsite.connections import Server
 from uploads.bulkhead import Bulkhead
+from uploads.exceptions import TrailUnavailableError
 from uploads.models import Upload
 
 ACTOR = Actor(name="command:test")
@@ -134,7 +135,7 @@ def _server_busy(world: World) -> Answer:
 
 def _trail_away(world: World) -> Answer:
     def fail(*arguments: Any, **values: Any) -> None:
-        raise OperationalError("away")
+        raise TrailUnavailableError("internal name")
 
     world.monkeypatch.setattr("uploads.audit.sql.insert_upload", fail)
     return world.upload()
