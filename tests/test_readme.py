@@ -23,7 +23,8 @@ DOCUMENTS = [
 ]
 #: The curls and the answers below them.
 CURLS = re.findall(
-    r"\$ curl (?:-X (\w+) )?'?http://127\.0\.0\.1:4545([^\s']+)'?\n(\{.*\})", README
+    r"\$ curl (?:-X (\w+) )?'?http://127\.0\.0\.1:4545([^\s']+)'?\n(\{.*\})",
+    README + (ROOT / "docs/api.md").read_text(),
 )
 
 
@@ -92,7 +93,7 @@ class TestReadme:
 
     @pytest.mark.django_db
     def test_curls(self, client: Client, bucket: UploadStorage) -> None:
-        assert len(CURLS) == 3
+        assert len(CURLS) == 4
         for method, path, shown in CURLS:
             response = client.generic(method or "GET", path)
             answered = response.content.decode()
