@@ -85,7 +85,7 @@ class TestVariables:
 class TestGates:
     """A merge passes the same parts in .ci/run and in GitLab."""
 
-    #: What GitLab's jobs are told and .ci/run is not, or the other way round.
+    #: Arguments that only GitLab's jobs or only .ci/run give.
     OPTIONS = re.compile(r" (--ignore=\S+|\$\w+|gitleaks.json)")
 
     def test_same_parts(self) -> None:
