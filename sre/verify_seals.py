@@ -2,7 +2,7 @@
 """Verify a downloaded audit/ folder with a public key: no service, no database.
 
 Needs Python 3.11 and `pip install cryptography`, and no other file of this project:
-an auditor can read it in full. It states the rules anew, on purpose.
+an auditor can read it in full. It states the rules a second time, on purpose.
 
     aws s3 sync s3://BUCKET/audit/ audit/
     python3 verify_seals.py audit/ --public-key eb06…:base64…

@@ -28,7 +28,8 @@ def admin(bench: Bench) -> Report:
     table = Table("page", (few, many, "times"))
     with ExitStack() as stack:
         sides = [
-            stack.enter_context(_Side(bench, count)) for count in (SMALL, bench.count)
+            stack.enter_context(_Side(bench, "few", SMALL)),
+            stack.enter_context(_Side(bench, "many", bench.count)),
         ]
         for page in sides[0].pages:
             say(page)
@@ -53,10 +54,10 @@ def admin(bench: Bench) -> Report:
 class _Side(ExitStack):
     """A service on one database, and a client that is logged in."""
 
-    def __init__(self, bench: Bench, count: int) -> None:
+    def __init__(self, bench: Bench, database: str, count: int) -> None:
         super().__init__()
         say(f"filling {count:,} uploads")
-        environment = bench.environment(f"admin-{count}")
+        environment = bench.environment(database)
         fill(environment, str(count), "--days=7")
         printed = run(environment, "-m", "sre.lib.prepare").split()
         service = self.enter_context(bench.stack.service(environment))

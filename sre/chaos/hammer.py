@@ -28,7 +28,7 @@ from uploads.audit.keys import SigningKey
 #: Above this the service uploads in parts.
 PART_BYTES = 8 * 1024 * 1024
 RECOVERY_SECONDS = 90
-#: Without a new object for so long, no request of a killed worker is carried out any more.
+#: A killed worker's last requests to the store have ended after this without new objects.
 CALM_SECONDS = 3.0
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sre.lib.service import ROOT
 
-#: What a fault may leave behind: an intent whose outcome nobody recorded, and parts of
+#: What a fault may leave behind: an intent without a recorded outcome, and parts of
 #: which no object came. No record says anything of those parts.
 _TRUTHFUL = {"pending and present", "pending and absent", "begun in parts and left"}
 
@@ -29,8 +29,8 @@ class Verdict:
 
     kept: int = 0
     left_behind: dict[str, int] = field(default_factory=dict)
-    #: Promised uploads whose object is not there with that SHA-256, or whose record
-    #: does not say stored.
+    #: Promised uploads whose object is missing or has another SHA-256, or whose record
+    #: is not stored.
     lost: list[str] = field(default_factory=list)
     #: Before any repair: records that say something else than what happened.
     untruthful: dict[str, int] = field(default_factory=dict)

@@ -37,8 +37,8 @@ confirm() {
   [ "$answer" = y ] || fail "nothing was changed."
 }
 
-# Settle which cluster is meant: the one of --context, else ours, and that only when
-# kubectl points there as well. Whoever looks at another cluster means another cluster.
+# Set $context: --context, else our own profile, and only if kubectl's current context is
+# that profile too. An operator whose kubectl points elsewhere may mean that cluster.
 require_context() {
   local current
   if [ -z "$context" ]; then
@@ -66,13 +66,13 @@ in_cluster() {
   kubectl --context="$context" --namespace="$NAMESPACE" "$@"
 }
 
-# Terraform on the settled cluster; the provider reads these and not KUBECONFIG.
+# Run Terraform on the cluster of $context; the provider reads these and not KUBECONFIG.
 on_cluster() {
   env KUBE_CONFIG_PATH="${KUBECONFIG:-$HOME/.kube/config}" KUBE_CTX="$context" "$@"
 }
 
-# The namespace must be there before anything is deployed into it, and whoever deploys may
-# lack the right to make it: terraform/agent does. $@: further arguments for Terraform.
+# Create the namespace, which a deployment needs and may lack the right to create:
+# terraform/agent does. $@: further arguments for Terraform.
 apply_cluster_root() {
   mkdir -p .local
   run env TF_DATA_DIR="$PWD/.local/agent" KUBE_CONFIG_PATH="${KUBECONFIG:-$HOME/.kube/config}" \
@@ -94,7 +94,7 @@ random_text() {
   LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom 2>/dev/null | head -c "$1" || true
 }
 
-# Print the value of a secret in the file; empty when it is not there.
+# Print the value of a secret in the file; empty when it is missing.
 secret() {
   sed -n "s/^$1=//p" "$SECRETS_FILE"
 }

@@ -28,7 +28,7 @@ from sre.lib.postgres import temporary_postgres
 from sre.lib.processes import wait_until
 
 BUCKET = "mirrorsite-image-test"
-#: The host name the container is told to answer to; its own probe must use it too.
+#: The container's ALLOWED_HOSTS; its own probe must use it too.
 HOST = "mirror.example.org"
 #: The base image is half of it; uvloop brings 16 MB, most of it symbols.
 MOST_BYTES = 270_000_000
@@ -37,7 +37,7 @@ LOAD_UPLOADS = 500
 
 
 class EngineError(RuntimeError):
-    """The engine did not do what it was told; the text holds its last words."""
+    """The engine's command failed; the text ends with its error output."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def surroundings() -> Iterator[tuple[dict[str, str], str]]:
                 "HTTPS_ONLY": "false",
                 "BIND": f"127.0.0.1:{free_port()}",
                 "WEB_CONCURRENCY": "2",
-                # Room for all clients in one worker: none is to be told that the store
+                # A thread for each client in one worker: none is refused because the store
                 # is busy when a disk stands still for a second.
                 "WEB_THREADS": str(LOAD_CLIENTS + 2),
                 "UPLOAD_RATE_LIMIT": "off",

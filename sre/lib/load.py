@@ -21,7 +21,7 @@ BACK_OFF_SECONDS = 0.1
 
 @dataclass
 class Load:
-    """Clients that each send one request after the other until told to stop.
+    """Clients that each send one request after the other until `stop`.
 
     Each request has a connection of its own unless `keep_alive`. Outcomes: the status
     answered, "refused" when the connection failed, "lost" when it was accepted and no

@@ -145,7 +145,7 @@ def _serve(children: _Children) -> int:
     _say("Preparing database, bucket and admin …")
     admin = _prepare(environment)
     _say("Starting the web server …")
-    # Only the sealer signs; whoever breaks into the web server finds no key there.
+    # Only the sealer signs; a compromised web server has no key.
     public = {k: v for k, v in environment.items() if k != "AUDIT_SIGNING_KEY"}
     server = children.server = processes.start(
         [

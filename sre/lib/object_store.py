@@ -23,7 +23,7 @@ class ObjectStoreError(RuntimeError):
 class ObjectStore:
     """One SeaweedFS with its data under `directory`.
 
-    `port` is where S3 is spoken; the server's inner ports are free ones, chosen at
+    `port` is the port of the S3 API; the server's inner ports are free ones, chosen at
     each start. Only the given key pair gets in. The descriptors in `keep_open` stay
     open in it.
     """

@@ -276,7 +276,7 @@ def check_scenario(checkout: Checkout, scenario: Scenario) -> None:
         raise PipelineFaultError(
             f"{scenario.name}: the jobs are {jobs}, not {scenario.jobs}"
         )
-    # GitLab refuses to start a pipeline in which a job needs one that is not there.
+    # GitLab refuses to start a pipeline in which a job needs a missing one.
     needed = {name for row in rows for name in row["needs"].strip("[]").split(",")}
     text = (checkout.directory / scenario.file).read_text()
     optional = set(re.findall(r"- job: ([\w-]+)\n\s+optional: true", text))

@@ -7,12 +7,12 @@ import socket
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody listens on now."""
+    """Return a free port."""
     return free_ports(1, host)[0]
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Return so many ports that nobody listens on now, no two of them the same."""
+    """Return as many different free ports."""
     with contextlib.ExitStack() as probes:
         ports = []
         for _ in range(count):

@@ -231,7 +231,7 @@ def temporary_postgres(*, fsync: bool = True) -> Iterator[str]:
 
 @contextmanager
 def temporary_server(*, fsync: bool = True) -> Iterator[Postgres]:
-    """Run a server with empty data, which may be stopped and started meanwhile."""
+    """Run a server with empty data; the caller may stop and start it."""
     with tempfile.TemporaryDirectory(prefix="mirrorsite-postgres-") as directory:
         server = Postgres(Path(directory), secrets.token_urlsafe(24), fsync=fsync)
         try:

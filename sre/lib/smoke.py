@@ -265,7 +265,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="wait so long for the service to become healthy",
+        help="wait up to SECONDS for the service to become healthy",
     )
     return parser
 

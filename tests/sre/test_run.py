@@ -295,8 +295,8 @@ class TestRun:
     ) -> None:
         done = checkout.run(**{variable: value})
         assert done.returncode == 2
-        told = f"mirrorsite cannot start: {variable} is {value!r}; {sentence}"
-        assert done.stderr.splitlines()[-1].startswith(told)
+        expected = f"mirrorsite cannot start: {variable} is {value!r}; {sentence}"
+        assert done.stderr.splitlines()[-1].startswith(expected)
         assert "Traceback" not in done.stderr
 
     def test_secrets_are_damaged__one_clear_sentence(self, checkout: Checkout) -> None:

@@ -161,7 +161,7 @@ class TestVerifySeals:
         assert last.startswith("last: --expect 3:")
 
     def test_hostile_key_name(self, audit: Audit) -> None:
-        """Of a seal that nobody signed: anybody can write one into the folder."""
+        """In an unsigned seal, which anyone can write into the folder."""
         seal = json.loads(audit.seal(3).read_bytes())
         seal["key_id"] = self.HOSTILE.decode("latin-1")
         audit.seal(3).write_text(
@@ -206,7 +206,7 @@ class TestVerifySeals:
         assert done.returncode == 2
 
     def test_signed_by_a_trusted_key_and_malformed(self, audit: Audit) -> None:
-        """Whoever holds a key must not be able to end the verification."""
+        """The holder of a key must not be able to crash the verification."""
         seal = json.loads(audit.seal(3).read_bytes())
         for name, value in (("next_key", "zz"), ("root", "../x"), ("previous", 5)):
             changed = {**seal, name: value}
@@ -256,7 +256,7 @@ class TestVerifySeals:
         assert audit.run("--public-key", "nonsense")[0] == 2
 
     def test_could_not_run__without_its_one_package(self, tmp_path: Path) -> None:
-        """Exit status 1 would say that somebody changed the trail."""
+        """Exit status 1 would say that the trail was changed."""
         done = subprocess.run(
             [sys.executable, "-S", "-I", SCRIPT, tmp_path],
             capture_output=True,
