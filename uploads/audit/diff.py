@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from uploads.audit.canonical import encode
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.serialization import readable_lines
 from uploads.models import UploadEvent
+
+_L = TypeVar("_L")
+_R = TypeVar("_R")
 
 #: Differences kept to find what moved; beyond them each is named for itself.
 _KEPT = 10_000
@@ -38,25 +45,13 @@ class Differences:
         expected: Iterator[tuple[int, bytes]],
         found: Iterator[tuple[int, bytes]],
     ) -> None:
-        """Walk the lines of one seal's copy and of the database side by side, by id.
+        """Compare the lines of one seal's copy with those of the database, by id.
 
         Without a seal: lines of the database under seals that there are not.
         """
-        wanted = next(expected, None)
-        seen = next(found, None)
-        while wanted is not None or seen is not None:
-            if seen is None or (wanted is not None and wanted[0] < seen[0]):
-                assert wanted is not None  # noqa: S101 one of the two is there
-                self._add(_Difference(wanted[0], seal, wanted[1], None))
-                wanted = next(expected, None)
-            elif wanted is None or seen[0] < wanted[0]:
-                self._add(_Difference(seen[0], seal, None, seen[1]))
-                seen = next(found, None)
-            else:
-                if wanted[1] != seen[1]:
-                    self._add(_Difference(seen[0], seal, wanted[1], seen[1]))
-                wanted = next(expected, None)
-                seen = next(found, None)
+        for event_id, wanted, seen in outer_join(expected, found):
+            if wanted != seen:
+                self._add(_Difference(event_id, seal, wanted, seen))
 
     def name_all(self) -> None:
         """Turn what was collected into faults, now that all of it is known."""
@@ -138,6 +133,20 @@ class Differences:
         self._report.add(
             FaultKind.CHANGED, subject, f"{sealed}, {now}; differs in {fields}"
         )
+
+
+def outer_join(
+    left: Iterator[tuple[int, _L]], right: Iterator[tuple[int, _R]]
+) -> Iterator[tuple[int, _L | None, _R | None]]:
+    """Yield each key of two sorted iterators with the value that each has for it."""
+    merged: Iterator[tuple[int, int, Any]] = heapq.merge(
+        ((key, 0, value) for key, value in left),
+        ((key, 1, value) for key, value in right),
+        key=itemgetter(0),
+    )
+    for key, group in groupby(merged, itemgetter(0)):
+        values = {side: value for _, side, value in group}
+        yield key, values.get(0), values.get(1)
 
 
 def _story(line: bytes) -> bytes:

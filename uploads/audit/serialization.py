@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain, islice
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import Error, connection
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from uploads.audit.canonical import (
     Seal,
@@ -16,8 +19,15 @@ from uploads.audit.canonical import (
     format_time,
     parse_time,
 )
+from uploads.audit.keys import TrustedKeys
 from uploads.audit.seal_store import Copies
 from uploads.models import AuditSeal, UploadEvent
+
+logger = logging.getLogger(__name__)
+
+_M = TypeVar("_M", bound=Model)
+_V = TypeVar("_V")
+_D = TypeVar("_D")
 
 #: What reading a value that the service never writes can raise. Among them errors of
 #: `django.db`: PostgreSQL has timestamps that Python has not ("infinity").
@@ -55,63 +65,72 @@ def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]
     An owner of the tables can store such a row. Raises `django.db.Error` when the
     database is unavailable.
     """
-    rest, last = events, None
+
+    def stand_in(event_id: int, error: Exception) -> bytes:
+        return encode({"id": event_id, "unreadable": str(error)[:200]})
+
+    return _readable(events, event_lines, stand_in)
+
+
+def sealable_lines(
+    events: QuerySet[UploadEvent], limit: int
+) -> Iterator[tuple[int, bytes]]:
+    """As `event_lines`, `limit` at most, without the rows that have no line.
+
+    Such an event is not ours: the log writes none. It must not stop the seals of the
+    others, and stays unsealed for verify_audit to report.
+    """
+
+    def log(event_id: int, error: Exception) -> None:
+        logger.error("event=%s cannot be sealed: %s", event_id, error)
+
+    pairs = _readable(events, partial(event_lines, limit=limit), log)
+    return islice(((pk, line) for pk, line in pairs if line is not None), limit)
+
+
+def readable_seals(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal | None]]:
+    """Yield numbers and rows in order, with None for a row that is unreadable.
+
+    Raises `django.db.Error` when the database is unavailable.
+    """
+    return _readable(rows, _seal_rows, lambda number, error: None)
+
+
+def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal]]:
+    for row in rows.order_by("number").iterator(chunk_size=CHUNK):
+        seal_of(row)
+        yield row.number, row
+
+
+def _readable(
+    rows: QuerySet[_M],
+    values_of: Callable[[QuerySet[_M]], Iterator[tuple[int, _V]]],
+    stand_in: Callable[[int, Exception], _D],
+) -> Iterator[tuple[int, _V | _D]]:
+    """Yield primary keys and values in order; `stand_in` is called for unreadable rows."""
+    rest = rows
     while True:
+        last: int | None = None
         try:
-            for last, line in event_lines(rest):
-                yield last, line
+            for last, value in values_of(rest):
+                yield last, value
         except UNREADABLE:
             pass
         else:
             return
         # One by one, past what cannot be read.
-        rest = events if last is None else events.filter(id__gt=last)
-        ids = list(rest.order_by("id").values_list("id", flat=True)[:CHUNK])
-        for last in ids:
+        rest = rest if last is None else rows.filter(pk__gt=last)
+        for last in list(rest.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
             try:
-                yield from event_lines(events.filter(id=last))
+                yield from values_of(rows.filter(pk=last))
             except UNREADABLE as error:
                 require_database(error)
-                yield last, encode({"id": last, "unreadable": str(error)[:200]})
-        rest = rest if last is None else events.filter(id__gt=last)
-
-
-def readable_seals(
-    rows: QuerySet[AuditSeal],
-) -> Iterator[tuple[int, AuditSeal | None]]:
-    """Yield numbers and rows in order, with None for a row that is unreadable.
-
-    Raises `django.db.Error` when the database is away.
-    """
-    rest, last = rows, None
-    while True:
-        try:
-            for row in _seal_rows(rest):
-                last = row.number
-                yield last, row
-        except UNREADABLE:
-            pass
-        else:
-            return
-        rest = rows if last is None else rows.filter(number__gt=last)
-        numbers = rest.order_by("number").values_list("number", flat=True)[:CHUNK]
-        for last in list(numbers):
-            try:
-                yield from ((last, row) for row in _seal_rows(rows.filter(number=last)))
-            except UNREADABLE as error:
-                require_database(error)
-                yield last, None
-        rest = rest if last is None else rows.filter(number__gt=last)
-
-
-def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[AuditSeal]:
-    for row in rows.order_by("number").iterator(chunk_size=CHUNK):
-        seal_of(row)
-        yield row
+                yield last, stand_in(last, error)
+        rest = rest if last is None else rows.filter(pk__gt=last)
 
 
 def require_database(error: BaseException) -> None:
-    """Raise `django.db.Error` if `error` is of a database that is away.
+    """Raise `django.db.Error` if `error` is of an unavailable database.
 
     If it is of a value in it that cannot be read, the database answers all the same.
     """
@@ -153,9 +172,19 @@ def row_of(seal: Seal, copies: Copies) -> AuditSeal:
     )
 
 
-def announcing_seals(before: int) -> Iterator[Seal]:
-    """Yield the seals below a number that announce a key, in order."""
-    rows = AuditSeal.objects.filter(number__lt=before).exclude(next_key="")
-    for _, row in readable_seals(rows):
-        if row is not None:  # it announces nothing to anybody, and is named elsewhere
-            yield seal_of(row)
+def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:
+    """Learn the keys that the database's seals announce, up to seal `number`.
+
+    The first seal of an announced key retires the old one; only seal `number` can do
+    so for the key of the next. Returns that seal, or None when it is not readable.
+    """
+    rows = AuditSeal.objects.filter(number__gt=after, number__lt=number)
+    last = AuditSeal.objects.filter(number=number)
+    seal = None
+    for _, row in chain(
+        readable_seals(rows.exclude(next_key="")), readable_seals(last)
+    ):
+        seal = None if row is None else seal_of(row)
+        if seal is not None and trusted.judge(seal).is_good:
+            trusted.learn(seal)
+    return seal if seal is not None and seal.number == number else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -17,15 +17,7 @@ from uploads.audit.serialization import CHUNK, UNREADABLE, require_database
 from uploads.models import STATUS_AFTER, Action, Status, Upload, UploadEvent
 
 #: Columns that events tell of in `detail`; the last event that does decides.
-_TOLD = (
-    "bucket",
-    "key",
-    "size",
-    "sha256",
-    "number",
-    "etag",
-    "version_id",
-)
+_TOLD = ("bucket", "key", "size", "sha256", "number", "etag", "version_id")
 #: Columns that the first event alone tells of: a later try may come from elsewhere.
 _TOLD_FIRST = ("client_address", "user_agent")
 _COLUMNS = (
@@ -41,7 +33,9 @@ _TELLING = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
 _UPLOADS_AT_A_TIME = 1_000
 
 _Row = dict[str, Any]
-_Event = tuple[UUID, str, Any, str, str, dict[str, Any]]
+#: Upload, action, time, actor, request id and detail.
+EventValues = tuple[UUID, str, Any, str, str, dict[str, Any]]
+_Difference = tuple[FaultKind, str]
 
 
 def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
@@ -83,12 +77,11 @@ def _suspects(
 ) -> Iterator[UUID]:
     """Yield the ids whose rows and events seem to differ."""
     try:
-        rows = {row["id"]: row for row in _rows(uploads)}
-        suspects: list[UUID] = []
-        for upload_id, group in groupby(_event_values(events), itemgetter(0)):
-            row = rows.pop(upload_id, None)
-            if row is None or any(_complaints(row, group)):
-                suspects.append(upload_id)
+        suspects = [
+            upload_id
+            for upload_id, row, told in paired(uploads, events)
+            if differences(row, list(told))
+        ]
     except UNREADABLE as error:
         require_database(error)
         yield from ids  # one by one: a value that no column of ours ever held
@@ -97,10 +90,9 @@ def _suspects(
         yield from (of for of in told.distinct().iterator() if of not in known)
     else:
         yield from suspects
-        yield from rows
 
 
-def _examine(upload_id: UUID) -> list[tuple[FaultKind, str]]:
+def _examine(upload_id: UUID) -> list[_Difference]:
     """Return in what an upload differs from its events, seen at one moment."""
     try:
         while True:
@@ -110,32 +102,62 @@ def _examine(upload_id: UUID) -> list[tuple[FaultKind, str]]:
             after = next(_rows(Upload.objects.filter(pk=upload_id)), None)
             if row == after:
                 break
-        if row is None and not told:
-            return []
-        if row is None:
-            return [(FaultKind.MISSING, "its events are there, its row is not")]
-        if not told:
-            return [(FaultKind.INVENTED, "it has no events")]
-        return list(_complaints(row, iter(told)))
+        return differences(row, told)
     except UNREADABLE as error:
         require_database(error)
         return [(FaultKind.FACTS_DIFFER, "its row, or an event, cannot be read")]
 
 
+def paired(
+    uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
+) -> Iterator[tuple[UUID, _Row | None, Iterable[EventValues]]]:
+    """Yield each upload's row and events; `events` are in the order of upload and id.
+
+    Raises one of `UNREADABLE`.
+    """
+    rows = {row["id"]: row for row in _rows(uploads)}
+    for upload_id, group in groupby(_event_values(events), itemgetter(0)):
+        yield upload_id, rows.pop(upload_id, None), group
+    for upload_id, row in rows.items():
+        yield upload_id, row, ()
+
+
 def _rows(uploads: QuerySet[Upload]) -> Iterator[_Row]:
-    """Yield what is compared of each upload; raises one of `UNREADABLE`."""
     rows: Iterator[_Row] = uploads.values(*_COLUMNS).iterator(chunk_size=CHUNK)
     return rows
 
 
-def _event_values(events: QuerySet[UploadEvent]) -> Iterator[_Event]:
+def _event_values(events: QuerySet[UploadEvent]) -> Iterator[EventValues]:
     return events.values_list(
         "upload_id", "action", "at", "actor", "request_id", "detail"
     ).iterator(chunk_size=CHUNK)
 
 
-def _complaints(row: _Row, events: Iterator[_Event]) -> Iterator[tuple[FaultKind, str]]:
-    """Yield in what a row differs from its events, of which there is one at least."""
+def differences(row: _Row | None, events: list[EventValues]) -> list[_Difference]:
+    """Return in what an upload's row differs from its events."""
+    if row is None:
+        detail = "its events are there, its row is not"
+        return [(FaultKind.MISSING, detail)] if events else []
+    if not events:
+        return [(FaultKind.INVENTED, "it has no events")]
+    status, facts = state_of(events)
+    found = []
+    if row["status"] != status:
+        detail = f"is {row['status']}, its last event says {status}"
+        found.append((FaultKind.STATUS_DIFFERS, detail))
+    names = [
+        name for name, value in facts.items() if not _is_same(name, row[name], value)
+    ]
+    if names:
+        detail = f"its events say otherwise of {', '.join(names)}"
+        found.append((FaultKind.FACTS_DIFFER, detail))
+    return found
+
+
+def state_of(
+    events: Iterable[EventValues],
+) -> tuple[Status | None, dict[str, Any]]:
+    """Return the status that events leave behind, and the columns that they state."""
     facts: dict[str, Any] = {}
     status: Status | None = None
     for _, action, at, actor, request_id, detail in events:
@@ -148,19 +170,7 @@ def _complaints(row: _Row, events: Iterator[_Event]) -> Iterator[tuple[FaultKind
         status = STATUS_AFTER.get(Action(action), status)
         if action in _TELLING:
             facts |= {name: detail[name] for name in _TOLD if name in detail}
-    if row["status"] != status:
-        yield (
-            FaultKind.STATUS_DIFFERS,
-            f"is {row['status']}, its last event says {status}",
-        )
-    differing = [
-        name for name, value in facts.items() if not _is_same(name, row[name], value)
-    ]
-    if differing:
-        yield (
-            FaultKind.FACTS_DIFFER,
-            f"its events say otherwise of {', '.join(differing)}",
-        )
+    return status, facts
 
 
 def _is_same(name: str, column: Any, told: Any) -> bool:

@@ -24,12 +24,13 @@ from uploads.audit.canonical import (
     parse_seal,
     parse_time,
 )
+from uploads.audit.diff import outer_join
 from uploads.audit.events_check import EventsCheck
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.seal_store import Copies
 from uploads.audit.serialization import (
-    announcing_seals,
+    learn_keys,
     readable_lines,
     readable_seals,
     seal_of,
@@ -40,9 +41,6 @@ from uploads.exceptions import (
 )
 from uploads.models import AuditSeal, UploadEvent
 from uploads.storage import ObjectVersions
-
-#: A number with its row and its copy, as far as they are there.
-_Found = tuple[int, AuditSeal | None, ObjectVersions | None]
 
 #: How long an event may wait for its seal, and the last seal may be the last.
 PATIENCE = timedelta(minutes=5)
@@ -118,7 +116,7 @@ class _Verifier:
         first = _first_number(since)
         previous = self._begin_at(first)
         last = first - 1
-        for number, row, versions in self._seals(first):
+        for number, row, versions in outer_join(self._rows(first), self._listed(first)):
             if number > last + 1:
                 self._name_gap(last + 1, number - 1)
                 previous = None  # nothing to compare with
@@ -142,42 +140,16 @@ class _Verifier:
         """Follow the keys up to the first seal; return what it must call previous."""
         if first == 1:
             return NO_SEAL
-        for seal in announcing_seals(first):
-            if self.trusted.judge(seal).is_good:
-                self.trusted.learn(seal)
-        row = dict(readable_seals(AuditSeal.objects.filter(pk=first - 1))).get(
-            first - 1
-        )
-        if row is None:
-            return None
-        seal = seal_of(row)
-        if self.trusted.judge(seal).is_good:
-            # Of an announced key, it has retired the one before.
-            self.trusted.learn(seal)
-        return seal.hash()
+        seal = learn_keys(self.trusted, first - 1)
+        return None if seal is None else seal.hash()
 
-    def _seals(self, first: int) -> Iterator[_Found]:
-        """Yield the numbers from `first` that database or bucket has, in order."""
-        rows = readable_seals(AuditSeal.objects.filter(number__gte=first))
-        listed = self._listed(first)
-        row = next(rows, None)
-        copy = next(listed, None)
-        while row is not None or copy is not None:
-            if row is None or (copy is not None and copy[0] < row[0]):
-                assert copy is not None  # noqa: S101 one of the two is there
-                yield copy[0], None, copy[1]
-                copy = next(listed, None)
-                continue
-            number, seal = row
-            if seal is None:
+    def _rows(self, first: int) -> Iterator[tuple[int, AuditSeal | None]]:
+        for number, row in readable_seals(AuditSeal.objects.filter(number__gte=first)):
+            if row is None:
                 self.report.add(
                     FaultKind.CHANGED, f"seal {number}", "its row cannot be read"
                 )
-            has_copy = copy is not None and copy[0] == number
-            yield number, seal, copy[1] if copy is not None and has_copy else None
-            if has_copy:
-                copy = next(listed, None)
-            row = next(rows, None)
+            yield number, row
 
     def _name_gap(self, first: int, last: int) -> None:
         subject = f"seal {first}" if first == last else f"seals {first} to {last}"
