@@ -393,7 +393,7 @@ def _answers(host: str, port: int) -> bool:
 def _announce(bind: str, children: _Children, admin: str) -> None:
     store, postgres = children.store, children.postgres
     base = f"http://{bind}"
-    lines = ["", f"mirrorsite   {base}/api/health", f"admin        {base}/admin/"]
+    lines = ["", f"mirrorsite   {base}/", f"admin        {base}/admin/"]
     lines += [f"{line}   (shown only this once)" for line in admin.splitlines()[1:]]
     if admin:
         lines.insert(-1, admin.splitlines()[0])

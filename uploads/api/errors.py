@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem
 from uploads.exceptions import (
     KeyReusedError,
     StillRunningError,
+    StoreBusyError,
     StoreError,
     StoreUnavailableError,
     TrailUnavailableError,
     UploadFailedError,
 )
 from uploads.models import Status
+
+
+@contextmanager
+def upload_problems() -> Iterator[None]:
+    """Raise what keeps an upload from being created as a `Problem`."""
+    try:
+        yield
+    except StoreBusyError as error:
+        raise busy_problem() from error
+    except UploadFailedError as error:
+        raise failure_problem(error) from error
+    except TrailUnavailableError as error:
+        raise trail_problem(error) from error
+    except (KeyReusedError, StillRunningError) as error:
+        raise key_problem(error) from error
 
 
 def failure_problem(error: UploadFailedError) -> Problem:

@@ -12,22 +12,10 @@ from mirrorsite.problems import InvalidRequest
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.permissions import MayUpload
 from uploads.api import schema
-from uploads.api.errors import (
-    busy_problem,
-    failure_problem,
-    key_problem,
-    trail_problem,
-)
+from uploads.api.errors import upload_problems
 from uploads.api.idempotency_keys import idempotency_key_of
 from uploads.api.serializers import describe
 from uploads.bulkhead import store_bulkhead
-from uploads.exceptions import (
-    KeyReusedError,
-    StillRunningError,
-    StoreBusyError,
-    TrailUnavailableError,
-    UploadFailedError,
-)
 from uploads.models import Status
 from uploads.services import create_upload
 
@@ -42,17 +30,8 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
         size = requested_size(request)
         key = idempotency_key_of(request)
         actor = actor_of(request)
-        try:
-            with store_bulkhead().place(client_key_of(request)):
-                created = create_upload(actor=actor, size=size, idempotency_key=key)
-        except StoreBusyError as error:
-            raise busy_problem() from error
-        except UploadFailedError as error:
-            raise failure_problem(error) from error
-        except TrailUnavailableError as error:
-            raise trail_problem(error) from error
-        except (KeyReusedError, StillRunningError) as error:
-            raise key_problem(error) from error
+        with upload_problems(), store_bulkhead().place(client_key_of(request)):
+            created = create_upload(actor=actor, size=size, idempotency_key=key)
         body = describe(created.upload, request)
         headers = {"Location": body["url"]}
         if created.is_replayed:
