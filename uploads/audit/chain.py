@@ -1,7 +1,7 @@
 """The chain of seals: the database's last one, and those that the bucket has after it.
 
-Sealing and restoring both continue from the database's last seal. What the bucket says
-of the next ones counts if it is signed by a trusted key and continues the chain.
+Sealing and restoring both continue from the database's last seal. The next ones
+are read from the bucket, and must be signed by a trusted key and continue the chain.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Chain:
     def last(self) -> Seal | None:
         """Return the database's last seal, which has to be the bucket's too.
 
-        Anybody who may write to the database can add a row; nothing is to be signed
-        that continues it, since that could never be taken back. Raises `SealError`.
+        Raises `SealError` otherwise: a row that somebody inserted must not be
+        continued, since a signed seal cannot be taken back.
         """
         numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
         number = numbers.first()
@@ -63,16 +63,9 @@ class Chain:
             return None
         key = self.copies.seal_key(number)
         try:
-            seal = parse_seal(content)
-        except NotCanonicalError as error:
-            raise SealError(f"{key} in the bucket is no seal: {error}") from error
-        judgement = self.trusted.judge(seal)
-        if not judgement.key_is_known:
-            raise SealError(f"{key} in the bucket names the unknown key {seal.key_id}")
-        if not judgement.signature_is_valid:
-            raise SealError(f"{key} in the bucket has a forged signature")
-        if seal.number != number:
-            raise SealError(f"{key} in the bucket is seal {seal.number}")
+            seal = signed_seal(content, number, self.trusted)
+        except SealError as error:
+            raise SealError(f"{key} in the bucket {error}") from error
         if seal.previous != (NO_SEAL if previous is None else previous.hash()):
             raise SealError(
                 f"{key} in the bucket does not continue the database's last seal"
@@ -80,19 +73,35 @@ class Chain:
         self.trusted.learn(seal)
         return seal
 
-    def events(self, seal: Seal) -> dict[int, bytes]:
-        """Return the lines of a seal's copy by id; raises `SealError` unless whole."""
-        key = self.copies.events_key(seal)
-        try:
-            content = b"".join(self.copies.events(seal))
-        except ObjectMissingError as error:
-            raise SealError(f"{key} is not in the bucket") from error
-        if hashlib.sha256(content).hexdigest() != seal.root:
-            raise SealError(f"{key} in the bucket is not what was sealed")
-        return {
-            int(json.loads(line)["id"]): line
-            for line in content.splitlines(keepends=True)
-        }
+
+def signed_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:
+    """Read the copy of seal `number`; the `SealError` ends a sentence about the copy."""
+    try:
+        seal = parse_seal(content)
+    except NotCanonicalError as error:
+        raise SealError(f"is no seal: {error}") from error
+    if seal.number != number:
+        raise SealError(f"is seal {seal.number}")
+    judgement = trusted.judge(seal)
+    if not judgement.key_is_known:
+        raise SealError(f"names the unknown key {seal.key_id}")
+    if not judgement.signature_is_valid:
+        raise SealError("has a forged signature")
+    return seal
+
+
+def sealed_lines(copies: Copies, seal: Seal) -> dict[int, bytes]:
+    """Return the lines of a seal's events by id; raises `SealError` for a bad copy."""
+    key = copies.events_key(seal)
+    try:
+        content = b"".join(copies.events(seal))
+    except ObjectMissingError as error:
+        raise SealError(f"{key} is not in the bucket") from error
+    if hashlib.sha256(content).hexdigest() != seal.root:
+        raise SealError(f"{key} in the bucket is not what was sealed")
+    return {
+        int(json.loads(line)["id"]): line for line in content.splitlines(keepends=True)
+    }
 
 
 def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:

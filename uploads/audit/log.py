@@ -1,8 +1,7 @@
-"""The only module that writes the record.
+"""Writes events, and each upload's row together with the event that explains it.
 
-An upload's row and the event that explains it are written here together, or not at
-all. Nothing else in the project saves either model; seals are made in
-uploads.audit.seals.
+No other module saves either model, but for `uploads.audit.restore`. Seals are written in
+`uploads.audit.chain`.
 """
 
 from __future__ import annotations
@@ -80,9 +79,9 @@ def begin(
 
 
 def begin_again(upload: Upload, actor: Actor, *, bucket: str) -> None:
-    """Write that a failed or abandoned upload is attempted again, in `bucket`.
+    """Record that a failed or abandoned upload is attempted again, in `bucket`.
 
-    Raises `TransitionError` when another request has begun to in the meantime.
+    Raises `TransitionError` when another request has started an attempt.
     """
     intent = _intent(upload) | {
         "bucket": bucket,
@@ -110,11 +109,10 @@ def record(
     only_if: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> None:
-    """Write what happened to an upload, with `changes` to its other columns.
+    """Record an action on an upload, with `changes` to its other columns.
 
-    Raises `TransitionError` when the action cannot follow the upload's status, or
-    when the status in the database is no longer the one this object was read with,
-    or a column of `only_if` has another value; nothing is written then.
+    Raises `TransitionError`, and writes nothing, when the action cannot follow the
+    upload's status, or when the row's status or a column of `only_if` has changed.
     """
     before = Status(upload.status)
     if before not in ALLOWED_BEFORE.get(action, frozenset()):
@@ -149,9 +147,9 @@ def note(
 
 
 def note_error(upload: Upload, message: str) -> None:
-    """Keep why a pending upload's outcome is unknown; no event, for none is known.
+    """Store why a pending upload's outcome is unknown; this is not an event.
 
-    The request that worked on it is over, so it may be attempted again.
+    The attempt is over, so another one may start.
     """
     with database_errors():
         Upload.objects.filter(pk=upload.pk, status=Status.PENDING).update(
@@ -175,7 +173,7 @@ def _event(
 
 
 def _intent(upload: Upload) -> dict[str, Any]:
-    """Return what is known when an upload begins, so that the event says it too."""
+    """Return the columns that are known when an upload begins, for its event."""
     return {
         "bucket": upload.bucket,
         "key": upload.key,

@@ -22,7 +22,7 @@ from mirrorsite.actors import Actor
 from mirrorsite.database import reason
 from uploads.audit import keys, log
 from uploads.audit.canonical import Seal, parse_time
-from uploads.audit.chain import LOOK, Chain, missing_events, record_seal
+from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.seal_store import Copies
 from uploads.audit.uploads_check import EventValues, differences, paired, state_of
@@ -92,7 +92,7 @@ class Restoration:
         chain = Chain(self._copies, self._trusted)
         seal = chain.last()
         while (seal := chain.next(seal)) is not None:
-            yield seal, chain.events(seal)
+            yield seal, sealed_lines(self._copies, seal)
 
     def _refuse_gap(self, last: int) -> None:
         """Raise `SealError` if the bucket has seals after the one that ends the chain."""
@@ -132,7 +132,7 @@ class Restoration:
                 cursor.execute(statement)
         if not record_seal(seal, list(lines), self._copies):
             raise SealError(
-                f"seal {seal.number} was recorded meanwhile; run this again"
+                f"seal {seal.number} was recorded by another process; run this again"
             )
         return len(missing)
 

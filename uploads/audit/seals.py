@@ -1,15 +1,15 @@
 """Sealing: the events that no seal covers yet become a signed seal, and copies.
 
-The order is bucket, then database, and the bucket decides. Whoever creates the object
-of seal N first has made seal N; a sealer that finds it there without a row, because
-another one is between the two steps or was interrupted there, finishes it from the
-copy, if the copy is signed, continues the chain, and says of every event what the
-database says. Otherwise it refuses and signs nothing over it. So sealers need no lock
-to be safe: a session's advisory lock only spares them doing the work twice. No
-transaction is open while the bucket is read or written.
+A seal is written to the bucket first and to the database second, and the bucket
+decides: the sealer that creates the object of seal N has made seal N. A sealer that
+finds a seal in the bucket without a row (another sealer is between the two steps, or was
+interrupted there) finishes it from the copy, if the copy is signed, continues the chain
+and has the same events as the database. Otherwise it refuses and signs nothing. So
+sealers are safe without a lock; an advisory lock only avoids double work. No transaction
+is open while the bucket is read or written.
 
-What is unsealed is told by the events' own mark, not by their ids: an event whose
-transaction commits late has a low id and is in the next seal all the same.
+An event is unsealed while its `seal` is null, whatever its id: one whose transaction
+commits late has a low id and is covered by the next seal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from django.utils import timezone
 from mirrorsite.database import reason
 from uploads.audit import keys
 from uploads.audit.canonical import NO_SEAL, Seal, format_time
-from uploads.audit.chain import LOOK, Chain, missing_events, record_seal
+from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.seal_store import Copies
 from uploads.audit.serialization import sealable_lines
@@ -71,15 +71,12 @@ def seal_audit(
 ) -> list[Sealed]:
     """Seal every event that is visible now; without any, make one seal over none.
 
-    Events that are written meanwhile may have to wait for the next run.
-
-    `next_key` is a public key to announce in the first seal of the run; see
-    `uploads.audit.rotation`.
+    Events written during the run may be left to the next one. `next_key` is a public
+    key to announce in the first seal of the run; see `uploads.audit.rotation`.
 
     Raises `AuditKeyError` when there is no key to sign with, `SealError` when the
-    bucket holds something that contradicts the database, `StoreError` when the store
-    refuses or is away and `TrailUnavailableError` when the database is; what was
-    begun then is finished by the next run.
+    bucket contradicts the database, `StoreError`, and `TrailUnavailableError`. The next
+    run finishes what an interrupted one began.
     """
     sealer = _Sealer(copies, signing_key, trusted_keys, events_per_seal)
     try:
@@ -99,7 +96,7 @@ def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
         if sealed is None:
             if _any_new(made):
                 return made
-            # Another sealer made this number; that the next one is sought is progress.
+            # Another sealer made this number; another number next time is progress.
             idle_rounds = idle_rounds + 1 if sealer.number == number else 0
             number = sealer.number
             if idle_rounds > _MAX_IDLE_ROUNDS:
@@ -109,8 +106,8 @@ def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
         if not sealed.finished:
             next_key = None
             if sealed.event_count < sealer.events_per_seal:
-                # Nothing was left; what comes meanwhile is the next run's. Under load
-                # something always does, and a run would never end.
+                # Nothing was left. Newer events are left to the next run: under load
+                # there always are some, and this one would never end.
                 return made
 
 
@@ -122,7 +119,7 @@ def _any_new(made: list[Sealed]) -> bool:
 def _sealing_lock() -> Iterator[None]:
     """Hold the session's advisory lock, or no lock when another sealer keeps it.
 
-    It is polled, since a connection's lock_timeout would end a statement that waits.
+    The lock is polled: a statement that waits is ended by the connection's lock_timeout.
     """
     held = _wait_for_lock()
     if not held:
@@ -227,7 +224,7 @@ class _Sealer:
     def _finish(self, seal: Seal) -> Sealed | None:
         """Record a seal that is in the bucket only, if the database has its events."""
         try:
-            lines = self.chain.events(seal)
+            lines = sealed_lines(self.copies, seal)
             if missing := missing_events(seal, lines):
                 raise SealError(
                     f"event {min(missing)}, of seal {seal.number} in the bucket, is not"

@@ -1,13 +1,13 @@
-"""The trail's rows as the values that are hashed and signed."""
+"""The log's rows as the values that are hashed and signed."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields
 from functools import partial
 from itertools import chain, islice
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import TypeVar
 
 from django.db import Error, connection
 from django.db.models import Model, QuerySet
@@ -29,33 +29,23 @@ _M = TypeVar("_M", bound=Model)
 _V = TypeVar("_V")
 _D = TypeVar("_D")
 
-#: What reading a value that the service never writes can raise. Among them errors of
-#: `django.db`: PostgreSQL has timestamps that Python has not ("infinity").
-#: `require_database` tells those from an unavailable database.
+#: Raised when a value is read that the service never writes; by `django.db` too, since
+#: PostgreSQL has timestamps that Python has not ("infinity"). `require_database`
+#: distinguishes those from an unavailable database.
 UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError, Error)
 
-#: Rows fetched at a time while a table is walked.
+#: Rows fetched at a time while a table is read.
 CHUNK = 2_000
-
-#: The columns of a line, in the order of `event_line`'s arguments.
-EventValues = tuple[int, UUID | None, str, Any, str, str, dict[str, Any]]
-
-
-def event_values(
-    events: QuerySet[UploadEvent], limit: int | None = None
-) -> Iterator[EventValues]:
-    """Yield the sealed columns of events in ascending order of id."""
-    rows = events.order_by("id").values_list(
-        "id", "upload_id", "action", "at", "actor", "request_id", "detail"
-    )
-    return rows[:limit].iterator(chunk_size=CHUNK)
 
 
 def event_lines(
     events: QuerySet[UploadEvent], limit: int | None = None
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield ids and lines; raises one of `UNREADABLE` at a row that has no line."""
-    for values in event_values(events, limit):
+    """Yield ids and lines, by id; raises one of `UNREADABLE` at a row that has no line."""
+    rows = events.order_by("id").values_list(
+        "id", "upload_id", "action", "at", "actor", "request_id", "detail"
+    )
+    for values in rows[:limit].iterator(chunk_size=CHUNK):
         yield values[0], event_line(*values)
 
 
@@ -130,9 +120,9 @@ def _readable(
 
 
 def require_database(error: BaseException) -> None:
-    """Raise `django.db.Error` if `error` is of an unavailable database.
+    """Raise `django.db.Error` if the database is unavailable.
 
-    If it is of a value in it that cannot be read, the database answers all the same.
+    If `error` is about a value that cannot be read, the database still answers.
     """
     if isinstance(error, Error):
         with connection.cursor() as cursor:
@@ -141,35 +131,18 @@ def require_database(error: BaseException) -> None:
 
 def seal_of(row: AuditSeal) -> Seal:
     """Return the seal that a row stands for."""
-    return Seal(
-        number=row.number,
-        sealed_at=format_time(row.sealed_at),
-        event_count=row.event_count,
-        first_event=row.first_event,
-        last_event=row.last_event,
-        root=row.root,
-        previous=row.previous,
-        key_id=row.key_id,
-        next_key=row.next_key or None,
-        signature=row.signature,
-    )
+    columns = {field.name: getattr(row, field.name) for field in fields(Seal)}
+    columns["sealed_at"] = format_time(row.sealed_at)
+    columns["next_key"] = row.next_key or None
+    return Seal(**columns)
 
 
 def row_of(seal: Seal, copies: Copies) -> AuditSeal:
     """Return the row of a seal; not saved yet."""
-    return AuditSeal(
-        number=seal.number,
-        sealed_at=parse_time(seal.sealed_at),
-        event_count=seal.event_count,
-        first_event=seal.first_event,
-        last_event=seal.last_event,
-        root=seal.root,
-        previous=seal.previous,
-        key_id=seal.key_id,
-        next_key=seal.next_key or "",
-        signature=seal.signature,
-        object_key=copies.seal_key(seal.number),
-    )
+    columns = asdict(seal)
+    columns["sealed_at"] = parse_time(seal.sealed_at)
+    columns["next_key"] = seal.next_key or ""
+    return AuditSeal(**columns, object_key=copies.seal_key(seal.number))
 
 
 def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:

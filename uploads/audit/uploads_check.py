@@ -1,4 +1,4 @@
-"""Uploads against their events: the row is a summary, and must be a true one."""
+"""Checks that each upload's row is what its events add up to."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from uploads.audit.report import FaultKind, Report
 from uploads.audit.serialization import CHUNK, UNREADABLE, require_database
 from uploads.models import STATUS_AFTER, Action, Status, Upload, UploadEvent
 
-#: Columns that events tell of in `detail`; the last event that does decides.
-_TOLD = ("bucket", "key", "size", "sha256", "number", "etag", "version_id")
-#: Columns that the first event alone tells of: a later try may come from elsewhere.
-_TOLD_FIRST = ("client_address", "user_agent")
+#: Columns that events state in `detail`; the last such event decides.
+_STATED = ("bucket", "key", "size", "sha256", "number", "etag", "version_id")
+#: Columns that only the first event states: a later attempt may come from elsewhere.
+_STATED_FIRST = ("client_address", "user_agent")
 _COLUMNS = (
     "id",
     "status",
     "created_at",
     "requester_name",
     "request_id",
-    *_TOLD,
-    *_TOLD_FIRST,
+    *_STATED,
+    *_STATED_FIRST,
 )
-_TELLING = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
+_STATING = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
 _UPLOADS_AT_A_TIME = 1_000
 
 _Row = dict[str, Any]
@@ -39,7 +39,7 @@ _Difference = tuple[FaultKind, str]
 
 
 def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
-    """Name every upload that differs from its events; yield the count now and then.
+    """Report every upload that differs from its events; yield the count so far.
 
     `since` limits the uploads to those with an event under that seal or a later one,
     or under none yet.
@@ -59,7 +59,7 @@ def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
         if not is_last:
             here = uploads.filter(pk__lte=ids[-1])
             theirs = events.filter(upload_id__lte=ids[-1])
-        # Events beyond the last upload are looked at too: theirs are gone.
+        # Events beyond the last upload are checked too: their uploads are missing.
         for upload_id in _suspects(ids, here, theirs):
             # Both tables may have moved on between the two queries.
             for kind, detail in _examine(upload_id):
@@ -79,15 +79,15 @@ def _suspects(
     try:
         suspects = [
             upload_id
-            for upload_id, row, told in paired(uploads, events)
-            if differences(row, list(told))
+            for upload_id, row, group in paired(uploads, events)
+            if differences(row, list(group))
         ]
     except UNREADABLE as error:
         require_database(error)
         yield from ids  # one by one: a value that no column of ours ever held
         known = set(ids)
-        told = events.order_by("upload_id").values_list("upload_id", flat=True)
-        yield from (of for of in told.distinct().iterator() if of not in known)
+        of_events = events.order_by("upload_id").values_list("upload_id", flat=True)
+        yield from (pk for pk in of_events.distinct().iterator() if pk not in known)
     else:
         yield from suspects
 
@@ -98,11 +98,11 @@ def _examine(upload_id: UUID) -> list[_Difference]:
         while True:
             row = next(_rows(Upload.objects.filter(pk=upload_id)), None)
             events = UploadEvent.objects.filter(upload_id=upload_id).order_by("id")
-            told = list(_event_values(events))
+            values = list(_event_values(events))
             after = next(_rows(Upload.objects.filter(pk=upload_id)), None)
             if row == after:
                 break
-        return differences(row, told)
+        return differences(row, values)
     except UNREADABLE as error:
         require_database(error)
         return [(FaultKind.FACTS_DIFFER, "its row, or an event, cannot be read")]
@@ -163,22 +163,22 @@ def state_of(
     for _, action, at, actor, request_id, detail in events:
         if not facts:
             facts["created_at"] = at
-            facts |= {name: detail[name] for name in _TOLD_FIRST if name in detail}
+            facts |= {name: detail[name] for name in _STATED_FIRST if name in detail}
             if action == Action.REQUESTED:
                 facts |= {"requester_name": actor, "request_id": request_id}
-        # An action that leaves no status behind is a note.
+        # The other actions do not change the status.
         status = STATUS_AFTER.get(Action(action), status)
-        if action in _TELLING:
-            facts |= {name: detail[name] for name in _TOLD if name in detail}
+        if action in _STATING:
+            facts |= {name: detail[name] for name in _STATED if name in detail}
     return status, facts
 
 
-def _is_same(name: str, column: Any, told: Any) -> bool:
-    if column == told:
+def _is_same(name: str, column: Any, stated: Any) -> bool:
+    if column == stated:
         return True
     if name == "created_at":
-        return format_time(column) == format_time(told)
-    if name == "client_address" and column and told:
+        return format_time(column) == format_time(stated)
+    if name == "client_address" and column and stated:
         # PostgreSQL writes addresses in its own way.
-        return ipaddress.ip_address(column) == ipaddress.ip_address(told)
+        return ipaddress.ip_address(column) == ipaddress.ip_address(stated)
     return False

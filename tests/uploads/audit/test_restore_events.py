@@ -12,7 +12,7 @@ from django.db import connection
 
 from tests.uploads import making
 from tests.uploads.audit.commands import run
-from tests.uploads.audit.tampering import execute, replaced, rows_of
+from tests.uploads.audit.tampering import execute, replaced, rows_of, without_triggers
 from tests.uploads.audit.trails import KEY, Trail, add_uploads, backed_up
 from tests.uploads.making import ACTOR
 from uploads.audit import log, triggers
@@ -265,7 +265,7 @@ class TestContradictedByTheDatabase:
         refused("is under seal 1 in the database")
 
     def test_last_seal(self, trail: Trail, lost: list[Upload]) -> None:
-        with triggers.removed(connection):
+        with without_triggers():
             rows_of(AuditSeal).update(event_count=7)
         refused("seal 1, the last one in the database, is not what")
 

@@ -12,8 +12,7 @@ from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.utils import timezone
 
-from tests.uploads.audit.tampering import delete, execute, rows_of
-from uploads.audit import triggers
+from tests.uploads.audit.tampering import delete, execute, rows_of, without_triggers
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.report import Report
 from uploads.audit.seal_store import Copies
@@ -68,7 +67,7 @@ def backed_up() -> Callable[[], None]:
     tables = [(model, list(rows_of(model).values())) for model in models]
 
     def restore() -> None:
-        with triggers.removed(connection), transaction.atomic():
+        with without_triggers(), transaction.atomic():
             for model in reversed(models):
                 delete(rows_of(model).all())
             for model, rows in tables:
