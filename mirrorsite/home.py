@@ -20,11 +20,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.shortcuts import render
 from django.templatetags.static import static
 from django.urls import reverse
+from django.views import csrf
 from django.views.decorators.http import require_http_methods, require_safe
 
-from mirrorsite import problems
 from mirrorsite.actors import Actor, actor_named, address_of, network_key_of
-from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem
+from mirrorsite.problems import Problem, unavailable
 from mirrorsite.rate_limits import limiter, require_quota
 from mirrorsite.readiness import readiness
 from mirrorsite.staff import staff_actor
@@ -89,7 +89,7 @@ def favicon(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Django's CSRF_FAILURE_VIEW."""
     if request.path_info != "/":
-        return problems.csrf_failure(request, reason)
+        return csrf.csrf_failure(request, reason)
     return _page(
         request,
         Problem(
@@ -303,9 +303,6 @@ def _page(
 
 
 def _database_problem(consequence: str) -> Problem:
-    return Problem(
-        503,
-        "database-unavailable",
-        f"The database is unavailable; {consequence}.",
-        retry_after=RETRY_AFTER_SECONDS,
+    return unavailable(
+        "database-unavailable", f"The database is unavailable; {consequence}."
     )

@@ -246,7 +246,7 @@ if CACHE_URL not in {"", "database"}:
             "CACHE_URL cannot be read; set it to redis://host:6379/0, or to database."
         ) from error
 REST_FRAMEWORK = {
-    "DEFAULT_RENDERER_CLASSES": ["mirrorsite.negotiation.OneRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["mirrorsite.negotiation.LimitedJSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "mirrorsite.negotiation.AlwaysJSON",
     "DEFAULT_AUTHENTICATION_CLASSES": [],

@@ -58,6 +58,4 @@ FAST_ANSWERS: dict[bytes, FastAnswer] = {
 }
 
 handler400 = "mirrorsite.problems.bad_request"
-handler403 = "mirrorsite.problems.permission_denied"
-handler404 = "mirrorsite.problems.page_not_found"
 handler500 = "mirrorsite.problems.server_error"

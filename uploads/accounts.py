@@ -51,12 +51,12 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
     is_user = isinstance(account, User)
     if before is None:
         action = Action.USER_MADE if is_user else Action.GROUP_MADE
-        log.note(action, actor, detail=_names(account) | _recorded(after))
+        log.record_event(action, actor, detail=_names(account) | _recorded(after))
         return
     changed = sorted(name for name in after if after[name] != before[name])
     if not changed:
         return
-    log.note(
+    log.record_event(
         Action.USER_CHANGED if is_user else Action.GROUP_CHANGED,
         actor,
         detail=_names(account)
@@ -106,7 +106,7 @@ def delete_group(group: Group, actor: Actor) -> None:
         if state is None:
             return
         members = sorted(group.user_set.values_list("username", flat=True))
-        log.note(
+        log.record_event(
             Action.GROUP_DELETED,
             actor,
             detail=_names(group) | _recorded(state) | {"members": members},

@@ -105,7 +105,7 @@ def record_export(
     actor: Actor, what: str, form: Format, *, selection: str, chosen_by: str
 ) -> None:
     """Record that a copy of `what` is about to leave; `chosen_by` is its filter."""
-    log.note(
+    log.record_event(
         Action.EXPORTED,
         actor,
         detail={

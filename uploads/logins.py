@@ -202,7 +202,7 @@ def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> 
         "client_address": actor.address,
         "user_agent": actor.user_agent[:512],
     }
-    log.note(action, actor, detail=detail)
+    log.record_event(action, actor, detail=detail)
 
 
 def _actor(username: str) -> str:

@@ -25,7 +25,7 @@ def adopt(key: str, *, actor: Actor) -> Upload:
     the upload cannot be known.
 
     Raises `ObjectMissingError` when it is gone, `AlreadyRecordedError` when it has a
-    record by now, and as `UploadStorage.head` and `log.begin` do.
+    record by now, and as `UploadStorage.head` and `log.record_intent` do.
     """
     found = upload_storage().head(key)
     sources: dict[str, str] = {}
@@ -54,7 +54,7 @@ def adopt(key: str, *, actor: Actor) -> Upload:
     }
     if claims:
         detail["claims_not_believed"] = claims
-    log.begin(upload, actor, Action.ADOPTED, detail=detail)
+    log.record_intent(upload, actor, Action.ADOPTED, detail=detail)
     return upload
 
 

@@ -8,7 +8,6 @@ from django.conf import settings
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from mirrorsite.actors import credentials_of
 from mirrorsite.problems import Problem
 from mirrorsite.tokens.authentication import CHALLENGE
 from mirrorsite.tokens.models import Scope, Token
@@ -21,7 +20,8 @@ class MayRead(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        user, token = credentials_of(request)
+        user: Any = request.user
+        token: Any = request.auth
         if user is None:
             return False
         if token is None:
@@ -37,7 +37,7 @@ class MayUpload(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        _, token = credentials_of(request)
+        token: Any = request.auth
         if token is None:
             return bool(settings.UPLOAD_AUTH == "open")
         return _holds(token, Scope.UPLOAD)

@@ -66,7 +66,7 @@ def _create(
     token.full_clean()
     with write_transaction():
         token.save(force_insert=True)
-        log.note(Action.TOKEN_MADE, actor, detail=token.facts())
+        log.record_event(Action.TOKEN_MADE, actor, detail=token.facts())
     logger.info("token=%s owner=%s created", token.name, owner.get_username())
     return token, secret
 
@@ -104,7 +104,7 @@ def revoke_token(token: Token, actor: Actor) -> bool:
         active = Token.objects.filter(pk=token.pk, revoked_at=None)
         if not active.update(revoked_at=now):
             return False
-        log.note(Action.TOKEN_REVOKED, actor, detail=token.facts())
+        log.record_event(Action.TOKEN_REVOKED, actor, detail=token.facts())
     token.revoked_at = now
     logger.info("token=%s revoked", token.name)
     return True

@@ -1,9 +1,8 @@
-"""One way to provoke each type of problem, and the table in docs/problems.md of them."""
+"""One way to provoke each type of problem."""
 
 from __future__ import annotations
 
 import json
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +16,6 @@ from django.http import HttpResponse
 from django.test import Client
 
 from mirrorsite.actors import Actor
-from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.rate_limits import Usage, limiter
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import create_token
@@ -30,17 +28,13 @@ ACTOR = Actor(name="command:test")
 
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_HEX = re.compile(r'"[0-9a-f]{32}"')
 _HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
-_SHOWN_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
 @dataclass
 class Answer:
-    """A problem as it came: the request's first line, status, headers, body."""
+    """A problem as it came."""
 
-    request: str
     status: int
     headers: dict[str, str]
     body: dict[str, Any]
@@ -67,11 +61,7 @@ class World:
             headers=headers,
             **extra,
         )
-        shown = f"{method} {target if len(target) < 60 else target[:40] + '…'}"
-        if body:
-            shown += f" with {body[:40]}"
         return Answer(
-            shown,
             response.status_code,
             dict(response.headers),
             json.loads(response.content),
@@ -131,7 +121,6 @@ def _unread(raw: bytes) -> Answer:
     first, *lines = head.decode().split("\r\n")
     fields = (line.split(": ", 1) for line in lines)
     return Answer(
-        "a request that cannot be read",
         int(first.split()[1]),
         {name.title().replace("-Id", "-ID"): value for name, value in fields},
         json.loads(body),
@@ -140,7 +129,7 @@ def _unread(raw: bytes) -> Answer:
 
 def _server_busy(world: World) -> Answer:
     world.monkeypatch.setattr("mirrorsite.http_protocol.MAX_CONNECTIONS", 0)
-    return replace(world.raw(b""), request="any request")
+    return world.raw(b"")
 
 
 def _trail_away(world: World) -> Answer:
@@ -284,41 +273,3 @@ PROVOCATIONS: dict[str, Callable[[World], Answer]] = {
     "object-corrupted": lambda w: w.content("corrupted"),
     "upload-purged": lambda w: w.content("purged"),
 }
-
-
-def markdown(answers: dict[str, Answer]) -> str:
-    """Return docs/problems.md, from the declared types and real answers."""
-    lines = [
-        "# Problems",
-        "",
-        "Every error below `/api/` is `application/problem+json`"
-        " ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)). Its `type` is a path of",
-        "the same service that tells what stands here: `GET /api/problems/<slug>`;"
-        " `GET /api/problems` lists all.",
-        "`request_id` is in the service's log and, for an upload, in its record.",
-        "`errors`, where there is one, names each wrong parameter or member.",
-        "",
-        "`WRITE_DOCS=1 ./sre/test tests/mirrorsite/test_problem_table.py` writes this"
-        " file from `mirrorsite/problem_types/`",
-        "and from real answers; without it, the test compares.",
-        "",
-        "| type | status | title | meaning | what to do |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for slug, kind in PROBLEM_TYPES.items():
-        lines.append(
-            f"| [`{slug}`](#{slug}) | {kind.status} | {kind.title} | {kind.meaning}"
-            f" | {kind.remedy} |"
-        )
-    for slug, answer in answers.items():
-        request = _UUID.sub(UNKNOWN, answer.request)
-        lines += ["", f"## {slug}", "", f"`{request}`", "", "```http"]
-        lines.append(f"HTTP/1.1 {answer.status}")
-        lines.append(f"Content-Type: {answer.headers['Content-Type']}")
-        for name in _SHOWN_HEADERS:
-            if name in answer.headers:
-                lines.append(f"{name}: {answer.headers[name]}")
-        body = json.dumps(answer.body, indent=2, ensure_ascii=False)
-        body = _UUID.sub(UNKNOWN, body)
-        lines += ["", _HEX.sub(f'"{REQUEST_ID}"', body), "```"]
-    return "\n".join(lines) + "\n"

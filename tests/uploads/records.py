@@ -37,7 +37,7 @@ def record(**values: Any) -> Upload:
         created_at=created_at,
         **values,
     )
-    log.begin(upload, ACTOR)
+    log.record_intent(upload, ACTOR)
     return upload
 
 

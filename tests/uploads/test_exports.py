@@ -40,7 +40,7 @@ def recorded(ordinal: int, **fields: Any) -> Upload:
         "created_at": AT + timedelta(days=ordinal),
     }
     upload = Upload(**values | fields)
-    log.begin(upload, Actor(name="anonymous"))
+    log.record_intent(upload, Actor(name="anonymous"))
     return upload
 
 
@@ -271,7 +271,7 @@ class TestEvent:
         def refuse(*args: Any, **kwargs: Any) -> None:
             raise TrailUnavailableError("the database did not take the record")
 
-        monkeypatch.setattr(log, "note", refuse)
+        monkeypatch.setattr(log, "record_event", refuse)
         path = tmp_path / "copy"
         assert run("export_uploads", "--output", str(path))[0] == 2
         assert not path.exists()

@@ -336,7 +336,7 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_documented() -> None:
-    text = (ROOT / "docs/upkeep.md").read_text()
+    text = (ROOT / "docs/commands.md").read_text()
     rows = re.findall(r"^\| ([0-9]+) \| (.*?) \|", text, re.M)
     assert rows == [(str(status.value), status.meaning) for status in ExitStatus]
 

@@ -269,7 +269,7 @@ class TestContent:
             raise TrailUnavailableError("the database did not take the record")
 
         upload = services.create_upload(actor=ACTOR).upload
-        monkeypatch.setattr(log, "note", refuse)
+        monkeypatch.setattr(log, "record_event", refuse)
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
         assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
         assert "Location" not in answer

@@ -244,7 +244,8 @@ class TestKilled:
 import os, django
 django.setup()
 from mirrorsite.actors import Actor
-from uploads import services, trail
+from uploads import services
+from uploads.audit import log
 log.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
 services.create_upload(actor=Actor())
 """

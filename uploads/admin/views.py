@@ -80,7 +80,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     upload = get_object_or_404(Upload, pk=pk)
     found = proof_of(upload)
     if not is_from_elsewhere(request):
-        log.note(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
+        log.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
     return TemplateResponse(
         request,
         "admin/uploads/upload/proof.html",
@@ -114,7 +114,7 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     except StoreError as error:
         messages.error(request, f"No download: {error}.")
         return _page(upload)
-    log.note(Action.DOWNLOADED, staff_actor(request), upload=upload)
+    log.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
     return HttpResponseRedirect(address)
 
 
@@ -138,7 +138,7 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
         return HttpResponse("Not in the bucket.", status=404, content_type=kind)
     except StoreError as error:
         return HttpResponse(f"Not read: {error}.", status=502, content_type=kind)
-    log.note(
+    log.record_event(
         Action.DOWNLOADED,
         staff_actor(request),
         upload=upload,

@@ -1,7 +1,8 @@
-"""Writes events, and each upload's row together with the event that explains it.
+"""The only module that writes the audit log.
 
-No other module saves either model, but for `uploads.audit.restore`. Seals are written in
-`uploads.audit.chain`.
+An upload's row and the event that explains it are written together, or not at all.
+No other module saves either model, but for uploads.audit.restore. Seals are made in
+uploads.audit.seals.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from django.db import Error, IntegrityError, transaction
+from django.db import Error, transaction
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
@@ -19,11 +20,7 @@ from mirrorsite.actors import Actor
 from mirrorsite.database import reason
 from uploads.audit import sql
 from uploads.audit.canonical import refuse_fractions
-from uploads.exceptions import (
-    AlreadyRecordedError,
-    TrailUnavailableError,
-    TransitionError,
-)
+from uploads.exceptions import TrailUnavailableError, TransitionError
 from uploads.models import (
     ALLOWED_BEFORE,
     STATUS_AFTER,
@@ -32,9 +29,6 @@ from uploads.models import (
     Status,
     Upload,
 )
-
-#: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_UNIQUE_VIOLATION = "23505"
 
 
 @contextmanager
@@ -55,7 +49,7 @@ def write_transaction() -> Iterator[None]:
         yield
 
 
-def begin(
+def record_intent(
     upload: Upload,
     actor: Actor,
     action: Action = Action.REQUESTED,
@@ -64,24 +58,19 @@ def begin(
 ) -> None:
     """Write a new upload and its first event: the intent, and `detail`.
 
-    Raises `AlreadyRecordedError` when its id, object key or idempotency key is taken.
+    Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken, and
+    `TrailUnavailableError`.
     """
     upload.status = STATUS_AFTER[action]
     intent = _intent(upload) | (detail or {})
-    event = _event(action, actor, upload.created_at, intent)
-    with database_errors():
-        try:
-            sql.insert_upload(upload, event)
-        except IntegrityError as error:
-            if getattr(error.__cause__, "sqlstate", None) != _UNIQUE_VIOLATION:
-                raise
-            raise AlreadyRecordedError(f"{upload.pk} is recorded already") from error
+    sql.insert_upload(upload, _event(action, actor, upload.created_at, intent))
 
 
-def begin_again(upload: Upload, actor: Actor, *, bucket: str) -> None:
-    """Record that a failed or abandoned upload is attempted again, in `bucket`.
+def record_new_attempt(upload: Upload, actor: Actor, *, bucket: str) -> None:
+    """Write that a failed or abandoned upload is attempted again, in `bucket`.
 
-    Raises `TransitionError` when another request has started an attempt.
+    Raises `TransitionError` if another request has begun an attempt, and
+    `TrailUnavailableError`.
     """
     intent = _intent(upload) | {
         "bucket": bucket,
@@ -109,10 +98,11 @@ def record(
     only_if: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> None:
-    """Record an action on an upload, with `changes` to its other columns.
+    """Write an event that decides an upload's status, with `changes` to other columns.
 
-    Raises `TransitionError`, and writes nothing, when the action cannot follow the
-    upload's status, or when the row's status or a column of `only_if` has changed.
+    Writes nothing and raises `TransitionError` if the action cannot follow the upload's
+    status, or if its row no longer has the status of `upload` and the values of
+    `only_if`. Raises `TrailUnavailableError`.
     """
     before = Status(upload.status)
     if before not in ALLOWED_BEFORE.get(action, frozenset()):
@@ -120,15 +110,13 @@ def record(
     changes["status"] = STATUS_AFTER[action]
     event = _event(action, actor, timezone.now(), detail or {})
     conditions = {"status": before, **(only_if or {})}
-    with database_errors():
-        is_written = sql.update_upload(upload.pk, conditions, changes, event)
-    if not is_written:
+    if not sql.update_upload(upload.pk, conditions, changes, event):
         raise TransitionError(f"upload {upload.pk} is no longer {before}.")
     for name, value in changes.items():
         setattr(upload, name, value)
 
 
-def note(
+def record_event(
     action: Action,
     actor: Actor,
     *,
@@ -140,16 +128,15 @@ def note(
     Raises `TrailUnavailableError`, and `TransitionError` for any other action.
     """
     if action in STATUS_AFTER or (upload is None) != (action in WITHOUT_UPLOAD):
-        raise TransitionError(f"{action} cannot be noted about {upload}.")
+        raise TransitionError(f"{action} is no event of its own about {upload}.")
     event = _event(action, actor, timezone.now(), detail or {})
-    with database_errors():
-        sql.insert_event(event, None if upload is None else upload.pk)
+    sql.insert_event(event, None if upload is None else upload.pk)
 
 
-def note_error(upload: Upload, message: str) -> None:
-    """Store why a pending upload's outcome is unknown; this is not an event.
+def record_unknown_outcome(upload: Upload, message: str) -> None:
+    """Keep why a pending upload's outcome is unknown. Writes no event: none is known.
 
-    The attempt is over, so another one may start.
+    The request that worked on it has ended, so another attempt may begin.
     """
     with database_errors():
         Upload.objects.filter(pk=upload.pk, status=Status.PENDING).update(
@@ -173,7 +160,7 @@ def _event(
 
 
 def _intent(upload: Upload) -> dict[str, Any]:
-    """Return the columns that are known when an upload begins, for its event."""
+    """Return what is known when an upload begins, for its first event."""
     return {
         "bucket": upload.bucket,
         "key": upload.key,

@@ -82,7 +82,7 @@ class Restoration:
                         "last_seal": checked,
                         "events": events,
                     }
-                    log.note(Action.EVENTS_RESTORED, actor, detail=detail)
+                    log.record_event(Action.EVENTS_RESTORED, actor, detail=detail)
             yield LostSeal(seal.number, restored)
             if seal.number == checked:
                 return

@@ -1,7 +1,8 @@
-"""The writes of the record: an upload's row and an event, in one statement.
+"""The writes of the audit log: an upload's row and an event, in one statement.
 
-A statement outside of a transaction is one by itself, so this is a round trip where
-the ORM takes four, and building its SQL for each row costs more than sending it.
+A single statement needs no transaction around it, so a write is one round trip where
+the ORM takes four. All functions raise `TrailUnavailableError` for errors of the
+database.
 """
 
 from __future__ import annotations
@@ -10,15 +11,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import Error, connection
 from django.db.transaction import atomic
 from psycopg import RawCursor
 from psycopg.types.json import Jsonb
 
+from mirrorsite.database import reason
+from uploads.exceptions import AlreadyRecordedError, TrailUnavailableError
 from uploads.models import Upload, UploadEvent
+
+#: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_UNIQUE_VIOLATION = "23505"
 
 
 class Event(NamedTuple):
@@ -31,15 +38,18 @@ class Event(NamedTuple):
     detail: Jsonb
 
 
-_UPLOAD = tuple(Upload._meta.concrete_fields)
+_UPLOAD_COLUMNS = [field.column for field in Upload._meta.concrete_fields]
+_upload_values = attrgetter(*(field.attname for field in Upload._meta.concrete_fields))
 _UPLOADS, _EVENTS = Upload._meta.db_table, UploadEvent._meta.db_table
 _EVENT_COLUMNS = ", ".join(Event._fields)
 
 
 def insert_upload(upload: Upload, event: Event) -> None:
-    """Write a new upload and its first event; raises `django.db.Error`."""
-    values = [getattr(upload, field.attname) for field in _UPLOAD]
-    _execute(_insert_upload(), [*event, *values])
+    """Write a new upload and its first event.
+
+    Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken.
+    """
+    _execute(_insert_upload(), [*event, *_upload_values(upload)])
     upload._state.adding = False
 
 
@@ -51,7 +61,7 @@ def update_upload(
 ) -> bool:
     """Change an upload if its columns have the values of `conditions`; write the event.
 
-    Returns False, and writes nothing, if they have not. Raises `django.db.Error`.
+    Returns False, and writes nothing, if they have not.
     """
     statement = _update_upload(tuple(changes), tuple(conditions))
     values = [*event, upload_id, *changes.values(), *conditions.values()]
@@ -59,7 +69,7 @@ def update_upload(
 
 
 def insert_event(event: Event, upload_id: UUID | None) -> None:
-    """Write an event alone; raises `django.db.Error`."""
+    """Write an event that does not change an upload."""
     _execute(_insert_event(), [*event, upload_id])
 
 
@@ -68,10 +78,8 @@ def insert_event(event: Event, upload_id: UUID | None) -> None:
 
 @cache
 def _insert_upload() -> str:
-    columns = ", ".join(field.column for field in _UPLOAD)
-    return _with_event(
-        f"INSERT INTO {_UPLOADS} ({columns}) VALUES ({_marks(6, len(_UPLOAD))})"
-    )
+    columns, values = ", ".join(_UPLOAD_COLUMNS), _marks(6, len(_UPLOAD_COLUMNS))
+    return _with_event(f"INSERT INTO {_UPLOADS} ({columns}) VALUES ({values})")
 
 
 @cache
@@ -106,13 +114,22 @@ def _marks(first: int, count: int) -> str:
 
 
 def _execute(statement: str, values: Sequence[Any]) -> int:
+    """Return the number of rows written; raises `TrailUnavailableError`."""
     # Within a transaction, a savepoint keeps an error from ending all of it.
     savepoint = atomic() if connection.in_atomic_block else nullcontext()
-    with savepoint, connection.wrap_database_errors:
-        # As Django's cursor does: a connection that the server dropped is replaced.
-        connection.close_if_health_check_failed()
-        connection.ensure_connection()
-        # Django's cursor writes each value into the statement, for a quarter more CPU.
-        with RawCursor(connection.connection) as cursor:
-            cursor.execute(statement, values)
-            return cursor.rowcount
+    try:
+        with savepoint, connection.wrap_database_errors:
+            # As Django's cursor does: a connection that the server dropped is replaced.
+            connection.close_if_health_check_failed()
+            connection.ensure_connection()
+            # Django's cursor writes each value into the statement, for a quarter more
+            # CPU.
+            with RawCursor(connection.connection) as cursor:
+                cursor.execute(statement, values)
+                return cursor.rowcount
+    except Error as error:
+        if getattr(error.__cause__, "sqlstate", None) == _UNIQUE_VIOLATION:
+            raise AlreadyRecordedError("the upload is recorded already") from error
+        raise TrailUnavailableError(
+            f"the database did not take the record: {reason(error)}"
+        ) from error

@@ -62,7 +62,7 @@ variable "resources" {
   description = "Requests and limits of each container; see modules/k8s/deployment."
   type = object({
     # So little that the autoscaler sees a pod whose uploads wait for the store:
-    # docs/scaling.md, "Limits".
+    # docs/performance.md, "Limits".
     cpu_request    = optional(string, "250m")
     cpu_limit      = optional(string)
     memory_request = optional(string, "384Mi")

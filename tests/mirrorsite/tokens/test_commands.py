@@ -127,7 +127,7 @@ class TestAuditLogUnavailable:
         def fail(*arguments: Any, **values: Any) -> None:
             raise TrailUnavailableError("the database is unavailable")
 
-        return lambda: monkeypatch.setattr("uploads.audit.log.note", fail)
+        return lambda: monkeypatch.setattr("uploads.audit.log.record_event", fail)
 
     def test_not_created(self, owner: User, no_events: Callable[[], None]) -> None:
         no_events()

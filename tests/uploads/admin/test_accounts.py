@@ -149,7 +149,7 @@ class TestUsers:
         def refuse(*args: Any, **kwargs: Any) -> None:
             raise TrailUnavailableError("the database did not take the record")
 
-        monkeypatch.setattr(log, "note", refuse)
+        monkeypatch.setattr(log, "record_event", refuse)
         with pytest.raises(TrailUnavailableError):
             change(admin_client, ada, is_superuser="on")
         ada.refresh_from_db()

@@ -80,7 +80,7 @@ def test_last_check_of_the_trail(
 ) -> None:
     make_upload()
     assert "run manage.py verify_audit" in text(admin_client)
-    log.note(
+    log.record_event(
         Action.AUDIT_CHECKED,
         Actor(name="command:verify_audit"),
         detail={"faults": faults},

@@ -50,7 +50,7 @@ def new_upload(**columns: Any) -> Upload:
 
 def begin(action: Action = Action.REQUESTED) -> Upload:
     upload = new_upload()
-    log.begin(upload, ACTOR, action)
+    log.record_intent(upload, ACTOR, action)
     return upload
 
 
@@ -91,7 +91,7 @@ class TestRecord:
             if action in NOTES:
                 # Somebody looks, or passes the door: the status is what it was.
                 about = None if action in WITHOUT_UPLOAD else upload
-                log.note(action, ACTOR, upload=about)
+                log.record_event(action, ACTOR, upload=about)
             elif before in ALLOWED_BEFORE[action]:
                 log.record(upload, action, ACTOR)
                 done.append(action)
@@ -135,19 +135,19 @@ class TestRecord:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
         before = sequential_scans()
-        log.begin_again(upload, ACTOR, bucket="b")
+        log.record_new_attempt(upload, ACTOR, bucket="b")
         assert sequential_scans() == before
 
     def test_id_is_taken(self) -> None:
         taken = begin()
         with pytest.raises(AlreadyRecordedError):
-            log.begin(new_upload(id=taken.pk), ACTOR)
+            log.record_intent(new_upload(id=taken.pk), ACTOR)
         assert Upload.objects.get().key == taken.key
         assert UploadEvent.objects.count() == 1
 
     def test_event_does_not_fit__no_row_either(self) -> None:
         with pytest.raises(TrailUnavailableError):
-            log.begin(new_upload(), Actor(name="a" * 201))
+            log.record_intent(new_upload(), Actor(name="a" * 201))
         assert not Upload.objects.exists()
         upload = begin()
         with pytest.raises(TrailUnavailableError):
@@ -171,7 +171,7 @@ class TestNote:
         upload = begin()
         about = None if action in WITHOUT_UPLOAD else upload
 
-        log.note(action, ACTOR, upload=about, detail={"a": 1})
+        log.record_event(action, ACTOR, upload=about, detail={"a": 1})
 
         event = UploadEvent.objects.latest("id")
         assert (event.action, event.actor, event.request_id, event.detail) == (
@@ -189,10 +189,10 @@ class TestNote:
         upload = begin()
         wrong = upload if action in WITHOUT_UPLOAD else None
         with pytest.raises(TransitionError):
-            log.note(action, ACTOR, upload=wrong)
+            log.record_event(action, ACTOR, upload=wrong)
         if action not in NOTES:
             with pytest.raises(TransitionError):
-                log.note(action, ACTOR, upload=upload)
+                log.record_event(action, ACTOR, upload=upload)
 
     @pytest.mark.parametrize("action", sorted(NOTES))
     def test_record__takes_no_note(self, action: Action) -> None:

@@ -106,9 +106,9 @@ class Life:
             case "note":
                 upload = Upload.objects.order_by("?").first()
                 if upload is not None:
-                    log.note(Action.DOWNLOADED, ACTOR, upload=upload)
+                    log.record_event(Action.DOWNLOADED, ACTOR, upload=upload)
             case "login":
-                log.note(Action.LOGGED_IN, ACTOR)
+                log.record_event(Action.LOGGED_IN, ACTOR)
             case "seal":
                 self.seal()
 
@@ -122,7 +122,7 @@ class Life:
                 upload, Action.FAILED, ACTOR, detail={"error": error}, error=error
             )
         elif upload.status == Status.FAILED:
-            log.begin_again(upload, ACTOR, bucket=upload.bucket)
+            log.record_new_attempt(upload, ACTOR, bucket=upload.bucket)
         else:
             actions = [Action.VERIFIED, Action.MISSING, Action.CORRUPTED]
             log.record(upload, self.chance.choice(actions), ACTOR)
@@ -174,7 +174,7 @@ def lost(trail: Trail) -> list[Upload]:
     (new,) = add_uploads(1)
     trail.seal()
     trail.seal()
-    log.note(Action.LOGGED_IN, ACTOR)
+    log.record_event(Action.LOGGED_IN, ACTOR)
     trail.seal()
     restore_backup()
     return [old, new]
@@ -237,7 +237,7 @@ def refused(message: str) -> None:
 
 class TestContradictedByTheDatabase:
     def test_event_with_a_lost_number(self, trail: Trail, lost: list[Upload]) -> None:
-        log.note(Action.LOGGED_OUT, ACTOR)
+        log.record_event(Action.LOGGED_OUT, ACTOR)
         refused("differs from what seal 2 in the bucket says")
 
     def test_row_of_an_older_upload(self, trail: Trail, lost: list[Upload]) -> None:

@@ -64,7 +64,7 @@ def interrupted(bucket: UploadStorage, *, stored: bool, **columns: Any) -> Uploa
             **columns,
         },
     )
-    log.begin(upload, ACTOR)
+    log.record_intent(upload, ACTOR)
     if stored:
         bucket.put_new(upload.key, payload, {"upload-id": str(upload.pk)})
     return upload

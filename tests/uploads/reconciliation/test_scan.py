@@ -46,7 +46,7 @@ class TestSideBySide:
         upload = Upload(
             bucket="b", key=key, size=1, sha256="0" * 64, requester_name="t"
         )
-        log.begin(upload, ACTOR)
+        log.record_intent(upload, ACTOR)
         return upload
 
     def test_recorded__byte_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ class TestSideBySide:
         upload = making.pending(age=timedelta(days=9))
         if retried:
             log.record(upload, Action.FAILED, making.ACTOR)
-            log.begin_again(upload, making.ACTOR, bucket=bucket.bucket_name)
+            log.record_new_attempt(upload, making.ACTOR, bucket=bucket.bucket_name)
         making.put(upload)
         put_raw(bucket, f"{upload.key}.txt", b"of another")
         since = timezone.now() - timedelta(days=1)

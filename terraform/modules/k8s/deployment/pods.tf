@@ -1,6 +1,6 @@
 # Every kind of pod of the service, as differences from one another. Frequent jobs look at
 # recent records only: the record grows, and with it the time that all of it takes
-# (docs/scaling.md). The whole is looked at weekly and monthly.
+# (docs/performance.md). The whole is looked at weekly and monthly.
 
 locals {
   cron_jobs = merge({

@@ -104,7 +104,7 @@ class Command(OperatorCommand):
             "database_only": database_only,
         }
         try:
-            log.note(Action.AUDIT_CHECKED, self.actor(), detail=detail)
+            log.record_event(Action.AUDIT_CHECKED, self.actor(), detail=detail)
         except UploadsError as error:
             self.warn(f"the check is not in the trail: {error}")
 
