@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -21,7 +22,7 @@ from django.utils import timezone
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
 from tests.uploads import making
-from tests.uploads.audit.trails import KEY, Trail
+from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import run
 from uploads.audit import log
 from uploads.audit.seal_store import PREFIX
@@ -87,7 +88,7 @@ class TestSealAudit:
         [
             (("after", 1, PUT_NEW), False),  # the events' copy, without a seal
             (("after", 2, PUT_NEW), True),  # the seal's too, without a row
-            (("after", 1, "uploads.audit.seals._mark"), True),  # all but the commit
+            (("after", 1, "uploads.audit.chain._mark"), True),  # all but the commit
         ],
     )
     def test_finished_by_the_next_run(
@@ -107,6 +108,37 @@ class TestSealAudit:
         made = trail.seal()
         assert made[0].finished is is_in_bucket
         assert sum(sealed.event_count for sealed in made) == 4
+        nothing_is_left(trail)
+
+
+class TestRestoreEvents:
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_the_next_run_restores_the_rest(
+        self, trail: Trail, kill: Kill, settings: Any, when: str
+    ) -> None:
+        """The second seal is restored as a whole, or not at all."""
+        making.stored()
+        trail.seal()
+        restore_backup = backed_up()
+        for _ in range(3):
+            making.stored()
+            trail.seal()
+        events = list(UploadEvent.objects.values_list("id", "seal"))
+        restore_backup()
+
+        kill((when, 2, "uploads.audit.restore.record_seal"), "restore_events")
+        assert list(UploadEvent.objects.values_list("id", "seal")) == events[:4]
+        assert Upload.objects.count() == 2
+        cut = [subject for kind, subject in trail.faults() if kind == "cut tail"]
+        assert cut == ["seal 3", "seal 4"]
+
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        assert run("restore_events") == (
+            0,
+            "restored seals 3 to 4 with 4 lost events\n",
+        )
+        found = UploadEvent.objects.exclude(action=Action.EVENTS_RESTORED)
+        assert list(found.values_list("id", "seal")) == events
         nothing_is_left(trail)
 
 

@@ -226,6 +226,7 @@ class TestDatabaseAway:
         ("seal_audit",),
         ("verify_audit",),
         ("rotate_audit_key",),
+        ("restore_events",),
     )
 
     @pytest.mark.parametrize("kind", ["away", "empty"])

@@ -1,17 +1,24 @@
-"""Naming what happened to sealed events, from what is expected and what is found."""
+"""Reports how sealed events differ between their copies and the database."""
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from uploads.audit.canonical import encode
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.serialization import readable_lines
 from uploads.models import UploadEvent
 
-#: Differences kept to find what moved; beyond them each is named for itself.
+_L = TypeVar("_L")
+_R = TypeVar("_R")
+
+#: Differences kept to find events that moved; a longer list is reported in pieces.
 _KEPT = 10_000
 
 
@@ -38,117 +45,101 @@ class Differences:
         expected: Iterator[tuple[int, bytes]],
         found: Iterator[tuple[int, bytes]],
     ) -> None:
-        """Walk the lines of one seal's copy and of the database side by side, by id.
+        """Compare the lines of one seal's copy with those of the database, by id.
 
-        Without a seal: lines of the database under seals that there are not.
+        Without a seal, `found` are lines under seals that do not exist.
         """
-        wanted = next(expected, None)
-        seen = next(found, None)
-        while wanted is not None or seen is not None:
-            if seen is None or (wanted is not None and wanted[0] < seen[0]):
-                assert wanted is not None  # noqa: S101 one of the two is there
-                self._add(_Difference(wanted[0], seal, wanted[1], None))
-                wanted = next(expected, None)
-            elif wanted is None or seen[0] < wanted[0]:
-                self._add(_Difference(seen[0], seal, None, seen[1]))
-                seen = next(found, None)
-            else:
-                if wanted[1] != seen[1]:
-                    self._add(_Difference(seen[0], seal, wanted[1], seen[1]))
-                wanted = next(expected, None)
-                seen = next(found, None)
+        for event_id, wanted, seen in outer_join(expected, found):
+            if wanted != seen:
+                self._add(_Difference(event_id, seal, wanted, seen))
 
-    def name_all(self) -> None:
-        """Turn what was collected into faults, now that all of it is known."""
+    def report_all(self) -> None:
+        """Report what was collected."""
         kept, self._kept = self._kept, []
-        sealed_as: dict[bytes, _Difference] = {}
-        there_as: dict[bytes, _Difference] = {}
+        sealed = {_without_id(d.expected): d for d in kept if d.expected is not None}
+        present = {_without_id(d.found): d for d in kept if d.found is not None}
         for difference in kept:
-            if difference.expected is not None:
-                sealed_as[_story(difference.expected)] = difference
-            if difference.found is not None:
-                there_as[_story(difference.found)] = difference
-        for difference in kept:
-            self._name(difference, sealed_as, there_as)
+            fault = _fault(difference, sealed, present)
+            if fault is not None:
+                kind, detail = fault
+                self._report.add(kind, f"event {difference.event}", detail)
 
     def _add(self, difference: _Difference) -> None:
         self._kept.append(difference)
         if len(self._kept) >= _KEPT:
-            self.name_all()
+            self.report_all()
 
-    def _name(
-        self,
-        difference: _Difference,
-        sealed_as: dict[bytes, _Difference],
-        there_as: dict[bytes, _Difference],
-    ) -> None:
-        subject = f"event {difference.event}"
-        report = self._report
-        if difference.expected is None:
-            assert difference.found is not None  # noqa: S101 one of the two is there
-            if _story(difference.found) not in sealed_as:
-                where = "under a seal that there is not"
-                if difference.seal is not None:
-                    where = f"under seal {difference.seal}, which does not cover it"
-                report.add(FaultKind.INVENTED, subject, where)
-            return  # what moved is named where it was sealed
-        moved = there_as.get(_story(difference.expected))
-        if moved is not None:
-            seal = (
-                "no seal that there is" if moved.seal is None else f"seal {moved.seal}"
-            )
-            where = f"id {moved.event} under {seal}"
-            report.add(
-                FaultKind.REORDERED,
-                subject,
-                f"sealed by seal {difference.seal}, now has {where}",
-            )
-        elif difference.found is None:
-            self._name_absent(difference, difference.expected)
-        elif _story(difference.found) not in sealed_as:
-            fields = ", ".join(_changed_fields(difference.expected, difference.found))
-            report.add(
-                FaultKind.CHANGED,
-                subject,
-                f"sealed by seal {difference.seal}; differs in {fields}",
-            )
-        else:
-            report.add(
-                FaultKind.MISSING,
-                subject,
-                f"sealed by seal {difference.seal}; another event has its id",
-            )
 
-    def _name_absent(self, difference: _Difference, expected: bytes) -> None:
-        """Tell an event that is gone from one that lost its seal."""
-        subject = f"event {difference.event}"
-        sealed = f"sealed by seal {difference.seal}"
-        row = UploadEvent.objects.filter(pk=difference.event)
-        seals = list(row.values_list("seal_id", flat=True))
-        if not seals:
-            self._report.add(FaultKind.MISSING, subject, sealed)
-            return
-        is_unsealed = row.filter(seal=None).exists()
-        now = "now under no seal" if is_unsealed else f"now under seal {seals[0]}"
-        lines = [line for _, line in readable_lines(row)]
-        if lines == [expected]:
-            self._report.add(FaultKind.REORDERED, subject, f"{sealed}, {now}")
-            return
-        fields = ", ".join(_changed_fields(expected, lines[0]))
-        self._report.add(
-            FaultKind.CHANGED, subject, f"{sealed}, {now}; differs in {fields}"
+_ByStory = dict[bytes, _Difference]
+
+
+def _fault(
+    difference: _Difference, sealed: _ByStory, present: _ByStory
+) -> tuple[FaultKind, str] | None:
+    """Return the fault; `sealed` and `present` have all differences by line without id.
+
+    None for an event that moved here: it is reported where it was sealed.
+    """
+    seal, expected, found = difference.seal, difference.expected, difference.found
+    is_from_elsewhere = found is not None and _without_id(found) in sealed
+    if expected is None:
+        if is_from_elsewhere:
+            return None
+        if seal is None:
+            return FaultKind.INVENTED, "under a seal that there is not"
+        return FaultKind.INVENTED, f"under seal {seal}, which does not cover it"
+    moved = present.get(_without_id(expected))
+    if moved is not None:
+        where = "no seal that there is" if moved.seal is None else f"seal {moved.seal}"
+        return (
+            FaultKind.REORDERED,
+            f"sealed by seal {seal}, now has id {moved.event} under {where}",
         )
+    if found is None:
+        return _absent(difference.event, f"sealed by seal {seal}", expected)
+    if is_from_elsewhere:
+        return FaultKind.MISSING, f"sealed by seal {seal}; another event has its id"
+    fields = _changed_fields(expected, found)
+    return FaultKind.CHANGED, f"sealed by seal {seal}; differs in {fields}"
 
 
-def _story(line: bytes) -> bytes:
-    """Return a line without its id: what happened, wherever it stands."""
+def _absent(event_id: int, sealed: str, expected: bytes) -> tuple[FaultKind, str]:
+    """Return whether an event is missing or lost its seal."""
+    row = UploadEvent.objects.filter(pk=event_id)
+    seals = list(row.values_list("seal_id", flat=True))
+    if not seals:
+        return FaultKind.MISSING, sealed
+    is_unsealed = row.filter(seal=None).exists()
+    now = "now under no seal" if is_unsealed else f"now under seal {seals[0]}"
+    lines = [line for _, line in readable_lines(row)]
+    if lines == [expected]:
+        return FaultKind.REORDERED, f"{sealed}, {now}"
+    fields = _changed_fields(expected, lines[0])
+    return FaultKind.CHANGED, f"{sealed}, {now}; differs in {fields}"
+
+
+def outer_join(
+    left: Iterator[tuple[int, _L]], right: Iterator[tuple[int, _R]]
+) -> Iterator[tuple[int, _L | None, _R | None]]:
+    """Yield each key of two sorted iterators with the value that each has for it."""
+    merged: Iterator[tuple[int, int, Any]] = heapq.merge(
+        ((key, 0, value) for key, value in left),
+        ((key, 1, value) for key, value in right),
+        key=itemgetter(0),
+    )
+    for key, group in groupby(merged, itemgetter(0)):
+        values = {side: value for _, side, value in group}
+        yield key, values.get(0), values.get(1)
+
+
+def _without_id(line: bytes) -> bytes:
+    """Return a line without its id."""
     values = json.loads(line)
     values.pop("id", None)
     return encode(values)
 
 
-def _changed_fields(expected: bytes, found: bytes) -> list[str]:
+def _changed_fields(expected: bytes, found: bytes) -> str:
     before, after = json.loads(expected), json.loads(found)
-    return [
-        name for name in sorted(before | after) if before.get(name) != after.get(name)
-    ]
+    names = sorted(before | after)
+    return ", ".join(name for name in names if before.get(name) != after.get(name))

@@ -12,41 +12,22 @@ from uploads.audit.canonical import Seal
 from uploads.audit.diff import Differences
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.seal_store import Copies
-from uploads.audit.serialization import CHUNK, readable_lines
+from uploads.audit.serialization import readable_lines
 from uploads.exceptions import ObjectMissingError
 from uploads.models import AuditSeal, UploadEvent
 
 
 class EventsCheck:
-    """Checks one seal's events after another's; without `copies` it asks no bucket."""
+    """Checks the events of one seal after another; `copies` is None for database only."""
 
     def __init__(self, report: Report, copies: Copies | None) -> None:
         self._report = report
         self._copies = copies
         self._differences = Differences(report)
 
-    def name_differences(self) -> None:
-        """Name the events that differ, once all seals were checked."""
-        self._differences.name_all()
-
-    def is_unfinished(self, seal: Seal) -> bool:
-        """Tell whether exactly the events of this seal are there and unsealed."""
-        if self._copies is None:
-            return False
-        try:
-            if _digest(self._copies.events(seal)) != seal.root:
-                return False
-            ids = [event_id for event_id, _ in _parsed(self._copies.events(seal))]
-        except ObjectMissingError:
-            return False
-        hasher = hashlib.sha256()
-        for start in range(0, len(ids), CHUNK):
-            events = UploadEvent.objects.filter(
-                pk__in=ids[start : start + CHUNK], seal=None
-            )
-            for _, line in readable_lines(events):
-                hasher.update(line)
-        return hasher.hexdigest() == seal.root
+    def report_differences(self) -> None:
+        """Report the events that differ, once all seals were checked."""
+        self._differences.report_all()
 
     def check(self, seal: Seal) -> None:
         """Compare the events under a seal with its root, and their copy with it."""
@@ -61,7 +42,7 @@ class EventsCheck:
         if is_intact:
             return
         if lines is None:
-            self._name_without_copy(seal, count)
+            self._report_without_copy(seal, count)
             return
         self._differences.compare(
             seal.number,
@@ -70,10 +51,10 @@ class EventsCheck:
         )
 
     def check_strays(self, first: int, *, but: Collection[int]) -> None:
-        """Collect events that say they are sealed, by a seal which there is not.
+        """Collect events under seals that do not exist, from seal `first` on.
 
-        From seal `first` on; `but` are seals without a row that were checked. A foreign
-        key forbids some of them, but not to who can drop it, nor a number below 1.
+        `but` are seals without a row that were checked. The foreign key prevents some
+        of these, unless the tables' owner dropped it, but not a number below 1.
         """
         rows = AuditSeal.objects.filter(number=OuterRef("seal_id"))
         strays = UploadEvent.objects.filter(
@@ -82,7 +63,7 @@ class EventsCheck:
         self._differences.compare(None, iter(()), readable_lines(strays))
 
     def _copied_lines(self, seal: Seal) -> Iterator[tuple[int, bytes]] | None:
-        """Return the sealed lines from the bucket, or None; name a copy that is not."""
+        """Return the sealed lines from the bucket, or None; report a bad copy."""
         if self._copies is None:
             return None
         subject = f"events of seal {seal.number}"
@@ -103,7 +84,7 @@ class EventsCheck:
             pass
         return None
 
-    def _name_without_copy(self, seal: Seal, count: int) -> None:
+    def _report_without_copy(self, seal: Seal, count: int) -> None:
         kind = FaultKind.CHANGED
         if count != seal.event_count:
             kind = FaultKind.MISSING if count < seal.event_count else FaultKind.INVENTED

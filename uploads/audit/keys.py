@@ -1,4 +1,4 @@
-"""The keys of the trail: Ed25519 (RFC 8032), through the `cryptography` library.
+"""The keys of the log: Ed25519 (RFC 8032), through the `cryptography` library.
 
 The private key is 32 random bytes; only the sealer needs it. A key is named by its id,
 the first 16 hexadecimal digits of the SHA-256 of its public key. Keys are trusted
@@ -64,7 +64,7 @@ def public_text(public_key: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a signature is worth."""
+    """The outcome of checking a signature."""
 
     key_is_known: bool
     signature_is_valid: bool
@@ -75,15 +75,14 @@ class Judgement:
 
 
 class TrustedKeys:
-    """The public keys whose seals count; it learns announced ones along the chain."""
+    """The public keys whose seals are valid; announced ones are added by `learn`."""
 
     def __init__(self, public_keys: dict[str, bytes]) -> None:
         self._keys = {
             name: Ed25519PublicKey.from_public_bytes(public_key)
             for name, public_key in public_keys.items()
         }
-        #: A key that has been replaced, with the number of the first seal it may not
-        #: sign any more.
+        #: The number of the first seal that a replaced key must not sign, by key.
         self._retired: dict[str, int] = {}
         self._announced_by: dict[str, str] = {}
 
@@ -105,7 +104,7 @@ class TrustedKeys:
         return self._retired.get(name, number + 1) <= number
 
     def learn(self, seal: Seal) -> None:
-        """Take note of a good seal: the key it announces, and the one it replaces."""
+        """Add the key that a good seal announces; retire the one that it replaces."""
         old = self._announced_by.pop(seal.key_id, None)
         if old is not None and old != seal.key_id:
             self._retired.setdefault(old, seal.number)

@@ -1,7 +1,8 @@
 """The only module that writes the audit log.
 
 An upload's row and the event that explains it are written together, or not at all.
-Nothing else in the project saves either model; seals are made in uploads.audit.seals.
+No other module saves either model, but for uploads.audit.restore. Seals are made in
+uploads.audit.seals.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ KEPT_FAULTS = 1_000
 class FaultKind(StrEnum):
     """The names of faults; stable, for machines too."""
 
-    #: A sealed event, or a seal, says something else than was signed.
+    #: A sealed event, or a seal, is not what was signed.
     CHANGED = "changed"
     #: A sealed event, a seal, or an upload with events is not in the database.
     MISSING = "missing"
-    #: Something is there that was never sealed as such, or never recorded.
+    #: Something exists that was never sealed or never recorded.
     INVENTED = "invented"
     #: A sealed event is there, but under another id or another seal.
     REORDERED = "reordered"
@@ -36,17 +36,17 @@ class FaultKind(StrEnum):
     COPY_MISSING = "copy missing"
     #: An event has waited for a seal too long.
     UNSEALED = "unsealed"
-    #: The last seal is too old, or there is none: silence is not proven any more.
+    #: The last seal is too old, or there is none.
     SEALING_STOPPED = "sealing stopped"
     #: An upload's status is not what its last event leaves behind.
     STATUS_DIFFERS = "status differs"
-    #: An upload's row says something else than its events.
+    #: An upload's row is not what its events add up to.
     FACTS_DIFFER = "facts differ"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One difference: of what kind, in what (`event 5`), and in what way."""
+    """One difference: its kind, its subject (`event 5`) and a sentence."""
 
     kind: FaultKind
     subject: str

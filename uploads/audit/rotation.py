@@ -1,4 +1,4 @@
-"""Changing the key: the old one signs a seal that names the new one."""
+"""Key rotation: the old key signs a seal that announces the new one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Rotation:
 
 
 def prepare_rotation() -> Rotation:
-    """Generate a key pair; it counts once it is announced.
+    """Generate a key pair; it is valid once it is announced.
 
     Raises `AuditKeyError` when there is no key to replace.
     """
@@ -46,8 +46,8 @@ def announce(rotation: Rotation, *, copies: Copies | None = None) -> int:
     """Announce the new key in a seal signed by the old one; return the seal's number.
 
     The old key continues to sign until AUDIT_SIGNING_KEY is changed; with the new
-    key's first seal it is retired, and no later seal of its counts. A new key that was
-    announced and lost does no harm: rotate again.
+    key's first seal it is retired, and its later seals are not valid. If a new key was
+    announced and lost, rotate again.
 
     Raises as `seal_audit`.
     """

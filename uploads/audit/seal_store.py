@@ -1,10 +1,9 @@
 """The copies in the bucket: a file of events and a file for each seal, written once.
 
 `audit/seals/0000000012.json` is seal 12, and `audit/events/0000000012-<root>.jsonl`
-the lines of its events (there is none for a seal over no events). The events are
-written first. Their name holds their root, so an attempt that was cut short before the
-seal stands in nobody's way; the seal's name holds only the number, so the bucket itself
-lets one seal have it.
+has the lines of its events (a seal over no events has none). The events are written
+first. Their root is in their name, so an attempt interrupted before the seal blocks no
+later one. A seal's name has only the number, so the bucket accepts one seal for it.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from uploads.exceptions import ObjectMissingError
 from uploads.storage import BytesPayload, ObjectVersions, UploadStorage, upload_storage
 
 PREFIX = "audit/"
-#: More than any seal has. Whoever can write to the bucket could lay gigabytes there.
+#: More than any seal has; the object could be gigabytes that somebody put there.
 _SEAL_BYTES = 16 * 1024
 _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
 
 
 class Copies:
-    """The trail's corner of the bucket; `prefix` ends in a slash.
+    """The log's objects in the bucket; `prefix` ends in a slash.
 
-    Its methods raise as those of the storage: `StoreError` and its kinds.
+    Its methods raise `StoreError`, as the storage does.
     """
 
     def __init__(
@@ -48,8 +47,7 @@ class Copies:
     def retention(self) -> dict[str, Any]:
         """Return the parameters that lock a copy, where the bucket has Object Lock.
 
-        COMPLIANCE, since a GOVERNANCE lock opens to whoever has one more permission,
-        and the promise is that nobody rewrites the trail.
+        COMPLIANCE, since one more permission is enough to open a GOVERNANCE lock.
         """
         days: int = settings.AUDIT_RETENTION_DAYS
         if not days or not self.storage.has_object_lock():
@@ -90,10 +88,10 @@ class Copies:
         return self.storage.read(self.events_key(seal))
 
     def first_seal(self, number: int) -> bytes | None:
-        """Return a seal's copy as it was first written, whatever came over it.
+        """Return the first version of a seal's copy.
 
-        Where the bucket keeps versions, a delete marker or a newer version hides it
-        from `seal`; to go by that would let a sealer sign another story.
+        In a versioned bucket `seal` returns a newer version, or None for a delete
+        marker; a sealer that trusted it would sign a second seal with this number.
         """
         key = self.seal_key(number)
         return self._content(key, self.storage.first_version(key) or "")
@@ -113,13 +111,13 @@ class Copies:
         return self.storage.read(key, version_id=version)
 
     def listed_seals(self) -> Iterator[tuple[int | None, ObjectVersions]]:
-        """Yield what lies under `seals/`, with its number if it has a seal's name."""
+        """Yield the objects under `seals/`, with the number if the name is a seal's."""
         for versions in self.storage.versions(f"{self.prefix}seals/"):
             match = _SEAL_NAME.match(versions.key.removeprefix(self.prefix))
             yield int(match[1]) if match else None, versions
 
     def _content(self, key: str, version_id: str = "") -> bytes | None:
-        """Return a seal's copy; of what is too long for one, the beginning."""
+        """Return an object, or only the beginning of one that is too long for a seal."""
         content = b""
         try:
             for chunk in self.storage.read(key, _SEAL_BYTES, version_id):

@@ -1,56 +1,39 @@
 """Sealing: the events that no seal covers yet become a signed seal, and copies.
 
-The order is bucket, then database, and the bucket decides. Whoever creates the object
-of seal N first has made seal N; a sealer that finds it there without a row, because
-another one is between the two steps or was interrupted there, finishes it from the
-copy, if the copy is signed, continues the chain, and says of every event what the
-database says. Otherwise it refuses and signs nothing over it. So sealers need no lock
-to be safe: a session's advisory lock only spares them doing the work twice. No
-transaction is open while the bucket is read or written.
+A seal is written to the bucket first and to the database second, and the bucket
+decides: the sealer that creates the object of seal N has made seal N. A sealer that
+finds a seal in the bucket without a row (another sealer is between the two steps, or was
+interrupted there) finishes it from the copy, if the copy is signed, continues the chain
+and has the same events as the database. Otherwise it refuses and signs nothing. So
+sealers are safe without a lock; an advisory lock only avoids double work. No transaction
+is open while the bucket is read or written.
 
-What is unsealed is told by the events' own mark, not by their ids: an event whose
-transaction commits late has a low id and is in the next seal all the same.
+An event is unsealed while its `seal` is null, whatever its id: one whose transaction
+commits late has a low id and is covered by the next seal.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
-from django.db import Error, IntegrityError, connection, transaction
+from django.db import Error, connection
 from django.utils import timezone
 
 from mirrorsite.database import reason
 from uploads.audit import keys
-from uploads.audit.canonical import (
-    NO_SEAL,
-    NotCanonicalError,
-    Seal,
-    format_time,
-    parse_seal,
-)
+from uploads.audit.canonical import NO_SEAL, Seal, format_time
+from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.keys import SigningKey, TrustedKeys
-from uploads.audit.log import write_transaction
 from uploads.audit.seal_store import Copies
-from uploads.audit.serialization import (
-    UNREADABLE,
-    announcing_seals,
-    event_lines,
-    readable_seals,
-    require_database,
-    row_of,
-    seal_of,
-)
+from uploads.audit.serialization import sealable_lines
 from uploads.exceptions import (
     AuditKeyError,
     ObjectExistsError,
-    ObjectMissingError,
     SealError,
     TrailUnavailableError,
 )
@@ -60,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 #: Events in one seal, some 5 MB of lines: what a sealer has in memory.
 EVENTS_PER_SEAL = 10_000
-#: Events compared with a copy by one query.
-_PAIRS_AT_A_TIME = 500
 #: Rounds for one number before other sealers are taken for a fault.
 _MAX_IDLE_ROUNDS = 50
 #: An arbitrary number that names the lock; other programs use others.
@@ -69,9 +50,6 @@ _ADVISORY_LOCK = 0x6D69_7272_6F72
 #: How long a sealer waits for another one before it works beside it.
 LOCK_WAIT_SECONDS = 60.0
 _LOCK_POLL_SECONDS = 0.2
-#: What tells more without writing anything: an event written now could take the number
-#: of one that the bucket still has.
-_LOOK = "manage.py verify_audit --record-nothing says more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +71,12 @@ def seal_audit(
 ) -> list[Sealed]:
     """Seal every event that is visible now; without any, make one seal over none.
 
-    Events that are written meanwhile may have to wait for the next run.
-
-    `next_key` is a public key to announce in the first seal of the run; see
-    `uploads.audit.rotation`.
+    Events written during the run may be left to the next one. `next_key` is a public
+    key to announce in the first seal of the run; see `uploads.audit.rotation`.
 
     Raises `AuditKeyError` when there is no key to sign with, `SealError` when the
-    bucket holds something that contradicts the database, `StoreError` when the store
-    refuses or is away and `TrailUnavailableError` when the database is; what was
-    begun then is finished by the next run.
+    bucket contradicts the database, `StoreError`, and `TrailUnavailableError`. The next
+    run finishes what an interrupted one began.
     """
     sealer = _Sealer(copies, signing_key, trusted_keys, events_per_seal)
     try:
@@ -117,11 +92,11 @@ def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
     made: list[Sealed] = []
     idle_rounds, number = 0, 0
     while True:
-        sealed = sealer.step(next_key, idle_is_welcome=not _any_new(made))
+        sealed = sealer.step(next_key, seal_nothing=not _any_new(made))
         if sealed is None:
             if _any_new(made):
                 return made
-            # Another sealer made this number; that the next one is sought is progress.
+            # Another sealer made this number; another number next time is progress.
             idle_rounds = idle_rounds + 1 if sealer.number == number else 0
             number = sealer.number
             if idle_rounds > _MAX_IDLE_ROUNDS:
@@ -131,8 +106,8 @@ def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
         if not sealed.finished:
             next_key = None
             if sealed.event_count < sealer.events_per_seal:
-                # Nothing was left; what comes meanwhile is the next run's. Under load
-                # something always does, and a run would never end.
+                # Nothing was left. Newer events are left to the next run: under load
+                # there always are some, and this one would never end.
                 return made
 
 
@@ -144,7 +119,7 @@ def _any_new(made: list[Sealed]) -> bool:
 def _sealing_lock() -> Iterator[None]:
     """Hold the session's advisory lock, or no lock when another sealer keeps it.
 
-    It is polled, since a connection's lock_timeout would end a statement that waits.
+    The lock is polled: a statement that waits is ended by the connection's lock_timeout.
     """
     held = _wait_for_lock()
     if not held:
@@ -197,28 +172,31 @@ class _Sealer:
                 " head -c 32 /dev/urandom | base64."
             )
         self.key = key
-        self.trusted = trusted_keys or keys.configured_trusted_keys()
         self.copies = copies or Copies()
+        self.chain = Chain(self.copies, trusted_keys or keys.configured_trusted_keys())
         self.events_per_seal = events_per_seal or EVENTS_PER_SEAL
         self.number = 0  # of the seal that the last step was about
-        self._known_to = 0  # the chain's announcements are learnt up to this seal
 
-    def step(self, next_key: bytes | None, *, idle_is_welcome: bool) -> Sealed | None:
-        """Make or finish one seal; None when there is nothing, or another was faster."""
-        previous = self._last()
+    def step(self, next_key: bytes | None, *, seal_nothing: bool) -> Sealed | None:
+        """Make or finish one seal; None when there is nothing, or another was faster.
+
+        Without unsealed events a seal is made if `seal_nothing`, or to announce a key.
+        """
+        previous = self.chain.last()
         self.number = number = 1 if previous is None else previous.number + 1
-        self._learn(number, previous)
-        found = self.copies.first_seal(number)
-        if found is not None:
-            return self._finish(number, previous, found)
-        if self.trusted.is_retired(self.key.id, number):
+        seal = self.chain.next(previous)
+        if seal is not None:
+            return self._finish(seal)
+        if self.chain.trusted.is_retired(self.key.id, number):
             raise AuditKeyError(
                 f"key {self.key.id} was replaced and signs no more;"
                 " set AUDIT_SIGNING_KEY to the key that took over."
             )
-        ids, lines = self._gather()
-        if not ids and next_key is None and not idle_is_welcome:
+        pairs = self._gather()
+        if not pairs and next_key is None and not seal_nothing:
             return None
+        ids = [event_id for event_id, _ in pairs]
+        lines = b"".join(line for _, line in pairs)
         seal = self.key.sign(
             Seal(
                 number=number,
@@ -238,149 +216,32 @@ class _Sealer:
             return None  # the next step finds and finishes it
         return self._record(seal, ids, finished=False)
 
-    def _last(self) -> Seal | None:
-        """Return the database's last seal, which has to be the bucket's too.
-
-        Anybody who may write to the database can add a row; nothing is to be signed
-        that continues it, since that could never be taken back.
-        """
-        numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
-        number = numbers.first()
-        if number is None:
-            return None
-        row = dict(readable_seals(AuditSeal.objects.filter(number=number))).get(number)
-        seal = None if row is None else seal_of(row)
-        key = self.copies.seal_key(number)
-        if seal is None or self.copies.first_seal(number) != seal.file_bytes():
-            raise SealError(
-                f"seal {number}, the last one in the database, is not what {key} in"
-                f" the bucket says; {_LOOK}"
-            )
-        return seal
-
-    def _learn(self, number: int, last: Seal | None) -> None:
-        """Follow the announcements of keys up to a seal."""
-        for seal in announcing_seals(number):
-            if seal.number > self._known_to and self.trusted.judge(seal).is_good:
-                self.trusted.learn(seal)
-        # The first seal of an announced key retires the old one; only the last seals
-        # can matter for the key that signs now.
-        is_new = last is not None and last.number > self._known_to
-        if last is not None and is_new and self.trusted.judge(last).is_good:
-            self.trusted.learn(last)
-        self._known_to = number - 1
-
-    def _gather(self) -> tuple[list[int], bytes]:
+    def _gather(self) -> list[tuple[int, bytes]]:
         """Return ids and lines of unsealed events, as many as one seal takes."""
         unsealed = UploadEvent.objects.filter(seal=None)
-        try:
-            pairs = list(event_lines(unsealed, self.events_per_seal))
-        except UNREADABLE:
-            # Past as many as there are of them: they must not starve the others.
-            ids = unsealed.order_by("id").values_list("id", flat=True).iterator()
-            pairs = list(islice(_sealable(ids), self.events_per_seal))
-        return [pair[0] for pair in pairs], b"".join(pair[1] for pair in pairs)
+        return list(sealable_lines(unsealed, self.events_per_seal))
 
-    def _finish(
-        self, number: int, previous: Seal | None, found: bytes
-    ) -> Sealed | None:
-        """Record a seal that is in the bucket only, if it says what the database says."""
-        key = self.copies.seal_key(number)
+    def _finish(self, seal: Seal) -> Sealed | None:
+        """Record a seal that is in the bucket only, if the database has its events."""
         try:
-            seal = parse_seal(found)
-        except NotCanonicalError as error:
-            raise SealError(f"{key} in the bucket is no seal: {error}") from error
-        judgement = self.trusted.judge(seal)
-        if not judgement.key_is_known:
-            raise SealError(f"{key} in the bucket names the unknown key {seal.key_id}")
-        if not judgement.signature_is_valid:
-            raise SealError(f"{key} in the bucket has a forged signature")
-        if seal.number != number:
-            raise SealError(f"{key} in the bucket is seal {seal.number}")
-        if seal.previous != (NO_SEAL if previous is None else previous.hash()):
-            raise SealError(
-                f"{key} in the bucket does not continue the database's last seal"
-            )
-        try:
-            ids = self._events_of(seal)
-        except SealError:
-            if AuditSeal.objects.filter(pk=number).exists():
-                return None  # another sealer recorded it while we compared
-            raise
-        logger.warning("seal=%s was in the bucket only; recorded from there", number)
-        return self._record(seal, ids, finished=True)
-
-    def _events_of(self, seal: Seal) -> list[int]:
-        """Return the ids in a seal's copy; raises `SealError` unless all agree."""
-        key = self.copies.events_key(seal)
-        try:
-            content = b"".join(self.copies.events(seal))
-        except ObjectMissingError as error:
-            raise SealError(f"{key} is not in the bucket") from error
-        if hashlib.sha256(content).hexdigest() != seal.root:
-            raise SealError(f"{key} in the bucket is not what was sealed")
-        lines = content.splitlines(keepends=True)
-        ids = [int(json.loads(line)["id"]) for line in lines]
-        pairs = list(zip(ids, lines, strict=True))
-        for start in range(0, len(pairs), _PAIRS_AT_A_TIME):
-            wanted = dict(pairs[start : start + _PAIRS_AT_A_TIME])
-            events = UploadEvent.objects.filter(pk__in=list(wanted), seal=None)
-            for event_id, line in event_lines(events):
-                if wanted.pop(event_id) != line:
-                    raise SealError(
-                        f"event {event_id} differs from what seal {seal.number} in the"
-                        f" bucket says; {_LOOK}"
-                    )
-            if wanted:
+            lines = sealed_lines(self.copies, seal)
+            if missing := missing_events(seal, lines):
                 raise SealError(
-                    f"event {min(wanted)}, of seal {seal.number} in the bucket, is not"
-                    f" in the database, or under another seal; {_LOOK}. After an older"
-                    " backup was restored, first bring the events back:"
+                    f"event {min(missing)}, of seal {seal.number} in the bucket, is not"
+                    f" in the database, or under another seal; {LOOK}. After an older"
+                    " backup was restored, first run manage.py restore_events:"
                     " docs/runbook.md, 'The database is gone'"
                 )
-        return ids
+        except SealError:
+            if AuditSeal.objects.filter(pk=seal.number).exists():
+                return None  # another sealer recorded it while we compared
+            raise
+        logger.warning(
+            "seal=%s was in the bucket only; recorded from there", seal.number
+        )
+        return self._record(seal, list(lines), finished=True)
 
     def _record(self, seal: Seal, ids: list[int], *, finished: bool) -> Sealed | None:
-        """Write the row and mark the events, unless another sealer has done so."""
-        with write_transaction():
-            try:
-                with transaction.atomic():
-                    row_of(seal, self.copies).save()
-            except IntegrityError:
-                if AuditSeal.objects.filter(pk=seal.number).exists():
-                    return None
-                raise
-            marked = _mark(seal.number, ids)
-            if marked != len(ids):
-                raise SealError(
-                    f"{len(ids) - marked} events of seal {seal.number} changed while"
-                    f" it was written; {_LOOK}"
-                )
+        if not record_seal(seal, ids, self.copies):
+            return None  # another sealer was faster
         return Sealed(seal.number, len(ids), finished)
-
-
-def _sealable(ids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of events one by one, without those that have none.
-
-    Such an event is not ours: the trail writes none. It must not stop the seals of the
-    others, and stays unsealed for verify_audit to name.
-    """
-    for event_id in ids:
-        try:
-            yield from event_lines(UploadEvent.objects.filter(pk=event_id))
-        except UNREADABLE as error:
-            require_database(error)
-            logger.error("event=%s cannot be sealed: %s", event_id, error)
-
-
-def _mark(number: int, ids: list[int]) -> int:
-    """Set `seal` on unsealed events, the one change they take; return how many."""
-    if not ids:
-        return 0
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE uploads_uploadevent SET seal_id = %s"
-            " WHERE id = ANY(%s) AND seal_id IS NULL",
-            [number, ids],
-        )
-        return int(cursor.rowcount)

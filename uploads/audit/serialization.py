@@ -1,13 +1,16 @@
-"""The trail's rows as the values that are hashed and signed."""
+"""The log's rows as the values that are hashed and signed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-from uuid import UUID
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields
+from functools import partial
+from itertools import chain, islice
+from typing import TypeVar
 
 from django.db import Error, connection
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from uploads.audit.canonical import (
     Seal,
@@ -16,36 +19,33 @@ from uploads.audit.canonical import (
     format_time,
     parse_time,
 )
+from uploads.audit.keys import TrustedKeys
 from uploads.audit.seal_store import Copies
 from uploads.models import AuditSeal, UploadEvent
 
-#: What reading a value that the service never writes can raise. Among them errors of
-#: `django.db`: PostgreSQL has timestamps that Python has not ("infinity").
-#: `require_database` tells those from an unavailable database.
+logger = logging.getLogger(__name__)
+
+_M = TypeVar("_M", bound=Model)
+_V = TypeVar("_V")
+_D = TypeVar("_D")
+
+#: Raised when a value is read that the service never writes; by `django.db` too, since
+#: PostgreSQL has timestamps that Python has not ("infinity"). `require_database`
+#: distinguishes those from an unavailable database.
 UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError, Error)
 
-#: Rows fetched at a time while a table is walked.
+#: Rows fetched at a time while a table is read.
 CHUNK = 2_000
-
-#: The columns of a line, in the order of `event_line`'s arguments.
-EventValues = tuple[int, UUID | None, str, Any, str, str, dict[str, Any]]
-
-
-def event_values(
-    events: QuerySet[UploadEvent], limit: int | None = None
-) -> Iterator[EventValues]:
-    """Yield the sealed columns of events in ascending order of id."""
-    rows = events.order_by("id").values_list(
-        "id", "upload_id", "action", "at", "actor", "request_id", "detail"
-    )
-    return rows[:limit].iterator(chunk_size=CHUNK)
 
 
 def event_lines(
     events: QuerySet[UploadEvent], limit: int | None = None
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield ids and lines; raises one of `UNREADABLE` at a row that has no line."""
-    for values in event_values(events, limit):
+    """Yield ids and lines, by id; raises one of `UNREADABLE` at a row that has no line."""
+    rows = events.order_by("id").values_list(
+        "id", "upload_id", "action", "at", "actor", "request_id", "detail"
+    )
+    for values in rows[:limit].iterator(chunk_size=CHUNK):
         yield values[0], event_line(*values)
 
 
@@ -55,65 +55,74 @@ def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]
     An owner of the tables can store such a row. Raises `django.db.Error` when the
     database is unavailable.
     """
-    rest, last = events, None
+
+    def stand_in(event_id: int, error: Exception) -> bytes:
+        return encode({"id": event_id, "unreadable": str(error)[:200]})
+
+    return _readable(events, event_lines, stand_in)
+
+
+def sealable_lines(
+    events: QuerySet[UploadEvent], limit: int
+) -> Iterator[tuple[int, bytes]]:
+    """As `event_lines`, `limit` at most, without the rows that have no line.
+
+    Such an event is not ours: the log writes none. It must not stop the seals of the
+    others, and stays unsealed for verify_audit to report.
+    """
+
+    def log(event_id: int, error: Exception) -> None:
+        logger.error("event=%s cannot be sealed: %s", event_id, error)
+
+    pairs = _readable(events, partial(event_lines, limit=limit), log)
+    return islice(((pk, line) for pk, line in pairs if line is not None), limit)
+
+
+def readable_seals(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal | None]]:
+    """Yield numbers and rows in order, with None for a row that is unreadable.
+
+    Raises `django.db.Error` when the database is unavailable.
+    """
+    return _readable(rows, _seal_rows, lambda number, error: None)
+
+
+def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal]]:
+    for row in rows.order_by("number").iterator(chunk_size=CHUNK):
+        seal_of(row)
+        yield row.number, row
+
+
+def _readable(
+    rows: QuerySet[_M],
+    values_of: Callable[[QuerySet[_M]], Iterator[tuple[int, _V]]],
+    stand_in: Callable[[int, Exception], _D],
+) -> Iterator[tuple[int, _V | _D]]:
+    """Yield primary keys and values in order; `stand_in` is called for unreadable rows."""
+    rest = rows
     while True:
+        last: int | None = None
         try:
-            for last, line in event_lines(rest):
-                yield last, line
+            for last, value in values_of(rest):
+                yield last, value
         except UNREADABLE:
             pass
         else:
             return
         # One by one, past what cannot be read.
-        rest = events if last is None else events.filter(id__gt=last)
-        ids = list(rest.order_by("id").values_list("id", flat=True)[:CHUNK])
-        for last in ids:
+        rest = rest if last is None else rows.filter(pk__gt=last)
+        for last in list(rest.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
             try:
-                yield from event_lines(events.filter(id=last))
+                yield from values_of(rows.filter(pk=last))
             except UNREADABLE as error:
                 require_database(error)
-                yield last, encode({"id": last, "unreadable": str(error)[:200]})
-        rest = rest if last is None else events.filter(id__gt=last)
-
-
-def readable_seals(
-    rows: QuerySet[AuditSeal],
-) -> Iterator[tuple[int, AuditSeal | None]]:
-    """Yield numbers and rows in order, with None for a row that is unreadable.
-
-    Raises `django.db.Error` when the database is away.
-    """
-    rest, last = rows, None
-    while True:
-        try:
-            for row in _seal_rows(rest):
-                last = row.number
-                yield last, row
-        except UNREADABLE:
-            pass
-        else:
-            return
-        rest = rows if last is None else rows.filter(number__gt=last)
-        numbers = rest.order_by("number").values_list("number", flat=True)[:CHUNK]
-        for last in list(numbers):
-            try:
-                yield from ((last, row) for row in _seal_rows(rows.filter(number=last)))
-            except UNREADABLE as error:
-                require_database(error)
-                yield last, None
-        rest = rest if last is None else rows.filter(number__gt=last)
-
-
-def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[AuditSeal]:
-    for row in rows.order_by("number").iterator(chunk_size=CHUNK):
-        seal_of(row)
-        yield row
+                yield last, stand_in(last, error)
+        rest = rest if last is None else rows.filter(pk__gt=last)
 
 
 def require_database(error: BaseException) -> None:
-    """Raise `django.db.Error` if `error` is of a database that is away.
+    """Raise `django.db.Error` if the database is unavailable.
 
-    If it is of a value in it that cannot be read, the database answers all the same.
+    If `error` is about a value that cannot be read, the database still answers.
     """
     if isinstance(error, Error):
         with connection.cursor() as cursor:
@@ -122,40 +131,33 @@ def require_database(error: BaseException) -> None:
 
 def seal_of(row: AuditSeal) -> Seal:
     """Return the seal that a row stands for."""
-    return Seal(
-        number=row.number,
-        sealed_at=format_time(row.sealed_at),
-        event_count=row.event_count,
-        first_event=row.first_event,
-        last_event=row.last_event,
-        root=row.root,
-        previous=row.previous,
-        key_id=row.key_id,
-        next_key=row.next_key or None,
-        signature=row.signature,
-    )
+    columns = {field.name: getattr(row, field.name) for field in fields(Seal)}
+    columns["sealed_at"] = format_time(row.sealed_at)
+    columns["next_key"] = row.next_key or None
+    return Seal(**columns)
 
 
 def row_of(seal: Seal, copies: Copies) -> AuditSeal:
     """Return the row of a seal; not saved yet."""
-    return AuditSeal(
-        number=seal.number,
-        sealed_at=parse_time(seal.sealed_at),
-        event_count=seal.event_count,
-        first_event=seal.first_event,
-        last_event=seal.last_event,
-        root=seal.root,
-        previous=seal.previous,
-        key_id=seal.key_id,
-        next_key=seal.next_key or "",
-        signature=seal.signature,
-        object_key=copies.seal_key(seal.number),
-    )
+    columns = asdict(seal)
+    columns["sealed_at"] = parse_time(seal.sealed_at)
+    columns["next_key"] = seal.next_key or ""
+    return AuditSeal(**columns, object_key=copies.seal_key(seal.number))
 
 
-def announcing_seals(before: int) -> Iterator[Seal]:
-    """Yield the seals below a number that announce a key, in order."""
-    rows = AuditSeal.objects.filter(number__lt=before).exclude(next_key="")
-    for _, row in readable_seals(rows):
-        if row is not None:  # it announces nothing to anybody, and is named elsewhere
-            yield seal_of(row)
+def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:
+    """Learn the keys that the database's seals announce, up to seal `number`.
+
+    The first seal of an announced key retires the old one; only seal `number` can do
+    so for the key of the next. Returns that seal, or None when it is not readable.
+    """
+    rows = AuditSeal.objects.filter(number__gt=after, number__lt=number)
+    last = AuditSeal.objects.filter(number=number)
+    seal = None
+    for _, row in chain(
+        readable_seals(rows.exclude(next_key="")), readable_seals(last)
+    ):
+        seal = None if row is None else seal_of(row)
+        if seal is not None and trusted.judge(seal).is_good:
+            trusted.learn(seal)
+    return seal if seal is not None and seal.number == number else None

@@ -4,18 +4,16 @@ Events and seals: no UPDATE, DELETE or TRUNCATE, but an event's `seal` may go fr
 to a value while every other column stays. Uploads change their state, but are never
 deleted, truncated, or given another id or key. Tokens and users, whose names are the
 actors of events, are never deleted or renamed; of a token nothing changes but its last
-use, and its revocation once. A refused statement raises an integrity error that says what
-was refused.
+use, and its revocation once. A refused statement raises an integrity error that
+names it.
 
-Who owns the tables can drop the triggers: they stop mistakes and an attacker with the
-application's statements, and the check and readiness report their absence. What an
-owner does to the rows afterwards is found by the seals.
+The tables' owner can drop the triggers: they stop mistakes, and an attacker who can only
+run the application's statements. The system check and readiness report missing triggers;
+verification finds rows that were changed without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -136,16 +134,6 @@ def install(connection: BaseDatabaseWrapper) -> None:
 def remove(connection: BaseDatabaseWrapper) -> None:
     """Drop the triggers, and the functions behind them."""
     _execute(connection, _removal())
-
-
-@contextmanager
-def removed(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Do without the triggers for a while, as only the owner of the tables can."""
-    remove(connection)
-    try:
-        yield
-    finally:
-        install(connection)
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:

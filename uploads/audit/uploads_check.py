@@ -1,9 +1,9 @@
-"""Uploads against their events: the row is a summary, and must be a true one."""
+"""Checks that each upload's row is what its events add up to."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -16,36 +16,30 @@ from uploads.audit.report import FaultKind, Report
 from uploads.audit.serialization import CHUNK, UNREADABLE, require_database
 from uploads.models import STATUS_AFTER, Action, Status, Upload, UploadEvent
 
-#: Columns that events tell of in `detail`; the last event that does decides.
-_TOLD = (
-    "bucket",
-    "key",
-    "size",
-    "sha256",
-    "number",
-    "etag",
-    "version_id",
-)
-#: Columns that the first event alone tells of: a later try may come from elsewhere.
-_TOLD_FIRST = ("client_address", "user_agent")
+#: Columns that events state in `detail`; the last such event decides.
+_STATED = ("bucket", "key", "size", "sha256", "number", "etag", "version_id")
+#: Columns that only the first event states: a later attempt may come from elsewhere.
+_STATED_FIRST = ("client_address", "user_agent")
 _COLUMNS = (
     "id",
     "status",
     "created_at",
     "requester_name",
     "request_id",
-    *_TOLD,
-    *_TOLD_FIRST,
+    *_STATED,
+    *_STATED_FIRST,
 )
-_TELLING = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
+_STATING = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
 _UPLOADS_AT_A_TIME = 1_000
 
 _Row = dict[str, Any]
-_Event = tuple[UUID, str, Any, str, str, dict[str, Any]]
+#: Upload, action, time, actor, request id and detail.
+EventValues = tuple[UUID, str, Any, str, str, dict[str, Any]]
+_Difference = tuple[FaultKind, str]
 
 
 def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
-    """Name every upload that differs from its events; yield the count now and then.
+    """Report every upload that differs from its events; yield the count so far.
 
     `since` limits the uploads to those with an event under that seal or a later one,
     or under none yet.
@@ -65,7 +59,7 @@ def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
         if not is_last:
             here = uploads.filter(pk__lte=ids[-1])
             theirs = events.filter(upload_id__lte=ids[-1])
-        # Events beyond the last upload are looked at too: theirs are gone.
+        # Events beyond the last upload are checked too: their uploads are missing.
         for upload_id in _suspects(ids, here, theirs):
             # Both tables may have moved on between the two queries.
             for kind, detail in _examine(upload_id):
@@ -83,92 +77,108 @@ def _suspects(
 ) -> Iterator[UUID]:
     """Yield the ids whose rows and events seem to differ."""
     try:
-        rows = {row["id"]: row for row in _rows(uploads)}
-        suspects: list[UUID] = []
-        for upload_id, group in groupby(_event_values(events), itemgetter(0)):
-            row = rows.pop(upload_id, None)
-            if row is None or any(_complaints(row, group)):
-                suspects.append(upload_id)
+        suspects = [
+            upload_id
+            for upload_id, row, group in paired(uploads, events)
+            if differences(row, list(group))
+        ]
     except UNREADABLE as error:
         require_database(error)
         yield from ids  # one by one: a value that no column of ours ever held
         known = set(ids)
-        told = events.order_by("upload_id").values_list("upload_id", flat=True)
-        yield from (of for of in told.distinct().iterator() if of not in known)
+        of_events = events.order_by("upload_id").values_list("upload_id", flat=True)
+        yield from (pk for pk in of_events.distinct().iterator() if pk not in known)
     else:
         yield from suspects
-        yield from rows
 
 
-def _examine(upload_id: UUID) -> list[tuple[FaultKind, str]]:
+def _examine(upload_id: UUID) -> list[_Difference]:
     """Return in what an upload differs from its events, seen at one moment."""
     try:
         while True:
             row = next(_rows(Upload.objects.filter(pk=upload_id)), None)
             events = UploadEvent.objects.filter(upload_id=upload_id).order_by("id")
-            told = list(_event_values(events))
+            values = list(_event_values(events))
             after = next(_rows(Upload.objects.filter(pk=upload_id)), None)
             if row == after:
                 break
-        if row is None and not told:
-            return []
-        if row is None:
-            return [(FaultKind.MISSING, "its events are there, its row is not")]
-        if not told:
-            return [(FaultKind.INVENTED, "it has no events")]
-        return list(_complaints(row, iter(told)))
+        return differences(row, values)
     except UNREADABLE as error:
         require_database(error)
         return [(FaultKind.FACTS_DIFFER, "its row, or an event, cannot be read")]
 
 
+def paired(
+    uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
+) -> Iterator[tuple[UUID, _Row | None, Iterable[EventValues]]]:
+    """Yield each upload's row and events; `events` are in the order of upload and id.
+
+    Raises one of `UNREADABLE`.
+    """
+    rows = {row["id"]: row for row in _rows(uploads)}
+    for upload_id, group in groupby(_event_values(events), itemgetter(0)):
+        yield upload_id, rows.pop(upload_id, None), group
+    for upload_id, row in rows.items():
+        yield upload_id, row, ()
+
+
 def _rows(uploads: QuerySet[Upload]) -> Iterator[_Row]:
-    """Yield what is compared of each upload; raises one of `UNREADABLE`."""
     rows: Iterator[_Row] = uploads.values(*_COLUMNS).iterator(chunk_size=CHUNK)
     return rows
 
 
-def _event_values(events: QuerySet[UploadEvent]) -> Iterator[_Event]:
+def _event_values(events: QuerySet[UploadEvent]) -> Iterator[EventValues]:
     return events.values_list(
         "upload_id", "action", "at", "actor", "request_id", "detail"
     ).iterator(chunk_size=CHUNK)
 
 
-def _complaints(row: _Row, events: Iterator[_Event]) -> Iterator[tuple[FaultKind, str]]:
-    """Yield in what a row differs from its events, of which there is one at least."""
+def differences(row: _Row | None, events: list[EventValues]) -> list[_Difference]:
+    """Return in what an upload's row differs from its events."""
+    if row is None:
+        detail = "its events are there, its row is not"
+        return [(FaultKind.MISSING, detail)] if events else []
+    if not events:
+        return [(FaultKind.INVENTED, "it has no events")]
+    status, facts = state_of(events)
+    found = []
+    if row["status"] != status:
+        detail = f"is {row['status']}, its last event says {status}"
+        found.append((FaultKind.STATUS_DIFFERS, detail))
+    names = [
+        name for name, value in facts.items() if not _is_same(name, row[name], value)
+    ]
+    if names:
+        detail = f"its events say otherwise of {', '.join(names)}"
+        found.append((FaultKind.FACTS_DIFFER, detail))
+    return found
+
+
+def state_of(
+    events: Iterable[EventValues],
+) -> tuple[Status | None, dict[str, Any]]:
+    """Return the status that events leave behind, and the columns that they state."""
     facts: dict[str, Any] = {}
     status: Status | None = None
     for _, action, at, actor, request_id, detail in events:
         if not facts:
             facts["created_at"] = at
-            facts |= {name: detail[name] for name in _TOLD_FIRST if name in detail}
+            facts |= {name: detail[name] for name in _STATED_FIRST if name in detail}
             if action == Action.REQUESTED:
                 facts |= {"requester_name": actor, "request_id": request_id}
-        # An action that leaves no status behind is a note.
+        # The other actions do not change the status.
         status = STATUS_AFTER.get(Action(action), status)
-        if action in _TELLING:
-            facts |= {name: detail[name] for name in _TOLD if name in detail}
-    if row["status"] != status:
-        yield (
-            FaultKind.STATUS_DIFFERS,
-            f"is {row['status']}, its last event says {status}",
-        )
-    differing = [
-        name for name, value in facts.items() if not _is_same(name, row[name], value)
-    ]
-    if differing:
-        yield (
-            FaultKind.FACTS_DIFFER,
-            f"its events say otherwise of {', '.join(differing)}",
-        )
+        if action in _STATING:
+            facts |= {name: detail[name] for name in _STATED if name in detail}
+    return status, facts
 
 
-def _is_same(name: str, column: Any, told: Any) -> bool:
-    if column == told:
+def _is_same(name: str, column: Any, stated: Any) -> bool:
+    if column == stated:
         return True
     if name == "created_at":
-        return format_time(column) == format_time(told)
-    if name == "client_address" and column and told:
+        return format_time(column) == format_time(stated)
+    if name == "client_address" and column and stated:
         # PostgreSQL writes addresses in its own way.
-        return ipaddress.ip_address(column) == ipaddress.ip_address(told)
+        return ipaddress.ip_address(column) == ipaddress.ip_address(stated)
     return False

@@ -263,6 +263,7 @@ class Migration(migrations.Migration):
                             ("group_changed", "Group changed"),
                             ("group_deleted", "Group deleted"),
                             ("audit_checked", "Audit checked"),
+                            ("events_restored", "Events restored"),
                         ],
                         max_length=16,
                     ),
@@ -422,6 +423,7 @@ class Migration(migrations.Migration):
                             "group_changed",
                             "group_deleted",
                             "audit_checked",
+                            "events_restored",
                         ),
                     )
                 ),
@@ -459,6 +461,7 @@ class Migration(migrations.Migration):
                             "group_changed",
                             "group_deleted",
                             "audit_checked",
+                            "events_restored",
                         ],
                     )
                 ),
@@ -474,6 +477,7 @@ class Migration(migrations.Migration):
                             "action__in",
                             [
                                 "audit_checked",
+                                "events_restored",
                                 "exported",
                                 "group_changed",
                                 "group_deleted",
@@ -496,6 +500,7 @@ class Migration(migrations.Migration):
                                 "action__in",
                                 [
                                     "audit_checked",
+                                    "events_restored",
                                     "exported",
                                     "group_changed",
                                     "group_deleted",

@@ -48,6 +48,7 @@ class Action(models.TextChoices):
     GROUP_CHANGED = "group_changed", "Group changed"
     GROUP_DELETED = "group_deleted", "Group deleted"
     AUDIT_CHECKED = "audit_checked", "Audit checked"
+    EVENTS_RESTORED = "events_restored", "Events restored"
 
 
 #: The status that each action leaves behind; an action that is not here is a note,
@@ -100,6 +101,7 @@ WITHOUT_UPLOAD: frozenset[Action] = frozenset(
         Action.GROUP_CHANGED,
         Action.GROUP_DELETED,
         Action.AUDIT_CHECKED,
+        Action.EVENTS_RESTORED,
     }
 )
 

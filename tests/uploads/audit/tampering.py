@@ -27,6 +27,16 @@ def as_owner() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
+@contextmanager
+def without_triggers() -> Iterator[None]:
+    """Drop the triggers and create them again at the end."""
+    triggers.remove(connection)
+    try:
+        yield
+    finally:
+        triggers.install(connection)
+
+
 def rows_of(model: type[M]) -> models.QuerySet[M]:
     """Return the rows without our querysets' refusals."""
     return models.QuerySet(model)

@@ -12,14 +12,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.core.management.color import no_style
-from django.db import connection, transaction
 
 from tests.uploads import making
-from tests.uploads.audit.tampering import delete, execute, rows_of
-from tests.uploads.audit.trails import KEY, Trail
+from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import ACTOR, run
-from uploads.audit import log, seals, triggers
+from uploads.audit import chain, log, seals
 from uploads.audit.seal_store import PREFIX
 from uploads.exceptions import SealError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
@@ -35,31 +32,6 @@ def trail(bucket: UploadStorage, settings: Any) -> Trail:
     """Return the trail where the commands have it, with its key."""
     settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
     return Trail(bucket, prefix=PREFIX)
-
-
-def backed_up() -> Callable[[], None]:
-    """Remember the trail's tables; return a function that puts them back to that."""
-    models: tuple[Any, ...] = (AuditSeal, Upload, UploadEvent)
-    tables = [(model, list(rows_of(model).values())) for model in models]
-
-    def restore() -> None:
-        with triggers.removed(connection), transaction.atomic():
-            for model in reversed(models):
-                delete(rows_of(model).all())
-            for model, rows in tables:
-                rows_of(model).bulk_create([model(**row) for row in rows])
-            for statement in connection.ops.sequence_reset_sql(
-                no_style(), [UploadEvent]
-            ):
-                execute(statement)
-
-    return restore
-
-
-def bring_events_back() -> None:
-    """Run what the runbook says."""
-    (code,) = re.findall(r"```python\n(.*?)```", RUNBOOK.read_text(), re.DOTALL)
-    call_command("shell", command=code, verbosity=0)
 
 
 @dataclass
@@ -114,18 +86,20 @@ def test_refusal__names_what_helps_and_does_no_harm(trail: Trail, lost: Lost) ->
     with pytest.raises(SealError) as refusal:
         trail.seal()
     told = str(refusal.value)
-    assert "bring the events back: docs/runbook.md, 'The database is gone'" in told
+    assert (
+        "run manage.py restore_events: docs/runbook.md, 'The database is gone'" in told
+    )
     runbook = RUNBOOK.read_text()
     assert "\n## The database is gone\n" in runbook
-    (command,) = re.findall(r"manage\.py [a-z_]+(?: --[a-z-]+)*", told)
-    assert f"{command} " in runbook
+    command, helps = re.findall(r"manage\.py [a-z_]+(?: --[a-z-]+)*", told)
+    assert {command in runbook, helps in runbook} == {True}
 
     before = list(UploadEvent.objects.order_by("pk").values_list("pk", flat=True))
     status, text = run(*command.removeprefix("manage.py ").split())
     assert (status, "cut tail: seal 2" in text) == (1, True)
     after = list(UploadEvent.objects.order_by("pk").values_list("pk", flat=True))
     assert after == before
-    bring_events_back()
+    assert run("restore_events")[0] == 0
     trail.seal()
     assert trail.faults() == []
 
@@ -140,7 +114,7 @@ def test_verify_audit__writes_nothing_behind_a_cut_tail(
         call_command("verify_audit", stdout=StringIO(), stderr=told)
     assert "the check is not in the trail" in told.getvalue()
     assert UploadEvent.objects.count() == before
-    bring_events_back()
+    assert run("restore_events")[0] == 0
     trail.seal()
     assert run("verify_audit")[0] == 0
     assert UploadEvent.objects.latest("pk").action == Action.AUDIT_CHECKED
@@ -148,20 +122,16 @@ def test_verify_audit__writes_nothing_behind_a_cut_tail(
 
 def test_refusals__name_no_command_that_writes() -> None:
     """Whatever the contradiction is, looking must not extend it."""
-    text = Path(seals.__file__).read_text()
+    text = Path(chain.__file__).read_text() + Path(seals.__file__).read_text()
     assert "--record-nothing" in text
     assert not re.search(r"(run|manage\.py) verify_audit(?! --record-nothing)", text)
 
 
-def test_brought_back(trail: Trail, lost: Lost) -> None:
-    bring_events_back()
-
-    made = trail.seal()
-    assert [(sealed.number, sealed.finished) for sealed in made[:3]] == [
-        (2, True),
-        (3, True),
-        (4, True),
-    ]
+def test_restored(trail: Trail, lost: Lost) -> None:
+    assert run("restore_events")[0] == 0
+    assert list(AuditSeal.objects.values_list("number", flat=True)) == [1, 2, 3, 4]
+    assert trail.faults() == []
+    trail.seal()
     assert trail.faults() == []
     assert not Upload.objects.filter(pk=lost.uploads["unsealed"].pk).exists()
     assert run("reconcile_uploads", "--fix", "--min-age", "0s")[0] == 1
@@ -183,13 +153,12 @@ def test_events_written_first__refuses_for_ever(trail: Trail, lost: Lost) -> Non
     with pytest.raises(SealError, match="differs from what seal 2"):
         trail.seal()
     before = UploadEvent.objects.count()
-    with pytest.raises(SystemExit, match="is another one: start again"):
-        bring_events_back()
+    assert run("restore_events")[0] == 1
     assert UploadEvent.objects.count() == before
     with pytest.raises(SealError, match="differs from what seal 2"):
         trail.seal()
 
     lost.restore()
-    bring_events_back()
+    assert run("restore_events")[0] == 0
     trail.seal()
     assert trail.faults() == []

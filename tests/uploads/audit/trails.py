@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.core.management.color import no_style
+from django.db import connection, transaction
 from django.utils import timezone
 
+from tests.uploads.audit.tampering import delete, execute, rows_of, without_triggers
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.report import Report
 from uploads.audit.seal_store import Copies
 from uploads.audit.seals import Sealed, seal_audit
 from uploads.audit.verification import verify_audit
-from uploads.models import Action, Status, Upload, UploadEvent, new_upload_id
+from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
 from uploads.storage import UploadStorage
 
 SEED = b"a key for tests, of 32 bytes ..."
@@ -55,6 +59,25 @@ class Trail:
         """Return kind and subject of each fault, sorted."""
         report = self.verify(**options)
         return sorted((fault.kind.value, fault.subject) for fault in report.faults)
+
+
+def backed_up() -> Callable[[], None]:
+    """Remember the trail's tables; return a function that puts them back to that."""
+    models: tuple[Any, ...] = (AuditSeal, Upload, UploadEvent)
+    tables = [(model, list(rows_of(model).values())) for model in models]
+
+    def restore() -> None:
+        with without_triggers(), transaction.atomic():
+            for model in reversed(models):
+                delete(rows_of(model).all())
+            for model, rows in tables:
+                rows_of(model).bulk_create([model(**row) for row in rows])
+            for statement in connection.ops.sequence_reset_sql(
+                no_style(), [UploadEvent]
+            ):
+                execute(statement)
+
+    return restore
 
 
 def add_uploads(count: int, *, stored: bool = True) -> list[Upload]:

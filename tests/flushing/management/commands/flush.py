@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.commands import flush
 from django.db import connections
 
-from uploads.audit import triggers
+from tests.uploads.audit.tampering import without_triggers
 
 #: What migrations fill, and no test changes.
 KEPT = {
@@ -37,5 +37,5 @@ class Command(flush.Command):
             )
             filled = [table for (table,) in cursor.fetchall()]
             if filled:
-                with triggers.removed(connection):
+                with without_triggers():
                     cursor.execute(f"TRUNCATE {', '.join(filled)} CASCADE")

@@ -9,7 +9,7 @@ from mirrorsite.management.arguments import positive_minutes, seal_or_time
 from mirrorsite.management.base import DifferencesFound, OperatorCommand
 from uploads.audit import log
 from uploads.audit.report import FaultKind, Report
-from uploads.audit.verification import PATIENCE, Progress, verify_audit
+from uploads.audit.verification import PATIENCE, verify_audit
 from uploads.exceptions import UploadsError
 from uploads.models import Action
 
@@ -43,8 +43,8 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--record-nothing",
             action="store_true",
-            help="write no event that says it was checked: for a database that a backup"
-            " was restored to, where a new event takes the number of a lost one",
+            help="do not record the check as an event: for a database that a backup was"
+            " restored to, where a new event takes the number of a lost one",
         )
         self.add_json_argument(parser, "the report as one JSON object")
 
@@ -60,7 +60,7 @@ class Command(OperatorCommand):
     ) -> None:
         bar = self.progress("seals, events and uploads")
 
-        def advance(done: Progress) -> None:
+        def advance(done: Report) -> None:
             bar.advance(done.seals + done.events + done.uploads - bar.count)
 
         try:
@@ -85,10 +85,10 @@ class Command(OperatorCommand):
             )
 
     def _note(self, report: Report, *, since: object, database_only: bool) -> None:
-        """Let the trail say that it was checked, and how that ended.
+        """Record the check and its outcome as an event.
 
-        Not behind a cut tail: there the note would take the number of an event that the
-        bucket still has, which then could never be brought back.
+        Not after a cut tail: the event would take the number of a lost one, which then
+        could not be restored.
         """
         if report.counts[FaultKind.CUT_TAIL]:
             self.warn(

@@ -1,0 +1,163 @@
+"""The chain of seals: the database's last one, and those that the bucket has after it.
+
+Sealing and restoring both continue from the database's last seal. The next ones
+are read from the bucket, and must be signed by a trusted key and continue the chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from django.db import IntegrityError, connection, transaction
+
+from uploads.audit.canonical import NO_SEAL, NotCanonicalError, Seal, parse_seal
+from uploads.audit.keys import TrustedKeys
+from uploads.audit.log import write_transaction
+from uploads.audit.seal_store import Copies
+from uploads.audit.serialization import learn_keys, readable_lines, row_of
+from uploads.exceptions import ObjectMissingError, SealError
+from uploads.models import AuditSeal, UploadEvent
+
+#: The command that shows more and writes no event, which could take a lost one's number.
+LOOK = "manage.py verify_audit --record-nothing says more"
+#: Events compared with a copy by one query.
+_EVENTS_AT_A_TIME = 500
+
+
+class Chain:
+    """Reads the chain forwards; `trusted` learns the keys that it announces."""
+
+    def __init__(self, copies: Copies, trusted: TrustedKeys) -> None:
+        self.copies = copies
+        self.trusted = trusted
+        self._known_to = 0  # the database's announcements are learnt up to this seal
+
+    def last(self) -> Seal | None:
+        """Return the database's last seal, which has to be the bucket's too.
+
+        Raises `SealError` otherwise: a row that somebody inserted must not be
+        continued, since a signed seal cannot be taken back.
+        """
+        numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
+        number = numbers.first()
+        if number is None:
+            return None
+        seal = learn_keys(self.trusted, number, after=self._known_to)
+        if seal is None or self.copies.first_seal(number) != seal.file_bytes():
+            raise SealError(
+                f"seal {number}, the last one in the database, is not what"
+                f" {self.copies.seal_key(number)} in the bucket says; {LOOK}"
+            )
+        self._known_to = number
+        return seal
+
+    def next(self, previous: Seal | None) -> Seal | None:
+        """Return the bucket's seal after `previous`, None if there is none.
+
+        Raises `SealError` when it is not signed or does not continue the chain.
+        """
+        number = 1 if previous is None else previous.number + 1
+        content = self.copies.first_seal(number)
+        if content is None:
+            return None
+        key = self.copies.seal_key(number)
+        try:
+            seal = signed_seal(content, number, self.trusted)
+        except SealError as error:
+            raise SealError(f"{key} in the bucket {error}") from error
+        if seal.previous != (NO_SEAL if previous is None else previous.hash()):
+            raise SealError(
+                f"{key} in the bucket does not continue the database's last seal"
+            )
+        self.trusted.learn(seal)
+        return seal
+
+
+def signed_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:
+    """Read the copy of seal `number`; the `SealError` ends a sentence about the copy."""
+    try:
+        seal = parse_seal(content)
+    except NotCanonicalError as error:
+        raise SealError(f"is no seal: {error}") from error
+    if seal.number != number:
+        raise SealError(f"is seal {seal.number}")
+    judgement = trusted.judge(seal)
+    if not judgement.key_is_known:
+        raise SealError(f"names the unknown key {seal.key_id}")
+    if not judgement.signature_is_valid:
+        raise SealError("has a forged signature")
+    return seal
+
+
+def sealed_lines(copies: Copies, seal: Seal) -> dict[int, bytes]:
+    """Return the lines of a seal's events by id; raises `SealError` for a bad copy."""
+    key = copies.events_key(seal)
+    try:
+        content = b"".join(copies.events(seal))
+    except ObjectMissingError as error:
+        raise SealError(f"{key} is not in the bucket") from error
+    if hashlib.sha256(content).hexdigest() != seal.root:
+        raise SealError(f"{key} in the bucket is not what was sealed")
+    return {
+        int(json.loads(line)["id"]): line for line in content.splitlines(keepends=True)
+    }
+
+
+def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
+    """Return the ids of a seal's events that are not among the unsealed ones.
+
+    Raises `SealError` at an event that differs from its line.
+    """
+    missing: list[int] = []
+    ids = list(lines)
+    for start in range(0, len(ids), _EVENTS_AT_A_TIME):
+        wanted = ids[start : start + _EVENTS_AT_A_TIME]
+        found = dict(
+            readable_lines(UploadEvent.objects.filter(pk__in=wanted, seal=None))
+        )
+        for event_id in wanted:
+            if event_id not in found:
+                missing.append(event_id)
+            elif found[event_id] != lines[event_id]:
+                raise SealError(
+                    f"event {event_id} differs from what seal {seal.number} in the"
+                    f" bucket says; {LOOK}"
+                )
+    return missing
+
+
+def record_seal(seal: Seal, ids: list[int], copies: Copies) -> bool:
+    """Write a seal's row and mark its events; return False if the row was there.
+
+    Raises `SealError` when one of the events is not there or under another seal, and
+    `TrailUnavailableError`; nothing is written then.
+    """
+    with write_transaction():
+        try:
+            with transaction.atomic():
+                row_of(seal, copies).save()
+        except IntegrityError:
+            if AuditSeal.objects.filter(pk=seal.number).exists():
+                return False
+            raise
+        marked = _mark(seal.number, ids)
+        if marked != len(ids):
+            raise SealError(
+                f"{len(ids) - marked} events of seal {seal.number} changed while"
+                f" it was written; {LOOK}"
+            )
+    return True
+
+
+def _mark(number: int, ids: list[int]) -> int:
+    """Set `seal` on unsealed events, the one change they take; return how many."""
+    if not ids:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE uploads_uploadevent SET seal_id = %s"
+            " WHERE id = ANY(%s) AND seal_id IS NULL",
+            [number, ids],
+        )
+        return int(cursor.rowcount)

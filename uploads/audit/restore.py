@@ -1,0 +1,206 @@
+"""Restoring: events that the database lost come back from the signed copies in the bucket.
+
+For a database that an older backup was restored to: the bucket has seals after its last
+one. They are restored in order, each in one transaction with its events and the rows of
+their uploads, so an interrupted run is continued by the next one. The copies, and what
+the database has of them, are checked before anything is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.core.management.color import no_style
+from django.db import IntegrityError, connection
+from django.db.models import QuerySet
+
+from mirrorsite.actors import Actor
+from mirrorsite.database import reason
+from uploads.audit import keys, log
+from uploads.audit.canonical import Seal, parse_time
+from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
+from uploads.audit.keys import TrustedKeys
+from uploads.audit.seal_store import Copies
+from uploads.audit.uploads_check import EventValues, differences, paired, state_of
+from uploads.exceptions import AuditKeyError, SealError
+from uploads.models import Action, Upload, UploadEvent
+
+
+@dataclass(frozen=True, slots=True)
+class LostSeal:
+    """A seal that the database lacks, and how many of its events it lacks."""
+
+    number: int
+    events: int
+
+
+class Restoration:
+    """Restores from `copies` what is signed by `trusted_keys`.
+
+    Raises `AuditKeyError` without a trusted key. Its methods raise `SealError` when the
+    bucket contradicts itself or the database, `StoreError`, and `TrailUnavailableError`.
+    """
+
+    def __init__(
+        self, copies: Copies | None = None, trusted_keys: TrustedKeys | None = None
+    ) -> None:
+        self._copies = copies or Copies()
+        self._trusted = trusted_keys or keys.configured_trusted_keys()
+        if not len(self._trusted):
+            raise AuditKeyError(
+                "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
+            )
+
+    def check(self) -> Iterator[LostSeal]:
+        """Yield the seals that the database lacks; write nothing."""
+        last = 0
+        with log.database_errors():
+            for seal, lines in self._lost():
+                missing = _missing(seal, lines)
+                last = seal.number
+                yield LostSeal(last, len(missing))
+            self._refuse_gap(last)
+
+    def restore(self, checked: int, actor: Actor) -> Iterator[LostSeal]:
+        """Restore the lost seals up to number `checked`, and yield each once it is.
+
+        The last one is restored together with the event that names `actor`.
+        """
+        first, events = None, 0
+        for seal, lines in self._lost():
+            with log.write_transaction():
+                restored = self._restore(seal, lines)
+                first = first or seal.number
+                events += restored
+                if seal.number == checked:
+                    detail = {
+                        "first_seal": first,
+                        "last_seal": checked,
+                        "events": events,
+                    }
+                    log.record_event(Action.EVENTS_RESTORED, actor, detail=detail)
+            yield LostSeal(seal.number, restored)
+            if seal.number == checked:
+                return
+
+    def _lost(self) -> Iterator[tuple[Seal, dict[int, bytes]]]:
+        """Yield the bucket's seals after the database's last one, with their lines."""
+        chain = Chain(self._copies, self._trusted)
+        seal = chain.last()
+        while (seal := chain.next(seal)) is not None:
+            yield seal, sealed_lines(self._copies, seal)
+
+    def _refuse_gap(self, last: int) -> None:
+        """Raise `SealError` if the bucket has seals after the one that ends the chain."""
+        if not last:
+            return
+        later = (
+            n for n, _ in self._copies.listed_seals() if n is not None and n > last
+        )
+        number = next(later, None)
+        if number is not None:
+            raise SealError(
+                f"{self._copies.seal_key(last + 1)} is not in the bucket, though seal"
+                f" {number} is; {LOOK}"
+            )
+
+    def _restore(self, seal: Seal, lines: dict[int, bytes]) -> int:
+        """Write a seal with its events and uploads; return how many events were lost."""
+        with connection.cursor() as cursor:
+            # No event may take a lost one's number while these are compared and written.
+            cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
+        missing = _missing(seal, lines)
+        events = [_event(lines[event_id]) for event_id in missing]
+        try:
+            UploadEvent.objects.bulk_create(events)
+            _write_uploads({event.upload_id for event in events} - {None})
+        except IntegrityError as error:
+            raise SealError(
+                f"seal {seal.number} in the bucket contradicts the database:"
+                f" {reason(error)}; {LOOK}"
+            ) from error
+        if missing_events(seal, lines):
+            raise SealError(f"seal {seal.number} has events that cannot be restored")
+        with connection.cursor() as cursor:
+            for statement in connection.ops.sequence_reset_sql(
+                no_style(), [UploadEvent]
+            ):
+                cursor.execute(statement)
+        if not record_seal(seal, list(lines), self._copies):
+            raise SealError(
+                f"seal {seal.number} was recorded by another process; run this again"
+            )
+        return len(missing)
+
+
+def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
+    """Return the ids of a seal's lost events; raises `SealError` at a contradiction."""
+    missing = missing_events(seal, lines)
+    elsewhere = UploadEvent.objects.filter(pk__in=missing).order_by("pk").first()
+    if elsewhere is not None:
+        raise SealError(
+            f"event {elsewhere.pk}, of seal {seal.number} in the bucket, is under seal"
+            f" {elsewhere.seal_id} in the database; {LOOK}"
+        )
+    lost = [json.loads(lines[event_id]) for event_id in missing]
+    ids = {event["upload"] for event in lost} - {None}
+    for upload_id, row, events in paired(*_of(ids)):
+        for _, difference in differences(row, list(events)):
+            raise SealError(
+                f"upload {upload_id} does not fit the events that the database has:"
+                f" {difference}; {LOOK}"
+            )
+    object_keys = {event["detail"].get("key") for event in lost} - {None}
+    other = Upload.objects.filter(key__in=object_keys).exclude(pk__in=ids).first()
+    if other is not None:
+        raise SealError(
+            f"upload {other.pk} has the key of another one in seal {seal.number} in the"
+            f" bucket; {LOOK}"
+        )
+    return missing
+
+
+def _of(ids: Collection[Any]) -> tuple[QuerySet[Upload], QuerySet[UploadEvent]]:
+    events = UploadEvent.objects.filter(upload_id__in=ids)
+    return Upload.objects.filter(pk__in=ids), events.order_by("upload_id", "id")
+
+
+def _event(line: bytes) -> UploadEvent:
+    values = json.loads(line)
+    values["upload_id"] = values.pop("upload")
+    return UploadEvent(**values | {"at": parse_time(values["at"])})
+
+
+def _write_uploads(ids: Collection[Any]) -> None:
+    """Write the rows of uploads as their events leave them."""
+    new = []
+    for upload_id, row, events in paired(*_of(ids)):
+        columns = _columns(list(events))
+        if row is None:
+            new.append(Upload(id=upload_id, **columns))
+        else:
+            Upload.objects.filter(pk=upload_id).update(**columns)
+    Upload.objects.bulk_create(new)
+
+
+def _columns(events: list[EventValues]) -> dict[str, Any]:
+    """Return an upload's columns, as far as its events state them."""
+    status, facts = state_of(events)
+    columns = {
+        "requester_name": "unknown",  # as of an object that reconciliation adopted
+        "request_id": events[0][5].get("request_id", ""),
+        "attempt_started_at": None,  # whatever was under way is over
+        **facts,
+        "status": status,
+    }
+    for _, action, at, _, _, detail in events:
+        if action in (Action.STORED, Action.ADOPTED):
+            modified = detail.get("last_modified")
+            columns["stored_at"] = datetime.fromisoformat(modified) if modified else at
+        if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
+            columns["error"] = detail.get("error", "")
+    return columns
