@@ -1,9 +1,8 @@
-"""What the API says of itself: its description, its problems, a page to browse both."""
+"""The API's description, its problem types, and a page to browse them."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -11,18 +10,20 @@ import yaml
 from django.http import HttpResponse
 from django.shortcuts import render
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mirrorsite import schema
 from mirrorsite.api import OpenView
-from mirrorsite.negotiation import preferred
-from mirrorsite.problem_types import PROBLEM_TYPES, ProblemType
+from mirrorsite.headers import PAGE_HEADERS
+from mirrorsite.openapi import answer, problems
+from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.problems import InvalidRequest, Problem
 from mirrorsite.query import query_of
+from mirrorsite.serializers import ProblemTypeSerializer, ProblemTypesSerializer
 
-#: What the description can be asked for as: JSON first, then YAML (RFC 9512) and its
-#: older names.
+#: Representations of the description: JSON first, then YAML (RFC 9512) and its older
+#: names.
 _MEDIA_TYPES = (
     "application/json",
     "application/yaml",
@@ -32,13 +33,14 @@ _MEDIA_TYPES = (
 )
 #: It changes with a release only.
 _CACHED = {"Cache-Control": "public, max-age=300"}
-#: drf-spectacular looks up its extensions when it first meets them, and writes what it
-#: found into classes that all threads share: two at once and one of them fails.
+_EXAMPLE = dict(ProblemTypeSerializer(PROBLEM_TYPES["word-missing"]).data)
+#: drf-spectacular caches its extensions in classes that all threads share; of two
+#: generations at once one fails.
 _GENERATING = threading.Lock()
 
 
 def openapi() -> dict[str, Any]:
-    """Return the API's description; generated once in a process."""
+    """Return the API's description; generated once per process."""
     with _GENERATING:
         return _generated()
 
@@ -56,7 +58,7 @@ def openapi_yaml() -> str:
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """YAML without aliases: what occurs twice stands there twice."""
+    """YAML without aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -65,17 +67,33 @@ class _PlainDumper(yaml.SafeDumper):
 class SchemaView(OpenView):
     """The description of this API."""
 
-    @schema.api_schema
+    @extend_schema(
+        operation_id="schema",
+        summary="This description",
+        description="OpenAPI 3.1, as JSON, or as YAML with ?format=yaml or an Accept"
+        " header that asks for it.",
+        tags=["about"],
+        parameters=[
+            OpenApiParameter(
+                "format", enum=["json", "yaml"], description="Default: json."
+            )
+        ],
+        responses={
+            (200, media_type): OpenApiResponse({"type": "object"}, "The description.")
+            for media_type in _MEDIA_TYPES[:2]
+        }
+        | problems("/api/schema", "invalid-parameter"),
+    )
     def get(self, request: Request) -> Response | HttpResponse:
         wanted = query_of(request).get("format")
         if wanted not in {None, "json", "yaml"}:
             raise InvalidRequest(
                 "format", "invalid-parameter", "format must be json or yaml."
             )
-        accept = request._request.headers.get("Accept", "")
         headers = _CACHED | {"Vary": "Accept"}
-        if wanted is None and preferred(accept, _MEDIA_TYPES) != _MEDIA_TYPES[0]:
-            wanted = "yaml"
+        if wanted is None:
+            preferred = request._request.get_preferred_type(_MEDIA_TYPES)
+            wanted = "json" if preferred in {None, _MEDIA_TYPES[0]} else "yaml"
         if wanted == "yaml":
             return HttpResponse(
                 openapi_yaml(), content_type="application/yaml", headers=headers
@@ -86,40 +104,51 @@ class SchemaView(OpenView):
 class ProblemListView(OpenView):
     """Every type of problem."""
 
-    @schema.problem_list
+    @extend_schema(
+        operation_id="problems",
+        summary="Every type of problem",
+        tags=["about"],
+        responses={
+            200: answer(ProblemTypesSerializer, "All types.", {"problems": [_EXAMPLE]})
+        },
+    )
     def get(self, request: Request) -> Response:
-        return Response(
-            {"problems": [_described(kind) for kind in PROBLEM_TYPES.values()]},
-            headers=_CACHED,
-        )
+        listed = ProblemTypesSerializer({"problems": PROBLEM_TYPES.values()})
+        return Response(listed.data, headers=_CACHED)
 
 
 class ProblemTypeView(OpenView):
-    """What a problem's `type` leads to."""
+    """The resource at a problem's `type`."""
 
-    @schema.problem_type
+    @extend_schema(
+        operation_id="problem",
+        summary="What one type of problem means",
+        description="The `type` of a problem is the path of this operation.",
+        tags=["about"],
+        parameters=[
+            OpenApiParameter(
+                "slug", location="path", description="The last part of the type."
+            )
+        ],
+        responses={
+            200: answer(ProblemTypeSerializer, "Its meaning.", _EXAMPLE),
+            **problems("/api/problems/unheard-of", "not-found"),
+        },
+    )
     def get(self, request: Request, slug: str) -> Response:
         if slug not in PROBLEM_TYPES:
             raise Problem(404, "not-found", "There is no such type of problem.")
-        return Response(_described(PROBLEM_TYPES[slug]), headers=_CACHED)
-
-
-def _described(kind: ProblemType) -> dict[str, Any]:
-    members = asdict(kind)
-    del members["slug"]
-    return {"type": kind.uri, **members}
+        described = ProblemTypeSerializer(PROBLEM_TYPES[slug]).data
+        return Response(described, headers=_CACHED)
 
 
 class DocsView(OpenView):
-    """Swagger UI from our own /static, under a policy that lets nothing else in."""
+    """Swagger UI, from our own /static."""
 
     schema = None  # a page, no operation
 
     def get(self, request: Request) -> HttpResponse:
         response = render(request._request, "mirrorsite/docs.html")
-        response.headers["Content-Security-Policy"] = (
-            "default-src 'none'; script-src 'self'; style-src 'self';"
-            " img-src 'self' data:; connect-src 'self'; base-uri 'none';"
-            " form-action 'none'; frame-ancestors 'none'"
-        )
+        name = "Content-Security-Policy"
+        response.headers[name] = PAGE_HEADERS[name]
         return response

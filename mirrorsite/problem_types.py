@@ -1,4 +1,4 @@
-"""Every type of problem the API answers with, declared once. No Django here.
+"""All problem types of the API. No Django here.
 
 `GET /api/problems` serves this table. A type is `/api/problems/<slug>`: a path, as
 RFC 9457 section 3.1.1 allows, so that it means the same on every host that runs the
@@ -14,7 +14,7 @@ TYPE_PREFIX = "/api/problems/"
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """One kind of error: its status, what it means, what a client can do."""
+    """A kind of error: its status, what it means, and what a client can do."""
 
     slug: str
     status: int
@@ -33,15 +33,15 @@ GENERAL: tuple[ProblemType, ...] = (
         "bad-request",
         400,
         "Unacceptable request",
-        "Something about the request as a whole is not acceptable.",
+        "The request as a whole is not acceptable.",
         "Compare the request with the schema at /api/schema.",
     ),
     ProblemType(
         "malformed-http",
         400,
-        "Not HTTP",
-        "The request line, a header or the transfer coding breaks HTTP's rules,"
-        " so the request was not read to its end.",
+        "Malformed HTTP",
+        "The request line, a header or the transfer coding violates HTTP, so the"
+        " request was not read to its end.",
         "Send well-formed HTTP/1.1 (RFC 9112).",
     ),
     ProblemType(
@@ -52,18 +52,10 @@ GENERAL: tuple[ProblemType, ...] = (
         "Use a configured host name; operators list them in ALLOWED_HOSTS.",
     ),
     ProblemType(
-        "csrf-failed",
-        403,
-        "CSRF check failed",
-        "A request with a session cookie came without a valid CSRF token, or from"
-        " an origin that is not trusted.",
-        "Send the token in X-CSRFToken, or use a bearer token instead of a session.",
-    ),
-    ProblemType(
         "not-authenticated",
         401,
         "Credentials missing",
-        "This needs credentials and none were sent.",
+        "The resource needs credentials and none were sent.",
         "Send Authorization: Bearer <token>, or log in as staff.",
     ),
     ProblemType(
@@ -81,9 +73,17 @@ GENERAL: tuple[ProblemType, ...] = (
         "Use a token with the needed scope.",
     ),
     ProblemType(
+        "csrf-failed",
+        403,
+        "CSRF check failed",
+        "A request with a session cookie came without a valid CSRF token, or from"
+        " an origin that is not trusted.",
+        "Send the token in X-CSRFToken, or use a bearer token instead of a session.",
+    ),
+    ProblemType(
         "not-found",
         404,
-        "Nothing here",
+        "Not found",
         "There is nothing at this path, or nothing that you may see.",
         "Check the path; /api/schema lists every one.",
     ),
@@ -91,28 +91,28 @@ GENERAL: tuple[ProblemType, ...] = (
         "method-not-allowed",
         405,
         "Method not allowed",
-        "The path exists and does not take this method.",
+        "The resource does not support this method.",
         "Use a method that the Allow header names.",
     ),
     ProblemType(
         "request-timeout",
         408,
         "Request not sent in time",
-        "The rest of the request did not come within the time the service waits.",
+        "The request was not complete within the service's timeout.",
         "Send the whole request at once.",
     ),
     ProblemType(
         "body-too-large",
         413,
         "Body too large",
-        "The body is larger than the service reads.",
-        "Send the few members the schema names; an upload's bytes are made here.",
+        "The body is larger than the service accepts.",
+        "Send only the members in the schema; the service generates an upload's bytes.",
     ),
     ProblemType(
         "request-line-too-long",
         414,
         "Request line too long",
-        "Path and query together are longer than the service reads.",
+        "Path and query together are longer than the service accepts.",
         "Shorten the query.",
     ),
     ProblemType(
@@ -133,44 +133,43 @@ GENERAL: tuple[ProblemType, ...] = (
         "throttled",
         429,
         "Too many requests",
-        "This client has made more requests than it may for now.",
-        "Wait as many seconds as Retry-After says.",
+        "The client exceeded its rate limit.",
+        "Wait for the number of seconds in Retry-After.",
     ),
     ProblemType(
         "headers-too-large",
         431,
         "Headers too large",
-        "There are more headers, or longer ones, than the service reads.",
+        "The headers are more, or longer, than the service accepts.",
         "Send fewer and shorter headers; cookies are often the reason.",
     ),
     ProblemType(
         "internal-error",
         500,
-        "The service failed",
-        "A fault of the service; its log tells more under the request id.",
-        "Report the request id. A GET may be tried again.",
+        "Internal error",
+        "An error in the service; its log has the details under the request id.",
+        "Report the request id. A GET may be retried.",
     ),
     ProblemType(
         "transfer-coding-not-implemented",
         501,
         "Unknown transfer coding",
-        "The body comes in a Transfer-Encoding other than chunked.",
+        "The body has a Transfer-Encoding other than chunked.",
         "Send the body with a Content-Length, or chunked.",
     ),
     ProblemType(
         "database-unavailable",
         503,
-        "Database away",
-        "The database did not answer, so the request could not be carried out.",
-        "Try again as late as Retry-After says.",
+        "Database unavailable",
+        "The database did not answer, so the request failed.",
+        "Retry after the number of seconds in Retry-After.",
     ),
     ProblemType(
         "server-busy",
         503,
         "Too many requests at once",
-        "As many requests are being worked on, and wait, as may. This one was not"
-        " begun.",
-        "Try again as late as Retry-After says.",
+        "The service's queue of requests is full. This one was not started.",
+        "Retry after the number of seconds in Retry-After.",
     ),
     # --- Bodies and parameters -------------------------------------------------
     ProblemType(
@@ -184,15 +183,15 @@ GENERAL: tuple[ProblemType, ...] = (
         "invalid-parameter",
         400,
         "Invalid parameter",
-        "A parameter or member is not valid; errors names it.",
-        "Correct what errors names.",
+        "A parameter or member is not valid; see errors.",
+        "Correct the field in errors.",
     ),
     ProblemType(
         "unknown-parameter",
         400,
         "Unknown parameter",
-        "The query has a parameter that is not known here.",
-        "Leave it out; detail names the known ones.",
+        "The query has a parameter that is not known.",
+        "Remove it; detail lists the known ones.",
     ),
     ProblemType(
         "repeated-parameter",
@@ -205,22 +204,22 @@ GENERAL: tuple[ProblemType, ...] = (
         "body-not-object",
         400,
         "Body is not a JSON object",
-        "The body is JSON, and not an object.",
+        "The body is JSON, but not an object.",
         'Send an object such as {"size": 10}, or no body.',
     ),
     ProblemType(
         "unknown-field",
         400,
         "Unknown member in the body",
-        "The body has a member that is not known here.",
-        "Leave it out.",
+        "The body has a member that is not known.",
+        "Remove it.",
     ),
     ProblemType(
         "invalid-size",
         400,
         "Invalid size",
         "size is not a whole number in the allowed range.",
-        "Send a whole number of bytes from 1 to the limit that detail names.",
+        "Send a whole number of bytes from 1 to the limit in detail.",
     ),
     ProblemType(
         "word-missing",
@@ -247,15 +246,15 @@ GENERAL: tuple[ProblemType, ...] = (
         "word-too-long",
         400,
         "Word too long",
-        "The word has more characters than are mirrored.",
-        "Send at most as many characters as detail names.",
+        "The word has more characters than are allowed.",
+        "Send no more characters than the limit in detail.",
     ),
     ProblemType(
         "not-ready",
         503,
         "Not ready",
-        "Something that an upload needs is away; checks says what.",
-        "Wait; a probe asks again.",
+        "Something that an upload needs is unavailable; see checks.",
+        "Wait and try again.",
     ),
 )
 
@@ -267,16 +266,5 @@ def declare(*kinds: ProblemType) -> None:
     PROBLEM_TYPES.update((kind.slug, kind) for kind in kinds)
 
 
-#: What a bare status means when nothing better is known of the error.
-SLUG_OF_STATUS: dict[int, str] = {
-    400: "bad-request",
-    401: "not-authenticated",
-    403: "permission-denied",
-    404: "not-found",
-    405: "method-not-allowed",
-    413: "body-too-large",
-    415: "unsupported-media-type",
-    429: "throttled",
-    500: "internal-error",
-    503: "database-unavailable",
-}
+#: What a bare status means: the first type that is declared with it.
+SLUG_OF_STATUS = {kind.status: kind.slug for kind in reversed(GENERAL)}

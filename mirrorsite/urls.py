@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path, re_path
 
-from mirrorsite import api_docs, health
+from mirrorsite import api_docs, health, home
 from mirrorsite.fast_path import FastAnswer
 from mirrorsite.static_views import static_file
 from transforms import views as transforms
@@ -45,6 +45,8 @@ urlpatterns = [
     path(
         "api/problems/<slug:slug>", api_docs.ProblemTypeView.as_view(), name="problem"
     ),
+    path("", home.home, name="home"),
+    path("favicon.ico", home.favicon, name="favicon"),
     path("admin/", admin.site.urls),
     path("static/<path:name>", static_file, name="static-file"),
 ]
@@ -56,6 +58,4 @@ FAST_ANSWERS: dict[bytes, FastAnswer] = {
 }
 
 handler400 = "mirrorsite.problems.bad_request"
-handler403 = "mirrorsite.problems.permission_denied"
-handler404 = "mirrorsite.problems.page_not_found"
 handler500 = "mirrorsite.problems.server_error"

@@ -1,43 +1,43 @@
-"""What can be wrong with uploading and with what was uploaded. No Django here."""
+"""The problem types of uploads. No Django here."""
 
 from __future__ import annotations
 
 from mirrorsite.problem_types import ProblemType
 
 UPLOADS: tuple[ProblemType, ...] = (
-    # --- Uploading -------------------------------------------------------------
     ProblemType(
         "store-refused",
         502,
         "Object store refused",
-        "The object store said no. upload_status, where it is given, says what the"
-        " upload is recorded as; else nothing was recorded.",
-        "Tell the operators the upload's id; trying again will hardly help.",
+        "The object store refused the request. upload_status, if present, is the"
+        " recorded status; otherwise nothing was recorded.",
+        "Report the upload's id to the operators; a retry is unlikely to help.",
     ),
     ProblemType(
         "store-busy",
         503,
-        "Too many wait for the store",
-        "As many requests wait for the object store as may. This one was not begun,"
-        " and nothing is recorded of it.",
-        "Try again as late as Retry-After says.",
+        "Object store busy",
+        "Too many requests are waiting for the object store. This one was not started,"
+        " and nothing was recorded.",
+        "Retry after the number of seconds in Retry-After.",
     ),
     ProblemType(
         "store-unavailable",
         503,
-        "Object store away",
-        "The object store did not answer. upload_status, where it is given, says"
-        " whether the upload is recorded as failed, or as pending because it may have"
-        " happened; else nothing was recorded.",
-        "Try again as late as Retry-After says; a pending upload is settled later.",
+        "Object store unavailable",
+        "The object store did not answer. upload_status, if present, is the recorded"
+        " status: failed, or pending if the object may have been stored; otherwise"
+        " nothing was recorded.",
+        "Retry after the number of seconds in Retry-After; reconciliation resolves"
+        " pending uploads.",
     ),
     ProblemType(
         "trail-unavailable",
         503,
-        "Record not possible",
-        "The database did not take the record: nothing was uploaded, or, where"
-        " upload_id is given, that upload stays pending until it is settled.",
-        "Try again as late as Retry-After says.",
+        "Audit trail unavailable",
+        "The database did not accept the record: nothing was uploaded or, if upload_id"
+        " is present, that upload is pending until reconciliation resolves it.",
+        "Retry after the number of seconds in Retry-After.",
     ),
     ProblemType(
         "invalid-idempotency-key",
@@ -49,15 +49,15 @@ UPLOADS: tuple[ProblemType, ...] = (
     ProblemType(
         "idempotency-key-in-use",
         409,
-        "Still being worked on",
-        "A request with this Idempotency-Key is being worked on.",
-        "Send the same again after Retry-After seconds.",
+        "Idempotency-Key in use",
+        "Another request with this Idempotency-Key is being processed.",
+        "Send the same request again after the number of seconds in Retry-After.",
     ),
     ProblemType(
         "idempotency-key-reused",
         422,
-        "Idempotency-Key of another body",
-        "This Idempotency-Key came with another body before.",
+        "Idempotency-Key reused",
+        "This Idempotency-Key was used before with another body.",
         "Use a new key for a new request.",
     ),
     ProblemType(
@@ -70,36 +70,36 @@ UPLOADS: tuple[ProblemType, ...] = (
     ProblemType(
         "upload-not-stored",
         409,
-        "Nothing stored",
-        "The upload failed, or it is not known yet to be stored: no content.",
-        "Look at its upload_status; a pending upload is settled later.",
+        "Upload not stored",
+        "The upload failed, or is not yet known to be stored.",
+        "See upload_status; reconciliation resolves pending uploads.",
     ),
     ProblemType(
         "upload-not-verifiable",
         409,
-        "Nothing to verify",
-        "The upload is pending, failed or purged, or its state changed just now.",
-        "Look at its upload_status.",
+        "Upload not verifiable",
+        "The upload is pending, failed or purged, or its status has just changed.",
+        "See upload_status.",
     ),
     ProblemType(
         "object-missing",
         404,
         "Object missing",
-        "The record says stored, and the object is no longer in the bucket.",
-        "Tell the operators: somebody removed it outside this service.",
+        "The upload was stored, but the object is no longer in the bucket.",
+        "Tell the operators: it was removed outside this service.",
     ),
     ProblemType(
         "object-corrupted",
         409,
         "Object corrupted",
-        "The bucket holds something else than what was uploaded.",
-        "Tell the operators: somebody changed it outside this service.",
+        "The object in the bucket differs from what was uploaded.",
+        "Tell the operators: it was changed outside this service.",
     ),
     ProblemType(
         "upload-purged",
         410,
         "Object purged",
         "The object was deleted on purpose; its record stays.",
-        "Nothing: it will not come back.",
+        "None: it cannot be restored.",
     ),
 )

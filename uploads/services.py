@@ -208,7 +208,9 @@ def _record_stored(
     except TrailUnavailableError as error:
         observe_upload("pending")
         # Reconciliation finds the object and completes the record.
-        logger.exception("upload=%s is in the bucket, its record pending", upload.pk)
+        logger.warning(
+            "upload=%s is in the bucket, its record pending: %s", upload.pk, error
+        )
         raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
     observe_upload("stored", stored.size)
 

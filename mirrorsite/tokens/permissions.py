@@ -1,4 +1,4 @@
-"""What an actor may do, by scope; staff's sessions may read."""
+"""Permissions of tokens by scope, and of staff sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mirrorsite.tokens.models import Scope, Token
 class MayRead(BasePermission):
     """A token with the scope `read`, or staff who hold the view's `staff_permission`.
 
-    That is the permission which the admin's page for the same asks of them.
+    It is the permission that the admin requires for the same data.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -44,7 +44,7 @@ class MayUpload(BasePermission):
 
 
 class InsufficientScope(Problem):
-    """403 as RFC 6750, section 3.1, has it."""
+    """403 with the challenge of RFC 6750, section 3.1."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(

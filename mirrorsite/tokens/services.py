@@ -1,4 +1,4 @@
-"""Making and revoking tokens: for the admin and the commands alike."""
+"""Creating and revoking tokens, each with its event; for the admin and the commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from django.utils import timezone
 from knox.models import get_digest_token
 from knox.settings import CONSTANTS
 
+from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope, Token
+from uploads.accounts import recorded_saves
+from uploads.audit import log
+from uploads.audit.log import write_transaction
+from uploads.models import Action
 
 logger = logging.getLogger(__name__)
 
@@ -22,20 +27,29 @@ MAX_DAYS = 3650
 
 
 def create_token(
-    *, owner: User, name: str, scopes: Collection[Scope], days: int = DEFAULT_DAYS
+    *,
+    owner: User,
+    name: str,
+    scopes: Collection[Scope],
+    actor: Actor,
+    days: int = DEFAULT_DAYS,
 ) -> tuple[Token, str]:
-    """Make a token and return its record with the token itself, which is not kept.
+    """Create a token; return its record and its secret, which is not stored.
 
-    `days` is how long it is valid, 1 to `MAX_DAYS`. Raises Django's
-    `ValidationError` for a name that is taken or malformed, no scope, or wrong days.
+    It is valid for `days`, 1 to `MAX_DAYS`. Raises Django's `ValidationError` for a
+    name that is taken or malformed, no scope, or days out of range.
     """
     if not 1 <= days <= MAX_DAYS:
         raise ValidationError(f"A token is valid for 1 to {MAX_DAYS} days, not {days}.")
-    return _create(owner, name, scopes, timedelta(days=days))
+    return _create(owner, name, scopes, timedelta(days=days), actor)
 
 
 def _create(
-    owner: User, name: str, scopes: Collection[Scope], valid_for: timedelta
+    owner: User,
+    name: str,
+    scopes: Collection[Scope],
+    valid_for: timedelta,
+    actor: Actor,
 ) -> tuple[Token, str]:
     digest, secret = get_digest_token()
     now = timezone.now()
@@ -50,39 +64,47 @@ def _create(
         token_key=secret[: CONSTANTS.TOKEN_KEY_LENGTH],
     )
     token.full_clean()
-    token.save(force_insert=True)
+    with write_transaction():
+        token.save(force_insert=True)
+        log.note(Action.TOKEN_MADE, actor, detail=token.facts())
     logger.info("token=%s owner=%s created", token.name, owner.get_username())
     return token, secret
 
 
-def issue_token(*, program: str, minutes: int) -> tuple[Token, str]:
-    """Make a token for one run of a program of ours, valid for `minutes`.
+def issue_token(*, program: str, minutes: int, actor: Actor) -> tuple[Token, str]:
+    """Create a token for one run of a program of ours, valid for `minutes`.
 
-    Its owner is the user of the program's name, who cannot log in and is made if
-    missing. Each run has a token of its own, because a token never changes. Raises
-    Django's `ValidationError` if the name is malformed or a person's.
+    Its owner is a user with the program's name and no password, created if missing.
+    Raises Django's `ValidationError` if the name is malformed or that of a user who
+    can log in.
     """
     owner = User.objects.filter(username=program).first()
-    if owner is None:
-        owner = User(username=program)
-        owner.set_unusable_password()
-        owner.full_clean()
-        owner.save()
-    elif owner.has_usable_password():
-        raise ValidationError(f"{program} is a user who can log in, and no program.")
-    return _create(
-        owner,
-        f"{program}-{timezone.now():%Y%m%dT%H%M%S}-{secrets.token_hex(2)}",
-        {Scope.READ, Scope.UPLOAD},
-        timedelta(minutes=minutes),
-    )
+    if owner is not None and owner.has_usable_password():
+        raise ValidationError(f"{program} is a user who can log in, not a program.")
+    with write_transaction():
+        if owner is None:
+            owner = User(username=program)
+            owner.set_unusable_password()
+            owner.full_clean()
+            with recorded_saves(actor):
+                owner.save()
+        return _create(
+            owner,
+            f"{program}-{timezone.now():%Y%m%dT%H%M%S}-{secrets.token_hex(2)}",
+            {Scope.READ, Scope.UPLOAD},
+            timedelta(minutes=minutes),
+            actor,
+        )
 
 
-def revoke_token(token: Token) -> bool:
-    """Make a token worthless from now on; False when it was revoked before."""
+def revoke_token(token: Token, actor: Actor) -> bool:
+    """Revoke a token immediately; return False if it was revoked before."""
     now = timezone.now()
-    changed = Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now)
-    if changed:
-        token.revoked_at = now
-        logger.info("token=%s revoked", token.name)
-    return bool(changed)
+    with write_transaction():
+        active = Token.objects.filter(pk=token.pk, revoked_at=None)
+        if not active.update(revoked_at=now):
+            return False
+        log.note(Action.TOKEN_REVOKED, actor, detail=token.facts())
+    token.revoked_at = now
+    logger.info("token=%s revoked", token.name)
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlencode
 
 import psutil
 import pytest
@@ -47,7 +49,17 @@ def service(
     bucket: UploadStorage,
     tmp_path: Path,
 ) -> Iterator[Service]:
-    (tmp_path / "static").mkdir()
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--no-input", "-v0"],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            # Those of the tests name no hashes.
+            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+            "STATIC_ROOT": str(tmp_path / "static"),
+        },
+        check=True,
+    )
     service = Service(
         {
             **object_store.environment(bucket.bucket_name),
@@ -114,3 +126,29 @@ def test_hangs__503_until_it_goes_on(service: Service, database: Postgres) -> No
             process.send_signal(signal.SIGCONT)
     assert processes.wait_until(lambda: status_of(ready) == 200, seconds=30)
     assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
+
+
+def test_stopped__the_first_page_renders(service: Service, database: Postgres) -> None:
+    # A browser that was logged in before the database stopped.
+    session = "sessionid=0123456789abcdef0123456789abcdef"
+    database.stop()
+
+    request = urllib.request.Request(
+        f"{service.url}/?word=luca", headers={"Cookie": session}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        page = answer.read().decode()
+        csrf = answer.headers["Set-Cookie"].partition(";")[0]
+    assert "<bdi>ACUL</bdi>" in page
+    assert "Unavailable: the database does not answer" in page
+
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', page))
+    request = urllib.request.Request(
+        f"{service.url}/",
+        data=urlencode(form).encode(),
+        headers={"Cookie": f"{session}; {csrf}"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert refused.value.code == 503
+    assert "The database is unavailable" in refused.value.read().decode()

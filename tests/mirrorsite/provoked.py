@@ -16,6 +16,7 @@ from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import Client
 
+from mirrorsite.actors import Actor
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.rate_limits import Usage, limiter
 from mirrorsite.tokens.models import Scope
@@ -24,6 +25,8 @@ from tests.faulty_store import FaultyStore
 from tests.mirrorsite.connections import Server
 from uploads.bulkhead import Bulkhead
 from uploads.models import Upload
+
+ACTOR = Actor(name="command:test")
 
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
@@ -80,7 +83,11 @@ class World:
     def token(self, scope: Scope = Scope.READ) -> dict[str, str]:
         """Return the header of a new token."""
         _, secret = create_token(
-            owner=_staff(), name=secrets.token_hex(8), scopes=[scope], days=1
+            actor=ACTOR,
+            owner=_staff(),
+            name=secrets.token_hex(8),
+            scopes=[scope],
+            days=1,
         )
         return {"Authorization": f"Bearer {secret}"}
 
@@ -292,7 +299,7 @@ def markdown(answers: dict[str, Answer]) -> str:
         "`errors`, where there is one, names each wrong parameter or member.",
         "",
         "`WRITE_DOCS=1 ./sre/test tests/mirrorsite/test_problem_table.py` writes this"
-        " file from `mirrorsite/problem_types/`",
+        " file from `mirrorsite/problem_types.py`, `uploads/problem_types.py`",
         "and from real answers; without it, the test compares.",
         "",
         "| type | status | title | meaning | what to do |",

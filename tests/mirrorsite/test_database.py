@@ -126,8 +126,11 @@ class TestServerThatDoesNotAnswer:
                 other.cursor() as cursor,
                 pytest.raises(OperationalError, match=r"within 0\.5 seconds"),
             ):
+                pid = other.connection.info.backend_pid
                 cursor.execute("SELECT pg_sleep(60)")
             other.close_if_unusable_or_obsolete()
+            with other.cursor() as cursor:  # it would sleep on
+                cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
             assert show("lock_timeout", other) == "5s"
 
     @pytest.mark.django_db(transaction=True)

@@ -16,6 +16,7 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from uploads import services
 from uploads.audit import log
+from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
@@ -64,6 +65,14 @@ def failed(*, age: timedelta = HOUR) -> Upload:
 
 def delete_object(bucket: UploadStorage, key: str) -> None:
     bucket.client.delete_object(Bucket=bucket.bucket_name, Key=key)
+
+
+def exists(bucket: UploadStorage, key: str) -> bool:
+    try:
+        bucket.head(key)
+    except ObjectMissingError:
+        return False
+    return True
 
 
 def overwrite(bucket: UploadStorage, key: str, body: bytes) -> None:

@@ -52,12 +52,12 @@ class TestPurgeUploads:
             f"would purge: {upload.key}\n1 would purge ({upload.size} bytes)\n"
             "nothing was deleted; add --yes to delete\n",
         )
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
         assert purge("--yes") == (
             0,
             f"purged: {upload.key}\n1 purged ({upload.size} bytes)\n",
         )
-        assert [bucket.exists(u.key) for u in (upload, young)] == [False, True]
+        assert [making.exists(bucket, u.key) for u in (upload, young)] == [False, True]
         event = upload.events.get(action=Action.PURGED)
         assert event.actor == "command:purge_uploads"
         assert event.detail["sha256"] == upload.sha256
@@ -72,7 +72,7 @@ class TestPurgeUploads:
         """Above all the one that would take everything."""
         upload = old()
         assert run("purge_uploads", f"--older-than={age}", "--yes") == (1, "")
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
 
     def test_no_bucket__nothing_recorded(self, bucket: UploadStorage) -> None:
         upload = old()
@@ -90,7 +90,7 @@ class TestPurgeUploads:
             stored_at=long_ago, created_at=long_ago
         )
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
-        assert bucket.exists(young.key)
+        assert making.exists(bucket, young.key)
 
     def test_another_bucket__left_alone(
         self, bucket: UploadStorage, other_bucket: Any
@@ -98,7 +98,7 @@ class TestPurgeUploads:
         upload = old()
         other_bucket()
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
 
     def test_never_what_is_unsealed_or_not_stored(self, bucket: UploadStorage) -> None:
         unsealed = old(sealed=False)
@@ -108,7 +108,7 @@ class TestPurgeUploads:
         making.put(pending)
         making.seal(pending)
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
-        assert all(bucket.exists(u.key) for u in (unsealed, half, pending))
+        assert all(making.exists(bucket, u.key) for u in (unsealed, half, pending))
 
     @pytest.mark.parametrize(
         "write",
@@ -135,12 +135,12 @@ class TestPurgeUploads:
         status, text = purge("--yes")
         assert status == 1
         assert text.startswith(f"left alone: {upload.key}: it has changed, or has an")
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
         assert "purged" not in making.actions(upload)
         monkeypatch.undo()
         making.seal(upload)
         assert purge("--yes")[0] == 0
-        assert not bucket.exists(upload.key)
+        assert not making.exists(bucket, upload.key)
 
     @pytest.mark.parametrize("body", [b"somebody's work", b"x"])
     def test_never_what_is_not_what_was_recorded(
@@ -191,10 +191,10 @@ class TestPurgeUploads:
         with monkeypatch.context() as patch:
             patch.setattr(UploadStorage, "delete_unchanged", die)
             assert purge("--yes")[0] == 130
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
         _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
         assert text.startswith(f"purged but present: {upload.key} -> purged\n")
-        assert not bucket.exists(upload.key)
+        assert not making.exists(bucket, upload.key)
 
     def test_refused__record_takes_it_back(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
@@ -220,7 +220,7 @@ class TestPurgeUploads:
 
         monkeypatch.setattr(log, "record", away)
         assert purge("--yes")[0] == 2
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
 
     def test_two_purgers__one_event(self, bucket: UploadStorage) -> None:
         upload = old()
@@ -253,7 +253,7 @@ class TestSeveralAtATime:
         status, text = purge("--yes", "--jobs", "3")
         assert status == 0
         assert text.splitlines()[:7] == [f"purged: {u.key}" for u in uploads]
-        assert not any(bucket.exists(upload.key) for upload in uploads)
+        assert not any(making.exists(bucket, upload.key) for upload in uploads)
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
 
     @pytest.mark.parametrize("jobs", ["0", "17", "-1", "many"])
@@ -289,11 +289,11 @@ class TestSeveralAtATime:
             found, text = purge("--yes")
         assert found == status
         assert text.count("purged: ") == 2
-        assert [bucket.exists(u.key) for u in uploads] == [True, False, False]
+        assert [making.exists(bucket, u.key) for u in uploads] == [True, False, False]
         assert [making.actions(u)[-1] for u in uploads] == [last, "purged", "purged"]
         _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
         assert text.startswith("purged but present") is (last == "purged")
-        assert bucket.exists(uploads[0].key) is (last == "verified")
+        assert making.exists(bucket, uploads[0].key) is (last == "verified")
 
     def test_database_goes__what_is_recorded_is_deleted(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
@@ -310,7 +310,7 @@ class TestSeveralAtATime:
         monkeypatch.setattr(retention, "_record", goes)
         status, text = purge("--yes")
         assert (status, text) == (2, f"purged: {uploads[0].key}\n")
-        assert [bucket.exists(u.key) for u in uploads] == [False, True, True]
+        assert [making.exists(bucket, u.key) for u in uploads] == [False, True, True]
         monkeypatch.undo()
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
 
@@ -330,7 +330,7 @@ class TestSeveralAtATime:
         monkeypatch.setattr(retention, "_record", interrupted)
         status, text = purge("--yes")
         assert (status, text) == (130, f"purged: {uploads[0].key}\n")
-        assert [bucket.exists(u.key) for u in uploads] == [False, True, True]
+        assert [making.exists(bucket, u.key) for u in uploads] == [False, True, True]
         monkeypatch.undo()
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
 

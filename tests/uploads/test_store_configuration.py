@@ -195,7 +195,6 @@ class TestAddresses:
         assert {r.target for r in fake_store.requests} == {f"{host}:443"}
         address = urlsplit(storage.presigned_url("key", seconds=60))
         assert (address.netloc, address.path) == (host, f"{path}/key")
-        assert urlsplit(storage.url("key")).netloc == host
 
     @pytest.mark.parametrize(
         "environment",
@@ -652,6 +651,13 @@ class TestCheck:
         with pytest.raises(ImproperlyConfigured, match=sentence) as caught:
             check_aws_configuration(endpoint)
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
+    def test_empty_profile__as_unset(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setenv(name, "")
+        check_aws_configuration(None)
 
     @pytest.mark.parametrize(
         "endpoint",

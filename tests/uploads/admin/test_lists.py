@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from mirrorsite.admin import filters, row_estimates
 from mirrorsite.admin.changelist import BigTableAdmin
-from uploads.admin.requester_filter import requesters
 from mirrorsite.admin.row_estimates import rough_count
 from tests.uploads.admin.conftest import MakeUpload
+from uploads.admin.requester_filter import requesters
 from uploads.admin.search import uuid_range
 from uploads.models import Status, Upload
 

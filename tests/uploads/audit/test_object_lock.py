@@ -26,9 +26,9 @@ def locked(bucket: UploadStorage, make_storage: Any) -> Trail:
     bucket.client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
     storage = make_storage(
         bucket_name=name,
-        endpoint_url=bucket.endpoint_url,
-        access_key=bucket.access_key,
-        secret_key=bucket.secret_key,
+        endpoint_url=bucket.configuration.endpoint_url,
+        access_key=bucket.configuration.access_key,
+        secret_key=bucket.configuration.secret_key,
     )
     storage.store.use_transport(bucket.store.transport)
     trail = Trail(storage)

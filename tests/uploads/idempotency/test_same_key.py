@@ -84,7 +84,7 @@ class TestSameKey:
     ) -> None:
         owner = User.objects.create_user("olga")
         tokens = [
-            create_token(owner=owner, name=name, scopes=[Scope.UPLOAD])[1]
+            create_token(actor=ACTOR, owner=owner, name=name, scopes=[Scope.UPLOAD])[1]
             for name in ("one", "two")
         ]
         answers = [post(client)]

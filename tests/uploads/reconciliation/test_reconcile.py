@@ -119,7 +119,7 @@ class TestReconcile:
         upload = purged()
         assert found() == [("purged but present", upload.key, "found")]
         assert found(FIX) == [("purged but present", upload.key, "repaired")]
-        assert not bucket.exists(upload.key)
+        assert not making.exists(bucket, upload.key)
         assert making.actions(upload)[-2:] == ["purged", "purged"]
         assert found(FIX) == []
 

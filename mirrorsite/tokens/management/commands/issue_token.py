@@ -7,10 +7,7 @@ from django.core.management.base import CommandParser
 
 from mirrorsite.management.base import CommandFailed, OperatorCommand
 from mirrorsite.tokens import services
-from uploads.accounts import recorded_saves
-from uploads.audit import log
 from uploads.audit.log import write_transaction
-from uploads.models import Action
 
 
 class Command(OperatorCommand):
@@ -22,7 +19,7 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "program", help="its owner; the events say token:PROGRAM-TIME-NUMBER"
+            "program", help="its owner; events name the actor token:PROGRAM-TIME-NUMBER"
         )
         parser.add_argument(
             "--minutes",
@@ -35,9 +32,11 @@ class Command(OperatorCommand):
 
     def run(self, *, program: str, minutes: int, **options: Any) -> None:
         try:
-            with write_transaction(), recorded_saves(self.actor()):
-                token, secret = services.issue_token(program=program, minutes=minutes)
-                log.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
+            # Committed once the secret is printed: otherwise it could be lost.
+            with write_transaction():
+                _, secret = services.issue_token(
+                    program=program, minutes=minutes, actor=self.actor()
+                )
                 self.print(secret)
                 self.stdout.flush()
         except ValidationError as error:
