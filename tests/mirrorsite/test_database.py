@@ -122,11 +122,12 @@ class TestServerThatDoesNotAnswer:
         """The server answers later than we wait, as one that is stopped does."""
         settings = connection_settings(service_database_url()) | {"ANSWER_SECONDS": 0.5}
         with opened(settings) as other:
+            other.ensure_connection()
+            pid = other.connection.info.backend_pid
             with (
                 other.cursor() as cursor,
                 pytest.raises(OperationalError, match=r"within 0\.5 seconds"),
             ):
-                pid = other.connection.info.backend_pid
                 cursor.execute("SELECT pg_sleep(60)")
             other.close_if_unusable_or_obsolete()
             with other.cursor() as cursor:  # it would sleep on
