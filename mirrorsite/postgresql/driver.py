@@ -13,7 +13,7 @@ from psycopg import *  # noqa: F403 a DB-API module has all of these
 from psycopg.pq import TransactionStatus
 
 
-class Connection(psycopg.Connection[Any]):
+class TimedConnection(psycopg.Connection[Any]):
     """A connection that is closed when an answer takes over `answer_seconds`."""
 
     answer_seconds: float | None = None
@@ -38,4 +38,4 @@ class Connection(psycopg.Connection[Any]):
             ) from error
 
 
-connect = Connection.connect
+connect = TimedConnection.connect
