@@ -24,6 +24,9 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
             f"AWS_ENDPOINT_URL_S3 is {endpoint_url!r}, and its host is not a valid host"
             " name; set it to letters, digits, dots and hyphens, or to an IP address."
         )
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        if os.environ.get(name) == "":  # to botocore, a profile without a name
+            del os.environ[name]
     session = botocore.session.Session()
     try:
         session.get_scoped_config()

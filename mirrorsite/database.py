@@ -20,6 +20,9 @@ from psycopg.conninfo import make_conninfo
 LOCK_TIMEOUT_SECONDS = 5
 #: How long one statement of a request may take; `manage.py` lifts this limit.
 STATEMENT_TIMEOUT_SECONDS = 30
+#: How long a request waits for an answer before it closes the connection. The server
+#: ends a statement earlier, unless its process is stopped or its machine hangs.
+ANSWER_SECONDS = STATEMENT_TIMEOUT_SECONDS + 2
 #: A connection is replaced after this long, so that connections move to a new server.
 _MAX_AGE_SECONDS = 600
 #: A server that vanishes without closing its connections is noticed within seconds:
@@ -68,7 +71,11 @@ def connection_settings(url: str) -> dict[str, Any]:
             f"DATABASE_URL has an unusable option ({str(error).strip()});"
             f" {_WANTED}?sslmode=require or another option that PostgreSQL knows."
         ) from error
-    return database | {"OPTIONS": options}
+    return database | {
+        "ENGINE": "mirrorsite.postgresql",
+        "ANSWER_SECONDS": ANSWER_SECONDS,
+        "OPTIONS": options,
+    }
 
 
 def restricted(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
@@ -78,7 +85,7 @@ def restricted(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
     options["options"] += " " + _server_options(
         statement_timeout=f"{seconds}s", default_transaction_read_only="on"
     )
-    return database | {"OPTIONS": options}
+    return database | {"ANSWER_SECONDS": seconds + 1, "OPTIONS": options}
 
 
 def reason(error: BaseException) -> str:
@@ -98,6 +105,7 @@ def lift_statement_timeout() -> None:
 
 
 def _lift_statement_timeout(*, connection: BaseDatabaseWrapper, **_: object) -> None:
+    connection.connection.answer_seconds = None
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
 

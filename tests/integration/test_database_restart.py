@@ -1,9 +1,10 @@
-"""A PostgreSQL that is stopped and started under a running service."""
+"""A PostgreSQL that is restarted, or hangs, under a running service."""
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -13,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
 
+import psutil
 import pytest
 
+from sre.lib import processes
 from sre.lib.object_store import ObjectStore
 from sre.lib.postgres import Postgres, temporary_server
 from sre.lib.service import Service
@@ -75,8 +78,12 @@ def service(
 def upload(service: Service) -> int:
     """Return the status of one upload."""
     request = urllib.request.Request(f"{service.url}/api/upload-random", method="POST")
+    return status_of(request)
+
+
+def status_of(request: urllib.request.Request) -> int:
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=45) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
@@ -94,6 +101,31 @@ def test_restarted__no_request_fails(service: Service, database: Postgres) -> No
     database.start()
 
     assert [upload(service) for _ in range(32)] == [201] * 32
+
+
+def test_hangs__503_until_it_goes_on(service: Service, database: Postgres) -> None:
+    """Its kernel acknowledges what its stopped processes do not read."""
+    ready = urllib.request.Request(f"{service.url}/api/ready")
+    assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
+    server = psutil.Process(
+        int((database.data / "postmaster.pid").read_text().split()[0])
+    )
+    stopped = [server, *server.children(recursive=True)]
+    for process in stopped:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(2 * WORKERS * THREADS) as clients:
+            together = [
+                clients.submit(upload, service) for _ in range(2 * WORKERS * THREADS)
+            ]
+            assert service.health_seconds() < 1
+            assert {future.result() for future in together} == {503}
+        assert status_of(ready) == 503  # each thread is free again
+    finally:
+        for process in stopped:
+            process.send_signal(signal.SIGCONT)
+    assert processes.wait_until(lambda: status_of(ready) == 200, seconds=30)
+    assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
 
 
 def test_stopped__the_first_page_renders(service: Service, database: Postgres) -> None:

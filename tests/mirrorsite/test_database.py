@@ -114,3 +114,31 @@ def test_dead_peer__noticed_within_seconds() -> None:
         probes = client.getsockopt(tcp, socket.TCP_KEEPCNT)
         between = client.getsockopt(tcp, socket.TCP_KEEPINTVL)
         assert client.getsockopt(tcp, socket.TCP_KEEPIDLE) + probes * between <= 20
+
+
+class TestServerThatDoesNotAnswer:
+    @pytest.mark.django_db(transaction=True)
+    def test_statement__given_up_and_the_connection_replaced(self) -> None:
+        """The server answers later than we wait, as one that is stopped does."""
+        settings = connection_settings(service_database_url()) | {"ANSWER_SECONDS": 0.5}
+        with opened(settings) as other:
+            other.ensure_connection()
+            pid = other.connection.info.backend_pid
+            with (
+                other.cursor() as cursor,
+                pytest.raises(OperationalError, match=r"within 0\.5 seconds"),
+            ):
+                cursor.execute("SELECT pg_sleep(60)")
+            other.close_if_unusable_or_obsolete()
+            with other.cursor() as cursor:  # it would sleep on
+                cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+            assert show("lock_timeout", other) == "5s"
+
+    @pytest.mark.django_db(transaction=True)
+    def test_refused_statement__the_connection_stays(self) -> None:
+        with opened(connection_settings(service_database_url())) as other:
+            with other.cursor() as cursor:
+                cursor.execute("SET statement_timeout = 50")
+                with pytest.raises(OperationalError, match="statement timeout"):
+                    cursor.execute("SELECT pg_sleep(60)")
+            assert show("statement_timeout", other) == "50ms"

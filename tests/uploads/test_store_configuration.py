@@ -652,6 +652,13 @@ class TestCheck:
             check_aws_configuration(endpoint)
         assert "\n" not in str(caught.value)
 
+    @pytest.mark.parametrize("name", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
+    def test_empty_profile__as_unset(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setenv(name, "")
+        check_aws_configuration(None)
+
     @pytest.mark.parametrize(
         "endpoint",
         [None, "http://127.0.0.1:8333", "http://[::1]:8333/path", "https://a-b.c:1"],

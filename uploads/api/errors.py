@@ -68,7 +68,7 @@ def _problem_of(error: UploadsError) -> Problem | None:
         case TrailUnavailableError(upload_id=None):
             return unavailable(
                 "trail-unavailable",
-                "The database is unavailable, so nothing was recorded or uploaded.",
+                "The database is unavailable, so nothing was uploaded.",
             )
         case TrailUnavailableError():
             return unavailable(

@@ -1,0 +1,34 @@
+"""Django's PostgreSQL backend, which gives up a server that does not answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.postgresql import base
+
+from mirrorsite.postgresql import driver
+
+#: How long a connection waits for the answer that shows it still works.
+HEALTH_CHECK_SECONDS = 3
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Waits up to ANSWER_SECONDS of the database's settings for each answer."""
+
+    Database = driver
+
+    def get_new_connection(self, conn_params: Any) -> Any:
+        connection = super().get_new_connection(conn_params)
+        connection.answer_seconds = self.settings_dict.get("ANSWER_SECONDS")
+        return connection
+
+    def is_usable(self) -> bool:
+        connection = self.connection
+        if connection is None:
+            return False
+        before = connection.answer_seconds
+        connection.answer_seconds = HEALTH_CHECK_SECONDS
+        try:
+            return super().is_usable()
+        finally:
+            connection.answer_seconds = before
