@@ -10,8 +10,10 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
+from knox.crypto import hash_token
 from knox.models import get_digest_token
-from knox.settings import CONSTANTS
+from knox.settings import CONSTANTS, knox_settings
 
 from mirrorsite.tokens.models import Scope, Token
 
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_DAYS = 90
 MAX_DAYS = 3650
+#: `issue_token` replaces a token that is valid for no longer than this.
+RENEW_BEFORE = timedelta(hours=1)
 
 
 def create_token(
@@ -31,13 +35,13 @@ def create_token(
     """
     if not 1 <= days <= MAX_DAYS:
         raise ValidationError(f"A token is valid for 1 to {MAX_DAYS} days, not {days}.")
-    return _create(owner, name, scopes, timedelta(days=days))
+    _, secret = get_digest_token()
+    return _create(owner, name, scopes, days, secret), secret
 
 
 def _create(
-    owner: User, name: str, scopes: Collection[Scope], valid_for: timedelta
-) -> tuple[Token, str]:
-    digest, secret = get_digest_token()
+    owner: User, name: str, scopes: Collection[Scope], days: int, secret: str
+) -> Token:
     now = timezone.now()
     token = Token(
         user=owner,
@@ -45,21 +49,23 @@ def _create(
         can_upload=Scope.UPLOAD in scopes,
         can_read=Scope.READ in scopes,
         created=now,
-        expiry=now + valid_for,
-        digest=digest,
+        expiry=now + timedelta(days=days),
+        digest=hash_token(secret),
         token_key=secret[: CONSTANTS.TOKEN_KEY_LENGTH],
     )
     token.full_clean()
     token.save(force_insert=True)
     logger.info("token=%s owner=%s created", token.name, owner.get_username())
-    return token, secret
+    return token
 
 
-def issue_token(*, program: str, minutes: int) -> tuple[Token, str]:
-    """Make a token for one run of a program of ours, valid for `minutes`.
+def issue_token(*, program: str, days: int) -> tuple[Token, str, bool]:
+    """Return the record of a program's valid token, the token, and whether it is new.
 
-    Its owner is the user of the program's name, who cannot log in and is made if
-    missing. Each run has a token of its own, because a token never changes. Raises
+    The token is derived from `SECRET_KEY`, so that the next run can use the same one
+    although it is not kept. A new one, valid for `days`, replaces a token that expires
+    within `RENEW_BEFORE`, was revoked or was derived from another key. The owner is the
+    user of the program's name, who cannot log in and is created if missing. Raises
     Django's `ValidationError` if the name is malformed or a person's.
     """
     owner = User.objects.filter(username=program).first()
@@ -70,12 +76,22 @@ def issue_token(*, program: str, minutes: int) -> tuple[Token, str]:
         owner.save()
     elif owner.has_usable_password():
         raise ValidationError(f"{program} is a user who can log in, and no program.")
-    return _create(
-        owner,
-        f"{program}-{timezone.now():%Y%m%dT%H%M%S}-{secrets.token_hex(2)}",
-        {Scope.READ, Scope.UPLOAD},
-        timedelta(minutes=minutes),
-    )
+    now = timezone.now()
+    for token in Token.objects.filter(
+        user=owner, revoked_at=None, expiry__gt=now + RENEW_BEFORE
+    ):
+        secret = _derived(token.name)
+        if constant_time_compare(token.digest, hash_token(secret)):
+            return token, secret, False
+    name = f"{program}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    secret = _derived(name)
+    scopes = {Scope.READ, Scope.UPLOAD}
+    return _create(owner, name, scopes, days, secret), secret, True
+
+
+def _derived(name: str) -> str:
+    mac = salted_hmac("mirrorsite.tokens", name, algorithm="sha256")
+    return f"{knox_settings.TOKEN_PREFIX}{mac.hexdigest()}"
 
 
 def revoke_token(token: Token) -> bool:

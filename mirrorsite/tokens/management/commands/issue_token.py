@@ -15,8 +15,8 @@ from uploads.trail import write_transaction
 
 class Command(OperatorCommand):
     help = (
-        "Print a token for one run of a program of ours, such as the canary. It may"
-        " upload and read, and expires within minutes."
+        "Print a token for a program of ours, such as the canary. It may upload and"
+        " read. Each run prints the same one until it expires or is revoked."
     )
     so_far = "no token was created, and one that was printed is not valid"
 
@@ -25,19 +25,20 @@ class Command(OperatorCommand):
             "program", help="its owner; the events say token:PROGRAM-TIME-NUMBER"
         )
         parser.add_argument(
-            "--minutes",
+            "--days",
             type=int,
-            default=10,
-            choices=range(1, 61),
-            metavar="MINUTES",
-            help="how long it is valid, 1 to 60; default: %(default)s",
+            default=30,
+            choices=range(1, 91),
+            metavar="DAYS",
+            help="how long a new one is valid, 1 to 90; default: %(default)s",
         )
 
-    def run(self, *, program: str, minutes: int, **options: Any) -> None:
+    def run(self, *, program: str, days: int, **options: Any) -> None:
         try:
             with write_transaction(), recorded_saves(self.actor()):
-                token, secret = services.issue_token(program=program, minutes=minutes)
-                trail.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
+                token, secret, is_new = services.issue_token(program=program, days=days)
+                if is_new:
+                    trail.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
                 self.print(secret)
                 self.stdout.flush()
         except ValidationError as error:
