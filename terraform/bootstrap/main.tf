@@ -1,15 +1,14 @@
-# The bucket for Terraform's own state, made once by hand before anything else.
+# The bucket for Terraform's state, created once, by hand, before anything else.
 
 resource "aws_s3_bucket" "state" {
-  #checkov:skip=CKV_AWS_18:Access logs need a second bucket; CloudTrail data events are the account's record of who read the state.
-  #checkov:skip=CKV_AWS_144:Replication to a second region is a decision of cost for the operator; versioning covers a bad write.
-  #checkov:skip=CKV_AWS_145:KMS is offered by kms_key_arn; AES256 is the default so that a first start needs no key.
-  #checkov:skip=CKV2_AWS_62:Nobody listens for events of this bucket.
+  #checkov:skip=CKV_AWS_18:Access logs need a second bucket; CloudTrail data events record who read the state.
+  #checkov:skip=CKV_AWS_144:Whether replication to a second region is worth its cost is the operator's decision.
+  #checkov:skip=CKV_AWS_145:kms_key_arn selects KMS; AES256 needs no key.
+  #checkov:skip=CKV2_AWS_62:Nothing consumes events of this bucket.
   bucket = var.state_bucket_name
-  tags   = var.tags
+  tags   = { project = "mirrorsite", purpose = "terraform-state" }
 
   lifecycle {
-    # Whoever loses the state loses the way to change what was built with it.
     prevent_destroy = true
   }
 }
@@ -66,8 +65,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
     }
   }
 
-  # Each run leaves a noncurrent version and a delete marker of its lock file
-  # behind; without this rule they pile up for ever.
+  # Each run leaves a noncurrent version and a delete marker of its lock file.
   rule {
     id     = "expire-noncurrent-versions"
     status = "Enabled"
@@ -134,7 +132,6 @@ resource "aws_s3_bucket_policy" "state" {
   bucket = aws_s3_bucket.state.id
   policy = data.aws_iam_policy_document.state.json
 
-  # Both are changes of the bucket's public access; S3 answers OperationAborted
-  # when they arrive at once.
+  # S3 answers OperationAborted to concurrent changes of a bucket's public access.
   depends_on = [aws_s3_bucket_public_access_block.state]
 }

@@ -4,7 +4,7 @@ output "state_bucket_name" {
 }
 
 output "backend_config" {
-  description = "What `terraform init -backend-config=FILE` of the other roots needs, as the text of that file; the key is each root's own."
+  description = "Content of FILE in `terraform init -backend-config=FILE` of the other roots, which add a key."
   value       = <<-EOT
     bucket       = "${aws_s3_bucket.state.bucket}"
     region       = "${var.region}"

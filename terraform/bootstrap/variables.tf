@@ -1,5 +1,5 @@
 variable "state_bucket_name" {
-  description = "Name of the bucket for Terraform's state. Names are global to all of AWS, so put something of your own into it."
+  description = "Name of the bucket for Terraform's state, unique in all of AWS."
   type        = string
   nullable    = false
 
@@ -33,7 +33,7 @@ variable "kms_key_arn" {
 }
 
 variable "noncurrent_version_expiration_days" {
-  description = "Days for which an earlier state, the way back after a bad apply, is kept."
+  description = "Days for which earlier states are kept."
   type        = number
   default     = 180
   nullable    = false
@@ -44,9 +44,3 @@ variable "noncurrent_version_expiration_days" {
   }
 }
 
-variable "tags" {
-  description = "Tags of the bucket."
-  type        = map(string)
-  default     = { project = "mirrorsite", purpose = "terraform-state" }
-  nullable    = false
-}

@@ -29,8 +29,30 @@ _Loader.add_constructor("!reference", _reference)
 
 
 def pipeline(path: Path) -> dict[str, Any]:
+    """Return a pipeline, each job with what it extends."""
     loaded: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 a SafeLoader
-    return loaded
+
+    def extended(job: dict[str, Any]) -> dict[str, Any]:
+        names = job.get("extends", [])
+        whole: dict[str, Any] = {}
+        for name in [names] if isinstance(names, str) else names:
+            whole = _merged(whole, extended(loaded[name]))
+        return _merged(whole, job)
+
+    return {
+        name: extended(job) if isinstance(job, dict) else job
+        for name, job in loaded.items()
+    }
+
+
+def _merged(base: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    """https://docs.gitlab.com/ci/yaml/#extends: hashes are merged, the rest replaced."""
+    both = {
+        key: _merged(base[key], value)
+        for key, value in job.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return base | job | both
 
 
 def code(path: Path) -> str:
@@ -151,19 +173,23 @@ class TestPipelines:
     def test_apply__by_hand_where_it_counts(self) -> None:
         jobs = pipeline(FILES[1])
         default_branch = "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"
-        by_hand = {"when": "manual", "allow_failure": False}
-        assert jobs["apply"]["rules"][1:] == [{"if": default_branch, **by_hand}]
+        assert jobs["apply"]["rules"][1:] == [{"if": default_branch}]
         assert jobs["apply-production"]["rules"] == [
-            {"if": f'{default_branch} && $DEPLOY_PRODUCTION == "true"', **by_hand}
+            {"if": f'{default_branch} && $DEPLOY_PRODUCTION == "true"'}
         ]
+        for name in ("apply", "apply-production"):
+            assert (jobs[name]["when"], jobs[name]["allow_failure"]) == (
+                "manual",
+                False,
+            )
         assert jobs[".apply"]["script"][-1] == "terraform apply plan.tfplan"
 
     def test_environments(self) -> None:
-        """Each job that reaches an environment says which, and takes its turn there."""
+        """Jobs that change an environment run one at a time."""
         jobs = pipeline(FILES[1])
         found: dict[str, set[str]] = {}
         for name, job in jobs.items():
-            if not isinstance(job, dict) or "environment" not in job:
+            if name.startswith(".") or "environment" not in job:
                 continue
             environment = job["environment"]["name"]
             found.setdefault(environment, set()).add(name)
@@ -215,7 +241,7 @@ class TestPipelines:
         for environment in ("", "-staging", "-production"):
             rollback = jobs[f"rollback{environment}"]
             assert rollback["needs"] == [f"plan{environment}"]
-            assert rollback["rules"][-1]["when"] == "manual"
+            assert (rollback["when"], rollback["allow_failure"]) == ("manual", True)
 
     def test_rollback__image_from_an_output_of_the_root(self) -> None:
         script = "".join(pipeline(FILES[1])[".plan"]["script"])

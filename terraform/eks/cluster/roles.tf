@@ -2,7 +2,7 @@ data "aws_partition" "current" {}
 
 data "aws_iam_policy_document" "cluster_trust" {
   statement {
-    # TagSession is what Auto Mode tags the nodes' sessions with.
+    # Auto Mode tags the nodes' sessions.
     actions = ["sts:AssumeRole", "sts:TagSession"]
 
     principals {
@@ -41,7 +41,7 @@ resource "aws_iam_role_policy_attachment" "cluster" {
   policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/${each.key}"
 }
 
-# EKS looks after the key of its Secrets in the cluster's role.
+# EKS uses the key of its Secrets with the cluster's role.
 data "aws_iam_policy_document" "cluster_key" {
   statement {
     sid       = "EncryptSecrets"

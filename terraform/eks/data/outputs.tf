@@ -1,4 +1,4 @@
 output "handover" {
-  description = "What the root app reads, as written to the parameter /mirrorsite/ENVIRONMENT/data."
+  description = "What the root app reads from the parameter /mirrorsite/ENVIRONMENT/data."
   value       = local.handover
 }

@@ -1,4 +1,4 @@
 output "handover" {
-  description = "What the roots cluster, data and runner read, as written to the parameter /mirrorsite/ENVIRONMENT/network."
+  description = "What the roots cluster, data, app and runner read from the parameter /mirrorsite/ENVIRONMENT/network."
   value       = local.handover
 }

@@ -5,7 +5,7 @@ locals {
   cluster_arn      = "arn:${local.partition}:eks:${local.account_arn}:cluster/${local.name}"
   associations_arn = "arn:${local.partition}:eks:${local.account_arn}:podidentityassociation/${local.name}/*"
   parameters_arn   = "arn:${local.partition}:ssm:${local.account_arn}:parameter/mirrorsite/${var.environment}/*"
-  # The roles that the root app makes.
+  # The roles that the root app creates.
   pod_role_arns = [for role in ["application", "external-secrets"] : "${local.iam_arn}:role/${local.name}-${role}"]
 
   state_bucket_arn = var.state_bucket_name == null ? null : "arn:${local.partition}:s3:::${var.state_bucket_name}"
@@ -17,10 +17,10 @@ locals {
   }
 }
 
-# Reads what a plan compares. The one thing it writes is the lock beside the state.
+# Reads what a plan needs, and writes only the lock of the state.
 data "aws_iam_policy_document" "plan" {
   statement {
-    sid       = "ReadWhatOtherRootsHandOver"
+    sid       = "ReadOtherRootsParameters"
     actions   = ["ssm:GetParameter"]
     resources = [local.parameters_arn]
   }
@@ -109,8 +109,8 @@ data "aws_iam_policy_document" "apply" {
     resources = local.pod_role_arns
   }
 
-  # A policy can be written for a role that has the boundary, and the boundary cannot
-  # be taken off: nothing here allows to delete or to change it.
+  # Policies only for roles with the boundary, which no statement here allows to remove or
+  # change.
   statement {
     sid       = "WithinTheBoundary"
     actions   = ["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"]

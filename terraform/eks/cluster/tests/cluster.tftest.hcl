@@ -20,7 +20,7 @@ variables {
   apply_role_arn = "arn:aws:iam::123456789012:role/mirrorsite-apply"
 }
 
-run "loss_of_a_zone_or_node" {
+run "defaults" {
   command = plan
 
   assert {
@@ -42,10 +42,6 @@ run "loss_of_a_zone_or_node" {
     condition     = aws_eks_addon.metrics_server.addon_name == "metrics-server"
     error_message = "The autoscaler needs the metrics server."
   }
-}
-
-run "closed_and_recorded" {
-  command = plan
 
   assert {
     condition     = one(aws_eks_cluster.this.vpc_config).endpoint_private_access && !one(aws_eks_cluster.this.vpc_config).endpoint_public_access

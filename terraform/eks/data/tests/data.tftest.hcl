@@ -26,7 +26,7 @@ variables {
   bucket_name = "mirrorsite-test-uploads"
 }
 
-run "loss_of_a_zone" {
+run "defaults" {
   command = plan
 
   assert {
@@ -38,10 +38,6 @@ run "loss_of_a_zone" {
     condition     = aws_db_instance.this.backup_retention_period == 35 && aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot && !aws_db_instance.this.delete_automated_backups
     error_message = "Backups must be kept, and the database must not go by mistake."
   }
-}
-
-run "closed" {
-  command = plan
 
   assert {
     condition     = !aws_db_instance.this.publicly_accessible && aws_vpc_security_group_ingress_rule.database.referenced_security_group_id == "sg-cluster" && aws_vpc_security_group_ingress_rule.database.from_port == 5432
@@ -64,46 +60,17 @@ run "closed" {
   }
 }
 
-# The policy the root app attaches, computed by the real provider.
-run "the_application_cannot_delete_under_audit" {
-  command = plan
-
-  assert {
-    condition = alltrue([
-      for statement in jsondecode(module.s3.application_policy_json).Statement :
-      !anytrue([for action in flatten([statement.Action]) : strcontains(action, "Delete") || strcontains(action, "Bypass") || strcontains(action, "*")])
-      || alltrue([for resource in flatten([statement.Resource]) : startswith(resource, "arn:aws:s3:::mirrorsite-test-uploads/uploads/")])
-    ])
-    error_message = "Whatever deletes may reach uploads/ and nothing else."
-  }
-
-  assert {
-    condition = [
-      for statement in jsondecode(module.s3.bucket_policy_json).Statement :
-      [statement.Effect, statement.Principal, statement.Resource] if statement.Sid == "DenyAuditDelete"
-    ] == [["Deny", "*", "arn:aws:s3:::mirrorsite-test-uploads/audit/*"]]
-    error_message = "And the bucket must deny it to everybody, whatever roles are given."
-  }
-}
-
-run "somebody_is_told_before_the_volume_is_full" {
+run "options" {
   command = plan
 
   variables {
     events_topic_arn = "arn:aws:sns:eu-west-1:123456789012:operations"
+    registry         = true
   }
 
   assert {
     condition     = aws_db_event_subscription.this[0].sns_topic == var.events_topic_arn && aws_db_event_subscription.this[0].source_ids == toset(["mirrorsite-production"]) && contains(aws_db_event_subscription.this[0].event_categories, "low storage")
     error_message = "The topic must hear of this database's storage."
-  }
-}
-
-run "registry_when_wanted" {
-  command = plan
-
-  variables {
-    registry = true
   }
 
   assert {

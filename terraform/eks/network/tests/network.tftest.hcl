@@ -13,7 +13,7 @@ variables {
   zones       = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
 }
 
-run "loss_of_a_zone" {
+run "defaults" {
   command = plan
 
   assert {
@@ -30,10 +30,6 @@ run "loss_of_a_zone" {
     condition     = length(distinct(concat([for subnet in aws_subnet.private : subnet.cidr_block], [for subnet in aws_subnet.public : subnet.cidr_block]))) == 6
     error_message = "No two subnets may have the same addresses."
   }
-}
-
-run "what_is_open" {
-  command = plan
 
   assert {
     condition     = alltrue([for subnet in aws_subnet.public : !subnet.map_public_ip_on_launch])

@@ -19,7 +19,15 @@ variables {
   state_bucket_name = "mirrorsite-test-state"
 }
 
-run "only_jobs_of_the_default_branch" {
+run "the_bucket" {
+  command = plan
+
+  module {
+    source = "../../modules/s3"
+  }
+}
+
+run "roles_and_boundary" {
   command = plan
 
   assert {
@@ -34,10 +42,6 @@ run "only_jobs_of_the_default_branch" {
     condition     = one(jsondecode(data.aws_iam_policy_document.trust.json).Statement).Principal == { Federated = "arn:aws:iam::123456789012:oidc-provider/gitlab.com" }
     error_message = "Nobody but GitLab vouches for a job."
   }
-}
-
-run "who_plans_changes_nothing" {
-  command = plan
 
   assert {
     condition = alltrue([
@@ -51,10 +55,6 @@ run "who_plans_changes_nothing" {
     condition     = [for statement in jsondecode(data.aws_iam_policy_document.plan.json).Statement : statement.Resource if statement.Sid == "LockTheState"] == ["arn:aws:s3:::mirrorsite-test-state/eks/production/app.tfstate.tflock"]
     error_message = "What it writes is the lock of its own state, and nothing else."
   }
-}
-
-run "who_applies_changes_one_root" {
-  command = plan
 
   assert {
     condition     = alltrue([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : !contains(flatten([statement.Resource]), "*")])
@@ -70,10 +70,6 @@ run "who_applies_changes_one_root" {
     condition     = toset([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : statement.Resource if statement.Sid == "WriteTheState"]) == toset(["arn:aws:s3:::mirrorsite-test-state/eks/production/app.tfstate"])
     error_message = "Another environment's state is out of reach."
   }
-}
-
-run "who_applies_cannot_give_himself_more" {
-  command = plan
 
   assert {
     condition = toset(flatten([
@@ -95,10 +91,6 @@ run "who_applies_cannot_give_himself_more" {
     condition     = aws_iam_policy.boundary.name == "mirrorsite-production-pods-boundary"
     error_message = "The boundary must be the one that is asked for."
   }
-}
-
-run "the_boundary_is_narrow" {
-  command = plan
 
   assert {
     condition = alltrue([
@@ -123,19 +115,6 @@ run "the_boundary_is_narrow" {
     ])
     error_message = "Under audit/ nothing can be deleted."
   }
-}
-
-run "the_bucket" {
-  command = plan
-
-  module {
-    source = "../../modules/s3"
-  }
-}
-
-# What the application is given lies within, or it would fail where it runs.
-run "the_boundary_leaves_what_is_needed" {
-  command = plan
 
   assert {
     condition = alltrue(flatten([

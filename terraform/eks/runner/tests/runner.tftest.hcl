@@ -25,7 +25,7 @@ variables {
   worker_image  = "registry.example.org/runner-worker:1"
 }
 
-run "no_public_address" {
+run "defaults" {
   command = plan
 
   assert {
@@ -37,10 +37,6 @@ run "no_public_address" {
     condition     = aws_vpc_security_group_ingress_rule.worker_ssh.cidr_ipv4 == null && aws_vpc_security_group_ingress_rule.worker_ssh.from_port == 22
     error_message = "Only the manager may come in to a worker."
   }
-}
-
-run "smallest_rights" {
-  command = plan
 
   assert {
     condition = { for statement in jsondecode(data.aws_iam_policy_document.manager.json).Statement : statement.Sid => flatten([statement.Resource]) } == {
@@ -54,6 +50,11 @@ run "smallest_rights" {
   assert {
     condition     = aws_ecs_task_definition.worker.task_role_arn == null
     error_message = "Jobs get no role of the runner's."
+  }
+
+  assert {
+    condition     = length(aws_iam_role_policy.pull) == 0
+    error_message = "Without ECR there is nothing to log in to."
   }
 }
 
@@ -74,15 +75,6 @@ run "images_of_ecr_can_be_pulled" {
       ]
     }
     error_message = "Of the registry, these two repositories and no other."
-  }
-}
-
-run "images_from_elsewhere_need_no_right" {
-  command = plan
-
-  assert {
-    condition     = length(aws_iam_role_policy.pull) == 0
-    error_message = "Without ECR there is nothing to log in to."
   }
 }
 

@@ -4,6 +4,7 @@ mock_provider "helm" {}
 
 variables {
   namespace               = "mirrorsite"
+  name                    = "mirrorsite"
   client_labels           = { "app.kubernetes.io/name" = "mirrorsite" }
   postgres                = { enabled = true }
   postgres_password       = "correct-horse-battery"
@@ -75,14 +76,12 @@ run "values_out_of_range" {
   command = plan
 
   variables {
-    name             = "Upper"
-    client_labels    = {}
-    postgres         = { enabled = true, storage = "5" }
-    object_store     = { enabled = true, bucket_name = "Upper.Case" }
-    secrets_revision = 0
+    client_labels = {}
+    postgres      = { enabled = true, storage = "5" }
+    object_store  = { enabled = true, bucket_name = "Upper.Case" }
   }
 
-  expect_failures = [var.name, var.client_labels, var.postgres, var.object_store, var.secrets_revision]
+  expect_failures = [var.client_labels, var.postgres, var.object_store]
 }
 
 run "secrets_that_are_none" {

@@ -1,6 +1,7 @@
 mock_provider "kubernetes" {}
 
 variables {
+  name      = "mirrorsite"
   namespace = "mirrorsite"
   selector  = { "app.kubernetes.io/name" = "mirrorsite", "app.kubernetes.io/component" = "web" }
 }
@@ -42,14 +43,11 @@ run "refused" {
   command = plan
 
   variables {
-    name                    = "Upper"
     selector                = {}
     type                    = "NodePort"
-    port                    = 0
-    target_port             = 80
     source_ranges           = ["everywhere"]
     external_traffic_policy = "Any"
   }
 
-  expect_failures = [var.name, var.selector, var.type, var.port, var.target_port, var.source_ranges, var.external_traffic_policy]
+  expect_failures = [var.selector, var.type, var.source_ranges, var.external_traffic_policy]
 }

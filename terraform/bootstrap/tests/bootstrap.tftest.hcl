@@ -1,17 +1,18 @@
-mock_provider "aws" {
-  mock_data "aws_iam_policy_document" {
-    defaults = { json = "{}" }
-  }
-  mock_data "aws_partition" {
-    defaults = { partition = "aws" }
-  }
+# The real provider: a plan that only creates makes no requests.
+provider "aws" {
+  region                      = "eu-west-1"
+  access_key                  = "unused"
+  secret_key                  = "unused"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
 }
 
 variables {
   state_bucket_name = "mirrorsite-test-state"
 }
 
-run "defaults_are_safe" {
+run "defaults" {
   command = plan
 
   assert {
@@ -46,10 +47,6 @@ run "defaults_are_safe" {
     ] == [180]
     error_message = "Earlier states and the remains of lock files must expire."
   }
-}
-
-run "says_how_to_use_it" {
-  command = plan
 
   assert {
     condition     = output.backend_config == <<-EOT
@@ -59,6 +56,17 @@ run "says_how_to_use_it" {
       use_lockfile = true
     EOT
     error_message = "The backend configuration must name the bucket and switch the lock file on."
+  }
+
+  assert {
+    condition = {
+      for statement in jsondecode(data.aws_iam_policy_document.state.json).Statement :
+      statement.Sid => [statement.Effect, statement.Principal, statement.Action, jsonencode(statement.Condition)]
+      } == {
+      DenyInsecureTransport = ["Deny", "*", "s3:*", jsonencode({ Bool = { "aws:SecureTransport" = "false" } })]
+      DenyOutdatedTls       = ["Deny", "*", "s3:*", jsonencode({ NumericLessThan = { "s3:TlsVersion" = "1.2" } })]
+    }
+    error_message = "Everything without TLS 1.2 must be denied to everybody, and nothing else said."
   }
 }
 
