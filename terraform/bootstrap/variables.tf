@@ -21,17 +21,6 @@ variable "region" {
   }
 }
 
-variable "kms_key_arn" {
-  description = "ARN of the KMS key that encrypts the state. Null: S3's own keys (AES256)."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/.+$", var.kms_key_arn))
-    error_message = "kms_key_arn must be the full ARN of a key or alias, or null."
-  }
-}
-
 variable "noncurrent_version_expiration_days" {
   description = "Days for which earlier states are kept."
   type        = number
@@ -43,4 +32,3 @@ variable "noncurrent_version_expiration_days" {
     error_message = "noncurrent_version_expiration_days must be a whole number of at least 30."
   }
 }
-

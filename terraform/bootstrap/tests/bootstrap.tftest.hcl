@@ -17,32 +17,32 @@ run "defaults" {
 
   assert {
     condition = (
-      aws_s3_bucket_public_access_block.state.block_public_acls
-      && aws_s3_bucket_public_access_block.state.block_public_policy
-      && aws_s3_bucket_public_access_block.state.ignore_public_acls
-      && aws_s3_bucket_public_access_block.state.restrict_public_buckets
+      aws_s3_bucket_public_access_block.this.block_public_acls
+      && aws_s3_bucket_public_access_block.this.block_public_policy
+      && aws_s3_bucket_public_access_block.this.ignore_public_acls
+      && aws_s3_bucket_public_access_block.this.restrict_public_buckets
     )
     error_message = "All four public access blocks must be on."
   }
 
   assert {
-    condition     = one(aws_s3_bucket_ownership_controls.state.rule).object_ownership == "BucketOwnerEnforced"
+    condition     = one(aws_s3_bucket_ownership_controls.this.rule).object_ownership == "BucketOwnerEnforced"
     error_message = "ACLs must be off."
   }
 
   assert {
-    condition     = one(aws_s3_bucket_versioning.state.versioning_configuration).status == "Enabled"
+    condition     = one(aws_s3_bucket_versioning.this.versioning_configuration).status == "Enabled"
     error_message = "Versioning must be on."
   }
 
   assert {
-    condition     = one(one(aws_s3_bucket_server_side_encryption_configuration.state.rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"
+    condition     = one(one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"
     error_message = "The state must be encrypted."
   }
 
   assert {
     condition = [
-      for rule in aws_s3_bucket_lifecycle_configuration.state.rule :
+      for rule in aws_s3_bucket_lifecycle_configuration.this.rule :
       one(rule.noncurrent_version_expiration).noncurrent_days if length(rule.noncurrent_version_expiration) > 0
     ] == [180]
     error_message = "Earlier states and the remains of lock files must expire."
@@ -60,7 +60,7 @@ run "defaults" {
 
   assert {
     condition = {
-      for statement in jsondecode(data.aws_iam_policy_document.state.json).Statement :
+      for statement in jsondecode(data.aws_iam_policy_document.tls_only.json).Statement :
       statement.Sid => [statement.Effect, statement.Principal, statement.Action, jsonencode(statement.Condition)]
       } == {
       DenyInsecureTransport = ["Deny", "*", "s3:*", jsonencode({ Bool = { "aws:SecureTransport" = "false" } })]

@@ -5,17 +5,6 @@ resource "aws_cloudwatch_log_group" "flows" {
   retention_in_days = var.flow_log_days
 }
 
-data "aws_iam_policy_document" "flows_trust" {
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["vpc-flow-logs.amazonaws.com"]
-    }
-  }
-}
-
 data "aws_iam_policy_document" "flows" {
   statement {
     sid       = "WriteTheFlows"
@@ -25,8 +14,11 @@ data "aws_iam_policy_document" "flows" {
 }
 
 resource "aws_iam_role" "flows" {
-  name               = "${local.name}-vpc-flows"
-  assume_role_policy = data.aws_iam_policy_document.flows_trust.json
+  name = "${local.name}-vpc-flows"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "vpc-flow-logs.amazonaws.com" } }]
+  })
 }
 
 resource "aws_iam_role_policy" "flows" {

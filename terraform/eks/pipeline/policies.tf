@@ -19,6 +19,8 @@ locals {
 
 # Reads what a plan needs, and writes only the lock of the state.
 data "aws_iam_policy_document" "plan" {
+  source_policy_documents = data.aws_iam_policy_document.state[*].json
+
   statement {
     sid       = "ReadOtherRootsParameters"
     actions   = ["ssm:GetParameter"]
@@ -42,41 +44,33 @@ data "aws_iam_policy_document" "plan" {
     actions   = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:ListRoleTags"]
     resources = local.pod_role_arns
   }
+}
 
-  dynamic "statement" {
-    for_each = local.state_bucket_arn[*]
+data "aws_iam_policy_document" "state" {
+  count = var.state_bucket_name == null ? 0 : 1
 
-    content {
-      sid       = "FindTheState"
-      actions   = ["s3:ListBucket"]
-      resources = [statement.value]
+  statement {
+    sid       = "FindTheState"
+    actions   = ["s3:ListBucket"]
+    resources = [local.state_bucket_arn]
 
-      condition {
-        test     = "StringLike"
-        variable = "s3:prefix"
-        values   = ["${local.state_key}*", "env:/*"]
-      }
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["${local.state_key}*", "env:/*"]
     }
   }
 
-  dynamic "statement" {
-    for_each = local.state_bucket_arn[*]
-
-    content {
-      sid       = "ReadTheState"
-      actions   = ["s3:GetObject"]
-      resources = ["${statement.value}/${local.state_key}"]
-    }
+  statement {
+    sid       = "ReadTheState"
+    actions   = ["s3:GetObject"]
+    resources = ["${local.state_bucket_arn}/${local.state_key}"]
   }
 
-  dynamic "statement" {
-    for_each = local.state_bucket_arn[*]
-
-    content {
-      sid       = "LockTheState"
-      actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
-      resources = ["${statement.value}/${local.state_key}.tflock"]
-    }
+  statement {
+    sid       = "LockTheState"
+    actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+    resources = ["${local.state_bucket_arn}/${local.state_key}.tflock"]
   }
 }
 

@@ -1,10 +1,4 @@
-data "aws_partition" "current" {}
-
 locals {
-  # Derived from the name rather than the bucket, so that the plan that creates the bucket
-  # shows the policy.
-  bucket_arn = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket_name}"
-
   # The prefixes that the service writes under.
   uploads_arn = "${local.bucket_arn}/uploads/*"
   audit_arn   = "${local.bucket_arn}/audit/*"
@@ -12,41 +6,7 @@ locals {
 }
 
 data "aws_iam_policy_document" "bucket" {
-  statement {
-    sid       = "DenyInsecureTransport"
-    effect    = "Deny"
-    actions   = ["s3:*"]
-    resources = [local.bucket_arn, "${local.bucket_arn}/*"]
-
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
-    }
-  }
-
-  statement {
-    sid       = "DenyOutdatedTls"
-    effect    = "Deny"
-    actions   = ["s3:*"]
-    resources = [local.bucket_arn, "${local.bucket_arn}/*"]
-
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-
-    condition {
-      test     = "NumericLessThan"
-      variable = "s3:TlsVersion"
-      values   = ["1.2"]
-    }
-  }
+  source_policy_documents = [data.aws_iam_policy_document.tls_only.json]
 
   # No object is overwritten: a put needs If-None-Match, whose only value in S3 is "*".
   # Creating a multipart upload and sending parts are s3:PutObject too but cannot carry the

@@ -22,17 +22,6 @@ variable "break_glass_principal_arns" {
   }
 }
 
-variable "kms_key_arn" {
-  description = "ARN of the KMS key that encrypts the objects. Null: S3's own keys (AES256)."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/.+$", var.kms_key_arn))
-    error_message = "kms_key_arn must be the full ARN of a key or alias, or null."
-  }
-}
-
 variable "object_lock" {
   description = "Object Lock, which can be enabled only when the bucket is created. The service sets a retention on each audit copy. default_retention_days holds for uploads too, which then cannot be purged before it ends."
   type = object({

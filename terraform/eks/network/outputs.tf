@@ -1,4 +1,0 @@
-output "handover" {
-  description = "What the roots cluster, data, app and runner read from the parameter /mirrorsite/ENVIRONMENT/network."
-  value       = local.handover
-}
