@@ -1,4 +1,4 @@
-"""Check the IAM policies of a Terraform state (`terraform show -json`).
+"""Check the IAM policies of a Terraform state (`terraform state pull`).
 
 No allowing statement may have a wildcard service (`*`, `*:*` or `service:*`) as action
 together with `*` as resource, and no identity policy may allow deleting under `audit/`.
@@ -32,20 +32,17 @@ def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def _resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from module.get("resources", [])
-    for child in module.get("child_modules", []):
-        yield from _resources(child)
-
-
 def policies(state: dict[str, Any]) -> Iterator[tuple[str, bool, dict[str, Any]]]:
-    """Yield each policy's address, whether it is an identity's, and document."""
-    root = state.get("values", {}).get("root_module", {})
-    for resource in _resources(root):
+    """Yield each policy's resource, whether it is an identity's, and the document."""
+    for resource in state.get("resources", []):
+        address = ".".join(
+            filter(None, (resource.get("module"), resource["type"], resource["name"]))
+        )
         for (kind, attribute), identity in POLICIES.items():
-            text = resource.get("values", {}).get(attribute)
-            if resource["type"] == kind and text:
-                yield resource["address"], identity, json.loads(text)
+            for instance in resource["instances"]:
+                text = instance["attributes"].get(attribute)
+                if resource["type"] == kind and text:
+                    yield address, identity, json.loads(text)
 
 
 def _allows(statement: dict[str, Any], action: str, resource: str) -> bool:

@@ -270,12 +270,12 @@ class Check:
         elif not (root / ".terraform").exists():
             self.init(root)
         _print(f"  eks/{name}: {self.apply(root, *arguments)}, second plan empty")
-        state = json.loads(self.terraform(root, "show", "-json"))
+        state = json.loads(self.terraform(root, "state", "pull"))
         if faults := iam_statements.state_faults(state):
             raise CheckFailedError("\n".join(faults))
 
     def eks(self) -> str:
-        """Apply the roots in order, each reading what the one before handed over."""
+        """Apply the roots in order; each reads parameters of the previous ones."""
         tree = self.copy()
         self.eks_root(tree, "network")
         with ThreadPoolExecutor(1) as pool:

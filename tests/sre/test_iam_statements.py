@@ -70,12 +70,15 @@ def test_what_the_service_has__passes() -> None:
 def test_state__of_a_child_module(action: str, count: int) -> None:
     policy = json.dumps(document(Action=action, Resource="*"))
     resource = {
-        "address": "module.m.aws_iam_role_policy.this",
+        "module": "module.m",
         "type": "aws_iam_role_policy",
-        "values": {"policy": policy},
+        "name": "this",
+        "instances": [{"attributes": {"policy": policy}}],
     }
-    state = {"values": {"root_module": {"child_modules": [{"resources": [resource]}]}}}
-    assert len(state_faults(state)) == count * 4  # itself, and three kinds of deleting
+    faults = state_faults({"resources": [resource]})
+    assert len(faults) == count * 4  # the wildcards, and three ways to delete
+    for text in faults:
+        assert text.startswith("module.m.aws_iam_role_policy.this, It: ")
 
 
 def test_state__without_policies() -> None:

@@ -22,17 +22,17 @@ run "defaults" {
       && aws_s3_bucket_public_access_block.this.ignore_public_acls
       && aws_s3_bucket_public_access_block.this.restrict_public_buckets
     )
-    error_message = "All four public access blocks must be on."
+    error_message = "All four public access blocks must be enabled."
   }
 
   assert {
     condition     = one(aws_s3_bucket_ownership_controls.this.rule).object_ownership == "BucketOwnerEnforced"
-    error_message = "ACLs must be off."
+    error_message = "ACLs must be disabled."
   }
 
   assert {
     condition     = one(aws_s3_bucket_versioning.this.versioning_configuration).status == "Enabled"
-    error_message = "Versioning must be on."
+    error_message = "Versioning must be enabled."
   }
 
   assert {
@@ -45,7 +45,7 @@ run "defaults" {
       for rule in aws_s3_bucket_lifecycle_configuration.this.rule :
       one(rule.noncurrent_version_expiration).noncurrent_days if length(rule.noncurrent_version_expiration) > 0
     ] == [180]
-    error_message = "Earlier states and the remains of lock files must expire."
+    error_message = "Earlier states and lock files must expire."
   }
 
   assert {
@@ -55,7 +55,7 @@ run "defaults" {
       encrypt      = true
       use_lockfile = true
     EOT
-    error_message = "The backend configuration must name the bucket and switch the lock file on."
+    error_message = "The backend configuration must name the bucket and enable the lock file."
   }
 
   assert {
@@ -66,7 +66,7 @@ run "defaults" {
       DenyInsecureTransport = ["Deny", "*", "s3:*", jsonencode({ Bool = { "aws:SecureTransport" = "false" } })]
       DenyOutdatedTls       = ["Deny", "*", "s3:*", jsonencode({ NumericLessThan = { "s3:TlsVersion" = "1.2" } })]
     }
-    error_message = "Everything without TLS 1.2 must be denied to everybody, and nothing else said."
+    error_message = "Everything without TLS 1.2 must be denied to every principal."
   }
 }
 

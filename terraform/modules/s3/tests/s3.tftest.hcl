@@ -22,17 +22,17 @@ run "defaults" {
       && aws_s3_bucket_public_access_block.this.ignore_public_acls
       && aws_s3_bucket_public_access_block.this.restrict_public_buckets
     )
-    error_message = "All four public access blocks must be on."
+    error_message = "All four public access blocks must be enabled."
   }
 
   assert {
     condition     = one(aws_s3_bucket_ownership_controls.this.rule).object_ownership == "BucketOwnerEnforced"
-    error_message = "ACLs must be off."
+    error_message = "ACLs must be disabled."
   }
 
   assert {
     condition     = one(aws_s3_bucket_versioning.this.versioning_configuration).status == "Enabled"
-    error_message = "Versioning must be on."
+    error_message = "Versioning must be enabled."
   }
 
   assert {
@@ -42,12 +42,12 @@ run "defaults" {
 
   assert {
     condition     = !aws_s3_bucket.this.force_destroy && !aws_s3_bucket.this.object_lock_enabled
-    error_message = "By default a bucket with objects is not destroyed, and Object Lock is off."
+    error_message = "By default a bucket with objects must not be destroyed, and Object Lock be disabled."
   }
 
   assert {
     condition     = length(aws_s3_bucket_object_lock_configuration.this) == 0
-    error_message = "Without Object Lock there is no configuration of it."
+    error_message = "Without Object Lock there must be no configuration of it."
   }
 
   assert {
@@ -63,7 +63,7 @@ run "defaults" {
       for rule in aws_s3_bucket_lifecycle_configuration.this.rule :
       one(rule.abort_incomplete_multipart_upload).days_after_initiation if length(rule.abort_incomplete_multipart_upload) > 0
     ] == [7]
-    error_message = "Unfinished multipart uploads must go after 7 days."
+    error_message = "Unfinished multipart uploads must be deleted after 7 days."
   }
 
   assert {
@@ -79,7 +79,7 @@ run "defaults" {
       Resource  = ["arn:aws:s3:::mirrorsite-test-uploads/*", "arn:aws:s3:::mirrorsite-test-uploads"]
       Condition = { Bool = { "aws:SecureTransport" = "false" } }
     }
-    error_message = "Every action without TLS must be denied to everybody, on the bucket and on its objects."
+    error_message = "Every action without TLS must be denied to every principal, on the bucket and its objects."
   }
 
   assert {
@@ -105,7 +105,7 @@ run "defaults" {
         Bool = { "s3:ObjectCreationOperation" = "true" }
       }
     }
-    error_message = "Puts without If-None-Match must be denied under every prefix, the parts of a multipart upload excepted."
+    error_message = "Puts without If-None-Match must be denied under every prefix, except parts of a multipart upload."
   }
 
   assert {
@@ -119,7 +119,7 @@ run "defaults" {
       Action    = ["s3:DeleteObjectVersion", "s3:DeleteObject", "s3:BypassGovernanceRetention"]
       Resource  = "arn:aws:s3:::mirrorsite-test-uploads/audit/*"
     }
-    error_message = "Without break-glass principals the deletion of audit copies must be denied to everybody, without a condition."
+    error_message = "Without break-glass principals, deleting audit copies must be denied unconditionally."
   }
 
   assert {
@@ -147,7 +147,7 @@ run "options" {
 
   assert {
     condition     = aws_s3_bucket.this.object_lock_enabled
-    error_message = "Object Lock must be enabled when the bucket is made."
+    error_message = "Object Lock must be enabled at creation."
   }
 
   assert {
@@ -168,7 +168,7 @@ run "options" {
       for statement in jsondecode(data.aws_iam_policy_document.application.json).Statement : statement.Resource
       if statement.Sid == "UseTheBucketKey"
     ]) == "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
-    error_message = "With a key of one's own the service must be allowed that key and no other."
+    error_message = "The service must be allowed to use this key and no other."
   }
 }
 
@@ -181,7 +181,7 @@ run "object_lock_without_default_retention" {
 
   assert {
     condition     = aws_s3_bucket.this.object_lock_enabled && length(aws_s3_bucket_object_lock_configuration.this) == 0
-    error_message = "Object Lock alone retains nothing by default, so that uploads can be purged."
+    error_message = "Object Lock must retain nothing by default, so that uploads can be purged."
   }
 }
 

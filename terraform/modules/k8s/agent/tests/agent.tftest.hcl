@@ -11,7 +11,7 @@ run "least_rights" {
 
   assert {
     condition     = yamldecode(helm_release.this.values[0]).rbac == { create = false } && yamldecode(helm_release.this.values[0]).serviceAccount == { create = false, name = "gitlab-agent" }
-    error_message = "The chart's own rights, which are an administrator's, must be off."
+    error_message = "The chart's own rights, those of an administrator, must be disabled."
   }
 
   assert {
@@ -21,7 +21,7 @@ run "least_rights" {
 
   assert {
     condition     = yamldecode(helm_release.this.values[0]).config == { kasAddress = "wss://kas.gitlab.com", secretName = "gitlab-agent-token" }
-    error_message = "The token must reach the chart by a Secret's name and not as a value, which Helm would store."
+    error_message = "The token must be passed by a Secret's name: Helm would store a value."
   }
 
   assert {
@@ -36,7 +36,7 @@ run "least_rights" {
       && !contains(rule.api_groups, "rbac.authorization.k8s.io")
       && length(setintersection(rule.resources, ["pods/exec", "pods/attach", "roles", "rolebindings"])) == 0
     ])
-    error_message = "No rule may hold a wildcard, rights over rights, or a way into pods."
+    error_message = "No rule may contain a wildcard, roles and bindings, exec or attach."
   }
 }
 

@@ -19,12 +19,12 @@ run "defaults" {
 
   assert {
     condition     = { for port in module.pod["web"].spec.containers[0].ports : port.name => port.containerPort } == { http = 4545, metrics = 9464 } && local.environment.BIND == "0.0.0.0:4545" && local.environment.METRICS_BIND == "0.0.0.0:9464"
-    error_message = "The container must declare the ports that the service is told to listen on."
+    error_message = "The container must declare the ports that the service listens on."
   }
 
   assert {
     condition     = alltrue([for probe in [module.pod["web"].spec.containers[0].startupProbe, module.pod["web"].spec.containers[0].livenessProbe, module.pod["web"].spec.containers[0].readinessProbe] : probe.httpGet.path == "/api/health" && probe.httpGet.port == 4545 && probe.httpGet.httpHeaders == [{ name = "Host", value = "mirrorsite" }]])
-    error_message = "No probe may ask the database or the bucket, and each must carry a Host that the service accepts."
+    error_message = "No probe may depend on the database or the bucket, and each must send an allowed Host."
   }
 
   assert {
@@ -39,7 +39,7 @@ run "defaults" {
 
   assert {
     condition     = local.web.spec.strategy.rollingUpdate == { maxSurge = 1, maxUnavailable = 0 } && local.web.spec.replicas == 2
-    error_message = "A rollout must not take a pod away before the next is ready."
+    error_message = "A rollout must not remove a pod before its successor is ready."
   }
 
   assert {
@@ -59,12 +59,12 @@ run "defaults" {
 
   assert {
     condition     = [for key, pod in module.pod : key if length([for variable in try(pod.spec.containers[0].env, []) : variable if variable.name == "AUDIT_SIGNING_KEY"]) > 0] == ["sealer"]
-    error_message = "The sealer alone gets the signing key."
+    error_message = "Only the sealer may have the signing key."
   }
 
   assert {
     condition     = local.sealer.spec.replicas == 1 && local.sealer.spec.strategy.type == "Recreate" && module.pod["sealer"].spec.containers[0].command == ["python", "manage.py", "seal_audit", "--every", "60"]
-    error_message = "One pod seals each minute, and the old one ends before the next starts."
+    error_message = "One pod must seal each minute, and terminate before the next starts."
   }
 
   assert {
@@ -76,17 +76,17 @@ run "defaults" {
       verify-audit          = "47 4 * * * verify_audit"
       verify-whole-audit    = "47 5 2 * * verify_audit"
     }
-    error_message = "The scheduled commands must be these."
+    error_message = "These are the scheduled commands."
   }
 
   assert {
     condition     = strcontains(local.cron_jobs.canary.command[2], "issue_token canary")
-    error_message = "The canary must make its own token: UPLOAD_AUTH may ask for one."
+    error_message = "The canary needs a token: UPLOAD_AUTH may require one."
   }
 
   assert {
     condition     = local.environment.AUDIT_PUBLIC_KEYS == var.audit_public_keys
-    error_message = "verify_audit must know the public keys."
+    error_message = "verify_audit needs the public keys."
   }
 
   assert {
@@ -114,7 +114,7 @@ run "options" {
 
   assert {
     condition     = { for job in local.scheduled : job.metadata.name => [job.spec.schedule, job.spec.suspend] if contains(["mirrorsite-canary", "mirrorsite-purge-uploads"], job.metadata.name) } == { mirrorsite-canary = ["*/15 * * * *", true], mirrorsite-purge-uploads = ["0 0 1 * *", false] }
-    error_message = "Each schedule must be changeable by itself."
+    error_message = "Schedules must be configurable one by one."
   }
 
   assert {
@@ -124,12 +124,12 @@ run "options" {
 
   assert {
     condition     = can(regex("^mirrorsite-migrate-feature-x-2-with-a-v[a-z0-9-]*-[0-9a-f]{8}$", local.migration_name)) && length(local.migration_name) <= 63
-    error_message = "Any tag must make a valid name (${local.migration_name})."
+    error_message = "Any tag must result in a valid name (${local.migration_name})."
   }
 
   assert {
     condition     = kubernetes_pod_v1.image.timeouts.create == "110s" && kubernetes_pod_v1.image.target_state == tolist(["Succeeded"]) && kubernetes_pod_v1.image.spec[0].container[0].image == var.image
-    error_message = "An image that cannot be pulled must end the apply within two minutes."
+    error_message = "An image that cannot be pulled must fail the apply within two minutes."
   }
 
   assert {
@@ -154,7 +154,7 @@ run "options" {
 
   assert {
     condition     = [for rule in local.network_policies[1].spec.egress : rule.ports[0].port] == [53, 4545, 5432, 443] && !can(local.network_policies[1].spec.egress[0].to) && length(local.network_policies[1].spec.egress[2].to) == 1
-    error_message = "Pods may resolve names, reach the web pods, and go where egress says."
+    error_message = "Pods may resolve names and connect to the web pods and what egress lists."
   }
 }
 
@@ -175,32 +175,32 @@ run "as_on_eks" {
 
   assert {
     condition     = !can(local.web.spec.replicas) && !strcontains(jsonencode(module.release.manifests["Deployment/mirrorsite"]), "replicas")
-    error_message = "The plan must not have a number that the autoscaler owns."
+    error_message = "With an autoscaler the plan must not set the number of pods."
   }
 
   assert {
     condition     = local.autoscaler[0].spec.minReplicas == 3 && local.autoscaler[0].spec.maxReplicas == 9 && length(local.disruption_budget) == 1
-    error_message = "The autoscaler must move between the given bounds."
+    error_message = "The autoscaler must have the given bounds."
   }
 
   assert {
     condition     = length(kubernetes_secret_v1.application) == 0 && length(kubernetes_secret_v1.audit) == 0 && module.pod["web"].spec.containers[0].envFrom[1].secretRef.name == "app"
-    error_message = "Given Secrets must be used and not made."
+    error_message = "Existing Secrets must be used and not created."
   }
 
   assert {
     condition     = local.environment.PGSSLROOTCERT == "/etc/mirrorsite/database-ca/ca.pem" && alltrue([for pod in module.pod : contains(pod.spec.containers[0].volumeMounts[*].mountPath, "/etc/mirrorsite/database-ca")])
-    error_message = "The database's authority must reach every pod where libpq looks for it."
+    error_message = "Every pod must have the database's certificates where libpq reads them."
   }
 
   assert {
     condition     = { for item in module.pod["web"].spec.topologySpreadConstraints : item.topologyKey => "${item.whenUnsatisfiable} ${item.nodeTaintsPolicy}" } == { "kubernetes.io/hostname" = "ScheduleAnyway Honor", "topology.kubernetes.io/zone" = "DoNotSchedule Honor" }
-    error_message = "A pod in each zone is required, and a lost zone is not waited for."
+    error_message = "Each zone must have a pod, except a zone without nodes."
   }
 
   assert {
     condition     = [for item in module.pod["web"].spec.tolerations : item.tolerationSeconds] == [30, 30] && local.web.spec.strategy.rollingUpdate.maxSurge == "34%" && local.web.spec.progressDeadlineSeconds == 600 && module.pod["web"].spec.terminationGracePeriodSeconds == 105
-    error_message = "Lost nodes, many pods and slow load balancers must be provided for."
+    error_message = "Tolerations, surge and termination must follow the variables."
   }
 }
 
@@ -266,7 +266,7 @@ run "a_secret_among_the_settings" {
   expect_failures = [var.settings]
 }
 
-run "a_setting_that_is_derived" {
+run "a_derived_setting" {
   command = plan
 
   variables {
@@ -296,7 +296,7 @@ run "a_password_in_the_config_map" {
   expect_failures = [var.settings]
 }
 
-run "secrets_that_are_none" {
+run "invalid_secrets" {
   command = plan
 
   variables {

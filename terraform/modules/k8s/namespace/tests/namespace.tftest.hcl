@@ -16,7 +16,7 @@ run "restricted" {
       "pod-security.kubernetes.io/audit"           = "restricted"
       "pod-security.kubernetes.io/warn"            = "restricted"
     }
-    error_message = "The namespace must take restricted pods only."
+    error_message = "The namespace must admit restricted pods only."
   }
 
   assert {
