@@ -1,17 +1,16 @@
-"""Who acts: the actor of a request, a page or a command, as the audit trail names it."""
+"""The actor of a request, a page or a command, as the audit log names it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 from rest_framework.request import Request
 
 from mirrorsite.client_address import client_address, client_network
-from mirrorsite.tokens.models import Token
+from mirrorsite.printable import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +30,12 @@ class Actor:
 
 def actor_of(request: Request) -> Actor:
     """Return the actor of an API request."""
-    user, token = credentials_of(request)
-    if token is not None:
-        name = f"token:{token.name}"
-    else:
-        name = "anonymous" if user is None else f"user:{user.get_username()}"
-    return actor_named(
-        request._request, name, user_id=None if user is None else user.pk
-    )
+    user: Any = request.user
+    token: Any = request.auth
+    if user is None:
+        return actor_named(request._request, "anonymous")
+    name = f"token:{token.name}" if token else f"user:{user.get_username()}"
+    return actor_named(request._request, name, user_id=user.pk)
 
 
 def actor_named(
@@ -58,17 +55,13 @@ def actor_named(
     )
 
 
-def credentials_of(request: Request) -> tuple[User | None, Token | None]:
-    """Return the user and the token that a view's authentication found, or None."""
-    return cast("tuple[User | None, Token | None]", (request.user, request.auth))
-
-
 def actor_key_of(request: Request) -> str | None:
     """Return a key that is unique to an actor with credentials; None without.
 
     The id of a token, not its name: ids are never reused.
     """
-    user, token = credentials_of(request)
+    user: Any = request.user
+    token: Any = request.auth
     if token is not None:
         return f"token:{token.pk}"
     return None if user is None else f"user:{user.pk}"
@@ -91,8 +84,3 @@ def address_of(request: HttpRequest) -> str | None:
         meta.get("HTTP_X_FORWARDED_FOR", ""),
         settings.TRUSTED_PROXIES,
     )
-
-
-def printable(text: str) -> str:
-    """Return `text` without the characters that a log or PostgreSQL cannot hold."""
-    return "".join(c if c.isprintable() else "�" for c in text)

@@ -24,19 +24,19 @@ class Endpoint(APIView):
     def options(  # type: ignore[override]  # DRF's request, as in all its views
         self, request: Request, *args: Any, **kwargs: Any
     ) -> Response:
-        """Name the methods in `Allow`, and no more: /api/schema says the rest."""
+        """Answer with `Allow` alone; /api/schema describes the rest."""
         return Response(status=204)
 
 
 class OpenView(Endpoint):
-    """An endpoint that asks for no credentials."""
+    """An endpoint without authentication."""
 
     authentication_classes: Sequence[Any] = ()
     permission_classes: Sequence[Any] = ()
 
 
 class DatabaseView(Endpoint):
-    """An endpoint that asks the database, be it only who calls; without it: a 503."""
+    """An endpoint that needs the database, at least to authenticate."""
 
     authentication_classes: Sequence[Any] = (TokenAuthentication,)
 
@@ -52,12 +52,10 @@ class DatabaseView(Endpoint):
 
 
 class ProtectedView(DatabaseView):
-    """An endpoint for tokens with the scope `read`, and for staff's sessions.
+    """An endpoint for tokens with the scope `read`, and for sessions of staff.
 
-    Of staff it asks for `staff_permission`, which each view names.
-
-    Who is calling is settled before anything else, also before the method and the
-    path below: without credentials every answer is the same 401.
+    Staff need the permission `staff_permission`. Authentication comes first, even
+    before the method is checked: without credentials every answer is the same 401.
     """
 
     authentication_classes: Sequence[Any] = (

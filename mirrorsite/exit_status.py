@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """How a command ended; `meaning` is what its help and docs/upkeep.md print.
+    """How a command ended; `meaning` is what its help and docs/commands.md print.
 
     74 and 78 are EX_IOERR and EX_CONFIG of sysexits.h, 130 is 128 + SIGINT.
     """

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mirrorsite import schema
 from mirrorsite.api import OpenView
 from mirrorsite.fast_path import Fields
+from mirrorsite.openapi import answer, problems
 from mirrorsite.problems import Problem
 from mirrorsite.readiness import readiness
+from mirrorsite.serializers import HealthSerializer, ReadySerializer
+
+_CHECKS = {"database": "ok", "migrations": "ok", "bucket": "ok"}
 
 
 def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
@@ -18,28 +22,51 @@ def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
 
 
 class HealthView(OpenView):
-    """The process answers: no database, no bucket. For every probe of the pod."""
+    """Needs neither database nor bucket: for every probe of the pod."""
 
-    @schema.health
+    @extend_schema(
+        operation_id="health",
+        summary="Is the process alive?",
+        tags=["probes"],
+        responses={200: answer(HealthSerializer, "It answers.", {"status": "ok"})},
+    )
     def get(self, request: Request) -> Response:
         return Response({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
 
 class ReadyView(OpenView):
-    """What an upload needs is available. For alerts: no probe of a pod asks it.
+    """Check database, migrations and bucket, at most every few seconds: for alerts."""
 
-    Database and bucket are shared, so their outage would take every pod out of the load
-    balancer, and health and mirror with them.
-    """
+    # Not for a probe of the pod. All pods share database and bucket, so their outage
+    # would take every pod, with health and mirror, out of the load balancer.
 
-    @schema.ready
+    @extend_schema(
+        operation_id="ready",
+        summary="Can an upload succeed?",
+        tags=["probes"],
+        responses={
+            200: answer(
+                ReadySerializer,
+                "Everything that an upload needs is available.",
+                {"status": "ok", "checks": _CHECKS},
+            ),
+            **problems(
+                "/api/ready",
+                "not-ready",
+                not_ready={
+                    "checks": _CHECKS
+                    | {"bucket": "unavailable: there is no such bucket"}
+                },
+            ),
+        },
+    )
     def get(self, request: Request) -> Response:
         checks = readiness.checks()
         if any(outcome != "ok" for outcome in checks.values()):
             raise Problem(
                 503,
                 "not-ready",
-                "Something that an upload needs is away.",
+                "Something that an upload needs is unavailable; see checks.",
                 checks=checks,
             )
         return Response(

@@ -87,12 +87,7 @@ def watch_store(client: Any) -> None:
     client.meta.events.register("after-call-error.s3", failed)
 
 
-def observe_store(operation: str, outcome: str, seconds: float) -> None:
-    """Count one request to the object store and its duration."""
-    STORE_SECONDS.labels(operation, outcome).observe(seconds)
-
-
 def _observe_context(operation: str, outcome: str, context: dict[str, Any]) -> None:
     started = context.get("mirrorsite_started")
     if started is not None:
-        observe_store(operation, outcome, perf_counter() - started)
+        STORE_SECONDS.labels(operation, outcome).observe(perf_counter() - started)

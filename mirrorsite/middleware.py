@@ -49,7 +49,9 @@ class EdgeMiddleware:
             current_request_id.reset(token)
         self._finish(request, response, request_id)
         match = request.resolver_match
-        route = meta["mirrorsite.route"] = match.route if match else "unmatched"
+        # The first page's route is empty, which a metric takes for no label.
+        route = (match.route or "/") if match else "unmatched"
+        meta["mirrorsite.route"] = route
         observe_request(
             route, request.method, response.status_code, perf_counter() - started
         )
@@ -98,11 +100,16 @@ def _of_the_server() -> HttpResponse:
     return response
 
 
+def _reads_session(request: HttpRequest) -> bool:
+    path = request.path_info
+    return path == "/" or path.startswith(settings.STAFF_PATHS)
+
+
 class _StaffPagesOnly:
-    """Skip the middleware it is mixed into for every path but `STAFF_PATHS`."""
+    """Skip the middleware it is mixed into for every path but `/` and `STAFF_PATHS`."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info.startswith(settings.STAFF_PATHS):
+        if _reads_session(request):
             return super().__call__(request)  # type: ignore[misc, no-any-return]
         return self.get_response(request)  # type: ignore[attr-defined, no-any-return]
 
@@ -123,7 +130,7 @@ class StaffCsrfViewMiddleware(_StaffPagesOnly, CsrfViewMiddleware):
     """CSRF for staff's pages; `process_view` runs apart from `__call__`."""
 
     def process_view(self, request, callback, callback_args, callback_kwargs):  # type: ignore[no-untyped-def]
-        if request.path_info.startswith(settings.STAFF_PATHS):
+        if _reads_session(request):
             return super().process_view(
                 request, callback, callback_args, callback_kwargs
             )

@@ -1,34 +1,27 @@
-"""One way in and one way out: how the API reads and writes bodies."""
+"""How the API reads and writes bodies: JSON alone."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from mirrorsite.problems import Problem
 
-#: Bodies here are a handful of members; more is a mistake or an attack.
+#: Bodies have a few members; more is a mistake or an attack.
 MAX_BODY_BYTES = 16 * 1024
-MAX_DIGITS = 4_300  # as many as Python reads
-
-
-class OneRenderer(JSONRenderer):
-    """Compact JSON in UTF-8."""
-
-    def get_indent(self, accepted_media_type: str, renderer_context: Any) -> None:
-        return None
+MAX_DIGITS = 4_300  # Python's limit
 
 
 class AlwaysJSON(BaseContentNegotiation):
-    """Answer JSON whatever `Accept` asks: there is one representation."""
+    """Answer JSON whatever `Accept` says: there is no other representation."""
 
     def select_parser(
         self, request: Request, parsers: Iterable[BaseParser]
@@ -48,23 +41,6 @@ class AlwaysJSON(BaseContentNegotiation):
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 
-def preferred(accept: str, offered: Sequence[str]) -> str:
-    """Return which of the media types `Accept` prefers (RFC 9110, section 12.5.1).
-
-    The first of equals; the first of all when it accepts none, or says nothing.
-    """
-    ranges = _qualities(accept)
-
-    def quality(media_type: str) -> float:
-        kind = media_type.partition("/")[0]
-        for media_range in (media_type, f"{kind}/*", "*/*"):  # the most specific counts
-            if media_range in ranges:
-                return ranges[media_range]
-        return 0.0
-
-    return max(offered, key=quality)
-
-
 def accepts_coding(accept_encoding: str, coding: str) -> bool:
     """Return True if `Accept-Encoding` allows the coding (RFC 9110, section 12.5.3)."""
     qualities = _qualities(accept_encoding)
@@ -82,10 +58,10 @@ def _qualities(accept: str) -> dict[str, float]:
 
 
 class LimitedJSONParser(BaseParser):
-    """JSON of at most `MAX_BODY_BYTES` that every reader understands the same way.
+    """JSON of up to `MAX_BODY_BYTES` that all parsers read alike: I-JSON (RFC 7493).
 
-    That is I-JSON (RFC 7493): UTF-8, no member twice, no half of a surrogate pair,
-    no NaN; here too no number of more digits than `MAX_DIGITS`.
+    UTF-8, no member twice, no half of a surrogate pair, no NaN; in addition no number
+    of more than `MAX_DIGITS` digits.
     """
 
     media_type = "application/json"
@@ -96,7 +72,7 @@ class LimitedJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Any = None,
     ) -> Any:
-        """Return the body's value; raises `Problem`, or `ParseError` saying why not."""
+        """Return the body's value; raises `Problem` or `ParseError`."""
         data: bytes = stream.read(MAX_BODY_BYTES + 1)
         if len(data) > MAX_BODY_BYTES:
             raise Problem(

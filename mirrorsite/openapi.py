@@ -1,75 +1,77 @@
-"""Describing operations for drf-spectacular: problems, headers, common parameters."""
+"""What drf-spectacular cannot know: problems, headers, and how our fields are described."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerFieldExtension,
+)
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
-from mirrorsite.openapi_components import HEADERS
 from mirrorsite.problem_types import PROBLEM_TYPES
+from mirrorsite.serializers import ProblemSerializer
 
 PROBLEM_JSON = "application/problem+json"
-Responses = dict[Any, OpenApiResponse]
+REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 #: Headers of a status, whatever the operation.
 _HEADERS_OF_STATUS = {
     "401": ["WWW-Authenticate"],
     "429": ["Retry-After"],
     "503": ["Retry-After"],
 }
+#: Answers that may have more members than are declared; no other may.
+_ADDITIONAL_PROPERTIES = {"Problem": True, "Checks": {"type": "string"}}
 
 
-def ref(name: str) -> dict[str, str]:
-    """Return a reference to a schema of `openapi_components`."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def answer(
-    schema: dict[str, Any], description: str, example: dict[str, Any]
-) -> OpenApiResponse:
+def answer(serializer: Any, description: str, example: Any) -> OpenApiResponse:
     """Return a success with its example."""
     return OpenApiResponse(
-        response=schema,
-        description=description,
-        examples=[OpenApiExample("answer", value=example)],
+        serializer, description, [OpenApiExample("answer", value=example)]
     )
 
 
-def header(name: str, *statuses: int) -> OpenApiParameter:
-    """Return a header of `openapi_components` on the answers with these statuses."""
-    declared = HEADERS[name]
+def header(
+    name: str, description: str, *statuses: int, **schema: str
+) -> OpenApiParameter:
+    """Return a header of the answers with these statuses."""
     return OpenApiParameter(
         name,
-        type=declared["schema"],
+        schema,
         location="header",
-        description=declared.get("description", ""),
+        description=description,
         response=list(statuses),
     )
 
 
 def problems(
-    instance: str, *slugs: str, **members: dict[str, Any]
+    instance: str,
+    *slugs: str,
+    fields: Mapping[str, str] | None = None,
+    **members: dict[str, Any],
 ) -> dict[tuple[int, str], OpenApiResponse]:
-    """Return the responses of an operation's problems, an example for each.
+    """Return the responses of an operation's problems, with an example of each.
 
-    `instance` is the operation's path; `members` gives, by slug with underscores,
-    what a problem has beyond the common members.
+    `instance` is the operation's path; `fields` gives further slugs, with the field
+    that the example names; `members` gives, by slug with underscores, other members
+    of the example.
     """
+    extra = {slug.replace("_", "-"): value for slug, value in members.items()}
+    for slug, field in (fields or {}).items():
+        extra[slug] = {
+            "errors": [{"field": field, "code": slug, "detail": "What is wrong."}]
+        }
     by_status: dict[int, list[str]] = defaultdict(list)
-    for slug in slugs:
+    for slug in dict.fromkeys((*(fields or {}), *slugs)):
         by_status[PROBLEM_TYPES[slug].status].append(slug)
     return {
         (status, PROBLEM_JSON): OpenApiResponse(
-            response=ref("Problem"),
-            description=" ".join(
-                f"`{slug}`: {PROBLEM_TYPES[slug].meaning}" for slug in found
-            ),
-            examples=[
-                _example(instance, slug, members.get(slug.replace("-", "_"), {}))
-                for slug in found
-            ],
+            ProblemSerializer,
+            " ".join(f"`{slug}`: {PROBLEM_TYPES[slug].meaning}" for slug in found),
+            [_example(instance, slug, extra.get(slug, {})) for slug in found],
         )
         for status, found in by_status.items()
     }
@@ -83,35 +85,77 @@ def _example(instance: str, slug: str, members: dict[str, Any]) -> OpenApiExampl
         "status": kind.status,
         "detail": kind.meaning,
         "instance": instance,
-        "request_id": "0af7651916cd43dd8448eb211c80319c",
+        "request_id": REQUEST_ID,
         **members,
     }
     return OpenApiExample(slug, value=value, summary=kind.title)
 
 
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "mirrorsite.tokens.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token with the scope that is needed: upload, or read.",
+        }
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "mirrorsite.tokens.authentication.StaffSessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "sessionid",
+            "description": "The session of a member of staff; POST needs X-CSRFToken"
+            " too. With HTTPS_ONLY the cookie is called __Host-sessionid.",
+        }
+
+
+class ChoiceScheme(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """Choices as a plain enum; a component of its own if the field has `schema_name`."""
+
+    target_class = "rest_framework.serializers.ChoiceField"
+    match_subclasses = True
+
+    def get_name(self) -> str | None:
+        return getattr(self.target, "schema_name", None)
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.target.choices)}
+
+
 def describe_every_operation(
     result: dict[str, Any], generator: Any, request: Any, public: bool
 ) -> dict[str, Any]:
-    """Add to each operation what all have in common (a drf-spectacular hook)."""
+    """Add what all operations and all answers have in common (a drf-spectacular hook)."""
     for path in result["paths"].values():
         for operation in path.values():
-            operation.setdefault("parameters", []).extend(
-                {"$ref": f"#/components/parameters/{name}"}
-                for name in ("X-Request-ID", "traceparent")
-            )
-            responses = operation["responses"]
-            # A host that is not allowed, a method that is not: any request may.
-            responses["default"] = {
-                "description": "Any other problem; /api/problems lists them all.",
-                "content": {PROBLEM_JSON: {"schema": ref("Problem")}},
-            }
-            for status, response in responses.items():
-                names = ["X-Request-ID", *_HEADERS_OF_STATUS.get(status, ())]
-                _add_headers(response, names)
+            _describe(operation)
+    for name, schema in result["components"]["schemas"].items():
+        if "properties" in schema:
+            schema["additionalProperties"] = _ADDITIONAL_PROPERTIES.get(name, False)
     return result
 
 
-def _add_headers(response: dict[str, Any], names: Iterable[str]) -> None:
-    headers = response.setdefault("headers", {})
-    for name in names:
-        headers.setdefault(name, {"$ref": f"#/components/headers/{name}"})
+def _describe(operation: dict[str, Any]) -> None:
+    operation.setdefault("parameters", []).extend(
+        {"$ref": f"#/components/parameters/{name}"}
+        for name in ("X-Request-ID", "traceparent")
+    )
+    responses = operation["responses"]
+    # Any request may fail for its host or its method.
+    responses["default"] = {
+        "description": "Any other problem; /api/problems lists them all.",
+        "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    limits = ["RateLimit-Policy", "RateLimit"] if "429" in responses else []
+    for status, response in responses.items():
+        headers = response.setdefault("headers", {})
+        for name in ("X-Request-ID", *_HEADERS_OF_STATUS.get(status, ()), *limits):
+            headers[name] = {"$ref": f"#/components/headers/{name}"}

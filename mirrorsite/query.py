@@ -16,7 +16,7 @@ _MALFORMED_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 def query_of(request: Request) -> QueryDict:
     """Return the parameters of a request; raises `InvalidRequest` that names one.
 
-    Django's own puts U+FFFD for bytes that are not UTF-8, and searches for that.
+    Django itself replaces bytes that are not UTF-8 by U+FFFD.
     """
     malformed = malformed_parameter(request._request.META.get("QUERY_STRING", ""))
     if malformed is not None:

@@ -122,6 +122,17 @@ def _window(length: int) -> tuple[int, int]:
 limiter = RateLimiter()
 
 
+def require_quota(usage: Usage | None) -> None:
+    """Raise a `Problem` if the client has used more than its quota."""
+    if usage is not None and usage.is_exceeded:
+        raise Problem(
+            429,
+            "throttled",
+            f"More than {usage.quota} requests within {usage.window_seconds} seconds.",
+            retry_after=usage.seconds_left,
+        )
+
+
 class RateLimitedPosts(APIView):
     """Mixin: counts each POST by token, user or network, before anything is done.
 
@@ -162,14 +173,7 @@ class RateLimitedPosts(APIView):
 
     def _check(self, usage: Usage | None) -> None:
         self._usage = usage
-        if usage is not None and usage.is_exceeded:
-            raise Problem(
-                429,
-                "throttled",
-                f"More than {usage.quota} requests within"
-                f" {usage.window_seconds} seconds.",
-                retry_after=usage.seconds_left,
-            )
+        require_quota(usage)
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any

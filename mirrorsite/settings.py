@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "mirrorsite.apps.MirrorsiteConfig",
     "mirrorsite.tokens.apps.TokensConfig",
     "uploads.apps.UploadsConfig",
+    "uploads.audit.apps.AuditConfig",
     "uploads.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -101,7 +102,7 @@ REST_KNOX = {
     "TOKEN_PREFIX": "mst_",
 }
 
-# Sessions, CSRF and messages run for staff's pages alone (mirrorsite.middleware).
+# Sessions, CSRF and messages run for the pages alone (mirrorsite.middleware).
 MIDDLEWARE = [
     "mirrorsite.middleware.EdgeMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -110,7 +111,7 @@ MIDDLEWARE = [
     "mirrorsite.middleware.StaffAuthenticationMiddleware",
     "mirrorsite.middleware.StaffMessageMiddleware",
 ]
-#: Paths that know who is logged in; every other path is free of that cost.
+#: Beside `/`, the paths that know who is logged in; others are free of that cost.
 STAFF_PATHS = ("/admin/", "/api/uploads")
 # Both look for Django's classes by name: StaffCsrfViewMiddleware is a subclass, and
 # EdgeMiddleware denies framing.
@@ -160,7 +161,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_HTTPONLY = True
-CSRF_FAILURE_VIEW = "mirrorsite.problems.csrf_failure"
+CSRF_FAILURE_VIEW = "mirrorsite.home.csrf_failure"
 if HTTPS_ONLY:
     # Browsers take a cookie of this prefix only over HTTPS and for this host alone:
     # https://www.rfc-editor.org/rfc/rfc6265bis
@@ -245,7 +246,7 @@ if CACHE_URL not in {"", "database"}:
             "CACHE_URL cannot be read; set it to redis://host:6379/0, or to database."
         ) from error
 REST_FRAMEWORK = {
-    "DEFAULT_RENDERER_CLASSES": ["mirrorsite.negotiation.OneRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["mirrorsite.negotiation.LimitedJSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "mirrorsite.negotiation.AlwaysJSON",
     "DEFAULT_AUTHENTICATION_CLASSES": [],

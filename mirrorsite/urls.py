@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path, re_path
 
-from mirrorsite import about, health
+from mirrorsite import api_docs, health, home
 from mirrorsite.fast_path import FastAnswer
 from mirrorsite.static_views import static_file
 from transforms import views as transforms
-from uploads.api import reading
+from uploads.api import read_views
 from uploads.api.views import UploadRandomView
 
 urlpatterns = [
@@ -17,32 +17,36 @@ urlpatterns = [
     path("api/mirror", transforms.MirrorView.as_view(), name="mirror"),
     path("api/upload-random", UploadRandomView.as_view(), name="upload-random"),
     path("api/ready", health.ReadyView.as_view(), name="ready"),
-    path("api/uploads", reading.UploadListView.as_view(), name="uploads"),
+    path("api/uploads", read_views.UploadListView.as_view(), name="uploads"),
     path(
         "api/uploads/<str:upload_id>",
-        reading.UploadDetailView.as_view(),
+        read_views.UploadDetailView.as_view(),
         name="upload",
     ),
     path(
         "api/uploads/<str:upload_id>/events",
-        reading.UploadEventsView.as_view(),
+        read_views.UploadEventsView.as_view(),
         name="upload-events",
     ),
     path(
         "api/uploads/<str:upload_id>/content",
-        reading.UploadContentView.as_view(),
+        read_views.UploadContentView.as_view(),
         name="upload-content",
     ),
     path(
         "api/uploads/<str:upload_id>/verify",
-        reading.UploadVerifyView.as_view(),
+        read_views.UploadVerifyView.as_view(),
         name="upload-verify",
     ),
-    re_path(r"^api/uploads/", reading.NothingHereView.as_view()),
-    path("api/schema", about.SchemaView.as_view(), name="schema"),
-    path("api/docs", about.DocsView.as_view(), name="docs"),
-    path("api/problems", about.ProblemListView.as_view(), name="problems"),
-    path("api/problems/<slug:slug>", about.ProblemTypeView.as_view(), name="problem"),
+    re_path(r"^api/uploads/", read_views.NothingHereView.as_view()),
+    path("api/schema", api_docs.SchemaView.as_view(), name="schema"),
+    path("api/docs", api_docs.DocsView.as_view(), name="docs"),
+    path("api/problems", api_docs.ProblemListView.as_view(), name="problems"),
+    path(
+        "api/problems/<slug:slug>", api_docs.ProblemTypeView.as_view(), name="problem"
+    ),
+    path("", home.home, name="home"),
+    path("favicon.ico", home.favicon, name="favicon"),
     path("admin/", admin.site.urls),
     path("static/<path:name>", static_file, name="static-file"),
 ]
@@ -54,6 +58,4 @@ FAST_ANSWERS: dict[bytes, FastAnswer] = {
 }
 
 handler400 = "mirrorsite.problems.bad_request"
-handler403 = "mirrorsite.problems.permission_denied"
-handler404 = "mirrorsite.problems.page_not_found"
 handler500 = "mirrorsite.problems.server_error"

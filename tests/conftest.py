@@ -130,9 +130,9 @@ def other_bucket(bucket: UploadStorage, make_storage: Any) -> Iterator[Any]:
     def change(*, exists: bool = True) -> UploadStorage:
         storage: UploadStorage = make_storage(
             bucket_name=f"other-{secrets.token_hex(6)}",
-            endpoint_url=bucket.endpoint_url,
-            access_key=bucket.access_key,
-            secret_key=bucket.secret_key,
+            endpoint_url=bucket.configuration.endpoint_url,
+            access_key=bucket.configuration.access_key,
+            secret_key=bucket.configuration.secret_key,
         )
         storage.store.use_transport(bucket.store.transport)
         if exists:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [
     path.relative_to(ROOT)
-    for pattern in ("*.md", "docs/**/*.md", "terraform/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "sre/*.md", "terraform/**/*.md")
     for path in sorted(ROOT.glob(pattern))
     if ".terraform" not in path.parts
 ]
@@ -42,11 +42,24 @@ class TestReadme:
         for name in named:
             assert os.access(ROOT / name, os.X_OK), name
 
+    def test_scripts__each_in_the_table(self) -> None:
+        table = (ROOT / "sre" / "README.md").read_text()
+        named = {
+            name
+            for cell in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+            for name in re.findall(r"`([\w.-]+)`", cell)
+        }
+        scripts = {
+            path.name
+            for path in (ROOT / "sre").iterdir()
+            if path.is_file() and os.access(path, os.X_OK)
+        }
+        assert named == scripts
+
     def test_commands__each_in_the_table(self) -> None:
-        table = re.findall(
-            r"^\| (`.+?) \|", (ROOT / "docs/upkeep.md").read_text(), re.MULTILINE
-        )
-        named = {name for row in table for name in re.findall(r"`(\w+)[^`]*`", row)}
+        first_table = (ROOT / "docs/commands.md").read_text().partition("\n## ")[0]
+        rows = re.findall(r"^\| (`.+?) \|", first_table, re.MULTILINE)
+        named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
         ours = {
             path.stem
             for package in ("mirrorsite", "uploads")

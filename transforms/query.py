@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 
 class QueryError(ValueError):
-    """The parameter cannot be used; `code` names why and the text says it."""
+    """The parameter is missing or malformed; `code` names the reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -17,8 +17,8 @@ def single_parameter(query_string: bytes, name: str, *, max_characters: int) -> 
     """Return the one value of `name` in an `application/x-www-form-urlencoded` query.
 
     Raises `QueryError` when it is missing, given more than once, not UTF-8, or
-    longer than `max_characters` code points. Django's own QueryDict is of no use
-    here: it replaces bytes that are not UTF-8 and hides a repetition.
+    longer than `max_characters` code points. Django's QueryDict hides two of these:
+    it replaces what is not UTF-8 and returns the last of several values.
     """
     values = []
     for pair in query_string.split(b"&"):

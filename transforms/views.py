@@ -6,25 +6,69 @@ import hashlib
 import json
 
 from django.utils.http import parse_etags
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite.api import OpenView
 from mirrorsite.fast_path import Fields
+from mirrorsite.openapi import answer, header, problems
 from mirrorsite.problems import InvalidRequest
-from transforms import schema
 from transforms.mirror import mirror
 from transforms.query import QueryError, single_parameter
 
 MAX_WORD_CHARACTERS = 2000
+_BAD_WORDS = ("word-missing", "word-repeated", "word-not-utf8", "word-too-long")
 _CACHE_CONTROL = "public, max-age=86400"
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-class MirrorView(OpenView):
-    """Answer the mirrored word."""
+class MirroredSerializer(serializers.Serializer[str]):
+    transformed = serializers.CharField()
 
-    @schema.mirror
+
+class MirrorView(OpenView):
+    """Swap the case of letters, complement digits to 9, and reverse the whole.
+
+    User-perceived characters stay whole. The answer for a word never changes, so it
+    may be cached.
+    """
+
+    @extend_schema(
+        operation_id="mirror",
+        summary="Mirror a word",
+        tags=["mirror"],
+        parameters=[
+            OpenApiParameter(
+                "word",
+                {"type": "string", "maxLength": MAX_WORD_CHARACTERS},
+                required=True,
+                description="UTF-8, percent-encoded; may be empty.",
+            ),
+            OpenApiParameter(
+                "If-None-Match",
+                location="header",
+                description="The ETag of an earlier answer: 304 if it is still valid.",
+            ),
+            header(
+                "ETag",
+                "Strong validator, for If-None-Match.",
+                200,
+                304,
+                type="string",
+                pattern='^"[0-9a-f]{32}"$',
+            ),
+            header("Cache-Control", "", 200, 304, type="string"),
+        ],
+        responses={
+            200: answer(
+                MirroredSerializer, "The mirrored word.", {"transformed": "47RAbOoF"}
+            ),
+            304: OpenApiResponse(description="The earlier answer is still valid."),
+            **problems("/api/mirror", fields=dict.fromkeys(_BAD_WORDS, "word")),
+        },
+    )
     def get(self, request: Request) -> Response:
         try:
             # WSGI hands the query's bytes over as latin-1 text (PEP 3333).
@@ -46,7 +90,7 @@ def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
     except QueryError:
         return None
     text = _JSON.encode({"transformed": transformed})
-    # As REST framework's renderer: they end a line in JavaScript, but not in JSON.
+    # As REST framework's renderer does: they end a line in JavaScript, not in JSON.
     text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return text.encode(), [(b"etag", etag.encode())]
 
@@ -60,7 +104,7 @@ def _mirrored(query: bytes) -> tuple[str, str]:
 
 
 def _client_has(etag: str, if_none_match: str | None) -> bool:
-    """Tell whether If-None-Match names the tag: * or a list, compared weakly.
+    """Return True if If-None-Match is * or lists the tag, compared weakly.
 
     RFC 9110, sections 8.8.3.2 and 13.1.2.
     """

@@ -1,6 +1,6 @@
-"""Users, groups and permissions: each change is an event, in the same transaction.
+"""Changes of users, groups and permissions, each recorded in the same transaction.
 
-Users are deactivated, never deleted or renamed: the trail names them for good.
+Users are deactivated, never deleted or renamed, because events refer to them by name.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from django.db.models.signals import post_save, pre_delete, pre_save
 from django.dispatch import receiver
 
 from mirrorsite.actors import Actor
-from uploads import trail
-from uploads.exceptions import AppendOnlyError
+from mirrorsite.errors import AppendOnlyError
+from uploads.audit import log
 from uploads.models import Action
 
 Account = User | Group
 #: The fields of an account and the names of what it belongs to or may do.
 State = dict[str, Any]
 
-#: What events say of an account. Of other fields (a password, an address) they say no
-#: more than that it has changed.
-_SAID = (
+#: The fields whose values are recorded. Of others (password, e-mail address) only the
+#: fact that they changed is.
+_RECORDED = (
     "name",
     "is_active",
     "is_staff",
@@ -38,7 +38,7 @@ _SAID = (
 
 
 def locked_state(account: Account) -> State | None:
-    """Return the account as the database has it, None if it does not; locks its row."""
+    """Lock the account's row and return its state; None if there is no such row."""
     model = type(account)
     rows: QuerySet[Any] = model._default_manager.select_for_update()
     row = rows.filter(pk=account.pk).first()
@@ -51,26 +51,26 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
     is_user = isinstance(account, User)
     if before is None:
         action = Action.USER_MADE if is_user else Action.GROUP_MADE
-        trail.note(action, actor, detail=_names(account) | _said(after))
+        log.record_event(action, actor, detail=_names(account) | _recorded(after))
         return
     changed = sorted(name for name in after if after[name] != before[name])
     if not changed:
         return
-    trail.note(
+    log.record_event(
         Action.USER_CHANGED if is_user else Action.GROUP_CHANGED,
         actor,
         detail=_names(account)
         | {
             "changed": changed,
-            "before": _said({name: before[name] for name in changed}),
-            "after": _said({name: after[name] for name in changed}),
+            "before": _recorded({name: before[name] for name in changed}),
+            "after": _recorded({name: after[name] for name in changed}),
         },
     )
 
 
 @contextmanager
 def recorded(account: Account, actor: Actor) -> Iterator[None]:
-    """Record what becomes of an existing account within."""
+    """Record the changes made to an existing account within the block."""
     with transaction.atomic():
         before = locked_state(account)
         yield
@@ -80,7 +80,7 @@ def recorded(account: Account, actor: Actor) -> Iterator[None]:
 
 @contextmanager
 def recorded_saves(actor: Actor) -> Iterator[None]:
-    """Record every user that is saved within: for commands that are Django's own."""
+    """Record every user saved within the block, for Django's own commands."""
     states: dict[int, State | None] = {}
 
     def look(instance: User, **rest: Any) -> None:
@@ -100,16 +100,16 @@ def recorded_saves(actor: Actor) -> Iterator[None]:
 
 
 def delete_group(group: Group, actor: Actor) -> None:
-    """Delete a group, and record what it allowed to whom."""
+    """Delete a group; record its permissions and members."""
     with transaction.atomic():
         state = locked_state(group)
         if state is None:
             return
         members = sorted(group.user_set.values_list("username", flat=True))
-        trail.note(
+        log.record_event(
             Action.GROUP_DELETED,
             actor,
-            detail=_names(group) | _said(state) | {"members": members},
+            detail=_names(group) | _recorded(state) | {"members": members},
         )
         group.delete()
 
@@ -139,5 +139,5 @@ def _names(account: Account) -> dict[str, Any]:
     return {kind: str(account), "number": account.pk}
 
 
-def _said(state: State) -> State:
-    return {name: state[name] for name in _SAID if name in state}
+def _recorded(state: State) -> State:
+    return {name: state[name] for name in _RECORDED if name in state}

@@ -16,10 +16,13 @@ class UploadsConfig(AppConfig):
     verbose_name = "Audit trail"
 
     def ready(self) -> None:
+        from mirrorsite.problem_types import declare
         from mirrorsite.readiness import readiness
         from uploads import accounts, checks, logins  # noqa: F401 these register
+        from uploads.problem_types import UPLOADS
         from uploads.readiness import check_bucket, check_trail
 
+        declare(*UPLOADS)
         readiness.add("bucket", check_bucket)
         readiness.add("trail", check_trail)
         post_migrate.connect(_reinstall_triggers, sender=self)

@@ -1,7 +1,7 @@
 """A limit on the requests of this process that may use the object store at once.
 
-A store that stops answering holds each thread that asks it until the timeouts end. The
-bulkhead keeps some threads out of its reach, and some places out of reach of any one
+A store that stops answering holds each thread that waits for it until the timeouts
+end. The bulkhead keeps some threads free of the store, and some places free of any one
 client. No Django models here.
 """
 
@@ -22,15 +22,15 @@ from uploads.exceptions import StoreBusyError, StoreUnavailableError
 RESERVED_THREADS = 2
 #: How long a request waits for a place while the requests that hold one make progress.
 MAX_WAIT_SECONDS = 5.0
-#: The store is taken for hung when no request has made progress for this long.
+#: The store counts as hung when no request has made progress for this long.
 STALL_SECONDS = 1.5
 
 
 class Bulkhead:
     """`places` for requests, of which one client may hold `places_per_client`.
 
-    Requests wait in the order they came. One whose client holds all it may does not
-    delay those behind it.
+    Requests wait first in, first out. One whose client is at its limit does not delay
+    those behind it.
     """
 
     def __init__(
@@ -74,20 +74,19 @@ class Bulkhead:
             self._release(client, is_progress=is_answered)
 
     def report_progress(self) -> None:
-        """Note that a request which holds a place is not waiting for a hung store."""
+        """Note that the store is not hung: a request that holds a place goes on."""
         self._progress_at = time.monotonic()
 
     def _acquire(self, client: str) -> None:
         with self._lock:
-            if self._may_enter(client):
-                self._enter(client)
+            if self._try_enter(client):
                 return
             waiter = _Waiter(client)
             self._waiting.append(waiter)
         deadline = time.monotonic() + self._max_wait
         while not waiter.has_entered.wait(self._seconds_left(deadline)):
             if self._seconds_left(deadline) > 0:
-                continue  # there was progress meanwhile
+                continue  # a request that holds a place has made progress
             with self._lock:
                 if waiter.has_entered.is_set():
                     return
@@ -98,32 +97,32 @@ class Bulkhead:
         now = time.monotonic()
         return max(0.0, min(deadline, self._progress_at + self._stall) - now)
 
-    def _may_enter(self, client: str) -> bool:
-        return self._free > 0 and self._held[client] < self._per_client
-
-    def _enter(self, client: str) -> None:
+    def _try_enter(self, client: str) -> bool:
+        """Take a place if there is one for `client`; the lock is held."""
+        if not self._free or self._held[client] >= self._per_client:
+            return False
         self._free -= 1
         self._held[client] += 1
-        self.report_progress()
+        self._progress_at = time.monotonic()
+        return True
 
     def _release(self, client: str, *, is_progress: bool) -> None:
-        if is_progress:
-            self.report_progress()
         with self._lock:
+            if is_progress:
+                self._progress_at = time.monotonic()
             self._free += 1
             self._held[client] -= 1
             if not self._held[client]:
                 del self._held[client]
             for waiter in self._waiting:
-                if self._may_enter(waiter.client):
+                if self._try_enter(waiter.client):
                     self._waiting.remove(waiter)
-                    self._enter(waiter.client)
                     waiter.has_entered.set()
                     return
 
 
 class _Waiter:
-    """A request without a place."""
+    """A request that waits for a place."""
 
     __slots__ = ("client", "has_entered")
 

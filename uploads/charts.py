@@ -1,8 +1,7 @@
-"""Charts as SVG, drawn here so that a page needs no script for them. Pure: no Django.
+"""Charts as SVG, rendered on the server so that pages need no script. No Django here.
 
-A chart has a title, axes with units, and a legend; its colours come from classes of
-the style sheet, so it is light or dark as the page is. The numbers belong into a table
-beside it, for readers who do not see it.
+Colours come from classes of the style sheet, so a chart follows the page's light or
+dark theme. For readers who cannot see it, the page shows the same numbers as a table.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 720, 240
-#: Twice as wide, for a chart that has a row of its own.
+#: The width of a chart that has a row of its own.
 WIDE = 1480
 LEFT, RIGHT, TOP, BOTTOM = 80, 12, 12, 34
 
@@ -31,10 +30,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """What the vertical axis says: how to write a value, and how its steps grow.
+    """The vertical axis: its title, and how its values are formatted.
 
-    `base` is 10, with steps of 1, 2 or 5 times its powers, or 2 for bytes. `width` is
-    that of the whole chart.
+    `base` 10 gives ticks of 1, 2 or 5 times a power of ten, 2 powers of two (bytes).
+    `width` is that of the whole chart.
     """
 
     title: str
@@ -59,7 +58,7 @@ def stacked_bars(
             if not value:
                 continue
             y1, y2 = frame.y(top + value), frame.y(top)
-            # A single failure among thousands must be seen, too.
+            # A single failure among thousands stays visible.
             height = max(y2 - y1, 1.5)
             parts.append(
                 f'<rect class="{s.style}" x="{_n(frame.x(i) + frame.slot * gap / 2)}"'
@@ -125,7 +124,7 @@ def ticks(highest: float, base: int = 10, wanted: int = 4) -> list[float]:
 
 
 class _Frame:
-    """The axes of a chart, and where a value lies between them."""
+    """The axes of a chart, and the coordinates of a value."""
 
     def __init__(
         self, name: str, labels: Sequence[str], axis: Axis, highest: float
@@ -160,7 +159,7 @@ class _Frame:
         )
 
     def _below(self) -> str:
-        """Return the labels below: as many as there is room for, evenly."""
+        """Return as many labels of the horizontal axis as fit, evenly spaced."""
         every = math.ceil(len(self.labels) * 80 / self.axis.width) or 1
         marks = []
         for i in range(0, len(self.labels), every):

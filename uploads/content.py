@@ -1,4 +1,4 @@
-"""The way to an object's bytes: an address of the store that is valid for a moment."""
+"""Reading an object's content: by a presigned address, or its first bytes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from uploads.storage import storage_of
 CONTENT_URL_SECONDS = 60
 
 
-def content_url(upload: Upload, method: Literal["GET", "HEAD"] = "GET") -> str:
-    """Return a presigned address of the object, made without asking the store.
-
-    It is signed for one method, and the store refuses the other.
-    In a versioned bucket it is the version that was stored. Raises
-    `ContentUnavailableError` unless the upload is stored, `OtherBucketError` for a
-    record of another bucket, and `StoreUnavailableError` without credentials.
-    """
+def require_stored(upload: Upload) -> None:
+    """Raise `ContentUnavailableError` unless the upload is stored."""
     if upload.status != Status.STORED:
         raise ContentUnavailableError(
             f"upload {upload.pk} is {upload.status}", status=Status(upload.status)
         )
+
+
+def content_url(upload: Upload, method: Literal["GET", "HEAD"] = "GET") -> str:
+    """Return a presigned address of the object, without a request to the store.
+
+    It is signed for one method; the store refuses the other. In a versioned bucket it
+    names the version that was stored. Raises `OtherBucketError` for a record of
+    another bucket, and `StoreUnavailableError` without credentials.
+    """
     parameters = {"VersionId": upload.version_id} if upload.version_id else {}
     return storage_of(upload).presigned_url(
         upload.key,
@@ -32,3 +35,12 @@ def content_url(upload: Upload, method: Literal["GET", "HEAD"] = "GET") -> str:
         ResponseContentDisposition=f'attachment; filename="{upload.pk}.txt"',
         **parameters,
     )
+
+
+def read_start(upload: Upload, size: int) -> bytes:
+    """Return up to the first `size` bytes of the object; raises `StoreError`.
+
+    In a versioned bucket, of the version that was stored.
+    """
+    chunks = storage_of(upload).read(upload.key, size, upload.version_id)
+    return next(chunks, b"")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from mirrorsite.errors import ServiceError
+from mirrorsite.exit_status import ExitStatus
+
 if TYPE_CHECKING:
     from uploads.models import Status, Upload
 
 
-class UploadsError(Exception):
-    """Base of every error that this app raises on purpose."""
+class UploadsError(ServiceError):
+    """Base of the errors of this app."""
 
 
 class StoreError(UploadsError):
@@ -110,16 +113,16 @@ class StillRunningError(UploadsError):
         self.seconds = seconds
 
 
-class AppendOnlyError(UploadsError):
-    """The record takes new rows and changes none."""
-
-
 class SealError(UploadsError):
-    """No seal was made: what is there already contradicts it. Somebody must look."""
+    """No seal was made, because an earlier seal or event contradicts it."""
+
+    exit_status = ExitStatus.DIFFERENCES
 
 
 class AuditKeyError(UploadsError):
-    """A key that is needed is not set, or may not be used any more."""
+    """A required audit key is not set, or was rotated out."""
+
+    exit_status = ExitStatus.MISCONFIGURED
 
 
 class UploadFailedError(UploadsError):

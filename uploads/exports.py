@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 from django.db.models import Model, QuerySet
 
 from mirrorsite.actors import Actor
-from uploads import trail
+from uploads.audit import log
 from uploads.models import Action, Upload, UploadEvent
 
 Format = Literal["csv", "jsonl"]
@@ -105,7 +105,7 @@ def record_export(
     actor: Actor, what: str, form: Format, *, selection: str, chosen_by: str
 ) -> None:
     """Record that a copy of `what` is about to leave; `chosen_by` is its filter."""
-    trail.note(
+    log.record_event(
         Action.EXPORTED,
         actor,
         detail={

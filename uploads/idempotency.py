@@ -72,9 +72,10 @@ def longest_attempt(size: int, storage: UploadStorage) -> timedelta:
     each part and three around them, all of it may be repeated, and one more request may
     look for the object at the end.
     """
-    attempts = storage.max_attempts
+    store = storage.configuration
+    attempts = store.max_attempts
     pauses = 0.1 * 2**attempts
-    request = attempts * (storage.connect_timeout + storage.read_timeout) + pauses
+    request = attempts * (store.connect_timeout + store.read_timeout) + pauses
     parts = 0 if size <= PART_BYTES else -(-size // PART_BYTES) + 3
     requests = request * (1 + attempts * parts) + request
     making = attempts * size / _BYTES_PER_SECOND

@@ -1,7 +1,7 @@
-"""Logging in to the admin: throttled, and each login, failure and logout an event.
+"""The admin's login: throttling, and an event for each login, failure and logout.
 
-What was typed as a password is never kept, nor is a name that no user has: people type
-passwords into the wrong field, and the trail forgets nothing.
+A typed name is recorded only if a user has it: people type passwords into the wrong
+field, and events cannot be deleted.
 """
 
 from __future__ import annotations
@@ -26,27 +26,26 @@ from django.utils import timezone
 
 from mirrorsite.actors import actor_named
 from mirrorsite.client_address import client_network
-from uploads import trail
+from uploads.audit import log
 from uploads.models import Action, UploadEvent
 
 logger = logging.getLogger(__name__)
 
 WINDOW = timedelta(minutes=15)
-#: From one address (IPv6: one /64), whatever the names.
+#: Failures from one address (IPv6: one /64), for all names.
 MOST_FROM_ADDRESS = 10
-#: For one user's name, from wherever.
+#: Failures for one user name, from all addresses.
 MOST_FOR_USER = 30
-#: How long a login makes its address one that the user's own count does not keep out.
+#: How long after a login its network is exempt from the limit of that user name.
 KNOWN_FOR = timedelta(days=30)
-#: In a request's META: that it was refused, and what was counted for it.
+#: Keys in a request's META: the login was throttled; the attempts counted for it.
 _THROTTLED, _ATTEMPTS = "mirrorsite.throttled", "mirrorsite.login_attempts"
 
 
 class ThrottleBackend:
-    """The first backend: refuses to look at a password after too many wrong ones.
+    """The first backend: refuses a login after too many failures.
 
-    It knows no user (no `get_user`), so that Django never takes it for the backend
-    that somebody logged in with.
+    It has no `get_user`, so Django never stores it as the backend of a session.
     """
 
     def authenticate(
@@ -64,28 +63,28 @@ class ThrottleBackend:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt, counted under a key before its password is looked at."""
+    """One attempt, counted under a key before its password is checked."""
 
     key: str
     at: datetime
 
 
 def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
-    """Count an attempt to log in; None when there were too many for another.
+    """Count an attempt to log in; None if a limit is reached.
 
-    What is returned stays counted unless `forget_attempts` takes it back.
+    The attempt stays counted unless it is given to `forget_attempts`.
     """
     network = client_network(address)
     from_address = _count(f"address:{network}", MOST_FROM_ADDRESS)
     if from_address is None:
         return None
     user = get_user_model()._default_manager.filter(username=username).first()
-    # The same two statements for a name that no user has: time tells nobody which it is.
+    # The same statements for an unknown name, so that timing does not reveal it.
     key = f"address:{network}:unknown" if user is None else f"user:{user.pk}"
     for_user = _count(key, MOST_FOR_USER)
     if for_user is not None:
         return [from_address, for_user]
-    # Anyone who knows a name could lock its user out, were it not for this.
+    # Otherwise anyone who knows a name could lock its user out.
     if _is_known(network, username):
         return [from_address]
     forget_attempts([from_address])
@@ -93,7 +92,7 @@ def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
 
 
 def forget_attempts(attempts: Iterable[Attempt]) -> None:
-    """Take back what was counted for a login that succeeded, or was refused."""
+    """Uncount the attempts of a login that succeeded or was throttled."""
     with connection.cursor() as cursor:
         for attempt in attempts:
             cursor.execute(
@@ -104,10 +103,10 @@ def forget_attempts(attempts: Iterable[Attempt]) -> None:
 
 
 def _count(key: str, most: int) -> Attempt | None:
-    """Count an attempt unless there are `most` within the window; one statement.
+    """Count an attempt unless there are `most` within the window.
 
-    PostgreSQL locks the row before it looks at the condition, so that of many at once
-    no more than `most` are let through.
+    One statement: PostgreSQL locks the row before it evaluates the condition, so
+    concurrent attempts cannot exceed `most`.
     """
     now = timezone.now()
     with connection.cursor() as cursor:
@@ -147,7 +146,7 @@ def _count(key: str, most: int) -> Attempt | None:
 
 
 def _is_known(network: str, username: str) -> bool:
-    """Return True if the user has logged in from this network lately."""
+    """Return True if the user logged in from this network within `KNOWN_FOR`."""
     return UploadEvent.objects.filter(
         action=Action.LOGGED_IN,
         at__gt=timezone.now() - KNOWN_FOR,
@@ -173,7 +172,7 @@ def note_failure(
     sender: Any, credentials: dict[str, Any], request: HttpRequest | None, **rest: Any
 ) -> None:
     if request is None or request.META.get(_THROTTLED):
-        return  # no password was looked at, so none was wrong
+        return  # no password was checked
     users = get_user_model()
     typed = str(credentials.get(users.USERNAME_FIELD, ""))
     known = users._default_manager.filter(**{users.USERNAME_FIELD: typed}).exists()
@@ -186,7 +185,7 @@ def note_failure(
 
 
 def note_refusal(request: HttpRequest, user: Any) -> None:
-    """Note a right password that opens nothing, of which Django sends no signal."""
+    """Record a correct password of a user without access; Django sends no signal."""
     _note(
         Action.LOGIN_FAILED,
         request,
@@ -203,7 +202,7 @@ def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> 
         "client_address": actor.address,
         "user_agent": actor.user_agent[:512],
     }
-    trail.note(action, actor, detail=detail)
+    log.record_event(action, actor, detail=detail)
 
 
 def _actor(username: str) -> str:

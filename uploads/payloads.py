@@ -1,8 +1,8 @@
 """What is uploaded: random numbers, made from a seed in constant memory. No Django.
 
-The bytes are a pure function of the seed and the size. So their SHA-256 is known
-before a single one is sent, the intent can be recorded with it, a part or the whole
-can be sent again, and what lies in the bucket can be proven to be what was meant.
+The bytes are a pure function of the seed and the size. So their SHA-256 is known and
+recorded with the intent before a byte is sent, any part can be sent again, and an
+object in the bucket can be proven to be the one meant.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _DIGITS_A_LINE = 4
 _LINE_BYTES = _DIGITS_A_LINE + 1
 _LINES_A_BLOCK = 64 * 1024 // _LINE_BYTES
 _BLOCK_BYTES = _LINES_A_BLOCK * _LINE_BYTES
-#: Random bytes below 250 become a decimal digit each; the six above would make some
-#: digits likelier than others and are dropped.
+#: Random bytes below 250 become a decimal digit each; the six above would favour some
+#: digits and are dropped.
 _TO_DIGIT = bytes(48 + value % 10 for value in range(256))
 _BIASED = bytes(range(250, 256))
 
@@ -47,23 +47,19 @@ class RandomNumbers:
         if size is not None and size < 1:
             raise ValueError(f"size is {size}; a payload has at least 1 byte.")
         self._seed = seed
-        self._requested_size = size
         self._on_chunk = on_chunk
+        self._single = b""
+        if size is None:
+            # A known stream is wanted here, not an unpredictable one.
+            self._single = b"%d" % random.Random(seed).randrange(NUMBERS)  # noqa: S311
+        #: Length in bytes.
+        self.size = len(self._single) if size is None else size
 
     @cached_property
     def number(self) -> int:
-        """The first number of the text (as far as the size lets it stand there)."""
-        if self._requested_size is None:
-            return self._random().randrange(NUMBERS)
-        first = next(self.chunks())[:_DIGITS_A_LINE]
+        """The first number of the text, cut to its size."""
+        first = self._single or next(self.chunks())[:_DIGITS_A_LINE]
         return int(first.rstrip(b"\n"))
-
-    @property
-    def size(self) -> int:
-        """Length in bytes."""
-        if self._requested_size is None:
-            return len(str(self.number))
-        return self._requested_size
 
     @cached_property
     def sha256(self) -> str:
@@ -75,11 +71,11 @@ class RandomNumbers:
 
     def chunks(self) -> Iterator[bytes | bytearray]:
         """Yield the text from its start, at most 64 KiB at a time."""
-        if self._requested_size is None:
-            yield str(self.number).encode()
+        if self._single:
+            yield self._single
             return
-        remaining = self._requested_size
-        source = self._random()
+        remaining = self.size
+        source = random.Random(self._seed)  # noqa: S311 as above
         while remaining > 0:
             lines = min(_LINES_A_BLOCK, -(-remaining // _LINE_BYTES))
             block = _lines_of_digits(source, lines)
@@ -90,6 +86,9 @@ class RandomNumbers:
 
     def parts(self, part_bytes: int) -> Iterator[bytearray]:
         """Yield the text in pieces of exactly `part_bytes`; the last may be shorter."""
+        if self._single:
+            yield bytearray(self._single)
+            return
         chunks = self.chunks()
         rest: bytes | bytearray = b""
         remaining = self.size
@@ -100,10 +99,6 @@ class RandomNumbers:
             remaining -= len(part[0])
             rest = _fill(part[0], rest, chunks)
             yield part.pop()
-
-    def _random(self) -> random.Random:
-        # A known stream is what is wanted here, not an unpredictable one.
-        return random.Random(self._seed)  # noqa: S311
 
 
 def _fill(
@@ -124,7 +119,7 @@ def _lines_of_digits(source: random.Random, lines: int) -> bytearray:
     wanted = lines * _DIGITS_A_LINE
     digits = b""
     while len(digits) < wanted:
-        # 1 in 43 bytes is dropped; asking for 3 % more makes a second turn rare.
+        # 1 in 43 bytes is dropped; asking for 3 % more makes a second round rare.
         more = source.randbytes((wanted - len(digits)) * 103 // 100 + 16)
         digits += more.translate(_TO_DIGIT, _BIASED)
     text = bytearray(b"\n") * (lines * _LINE_BYTES)

@@ -1,4 +1,4 @@
-"""Uploading, in the order that keeps the promise: intent, act, outcome."""
+"""Uploading: the intent is recorded, the object put, the outcome recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.metrics import observe_upload
-from uploads import trail
+from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
     KeyReusedError,
@@ -27,13 +27,13 @@ from uploads.exceptions import (
 from uploads.idempotency import IdempotencyKey, fingerprint_of, longest_attempt
 from uploads.models import ALLOWED_BEFORE, Action, Status, Upload, new_upload_id
 from uploads.payloads import RandomNumbers
-from uploads.storage import StoredObject, storage_of, upload_storage
+from uploads.storage import upload_storage
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "uploads/"
 #: How often a request may lose the race for its idempotency key.
-_RACES = 3
+_MAX_LOST_RACES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def object_key(upload_id: UUID, at: datetime) -> str:
 
 
 def payload_of(upload_id: UUID, size: int | None) -> RandomNumbers:
-    """Return the payload of an upload; its id is random, and so is what follows."""
+    """Return the payload of an upload, seeded with its id, which is random."""
     return RandomNumbers(
         upload_id.bytes, size, on_chunk=store_bulkhead().report_progress
     )
@@ -74,38 +74,31 @@ def create_upload(
     where the object may exist), `KeyReusedError` when the key came with another body,
     and `StillRunningError` while another request works on it.
     """
-    key = idempotency_key
-    upload_id = new_upload_id() if key is None else key.upload_id
-    for _ in range(_RACES):
-        upload = None if key is None else _find(key)
-        try:
-            if upload is None:
-                payload = payload_of(upload_id, size)
-                upload = _begin(upload_id, payload, actor, _key_columns(key, size))
-                started_at = upload.created_at
-            else:
-                _require_same_request(upload, size)
-                if _is_finished(upload):
-                    return CreatedUpload(upload, is_replayed=True)
-                payload = payload_of(upload.pk, size)
-                _begin_again(upload, actor)
-                started_at = upload.attempt_started_at or upload.created_at
-        except TransitionError:
-            if key is None:
-                raise
-            continue  # another request with this key was faster
-        _put(upload, payload, actor, started_at)
-        return CreatedUpload(upload)
-    raise StillRunningError("another request works on this key", seconds=1)
+    payload: RandomNumbers | None
+    if idempotency_key is None:
+        upload, payload = _begin(new_upload_id(), size, actor)
+    else:
+        upload, payload = _begin_or_find(idempotency_key, size, actor)
+    if payload is None:
+        return CreatedUpload(upload, is_replayed=True)
+    try:
+        _put(upload, payload, actor)
+    except TrailUnavailableError as error:
+        observe_upload("pending")
+        # Reconciliation looks at the bucket and completes the record.
+        logger.exception("upload=%s outcome not recorded: it stays pending", upload.pk)
+        raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
+    return CreatedUpload(upload)
 
 
 # --- Intent -----------------------------------------------------------------------
 
 
 def _begin(
-    upload_id: UUID, payload: RandomNumbers, actor: Actor, key_columns: dict[str, str]
-) -> Upload:
+    upload_id: UUID, size: int | None, actor: Actor, key: IdempotencyKey | None = None
+) -> tuple[Upload, RandomNumbers]:
     """Record the intent; raises `AlreadyRecordedError`, `TrailUnavailableError`."""
+    payload = payload_of(upload_id, size)
     now = timezone.now()
     upload = Upload(
         id=upload_id,
@@ -120,16 +113,40 @@ def _begin(
         user_agent=actor.user_agent[:512],
         request_id=actor.request_id,
         created_at=now,
-        **key_columns,
     )
-    if key_columns:
-        upload.attempt_started_at = timezone.now()
+    if key is not None:
+        upload.idempotency_scope = key.scope
+        upload.idempotency_key = key.key
+        upload.idempotency_fingerprint = fingerprint_of(size)
+        upload.attempt_started_at = now
     try:
-        trail.begin(upload, actor)
+        log.record_intent(upload, actor)
     except TrailUnavailableError:
         observe_upload("unrecorded")
         raise
-    return upload
+    return upload, payload
+
+
+def _begin_or_find(
+    key: IdempotencyKey, size: int | None, actor: Actor
+) -> tuple[Upload, RandomNumbers | None]:
+    """Begin an attempt under `key`; return its upload and payload.
+
+    The payload is None if the upload is stored already.
+    """
+    for _ in range(_MAX_LOST_RACES):
+        upload = _find(key)
+        try:
+            if upload is None:
+                return _begin(key.upload_id, size, actor, key)
+            _require_same_request(upload, size)
+            if _is_finished(upload):
+                return upload, None
+            _begin_again(upload, actor)
+        except TransitionError:
+            continue  # another request with this key was faster
+        return upload, payload_of(upload.pk, size)
+    raise StillRunningError("another request works on this key", seconds=1)
 
 
 def _begin_again(upload: Upload, actor: Actor) -> None:
@@ -141,109 +158,88 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
     _require_abandoned(upload)
     bucket = upload_storage().bucket_name
     if upload.bucket != bucket and upload.status != Status.FAILED:
-        # That bucket may hold the object, and only this record tells of it.
+        # That bucket may hold the object, and no other record mentions it.
         raise UploadFailedError(
             f"the outcome in bucket {upload.bucket} is unknown", upload=upload
         )
-    trail.begin_again(upload, actor, bucket=bucket)
+    log.record_new_attempt(upload, actor, bucket=bucket)
 
 
-# --- Act --------------------------------------------------------------------------
+# --- Act, and outcome -------------------------------------------------------------
 
 
-def _put(
-    upload: Upload, payload: RandomNumbers, actor: Actor, started_at: datetime
-) -> None:
+def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
     """Put the object of an upload whose intent is recorded, and record the outcome."""
+    started_at = upload.attempt_started_at or upload.created_at
 
     def on_retry(attempt: int, error: StoreError) -> None:
         nonlocal started_at
         started_at = timezone.now()
-        _note_retry(upload, actor, attempt, error)
+        _record_retry(upload, actor, attempt, error)
 
     metadata = {"upload-id": str(upload.pk), "request-id": upload.request_id}
     try:
-        stored = storage_of(upload).put_new(
+        stored = upload_storage().put_new(
             upload.key, payload, metadata, on_retry=on_retry
         )
     except StoreError as error:
         _record_failure(upload, error, actor)
         raise UploadFailedError(str(error), upload=upload) from error
-    _record_stored(upload, stored, actor, started_at)
+    now = timezone.now()
+    _record_outcome(
+        upload,
+        Action.STORED,
+        actor,
+        detail={
+            "size": stored.size,
+            "sha256": stored.sha256,
+            "etag": stored.etag,
+            "version_id": stored.version_id,
+        },
+        etag=stored.etag,
+        version_id=stored.version_id,
+        stored_at=now,
+        duration=now - started_at,
+        error="",
+    )
+    observe_upload("stored", stored.size)
 
 
-def _note_retry(upload: Upload, actor: Actor, attempt: int, error: StoreError) -> None:
-    """Record that an attempt failed and the next one begins; the upload goes on anyway."""
+def _record_retry(
+    upload: Upload, actor: Actor, attempt: int, error: StoreError
+) -> None:
+    """Record that an attempt failed and the next one begins, if the database can."""
     detail = {"attempt": attempt, "error": str(error)[:1000]}
     try:
-        trail.note(Action.RETRIED, actor, upload=upload, detail=detail)
+        log.record_event(Action.RETRIED, actor, upload=upload, detail=detail)
     except TrailUnavailableError as trail_error:
         logger.warning("upload=%s retry not recorded: %s", upload.pk, trail_error)
-
-
-# --- Outcome ----------------------------------------------------------------------
-
-
-def _record_stored(
-    upload: Upload, stored: StoredObject, actor: Actor, started_at: datetime
-) -> None:
-    now = timezone.now()
-    try:
-        _record_outcome(
-            upload,
-            Action.STORED,
-            actor,
-            detail={
-                "size": stored.size,
-                "sha256": stored.sha256,
-                "etag": stored.etag,
-                "version_id": stored.version_id,
-            },
-            etag=stored.etag,
-            version_id=stored.version_id,
-            stored_at=now,
-            duration=now - started_at,
-            error="",
-        )
-    except TrailUnavailableError as error:
-        observe_upload("pending")
-        # Reconciliation finds the object and completes the record.
-        logger.exception("upload=%s is in the bucket, its record pending", upload.pk)
-        raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
-    observe_upload("stored", stored.size)
 
 
 def _record_failure(upload: Upload, error: StoreError, actor: Actor) -> None:
     message = str(error)[:1000]
     logger.warning("upload=%s failed: %s", upload.pk, message)
-    try:
-        if isinstance(error, StoreUnavailableError) and error.outcome_unknown:
-            trail.note_error(upload, message)
-        else:
-            _record_outcome(
-                upload, Action.FAILED, actor, detail={"error": message}, error=message
-            )
-    except TrailUnavailableError as trail_error:
-        observe_upload("pending")
-        raise TrailUnavailableError(
-            str(trail_error), upload_id=upload.pk
-        ) from trail_error
+    if isinstance(error, StoreUnavailableError) and error.outcome_unknown:
+        log.record_unknown_outcome(upload, message)
+    else:
+        detail = {"error": message}
+        _record_outcome(upload, Action.FAILED, actor, detail=detail, error=message)
     observe_upload(upload.status)
 
 
 def _record_outcome(
     upload: Upload, action: Action, actor: Actor, **values: Any
 ) -> None:
-    """Record the outcome, also when reconciliation has changed the status meanwhile.
+    """Record the outcome, even if reconciliation has changed the status in between.
 
-    Raises `UploadFailedError` when reconciliation has found something else under the
-    key than what was stored a moment ago.
+    Raises `UploadFailedError` when reconciliation has found another object under the
+    key than the one just stored.
     """
     while True:
         try:
-            trail.record(upload, action, actor, **values)
+            log.record(upload, action, actor, **values)
         except TransitionError:
-            trail.reload(upload)
+            log.reload(upload)
         else:
             return
         # Reconciliation may have recorded the same outcome, or one that a later look
@@ -260,24 +256,14 @@ def _record_outcome(
 # --- Idempotency keys -------------------------------------------------------------
 
 
-def _key_columns(key: IdempotencyKey | None, size: int | None) -> dict[str, str]:
-    if key is None:
-        return {}
-    return {
-        "idempotency_scope": key.scope,
-        "idempotency_key": key.key,
-        "idempotency_fingerprint": fingerprint_of(size),
-    }
-
-
 def _find(key: IdempotencyKey) -> Upload | None:
     """Return the upload of this key.
 
-    The id finds it also where its record was made from the bucket; the columns where
-    SECRET_KEY was another one. Raises `TrailUnavailableError`.
+    The id also finds a record that was made from the bucket; the columns find one that
+    was made under another SECRET_KEY. Raises `TrailUnavailableError`.
     """
     by_columns = Q(idempotency_scope=key.scope, idempotency_key=key.key)
-    with trail.database_errors():
+    with log.database_errors():
         found = list(Upload.objects.filter(Q(pk=key.upload_id) | by_columns))
     found.sort(key=lambda upload: upload.pk != key.upload_id)
     return found[0] if found else None
@@ -286,14 +272,14 @@ def _find(key: IdempotencyKey) -> Upload | None:
 def _require_same_request(upload: Upload, size: int | None) -> None:
     if upload.idempotency_key:
         is_same = upload.idempotency_fingerprint == fingerprint_of(size)
-    else:  # made from the bucket: the bytes tell the request
+    else:  # recorded from the bucket: only the bytes identify the request
         is_same = upload.sha256 == payload_of(upload.pk, size).sha256
     if not is_same:
         raise KeyReusedError("the key came with another body before", upload=upload)
 
 
 def _is_finished(upload: Upload) -> bool:
-    """Return True if the upload was stored once, whatever its status now."""
+    """Return True if the upload was stored at some time, whatever its status is now."""
     if upload.status in {Status.PENDING, Status.FAILED}:
         return False
     if upload.stored_at is None and upload.status != Status.STORED:

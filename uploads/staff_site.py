@@ -1,6 +1,6 @@
-"""The admin site: its index is the dashboard, and its login says when it waits.
+"""The admin site: the dashboard as its index, and a throttled login.
 
-It stands outside `uploads.admin`, whose import registers models with this site.
+It is outside `uploads.admin`, because importing that registers models with this site.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
 from mirrorsite.query import malformed_parameter
+from mirrorsite.staff import staff_actor
 from uploads import accounts
 from uploads.logins import WINDOW, note_refusal
-from uploads.staff import staff_actor
 
-#: How often a session in use is written, which is when its hour begins anew.
-PROLONG_SECONDS = 300
+#: How often a session in use is extended, which costs a write.
+EXTEND_SESSION_SECONDS = 300
 
 
 class ThrottledAuthenticationForm(AdminAuthenticationForm):
-    """Says that it waits, rather than that the password was wrong."""
+    """Tells a throttled login from a wrong password."""
 
     def confirm_login_allowed(self, user: Any) -> None:
         try:
@@ -59,7 +59,7 @@ class StaffSite(AdminSite):
     index_template = "admin/dashboard.html"
 
     def get_urls(self) -> list[Any]:
-        """Leave out the page that leads to an object's own: no model here has one."""
+        """Leave out "view on site": no model here has a page of its own."""
         return [
             pattern
             for pattern in super().get_urls()
@@ -77,7 +77,7 @@ class StaffSite(AdminSite):
         ) -> HttpResponseBase:
             values = [text for values in request.GET.lists() for text in values[1]]
             if any("\0" in text for text in (request.path, *request.GET, *values)):
-                raise BadRequest("An address with a NUL is none.")
+                raise BadRequest("The address contains a NUL character.")
             if malformed_parameter(request.META.get("QUERY_STRING", "")) is not None:
                 raise BadRequest("The query is not percent-encoded UTF-8.")
             return view(request, *args, **kwargs)
@@ -85,11 +85,11 @@ class StaffSite(AdminSite):
         return super().admin_view(well_formed, cacheable)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """Prolong the session of whoever sees a page, with a write now and then."""
+        """Extend the session of the user who opens a page."""
         now = int(time.time())
         if request.user.is_authenticated:
             seen = request.session.get("seen_at", 0)
-            if now - seen > PROLONG_SECONDS:
+            if now - seen > EXTEND_SESSION_SECONDS:
                 request.session["seen_at"] = now
         return super().each_context(request)
 
@@ -105,7 +105,7 @@ class StaffSite(AdminSite):
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """Let a user change their own password, and record that they did."""
+        """Change the user's own password and record the event."""
         if request.method != "POST":
             return super().password_change(request, extra_context)
         user = get_object_or_404(User, pk=request.user.pk)

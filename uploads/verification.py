@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, QuerySet
 
 from mirrorsite.actors import Actor
-from uploads import trail
+from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import ObjectMissingError, TransitionError
 from uploads.models import Action, Status, Upload, UploadEvent
@@ -135,7 +135,7 @@ def record_verification(
         detail["sha256_from"] = outcome.sha256_from
     if outcome.differences:
         detail["differences"] = list(outcome.differences)
-    trail.record(upload, outcome.action, actor, detail=detail)
+    log.record(upload, outcome.action, actor, detail=detail)
 
 
 def examine(upload: Upload, *, method: Method) -> Verification:

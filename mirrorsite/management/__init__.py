@@ -1,0 +1,4 @@
+"""The base class of all management commands, their argument types and progress line.
+
+Any app's commands may import it; it imports no app.
+"""

@@ -1,4 +1,4 @@
-"""Tokens in the admin: made (and shown once), looked at, revoked; never changed."""
+"""Tokens in the admin: created (and shown once), listed, revoked; never changed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
+from mirrorsite.admin.changelist import ListMixin
+from mirrorsite.staff import staff_actor
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
-from uploads import trail
-from uploads.admin.lists import ListMixin
-from uploads.models import Action
-from uploads.staff import staff_actor
-from uploads.trail import write_transaction
+from uploads.audit.log import write_transaction
 
 
 class TokenForm(forms.ModelForm[Token]):
-    """Asks what `services.create_token` needs, and calls it."""
+    """Collects the arguments of `services.create_token`, and calls it."""
 
     # The admin's autocomplete is a combobox without a name for screen readers.
     user = forms.ModelChoiceField(User.objects.order_by("username"))
@@ -33,6 +32,7 @@ class TokenForm(forms.ModelForm[Token]):
         max_value=services.MAX_DAYS,
         initial=services.DEFAULT_DAYS,
     )
+    actor: Actor
     secret = ""
 
     class Meta:
@@ -60,6 +60,7 @@ class TokenForm(forms.ModelForm[Token]):
             name=values["name"],
             scopes=scopes,
             days=values["days"],
+            actor=self.actor,
         )
         return self.instance
 
@@ -97,14 +98,10 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
     def revoke(self, request: HttpRequest, queryset: QuerySet[Token]) -> None:
         revoked = 0
         for token in queryset:
-            with write_transaction():  # both or neither
-                if not services.revoke_token(token):
-                    continue
-                self.log_change(request, token, "Revoked.")
-                trail.note(
-                    Action.TOKEN_REVOKED, staff_actor(request), detail=token.facts()
-                )
-            revoked += 1
+            with write_transaction():
+                if services.revoke_token(token, staff_actor(request)):
+                    self.log_change(request, token, "Revoked.")
+                    revoked += 1
         messages.success(request, f"Tokens revoked: {revoked}.")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -135,15 +132,15 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
         return super().get_form(request, obj, change, **kwargs)
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:
+        form.actor = staff_actor(request)
         token: Token = form.save()
-        trail.note(Action.TOKEN_MADE, staff_actor(request), detail=token.facts())
         request.new_token = form.secret  # type: ignore[attr-defined]
         return token
 
     def save_model(
         self, request: HttpRequest, obj: Token, form: Any, change: bool
     ) -> None:
-        """Do nothing more: the service has saved the token."""
+        """Do nothing: the service has saved the token."""
 
     def response_add(
         self, request: HttpRequest, obj: Token, post_url_continue: str | None = None

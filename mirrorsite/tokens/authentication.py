@@ -1,4 +1,4 @@
-"""Who calls the API: by token, or by staff's session."""
+"""Authentication of the API: tokens, and staff sessions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 #: RFC 6750, section 3: a challenge has at least one parameter.
 CHALLENGE = 'Bearer realm="mirrorsite"'
-#: How old the recorded last use may grow before it is written again.
+#: The last use is written at most this often.
 LAST_USE_GRAIN = timedelta(minutes=1)
 _WELL_FORMED = re.compile(r"[A-Za-z0-9_]{10,128}")
 
@@ -33,8 +33,8 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9_]{10,128}")
 class TokenAuthentication(knox.auth.TokenAuthentication):
     """`Authorization: Bearer …` (RFC 6750): one query, whatever tokens the owner has.
 
-    No header is nobody; a header that does not prove a valid token is a 401, so that
-    a client with a mistake in it is never taken for an anonymous one.
+    Without the header the client is anonymous. An invalid header is a 401, so that a
+    client with a mistake in it is not treated as anonymous.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, Token] | None:
@@ -46,7 +46,7 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
         return found
 
     def authenticate_credentials(self, token: bytes) -> tuple[Any, Token]:
-        # Before the database sees it: it may hold bytes that no column takes.
+        # Refused before the query: it may hold bytes that PostgreSQL rejects.
         if not _WELL_FORMED.fullmatch(token.decode("latin-1")):
             raise _not_valid()
         try:
@@ -56,7 +56,7 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
         return found
 
     def validate_user(self, auth_token: Token) -> tuple[Any, Token]:
-        """Judge a token whose hash fits; knox calls this last."""
+        """Accept or refuse a token with a matching hash; knox calls this last."""
         now = timezone.now()
         if not auth_token.is_valid_at(now) or not auth_token.user.is_active:
             raise _not_valid()
@@ -64,14 +64,14 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
         return auth_token.user, auth_token
 
     def _cleanup_token(self, auth_token: Token) -> bool:
-        """Keep knox from deleting expired tokens, and asking for all of the owner's."""
+        """Keep knox from deleting expired tokens."""
         return False
 
 
 class StaffSessionAuthentication(SessionAuthentication):
-    """The session of an active member of staff, with CSRF; nobody else's.
+    """The session of an active member of staff, with CSRF protection.
 
-    Works on `settings.STAFF_PATHS` alone, where sessions are read.
+    It works on `settings.STAFF_PATHS` only, where sessions are read.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
@@ -89,19 +89,19 @@ class StaffSessionAuthentication(SessionAuthentication):
 
 
 def _not_valid() -> AuthenticationFailed:
-    # The same words for unknown, expired, revoked and an owner who left.
+    # One text for all cases, so that it does not reveal which tokens exist.
     return AuthenticationFailed("The token is not valid: unknown, expired or revoked.")
 
 
 def _note_use(token: Token, now: datetime) -> None:
-    """Record the last use, to the minute; a request neither fails nor waits for it."""
+    """Record the last use, to the minute, without failing or blocking the request."""
     stale = now - LAST_USE_GRAIN
     if token.last_used_at is not None and token.last_used_at > stale:
         return
     outdated = Q(last_used_at=None) | Q(last_used_at__lte=stale)
     try:
         with transaction.atomic():
-            # One of several requests writes; a row that another session holds is skipped.
+            # Skips the row if another request is writing it.
             free = Token.objects.select_for_update(skip_locked=True)
             Token.objects.filter(
                 pk__in=free.filter(outdated, pk=token.pk).values("pk")

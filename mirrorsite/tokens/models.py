@@ -1,4 +1,4 @@
-"""API tokens: who may call the API with what; the token itself is not kept."""
+"""API tokens: scopes, owner and expiry of each; the secret itself is not stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import models
 from django.utils import timezone
 from knox.models import AbstractAuthToken
 
-from uploads.exceptions import AppendOnlyError
+from mirrorsite.errors import AppendOnlyError
 
 
 class Scope(models.TextChoices):
@@ -37,16 +37,16 @@ _DELETE_REFUSED = "tokens.Token: delete is refused; revoke it."
 class Token(AbstractAuthToken, models.Model):  # the second for the type checker
     """A token of django-rest-knox, with a name, scopes, last use and revocation.
 
-    From knox come the making (32 random bytes), the hash (SHA-512 of a random secret
-    needs no salt and no slow hash), the indexed first characters that find the row,
-    and the comparison in constant time. Changed is what a trail needs:
+    knox generates the secret (32 random bytes), hashes it (SHA-512: a random secret
+    needs neither salt nor a slow hash), finds the row by its indexed first characters,
+    and compares in constant time. The differences are for the audit log:
 
-    - a number is the primary key, so that no admin address shows the hash;
-    - an expiry is required, and an expired or revoked token stays as a row, because
-      the trail names it (knox deletes it in the middle of a request);
-    - names are unique and tokens are never deleted, nor their owners: `token:<name>`
-      in the trail means one token, always. Triggers see to it as well
-      (uploads.audit.triggers): nothing but the last use and the revocation changes.
+    - the primary key is a number, so that no admin address contains the hash;
+    - an expiry is required, and expired or revoked tokens stay, because events refer
+      to them (knox would delete them during a request);
+    - names are unique, and tokens and their owners are never deleted, so
+      `token:<name>` always means one token. Triggers (uploads.audit.triggers) allow
+      changes of the last use and the revocation only.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -70,7 +70,7 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
                 "A name has 1 to 100 letters, digits and . _ @ + - only.",
             )
         ],
-        help_text="Stands in the trail as token:NAME; letters, digits, . _ @ + -",
+        help_text="Events name it token:NAME; letters, digits, . _ @ + -",
     )
     can_upload = models.BooleanField(
         "may upload", default=False, help_text="POST /api/upload-random"
@@ -115,7 +115,7 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
         return frozenset(scope for scope, is_held in held.items() if is_held)
 
     def facts(self) -> dict[str, Any]:
-        """Return what the trail says of a token; nothing that lets anybody in."""
+        """Return the token's attributes for an event, without the secret or its hash."""
         return {
             "token": self.name,
             "number": self.pk,
@@ -125,5 +125,5 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
         }
 
     def is_valid_at(self, moment: datetime) -> bool:
-        """Tell whether the token is neither expired nor revoked."""
+        """Return True if the token is neither expired nor revoked."""
         return self.revoked_at is None and moment < self.expiry

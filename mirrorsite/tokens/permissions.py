@@ -1,4 +1,4 @@
-"""What an actor may do, by scope; staff's sessions may read."""
+"""Permissions of tokens by scope, and of staff sessions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from django.conf import settings
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from mirrorsite.actors import credentials_of
 from mirrorsite.problems import Problem
 from mirrorsite.tokens.authentication import CHALLENGE
 from mirrorsite.tokens.models import Scope, Token
@@ -17,11 +16,12 @@ from mirrorsite.tokens.models import Scope, Token
 class MayRead(BasePermission):
     """A token with the scope `read`, or staff who hold the view's `staff_permission`.
 
-    That is the permission which the admin's page for the same asks of them.
+    It is the permission that the admin requires for the same data.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        user, token = credentials_of(request)
+        user: Any = request.user
+        token: Any = request.auth
         if user is None:
             return False
         if token is None:
@@ -37,14 +37,14 @@ class MayUpload(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        _, token = credentials_of(request)
+        token: Any = request.auth
         if token is None:
             return bool(settings.UPLOAD_AUTH == "open")
         return _holds(token, Scope.UPLOAD)
 
 
 class InsufficientScope(Problem):
-    """403 as RFC 6750, section 3.1, has it."""
+    """403 with the challenge of RFC 6750, section 3.1."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Making and revoking tokens: for the admin and the commands alike."""
+"""Creating and revoking tokens, each with its event; for the admin and the commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from knox.crypto import hash_token
 from knox.models import get_digest_token
 from knox.settings import CONSTANTS, knox_settings
 
+from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope, Token
+from uploads.accounts import recorded_saves
+from uploads.audit import log
+from uploads.audit.log import write_transaction
+from uploads.models import Action
 
 logger = logging.getLogger(__name__)
 
@@ -26,21 +31,31 @@ RENEW_BEFORE = timedelta(hours=1)
 
 
 def create_token(
-    *, owner: User, name: str, scopes: Collection[Scope], days: int = DEFAULT_DAYS
+    *,
+    owner: User,
+    name: str,
+    scopes: Collection[Scope],
+    actor: Actor,
+    days: int = DEFAULT_DAYS,
 ) -> tuple[Token, str]:
-    """Make a token and return its record with the token itself, which is not kept.
+    """Create a token; return its record and its secret, which is not stored.
 
-    `days` is how long it is valid, 1 to `MAX_DAYS`. Raises Django's
-    `ValidationError` for a name that is taken or malformed, no scope, or wrong days.
+    It is valid for `days`, 1 to `MAX_DAYS`. Raises Django's `ValidationError` for a
+    name that is taken or malformed, no scope, or days out of range.
     """
     if not 1 <= days <= MAX_DAYS:
         raise ValidationError(f"A token is valid for 1 to {MAX_DAYS} days, not {days}.")
     _, secret = get_digest_token()
-    return _create(owner, name, scopes, days, secret), secret
+    return _create(owner, name, scopes, days, secret, actor), secret
 
 
 def _create(
-    owner: User, name: str, scopes: Collection[Scope], days: int, secret: str
+    owner: User,
+    name: str,
+    scopes: Collection[Scope],
+    days: int,
+    secret: str,
+    actor: Actor,
 ) -> Token:
     now = timezone.now()
     token = Token(
@@ -54,39 +69,43 @@ def _create(
         token_key=secret[: CONSTANTS.TOKEN_KEY_LENGTH],
     )
     token.full_clean()
-    token.save(force_insert=True)
+    with write_transaction():
+        token.save(force_insert=True)
+        log.record_event(Action.TOKEN_MADE, actor, detail=token.facts())
     logger.info("token=%s owner=%s created", token.name, owner.get_username())
     return token
 
 
-def issue_token(*, program: str, days: int) -> tuple[Token, str, bool]:
-    """Return the record of a program's valid token, the token, and whether it is new.
+def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
+    """Return a valid token of a program of ours: its record and its secret.
 
-    The token is derived from `SECRET_KEY`, so that the next run can use the same one
-    although it is not kept. A new one, valid for `days`, replaces a token that expires
-    within `RENEW_BEFORE`, was revoked or was derived from another key. The owner is the
-    user of the program's name, who cannot log in and is created if missing. Raises
-    Django's `ValidationError` if the name is malformed or a person's.
+    The secret is derived from `SECRET_KEY`, so that each run can use the same token
+    although it is not stored. A new token, valid for `days`, replaces one that expires
+    within `RENEW_BEFORE`, was revoked, or was derived from another key. Its owner is a
+    user with the program's name and no password, created if missing. Raises Django's
+    `ValidationError` if the name is malformed or that of a user who can log in.
     """
     owner = User.objects.filter(username=program).first()
-    if owner is None:
-        owner = User(username=program)
-        owner.set_unusable_password()
-        owner.full_clean()
-        owner.save()
-    elif owner.has_usable_password():
-        raise ValidationError(f"{program} is a user who can log in, and no program.")
+    if owner is not None and owner.has_usable_password():
+        raise ValidationError(f"{program} is a user who can log in, not a program.")
     now = timezone.now()
     for token in Token.objects.filter(
         user=owner, revoked_at=None, expiry__gt=now + RENEW_BEFORE
     ):
         secret = _derived(token.name)
         if constant_time_compare(token.digest, hash_token(secret)):
-            return token, secret, False
+            return token, secret
     name = f"{program}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
     secret = _derived(name)
-    scopes = {Scope.READ, Scope.UPLOAD}
-    return _create(owner, name, scopes, days, secret), secret, True
+    with write_transaction():
+        if owner is None:
+            owner = User(username=program)
+            owner.set_unusable_password()
+            owner.full_clean()
+            with recorded_saves(actor):
+                owner.save()
+        scopes = {Scope.READ, Scope.UPLOAD}
+        return _create(owner, name, scopes, days, secret, actor), secret
 
 
 def _derived(name: str) -> str:
@@ -94,11 +113,14 @@ def _derived(name: str) -> str:
     return f"{knox_settings.TOKEN_PREFIX}{mac.hexdigest()}"
 
 
-def revoke_token(token: Token) -> bool:
-    """Make a token worthless from now on; False when it was revoked before."""
+def revoke_token(token: Token, actor: Actor) -> bool:
+    """Revoke a token immediately; return False if it was revoked before."""
     now = timezone.now()
-    changed = Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now)
-    if changed:
-        token.revoked_at = now
-        logger.info("token=%s revoked", token.name)
-    return bool(changed)
+    with write_transaction():
+        active = Token.objects.filter(pk=token.pk, revoked_at=None)
+        if not active.update(revoked_at=now):
+            return False
+        log.record_event(Action.TOKEN_REVOKED, actor, detail=token.facts())
+    token.revoked_at = now
+    logger.info("token=%s revoked", token.name)
+    return True

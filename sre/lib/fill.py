@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from sre.lib.put_objects import put_objects
 
 BUCKET = "invented"
 BATCH = 10_000
@@ -40,18 +43,23 @@ UPLOAD_COLUMNS = (
     "requester_name", "client_address", "user_agent", "request_id", "error",
     "created_at", "stored_at", "duration",
 )  # fmt: skip
+KEY, NUMBER = UPLOAD_COLUMNS.index("key"), UPLOAD_COLUMNS.index("number")
 EVENT_COLUMNS = ("upload_id", "action", "at", "actor", "request_id", "detail")
 
 Row = tuple[Any, ...]
 
 
 def uploads(
-    count: int, days: float, seed: int, now: datetime
+    count: int, days: float, seed: int, now: datetime, *, bucket: str = BUCKET
 ) -> Iterator[tuple[Row, list[Row]]]:
-    """Yield `count` uploads, oldest first, each with its events."""
+    """Yield `count` uploads, oldest first, each with its events.
+
+    In a bucket of one's own all are stored, and their content is their number.
+    """
     rng = random.Random(seed)  # noqa: S311 invented data, the same for the same seed
-    weights = [weight for weight, _ in COURSES]
-    courses = [events for _, events in COURSES]
+    known = COURSES if bucket == BUCKET else COURSES[:1]
+    weights = [weight for weight, _ in known]
+    courses = [events for _, events in known]
     names = [name for _, name in REQUESTERS]
     shares = [share for share, _ in REQUESTERS]
     span = timedelta(days=days)
@@ -63,7 +71,7 @@ def uploads(
         created = min(created, now - timedelta(milliseconds=rng.random() * 1000))
         (course,) = rng.choices(courses, weights)
         (requester,) = rng.choices(names, shares)
-        yield _upload(rng, created, course, requester, now)
+        yield _upload(rng, created, course, requester, now, bucket)
 
 
 def _upload(
@@ -72,14 +80,20 @@ def _upload(
     course: tuple[tuple[str, float | None], ...],
     requester: str,
     now: datetime,
+    bucket: str,
 ) -> tuple[Row, list[Row]]:
     upload_id = _uuid7(created, rng)
     request_id = f"{rng.getrandbits(128):032x}"
     slow = rng.random() < 0.02
     duration = timedelta(seconds=rng.lognormvariate(-4.6 + 2 * slow, 0.5))
-    digest = f"{rng.getrandbits(256):064x}"
-    size = rng.randint(1, 4) if rng.random() < 0.8 else int(rng.lognormvariate(11, 2))
     number = rng.randint(0, 9999)
+    content = str(number).encode()
+    digest, etag = hashlib.sha256(content).hexdigest(), _md5(content)
+    size = len(content)
+    if bucket == BUCKET:  # searches by SHA-256 find one upload, as in service
+        digest = f"{rng.getrandbits(256):064x}"
+        if rng.random() < 0.2:
+            size = int(rng.lognormvariate(11, 2))
     key = f"uploads/{created:%Y/%m/%d}/{upload_id}.txt"
     events: list[Row] = []
     for action, hours in course:
@@ -100,12 +114,12 @@ def _upload(
     stored = any(event[1] == "stored" for event in events)
     row = (
         upload_id,
-        BUCKET,
+        bucket,
         key,
         status,
         size,
         digest,
-        digest[:32] if stored else "",
+        etag if stored else "",
         "",
         number,
         requester,
@@ -120,19 +134,29 @@ def _upload(
     return row, events
 
 
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def _uuid7(at: datetime, rng: random.Random) -> UUID:
     milliseconds = int(at.timestamp() * 1000)
     value = milliseconds << 80 | 0x7 << 76 | rng.getrandbits(12) << 64
     return UUID(int=value | 0b10 << 62 | rng.getrandbits(62))
 
 
-def fill(count: int, *, days: float, seed: int, quiet: bool = False) -> None:
-    """Write the uploads into Django's default database; raises `ValueError`."""
+def fill(
+    count: int, *, days: float, seed: int, quiet: bool = False, objects: bool = False
+) -> None:
+    """Write uploads into Django's database, and their objects into the bucket.
+
+    Raises `ValueError`.
+    """
     from django.db import connection, transaction
 
     from uploads.models import Upload
 
-    if Upload.objects.exclude(bucket=BUCKET).exists():
+    bucket = os.environ["AWS_STORAGE_BUCKET_NAME"] if objects else BUCKET
+    if Upload.objects.exclude(bucket=bucket).exists():
         raise ValueError(
             "this database holds uploads that were not invented; name another one"
             " with DATABASE_URL."
@@ -147,7 +171,7 @@ def fill(count: int, *, days: float, seed: int, quiet: bool = False) -> None:
     upload_rows: list[Row] = []
     event_rows: list[Row] = []
     for done, (row, events) in enumerate(
-        uploads(count, days, seed, datetime.now(UTC)), start=1
+        uploads(count, days, seed, datetime.now(UTC), bucket=bucket), start=1
     ):
         upload_rows.append((*row, *others.values()))
         event_rows.extend(events)
@@ -155,16 +179,22 @@ def fill(count: int, *, days: float, seed: int, quiet: bool = False) -> None:
             with transaction.atomic():
                 _copy("uploads_upload", columns, upload_rows)
                 _copy("uploads_uploadevent", EVENT_COLUMNS, event_rows)
+            if objects:
+                put_objects(
+                    os.environ["AWS_ENDPOINT_URL_S3"],
+                    (
+                        os.environ["AWS_ACCESS_KEY_ID"],
+                        os.environ["AWS_SECRET_ACCESS_KEY"],
+                    ),
+                    bucket,
+                    [(row[KEY], str(row[NUMBER]).encode()) for row in upload_rows],
+                )
             upload_rows, event_rows = [], []
             if not quiet:
                 _progress(done, count)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE uploads_upload")
         cursor.execute("VACUUM ANALYZE uploads_uploadevent")
-    from uploads.models import HourSummary
-
-    # These rows came past the service, which would have marked their hours as changed.
-    HourSummary.objects.all().delete()
 
 
 def _copy(table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
@@ -194,6 +224,7 @@ def main() -> int:
     parser.add_argument("number", type=int)
     parser.add_argument("--days", type=float, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--objects", action="store_true")
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
     import django
@@ -202,7 +233,12 @@ def main() -> int:
     started = time.monotonic()
     try:
         django.setup()
-        fill(options.number, days=options.days, seed=options.seed)
+        fill(
+            options.number,
+            days=options.days,
+            seed=options.seed,
+            objects=options.objects,
+        )
     except (ImproperlyConfigured, ValueError) as error:
         sys.stderr.write(f"sre/fill: {error}\n")
         return 2

@@ -14,7 +14,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from sre.lib.temporary_service import temporary_service
+from sre.lib.stack import temporary_service
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIG = ROOT / "sre" / "schemathesis.toml"
@@ -31,16 +31,14 @@ def main() -> int:
     options = parser.parse_args()
     if options.url:
         return _runs(options, options.url, options.token)
-    with temporary_service() as service:
-        return _runs(options, service.url, service.token)
+    with temporary_service() as (url, token):
+        return _runs(options, url, token)
 
 
 def _runs(options: argparse.Namespace, url: str, token: str | None) -> int:
     status = _run(options, url, None)
     if token:
         status |= _run(options, url, token)
-    else:
-        print("\nWith a token: SKIPPED, this service has none.")
     return status
 
 

@@ -22,7 +22,7 @@ def main(names: list[str]) -> int:
     try:
         if not PYTHON.exists():
             _create()
-        missing = [name for name in names if not _stamp(name).exists()]
+        missing = [name for name in names if not _is_installed(name)]
         if missing and not _has_pip():
             _create()  # an earlier creation was cut short
     except subprocess.CalledProcessError:
@@ -42,6 +42,19 @@ def main(names: list[str]) -> int:
     return 0
 
 
+def _is_installed(name: str) -> bool:
+    """Return whether this file, or one with the same pins and more, was installed."""
+    wanted = _pins(ROOT / name)
+    return any(
+        wanted <= _pins(path) and _stamp(str(path.relative_to(ROOT))).exists()
+        for path in (ROOT / name, *(ROOT / "requirements").glob("*.txt"))
+    )
+
+
+def _pins(path: Path) -> set[str]:
+    return {line for line in path.read_text().splitlines() if "==" in line}
+
+
 def _create() -> None:
     _say(f"Creating {VENV.name} with Python {sys.version.split()[0]} …")
     venv.create(VENV, with_pip=True, clear=True)
@@ -55,7 +68,7 @@ def _has_pip() -> bool:
 
 
 def _install(name: str) -> int:
-    total = sum("==" in line for line in (ROOT / name).read_text().splitlines())
+    total = len(_pins(ROOT / name))
     _say(f"Installing {name} (up to {total} packages, pinned with hashes) …")
     pip = subprocess.Popen(
         [

@@ -33,6 +33,8 @@ from sre.lib.postgres import Postgres, PostgresError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCAL = ROOT / ".local"
+#: What ./sre/manage needs to know of the running service.
+RUNNING = LOCAL / "running.json"
 BUCKET = "mirrorsite-uploads"
 #: How often to check that all children run; the sealer is started again at most that
 #: often.
@@ -111,6 +113,7 @@ def _serve(children: _Children) -> int:
     (LOCAL / "store").mkdir(exist_ok=True)
     (LOCAL / "store").chmod(0o700)
     _lock(LOCAL / "lock")  # until this process ends
+    RUNNING.unlink(missing_ok=True)
     lock = _children_lock()
     if shutil.disk_usage(LOCAL).free < FREE_BYTES:
         raise StartError(
@@ -138,6 +141,7 @@ def _serve(children: _Children) -> int:
         children.store = store
         store.start()
         environment = _with_store(environment, store)
+    _write_private(RUNNING, {name: environment[name] for name in _shared(environment)})
     _say("Preparing database, bucket and admin …")
     admin = _prepare(environment)
     _say("Starting the web server …")
@@ -226,20 +230,24 @@ def _public_key(signing_key: str) -> str:
 
 
 def command_environment() -> dict[str, str]:
-    """Return the environment of a command beside the running service."""
+    """Return the environment of a command on database and bucket of the running service."""
     environment = _environment()
-    if _is_database_embedded():
-        postgres = _postgres()
-        port = postgres.running_port()
-        if port is None:
-            raise StartError(
-                "PostgreSQL is not running; start ./sre/run in another terminal."
-            )
-        postgres.port = port
-        environment["DATABASE_URL"] = postgres.url
-    if _is_bucket_embedded():
-        environment = _with_store(environment, _store(environment))
-    return environment
+    try:
+        os.close(_lock(LOCAL / "lock"))
+    except StartError:
+        if not RUNNING.exists():
+            raise StartError("./sre/run is still starting; try again.") from None
+        running: dict[str, str] = json.loads(RUNNING.read_text())
+        return {
+            k: v for k, v in environment.items() if not k.startswith("AWS_")
+        } | running
+    raise StartError("./sre/run is not running; start it in another terminal.")
+
+
+def _shared(environment: dict[str, str]) -> list[str]:
+    """Return the variables that say which database and bucket are used."""
+    names = {"DATABASE_URL", "NO_PROXY", "no_proxy"}
+    return [k for k in environment if k in names or k.startswith("AWS_")]
 
 
 def _is_database_embedded() -> bool:
@@ -276,13 +284,17 @@ def _kept_secrets() -> dict[str, str]:
     }
     if made.keys() - kept.keys():
         kept = made | kept
-        # Whole or not at all: without its keys nothing here can be read again.
-        new = path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        new.touch(mode=0o600)
-        new.write_text(json.dumps(kept, indent=1))
-        new.replace(path)
+        _write_private(path, kept)
     return kept
+
+
+def _write_private(path: Path, values: dict[str, str]) -> None:
+    """Write a file of this user alone, whole or not at all."""
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(values, indent=1))
+    new.replace(path)
 
 
 def _postgres() -> Postgres:
@@ -393,7 +405,7 @@ def _answers(host: str, port: int) -> bool:
 def _announce(bind: str, children: _Children, admin: str) -> None:
     store, postgres = children.store, children.postgres
     base = f"http://{bind}"
-    lines = ["", f"mirrorsite   {base}/api/health", f"admin        {base}/admin/"]
+    lines = ["", f"mirrorsite   {base}/", f"admin        {base}/admin/"]
     lines += [f"{line}   (shown only this once)" for line in admin.splitlines()[1:]]
     if admin:
         lines.insert(-1, admin.splitlines()[0])

@@ -1,4 +1,4 @@
-"""Check the pipelines as GitLab would read them, and run the test job for real.
+"""Check the pipelines as GitLab would read them.
 
 Started by sre/pipeline-check with the path of gitlab-ci-local. The pipelines are listed
 in a copy of this checkout that has an origin, so that rules on changed files count.
@@ -19,8 +19,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHILD = "terraform/.gitlab-ci.yml"
-#: A part of the suite that has tests with and without a database and takes seconds.
-SHORT_TESTS = "tests/transforms/test_mirror.py tests/uploads/test_trail.py"
 
 
 class PipelineFaultError(AssertionError):
@@ -307,36 +305,6 @@ def check_rollback(rows: list[dict[str, str]]) -> None:
             raise PipelineFaultError(f"after {failed} has failed, {lost} is skipped")
 
 
-def run_test_job(checkout: Checkout) -> None:
-    """Run the job `test` with the shell executor, on a part of the suite."""
-    checkout.change("README.md")
-    environment = ROOT / ".venv"
-    (checkout.directory / ".venv").symlink_to(environment)
-    # The shell executor has no services: the suite brings its own PostgreSQL.
-    (checkout.directory / "shell.yml").write_text(
-        "include: [{local: .gitlab-ci.yml}]\ntest: {services: []}\n"
-    )
-    done = checkout.gitlab_ci_local(
-        "--file=shell.yml",
-        "--force-shell-executor",
-        "test",
-        variables=DEFAULT_BRANCH | {"TEST_ARGUMENTS": SHORT_TESTS, "DATABASE_URL": ""},
-    )
-    reports = checkout.directory / "reports"
-    missing = [
-        name for name in ("tests.xml", "coverage.xml") if not (reports / name).exists()
-    ]
-    if done.returncode or missing:
-        raise PipelineFaultError(
-            f"job test ended with {done.returncode}, without {missing}:\n"
-            + "\n".join((done.stdout + done.stderr).splitlines()[-60:])
-        )
-    parts = [line for line in done.stdout.splitlines() if "passed" in line]
-    _say("ok    the job test ran with the shell executor:")
-    for line in parts:
-        _say(f"        {line.strip()}")
-
-
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
@@ -349,7 +317,6 @@ def main(arguments: list[str]) -> int:
         try:
             for scenario in SCENARIOS:
                 check_scenario(checkout, scenario)
-            run_test_job(checkout)
         except PipelineFaultError as error:
             _say(f"FAIL  {error}")
             return 1

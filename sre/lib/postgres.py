@@ -124,25 +124,13 @@ class Postgres:
             processes.stop(self.process)
             self.process = None
 
-    def running_port(self) -> int | None:
-        """Return the port of the server that runs on this data, None when none does."""
-        running = self._running()
-        return None if running is None else running[1]
-
     def stop_orphan(self) -> None:
         """Stop a server that still runs on this data after its parent was killed."""
-        if running := self._running():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(running[0]).send_signal(signal.SIGINT)
-
-    def _running(self) -> tuple[int, int] | None:
-        """Return process ID and port of the server that runs on this data."""
-        try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-            pid, port = int(lines[0]), int(lines[3])
-        except (FileNotFoundError, IndexError, ValueError):
-            return None
-        return (pid, port) if self._is_server(pid) else None
+        with contextlib.suppress(OSError, IndexError, ValueError, psutil.Error):
+            lock = (self.data / "postmaster.pid").read_text()
+            pid = int(lock.splitlines()[0])
+            if self._is_server(pid):
+                psutil.Process(pid).send_signal(signal.SIGINT)
 
     def _initialize(self) -> None:
         """Make the data folder; it takes its name only when it is complete."""

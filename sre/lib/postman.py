@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sre.lib.temporary_service import temporary_service
+from sre.lib.stack import temporary_service
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "docs" / "postman"
@@ -21,8 +21,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.url:
         return _newman(options.url, options.token)
-    with temporary_service() as service:
-        return _newman(service.url, service.token or "")
+    with temporary_service() as (url, token):
+        return _newman(url, token)
 
 
 def _newman(url: str, token: str) -> int:

@@ -14,7 +14,7 @@ COMMITTED = Path(__file__).resolve().parent.parent.parent / "docs" / "openapi.ya
 def main(mode: str) -> int:
     """Return the exit status; `mode` is --check or --write."""
     django.setup()
-    from mirrorsite.about import openapi_yaml
+    from mirrorsite.api_docs import openapi_yaml
 
     generated = openapi_yaml()
     if mode == "--write":

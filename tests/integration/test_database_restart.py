@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -44,7 +46,17 @@ def service(
     bucket: UploadStorage,
     tmp_path: Path,
 ) -> Iterator[Service]:
-    (tmp_path / "static").mkdir()
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--no-input", "-v0"],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            # Those of the tests name no hashes.
+            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+            "STATIC_ROOT": str(tmp_path / "static"),
+        },
+        check=True,
+    )
     service = Service(
         {
             **object_store.environment(bucket.bucket_name),
@@ -82,3 +94,29 @@ def test_restarted__no_request_fails(service: Service, database: Postgres) -> No
     database.start()
 
     assert [upload(service) for _ in range(32)] == [201] * 32
+
+
+def test_stopped__the_first_page_renders(service: Service, database: Postgres) -> None:
+    # A browser that was logged in before the database stopped.
+    session = "sessionid=0123456789abcdef0123456789abcdef"
+    database.stop()
+
+    request = urllib.request.Request(
+        f"{service.url}/?word=luca", headers={"Cookie": session}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        page = answer.read().decode()
+        csrf = answer.headers["Set-Cookie"].partition(";")[0]
+    assert "<bdi>ACUL</bdi>" in page
+    assert "Unavailable: the database does not answer" in page
+
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', page))
+    request = urllib.request.Request(
+        f"{service.url}/",
+        data=urlencode(form).encode(),
+        headers={"Cookie": f"{session}; {csrf}"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert refused.value.code == 503
+    assert "The database is unavailable" in refused.value.read().decode()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections import Counter
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
+from django.db import connection
 
-from sre.lib.balancer import Balancer
 from sre.lib.load import Load
 from sre.lib.processes import wait_until
 from sre.lib.service import Service
+from tests.integration.balancer import Balancer
 from tests.integration.test_service import post
 from uploads.models import Upload
 
@@ -45,7 +46,7 @@ class TestSigterm:
         # The first makes the server make room for the bucket, which may take it a while.
         assert post(live_service)[0] == 201
         clients = 24
-        load = Load(live_service.url, clients=clients, most_requests=100_000)
+        load = Load(live_service.url, clients=clients)
         load.start()
         assert wait_until(lambda: load.outcomes["201"] >= 4 * clients, seconds=60)
 
@@ -104,64 +105,49 @@ def accepts(service: Service) -> bool:
         return False
 
 
-class KeepAliveClients:
-    """Clients that keep their connections to a balancer, and never try again."""
-
-    def __init__(self, balancer: Balancer, count: int) -> None:
-        self.outcomes: Counter[str] = Counter()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._port = int(balancer.url.rpartition(":")[2])
-        self._threads = [threading.Thread(target=self._run) for _ in range(count)]
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
-        while not self._stop.is_set():
-            try:
-                connection.request("POST", "/api/upload-random")
-                answer = connection.getresponse()
-                answer.read()
-                outcome = str(answer.status)
-            except (OSError, http.client.HTTPException) as error:
-                outcome = repr(error)
-                connection.close()  # and opened again by the next request
-            with self._lock:
-                self.outcomes[outcome] += 1
-        connection.close()
-
-    def wait_for(self, number: int) -> None:
-        aim = self.outcomes["201"] + number
-        assert wait_until(lambda: self.outcomes["201"] >= aim, seconds=60)
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
-
-
 class TestRollingDeploy:
     def test_order_of_kubernetes__no_request_is_lost(self, start_service: Any) -> None:
-        """Endpoint removed, preStop, SIGTERM; connections are kept all the while."""
+        """Migration, endpoint removed, preStop, SIGTERM; under keep-alive load."""
         first = start_service(WEB_THREADS="16")
         balancer = Balancer()
         balancer.add(first.port)
-        clients = KeepAliveClients(balancer, 8)
+        load = Load(balancer.url, clients=8, keep_alive=True)
+
+        def wait_for_uploads() -> None:
+            aim = load.outcomes["201"] + 40
+            assert wait_until(lambda: load.outcomes["201"] >= aim, seconds=60)
+
+        load.start()
         try:
-            clients.wait_for(40)
-            second = start_service(WEB_THREADS="16")
-            balancer.add(second.port)
-            balancer.take_out(first.port)
-            clients.wait_for(40)  # preStop
-            assert balancer.open[first.port] == 8  # the balancer cuts nothing
-            first.process.terminate()
-            assert first.process.wait(60) == 0
-            clients.wait_for(40)
+            wait_for_uploads()
+            with next_releases_column():
+                wait_for_uploads()
+                second = start_service(WEB_THREADS="16")
+                balancer.add(second.port)
+                balancer.take_out(first.port)
+                wait_for_uploads()  # preStop
+                assert balancer.open[first.port] == 8  # the balancer cuts nothing
+                first.process.terminate()
+                assert first.process.wait(60) == 0
+                wait_for_uploads()
+                load.stop()
         finally:
-            clients.stop()
+            load.stop()
             balancer.close()
-        assert set(clients.outcomes) == {"201"}, clients.outcomes
+        assert set(load.outcomes) == {"201"}, load.errors
         assert balancer.served[second.port] >= 8
-        assert Upload.objects.filter(status="stored").count() == clients.outcomes["201"]
+        assert Upload.objects.filter(status="stored").count() == load.outcomes["201"]
         assert json.loads(first.log.read_text().splitlines()[-1])["level"] == "info"
+
+
+@contextmanager
+def next_releases_column() -> Iterator[None]:
+    """Add a column as a migration of the next release would, before the old ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE uploads_upload ADD next_release text NOT NULL DEFAULT ''"
+        )
+        try:
+            yield
+        finally:
+            cursor.execute("ALTER TABLE uploads_upload DROP next_release")

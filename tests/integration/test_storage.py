@@ -95,7 +95,7 @@ class TestRealServer:
     ) -> None:
         stranger = make_storage(
             bucket_name=bucket.bucket_name,
-            endpoint_url=bucket.endpoint_url,
+            endpoint_url=bucket.configuration.endpoint_url,
             secret_key="guessed",
         )
         with pytest.raises(StoreRefusedError, match="403"):

@@ -11,11 +11,10 @@ from django.core.exceptions import (
     SuspiciousOperation,
 )
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest
+from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
-from django.test import Client, RequestFactory
+from django.test import Client
 
-from mirrorsite import problems
 from mirrorsite.request_ids import (
     current_request_id,
     request_id_from,
@@ -147,34 +146,9 @@ class TestErrorViews:
             "database-unavailable",
         )
 
-    @pytest.mark.parametrize(
-        ("path", "content_type"),
-        [("/api/uploads", "application/problem+json"), ("/admin/login/", "text/html")],
-    )
-    def test_csrf_failure(
-        self, rf: RequestFactory, path: str, content_type: str
-    ) -> None:
-        response = problems.csrf_failure(rf.post(path), "no token")
-        assert response.status_code == 403
-        assert response.headers["Content-Type"].startswith(content_type)
-
     def test_elsewhere__pages(self, client: Client) -> None:
         response = client.get("/nothing")
         assert response.headers["Content-Type"].startswith("text/html")
-
-    def test_field_errors__flat(self, rf: RequestFactory) -> None:
-        from rest_framework.exceptions import ValidationError
-
-        class Wrapped:
-            _request: HttpRequest = rf.get("/api/x")
-
-        error = ValidationError({"a": ["bad"], "b": [{"c": ["worse"]}]})
-        response = problems.exception_handler(error, {"request": Wrapped})
-        assert response is not None
-        assert response.data["errors"] == [
-            {"field": "a", "code": "invalid", "detail": "bad"},
-            {"field": "b.c", "code": "invalid", "detail": "worse"},
-        ]
 
 
 class TestMethods:

@@ -9,7 +9,7 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirrorsite.negotiation import accepts_coding, preferred, read_json
+from mirrorsite.negotiation import accepts_coding, read_json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -58,32 +58,6 @@ class TestReadJson:
         answer = client.post("/api/upload-random", body, "application/json")
         assert answer.status_code == 400
         assert answer.json()["type"] == "/api/problems/parse-error"
-
-
-@pytest.mark.parametrize(
-    ("accept", "found"),
-    [
-        ("", "a/json"),
-        ("*/*", "a/json"),
-        ("a/*", "a/json"),
-        ("a/yaml", "a/yaml"),
-        ("A/YAML", "a/yaml"),
-        ("a/json, a/yaml", "a/json"),
-        ("a/yaml, a/json", "a/json"),
-        ("a/json;q=0.5, a/yaml;q=0.6", "a/yaml"),
-        ("a/json ; Q=0.5,a/yaml", "a/yaml"),
-        ("a/json;q=0, */*", "a/yaml"),
-        ("a/json;q=0, a/*;q=0.1", "a/yaml"),
-        ("a/*;q=0.1, a/yaml;q=0.2, */*", "a/yaml"),
-        ("a/yaml;q=0", "a/json"),
-        ("a/yaml;q=nan, a/json", "a/json"),
-        ("a/yaml;version=2;q=0.9, a/json;q=0.8", "a/yaml"),
-        (";;;,,q=,=", "a/json"),
-        ("text/html", "a/json"),
-    ],
-)
-def test_preferred(accept: str, found: str) -> None:
-    assert preferred(accept, ["a/json", "a/yaml"]) == found
 
 
 @pytest.mark.parametrize(

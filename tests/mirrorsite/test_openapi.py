@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 
-from mirrorsite.about import openapi, openapi_yaml
+from mirrorsite.api_docs import openapi, openapi_yaml
 from uploads.models import WITHOUT_UPLOAD, Action, Status
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -21,6 +21,7 @@ from django.db import connection
 from django.test import Client
 
 from mirrorsite import rate_counters, rate_limits
+from mirrorsite.actors import Actor
 from mirrorsite.client_address import client_network
 from mirrorsite.environment import Environment
 from mirrorsite.models import RateWindow
@@ -38,6 +39,8 @@ from sre.lib import processes
 from sre.lib.ports import free_port, is_listening
 from sre.lib.processes import wait_until
 from sre.lib.service import Service
+
+ACTOR = Actor(name="command:test")
 
 #: A body that is refused: it is counted, and needs neither bucket nor record.
 REFUSED = b'{"size": 0}'
@@ -228,7 +231,9 @@ class TestPost:
     def test_tokens__each_its_own(self, client: Client, limited: Any) -> None:
         owner = User.objects.create_user("olga")
         for name in ("one", "two"):
-            _, secret = create_token(owner=owner, name=name, scopes=[Scope.UPLOAD])
+            _, secret = create_token(
+                actor=ACTOR, owner=owner, name=name, scopes=[Scope.UPLOAD]
+            )
             header = f"Bearer {secret}"
             statuses = [
                 post(client, authorization=header).status_code for _ in range(4)
@@ -269,7 +274,9 @@ class TestPost:
     @pytest.mark.django_db
     def test_bad_tokens__cost_nobody_else(self, client: Client, limited: Any) -> None:
         owner = User.objects.create_user("olga")
-        _, secret = create_token(owner=owner, name="one", scopes=[Scope.UPLOAD])
+        _, secret = create_token(
+            actor=ACTOR, owner=owner, name="one", scopes=[Scope.UPLOAD]
+        )
         for number in range(3):
             post(client, authorization=f"Bearer {number:064}")
         # Without a token, and with one from another network.

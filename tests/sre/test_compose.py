@@ -42,16 +42,6 @@ class TestServices:
         ]
         assert ports == ["127.0.0.1:8333:8333", "127.0.0.1:4545:4545"]
 
-    def test_secrets__marked(self) -> None:
-        """Whatever looks like a secret says that it is none."""
-        for service in SERVICES.values():
-            for name, value in plain(service["environment"]).items():
-                if (
-                    re.search("KEY|PASSWORD|SECRET", name)
-                    and name != "AUDIT_SIGNING_KEY"
-                ):
-                    assert value.startswith("dev-only-"), name
-
     def test_our_containers__read_only_and_unprivileged(self) -> None:
         for name in ("migrate", "bucket", "web", "sealer"):
             service = SERVICES[name]
@@ -74,11 +64,6 @@ class TestServices:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-
-    def test_images__pinned(self) -> None:
-        for service in SERVICES.values():
-            assert re.search(r":[\w.-]+$", service["image"])
-            assert not service["image"].endswith(":latest")
 
 
 @pytest.fixture(scope="module")

@@ -185,19 +185,3 @@ class TestEks:
         # A request that came without TLS is sent there.
         plain = ask(service, "GET", "/admin/login/", {"Host": host})
         assert plain.headers["Location"] == f"https://{host}/admin/login/"
-
-
-@pytest.mark.parametrize(
-    "word",
-    [
-        "node_loss_toleration_seconds = 30",
-        "drain_seconds = 60",
-        "deregistration_delay.timeout_seconds=90",
-    ],
-)
-def test_runbook__settings_of_eks(word: str) -> None:
-    """Numbers that the runbook gives are those of the root."""
-    flat = re.sub(r"[ \t]+", " ", (TERRAFORM / "eks/app/main.tf").read_text())
-    assert word in flat
-    number = re.findall(r"\d+", word)[-1]
-    assert f"{number} s" in (ROOT / "docs" / "runbook.md").read_text()

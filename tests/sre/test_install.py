@@ -50,6 +50,13 @@ class TestMain:
         assert install.main([NAME]) == 0
         assert done == ["create", NAME]
 
+    def test_more_was_installed__nothing_to_do(self, done: list[str]) -> None:
+        """As when ./sre/test ran before: what its tests start installs nothing."""
+        tests = "requirements/test.txt"
+        assert install.main([tests]) == 0
+        assert install.main([NAME, "requirements.txt"]) == 0
+        assert done == ["create", tests]
+
     def test_python_is_gone__all_is_installed_again(self, done: list[str]) -> None:
         """As after an upgrade of the Python that the environment was made with."""
         install.main([NAME])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import psutil
 import pytest
 
 from sre.lib.object_store import ObjectStore
-from sre.lib.ports import free_port, free_ports
 
 pytestmark = pytest.mark.integration
 
@@ -34,23 +32,3 @@ class TestObjectStore:
         # A port that two servers want is a door from the one into the other.
         assert {address.port for address in listening} <= set(ports_given(server))
         assert object_store.port in {address.port for address in listening}
-
-    def test_own_port_looks_free_as_well__not_given_away(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Until it listens there, the system offers it like any other."""
-        own = free_port()
-
-        def with_own(count: int) -> list[int]:
-            return [own, *free_ports(count - 1)]
-
-        monkeypatch.setattr("sre.lib.object_store.free_ports", with_own)
-        store = ObjectStore(tmp_path, own, "test-key", "test-secret")
-        store.start()
-        try:
-            assert store.process is not None
-            given = ports_given(psutil.Process(store.process.pid))
-            assert given.count(own) == 1
-            assert len(set(given)) == len(given)
-        finally:
-            store.kill()

@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
@@ -138,10 +137,11 @@ class Checkout:
             return str(json.load(answer)["status"])
 
     def manage(self, *arguments: str) -> str:
-        """Run ./sre/manage beside the running service; return what it prints."""
+        """Run ./sre/manage, which finds the running service; return what it prints."""
+        here = {"BIND", "STORE_PORT"}
         return subprocess.run(
             [self.directory / "sre" / "manage", *arguments],
-            env=self.environment(),
+            env={k: v for k, v in self.environment().items() if k not in here},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -235,9 +235,7 @@ class TestRun:
     def test_a_newcomers_first_minutes(
         self, checkout: Checkout, tmp_path: Path
     ) -> None:
-        before = time.monotonic()
         printed = checkout.start()
-        first_start = time.monotonic() - before
         name = re.search(r"admin user: (\S+)", printed)
         password = re.search(r"admin password: (\S+)", printed)
         assert name is not None
@@ -260,16 +258,15 @@ class TestRun:
         assert hashlib.sha256(content).hexdigest() == upload["sha256"]
         path = "/admin/uploads/upload/"
         assert upload["id"] in admin_page(checkout, name[1], password[1], path)
+        reconciled = json.loads(checkout.manage("reconcile_uploads", "--json"))
+        assert reconciled["differences"] == {}
 
         assert checkout.stop() == []
         assert not is_listening(checkout.port)
         assert not is_listening(checkout.store_port)
 
-        before = time.monotonic()
         again = checkout.start()
         assert get(f"{checkout.url}/api/health") == '{"status":"ok"}'
-        # A few seconds on a quiet machine; a busy one took long for the first as well.
-        assert time.monotonic() - before < max(30, 2 * first_start)
         assert "admin password" not in again
         assert upload["id"] in aws(checkout, "s3", "ls", where)
         assert upload["id"] in admin_page(checkout, name[1], password[1], path)
@@ -289,10 +286,8 @@ class TestRun:
     @pytest.mark.parametrize(
         ("variable", "value", "sentence"),
         [
-            ("BIND", "4545", "set it to address:port"),
             ("BIND", "127.0.0.1:99999", "set it to address:port"),
             ("STORE_PORT", "99999", "set it to a port number"),
-            ("STORE_PORT", "-1", "set it to a port number"),
         ],
     )
     def test_no_port__one_clear_sentence(

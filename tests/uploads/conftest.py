@@ -5,9 +5,12 @@ from django.contrib.auth.models import Group, User
 from django.core.cache import cache
 from django.test import Client
 
+from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import create_token
 from uploads.bulkhead import Bulkhead
+
+ACTOR = Actor(name="command:test")
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +22,7 @@ def _nothing_cached() -> None:
 def no_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all places for the object store be taken."""
     full = Bulkhead(0, 1, max_wait_seconds=0)
-    for module in ("api.views", "api.reading", "admin.acts", "admin.actions"):
+    for module in ("api.views", "api.read_views", "admin.views", "admin.actions"):
         monkeypatch.setattr(f"uploads.{module}.store_bulkhead", lambda: full)
 
 
@@ -27,7 +30,9 @@ def no_place(monkeypatch: pytest.MonkeyPatch) -> None:
 def reader() -> Client:
     """Return a client with a token that may read."""
     owner = User.objects.create_user("olga")
-    _, secret = create_token(owner=owner, name="reader", scopes=[Scope.READ])
+    _, secret = create_token(
+        actor=ACTOR, owner=owner, name="reader", scopes=[Scope.READ]
+    )
     client = Client(headers={"authorization": f"Bearer {secret}"})
     client.get("/api/uploads")  # writes the last use, which later ones need not
     return client

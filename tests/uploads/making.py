@@ -14,7 +14,9 @@ from django.db.models import Max
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from uploads import services, trail
+from uploads import services
+from uploads.audit import log
+from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
@@ -42,7 +44,7 @@ def pending(size: int | None = None, *, age: timedelta = HOUR) -> Upload:
         request_id=ACTOR.request_id,
         created_at=now,
     )
-    trail.begin(upload, ACTOR)
+    log.record_intent(upload, ACTOR)
     return upload
 
 
@@ -57,12 +59,20 @@ def put(upload: Upload, size: int | None = None) -> None:
 
 def failed(*, age: timedelta = HOUR) -> Upload:
     upload = pending(age=age)
-    trail.record(upload, Action.FAILED, ACTOR, error="made to fail")
+    log.record(upload, Action.FAILED, ACTOR, error="made to fail")
     return upload
 
 
 def delete_object(bucket: UploadStorage, key: str) -> None:
     bucket.client.delete_object(Bucket=bucket.bucket_name, Key=key)
+
+
+def exists(bucket: UploadStorage, key: str) -> bool:
+    try:
+        bucket.head(key)
+    except ObjectMissingError:
+        return False
+    return True
 
 
 def overwrite(bucket: UploadStorage, key: str, body: bytes) -> None:

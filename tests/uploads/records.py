@@ -12,7 +12,8 @@ from django.db import OperationalError
 from django.test import Client
 
 from mirrorsite.actors import Actor
-from uploads import services, trail
+from uploads import services
+from uploads.audit import log
 from uploads.models import Upload, new_upload_id
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -36,7 +37,7 @@ def record(**values: Any) -> Upload:
         created_at=created_at,
         **values,
     )
-    trail.begin(upload, ACTOR)
+    log.record_intent(upload, ACTOR)
     return upload
 
 
@@ -57,5 +58,5 @@ def pages(client: Client, address: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def refuse_inserts(*arguments: Any) -> None:
-    """Stand in for `uploads.sql.insert_upload` while the database is unavailable."""
+    """Stand in for `uploads.audit.sql.insert_upload` while the database is unavailable."""
     raise OperationalError("password=secret is wrong")

@@ -15,10 +15,13 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
+from mirrorsite.errors import AppendOnlyError
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token, revoke_token
-from uploads.exceptions import AppendOnlyError
 from uploads.models import UploadEvent
+
+ACTOR = Actor(name="command:test")
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +33,7 @@ def olga(db: None) -> User:
 
 @pytest.fixture
 def token(olga: User) -> Token:
-    return create_token(owner=olga, name="ci", scopes=[Scope.READ])[0]
+    return create_token(actor=ACTOR, owner=olga, name="ci", scopes=[Scope.READ])[0]
 
 
 def events() -> list[tuple[str, str, dict[str, Any]]]:
@@ -91,16 +94,16 @@ class TestNeverDeleted:
             Token.objects.update(**change)
 
     def test_a_revoked_token_stays_so(self, token: Token) -> None:
-        assert revoke_token(token)
+        assert revoke_token(token, ACTOR)
         Token.objects.update(last_used_at=timezone.now())
         for moment in (None, timezone.now()):
             with pytest.raises(IntegrityError, match="refused"), transaction.atomic():
                 Token.objects.update(revoked_at=moment)
 
     def test_a_name_is_given_once(self, olga: User, token: Token) -> None:
-        revoke_token(token)
+        revoke_token(token, ACTOR)
         with pytest.raises(ValidationError, match="already exists"):
-            create_token(owner=olga, name="ci", scopes=[Scope.READ])
+            create_token(actor=ACTOR, owner=olga, name="ci", scopes=[Scope.READ])
 
 
 class TestCommands:

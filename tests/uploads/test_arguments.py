@@ -5,7 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from uploads.arguments import duration, duration_above_zero, moment, positive_count
+from mirrorsite.management.arguments import (
+    duration,
+    duration_above_zero,
+    moment,
+    positive_count,
+)
 
 
 class TestDuration:

@@ -18,10 +18,10 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import exports, purging, verification
+from uploads import exports, retention, verification
 from uploads.management import export
 from uploads.models import Upload
-from uploads.reconciliation import Plan, reconcile, side_by_side, walking
+from uploads.reconciliation import Plan, reconcile, scan, side_by_side
 from uploads.storage import ListedObject, StoredObject, UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -56,9 +56,9 @@ class TestReconcile:
     ) -> None:
         for _ in range(5):
             making.pending()
-        monkeypatch.setattr(walking, "PAGE", 2)
+        monkeypatch.setattr(scan, "PAGE", 2)
         with CaptureQueriesContext(connection) as queries:
-            rows = walking.recorded()
+            rows = scan.recorded()
             next(rows)
             assert len(queries) == 1
             assert len(list(rows)) == 4
@@ -69,7 +69,7 @@ class TestReconcile:
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         read: list[int] = []
-        monkeypatch.setattr(walking, "PAGE", 3)
+        monkeypatch.setattr(scan, "PAGE", 3)
         plan = Plan(actor=making.ACTOR, min_age=timedelta(0), checksums=True)
         pairs = ((entry, None) for entry in listed(50, read))
         findings = reconcile(plan, pairs)
@@ -169,7 +169,7 @@ class TestPurge:
         with mock.patch.object(timezone, "now", return_value=then):
             uploads = [making.stored() for _ in range(5)]
         making.seal(*uploads)
-        monkeypatch.setattr(purging, "PAGE", 2)
+        monkeypatch.setattr(retention, "PAGE", 2)
         with CaptureQueriesContext(connection) as queries:
             status, text = run("purge_uploads", "--older-than", "30d")
         assert (status, len(text.splitlines())) == (0, 7)

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import create_token
 from sre.lib.service import Service
@@ -21,6 +22,8 @@ from tests.uploads.making import actions, run
 from uploads.canary import Canary
 from uploads.models import Upload
 from uploads.storage import UploadStorage
+
+ACTOR = Actor(name="command:test")
 
 CONTENT = b"1234\n" * 200
 UPLOAD = {
@@ -291,7 +294,7 @@ def test_real_service(live_service: Service, bucket: UploadStorage) -> None:
 
     owner = User.objects.create_user("canary")
     scopes = (Scope.UPLOAD, Scope.READ)
-    _, secret = create_token(owner=owner, name="canary", scopes=scopes)
+    _, secret = create_token(actor=ACTOR, owner=owner, name="canary", scopes=scopes)
     status, text = run(*arguments, "--token", secret)
     assert (status, outcomes(text)) == (0, ALL_OK)
     assert json.loads(text)["steps"][3]["note"] == "through the API"

@@ -18,7 +18,8 @@ from django.test.utils import CaptureQueriesContext
 from mirrorsite.actors import Actor
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import exports, trail
+from uploads import exports
+from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
 from uploads.management.export import write_whole
 from uploads.models import Action, Upload, UploadEvent
@@ -39,14 +40,14 @@ def recorded(ordinal: int, **fields: Any) -> Upload:
         "created_at": AT + timedelta(days=ordinal),
     }
     upload = Upload(**values | fields)
-    trail.begin(upload, Actor(name="anonymous"))
+    log.record_intent(upload, Actor(name="anonymous"))
     return upload
 
 
 class TestExportUploads:
     def test_csv__exact_bytes(self) -> None:
         upload = recorded(1, user_agent='curl "x"', number=7, client_address="::1")
-        trail.record(
+        log.record(
             upload,
             Action.STORED,
             making.ACTOR,
@@ -105,7 +106,7 @@ class TestExportUploads:
 
     def test_filters(self) -> None:
         uploads = [recorded(number) for number in (1, 2, 3)]
-        trail.record(uploads[1], Action.FAILED, making.ACTOR)
+        log.record(uploads[1], Action.FAILED, making.ACTOR)
 
         def keys(*arguments: str) -> list[str]:
             _, text = run("export_uploads", *arguments)
@@ -182,7 +183,7 @@ class TestExportUploads:
 class TestExportEvents:
     def test_both_formats(self) -> None:
         upload = recorded(1)
-        trail.record(upload, Action.FAILED, making.ACTOR, detail={"b": 1, "a": "=x"})
+        log.record(upload, Action.FAILED, making.ACTOR, detail={"b": 1, "a": "=x"})
         status, text = run("export_events", "--action", "failed", "--format", "jsonl")
         event = upload.events.get(action="failed")
         at = event.at.isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -270,7 +271,7 @@ class TestEvent:
         def refuse(*args: Any, **kwargs: Any) -> None:
             raise TrailUnavailableError("the database did not take the record")
 
-        monkeypatch.setattr(trail, "note", refuse)
+        monkeypatch.setattr(log, "record_event", refuse)
         path = tmp_path / "copy"
         assert run("export_uploads", "--output", str(path))[0] == 2
         assert not path.exists()

@@ -23,8 +23,8 @@ from tests.conftest import service_database_url
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail
 from tests.uploads.making import run
-from uploads import trail as record
-from uploads.audit.copies import PREFIX
+from uploads.audit import log
+from uploads.audit.seal_store import PREFIX
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
 
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUT_NEW = "uploads.storage.UploadStorage.put_new"
 DELETE = "uploads.storage.UploadStorage.delete_unchanged"
-WRITE = "uploads.sql.update_upload"
+WRITE = "uploads.audit.sql.update_upload"
 
 Kill = Callable[..., None]
 
@@ -115,7 +115,7 @@ class TestReconcileUploads:
         "point",
         [
             ("after", 2, WRITE),
-            ("after", 1, "uploads.sql.insert_upload"),  # an object is adopted
+            ("after", 1, "uploads.audit.sql.insert_upload"),  # an object is adopted
             ("after", 1, DELETE),  # deleted, without the event
         ],
     )
@@ -131,7 +131,7 @@ class TestReconcileUploads:
             trail.storage.client.put_object(
                 Bucket=trail.storage.bucket_name, Key=key, Body=b"hello"
             )
-        record.record(gone, Action.PURGED, making.ACTOR)  # and no further
+        log.record(gone, Action.PURGED, making.ACTOR)  # and no further
 
         fix = ("reconcile_uploads", "--fix", "--min-age", "0s")
         kill(point, *fix)
@@ -148,7 +148,7 @@ class TestReconcileUploads:
         # a run killed right after deleting it.
         assert making.actions(gone)[:3] == ["requested", "stored", "purged"]
         assert set(making.actions(gone)[3:]) <= {"purged"}
-        assert not trail.storage.exists(gone.key)
+        assert not making.exists(trail.storage, gone.key)
         nothing_is_left(trail)
 
 
@@ -174,14 +174,14 @@ class TestPurgeUploads:
 
         purge = ("purge_uploads", "--older-than", "30d", "--yes", "--jobs", "1")
         kill(point, *purge)
-        objects = [trail.storage.exists(upload.key) for upload in uploads]
+        objects = [making.exists(trail.storage, upload.key) for upload in uploads]
         assert objects == [False, is_left, True]
         assert run(*purge) == (0, mock.ANY)
         status, text = run("reconcile_uploads", "--fix", "--min-age", "0s")
         assert status == int(is_left)
         assert text.startswith("purged but present") is is_left
 
-        assert not any(trail.storage.exists(upload.key) for upload in uploads)
+        assert not any(making.exists(trail.storage, upload.key) for upload in uploads)
         for upload in uploads:
             assert making.actions(upload)[:3] == ["requested", "stored", "purged"]
         assert UploadEvent.objects.filter(action="purged").count() == 3 + is_left
@@ -217,11 +217,11 @@ class TestVerifyUploads:
         kill(("before", 2, DELETE), *purge)
         recorded = [making.actions(upload)[-1] == "purged" for upload in uploads]
         assert recorded == [True, True, True, False, False]
-        objects = [trail.storage.exists(upload.key) for upload in uploads]
+        objects = [making.exists(trail.storage, upload.key) for upload in uploads]
         assert objects[3:] == [True, True]
         assert sum(objects[:3]) >= 1
         assert run(*purge)[0] == 0
         status, text = run("reconcile_uploads", "--fix", "--min-age", "0s")
         assert (status, text.count("purged but present")) == (1, sum(objects[:3]))
-        assert not any(trail.storage.exists(upload.key) for upload in uploads)
+        assert not any(making.exists(trail.storage, upload.key) for upload in uploads)
         nothing_is_left(trail)

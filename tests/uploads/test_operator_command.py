@@ -22,6 +22,7 @@ from django.core.management.base import BaseCommand, CommandError, SystemCheckEr
 from django.db import OperationalError
 
 from mirrorsite.exit_status import ExitStatus
+from mirrorsite.management.base import CommandFailed, DifferencesFound, OperatorCommand
 from mirrorsite.standard_streams import OutputError
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
@@ -34,7 +35,6 @@ from uploads.exceptions import (
     TrailUnavailableError,
     TransitionError,
 )
-from uploads.management.command import CommandFailed, DifferencesFound, OperatorCommand
 from uploads.storage import UploadStorage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -335,7 +335,7 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_documented() -> None:
-    text = (ROOT / "docs/upkeep.md").read_text()
+    text = (ROOT / "docs/commands.md").read_text()
     rows = re.findall(r"^\| ([0-9]+) \| (.*?) \|", text, re.M)
     assert rows == [(str(status.value), status.meaning) for status in ExitStatus]
 

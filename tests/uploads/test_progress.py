@@ -18,9 +18,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from mirrorsite.management.progress import Progress
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY
-from uploads.management.progress import Progress
 from uploads.storage import UploadStorage
 
 

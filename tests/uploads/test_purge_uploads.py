@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import purging, trail
+from uploads import retention
+from uploads.audit import log
 from uploads.exceptions import (
     StoreError,
     StoreRefusedError,
@@ -51,12 +52,12 @@ class TestPurgeUploads:
             f"would purge: {upload.key}\n1 would purge ({upload.size} bytes)\n"
             "nothing was deleted; add --yes to delete\n",
         )
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
         assert purge("--yes") == (
             0,
             f"purged: {upload.key}\n1 purged ({upload.size} bytes)\n",
         )
-        assert [bucket.exists(u.key) for u in (upload, young)] == [False, True]
+        assert [making.exists(bucket, u.key) for u in (upload, young)] == [False, True]
         event = upload.events.get(action=Action.PURGED)
         assert event.actor == "command:purge_uploads"
         assert event.detail["sha256"] == upload.sha256
@@ -71,7 +72,7 @@ class TestPurgeUploads:
         """Above all the one that would take everything."""
         upload = old()
         assert run("purge_uploads", f"--older-than={age}", "--yes") == (1, "")
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
 
     def test_no_bucket__nothing_recorded(self, bucket: UploadStorage) -> None:
         upload = old()
@@ -89,7 +90,7 @@ class TestPurgeUploads:
             stored_at=long_ago, created_at=long_ago
         )
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
-        assert bucket.exists(young.key)
+        assert making.exists(bucket, young.key)
 
     def test_another_bucket__left_alone(
         self, bucket: UploadStorage, other_bucket: Any
@@ -97,23 +98,25 @@ class TestPurgeUploads:
         upload = old()
         other_bucket()
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
 
     def test_never_what_is_unsealed_or_not_stored(self, bucket: UploadStorage) -> None:
         unsealed = old(sealed=False)
         half = old()
-        trail.record(half, Action.VERIFIED, making.ACTOR)  # a new, unsealed event
+        log.record(half, Action.VERIFIED, making.ACTOR)  # a new, unsealed event
         pending = making.pending(age=timedelta(days=90))
         making.put(pending)
         making.seal(pending)
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
-        assert all(bucket.exists(u.key) for u in (unsealed, half, pending))
+        assert all(making.exists(bucket, u.key) for u in (unsealed, half, pending))
 
     @pytest.mark.parametrize(
         "write",
         [
-            lambda upload: trail.record(upload, Action.VERIFIED, making.ACTOR),
-            lambda upload: trail.note(Action.DOWNLOADED, making.ACTOR, upload=upload),
+            lambda upload: log.record(upload, Action.VERIFIED, making.ACTOR),
+            lambda upload: log.record_event(
+                Action.DOWNLOADED, making.ACTOR, upload=upload
+            ),
         ],
         ids=["verified", "downloaded"],
     )
@@ -124,22 +127,22 @@ class TestPurgeUploads:
         write: Callable[[Upload], None],
     ) -> None:
         upload = old()
-        record = purging._record
+        record = retention._record
 
         def written_meanwhile(*args: Any) -> None:
             write(upload)
             record(*args)
 
-        monkeypatch.setattr(purging, "_record", written_meanwhile)
+        monkeypatch.setattr(retention, "_record", written_meanwhile)
         status, text = purge("--yes")
         assert status == 1
         assert text.startswith(f"left alone: {upload.key}: it has changed, or has an")
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
         assert "purged" not in making.actions(upload)
         monkeypatch.undo()
         making.seal(upload)
         assert purge("--yes")[0] == 0
-        assert not bucket.exists(upload.key)
+        assert not making.exists(bucket, upload.key)
 
     @pytest.mark.parametrize("body", [b"somebody's work", b"x"])
     def test_never_what_is_not_what_was_recorded(
@@ -165,15 +168,15 @@ class TestPurgeUploads:
     ) -> None:
         """The delete is conditional: what came in between is not ours, and stays."""
         upload = old()
-        record = trail.record
+        record = log.record
 
         def replace_before(*args: Any, **kwargs: Any) -> None:
             record(*args, **kwargs)
             making.overwrite(bucket, upload.key, b"somebody's")
 
-        monkeypatch.setattr(trail, "record", replace_before)
+        monkeypatch.setattr(log, "record", replace_before)
         assert purge("--yes")[0] == 0
-        monkeypatch.setattr(trail, "record", record)
+        monkeypatch.setattr(log, "record", record)
         assert bucket.head(upload.key).size == len(b"somebody's")
         _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
         assert text.startswith(f"purged but present: {upload.key}; size is 10")
@@ -190,10 +193,10 @@ class TestPurgeUploads:
         with monkeypatch.context() as patch:
             patch.setattr(UploadStorage, "delete_unchanged", die)
             assert purge("--yes")[0] == 130
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
         _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
         assert text.startswith(f"purged but present: {upload.key} -> purged\n")
-        assert not bucket.exists(upload.key)
+        assert not making.exists(bucket, upload.key)
 
     def test_refused__record_takes_it_back(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
@@ -217,20 +220,20 @@ class TestPurgeUploads:
         def away(*args: Any, **kwargs: Any) -> None:
             raise TrailUnavailableError("away")
 
-        monkeypatch.setattr(trail, "record", away)
+        monkeypatch.setattr(log, "record", away)
         assert purge("--yes")[0] == 2
-        assert bucket.exists(upload.key)
+        assert making.exists(bucket, upload.key)
 
     def test_two_purgers__one_event(self, bucket: UploadStorage) -> None:
         upload = old()
-        uploads = purging.purgeable(stored_before=timezone.now())
+        uploads = retention.purgeable(stored_before=timezone.now())
         seen = list(uploads)
-        looks = [purging._look(one) for one in seen]
-        (first,) = purging.purge(
+        looks = [retention._look(one) for one in seen]
+        (first,) = retention.purge(
             uploads, actor=making.ACTOR, reason="test", dry_run=False
         )
         with ThreadPoolExecutor(1) as pool:
-            (second,) = purging._purge_some(
+            (second,) = retention._purge_some(
                 pool, seen, looks, uploads, making.ACTOR, "test"
             )
         assert [first.outcome, second.outcome] == ["purged", "left alone"]
@@ -252,7 +255,7 @@ class TestSeveralAtATime:
         status, text = purge("--yes", "--jobs", "3")
         assert status == 0
         assert text.splitlines()[:7] == [f"purged: {u.key}" for u in uploads]
-        assert not any(bucket.exists(upload.key) for upload in uploads)
+        assert not any(making.exists(bucket, upload.key) for upload in uploads)
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
 
     @pytest.mark.parametrize("jobs", ["0", "17", "-1", "many"])
@@ -288,17 +291,17 @@ class TestSeveralAtATime:
             found, text = purge("--yes")
         assert found == status
         assert text.count("purged: ") == 2
-        assert [bucket.exists(u.key) for u in uploads] == [True, False, False]
+        assert [making.exists(bucket, u.key) for u in uploads] == [True, False, False]
         assert [making.actions(u)[-1] for u in uploads] == [last, "purged", "purged"]
         _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
         assert text.startswith("purged but present") is (last == "purged")
-        assert bucket.exists(uploads[0].key) is (last == "verified")
+        assert making.exists(bucket, uploads[0].key) is (last == "verified")
 
     def test_database_goes__what_is_recorded_is_deleted(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         uploads = [old() for _ in range(3)]
-        record = purging._record
+        record = retention._record
         calls = itertools.count()
 
         def goes(*args: Any) -> None:
@@ -306,10 +309,10 @@ class TestSeveralAtATime:
                 raise TrailUnavailableError("away")
             record(*args)
 
-        monkeypatch.setattr(purging, "_record", goes)
+        monkeypatch.setattr(retention, "_record", goes)
         status, text = purge("--yes")
         assert (status, text) == (2, f"purged: {uploads[0].key}\n")
-        assert [bucket.exists(u.key) for u in uploads] == [False, True, True]
+        assert [making.exists(bucket, u.key) for u in uploads] == [False, True, True]
         monkeypatch.undo()
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
 
@@ -318,7 +321,7 @@ class TestSeveralAtATime:
     ) -> None:
         """A second run, by which these were not the last purges any more, is near."""
         uploads = [old() for _ in range(3)]
-        record = purging._record
+        record = retention._record
         calls = itertools.count()
 
         def interrupted(*args: Any) -> None:
@@ -326,10 +329,10 @@ class TestSeveralAtATime:
                 raise KeyboardInterrupt
             record(*args)
 
-        monkeypatch.setattr(purging, "_record", interrupted)
+        monkeypatch.setattr(retention, "_record", interrupted)
         status, text = purge("--yes")
         assert (status, text) == (130, f"purged: {uploads[0].key}\n")
-        assert [bucket.exists(u.key) for u in uploads] == [False, True, True]
+        assert [making.exists(bucket, u.key) for u in uploads] == [False, True, True]
         monkeypatch.undo()
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
 
@@ -337,7 +340,7 @@ class TestSeveralAtATime:
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         uploads = [old() for _ in range(3)]
-        delete, record = UploadStorage.delete_unchanged, trail.record
+        delete, record = UploadStorage.delete_unchanged, log.record
 
         def not_the_first(self: UploadStorage, key: str, etag: str) -> None:
             if key == uploads[0].key:
@@ -350,7 +353,7 @@ class TestSeveralAtATime:
             record(upload, action, *args, **kwargs)
 
         monkeypatch.setattr(UploadStorage, "delete_unchanged", not_the_first)
-        monkeypatch.setattr(trail, "record", goes)
+        monkeypatch.setattr(log, "record", goes)
         status, text = purge("--yes")
         assert (status, text) == (2, "".join(f"purged: {u.key}\n" for u in uploads[1:]))
         monkeypatch.undo()

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import trail, verification
+from uploads import verification
+from uploads.audit import log
 from uploads.exceptions import BucketMissingError
-from uploads.management.command import CommandFailed
 from uploads.models import Action, Upload, UploadEvent
 from uploads.reconciliation import Word
 from uploads.storage import UploadStorage
@@ -115,7 +116,7 @@ class TestReconcileUploads:
     def test_since(self, bucket: UploadStorage) -> None:
         making.stored()
         lost = making.pending(age=timedelta(days=9))
-        trail.record(lost, Action.STORED, making.ACTOR)
+        log.record(lost, Action.STORED, making.ACTOR)
         assert run("reconcile_uploads", "--since", "1d") == (
             0,
             "1 key compared, 0 differences\n",
@@ -131,7 +132,7 @@ class TestReconcileUploads:
     ) -> None:
         """What was repaired stands and is told; the second run does the rest."""
         uploads = [making.pending() for _ in range(3)]
-        record = trail.record
+        record = log.record
 
         def interrupt_at_second(upload: Upload, *args: Any, **kwargs: Any) -> None:
             if upload.pk == uploads[1].pk:
@@ -139,7 +140,7 @@ class TestReconcileUploads:
             record(upload, *args, **kwargs)
 
         with monkeypatch.context() as patch:
-            patch.setattr(trail, "record", interrupt_at_second)
+            patch.setattr(log, "record", interrupt_at_second)
             with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
                 call_command("reconcile_uploads", "--fix", stdout=StringIO())
         assert caught.value.returncode == 130
@@ -181,8 +182,8 @@ class TestEveryWord:
         gone, other, kept, back, parts = (making.stored() for _ in range(5))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, other.key, b"other")
-        trail.record(kept, Action.PURGED, making.ACTOR)
-        trail.record(back, Action.MISSING, making.ACTOR)
+        log.record(kept, Action.PURGED, making.ACTOR)
+        log.record(back, Action.MISSING, making.ACTOR)
         elsewhere = making.pending()
         Upload.objects.filter(pk=elsewhere.pk).update(bucket="another-bucket")
         client, name = bucket.client, bucket.bucket_name

@@ -16,7 +16,8 @@ from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
 from tests.faulty_store import FaultyStore
 from tests.uploads.records import refuse_inserts
-from uploads import services, sql, trail
+from uploads import services
+from uploads.audit import log, sql
 from uploads.exceptions import (
     TrailUnavailableError,
     UploadFailedError,
@@ -124,7 +125,7 @@ class TestDatabaseAway:
         def refuse(*arguments: Any, **options: Any) -> None:
             raise TrailUnavailableError("the database is away")
 
-        monkeypatch.setattr(trail, "record", refuse)
+        monkeypatch.setattr(log, "record", refuse)
         with pytest.raises(TrailUnavailableError) as caught:
             services.create_upload(actor=ACTOR)
         upload = Upload.objects.get()
@@ -224,7 +225,7 @@ class TestReconciledMeanwhile:
             storage: UploadStorage, key: str, *rest: Any, **more: Any
         ) -> Any:
             other = Upload.objects.get(key=key)
-            trail.record(other, judged, Actor(name="command:reconcile_uploads"))
+            log.record(other, judged, Actor(name="command:reconcile_uploads"))
             return put_new(storage, key, *rest, **more)
 
         monkeypatch.setattr(UploadStorage, "put_new", judge_then_put)
@@ -243,8 +244,9 @@ class TestKilled:
 import os, django
 django.setup()
 from mirrorsite.actors import Actor
-from uploads import services, trail
-trail.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
+from uploads import services
+from uploads.audit import log
+log.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
 services.create_upload(actor=Actor())
 """
         connection.close()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.utils import parse_timestamp
 from django.conf import settings
-from django.core.files.base import ContentFile
 from moto import mock_aws
 
 from uploads.exceptions import (
@@ -37,8 +35,7 @@ def storage(make_storage: Any) -> Iterator[UploadStorage]:
 
 
 def read(storage: UploadStorage, name: str) -> bytes:
-    with storage.open(name) as file:
-        return bytes(file.read())
+    return b"".join(storage.read(name))
 
 
 class TestPutNew:
@@ -113,34 +110,13 @@ def test_error__status_once(code: str, words: str) -> None:
     assert str(error) == f"the object store answered {words}"
 
 
-class TestDjangoInterface:
-    def test_save__does_not_overwrite(self, storage: UploadStorage) -> None:
-        first = storage.save("name.txt", ContentFile(b"one"))
-        second = storage.save("name.txt", ContentFile(b"two"))
-        assert first == "name.txt"
-        assert second != first
-        assert read(storage, first) == b"one"
-        assert read(storage, second) == b"two"
-
-    def test_url__is_signed_and_short_lived(self, storage: UploadStorage) -> None:
-        url = storage.url("key", expire=60)
-        assert "X-Amz-Expires=60" in url
-        assert "X-Amz-Signature=" in url
-
-    def test_client__one_for_all_threads(self, storage: UploadStorage) -> None:
-        assert storage.connection.meta.client is storage.client
-
+class TestClient:
     def test_client__a_connection_for_each_thread(self) -> None:
         client: Any = upload_storage().client
         assert client.meta.config.max_pool_connections >= settings.WEB_THREADS
 
-    def test_pickle__makes_its_own_client(self, storage: UploadStorage) -> None:
-        copy = pickle.loads(pickle.dumps(storage))  # noqa: S301 our own bytes
-        assert copy.client is not storage.client
-        copy.client.close()
 
-
-class TestAsking:
+class TestReads:
     def test_head__missing(self, storage: UploadStorage) -> None:
         with pytest.raises(ObjectMissingError):
             storage.head("nothing")

@@ -9,11 +9,12 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import trail, verification
+from uploads import verification
+from uploads.audit import log
 from uploads.exceptions import OtherBucketError, StoreUnavailableError, TransitionError
-from uploads.management.command import CommandFailed
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import PART_BYTES, UploadStorage
 
@@ -26,7 +27,7 @@ class TestVerifyUploads:
         good, gone, changed, back = (making.stored() for _ in range(4))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, changed.key, b"other")
-        trail.record(back, Action.MISSING, making.ACTOR)
+        log.record(back, Action.MISSING, making.ACTOR)
         making.failed()
         making.pending()
 
@@ -117,7 +118,7 @@ class TestVerifyUploads:
         upload = making.stored()
 
         def record(seen: Upload, *args: Any, **kwargs: Any) -> None:
-            trail.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
+            log.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
             real(seen, *args, **kwargs)
 
         real = verification.record_verification

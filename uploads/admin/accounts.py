@@ -13,9 +13,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
+from mirrorsite.admin.changelist import ListMixin
+from mirrorsite.staff import staff_actor
 from uploads import accounts
-from uploads.admin.lists import ListMixin
-from uploads.staff import staff_actor
 
 admin.site.unregister([User, Group])
 
@@ -60,7 +60,7 @@ def _validated_again(
 @admin.register(User)
 class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Let a name stay what it is, as the trail has it, and what has been noted."""
+        """Keep the user name, by which events name the user, and the dates."""
         return ("username", "last_login", "date_joined") if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -1,4 +1,4 @@
-"""What can be done with a selection of a list, and with all it matches."""
+"""Actions on the rows selected in a list, or on all that it matches."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
+from mirrorsite.admin.row_estimates import rough_count
+from mirrorsite.staff import staff_actor, staff_key
 from uploads import exports
-from uploads.admin.counting import rough_count
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
     OtherBucketError,
@@ -23,10 +24,9 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
-from uploads.staff import staff_actor, staff_key
 from uploads.verification import VERIFIABLE, verify_upload
 
-#: A selection is verified within one request; more is the command's work.
+#: Limits of one request; `manage.py verify_uploads` has none.
 MOST_VERIFIED = 1_000
 VERIFY_SECONDS = 20.0
 LINES_AT_ONCE = 500
@@ -36,9 +36,9 @@ LINES_AT_ONCE = 500
 def verify_selected(
     model_admin: Any, request: HttpRequest, queryset: QuerySet[Upload]
 ) -> None:
-    """Verify as many as the limits allow, and say what became of every one."""
+    """Verify as many as the limits allow, and report the outcome of each."""
     verifiable = queryset.filter(status__in=VERIFIABLE)
-    # Before anything changes: what is verified may leave the list that was asked for.
+    # Counted first: a verified upload may no longer match the list's filters.
     selected, left = rough_count(queryset), rough_count(verifiable)
     skipped = rough_count(queryset.exclude(status__in=VERIFIABLE))
     outcomes: Counter[str] = Counter()
@@ -52,18 +52,18 @@ def verify_selected(
             with store_bulkhead().place(staff_key(request)):
                 outcomes[verify_upload(upload, actor=actor).action] += 1
         except TransitionError:
-            outcomes["changed meanwhile"] += 1
+            outcomes["changed by another request"] += 1
         except OtherBucketError:
             outcomes["recorded in another bucket"] += 1
         except (StoreBusyError, StoreError) as error:
-            # The next one would most likely wait for the same answer.
+            # The next would most likely fail in the same way.
             fault = str(error)
             break
     done = outcomes.total()
     text = ", ".join(f"{number} {words}" for words, number in sorted(outcomes.items()))
     text = f"Of {selected} selected: {text or 'none verified'}"
     if skipped:
-        text += f"; {skipped} have nothing to verify (pending, failed or purged)"
+        text += f"; {skipped} cannot be verified (pending, failed or purged)"
     if done < left:
         left_out = (
             left
@@ -103,7 +103,7 @@ def _export(
     queryset: QuerySet[Any],
     form: exports.Format,
 ) -> StreamingHttpResponse:
-    """Note what is about to leave, then send it row by row."""
+    """Record the export, then stream it row by row."""
     is_uploads = model is Upload
     name = "uploads" if is_uploads else "events"
     columns: Any = exports.UPLOAD_COLUMNS if is_uploads else exports.EVENT_COLUMNS
@@ -128,6 +128,6 @@ def _export(
 
 
 def _pieces(lines: Iterator[str]) -> Iterator[bytes]:
-    """Yield the lines many at a time: each piece is a write to the client."""
+    """Yield the lines in batches, because each piece is one write to the client."""
     while piece := "".join(islice(lines, LINES_AT_ONCE)):
         yield piece.encode()

@@ -1,7 +1,7 @@
-"""What is known of the last check of the trail.
+"""The result of the last verification of the audit log.
 
-Each check is itself an event (`audit_checked`) whose detail says `faults`, a number, so
-that it is sealed with the rest and needs no place of its own.
+It is read from the event that each verification records (`audit_checked`, with the
+number of `faults` in its detail).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Verification:
 
 
 def last_verification() -> Verification | None:
-    """Return how the trail's last check ended; None when there was none."""
+    """Return the last verification's result, or None if there was none."""
     checks = UploadEvent.objects.filter(action=Action.AUDIT_CHECKED)
     newest = checks.order_by("-at", "-id").first()
     if newest is None:

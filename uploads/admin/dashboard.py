@@ -1,4 +1,4 @@
-"""What the dashboard says: how it goes, what waits, and whether the trail is sealed."""
+"""The dashboard: outcomes of uploads, pending ones, and the state of the audit log."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from uploads import charts, summaries
-from uploads.admin import labels
+from uploads import charts, hourly
+from uploads.admin import formatting
 from uploads.admin.audit_state import last_verification
+from uploads.hourly import Hour
 from uploads.models import AuditSeal, Status, Upload, UploadEvent
-from uploads.summaries import Hour
 
 RANGES = {"24h": ("last 24 hours", 24), "7d": ("last 7 days", 7 * 24)}
 PENDING_AGE = timedelta(minutes=1)
-#: The trail is sealed every minute; three missed is no accident.
+#: Events are sealed every minute; three missed in a row is a fault.
 SEAL_AGE = timedelta(minutes=3)
-#: The trail is verified every day; a clean answer older than this says nothing of now.
+#: The audit log is verified every day; an older result does not describe the present.
 VERIFIED_AGE = timedelta(days=2)
 #: Rows are counted up to here; beyond, the card says "more than".
 MOST_COUNTED = 1_000
-SHARES = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One figure: what it is, what it says, and how good that is (`good bad plain`)."""
+    """One figure; `mood` is its style: good, bad or plain."""
 
     title: str
     value: Any
@@ -41,7 +40,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawn chart, its legend, and the same numbers as a table."""
+    """A chart as SVG, its legend, and the same numbers as a table."""
 
     name: str
     svg: SafeString
@@ -54,7 +53,7 @@ def context(wanted: str) -> dict[str, Any]:
     """Return the template's variables for a range of `RANGES`."""
     name = wanted if wanted in RANGES else "24h"
     words, count = RANGES[name]
-    hours = summaries.recent_hours(count)
+    hours = hourly.recent_hours(count)
     newest = Upload.objects.order_by("-created_at", "-id").only("created_at").first()
     return {
         "range": name,
@@ -80,22 +79,22 @@ def _flow(hours: list[Hour], words: str) -> list[Card]:
     stored = sum(hour.uploads[Status.STORED] for hour in hours)
     purged = sum(hour.uploads[Status.PURGED] for hour in hours)
     size = sum(hour.stored_bytes for hour in hours)
-    # A purged upload was stored, and left as it should.
-    judged = total - sum(hour.uploads[Status.PENDING] for hour in hours)
-    good = (stored + purged) / judged if judged else None
+    # A purged upload was stored, and deleted on purpose.
+    finished = total - sum(hour.uploads[Status.PENDING] for hour in hours)
+    good = (stored + purged) / finished if finished else None
     return [
         Card(f"Uploads, {words}", f"{total:,}", f"{filesizeformat(size)} stored"),
         Card(
-            "Came to a good end",
+            "Success rate",
             "—" if good is None else _share(good),
-            f"{judged - stored - purged:,} failed, missing or corrupted",
+            f"{finished - stored - purged:,} failed, missing or corrupted",
             "plain" if good is None else "good" if good >= 0.99 else "bad",
         ),
     ]
 
 
 def _share(share: float) -> str:
-    """Return a percentage that says 100 only of all."""
+    """Return a percentage that is 100 only when the share is exactly 1."""
     return "100 %" if share == 1 else f"{min(share * 100, 99.99):.2f} %"
 
 
@@ -105,10 +104,10 @@ def _pending() -> Card:
     )
     oldest = rows.order_by("created_at").only("created_at").first()
     if oldest is None:
-        return Card("Pending over a minute", "0", "nothing waits", "good")
+        return Card("Pending over a minute", "0", "none", "good")
     count = rows.order_by()[: MOST_COUNTED + 1].count()
     shown = f"more than {MOST_COUNTED:,}" if count > MOST_COUNTED else f"{count:,}"
-    note = format_html("the oldest {}", labels.age(oldest.created_at))
+    note = format_html("the oldest {}", formatting.age(oldest.created_at))
     return Card(
         "Pending over a minute",
         shown,
@@ -126,8 +125,8 @@ def _last_stored() -> Card:
         .first()
     )
     if newest is None:
-        return Card("Last good upload", "never", "", "bad")
-    return Card("Last good upload", labels.age(newest.stored_at))
+        return Card("Last stored upload", "never", "", "bad")
+    return Card("Last stored upload", formatting.age(newest.stored_at))
 
 
 def _trail() -> list[Card]:
@@ -145,22 +144,22 @@ def _trail() -> list[Card]:
         is_late = timezone.now() - seal.sealed_at > SEAL_AGE
         sealed = Card(
             "Last seal",
-            labels.age(seal.sealed_at),
+            formatting.age(seal.sealed_at),
             f"number {seal.number}; {note}",
             "bad" if is_late else "good",
             f"uploads/auditseal/{seal.number}/change/",
         )
     checked = last_verification()
     if checked is None:
-        verified = Card("Trail verified", "never", "run manage.py verify_audit")
+        verified = Card("Audit log verified", "never", "run manage.py verify_audit")
     else:
         is_old = timezone.now() - checked.at > VERIFIED_AGE
         verified = Card(
-            "Trail verified",
-            "clean" if checked.is_clean else "NOT CLEAN",
-            format_html("{}; run manage.py verify_audit", labels.age(checked.at))
+            "Audit log verified",
+            "clean" if checked.is_clean else "DIFFERENCES",
+            format_html("{}; run manage.py verify_audit", formatting.age(checked.at))
             if is_old
-            else labels.age(checked.at),
+            else formatting.age(checked.at),
             "good" if checked.is_clean and not is_old else "bad",
         )
     return [sealed, verified]
@@ -186,11 +185,11 @@ def draw(hours: list[Hour]) -> list[Chart]:
     ]
     latency = [
         charts.Series(
-            name=name,
-            style=f"stroke-{name}",
-            values=[summaries.percentile(hour.latencies, share) for hour in hours],
+            name=f"p{share:.0%}".rstrip("%"),
+            style=f"stroke-p{share:.0%}".rstrip("%"),
+            values=[hour.durations[i] if hour.durations else None for hour in hours],
         )
-        for name, share in SHARES
+        for i, share in enumerate(hourly.PERCENTILES)
     ]
     size = [
         charts.Series(

@@ -10,10 +10,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from uploads.admin import labels
+from mirrorsite.admin.changelist import BigTableAdmin
+from mirrorsite.admin.filters import ChoiceFilter, EventDateFilter, EventTimeFilter
+from uploads.admin import formatting
 from uploads.admin.actions import export_csv, export_jsonl
-from uploads.admin.filters import ChoiceFilter, EventDateFilter, EventTimeFilter
-from uploads.admin.lists import BigTableAdmin
 from uploads.admin.search import search_events, search_seals
 from uploads.models import AuditSeal, UploadEvent
 
@@ -60,11 +60,11 @@ class UploadEventAdmin(BigTableAdmin[UploadEvent]):
 
     @admin.display(description="At")
     def at_label(self, event: UploadEvent) -> SafeString | str:
-        return labels.exact_time(event.at)
+        return formatting.exact_time(event.at)
 
     @admin.display(description="Action")
     def action_label(self, event: UploadEvent) -> SafeString:
-        return labels.action_label(event.action)
+        return formatting.action_label(event.action)
 
     @admin.display(description="Upload")
     def upload_label(self, event: UploadEvent) -> SafeString | str:
@@ -111,7 +111,7 @@ class AuditSealAdmin(BigTableAdmin[AuditSeal]):
 
     @admin.display(description="Sealed at")
     def sealed_label(self, seal: AuditSeal) -> SafeString | str:
-        return labels.exact_time(seal.sealed_at)
+        return formatting.exact_time(seal.sealed_at)
 
     @admin.display(description="Events")
     def range_label(self, seal: AuditSeal) -> str:
@@ -121,7 +121,7 @@ class AuditSealAdmin(BigTableAdmin[AuditSeal]):
 
     @admin.display(description="Root")
     def root_label(self, seal: AuditSeal) -> SafeString | str:
-        return labels.copyable(seal.root, name="root", shown=seal.root[:16] + "…")
+        return formatting.copyable(seal.root, name="root", shown=seal.root[:16] + "…")
 
 
 def seal_link(number: Any) -> SafeString | str:

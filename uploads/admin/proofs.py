@@ -1,4 +1,4 @@
-"""What proves an upload's events: the seals over them, in words a stranger can check."""
+"""The proof of an upload's events: the seals that cover them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from uploads.models import AuditSeal, Upload, UploadEvent
 
-#: Enough for any upload that is not verified all day; the page says when it is not.
+#: Events shown on the page; it says when there are more.
 MOST_EVENTS = 500
 
 

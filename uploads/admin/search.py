@@ -1,4 +1,4 @@
-"""What the search boxes look for: beginnings, which an index can find."""
+"""The search boxes of the lists: prefixes, which an index can find."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from uploads.models import AuditSeal, Upload, UploadEvent
 
 _HEX = re.compile(r"[0-9a-f]+\Z", re.IGNORECASE)
 _WITH_HYPHENS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{0,27}\Z", re.IGNORECASE)
-#: Who gets more has to type more; the help text says so.
+#: Matches per column; the help text states it.
 MOST_FOUND = 500
 
 
 def uuid_range(prefix: str) -> tuple[UUID, UUID] | None:
-    """Return the first and last UUID with this beginning; None when it is none's."""
+    """Return the first and last UUID with this prefix; None if no UUID has it."""
     text = prefix.replace("-", "").lower()
     if not text or len(text) > 32 or not _HEX.match(text):
         return None
@@ -28,8 +28,8 @@ def uuid_range(prefix: str) -> tuple[UUID, UUID] | None:
 def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
     """Return those whose id, key, request id or SHA-256 begins with `term`.
 
-    Each column is asked by itself, and gives at most `MOST_FOUND`: for an OR over
-    columns PostgreSQL may walk the list's order instead, past a million rows.
+    One query for each column, limited to `MOST_FOUND`: for an OR over columns
+    PostgreSQL may scan the table in the list's order instead.
     """
     asked = [
         uploads.filter(key__startswith=term).order_by("-key"),
@@ -46,7 +46,7 @@ def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
 
 
 def search_events(events: QuerySet[UploadEvent], term: str) -> QuerySet[UploadEvent]:
-    """Return those with this number, or whose upload's id begins so."""
+    """Return those with this number, or whose upload's id has this prefix."""
     found = Q(pk__in=[])
     if term.isascii() and term.isdigit() and len(term) < 19:
         found |= Q(id=int(term))

@@ -15,20 +15,20 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from uploads.admin import acts, labels
-from uploads.admin.actions import export_csv, export_jsonl, verify_selected
-from uploads.admin.filters import (
+from mirrorsite.admin.changelist import BigTableAdmin
+from mirrorsite.admin.filters import (
     ChoiceFilter,
     DateFilter,
-    RequesterFilter,
     TimeFilter,
 )
-from uploads.admin.lists import BigTableAdmin
+from uploads.admin import formatting, views
+from uploads.admin.actions import export_csv, export_jsonl, verify_selected
+from uploads.admin.requester_filter import RequesterFilter
 from uploads.admin.search import search_uploads
 from uploads.models import Status, Upload, UploadEvent
 from uploads.verification import VERIFIABLE
 
-#: An upload that is verified every minute has more events than a page can hold.
+#: Events shown on an upload's page; the rest are in the list of events.
 MOST_EVENTS = 200
 PREVIEW_BYTES = 4096
 
@@ -51,8 +51,8 @@ class UploadAdmin(BigTableAdmin[Upload]):
     )
     search_fields = ("id", "key", "request_id", "sha256")
     search_help_text = (
-        "The beginning of an id, a key, a request id or a SHA-256; exact in case but"
-        " for hexadecimal. Shows up to 500 of each."
+        "The beginning of an id, key, request id or SHA-256. Keys and request ids are"
+        " case-sensitive. Shows up to 500 of each."
     )
     ordering = ("-created_at", "-id")
     actions = (verify_selected, export_csv, export_jsonl)
@@ -66,21 +66,21 @@ class UploadAdmin(BigTableAdmin[Upload]):
             '<a href="{}" title="{}">{}</a> {}',
             reverse("admin:uploads_upload_change", args=[upload.pk]),
             upload.key,
-            labels.short_key(upload.key),
-            labels.copy_button(upload.key, name="key"),
+            formatting.short_key(upload.key),
+            formatting.copy_button(upload.key, name="key"),
         )
 
     @admin.display(description="Status")
     def status_label(self, upload: Upload) -> SafeString:
-        return labels.status_label(upload.status)
+        return formatting.status_label(upload.status)
 
     @admin.display(description="Size")
     def size_label(self, upload: Upload) -> SafeString:
-        return labels.size_in_words(upload.size)
+        return formatting.size_in_words(upload.size)
 
     @admin.display(description="Age")
     def age_label(self, upload: Upload) -> SafeString | str:
-        return labels.age(upload.created_at)
+        return formatting.age(upload.created_at)
 
     @admin.display(description="Requester")
     def requester_label(self, upload: Upload) -> str:
@@ -94,10 +94,10 @@ class UploadAdmin(BigTableAdmin[Upload]):
         return [
             path(f"<uuid:pk>/{name}/", wrap(view), name=f"uploads_upload_{name}")
             for name, view in {
-                "verify": acts.verify,
-                "proof": acts.proof,
-                "download": acts.download,
-                "preview": acts.preview,
+                "verify": views.verify,
+                "proof": views.proof,
+                "download": views.download,
+                "preview": views.preview,
             }.items()
         ] + super().get_urls()
 
@@ -128,9 +128,9 @@ class UploadAdmin(BigTableAdmin[Upload]):
                 "opts": self.opts,
                 "upload": upload,
                 "facts": facts(upload),
-                "status_label": labels.status_label(upload.status),
+                "status_label": formatting.status_label(upload.status),
                 "events": [
-                    (event, labels.action_label(event.action), details(event))
+                    (event, formatting.action_label(event.action), details(event))
                     for event in events[:MOST_EVENTS]
                 ],
                 "more_events": len(events) > MOST_EVENTS,
@@ -146,7 +146,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
 
 
 def details(event: UploadEvent) -> list[tuple[str, str]]:
-    """Return what an event says besides, by name; what is no text as JSON."""
+    """Return the members of an event's detail by name; values other than text as JSON."""
     return [
         (name, value if isinstance(value, str) else json.dumps(value))
         for name, value in event.detail.items()
@@ -154,19 +154,19 @@ def details(event: UploadEvent) -> list[tuple[str, str]]:
 
 
 def facts(upload: Upload) -> list[tuple[str, Any]]:
-    """Return what the record says of an upload, by name."""
+    """Return the columns of the record, by label."""
     duration = upload.duration
     return [
-        ("Id", labels.copyable(str(upload.pk), name="id")),
+        ("Id", formatting.copyable(str(upload.pk), name="id")),
         ("Bucket", upload.bucket),
-        ("Key", labels.copyable(upload.key, name="key")),
+        ("Key", formatting.copyable(upload.key, name="key")),
         ("Size", f"{upload.size:,} bytes"),
-        ("SHA-256", labels.copyable(upload.sha256, name="SHA-256")),
-        ("ETag", labels.copyable(upload.etag, name="ETag")),
+        ("SHA-256", formatting.copyable(upload.sha256, name="SHA-256")),
+        ("ETag", formatting.copyable(upload.etag, name="ETag")),
         ("Version", upload.version_id or "—"),
         ("Number", "—" if upload.number is None else upload.number),
-        ("Requested", labels.exact_time(upload.created_at)),
-        ("Stored", labels.exact_time(upload.stored_at)),
+        ("Requested", formatting.exact_time(upload.created_at)),
+        ("Stored", formatting.exact_time(upload.stored_at)),
         (
             "Duration",
             "—" if duration is None else f"{duration.total_seconds() * 1000:,.1f} ms",
@@ -174,6 +174,6 @@ def facts(upload: Upload) -> list[tuple[str, Any]]:
         ("Requester", upload.requester_name),
         ("Client address", upload.client_address or "—"),
         ("User agent", upload.user_agent or "—"),
-        ("Request id", labels.copyable(upload.request_id, name="request id")),
+        ("Request id", formatting.copyable(upload.request_id, name="request id")),
         ("Error", upload.error or "—"),
     ]

@@ -3,89 +3,126 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem
+from mirrorsite.problem_types import PROBLEM_TYPES
+from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem, unavailable
 from uploads.exceptions import (
+    ContentUnavailableError,
     KeyReusedError,
     StillRunningError,
+    StoreBusyError,
     StoreError,
     StoreUnavailableError,
     TrailUnavailableError,
     UploadFailedError,
+    UploadsError,
 )
-from uploads.models import Status
+from uploads.models import Status, Upload
+
+_NO_CONTENT: dict[Status, tuple[str, str]] = {
+    Status.PENDING: ("upload-not-stored", "It is not yet known to be stored."),
+    Status.FAILED: ("upload-not-stored", "The upload failed."),
+    Status.CORRUPTED: (
+        "object-corrupted",
+        "The bucket holds something else than what was uploaded.",
+    ),
+    Status.MISSING: ("object-missing", "The object is no longer in the bucket."),
+    Status.PURGED: ("upload-purged", "The object was deleted on purpose."),
+}
 
 
-def failure_problem(error: UploadFailedError) -> Problem:
-    """Return the problem of an upload that is recorded and did not succeed."""
+@contextmanager
+def upload_problems() -> Iterator[None]:
+    """Raise the errors of this app as problems."""
+    try:
+        yield
+    except UploadsError as error:
+        problem = _problem_of(error)
+        if problem is None:
+            raise
+        raise problem from error
+
+
+def _problem_of(error: UploadsError) -> Problem | None:
+    """Return the problem that an error of this app is, None for any other error."""
+    match error:
+        case UploadFailedError():
+            return _upload_failed(error)
+        case StoreBusyError():
+            return unavailable(
+                "store-busy",
+                "Too many requests are waiting for the object store; nothing was"
+                " recorded.",
+            )
+        case StoreUnavailableError():
+            return unavailable(
+                "store-unavailable",
+                "The object store is unavailable; nothing was recorded.",
+            )
+        case StoreError():
+            return Problem(
+                502, "store-refused", "The object store refused; nothing was recorded."
+            )
+        case TrailUnavailableError(upload_id=None):
+            return unavailable(
+                "trail-unavailable",
+                "The database is unavailable, so nothing was recorded or uploaded.",
+            )
+        case TrailUnavailableError():
+            return unavailable(
+                "trail-unavailable",
+                "The database became unavailable; the upload's record is pending.",
+                upload_id=str(error.upload_id),
+                upload_status=Status.PENDING,
+            )
+        case KeyReusedError():
+            return Problem(
+                422,
+                "idempotency-key-reused",
+                "This Idempotency-Key came with another body before; a new request"
+                " needs a new key.",
+                upload_id=str(error.upload.pk),
+            )
+        case StillRunningError():
+            return Problem(
+                409,
+                "idempotency-key-in-use",
+                "A request with this Idempotency-Key is being processed; try again"
+                " later.",
+                retry_after=min(RETRY_AFTER_SECONDS, math.ceil(error.seconds)),
+            )
+        case ContentUnavailableError():
+            slug, detail = _NO_CONTENT[error.status]
+            status = PROBLEM_TYPES[slug].status
+            return Problem(status, slug, detail, upload_status=error.status)
+    return None
+
+
+def _upload_failed(error: UploadFailedError) -> Problem:
     upload = error.upload
-    state = {"upload_id": str(upload.pk), "upload_status": upload.status}
+    recorded = {"upload_id": str(upload.pk), "upload_status": upload.status}
     if isinstance(error.__cause__, StoreUnavailableError):
-        return Problem(
-            503,
+        return unavailable(
             "store-unavailable",
-            f"The object store is unavailable; the upload is recorded as {upload.status}.",
-            retry_after=RETRY_AFTER_SECONDS,
-            **state,
+            "The object store is unavailable; the upload is recorded as"
+            f" {upload.status}.",
+            **recorded,
         )
     return Problem(
         502,
         "store-refused",
         f"The object store refused the upload; it is recorded as {upload.status}.",
-        **state,
+        **recorded,
     )
 
 
-def key_problem(error: KeyReusedError | StillRunningError) -> Problem:
-    """Return the problem of an Idempotency-Key that cannot be served now, or ever."""
-    if isinstance(error, KeyReusedError):
-        return Problem(
-            422,
-            "idempotency-key-reused",
-            "This Idempotency-Key came with another body before; a new request needs"
-            " a new key.",
-            upload_id=str(error.upload.pk),
-        )
+def not_verifiable(upload: Upload) -> Problem:
     return Problem(
         409,
-        "idempotency-key-in-use",
-        "A request with this Idempotency-Key is being worked on; ask again later.",
-        retry_after=min(RETRY_AFTER_SECONDS, math.ceil(error.seconds)),
-    )
-
-
-def store_problem(error: StoreError) -> Problem:
-    """Return the problem of a question the store did not answer; nothing changed."""
-    if isinstance(error, StoreUnavailableError):
-        return Problem(
-            503,
-            "store-unavailable",
-            "The object store is unavailable; nothing was recorded.",
-            retry_after=RETRY_AFTER_SECONDS,
-        )
-    return Problem(
-        502, "store-refused", "The object store refused; nothing was recorded."
-    )
-
-
-def busy_problem() -> Problem:
-    """Return the problem of a request that was not begun, for too many are waiting."""
-    return Problem(
-        503,
-        "store-busy",
-        "Too many requests are waiting for the object store; nothing was recorded.",
-        retry_after=RETRY_AFTER_SECONDS,
-    )
-
-
-def trail_problem(error: TrailUnavailableError) -> Problem:
-    """Return the problem of a record that could not be written."""
-    if error.upload_id is None:
-        detail = "The database is unavailable, so nothing was recorded or uploaded."
-        state = {}
-    else:
-        detail = "The database went away; the upload's record is pending."
-        state = {"upload_id": str(error.upload_id), "upload_status": Status.PENDING}
-    return Problem(
-        503, "trail-unavailable", detail, retry_after=RETRY_AFTER_SECONDS, **state
+        "upload-not-verifiable",
+        f"An upload that is {upload.status} has no object to verify, or its state"
+        " changed just now.",
+        upload_status=upload.status,
     )

@@ -2,95 +2,98 @@
 
 from __future__ import annotations
 
-from django.conf import settings
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite.actors import actor_of, client_key_of
 from mirrorsite.api import DatabaseView
-from mirrorsite.problems import InvalidRequest
+from mirrorsite.openapi import answer, header, problems
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.permissions import MayUpload
-from uploads.api import schema
-from uploads.api.errors import (
-    busy_problem,
-    failure_problem,
-    key_problem,
-    trail_problem,
-)
-from uploads.api.idempotency_keys import idempotency_key_of
-from uploads.api.presentation import describe
+from uploads.api import examples
+from uploads.api.errors import upload_problems
+from uploads.api.idempotency_keys import IDEMPOTENCY_KEY, idempotency_key_of
+from uploads.api.serializers import UploadedSerializer, UploadRandomSerializer
 from uploads.bulkhead import store_bulkhead
-from uploads.exceptions import (
-    KeyReusedError,
-    StillRunningError,
-    StoreBusyError,
-    TrailUnavailableError,
-    UploadFailedError,
-)
 from uploads.models import Status
 from uploads.services import create_upload
 
+_UPLOADED = UploadedSerializer()
+
 
 class UploadRandomView(RateLimitedPosts, DatabaseView):
-    """Put a random text into the bucket."""
+    """Generate a text of random numbers and store it in the bucket.
+
+    The intent is recorded before, and the outcome after.
+    """
 
     permission_classes = (MayUpload,)
 
-    @schema.upload_random
+    @extend_schema(
+        operation_id="upload_random",
+        summary="Upload a random text",
+        tags=["uploads"],
+        # Open, unless the operator sets UPLOAD_AUTH=token.
+        auth=[{}, {"token": []}],  # type: ignore[list-item]
+        request=UploadRandomSerializer,
+        examples=[
+            OpenApiExample("ten bytes", value={"size": 10}, request_only=True),
+            OpenApiExample("one number", value={}, request_only=True),
+        ],
+        parameters=[
+            IDEMPOTENCY_KEY,
+            header(
+                "Location", "The upload's address.", 201, type="string", format="uri"
+            ),
+            header(
+                "Idempotent-Replayed",
+                "true: the first answer to this Idempotency-Key again.",
+                201,
+                const="true",
+            ),
+        ],
+        responses={
+            201: answer(UploadedSerializer, "Stored and recorded.", examples.UPLOADED),
+            **problems(
+                "/api/upload-random",
+                *examples.POST_PROBLEMS,
+                "parse-error",
+                "unsupported-media-type",
+                "idempotency-key-in-use",
+                "idempotency-key-reused",
+                fields={
+                    "body-not-object": "body",
+                    "unknown-field": "length",
+                    "invalid-size": "size",
+                    "invalid-idempotency-key": "Idempotency-Key",
+                },
+                store_refused=examples.FAILED,
+                store_unavailable=examples.FAILED,
+            ),
+        },
+    )
     def post(self, request: Request) -> Response:
         size = requested_size(request)
         key = idempotency_key_of(request)
         actor = actor_of(request)
-        try:
-            with store_bulkhead().place(client_key_of(request)):
-                created = create_upload(actor=actor, size=size, idempotency_key=key)
-        except StoreBusyError as error:
-            raise busy_problem() from error
-        except UploadFailedError as error:
-            raise failure_problem(error) from error
-        except TrailUnavailableError as error:
-            raise trail_problem(error) from error
-        except (KeyReusedError, StillRunningError) as error:
-            raise key_problem(error) from error
-        body = describe(created.upload, request)
+        with upload_problems(), store_bulkhead().place(client_key_of(request)):
+            created = create_upload(actor=actor, size=size, idempotency_key=key)
+        body = _UPLOADED.describe(created.upload, request)
         headers = {"Location": body["url"]}
         if created.is_replayed:
-            # The first answer again, whatever became of the object since.
+            # The first answer again, whatever happened to the object since.
             body["status"] = Status.STORED
             headers["Idempotent-Replayed"] = "true"
-        return Response({"uploaded": "ok", **body}, status=201, headers=headers)
+        return Response(body, status=201, headers=headers)
 
 
 def requested_size(request: Request) -> int | None:
-    """Return the body's `size`, None when there is none; raises `Problem`."""
-    if not _has_body(request):
+    """Return the body's `size`, None without one; raises `Problem`."""
+    # The server reads a chunked body first, and sets its length as well.
+    if request._request.META.get("CONTENT_LENGTH") in {None, "", "0"}:
         return None
-    body = request.data
-    if not isinstance(body, dict):
-        raise InvalidRequest(
-            "body",
-            "body-not-object",
-            'The body is not a JSON object such as {"size": 10}.',
-        )
-    unknown = sorted(set(body) - {"size"})
-    if unknown:
-        name = unknown[0][:100]
-        raise InvalidRequest(
-            name, "unknown-field", f"The field {name!r} is not known; allowed is size."
-        )
-    if "size" not in body:
-        return None
-    size = body["size"]
-    most = settings.UPLOAD_MAX_BYTES
-    # bool is a subclass of int in Python, and true is no size.
-    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= most:
-        raise InvalidRequest(
-            "size", "invalid-size", f"size must be a whole number from 1 to {most}."
-        )
+    body = UploadRandomSerializer(data=request.data)
+    body.is_valid(raise_exception=True)
+    size: int | None = body.validated_data.get("size")
     return size
-
-
-def _has_body(request: Request) -> bool:
-    # The server reads a chunked body first, and then says its length as well.
-    return request._request.META.get("CONTENT_LENGTH") not in {None, "", "0"}

@@ -1,1 +1,5 @@
-"""The proof of the record: append-only tables, signed seals, and their verification."""
+"""The audit log: recording events, sealing and signing them, verifying the seals.
+
+Imports the models and the storage. Use cases and the apps' commands import it; it
+imports none of them.
+"""

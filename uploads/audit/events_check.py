@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator
 from django.db.models import Exists, OuterRef, Q
 
 from uploads.audit.canonical import Seal
-from uploads.audit.copies import Copies
-from uploads.audit.differences import Differences
-from uploads.audit.faults import FaultKind, Report
-from uploads.audit.rows import CHUNK, readable_lines
+from uploads.audit.diff import Differences
+from uploads.audit.report import FaultKind, Report
+from uploads.audit.seal_store import Copies
+from uploads.audit.serialization import CHUNK, readable_lines
 from uploads.exceptions import ObjectMissingError
 from uploads.models import AuditSeal, UploadEvent
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from uploads.audit import keys
-from uploads.audit.copies import Copies
 from uploads.audit.keys import SigningKey
+from uploads.audit.seal_store import Copies
 from uploads.audit.seals import seal_audit
 from uploads.exceptions import AuditKeyError
 

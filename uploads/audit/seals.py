@@ -35,9 +35,10 @@ from uploads.audit.canonical import (
     format_time,
     parse_seal,
 )
-from uploads.audit.copies import Copies
 from uploads.audit.keys import SigningKey, TrustedKeys
-from uploads.audit.rows import (
+from uploads.audit.log import write_transaction
+from uploads.audit.seal_store import Copies
+from uploads.audit.serialization import (
     UNREADABLE,
     announcing_seals,
     event_lines,
@@ -54,7 +55,6 @@ from uploads.exceptions import (
     TrailUnavailableError,
 )
 from uploads.models import AuditSeal, UploadEvent
-from uploads.trail import write_transaction
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from uploads.audit.canonical import format_time
-from uploads.audit.faults import FaultKind, Report
-from uploads.audit.rows import CHUNK, UNREADABLE, require_database
+from uploads.audit.report import FaultKind, Report
+from uploads.audit.serialization import CHUNK, UNREADABLE, require_database
 from uploads.models import STATUS_AFTER, Action, Status, Upload, UploadEvent
 
 #: Columns that events tell of in `detail`; the last event that does decides.

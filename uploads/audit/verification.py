@@ -24,11 +24,11 @@ from uploads.audit.canonical import (
     parse_seal,
     parse_time,
 )
-from uploads.audit.copies import Copies
 from uploads.audit.events_check import EventsCheck
-from uploads.audit.faults import FaultKind, Report
 from uploads.audit.keys import TrustedKeys
-from uploads.audit.rows import (
+from uploads.audit.report import FaultKind, Report
+from uploads.audit.seal_store import Copies
+from uploads.audit.serialization import (
     announcing_seals,
     readable_lines,
     readable_seals,

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 
 from django.core.management.base import CommandParser
 
+from mirrorsite.management.arguments import moment
+from mirrorsite.management.base import CommandFailed, OperatorCommand, counted
 from mirrorsite.standard_streams import OutputError
-from uploads.arguments import moment
 from uploads.exports import EVERYTHING, FORMATS, by_id, lines, record_export
-from uploads.management.command import CommandFailed, OperatorCommand, counted
 
 
 class ExportCommand(OperatorCommand):

@@ -88,26 +88,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="HourSummary",
-            fields=[
-                ("hour", models.DateTimeField(primary_key=True, serialize=False)),
-                ("uploads", models.JSONField(help_text="Status to number of uploads.")),
-                ("stored_bytes", models.BigIntegerField()),
-                (
-                    "latencies",
-                    models.JSONField(
-                        help_text="Bucket of uploads.summaries to number of stored uploads."
-                    ),
-                ),
-                (
-                    "current_at",
-                    models.DateTimeField(
-                        help_text="The summary includes every event up to this time."
-                    ),
-                ),
-            ],
-        ),
-        migrations.CreateModel(
             name="LoginAttempts",
             fields=[
                 (

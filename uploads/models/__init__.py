@@ -1,13 +1,13 @@
 """The record: what was uploaded, and everything that happened to it.
 
-`uploads` are the current state, `events` the story, `seals` its proof; `lifecycle` says
-what may follow what, `append_only` refuses changes, `summaries` are for the dashboard, `logins` for the
-login throttle.
+`uploads` holds the current state, `events` the history, `seals` the proof of it;
+`lifecycle` defines which action may follow which status; `logins` is for the login
+throttle.
 """
 
 from __future__ import annotations
 
-from uploads.models.append_only import AppendOnlyModel, AppendOnlyQuerySet
+from mirrorsite.append_only import AppendOnlyModel, AppendOnlyQuerySet
 from uploads.models.events import UploadEvent
 from uploads.models.lifecycle import (
     ALLOWED_BEFORE,
@@ -20,7 +20,6 @@ from uploads.models.lifecycle import (
 )
 from uploads.models.logins import LoginAttempts
 from uploads.models.seals import AuditSeal
-from uploads.models.summaries import HourSummary
 from uploads.models.uploads import Upload, UploadQuerySet, new_upload_id
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "AppendOnlyModel",
     "AppendOnlyQuerySet",
     "AuditSeal",
-    "HourSummary",
     "LoginAttempts",
     "Status",
     "Upload",

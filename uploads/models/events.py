@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import models
 
-from uploads.models.append_only import AppendOnlyModel, AppendOnlyQuerySet
+from mirrorsite.append_only import AppendOnlyModel, AppendOnlyQuerySet
 from uploads.models.lifecycle import UNCOMMON, WITHOUT_UPLOAD, Action
 from uploads.models.seals import AuditSeal
 from uploads.models.uploads import Upload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from uploads.models.append_only import AppendOnlyModel, AppendOnlyQuerySet
+from mirrorsite.append_only import AppendOnlyModel, AppendOnlyQuerySet
 
 
 class AuditSeal(AppendOnlyModel):

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from uploads.exceptions import AppendOnlyError
-from uploads.models.append_only import REFUSED
+from mirrorsite.append_only import REFUSED
+from mirrorsite.errors import AppendOnlyError
 from uploads.models.lifecycle import NOT_STORED, Status
 
 

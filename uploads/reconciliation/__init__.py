@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from uploads.reconciliation import judging, settling
-from uploads.reconciliation.comparing import suspicious
+from uploads.reconciliation import classify, repair
 from uploads.reconciliation.findings import Finding, Plan, Word
-from uploads.reconciliation.unfinished import left_in_parts
-from uploads.reconciliation.walking import Pair, side_by_side
+from uploads.reconciliation.multipart import left_in_parts
+from uploads.reconciliation.prefilter import suspicious
+from uploads.reconciliation.scan import Pair, side_by_side
 
 __all__ = ["Finding", "Pair", "Plan", "Word", "reconcile", "side_by_side"]
 
@@ -31,7 +31,7 @@ def reconcile(plan: Plan, pairs: Iterable[Pair] | None = None) -> Iterator[Findi
     cannot be read; what was yielded until then stands.
     """
     for listed, row in suspicious(plan, side_by_side() if pairs is None else pairs):
-        finding = judging.judge(plan, listed, row)
+        finding = classify.judge(plan, listed, row)
         if finding is not None:
-            yield settling.settle(plan, finding) if plan.fix else finding
+            yield repair.settle(plan, finding) if plan.fix else finding
     yield from left_in_parts(plan)

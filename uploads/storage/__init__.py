@@ -1,7 +1,7 @@
 """The bucket: objects are created once, never overwritten, and outcomes reported truthfully.
 
-`backend` is the storage that the other modules call; `reads`, `writes` and `multipart`
-make the requests; `client` holds the one configuration and the clients built from it;
+`backend` is the storage that the other modules call; `writes` and `multipart` create
+objects; `client` holds the one configuration and the clients built from it;
 `signed_puts` sends bodies; `errors` translates every failure; `objects` are the values.
 """
 

@@ -1,97 +1,69 @@
-"""The storage of `STORAGES["default"]`."""
+"""The storage of `STORAGES["default"]`: one bucket."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from storages.backends.s3 import S3Storage
-from storages.utils import clean_name
-
-from uploads.exceptions import StoreError
+from uploads.exceptions import (
+    BucketMissingError,
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectMissingError,
+    StoreError,
+    StoreRedirectError,
+    StoreRefusedError,
+)
 from uploads.storage.client import StoreClient, StoreConfiguration
+from uploads.storage.errors import error_code, translated
 from uploads.storage.multipart import MultipartUploads
 from uploads.storage.objects import (
-    BytesPayload,
     ListedObject,
     ObjectVersions,
     Payload,
     StoredObject,
     UnfinishedUpload,
+    stored_object_from_head,
+    versions_in_order,
 )
-from uploads.storage.reads import Reads
-from uploads.storage.writes import OnRetry, Writes
+from uploads.storage.writes import OnRetry, Writer
 
 if TYPE_CHECKING:
-    from django.core.files import File
     from mypy_boto3_s3 import S3Client
 
 
 logger = logging.getLogger(__name__)
 
+#: Answers of stores without Object Lock, and about buckets without it.
+_NO_OBJECT_LOCK = frozenset(
+    {
+        "ObjectLockConfigurationNotFoundError",
+        "ObjectLockConfigurationNotFound",
+        "NotImplemented",
+    }
+)
+_READ_BYTES = 1024 * 1024
 
-class UploadStorage(S3Storage):
-    """S3 storage that creates objects once and never overwrites one.
 
-    Options beyond django-storages': `connect_timeout` and `read_timeout` in seconds,
-    `max_attempts` for one request, `max_pool_connections`, and `signed_puts`: False
-    sends whole objects through boto3 (see uploads.storage.signed_puts).
+class UploadStorage:
+    """Creates objects once and never overwrites one; raises `StoreError`.
+
+    The options of `STORAGES["default"]` are the fields of `StoreConfiguration`.
     """
 
-    bucket_name: str
-    endpoint_url: str | None
-    region_name: str | None
-    connect_timeout: float
-    read_timeout: float
-    max_attempts: int
-    max_pool_connections: int
-    signed_puts: bool
-
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._compose()
-
-    def get_default_settings(self) -> dict[str, Any]:
-        return super().get_default_settings() | {
-            "connect_timeout": 2.0,
-            "read_timeout": 5.0,
-            "max_attempts": 2,
-            "max_pool_connections": 10,
-            "signed_puts": True,
-            "file_overwrite": False,
-        }
-
-    def _compose(self) -> None:
-        self.store = StoreClient(
-            StoreConfiguration(
-                bucket=self.bucket_name,
-                region=self.region_name,
-                endpoint_url=self.endpoint_url,
-                access_key=self.access_key,
-                secret_key=self.secret_key,
-                session_token=self.security_token,
-                profile=self.session_profile,
-                verify=self.verify,
-                connect_timeout=self.connect_timeout,
-                read_timeout=self.read_timeout,
-                max_attempts=self.max_attempts,
-                max_connections=self.max_pool_connections,
-            )
-        )
-        self._resource: Any = None
-        self._reads = Reads(self.store)
+        self.configuration = StoreConfiguration(**options)
+        self.bucket_name = self.configuration.bucket_name
+        self.store = StoreClient(self.configuration)
         self._multipart = MultipartUploads(self.store)
-        self._writes = Writes(
-            self.store, self._reads, self._multipart, signed_puts=self.signed_puts
-        )
+        self._writer = Writer(self.store, self._multipart, self)
 
     @property
     def client(self) -> S3Client:
-        """The boto3 client of this process, for all threads. Raises `StoreError`."""
-        return self.store.s3
+        """The boto3 client of this process, for all threads."""
+        return self.store.transport.client
 
     def connect(self) -> None:
         """Build the clients, which takes 0.2 s, before the first request needs them.
@@ -107,77 +79,7 @@ class UploadStorage(S3Storage):
         """Close the connections to the store."""
         self.store.close()
 
-    # --- Reads ------------------------------------------------------------------------
-
-    def head(self, key: str) -> StoredObject:
-        """Return size, checksum and metadata of an object; see `Reads.head`."""
-        return self._reads.head(key)
-
-    def read(
-        self, key: str, chunk_bytes: int = 1024 * 1024, version_id: str = ""
-    ) -> Iterator[bytes]:
-        """Yield an object's bytes; raises as `head` does, also half-way.
-
-        `version_id` asks for another version than the current one.
-        """
-        return self._reads.read(key, chunk_bytes, version_id)
-
-    def presigned_url(
-        self,
-        key: str,
-        *,
-        seconds: int,
-        method: str = "GET",
-        **parameters: str,
-    ) -> str:
-        """Return an address that anyone may GET, or HEAD, for `seconds`; asks nothing.
-
-        `parameters` are those of GetObject, such as `VersionId`. Raises `StoreError`.
-        """
-        return self._reads.presigned_url(
-            key, seconds=seconds, method=method, **parameters
-        )
-
-    def listing(self, prefix: str) -> Iterator[ListedObject]:
-        """Yield every object under `prefix`; see `Reads.listing` for their order."""
-        return self._reads.listing(prefix)
-
-    def list_keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys under `prefix`, in the order of `listing`."""
-        return (entry.key for entry in self.listing(prefix))
-
-    def folders(self, prefix: str) -> Iterator[str]:
-        """Yield what follows `prefix` in keys, up to and with the next slash, each once."""
-        return self._reads.folders(prefix)
-
-    def versions(self, prefix: str) -> Iterator[ObjectVersions]:
-        """Yield every key under `prefix`, hidden by a delete marker or not, in order."""
-        return self._reads.versions(prefix)
-
-    def first_version(self, key: str) -> str | None:
-        """Return the id of the oldest version of `key` if a newer one or a marker hides it."""
-        for found in self.versions(key):
-            if found.key == key and not found.is_single:
-                return found.first_id or None
-        return None
-
-    def has_object_lock(self) -> bool:
-        """Return True if the bucket has Object Lock; raises as `head` does."""
-        return self._reads.has_object_lock()
-
-    def availability(self) -> str:
-        """Return "ok", or in one line why the bucket cannot be used."""
-        return self._reads.availability()
-
-    def bucket_exists(self) -> bool:
-        """Return True if the bucket exists; raises `StoreError`."""
-        return self._reads.bucket_exists()
-
-    def require_bucket(self) -> None:
-        """Raise `BucketMissingError` unless the bucket exists, or another `StoreError`."""
-        self._reads.require_bucket()
-
-    # --- Writes -----------------------------------------------------------------------
+    # --- One object -------------------------------------------------------------------
 
     def put_new(
         self,
@@ -186,23 +88,96 @@ class UploadStorage(S3Storage):
         metadata: Mapping[str, str],
         parameters: Mapping[str, Any] | None = None,
         *,
-        on_retry: OnRetry | None = None,
+        on_retry: OnRetry = lambda attempt, error: None,
     ) -> StoredObject:
-        """Create the object `key`; the body's digest goes into its metadata as well.
+        """Create the object `key`; the body's digest is added to its metadata.
 
         `parameters` are further ones that PutObject and CreateMultipartUpload both
         take, such as those of Object Lock. `on_retry` is called before each further
         attempt, with the number of the attempt that failed and its error.
 
-        An object that exists already is compared: with the same SHA-256 and the same
-        `upload-id` in its metadata it is the one meant here, whose answer was lost,
-        and counts as stored.
+        An existing object with the same SHA-256 and the same `upload-id` in its
+        metadata is the one meant here, whose answer was lost, and counts as stored.
 
         Raises `ObjectExistsError` when another object has the key,
         `StoreRefusedError` when the store refuses, and `StoreUnavailableError` when it
         is unreachable or fails.
         """
-        return self._writes.put_new(key, payload, metadata, parameters or {}, on_retry)
+        return self._writer.put_new(key, payload, metadata, parameters or {}, on_retry)
+
+    def head(self, key: str) -> StoredObject:
+        """Return size, checksum and metadata of an object.
+
+        `sha256` is the one the store computed, or, for objects sent in parts, the
+        one in the metadata. Raises `ObjectMissingError`, `BucketMissingError`,
+        `StoreRefusedError` or `StoreUnavailableError`.
+        """
+        return self.store.repeated(lambda: self.head_once(key))
+
+    def head_once(self, key: str) -> StoredObject:
+        """Return what `head` returns, from a single request."""
+        try:
+            answer = self.store.once(
+                lambda s3: s3.head_object(
+                    Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
+                )
+            )
+        except ObjectMissingError:
+            # The answer to HEAD has no body, so a missing bucket looks the same:
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+            if not self.bucket_exists():
+                raise BucketMissingError(
+                    f"there is no bucket {self.bucket_name}"
+                ) from None
+            raise
+        return stored_object_from_head(dict(answer))
+
+    def read(
+        self, key: str, chunk_bytes: int = _READ_BYTES, version_id: str = ""
+    ) -> Iterator[bytes]:
+        """Yield an object's bytes; raises as `head` does, also half-way.
+
+        `version_id` selects another version than the current one.
+        """
+        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
+        answer = self.store.retried(
+            lambda s3: s3.get_object(Bucket=self.bucket_name, Key=key, **version)
+        )
+        body = answer["Body"]
+        try:
+            while chunk := translated(lambda: body.read(chunk_bytes)):
+                yield chunk
+        finally:
+            body.close()
+
+    def read_digest(
+        self, key: str, on_chunk: Callable[[], None] = lambda: None
+    ) -> tuple[str, int]:
+        """Read an object; return the SHA-256 and the number of its bytes.
+
+        `on_chunk` is called after each chunk. Raises as `read` does.
+        """
+        digest, size = hashlib.sha256(), 0
+        for chunk in self.read(key):
+            on_chunk()
+            digest.update(chunk)
+            size += len(chunk)
+        return digest.hexdigest(), size
+
+    def presigned_url(
+        self, key: str, *, seconds: int, method: str = "GET", **parameters: str
+    ) -> str:
+        """Return a URL that anyone may GET, or HEAD, for `seconds`; sends no request.
+
+        `parameters` are those of GetObject, such as `VersionId`.
+        """
+        return self.store.once(
+            lambda s3: s3.generate_presigned_url(
+                "head_object" if method == "HEAD" else "get_object",
+                Params={"Bucket": self.bucket_name, "Key": key, **parameters},
+                ExpiresIn=seconds,
+            )
+        )
 
     def delete_unchanged(self, key: str, etag: str) -> None:
         """Delete the object `key` if it still has that ETag.
@@ -212,48 +187,136 @@ class UploadStorage(S3Storage):
         refuses, and `StoreUnavailableError` when it is unavailable: whether the object
         exists is unknown then.
         """
-        self._writes.delete_unchanged(key, etag)
+        try:
+            self.store.retried(
+                lambda s3: s3.delete_object(
+                    Bucket=self.bucket_name, Key=key, IfMatch=f'"{etag}"'
+                )
+            )
+        except (ObjectExistsError, ObjectMissingError) as error:
+            raise ObjectChangedError(str(error)) from error
+
+    # --- Listings ---------------------------------------------------------------------
+
+    def listing(self, prefix: str) -> Iterator[ListedObject]:
+        """Yield every object under `prefix`, a page of 1,000 in memory at a time.
+
+        The order is the store's own: S3 lists by the UTF-8 bytes of the key
+        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html),
+        SeaweedFS directory by directory, so that `a/b` comes before `a-b`, and S3
+        directory buckets in none.
+        """
+        for page in self.store.pages("list_objects_v2", Prefix=prefix):
+            for entry in page.get("Contents", ()):
+                yield ListedObject(
+                    key=entry["Key"],
+                    size=entry["Size"],
+                    etag=entry["ETag"].strip('"'),
+                    last_modified=entry["LastModified"],
+                )
+
+    def list_keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys under `prefix`, in the order of `listing`."""
+        return (entry.key for entry in self.listing(prefix))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yield the prefixes of keys up to and with the next slash after `prefix`.
+
+        Of `uploads/` these are the prefixes of the years. One request returns a
+        thousand of them, however many objects are below.
+        """
+        for page in self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/"):
+            for entry in page.get("CommonPrefixes", ()):
+                yield entry["Prefix"]
+
+    def versions(self, prefix: str) -> Iterator[ObjectVersions]:
+        """Yield every key under `prefix` with its versions and delete markers, in order.
+
+        In a bucket without versions each key has one.
+        """
+        return versions_in_order(
+            self.store.pages("list_object_versions", Prefix=prefix)
+        )
+
+    def first_version(self, key: str) -> str | None:
+        """Return the id of the oldest version of `key` if a newer one or a marker hides it."""
+        for found in self.versions(key):
+            if found.key == key and not found.is_single:
+                return found.first_id or None
+        return None
+
+    def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """Yield the multipart uploads under `prefix` that are neither completed nor aborted.
+
+        They are in progress, or were left behind by a failure: no objects, but their
+        parts take space.
+        """
+        for page in self.store.pages("list_multipart_uploads", Prefix=prefix):
+            for entry in page.get("Uploads", ()):
+                if entry["Key"].startswith(prefix):
+                    yield UnfinishedUpload(
+                        key=entry["Key"],
+                        upload_id=entry["UploadId"],
+                        begun=entry["Initiated"],
+                    )
+
+    def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
+        """Discard the parts, if there are any."""
+        self._multipart.abort(unfinished.key, unfinished.upload_id)
+
+    # --- The bucket -------------------------------------------------------------------
+
+    def bucket_exists(self) -> bool:
+        try:
+            self.store.retried(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
+        except (BucketMissingError, ObjectMissingError):
+            return False
+        return True
 
     def ensure_bucket(self) -> bool:
         """Create the bucket unless it exists; return True if it was created."""
-        return self._writes.ensure_bucket()
+        if self.bucket_exists():
+            return False
+        region = self.configuration.region_name
+        parameters: dict[str, Any] = {}
+        if not self.configuration.endpoint_url and region != "us-east-1":
+            # AWS takes no location for its first region; other stores ignore it.
+            parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
+        self.store.once(
+            lambda s3: s3.create_bucket(Bucket=self.bucket_name, **parameters)
+        )
+        return True
 
-    def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
-        """Yield the uploads in parts under `prefix` that are neither completed nor aborted."""
-        return self._multipart.unfinished(prefix)
+    def availability(self) -> str:
+        """Return "ok", or in one line why the bucket cannot be used."""
+        try:
+            self.store.once(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
+        except StoreError as error:
+            logger.warning("bucket unavailable: %s", error)
+            return f"unavailable: {_why_unavailable(error)}"
+        return "ok"
 
-    def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
-        """Discard the parts, if there are any. Raises `StoreError`."""
-        self._multipart.abort_unfinished(unfinished)
+    def has_object_lock(self) -> bool:
+        """Return True if the bucket has Object Lock."""
+        try:
+            answer = self.store.retried(
+                lambda s3: s3.get_object_lock_configuration(Bucket=self.bucket_name)
+            )
+        except StoreRefusedError as error:
+            if error_code(error) in _NO_OBJECT_LOCK:
+                return False
+            raise
+        configuration = answer.get("ObjectLockConfiguration", {})
+        return configuration.get("ObjectLockEnabled") == "Enabled"
 
-    # --- Django's storage interface ---------------------------------------------------
 
-    @property
-    def connection(self) -> Any:
-        """A boto3 resource on our client; django-storages builds one for each thread."""
-        if self._resource is None:
-            session = boto3.Session(botocore_session=self.store.configuration.session())
-            resource = session.resource("s3", region_name=self.region_name)
-            resource.meta.client = self.client
-            self._resource = resource
-        return self._resource
-
-    def _save(self, name: str, content: File[Any]) -> str:
-        """Create through `put_new`, which never overwrites."""
-        content.seek(0)
-        data = content.read()
-        body = data.encode() if isinstance(data, str) else data
-        key: str = clean_name(name)
-        content_type = mimetypes.guess_type(key)[0] or self.default_content_type
-        self.put_new(key, BytesPayload(body, content_type), {})
-        return key
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        for name in ("store", "_resource", "_reads", "_multipart", "_writes"):
-            del state[name]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._compose()
+def _why_unavailable(error: StoreError) -> str:
+    match error:
+        case BucketMissingError() | ObjectMissingError():
+            return "there is no such bucket"
+        case StoreRedirectError():
+            return "the object store redirects to another address"
+        case StoreRefusedError():
+            return "the bucket refuses access"
+        case _:
+            return "the object store does not answer"

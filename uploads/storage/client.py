@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,7 +18,7 @@ import boto3
 import botocore.handlers
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies, parse_timestamp
@@ -33,6 +34,7 @@ from uploads.exceptions import (
 from uploads.storage.errors import (
     credentials_error,
     error_from_status,
+    frozen,
     translated,
 )
 from uploads.storage.signed_puts import SignedPuts
@@ -43,6 +45,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+#: The parameters that ask for the next page of a listing, and where a page has them.
+_MARKERS = {
+    "list_objects_v2": {"ContinuationToken": "NextContinuationToken"},
+    "list_object_versions": {
+        "KeyMarker": "NextKeyMarker",
+        "VersionIdMarker": "NextVersionIdMarker",
+    },
+    "list_multipart_uploads": {
+        "KeyMarker": "NextKeyMarker",
+        "UploadIdMarker": "NextUploadIdMarker",
+    },
+}
 #: How long a failure to build the client is returned to further requests.
 FAILURE_SECONDS = 1.0
 
@@ -51,26 +65,28 @@ FAILURE_SECONDS = 1.0
 class StoreConfiguration:
     """How the store is reached. Timeouts are in seconds."""
 
-    bucket: str
-    region: str | None
+    bucket_name: str
+    region_name: str
     #: None means AWS.
-    endpoint_url: str | None
+    endpoint_url: str | None = None
     #: Without keys, botocore looks for credentials: a profile, a role of the pod or host.
-    access_key: str | None
+    access_key: str | None = None
     secret_key: str | None = None
-    session_token: str | None = None
-    profile: str | None = None
-    verify: str | bool | None = None
-    connect_timeout: float
-    read_timeout: float
-    max_attempts: int
-    max_connections: int
+    connect_timeout: float = 2.0
+    read_timeout: float = 5.0
+    #: How often one request is sent.
+    max_attempts: int = 2
+    max_pool_connections: int = 10
+    #: False sends whole objects through boto3 (see uploads.storage.signed_puts).
+    signed_puts: bool = True
 
     def session(self) -> botocore.session.Session:
-        session = botocore.session.Session(profile=self.profile)
-        if self.access_key and not self.profile:
+        session = botocore.session.Session()
+        if self.access_key:
             session.set_credentials(
-                self.access_key, self.secret_key or "", self.session_token
+                self.access_key,
+                self.secret_key or "",
+                os.environ.get("AWS_SESSION_TOKEN"),
             )
         # For the clients of token services, which botocore makes by itself.
         session.set_default_client_config(
@@ -100,7 +116,7 @@ class StoreConfiguration:
             "signature_version": "s3v4",
             "connect_timeout": self.connect_timeout,
             "read_timeout": self.read_timeout,
-            "max_pool_connections": self.max_connections,
+            "max_pool_connections": self.max_pool_connections,
             # Attempts are counted here: botocore does not tell whether an earlier
             # one, whose answer was lost, may have been carried out.
             "retries": {"mode": "standard", "total_max_attempts": 1},
@@ -138,8 +154,7 @@ class StoreClient:
 
     def __init__(self, configuration: StoreConfiguration) -> None:
         self.configuration = configuration
-        self.bucket = configuration.bucket
-        self.max_attempts = configuration.max_attempts
+        self.bucket = configuration.bucket_name
         self._lock = threading.Lock()
         self._transport: Transport | None = None
         self._signed_puts: SignedPuts | None = None
@@ -171,11 +186,6 @@ class StoreClient:
         self._signed_puts = None
 
     @property
-    def s3(self) -> S3Client:
-        """The boto3 client."""
-        return self.transport.client
-
-    @property
     def signed_puts(self) -> SignedPuts:
         """The client for bodies: the same requests for half of boto3's processor time."""
         if self._signed_puts is None:
@@ -189,29 +199,17 @@ class StoreClient:
             self._signed_puts = SignedPuts(
                 presigned_url=address,
                 http=self.transport.http,
-                credentials=self.credentials,
+                credentials=self.transport.credentials,
                 user_agent=self.transport.user_agent,
             )
         return self._signed_puts
-
-    def credentials(self) -> ReadOnlyCredentials:
-        """Return valid credentials, refreshed if they expire.
-
-        Raises `StoreUnavailableError` when there are none: nothing was sent then.
-        """
-        credentials = self.transport.credentials
-        try:
-            return credentials.get_frozen_credentials()
-        except Exception as error:
-            # ClientError of a token service, OSError of its file, and others.
-            raise credentials_error(error) from error
 
     def once(self, request: Callable[[S3Client], T]) -> T:
         """Carry out a request."""
         # Refreshed first: a failure of the token service inside the request could not
         # be told from one of the store.
-        self.credentials()
-        return translated(lambda: request(self.s3))
+        frozen(self.transport.credentials)
+        return translated(lambda: request(self.transport.client))
 
     def retried(self, request: Callable[[S3Client], T]) -> T:
         """Carry out a request that may be repeated."""
@@ -219,7 +217,7 @@ class StoreClient:
 
     def repeated(self, request: Callable[[], T]) -> T:
         """Call `request`, and again while the store is unavailable."""
-        for attempt in range(1, self.max_attempts):
+        for attempt in range(1, self.configuration.max_attempts):
             try:
                 return request()
             except StoreCredentialsError:
@@ -227,6 +225,20 @@ class StoreClient:
             except StoreUnavailableError:
                 self.pause(attempt)
         return request()
+
+    def pages(self, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a listing; each request may be repeated."""
+        marker: dict[str, str] = {}
+        while True:
+            page = self.retried(
+                lambda s3, marker=marker: getattr(s3, operation)(  # type: ignore[misc]
+                    Bucket=self.bucket, **parameters, **marker
+                )
+            )
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            marker = {name: page[at] for name, at in _MARKERS[operation].items()}
 
     @staticmethod
     def pause(attempt: int) -> None:
@@ -262,12 +274,10 @@ def _transport(
     credentials: Credentials,
 ) -> Transport:
     config = configuration.client_config()
-    verify = configuration.verify
-    if verify is None:
-        verify = ca_bundle(session) or True
+    verify = ca_bundle(session) or True
     client = boto3.Session(botocore_session=session).client(
         "s3",
-        region_name=configuration.region,
+        region_name=configuration.region_name,
         endpoint_url=configuration.endpoint_url,
         config=config,
         verify=verify,
@@ -282,7 +292,7 @@ def _transport(
         "verify": verify,
         "proxies": get_environ_proxies(client.meta.endpoint_url),
         "timeout": (configuration.connect_timeout, configuration.read_timeout),
-        "max_pool_connections": configuration.max_connections,
+        "max_pool_connections": configuration.max_pool_connections,
         # As botocore sets them; without TCP_NODELAY each body waits 40 ms.
         "socket_options": [
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -95,6 +96,18 @@ def store_error(error: Exception) -> StoreError:
     return StoreUnavailableError(
         f"the object store did not answer ({name})", outcome_unknown=True
     )
+
+
+def frozen(credentials: Credentials) -> ReadOnlyCredentials:
+    """Return the keys to sign with, refreshed if they expire.
+
+    Raises `StoreCredentialsError` when there are none: nothing was sent then.
+    """
+    try:
+        return credentials.get_frozen_credentials()
+    except Exception as error:
+        # ClientError of a token service, OSError of its file, and others.
+        raise credentials_error(error) from error
 
 
 def credentials_error(error: Exception) -> StoreCredentialsError:

@@ -9,9 +9,10 @@ import base64
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from uploads.exceptions import (
@@ -20,9 +21,10 @@ from uploads.exceptions import (
     StoreUnavailableError,
 )
 from uploads.storage.client import StoreClient
-from uploads.storage.objects import Payload, UnfinishedUpload
+from uploads.storage.objects import Payload
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
         CompletedPartTypeDef,
         CompleteMultipartUploadOutputTypeDef,
@@ -75,12 +77,12 @@ class MultipartUploads:
         try:
             parts = self._send_parts(key, upload_id, payload)
         except StoreUnavailableError as error:
-            self._abort(key, upload_id)
+            self._abort_or_warn(key, upload_id)
             if not error.outcome_unknown:
                 raise
             raise StoreUnavailableError(str(error), outcome_unknown=False) from error
         except BaseException:
-            self._abort(key, upload_id)
+            self._abort_or_warn(key, upload_id)
             raise
         try:
             return self._store.once(
@@ -93,7 +95,7 @@ class MultipartUploads:
                 )
             )
         except BaseException:
-            self._abort(key, upload_id)
+            self._abort_or_warn(key, upload_id)
             raise
 
     def _send_parts(
@@ -134,51 +136,17 @@ class MultipartUploads:
             "ChecksumSHA256": base64.b64encode(digest.digest()).decode(),
         }
 
-    def _abort(self, key: str, upload_id: str) -> None:
+    def _abort_or_warn(self, key: str, upload_id: str) -> None:
         """Discard the parts; reconciliation does it later if this fails."""
         try:
-            self._store.once(
-                lambda s3: s3.abort_multipart_upload(
-                    Bucket=self._bucket, Key=key, UploadId=upload_id
-                )
-            )
+            self._store.once(partial(self._request_abort, key, upload_id))
         except StoreError as error:
             logger.warning("key=%s multipart upload not aborted: %s", key, error)
 
-    def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
-        """Yield the uploads under `prefix` that are neither completed nor aborted.
-
-        They are under way, or were left behind by a failure: no objects, but their
-        parts take space. Raises `StoreError`.
-        """
-        markers: dict[str, Any] = {}
-        while True:
-            page = self._store.retried(
-                lambda s3, markers=markers: s3.list_multipart_uploads(  # type: ignore[misc]
-                    Bucket=self._bucket, Prefix=prefix, **markers
-                )
-            )
-            for entry in page.get("Uploads", ()):
-                if entry["Key"].startswith(prefix):
-                    yield UnfinishedUpload(
-                        key=entry["Key"],
-                        upload_id=entry["UploadId"],
-                        begun=entry["Initiated"],
-                    )
-            if not page.get("IsTruncated"):
-                return
-            markers = {
-                "KeyMarker": page["NextKeyMarker"],
-                "UploadIdMarker": page["NextUploadIdMarker"],
-            }
-
-    def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
-        """Discard the parts, if there are any. Raises `StoreError`."""
+    def abort(self, key: str, upload_id: str) -> None:
+        """Discard the parts, if there are any; raises `StoreError`."""
         with suppress(ObjectMissingError):
-            self._store.retried(
-                lambda s3: s3.abort_multipart_upload(
-                    Bucket=self._bucket,
-                    Key=unfinished.key,
-                    UploadId=unfinished.upload_id,
-                )
-            )
+            self._store.retried(partial(self._request_abort, key, upload_id))
+
+    def _request_abort(self, key: str, upload_id: str, s3: S3Client) -> None:
+        s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)

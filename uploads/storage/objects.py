@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -72,12 +72,6 @@ class ObjectVersions:
         """True if the object is as it was first written."""
         return self.count == 1 and bool(self.first_id)
 
-    def older(self, other: ObjectVersions) -> ObjectVersions:
-        """Add the versions of the same key from the next page."""
-        return ObjectVersions(
-            self.key, other.first_id or self.first_id, self.count + other.count
-        )
-
 
 class BytesPayload:
     """A body in memory."""
@@ -95,17 +89,27 @@ class BytesPayload:
             yield self._content[start : start + part_bytes]
 
 
-def versions_of_page(page: Mapping[str, Any]) -> Iterator[ObjectVersions]:
-    """Summarize an answer of ListObjectVersions, where each key's newest version is first."""
+def versions_in_order(
+    pages: Iterable[Mapping[str, Any]],
+) -> Iterator[ObjectVersions]:
+    """Summarize pages of ListObjectVersions, where each key's newest version is first."""
     found: dict[str, ObjectVersions] = {}
-    for entry in page.get("Versions", ()):
-        one = ObjectVersions(entry["Key"], entry.get("VersionId") or "null", 1)
-        found[one.key] = found[one.key].older(one) if one.key in found else one
-    for entry in page.get("DeleteMarkers", ()):
-        one = ObjectVersions(entry["Key"], "", 1)
-        found[one.key] = found[one.key].older(one) if one.key in found else one
-    for key in sorted(found):
-        yield found[key]
+    for page in pages:
+        for name in ("Versions", "DeleteMarkers"):
+            for entry in page.get(name, ()):
+                key = entry["Key"]
+                version_id = entry.get("VersionId") or "null"
+                first_id = version_id if name == "Versions" else ""
+                newer = found.get(key, ObjectVersions(key, "", 0))
+                found[key] = ObjectVersions(
+                    key, first_id or newer.first_id, newer.count + 1
+                )
+        # The last key's versions can go on in the next page.
+        last = max(found, default="")
+        for key in sorted(found):
+            if key < last:
+                yield found.pop(key)
+    yield from found.values()
 
 
 def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
@@ -122,7 +126,7 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
         size=answer["ContentLength"],
         sha256=sha256,
         etag=answer.get("ETag", "").strip('"'),
-        version_id=version_of(answer),
+        version_id=_version_of(answer),
         metadata=metadata,
         sha256_source=source,
         last_modified=answer.get("LastModified"),
@@ -136,12 +140,12 @@ def stored_object_from_put(
         size=payload.size,
         sha256=payload.sha256,
         etag=answer.get("ETag", "").strip('"'),
-        version_id=version_of(answer),
+        version_id=_version_of(answer),
         metadata=metadata,
     )
 
 
-def version_of(answer: Mapping[str, Any]) -> str:
+def _version_of(answer: Mapping[str, Any]) -> str:
     version: str = answer.get("VersionId") or ""
     # Some buckets without versioning send this word.
     return "" if version == "null" else version

@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import ReadOnlyCredentials
+from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
 
-from mirrorsite.metrics import observe_store
+from mirrorsite.metrics import STORE_SECONDS
 from uploads.exceptions import StoreRefusedError
-from uploads.storage.errors import error_from_status, store_error
+from uploads.storage.errors import error_from_status, frozen, store_error
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _REGION = re.compile(rb"<Region>([a-z0-9-]+)</Region>")
@@ -38,7 +38,7 @@ class SignedPuts:
         *,
         presigned_url: str,
         http: URLLib3Session,
-        credentials: Callable[[], ReadOnlyCredentials],
+        credentials: Credentials,
         user_agent: str,
     ) -> None:
         """`presigned_url` is one of the key `key`: host, path and region are taken from it."""
@@ -91,7 +91,7 @@ class SignedPuts:
         sha256: str,
         headers: dict[str, str],
     ) -> dict[str, str]:
-        credentials = self._credentials()
+        credentials = frozen(self._credentials)
         headers["User-Agent"] = self._user_agent
         headers["x-amz-checksum-sha256"] = base64.b64encode(
             bytes.fromhex(sha256)
@@ -101,13 +101,15 @@ class SignedPuts:
         try:
             url = self._bucket_url + quote(key, safe="/~") + query
             request = AWSRequest("PUT", url, headers, data=body)
-            _Signer(credentials, self._service, self._region, sha256).add_auth(request)
+            request.context["sha256"] = sha256
+            _Signer(credentials, self._service, self._region).add_auth(request)
             response = self._http.send(request.prepare())
             outcome = f"{response.status_code // 100}xx"
         except Exception as error:
             raise store_error(error) from error
         finally:
-            observe_store(operation, outcome, perf_counter() - started)
+            seconds = perf_counter() - started
+            STORE_SECONDS.labels(operation, outcome).observe(seconds)
         if response.status_code != 200:
             raise _error_of(response)
         return {
@@ -119,14 +121,9 @@ class SignedPuts:
 class _Signer(S3SigV4Auth):
     """Signature Version 4 over a digest that is known already."""
 
-    def __init__(
-        self, credentials: ReadOnlyCredentials, service: str, region: str, sha256: str
-    ) -> None:
-        super().__init__(credentials, service, region)
-        self._sha256 = sha256
-
     def payload(self, request: AWSRequest) -> str:
-        return self._sha256
+        digest: str = request.context["sha256"]
+        return digest
 
 
 def _error_of(response: Any) -> Exception:

@@ -7,8 +7,8 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import CommandParser
 from django.db import transaction
 
+from mirrorsite.management.base import OperatorCommand
 from uploads.accounts import recorded_saves
-from uploads.management.command import OperatorCommand
 
 
 class Command(OperatorCommand):

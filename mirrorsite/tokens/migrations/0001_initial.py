@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
-                        help_text="Stands in the trail as token:NAME; letters, digits, . _ @ + -",
+                        help_text="Events name it token:NAME; letters, digits, . _ @ + -",
                         max_length=100,
                         unique=True,
                         validators=[

@@ -66,7 +66,7 @@ locals {
 check "database_certificate" {
   assert {
     condition     = var.database_ca_bundle != null
-    error_message = "database_ca_bundle is not set: connections to the database are encrypted, but its identity is not verified. docs/deploy.md names the address of the bundle."
+    error_message = "database_ca_bundle is not set: connections to the database are encrypted, but its identity is not verified. docs/deploy-eks.md names the address of the bundle."
   }
 }
 

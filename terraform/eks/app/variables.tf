@@ -49,7 +49,7 @@ variable "resources" {
   description = "Requests and limits of the containers; see modules/k8s/deployment."
   type = object({
     # Low enough that uploads waiting for the store still raise CPU use above the target:
-    # docs/scaling.md, "Limits".
+    # docs/performance.md, "Limits".
     cpu_request    = optional(string, "250m")
     cpu_limit      = optional(string)
     memory_request = optional(string, "384Mi")

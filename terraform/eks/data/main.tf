@@ -30,9 +30,9 @@ resource "aws_kms_alias" "this" {
   target_key_id = aws_kms_key.this.key_id
 }
 
-# Created empty; an operator sets the values (docs/deploy.md), not Terraform.
+# Created empty; an operator sets the values (docs/deploy-eks.md), not Terraform.
 resource "aws_secretsmanager_secret" "this" {
-  #checkov:skip=CKV2_AWS_57:Rotated by an operator; docs/runbook.md has the steps.
+  #checkov:skip=CKV2_AWS_57:Rotated by an operator; docs/keys.md has the steps.
   for_each = {
     application = "SECRET_KEY of the service"
     audit       = "AUDIT_SIGNING_KEY, for the sealer alone"

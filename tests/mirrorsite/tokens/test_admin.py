@@ -8,8 +8,11 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token
+
+ACTOR = Actor(name="command:test")
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +22,7 @@ FORM = {"name": "probe", "can_read": "on", "days": "30"}
 
 @pytest.fixture
 def token(owner: User) -> Token:
-    return create_token(owner=owner, name="ci", scopes=[Scope.READ])[0]
+    return create_token(actor=ACTOR, owner=owner, name="ci", scopes=[Scope.READ])[0]
 
 
 def staff_with(*codenames: str) -> Client:

@@ -14,11 +14,14 @@ from django.db import OperationalError, connection, connections
 from django.test import Client
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
 from mirrorsite.tokens.authentication import LAST_USE_GRAIN
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token, revoke_token
 from tests.conftest import service_database_url
 from uploads.models import Upload
+
+ACTOR = Actor(name="command:test")
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +30,7 @@ INVALID = 'Bearer realm="mirrorsite", error="invalid_token"'
 
 @pytest.fixture
 def token(owner: User) -> tuple[Token, str]:
-    return create_token(owner=owner, name="reader", scopes=[Scope.READ])
+    return create_token(actor=ACTOR, owner=owner, name="reader", scopes=[Scope.READ])
 
 
 def made_days_ago(
@@ -37,7 +40,7 @@ def made_days_ago(
     then = timezone.now() - timedelta(days=days_ago)
     with monkeypatch.context() as patch:
         patch.setattr(timezone, "now", lambda: then)
-        return create_token(scopes=[Scope.READ], **values)
+        return create_token(actor=ACTOR, scopes=[Scope.READ], **values)
 
 
 def get(client: Client, secret: str, scheme: str = "Bearer") -> Any:
@@ -100,7 +103,7 @@ class TestTokenAuthentication:
         assert Token.objects.filter(pk=token[0].pk).exists()
 
     def test_revoked(self, client: Client, token: tuple[Token, str]) -> None:
-        assert revoke_token(token[0])
+        assert revoke_token(token[0], ACTOR)
         assert get(client, token[1]).status_code == 401
 
     def test_owner_left(self, client: Client, token: tuple[Token, str]) -> None:
@@ -108,7 +111,9 @@ class TestTokenAuthentication:
         assert get(client, token[1]).status_code == 401
 
     def test_other_scope__403(self, client: Client, owner: User) -> None:
-        _, secret = create_token(owner=owner, name="writer", scopes=[Scope.UPLOAD])
+        _, secret = create_token(
+            actor=ACTOR, owner=owner, name="writer", scopes=[Scope.UPLOAD]
+        )
 
         answer = get(client, secret)
 
@@ -127,7 +132,9 @@ class TestTokenAuthentication:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         for number in range(5):
-            create_token(owner=owner, name=f"other-{number}", scopes=[Scope.READ])
+            create_token(
+                actor=ACTOR, owner=owner, name=f"other-{number}", scopes=[Scope.READ]
+            )
         made_days_ago(2, monkeypatch, owner=owner, name="old", days=1)
         get(client, token[1])  # writes the last use
 
@@ -179,7 +186,7 @@ class TestTokenAuthentication:
             get(client, token[1])
             get(client, token[1][:-1] + "x")
             _, secret = create_token(
-                owner=token[0].user, name="logged", scopes=[Scope.READ]
+                actor=ACTOR, owner=token[0].user, name="logged", scopes=[Scope.READ]
             )
         kept = [
             record.getMessage()
@@ -217,7 +224,9 @@ class TestUploadAuth:
         self, client: Client, settings: Any, owner: User, bucket: Any, mode: str
     ) -> None:
         settings.UPLOAD_AUTH = mode
-        _, secret = create_token(owner=owner, name="ci.probe", scopes=[Scope.UPLOAD])
+        _, secret = create_token(
+            actor=ACTOR, owner=owner, name="ci.probe", scopes=[Scope.UPLOAD]
+        )
 
         answer = self.post(client, secret)
 

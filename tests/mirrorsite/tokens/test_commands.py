@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -11,11 +12,14 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token
 from tests.outputs import FullOutput
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import UploadEvent
+
+ACTOR = Actor(name="command:test")
 
 pytestmark = pytest.mark.django_db
 
@@ -117,24 +121,26 @@ class TestRevokeToken:
             run("revoke_token", "ci")
 
 
-class TestWithoutTheTrail:
-    """No token is made or revoked that the trail does not tell of."""
+class TestAuditLogUnavailable:
+    """No token is created or revoked without its event."""
 
-    @pytest.fixture(autouse=True)
-    def _no_notes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def away(*arguments: Any, **values: Any) -> None:
-            raise TrailUnavailableError("the database is away")
+    @pytest.fixture
+    def no_events(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        def fail(*arguments: Any, **values: Any) -> None:
+            raise TrailUnavailableError("the database is unavailable")
 
-        monkeypatch.setattr("uploads.trail.note", away)
+        return lambda: monkeypatch.setattr("uploads.audit.log.record_event", fail)
 
-    def test_not_made(self, owner: User) -> None:
-        with pytest.raises(CommandError, match="the database is away; no token was"):
+    def test_not_created(self, owner: User, no_events: Callable[[], None]) -> None:
+        no_events()
+        with pytest.raises(CommandError, match="database is unavailable; no token was"):
             call_command("create_token", "ci", "--owner", "olga", "--scope", "read")
         assert not Token.objects.exists()
 
-    def test_not_revoked(self, owner: User) -> None:
-        create_token(owner=owner, name="ci", scopes=[Scope.READ])
-        with pytest.raises(CommandError, match="the database is away; nothing was"):
+    def test_not_revoked(self, owner: User, no_events: Callable[[], None]) -> None:
+        create_token(actor=ACTOR, owner=owner, name="ci", scopes=[Scope.READ])
+        no_events()
+        with pytest.raises(CommandError, match="database is unavailable; nothing was"):
             call_command("revoke_token", "ci")
         assert Token.objects.get().revoked_at is None
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
 
-from uploads import trail
+from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import UploadEvent
 
@@ -149,7 +149,7 @@ class TestUsers:
         def refuse(*args: Any, **kwargs: Any) -> None:
             raise TrailUnavailableError("the database did not take the record")
 
-        monkeypatch.setattr(trail, "note", refuse)
+        monkeypatch.setattr(log, "record_event", refuse)
         with pytest.raises(TrailUnavailableError):
             change(admin_client, ada, is_superuser="on")
         ada.refresh_from_db()

@@ -11,8 +11,9 @@ from django.test import Client
 
 from mirrorsite.actors import Actor
 from tests.uploads.admin.conftest import MakeUpload
-from uploads import services, trail
+from uploads import services
 from uploads.admin import actions
+from uploads.audit import log
 from uploads.models import Action, Status, UploadEvent
 from uploads.storage import UploadStorage
 
@@ -51,7 +52,7 @@ class TestVerifySelected:
 
         assert said(response) == (
             "Of 3 selected: 1 missing, 1 verified;"
-            " 1 have nothing to verify (pending, failed or purged)."
+            " 1 cannot be verified (pending, failed or purged)."
         )
         actors = UploadEvent.objects.filter(action__in=["verified", "missing"])
         assert set(actors.values_list("actor", flat=True)) == {"user:admin"}
@@ -80,7 +81,7 @@ class TestVerifySelected:
     ) -> None:
         for _ in range(3):
             found = services.create_upload(actor=Actor()).upload
-            trail.record(found, Action.MISSING, Actor())
+            log.record(found, Action.MISSING, Actor())
         monkeypatch.setattr(actions, "MOST_VERIFIED", 1)
 
         response = act(

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from tests.uploads.admin.conftest import MakeUpload
-from uploads import trail
+from uploads.audit import log
 from uploads.models import Action, Status, UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ def text(client: Client, query: str = "") -> str:
 
 def test_empty__says_what_to_do_first(admin_client: Client) -> None:
     page = text(admin_client)
-    assert "Nothing was uploaded yet" in page
+    assert "No uploads yet" in page
     assert "curl -X POST http://testserver/api/upload-random" in page
     assert "<svg class=" not in page
 
@@ -44,7 +44,7 @@ def test_pending__only_over_a_minute(
     admin_client: Client, make_upload: MakeUpload
 ) -> None:
     make_upload(status=Status.PENDING)
-    assert "nothing waits" in text(admin_client)
+    assert '>0</p>\n  <p class="note">none</p>' in text(admin_client)
     make_upload(status=Status.PENDING, age=dt.timedelta(minutes=2))
     page = text(admin_client)
     assert '<a href="uploads/upload/?status__exact=pending">1</a>' in page
@@ -69,18 +69,18 @@ def test_last_check_of_the_trail__long_ago(
         actor="command:verify_audit",
         detail={"faults": 0},
     )
-    card = text(admin_client).split("Trail verified")
+    card = text(admin_client).split("Audit log verified")
     assert card[0].rstrip().endswith('<li class="card mood-bad"><h2>')
     assert "3\xa0days ago</time>; run manage.py verify_audit" in card[1]
 
 
-@pytest.mark.parametrize(("faults", "words"), [(0, "clean"), (2, "NOT CLEAN")])
+@pytest.mark.parametrize(("faults", "words"), [(0, "clean"), (2, "DIFFERENCES")])
 def test_last_check_of_the_trail(
     admin_client: Client, make_upload: MakeUpload, faults: int, words: str
 ) -> None:
     make_upload()
     assert "run manage.py verify_audit" in text(admin_client)
-    trail.note(
+    log.record_event(
         Action.AUDIT_CHECKED,
         Actor(name="command:verify_audit"),
         detail={"faults": faults},

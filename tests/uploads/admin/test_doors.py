@@ -8,7 +8,8 @@ from django.test import Client
 
 from mirrorsite.actors import Actor
 from tests.uploads.audit.trails import Trail
-from uploads import services, trail
+from uploads import services
+from uploads.audit import log
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
 
@@ -33,7 +34,7 @@ class TestUploadAdmin:
     def test_timeline__who_when_what_and_by_which_request(
         self, admin_client: Client, upload: Upload
     ) -> None:
-        trail.record(
+        log.record(
             upload,
             Action.CORRUPTED,
             Actor(name="user:ada", request_id="r-2"),

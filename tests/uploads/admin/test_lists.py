@@ -9,11 +9,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from mirrorsite.admin import filters, row_estimates
+from mirrorsite.admin.changelist import BigTableAdmin
+from mirrorsite.admin.row_estimates import rough_count
 from tests.uploads.admin.conftest import MakeUpload
-from uploads.admin import counting, filters
-from uploads.admin.counting import rough_count
-from uploads.admin.filters import requesters
-from uploads.admin.lists import BigTableAdmin
+from uploads.admin.requester_filter import requesters
 from uploads.admin.search import uuid_range
 from uploads.models import Status, Upload
 
@@ -144,7 +144,7 @@ class TestSearch:
 
     def test_help_says_what_it_takes(self, admin_client: Client) -> None:
         page = admin_client.get(LIST).content.decode()
-        assert "The beginning of an id, a key, a request id or a SHA-256" in page
+        assert "The beginning of an id, key, request id or SHA-256" in page
 
     @pytest.mark.parametrize(
         ("prefix", "is_one"),
@@ -276,7 +276,7 @@ class TestRoughCount:
     def test_beyond_the_limit(
         self, make_upload: MakeUpload, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(counting, "EXACT_UP_TO", 2)
+        monkeypatch.setattr(row_estimates, "EXACT_UP_TO", 2)
         for _ in range(5):
             make_upload()
         everything = rough_count(Upload.objects.all())

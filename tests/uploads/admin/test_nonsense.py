@@ -53,8 +53,8 @@ def test_lists__the_whole_list_instead(
     assert response.status_code == 302
     assert response.headers["Location"] == f"{page}?e=1"
     told = admin_client.get(f"{page}?e=1").content.decode()
-    assert "This is the whole list." in told
-    assert "This is the whole list." not in admin_client.get(page).content.decode()
+    assert "All rows are shown." in told
+    assert "All rows are shown." not in admin_client.get(page).content.decode()
 
 
 @pytest.mark.parametrize("page", [TOKENS, USERS, GROUPS])

@@ -11,11 +11,11 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
+from mirrorsite.errors import AppendOnlyError
 from mirrorsite.readiness import readiness
 from tests.uploads.audit.tampering import execute, rows_of
 from tests.uploads.audit.trails import add_uploads
 from uploads.audit import triggers
-from uploads.exceptions import AppendOnlyError
 from uploads.groups import GROUPS
 from uploads.models import AuditSeal, Upload, UploadEvent
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tests.uploads.audit.tampering import as_owner, delete, rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
-from uploads.audit.rows import seal_of
+from uploads.audit.serialization import seal_of
 from uploads.exceptions import SealError, StoreRefusedError
 from uploads.models import AuditSeal, UploadEvent
 from uploads.storage import UploadStorage
@@ -26,9 +26,9 @@ def locked(bucket: UploadStorage, make_storage: Any) -> Trail:
     bucket.client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
     storage = make_storage(
         bucket_name=name,
-        endpoint_url=bucket.endpoint_url,
-        access_key=bucket.access_key,
-        secret_key=bucket.secret_key,
+        endpoint_url=bucket.configuration.endpoint_url,
+        access_key=bucket.configuration.access_key,
+        secret_key=bucket.configuration.secret_key,
     )
     storage.store.use_transport(bucket.store.transport)
     trail = Trail(storage)

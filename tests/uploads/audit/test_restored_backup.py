@@ -19,9 +19,8 @@ from tests.uploads import making
 from tests.uploads.audit.tampering import delete, execute, rows_of
 from tests.uploads.audit.trails import KEY, Trail
 from tests.uploads.making import ACTOR, run
-from uploads import trail as record
-from uploads.audit import seals, triggers
-from uploads.audit.copies import PREFIX
+from uploads.audit import log, seals, triggers
+from uploads.audit.seal_store import PREFIX
 from uploads.exceptions import SealError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
@@ -76,10 +75,10 @@ def lost(trail: Trail) -> Lost:
     """Restore a backup that lacks three seals, and what came after the last."""
     old, begun = making.stored(), making.pending()
     trail.seal()
-    record.note(Action.DOWNLOADED, ACTOR, upload=old)  # unsealed in the backup
+    log.record_event(Action.DOWNLOADED, ACTOR, upload=old)  # unsealed in the backup
     restore = backed_up()
-    record.record(old, Action.VERIFIED, ACTOR)
-    record.record(begun, Action.FAILED, ACTOR, error="made to fail")
+    log.record(old, Action.VERIFIED, ACTOR)
+    log.record(begun, Action.FAILED, ACTOR, error="made to fail")
     new = making.stored()
     trail.seal()
     trail.seal()  # over silence
@@ -88,7 +87,7 @@ def lost(trail: Trail) -> Lost:
         Bucket=trail.storage.bucket_name, Key=by_hand, Body=b"hello"
     )
     run("reconcile_uploads", "--fix", "--min-age", "0s")
-    record.note(Action.LOGGED_IN, ACTOR)
+    log.record_event(Action.LOGGED_IN, ACTOR)
     trail.seal()
     unsealed = making.stored()
     adopted = Upload.objects.get(key=by_hand)

@@ -145,9 +145,9 @@ def _environment(storage: UploadStorage) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
         "DATABASE_URL": service_database_url(),
         "AWS_STORAGE_BUCKET_NAME": storage.bucket_name,
-        "AWS_ENDPOINT_URL_S3": storage.endpoint_url,
-        "AWS_ACCESS_KEY_ID": storage.access_key,
-        "AWS_SECRET_ACCESS_KEY": storage.secret_key,
+        "AWS_ENDPOINT_URL_S3": storage.configuration.endpoint_url or "",
+        "AWS_ACCESS_KEY_ID": storage.configuration.access_key or "",
+        "AWS_SECRET_ACCESS_KEY": storage.configuration.secret_key or "",
         "AUDIT_SIGNING_KEY": KEY.secret_text(),
         "AUDIT_PUBLIC_KEYS": "",
     }

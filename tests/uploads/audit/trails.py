@@ -9,9 +9,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from uploads.audit.copies import Copies
-from uploads.audit.faults import Report
 from uploads.audit.keys import SigningKey, TrustedKeys
+from uploads.audit.report import Report
+from uploads.audit.seal_store import Copies
 from uploads.audit.seals import Sealed, seal_audit
 from uploads.audit.verification import verify_audit
 from uploads.models import Action, Status, Upload, UploadEvent, new_upload_id

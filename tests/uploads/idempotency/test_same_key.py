@@ -18,7 +18,7 @@ from tests.uploads.idempotency.retrying import (
     post,
     slug,
 )
-from uploads import trail
+from uploads.audit import log
 from uploads.models import Action, Upload
 from uploads.storage import UploadStorage
 
@@ -53,7 +53,7 @@ class TestSameKey:
         self, client: Client, bucket: UploadStorage, action: Action
     ) -> None:
         first = post(client, {"size": 10})
-        trail.record(Upload.objects.get(), action, ACTOR)
+        log.record(Upload.objects.get(), action, ACTOR)
         again = post(client, {"size": 10})
         assert again["Idempotent-Replayed"] == "true"
         assert again.content == first.content
@@ -84,7 +84,7 @@ class TestSameKey:
     ) -> None:
         owner = User.objects.create_user("olga")
         tokens = [
-            create_token(owner=owner, name=name, scopes=[Scope.UPLOAD])[1]
+            create_token(actor=ACTOR, owner=owner, name=name, scopes=[Scope.UPLOAD])[1]
             for name in ("one", "two")
         ]
         answers = [post(client)]

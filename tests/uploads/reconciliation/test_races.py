@@ -8,10 +8,10 @@ import pytest
 
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, NOW, found, put_raw
-from uploads import trail
+from uploads.audit import log
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.reconciliation import Finding, judging, reconcile, settling, side_by_side
+from uploads.reconciliation import Finding, classify, reconcile, repair, side_by_side
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -25,15 +25,15 @@ class TestTogether:
         upload = making.pending()
         making.put(upload)
         walk = reconcile(FIX)
-        judge = judging.judge
+        judge = classify.judge
 
         def finish_after_judging(*args: Any) -> Finding | None:
             finding = judge(*args)
             fresh = Upload.objects.get(pk=upload.pk)
-            trail.record(fresh, Action.STORED, making.ACTOR)
+            log.record(fresh, Action.STORED, making.ACTOR)
             return finding
 
-        monkeypatch.setattr(judging, "judge", finish_after_judging)
+        monkeypatch.setattr(classify, "judge", finish_after_judging)
         (finding,) = walk
         assert finding.outcome == "skipped"
         assert making.actions(upload) == ["requested", "stored"]
@@ -51,7 +51,7 @@ class TestTogether:
                 monkeypatch.setattr(UploadStorage, "head", head)
                 fresh = Upload.objects.get(pk=upload.pk)
                 making.put(fresh)
-                trail.record(fresh, Action.STORED, making.ACTOR)
+                log.record(fresh, Action.STORED, making.ACTOR)
 
         monkeypatch.setattr(UploadStorage, "head", finish_after_head)
         assert found(FIX) == []
@@ -67,10 +67,10 @@ class TestTogether:
         judged = [
             finding
             for listed, row in pairs
-            if (finding := judging.judge(NOW, listed, row))
+            if (finding := classify.judge(NOW, listed, row))
         ]
-        first = [settling.settle(FIX, finding) for finding in judged]
-        second = [settling.settle(FIX, finding) for finding in judged]
+        first = [repair.settle(FIX, finding) for finding in judged]
+        second = [repair.settle(FIX, finding) for finding in judged]
         assert {finding.outcome for finding in first} == {"repaired"}
         assert {finding.outcome for finding in second} == {"skipped"}
         assert UploadEvent.objects.count() == 4 * 2 + 1
@@ -96,7 +96,7 @@ class TestTogether:
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One gave the upload up, one found it again, each between two statements."""
-        put_new, reload = UploadStorage.put_new, trail.reload
+        put_new, reload = UploadStorage.put_new, log.reload
 
         def reconciled_before_put(
             self: UploadStorage, *args: Any, **options: Any
@@ -109,7 +109,7 @@ class TestTogether:
             found(FIX)
 
         monkeypatch.setattr(UploadStorage, "put_new", reconciled_before_put)
-        monkeypatch.setattr(trail, "reload", reconciled_after_reload)
+        monkeypatch.setattr(log, "reload", reconciled_after_reload)
         upload = making.stored()
         assert upload.status == Status.STORED
         assert making.actions(upload) == ["requested", "failed", "stored"]

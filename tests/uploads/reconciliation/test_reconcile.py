@@ -9,7 +9,8 @@ import pytest
 
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, purged, put_raw
-from uploads import services, trail
+from uploads import services
+from uploads.audit import log
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.reconciliation import Plan, Word, reconcile
@@ -95,7 +96,7 @@ class TestReconcile:
 
     def test_reconcile__corrupted_and_missing(self, bucket: UploadStorage) -> None:
         upload = making.stored()
-        trail.record(upload, Action.CORRUPTED, making.ACTOR)
+        log.record(upload, Action.CORRUPTED, making.ACTOR)
         assert found(FIX) == []  # it is known, until verify_uploads looks again
         making.delete_object(bucket, upload.key)
         assert found(FIX) == [("stored but missing", upload.key, "repaired")]
@@ -118,7 +119,7 @@ class TestReconcile:
         upload = purged()
         assert found() == [("purged but present", upload.key, "found")]
         assert found(FIX) == [("purged but present", upload.key, "repaired")]
-        assert not bucket.exists(upload.key)
+        assert not making.exists(bucket, upload.key)
         assert making.actions(upload)[-2:] == ["purged", "purged"]
         assert found(FIX) == []
 
@@ -157,10 +158,10 @@ class TestReconcile:
         making.put(upload)
         etag = bucket.head(upload.key).etag
         if upload_status == Status.FAILED:
-            trail.record(upload, Action.FAILED, making.ACTOR)
+            log.record(upload, Action.FAILED, making.ACTOR)
         else:
-            trail.record(upload, Action.STORED, making.ACTOR, etag=etag)
-            trail.record(upload, Action.MISSING, making.ACTOR)
+            log.record(upload, Action.STORED, making.ACTOR, etag=etag)
+            log.record(upload, Action.MISSING, making.ACTOR)
         expected = f"{upload_status} but present"
         assert found(FIX) == [(expected, upload.key, "repaired")]
         assert making.actions(upload)[-1] == action
@@ -198,7 +199,7 @@ class TestReconcile:
     ) -> None:
         """An old upload that is being tried again is under way."""
         upload = making.failed(age=timedelta(days=3))
-        trail.record(upload, Action.REQUESTED, making.ACTOR)
+        log.record(upload, Action.REQUESTED, making.ACTOR)
         assert list(reconcile(Plan(actor=ACTOR))) == []
 
     def test_reconcile__checksums(

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from uploads.arguments import positive_count
+from mirrorsite.management.arguments import positive_count
+from mirrorsite.management.base import OperatorCommand, counted
 from uploads.backups import back_up, delete_old
-from uploads.management.command import OperatorCommand, counted
 
 
 class Command(OperatorCommand):

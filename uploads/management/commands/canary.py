@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from uploads.canary import Canary, CanaryError, Step, report_to_kuberhealthy
-from uploads.management.arguments import positive_seconds
-from uploads.management.command import (
+from mirrorsite.management.arguments import positive_seconds
+from mirrorsite.management.base import (
     CommandFailed,
     DifferencesFound,
     OperatorCommand,
     counted,
 )
+from uploads.canary import Canary, CanaryError, Step, report_to_kuberhealthy
 
 
 class Command(OperatorCommand):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from uploads.management.command import DifferencesFound, OperatorCommand
+from mirrorsite.management.base import DifferencesFound, OperatorCommand
 from uploads.storage import upload_storage
 
 

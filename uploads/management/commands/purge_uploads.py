@@ -9,9 +9,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from uploads.arguments import duration_above_zero, positive_count
-from uploads.management.command import DifferencesFound, OperatorCommand, counted
-from uploads.purging import MOST_JOBS, Purge, purge, purgeable
+from mirrorsite.management.arguments import duration_above_zero, positive_count
+from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
+from uploads.retention import MOST_JOBS, Purge, purge, purgeable
 
 #: A run that ends between recording and deleting leaves such uploads.
 _AFTERWARDS = (

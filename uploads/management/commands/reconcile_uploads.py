@@ -7,12 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from uploads.arguments import duration, moment, positive_count
-from uploads.management.command import (
-    DifferencesFound,
-    OperatorCommand,
-    counted,
-)
+from mirrorsite.management.arguments import duration, moment, positive_count
+from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.models import Upload
 from uploads.reconciliation import Finding, Plan, reconcile, side_by_side
 

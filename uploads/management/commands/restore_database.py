@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from mirrorsite.management.base import CommandFailed, OperatorCommand, counted
 from uploads.backups import PREFIX, BackupError, backup_keys, restore
-from uploads.management.command import CommandFailed, OperatorCommand, counted
 
 
 class Command(OperatorCommand):

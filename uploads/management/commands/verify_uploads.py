@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from uploads.arguments import moment, positive_count
-from uploads.management.command import DifferencesFound, OperatorCommand, counted
+from mirrorsite.management.arguments import moment, positive_count
+from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.models import Action, Upload
 from uploads.verification import (
     Method,

@@ -6,12 +6,10 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
+from mirrorsite.management.base import CommandFailed, OperatorCommand
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
-from uploads import trail
-from uploads.management.command import CommandFailed, OperatorCommand
-from uploads.models import Action
-from uploads.trail import write_transaction
+from uploads.audit.log import write_transaction
 
 
 class Command(OperatorCommand):
@@ -19,7 +17,7 @@ class Command(OperatorCommand):
     so_far = "no token was created, and one that was printed is not valid"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="unique; the trail says token:<name>")
+        parser.add_argument("name", help="unique; events name the actor token:<name>")
         parser.add_argument("--owner", required=True, help="the owner's user name")
         parser.add_argument(
             "--scope",
@@ -51,16 +49,15 @@ class Command(OperatorCommand):
         if user is None:
             raise CommandFailed(f"There is no user {owner!r}; name an existing one.")
         try:
-            # No token without its event, nor one that nobody could read: the transaction
-            # is committed once the token is printed.
+            # Committed once the secret is printed: otherwise it could be lost.
             with write_transaction():
                 token, secret = services.create_token(
                     owner=user,
                     name=name,
                     scopes=[Scope(scope) for scope in scopes],
                     days=days,
+                    actor=self.actor(),
                 )
-                trail.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
                 self._print(token, secret, as_json=as_json)
         except ValidationError as error:
             raise CommandFailed(" ".join(error.messages)) from error

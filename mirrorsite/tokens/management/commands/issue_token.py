@@ -5,12 +5,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
+from mirrorsite.management.base import CommandFailed, OperatorCommand
 from mirrorsite.tokens import services
-from uploads import trail
-from uploads.accounts import recorded_saves
-from uploads.management.command import CommandFailed, OperatorCommand
-from uploads.models import Action
-from uploads.trail import write_transaction
+from uploads.audit.log import write_transaction
 
 
 class Command(OperatorCommand):
@@ -22,7 +19,7 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "program", help="its owner; the events say token:PROGRAM-TIME-NUMBER"
+            "program", help="its owner; events name the actor token:PROGRAM-TIME-NUMBER"
         )
         parser.add_argument(
             "--days",
@@ -35,10 +32,11 @@ class Command(OperatorCommand):
 
     def run(self, *, program: str, days: int, **options: Any) -> None:
         try:
-            with write_transaction(), recorded_saves(self.actor()):
-                token, secret, is_new = services.issue_token(program=program, days=days)
-                if is_new:
-                    trail.note(Action.TOKEN_MADE, self.actor(), detail=token.facts())
+            # Committed once the secret is printed: otherwise it could be lost.
+            with write_transaction():
+                _, secret = services.issue_token(
+                    program=program, days=days, actor=self.actor()
+                )
                 self.print(secret)
                 self.stdout.flush()
         except ValidationError as error:

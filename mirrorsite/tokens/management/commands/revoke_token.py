@@ -4,16 +4,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from mirrorsite.management.base import CommandFailed, OperatorCommand
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Token
-from uploads import trail
-from uploads.management.command import CommandFailed, OperatorCommand
-from uploads.models import Action
-from uploads.trail import write_transaction
 
 
 class Command(OperatorCommand):
-    help = "Revoke an API token by its name; its requests are answered 401 at once."
+    help = "Revoke an API token by its name; requests with it are answered 401 immediately."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="as given to create_token")
@@ -22,12 +19,7 @@ class Command(OperatorCommand):
         token = Token.objects.filter(name=name).first()
         if token is None:
             raise CommandFailed(f"There is no token {name!r}.")
-        # Both or neither.
-        with write_transaction():
-            revoked = services.revoke_token(token)
-            if revoked:
-                trail.note(Action.TOKEN_REVOKED, self.actor(), detail=token.facts())
-        if revoked:
+        if services.revoke_token(token, self.actor()):
             self.print(f"token {name} is revoked")
         else:
             self.print(f"token {name} was revoked before; nothing changed")

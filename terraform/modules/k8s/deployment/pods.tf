@@ -1,5 +1,5 @@
 # The service's pods. Frequent jobs check recent records only, because the time for all of
-# them grows with their number (docs/scaling.md); everything is checked weekly or monthly.
+# them grows with their number (docs/performance.md); everything is checked weekly or monthly.
 
 locals {
   cron_jobs = merge({

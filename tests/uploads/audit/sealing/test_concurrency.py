@@ -14,10 +14,9 @@ from django.db import connection, connections, transaction
 from mirrorsite.actors import Actor
 from sre.lib.processes import wait_until
 from tests.uploads.audit.trails import Trail, add_uploads
-from uploads import trail as record
-from uploads.audit import seals
-from uploads.audit.rows import seal_of
+from uploads.audit import log, seals
 from uploads.audit.seals import Sealed
+from uploads.audit.serialization import seal_of
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
 
 
@@ -204,5 +203,5 @@ def _record_one() -> None:
         number=1,
         requester_name="anonymous",
     )
-    record.begin(upload, Actor())
-    record.record(upload, Action.STORED, Actor(), detail={"size": 4})
+    log.record_intent(upload, Actor())
+    log.record(upload, Action.STORED, Actor(), detail={"size": 4})

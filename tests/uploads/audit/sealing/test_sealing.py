@@ -13,12 +13,12 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from tests.uploads.audit.tampering import rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
-from uploads import trail as record
+from uploads.audit import log
 from uploads.audit.canonical import NO_SEAL, NotCanonicalError
-from uploads.audit.copies import Copies
 from uploads.audit.keys import SigningKey, TrustedKeys
-from uploads.audit.rows import row_of, seal_of
+from uploads.audit.seal_store import Copies
 from uploads.audit.seals import Sealed
+from uploads.audit.serialization import row_of, seal_of
 from uploads.exceptions import AuditKeyError, SealError
 from uploads.models import Action, AuditSeal, UploadEvent
 from uploads.storage import UploadStorage
@@ -125,7 +125,7 @@ class TestSealAudit:
     def test_record__detail_without_canonical_form(self, trail: Trail) -> None:
         upload = add_uploads(1)[0]
         with pytest.raises(NotCanonicalError):
-            record.record(upload, Action.VERIFIED, Actor(), detail={"seconds": [0.5]})
+            log.record(upload, Action.VERIFIED, Actor(), detail={"seconds": [0.5]})
 
 
 class TestRotation:

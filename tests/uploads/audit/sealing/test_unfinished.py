@@ -16,8 +16,8 @@ from tests.uploads.audit.tampering import as_owner, delete, execute, replaced, r
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
 from uploads.audit.canonical import parse_seal
 from uploads.audit.keys import SigningKey
-from uploads.audit.rows import row_of, seal_of
 from uploads.audit.seals import Sealed
+from uploads.audit.serialization import row_of, seal_of
 from uploads.exceptions import SealError, StoreUnavailableError
 from uploads.models import AuditSeal, UploadEvent
 

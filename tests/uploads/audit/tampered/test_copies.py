@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.uploads.audit.tampered.sealed_trail import LAST, examples, found
 from tests.uploads.audit.tampering import as_owner, replaced, rows_of
 from tests.uploads.audit.trails import Trail
-from uploads.audit.rows import seal_of
+from uploads.audit.serialization import seal_of
 from uploads.models import AuditSeal, UploadEvent
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from tests.uploads.audit.tampered.sealed_trail import LAST, examples, found
 from tests.uploads.audit.tampering import as_owner, delete, replaced, rows_of
 from tests.uploads.audit.trails import KEY, Trail
 from uploads.audit.canonical import Seal
-from uploads.audit.rows import row_of, seal_of
+from uploads.audit.serialization import row_of, seal_of
 from uploads.models import AuditSeal
 
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,253 @@
+"""Lists that cost the same at a million rows as at a thousand.
+
+A page is found by where the one before it ended (a cursor), never by how many rows to
+skip; rows are not counted beyond what is cheap; and the order is always the index's.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import BadRequest, ValidationError
+from django.db import DataError
+from django.db.models import Field, Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
+
+from mirrorsite.admin.filters import DateFilter, as_utc
+from mirrorsite.admin.row_estimates import RoughCount, rough_count
+
+M = TypeVar("M", bound=Model)
+
+OLDER, NEWER, OLDEST = "older", "newer", "oldest"
+CURSORS = (OLDER, NEWER, OLDEST)
+#: Stands between the values of a cursor; no time, number or UUID holds one.
+SEPARATOR = "~"
+
+
+class FilteredChangeList(ChangeList):
+    """A change list that takes the parameters of its filters, and no other lookup.
+
+    Django's takes any column with any lookup: a regular expression over every row, or
+    the beginning of a token's hash. Raises `IncorrectLookupParameters` for these, and
+    for values that neither Python nor the database can read.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(*args, **kwargs)
+        except (DataError, OverflowError, ValueError) as error:
+            raise IncorrectLookupParameters(error) from error
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        found = super().get_filters(request)
+        if unknown := found[2]:
+            raise IncorrectLookupParameters(f"no filters: {sorted(unknown)}")
+        return found
+
+
+class CursorChangeList(FilteredChangeList):
+    """A change list that pages by cursor, newest first.
+
+    The admin names its order in `ordering`: one or two columns, all descending, which
+    an index has.
+    """
+
+    model_admin: BigTableAdmin[Any]
+    result_count: RoughCount
+    cursors = CURSORS
+
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        wanted = super().get_filters_params(params)
+        return {name: values for name, values in wanted.items() if name not in CURSORS}
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        return list(self.model_admin.ordering)
+
+    def get_results(self, request: HttpRequest) -> None:
+        page = self.list_per_page
+        cursor = {name: request.GET[name] for name in CURSORS if name in request.GET}
+        rows = self.queryset
+        backwards = NEWER in cursor or OLDEST in cursor
+        if OLDER in cursor:
+            rows = rows.filter(self._beyond(cursor[OLDER], "lt"))
+        elif NEWER in cursor:
+            rows = rows.filter(self._beyond(cursor[NEWER], "gt"))
+        found = list((rows.reverse() if backwards else rows)[: page + 1])
+        more = len(found) > page
+        found = found[:page]
+        if backwards:
+            found.reverse()
+        self.result_list = found
+        self.has_older = more if not backwards else NEWER in cursor
+        self.has_newer = OLDER in cursor if not backwards else more
+        self.result_count = rough_count(self.queryset)
+        self.multi_page = self.has_older or self.has_newer
+        # What Django's templates ask besides.
+        self.show_full_result_count = False
+        self.show_admin_actions = True
+        self.full_result_count = None
+        self.can_show_all = False
+        self.paginator = self.model_admin.get_paginator(request, rows, page)
+
+    @property
+    def result_count_words(self) -> str:
+        # A template would show the number, not its words.
+        return str(self.result_count)
+
+    @property
+    def dates(self) -> dict[str, Any] | None:
+        """Return what the steps through the dates show; None without them."""
+        for spec in self.filter_specs:
+            if isinstance(spec, DateFilter):
+                return {
+                    "trail": spec.trail(self),
+                    "current": spec.current(),
+                    "steps": spec.steps(self),
+                }
+        return None
+
+    def pages(self) -> list[tuple[str, str]]:
+        """Return the links below the list: what each says, and where it leads."""
+        links = []
+        if self.has_newer:
+            links.append(("Newest", self._link({})))
+            links.append(("Newer", self._link({NEWER: self._cursor(0)})))
+        if self.has_older:
+            links.append(("Older", self._link({OLDER: self._cursor(-1)})))
+            links.append(("Oldest", self._link({OLDEST: "1"})))
+        return links
+
+    def _link(self, cursor: dict[str, str]) -> str:
+        empty = dict.fromkeys(CURSORS)
+        return self.get_query_string({**empty, **cursor})
+
+    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
+        # A changed filter starts at the top again.
+        gone = {} if new_params and set(new_params) & set(CURSORS) else CURSORS
+        return super().get_query_string(
+            {**dict.fromkeys(gone), **(new_params or {})}, remove
+        )
+
+    def _cursor(self, index: int) -> str:
+        row = self.result_list[index] if self.result_list else None
+        if row is None:
+            return ""
+        names = self._columns()
+        return SEPARATOR.join(_text(getattr(row, name)) for name in names)
+
+    def _columns(self) -> list[str]:
+        return [name.lstrip("-") for name in self.model_admin.ordering]
+
+    def _field(self, name: str) -> Field[Any, Any]:
+        field = self.lookup_opts.get_field(name)
+        assert isinstance(field, Field)  # noqa: S101 an admin orders by its own columns
+        return field
+
+    def _value(self, name: str, text: str) -> Any:
+        value = self._field(name).to_python(text)
+        return as_utc(value) if isinstance(value, datetime) else value
+
+    def _beyond(self, cursor: str, side: str) -> Q:
+        """Return the condition for the rows after (lt) or before (gt) a cursor."""
+        names = self._columns()
+        texts = cursor.split(SEPARATOR)
+        try:
+            values = [
+                self._value(name, text) for name, text in zip(names, texts, strict=True)
+            ]
+        except (ValueError, OverflowError, ValidationError) as error:
+            raise IncorrectLookupParameters(error) from error
+        if len(names) == 1:
+            return Q(**{f"{names[0]}__{side}": values[0]})
+        first, second = names
+        # The first condition alone is what finds the place in the index.
+        return Q(**{f"{first}__{side}e": values[0]}) & (
+            Q(**{f"{first}__{side}": values[0]}) | Q(**{f"{second}__{side}": values[1]})
+        )
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+class ReadOnlyMixin:
+    """No door that changes the record: no add, no change, no delete."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ListMixin:
+    """Refuses what no page of a list sends, where Django breaks or tells too much."""
+
+    opts: Any
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return FilteredChangeList
+
+    def lookup_allowed(
+        self, lookup: str, value: str, request: HttpRequest | None = None
+    ) -> bool:
+        """Leave it to the change list, which knows the filters' parameters."""
+        return True
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Do the action; a selection that no page sends is a bad request."""
+        pk = self.opts.pk
+        try:
+            for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                pk.run_validators(pk.to_python(chosen))
+        except (ValueError, ValidationError) as error:
+            raise BadRequest("The selection has what is no id.") from error
+        return super().response_action(request, queryset)  # type: ignore[misc]
+
+
+class BigTableAdmin(ReadOnlyMixin, ListMixin, admin.ModelAdmin[M]):
+    """A read-only admin whose list is a `CursorChangeList`."""
+
+    ordering: ClassVar[tuple[str, ...]]
+    change_form_template = "admin/uploads/view_form.html"
+    list_per_page = 50
+    list_max_show_all = 0
+    sortable_by = ()
+    show_full_result_count = False
+
+    def search(self, rows: QuerySet[M], term: str) -> QuerySet[M]:
+        """Return the rows for what was typed into the search box."""
+        raise NotImplementedError
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(
+            request, {"title": title, **(extra_context or {})}
+        )
+
+    def get_changelist(
+        self, request: HttpRequest, **kwargs: Any
+    ) -> type[CursorChangeList]:
+        return CursorChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[M], search_term: str
+    ) -> tuple[QuerySet[M], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        return self.search(queryset, term), False
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("uploads.export_upload")

@@ -1,0 +1,230 @@
+"""Filters of the lists. Each is a range or an equality that an index answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.contrib.admin import (
+    ChoicesFieldListFilter,
+    ListFilter,
+)
+from django.contrib.admin.filters import FacetsMixin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.functional import cached_property
+
+from mirrorsite.admin import date_hierarchy
+from mirrorsite.admin.row_estimates import rough_count
+from mirrorsite.times import parse_time
+
+#: Facets are many counts on one page, so each ends sooner than the list's own.
+FACET_EXACT_UP_TO = 1_000
+
+
+class RoughFacets(FacetsMixin):
+    """Counts each choice up to a limit, where Django's facets read every row."""
+
+    request: HttpRequest
+    expected_parameters: Any
+
+    def facet_rows(self, rows: QuerySet[Any]) -> list[QuerySet[Any]]:
+        """Return the rows of each choice, in the order of the choices."""
+        raise NotImplementedError
+
+    def get_facet_queryset(self, changelist: Any) -> dict[str, Any]:
+        rows = changelist.get_queryset(
+            self.request, exclude_parameters=self.expected_parameters()
+        )
+        return {
+            f"{i}__c": rough_count(chosen, FACET_EXACT_UP_TO)
+            for i, chosen in enumerate(self.facet_rows(rows))
+        }
+
+
+class ChoiceFilter(RoughFacets, ChoicesFieldListFilter):
+    """One of a column's choices, each with its count when counts are asked for."""
+
+    def facet_rows(self, rows: QuerySet[Any]) -> list[QuerySet[Any]]:
+        return [
+            rows.filter(**{self.lookup_kwarg: value})
+            for value, _ in self.field.flatchoices
+        ]
+
+
+class _RangeFilter(ListFilter):
+    """A filter of a time column that takes its parameters from the query string."""
+
+    parameters: tuple[str, ...]
+    column = "created_at"
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        params: dict[str, list[str]],
+        model: type[Model],
+        model_admin: Any,
+    ) -> None:
+        # Each value is a list, though Django's types say otherwise.
+        super().__init__(request, params, model, model_admin)  # type: ignore[arg-type]
+        self.request = request
+        self.model = model
+        self.used = {
+            name: params.pop(name)[-1] for name in self.parameters if name in params
+        }
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return list(self.parameters)
+
+    def _others(self) -> list[tuple[str, str]]:
+        """Return the other parameters, for a form to send along."""
+        gone = {*self.parameters, "p", "older", "newer", "oldest", "e"}
+        return [
+            (name, value)
+            for name, values in self.request.GET.lists()
+            for value in values
+            if name not in gone
+        ]
+
+
+class TimeFilter(_RangeFilter):
+    """From and until, in UTC, with the usual stretches one click away."""
+
+    title = "time (UTC)"
+    template = "admin/uploads/time_filter.html"
+    parameters = ("within", "since", "until")
+    stretches = {
+        "1h": ("last hour", timedelta(hours=1)),
+        "24h": ("last 24 hours", timedelta(hours=24)),
+        "7d": ("last 7 days", timedelta(days=7)),
+        "30d": ("last 30 days", timedelta(days=30)),
+    }
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        used = self.used
+        if within := used.get("within"):
+            if within not in self.stretches:
+                raise IncorrectLookupParameters(f"within={within!r}")
+            start = timezone.now() - self.stretches[within][1]
+            queryset = queryset.filter(**{f"{self.column}__gte": start})
+        if since := used.get("since"):
+            queryset = queryset.filter(**{f"{self.column}__gte": _time(since)})
+        if until := used.get("until"):
+            queryset = queryset.filter(**{f"{self.column}__lt": _time(until)})
+        return queryset
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        used = self.used
+        yield {
+            "selected": not used,
+            "query_string": changelist.get_query_string(remove=list(self.parameters)),
+            "display": "Any time",
+            # For the form beside the links.
+            "since": used.get("since", ""),
+            "until": used.get("until", ""),
+            "others": self._others(),
+        }
+        for name, (words, _) in self.stretches.items():
+            yield {
+                "selected": used.get("within") == name,
+                "query_string": changelist.get_query_string(
+                    {"within": name}, ["since", "until"]
+                ),
+                "display": words.capitalize(),
+            }
+
+
+class DateFilter(_RangeFilter):
+    """Year, month, day and hour to step down through; shown above the list.
+
+    Django's own date hierarchy asks which dates there are, which reads every row;
+    this offers each one between the first and the last upload.
+    """
+
+    title = "date (UTC)"
+    template = "admin/uploads/nothing.html"
+    parameters = ("on",)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not (on := self.used.get("on")):
+            return queryset
+        try:
+            start, end = date_hierarchy.parse(on).bounds()
+        except ValueError as error:
+            raise IncorrectLookupParameters(str(error)) from error
+        return queryset.filter(
+            **{f"{self.column}__gte": start, f"{self.column}__lt": end}
+        )
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        yield from ()
+
+    def trail(self, changelist: Any) -> list[tuple[str, str]]:
+        """Return the way back up: what each step says, and where it leads."""
+        on = self.used.get("on")
+        if not on:
+            return []
+        above = [(changelist.get_query_string(remove=["on"]), "All dates")]
+        above += [
+            (changelist.get_query_string({"on": str(period)}), period.words())
+            for period in date_hierarchy.parse(on).above()
+        ]
+        return above
+
+    def current(self) -> str:
+        """Return what the steps are steps of; empty for all time."""
+        on = self.used.get("on")
+        if on:
+            return date_hierarchy.parse(on).words()
+        above = self._below[0].above() if self._below else []
+        return above[-1].words() if above else ""
+
+    def steps(self, changelist: Any) -> list[tuple[str, str]]:
+        """Return the links one level down."""
+        return [
+            (changelist.get_query_string({"on": str(period)}), period.name())
+            for period in self._below
+        ]
+
+    @cached_property
+    def _below(self) -> list[date_hierarchy.Period]:
+        first, last = self._ends()
+        if first is None or last is None:
+            return []
+        on = self.used.get("on")
+        return date_hierarchy.below(
+            date_hierarchy.parse(on) if on else None, first, last
+        )
+
+    def _ends(self) -> tuple[datetime | None, datetime | None]:
+        times = self.model._default_manager.order_by(self.column).values_list(
+            self.column, flat=True
+        )
+        return times.first(), times.last()
+
+
+class EventTimeFilter(TimeFilter):
+    column = "at"
+
+
+class EventDateFilter(DateFilter):
+    column = "at"
+
+
+def as_utc(at: datetime) -> datetime:
+    """Return a time in UTC, which a naive one is; raises OverflowError beyond all years."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _time(text: str) -> datetime:
+    """Read what a datetime-local field sends, as UTC."""
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise IncorrectLookupParameters(str(error)) from error

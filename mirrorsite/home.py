@@ -1,0 +1,308 @@
+"""The page at `/`: mirror a word, upload, see an upload's record, read readiness.
+
+It works without scripts. Nobody needs to log in: who uploads here is redirected to a
+signed link that shows the record of this upload for an hour. Staff see what the API
+shows them.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID, uuid4
+
+import django.db
+from django import forms
+from django.conf import settings
+from django.core.signing import BadSignature, TimestampSigner
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import render
+from django.templatetags.static import static
+from django.urls import reverse
+from django.views import csrf
+from django.views.decorators.http import require_http_methods, require_safe
+
+from mirrorsite.actors import Actor, actor_named, address_of, network_key_of
+from mirrorsite.problems import Problem, unavailable
+from mirrorsite.rate_limits import limiter, require_quota
+from mirrorsite.readiness import readiness
+from mirrorsite.staff import staff_actor
+from mirrorsite.tokens.authentication import CHALLENGE
+from transforms.mirror import mirror
+from transforms.query import QueryError, single_parameter
+from transforms.views import MAX_WORD_CHARACTERS
+from uploads.api.errors import upload_problems
+from uploads.bulkhead import store_bulkhead
+from uploads.idempotency import IdempotencyKey
+from uploads.models import Status, Upload
+from uploads.services import create_upload
+
+#: How long the link to a record is valid for those who are not staff.
+LINK_AGE = timedelta(hours=1)
+#: Events shown of one upload; the admin has all of them.
+MAX_EVENTS = 20
+
+_signer = TimestampSigner(salt="mirrorsite.home.upload")
+
+
+class UploadForm(forms.Form):
+    """A form with one `key` creates one upload, however often it is sent."""
+
+    key = forms.UUIDField(required=False, widget=forms.HiddenInput, initial=uuid4)
+
+    def __init__(self, data: QueryDict | None = None) -> None:
+        super().__init__(data, label_suffix="")
+        most = settings.UPLOAD_MAX_BYTES
+        self.fields["size"] = forms.IntegerField(
+            required=False,
+            min_value=1,
+            max_value=most,
+            label="Size in bytes (optional)",
+            help_text=f"From 1 to {most:,}. Without a size, the content is one number"
+            " from 0 to 9999.",
+        )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def home(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST":
+        return _upload(request)
+    try:
+        if "word" in request.GET:
+            return _page(request, **_mirrored(request))
+        if link := request.GET.get("upload"):
+            return _page(request, **_record(request, link))
+    except Problem as problem:
+        return _page(request, problem)
+    return _page(request)
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Redirect to the icon; browsers ask for it where no page names one."""
+    return HttpResponseRedirect(
+        static("uploads/icon.svg"), headers={"Cache-Control": "public, max-age=86400"}
+    )
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's CSRF_FAILURE_VIEW."""
+    if request.path_info != "/":
+        return csrf.csrf_failure(request, reason)
+    return _page(
+        request,
+        Problem(
+            403,
+            "csrf-failed",
+            "Nothing was uploaded: the form has expired, or the browser keeps no"
+            " cookies. Send the form below.",
+        ),
+    )
+
+
+# --- Mirror -----------------------------------------------------------------------
+
+
+def _mirrored(request: HttpRequest) -> dict[str, Any]:
+    """Return the word and its mirror image; raises `Problem`."""
+    query = request.META["QUERY_STRING"].encode("latin-1")
+    try:
+        word = single_parameter(query, "word", max_characters=MAX_WORD_CHARACTERS)
+    except QueryError as error:
+        raise Problem(400, error.code, str(error)) from error
+    return {
+        "word": word,
+        "transformed": mirror(word),
+        "mirror_url": f"{reverse('mirror')}?{urlencode({'word': word})}",
+    }
+
+
+# --- Upload -----------------------------------------------------------------------
+
+
+def _upload(request: HttpRequest) -> HttpResponse:
+    form = UploadForm(request.POST)
+    client = network_key_of(request)
+    usage = limiter.hit(client)
+    try:
+        require_quota(usage)
+        if settings.UPLOAD_AUTH == "token":
+            raise Problem(
+                401, "not-authenticated", "Nothing was uploaded: it needs a token."
+            )
+        if form.is_valid():
+            response = _redirect_to(_created(request, form, client))
+        else:
+            response = _page(
+                request,
+                Problem(
+                    400,
+                    "invalid-parameter",
+                    "Nothing was uploaded: correct the form below.",
+                ),
+                form=form,
+            )
+    except Problem as problem:
+        if problem.slug == "idempotency-key-reused":
+            response = _page(request, _sent_before())
+        else:
+            response = _page(request, problem, form=form)
+    if usage is not None:
+        for name, value in usage.headers.items():
+            response.headers[name] = value
+    return response
+
+
+def _sent_before() -> Problem:
+    return Problem(
+        422,
+        "idempotency-key-reused",
+        "This form was sent before, with another size. Send the form below to create"
+        " another upload.",
+    )
+
+
+def _created(request: HttpRequest, form: UploadForm, client: str) -> Upload:
+    """Create the upload, or find the one that this form created; raises `Problem`."""
+    key = form.cleaned_data["key"]
+    try:
+        actor = _actor(request)
+    except django.db.Error as error:
+        raise _database_problem("nothing was uploaded") from error
+    scope = f"address:{address_of(request) or 'unknown'}"
+    if actor.user_id is not None:
+        scope = f"user:{actor.user_id}"
+    with upload_problems(), store_bulkhead().place(client):
+        created = create_upload(
+            actor=actor,
+            size=form.cleaned_data["size"],
+            idempotency_key=None if key is None else IdempotencyKey(scope, str(key)),
+        )
+    return created.upload
+
+
+def _actor(request: HttpRequest) -> Actor:
+    user = request.user
+    if user.is_active and user.is_staff:
+        return staff_actor(request)
+    return actor_named(request, "anonymous")
+
+
+def _redirect_to(upload: Upload) -> HttpResponse:
+    """Redirect, so that reloading the page does not upload again."""
+    address = f"{_link_to(upload.pk)}#record"
+    return HttpResponseRedirect(
+        address, status=303, headers={"Cache-Control": "no-store"}
+    )
+
+
+# --- Record -----------------------------------------------------------------------
+
+
+def _link_to(upload_id: UUID | str) -> str:
+    return f"{reverse('home')}?{urlencode({'upload': _signer.sign(str(upload_id))})}"
+
+
+def _record(request: HttpRequest, link: str) -> dict[str, Any]:
+    """Return the record that a link names, for those who may see it.
+
+    The link is an upload's id with a signature; staff need no signature. Raises
+    `Problem`.
+    """
+    upload_id = link.partition(":")[0]
+    try:
+        may_view = _may(request, "uploads.view_upload")
+        if not may_view and not _is_signed(link):
+            raise Problem(
+                403,
+                "permission-denied",
+                "This link to a record has expired or is not valid. Staff can log in"
+                " to see the record.",
+            )
+        upload = _find(upload_id)
+        events = None
+        if _may(request, "uploads.view_uploadevent"):
+            events = list(upload.events.order_by("-pk")[: MAX_EVENTS + 1])
+    except django.db.Error as error:
+        raise _database_problem("the record cannot be shown") from error
+    return {
+        "upload": upload,
+        "milliseconds": None
+        if upload.duration is None
+        else upload.duration.total_seconds() * 1000,
+        "events": events and events[:MAX_EVENTS],
+        "has_more_events": events is not None and len(events) > MAX_EVENTS,
+        "may_view": may_view,
+        "may_download": upload.status == Status.STORED
+        and _may(request, "uploads.download_upload"),
+        "login_url": f"{reverse('admin:login')}?"
+        + urlencode({"next": f"{reverse('home')}?upload={upload.pk}"}),
+    }
+
+
+def _may(request: HttpRequest, permission: str) -> bool:
+    """Return True for staff with the permission, as the API does for their sessions."""
+    return request.user.is_staff and request.user.has_perm(permission)
+
+
+def _is_signed(link: str) -> bool:
+    try:
+        _signer.unsign(link, max_age=LINK_AGE)
+    except BadSignature:
+        return False
+    return True
+
+
+def _find(upload_id: str) -> Upload:
+    try:
+        return Upload.objects.get(pk=UUID(upload_id))
+    except (ValueError, Upload.DoesNotExist) as error:
+        raise Problem(
+            404, "upload-not-found", "There is no upload with this id."
+        ) from error
+
+
+# --- The page ---------------------------------------------------------------------
+
+
+def _page(
+    request: HttpRequest,
+    problem: Problem | None = None,
+    *,
+    form: UploadForm | None = None,
+    **context: Any,
+) -> HttpResponse:
+    """Return the page; it asks the database for readiness alone."""
+    extensions = {} if problem is None else problem.extensions
+    upload_id = extensions.get("upload_id")
+    retry_after = extensions.get("retry_after")
+    response = render(
+        request,
+        "mirrorsite/home.html",
+        {
+            "problem": problem,
+            "request_id": request.META.get("mirrorsite.request_id"),
+            "retry_after": retry_after,
+            "record_url": upload_id and _link_to(str(upload_id)),
+            "form": form or UploadForm(),
+            "needs_token": settings.UPLOAD_AUTH == "token",
+            "base_url": f"{request.scheme}://{request.get_host()}",
+            "max_word_characters": MAX_WORD_CHARACTERS,
+            "checks": readiness.checks().items(),
+            **context,
+        },
+        status=200 if problem is None else problem.status_code,
+    )
+    response.headers["Cache-Control"] = "no-store"
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = CHALLENGE
+    return response
+
+
+def _database_problem(consequence: str) -> Problem:
+    return unavailable(
+        "database-unavailable", f"The database is unavailable; {consequence}."
+    )

@@ -1,0 +1,105 @@
+"""Types of command-line arguments: durations, points in time, counts. No Django here."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+
+from mirrorsite.times import parse_time
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LONGEST = timedelta(days=36_525)
+_DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
+
+
+def duration(text: str) -> timedelta:
+    """Return a span such as `90s`, `15m`, `2h`, `30d` or `4w`.
+
+    An argparse type: raises `argparse.ArgumentTypeError`.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no duration; write a whole number and a unit,"
+            " such as 90s, 15m, 2h, 30d or 4w"
+        )
+    span = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if span > _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than a century")
+    return span
+
+
+def duration_above_zero(text: str) -> timedelta:
+    """Return a span as `duration` does, but for none at all; an argparse type."""
+    span = duration(text)
+    if not span:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} would mean everything; write 1s if that is meant"
+        )
+    return span
+
+
+def moment(text: str) -> datetime:
+    """Return a point in time (UTC unless it has an offset), or so long ago.
+
+    `2026-11-23`, `2026-11-23T10:30:00Z` and `30d` are all understood. An argparse
+    type: raises `argparse.ArgumentTypeError`.
+    """
+    text = text.strip()
+    if _DURATION.fullmatch(text):
+        return datetime.now(UTC) - duration(text)
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{error}; write 2026-11-23, 2026-11-23T10:30:00Z, or how long ago, such as"
+            " 30d"
+        ) from error
+
+
+def positive_count(text: str, *, most: int = 64) -> int:
+    """Return a whole number from 1 to `most`; an argparse type."""
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
+    return int(text)
+
+
+def positive_seconds(text: str) -> float:
+    """Read a number of seconds above zero."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 86_400:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds above 0, at most 86400"
+        )
+    return seconds
+
+
+def positive_minutes(text: str) -> float:
+    """Read a number of minutes above zero."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes <= 527_040:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of minutes above 0, at most 527040 (a year)"
+        )
+    return minutes
+
+
+def seal_or_time(text: str) -> int | datetime:
+    """Read a seal's number, or a point in time, or how long ago it was."""
+    if text.isdecimal():
+        if len(text) > 10:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than any seal's number")
+        return int(text)
+    try:
+        return moment(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a seal's number nor a time: {error}"
+        ) from error

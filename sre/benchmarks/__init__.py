@@ -1,0 +1,3 @@
+"""What ./sre/bench measures; `__main__` lists the scenarios."""
+
+from __future__ import annotations

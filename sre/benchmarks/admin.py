@@ -1,0 +1,131 @@
+"""The admin's pages with 1,000 and with many uploads, asked as a browser asks."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from contextlib import ExitStack
+from http.cookiejar import CookieJar
+from urllib.parse import quote, urlencode
+
+import psycopg
+
+from sre.benchmarks.bench import Bench, fill, say
+from sre.benchmarks.report import Budget, Report, Table
+from sre.lib.stack import run
+
+SMALL = 1_000
+LIST = "/admin/uploads/upload/"
+EVENTS = "/admin/uploads/uploadevent/"
+#: What a row of a list begins with.
+CHECKBOX = b'class="action-checkbox"'
+
+
+def admin(bench: Bench) -> Report:
+    """Time each page on both databases; all uploads are within the dashboard's week."""
+    bench.workers = 1
+    few, many = f"{SMALL:,} uploads, ms", f"{bench.count:,} uploads, ms"
+    table = Table("page", (few, many, "times"))
+    with ExitStack() as stack:
+        sides = [
+            stack.enter_context(_Side(bench, count)) for count in (SMALL, bench.count)
+        ]
+        for page in sides[0].pages:
+            say(page)
+            for side in sides:
+                side.seconds(page)  # what is built once is built now
+            times: dict[_Side, list[float]] = {side: [] for side in sides}
+            for side in bench.in_turns(sides):
+                times[side].append(side.seconds(page) * 1000)
+            # A page that is nearly empty there and full here is held against the list.
+            is_fuller = sides[0].shown[page] < sides[1].shown[page]
+            base = table.column("list", few) if is_fuller else [0.0] * bench.rounds
+            for a, b, least in zip(times[sides[0]], times[sides[1]], base, strict=True):
+                table.add(page, a, b, b / max(a, least))
+    times_more = {
+        page: sorted(table.column(page, "times"))[bench.rounds // 2]
+        for page in table.samples
+    }
+    worst = max(times_more, key=lambda page: times_more[page])
+    return Report([table], [Budget(f"slowest: {worst}", times_more[worst], 2, True)])
+
+
+class _Side(ExitStack):
+    """A service on one database, and a client that is logged in."""
+
+    def __init__(self, bench: Bench, count: int) -> None:
+        super().__init__()
+        say(f"filling {count:,} uploads")
+        environment = bench.environment(f"admin-{count}")
+        fill(environment, str(count), "--days=7")
+        printed = run(environment, "-m", "sre.lib.prepare").split()
+        service = self.enter_context(bench.stack.service(environment))
+        self.url = service.url
+        self.pages = _pages(environment["DATABASE_URL"])
+        self.shown: dict[str, int] = {}
+        cookies = CookieJar()
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPCookieProcessor(cookies)
+        )
+        login = f"{self.url}/admin/login/"
+        self._opener.open(login).close()
+        form = {
+            # "admin user: NAME" and "admin password: PASSWORD"
+            "username": printed[printed.index("user:") + 1],
+            "password": printed[printed.index("password:") + 1],
+            "csrfmiddlewaretoken": next(c.value for c in cookies if "csrf" in c.name),
+        }
+        self._opener.open(login, urlencode(form).encode()).close()
+
+    def seconds(self, page: str) -> float:
+        before = time.monotonic()
+        with self._opener.open(self.url + self.pages[page]) as answer:
+            content: bytes = answer.read()
+        seconds = time.monotonic() - before
+        if b"id_password" in content:
+            raise RuntimeError("the login failed")
+        self.shown[page] = content.count(CHECKBOX)
+        return seconds
+
+
+def _pages(database_url: str) -> dict[str, str]:
+    """Return the pages by name; what they look for is from the middle of the table."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT id, key, sha256, request_id, created_at FROM uploads_upload"
+            " ORDER BY created_at"
+            " OFFSET (SELECT count(*) / 2 FROM uploads_upload) LIMIT 1"
+        ).fetchone()
+    assert row is not None  # noqa: S101 the table was filled
+    pk, key, sha256, request_id, at = row
+    return {
+        "list": LIST,
+        "list, middle page": f"{LIST}?older={quote(at.isoformat())}~{pk}",
+        "list, oldest page": f"{LIST}?oldest=1",
+        "list, counts": f"{LIST}?_facets=True",
+        "filter: failed": f"{LIST}?status__exact=failed",
+        "filter: stored": f"{LIST}?status__exact=stored",
+        "filter: requester": f"{LIST}?requester=token:nightly-backup",
+        "filter: requester and missing": f"{LIST}?requester=user:ada&status__exact=missing",
+        "filter: last 24 hours": f"{LIST}?within=24h",
+        "filter: last 24 hours, counts": f"{LIST}?within=24h&_facets=True",
+        "search: id": f"{LIST}?q={pk}",
+        "search: beginning of every id": f"{LIST}?q={str(pk)[:3]}",
+        "search: beginning of a SHA-256": f"{LIST}?q={sha256[:12]}",
+        "search: beginning of a request id": f"{LIST}?q={request_id[:12]}",
+        "search: key": f"{LIST}?q={key}",
+        "search: day's keys": f"{LIST}?q={key[:18]}",
+        "search: nothing found": f"{LIST}?q=zzzzzzzz",
+        "date: month": f"{LIST}?on={at:%Y-%m}",
+        "date: day": f"{LIST}?on={at:%Y-%m-%d}",
+        "date: hour": f"{LIST}?on={at:%Y-%m-%dT%H}",
+        "upload": f"{LIST}{pk}/change/",
+        "events": EVENTS,
+        "events, counts": f"{EVENTS}?_facets=True",
+        "events, filter: missing": f"{EVENTS}?action__exact=missing",
+        "events, search: upload": f"{EVENTS}?q={pk}",
+        "events, date: day": f"{EVENTS}?on={at:%Y-%m-%d}",
+        "events, date: day, counts": f"{EVENTS}?on={at:%Y-%m-%d}&_facets=True",
+        "dashboard, 24 hours": "/admin/",
+        "dashboard, 7 days": "/admin/?range=7d",
+    }

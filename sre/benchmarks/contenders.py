@@ -1,0 +1,179 @@
+"""The service beside its peers: health, mirror and uploads under wrk."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sre.benchmarks.bench import Bench, say
+from sre.benchmarks.report import Budget, Report, Table
+from sre.benchmarks.wrk import COLUMNS, Measurement, measure
+from sre.lib import processes
+from sre.lib.ports import free_port, is_listening
+from sre.lib.service import ROOT
+
+PEERS = Path(__file__).parent / "peers"
+PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+ROUTES = {
+    "health": ("GET", "/api/health"),
+    "mirror": ("GET", "/api/mirror?word=fOoBar25"),
+    "uploads": ("POST", "/api/upload-random"),
+}
+OURS = "mirrorsite"
+FLASK = "Flask original, gunicorn"
+FASTAPI = "FastAPI, uvicorn"
+
+
+class WrongAnswerError(RuntimeError):
+    """A contender did not do what it answered: its figures would mean nothing."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A contender that listens, and the bucket it uploads to."""
+
+    url: str
+    pid: int
+    bucket: str
+
+
+Start = Callable[[], AbstractContextManager[Running]]
+
+
+def compare(route: str, bench: Bench) -> Report:
+    """Measure each contender in each round."""
+    table = Table(route, COLUMNS)
+    contenders = [c for c in _contenders(bench) if bench.only in c[0]]
+    for name, start in bench.in_turns(contenders):
+        with start() as running:
+            _verify(bench, running)
+            method, path = ROUTES[route]
+            load = partial(
+                measure, running.url + path, method=method, clients=bench.clients,
+                pid=running.pid,
+            )  # fmt: skip
+            runs = load(seconds=1), load(seconds=bench.seconds)  # the first warms up
+        found = runs[-1]
+        table.add(name, *found.figures)
+        if found.errors:
+            table.disqualified[name] = f"{found.errors} errors"
+        if route == "uploads" and name.startswith(OURS):
+            _compare_with_bucket(bench, running, runs)
+        say(f"  {name}: {found.figures[0]:,.0f}/s, {found.errors} errors")
+    return Report([table], _budgets(table, bench))
+
+
+def _budgets(table: Table, bench: Bench) -> list[Budget]:
+    def ratio(column: str, theirs: str) -> float | None:
+        return table.ratio(column, OURS, theirs)
+
+    if table.title != "uploads":
+        return [Budget(f"{OURS} / {FASTAPI}", ratio("requests/s", FASTAPI), 2)]
+    budgets = [Budget(f"{OURS} / {FLASK}", ratio("requests/s", FLASK), 6)]
+    for name in (f"{OURS} of {checkout.name}" for checkout in bench.also):
+        budgets += [
+            Budget(f"{OURS} / {name}", ratio("requests/s", name), 1.2),
+            Budget(f"CPU, {OURS} / {name}", ratio("CPU ms/request", name), 0.8, True),
+        ]
+    return budgets
+
+
+# --- Starting ----------------------------------------------------------------------------
+
+
+def _contenders(bench: Bench) -> list[tuple[str, Start]]:
+    server = [f"--workers={bench.workers}"]
+    gunicorn = [
+        "gunicorn", "--bind=127.0.0.1:{port}", "--worker-class=gthread",
+        f"--threads={bench.threads}", "--keep-alive=75", "--access-logfile=-",
+    ]  # fmt: skip
+    uvicorn = ["uvicorn", "--host=127.0.0.1", "--port={port}"]
+    checkouts = {f"{OURS} of {tree.name}": tree for tree in bench.also}
+    return [
+        (OURS, partial(_mirrorsite, bench, OURS, ROOT)),
+        *(
+            (name, partial(_mirrorsite, bench, name, tree))
+            for name, tree in checkouts.items()
+        ),
+        (FLASK, partial(_peer, bench, [*gunicorn, *server, "flask_app:app"])),
+        (FASTAPI, partial(_peer, bench, [*uvicorn, *server, "fastapi_app:app"])),
+    ]
+
+
+@contextmanager
+def _mirrorsite(bench: Bench, name: str, root: Path) -> Iterator[Running]:
+    environment = bench.environment(name)
+    with bench.stack.service(environment, root=root) as service:
+        assert service.process is not None  # noqa: S101 it has just been started
+        bucket = environment["AWS_STORAGE_BUCKET_NAME"]
+        yield Running(service.url, service.process.pid, bucket)
+
+
+@contextmanager
+def _peer(bench: Bench, command: list[str]) -> Iterator[Running]:
+    """Start a module of the peers' environment, in whose command {port} is its port."""
+    port = free_port()
+    bucket = bench.new_bucket()
+    log = bench.stack.directory / f"{command[0]}.log"
+    process = processes.start(
+        [str(PEERS_PYTHON), "-m", *(word.format(port=port) for word in command)],
+        environment={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(PEERS),
+            **bench.stack.store.environment(bucket),
+        },
+        cwd=PEERS,
+        log=log,
+    )
+    try:
+        if not processes.wait_until(
+            lambda: is_listening(port), seconds=60, process=process
+        ):
+            raise WrongAnswerError(f"{command[0]} did not start: {log.read_text()}")
+        yield Running(f"http://127.0.0.1:{port}", process.pid, bucket)
+    finally:
+        processes.stop(process)
+
+
+# --- Verifying ---------------------------------------------------------------------------
+
+
+def _verify(bench: Bench, running: Running) -> None:
+    """Compare each route's answer with what it must be; raises `WrongAnswerError`."""
+    answers = {route: _ask(running.url, *ROUTES[route]) for route in ROUTES}
+    if answers["health"] != {"status": "ok"}:
+        raise WrongAnswerError(f"health answered {answers['health']}")
+    if answers["mirror"] != {"transformed": "47RAbOoF"}:
+        raise WrongAnswerError(f"mirror answered {answers['mirror']}")
+    keys = bench.objects(running.bucket)
+    if answers["uploads"].get("uploaded") != "ok" or len(keys) != 1:
+        raise WrongAnswerError(f"{answers['uploads']} left the objects {keys}")
+    (key,) = keys
+    stored = bench.s3().get_object(Bucket=running.bucket, Key=key)["Body"].read()
+    # The original answers no number; its object is named after it.
+    number = str(answers["uploads"].get("number", key.removesuffix(".txt")))
+    if stored.decode() != number or answers["uploads"].get("key", key) != key:
+        raise WrongAnswerError(f"{key} holds {stored!r} after {answers['uploads']}")
+
+
+def _compare_with_bucket(
+    bench: Bench, running: Running, runs: tuple[Measurement, ...]
+) -> None:
+    """Compare answers and objects; wrk leaves requests unanswered at its end."""
+    answered = 1 + sum(run.requests - run.errors for run in runs)
+    stored = len(bench.objects(running.bucket))
+    if not answered <= stored <= answered + bench.clients * len(runs):
+        raise WrongAnswerError(f"{answered} uploads were answered, {stored} stored")
+
+
+def _ask(url: str, method: str, path: str) -> dict[str, Any]:
+    request = urllib.request.Request(url + path, method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        decoded: dict[str, Any] = json.load(answer)
+    return decoded

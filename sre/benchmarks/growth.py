@@ -1,0 +1,169 @@
+"""What grows: the payload, the number of rows, the exports; and the start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from sre.benchmarks.bench import Bench, aws, fill, manage, say
+from sre.benchmarks.report import Budget, Report, Table
+from sre.benchmarks.wrk import COLUMNS, measure
+from sre.lib.service import Service
+
+SIZES = {
+    "4 B": 4,
+    "64 KiB": 64 * 1024,
+    "8 MiB": 8 * 1024**2,
+    "64 MiB": 64 * 1024**2,
+    "1 GiB": 1024**3,
+}
+LARGEST = "1 GiB"
+
+
+def payload(bench: Bench) -> Report:
+    """Upload each size, and copy the same bytes to the same store with the AWS CLI."""
+    table = Table("payload", ("upload s", "aws s3 cp s", "upload / cp", "MiB/s"))
+    memory = Table("payload", ("worker grew by MiB",))
+    bench.workers = 1
+    environment = bench.environment("payload", UPLOAD_MAX_BYTES=str(1024**3))
+    bucket = f"s3://{environment['AWS_STORAGE_BUCKET_NAME']}/"
+    local = str(bench.stack.directory / "copy")
+    with bench.stack.service(environment) as service:
+        _upload(service, 1)  # what is built once is built now
+        for name, size in SIZES.items():
+            say(f"payload of {name}")
+            before = _peak_mib(service)
+            _, body = _upload(service, size)
+            aws(
+                environment,
+                "s3",
+                "cp",
+                "--only-show-errors",
+                bucket + body["key"],
+                local,
+            )
+            with Path(local).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != body["sha256"]:
+                    raise RuntimeError(f"{body['key']} is not what was answered")
+            ours: list[float] = []
+            theirs: list[float] = []
+            for side in bench.in_turns([ours, theirs]):
+                if side is ours:
+                    side.append(_upload(service, size)[0])
+                else:
+                    copy = ("s3", "cp", "--only-show-errors", local, f"{bucket}copy")
+                    side.append(aws(environment, *copy)[0])
+            for a, b in zip(ours, theirs, strict=True):
+                table.add(name, a, b, a / b, size / 2**20 / a)
+            memory.add(name, _peak_mib(service) - before)
+    ratios = table.column(LARGEST, "upload / cp")
+    ratio = sorted(ratios)[len(ratios) // 2]
+    (grown,) = memory.column(LARGEST, "worker grew by MiB")
+    budgets = [
+        Budget(f"{LARGEST}: upload / aws s3 cp", ratio, 1, True),
+        Budget(f"{LARGEST}: worker grows by MiB", grown, 32, True),
+    ]
+    return Report([table, memory], budgets)
+
+
+def _upload(service: Service, size: int) -> tuple[float, dict[str, Any]]:
+    request = urllib.request.Request(
+        f"{service.url}/api/upload-random",
+        data=json.dumps({"size": size}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    before = time.monotonic()
+    with urllib.request.urlopen(request, timeout=600) as answer:
+        body = json.load(answer)
+    return time.monotonic() - before, body
+
+
+def _peak_mib(service: Service) -> float:
+    """Return the most memory that a worker ever held."""
+    return max(
+        int(
+            Path(f"/proc/{worker.pid}/status")
+            .read_text()
+            .partition("VmHWM:")[2]
+            .split()[0]
+        )
+        / 1024
+        for worker in _workers(service)
+    )
+
+
+def _workers(service: Service) -> list[psutil.Process]:
+    assert service.process is not None  # noqa: S101 it was started
+    return psutil.Process(service.process.pid).children()
+
+
+def rows(bench: Bench) -> Report:
+    """Upload into tables of 1,000 and of many rows; and what a row takes on disk."""
+    table = Table("rows", COLUMNS)
+    sizes = Table(f"table of {bench.count:,} uploads", ("rows", "MiB", "bytes a row"))
+    counts = [1_000, bench.count]
+    environments = {}
+    for count in counts:
+        say(f"filling {count:,} rows")
+        environments[count] = bench.environment(f"rows-{count}")
+        fill(environments[count], str(count))
+    with psycopg.connect(environments[bench.count]["DATABASE_URL"]) as connection:
+        for name in ("uploads_upload", "uploads_uploadevent"):
+            found = connection.execute(
+                f"SELECT count(*), pg_total_relation_size('{name}') FROM {name}"  # noqa: S608 ours
+            ).fetchone()
+            assert found is not None  # noqa: S101 an aggregate has one row
+            sizes.add(name, found[0], found[1] / 2**20, found[1] / found[0])
+    for count in bench.in_turns(counts):
+        with bench.stack.service(environments[count]) as service:
+            assert service.process is not None  # noqa: S101 it has just been started
+            for seconds in (1, bench.seconds):  # the first warms up
+                found_now = measure(
+                    f"{service.url}/api/upload-random", method="POST",
+                    clients=bench.clients, seconds=seconds, pid=service.process.pid,
+                )  # fmt: skip
+        table.add(f"{count:,}", *found_now.figures)
+        if found_now.errors:
+            table.disqualified[f"{count:,}"] = f"{found_now.errors} errors"
+    return Report([table, sizes])
+
+
+def exports(bench: Bench) -> Report:
+    """Export tables of several sizes."""
+    table = Table("export", ("seconds", "CPU s", "peak MiB"))
+    cases = []
+    for count in (bench.count // 100, bench.count // 10, bench.count):
+        say(f"filling {count:,} uploads")
+        environment = bench.environment(f"exports-{count}")
+        fill(environment, str(count))
+        cases += [
+            (f"{command}, {count:,} uploads", environment, command)
+            for command in ("export_uploads", "export_events")
+        ]
+    for name, environment, command in bench.in_turns(cases):
+        table.add(name, *manage(environment, command, "--format=jsonl"))
+    return Report([table])
+
+
+def start(bench: Bench) -> Report:
+    """Start the service on a database that is up to date, until it answers."""
+    table = Table("start", ("seconds", "MiB/worker"))
+    environment = bench.environment("start")
+    with bench.stack.service(environment):
+        pass
+    for name in bench.in_turns(["until /api/health answers"]):
+        service = Service(environment, log=bench.stack.directory / "start.log")
+        before = time.monotonic()
+        service.start()
+        seconds = time.monotonic() - before
+        memory = max(worker.memory_info().rss for worker in _workers(service))
+        service.stop()
+        table.add(name, seconds, memory / 2**20)
+    return Report([table])

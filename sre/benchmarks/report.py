@@ -1,0 +1,128 @@
+"""What a scenario measured: tables of medians with their spread, and budgets."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Table:
+    """Samples of every round, by row; a column's name has its unit."""
+
+    title: str
+    columns: tuple[str, ...]
+    samples: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
+    #: Rows whose figures do not count, with the reason.
+    disqualified: dict[str, str] = field(default_factory=dict)
+
+    def add(self, row: str, *figures: float) -> None:
+        """Add one round's figures; NaN where there is none."""
+        self.samples.setdefault(row, []).append(figures)
+
+    def column(self, row: str, name: str) -> list[float]:
+        number = self.columns.index(name)
+        return [figures[number] for figures in self.samples[row]]
+
+    def ratio(self, column: str, ours: str, theirs: str) -> float | None:
+        """Return the median of the rounds' ratios; None where one was not measured."""
+        names = {ours, theirs}
+        if names & self.disqualified.keys() or not names <= self.samples.keys():
+            return None
+        pairs = zip(self.column(ours, column), self.column(theirs, column), strict=True)
+        return statistics.median(a / b for a, b in pairs)
+
+    def markdown(self) -> str:
+        lines = [
+            f"| {' | '.join((self.title, *self.columns))} |",
+            f"| --- |{' ---: |' * len(self.columns)}",
+        ]
+        for row in self.samples:
+            if reason := self.disqualified.get(row):
+                cells = [f"disqualified: {reason}", *[""] * (len(self.columns) - 1)]
+            else:
+                cells = [_spread(self.column(row, name)) for name in self.columns]
+            lines.append(f"| {' | '.join((row, *cells))} |")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit of the project for something measured; None where it was not."""
+
+    what: str
+    measured: float | None
+    limit: float
+    is_most: bool = False
+
+    @property
+    def is_met(self) -> bool | None:
+        if self.measured is None:
+            return None
+        if self.is_most:
+            return self.measured <= self.limit
+        return self.measured >= self.limit
+
+    def markdown(self) -> str:
+        verdict = {True: "met", False: "NOT MET", None: "not measured"}[self.is_met]
+        measured = "" if self.measured is None else figure(self.measured)
+        bound = "at most" if self.is_most else "at least"
+        return (
+            f"| {self.what} | {bound} {figure(self.limit)} | {measured} | {verdict} |"
+        )
+
+
+@dataclass
+class Report:
+    """All that one scenario found."""
+
+    tables: list[Table]
+    budgets: Sequence[Budget] = ()
+    notes: Sequence[str] = ()
+
+    def markdown(self) -> str:
+        parts = [*self.notes, *(table.markdown() for table in self.tables)]
+        if self.budgets:
+            head = "| budget | limit | measured | |\n| --- | ---: | ---: | --- |"
+            parts.append("\n".join((head, *(b.markdown() for b in self.budgets))))
+        return "\n\n".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "tables": [
+                {
+                    "title": table.title,
+                    "disqualified": table.disqualified,
+                    "rows": {
+                        row: {name: table.column(row, name) for name in table.columns}
+                        for row in table.samples
+                    },
+                }
+                for table in self.tables
+            ],
+            "budgets": [
+                {"what": b.what, "limit": b.limit, "measured": b.measured}
+                for b in self.budgets
+            ],
+        }
+
+
+def figure(value: float) -> str:
+    """Return a number with about three digits; nothing for NaN."""
+    if math.isnan(value):
+        return ""
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3f}"
+
+
+def _spread(values: list[float]) -> str:
+    """Return the median, and the least and most of several."""
+    median = figure(statistics.median(values))
+    ends = figure(min(values)), figure(max(values))
+    return median if ends[0] == ends[1] else f"{median} ({ends[0]}–{ends[1]})"

@@ -1,0 +1,11 @@
+-- Loaded by wrk: sends requests of METHOD; prints the result as one line of JSON.
+wrk.method = os.getenv("METHOD")
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '{"requests":%d,"microseconds":%d,"p50":%d,"p99":%d,"most":%d,"errors":%d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    latency.max,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end

@@ -1,0 +1,3 @@
+"""Failure injection: what ./sre/hammer breaks, and the promise it checks afterwards."""
+
+from __future__ import annotations

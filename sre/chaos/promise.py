@@ -1,0 +1,170 @@
+"""Whether the promise held; asked of bucket and database, not of the service."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sre.lib.service import ROOT
+
+#: What a fault may leave behind: an intent whose outcome nobody recorded, and parts of
+#: which no object came. No record says anything of those parts.
+_TRUTHFUL = {"pending and present", "pending and absent", "begun in parts and left"}
+
+
+#: The body of an answer with status 201.
+Created = Mapping[str, Any]
+
+
+@dataclass
+class Verdict:
+    """What was found. Everything from `lost` on has to be zero, or empty."""
+
+    kept: int = 0
+    left_behind: dict[str, int] = field(default_factory=dict)
+    #: Promised uploads whose object is not there with that SHA-256, or whose record
+    #: does not say stored.
+    lost: list[str] = field(default_factory=list)
+    #: Before any repair: records that say something else than what happened.
+    untruthful: dict[str, int] = field(default_factory=dict)
+    objects_without_record: int = 0
+    status_not_of_last_event: int = 0
+    left_after_repair: dict[str, int] = field(default_factory=dict)
+    audit: str = "not verified"
+
+    @property
+    def held(self) -> bool:
+        return not (
+            self.lost
+            or self.untruthful
+            or self.objects_without_record
+            or self.status_not_of_last_event
+            or self.left_after_repair
+            or self.audit != "clean"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the findings by name."""
+        return {name.replace("_", " "): value for name, value in asdict(self).items()}
+
+
+def check(promised: Sequence[Created], environment: Mapping[str, str]) -> Verdict:
+    """Reconcile, and compare everything with everything.
+
+    Django has to be set up with the same environment. Raises `CalledProcessError`.
+    """
+    verdict = Verdict()
+    verdict.left_behind = _reconcile(environment)
+    verdict.untruthful = {
+        word: count
+        for word, count in verdict.left_behind.items()
+        if word not in _TRUTHFUL
+    }
+    _reconcile(environment, "--fix")
+    verdict.left_after_repair = _reconcile(environment, "--checksums")
+    verdict.lost = _lost(promised)
+    verdict.kept = len(promised) - len(verdict.lost)
+    verdict.objects_without_record = _objects_without_record()
+    verdict.status_not_of_last_event = _status_not_of_last_event()
+    verdict.audit = _audit(environment)
+    return verdict
+
+
+def _reconcile(environment: Mapping[str, str], *options: str) -> dict[str, int]:
+    done = _manage(
+        environment, "reconcile_uploads", "--json", "--min-age", "0s", *options
+    )
+    if done.returncode != 1:  # differences were found
+        done.check_returncode()
+    summary = json.loads(done.stdout.splitlines()[-1])
+    return dict(summary["differences"])
+
+
+def _lost(promised: Sequence[Created]) -> list[str]:
+    from uploads.models import Upload
+
+    stored = {
+        str(upload_id): (status, sha256)
+        for upload_id, status, sha256 in Upload.objects.values_list(
+            "id", "status", "sha256"
+        ).iterator()
+    }
+    with ThreadPoolExecutor(8) as pool:
+        digests = pool.map(_digest, promised)
+        return [
+            upload["key"]
+            for upload, digest in zip(promised, digests, strict=True)
+            if digest != upload["sha256"]
+            or stored.get(upload["id"]) != ("stored", upload["sha256"])
+        ]
+
+
+def _digest(upload: Created) -> str:
+    from uploads.exceptions import ObjectMissingError
+    from uploads.storage import upload_storage
+
+    hasher = hashlib.sha256()
+    try:
+        for chunk in upload_storage().read(upload["key"]):
+            hasher.update(chunk)
+    except ObjectMissingError:
+        return ""
+    return hasher.hexdigest()
+
+
+def _objects_without_record() -> int:
+    from uploads.models import Upload
+    from uploads.services import PREFIX
+    from uploads.storage import upload_storage
+
+    recorded = set(Upload.objects.values_list("key", flat=True).iterator())
+    return sum(
+        listed.key not in recorded for listed in upload_storage().listing(PREFIX)
+    )
+
+
+def _status_not_of_last_event() -> int:
+    from uploads.models import STATUS_AFTER, Action, Upload, UploadEvent
+
+    last: dict[Any, str] = {}
+    for upload_id, action in (
+        UploadEvent.objects.order_by("id").values_list("upload_id", "action").iterator()
+    ):
+        if action in STATUS_AFTER:  # a note leaves the status as it was
+            last[upload_id] = STATUS_AFTER[Action(action)].value
+    differing: Counter[bool] = Counter(
+        last.get(upload_id) != status
+        for upload_id, status in Upload.objects.values_list("id", "status").iterator()
+    )
+    return differing[True]
+
+
+def _audit(environment: Mapping[str, str]) -> str:
+    """Seal and verify; say "clean", or what was found."""
+    for command in (("seal_audit",), ("verify_audit", "--json")):
+        done = _manage(environment, *command)
+        if done.returncode:
+            said = (done.stdout + done.stderr)[-1000:]
+            return f"{command[0]} ended with {done.returncode}: {said}"
+    return "clean"
+
+
+def _manage(
+    environment: Mapping[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a management command as an operator would."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        env=dict(environment),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -1,0 +1,449 @@
+"""The page at `/`, by Django's client; tests/browser looks at it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import OperationalError, connection
+from django.test import Client
+from django.utils import timezone
+from django.utils.html import escape
+
+from mirrorsite import home
+from mirrorsite.actors import Actor
+from mirrorsite.rate_limits import RateLimiter
+from tests.faulty_store import FaultyStore
+from uploads.bulkhead import Bulkhead
+from uploads.models import Status, Upload, UploadEvent
+from uploads.services import create_upload
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.django_db
+UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
+
+
+@pytest.fixture
+def browser() -> Client:
+    """Return a client that needs CSRF tokens, as browsers do."""
+    return Client(enforce_csrf_checks=True)
+
+
+@pytest.fixture
+def auditor(browser: Client) -> Client:
+    user = User.objects.create_user("sam", is_staff=True)
+    user.groups.add(Group.objects.get(name="auditors"))
+    browser.force_login(user)
+    return browser
+
+
+@pytest.fixture
+def no_database() -> Iterator[None]:
+    """Let every statement fail, as it does when PostgreSQL has stopped."""
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        raise OperationalError("connection refused")
+
+    with connection.execute_wrapper(fail):
+        yield
+
+
+def form_of(page: Any) -> dict[str, str]:
+    """Return the hidden fields of the upload form."""
+    return dict(
+        re.findall(
+            r'<input type="hidden" name="(\w+)" value="([^"]+)"', page.content.decode()
+        )
+    )
+
+
+def send(browser: Client, size: str = "", form: dict[str, str] | None = None) -> Any:
+    """Fill in the upload form and send it."""
+    fields = form_of(browser.get("/")) if form is None else form
+    return browser.post("/", {**fields, "size": size})
+
+
+def text_of(response: Any) -> str:
+    return str(response.content, "utf-8")
+
+
+def alert_in(response: Any) -> str:
+    found = re.search(r'role="alert">(.*?)</div>', text_of(response), re.DOTALL)
+    return "" if found is None else re.sub(r"\s*<[^>]+>\s*", " ", found[1]).strip()
+
+
+class TestPage:
+    @pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*"])
+    def test_it_is_a_page__whatever_is_accepted(
+        self, client: Client, accept: str
+    ) -> None:
+        response = client.get("/", headers={"Accept": accept})
+        assert response.status_code == 200
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert response.headers["Cache-Control"] == "no-store"
+        policy = response.headers["Content-Security-Policy"]
+        assert "script-src 'self'; style-src 'self';" in policy
+        assert "<script" not in text_of(response)
+
+    def test_links_lead_somewhere(self, client: Client) -> None:
+        links = set(re.findall(r'<a href="(/[^"]*)"', text_of(client.get("/"))))
+        assert {"/api/docs", "/api/problems", "/admin/", "/api/ready"} <= links
+        for link in links:
+            assert client.get(link).status_code in {200, 302, 503}, link
+
+    def test_head(self, client: Client) -> None:
+        response = client.head("/")
+        assert (response.status_code, response.content) == (200, b"")
+        assert int(response.headers["Content-Length"]) > 1000
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
+    def test_other_methods(self, client: Client, method: str) -> None:
+        response = client.generic(method, "/")
+        assert response.status_code == 405
+        assert response.headers["Allow"] == "GET, HEAD, POST"
+
+    def test_other_pages_stay_missing(self, client: Client) -> None:
+        assert client.get("/nothing").status_code == 404
+
+    @pytest.mark.parametrize("method", ["get", "head"])
+    def test_favicon(self, client: Client, method: str) -> None:
+        response: Any = getattr(client, method)("/favicon.ico")
+        assert response.status_code == 302
+        assert response.headers["Location"] == "/static/uploads/icon.svg"
+        assert response.headers["Cache-Control"] == "public, max-age=86400"
+
+
+class TestMirror:
+    def test_word(self, client: Client) -> None:
+        response = client.get("/", {"word": "fOoBar25"})
+        assert response.status_code == 200
+        assert "<bdi>47RAbOoF</bdi>" in text_of(response)
+        assert 'value="fOoBar25"' in text_of(response)
+
+    def test_the_link_gives_the_same_as_json(self, client: Client) -> None:
+        word = "é & ü+?"
+        page = text_of(client.get("/", {"word": word}))
+        (link,) = re.findall(r'<a href="(/api/mirror[^"]+)"', page)
+        transformed = client.get(link).json()["transformed"]
+        assert f"<bdi>{escape(transformed)}</bdi>" in page
+
+    def test_markup_is_text(self, client: Client) -> None:
+        page = text_of(client.get("/", {"word": '"><script>x</script>'}))
+        assert "<SCRIPT" not in page
+        assert "<script" not in page
+
+    @pytest.mark.parametrize(
+        ("query", "said"),
+        [
+            ("word=" + "a" * 2001, "at most 2000 are allowed"),
+            ("word=a&word=b", "given 2 times"),
+            ("word=%FF", "not valid UTF-8"),
+        ],
+    )
+    def test_bad_word__400(self, client: Client, query: str, said: str) -> None:
+        response = client.get(f"/?{query}")
+        assert response.status_code == 400
+        assert said in alert_in(response)
+
+
+class TestUpload:
+    def test_redirects_to_the_record(
+        self, browser: Client, bucket: UploadStorage
+    ) -> None:
+        response = send(browser, "10")
+
+        upload = Upload.objects.get()
+        assert response.status_code == 303
+        assert (upload.status, upload.size) == (Status.STORED, 10)
+        assert (upload.requester_name, upload.requester_id) == ("anonymous", None)
+        page = browser.get(response.headers["Location"])
+        assert page.status_code == 200
+        for fact in (upload.key, upload.sha256, "10 bytes", "label-stored"):
+            assert fact in text_of(page)
+        # The API shows them only to readers, and so does the page.
+        assert "Events" not in text_of(page)
+        assert "/content" not in text_of(page)
+
+    def test_without_a_size(self, browser: Client, bucket: UploadStorage) -> None:
+        assert send(browser).status_code == 303
+        assert Upload.objects.get().number is not None
+
+    def test_sent_twice__one_upload(
+        self, browser: Client, bucket: UploadStorage
+    ) -> None:
+        form = form_of(browser.get("/"))
+        places = {
+            send(browser, "5", form).headers["Location"].partition("%3A")[0]
+            for _ in range(2)
+        }
+        assert len(places) == 1
+        assert Upload.objects.count() == 1
+
+    def test_each_page_has_its_own_form(
+        self, browser: Client, bucket: UploadStorage
+    ) -> None:
+        assert send(browser).status_code == send(browser).status_code == 303
+        assert Upload.objects.count() == 2
+
+    def test_sent_again_with_another_size__422(
+        self, browser: Client, bucket: UploadStorage
+    ) -> None:
+        form = form_of(browser.get("/"))
+        send(browser, "5", form)
+        response = send(browser, "6", form)
+        assert response.status_code == 422
+        assert "sent before" in alert_in(response)
+        assert send(browser, "6", form_of(response)).status_code == 303
+        assert Upload.objects.count() == 2
+
+    @pytest.mark.parametrize("size", ["0", "-1", "1.5", "x", "67108865", "9" * 5000])
+    def test_bad_size__400(
+        self, browser: Client, bucket: UploadStorage, size: str
+    ) -> None:
+        response = send(browser, size)
+        assert response.status_code == 400
+        assert 'aria-invalid="true"' in text_of(response)
+        assert "Nothing was uploaded" in alert_in(response)
+        assert not Upload.objects.exists()
+
+    def test_bad_key__400(self, browser: Client, bucket: UploadStorage) -> None:
+        response = send(browser, form=form_of(browser.get("/")) | {"key": "x"})
+        assert response.status_code == 400
+        assert not Upload.objects.exists()
+
+    def test_without_csrf_token__403_with_a_new_form(
+        self, browser: Client, bucket: UploadStorage
+    ) -> None:
+        response = browser.post("/", {"size": "1"})
+        assert response.status_code == 403
+        assert "the form has expired" in alert_in(response)
+        assert not Upload.objects.exists()
+        assert send(browser, form=form_of(response)).status_code == 303
+
+    def test_not_a_form__400(self, client: Client) -> None:
+        response = client.post("/", b"x", content_type="multipart/form-data; a=b")
+        assert response.status_code == 400
+
+    def test_staff__recorded_under_their_name(
+        self, auditor: Client, bucket: UploadStorage
+    ) -> None:
+        send(auditor)
+        upload = Upload.objects.get()
+        assert upload.requester_name == "user:sam"
+        assert upload.requester_id == User.objects.get().pk
+
+    def test_a_user_who_is_not_staff_is_anonymous(
+        self, browser: Client, bucket: UploadStorage
+    ) -> None:
+        browser.force_login(User.objects.create_user("guest"))
+        send(browser)
+        assert Upload.objects.get().requester_name == "anonymous"
+
+
+class TestRefusals:
+    def test_token_needed__401(
+        self, auditor: Client, bucket: UploadStorage, settings: Any
+    ) -> None:
+        form = form_of(auditor.get("/"))
+        settings.UPLOAD_AUTH = "token"
+        page = text_of(auditor.get("/"))
+        assert "Uploads need a token" in page
+        assert "Authorization: Bearer" in page
+        assert 'method="post"' not in page
+        response = send(auditor, form=form)
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
+        assert not Upload.objects.exists()
+
+    def test_rate_limit__429(
+        self,
+        browser: Client,
+        bucket: UploadStorage,
+        settings: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        settings.UPLOAD_RATE_LIMIT = (2, 86_400)
+        monkeypatch.setattr(home, "limiter", RateLimiter())
+        for left in ("1", "0"):
+            response = send(browser)
+            assert response.status_code == 303
+            assert f"r={left};" in response.headers["RateLimit"]
+        response = send(browser)
+        assert response.status_code == 429
+        assert "More than 2 requests" in alert_in(response)
+        assert 0 < int(response.headers["Retry-After"]) <= 86_400
+        assert Upload.objects.count() == 2
+
+    def test_no_place__503(
+        self, browser: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        full = Bulkhead(0, 1, max_wait_seconds=0)
+        monkeypatch.setattr(home, "store_bulkhead", lambda: full)
+        response = send(browser)
+        assert response.status_code == 503
+        assert "Too many requests are waiting" in alert_in(response)
+        assert response.headers["Retry-After"] == "5"
+        assert "Try again in 5 seconds" in alert_in(response)
+        assert not Upload.objects.exists()
+
+    @pytest.mark.parametrize(("fault", "status"), [("403", 502), ("503", 503)])
+    def test_store_fails__its_record_is_a_link_away(
+        self, browser: Client, faulty_store: FaultyStore, fault: str, status: int
+    ) -> None:
+        faulty_store.always("PUT", fault)
+        response = send(browser)
+        assert response.status_code == status
+        upload = Upload.objects.get()
+        assert f"recorded as {upload.status}" in alert_in(response)
+        (link,) = re.findall(r'<a href="([^"]+)">Show the record', text_of(response))
+        page = text_of(browser.get(link))
+        assert f"label-{upload.status}" in page
+        assert upload.key in page
+
+
+class TestRecord:
+    @pytest.fixture
+    def upload(self, bucket: UploadStorage) -> Upload:
+        return create_upload(actor=Actor(request_id="request-1")).upload
+
+    def test_id_alone__403(self, client: Client, upload: Upload) -> None:
+        response = client.get("/", {"upload": str(upload.pk)})
+        assert response.status_code == 403
+        assert "Staff can log in" in alert_in(response)
+        assert upload.key not in text_of(response)
+
+    @pytest.mark.parametrize("change", ["x", " ", "\0"])
+    def test_changed_link__403(
+        self, browser: Client, upload: Upload, change: str
+    ) -> None:
+        link = send(browser).headers["Location"].partition("#")[0]
+        assert browser.get(link).status_code == 200
+        assert browser.get(f"{link}{urlencode({'': change})[1:]}").status_code == 403
+
+    def test_link_of_one_upload_shows_no_other(
+        self, browser: Client, upload: Upload
+    ) -> None:
+        link = send(browser).headers["Location"].partition("#")[0]
+        newest = Upload.objects.exclude(pk=upload.pk).get()
+        other = link.replace(str(newest.pk), str(upload.pk))
+        assert other != link
+        assert browser.get(other).status_code == 403
+
+    def test_link_expires(
+        self, browser: Client, upload: Upload, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = send(browser).headers["Location"].partition("#")[0]
+        later = (timezone.now() + home.LINK_AGE + timedelta(seconds=2)).timestamp()
+        monkeypatch.setattr("django.core.signing.time.time", lambda: later)
+        response = browser.get(link)
+        assert response.status_code == 403
+        assert "expired" in alert_in(response)
+
+    def test_auditor__events_and_content(self, auditor: Client, upload: Upload) -> None:
+        page = text_of(auditor.get("/", {"upload": str(upload.pk)}))
+        assert "Requested</strong> by anonymous" in page
+        assert "Stored</strong> by anonymous" in page
+        assert f'href="/api/uploads/{upload.pk}/content"' in page
+        assert f'href="/admin/uploads/upload/{upload.pk}/change/"' in page
+
+    def test_staff_without_permission__403(
+        self, browser: Client, upload: Upload
+    ) -> None:
+        browser.force_login(User.objects.create_user("out", is_staff=True))
+        response = browser.get("/", {"upload": str(upload.pk)})
+        assert response.status_code == 403
+        page = text_of(browser.get(send(browser).headers["Location"]))
+        assert "label-stored" in page
+        assert "Events" not in page
+        assert "/content" not in page
+
+    def test_permission_to_see_uploads_shows_no_events(
+        self, browser: Client, upload: Upload
+    ) -> None:
+        user = User.objects.create_user("half", is_staff=True)
+        content_type = {"content_type__app_label": "uploads"}
+        permissions = user.user_permissions.model.objects.filter(**content_type)
+        user.user_permissions.add(permissions.get(codename="view_upload"))
+        browser.force_login(user)
+        page = text_of(browser.get("/", {"upload": str(upload.pk)}))
+        assert upload.key in page
+        assert "Events" not in page
+        assert "/content" not in page
+
+    @pytest.mark.parametrize("status", ["failed", "missing", "purged", "pending"])
+    def test_nothing_stored__no_link_to_content(
+        self, auditor: Client, upload: Upload, status: str
+    ) -> None:
+        Upload.objects.filter(pk=upload.pk).update(status=status, error="no bucket")
+        page = text_of(auditor.get("/", {"upload": str(upload.pk)}))
+        assert f"label-{status}" in page
+        assert "no bucket" in page
+        assert "/content" not in page
+
+    def test_many_events__the_newest(self, auditor: Client, upload: Upload) -> None:
+        UploadEvent.objects.bulk_create(
+            UploadEvent(
+                upload=upload, action="verified", at=timezone.now(), actor="user:eve"
+            )
+            for _ in range(home.MAX_EVENTS)
+        )
+        page = text_of(auditor.get("/", {"upload": str(upload.pk)}))
+        assert page.count("Verified</strong>") == home.MAX_EVENTS
+        assert "Older events" in page
+
+    @pytest.mark.parametrize("link", [UNKNOWN, "x", "0" * 5000, "\0"])
+    def test_unknown__404(self, auditor: Client, link: str) -> None:
+        response = auditor.get("/", {"upload": link})
+        assert response.status_code == 404
+        assert "no upload with this id" in alert_in(response)
+
+
+class TestReadiness:
+    def test_all_ready(self, client: Client, bucket: UploadStorage) -> None:
+        page = text_of(client.get("/"))
+        for name in ("Health", "Database", "Migrations", "Bucket", "Trail"):
+            assert name in page
+        assert "not ok" not in page
+
+    def test_no_bucket(self, client: Client, bucket: UploadStorage) -> None:
+        bucket.client.delete_bucket(Bucket=bucket.bucket_name)
+        response = client.get("/")
+        assert response.status_code == 200
+        assert text_of(response).count("not ok") == 1
+        assert "Unavailable: there is no such bucket" in text_of(response)
+
+
+class TestNoDatabase:
+    def test_page_and_mirror_work(
+        self, auditor: Client, bucket: UploadStorage, no_database: None
+    ) -> None:
+        response = auditor.get("/", {"word": "luca"})
+        assert response.status_code == 200
+        assert "<bdi>ACUL</bdi>" in text_of(response)
+        assert "Unavailable: the database does not answer" in text_of(response)
+
+    @pytest.mark.parametrize("visitor", ["browser", "auditor"])
+    def test_upload__503(
+        self, visitor: str, bucket: UploadStorage, request: Any
+    ) -> None:
+        client = request.getfixturevalue(visitor)
+        form = form_of(client.get("/"))
+        request.getfixturevalue("no_database")
+        response = send(client, form=form)
+        assert response.status_code == 503
+        assert "The database is unavailable" in alert_in(response)
+        assert list(bucket.list_keys("")) == []
+
+    def test_record__503(
+        self, browser: Client, bucket: UploadStorage, request: Any
+    ) -> None:
+        link = send(browser).headers["Location"]
+        request.getfixturevalue("no_database")
+        response = browser.get(link)
+        assert response.status_code == 503
+        assert "The database is unavailable" in alert_in(response)

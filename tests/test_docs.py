@@ -1,0 +1,261 @@
+"""What README and docs/ name exists, and their ```bash blocks work when pasted.
+
+Blocks marked ```sh need a cluster, an account or the internet and are not run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from django.core.management import get_commands, load_command_class
+
+from sre.lib import processes
+from sre.lib.ports import free_ports
+from uploads.audit.report import FaultKind
+from uploads.reconciliation.findings import Word
+
+ROOT = Path(__file__).resolve().parent.parent
+TRACKED = [
+    ROOT / name
+    for name in subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    if name and (ROOT / name).is_file()
+]
+PAGES = [
+    path
+    for path in TRACKED
+    if path.suffix == ".md"
+    and (path.parent == ROOT or path.is_relative_to(ROOT / "docs"))
+]
+each_page = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda path: str(path.relative_to(ROOT))
+)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language, without indentation."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", text, re.DOTALL | re.M)
+    return [re.sub(rf"^{indent}", "", code, flags=re.M) for indent, code in found]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitLab and GitHub make of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in headings
+    }
+
+
+class TestPages:
+    @each_page
+    def test_anchors__exist(self, page: Path) -> None:
+        for target, anchor in re.findall(
+            r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text()
+        ):
+            assert anchor in anchors(page.parent / target if target else page), anchor
+
+    @each_page
+    def test_scripts__exist(self, page: Path) -> None:
+        for name in re.findall(r"\bsre/([a-z][\w.-]*\w)", page.read_text()):
+            assert (ROOT / "sre" / name).exists(), name
+
+    @each_page
+    def test_files__exist(self, page: Path) -> None:
+        packages = "mirrorsite|transforms|uploads|tests|requirements"
+        path = rf"`((?:{packages})/[\w/]+(?:\.py|\.txt|/))`"
+        for name in re.findall(path, page.read_text()):
+            assert (ROOT / name).exists(), name
+
+    @each_page
+    def test_commands__exist_with_their_options(self, page: Path) -> None:
+        """Of manage.py and ./sre/manage, in blocks and between backticks."""
+        known = get_commands()
+        line = r"(?:manage\.py|sre/manage) ([a-z_]+)([^`\n#|;&)]*)"
+        for name, rest in re.findall(line, page.read_text()):
+            assert name in known, name
+            app = known[name]
+            assert isinstance(app, str)
+            parser = load_command_class(app, name).create_parser("manage.py", name)
+            for option in re.findall(r"(?<!\S)(--[a-z-]+)", rest):
+                assert option in parser._option_string_actions, (name, option)
+
+    @each_page
+    def test_variables__exist(self, page: Path) -> None:
+        if page.parent.name == "decisions":
+            pytest.skip("records name what was not chosen, too")
+        for name in re.findall(
+            r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)=?[^`]*`", page.read_text()
+        ):
+            assert name in WORDS, name
+
+    @each_page
+    def test_what_is_not_run__says_what_it_needs(self, page: Path) -> None:
+        text = page.read_text()
+        assert not blocks(text, "sh") or re.search(r"\b[Nn]eeds?\b", text)
+
+
+class TestTables:
+    """A table of docs/commands.md has each name that a command prints, once."""
+
+    def first_column(self, heading: str) -> list[str]:
+        text = (ROOT / "docs/commands.md").read_text()
+        section = text.split(f"\n## {heading}\n")[1].partition("\n## ")[0]
+        cells = re.findall(r"^\| (`[^|]*) \|", section, re.M)
+        return sorted(name for cell in cells for name in re.findall(r"`(.*?)`", cell))
+
+    def test_findings(self) -> None:
+        assert self.first_column("reconcile_uploads") == sorted(Word)
+
+    def test_faults(self) -> None:
+        assert self.first_column("verify_audit") == sorted(FaultKind)
+
+
+#: Everything but pages and pictures.
+SOURCES = {
+    path: path.read_text(errors="ignore")
+    for path in TRACKED
+    if path.suffix not in {".md", ".png", ".svg"}
+}
+WORDS = {
+    word
+    for text in SOURCES.values()
+    for word in re.findall(r"[A-Z][A-Z0-9_]{3,}", text)
+}
+
+
+def test_sources__name_pages_and_headings_that_exist() -> None:
+    """As messages do: see docs/runbook.md, 'The database is gone'."""
+    reference = r"""(?<![\w/])docs/([\w/-]+\.md)(?:,['"\s#]+(?<=['"])([^'"]+)['"])?"""
+    found = [
+        (path, *match)
+        for path in SOURCES
+        for match in re.findall(reference, SOURCES[path])
+    ]
+    assert any(heading for _, _, heading in found)
+    for path, name, heading in found:
+        page = ROOT / "docs" / name
+        assert page.exists(), (path, name)
+        if heading:
+            assert re.search(rf"^#+ {re.escape(heading)}$", page.read_text(), re.M), (
+                path
+            )
+
+
+@dataclass
+class Shell:
+    """A bash in a copy of the project whose ./sre/run is running."""
+
+    directory: Path
+    environment: dict[str, str]
+    ports: dict[str, str]
+
+    def run(self, commands: str) -> str:
+        for default, port in self.ports.items():
+            commands = commands.replace(f"127.0.0.1:{default}", f"127.0.0.1:{port}")
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=self.directory,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    # Not in tmp_path: as root, the database's user passes through the folders above.
+    with tempfile.TemporaryDirectory(prefix="mirrorsite-docs-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        for path in TRACKED:
+            copy = directory / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+        (directory / ".venv").symlink_to(sys.prefix)
+        port, store_port = map(str, free_ports(2))
+        kept = {"HOME", "LANG", "PYTHON", "PIP_CONFIG_FILE", "PIP_INDEX_URL"}
+        environment = {
+            **{key: value for key, value in os.environ.items() if key in kept},
+            "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",
+            "BIND": f"127.0.0.1:{port}",
+            "STORE_PORT": store_port,
+            "METRICS_BIND": "off",
+        }
+        output = directory / "output"
+        with output.open("wb") as file:
+            service = subprocess.Popen(
+                [directory / "sre/run"],
+                env=environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            assert processes.wait_until(
+                lambda: b"Ctrl-C stops everything" in output.read_bytes(),
+                seconds=180,
+                process=service,
+            ), output.read_text()
+            yield Shell(directory, environment, {"4545": port, "8333": store_port})
+        finally:
+            service.send_signal(signal.SIGINT)
+            service.wait(60)
+
+
+#: Pages whose blocks are run, in this order: the last one rotates the key. README's two
+#: commands are what tests/sre/test_run.py and this suite are.
+RUN = ["tutorial", "api", "commands", "backup", "keys"]
+
+
+def test_every_runnable_block_is_run() -> None:
+    found = {page.stem for page in PAGES if blocks(page.read_text(), "bash")}
+    assert found == {"README", *RUN}
+
+
+@pytest.mark.service
+def test_blocks_run(shell: Shell, subtests: pytest.Subtests) -> None:
+    for page in RUN:
+        text = (ROOT / f"docs/{page}.md").read_text()
+        with subtests.test(page):
+            # One shell for a page's steps, as a reader has.
+            printed = shell.run("\n".join(blocks(text, "bash")))
+            if page == "tutorial":
+                assert printed.count('"status":"stored"') == 4
+                assert "2 keys compared, 0 differences" in printed
+                assert "2 uploads looked at: 2 verified" in printed
+                assert "2 uploads: all as signed" in printed
+                assert "events: all as signed" in printed
+                assert "the file is not what was sealed" in printed
+                assert "exit status 1" in printed
+
+
+def test_pre_commit__runs_what_check_runs() -> None:
+    """All of it before a push; what runs before a commit is a part of it."""
+    check = (ROOT / "sre/check").read_text()
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())[
+        "repos"
+    ]
+    *quick, last = [hook["entry"] for hook in repository["hooks"]]
+    assert last == "./sre/check"
+    for entry in quick:
+        assert entry in check, entry

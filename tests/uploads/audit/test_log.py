@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mirrorsite.actors import Actor
+from uploads.audit import log
+from uploads.exceptions import (
+    AlreadyRecordedError,
+    TrailUnavailableError,
+    TransitionError,
+)
+from uploads.models import (
+    ALLOWED_BEFORE,
+    STATUS_AFTER,
+    WITHOUT_UPLOAD,
+    Action,
+    Status,
+    Upload,
+    UploadEvent,
+    new_upload_id,
+)
+
+pytestmark = pytest.mark.django_db
+
+ACTOR = Actor(name="user:ann", request_id="r-1")
+NOTES = {Action.RETRIED, Action.DOWNLOADED, Action.PROOF_SHOWN} | WITHOUT_UPLOAD
+
+
+def new_upload(**columns: Any) -> Upload:
+    upload_id = new_upload_id()
+    values = {
+        "id": upload_id,
+        "bucket": "bucket",
+        "key": f"uploads/{upload_id}.txt",
+        "size": 4,
+        "sha256": "0" * 64,
+        "number": 1234,
+        "requester_name": ACTOR.name,
+        "created_at": timezone.now() - timedelta(seconds=1),
+    }
+    return Upload(**values | columns)
+
+
+def begin(action: Action = Action.REQUESTED) -> Upload:
+    upload = new_upload()
+    log.record_intent(upload, ACTOR, action)
+    return upload
+
+
+def transactions_of(upload: Upload) -> int:
+    """Return how many transactions have written the rows of an upload."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(DISTINCT xmin::text) FROM (SELECT xmin FROM uploads_upload"
+            " WHERE id = %s UNION ALL SELECT xmin FROM uploads_uploadevent"
+            " WHERE upload_id = %s) AS written",
+            [upload.pk, upload.pk],
+        )
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+def sequential_scans() -> int:
+    """Return how often this transaction has read the whole table of uploads."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seq_scan FROM pg_stat_xact_user_tables"
+            " WHERE relname = 'uploads_upload'"
+        )
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+class TestRecord:
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.lists(st.sampled_from(Action), max_size=8))
+    def test_any_actions__status_is_what_the_last_event_says(
+        self, db: Any, wanted: list[Action]
+    ) -> None:
+        upload = begin()
+        done = [Action.REQUESTED]
+        for action in wanted:
+            before = Status(upload.status)
+            if action in NOTES:
+                # Somebody looks, or passes the door: the status is what it was.
+                about = None if action in WITHOUT_UPLOAD else upload
+                log.record_event(action, ACTOR, upload=about)
+            elif before in ALLOWED_BEFORE[action]:
+                log.record(upload, action, ACTOR)
+                done.append(action)
+            else:
+                with pytest.raises(TransitionError):
+                    log.record(upload, action, ACTOR)
+        row = Upload.objects.get(pk=upload.pk)
+        told = [event.action for event in row.events.order_by("id")]
+        assert [action for action in told if action in STATUS_AFTER] == done
+        assert row.status == upload.status == STATUS_AFTER[done[-1]]
+
+    def test_changes_and_detail(self) -> None:
+        upload = begin()
+        log.record(upload, Action.FAILED, ACTOR, detail={"error": "why"}, error="why")
+        row = Upload.objects.get()
+        assert (row.status, row.error) == (Status.FAILED, "why")
+        event = row.events.latest("id")
+        assert (event.actor, event.request_id, event.detail) == (
+            "user:ann",
+            "r-1",
+            {"error": "why"},
+        )
+
+    def test_two_at_once__only_one_wins(self) -> None:
+        upload = begin()
+        other = Upload.objects.get(pk=upload.pk)
+        log.record(upload, Action.STORED, ACTOR)
+        with pytest.raises(TransitionError, match="is no longer pending"):
+            log.record(other, Action.FAILED, ACTOR)
+        assert Upload.objects.get().status == Status.STORED
+        assert UploadEvent.objects.count() == 2
+
+    def test_row_and_event__one_transaction(self) -> None:
+        upload = begin()
+        assert transactions_of(upload) == 1
+        log.record(upload, Action.STORED, ACTOR)
+        assert transactions_of(upload) == 2  # the row's is that of the last event
+
+    def test_update__finds_its_row_by_an_index(self) -> None:
+        upload = begin()
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        before = sequential_scans()
+        log.record_new_attempt(upload, ACTOR, bucket="b")
+        assert sequential_scans() == before
+
+    def test_id_is_taken(self) -> None:
+        taken = begin()
+        with pytest.raises(AlreadyRecordedError):
+            log.record_intent(new_upload(id=taken.pk), ACTOR)
+        assert Upload.objects.get().key == taken.key
+        assert UploadEvent.objects.count() == 1
+
+    def test_event_does_not_fit__no_row_either(self) -> None:
+        with pytest.raises(TrailUnavailableError):
+            log.record_intent(new_upload(), Actor(name="a" * 201))
+        assert not Upload.objects.exists()
+        upload = begin()
+        with pytest.raises(TrailUnavailableError):
+            log.record(upload, Action.STORED, Actor(name="a" * 201), etag="e")
+        kept = Upload.objects.get()
+        assert (kept.status, kept.etag) == (Status.PENDING, "")
+        assert upload.status == Status.PENDING
+
+    def test_value_does_not_fit__never_cut(self) -> None:
+        upload = begin()
+        with pytest.raises(TrailUnavailableError):
+            log.record(upload, Action.STORED, ACTOR, etag="e" * 300)
+        kept = Upload.objects.get()
+        assert (kept.status, kept.etag) == (Status.PENDING, "")
+        assert UploadEvent.objects.count() == 1
+
+
+class TestNote:
+    @pytest.mark.parametrize("action", sorted(NOTES))
+    def test_note__writes_an_event_and_no_status(self, action: Action) -> None:
+        upload = begin()
+        about = None if action in WITHOUT_UPLOAD else upload
+
+        log.record_event(action, ACTOR, upload=about, detail={"a": 1})
+
+        event = UploadEvent.objects.latest("id")
+        assert (event.action, event.actor, event.request_id, event.detail) == (
+            action,
+            "user:ann",
+            "r-1",
+            {"a": 1},
+        )
+        assert event.upload_id == (about and about.pk)
+        upload.refresh_from_db()
+        assert upload.status == Status.PENDING
+
+    @pytest.mark.parametrize("action", sorted(Action))
+    def test_note__nothing_else(self, action: Action) -> None:
+        upload = begin()
+        wrong = upload if action in WITHOUT_UPLOAD else None
+        with pytest.raises(TransitionError):
+            log.record_event(action, ACTOR, upload=wrong)
+        if action not in NOTES:
+            with pytest.raises(TransitionError):
+                log.record_event(action, ACTOR, upload=upload)
+
+    @pytest.mark.parametrize("action", sorted(NOTES))
+    def test_record__takes_no_note(self, action: Action) -> None:
+        with pytest.raises(TransitionError):
+            log.record(begin(), action, ACTOR)
+
+    @pytest.mark.parametrize("action", sorted(Action))
+    def test_database__upload_fits_action(self, action: Action) -> None:
+        upload = begin() if action in WITHOUT_UPLOAD else None
+        with pytest.raises(IntegrityError):
+            UploadEvent.objects.create(
+                upload=upload, action=action, at=timezone.now(), actor="x"
+            )
+
+
+class TestTables:
+    def test_every_action_has_a_status_and_a_before__or_is_a_note(self) -> None:
+        assert STATUS_AFTER.keys() == ALLOWED_BEFORE.keys() == set(Action) - NOTES
+
+    def test_every_status_is_reached(self) -> None:
+        assert set(STATUS_AFTER.values()) == set(Status)

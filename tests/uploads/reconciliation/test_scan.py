@@ -1,0 +1,238 @@
+"""Both sides in step, whatever the order of the store."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from tests.uploads import making
+from tests.uploads.reconciliation.reconciling import (
+    ACTOR,
+    FIX,
+    NOW,
+    found,
+    purged,
+    put_raw,
+)
+from uploads.audit import log
+from uploads.models import Action, Status, Upload
+from uploads.reconciliation import reconcile, scan, side_by_side
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+
+class TestSideBySide:
+    KEYS = (
+        "uploads/a/b.txt",
+        "uploads/a-b.txt",
+        "uploads/a b.txt",
+        "uploads/a.txt",
+        "uploads/A.txt",
+        "uploads/ä.txt",
+        "uploads/\uff5e.txt",  # above the surrogates of UTF-16, below the next
+        "uploads/😀.txt",
+        "uploads/_.txt",
+        "uploads/2026/11/23/x.txt",
+    )
+
+    def _record(self, key: str) -> Upload:
+        upload = Upload(
+            bucket="b", key=key, size=1, sha256="0" * 64, requester_name="t"
+        )
+        log.record_intent(upload, ACTOR)
+        return upload
+
+    def test_recorded__byte_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scan, "PAGE", 3)
+        for key in random.sample(self.KEYS, len(self.KEYS)):
+            self._record(key)
+        keys = [row.key for row in scan.recorded()]
+        assert keys == sorted(self.KEYS, key=str.encode)
+
+    def test_key_collation(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT collation_name FROM information_schema.columns"
+                " WHERE table_name = 'uploads_upload' AND column_name = 'key'"
+            )
+            assert cursor.fetchone() == ("C",)
+
+    def test_side_by_side__store_with_another_order(
+        self, bucket: UploadStorage
+    ) -> None:
+        """SeaweedFS lists a/b before a-b; nothing is misjudged for it."""
+        for key in self.KEYS:
+            put_raw(bucket, key, b"x")
+        assert sorted(key for _, key, _ in found(FIX)) == sorted(self.KEYS)
+        listed = [listed.key for listed in bucket.listing("uploads/")]
+        assert listed != sorted(listed, key=str.encode)
+        assert found(FIX) == []
+
+    def test_side_by_side__listing_in_no_order(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As S3 directory buckets list: each true difference once, no other."""
+        kept = [making.stored() for _ in range(5)]
+        lost = making.stored()
+        making.delete_object(bucket, lost.key)
+        late = making.pending()
+        making.put(late)
+        put_raw(bucket, "uploads/unknown.txt", b"x")
+        straight = UploadStorage.listing
+
+        def backwards(self: UploadStorage, prefix: str) -> Iterator[Any]:
+            objects = list(straight(self, prefix))
+            assert len(objects) == len(kept) + 2
+            return reversed(objects)
+
+        monkeypatch.setattr(UploadStorage, "listing", backwards)
+        assert sorted(found()) == [
+            ("object without record", "uploads/unknown.txt", "found"),
+            ("pending and present", late.key, "found"),
+            ("stored but missing", lost.key, "found"),
+        ]
+
+    def test_side_by_side__pages(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(scan, "PAGE", 2)
+        uploads = [making.stored() for _ in range(5)]
+        pairs = list(side_by_side())
+        assert [row.id for _, row in pairs if row] == [u.pk for u in uploads]
+        assert all(listed and row for listed, row in pairs)
+
+    def test_side_by_side__since(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The days since then on either side, and whatever hangs from before."""
+        making.stored()
+        gone = making.stored()
+        making.delete_object(bucket, gone.key)
+        hanging = making.pending(age=timedelta(days=9))
+        lost = making.pending(age=timedelta(days=9))
+        log.record(lost, Action.STORED, making.ACTOR)
+        put_raw(bucket, "uploads/2026/11/01/unknown.txt", b"x")
+        asked: list[str] = []
+        listing = UploadStorage.listing
+
+        def noted(self: UploadStorage, prefix: str) -> Iterator[Any]:
+            asked.append(prefix)
+            return listing(self, prefix)
+
+        monkeypatch.setattr(UploadStorage, "listing", noted)
+        now = timezone.now()
+        pairs = side_by_side(now - timedelta(days=1))
+        assert [finding.key for finding in reconcile(NOW, pairs)] == [
+            hanging.key,
+            gone.key,
+        ]
+        assert asked == [
+            f"uploads/{now + timedelta(days=more):%Y/%m/%d}/" for more in (-1, 0, 1)
+        ]
+        assert len(found()) == 4
+
+    @pytest.mark.parametrize("year", [1, 999])
+    def test_side_by_side__since_long_before_the_first(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch, year: int
+    ) -> None:
+        """The same as everything, without a question for each day of centuries."""
+        making.stored()
+        gone = making.pending(age=timedelta(days=800))
+        log.record(gone, Action.STORED, making.ACTOR)
+        first = timezone.now().year - 4
+        put_raw(bucket, f"uploads/{first}/11/01/unknown.txt", b"x")
+        asked: list[str] = []
+        listing = UploadStorage.listing
+
+        def noted(self: UploadStorage, prefix: str) -> Iterator[Any]:
+            asked.append(prefix)
+            return listing(self, prefix)
+
+        everything = list(side_by_side())
+        monkeypatch.setattr(UploadStorage, "listing", noted)
+        assert list(side_by_side(datetime(year, 1, 1, tzinfo=UTC))) == everything
+        assert len(everything) == 3
+        assert {int(prefix.split("/")[1]) for prefix in asked} <= {
+            first,
+            timezone.now().year,
+            timezone.now().year + 1,  # tomorrow, on the last of December
+        }
+
+    @pytest.mark.parametrize("retried", [False, True])
+    def test_side_by_side__since__an_older_upload_whose_object_is_there(
+        self, bucket: UploadStorage, retried: bool
+    ) -> None:
+        """Its key has an older day: an upload tried again keeps its first one."""
+        upload = making.pending(age=timedelta(days=9))
+        if retried:
+            log.record(upload, Action.FAILED, making.ACTOR)
+            log.record_new_attempt(upload, making.ACTOR, bucket=bucket.bucket_name)
+        making.put(upload)
+        put_raw(bucket, f"{upload.key}.txt", b"of another")
+        since = timezone.now() - timedelta(days=1)
+        assert [
+            (finding.word.value, finding.key, finding.outcome)
+            for finding in reconcile(FIX, side_by_side(since))
+        ] == [("pending and present", upload.key, "repaired")]
+        upload.refresh_from_db()
+        assert upload.status == Status.STORED
+
+    def test_side_by_side__since__a_purge_that_was_interrupted(
+        self, bucket: UploadStorage
+    ) -> None:
+        """What is purged is old; the crash was a moment ago."""
+        done = purged(age=timedelta(days=40))
+        making.delete_object(bucket, done.key)
+        interrupted = purged(age=timedelta(days=40))
+        since = timezone.now() - timedelta(days=1)
+        assert [
+            (finding.word.value, finding.key, finding.outcome)
+            for finding in reconcile(FIX, side_by_side(since))
+        ] == [("purged but present", interrupted.key, "repaired")]
+        assert not list(reconcile(FIX, side_by_side(since)))
+
+    def test_side_by_side__since_by_the_clock_of_elsewhere(
+        self, bucket: UploadStorage
+    ) -> None:
+        """Keys have the day of UTC, whatever the zone of the time that is given."""
+        now = timezone.now()
+        hours_ahead = timezone.get_fixed_timezone(14 * 60)
+        midnight = now.replace(hour=0, minute=0).astimezone(hours_ahead)
+        upload = making.stored()
+        rows = [row for _, row in side_by_side(midnight) if row]
+        assert [row.key for row in rows] == [upload.key]
+
+    def test_side_by_side__since_asks_an_index(self) -> None:
+        """As planned for many rows; for none it depends on what was there before.
+
+        Rows of other tests, rolled back or deleted, stay in table and indexes until they
+        are vacuumed away, and statistics of them are taken meanwhile.
+        """
+        Upload.objects.bulk_create(
+            Upload(
+                bucket="b",
+                key=f"uploads/2026/11/{day:02}/{number:03}.txt",
+                status=Status.STORED if number else Status.PENDING,
+                size=1,
+                sha256="0" * 64,
+                requester_name="t",
+            )
+            for day in range(1, 29)
+            for number in range(100)
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(f"REINDEX TABLE {Upload._meta.db_table}")
+            cursor.execute(f"ANALYZE {Upload._meta.db_table}")
+        since = "uploads/2026/11/28/"
+        recent = Upload.objects.filter(key__gt=since).order_by("key")
+        older = Upload.objects.filter(status=Status.PENDING, key__lt=since)
+        hanging = older.order_by("key")
+        assert "upload_key_is_unique" in recent[:1000].explain()
+        assert "upload_not_stored" in hanging[:1000].explain()

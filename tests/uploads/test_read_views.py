@@ -1,0 +1,350 @@
+"""The read side of the API: lists, details, events, content, verification."""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from tests.uploads.records import ACTOR, pages, record, slug
+from uploads import services
+from uploads.api.read_views import UploadEventsView
+from uploads.audit import log
+from uploads.exceptions import TrailUnavailableError
+from uploads.models import Action, Status, Upload, new_upload_id
+from uploads.storage import UploadStorage
+
+pytestmark = pytest.mark.django_db
+
+UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
+PATHS = [
+    "/api/uploads",
+    "/api/uploads/",
+    "/api/uploads?status=nonsense",
+    "/api/uploads/{id}",
+    "/api/uploads/{id}/",
+    "/api/uploads/{id}/events",
+    "/api/uploads/{id}/content",
+    "/api/uploads/{id}/verify",
+    "/api/uploads/{id}/nothing",
+    "/api/uploads/{id}/events/more",
+]
+
+
+class TestWithoutCredentials:
+    @pytest.mark.parametrize("path", PATHS)
+    @pytest.mark.parametrize("method", ["get", "head", "options", "post", "delete"])
+    def test_always_the_same_401(self, client: Client, path: str, method: str) -> None:
+        known = str(record().pk)
+        answers = [
+            getattr(client, method)(path.replace("{id}", identifier))
+            for identifier in (known, UNKNOWN, "not-an-id", "%00", "é")
+        ]
+        assert {answer.status_code for answer in answers} == {401}
+        assert {answer["WWW-Authenticate"] for answer in answers} == {
+            'Bearer realm="mirrorsite"'
+        }
+        if method != "head":
+            bodies = [answer.json() for answer in answers]
+            for body in bodies:
+                del body["instance"], body["request_id"]
+            assert all(body == bodies[0] for body in bodies)
+
+    def test_upload_random__is_another_path(self, client: Client) -> None:
+        answer = client.get("/api/upload-random")
+        assert answer.status_code == 405
+        assert "sessionid" not in answer.cookies
+
+
+class TestStaffSession:
+    def test_staff(self, staff: Client) -> None:
+        assert staff.get("/api/uploads").status_code == 200
+
+    @pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}])
+    def test_others__401(self, staff: Client, change: dict[str, bool]) -> None:
+        User.objects.update(**change)
+        assert staff.get("/api/uploads").status_code == 401
+
+    @pytest.mark.parametrize(
+        ("permission", "path", "status"),
+        [
+            ("view_upload", "", 200),
+            ("view_uploadevent", "/events", 200),
+            ("download_upload", "/content", 302),
+        ],
+    )
+    def test_only_what_the_admin_lets_them(
+        self, bucket: UploadStorage, permission: str, path: str, status: int
+    ) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        user = User.objects.create_user("newcomer", is_staff=True)
+        client = Client()
+        client.force_login(user)
+        address = f"/api/uploads/{upload.pk}{path}"
+
+        refused = client.get(address)
+        assert (refused.status_code, slug(refused)) == (403, "permission-denied")
+        assert upload.events.count() == 2
+
+        user.user_permissions.add(Permission.objects.get(codename=permission))
+        assert client.get(address).status_code == status
+
+    def test_verify__only_who_may(self, bucket: UploadStorage) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        client = Client()
+        client.force_login(User.objects.create_user("newcomer", is_staff=True))
+        refused = client.post(f"/api/uploads/{upload.pk}/verify")
+        assert (refused.status_code, slug(refused)) == (403, "permission-denied")
+        assert upload.events.count() == 2
+
+    def test_content__is_an_event(self, staff: Client, bucket: UploadStorage) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        path = f"/api/uploads/{upload.pk}/content"
+
+        elsewhere = staff.get(path, headers={"sec-fetch-site": "cross-site"})
+        assert (elsewhere.status_code, slug(elsewhere)) == (403, "permission-denied")
+        assert staff.head(path).status_code == 302
+        assert upload.events.count() == 2
+
+        assert staff.get(path).status_code == 302
+        last = upload.events.last()
+        assert last is not None
+        assert (last.action, last.actor) == (Action.DOWNLOADED, "user:sam")
+
+    def test_verify__needs_csrf(self, staff: Client, bucket: UploadStorage) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        path = f"/api/uploads/{upload.pk}/verify"
+
+        refused = staff.post(path)
+        assert (refused.status_code, slug(refused)) == (403, "csrf-failed")
+        assert upload.events.count() == 2
+
+        staff.get("/admin/password_change/")  # its form brings the CSRF cookie
+        csrf = staff.cookies["csrftoken"].value
+        answer = staff.post(
+            path, content_type="application/json", headers={"x-csrftoken": csrf}
+        )
+        assert answer.status_code == 200
+        last = upload.events.last()
+        assert last is not None
+        assert (last.action, last.actor) == (Action.VERIFIED, "user:sam")
+
+    def test_session_does_not_upload(self, staff: Client, settings: Any) -> None:
+        settings.UPLOAD_AUTH = "token"
+        assert staff.post("/api/upload-random").status_code == 401
+
+
+class TestDetail:
+    def test_same_as_in_the_list(
+        self, reader: Client, django_assert_num_queries: Any
+    ) -> None:
+        upload = record()
+        with django_assert_num_queries(2):
+            answer = reader.get(f"/api/uploads/{upload.pk}")
+        assert answer.json() == reader.get("/api/uploads").json()["results"][0]
+
+    @pytest.mark.parametrize(
+        "identifier", [UNKNOWN, "x", "{" + UNKNOWN + "}", UNKNOWN.replace("-", "")]
+    )
+    @pytest.mark.parametrize("suffix", ["", "/events", "/content"])
+    def test_unknown__404(self, reader: Client, identifier: str, suffix: str) -> None:
+        answer = reader.get(f"/api/uploads/{identifier}{suffix}")
+        assert (answer.status_code, slug(answer)) == (404, "upload-not-found")
+
+    def test_other_paths_below__404(self, reader: Client) -> None:
+        answer = reader.get(f"/api/uploads/{record().pk}/nothing")
+        assert (answer.status_code, slug(answer)) == (404, "not-found")
+
+    def test_other_method__405(self, reader: Client) -> None:
+        answer = reader.delete(f"/api/uploads/{record().pk}")
+        assert answer.status_code == 405
+        assert answer["Allow"] == "GET, HEAD, OPTIONS"
+
+
+class TestEvents:
+    def test_oldest_first(self, reader: Client, bucket: UploadStorage) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+
+        answer = reader.get(f"/api/uploads/{upload.pk}/events").json()
+
+        assert answer["next"] is None
+        assert [event["action"] for event in answer["results"]] == [
+            "requested",
+            "stored",
+        ]
+        first = upload.events.order_by("pk")[0]
+        assert answer["results"][0] == {
+            "id": first.pk,
+            "action": "requested",
+            "at": first.at.isoformat().replace("+00:00", "Z"),
+            "actor": "anonymous",
+            "request_id": "request-1",
+            "detail": first.detail,
+            "seal": None,
+        }
+
+    def test_pages(self, reader: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(UploadEventsView, "PAGE", 2)
+        upload = record()
+        for _ in range(4):
+            log.record(upload, Action.REQUESTED, ACTOR)
+        expected = list(upload.events.order_by("pk").values_list("pk", flat=True))
+        found = list(pages(reader, f"/api/uploads/{upload.pk}/events"))
+        assert [len(page) for page in found] == [2, 2, 1]
+        assert [event["id"] for page in found for event in page] == expected
+
+    @pytest.mark.parametrize(
+        ("query", "field", "code"),
+        [
+            ("after=x", "after", "invalid-parameter"),
+            ("after=-1", "after", "invalid-parameter"),
+            ("after=1&after=2", "after", "repeated-parameter"),
+            ("before=1", "before", "unknown-parameter"),
+            ("after=%FF", "after", "invalid-parameter"),
+            ("after=1%", "after", "invalid-parameter"),
+            ("before=%FF", "before", "invalid-parameter"),
+        ],
+    )
+    def test_malformed__400(
+        self, reader: Client, query: str, field: str, code: str
+    ) -> None:
+        answer = reader.get(f"/api/uploads/{record().pk}/events?{query}")
+        assert answer.status_code == 400
+        (error,) = answer.json()["errors"]
+        assert (error["field"], error["code"]) == (field, code)
+
+
+class TestContent:
+    def test_redirect_to_the_bytes(self, reader: Client, bucket: UploadStorage) -> None:
+        upload = services.create_upload(actor=ACTOR, size=1000).upload
+
+        answer = reader.get(f"/api/uploads/{upload.pk}/content")
+
+        assert answer.status_code == 302
+        assert answer["Cache-Control"] == "no-store"
+        assert "X-Amz-Expires=60" in answer["Location"]
+        with urllib.request.urlopen(answer["Location"], timeout=10) as got:
+            assert hashlib.sha256(got.read()).hexdigest() == upload.sha256
+            assert got.headers["Content-Disposition"] == (
+                f'attachment; filename="{upload.pk}.txt"'
+            )
+        changed = answer["Location"].replace(str(upload.pk), UNKNOWN)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(changed, timeout=10)
+
+    def test_head__leads_to_the_object_and_not_to_its_bytes(
+        self, reader: Client, bucket: UploadStorage
+    ) -> None:
+        upload = services.create_upload(actor=ACTOR, size=1000).upload
+
+        answer = reader.head(f"/api/uploads/{upload.pk}/content")
+
+        assert answer.status_code == 302
+        request = urllib.request.Request(answer["Location"], method="HEAD")
+        with urllib.request.urlopen(request, timeout=10) as got:
+            assert got.headers["Content-Length"] == "1000"
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(answer["Location"], timeout=10)
+
+    def test_is_an_event__but_head_is_none(
+        self, reader: Client, bucket: UploadStorage
+    ) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        path = f"/api/uploads/{upload.pk}/content"
+        reader.head(path)
+        assert upload.events.count() == 2
+        reader.get(path)
+        last = upload.events.latest("id")
+        assert (last.action, last.actor) == (Action.DOWNLOADED, "token:reader")
+
+    def test_no_address_without_its_event(
+        self, reader: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise TrailUnavailableError("the database did not take the record")
+
+        upload = services.create_upload(actor=ACTOR).upload
+        monkeypatch.setattr(log, "record_event", refuse)
+        answer = reader.get(f"/api/uploads/{upload.pk}/content")
+        assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
+        assert "Location" not in answer
+
+    @pytest.mark.parametrize(
+        ("status", "code", "expected"),
+        [
+            (Status.PENDING, 409, "upload-not-stored"),
+            (Status.FAILED, 409, "upload-not-stored"),
+            (Status.CORRUPTED, 409, "object-corrupted"),
+            (Status.MISSING, 404, "object-missing"),
+            (Status.PURGED, 410, "upload-purged"),
+        ],
+    )
+    def test_not_stored(
+        self, reader: Client, status: Status, code: int, expected: str
+    ) -> None:
+        upload = record()
+        Upload.objects.filter(pk=upload.pk).update(status=status)
+        answer = reader.get(f"/api/uploads/{upload.pk}/content")
+        assert (answer.status_code, slug(answer)) == (code, expected)
+        assert "Location" not in answer
+
+
+class TestVerify:
+    def verify(self, client: Client, upload: Upload) -> Any:
+        return client.post(f"/api/uploads/{upload.pk}/verify")
+
+    def test_verified__event_names_the_token(
+        self, reader: Client, bucket: UploadStorage
+    ) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        answer = self.verify(reader, upload)
+        assert answer.status_code == 200
+        assert answer.json()["result"] == "verified"
+        assert answer.json()["differences"] == []
+        last = upload.events.last()
+        assert last is not None
+        assert (last.action, last.actor) == (Action.VERIFIED, "token:reader")
+
+    @pytest.mark.parametrize("kind", ["text/plain", "application/json", "x"])
+    @pytest.mark.parametrize("body", ["", "{}", "no JSON"])
+    def test_a_body_is_ignored(
+        self, reader: Client, bucket: UploadStorage, kind: str, body: str
+    ) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        path = f"/api/uploads/{upload.pk}/verify"
+        assert reader.post(path, body, content_type=kind).status_code == 200
+
+    def test_object_gone__missing(self, reader: Client, bucket: UploadStorage) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        bucket.client.delete_object(Bucket=bucket.bucket_name, Key=upload.key)
+        answer = self.verify(reader, upload).json()
+        assert answer["result"] == "missing"
+        assert answer["upload"]["status"] == "missing"
+        assert answer["differences"] == ["the object is not in the bucket"]
+
+    def test_pending__409(self, reader: Client, bucket: UploadStorage) -> None:
+        payload = services.payload_of(new_upload_id(), None)
+        upload = record(size=payload.size, sha256=payload.sha256)
+        bucket.put_new(upload.key, payload, {})
+        answer = self.verify(reader, upload)
+        assert (answer.status_code, slug(answer)) == (409, "upload-not-verifiable")
+        assert upload.events.count() == 1
+
+    def test_store_away__503(
+        self, reader: Client, bucket: UploadStorage, make_storage: Any
+    ) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
+        answer = self.verify(reader, upload)
+        assert (answer.status_code, slug(answer)) == (503, "store-unavailable")
+        assert answer["Retry-After"] == "5"
+
+    def test_get__405(self, reader: Client) -> None:
+        answer = reader.get(f"/api/uploads/{record().pk}/verify")
+        assert answer.status_code == 405
+        assert answer["Allow"] == "POST, OPTIONS"

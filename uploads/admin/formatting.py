@@ -1,0 +1,88 @@
+"""Formatting of single values: a status, a size, an age, a key."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+
+from uploads.models import Action, Status
+
+#: Actions whose label has the colour of a status with another name.
+_COLOUR_OF: dict[str, str] = {
+    Action.REQUESTED: Status.PENDING,
+    Action.VERIFIED: Status.STORED,
+    Action.ADOPTED: Status.STORED,
+    Action.LOGIN_FAILED: Status.FAILED,
+}
+
+
+def status_label(status: str) -> SafeString:
+    return format_html('<span class="label label-{}">{}</span>', status, status)
+
+
+def action_label(action: str) -> SafeString:
+    colour = _COLOUR_OF.get(action, action if action in Status.values else "note")
+    return format_html(
+        '<span class="label label-{}">{}</span>', colour, action.replace("_", " ")
+    )
+
+
+def size_in_words(size: int) -> SafeString:
+    return format_html('<span title="{} bytes">{}</span>', size, filesizeformat(size))
+
+
+def age(at: datetime | None) -> SafeString | str:
+    """Return how long ago something was; the exact time is in its title."""
+    if at is None:
+        return "—"
+    seconds = (timezone.now() - at).total_seconds()
+    words = "just now" if seconds < 60 else f"{timesince(at, depth=1)} ago"
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        at.isoformat(),
+        f"{at:%Y-%m-%d %H:%M:%S}",
+        words,
+    )
+
+
+def exact_time(at: datetime | None) -> SafeString | str:
+    """Return a time to the millisecond, in UTC."""
+    if at is None:
+        return "—"
+    return format_html(
+        '<time datetime="{}">{} UTC</time>',
+        at.isoformat(),
+        f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}",
+    )
+
+
+def copyable(text: str, *, name: str, shown: str | None = None) -> SafeString | str:
+    """Return a text, shortened if `shown` is given, with a button that copies it all."""
+    if not text:
+        return "—"
+    return format_html(
+        '<span class="copyable"><code title="{}">{}</code>{}</span>',
+        text,
+        text if shown is None else shown,
+        copy_button(text, name=name),
+    )
+
+
+def copy_button(text: str, *, name: str) -> SafeString:
+    return format_html(
+        '<button type="button" class="copy" data-copy="{}" aria-label="Copy {}">'
+        "</button>",
+        text,
+        name,
+    )
+
+
+def short_key(key: str) -> str:
+    """Return the end of a key, which tells uploads of one day apart."""
+    name = key.rsplit("/", 1)[-1]
+    return f"…{name[-16:]}" if len(name) > 17 else name

@@ -1,0 +1,147 @@
+"""Pages of one upload that staff open or submit; each records an event."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import permission_required
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from mirrorsite.staff import is_from_elsewhere, staff_actor, staff_key
+from uploads.admin import formatting
+from uploads.admin.proofs import proof_of
+from uploads.audit import log
+from uploads.audit.keys import public_text
+from uploads.bulkhead import store_bulkhead
+from uploads.content import content_url, read_start
+from uploads.exceptions import (
+    ObjectMissingError,
+    StoreBusyError,
+    StoreError,
+    TransitionError,
+)
+from uploads.models import Action, Upload
+from uploads.storage import upload_storage
+from uploads.verification import Method, verify_upload
+
+#: Up to this size the bytes are read and hashed; above it the store's checksum is used.
+READ_BYTES = 8 * 1024 * 1024
+PREVIEW_BYTES = 4096
+STORE_BUSY = "too many requests are using the object store; try again."
+
+
+def _page(upload: Upload) -> HttpResponseRedirect:
+    return HttpResponseRedirect(
+        reverse("admin:uploads_upload_change", args=[upload.pk])
+    )
+
+
+@require_POST
+@permission_required("uploads.verify_upload", raise_exception=True)
+def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Compare the object with its record now."""
+    upload = get_object_or_404(Upload, pk=pk)
+    method: Method = "read" if upload.size <= READ_BYTES else "head"
+    how = (
+        "its bytes were read and hashed"
+        if method == "read"
+        else "the store's checksum was compared"
+    )
+    try:
+        with store_bulkhead().place(staff_key(request)):
+            outcome = verify_upload(upload, actor=staff_actor(request), method=method)
+    except StoreBusyError:
+        messages.error(request, f"Not verified: {STORE_BUSY}")
+    except TransitionError:
+        messages.warning(request, f"Not verified: the upload is {upload.status}.")
+    except StoreError as error:
+        messages.error(request, f"Not verified, and nothing recorded: {error}.")
+    else:
+        if outcome.differences:
+            found = "; ".join(outcome.differences)
+            messages.error(request, f"The object is {outcome.action}: {found}.")
+        else:
+            messages.success(request, f"Verified: size and SHA-256 are right; {how}.")
+    return _page(upload)
+
+
+@require_GET
+@never_cache
+@permission_required("uploads.view_proof", raise_exception=True)
+def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show which seal covers each event, and how to check that elsewhere."""
+    upload = get_object_or_404(Upload, pk=pk)
+    found = proof_of(upload)
+    if not is_from_elsewhere(request):
+        log.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
+    return TemplateResponse(
+        request,
+        "admin/uploads/upload/proof.html",
+        {
+            **admin.site.each_context(request),
+            "title": "Proof",
+            "opts": Upload._meta,
+            "upload": upload,
+            "proof": found,
+            "bucket": upload_storage().bucket_name,
+            "public_keys": [
+                public_text(key) for key in settings.AUDIT_PUBLIC_KEYS.values()
+            ],
+            "events": [
+                (event, formatting.action_label(event.action)) for event in found.events
+            ],
+        },
+    )
+
+
+@require_GET
+@never_cache
+@permission_required("uploads.download_upload", raise_exception=True)
+def download(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Redirect to the object, by an address that is valid for a minute."""
+    if is_from_elsewhere(request):
+        return HttpResponse("Open this from the upload's own page.", status=403)
+    upload = get_object_or_404(Upload, pk=pk)
+    try:
+        address = content_url(upload)
+    except StoreError as error:
+        messages.error(request, f"No download: {error}.")
+        return _page(upload)
+    log.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
+    return HttpResponseRedirect(address)
+
+
+@require_GET
+@never_cache
+@permission_required("uploads.download_upload", raise_exception=True)
+def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Return a small object as plain text, recorded as a download."""
+    if is_from_elsewhere(request):
+        return HttpResponse("Open this from the upload's own page.", status=403)
+    upload = get_object_or_404(Upload, pk=pk)
+    kind = "text/plain; charset=utf-8"
+    if upload.size > PREVIEW_BYTES:
+        return HttpResponse("Too large for a preview.", status=413, content_type=kind)
+    try:
+        with store_bulkhead().place(staff_key(request)):
+            body = read_start(upload, PREVIEW_BYTES)
+    except StoreBusyError:
+        return HttpResponse(f"Not read: {STORE_BUSY}", status=503, content_type=kind)
+    except ObjectMissingError:
+        return HttpResponse("Not in the bucket.", status=404, content_type=kind)
+    except StoreError as error:
+        return HttpResponse(f"Not read: {error}.", status=502, content_type=kind)
+    log.record_event(
+        Action.DOWNLOADED,
+        staff_actor(request),
+        upload=upload,
+        detail={"preview": True},
+    )
+    return HttpResponse(body.decode("utf-8", "replace"), content_type=kind)

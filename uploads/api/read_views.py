@@ -1,0 +1,269 @@
+"""Reading uploads: for staff and for tokens with the scope `read`."""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+
+from mirrorsite.actors import actor_of, client_key_of
+from mirrorsite.api import ProtectedView
+from mirrorsite.openapi import answer, header, problems
+from mirrorsite.problems import Problem
+from mirrorsite.rate_limits import RateLimitedPosts
+from mirrorsite.staff import is_from_elsewhere
+from uploads.api import examples
+from uploads.api.errors import not_verifiable, upload_problems
+from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
+from uploads.api.serializers import (
+    UploadEventPageSerializer,
+    UploadEventSerializer,
+    UploadPageSerializer,
+    UploadSerializer,
+    VerificationSerializer,
+)
+from uploads.audit import log
+from uploads.bulkhead import store_bulkhead
+from uploads.content import content_url, require_stored
+from uploads.exceptions import TransitionError
+from uploads.models import Action, Upload
+from uploads.verification import verify_upload
+
+#: The canonical form (RFC 9562, section 4); Python's UUID() takes others as well.
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+_UPLOAD = UploadSerializer()
+_EVENT = UploadEventSerializer()
+_ONE = f"/api/uploads/{examples.ID}"
+_ID = OpenApiParameter(
+    "upload_id",
+    {"type": "string", "format": "uuid"},
+    location="path",
+    description="The upload's id.",
+)
+
+
+class UploadListView(ProtectedView):
+    """Uploads, newest first, in pages; `next` is the address of the next page."""
+
+    staff_permission = "uploads.view_upload"
+
+    @extend_schema(
+        operation_id="upload_list",
+        summary="Uploads, newest first",
+        tags=["uploads"],
+        parameters=[UploadListQuery],
+        responses={
+            200: answer(
+                UploadPageSerializer,
+                "A page.",
+                {"results": [examples.UPLOAD], "next": None},
+            ),
+            **problems(
+                "/api/uploads",
+                *examples.PROBLEMS,
+                fields={
+                    "unknown-parameter": "colour",
+                    "repeated-parameter": "limit",
+                    "invalid-parameter": "limit",
+                },
+            ),
+        },
+    )
+    def get(self, request: Request) -> Response:
+        uploads, cursor = page_of(UploadListQuery.of(request))
+        return Response(
+            {
+                "results": [_UPLOAD.describe(upload, request) for upload in uploads],
+                "next": cursor and _next_page(request, "cursor", cursor),
+            }
+        )
+
+
+class UploadDetailView(ProtectedView):
+    """One upload."""
+
+    staff_permission = "uploads.view_upload"
+
+    @extend_schema(
+        operation_id="upload",
+        summary="One upload",
+        tags=["uploads"],
+        parameters=[_ID],
+        responses={
+            200: answer(UploadSerializer, "The record.", examples.UPLOAD),
+            **problems(_ONE, *examples.PROBLEMS, "upload-not-found"),
+        },
+    )
+    def get(self, request: Request, upload_id: str) -> Response:
+        return Response(_UPLOAD.describe(_upload(upload_id), request))
+
+
+class UploadEventsView(ProtectedView):
+    """The events of one upload, oldest first, in pages of up to 200."""
+
+    staff_permission = "uploads.view_uploadevent"
+
+    PAGE = 200
+
+    @extend_schema(
+        operation_id="upload_events",
+        summary="What happened to an upload, oldest first",
+        tags=["uploads"],
+        parameters=[_ID, UploadEventsQuery],
+        responses={
+            200: answer(
+                UploadEventPageSerializer,
+                "A page.",
+                {"results": [examples.EVENT], "next": None},
+            ),
+            **problems(
+                f"{_ONE}/events",
+                *examples.PROBLEMS,
+                "upload-not-found",
+                fields={
+                    "unknown-parameter": "before",
+                    "repeated-parameter": "after",
+                    "invalid-parameter": "after",
+                },
+            ),
+        },
+    )
+    def get(self, request: Request, upload_id: str) -> Response:
+        after = UploadEventsQuery.of(request).get("after", 0)
+        upload = _upload(upload_id)
+        found = upload.events.filter(pk__gt=after).order_by("pk")
+        events = list(found[: self.PAGE + 1])
+        following = None
+        if len(events) > self.PAGE:
+            events.pop()
+            following = _next_page(request, "after", events[-1].pk)
+        return Response(
+            {
+                "results": [_EVENT.to_representation(event) for event in events],
+                "next": following,
+            }
+        )
+
+
+class UploadContentView(ProtectedView):
+    """Redirect to the object store for a minute; a GET is recorded as an event.
+
+    HEAD is redirected to an address that is valid for HEAD alone.
+    """
+
+    staff_permission = "uploads.download_upload"
+
+    @extend_schema(
+        operation_id="upload_content",
+        summary="The object's bytes",
+        tags=["uploads"],
+        parameters=[
+            _ID,
+            header(
+                "Location", "The object's address.", 302, type="string", format="uri"
+            ),
+        ],
+        responses={
+            302: OpenApiResponse(description="The address of the bytes."),
+            **problems(
+                f"{_ONE}/content",
+                *examples.PROBLEMS,
+                "upload-not-found",
+                "object-missing",
+                "upload-not-stored",
+                "object-corrupted",
+                "upload-purged",
+                "store-refused",
+                "trail-unavailable",
+            ),
+        },
+    )
+    def get(self, request: Request, upload_id: str) -> Response:
+        is_staff = request.auth is None
+        if is_staff and is_from_elsewhere(request._request):
+            # A link on another site would record that they had read it.
+            raise Problem(
+                403, "permission-denied", "Another site's page asked for this."
+            )
+        upload = _upload(upload_id)
+        with upload_problems():
+            require_stored(upload)
+            if request.method == "HEAD":
+                address = content_url(upload, "HEAD")
+            else:
+                address = content_url(upload)
+                log.record_event(Action.DOWNLOADED, actor_of(request), upload=upload)
+        return Response(status=302, headers={"Location": address})
+
+
+class UploadVerifyView(RateLimitedPosts, ProtectedView):
+    """Compare the object with its record, and record the result; a body is ignored."""
+
+    staff_permission = "uploads.verify_upload"
+
+    @extend_schema(
+        operation_id="upload_verify",
+        summary="Verify the object now",
+        tags=["uploads"],
+        parameters=[_ID],
+        request=None,
+        responses={
+            200: answer(
+                VerificationSerializer,
+                "The result.",
+                {"result": "verified", "differences": [], "upload": examples.UPLOAD},
+            ),
+            **problems(
+                f"{_ONE}/verify",
+                *examples.POST_PROBLEMS,
+                "csrf-failed",
+                "upload-not-found",
+                "upload-not-verifiable",
+            ),
+        },
+    )
+    def post(self, request: Request, upload_id: str) -> Response:
+        upload = _upload(upload_id)
+        with upload_problems(), store_bulkhead().place(client_key_of(request)):
+            try:
+                seen = verify_upload(upload, actor=actor_of(request))
+            except TransitionError as error:
+                raise not_verifiable(upload) from error
+        return Response(
+            {
+                "result": seen.action,
+                "differences": list(seen.differences),
+                "upload": _UPLOAD.describe(upload, request),
+            }
+        )
+
+
+class NothingHereView(ProtectedView):
+    """Every other path below /api/uploads: a 404, after authentication."""
+
+    staff_permission = "uploads.view_upload"
+
+    schema = None  # no operation
+
+    def _refuse(self, request: Request) -> Response:
+        raise Problem(404, "not-found", "There is nothing at this path.")
+
+    get = post = put = patch = delete = _refuse
+
+
+def _upload(upload_id: str) -> Upload:
+    if _UUID.fullmatch(upload_id):
+        upload = Upload.objects.filter(pk=UUID(upload_id)).first()
+        if upload is not None:
+            return upload
+    raise Problem(404, "upload-not-found", "There is no upload with this id.")
+
+
+def _next_page(request: Request, parameter: str, value: object) -> str:
+    address = request.build_absolute_uri()
+    return str(replace_query_param(address, parameter, value))

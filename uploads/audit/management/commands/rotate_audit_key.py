@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from mirrorsite.management.base import CommandFailed, OperatorCommand
+from uploads.audit.rotation import Rotation, announce, prepare_rotation, present_key
+from uploads.management.export import prepared_file
+
+
+class Command(OperatorCommand):
+    help = (
+        "Create a new key for the seals, print what to set (the private key too: mind"
+        " who can read it), and announce the key in a seal signed by the present one."
+        " Exit status 1: the bucket contradicts the database."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="report what would happen; change nothing",
+        )
+        parser.add_argument(
+            "--write",
+            type=Path,
+            metavar="FILE",
+            help="put the values into this JSON object (.local/secrets.json of ./sre/run)"
+            " instead of printing them",
+        )
+        self.add_json_argument(parser, "one JSON object")
+
+    def run(
+        self, *, dry_run: bool, write: Path | None, as_json: bool, **options: Any
+    ) -> None:
+        old = present_key()
+        values = {} if write is None else _read(write)
+        if dry_run:
+            self._print_dry_run(old.id, as_json=as_json)
+            return
+        rotation = prepare_rotation()
+        self.so_far = (
+            f"key {old.id} continues to sign, and key {rotation.new.id} must not be"
+            " used: run this again"
+        )
+        values |= {
+            "AUDIT_SIGNING_KEY": rotation.signing_key,
+            "AUDIT_PUBLIC_KEYS": rotation.public_keys,
+        }
+        # Printed or on the disk before it is announced: otherwise it could be lost.
+        shown = values if write is None else {}
+        self._print_values(rotation, shown, as_json=as_json)
+        with _prepared(write, values):
+            seal = announce(rotation)
+        self.so_far = f"seal {seal} announces key {rotation.new.id}"
+        if as_json:
+            self.stdout.write(f',\n "seal": {seal}\n}}')
+        else:
+            self.print(f"Announced in seal {seal}.")
+            if write:
+                self.print("Written; restart the service to sign with it.")
+
+    def _print_dry_run(self, old: str, *, as_json: bool) -> None:
+        if as_json:
+            self.print_json({"old": old, "new": None, "seal": None, "set": {}})
+        else:
+            self.print(
+                f"key {old} signs now; it would sign a seal that announces a new key."
+                " Nothing was changed."
+            )
+
+    def _print_values(
+        self, rotation: Rotation, values: dict[str, str], *, as_json: bool
+    ) -> None:
+        """Print what is known before the announcement: all but the seal's number."""
+        old, new = rotation.old.id, rotation.new.id
+        if as_json:
+            text = json.dumps({"old": old, "new": new, "set": values}, indent=1)
+            self.stdout.write(text.removesuffix("\n}"), ending="")
+        else:
+            self.print(f"key {new} takes over from {old} once it is announced.")
+            if values:
+                self.print("Set then, and restart the sealer:")
+            for name, value in values.items():
+                self.print(f"{name}={value}")
+        self.stdout.flush()
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        # Without the text: it holds secrets.
+        raise CommandFailed(f"{path} is not JSON") from error
+    if not isinstance(values, dict):
+        raise CommandFailed(f"{path} is not a JSON object")
+    return values
+
+
+def _prepared(
+    path: Path | None, values: dict[str, str]
+) -> AbstractContextManager[None]:
+    if path is None:
+        return nullcontext()
+    return prepared_file(path, [json.dumps(values, indent=1)])

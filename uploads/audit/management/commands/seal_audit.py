@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.db import connection
+
+from mirrorsite.management.arguments import positive_seconds
+from mirrorsite.management.base import OperatorCommand
+from uploads.audit.seals import Sealed, seal_audit
+from uploads.exceptions import UploadsError
+
+logger = logging.getLogger(__name__)
+
+
+class Command(OperatorCommand):
+    help = (
+        "Seal the events that no seal covers yet: sign them, copy them to the bucket."
+        " Without any, make a seal over none. Exit status 1: the bucket contradicts"
+        " the database."
+    )
+    so_far = "the next run completes what was begun"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--every",
+            type=positive_seconds,
+            metavar="SECONDS",
+            help="repeat until SIGTERM or Ctrl-C; errors are logged and retried",
+        )
+        self.add_json_argument(parser, "one JSON object a line for each run")
+
+    def run(
+        self, *, every: float | None, as_json: bool, verbosity: int, **options: Any
+    ) -> None:
+        self._is_quiet = verbosity == 0
+        if every is None:
+            self._print(seal_audit(), as_json=as_json)
+        else:
+            self._repeat(every, as_json=as_json)
+
+    def _repeat(self, every: float, *, as_json: bool) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        while not stop.is_set():
+            begun = time.monotonic()
+            try:
+                self._print(seal_audit(), as_json=as_json)
+            except UploadsError as error:
+                logger.error("not sealed: %s", error)
+            finally:
+                # Not kept open while idle; and a broken one is not used again.
+                connection.close()
+            stop.wait(max(0.0, begun + every - time.monotonic()))
+
+    def _print(self, made: list[Sealed], *, as_json: bool) -> None:
+        if self._is_quiet:
+            return
+        events = sum(sealed.event_count for sealed in made)
+        numbers = [sealed.number for sealed in made]
+        if as_json:
+            self.print_json(
+                {
+                    "seals": numbers,
+                    "events": events,
+                    "finished": [s.number for s in made if s.finished],
+                }
+            )
+        else:
+            word = "seal" if len(numbers) == 1 else "seals"
+            self.print(f"{word} {', '.join(map(str, numbers))}: {events} events")
+        self.stdout.flush()

@@ -1,0 +1,112 @@
+"""Recording an object that has no record, saying of each fact where it is from."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from mirrorsite.actors import Actor
+from mirrorsite.request_ids import is_well_formed
+from uploads.audit import log
+from uploads.models import Action, Upload, new_upload_id
+from uploads.storage import StoredObject, upload_storage
+
+
+def adopt(key: str, *, actor: Actor) -> Upload:
+    """Begin a record for the object `key` from what the bucket can tell of it.
+
+    Size, ETag, version and time are the store's. The SHA-256 is the store's own
+    checksum, else computed from the bytes; what the metadata says of it is only kept
+    as a claim when it is wrong. Id and request id
+    are the metadata's when they are well-formed (and the id is free). Who asked for
+    the upload cannot be known.
+
+    Raises `ObjectMissingError` when it is gone, `AlreadyRecordedError` when it has a
+    record by now, and as `UploadStorage.head` and `log.record_intent` do.
+    """
+    found = upload_storage().head(key)
+    sources: dict[str, str] = {}
+    claims: dict[str, Any] = {}
+    sha256 = _sha256(key, found, sources, claims)
+    upload = Upload(
+        id=_upload_id(found, sources, claims),
+        bucket=upload_storage().bucket_name,
+        key=key,
+        size=found.size,
+        sha256=sha256,
+        etag=found.etag,
+        version_id=found.version_id,
+        requester_name="unknown",
+        request_id=_request_id(found, sources, claims),
+        stored_at=found.last_modified,
+        # When the record begins, which is now; `stored_at` is the object's time.
+        created_at=timezone.now(),
+    )
+    detail: dict[str, Any] = {
+        "etag": found.etag,
+        "version_id": found.version_id,
+        "last_modified": found.last_modified and found.last_modified.isoformat(),
+        "request_id": upload.request_id,
+        "known_from": sources,
+    }
+    if claims:
+        detail["claims_not_believed"] = claims
+    log.record_intent(upload, actor, Action.ADOPTED, detail=detail)
+    return upload
+
+
+def _sha256(
+    key: str, found: StoredObject, sources: dict[str, str], claims: dict[str, Any]
+) -> str:
+    claimed = found.metadata.get("sha256", "")
+    if found.sha256_source == "store":
+        sources["sha256"] = "checksum computed by the store"
+        if claimed and claimed != found.sha256:
+            claims["sha256"] = claimed[:200]
+        return found.sha256
+    hasher = hashlib.sha256()
+    for chunk in upload_storage().read(key):
+        hasher.update(chunk)
+    sources["sha256"] = "bytes read"
+    digest = hasher.hexdigest()
+    if claimed and claimed != digest:
+        claims["sha256"] = claimed[:200]
+    return digest
+
+
+def _upload_id(
+    found: StoredObject, sources: dict[str, str], claims: dict[str, Any]
+) -> UUID:
+    claimed = found.metadata.get("upload-id", "")
+    if claimed:
+        try:
+            upload_id = UUID(claimed)
+        except ValueError:
+            upload_id = None
+        # UUID() takes several spellings; ours is one.
+        if (
+            upload_id is not None
+            and str(upload_id) == claimed
+            and not Upload.objects.filter(pk=upload_id).exists()
+        ):
+            sources["id"] = "metadata"
+            return upload_id
+        claims["upload-id"] = claimed[:200]
+    sources["id"] = "new"
+    return new_upload_id()
+
+
+def _request_id(
+    found: StoredObject, sources: dict[str, str], claims: dict[str, Any]
+) -> str:
+    claimed = found.metadata.get("request-id", "")
+    if is_well_formed(claimed):
+        sources["request_id"] = "metadata"
+        return claimed
+    if claimed:
+        claims["request-id"] = claimed[:200]
+    sources["request_id"] = "unknown"
+    return ""
