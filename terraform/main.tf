@@ -1,4 +1,4 @@
-# The service on Minikube, or on any cluster whose namespace exists (agent/ makes it).
+# The service on Minikube, or on any cluster where agent/ has created its namespace.
 
 locals {
   name = "mirrorsite"
@@ -46,13 +46,12 @@ module "deployment" {
 
   namespace         = var.namespace
   name              = local.name
-  service_name      = local.name
   image             = var.image
   image_pull_policy = var.image_pull_policy
   replicas          = var.replicas
   autoscaling       = var.autoscaling
   cron_jobs         = var.cron_jobs
-  # A bucket in AWS deletes old copies by its lifecycle, and does not let the service.
+  # In AWS the bucket's lifecycle deletes old copies; the service may not.
   backups           = { enabled = var.backups, keep = local.cluster_store ? 14 : null }
   purge_after_days  = var.purge_after_days
   metrics_namespace = var.metrics_namespace
@@ -77,7 +76,7 @@ module "deployment" {
   registry_username     = var.registry_username
   registry_password     = var.registry_password
 
-  # Migrations need the database to be there.
+  # Migrations need the database.
   depends_on = [module.data]
 }
 

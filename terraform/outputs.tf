@@ -1,5 +1,5 @@
 output "image" {
-  description = "The release: what the pipeline's rollback goes back to."
+  description = "Image of the release, which the pipeline's rollback reads."
   value       = var.image
 }
 

@@ -1,15 +1,14 @@
 terraform {
-  # Partial: bucket, key and region come with `terraform init -backend-config=FILE`,
-  # as bootstrap/ prints them. Without an AWS account, backend_override.tf.example
-  # puts the state into a local file instead.
+  # Completed by `terraform init -backend-config=FILE`, the output of bootstrap/. Without
+  # an AWS account, backend_override.tf.example keeps the state in a local file.
   backend "s3" {
     encrypt      = true
     use_lockfile = true
   }
 }
 
-# The cluster comes from KUBE_CONFIG_PATH and KUBE_CTX (these providers do not read
-# KUBECONFIG), so that the same files serve a laptop and a pipeline.
+# The cluster is given by KUBE_CONFIG_PATH and KUBE_CTX; these providers do not read
+# KUBECONFIG.
 provider "kubernetes" {}
 
 provider "helm" {

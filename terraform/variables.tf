@@ -1,5 +1,5 @@
 variable "object_store" {
-  description = "Where uploads go: \"cluster\" makes an S3-compatible store in the cluster, \"external\" uses bucket_name in AWS (bucket/ makes it) or at s3_endpoint_url."
+  description = "Where uploads are stored: \"cluster\" creates an S3-compatible store in the cluster, \"external\" uses bucket_name in AWS (created by bucket/) or at s3_endpoint_url."
   type        = string
   default     = "cluster"
   nullable    = false
@@ -11,7 +11,7 @@ variable "object_store" {
 }
 
 variable "database" {
-  description = "Where the records are: \"cluster\" makes a PostgreSQL in the cluster, \"external\" uses the one database_url names."
+  description = "Where records are stored: \"cluster\" creates a PostgreSQL in the cluster, \"external\" uses database_url."
   type        = string
   default     = "cluster"
   nullable    = false
@@ -23,7 +23,7 @@ variable "database" {
 }
 
 variable "region" {
-  description = "AWS region of the bucket; with a store in the cluster only a name that requests are signed with."
+  description = "AWS region of the bucket. With a store in the cluster it is only part of request signatures."
   type        = string
   default     = "eu-west-1"
   nullable    = false
@@ -42,33 +42,13 @@ variable "bucket_name" {
 }
 
 variable "s3_endpoint_url" {
-  description = "Address of an external store other than AWS. Null: AWS."
+  description = "Address of an external object store other than AWS. Null: AWS."
   type        = string
   default     = null
 }
 
-variable "namespace" {
-  description = "Namespace of everything; it must exist, as agent/ makes it."
-  type        = string
-  default     = "mirrorsite"
-  nullable    = false
-}
-
-variable "image" {
-  description = "Image with the tag or digest of the release."
-  type        = string
-  nullable    = false
-}
-
-variable "image_pull_policy" {
-  description = "When nodes pull the image: IfNotPresent, Always or Never."
-  type        = string
-  default     = "IfNotPresent"
-  nullable    = false
-}
-
 variable "replicas" {
-  description = "Number of web pods while autoscaling is off."
+  description = "Number of web pods without autoscaling."
   type        = number
   default     = 2
   nullable    = false
@@ -86,51 +66,22 @@ variable "autoscaling" {
   nullable = false
 }
 
-variable "cron_jobs" {
-  description = "Changes to the schedules, by name; see modules/k8s/deployment."
-  type = map(object({
-    schedule = optional(string)
-    suspend  = optional(bool, false)
-  }))
-  default  = {}
-  nullable = false
-}
-
 variable "backups" {
-  description = "Copy the database into the bucket each night."
+  description = "Back up the database to the bucket each night."
   type        = bool
   default     = true
   nullable    = false
 }
 
-variable "purge_after_days" {
-  description = "Age in days at which uploads are purged."
-  type        = number
-  default     = 30
-  nullable    = false
-}
-
 variable "settings" {
-  description = "Environment variables of the service that are no secret, by their names; see modules/k8s/deployment."
+  description = "Environment variables of the service that are not secret; see modules/k8s/deployment."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
-variable "audit_public_keys" {
-  description = "AUDIT_PUBLIC_KEYS: the public half of audit_signing_key and earlier ones, from sre/audit-public-key."
-  type        = string
-  nullable    = false
-}
-
-variable "database_ca_bundle" {
-  description = "Certificates (PEM) of the authorities that sign an external database's certificate, for a database_url with sslmode=verify-full."
-  type        = string
-  default     = null
-}
-
 variable "service" {
-  description = "The load balancer; see modules/k8s/service."
+  description = "The Service; see modules/k8s/service."
   type = object({
     type                    = optional(string, "LoadBalancer")
     annotations             = optional(map(string), {})
@@ -143,7 +94,7 @@ variable "service" {
 }
 
 variable "cluster_data" {
-  description = "Sizes of the volumes of the cluster's own database and store."
+  description = "Volumes of the database and the object store in the cluster."
   type = object({
     storage_class_name = optional(string)
     postgres_storage   = optional(string, "5Gi")
@@ -154,7 +105,7 @@ variable "cluster_data" {
 }
 
 variable "egress" {
-  description = "Further addresses the pods may connect to, such as an external database or cache. What the object store and the cluster's own database need is allowed without it."
+  description = "Further addresses the pods may connect to, such as an external database or cache. Connections to the object store and to a database in the cluster are always allowed."
   type = list(object({
     ports = list(number)
     cidrs = list(string)
@@ -163,26 +114,7 @@ variable "egress" {
   nullable = false
 }
 
-variable "metrics_namespace" {
-  description = "Namespace from which metrics are scraped. Null: none."
-  type        = string
-  default     = null
-}
-
-variable "registry_server" {
-  description = "Host of the private registry. Null: the image needs no pull secret."
-  type        = string
-  default     = null
-}
-
 # Secrets are given as TF_VAR_… in the environment, at every plan and apply.
-
-variable "secrets_revision" {
-  description = "Raise it by one whenever one of the secrets below changed: they are then written again and the pods replaced."
-  type        = number
-  default     = 1
-  nullable    = false
-}
 
 variable "secret_key" {
   description = "SECRET_KEY of the service, at least 50 characters."
@@ -206,7 +138,7 @@ variable "database_url" {
 }
 
 variable "postgres_password" {
-  description = "Password of the cluster's own database, at least 16 characters, for database = \"cluster\"."
+  description = "Password of the database in the cluster, at least 16 characters, for database = \"cluster\"."
   type        = string
   default     = null
   sensitive   = true
@@ -219,7 +151,7 @@ variable "postgres_password" {
 }
 
 variable "aws_access_key_id" {
-  description = "Access key the service uses: of a user in AWS with the policy that bucket/ prints, or of the cluster's own store, which takes any 8 to 64 letters and digits. Null where pods have a role."
+  description = "Access key of the service: of an AWS user with the policy that bucket/ outputs, or for the store in the cluster any 8 to 64 letters and digits. Null where pods have a role."
   type        = string
   default     = null
   sensitive   = true
@@ -227,12 +159,12 @@ variable "aws_access_key_id" {
 
   validation {
     condition     = var.object_store == "external" || var.aws_access_key_id != null
-    error_message = "aws_access_key_id must be given for the cluster's own store: it is made with it."
+    error_message = "aws_access_key_id is required for the store in the cluster, which is created with it."
   }
 }
 
 variable "aws_secret_access_key" {
-  description = "Secret of the access key; for the cluster's own store at least 16 characters."
+  description = "Secret of the access key; for the store in the cluster at least 16 characters."
   type        = string
   default     = null
   sensitive   = true
@@ -247,18 +179,3 @@ variable "audit_signing_key" {
   ephemeral   = true
 }
 
-variable "registry_username" {
-  description = "User of the registry: a deploy token's, never a job token's."
-  type        = string
-  default     = null
-  sensitive   = true
-  ephemeral   = true
-}
-
-variable "registry_password" {
-  description = "Password of the registry's user."
-  type        = string
-  default     = null
-  sensitive   = true
-  ephemeral   = true
-}

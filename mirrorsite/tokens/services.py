@@ -10,8 +10,10 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
+from knox.crypto import hash_token
 from knox.models import get_digest_token
-from knox.settings import CONSTANTS
+from knox.settings import CONSTANTS, knox_settings
 
 from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope, Token
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_DAYS = 90
 MAX_DAYS = 3650
+#: `issue_token` replaces a token that is valid for no longer than this.
+RENEW_BEFORE = timedelta(hours=1)
 
 
 def create_token(
@@ -41,17 +45,18 @@ def create_token(
     """
     if not 1 <= days <= MAX_DAYS:
         raise ValidationError(f"A token is valid for 1 to {MAX_DAYS} days, not {days}.")
-    return _create(owner, name, scopes, timedelta(days=days), actor)
+    _, secret = get_digest_token()
+    return _create(owner, name, scopes, days, secret, actor), secret
 
 
 def _create(
     owner: User,
     name: str,
     scopes: Collection[Scope],
-    valid_for: timedelta,
+    days: int,
+    secret: str,
     actor: Actor,
-) -> tuple[Token, str]:
-    digest, secret = get_digest_token()
+) -> Token:
     now = timezone.now()
     token = Token(
         user=owner,
@@ -59,8 +64,8 @@ def _create(
         can_upload=Scope.UPLOAD in scopes,
         can_read=Scope.READ in scopes,
         created=now,
-        expiry=now + valid_for,
-        digest=digest,
+        expiry=now + timedelta(days=days),
+        digest=hash_token(secret),
         token_key=secret[: CONSTANTS.TOKEN_KEY_LENGTH],
     )
     token.full_clean()
@@ -68,19 +73,30 @@ def _create(
         token.save(force_insert=True)
         log.record_event(Action.TOKEN_MADE, actor, detail=token.facts())
     logger.info("token=%s owner=%s created", token.name, owner.get_username())
-    return token, secret
+    return token
 
 
-def issue_token(*, program: str, minutes: int, actor: Actor) -> tuple[Token, str]:
-    """Create a token for one run of a program of ours, valid for `minutes`.
+def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
+    """Return a valid token of a program of ours: its record and its secret.
 
-    Its owner is a user with the program's name and no password, created if missing.
-    Raises Django's `ValidationError` if the name is malformed or that of a user who
-    can log in.
+    The secret is derived from `SECRET_KEY`, so that each run can use the same token
+    although it is not stored. A new token, valid for `days`, replaces one that expires
+    within `RENEW_BEFORE`, was revoked, or was derived from another key. Its owner is a
+    user with the program's name and no password, created if missing. Raises Django's
+    `ValidationError` if the name is malformed or that of a user who can log in.
     """
     owner = User.objects.filter(username=program).first()
     if owner is not None and owner.has_usable_password():
         raise ValidationError(f"{program} is a user who can log in, not a program.")
+    now = timezone.now()
+    for token in Token.objects.filter(
+        user=owner, revoked_at=None, expiry__gt=now + RENEW_BEFORE
+    ):
+        secret = _derived(token.name)
+        if constant_time_compare(token.digest, hash_token(secret)):
+            return token, secret
+    name = f"{program}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    secret = _derived(name)
     with write_transaction():
         if owner is None:
             owner = User(username=program)
@@ -88,13 +104,13 @@ def issue_token(*, program: str, minutes: int, actor: Actor) -> tuple[Token, str
             owner.full_clean()
             with recorded_saves(actor):
                 owner.save()
-        return _create(
-            owner,
-            f"{program}-{timezone.now():%Y%m%dT%H%M%S}-{secrets.token_hex(2)}",
-            {Scope.READ, Scope.UPLOAD},
-            timedelta(minutes=minutes),
-            actor,
-        )
+        scopes = {Scope.READ, Scope.UPLOAD}
+        return _create(owner, name, scopes, days, secret, actor), secret
+
+
+def _derived(name: str) -> str:
+    mac = salted_hmac("mirrorsite.tokens", name, algorithm="sha256")
+    return f"{knox_settings.TOKEN_PREFIX}{mac.hexdigest()}"
 
 
 def revoke_token(token: Token, actor: Actor) -> bool:

@@ -1,26 +1,22 @@
-"""Hold every IAM statement of Terraform's states against the project's rules.
+"""Check the IAM policies of a Terraform state (`terraform state pull`).
 
-Reads what ``terraform show -json`` says of states. No allowing statement may have a
-bare star (``*``, ``*:*`` or ``service:*``) as action together with ``*`` as resource,
-and no identity policy may allow to delete under ``audit/``.
+No allowing statement may have a wildcard service (`*`, `*:*` or `service:*`) as action
+together with `*` as resource, and no identity policy may allow deleting under `audit/`.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-#: Attributes of resources that hold a policy, and whether an identity gets it.
+#: Attributes of resources that hold a policy, and whether it is an identity's.
 POLICIES = {
     ("aws_iam_role_policy", "policy"): True,
     ("aws_iam_policy", "policy"): True,
     ("aws_iam_role", "assume_role_policy"): False,
     ("aws_s3_bucket_policy", "policy"): False,
-    ("aws_kms_key", "policy"): False,
     ("aws_ecr_repository_policy", "policy"): False,
 }
 DELETING = (
@@ -28,7 +24,7 @@ DELETING = (
     "s3:DeleteObjectVersion",
     "s3:BypassGovernanceRetention",
 )
-#: A key as the trail's copies have them; the bucket's part is put in as it is found.
+#: An object key of a sealed copy.
 UNDER_AUDIT = "audit/2026/01/01/000001.json"
 
 
@@ -36,22 +32,17 @@ def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def _resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from module.get("resources", [])
-    for child in module.get("child_modules", []):
-        yield from _resources(child)
-
-
 def policies(state: dict[str, Any]) -> Iterator[tuple[str, bool, dict[str, Any]]]:
-    """Yield address, whether an identity gets it, and document of each policy."""
-    root = state.get("values", {}).get("root_module", {})
-    for resource in _resources(root):
+    """Yield each policy's resource, whether it is an identity's, and the document."""
+    for resource in state.get("resources", []):
+        address = ".".join(
+            filter(None, (resource.get("module"), resource["type"], resource["name"]))
+        )
         for (kind, attribute), identity in POLICIES.items():
-            text = resource.get("values", {}).get(attribute)
-            # AWS's own default policy of a key is not ours to write.
-            if resource["type"] != kind or not text or kind == "aws_kms_key":
-                continue
-            yield resource["address"], identity, json.loads(text)
+            for instance in resource["instances"]:
+                text = instance["attributes"].get(attribute)
+                if resource["type"] == kind and text:
+                    yield address, identity, json.loads(text)
 
 
 def _allows(statement: dict[str, Any], action: str, resource: str) -> bool:
@@ -74,14 +65,14 @@ def faults(address: str, identity: bool, document: dict[str, Any]) -> list[str]:
             continue
         name = f"{address}, {statement.get('Sid') or 'a statement without name'}"
         if {"NotAction", "NotResource", "NotPrincipal"} & statement.keys():
-            found.append(f"{name}: allows by what it does not name")
+            found.append(f"{name}: allows everything that it does not name")
         wide = [a for a in _listed(statement.get("Action")) if a.endswith("*")]
         if "*" in _listed(statement.get("Resource")) and any(
             action == "*" or action.endswith(":*") for action in wide
         ):
             found.append(f"{name}: {', '.join(wide)} on *")
         if identity:
-            # As any bucket of a policy might be meant, each is asked for.
+            # Whichever bucket the policy names.
             buckets = {
                 resource.split("/")[0]
                 if resource.startswith("arn:")
@@ -97,19 +88,9 @@ def faults(address: str, identity: bool, document: dict[str, Any]) -> list[str]:
     return found
 
 
-def main(arguments: list[str]) -> int:
-    """Check the states named; return 1 when something is wrong or none was found."""
-    count = 0
-    wrong: list[str] = []
-    for name in arguments:
-        for address, identity, document in policies(json.loads(Path(name).read_text())):
-            count += 1
-            wrong += faults(address, identity, document)
-    for text in wrong:
-        sys.stdout.write(f"FAILED: {text}\n")
-    sys.stdout.write(f"{count} policies held against the rules\n")
-    return 1 if wrong or not count else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def state_faults(state: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the policies of a state; having none is a fault."""
+    found = list(policies(state))
+    if not found:
+        return ["no policy was found"]
+    return [text for policy in found for text in faults(*policy)]

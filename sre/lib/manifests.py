@@ -1,6 +1,6 @@
 """The Kubernetes objects that a Terraform plan installs, and checks of them.
 
-A plan has them as values of its Helm releases (terraform/modules/k8s/manifests).
+They are values of the plan's Helm releases (terraform/modules/k8s/manifests).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-#: Kinds whose schemas come with an operator and not with Kubernetes.
+#: API groups whose schemas are not part of Kubernetes.
 _CUSTOM_GROUPS = ("eks.amazonaws.com/", "external-secrets.io/")
-#: API group and resource of what Terraform makes by itself.
+#: API group and resource of what Terraform creates itself.
 _OWN = {
     "kubernetes_config_map_v1": ("", "configmaps"),
     "kubernetes_pod_v1": ("", "pods"),
@@ -34,7 +34,7 @@ def resources(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def manifests(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the objects of every release of our own chart."""
+    """Return the objects of every release of modules/k8s/manifests."""
     found = []
     for resource in resources(plan):
         if resource["type"] == "helm_release":
@@ -44,7 +44,7 @@ def manifests(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def schema_faults(manifest: dict[str, Any], versions: Iterable[str]) -> list[str]:
-    """Return what the API's schemas refuse, unknown fields included."""
+    """Return what the API's schemas refuse, including unknown fields."""
     if manifest["apiVersion"].startswith(_CUSTOM_GROUPS):
         return []
     kubernetes_validate: Any = importlib.import_module("kubernetes_validate")
@@ -60,7 +60,7 @@ def schema_faults(manifest: dict[str, Any], versions: Iterable[str]) -> list[str
 
 
 def missing_rights(plan: dict[str, Any], rules: list[dict[str, Any]]) -> list[str]:
-    """Return what `plan` changes and a role with these rules may not.
+    """Return the rights that applying `plan` needs and a role with `rules` lacks.
 
     `rules` are those of a planned `kubernetes_role_v1`.
     """

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import argparse
 import base64
-import copy
+import importlib
 import itertools
 import json
+import logging
 import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sre.lib import iam_statements, manifests
 
@@ -35,14 +34,12 @@ KUBERNETES_VERSIONS = ("1.34", "1.37")
 NO_PROVIDER = re.compile(
     r"Failed to query available provider|Failed to install provider"
 )
-IMAGE = "registry.example.org/mirrorsite:1.0.0"
-STATE_BUCKET = "mirrorsite-check-state"
-#: Of each root that is applied to moto, what has to be said besides its values file.
+LOCAL_BACKEND = 'terraform {\n  backend "local" {}\n}\n'
+IMAGE = "-var=image=registry.example.org/mirrorsite:1.0.0"
+STATE_BUCKET = "-var=state_bucket_name=mirrorsite-check-state"
+#: What each root on EKS needs besides its values file.
 EKS = {
-    "pipeline": (
-        "-var=project_path=group/mirrorsite",
-        f"-var=state_bucket_name={STATE_BUCKET}",
-    ),
+    "pipeline": ("-var=project_path=group/mirrorsite", STATE_BUCKET),
     "network": (),
     "cluster": (),
     "data": ("-var=events_topic_arn=arn:aws:sns:eu-west-1:123456789012:check",),
@@ -50,7 +47,19 @@ EKS = {
         "-var=manager_image=example.org/manager:1",
         "-var=worker_image=example.org/worker:1",
     ),
-    "app": (f"-var=image={IMAGE}",),
+    "app": (IMAGE,),
+}
+#: A value for every secret variable.
+SECRETS = {
+    "TF_VAR_secret_key": secrets.token_hex(32),
+    "TF_VAR_postgres_password": secrets.token_hex(16),
+    "TF_VAR_aws_access_key_id": secrets.token_hex(10).upper(),
+    "TF_VAR_aws_secret_access_key": secrets.token_hex(20),
+    "TF_VAR_audit_signing_key": base64.b64encode(secrets.token_bytes(32)).decode(),
+    "TF_VAR_token": secrets.token_hex(32),
+}
+VARIABLES = SECRETS | {
+    "TF_VAR_audit_public_keys": f"0123456789abcdef:{base64.b64encode(bytes(32)).decode()}"
 }
 
 
@@ -59,129 +68,107 @@ class CheckFailedError(Exception):
 
 
 class NoProviderError(Exception):
-    """A provider can be had neither from disk nor from the registry."""
-
-
-def random_secrets() -> dict[str, str]:
-    """Return values for every ephemeral variable, as Terraform's environment has them."""
-    return {
-        "TF_VAR_secret_key": secrets.token_hex(32),
-        "TF_VAR_postgres_password": secrets.token_hex(16),
-        "TF_VAR_aws_access_key_id": secrets.token_hex(10).upper(),
-        "TF_VAR_aws_secret_access_key": secrets.token_hex(20),
-        "TF_VAR_audit_signing_key": base64.b64encode(secrets.token_bytes(32)).decode(),
-        "TF_VAR_token": secrets.token_hex(32),
-    }
+    """A provider is neither in a mirror nor in the registry."""
 
 
 class Check:
-    """One run over one copy of terraform/."""
+    """One run, over copies of terraform/ below `work`, with AWS's clients sent to `aws`."""
 
-    def __init__(self, work: Path, *, stand_ins: bool) -> None:
+    def __init__(self, work: Path, *, aws: str, stand_ins: bool) -> None:
         self.work = work
+        self.aws = aws
         self.stand_ins = stand_ins
-        self.secrets = random_secrets()
         self.failed: list[str] = []
         self.skipped: list[str] = []
-        self.environment = _environment(work) | self.secrets
-        public = base64.b64encode(secrets.token_bytes(32)).decode()
-        self.environment["TF_VAR_audit_public_keys"] = f"0123456789abcdef:{public}"
-        self.initialising = threading.Lock()
-        self.copies = itertools.count()
+        self._environment = _environment(work, aws)
+        self._initialising = threading.Lock()
+        self._numbers = itertools.count()
 
-    def with_aws(self, url: str) -> Check:
-        """Return the same check with AWS's clients pointed to `url`."""
-        other = copy.copy(self)
-        other.environment = self.environment | {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ENDPOINT_URL_S3": url,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-        }
-        return other
+    def run(self, name: str, check: Callable[..., str], *arguments: Any) -> None:
+        """Run one check and print its outcome."""
+        began = time.monotonic()
+        try:
+            outcome = check(*arguments)
+        except NoProviderError:
+            self.skipped.append(f"{name}: a provider is not available here")
+            outcome = "SKIPPED"
+        except CheckFailedError as error:
+            self.failed.append(name)
+            outcome = f"FAILED\n{error}"
+        _print(f"{name:<36} {outcome} ({time.monotonic() - began:.0f} s)")
 
     def copy(self) -> Path:
-        """Return a fresh copy: states and plans of different checks must not meet."""
-        target = self.work / f"copy-{next(self.copies)}"
+        """Return a new copy of terraform/, with local state."""
+        target = self.work / f"copy-{next(self._numbers)}"
         ignore = shutil.ignore_patterns(
             ".terraform", ".terraform.lock.hcl", "*.tfstate*", "backend_override.tf"
         )
         shutil.copytree(SOURCE, target, ignore=ignore)
+        for path in target.glob("**/*.tf"):
+            if 'backend "s3"' in path.read_text():
+                (path.parent / "backend_override.tf").write_text(LOCAL_BACKEND)
         return target
 
     def terraform(self, directory: Path, *arguments: str, status: int = 0) -> str:
-        environment = self.environment
-        if arguments[0] == "test":
-            # Tests bring their own values.
-            environment = {k: v for k, v in environment.items() if "TF_VAR" not in k}
+        """Run terraform and return its output; another exit status is a failure."""
+        # Tests have their own values.
+        more = {} if arguments[0] == "test" else VARIABLES
         done = subprocess.run(
             ["terraform", f"-chdir={directory}", *arguments],
-            env=environment,
+            env=self._environment | more,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
+        output = done.stdout + done.stderr
         if done.returncode != status:
-            text = done.stdout + done.stderr
-            if NO_PROVIDER.search(text):
-                raise NoProviderError(text)
-            raise CheckFailedError(f"terraform {' '.join(arguments)}: {text}")
-        return done.stdout + done.stderr
+            if NO_PROVIDER.search(output):
+                raise NoProviderError(output)
+            raise CheckFailedError(f"terraform {' '.join(arguments)}: {output}")
+        return output
 
-    def run(self, name: str, check: Callable[[], str]) -> None:
-        """Run one check and print its outcome."""
-        began = time.monotonic()
-        try:
-            said = check()
-        except NoProviderError:
-            self.skipped.append(f"{name}: a provider cannot be had here")
-            said = "SKIPPED"
-        except CheckFailedError as error:
-            self.failed.append(name)
-            said = f"FAILED\n{error}"
-        _say(f"{name:<36} {said} ({time.monotonic() - began:.0f} s)")
-
-    # --- Each directory by itself ------------------------------------------------
+    def init(self, directory: Path, *arguments: str) -> None:
+        # One at a time, because they share a cache of providers.
+        with self._initialising:
+            self.terraform(directory, "init", "-no-color", *arguments)
 
     def format(self) -> str:
         self.terraform(SOURCE, "fmt", "-check", "-recursive", "-diff")
         return "formatted"
 
     def directory(self, directory: Path) -> str:
-        # One at a time: they share a cache of providers.
-        with self.initialising:
-            self.terraform(directory, "init", "-no-color", "-backend=false")
-        self.terraform(directory, "validate", "-no-color")
+        """Run a root's or a module's own tests, which validate it too."""
+        self.init(directory, "-backend=false")
         if not list(directory.glob("tests/*.tftest.hcl")):
+            self.terraform(directory, "validate", "-no-color")
             return "valid"
-        said = self.terraform(directory, "test", "-no-color")
-        passed = re.search(r"Success! (\d+) passed", said)
-        return f"valid, {passed[1] if passed else '?'} tests passed"
+        return _first(r"(\d+ passed)", self.terraform(directory, "test", "-no-color"))
 
-    # --- Plans, and what they install in a cluster -------------------------------
-
-    def plan(self, directory: Path, *arguments: str) -> dict[str, object]:
-        """Plan with local state; no secret may be in the saved plan."""
-        (directory / "backend_override.tf").write_text(
-            'terraform {\n  backend "local" {}\n}\n'
-        )
-        with self.initialising:
-            self.terraform(directory, "init", "-no-color")
+    def plan(self, directory: Path, *arguments: str) -> dict[str, Any]:
+        """Return a saved plan, which must not contain a secret."""
+        self.init(directory)
         self.terraform(directory, "plan", "-no-color", "-out=check.tfplan", *arguments)
         with zipfile.ZipFile(directory / "check.tfplan") as file:
-            self.secret_free("plan", *(file.read(name) for name in file.namelist()))
+            _refuse_secrets("plan", *(file.read(name) for name in file.namelist()))
         shown = self.terraform(directory, "show", "-json", "check.tfplan")
-        plan: dict[str, object] = json.loads(shown)
+        plan: dict[str, Any] = json.loads(shown)
         return plan
 
-    def secret_free(self, what: str, *contents: bytes) -> None:
-        for name, secret in self.secrets.items():
-            if any(secret.encode() in content for content in contents):
-                raise CheckFailedError(f"{name} was found in a {what}")
+    def apply(self, directory: Path, *arguments: str) -> str:
+        """Apply; a second plan must be empty, and the state without secrets."""
+        saved = directory / "check.tfplan"
+        what = [saved.name] if saved.exists() else ["-auto-approve", *arguments]
+        output = self.terraform(directory, "apply", "-no-color", *what)
+        self.terraform(directory, "plan", "-no-color", "-detailed-exitcode", *arguments)
+        state = self.terraform(directory, "state", "pull")
+        _refuse_secrets("state", state.encode())
+        return _first(r"(\d+ added)", output)
 
-    def render(self, name: str, plan: dict[str, object]) -> str:
-        """Write the plan's objects to files and check them against the schemas."""
+    # --- What a plan installs in a cluster ----------------------------------------
+
+    def render(self, name: str, plan: dict[str, Any]) -> str:
+        """Write the plan's objects to files, for checkov, and check their schemas."""
         found = manifests.manifests(plan)
         faults = [
             fault
@@ -193,140 +180,120 @@ class Check:
         folder = self.work / "manifests" / name
         folder.mkdir(parents=True)
         for number, manifest in enumerate(found):
-            path = folder / f"{number:02}-{manifest['kind'].lower()}.json"
-            path.write_text(json.dumps(manifest, indent=2))
+            (folder / f"{number:02}.json").write_text(json.dumps(manifest, indent=2))
         return f"{len(found)} objects valid for Kubernetes {KUBERNETES_VERSIONS[-1]}"
 
-    def apply(self, directory: Path, *arguments: str) -> str:
-        """Apply the plan made before; a second plan must be empty."""
-        said = self.terraform(directory, "apply", "-no-color", "check.tfplan")
-        self.terraform(directory, "plan", "-no-color", "-detailed-exitcode", *arguments)
-        state = self.terraform(directory, "state", "pull").encode()
-        self.secret_free("state", state)
-        added = re.search(r"(\d+) added", said)
-        return f"applied ({added[1] if added else '?'} added), second plan empty"
-
     def minikube(self) -> str:
-        """Plan an empty cluster's way to the first release; compare with the role."""
+        """From an empty cluster to the first release, with the agent's rights."""
         tree = self.copy()
-        arguments = ("-var-file=vars/infr.tfvars.json", f"-var=image={IMAGE}")
+        arguments = ("-var-file=vars/infr.tfvars.json", IMAGE)
         plan = self.plan(tree, *arguments)
-        said = self.render("minikube", plan)
-        agent = self.plan(tree / "agent")
+        outcome = self.render("minikube", plan)
         (rules,) = (
             resource["values"]["rule"]
-            for resource in manifests.resources(agent)
+            for resource in manifests.resources(self.plan(tree / "agent"))
             if resource["address"].endswith('kubernetes_role_v1.deployer["mirrorsite"]')
         )
         if missing := manifests.missing_rights(plan, rules):
             raise CheckFailedError("the agent may not change " + "; ".join(missing))
-        if any(
-            r["type"] == "kubernetes_namespace_v1" for r in manifests.resources(plan)
-        ):
-            raise CheckFailedError("the pipeline's plan makes a namespace")
-        said += "; the agent's role suffices"
+        types = {resource["type"] for resource in manifests.resources(plan)}
+        if "kubernetes_namespace_v1" in types:
+            raise CheckFailedError("the pipeline's plan creates a namespace")
+        outcome += "; the agent's role suffices"
         if self.stand_ins:
-            said += "; " + self.apply(tree, *arguments)
-        return said
+            outcome += f"; {self.apply(tree, *arguments)}"
+        return outcome
 
-    # --- AWS, as far as moto implements it ---------------------------------------
+    # --- AWS, as far as moto implements it ----------------------------------------
 
     def bucket(self) -> str:
-        """Apply the state bucket, and a root with its state in it under a lock."""
+        arguments = ("-var=bucket_name=mirrorsite-check-uploads",)
+        root = self.copy() / "bucket"
+        self.init(root)
+        outcome = self.apply(root, *arguments)
+        self.terraform(root, "destroy", "-no-color", "-auto-approve", *arguments)
+        return f"{outcome}, second plan empty, destroyed"
+
+    def state(self) -> str:
+        """Apply the state bucket, and a root whose state is in it and locked there."""
         import boto3
 
         tree = self.copy()
-        self.plan(tree / "bootstrap", f"-var=state_bucket_name={STATE_BUCKET}")
-        said = self.apply(tree / "bootstrap", f"-var=state_bucket_name={STATE_BUCKET}")
-        store = boto3.client(
+        bootstrap, root = tree / "bootstrap", tree / "eks" / "pipeline"
+        self.init(bootstrap)
+        outcome = self.apply(bootstrap, STATE_BUCKET)
+        store: Any = boto3.client(
             "s3",
-            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+            endpoint_url=self.aws,
             region_name="eu-west-1",
             aws_access_key_id="testing",
             aws_secret_access_key="testing",  # noqa: S106
         )
-        # moto reads a policy without its conditions: "deny what comes without TLS"
-        # would deny everything.
-        store.delete_bucket_policy(Bucket=STATE_BUCKET)
-        config = self.terraform(tree / "bootstrap", "output", "-raw", "backend_config")
+        bucket = STATE_BUCKET.rpartition("=")[2]
+        # moto ignores the conditions of a policy and would deny everything.
+        store.delete_bucket_policy(Bucket=bucket)
+        config = self.terraform(bootstrap, "output", "-raw", "backend_config")
         (self.work / "backend.hcl").write_text(config)
-        root, key = tree / "bucket", "check.tfstate"
-        arguments = ("-var=bucket_name=mirrorsite-check-uploads",)
-        with self.initialising:
-            self.terraform(
-                root,
-                "init",
-                "-no-color",
-                f"-backend-config={self.work / 'backend.hcl'}",
-                f"-backend-config=key={key}",
-                "-backend-config=use_path_style=true",
-            )
-        lock = f"{key}.tflock"
-        held = json.dumps({"ID": "another-run"}).encode()
-        store.put_object(Bucket=STATE_BUCKET, Key=lock, Body=held)
+        (root / "backend_override.tf").unlink()
+        self.init(
+            root,
+            f"-backend-config={self.work / 'backend.hcl'}",
+            "-backend-config=key=check.tfstate",
+            "-backend-config=use_path_style=true",
+        )
+        arguments = ("-var-file=vars/staging.tfvars.json", *EKS["pipeline"])
+        lock = {"Bucket": bucket, "Key": "check.tfstate.tflock"}
+        store.put_object(**lock, Body=b'{"ID": "another-run"}')
         refused = self.terraform(root, "plan", "-no-color", *arguments, status=1)
         if "Error acquiring the state lock" not in refused:
             raise CheckFailedError(refused)
-        store.delete_object(Bucket=STATE_BUCKET, Key=lock)
-        self.terraform(root, "plan", "-no-color", "-out=check.tfplan", *arguments)
-        self.apply(root, *arguments)
-        self.terraform(root, "destroy", "-no-color", "-auto-approve", *arguments)
-        kept = self.terraform(
-            tree / "bootstrap",
-            "destroy",
-            "-no-color",
-            "-auto-approve",
-            f"-var=state_bucket_name={STATE_BUCKET}",
-            status=1,
-        )
+        store.delete_object(**lock)
+        self.eks_root(tree, "pipeline")
+        arguments = ("-no-color", "-auto-approve", STATE_BUCKET)
+        kept = self.terraform(bootstrap, "destroy", *arguments, status=1)
         if "prevent_destroy" not in kept:
             raise CheckFailedError(kept)
-        return said + "; a held lock refuses a second run; bucket destroyed"
+        return f"{outcome}, second plan empty, not destroyed; a lock is respected"
+
+    def eks_root(self, tree: Path, name: str) -> None:
+        """Apply one root and check its IAM policies."""
+        root = tree / "eks" / name
+        if (gaps := GAPS / f"{name}.tf").exists():
+            shutil.copy(gaps, root / "moto_override.tf")
+            for gap in re.findall(r"(?m)^# not in moto: (.*)", gaps.read_text()):
+                _print(f"  not in moto, eks/{name}: {gap}")
+        arguments = ("-var-file=vars/staging.tfvars.json", *EKS[name])
+        if name == "app":
+            _print(f"  eks/app: {self.render('eks', self.plan(root, *arguments))}")
+            if not self.stand_ins:
+                return
+        elif not (root / ".terraform").exists():
+            self.init(root)
+        _print(f"  eks/{name}: {self.apply(root, *arguments)}, second plan empty")
+        state = json.loads(self.terraform(root, "state", "pull"))
+        if faults := iam_statements.state_faults(state):
+            raise CheckFailedError("\n".join(faults))
 
     def eks(self) -> str:
-        """Apply the roots in their order, each reading what the one before handed over."""
-        tree, states = self.copy(), []
-        for path in sorted(GAPS.glob("*.tf")):
-            for gap in re.findall(r"(?m)^# not in moto: (.*)", path.read_text()):
-                _say(f"  not in moto, eks/{path.stem}: {gap}")
-        for root, more in EKS.items():
-            directory = tree / "eks" / root
-            shutil.copy(GAPS / f"{root}.tf", directory / "moto_override.tf")
-            arguments = ("-var-file=vars/staging.tfvars.json", *more)
-            plan = self.plan(directory, *arguments)
-            if root == "app":
-                _say(f"{'  eks/app':<36} {self.render('eks', plan)}")
-                if not self.stand_ins:
-                    break
-            _say(f"  eks/{root:<30} {self.apply(directory, *arguments)}")
-            state = directory / "state.json"
-            state.write_text(self.terraform(directory, "show", "-json"))
-            states.append(str(state))
-        if iam_statements.main(states):
-            raise CheckFailedError("an IAM policy breaks a rule")
+        """Apply the roots in order; each reads parameters of the previous ones."""
+        tree = self.copy()
+        self.eks_root(tree, "network")
+        with ThreadPoolExecutor(1) as pool:
+            runner = pool.submit(self.eks_root, tree, "runner")
+            for name in ("cluster", "data", "app"):
+                self.eks_root(tree, name)
+            runner.result()
         return "applied in order"
 
     def checkov(self) -> str:
         config = ROOT / "sre" / "lib" / "checkov-manifests.yaml"
+        files = ("--directory", SOURCE, "--framework", "terraform")
         for arguments in (
-            (
-                "--directory",
-                SOURCE,
-                "--framework",
-                "terraform",
-                "--skip-path",
-                "tests/",
-            ),
+            (*files, "--skip-path", "tests/"),
             ("--directory", self.work / "manifests", "--config-file", config),
         ):
             done = subprocess.run(
-                [
-                    CHECKOV,
-                    *map(str, arguments),
-                    "--skip-download",
-                    "--compact",
-                    "--quiet",
-                ],
+                [CHECKOV, *arguments, "--skip-download", "--compact", "--quiet"],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -336,83 +303,46 @@ class Check:
         return "passed on the files and on the manifests"
 
 
-def _environment(work: Path) -> dict[str, str]:
-    """Return an environment without anybody's account, state or variables."""
+def _environment(work: Path, aws: str) -> dict[str, str]:
+    """Return an environment without the caller's accounts, state and variables."""
     leaking = ("AWS_", "KUBE", "TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR")
-    found = {k: v for k, v in os.environ.items() if not k.startswith(leaking)}
-    found |= {
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(leaking)}
+    cache = work / "plugin-cache"
+    cache.mkdir()
+    return kept | {
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": aws,
+        "AWS_ENDPOINT_URL_S3": aws,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
         "CHECKPOINT_DISABLE": "1",
         "TF_INPUT": "0",
         "TF_IN_AUTOMATION": "1",
-        # A registry that cannot be reached must be given up soon.
+        # Give up early on a registry that cannot be reached.
         "TF_REGISTRY_CLIENT_TIMEOUT": "10",
         "TF_REGISTRY_DISCOVERY_RETRY": "0",
-        # A cache of our own, whose packages no later init replaces while they run.
-        "TF_PLUGIN_CACHE_DIR": str(work / "plugin-cache"),
+        "TF_PLUGIN_CACHE_DIR": str(cache),
         "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
     }
-    (work / "plugin-cache").mkdir()
-    if not found.get("TF_CLI_CONFIG_FILE"):
-        mirrors = "".join(
-            f'  filesystem_mirror {{\n    path = "{path}"\n  }}\n'
-            for path in _mirrors()
-        )
-        config = work / "terraform.rc"
-        config.write_text(f"provider_installation {{\n{mirrors}  direct {{}}\n}}\n")
-        found["TF_CLI_CONFIG_FILE"] = str(config)
-    return found
 
 
-def _mirrors() -> Iterator[Path]:
-    """Yield the folders that hold provider packages: TF_PLUGIN_DIR, or found by looking."""
-    named = os.environ.get("TF_PLUGIN_DIR")
-    places = (
-        [Path(named)]
-        if named
-        else [
-            Path.home() / ".terraform.d" / "plugins",
-            Path.home() / ".local" / "share" / "terraform" / "plugins",
-            Path("/usr/local/share/terraform/plugins"),
-            Path("/usr/share/terraform/plugins"),
-            *sorted(Path("/opt").glob("*")),
-        ]
-    )
-    for place in places:
-        if (place / "registry.terraform.io").is_dir():
-            yield place
+def _refuse_secrets(what: str, *contents: bytes) -> None:
+    for name, secret in SECRETS.items():
+        if any(secret.encode() in content for content in contents):
+            raise CheckFailedError(f"{name} was found in a {what}")
 
 
-@contextmanager
-def moto(work: Path) -> Iterator[str]:
-    """Run moto and yield its address."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    with (work / f"moto-{port}.log").open("w") as log:
-        process = subprocess.Popen(
-            [f"{sys.prefix}/bin/moto_server", "-H", "127.0.0.1", "-p", str(port)],
-            env=os.environ | {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        deadline = time.monotonic() + 180
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                urllib.request.urlopen(f"{url}/moto-api/", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
+def _first(pattern: str, text: str) -> str:
+    """Return what the pattern's group matched."""
+    found = re.search(pattern, text)
+    if not found:
+        raise CheckFailedError(text)
+    return found[1]
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -423,35 +353,46 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--stand-ins", action="store_true")
     options = parser.parse_args(arguments)
     work = Path(tempfile.mkdtemp(prefix="mirrorsite-terraform-"))
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # moto is installed for this command only.
+    moto = importlib.import_module("moto.server").ThreadedMotoServer(
+        "127.0.0.1", 0, verbose=False
+    )
+    moto.start()
     try:
-        check = Check(work, stand_ins=options.stand_ins)
+        aws = "http://{}:{}".format(*moto.get_host_and_port())
+        check = Check(work, aws=aws, stand_ins=options.stand_ins)
         check.run("format", check.format)
-        tree = check.copy()
-        directories = sorted(path.parent for path in tree.glob("**/versions.tf"))
-
-        def alone(directory: Path) -> None:
-            name = str(directory.relative_to(tree))
-            check.run(name, lambda: check.directory(directory))
-
-        with ThreadPoolExecutor(2) as pool, moto(work) as url, moto(work) as other:
-            # EKS first: it waits minutes for databases that moto makes at once.
-            done = [
-                pool.submit(check.run, "EKS", check.with_aws(url).eks),
-                *(pool.submit(alone, directory) for directory in directories),
-                pool.submit(check.run, "Minikube", check.minikube),
-                pool.submit(check.run, "buckets", check.with_aws(other).bucket),
+        with ThreadPoolExecutor(4) as pool:
+            # First those that wait for minutes: the AWS provider polls for changes that
+            # moto makes immediately.
+            futures = [
+                pool.submit(check.run, name, getattr(check, name))
+                for name in ("eks", "state", "bucket", "minikube")
             ]
-            for future in done:
-                future.result()
+            tree = check.copy()
+            futures += [
+                pool.submit(
+                    check.run,
+                    str(path.parent.relative_to(tree)),
+                    check.directory,
+                    path.parent,
+                )
+                for path in sorted(tree.glob("**/versions.tf"))
+            ]
+        for future in futures:
+            future.result()
         check.run("checkov", check.checkov)
     finally:
+        moto.stop()
         if options.keep:
-            _say(f"Kept: {work}")
+            _print(f"Kept: {work}")
         else:
             shutil.rmtree(work, ignore_errors=True)
     for text in check.skipped:
-        _say(f"SKIPPED: {text}")
-    _say(f"{len(check.failed)} failed, {len(check.skipped)} skipped")
+        _print(f"SKIPPED: {text}")
+    _print(f"{len(check.failed)} failed, {len(check.skipped)} skipped")
     if check.failed:
         return 1
     return 77 if check.skipped else 0

@@ -1,6 +1,6 @@
-# What the administrator of a cluster applies once, by hand: the namespaces of the
-# service, and GitLab's agent. Pipelines deploy with the agent's rights, which end at
-# these namespaces and include neither making them nor changing the agent.
+# Applied once, by hand, by an administrator of the cluster: the service's namespaces and
+# GitLab's agent. Pipelines deploy with the agent's rights, which end at these namespaces
+# and allow neither creating them nor changing the agent.
 
 module "namespace" {
   source   = "../modules/k8s/namespace"

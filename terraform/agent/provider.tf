@@ -1,6 +1,5 @@
-# The cluster comes from KUBE_CONFIG_PATH and KUBE_CTX, as everywhere here. The
-# state is local unless a backend is added: it holds no secret, and this root is
-# run by hand, before any pipeline can reach the cluster.
+# The cluster is given by KUBE_CONFIG_PATH and KUBE_CTX. The state is a local file unless a
+# backend is added: it contains no secret.
 provider "kubernetes" {}
 
 provider "helm" {

@@ -1,12 +1,12 @@
 variable "target_namespaces" {
-  description = "Namespaces of the service, into which the pipelines deploy; they are made here."
+  description = "Namespaces of the service, which this root creates and the pipelines deploy into."
   type        = set(string)
   default     = ["mirrorsite"]
   nullable    = false
 }
 
 variable "install_agent" {
-  description = "Install GitLab's agent. False: namespaces only, for a cluster that no pipeline reaches."
+  description = "Install GitLab's agent. False: namespaces only, for a cluster without pipelines."
   type        = bool
   default     = true
   nullable    = false
@@ -20,14 +20,14 @@ variable "kas_address" {
 }
 
 variable "token_revision" {
-  description = "Raise it by one when the token changed."
+  description = "Raise it by one after changing the token."
   type        = number
   default     = 1
   nullable    = false
 }
 
 variable "token" {
-  description = "Token that GitLab showed when the agent was registered; give it as TF_VAR_token."
+  description = "Token that GitLab displayed when the agent was registered."
   type        = string
   default     = null
   sensitive   = true
@@ -35,6 +35,6 @@ variable "token" {
 
   validation {
     condition     = !var.install_agent || var.token != null
-    error_message = "token is needed to install the agent."
+    error_message = "token is required to install the agent."
   }
 }

@@ -1,6 +1,5 @@
-# No backend: the bucket cannot hold the state of its own creation. The state of
-# this root is local, holds no secret, and can be moved into the bucket afterwards
-# (README.md).
+# No backend: the bucket does not exist before the first apply. The state is a local file
+# without secrets and can be moved into the bucket afterwards.
 provider "aws" {
   region = var.region
 }

@@ -1,5 +1,5 @@
 variable "state_bucket_name" {
-  description = "Name of the bucket for Terraform's state. Names are global to all of AWS, so put something of your own into it."
+  description = "Name of the bucket for Terraform's state, unique in all of AWS."
   type        = string
   nullable    = false
 
@@ -21,19 +21,8 @@ variable "region" {
   }
 }
 
-variable "kms_key_arn" {
-  description = "ARN of the KMS key that encrypts the state. Null: S3's own keys (AES256)."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/.+$", var.kms_key_arn))
-    error_message = "kms_key_arn must be the full ARN of a key or alias, or null."
-  }
-}
-
 variable "noncurrent_version_expiration_days" {
-  description = "Days for which an earlier state, the way back after a bad apply, is kept."
+  description = "Days for which earlier states are kept."
   type        = number
   default     = 180
   nullable    = false
@@ -42,11 +31,4 @@ variable "noncurrent_version_expiration_days" {
     condition     = var.noncurrent_version_expiration_days >= 30 && floor(var.noncurrent_version_expiration_days) == var.noncurrent_version_expiration_days
     error_message = "noncurrent_version_expiration_days must be a whole number of at least 30."
   }
-}
-
-variable "tags" {
-  description = "Tags of the bucket."
-  type        = map(string)
-  default     = { project = "mirrorsite", purpose = "terraform-state" }
-  nullable    = false
 }

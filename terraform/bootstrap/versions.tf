@@ -1,3 +1,5 @@
+# Linked into every directory that uses this provider alone.
+
 terraform {
   required_version = ">= 1.11, < 2"
 

@@ -1,5 +1,5 @@
-# The uploads bucket in AWS for a service that does not run on EKS (whose bucket is made
-# by eks/data). Applied by hand: what outlives every release is out of a release's reach.
+# An uploads bucket in AWS for a service outside EKS. Applied by hand: it outlives the
+# releases, so they must not be able to change it.
 module "s3" {
   source = "../modules/s3"
 

@@ -4,6 +4,6 @@ output "bucket_name" {
 }
 
 output "application_policy_json" {
-  description = "The least the service needs, as an IAM policy, to attach to its user or role."
+  description = "IAM policy with the least rights that the service needs, as JSON, for its user or role."
   value       = module.s3.application_policy_json
 }

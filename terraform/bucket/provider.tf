@@ -1,5 +1,5 @@
 terraform {
-  # Partial: `terraform init -backend-config=FILE`, with a key of this root.
+  # Completed by `terraform init -backend-config=FILE`.
   backend "s3" {
     encrypt      = true
     use_lockfile = true

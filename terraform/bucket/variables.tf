@@ -1,5 +1,5 @@
 variable "bucket_name" {
-  description = "Name of the bucket. Names are global to all of AWS, so put something of your own into it."
+  description = "Name of the bucket, unique in all of AWS."
   type        = string
   nullable    = false
 }
@@ -19,7 +19,7 @@ variable "break_glass_principal_arns" {
 }
 
 variable "default_retention_days" {
-  description = "Retention of every object in days. Null: only what the service sets on sealed copies."
+  description = "Retention of every object in days. Null: only that of sealed copies, which the service sets."
   type        = number
   default     = null
 }

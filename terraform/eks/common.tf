@@ -1,7 +1,7 @@
-# What every root here has: linked into each as common.tf.
+# Linked into every root here.
 
 terraform {
-  # Partial: `terraform init -backend-config=FILE`, with a key of this root and environment.
+  # Completed by `terraform init -backend-config=FILE` and a key of root and environment.
   backend "s3" {
     encrypt      = true
     use_lockfile = true
@@ -17,7 +17,7 @@ provider "aws" {
 }
 
 variable "environment" {
-  description = "Which environment this is: staging or production. It is part of every name."
+  description = "staging or production; part of every name."
   type        = string
   nullable    = false
 

@@ -18,16 +18,16 @@ run "needs_no_account" {
 
   assert {
     condition     = jsonencode(local.egress) == jsonencode([{ cidrs = [], pod_labels = { "app.kubernetes.io/name" = "mirrorsite-store" }, ports = [8333] }, { cidrs = [], pod_labels = { "app.kubernetes.io/name" = "mirrorsite-postgres" }, ports = [5432] }])
-    error_message = "Without AWS no pod needs to leave the cluster."
+    error_message = "Without AWS no pod may connect to addresses outside the cluster."
   }
 
   assert {
     condition     = output.image == "mirrorsite:1.0.0"
-    error_message = "The rollback needs the release's image from the state."
+    error_message = "The rollback reads the release's image from this output."
   }
 }
 
-run "a_bucket_and_a_database_elsewhere" {
+run "external_bucket_and_database" {
   command = plan
 
   variables {
@@ -41,11 +41,11 @@ run "a_bucket_and_a_database_elsewhere" {
 
   assert {
     condition     = jsonencode([for rule in local.egress : [rule.ports, rule.cidrs]]) == jsonencode([[[443], ["0.0.0.0/0"]], [[5432], ["10.0.0.0/16"]]])
-    error_message = "Pods must reach S3 and what was named, and nothing else."
+    error_message = "Pods may connect to S3 and what egress lists."
   }
 }
 
-run "refuses_to_go_without_secrets" {
+run "missing_secrets" {
   command = plan
 
   variables {
@@ -56,7 +56,7 @@ run "refuses_to_go_without_secrets" {
   expect_failures = [var.aws_access_key_id, var.postgres_password]
 }
 
-run "refuses_what_it_does_not_know" {
+run "values_out_of_range" {
   command = plan
 
   variables {

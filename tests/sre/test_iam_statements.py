@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sre.lib.iam_statements import faults, main
+from sre.lib.iam_statements import faults, state_faults
 
 TERRAFORM = Path(__file__).resolve().parents[2] / "terraform"
 
@@ -66,28 +66,24 @@ def test_what_the_service_has__passes() -> None:
     assert faults("a.b", True, policy) == []
 
 
-@pytest.mark.parametrize(("action", "code"), [("s3:GetObject", 0), ("*", 1)])
-def test_state__of_a_child_module(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str, code: int
-) -> None:
+@pytest.mark.parametrize(("action", "count"), [("s3:GetObject", 0), ("*", 1)])
+def test_state__of_a_child_module(action: str, count: int) -> None:
     policy = json.dumps(document(Action=action, Resource="*"))
     resource = {
-        "address": "module.m.aws_iam_role_policy.this",
+        "module": "module.m",
         "type": "aws_iam_role_policy",
-        "values": {"policy": policy},
+        "name": "this",
+        "instances": [{"attributes": {"policy": policy}}],
     }
-    state = {"values": {"root_module": {"child_modules": [{"resources": [resource]}]}}}
-    path = tmp_path / "state.json"
-    path.write_text(json.dumps(state))
-    assert main([str(path)]) == code
-    assert "1 policies" in capsys.readouterr().out
+    faults = state_faults({"resources": [resource]})
+    assert len(faults) == count * 4  # the wildcards, and three ways to delete
+    for text in faults:
+        assert text.startswith("module.m.aws_iam_role_policy.this, It: ")
 
 
-def test_nothing_found__is_a_fault(tmp_path: Path) -> None:
-    """A state without policies would pass for the wrong reason."""
-    path = tmp_path / "state.json"
-    path.write_text("{}")
-    assert main([str(path)]) == 1
+def test_state__without_policies() -> None:
+    """It would pass for the wrong reason."""
+    assert state_faults({}) == ["no policy was found"]
 
 
 def test_files__no_star_of_both_kinds() -> None:

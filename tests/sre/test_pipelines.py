@@ -29,8 +29,30 @@ _Loader.add_constructor("!reference", _reference)
 
 
 def pipeline(path: Path) -> dict[str, Any]:
+    """Return a pipeline, each job with what it extends."""
     loaded: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 a SafeLoader
-    return loaded
+
+    def extended(job: dict[str, Any]) -> dict[str, Any]:
+        names = job.get("extends", [])
+        whole: dict[str, Any] = {}
+        for name in [names] if isinstance(names, str) else names:
+            whole = _merged(whole, extended(loaded[name]))
+        return _merged(whole, job)
+
+    return {
+        name: extended(job) if isinstance(job, dict) else job
+        for name, job in loaded.items()
+    }
+
+
+def _merged(base: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    """https://docs.gitlab.com/ci/yaml/#extends: hashes are merged, the rest replaced."""
+    both = {
+        key: _merged(base[key], value)
+        for key, value in job.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return base | job | both
 
 
 def code(path: Path) -> str:

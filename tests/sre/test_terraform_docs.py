@@ -1,4 +1,4 @@
-"""Terraform's reference page and value files agree with the roots."""
+"""Terraform's reference page, value files and lock files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_readme__every_directory() -> None:
     text = "".join(
         (TERRAFORM / name).read_text() for name in ("README.md", "eks/README.md")
     )
-    for directory in {path.parent for path in TERRAFORM.glob("**/versions.tf")}:
+    for directory in {path.parent for path in TERRAFORM.glob("*/**/versions.tf")}:
         assert f"`{directory.name}" in text or f"{directory.name}`" in text, directory
 
 
@@ -66,3 +66,36 @@ def test_module__sets_what_the_service_reads() -> None:
     names = set(re.findall(r"(?m)^ +([A-Z][A-Z0-9_]+) += ", environment))
     assert len(names) > 10
     assert names <= set(VARIABLES) | {"PGSSLROOTCERT"}
+
+
+def without_registry(lock: str) -> list[str]:
+    """Return the providers of a lock file whose hashes are not the registry's.
+
+    Only the registry gives `zh:` hashes; a mirror's packages have `h1:` alone, and with
+    those `terraform init` refuses the registry's packages.
+    https://developer.hashicorp.com/terraform/language/files/dependency-lock
+    """
+    providers = re.findall(r'(?ms)^provider "([^"]+)" \{(.*?)^\}', lock)
+    return [name for name, body in providers if '"zh:' not in body]
+
+
+LOCK = """\
+provider "registry.terraform.io/hashicorp/aws" {{
+  version = "5.100.0"
+  hashes = [
+    "h1:Ijt7pOlB7Tr7maGQIqtsLFbl7pSMIj06TVdkoSBcYOw=",
+    {}
+  ]
+}}
+"""
+
+
+def test_lock__of_a_mirror_told_apart() -> None:
+    assert without_registry(LOCK.format('"zh:054b8dd49f0549c9a7cc27d1",')) == []
+    assert without_registry(LOCK.format("")) == ["registry.terraform.io/hashicorp/aws"]
+
+
+def test_lock__from_the_registry() -> None:
+    """Otherwise delete it: no other machine could use it."""
+    for path in TERRAFORM.glob("**/.terraform.lock.hcl"):
+        assert without_registry(path.read_text()) == [], path

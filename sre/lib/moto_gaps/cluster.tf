@@ -1,5 +1,5 @@
-# Laid over a copy of the root when it is applied to moto. Each line "not in moto" is
-# printed by sre/terraform-check.
+# Overrides for applying a copy of the root to moto. sre/terraform-check prints each line
+# "not in moto".
 
 # not in moto: aws_eks_cluster, Auto Mode and access: made, but these settings are not kept
 resource "aws_eks_cluster" "this" {

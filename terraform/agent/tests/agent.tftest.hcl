@@ -11,7 +11,7 @@ run "before_the_first_release" {
 
   assert {
     condition     = keys(module.namespace) == ["mirrorsite"] && length(module.agent) == 1
-    error_message = "The namespace must be made here: the agent's role does not let it make one."
+    error_message = "The namespace must be created here: the agent's role does not allow it."
   }
 }
 
@@ -24,11 +24,11 @@ run "without_pipelines" {
 
   assert {
     condition     = length(module.agent) == 0 && keys(module.namespace) == ["mirrorsite"]
-    error_message = "The namespace must be made without an agent too."
+    error_message = "The namespace must be created without an agent too."
   }
 }
 
-run "refuses_an_agent_without_its_token" {
+run "agent_without_token" {
   command = plan
 
   expect_failures = [var.token]

@@ -1,4 +1,4 @@
-# The service on EKS, by the same modules as on Minikube: what differs is variables.
+# The service on EKS, by the same modules as on Minikube.
 
 locals {
   name = "mirrorsite"
@@ -8,12 +8,12 @@ module "namespace" {
   source = "../../modules/k8s/namespace"
 
   name = var.namespace
-  # A new pod is ready only when the load balancer's check has found it healthy;
-  # otherwise a rollout would end the old ones before that.
+  # A pod is ready only when the load balancer finds it healthy; otherwise a rollout
+  # would terminate the old pods too early.
   labels = { "eks.amazonaws.com/pod-readiness-gate-inject" = "enabled" }
 }
 
-# Auto Mode enforces network policies only when told so; without this they are text.
+# Auto Mode does not enforce network policies without this.
 resource "kubernetes_config_map_v1" "network_policies" {
   metadata {
     name      = "amazon-vpc-cni"
@@ -38,8 +38,8 @@ module "external_secrets" {
         application = local.data.application_secret_arn
         database    = local.data.database.secret_arn
       }
-      # RDS keeps user and password; the address is no secret. urlquery, as passwords
-      # hold characters that mean something in an address.
+      # RDS stores user and password; the address is not secret. urlquery escapes the
+      # characters that have a meaning in a URL.
       template = {
         SECRET_KEY   = "{{ .SECRET_KEY }}"
         DATABASE_URL = "postgres://{{ .username | urlquery }}:{{ .password | urlquery }}@${local.data.database.host}:${local.data.database.port}/${local.data.database.name}?sslmode=${local.database_sslmode}"
@@ -51,12 +51,12 @@ module "external_secrets" {
     }
   }
 
-  # The operator reads nothing before it has its role.
+  # Pods receive their role at start.
   depends_on = [aws_eks_pod_identity_association.this]
 }
 
 locals {
-  # RDS signs with authorities of its own, which no image knows.
+  # RDS certificates are signed by Amazon's own authorities, which no image contains.
   database_sslmode = var.database_ca_bundle == null ? "require" : "verify-full"
 
   application_secret_name = "${local.name}-application"
@@ -66,7 +66,7 @@ locals {
 check "database_certificate" {
   assert {
     condition     = var.database_ca_bundle != null
-    error_message = "database_ca_bundle is not given: connections to the database are encrypted, and whoever answers at its address is believed to be it. README.md says where AWS publishes the bundle."
+    error_message = "database_ca_bundle is not set: connections to the database are encrypted, but its identity is not verified. docs/deploy-eks.md names the address of the bundle."
   }
 }
 
@@ -75,17 +75,18 @@ module "deployment" {
 
   namespace         = module.namespace.name
   name              = local.name
-  service_name      = local.name
   image             = var.image
   resources         = var.resources
+  image_pull_policy = var.image_pull_policy
   cron_jobs         = var.cron_jobs
+  purge_after_days  = var.purge_after_days
   metrics_namespace = var.metrics_namespace
   audit_public_keys = var.audit_public_keys
   bucket            = { name = local.data.bucket_name, region = var.region }
   # RDS has snapshots and point-in-time recovery.
   backups = { enabled = false }
 
-  # TLS ends at the load balancer, which says so in X-Forwarded-Proto.
+  # TLS ends at the load balancer, which sets X-Forwarded-Proto.
   settings = merge({ UPLOAD_AUTH = "token" }, var.settings, {
     ALLOWED_HOSTS        = var.host
     CSRF_TRUSTED_ORIGINS = "https://${var.host}"
@@ -94,11 +95,10 @@ module "deployment" {
   })
 
   autoscaling = merge(var.autoscaling, { enabled = true })
-  # The load balancer needs a minute or more to take a new target in, and up to one to
-  # send the last request to an old one. A third at once, or twelve pods would take as
-  # many times that.
+  # The load balancer takes a minute or more to add a target, and up to a minute to stop
+  # sending to one. A third at once: one by one, twelve pods would take twelve times that.
   rollout = { max_surge = "34%", drain_seconds = 60, minutes = 20 }
-  # One pod in each zone is required here, and a lost node is given up soon.
+  # One pod in each zone is required, and pods of a lost node are replaced early.
   spread                       = { zones = "DoNotSchedule" }
   node_loss_toleration_seconds = 30
   annotations                  = { "secret.reloader.stakater.com/reload" = "${local.application_secret_name},${local.audit_secret_name}" }
@@ -115,13 +115,13 @@ module "deployment" {
   registry_password = var.registry_password
 
   egress = [
-    # S3 has no fixed addresses; the identity agent has one, on each node.
+    # S3 has no fixed addresses; the Pod Identity agent has one, on each node.
     { ports = [443], cidrs = ["0.0.0.0/0"] },
     { ports = [80], cidrs = ["169.254.170.23/32"] },
     { ports = [5432], cidrs = [local.network.cidr] },
   ]
 
-  # Pods get their role at their start, and the Secrets must exist.
+  # Pods receive their role at start, and need the Secrets.
   depends_on = [module.external_secrets, aws_eks_pod_identity_association.this, kubernetes_config_map_v1.network_policies]
 }
 
@@ -134,7 +134,7 @@ module "service" {
   type      = "ClusterIP"
 }
 
-# The application load balancer of Auto Mode: it ends TLS, redirects port 80, and adds
+# The application load balancer of Auto Mode terminates TLS, redirects port 80, and adds
 # X-Forwarded-For and X-Forwarded-Proto.
 # https://docs.aws.amazon.com/eks/latest/userguide/auto-configure-alb.html
 module "ingress" {
@@ -173,11 +173,10 @@ module "ingress" {
           ssl-redirect     = "443"
           inbound-cidrs    = length(var.load_balancer.source_ranges) == 0 ? null : join(",", var.load_balancer.source_ranges)
           healthcheck-path = "/api/health"
-          # The check comes with the pod's address as Host, which the service answers
-          # with 400: either answer shows that it runs.
+          # The health check sends the pod's address as Host, which the service answers
+          # with 400: that shows too that it runs.
           success-codes = "200,400"
-          # Requests under way at a pod that ends: preStop (drain_seconds) and gunicorn's
-          # graceful shutdown.
+          # Covers preStop (drain_seconds) and gunicorn's graceful shutdown.
           target-group-attributes = "deregistration_delay.timeout_seconds=90"
         } : "alb.ingress.kubernetes.io/${key}" => value if value != null }
       }

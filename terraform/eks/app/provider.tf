@@ -1,5 +1,4 @@
-# The cluster comes from KUBE_CONFIG_PATH and KUBE_CTX, as everywhere here: never from
-# a cluster that the same apply makes.
+# The cluster is given by KUBE_CONFIG_PATH and KUBE_CTX.
 provider "kubernetes" {}
 
 provider "helm" {

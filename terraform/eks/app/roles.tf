@@ -1,18 +1,6 @@
-# Roles come to pods by EKS Pod Identity: no key lies in the cluster.
+# Pods receive roles by EKS Pod Identity, so there are no keys in the cluster.
 
-data "aws_iam_policy_document" "pod_trust" {
-  statement {
-    actions = ["sts:AssumeRole", "sts:TagSession"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["pods.eks.amazonaws.com"]
-    }
-  }
-}
-
-# Written beside the bucket (modules/s3): uploads/ and audit/, and under audit/ no
-# deleting. Said once more here, so that no later statement can give it.
+# The policy of modules/s3, and a denial that no other statement can override.
 data "aws_iam_policy_document" "application" {
   source_policy_documents = [local.data.application_policy_json]
 
@@ -68,9 +56,12 @@ locals {
 resource "aws_iam_role" "this" {
   for_each = local.roles
 
-  name               = "mirrorsite-${var.environment}-${each.key}"
-  assume_role_policy = data.aws_iam_policy_document.pod_trust.json
-  # Whatever is written above: no more than the root pipeline has drawn the line at.
+  name = "mirrorsite-${var.environment}-${each.key}"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = ["sts:AssumeRole", "sts:TagSession"], Principal = { Service = "pods.eks.amazonaws.com" } }]
+  })
+  # Limits the policies above; created by the root pipeline.
   permissions_boundary = var.pods_boundary ? local.boundary_arn : null
 }
 

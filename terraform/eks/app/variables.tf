@@ -1,18 +1,5 @@
-variable "namespace" {
-  description = "Namespace of everything of the service in the cluster."
-  type        = string
-  default     = "mirrorsite"
-  nullable    = false
-}
-
-variable "image" {
-  description = "Image with the tag or digest of the release."
-  type        = string
-  nullable    = false
-}
-
 variable "host" {
-  description = "Public name of the service, whose DNS record points to the load balancer."
+  description = "Public host name of the service, whose DNS record points to the load balancer."
   type        = string
   nullable    = false
 
@@ -23,7 +10,7 @@ variable "host" {
 }
 
 variable "load_balancer" {
-  description = "The application load balancer: internal or facing the internet, who may reach it (CIDR blocks; empty: all), and the certificate (ACM) with which it ends TLS."
+  description = "The application load balancer: internal or internet-facing, the addresses (CIDR) that may reach it (empty: all), and its TLS certificate in ACM."
   type = object({
     internal        = optional(bool, true)
     source_ranges   = optional(list(string), [])
@@ -43,7 +30,7 @@ variable "load_balancer" {
 }
 
 variable "autoscaling" {
-  description = "Number of web pods, from min_replicas to max_replicas, by the CPU they use in percent of what they ask for."
+  description = "Range of the number of web pods, and the CPU use, in percent of their requests, that the autoscaler aims at."
   type = object({
     min_replicas   = optional(number, 3)
     max_replicas   = optional(number, 12)
@@ -54,14 +41,14 @@ variable "autoscaling" {
 
   validation {
     condition     = var.autoscaling.min_replicas >= 3
-    error_message = "autoscaling.min_replicas must be at least 3: one pod for each zone."
+    error_message = "autoscaling.min_replicas must be at least 3: one pod per zone."
   }
 }
 
 variable "resources" {
-  description = "Requests and limits of each container; see modules/k8s/deployment."
+  description = "Requests and limits of the containers; see modules/k8s/deployment."
   type = object({
-    # So little that the autoscaler sees a pod whose uploads wait for the store:
+    # Low enough that uploads waiting for the store still raise CPU use above the target:
     # docs/performance.md, "Limits".
     cpu_request    = optional(string, "250m")
     cpu_limit      = optional(string)
@@ -73,43 +60,21 @@ variable "resources" {
 }
 
 variable "settings" {
-  description = "Environment variables of the service that are no secret, by their names; see modules/k8s/deployment. UPLOAD_AUTH is token unless given; hosts, HTTPS and proxies follow from host."
+  description = "Environment variables of the service that are not secret; see modules/k8s/deployment. UPLOAD_AUTH defaults to token; hosts, HTTPS and proxies are derived from host."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
-variable "audit_public_keys" {
-  description = "AUDIT_PUBLIC_KEYS: the public half of the key in Secrets Manager and earlier ones, from sre/audit-public-key."
-  type        = string
-  nullable    = false
-}
-
-variable "database_ca_bundle" {
-  description = "Certificates (PEM) of RDS's authorities in the region, as AWS publishes them. With it connections say sslmode=verify-full, without it sslmode=require."
-  type        = string
-  default     = null
-}
-
-variable "cron_jobs" {
-  description = "Changes to the schedules; see modules/k8s/deployment."
-  type = map(object({
-    schedule = optional(string)
-    suspend  = optional(bool, false)
-  }))
-  default  = {}
-  nullable = false
-}
-
 variable "pods_boundary" {
-  description = "Keep the pods' roles within the permissions boundary that the root pipeline makes; its role makes no others. False where that root is not applied."
+  description = "Give the pods' roles the permissions boundary that the root pipeline creates; the pipeline's role may create no others. False where that root is not applied."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "external_secrets" {
-  description = "The External Secrets Operator: version of its chart, and how often it looks for new values."
+  description = "The External Secrets Operator: chart version, and how often it fetches values."
   type = object({
     chart_version    = optional(string, "2.9.0")
     refresh_interval = optional(string, "1m")
@@ -119,42 +84,7 @@ variable "external_secrets" {
 }
 
 variable "reloader_chart_version" {
-  description = "Version of the chart of Reloader, which rolls the pods when a Secret of theirs has changed, as when RDS changed the password. Null: no Reloader; secrets_revision is then raised by hand."
+  description = "Chart version of Reloader, which replaces the pods when one of their Secrets changes, as when RDS rotates the password. Null: no Reloader; raise secrets_revision by hand."
   type        = string
   default     = "2.2.9"
-}
-
-variable "registry_server" {
-  description = "Host of a private registry other than ECR. Null: the image needs no pull secret."
-  type        = string
-  default     = null
-}
-
-variable "secrets_revision" {
-  description = "Raise it by one to replace the pods after a secret changed."
-  type        = number
-  default     = 1
-  nullable    = false
-}
-
-variable "metrics_namespace" {
-  description = "Namespace from which metrics are scraped. Null: none."
-  type        = string
-  default     = null
-}
-
-variable "registry_username" {
-  description = "User of the registry: a deploy token's, never a job token's."
-  type        = string
-  default     = null
-  sensitive   = true
-  ephemeral   = true
-}
-
-variable "registry_password" {
-  description = "Password of the registry's user."
-  type        = string
-  default     = null
-  sensitive   = true
-  ephemeral   = true
 }

@@ -1,7 +1,7 @@
 locals {
-  # The application root makes a namespace and installs an operator with its own
-  # resource types, which only the administrator's policy covers. Planning reads all
-  # that, Secrets included, which the view policy leaves out.
+  # The root app creates a namespace and installs an operator with custom resources, which
+  # only the administrator policy covers. A plan reads Secrets too, which the plain view
+  # policy excludes.
   access = { for key, entry in {
     plan  = { role = var.plan_role_arn, policy = "AmazonEKSAdminViewPolicy" }
     apply = { role = var.apply_role_arn, policy = "AmazonEKSClusterAdminPolicy" }

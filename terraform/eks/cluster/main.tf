@@ -1,12 +1,12 @@
-# The cluster, in Auto Mode: AWS keeps nodes, network, disks, load balancers, name
-# service and the identity agent. roles.tf and access.tf stand beside.
+# The cluster, in Auto Mode: AWS manages nodes, network, disks, load balancers, DNS and the
+# Pod Identity agent.
 
 locals {
   name = "mirrorsite-${var.environment}"
 }
 
 resource "aws_kms_key" "secrets" {
-  #checkov:skip=CKV2_AWS_64:The default policy leaves the key to the account's IAM, where the rights are written.
+  #checkov:skip=CKV2_AWS_64:With the default policy the account's IAM policies decide.
   description             = "Secrets of the cluster ${local.name}"
   enable_key_rotation     = true
   deletion_window_in_days = 30
@@ -17,18 +17,18 @@ resource "aws_kms_alias" "secrets" {
   target_key_id = aws_kms_key.secrets.key_id
 }
 
-# Made here, or EKS makes it without an end to its life.
+# EKS would create it without retention.
 resource "aws_cloudwatch_log_group" "control_plane" {
   #checkov:skip=CKV_AWS_158:CloudWatch encrypts it with its own key; Secrets are not logged.
-  #checkov:skip=CKV_AWS_338:365 days by default; checkov cannot evaluate the variable, the tests can.
+  #checkov:skip=CKV_AWS_338:365 days by default; checkov cannot evaluate the variable.
   name              = "/aws/eks/${local.name}/cluster"
   retention_in_days = var.log_days
 }
 
-# Who else in the network reaches the API, as a pipeline's runner does; the cluster's own
-# group, which its nodes have too, lets in nobody but them.
+# For clients in the network, such as a pipeline's runner: the cluster's own security group
+# admits only its nodes.
 resource "aws_security_group" "api" {
-  #checkov:skip=CKV2_AWS_5:The cluster below has it; checkov does not see that within vpc_config.
+  #checkov:skip=CKV2_AWS_5:Attached in vpc_config, where checkov does not look.
   name        = "${local.name}-api"
   description = "The API of the cluster: from inside the network"
   vpc_id      = local.network.vpc_id
@@ -45,8 +45,8 @@ resource "aws_vpc_security_group_ingress_rule" "api" {
 }
 
 resource "aws_eks_cluster" "this" {
-  #checkov:skip=CKV_AWS_38:public_access_cidrs refuses 0.0.0.0/0; without any the API is not public.
-  #checkov:skip=CKV_AWS_39:Not public unless addresses are named; checkov cannot evaluate the expression, the tests can.
+  #checkov:skip=CKV_AWS_38:public_access_cidrs refuses 0.0.0.0/0; by default the API is private.
+  #checkov:skip=CKV_AWS_39:Private by default; checkov cannot evaluate the expression.
   name     = local.name
   version  = var.kubernetes_version
   role_arn = aws_iam_role.cluster.arn
@@ -75,7 +75,7 @@ resource "aws_eks_cluster" "this" {
     }
   }
 
-  # Auto Mode is these three together.
+  # Auto Mode consists of the next three blocks.
   compute_config {
     enabled       = true
     node_pools    = ["general-purpose", "system"]
@@ -98,7 +98,7 @@ resource "aws_eks_cluster" "this" {
     support_type = "STANDARD"
   }
 
-  # AWS may take an ailing zone out of traffic by itself.
+  # AWS may shift traffic away from an impaired zone.
   zonal_shift_config {
     enabled = true
   }
@@ -110,7 +110,7 @@ resource "aws_eks_cluster" "this" {
   ]
 }
 
-# Auto Mode brings no metrics server, without which the autoscaler sees nothing.
+# For the autoscaler; not part of Auto Mode.
 resource "aws_eks_addon" "metrics_server" {
   cluster_name = aws_eks_cluster.this.name
   addon_name   = "metrics-server"

@@ -1,9 +1,4 @@
-output "handover" {
-  description = "What the roots data and app read, as written to the parameter /mirrorsite/ENVIRONMENT/cluster."
-  value       = local.handover
-}
-
 output "kubeconfig_command" {
-  description = "How to get a kubeconfig for this cluster."
+  description = "Command that writes a kubeconfig for this cluster."
   value       = "aws eks update-kubeconfig --region ${var.region} --name ${aws_eks_cluster.this.name} --alias ${local.name}"
 }

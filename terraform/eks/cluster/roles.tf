@@ -1,31 +1,12 @@
 data "aws_partition" "current" {}
 
-data "aws_iam_policy_document" "cluster_trust" {
-  statement {
-    # TagSession is what Auto Mode tags the nodes' sessions with.
-    actions = ["sts:AssumeRole", "sts:TagSession"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["eks.amazonaws.com"]
-    }
-  }
-}
-
-data "aws_iam_policy_document" "node_trust" {
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["ec2.amazonaws.com"]
-    }
-  }
-}
-
+# Auto Mode tags the sessions of nodes.
 resource "aws_iam_role" "cluster" {
-  name               = "${local.name}-cluster"
-  assume_role_policy = data.aws_iam_policy_document.cluster_trust.json
+  name = "${local.name}-cluster"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = ["sts:AssumeRole", "sts:TagSession"], Principal = { Service = "eks.amazonaws.com" } }]
+  })
 }
 
 resource "aws_iam_role_policy_attachment" "cluster" {
@@ -41,7 +22,7 @@ resource "aws_iam_role_policy_attachment" "cluster" {
   policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/${each.key}"
 }
 
-# EKS looks after the key of its Secrets in the cluster's role.
+# EKS uses the key of its Secrets with the cluster's role.
 data "aws_iam_policy_document" "cluster_key" {
   statement {
     sid       = "EncryptSecrets"
@@ -57,8 +38,11 @@ resource "aws_iam_role_policy" "cluster_key" {
 }
 
 resource "aws_iam_role" "node" {
-  name               = "${local.name}-node"
-  assume_role_policy = data.aws_iam_policy_document.node_trust.json
+  name = "${local.name}-node"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "ec2.amazonaws.com" } }]
+  })
 }
 
 resource "aws_iam_role_policy_attachment" "node" {

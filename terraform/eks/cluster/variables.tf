@@ -1,5 +1,5 @@
 variable "kubernetes_version" {
-  description = "Version of Kubernetes, one that EKS has in standard support."
+  description = "Version of Kubernetes, in standard support of EKS."
   type        = string
   default     = "1.35"
   nullable    = false
@@ -11,19 +11,19 @@ variable "kubernetes_version" {
 }
 
 variable "public_access_cidrs" {
-  description = "Addresses (CIDR) from which the cluster's API can be reached. Empty: only from inside the network, where the pipeline's runner then has to be."
+  description = "Addresses (CIDR) that may reach the cluster's API. Empty: only the network, which must then contain the pipeline's runner."
   type        = list(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for cidr in var.public_access_cidrs : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
-    error_message = "public_access_cidrs must be CIDR blocks, and none of them everything."
+    error_message = "public_access_cidrs must be CIDR blocks smaller than /0."
   }
 }
 
 variable "plan_role_arn" {
-  description = "Role of the pipeline's plan jobs: it may look at the cluster. Null: none."
+  description = "Role of the pipeline's plan jobs, which may view the cluster. Null: none."
   type        = string
   default     = null
 
@@ -34,12 +34,12 @@ variable "plan_role_arn" {
 
   validation {
     condition     = var.plan_role_arn == null || var.plan_role_arn != var.apply_role_arn
-    error_message = "plan_role_arn and apply_role_arn must be two roles: whoever may plan may not change."
+    error_message = "plan_role_arn and apply_role_arn must differ: a plan job must not be able to apply."
   }
 }
 
 variable "apply_role_arn" {
-  description = "Role of the pipeline's apply jobs: it administers the cluster. Null: none."
+  description = "Role of the pipeline's apply jobs, which administers the cluster. Null: none."
   type        = string
   default     = null
 
@@ -50,13 +50,13 @@ variable "apply_role_arn" {
 }
 
 variable "log_days" {
-  description = "Days the control plane's logs are kept."
+  description = "Days for which the control plane's logs are kept."
   type        = number
   default     = 365
   nullable    = false
 
   validation {
     condition     = contains([30, 60, 90, 180, 365, 400, 731], var.log_days)
-    error_message = "log_days must be 30, 60, 90, 180, 365, 400 or 731, which CloudWatch knows."
+    error_message = "log_days must be 30, 60, 90, 180, 365, 400 or 731, values that CloudWatch accepts."
   }
 }

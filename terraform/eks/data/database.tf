@@ -1,5 +1,4 @@
-# PostgreSQL with a standby in another zone, and a password that only RDS, Secrets
-# Manager and the pods know.
+# PostgreSQL with a standby in another zone. RDS keeps the password in Secrets Manager.
 
 locals {
   postgres_family     = "postgres${split(".", var.engine_version)[0]}"
@@ -13,12 +12,12 @@ resource "aws_db_subnet_group" "this" {
 
 resource "aws_security_group" "database" {
   name        = "${local.name}-database"
-  description = "The database: from the cluster's nodes and pods, and from nowhere else"
+  description = "The database: connections from the nodes and pods of the cluster only"
   vpc_id      = local.network.vpc_id
   tags        = { Name = "${local.name}-database" }
 }
 
-# No rule for the way out: a database starts no connection.
+# No egress rule: a database opens no connections.
 resource "aws_vpc_security_group_ingress_rule" "database" {
   security_group_id            = aws_security_group.database.id
   description                  = "PostgreSQL from the cluster"
@@ -42,8 +41,7 @@ resource "aws_db_parameter_group" "this" {
     value = "1000"
   }
 
-  # checkov's wish for all statements is not met: they would fill the log with the
-  # inserts of every upload, which the audit trail holds already.
+  # Not all statements, as checkov asks: the log would repeat the audit trail.
   parameter {
     name  = "log_statement"
     value = "ddl"
@@ -54,22 +52,14 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
-data "aws_iam_policy_document" "monitoring_trust" {
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["monitoring.rds.amazonaws.com"]
-    }
-  }
-}
-
 data "aws_partition" "current" {}
 
 resource "aws_iam_role" "monitoring" {
-  name               = "${local.name}-rds-monitoring"
-  assume_role_policy = data.aws_iam_policy_document.monitoring_trust.json
+  name = "${local.name}-rds-monitoring"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "monitoring.rds.amazonaws.com" } }]
+  })
 }
 
 resource "aws_iam_role_policy_attachment" "monitoring" {
@@ -78,10 +68,10 @@ resource "aws_iam_role_policy_attachment" "monitoring" {
 }
 
 resource "aws_db_instance" "this" {
-  #checkov:skip=CKV_AWS_161:The service connects with a password, which RDS changes; tokens of IAM last 15 minutes and would need code in the service.
-  #checkov:skip=CKV2_AWS_30:Statements that change tables and slow ones are logged; all of them would only repeat the audit trail.
-  #checkov:skip=CKV2_AWS_69:rds.force_ssl is set in the parameter group, which checkov does not follow.
-  #checkov:skip=CKV_AWS_293:On by default, and production cannot switch it off; checkov cannot evaluate the variable, the tests can.
+  #checkov:skip=CKV_AWS_161:The service uses a password, which RDS rotates; IAM tokens last 15 minutes and would need code in the service.
+  #checkov:skip=CKV2_AWS_30:DDL and slow statements are logged; all statements would repeat the audit trail.
+  #checkov:skip=CKV2_AWS_69:rds.force_ssl is set in the parameter group, where checkov does not look.
+  #checkov:skip=CKV_AWS_293:On by default, and mandatory in production; checkov cannot evaluate the variable.
   identifier     = local.name
   engine         = "postgres"
   engine_version = var.engine_version
@@ -126,8 +116,8 @@ resource "aws_db_instance" "this" {
   performance_insights_kms_key_id = aws_kms_key.this.arn
 }
 
-# RDS changes its password every week of its own accord, at any hour. Pods learn the new
-# one from a Secret that follows, and a rollout (README.md); hence a quiet hour is named.
+# By default RDS rotates the password weekly, at any hour. Until the pods have been replaced
+# with the new one (README.md), new connections fail; hence a quiet hour.
 resource "aws_secretsmanager_secret_rotation" "database" {
   secret_id          = one(aws_db_instance.this.master_user_secret).secret_arn
   rotate_immediately = false
@@ -138,8 +128,6 @@ resource "aws_secretsmanager_secret_rotation" "database" {
   }
 }
 
-# The record only grows, and so does the volume: up to its largest size by itself, and no
-# further. Before that, and when the standby takes over, somebody is told.
 resource "aws_db_event_subscription" "this" {
   count = var.events_topic_arn == null ? 0 : 1
 

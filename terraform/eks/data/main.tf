@@ -1,4 +1,4 @@
-# What outlives every release: bucket, database, secrets, and, if wanted, the registry.
+# What outlives the releases: bucket, database, secrets and, optionally, a registry.
 
 locals {
   name = "mirrorsite-${var.environment}"
@@ -17,10 +17,9 @@ module "s3" {
   }
 }
 
-# One key for database, its password and the other secrets: they are read together or
-# not at all.
+# One key for the database, its password and the other secrets, which are used together.
 resource "aws_kms_key" "this" {
-  #checkov:skip=CKV2_AWS_64:The default policy leaves the key to the account's IAM, where the rights are written.
+  #checkov:skip=CKV2_AWS_64:With the default policy the account's IAM policies decide.
   description             = "Database and secrets of ${local.name}"
   enable_key_rotation     = true
   deletion_window_in_days = 30
@@ -31,12 +30,12 @@ resource "aws_kms_alias" "this" {
   target_key_id = aws_kms_key.this.key_id
 }
 
-# Empty: their values are put in by hand (README.md) and never pass through Terraform.
+# Created empty; an operator sets the values (docs/deploy-eks.md), not Terraform.
 resource "aws_secretsmanager_secret" "this" {
-  #checkov:skip=CKV2_AWS_57:SECRET_KEY and the signing key are changed by sre/rotate-secrets, which knows what has to happen around it.
+  #checkov:skip=CKV2_AWS_57:Rotated by an operator; docs/keys.md has the steps.
   for_each = {
     application = "SECRET_KEY of the service"
-    audit       = "AUDIT_SIGNING_KEY, for the sealing job alone"
+    audit       = "AUDIT_SIGNING_KEY, for the sealer alone"
   }
 
   name                    = "mirrorsite/${var.environment}/${each.key}"

@@ -1,5 +1,5 @@
 variable "bucket_name" {
-  description = "Name of the uploads bucket. Names are global to all of AWS, so put something of your own into it."
+  description = "Name of the uploads bucket, unique in all of AWS."
   type        = string
   nullable    = false
 }
@@ -18,7 +18,7 @@ variable "bucket" {
 }
 
 variable "instance_class" {
-  description = "Size of the database."
+  description = "Instance class of the database."
   type        = string
   default     = "db.m7g.large"
   nullable    = false
@@ -30,7 +30,7 @@ variable "instance_class" {
 }
 
 variable "engine_version" {
-  description = "Version of PostgreSQL, major or with minor."
+  description = "Version of PostgreSQL, with or without the minor version."
   type        = string
   default     = "17"
   nullable    = false
@@ -42,7 +42,7 @@ variable "engine_version" {
 }
 
 variable "storage" {
-  description = "Size of the database's volume in GiB, and the size up to which it grows by itself."
+  description = "Size of the database's volume in GiB, and the size up to which RDS extends it."
   type = object({
     allocated = optional(number, 50)
     max       = optional(number, 500)
@@ -57,18 +57,18 @@ variable "storage" {
 }
 
 variable "events_topic_arn" {
-  description = "ARN of an SNS topic that is told when the volume comes near its largest size, when the standby takes over, and when the database fails. Null: nobody is."
+  description = "ARN of an SNS topic for events: low storage, failover and failure of the database. Null: none."
   type        = string
   default     = null
 
   validation {
     condition     = var.events_topic_arn == null || can(regex("^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.events_topic_arn))
-    error_message = "events_topic_arn must be the full ARN of a topic in SNS."
+    error_message = "events_topic_arn must be the full ARN of an SNS topic."
   }
 }
 
 variable "backup_days" {
-  description = "Days of backups from which the database can be restored to any second."
+  description = "Days for which point-in-time recovery is possible."
   type        = number
   default     = 35
   nullable    = false
@@ -80,31 +80,31 @@ variable "backup_days" {
 }
 
 variable "rotation_schedule" {
-  description = "When the database's password is changed by itself, as a cron expression of Secrets Manager in UTC: within two hours from then. By default on the first of each month at three."
+  description = "When Secrets Manager rotates the database's password, as its cron expression in UTC: within two hours from then. Default: the first of each month, 03:00."
   type        = string
   default     = "cron(0 3 1 * ? *)"
   nullable    = false
 
   validation {
     condition     = can(regex("^cron\\(0 [0-9*/,-]+ [^ ]+ [^ ]+ [^ ]+ [^ ]+\\)$", var.rotation_schedule))
-    error_message = "rotation_schedule must be cron(0 HOUR DAY MONTH WEEKDAY YEAR), as in \"cron(0 3 1 * ? *)\": Secrets Manager begins at full hours."
+    error_message = "rotation_schedule must be cron(0 HOUR DAY MONTH WEEKDAY YEAR), as in \"cron(0 3 1 * ? *)\": Secrets Manager starts on the hour."
   }
 }
 
 variable "deletion_protection" {
-  description = "Refuse to delete the database, and take a last snapshot when it goes."
+  description = "Refuse to delete the database; without it, no final snapshot is taken."
   type        = bool
   default     = true
   nullable    = false
 
   validation {
     condition     = var.deletion_protection || var.environment != "production"
-    error_message = "production keeps its protection: take it off by hand, in the moment, if it ever must go."
+    error_message = "deletion_protection is mandatory in production; an operator may disable it by hand before a deletion."
   }
 }
 
 variable "registry" {
-  description = "Make a registry (ECR) for the images. False where they come from GitLab's."
+  description = "Create a registry (ECR) for the images. False where they are in GitLab's."
   type        = bool
   default     = false
   nullable    = false

@@ -1,19 +1,8 @@
 resource "aws_cloudwatch_log_group" "flows" {
-  #checkov:skip=CKV_AWS_158:Addresses and ports, no content; CloudWatch encrypts them with its own key.
-  #checkov:skip=CKV_AWS_338:365 days by default; checkov cannot evaluate the variable, the tests can.
+  #checkov:skip=CKV_AWS_158:Addresses and ports only; CloudWatch encrypts them with its own key.
+  #checkov:skip=CKV_AWS_338:365 days by default; checkov cannot evaluate the variable.
   name              = "/${local.name}/vpc-flows"
   retention_in_days = var.flow_log_days
-}
-
-data "aws_iam_policy_document" "flows_trust" {
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["vpc-flow-logs.amazonaws.com"]
-    }
-  }
 }
 
 data "aws_iam_policy_document" "flows" {
@@ -25,8 +14,11 @@ data "aws_iam_policy_document" "flows" {
 }
 
 resource "aws_iam_role" "flows" {
-  name               = "${local.name}-vpc-flows"
-  assume_role_policy = data.aws_iam_policy_document.flows_trust.json
+  name = "${local.name}-vpc-flows"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "vpc-flow-logs.amazonaws.com" } }]
+  })
 }
 
 resource "aws_iam_role_policy" "flows" {

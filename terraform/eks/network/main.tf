@@ -1,10 +1,10 @@
-# Network in three zones: public subnets for load balancers and NAT, private ones for
-# nodes, pods, the database and the runner.
+# A VPC in three zones: public subnets for load balancers and NAT, private ones for nodes,
+# pods, the database and the runner.
 
 locals {
   name = "mirrorsite-${var.environment}"
 
-  # Fixed places in the /16, so that no subnet ever moves.
+  # Independent of the number of zones, so that no subnet moves.
   private_cidrs = { for index, zone in var.zones : zone => cidrsubnet(var.cidr, 4, index) }
   public_cidrs  = { for index, zone in var.zones : zone => cidrsubnet(var.cidr, 8, 240 + index) }
 
@@ -18,7 +18,7 @@ resource "aws_vpc" "this" {
   tags                 = { Name = local.name }
 }
 
-# Whoever names no group gets this one, which lets nothing through.
+# Without rules: what names no security group is isolated.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${local.name}-unused" }
@@ -38,7 +38,7 @@ resource "aws_subnet" "public" {
   map_public_ip_on_launch = false
   tags = {
     Name = "${local.name}-public-${each.key}"
-    # How the cluster finds subnets for load balancers that face the internet.
+    # By this tag EKS finds subnets for internet-facing load balancers.
     "kubernetes.io/role/elb" = "1"
   }
 }
@@ -56,7 +56,7 @@ resource "aws_subnet" "private" {
 }
 
 resource "aws_eip" "nat" {
-  #checkov:skip=CKV2_AWS_19:These addresses belong to the NAT gateways below, which checkov sees only for instances.
+  #checkov:skip=CKV2_AWS_19:They belong to NAT gateways; checkov looks for instances.
   for_each = toset(local.nat_zones)
 
   domain     = "vpc"
@@ -90,8 +90,8 @@ resource "aws_route_table_association" "public" {
   subnet_id      = each.value.id
 }
 
-# One table per zone even with a single NAT gateway: adding the others is then a
-# change of routes and of nothing else.
+# One table per zone even with a single NAT gateway: adding the others then changes
+# routes only.
 resource "aws_route_table" "private" {
   for_each = toset(var.zones)
 
@@ -114,7 +114,7 @@ resource "aws_route_table_association" "private" {
   subnet_id      = each.value.id
 }
 
-# Uploads go to S3 without passing, and paying for, the NAT gateways.
+# Uploads bypass the NAT gateways and their charges.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${var.region}.s3"

@@ -1,5 +1,5 @@
 variable "cidr" {
-  description = "Addresses of the network, a /16. Each zone gets a /20 for pods and nodes and a /24 for load balancers."
+  description = "Addresses of the VPC, a /16. Each zone has a /20 for pods and nodes and a /24 for load balancers."
   type        = string
   default     = "10.40.0.0/16"
   nullable    = false
@@ -11,7 +11,7 @@ variable "cidr" {
 }
 
 variable "zones" {
-  description = "Three availability zones of the region, such as [\"eu-west-1a\", \"eu-west-1b\", \"eu-west-1c\"]. Named and not looked up: a zone that AWS adds or takes away must not move subnets."
+  description = "Three availability zones of the region, such as [\"eu-west-1a\", \"eu-west-1b\", \"eu-west-1c\"]. Not looked up, because zones that AWS adds or removes must not move subnets."
   type        = list(string)
   nullable    = false
 
@@ -22,25 +22,25 @@ variable "zones" {
 }
 
 variable "nat_per_zone" {
-  description = "A NAT gateway in each zone. False: one for all, which costs a third and takes the way out of every zone down with its own."
+  description = "A NAT gateway in each zone. False: a single one, at a third of the cost; when its zone fails, no zone has outbound connections."
   type        = bool
   default     = true
   nullable    = false
 
   validation {
     condition     = var.nat_per_zone || var.environment != "production"
-    error_message = "production needs a NAT gateway per zone: with one, the loss of its zone cuts off the other two."
+    error_message = "production needs a NAT gateway per zone: with one, the loss of its zone disconnects the others."
   }
 }
 
 variable "flow_log_days" {
-  description = "Days the records of network flows are kept."
+  description = "Days for which flow logs are kept."
   type        = number
   default     = 365
   nullable    = false
 
   validation {
     condition     = contains([30, 60, 90, 180, 365, 400, 731], var.flow_log_days)
-    error_message = "flow_log_days must be 30, 60, 90, 180, 365, 400 or 731, which CloudWatch knows."
+    error_message = "flow_log_days must be 30, 60, 90, 180, 365, 400 or 731, values that CloudWatch accepts."
   }
 }

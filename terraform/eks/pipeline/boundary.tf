@@ -1,5 +1,5 @@
-# The most that the pods' roles can have, whatever policies a pipeline writes for them.
-# Made here and not in the root app: who writes the policies may not write this one.
+# The permissions boundary of the pods' roles. Not in the root app, whose pipeline writes
+# the policies that this one limits.
 
 locals {
   bucket_arn   = "arn:${local.partition}:s3:::${var.bucket_name}"
@@ -31,7 +31,7 @@ data "aws_iam_policy_document" "boundary" {
     resources = ["${local.bucket_arn}/backups/*"]
   }
 
-  # The database's secret is named by RDS.
+  # RDS chooses the name of the database's secret.
   statement {
     sid     = "ReadSecrets"
     actions = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"]
@@ -41,7 +41,7 @@ data "aws_iam_policy_document" "boundary" {
     ]
   }
 
-  # Which keys they are is known only later; used they can be by these services alone.
+  # The keys do not exist yet; only these services may use them.
   statement {
     sid       = "DecryptThem"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
@@ -57,6 +57,6 @@ data "aws_iam_policy_document" "boundary" {
 
 resource "aws_iam_policy" "boundary" {
   name        = "${local.name}-pods-boundary"
-  description = "The most that the roles of the pods can have"
+  description = "Permissions boundary of the roles of the pods"
   policy      = data.aws_iam_policy_document.boundary.json
 }

@@ -1,5 +1,5 @@
-# The two roles in which the pipeline's jobs plan and apply the root `app`, and nothing
-# else: the other roots are applied by hand. Their rights are in policies.tf.
+# The two roles with which the pipeline plans and applies the root `app`. The other roots are
+# applied by hand.
 
 data "aws_caller_identity" "current" {}
 
@@ -10,7 +10,7 @@ locals {
   gitlab_host = trimprefix(var.gitlab_url, "https://")
   iam_arn     = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}"
 
-  # Spelled, so that the trust can be reviewed in the plan that makes the provider.
+  # Derived from names, so that the plan that creates the provider shows the trust.
   identity_provider_arn = "${local.iam_arn}:oidc-provider/${local.gitlab_host}"
 }
 
@@ -49,7 +49,7 @@ resource "aws_iam_role" "this" {
 
   name               = "${local.name}-pipeline-${each.key}"
   assume_role_policy = data.aws_iam_policy_document.trust.json
-  # An apply waits for a migration and a rollout.
+  # An apply includes a migration and a rollout.
   max_session_duration = 3600
 
   depends_on = [aws_iam_openid_connect_provider.gitlab]

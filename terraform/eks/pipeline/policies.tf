@@ -5,7 +5,7 @@ locals {
   cluster_arn      = "arn:${local.partition}:eks:${local.account_arn}:cluster/${local.name}"
   associations_arn = "arn:${local.partition}:eks:${local.account_arn}:podidentityassociation/${local.name}/*"
   parameters_arn   = "arn:${local.partition}:ssm:${local.account_arn}:parameter/mirrorsite/${var.environment}/*"
-  # The roles that the root app makes.
+  # The roles that the root app creates.
   pod_role_arns = [for role in ["application", "external-secrets"] : "${local.iam_arn}:role/${local.name}-${role}"]
 
   state_bucket_arn = var.state_bucket_name == null ? null : "arn:${local.partition}:s3:::${var.state_bucket_name}"
@@ -17,10 +17,12 @@ locals {
   }
 }
 
-# Reads what a plan compares. The one thing it writes is the lock beside the state.
+# Reads what a plan needs, and writes only the lock of the state.
 data "aws_iam_policy_document" "plan" {
+  source_policy_documents = data.aws_iam_policy_document.state[*].json
+
   statement {
-    sid       = "ReadWhatOtherRootsHandOver"
+    sid       = "ReadOtherRootsParameters"
     actions   = ["ssm:GetParameter"]
     resources = [local.parameters_arn]
   }
@@ -42,41 +44,33 @@ data "aws_iam_policy_document" "plan" {
     actions   = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:ListRoleTags"]
     resources = local.pod_role_arns
   }
+}
 
-  dynamic "statement" {
-    for_each = local.state_bucket_arn[*]
+data "aws_iam_policy_document" "state" {
+  count = var.state_bucket_name == null ? 0 : 1
 
-    content {
-      sid       = "FindTheState"
-      actions   = ["s3:ListBucket"]
-      resources = [statement.value]
+  statement {
+    sid       = "FindTheState"
+    actions   = ["s3:ListBucket"]
+    resources = [local.state_bucket_arn]
 
-      condition {
-        test     = "StringLike"
-        variable = "s3:prefix"
-        values   = ["${local.state_key}*", "env:/*"]
-      }
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["${local.state_key}*", "env:/*"]
     }
   }
 
-  dynamic "statement" {
-    for_each = local.state_bucket_arn[*]
-
-    content {
-      sid       = "ReadTheState"
-      actions   = ["s3:GetObject"]
-      resources = ["${statement.value}/${local.state_key}"]
-    }
+  statement {
+    sid       = "ReadTheState"
+    actions   = ["s3:GetObject"]
+    resources = ["${local.state_bucket_arn}/${local.state_key}"]
   }
 
-  dynamic "statement" {
-    for_each = local.state_bucket_arn[*]
-
-    content {
-      sid       = "LockTheState"
-      actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
-      resources = ["${statement.value}/${local.state_key}.tflock"]
-    }
+  statement {
+    sid       = "LockTheState"
+    actions   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+    resources = ["${local.state_bucket_arn}/${local.state_key}.tflock"]
   }
 }
 
@@ -109,8 +103,8 @@ data "aws_iam_policy_document" "apply" {
     resources = local.pod_role_arns
   }
 
-  # A policy can be written for a role that has the boundary, and the boundary cannot
-  # be taken off: nothing here allows to delete or to change it.
+  # Policies only for roles with the boundary, which no statement here allows to remove or
+  # change.
   statement {
     sid       = "WithinTheBoundary"
     actions   = ["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"]

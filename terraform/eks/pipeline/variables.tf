@@ -1,5 +1,5 @@
 variable "gitlab_url" {
-  description = "Address of GitLab, whose tokens are trusted."
+  description = "Address of the GitLab whose tokens are trusted."
   type        = string
   default     = "https://gitlab.com"
   nullable    = false
@@ -11,7 +11,7 @@ variable "gitlab_url" {
 }
 
 variable "project_path" {
-  description = "The project in GitLab, as in \"group/mirrorsite\"."
+  description = "Path of the project in GitLab, as in \"group/mirrorsite\"."
   type        = string
   nullable    = false
 
@@ -22,7 +22,7 @@ variable "project_path" {
 }
 
 variable "branch" {
-  description = "The project's default branch, whose jobs alone may take these roles."
+  description = "The project's default branch; only its jobs may assume these roles."
   type        = string
   default     = "main"
   nullable    = false
@@ -34,7 +34,7 @@ variable "branch" {
 }
 
 variable "bucket_name" {
-  description = "Name of the uploads bucket, as the root data will be given it: what the pods can reach at most."
+  description = "Name of the uploads bucket, as in the root data; the pods can reach no other."
   type        = string
   nullable    = false
 
@@ -45,13 +45,13 @@ variable "bucket_name" {
 }
 
 variable "state_bucket_name" {
-  description = "Bucket of Terraform's state, from ../../bootstrap. Null: GitLab keeps the state."
+  description = "Bucket of Terraform's state, from ../../bootstrap. Null: the state is in GitLab."
   type        = string
   default     = null
 }
 
 variable "identity_provider" {
-  description = "Make the account's identity provider for GitLab. False where it is there already: an account has one for each address."
+  description = "Create the account's identity provider for GitLab. False where it exists: an account has one per address."
   type        = bool
   default     = true
   nullable    = false

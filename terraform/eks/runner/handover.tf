@@ -9,6 +9,5 @@ data "aws_partition" "current" {}
 locals {
   network = jsondecode(data.aws_ssm_parameter.network.insecure_value)
 
-  # Beginning of the ARNs of ECS in this account and region.
   ecs_arn = "arn:${data.aws_partition.current.partition}:ecs:${var.region}:${data.aws_caller_identity.current.account_id}"
 }

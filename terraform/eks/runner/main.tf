@@ -1,20 +1,20 @@
-# A GitLab runner on ECS Fargate: one manager that asks GitLab for jobs and starts a
-# worker for each. Neither has a public address.
+# A GitLab runner on ECS Fargate: a manager that polls GitLab for jobs and starts a worker
+# for each. Neither has a public address.
 
 locals {
   name = "mirrorsite-${var.environment}-runner"
 }
 
 resource "aws_kms_key" "this" {
-  #checkov:skip=CKV2_AWS_64:The default policy leaves the key to the account's IAM, where the rights are written.
+  #checkov:skip=CKV2_AWS_64:With the default policy the account's IAM policies decide.
   description             = "Token of ${local.name}"
   enable_key_rotation     = true
   deletion_window_in_days = 30
 }
 
-# Empty: the token that GitLab showed is put in by hand and never passes Terraform.
+# Created empty; an operator sets the token that GitLab displayed.
 resource "aws_secretsmanager_secret" "token" {
-  #checkov:skip=CKV2_AWS_57:GitLab gives the token; AWS has no way to change it there.
+  #checkov:skip=CKV2_AWS_57:GitLab issues the token; AWS cannot rotate it.
   name                    = "mirrorsite/${var.environment}/runner-token"
   description             = "Authentication token of the GitLab runner"
   kms_key_id              = aws_kms_key.this.arn
@@ -22,8 +22,8 @@ resource "aws_secretsmanager_secret" "token" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_158:CloudWatch encrypts it with its own key; GitLab masks secrets in what jobs print.
-  #checkov:skip=CKV_AWS_338:365 days by default; checkov cannot evaluate the variable, the tests can.
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts it with its own key; GitLab masks secrets in job output.
+  #checkov:skip=CKV_AWS_338:365 days by default; checkov cannot evaluate the variable.
   name              = "/${local.name}"
   retention_in_days = var.log_days
 }
@@ -43,17 +43,17 @@ resource "aws_ecs_cluster_capacity_providers" "this" {
 }
 
 resource "aws_ecs_task_definition" "worker" {
-  #checkov:skip=CKV_AWS_336:A job writes where it likes, the image decides where; the task ends with the job.
+  #checkov:skip=CKV_AWS_336:Jobs need a writable file system; the task ends with the job.
   family                   = "${local.name}-worker"
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
   cpu                      = tostring(var.worker_size.cpu)
   memory                   = tostring(var.worker_size.memory)
   execution_role_arn       = aws_iam_role.execution.arn
-  # No role for jobs: what a job may do in AWS it gets by its own OIDC token.
+  # No task role: jobs authenticate to AWS with their OIDC tokens.
 
   container_definitions = jsonencode([{
-    # The driver looks for this name.
+    # Required by the driver.
     name         = "ci-coordinator"
     image        = var.worker_image
     essential    = true
@@ -70,7 +70,7 @@ resource "aws_ecs_task_definition" "worker" {
 }
 
 resource "aws_ecs_task_definition" "manager" {
-  #checkov:skip=CKV_AWS_336:The manager writes its configuration, made of the variables, at each start.
+  #checkov:skip=CKV_AWS_336:The manager writes its configuration at start.
   family                   = "${local.name}-manager"
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
@@ -111,8 +111,8 @@ resource "aws_ecs_service" "manager" {
   cluster         = aws_ecs_cluster.this.id
   task_definition = aws_ecs_task_definition.manager.arn
   launch_type     = "FARGATE"
-  # Two managers with one token would each run concurrent_jobs; in another zone a lost
-  # one is started again by ECS.
+  # Two managers with one token would each run concurrent_jobs. ECS restarts a lost one, in
+  # another zone if necessary.
   desired_count                      = 1
   deployment_minimum_healthy_percent = 0
   deployment_maximum_percent         = 100

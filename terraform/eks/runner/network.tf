@@ -1,13 +1,13 @@
 resource "aws_security_group" "manager" {
-  #checkov:skip=CKV2_AWS_5:The service above uses it; checkov does not see that within network_configuration.
+  #checkov:skip=CKV2_AWS_5:Attached in network_configuration, where checkov does not look.
   name        = "${local.name}-manager"
-  description = "The runner manager: nobody comes in"
+  description = "The runner manager: no ingress"
   vpc_id      = local.network.vpc_id
   tags        = { Name = "${local.name}-manager" }
 }
 
 resource "aws_security_group" "worker" {
-  #checkov:skip=CKV2_AWS_5:The manager gives it to each worker that it starts.
+  #checkov:skip=CKV2_AWS_5:The manager attaches it to each worker.
   name        = "${local.name}-worker"
   description = "Workers: SSH from the manager only"
   vpc_id      = local.network.vpc_id
@@ -15,9 +15,9 @@ resource "aws_security_group" "worker" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "worker_ssh" {
-  #checkov:skip=CKV_AWS_24:From the manager's group only.
+  #checkov:skip=CKV_AWS_24:From the manager only.
   security_group_id            = aws_security_group.worker.id
-  description                  = "The manager drives a job over SSH"
+  description                  = "Jobs are run over SSH"
   referenced_security_group_id = aws_security_group.manager.id
   ip_protocol                  = "tcp"
   from_port                    = 22

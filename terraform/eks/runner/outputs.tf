@@ -1,5 +1,5 @@
 output "token_secret_name" {
-  description = "Secret into which the runner's token is put by hand."
+  description = "Secret in which an operator stores the runner's token."
   value       = aws_secretsmanager_secret.token.name
 }
 

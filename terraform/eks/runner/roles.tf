@@ -16,14 +16,14 @@ data "aws_iam_policy_document" "task_trust" {
 }
 
 locals {
-  # Of images in ECR their repositories, as ECS pulls from there by this role; from
-  # elsewhere it pulls without a password.
+  # Repositories of images in ECR, which ECS pulls with the execution role. From elsewhere it
+  # pulls without credentials.
   ecr      = [for image in [var.manager_image, var.worker_image] : regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com[.a-z]*/([a-z0-9._/-]+)[:@]", image) if strcontains(image, ".dkr.ecr.")]
   ecr_arns = distinct([for part in local.ecr : "arn:${data.aws_partition.current.partition}:ecr:${part[1]}:${part[0]}:repository/${part[2]}"])
 }
 
 data "aws_iam_policy_document" "pull" {
-  #checkov:skip=CKV_AWS_356:ECR gives its password for the whole registry; IAM knows no resource for that.
+  #checkov:skip=CKV_AWS_356:ecr:GetAuthorizationToken supports no resource.
   count = length(local.ecr_arns) > 0 ? 1 : 0
 
   statement {
@@ -39,7 +39,7 @@ data "aws_iam_policy_document" "pull" {
   }
 }
 
-# What ECS needs besides to start a task: its logs and the token.
+# What ECS needs to start a task.
 data "aws_iam_policy_document" "execution" {
   statement {
     sid       = "WriteLogs"
@@ -60,7 +60,7 @@ data "aws_iam_policy_document" "execution" {
   }
 }
 
-# What the manager itself does: start, watch and stop workers, in this cluster only.
+# What the manager needs to run workers in this cluster.
 data "aws_iam_policy_document" "manager" {
   statement {
     sid       = "StartWorkers"
@@ -83,7 +83,7 @@ data "aws_iam_policy_document" "manager" {
   statement {
     sid     = "GiveWorkersTheirRole"
     actions = ["iam:PassRole"]
-    # Spelled, so that it can be reviewed in the plan that makes the role.
+    # Derived from names, so that the plan that creates the role shows it.
     resources = ["arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:role/${local.name}-execution"]
 
     condition {

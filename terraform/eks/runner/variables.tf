@@ -1,5 +1,5 @@
 variable "manager_image" {
-  description = "Image of the runner manager: gitlab-runner with the Fargate driver and a config.toml that reads the variables given below. With its tag or digest."
+  description = "Image of the runner manager (images/manager), with its tag or digest."
   type        = string
   nullable    = false
 
@@ -10,7 +10,7 @@ variable "manager_image" {
 }
 
 variable "worker_image" {
-  description = "Image in which jobs run: it must start an SSH server that takes the key in SSH_PUBLIC_KEY. With its tag or digest."
+  description = "Image in which jobs run (images/worker), with its tag or digest."
   type        = string
   nullable    = false
 
@@ -33,7 +33,7 @@ variable "gitlab_url" {
 }
 
 variable "worker_size" {
-  description = "CPU units (1024 is one core) and memory in MiB of a worker, a pair that Fargate has."
+  description = "CPU units (1024 per core) and memory in MiB of a worker; a combination that Fargate offers."
   type = object({
     cpu    = optional(number, 1024)
     memory = optional(number, 2048)
@@ -43,12 +43,12 @@ variable "worker_size" {
 
   validation {
     condition     = contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.worker_size.cpu) && var.worker_size.memory >= 2 * var.worker_size.cpu && var.worker_size.memory <= 8 * var.worker_size.cpu
-    error_message = "worker_size needs CPU units that Fargate has, and two to eight MiB of memory for each."
+    error_message = "worker_size needs CPU units that Fargate offers, and two to eight MiB of memory per unit."
   }
 }
 
 variable "concurrent_jobs" {
-  description = "Jobs, and so workers, at the same time."
+  description = "Maximum number of concurrent jobs, each in a worker."
   type        = number
   default     = 4
   nullable    = false
@@ -60,13 +60,13 @@ variable "concurrent_jobs" {
 }
 
 variable "log_days" {
-  description = "Days the runner's logs are kept."
+  description = "Days for which the runner's logs are kept."
   type        = number
   default     = 365
   nullable    = false
 
   validation {
     condition     = contains([30, 60, 90, 180, 365, 400, 731], var.log_days)
-    error_message = "log_days must be 30, 60, 90, 180, 365, 400 or 731, which CloudWatch knows."
+    error_message = "log_days must be 30, 60, 90, 180, 365, 400 or 731, values that CloudWatch accepts."
   }
 }

@@ -8,11 +8,11 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     filter {}
 
     abort_incomplete_multipart_upload {
-      days_after_initiation = var.abort_incomplete_multipart_days
+      days_after_initiation = 7
     }
   }
 
-  # Uploads only: versions under the audit prefix are the evidence and stay.
+  # Uploads only: versions under audit/ are evidence and never expire.
   rule {
     id     = "expire-noncurrent-uploads"
     status = "Enabled"
@@ -22,7 +22,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
 
     noncurrent_version_expiration {
-      noncurrent_days = var.noncurrent_version_expiration_days
+      noncurrent_days = 90
     }
 
     expiration {
@@ -39,7 +39,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
 
     expiration {
-      days = var.backup_expiration_days
+      days = 35
     }
 
     noncurrent_version_expiration {
@@ -47,6 +47,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # Rules on noncurrent versions are refused before versioning is on.
+  # S3 refuses rules on noncurrent versions before versioning is enabled.
   depends_on = [aws_s3_bucket_versioning.this]
 }

@@ -1,10 +1,4 @@
-data "aws_partition" "current" {}
-
 locals {
-  # Spelled from the name and not read from the bucket, so that the policy is
-  # known, and can be reviewed, in the plan that creates the bucket.
-  bucket_arn = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket_name}"
-
   # The prefixes that the service writes under.
   uploads_arn = "${local.bucket_arn}/uploads/*"
   audit_arn   = "${local.bucket_arn}/audit/*"
@@ -12,47 +6,12 @@ locals {
 }
 
 data "aws_iam_policy_document" "bucket" {
-  statement {
-    sid       = "DenyInsecureTransport"
-    effect    = "Deny"
-    actions   = ["s3:*"]
-    resources = [local.bucket_arn, "${local.bucket_arn}/*"]
+  source_policy_documents = [data.aws_iam_policy_document.tls_only.json]
 
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
-    }
-  }
-
-  statement {
-    sid       = "DenyOutdatedTls"
-    effect    = "Deny"
-    actions   = ["s3:*"]
-    resources = [local.bucket_arn, "${local.bucket_arn}/*"]
-
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-
-    condition {
-      test     = "NumericLessThan"
-      variable = "s3:TlsVersion"
-      values   = ["1.2"]
-    }
-  }
-
-  # No object is ever written over: a put must say If-None-Match, and the only
-  # value S3 takes there is "*". Starting a multipart upload and sending its parts
-  # are s3:PutObject too but cannot carry the header; for them the second
-  # condition is false. Completing one is held to it, and so is a put that says
-  # If-Match to replace an object knowingly.
+  # No object is overwritten: a put needs If-None-Match, whose only value in S3 is "*".
+  # Creating a multipart upload and sending parts are s3:PutObject too but cannot carry the
+  # header; for them the second condition is false. It is true for completing one, and for
+  # a put with If-Match.
   # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
   statement {
     sid       = "DenyUnconditionalPut"
@@ -93,8 +52,7 @@ data "aws_iam_policy_document" "bucket" {
       identifiers = ["*"]
     }
 
-    # Without anybody named there is no exception at all, not an empty one:
-    # IAM takes an empty list of values for a mistake.
+    # IAM refuses an empty list of values.
     dynamic "condition" {
       for_each = length(var.break_glass_principal_arns) > 0 ? [1] : []
 
@@ -111,14 +69,13 @@ resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.id
   policy = data.aws_iam_policy_document.bucket.json
 
-  # Both are changes of the bucket's public access; S3 answers OperationAborted
-  # when they arrive at once.
+  # S3 answers OperationAborted to concurrent changes of a bucket's public access.
   depends_on = [aws_s3_bucket_public_access_block.this]
 }
 
-# What the service itself may do. Attached to its role or user by the caller.
+# For the service's role or user.
 data "aws_iam_policy_document" "application" {
-  #checkov:skip=CKV_AWS_356:No statement is granted on "*"; checkov cannot resolve the locals the resources are made of.
+  #checkov:skip=CKV_AWS_356:No statement has the resource "*"; checkov cannot resolve the locals.
   statement {
     sid       = "FindTheBucket"
     actions   = ["s3:GetBucketLocation", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:ListBucketVersions"]
@@ -137,7 +94,7 @@ data "aws_iam_policy_document" "application" {
     resources = [local.audit_arn]
   }
 
-  # Written once and read; the bucket's lifecycle deletes them.
+  # The bucket's lifecycle deletes them.
   statement {
     sid       = "WriteAndReadBackups"
     actions   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
@@ -145,7 +102,7 @@ data "aws_iam_policy_document" "application" {
   }
 
   dynamic "statement" {
-    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+    for_each = var.kms_key_arn[*]
 
     content {
       sid       = "UseTheBucketKey"

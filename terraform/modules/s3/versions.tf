@@ -1,10 +1,1 @@
-terraform {
-  required_version = ">= 1.11, < 2"
-
-  required_providers {
-    aws = {
-      source  = "hashicorp/aws"
-      version = "~> 5.100"
-    }
-  }
-}
+../../bootstrap/versions.tf

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope, Token
@@ -144,14 +146,12 @@ class TestAuditLogUnavailable:
 
 
 class TestIssueToken:
-    def test_expires_in_minutes__opens_what_the_canary_needs(
-        self, client: Client
-    ) -> None:
-        out, _ = run("issue_token", "canary", "--minutes=5")
+    def test_new__opens_what_the_canary_needs(self, client: Client) -> None:
+        out, _ = run("issue_token", "canary", "--days=5")
 
         token = Token.objects.get()
         assert token.scopes == {Scope.READ, Scope.UPLOAD}
-        assert (token.expiry - token.created).total_seconds() == 300
+        assert token.expiry - token.created == timedelta(days=5)
         assert not token.user.has_usable_password()
         assert not token.user.is_staff
         answer = client.get(
@@ -159,14 +159,40 @@ class TestIssueToken:
         )
         assert answer.status_code == 200
 
-    def test_again__another_token_of_the_same_owner(self) -> None:
-        run("issue_token", "canary")
-        run("issue_token", "canary")
+    def test_again__the_same(self) -> None:
+        """A canary that runs 35,000 times a year has a dozen tokens."""
+        first, _ = run("issue_token", "canary")
+        events = UploadEvent.objects.count()
+        assert run("issue_token", "canary")[0] == first
+        assert Token.objects.count() == 1
+        assert UploadEvent.objects.count() == events
+        assert run("issue_token", "smoke")[0] != first
 
-        assert Token.objects.values("name").distinct().count() == 2
-        assert Token.objects.values_list("user__username").distinct().get() == (
-            "canary",
+    @pytest.mark.parametrize("reason", ["expires soon", "revoked", "another key"])
+    def test_again__replaced(
+        self,
+        reason: str,
+        client: Client,
+        settings: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        first, _ = run("issue_token", "canary")
+        token = Token.objects.get()
+        if reason == "expires soon":
+            later = token.expiry - timedelta(minutes=30)
+            monkeypatch.setattr(timezone, "now", lambda: later)
+        elif reason == "revoked":
+            run("revoke_token", token.name)
+        else:
+            settings.SECRET_KEY = "another-key-" * 5
+        second, _ = run("issue_token", "canary")
+        answer = client.get(
+            "/api/uploads", headers={"authorization": f"Bearer {second.strip()}"}
         )
+        assert second != first
+        assert answer.status_code == 200
+        assert Token.objects.values("name").distinct().count() == 2
+        assert Token.objects.values("user").distinct().count() == 1
 
     def test_recorded(self) -> None:
         run("issue_token", "smoke")

@@ -12,8 +12,8 @@ from uploads.audit.log import write_transaction
 
 class Command(OperatorCommand):
     help = (
-        "Print a token for one run of a program of ours, such as the canary. It may"
-        " upload and read, and expires within minutes."
+        "Print a token for a program of ours, such as the canary. It may upload and"
+        " read. Each run prints the same one until it expires or is revoked."
     )
     so_far = "no token was created, and one that was printed is not valid"
 
@@ -22,20 +22,20 @@ class Command(OperatorCommand):
             "program", help="its owner; events name the actor token:PROGRAM-TIME-NUMBER"
         )
         parser.add_argument(
-            "--minutes",
+            "--days",
             type=int,
-            default=10,
-            choices=range(1, 61),
-            metavar="MINUTES",
-            help="how long it is valid, 1 to 60; default: %(default)s",
+            default=30,
+            choices=range(1, 91),
+            metavar="DAYS",
+            help="how long a new one is valid, 1 to 90; default: %(default)s",
         )
 
-    def run(self, *, program: str, minutes: int, **options: Any) -> None:
+    def run(self, *, program: str, days: int, **options: Any) -> None:
         try:
             # Committed once the secret is printed: otherwise it could be lost.
             with write_transaction():
                 _, secret = services.issue_token(
-                    program=program, minutes=minutes, actor=self.actor()
+                    program=program, days=days, actor=self.actor()
                 )
                 self.print(secret)
                 self.stdout.flush()

@@ -48,7 +48,7 @@ variables {
   database_ca_bundle = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 }
 
-run "smallest_rights" {
+run "defaults" {
   command = plan
 
   assert {
@@ -56,7 +56,7 @@ run "smallest_rights" {
       WriteReadAndPurgeUploads = ["Allow", ["arn:aws:s3:::mirrorsite-test-uploads/uploads/*"]]
       NeverDeleteTheTrail      = ["Deny", ["arn:aws:s3:::mirrorsite-test-uploads/audit/*"]]
     }
-    error_message = "The pods get what the bucket's module wrote down, less all deleting under audit/."
+    error_message = "The pods' policy must be that of modules/s3 and a denial of deleting under audit/."
   }
 
   assert {
@@ -66,12 +66,12 @@ run "smallest_rights" {
 
   assert {
     condition     = toset(flatten([for statement in jsondecode(data.aws_iam_policy_document.external_secrets.json).Statement : flatten([statement.Action])])) == toset(["kms:Decrypt", "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"])
-    error_message = "The operator may read secrets, and nothing else."
+    error_message = "The operator may only read secrets."
   }
 
   assert {
     condition     = length([for statement in jsondecode(data.aws_iam_policy_document.external_secrets.json).Statement : statement if contains(flatten([statement.Resource]), "*")]) == 0
-    error_message = "And only those that are named."
+    error_message = "The operator may read these secrets only."
   }
 
   assert {
@@ -79,20 +79,41 @@ run "smallest_rights" {
       application      = "mirrorsite/mirrorsite"
       external-secrets = "external-secrets/external-secrets"
     }
-    error_message = "Each role goes to one service account."
+    error_message = "Each role must have one service account."
   }
-}
-
-run "within_the_boundary" {
-  command = plan
 
   assert {
     condition     = toset([for role in aws_iam_role.this : role.permissions_boundary]) == toset(["arn:aws:iam::123456789012:policy/mirrorsite-production-pods-boundary"])
-    error_message = "The roles of the pods must have the boundary, or the pipeline may not make them."
+    error_message = "The pods' roles must have the boundary: the pipeline may create no others."
+  }
+
+  assert {
+    condition     = local.database_sslmode == "verify-full"
+    error_message = "Name and certificate of the database must be verified."
+  }
+
+  assert {
+    condition     = module.deployment.manifests["HorizontalPodAutoscaler/mirrorsite"].spec.minReplicas == 3 && !can(module.deployment.manifests["Deployment/mirrorsite"].spec.replicas)
+    error_message = "The autoscaler must keep one pod per zone, and the plan not set their number."
+  }
+
+  assert {
+    condition     = module.ingress.manifests["IngressClassParams/mirrorsite"].spec == { scheme = "internal", certificateARNs = ["arn:aws:acm:eu-west-1:123456789012:certificate/1"] } && module.ingress.manifests["IngressClass/mirrorsite"].spec.controller == "eks.amazonaws.com/alb"
+    error_message = "An application load balancer must terminate TLS."
+  }
+
+  assert {
+    condition     = module.ingress.manifests["Ingress/mirrorsite"].metadata.annotations["alb.ingress.kubernetes.io/ssl-redirect"] == "443" && module.ingress.manifests["Ingress/mirrorsite"].spec.rules[0].host == var.host
+    error_message = "HTTP must be redirected, and only the service's host name be routed."
+  }
+
+  assert {
+    condition     = kubernetes_config_map_v1.network_policies.metadata[0].namespace == "kube-system" && kubernetes_config_map_v1.network_policies.metadata[0].name == "amazon-vpc-cni" && kubernetes_config_map_v1.network_policies.data == tomap({ "enable-network-policy-controller" = "true" })
+    error_message = "Auto Mode enforces network policies only with this setting."
   }
 }
 
-run "without_the_root_that_makes_the_boundary" {
+run "without_boundary" {
   command = plan
 
   variables {
@@ -101,20 +122,11 @@ run "without_the_root_that_makes_the_boundary" {
 
   assert {
     condition     = alltrue([for role in aws_iam_role.this : role.permissions_boundary == null])
-    error_message = "A boundary that is not there cannot be set."
+    error_message = "A boundary that does not exist must not be set."
   }
 }
 
-run "the_database_has_to_prove_who_it_is" {
-  command = plan
-
-  assert {
-    condition     = local.database_sslmode == "verify-full"
-    error_message = "Name and certificate of the database must be verified."
-  }
-}
-
-run "a_database_that_is_not_verified_is_told_of" {
+run "warns_of_an_unverified_database" {
   command = plan
 
   variables {
@@ -122,38 +134,6 @@ run "a_database_that_is_not_verified_is_told_of" {
   }
 
   expect_failures = [check.database_certificate]
-}
-
-run "loss_of_a_zone" {
-  command = plan
-
-  assert {
-    condition     = module.deployment.manifests["HorizontalPodAutoscaler/mirrorsite"].spec.minReplicas == 3 && !can(module.deployment.manifests["Deployment/mirrorsite"].spec.replicas)
-    error_message = "One pod for each zone at least, in a number that is the autoscaler's."
-  }
-}
-
-run "tls_ends_at_a_proxy_that_says_so" {
-  command = plan
-
-  assert {
-    condition     = module.ingress.manifests["IngressClassParams/mirrorsite"].spec == { scheme = "internal", certificateARNs = ["arn:aws:acm:eu-west-1:123456789012:certificate/1"] } && module.ingress.manifests["IngressClass/mirrorsite"].spec.controller == "eks.amazonaws.com/alb"
-    error_message = "An application load balancer must end TLS."
-  }
-
-  assert {
-    condition     = module.ingress.manifests["Ingress/mirrorsite"].metadata.annotations["alb.ingress.kubernetes.io/ssl-redirect"] == "443" && module.ingress.manifests["Ingress/mirrorsite"].spec.rules[0].host == var.host
-    error_message = "Plain HTTP must be redirected, and only the service's name be answered."
-  }
-}
-
-run "policies_are_enforced" {
-  command = plan
-
-  assert {
-    condition     = kubernetes_config_map_v1.network_policies.metadata[0].namespace == "kube-system" && kubernetes_config_map_v1.network_policies.metadata[0].name == "amazon-vpc-cni" && kubernetes_config_map_v1.network_policies.data == tomap({ "enable-network-policy-controller" = "true" })
-    error_message = "Auto Mode does not enforce network policies unless it is told to."
-  }
 }
 
 run "values_out_of_range" {

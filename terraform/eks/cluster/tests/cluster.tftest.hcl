@@ -20,41 +20,37 @@ variables {
   apply_role_arn = "arn:aws:iam::123456789012:role/mirrorsite-apply"
 }
 
-run "loss_of_a_zone_or_node" {
+run "defaults" {
   command = plan
 
   assert {
     condition     = one(aws_eks_cluster.this.vpc_config).subnet_ids == toset(["subnet-a", "subnet-b", "subnet-c"])
-    error_message = "Nodes must be possible in all three zones, and in private subnets only."
+    error_message = "Nodes must be in private subnets of all three zones."
   }
 
   assert {
     condition     = one(aws_eks_cluster.this.compute_config).enabled && one(one(aws_eks_cluster.this.kubernetes_network_config).elastic_load_balancing).enabled && one(one(aws_eks_cluster.this.storage_config).block_storage).enabled
-    error_message = "Auto Mode, which replaces lost nodes, is these three together."
+    error_message = "Auto Mode, which replaces lost nodes, consists of these three."
   }
 
   assert {
     condition     = one(aws_eks_cluster.this.zonal_shift_config).enabled
-    error_message = "AWS must be allowed to take an ailing zone out of traffic."
+    error_message = "AWS must be allowed to shift traffic away from an impaired zone."
   }
 
   assert {
     condition     = aws_eks_addon.metrics_server.addon_name == "metrics-server"
     error_message = "The autoscaler needs the metrics server."
   }
-}
-
-run "closed_and_recorded" {
-  command = plan
 
   assert {
     condition     = one(aws_eks_cluster.this.vpc_config).endpoint_private_access && !one(aws_eks_cluster.this.vpc_config).endpoint_public_access
-    error_message = "The API may not be public by default."
+    error_message = "The API must be private by default."
   }
 
   assert {
     condition     = aws_vpc_security_group_ingress_rule.api.cidr_ipv4 == "10.40.0.0/16" && aws_vpc_security_group_ingress_rule.api.from_port == 443
-    error_message = "A runner inside the network must reach the API, and nobody from outside."
+    error_message = "Only clients in the network may connect to the API."
   }
 
   assert {
@@ -69,7 +65,7 @@ run "closed_and_recorded" {
 
   assert {
     condition     = one(aws_eks_cluster.this.access_config).authentication_mode == "API" && !one(aws_eks_cluster.this.access_config).bootstrap_cluster_creator_admin_permissions
-    error_message = "Access comes from entries, and from nothing else."
+    error_message = "Access must be granted by access entries only."
   }
 
   assert {
@@ -77,11 +73,11 @@ run "closed_and_recorded" {
       "arn:aws:iam::123456789012:role/mirrorsite-plan"  = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAdminViewPolicy"
       "arn:aws:iam::123456789012:role/mirrorsite-apply" = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
     }
-    error_message = "The plan role may look, the apply role may change, and nobody else is let in."
+    error_message = "The plan role may view, the apply role may change, and no other role has access."
   }
 }
 
-run "refuses_the_world_and_one_role_for_both" {
+run "values_out_of_range" {
   command = plan
 
   variables {

@@ -13,7 +13,7 @@ variables {
   zones       = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
 }
 
-run "loss_of_a_zone" {
+run "defaults" {
   command = plan
 
   assert {
@@ -23,36 +23,32 @@ run "loss_of_a_zone" {
 
   assert {
     condition     = toset(keys(aws_nat_gateway.this)) == toset(var.zones) && length(aws_route.nat) == 3
-    error_message = "No zone may need another one's NAT gateway."
+    error_message = "Each zone must use its own NAT gateway."
   }
 
   assert {
     condition     = length(distinct(concat([for subnet in aws_subnet.private : subnet.cidr_block], [for subnet in aws_subnet.public : subnet.cidr_block]))) == 6
-    error_message = "No two subnets may have the same addresses."
+    error_message = "Subnets must not overlap."
   }
-}
-
-run "what_is_open" {
-  command = plan
 
   assert {
     condition     = alltrue([for subnet in aws_subnet.public : !subnet.map_public_ip_on_launch])
-    error_message = "Nothing gets a public address without asking for it."
+    error_message = "Public addresses must not be assigned by default."
   }
 
   assert {
     condition     = alltrue([for subnet in aws_subnet.public : subnet.tags["kubernetes.io/role/elb"] == "1"]) && alltrue([for subnet in aws_subnet.private : subnet.tags["kubernetes.io/role/internal-elb"] == "1"])
-    error_message = "The cluster finds subnets for load balancers by these tags."
+    error_message = "EKS finds subnets for load balancers by these tags."
   }
 
   assert {
     condition     = aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway" && aws_vpc_endpoint.s3.service_name == "com.amazonaws.eu-west-1.s3"
-    error_message = "Uploads must not pass the NAT gateways."
+    error_message = "Uploads must bypass the NAT gateways."
   }
 
   assert {
     condition     = aws_cloudwatch_log_group.flows.retention_in_days == 365 && aws_flow_log.this.traffic_type == "ALL"
-    error_message = "All flows must be kept for a year."
+    error_message = "Flow logs must be kept for a year."
   }
 }
 

@@ -19,7 +19,15 @@ variables {
   state_bucket_name = "mirrorsite-test-state"
 }
 
-run "only_jobs_of_the_default_branch" {
+run "the_bucket" {
+  command = plan
+
+  module {
+    source = "../../modules/s3"
+  }
+}
+
+run "roles_and_boundary" {
   command = plan
 
   assert {
@@ -27,53 +35,41 @@ run "only_jobs_of_the_default_branch" {
       "gitlab.com:aud" = "https://gitlab.com"
       "gitlab.com:sub" = "project_path:group/mirrorsite:ref_type:branch:ref:main"
     }
-    error_message = "Tokens of other projects and branches may not be taken."
+    error_message = "Tokens of other projects and branches must be refused."
   }
 
   assert {
     condition     = one(jsondecode(data.aws_iam_policy_document.trust.json).Statement).Principal == { Federated = "arn:aws:iam::123456789012:oidc-provider/gitlab.com" }
-    error_message = "Nobody but GitLab vouches for a job."
+    error_message = "Only GitLab's tokens may be trusted."
   }
-}
-
-run "who_plans_changes_nothing" {
-  command = plan
 
   assert {
     condition = alltrue([
       for statement in jsondecode(data.aws_iam_policy_document.plan.json).Statement :
       alltrue([for action in flatten([statement.Action]) : can(regex("^[a-z0-9]+:(Get|List|Describe)[A-Za-z]+$", action))]) if statement.Sid != "LockTheState"
     ])
-    error_message = "The plan's role may read."
+    error_message = "The plan's role may only read."
   }
 
   assert {
     condition     = [for statement in jsondecode(data.aws_iam_policy_document.plan.json).Statement : statement.Resource if statement.Sid == "LockTheState"] == ["arn:aws:s3:::mirrorsite-test-state/eks/production/app.tfstate.tflock"]
-    error_message = "What it writes is the lock of its own state, and nothing else."
+    error_message = "The plan's role may write only the lock of its state."
   }
-}
-
-run "who_applies_changes_one_root" {
-  command = plan
 
   assert {
     condition     = alltrue([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : !contains(flatten([statement.Resource]), "*")])
-    error_message = "Each right is for something with a name."
+    error_message = "No statement may have the resource *."
   }
 
   assert {
     condition     = toset(flatten([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : statement.Resource if startswith(flatten([statement.Action])[0], "iam:")])) == toset(["arn:aws:iam::123456789012:role/mirrorsite-production-application", "arn:aws:iam::123456789012:role/mirrorsite-production-external-secrets"])
-    error_message = "Of the account's roles it may change those of the pods."
+    error_message = "The apply role may change the pods' roles only."
   }
 
   assert {
     condition     = toset([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : statement.Resource if statement.Sid == "WriteTheState"]) == toset(["arn:aws:s3:::mirrorsite-test-state/eks/production/app.tfstate"])
-    error_message = "Another environment's state is out of reach."
+    error_message = "The apply role may write its own state only."
   }
-}
-
-run "who_applies_cannot_give_himself_more" {
-  command = plan
 
   assert {
     condition = toset(flatten([
@@ -83,22 +79,18 @@ run "who_applies_cannot_give_himself_more" {
         && try(statement.Condition.StringEquals["iam:PermissionsBoundary"], null) != "arn:aws:iam::123456789012:policy/mirrorsite-production-pods-boundary"
       ]
     ])) == toset([])
-    error_message = "Rights are given within the boundary only, and nothing takes it off."
+    error_message = "Rights may be granted within the boundary only, and it must not be removable."
   }
 
   assert {
     condition     = !anytrue([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : anytrue([for resource in flatten([statement.Resource]) : strcontains(resource, ":policy/")])])
-    error_message = "Nor may it touch the boundary itself."
+    error_message = "The apply role must not change the boundary."
   }
 
   assert {
     condition     = aws_iam_policy.boundary.name == "mirrorsite-production-pods-boundary"
-    error_message = "The boundary must be the one that is asked for."
+    error_message = "The boundary must have the name that the statements require."
   }
-}
-
-run "the_boundary_is_narrow" {
-  command = plan
 
   assert {
     condition = alltrue([
@@ -106,14 +98,14 @@ run "the_boundary_is_narrow" {
         for action in flatten([statement.Action]) : can(regex("^(s3|secretsmanager|kms):[A-Za-z]+$", action))
       ])
     ])
-    error_message = "No right of the pods is to IAM, or has a star."
+    error_message = "The boundary must not contain IAM actions or wildcards."
   }
 
   assert {
     condition = toset(flatten([
       for statement in jsondecode(data.aws_iam_policy_document.boundary.json).Statement : statement.Resource if startswith(flatten([statement.Action])[0], "s3:")
     ])) == toset(["arn:aws:s3:::mirrorsite-test-uploads", "arn:aws:s3:::mirrorsite-test-uploads/uploads/*", "arn:aws:s3:::mirrorsite-test-uploads/audit/*", "arn:aws:s3:::mirrorsite-test-uploads/backups/*"])
-    error_message = "It is one bucket."
+    error_message = "The boundary must contain one bucket."
   }
 
   assert {
@@ -121,21 +113,8 @@ run "the_boundary_is_narrow" {
       for statement in jsondecode(data.aws_iam_policy_document.boundary.json).Statement :
       anytrue([for action in flatten([statement.Action]) : strcontains(action, "Delete")]) && anytrue([for resource in flatten([statement.Resource]) : strcontains(resource, "audit")])
     ])
-    error_message = "Under audit/ nothing can be deleted."
+    error_message = "The boundary must not allow deleting under audit/."
   }
-}
-
-run "the_bucket" {
-  command = plan
-
-  module {
-    source = "../../modules/s3"
-  }
-}
-
-# What the application is given lies within, or it would fail where it runs.
-run "the_boundary_leaves_what_is_needed" {
-  command = plan
 
   assert {
     condition = alltrue(flatten([
@@ -150,7 +129,7 @@ run "the_boundary_leaves_what_is_needed" {
   }
 }
 
-run "state_in_gitlab_needs_no_bucket" {
+run "state_in_gitlab" {
   command = plan
 
   variables {
@@ -160,11 +139,11 @@ run "state_in_gitlab_needs_no_bucket" {
 
   assert {
     condition     = length([for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : statement if startswith(flatten([statement.Action])[0], "s3:")]) == 0 && length(aws_iam_openid_connect_provider.gitlab) == 0
-    error_message = "Without a bucket there is no right to one."
+    error_message = "Without a state bucket there must be no rights to one."
   }
 }
 
-run "refuses_patterns" {
+run "values_out_of_range" {
   command = plan
 
   variables {

@@ -25,22 +25,18 @@ variables {
   worker_image  = "registry.example.org/runner-worker:1"
 }
 
-run "no_public_address" {
+run "defaults" {
   command = plan
 
   assert {
     condition     = !one(aws_ecs_service.manager.network_configuration).assign_public_ip && one(aws_ecs_service.manager.network_configuration).subnets == toset(["subnet-a", "subnet-b", "subnet-c"])
-    error_message = "The manager belongs into the private subnets, without an address of its own."
+    error_message = "The manager must be in the private subnets, without a public address."
   }
 
   assert {
     condition     = aws_vpc_security_group_ingress_rule.worker_ssh.cidr_ipv4 == null && aws_vpc_security_group_ingress_rule.worker_ssh.from_port == 22
-    error_message = "Only the manager may come in to a worker."
+    error_message = "Only the manager may connect to a worker."
   }
-}
-
-run "smallest_rights" {
-  command = plan
 
   assert {
     condition = { for statement in jsondecode(data.aws_iam_policy_document.manager.json).Statement : statement.Sid => flatten([statement.Resource]) } == {
@@ -48,16 +44,21 @@ run "smallest_rights" {
       WatchAndStopWorkers  = ["arn:aws:ecs:eu-west-1:123456789012:task/mirrorsite-production-runner/*"]
       GiveWorkersTheirRole = ["arn:aws:iam::123456789012:role/mirrorsite-production-runner-execution"]
     }
-    error_message = "The manager may run its own workers in its own cluster, and nothing else."
+    error_message = "The manager may only run workers in its own cluster."
   }
 
   assert {
     condition     = aws_ecs_task_definition.worker.task_role_arn == null
-    error_message = "Jobs get no role of the runner's."
+    error_message = "Jobs must not have a role of the runner."
+  }
+
+  assert {
+    condition     = length(aws_iam_role_policy.pull) == 0
+    error_message = "Images outside ECR need no right."
   }
 }
 
-run "images_of_ecr_can_be_pulled" {
+run "images_in_ecr" {
   command = plan
 
   variables {
@@ -73,20 +74,11 @@ run "images_of_ecr_can_be_pulled" {
         "arn:aws:ecr:eu-west-1:123456789012:repository/runner/manager",
       ]
     }
-    error_message = "Of the registry, these two repositories and no other."
+    error_message = "The execution role may pull from these repositories only."
   }
 }
 
-run "images_from_elsewhere_need_no_right" {
-  command = plan
-
-  assert {
-    condition     = length(aws_iam_role_policy.pull) == 0
-    error_message = "Without ECR there is nothing to log in to."
-  }
-}
-
-run "refuses_what_fargate_has_not" {
+run "values_out_of_range" {
   command = plan
 
   variables {

@@ -1,10 +1,14 @@
-# GitLab's agent. The chart would make it administrator of the cluster; here it
-# gets a service account of its own that may deploy into the target namespaces
-# and nothing else. rbac.tf holds its rights.
+# GitLab's agent. With the chart's default it would administer the cluster; here it has a
+# service account that may deploy into the target namespaces and nothing else (rbac.tf).
 
 locals {
+  name = "gitlab-agent"
+  # The agent should not be newer than the GitLab that it connects to.
+  chart_version = "2.26.0"
+
+  namespace = kubernetes_namespace_v1.this.metadata[0].name
   labels = {
-    "app.kubernetes.io/name"       = var.name
+    "app.kubernetes.io/name"       = local.name
     "app.kubernetes.io/part-of"    = "mirrorsite"
     "app.kubernetes.io/managed-by" = "terraform"
   }
@@ -12,10 +16,10 @@ locals {
 
 resource "kubernetes_namespace_v1" "this" {
   metadata {
-    name = var.name
+    name = local.name
     labels = merge(local.labels, {
-      # The chart's pods keep the restricted rules as far as seen; only the
-      # weaker ones are enforced, so that a new chart does not stop the agent.
+      # The chart's pods seem to comply with "restricted"; enforcing only "baseline" keeps
+      # a new version of the chart from stopping the agent.
       "pod-security.kubernetes.io/enforce" = "baseline"
       "pod-security.kubernetes.io/warn"    = "restricted"
     })
@@ -23,10 +27,10 @@ resource "kubernetes_namespace_v1" "this" {
 }
 
 resource "kubernetes_service_account_v1" "this" {
-  #checkov:skip=CKV_K8S_41:This account exists to have a token: the agent works with it.
+  #checkov:skip=CKV_K8S_41:The agent works with this account's token.
   metadata {
-    name      = var.name
-    namespace = kubernetes_namespace_v1.this.metadata[0].name
+    name      = local.name
+    namespace = local.namespace
     labels    = local.labels
   }
 }
@@ -37,25 +41,25 @@ resource "kubernetes_secret_v1" "token" {
   data_wo          = { token = var.token }
 
   metadata {
-    name      = "${var.name}-token"
-    namespace = kubernetes_namespace_v1.this.metadata[0].name
+    name      = "${local.name}-token"
+    namespace = local.namespace
     labels    = local.labels
   }
 }
 
 resource "helm_release" "this" {
-  name       = var.name
-  namespace  = kubernetes_namespace_v1.this.metadata[0].name
+  name       = local.name
+  namespace  = local.namespace
   repository = "https://charts.gitlab.io"
   chart      = "gitlab-agent"
-  version    = var.chart_version
+  version    = local.chart_version
 
-  # A release that does not come up is taken back.
+  # Roll back a release that does not become ready.
   atomic      = true
   max_history = 5
 
   values = [yamlencode({
-    replicas = var.replicas
+    replicas = 1
     config = {
       kasAddress = var.kas_address
       secretName = kubernetes_secret_v1.token.metadata[0].name

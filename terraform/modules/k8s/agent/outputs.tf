@@ -1,9 +1,9 @@
 output "namespace" {
   description = "Namespace of the agent."
-  value       = kubernetes_namespace_v1.this.metadata[0].name
+  value       = local.namespace
 }
 
 output "service_account_name" {
-  description = "Account whose rights the pipelines have in the cluster."
+  description = "Service account of the agent, whose rights the pipelines have."
   value       = kubernetes_service_account_v1.this.metadata[0].name
 }

@@ -1,8 +1,8 @@
-# What the agent needs for itself: one of its pods is elected.
+# What the agent itself needs: its pods elect a leader.
 resource "kubernetes_role_v1" "own" {
   metadata {
-    name      = var.name
-    namespace = kubernetes_namespace_v1.this.metadata[0].name
+    name      = local.name
+    namespace = local.namespace
     labels    = local.labels
   }
 
@@ -21,8 +21,8 @@ resource "kubernetes_role_v1" "own" {
 
 resource "kubernetes_role_binding_v1" "own" {
   metadata {
-    name      = var.name
-    namespace = kubernetes_namespace_v1.this.metadata[0].name
+    name      = local.name
+    namespace = local.namespace
     labels    = local.labels
   }
 
@@ -35,65 +35,40 @@ resource "kubernetes_role_binding_v1" "own" {
   subject {
     kind      = "ServiceAccount"
     name      = kubernetes_service_account_v1.this.metadata[0].name
-    namespace = kubernetes_namespace_v1.this.metadata[0].name
+    namespace = local.namespace
   }
 }
 
-# What Terraform and Helm, run by a pipeline, change in each target namespace. Not roles
-# and bindings: a holder of those rights could grant itself any other.
+# What Terraform and Helm change in each target namespace when a pipeline runs them. Not
+# roles and bindings: whoever may change those could grant itself any other right.
 resource "kubernetes_role_v1" "deployer" {
   for_each = toset(var.target_namespaces)
 
   metadata {
-    name      = "${var.name}-deployer"
+    name      = "${local.name}-deployer"
     namespace = each.value
     labels    = local.labels
   }
 
-  rule {
-    api_groups = [""]
-    resources  = ["configmaps", "persistentvolumeclaims", "secrets", "serviceaccounts", "services"]
-    verbs      = ["create", "delete", "get", "list", "patch", "update", "watch"]
+  dynamic "rule" {
+    for_each = {
+      # The image check is a pod. Neither exec nor attach.
+      ""                  = ["configmaps", "persistentvolumeclaims", "pods", "secrets", "serviceaccounts", "services"]
+      "apps"              = ["deployments", "statefulsets"]
+      "autoscaling"       = ["horizontalpodautoscalers"]
+      "batch"             = ["cronjobs", "jobs"]
+      "networking.k8s.io" = ["networkpolicies"]
+      "policy"            = ["poddisruptionbudgets"]
+    }
+
+    content {
+      api_groups = [rule.key]
+      resources  = rule.value
+      verbs      = ["create", "delete", "get", "list", "patch", "update", "watch"]
+    }
   }
 
-  rule {
-    api_groups = ["apps"]
-    resources  = ["deployments", "statefulsets"]
-    verbs      = ["create", "delete", "get", "list", "patch", "update", "watch"]
-  }
-
-  rule {
-    api_groups = ["batch"]
-    resources  = ["cronjobs", "jobs"]
-    verbs      = ["create", "delete", "get", "list", "patch", "update", "watch"]
-  }
-
-  rule {
-    api_groups = ["autoscaling"]
-    resources  = ["horizontalpodautoscalers"]
-    verbs      = ["create", "delete", "get", "list", "patch", "update", "watch"]
-  }
-
-  rule {
-    api_groups = ["networking.k8s.io"]
-    resources  = ["networkpolicies"]
-    verbs      = ["create", "delete", "get", "list", "patch", "update", "watch"]
-  }
-
-  rule {
-    api_groups = ["policy"]
-    resources  = ["poddisruptionbudgets"]
-    verbs      = ["create", "delete", "get", "list", "patch", "update", "watch"]
-  }
-
-  # The pod that shows whether an image can be pulled. No exec, no attach.
-  rule {
-    api_groups = [""]
-    resources  = ["pods"]
-    verbs      = ["create", "delete", "get", "list", "patch", "update", "watch"]
-  }
-
-  # To see why a rollout fails.
+  # To find out why a rollout fails.
   rule {
     api_groups = ["", "apps"]
     resources  = ["events", "pods/log", "replicasets"]
@@ -105,7 +80,7 @@ resource "kubernetes_role_binding_v1" "deployer" {
   for_each = toset(var.target_namespaces)
 
   metadata {
-    name      = "${var.name}-deployer"
+    name      = "${local.name}-deployer"
     namespace = each.value
     labels    = local.labels
   }
@@ -119,6 +94,6 @@ resource "kubernetes_role_binding_v1" "deployer" {
   subject {
     kind      = "ServiceAccount"
     name      = kubernetes_service_account_v1.this.metadata[0].name
-    namespace = kubernetes_namespace_v1.this.metadata[0].name
+    namespace = local.namespace
   }
 }

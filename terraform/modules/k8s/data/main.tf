@@ -1,35 +1,33 @@
-# A database and an object store inside the cluster, for where there is no account with
-# any cloud: one pod and one volume each. Production takes a managed database and a
-# bucket instead.
+# A database and an object store in the cluster, one pod and one volume each. Production
+# uses a managed database and a bucket.
 
 locals {
+  # Name of the database and of its user.
+  postgres_name = "mirrorsite"
+
   labels = {
     "app.kubernetes.io/part-of"    = "mirrorsite"
     "app.kubernetes.io/managed-by" = "terraform"
   }
 
-  # pg_isready over TCP, where the server that only initialises the volume does not listen.
-  postgres_probe = { exec = { command = ["pg_isready", "--host=127.0.0.1", "--username=${var.postgres.username}", "--dbname=${var.postgres.database}"] } }
-  store_probe    = { httpGet = { path = "/healthz", port = 8333 } }
-
   servers = {
     postgres = {
       port    = 5432
       service = { clusterIP = "None" }
-      probe   = local.postgres_probe
+      # Over TCP: the server that only initialises the volume does not listen there.
+      probe   = { exec = { command = ["pg_isready", "--host=127.0.0.1", "--username=${local.postgres_name}", "--dbname=${local.postgres_name}"] } }
       storage = var.postgres.storage
       user_id = 999
-      # The password is read when the volume is new: the pod need not follow a change.
+      # The password is read only when the volume is new, so a change needs no new pod.
       annotations = {}
       container = {
-        image = var.postgres.image
+        image = "docker.io/library/postgres:18-bookworm"
         env = [
-          { name = "POSTGRES_DB", value = var.postgres.database },
-          { name = "POSTGRES_USER", value = var.postgres.username },
-          # Without the image's default of trusting local connections.
+          { name = "POSTGRES_DB", value = local.postgres_name },
+          { name = "POSTGRES_USER", value = local.postgres_name },
+          # By default the image trusts local connections.
           { name = "POSTGRES_INITDB_ARGS", value = "--auth=scram-sha-256 --data-checksums" },
-          # Below the mount point: a volume's own root may hold a lost+found, which
-          # initdb refuses.
+          # Below the mount point: initdb refuses a directory that contains lost+found.
           { name = "PGDATA", value = "/var/lib/postgresql/pgdata" },
         ]
         resources = { requests = { cpu = "100m", memory = "128Mi" }, limits = { memory = "512Mi" } }
@@ -44,26 +42,26 @@ locals {
     store = {
       port        = 8333
       service     = {}
-      probe       = local.store_probe
+      probe       = { httpGet = { path = "/healthz", port = 8333 } }
       storage     = var.object_store.storage
       user_id     = 1000
       annotations = { "mirrorsite/secrets-revision" = tostring(var.secrets_revision) }
       container = {
-        image = var.object_store.image
-        # Past the image's entry point, which wants to be root first.
+        image = "docker.io/chrislusf/seaweedfs:4.48"
+        # Instead of the image's entry point, which needs root.
         command = ["weed"]
         args = [
           "mini",
           "-dir=/data",
-          # The parts of the store talk to each other on the loopback.
+          # The store's components communicate on the loopback.
           "-ip=127.0.0.1",
           "-ip.bind=0.0.0.0",
           "-s3.port=8333",
           "-bucket=${var.object_store.bucket_name}",
-          # A misspelt bucket must fail and not be made.
+          # A misspelt bucket name must fail.
           "-s3.autoCreateBucket=false",
           "-s3.allowDeleteBucketNotEmpty=false",
-          # The filer's own HTTP port would let anybody past the S3 one.
+          # The filer's HTTP port would bypass S3 authentication.
           "-disableHttp",
           "-admin.ui=false",
           "-webdav=false",
@@ -136,7 +134,7 @@ module "release" {
       })
     },
     {
-      # The store's inner ports ask for no password: one port, and clients only.
+      # The store's internal ports require no password.
       apiVersion = "networking.k8s.io/v1"
       kind       = "NetworkPolicy"
       metadata   = local.metadata[each.key]

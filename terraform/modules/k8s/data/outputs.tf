@@ -1,18 +1,18 @@
-# Of what is not made too: a root chooses by its own variables.
+# Also set for what is not enabled: the root chooses.
 
 output "postgres" {
-  description = "Where the database is, without its password."
+  description = "Address of the database, without its password."
   value = {
     host       = "${local.names.postgres}.${var.namespace}.svc.cluster.local"
     port       = local.servers.postgres.port
-    database   = var.postgres.database
-    username   = var.postgres.username
+    database   = local.postgres_name
+    username   = local.postgres_name
     pod_labels = local.selectors.postgres
   }
 }
 
 output "object_store" {
-  description = "Where the store is, without its keys."
+  description = "Address of the object store, without its keys."
   value = {
     endpoint_url = "http://${local.names.store}.${var.namespace}.svc.cluster.local:${local.servers.store.port}"
     port         = local.servers.store.port

@@ -5,25 +5,19 @@ variable "namespace" {
 }
 
 variable "name" {
-  description = "Beginning of all names."
+  description = "Prefix of all names."
   type        = string
-  default     = "mirrorsite"
   nullable    = false
-
-  validation {
-    condition     = can(regex("^[a-z]([a-z0-9-]{0,22}[a-z0-9])?$", var.name))
-    error_message = "name must be a DNS label of at most 24 characters that starts with a letter."
-  }
 }
 
 variable "client_labels" {
-  description = "Labels of the pods that may connect; nobody else may, where the cluster enforces network policies."
+  description = "Labels of the pods that may connect, where the cluster enforces network policies."
   type        = map(string)
   nullable    = false
 
   validation {
     condition     = length(var.client_labels) > 0
-    error_message = "client_labels must name at least one label: an empty selector would let every pod in."
+    error_message = "client_labels must name at least one label: an empty selector would admit every pod."
   }
 }
 
@@ -34,13 +28,10 @@ variable "storage_class_name" {
 }
 
 variable "postgres" {
-  description = "The cluster's own PostgreSQL, for Minikube and trials."
+  description = "PostgreSQL in the cluster."
   type = object({
-    enabled  = optional(bool, false)
-    image    = optional(string, "docker.io/library/postgres:18-bookworm")
-    storage  = optional(string, "5Gi")
-    database = optional(string, "mirrorsite")
-    username = optional(string, "mirrorsite")
+    enabled = optional(bool, false)
+    storage = optional(string, "5Gi")
   })
   default  = {}
   nullable = false
@@ -49,18 +40,12 @@ variable "postgres" {
     condition     = can(regex("^[0-9]+(Mi|Gi|Ti)$", var.postgres.storage))
     error_message = "postgres.storage must look like \"5Gi\"."
   }
-
-  validation {
-    condition     = alltrue([for name in [var.postgres.database, var.postgres.username] : can(regex("^[a-z_][a-z0-9_]{0,62}$", name))])
-    error_message = "postgres.database and postgres.username must be plain lower-case identifiers."
-  }
 }
 
 variable "object_store" {
-  description = "The cluster's own S3-compatible store (SeaweedFS), for Minikube and trials."
+  description = "S3-compatible object store (SeaweedFS) in the cluster."
   type = object({
     enabled     = optional(bool, false)
-    image       = optional(string, "docker.io/chrislusf/seaweedfs:4.48")
     storage     = optional(string, "10Gi")
     bucket_name = optional(string, "mirrorsite-uploads")
   })
@@ -79,19 +64,14 @@ variable "object_store" {
 }
 
 variable "secrets_revision" {
-  description = "Raise it by one whenever a secret changed: the Secrets are then written again and the pods replaced."
+  description = "Raise it by one after changing a secret; see modules/k8s/deployment."
   type        = number
   default     = 1
   nullable    = false
-
-  validation {
-    condition     = var.secrets_revision >= 1 && floor(var.secrets_revision) == var.secrets_revision
-    error_message = "secrets_revision must be a whole number of at least 1."
-  }
 }
 
 variable "postgres_password" {
-  description = "Password of the database's user. PostgreSQL takes it when its volume is new; later it is changed by sre/rotate-secrets."
+  description = "Password of the database's user. PostgreSQL reads it only when its volume is new; sre/rotate-secrets changes it later."
   type        = string
   default     = null
   sensitive   = true

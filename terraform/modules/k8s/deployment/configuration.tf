@@ -7,9 +7,9 @@ locals {
     },
     var.settings,
     { for name, value in {
-      # The Service's names, for probes and the canary, come with those of the outside.
+      # The Service's names, for probes and the canary, before the public ones.
       ALLOWED_HOSTS = join(",", distinct(compact(concat(
-        [var.service_name, "${var.service_name}.${var.namespace}.svc.cluster.local"],
+        [var.name, "${var.name}.${var.namespace}.svc.cluster.local"],
         split(",", lookup(var.settings, "ALLOWED_HOSTS", "")),
       ))))
       AWS_STORAGE_BUCKET_NAME  = var.bucket.name
@@ -19,8 +19,8 @@ locals {
       BIND                     = "0.0.0.0:${local.port}"
       METRICS_BIND             = "0.0.0.0:${local.metrics_port}"
       GRACEFUL_TIMEOUT_SECONDS = tostring(local.graceful_seconds)
-      CANARY_BASE_URL          = "http://${var.service_name}"
-      # libpq's own: what a DATABASE_URL with sslmode=verify-full is checked against.
+      CANARY_BASE_URL          = "http://${var.name}"
+      # Read by libpq for sslmode=verify-full.
       PGSSLROOTCERT = var.database_ca_bundle == null ? null : "${local.database_ca_directory}/ca.pem"
     } : name => value if value != null },
   )
@@ -29,10 +29,7 @@ locals {
 
   application_secret_name = coalesce(var.existing_secrets.application, "${var.name}-application")
   audit_secret_name       = coalesce(var.existing_secrets.audit, "${var.name}-audit-signing")
-  pull_secret_names = compact([
-    var.existing_secrets.registry,
-    var.registry_server == null ? null : one(kubernetes_secret_v1.registry[*].metadata[0].name),
-  ])
+  pull_secret_names       = [for secret in kubernetes_secret_v1.registry : secret.metadata[0].name]
 }
 
 resource "kubernetes_config_map_v1" "this" {
@@ -78,15 +75,13 @@ resource "kubernetes_secret_v1" "application" {
   }
 }
 
-# Separate from the application's Secret: a compromised web pod must not be able to sign.
+# Separate from the application's Secret, so that a compromised web pod cannot sign.
 resource "kubernetes_secret_v1" "audit" {
   count = var.existing_secrets.audit == null ? 1 : 0
 
   type             = "Opaque"
   data_wo_revision = var.secrets_revision
-  data_wo = {
-    AUDIT_SIGNING_KEY = var.audit_signing_key
-  }
+  data_wo          = { AUDIT_SIGNING_KEY = var.audit_signing_key }
 
   metadata {
     name      = local.audit_secret_name

@@ -1,12 +1,12 @@
-# The service in a cluster. Beside this file: configuration.tf (settings and secrets),
-# pods.tf (every kind of pod), network.tf (network policies).
+# The service in a cluster: configuration.tf has settings and secrets, pods.tf the pods,
+# network.tf the network policies.
 
 locals {
   port         = 4545
   metrics_port = 9464
   user_id      = 10001
 
-  # Requests under way may take this long after SIGTERM.
+  # How long requests may take after SIGTERM.
   graceful_seconds = 25
 
   labels = {
@@ -24,7 +24,7 @@ locals {
     labels    = merge(local.labels, { "app.kubernetes.io/component" = component })
   } }
 
-  # A changed pod template is a rollout. Of the secrets only the revision is known here.
+  # A change of these replaces the pods. Of the secrets only the revision is known here.
   pod_annotations = {
     "mirrorsite/configuration"    = sha256(jsonencode(local.environment))
     "mirrorsite/secrets-revision" = tostring(var.secrets_revision)
@@ -37,7 +37,7 @@ locals {
     kind       = "Deployment"
     metadata   = merge(local.metadata.web, { name = var.name, annotations = var.annotations })
     spec = merge(
-      # An autoscaler owns the number: the release must not name it.
+      # With an autoscaler the release must not set the number of pods.
       { for field, value in { replicas = var.replicas } : field => value if !var.autoscaling.enabled },
       {
         revisionHistoryLimit    = 5
@@ -55,7 +55,7 @@ locals {
     )
   }
 
-  # Seals each minute. One pod, and the old one ends before the next starts; a second
+  # One pod seals each minute; the old one terminates before the next starts. A second
   # sealer would wait for the first one's lock in the database.
   sealer = {
     apiVersion = "apps/v1"
@@ -63,7 +63,7 @@ locals {
     metadata = merge(local.metadata.sealer, {
       name = "${var.name}-sealer"
       annotations = merge(var.annotations, {
-        "checkov.io/skip1" = "CKV_K8S_8=It serves nothing; the alert MirrorsiteSealOverdue tells when it hangs"
+        "checkov.io/skip1" = "CKV_K8S_8=It serves nothing; the alert MirrorsiteSealOverdue fires when it hangs"
         "checkov.io/skip2" = "CKV_K8S_9=It serves nothing"
       })
     })
@@ -94,7 +94,7 @@ locals {
       jobTemplate = {
         metadata = { labels = local.metadata[key].labels }
         spec = {
-          # The next run is the second attempt.
+          # The next run is the retry.
           backoffLimit          = 0
           activeDeadlineSeconds = job.deadline
           template              = { metadata = { labels = local.metadata[key].labels }, spec = module.pod[key].spec }
@@ -103,7 +103,7 @@ locals {
     }
   }]
 
-  # On a single pod a disruption budget would block every drain of its node.
+  # With a single pod a disruption budget would block every drain of its node.
   disruption_budget = local.least_replicas < 2 ? [] : [{
     apiVersion = "policy/v1"
     kind       = "PodDisruptionBudget"
@@ -127,24 +127,25 @@ locals {
   }]
 
   migration_spec = {
-    # Three attempts: the database may still be starting at the first.
+    # Three attempts: the database may still be starting.
     backoffLimit          = 2
     activeDeadlineSeconds = 540
     template              = { metadata = { labels = local.metadata.migrate.labels }, spec = module.pod["migrate"].spec }
   }
-  # Readable by the tag. A Job cannot be changed, so another specification is another Job.
+  # The tag makes the name readable. A Job is immutable, so the name depends on its
+  # specification too.
   image_tag      = try(regex(":([A-Za-z0-9_.-]+)$", split("@", var.image)[0])[0], "digest")
   readable_tag   = trim(substr(replace(lower(local.image_tag), "/[^a-z0-9]+/", "-"), 0, 20), "-")
   migration_name = "${var.name}-migrate-${local.readable_tag}-${substr(sha256(jsonencode(local.migration_spec)), 0, 8)}"
 }
 
-# Can the nodes pull the image? An apply fails here within two minutes, with the
+# Checks that nodes can pull the image: an apply fails here within two minutes, with the
 # kubelet's reason, before anything of the running release is changed.
 resource "kubernetes_pod_v1" "image" {
-  #checkov:skip=CKV_K8S_8:It ends at once.
-  #checkov:skip=CKV_K8S_9:It ends at once.
+  #checkov:skip=CKV_K8S_8:It exits immediately.
+  #checkov:skip=CKV_K8S_9:It exits immediately.
   #checkov:skip=CKV_K8S_14:The variable refuses an image without a tag and the tag latest.
-  #checkov:skip=CKV_K8S_15:Always pulling would break Minikube's loaded images, and tags are never moved.
+  #checkov:skip=CKV_K8S_15:Always pulling would break Minikube's loaded images, and tags never move.
   #checkov:skip=CKV_K8S_43:The pipeline deploys by digest; Minikube's images have none.
   target_state = ["Succeeded"]
 
@@ -205,12 +206,12 @@ resource "kubernetes_pod_v1" "image" {
   }
 
   lifecycle {
-    # The name is the image's; whatever else changes is no reason to pull it again.
+    # The name depends on the image; no other change is a reason to pull it again.
     ignore_changes = [spec]
   }
 }
 
-# One Job for each release, complete before the pods change.
+# One Job per release, complete before the pods change.
 module "migration" {
   source = "../manifests"
 

@@ -10,7 +10,7 @@ locals {
         policyTypes = ["Ingress"]
         podSelector = { matchLabels = local.selector.web }
         ingress = concat(
-          # From anywhere: the load balancer decides which clients it lets in.
+          # From anywhere: the load balancer restricts the clients.
           [{ ports = [{ protocol = "TCP", port = local.port }] }],
           [for namespace in var.metrics_namespace[*] : {
             ports = [{ protocol = "TCP", port = local.metrics_port }]
@@ -27,7 +27,7 @@ locals {
         policyTypes = ["Egress"]
         podSelector = { matchLabels = { "app.kubernetes.io/name" = var.name } }
         egress = concat(
-          # Name resolution, to any address: a node-local cache is no pod.
+          # Name resolution, to any address: a node-local cache is not a pod.
           [{ ports = [{ protocol = "UDP", port = 53 }, { protocol = "TCP", port = 53 }] }],
           # The canary, through the Service.
           [{ ports = [{ protocol = "TCP", port = local.port }], to = [{ podSelector = { matchLabels = local.selector.web } }] }],

@@ -1,6 +1,5 @@
-# Every kind of pod of the service, as differences from one another. Frequent jobs look at
-# recent records only: the record grows, and with it the time that all of it takes
-# (docs/performance.md). The whole is looked at weekly and monthly.
+# The service's pods. Frequent jobs check recent records only, because the time for all of
+# them grows with their number (docs/performance.md); everything is checked weekly or monthly.
 
 locals {
   cron_jobs = merge({
@@ -31,7 +30,7 @@ locals {
     }
     canary = {
       schedule = "*/15 * * * *"
-      # With a token of its own that expires: UPLOAD_AUTH may ask for one.
+      # UPLOAD_AUTH may require a token.
       command  = ["sh", "-c", "token=$(python manage.py issue_token canary) && CANARY_TOKEN=$token exec python manage.py canary"]
       deadline = 300
     }
@@ -49,7 +48,7 @@ locals {
     memory = var.resources.memory_limit
   } : name => quantity if quantity != null }
 
-  # What the containers have in common.
+  # What all containers have in common.
   containers = { for component in keys(local.metadata) : component => {
     name            = component
     image           = var.image
@@ -64,12 +63,12 @@ locals {
     }
   } if component != "image" }
 
-  # The kubelet would send the pod's address as Host, which the service refuses. None of
-  # the probes asks the database or the bucket: a pod that cannot reach them still
-  # answers health and mirror, and a restart would not help. /api/ready and the alerts
-  # report them.
+  # Without the header the kubelet would send the pod's address as Host, which the service
+  # refuses. No probe depends on the database or the bucket: a pod that cannot reach them
+  # still answers health and mirror, and a restart would not help. /api/ready and the
+  # alerts report them.
   probe = {
-    httpGet = { path = "/api/health", port = local.port, httpHeaders = [{ name = "Host", value = var.service_name }] }
+    httpGet = { path = "/api/health", port = local.port, httpHeaders = [{ name = "Host", value = var.name }] }
   }
 
   database_ca_volume = { for name, map in { database-ca = one(kubernetes_config_map_v1.database_ca[*].metadata[0].name) } : name => {
@@ -86,11 +85,11 @@ locals {
             { name = "http", containerPort = local.port, protocol = "TCP" },
             { name = "metrics", containerPort = local.metrics_port, protocol = "TCP" },
           ]
-          # Up to a minute to start; only then do the other two begin.
+          # Up to a minute to start; the other probes begin after that.
           startupProbe   = merge(local.probe, { periodSeconds = 2, timeoutSeconds = 2, failureThreshold = 30 })
           livenessProbe  = merge(local.probe, { periodSeconds = 10, timeoutSeconds = 3, failureThreshold = 3 })
           readinessProbe = merge(local.probe, { periodSeconds = 5, timeoutSeconds = 3, failureThreshold = 3 })
-          # Load balancers go on sending requests for a while after the pod was told to end.
+          # Load balancers continue to send requests for a while after termination begins.
           lifecycle = { preStop = { exec = { command = ["sleep", tostring(var.rollout.drain_seconds)] } } }
         })
         tmp_size = "256Mi"
@@ -106,9 +105,9 @@ locals {
             maxSkew           = 1
             topologyKey       = key
             whenUnsatisfiable = demand
-            # A zone all of whose nodes are lost is not waited for.
+            # Do not wait for a zone that has lost all its nodes.
             nodeTaintsPolicy = "Honor"
-            # Pods of the outgoing release do not count.
+            # Do not count pods of the previous release.
             matchLabelKeys = ["pod-template-hash"]
             labelSelector  = { matchLabels = local.selector.web }
           }]
@@ -124,7 +123,7 @@ locals {
       sealer = {
         container = merge(local.containers.sealer, {
           command = ["python", "manage.py", "seal_audit", "--every", "60"]
-          # The only container that has this key.
+          # No other container has this key.
           env = [{ name = "AUDIT_SIGNING_KEY", valueFrom = { secretKeyRef = { name = local.audit_secret_name, key = "AUDIT_SIGNING_KEY" } } }]
         })
         tmp_size = "64Mi"

@@ -1,15 +1,1 @@
-terraform {
-  required_version = ">= 1.11, < 2"
-
-  required_providers {
-    helm = {
-      source  = "hashicorp/helm"
-      version = "~> 3.1"
-    }
-    kubernetes = {
-      source = "hashicorp/kubernetes"
-      # 3.2.1 breaks updates of StatefulSets (issue 2926 of the provider).
-      version = "~> 3.2, != 3.2.1"
-    }
-  }
-}
+../../../versions.tf

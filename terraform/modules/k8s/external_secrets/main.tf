@@ -1,7 +1,6 @@
-# Secrets of AWS Secrets Manager as Secrets of the cluster, kept by the External Secrets
-# Operator. Its objects are a small chart of ours and not kubernetes_manifest, which
-# asks the cluster for their types while planning: the operator, which brings the
-# types, would then have to be there before the first plan.
+# Copies secrets from AWS Secrets Manager to Secrets of the cluster, by the External
+# Secrets Operator. Its objects are a Helm release, because kubernetes_manifest needs
+# their types, which the operator installs, at plan time.
 
 locals {
   store = "${var.namespace}-secrets-manager"
@@ -11,7 +10,7 @@ locals {
       apiVersion = "external-secrets.io/v1"
       kind       = "SecretStore"
       metadata   = { name = local.store, namespace = var.namespace }
-      # No credentials: the operator has a role of its own by Pod Identity.
+      # No credentials: the operator has a role by Pod Identity.
       spec = { provider = { aws = { service = "SecretsManager", region = var.region } } }
     }],
     [for name, secret in var.secrets : {
@@ -23,7 +22,7 @@ locals {
         secretStoreRef  = { kind = "SecretStore", name = local.store }
         target = {
           name = name
-          # A Secret that cannot be refreshed stays as it is: pods go on starting.
+          # A Secret that cannot be refreshed is kept, so that pods can start.
           creationPolicy = "Owner"
           deletionPolicy = "Retain"
           template       = { type = "Opaque", data = secret.template }
@@ -45,13 +44,13 @@ resource "helm_release" "operator" {
   wait             = true
   max_history      = 5
 
-  # Two of what answers the cluster's questions, so that a drain blocks nothing.
+  # Two webhook pods, so that a drain blocks nothing.
   values = [yamlencode({
     installCRDs  = true
     replicaCount = 2
     leaderElect  = true
     webhook      = { replicaCount = 2, podDisruptionBudget = { enabled = true, minAvailable = 1 } }
-    # Stores and secrets of single namespaces only.
+    # No cluster-wide stores or secrets.
     processClusterStore          = false
     processClusterExternalSecret = false
     processPushSecret            = false
@@ -79,7 +78,7 @@ resource "helm_release" "reloader" {
   atomic           = true
   max_history      = 5
 
-  # In a namespace of its own: the service's lets nobody reach the cluster's API.
+  # In its own namespace: the service's has no route to the cluster's API.
   values = [yamlencode({
     reloader = {
       watchGlobally     = true

@@ -1,5 +1,5 @@
 variable "namespace" {
-  description = "Namespace in which the Secrets are kept."
+  description = "Namespace of the Secrets."
   type        = string
   nullable    = false
 }
@@ -11,7 +11,7 @@ variable "region" {
 }
 
 variable "secrets" {
-  description = "Secrets to keep, by name: of which secrets of Secrets Manager (ARNs, each a JSON object) the values come, and what is made of them, as templates over the names of those objects."
+  description = "Secrets to create, by name: their sources in Secrets Manager (ARNs, each a JSON object), and templates of their values over the keys of those objects."
   type = map(object({
     from     = map(string)
     template = map(string)
@@ -25,7 +25,7 @@ variable "secrets" {
 }
 
 variable "chart_version" {
-  description = "Version of the operator's chart. Only its newest minor version is supported by its makers."
+  description = "Version of the operator's chart. Only the newest minor version is supported."
   type        = string
   nullable    = false
 
@@ -36,7 +36,7 @@ variable "chart_version" {
 }
 
 variable "refresh_interval" {
-  description = "How often the operator looks for new values."
+  description = "How often the operator fetches values."
   type        = string
   default     = "1m"
   nullable    = false

@@ -1,7 +1,6 @@
-# Kubernetes objects, written as in the API, installed as one Helm release. Helm changes
-# only the fields that a release names: the number of pods that an autoscaler has set
-# stays, whereas hashicorp/kubernetes replaces a Deployment's whole specification with
-# what was known when the plan was made.
+# Kubernetes objects installed as one Helm release. Helm changes only the fields that the
+# release contains, so it keeps the number of pods that an autoscaler has set;
+# hashicorp/kubernetes replaces a Deployment's whole specification with that of the plan.
 resource "helm_release" "this" {
   name        = var.name
   namespace   = var.namespace

@@ -1,5 +1,5 @@
 output "manifests" {
-  description = "The objects by kind and name, known once they are installed."
+  description = "The objects by kind and name, available once they are installed."
   value       = { for manifest in var.manifests : "${manifest.kind}/${manifest.metadata.name}" => manifest }
   depends_on  = [helm_release.this]
 }

@@ -11,13 +11,13 @@ variable "namespace" {
 }
 
 variable "manifests" {
-  description = "The objects, each as in the Kubernetes API. Not for secrets: they are part of the state and of the release."
+  description = "The objects, as in the Kubernetes API. No secrets: the objects are part of the state and of the release."
   type        = any
   nullable    = false
 }
 
 variable "timeout_seconds" {
-  description = "Longest wait until pods are ready and Jobs are complete."
+  description = "How long to wait until pods are ready and Jobs complete."
   type        = number
   default     = 600
   nullable    = false

@@ -1,10 +1,1 @@
-terraform {
-  required_version = ">= 1.11, < 2"
-
-  required_providers {
-    helm = {
-      source  = "hashicorp/helm"
-      version = "~> 3.1"
-    }
-  }
-}
+../../../versions.tf

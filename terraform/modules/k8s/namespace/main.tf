@@ -11,8 +11,8 @@ resource "kubernetes_namespace_v1" "this" {
   }
 }
 
-# Nothing talks to anything unless another policy allows it. Only a network
-# plugin that knows policies enforces this; Minikube's default one does not.
+# No connection unless another policy allows it. Minikube's default network plugin does
+# not enforce policies.
 resource "kubernetes_network_policy_v1" "default_deny" {
   metadata {
     name      = "default-deny"

@@ -1,4 +1,4 @@
 output "name" {
-  description = "Name of the namespace, known once it is there."
+  description = "Name of the namespace, known once it exists."
   value       = kubernetes_namespace_v1.this.metadata[0].name
 }

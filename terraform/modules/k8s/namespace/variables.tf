@@ -5,7 +5,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.name)) && !startswith(var.name, "kube-") && var.name != "default"
-    error_message = "name must be a DNS label, and neither \"default\" nor one of the cluster's own (kube-*): the label for restricted pods would fall on others' pods."
+    error_message = "name must be a DNS label, and neither \"default\" nor one of the cluster's own (kube-*), whose pods need not be restricted."
   }
 }
 
@@ -17,6 +17,6 @@ variable "labels" {
 
   validation {
     condition     = !anytrue([for key in keys(var.labels) : startswith(key, "pod-security.kubernetes.io/")])
-    error_message = "labels may not touch the pod-security labels, which are always \"restricted\"."
+    error_message = "labels may not contain the pod-security labels, which are always \"restricted\"."
   }
 }

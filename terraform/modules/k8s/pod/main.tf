@@ -1,6 +1,5 @@
-# The specification of a pod that a namespace with restricted pod security admits: one
-# container, no service account token, a read-only root, an own user. Every pod of this
-# project is made here.
+# A pod that the restricted pod security standard admits: one container, no service account
+# token, a read-only root file system, an unprivileged user.
 
 locals {
   volumes = merge(
@@ -14,7 +13,7 @@ output "spec" {
   value = merge(
     {
       automountServiceAccountToken = false
-      # Otherwise every Service of the namespace adds variables that could be taken for settings.
+      # They would add environment variables that could be mistaken for settings.
       enableServiceLinks = false
 
       securityContext = {

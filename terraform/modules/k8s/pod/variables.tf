@@ -1,22 +1,22 @@
 variable "user_id" {
-  description = "User and group of the pod's processes and files."
+  description = "User and group id of the processes and files."
   type        = number
   nullable    = false
 
   validation {
     condition     = var.user_id > 0
-    error_message = "user_id must not be root's."
+    error_message = "user_id must not be 0."
   }
 }
 
 variable "container" {
-  description = "The container as in the API, without securityContext and volumeMounts."
+  description = "The container, as in the API, without securityContext and volumeMounts."
   type        = any
   nullable    = false
 
   validation {
     condition     = can(var.container.resources.requests.memory) && can(var.container.resources.requests.cpu) && can(var.container.resources.limits.memory)
-    error_message = "container needs requests for cpu and memory and a limit of memory."
+    error_message = "container needs requests for cpu and memory and a memory limit."
   }
 }
 

@@ -1,6 +1,6 @@
 resource "kubernetes_service_v1" "this" {
-  # Without a controller that gives it an address (Minikube without `minikube tunnel`) an
-  # apply would wait ten minutes, and the Service would be replaced.
+  # Without a controller that assigns an address (Minikube without `minikube tunnel`) an
+  # apply would wait ten minutes and then replace the Service.
   wait_for_load_balancer = false
 
   metadata {
@@ -24,8 +24,8 @@ resource "kubernetes_service_v1" "this" {
       name         = "http"
       protocol     = "TCP"
       app_protocol = "http"
-      port         = var.port
-      target_port  = tostring(var.target_port)
+      port         = 80
+      target_port  = "4545"
     }
   }
 }

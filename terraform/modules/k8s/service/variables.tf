@@ -1,13 +1,7 @@
 variable "name" {
-  description = "Name of the Service, and the host name it has inside its namespace."
+  description = "Name of the Service, and its host name in the namespace."
   type        = string
-  default     = "mirrorsite"
   nullable    = false
-
-  validation {
-    condition     = can(regex("^[a-z]([a-z0-9-]{0,22}[a-z0-9])?$", var.name))
-    error_message = "name must be a DNS label of at most 24 characters that starts with a letter."
-  }
 }
 
 variable "namespace" {
@@ -23,12 +17,12 @@ variable "selector" {
 
   validation {
     condition     = length(var.selector) > 0
-    error_message = "selector must name at least one label: an empty one sends requests to no pod at all."
+    error_message = "selector must name at least one label: an empty one selects no pod."
   }
 }
 
 variable "type" {
-  description = "LoadBalancer, or ClusterIP behind an ingress or gateway of your own."
+  description = "LoadBalancer, or ClusterIP behind an ingress or gateway."
   type        = string
   default     = "LoadBalancer"
   nullable    = false
@@ -39,39 +33,15 @@ variable "type" {
   }
 }
 
-variable "port" {
-  description = "Port of the load balancer."
-  type        = number
-  default     = 80
-  nullable    = false
-
-  validation {
-    condition     = var.port >= 1 && var.port <= 65535 && floor(var.port) == var.port
-    error_message = "port must be a whole number from 1 to 65535."
-  }
-}
-
-variable "target_port" {
-  description = "Port the web service listens on in the pod."
-  type        = number
-  default     = 4545
-  nullable    = false
-
-  validation {
-    condition     = var.target_port >= 1024 && var.target_port <= 65535 && floor(var.target_port) == var.target_port
-    error_message = "target_port must be a whole number from 1024 to 65535: the pods do not run as root."
-  }
-}
-
 variable "annotations" {
-  description = "Annotations of the Service: how a cloud's load balancer is to be made. Empty on Minikube."
+  description = "Annotations of the Service, read by a cloud's load balancer controller."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "load_balancer_class" {
-  description = "Which controller makes the load balancer. Null: the cluster's default."
+  description = "Controller of the load balancer. Null: the cluster's default."
   type        = string
   default     = null
 }
@@ -89,7 +59,7 @@ variable "source_ranges" {
 }
 
 variable "external_traffic_policy" {
-  description = "Local keeps the client's address, which the audit trail records and the rate limit counts; Cluster hides it behind a node's."
+  description = "Local preserves the client's address, which the audit trail and the rate limit need; Cluster replaces it with a node's."
   type        = string
   default     = "Local"
   nullable    = false

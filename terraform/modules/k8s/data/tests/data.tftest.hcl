@@ -4,6 +4,7 @@ mock_provider "helm" {}
 
 variables {
   namespace               = "mirrorsite"
+  name                    = "mirrorsite"
   client_labels           = { "app.kubernetes.io/name" = "mirrorsite" }
   postgres                = { enabled = true }
   postgres_password       = "correct-horse-battery"
@@ -22,7 +23,7 @@ run "one_of_each" {
 
   assert {
     condition     = output.postgres.host == "mirrorsite-postgres.mirrorsite.svc.cluster.local" && output.object_store.endpoint_url == "http://mirrorsite-store.mirrorsite.svc.cluster.local:8333"
-    error_message = "The service must be given the names of the Services."
+    error_message = "The outputs must be the Services' addresses."
   }
 
   assert {
@@ -32,7 +33,7 @@ run "one_of_each" {
 
   assert {
     condition     = [for claim in module.release["postgres"].manifests["StatefulSet/mirrorsite-postgres"].spec.volumeClaimTemplates : claim.metadata.name] == ["data"] && contains([for mount in module.pod["postgres"].spec.containers[0].volumeMounts : "${mount.name} ${mount.mountPath}"], "data /var/lib/postgresql") && !contains(module.pod["postgres"].spec.volumes[*].name, "data")
-    error_message = "The data must lie on the claimed volume."
+    error_message = "The data must be on the claimed volume."
   }
 
   assert {
@@ -50,11 +51,11 @@ run "a_new_revision_does_not_restart_the_database" {
 
   assert {
     condition     = module.release["postgres"].manifests["StatefulSet/mirrorsite-postgres"].spec.template.metadata.annotations == {} && module.release["store"].manifests["StatefulSet/mirrorsite-store"].spec.template.metadata.annotations["mirrorsite/secrets-revision"] == "2"
-    error_message = "PostgreSQL reads its password when the volume is new only; the store reads its keys at its start."
+    error_message = "PostgreSQL reads its password only when the volume is new; the store reads its keys at start."
   }
 }
 
-run "nothing" {
+run "disabled" {
   command = plan
 
   variables {
@@ -67,7 +68,7 @@ run "nothing" {
 
   assert {
     condition     = length(module.release) == 0 && length(kubernetes_secret_v1.this) == 0
-    error_message = "What is not enabled must not be made."
+    error_message = "What is not enabled must not be created."
   }
 }
 
@@ -75,17 +76,15 @@ run "values_out_of_range" {
   command = plan
 
   variables {
-    name             = "Upper"
-    client_labels    = {}
-    postgres         = { enabled = true, storage = "5" }
-    object_store     = { enabled = true, bucket_name = "Upper.Case" }
-    secrets_revision = 0
+    client_labels = {}
+    postgres      = { enabled = true, storage = "5" }
+    object_store  = { enabled = true, bucket_name = "Upper.Case" }
   }
 
-  expect_failures = [var.name, var.client_labels, var.postgres, var.object_store, var.secrets_revision]
+  expect_failures = [var.client_labels, var.postgres, var.object_store]
 }
 
-run "secrets_that_are_none" {
+run "invalid_secrets" {
   command = plan
 
   variables {

@@ -25,7 +25,7 @@ run "secrets_come_from_secrets_manager" {
 
   assert {
     condition     = jsonencode(local.manifests[0].spec.provider.aws) == jsonencode({ region = "eu-west-1", service = "SecretsManager" })
-    error_message = "No key may be named: the operator has a role."
+    error_message = "No credentials: the operator has a role."
   }
 
   assert {
@@ -35,16 +35,16 @@ run "secrets_come_from_secrets_manager" {
       name           = "mirrorsite-application"
       template       = { data = { SECRET_KEY = "{{ .SECRET_KEY }}" }, type = "Opaque" }
     })
-    error_message = "The Secret must have exactly the keys that were asked for, and stay when its source is gone."
+    error_message = "The Secret must have exactly these keys, and remain when its source is deleted."
   }
 
   assert {
     condition     = helm_release.operator.version == "2.9.0" && length(helm_release.reloader) == 0
-    error_message = "Charts are pinned, and Reloader comes only when asked for."
+    error_message = "Charts must be pinned, and Reloader optional."
   }
 }
 
-run "rolls_pods_when_a_password_changed" {
+run "reloader" {
   command = plan
 
   variables {
@@ -57,7 +57,7 @@ run "rolls_pods_when_a_password_changed" {
   }
 }
 
-run "refuses_what_cannot_work" {
+run "values_out_of_range" {
   command = plan
 
   variables {

@@ -4,7 +4,7 @@ variables {
   name = "mirrorsite"
 }
 
-run "pods_are_restricted" {
+run "restricted" {
   command = plan
 
   assert {
@@ -16,12 +16,8 @@ run "pods_are_restricted" {
       "pod-security.kubernetes.io/audit"           = "restricted"
       "pod-security.kubernetes.io/warn"            = "restricted"
     }
-    error_message = "The namespace must take restricted pods only."
+    error_message = "The namespace must admit restricted pods only."
   }
-}
-
-run "nothing_is_allowed_by_default" {
-  command = plan
 
   assert {
     condition     = toset(kubernetes_network_policy_v1.default_deny.spec[0].policy_types) == toset(["Ingress", "Egress"]) && length(kubernetes_network_policy_v1.default_deny.spec[0].ingress) == 0 && length(kubernetes_network_policy_v1.default_deny.spec[0].egress) == 0

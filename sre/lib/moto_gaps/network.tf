@@ -1,1 +1,0 @@
-# Everything of this root is known to moto.

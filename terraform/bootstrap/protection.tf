@@ -1,0 +1,1 @@
+../modules/s3/protection.tf

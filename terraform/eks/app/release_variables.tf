@@ -1,0 +1,1 @@
+../../modules/k8s/deployment/release_variables.tf
