@@ -212,7 +212,7 @@ def test_sessions_are_short(client: Client, ada: User) -> None:
     assert client.session.get_expiry_age() == 3600
 
 
-def test_sessions_in_use_are_prolonged_now_and_then(
+def test_sessions_in_use_are_extended(
     client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.force_login(ada)
@@ -221,6 +221,6 @@ def test_sessions_in_use_are_prolonged_now_and_then(
     before = Session.objects.get(pk=key).expire_date
     client.get("/admin/")
     assert Session.objects.get(pk=key).expire_date == before
-    monkeypatch.setattr(staff_site, "PROLONG_SECONDS", -1)
+    monkeypatch.setattr(staff_site, "EXTEND_SESSION_SECONDS", -1)
     client.get("/admin/")
     assert Session.objects.get(pk=key).expire_date > before

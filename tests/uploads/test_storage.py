@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.utils import parse_timestamp
 from django.conf import settings
+from django.core.files.base import ContentFile
 from moto import mock_aws
 
 from uploads.exceptions import (
@@ -112,6 +113,28 @@ class TestPutNew:
 def test_error__status_once(code: str, words: str) -> None:
     error = error_from_status(403, code)
     assert str(error) == f"the object store answered {words}"
+
+
+class TestDjangoInterface:
+    """What django-storages does, on our client and without overwriting."""
+
+    def test_save__does_not_overwrite(self, storage: UploadStorage) -> None:
+        first = storage.save("name.txt", ContentFile(b"one"))
+        second = storage.save("name.txt", ContentFile(b"two"))
+        assert first == "name.txt"
+        assert second != first
+        for name, content in ((first, b"one"), (second, b"two")):
+            assert storage.exists(name)
+            with storage.open(name) as file:
+                assert file.read() == content
+
+    def test_url__is_signed_and_short_lived(self, storage: UploadStorage) -> None:
+        url = storage.url("key", expire=60)
+        assert "X-Amz-Expires=60" in url
+        assert "X-Amz-Signature=" in url
+
+    def test_client__one_for_all_threads(self, storage: UploadStorage) -> None:
+        assert storage.connection.meta.client is storage.client
 
 
 class TestClient:

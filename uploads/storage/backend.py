@@ -1,11 +1,17 @@
-"""The storage of `STORAGES["default"]`: one bucket."""
+"""The storage of `STORAGES["default"]`: django-storages' for S3, made to create only."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import mimetypes
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import boto3
+from storages.backends.s3 import S3Storage
+from storages.utils import clean_name
 
 from uploads.exceptions import (
     BucketMissingError,
@@ -20,6 +26,7 @@ from uploads.storage.client import StoreClient, StoreConfiguration
 from uploads.storage.errors import error_code, translated
 from uploads.storage.multipart import MultipartUploads
 from uploads.storage.objects import (
+    BytesPayload,
     ListedObject,
     ObjectVersions,
     Payload,
@@ -31,6 +38,7 @@ from uploads.storage.objects import (
 from uploads.storage.writes import OnRetry, Writer
 
 if TYPE_CHECKING:
+    from django.core.files import File
     from mypy_boto3_s3 import S3Client
 
 
@@ -45,17 +53,32 @@ _NO_OBJECT_LOCK = frozenset(
     }
 )
 _READ_BYTES = 1024 * 1024
+#: Options that django-storages has under the same name.
+_SHARED_OPTIONS = (
+    "bucket_name",
+    "region_name",
+    "endpoint_url",
+    "access_key",
+    "secret_key",
+)
 
 
-class UploadStorage:
-    """Creates objects once and never overwrites one; raises `StoreError`.
+class UploadStorage(S3Storage):
+    """S3 storage that creates objects once and never overwrites one.
 
-    The options of `STORAGES["default"]` are the fields of `StoreConfiguration`.
+    The options of `STORAGES["default"]` are the fields of `StoreConfiguration`. The
+    methods here raise `StoreError`; Django's own (`open`, `save`, `url`, …) are those
+    of django-storages, with our client.
     """
+
+    bucket_name: str
 
     def __init__(self, **options: Any) -> None:
         self.configuration = StoreConfiguration(**options)
-        self.bucket_name = self.configuration.bucket_name
+        super().__init__(
+            file_overwrite=False,
+            **{name: options[name] for name in _SHARED_OPTIONS if name in options},
+        )
         self.store = StoreClient(self.configuration)
         self._multipart = MultipartUploads(self.store)
         self._writer = Writer(self.store, self._multipart, self)
@@ -78,6 +101,25 @@ class UploadStorage:
     def close(self) -> None:
         """Close the connections to the store."""
         self.store.close()
+
+    # --- Django's storage interface ---------------------------------------------------
+
+    @cached_property
+    def connection(self) -> Any:
+        """A boto3 resource on our client; django-storages would build its own."""
+        session = boto3.Session(botocore_session=self.configuration.session())
+        resource = session.resource("s3", region_name=self.configuration.region_name)
+        resource.meta.client = self.client
+        return resource
+
+    def _save(self, name: str, content: File[Any]) -> str:
+        """Create through `put_new`, which never overwrites."""
+        data = content.read()
+        body = data.encode() if isinstance(data, str) else data
+        key: str = clean_name(name)
+        content_type = mimetypes.guess_type(key)[0] or self.default_content_type
+        self.put_new(key, BytesPayload(body, content_type), {})
+        return key
 
     # --- One object -------------------------------------------------------------------
 
