@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import path, re_path
+from django.views.generic import RedirectView
 
 from mirrorsite import api_docs, health, home
 from mirrorsite.fast_path import FastAnswer
@@ -47,6 +48,7 @@ urlpatterns = [
     ),
     path("", home.home, name="home"),
     path("favicon.ico", home.favicon, name="favicon"),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("static/<path:name>", static_file, name="static-file"),
 ]

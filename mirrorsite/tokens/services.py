@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from knox.crypto import hash_token
@@ -72,7 +73,12 @@ def _create(
     with write_transaction():
         token.save(force_insert=True)
         log.record_event(Action.TOKEN_MADE, actor, detail=token.facts())
-    logger.info("token=%s owner=%s created", token.name, owner.get_username())
+    # The commands commit once the secret is printed.
+    transaction.on_commit(
+        lambda: logger.info(
+            "token=%s owner=%s created", token.name, owner.get_username()
+        )
+    )
     return token
 
 
@@ -122,5 +128,5 @@ def revoke_token(token: Token, actor: Actor) -> bool:
             return False
         log.record_event(Action.TOKEN_REVOKED, actor, detail=token.facts())
     token.revoked_at = now
-    logger.info("token=%s revoked", token.name)
+    transaction.on_commit(lambda: logger.info("token=%s revoked", token.name))
     return True

@@ -107,6 +107,10 @@ class TestPage:
         assert response.status_code == 405
         assert response.headers["Allow"] == "GET, HEAD, POST"
 
+    def test_admin_without_slash__redirect(self, client: Client) -> None:
+        answer = client.get("/admin")
+        assert (answer.status_code, answer["location"]) == (302, "/admin/")
+
     def test_other_pages_stay_missing(self, client: Client) -> None:
         assert client.get("/nothing").status_code == 404
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
@@ -101,6 +102,27 @@ class TestCreateToken:
         assert caught.value.returncode == 74
         assert not Token.objects.exists()
         assert not UploadEvent.objects.exists()
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("full", [False, True])
+    @pytest.mark.parametrize(
+        "command", [["create_token", "ci", "--owner=olga", "--scope=read"],
+                    ["issue_token", "canary"]], ids=["create", "issue"],
+    )  # fmt: skip
+    def test_logged__only_if_committed(
+        self,
+        owner: User,
+        caplog: pytest.LogCaptureFixture,
+        command: list[str],
+        full: bool,
+    ) -> None:
+        caplog.set_level(logging.INFO, "mirrorsite.tokens.services")
+        if full:
+            with pytest.raises(CommandError):
+                call_command(*command, stdout=FullOutput(), stderr=StringIO())
+        else:
+            run(*command)
+        assert (" created" in caplog.text) is not full
 
 
 class TestRevokeToken:
@@ -207,3 +229,7 @@ class TestIssueToken:
         with pytest.raises(CommandError, match="can log in"):
             run("issue_token", owner.username)
         assert not Token.objects.exists()
+
+    def test_empty_name__the_message_names_the_argument(self) -> None:
+        with pytest.raises(CommandError, match="program ''"):
+            run("issue_token", "")

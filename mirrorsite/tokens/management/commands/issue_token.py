@@ -40,4 +40,5 @@ class Command(OperatorCommand):
                 self.print(secret)
                 self.stdout.flush()
         except ValidationError as error:
-            raise CommandFailed(" ".join(error.messages)) from error
+            message = f"The program {program!r}: {' '.join(error.messages)}"
+            raise CommandFailed(message) from error
