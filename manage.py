@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
+from django.core.management import execute_from_command_line, get_commands
 
 from mirrorsite.database import lift_statement_timeout
 from mirrorsite.exit_status import ExitStatus
@@ -24,6 +24,11 @@ def main() -> None:
     try:
         try:
             execute_from_command_line(sys.argv)
+        except SystemExit as error:
+            # Django ends with 1 for an unknown command.
+            if error.code == 1 and sys.argv[1:] and sys.argv[1] not in get_commands():
+                sys.exit(ExitStatus.COULD_NOT_RUN)
+            raise
         finally:
             # Writing what is still buffered can fail too.
             sys.stdout.flush()

@@ -344,6 +344,18 @@ def test_documented() -> None:
 class TestEndings:
     """What a shell sees of manage.py, whatever a command does."""
 
+    @pytest.mark.parametrize("arguments", [["nonsense"], ["help", "nonsense"]])
+    def test_unknown_command__2(self, arguments: list[str]) -> None:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "Unknown command: 'nonsense'" in done.stderr
+
     def stub(self, act: str) -> str:
         return (
             f"def command(argv):\n    {act}\n"

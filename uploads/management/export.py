@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -33,7 +34,7 @@ class ExportCommand(OperatorCommand):
         )
         parser.add_argument(
             "--output",
-            type=Path,
+            type=_file,
             metavar="FILE",
             help="write to this file, completely or not at all; default: standard output",
         )
@@ -92,6 +93,12 @@ class ExportCommand(OperatorCommand):
         write_whole(output, text)
         if progress:
             self.warn(f"{output}: {counted(progress.count, self.noun)}")
+
+
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the file's name is empty")
+    return Path(text)
 
 
 def write_whole(path: Path, lines: Iterable[str]) -> None:
