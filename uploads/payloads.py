@@ -95,12 +95,18 @@ class RandomNumbers:
         remaining = self.size
         while remaining > 0:
             # Filled in place, and without a reference here while the caller has it: one
-            # part at a time is in memory. From mmap, because malloc may keep a freed
-            # part and take new memory for the next.
-            part = [memoryview(mmap.mmap(-1, min(part_bytes, remaining)))]
+            # part at a time is in memory.
+            part = [_memory(min(part_bytes, remaining))]
             remaining -= len(part[0])
             rest = _fill(part[0], rest, chunks)
             yield part.pop()
+
+
+def _memory(size: int) -> memoryview:
+    # A large part has a mapping of its own: malloc may keep a freed part and take new
+    # memory for the next.
+    is_large = size >= 1024 * 1024
+    return memoryview(mmap.mmap(-1, size) if is_large else bytearray(size))
 
 
 def _fill(
