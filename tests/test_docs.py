@@ -242,7 +242,7 @@ def test_blocks_run(shell: Shell, subtests: pytest.Subtests) -> None:
             if page == "tutorial":
                 assert printed.count('"status":"stored"') == 4
                 assert "2 keys compared, 0 differences" in printed
-                assert "2 uploads looked at: 2 verified" in printed
+                assert "2 uploads checked: 2 verified" in printed
                 assert "2 uploads: all as signed" in printed
                 assert "events: all as signed" in printed
                 assert "the file is not what was sealed" in printed

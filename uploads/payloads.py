@@ -8,6 +8,7 @@ object in the bucket can be proven to be the one meant.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import random
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -84,10 +85,10 @@ class RandomNumbers:
             yield block
             remaining -= len(block)
 
-    def parts(self, part_bytes: int) -> Iterator[bytearray]:
+    def parts(self, part_bytes: int) -> Iterator[bytes | memoryview]:
         """Yield the text in pieces of exactly `part_bytes`; the last may be shorter."""
         if self._single:
-            yield bytearray(self._single)
+            yield self._single
             return
         chunks = self.chunks()
         rest: bytes | bytearray = b""
@@ -95,14 +96,21 @@ class RandomNumbers:
         while remaining > 0:
             # Filled in place, and without a reference here while the caller has it: one
             # part at a time is in memory.
-            part = [bytearray(min(part_bytes, remaining))]
+            part = [_memory(min(part_bytes, remaining))]
             remaining -= len(part[0])
             rest = _fill(part[0], rest, chunks)
             yield part.pop()
 
 
+def _memory(size: int) -> memoryview:
+    # A large part has a mapping of its own: malloc may keep a freed part and take new
+    # memory for the next.
+    is_large = size >= 1024 * 1024
+    return memoryview(mmap.mmap(-1, size) if is_large else bytearray(size))
+
+
 def _fill(
-    part: bytearray, rest: bytes | bytearray, chunks: Iterator[bytes | bytearray]
+    part: memoryview, rest: bytes | bytearray, chunks: Iterator[bytes | bytearray]
 ) -> bytes | bytearray:
     """Fill `part` with `rest` and then `chunks`; return what does not fit."""
     position = 0

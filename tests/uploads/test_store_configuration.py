@@ -573,7 +573,7 @@ class TestParts:
         too_many: list[bool] = []
 
         class Payload(RandomNumbers):
-            def parts(self, part_bytes: int) -> Iterator[bytearray]:
+            def parts(self, part_bytes: int) -> Iterator[bytes | memoryview]:
                 nonlocal count
                 for part in super().parts(part_bytes):
                     with made:

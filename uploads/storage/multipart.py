@@ -121,7 +121,7 @@ class MultipartUploads:
         return sent
 
     def _send_part(
-        self, key: str, upload_id: str, number: int, body: bytes | bytearray
+        self, key: str, upload_id: str, number: int, body: bytes | memoryview
     ) -> CompletedPartTypeDef:
         digest = hashlib.sha256(body)
         sha256 = digest.hexdigest()

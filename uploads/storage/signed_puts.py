@@ -53,7 +53,7 @@ class SignedPuts:
     def put_object(
         self,
         key: str,
-        body: bytes | bytearray,
+        body: bytes | memoryview,
         sha256: str,
         content_type: str,
         metadata: Mapping[str, str],
@@ -75,7 +75,7 @@ class SignedPuts:
         key: str,
         upload_id: str,
         number: int,
-        body: bytes | bytearray,
+        body: bytes | memoryview,
         sha256: str,
     ) -> dict[str, str]:
         """Send one part; return its ETag. Raises `StoreError`."""
@@ -87,7 +87,7 @@ class SignedPuts:
         operation: str,
         key: str,
         query: str,
-        body: bytes | bytearray,
+        body: bytes | memoryview,
         sha256: str,
         headers: dict[str, str],
     ) -> dict[str, str]:
