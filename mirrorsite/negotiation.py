@@ -73,6 +73,13 @@ class LimitedJSONParser(BaseParser):
         parser_context: Any = None,
     ) -> Any:
         """Return the body's value; raises `Problem` or `ParseError`."""
+        coding = parser_context["request"].headers.get("Content-Encoding", "identity")
+        if coding.lower() != "identity":  # RFC 9110, section 15.5.16
+            raise Problem(
+                415,
+                "unsupported-media-type",
+                "The body must be sent without a Content-Encoding.",
+            )
         data: bytes = stream.read(MAX_BODY_BYTES + 1)
         if len(data) > MAX_BODY_BYTES:
             raise Problem(

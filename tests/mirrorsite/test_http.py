@@ -121,6 +121,18 @@ class TestErrors:
         assert response.status_code == 415
         assert slug_of(response) == "unsupported-media-type"
 
+    @pytest.mark.parametrize("coding", ["gzip", "br, gzip", "unheard-of"])
+    def test_content_coding(self, caller: Client, coding: str) -> None:
+        response = caller.post(
+            "/api/upload-random",
+            b'{"size": 1}',
+            content_type="application/json",
+            headers={"Content-Encoding": coding},
+        )
+        assert response.status_code == 415
+        assert slug_of(response) == "unsupported-media-type"
+        assert "without a Content-Encoding" in response.json()["detail"]
+
     def test_host__redirect_to_https_comes_later(
         self, caller: Client, settings: Any
     ) -> None:
