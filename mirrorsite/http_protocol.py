@@ -83,7 +83,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        #: Requests that are not answered yet, in their order.
+        #: Unanswered requests, oldest first.
         self._open: deque[RequestResponseCycle] = deque()
         self._phase = Phase.NOTHING
         self._deadline = math.inf
@@ -91,7 +91,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self._unread_bytes = 0
         self._body_bytes = 0
         self._is_ending = False
-        self._is_deaf = False
+        self._ignores_input = False
         self._is_answered = False
         # How far the client is behind with reading.
         self._stall_seconds = STALL_SECONDS
@@ -149,7 +149,7 @@ class HTTPProtocol(HttpToolsProtocol):
         elif now > self._deadline and not self.flow.read_paused:
             if self.transport.is_closing():
                 self.transport.abort()  # the client has not read the last of it
-            elif self._phase is Phase.NOTHING or self._is_deaf:
+            elif self._phase is Phase.NOTHING or self._ignores_input:
                 self._deadline = now + LINGER_SECONDS
                 self.transport.close()
             else:
@@ -176,7 +176,7 @@ class HTTPProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def shutdown(self) -> None:
-        """Answer what is under way, and what comes within a moment; then close."""
+        """Answer open requests; close an idle connection after DRAIN_SECONDS."""
         self._is_ending = True
         if self._open:
             self._open[-1].keep_alive = False
@@ -190,7 +190,7 @@ class HTTPProtocol(HttpToolsProtocol):
     # --- Reading ---------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self._is_deaf:
+        if self._ignores_input:
             return
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
@@ -207,7 +207,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 return
         else:
             self._unread_bytes = 0
-        while data and not self._is_deaf:
+        while data and not self._ignores_input:
             data = self._parse(data)
 
     def _parse(self, data: bytes) -> bytes:
@@ -239,7 +239,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self._requests_in_read += 1
         if max(self._requests_in_read, len(self.pipeline)) > MAX_PIPELINED:
             logger.info("too many pipelined requests: the connection is closed")
-            self._is_deaf = True
+            self._ignores_input = True
             self.transport.abort()
         self.scope["state"]["is_closed"] = self.transport.is_closing
         self._phase = Phase.HEAD
@@ -260,7 +260,7 @@ class HTTPProtocol(HttpToolsProtocol):
             raise RefusedError("headers-too-large")
 
     def on_headers_complete(self) -> None:
-        if self._is_deaf:
+        if self._ignores_input:
             return
         started = perf_counter()
         version = self.parser.get_http_version()
@@ -287,7 +287,7 @@ class HTTPProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._is_deaf:
+        if self._ignores_input:
             return
         if self._is_answered:
             self._is_answered = False
@@ -332,7 +332,7 @@ class HTTPProtocol(HttpToolsProtocol):
         )
         self._is_answered = True
         if not is_kept:
-            self._is_deaf = True
+            self._ignores_input = True
             self.transport.close()
         seconds = perf_counter() - started
         route = path[1:].decode()
@@ -352,7 +352,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def refuse(self, slug: str) -> None:
         """Answer a problem and close, after the answers to earlier requests."""
-        self._is_deaf = True
+        self._ignores_input = True
         is_body = self._phase is Phase.BODY
         if self._open and not is_body:
             self._open[-1].keep_alive = False  # the last request that is answered

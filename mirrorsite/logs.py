@@ -19,8 +19,8 @@ from mirrorsite.request_ids import current_request_id
 class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes whole lines to the stream's descriptor.
 
-    The standard handler formats under its lock too, for which the threads of a worker
-    queue up. Here it is held for the write alone. A pipe takes up to PIPE_BUF bytes at
+    The standard handler holds its lock while it formats too, so a worker's threads
+    queue up. Here it is held for the write only. A pipe takes up to PIPE_BUF bytes at
     once (POSIX) and mixes what is longer with what others write: so a second lock, on
     the file, keeps the lines of other processes apart from a long one.
     """

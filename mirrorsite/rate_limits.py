@@ -135,9 +135,9 @@ def require_quota(usage: Usage | None) -> None:
 class RateLimitedPosts(APIView):
     """Mixin: counts each POST by token, user or network, before anything is done.
 
-    Tokens and sessions that prove nobody are counted by network, and apart: once there
-    were as many as the quota, that network's are refused before the database is asked
-    for one. Every answer says what is left.
+    Invalid tokens and sessions have a counter of their own per network: at the quota,
+    that network's tokens and sessions are refused without a database query. Every
+    answer says what is left.
     """
 
     _usage: Usage | None = None

@@ -105,7 +105,7 @@ class UriReferenceField(serializers.CharField):
 
 @extend_schema_field({"$ref": "#/components/schemas/UploadStatus"})
 class _UploadStatusField(serializers.CharField):
-    """Named here as text: the app `uploads` declares it."""
+    """Typed as text here, since the app `uploads` declares the choices."""
 
 
 class HealthSerializer(serializers.Serializer[Any]):

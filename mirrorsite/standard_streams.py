@@ -18,7 +18,7 @@ class OutputError(Exception):
 class GuardedStream(io.TextIOWrapper):
     """A text stream that raises `OutputError` instead of `OSError`.
 
-    Otherwise a full disk below standard output looks like any other `OSError` of the
+    Otherwise a full disk behind standard output looks like any other `OSError` of the
     program, and argparse ignores it. It raises once: later output is discarded, since
     the interpreter would try and fail to write the rest of the buffer at its end.
     https://docs.python.org/3/library/signal.html#note-on-sigpipe

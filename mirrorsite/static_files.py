@@ -13,6 +13,6 @@ class ServedFilesConfig(StaticFilesConfig):
 
 
 class StaticStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
-    """Hashes names and compresses; does not look for the source maps left out."""
+    """Hashes names and compresses; ignores references to omitted source maps."""
 
     patterns = (("*.css", CompressedManifestStaticFilesStorage.patterns[0][1][:2]),)

@@ -1,4 +1,4 @@
-"""The URL map; the API comes first because it is asked most."""
+"""The URL map; the API comes first because it gets the most requests."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ urlpatterns = [
     path("static/<path:name>", static_file, name="static-file"),
 ]
 
-#: What plain requests to these are answered with before Django is asked.
+#: Functions that answer plain GETs of these paths without Django.
 FAST_ANSWERS: dict[bytes, FastAnswer] = {
     b"/api/health": health.fast_answer,
     b"/api/mirror": transforms.fast_answer,

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.dispatch import receiver
+from django.utils.crypto import salted_hmac
 
 from mirrorsite.actors import Actor
 from mirrorsite.errors import AppendOnlyError
@@ -43,6 +44,13 @@ def locked_state(account: Account) -> State | None:
     rows: QuerySet[Any] = model._default_manager.select_for_update()
     row = rows.filter(pk=account.pk).first()
     return None if row is None else _state(row)
+
+
+def locked_version(account: Account) -> str:
+    """Lock the account's row; return a text that changes with each change of it."""
+    state = locked_state(account) or {}
+    state.pop("last_login", None)
+    return salted_hmac(__name__, repr(sorted(state.items()))).hexdigest()
 
 
 def record_change(account: Account, before: State | None, actor: Actor) -> None:

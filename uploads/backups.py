@@ -141,7 +141,7 @@ def _dump(path: Path, now: datetime) -> dict[str, int]:
 
 
 def _tables() -> list[str]:
-    """Return the tables of all models; the record of migrations is made by them."""
+    """Return the tables of all models; migrate itself fills django_migrations."""
     return sorted(connection.introspection.django_table_names(only_existing=True))
 
 

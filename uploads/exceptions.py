@@ -60,11 +60,11 @@ class ObjectMissingError(StoreRefusedError):
 
 
 class BucketMissingError(StoreRefusedError):
-    """There is no bucket with the configured name; it says nothing of any object."""
+    """The configured bucket does not exist; whether an object exists is unknown."""
 
 
 class OtherBucketError(StoreRefusedError):
-    """The record is of an object in another bucket than the configured one."""
+    """The recorded object is in a bucket other than the configured one."""
 
 
 class ObjectChangedError(StoreRefusedError):

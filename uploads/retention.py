@@ -42,7 +42,7 @@ PAGE = 500
 #: after a crash.
 MOST_JOBS = 16
 
-Outcome = Literal["would purge", "purged", "left alone"]
+Outcome = Literal["would purge", "purged", "left alone", "purged by another run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,15 @@ def _look(upload: Upload) -> _Look:
 
 
 def _skipped_or_pending(upload: Upload, look: _Look) -> Purge:
-    return _result(upload, "left alone" if look.note else "would purge", look.note)
+    return (
+        _left_alone(upload, look.note) if look.note else _result(upload, "would purge")
+    )
+
+
+def _left_alone(upload: Upload, note: str) -> Purge:
+    if Upload.objects.filter(pk=upload.pk, status=Status.PURGED).exists():
+        return _result(upload, "purged by another run")
+    return _result(upload, "left alone", note)
 
 
 def _purge_some(
@@ -154,7 +162,7 @@ def _purge_some(
         try:
             _record(upload, uploads, actor, {"reason": reason, **look.detail})
         except TransitionError as error:
-            results[upload.pk] = _result(upload, "left alone", str(error))
+            results[upload.pk] = _left_alone(upload, str(error))
         except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
             failure = error
             break

@@ -281,7 +281,7 @@ def _require_same_request(upload: Upload, size: int | None) -> None:
 
 
 def _is_finished(upload: Upload) -> bool:
-    """Return True if the upload was stored at some time, whatever its status is now."""
+    """Return True if the upload was ever stored, whatever its current status."""
     if upload.status in {Status.PENDING, Status.FAILED}:
         return False
     if upload.stored_at is None and upload.status != Status.STORED:

@@ -190,7 +190,7 @@ class ReadOnlyMixin:
 
 
 class ListMixin:
-    """Refuses what no page of a list sends, where Django breaks or tells too much."""
+    """Rejects list requests that Django mishandles or answers with too much."""
 
     opts: Any
 

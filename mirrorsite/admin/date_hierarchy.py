@@ -22,12 +22,12 @@ class Period:
         )
 
     def words(self) -> str:
-        """Return its name where nothing says what it is part of."""
+        """Return its full name, for use outside the period that contains it."""
         form = ["%Y", "%B %Y", "%-d %B %Y", "%-d %B %Y, %H:00"][self.depth - 1]
         return self.at.strftime(form)
 
     def name(self) -> str:
-        """Return its name within what it is part of."""
+        """Return its short name, for use within the period that contains it."""
         return self.at.strftime(["%Y", "%B", "%-d", "%H:00"][self.depth - 1])
 
     def bounds(self) -> tuple[datetime, datetime]:

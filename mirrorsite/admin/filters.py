@@ -94,7 +94,7 @@ class _RangeFilter(ListFilter):
 
 
 class TimeFilter(_RangeFilter):
-    """From and until, in UTC, with the usual stretches one click away."""
+    """From and until, in UTC, with links for the usual periods."""
 
     title = "time (UTC)"
     template = "admin/uploads/time_filter.html"

@@ -56,7 +56,11 @@ class OperatorCommand(BaseCommand):
     ) -> CommandParser:
         kwargs.setdefault("epilog", ExitStatus.summary())
         self.command_name = subcommand
-        return super().create_parser(prog_name, subcommand, **kwargs)
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        # An argument that is refused is printed: escape what a terminal must not see.
+        error = parser.error
+        parser.error = lambda message: error(printable(message))  # type: ignore[method-assign]
+        return parser
 
     def add_json_argument(self, parser: CommandParser, what: str) -> None:
         parser.add_argument(

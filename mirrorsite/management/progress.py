@@ -40,7 +40,7 @@ class Progress:
         self._drawn = 0.0
 
     def over(self, items: Iterable[T]) -> Iterator[T]:
-        """Yield the items, counting each; the line is gone when they end."""
+        """Yield the items, counting each; erase the line when they end."""
         try:
             for item in items:
                 self.advance()

@@ -356,6 +356,18 @@ class TestEndings:
         assert done.returncode == 2
         assert "Unknown command: 'nonsense'" in done.stderr
 
+    def test_refused_argument__printed_harmlessly(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "manage.py", "seal_audit", "\x1b[2J\nall as signed"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "\\x1b[2J\\nall as signed" in done.stderr
+        assert "\x1b" not in done.stderr
+
     def stub(self, act: str) -> str:
         return (
             f"def command(argv):\n    {act}\n"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from mirrorsite.admin.changelist import ListMixin
 from mirrorsite.staff import staff_actor
@@ -27,9 +27,33 @@ class _AccountMixin(ListMixin):
         return _validated_again(super().add_view, request, *args, **kwargs)  # type: ignore[misc]
 
     def change_view(
-        self, request: HttpRequest, *args: Any, **kwargs: Any
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        return _validated_again(super().change_view, request, *args, **kwargs)  # type: ignore[misc]
+        """Refuse a form that was opened before another change was saved.
+
+        It has every field, and would write their old values back.
+        """
+        with transaction.atomic():
+            account = self.get_object(request, unquote(object_id))  # type: ignore[attr-defined]
+            version = accounts.locked_version(account) if account else ""
+            if request.POST.get("version", version) != version:
+                messages.error(
+                    request,
+                    "Not saved: another change was saved after this form was opened."
+                    " The form now has the current values.",
+                )
+                return HttpResponseRedirect(request.get_full_path())
+            return _validated_again(
+                super().change_view,  # type: ignore[misc]
+                request,
+                object_id,
+                form_url,
+                {"version": version, **(extra_context or {})},
+            )
 
     def save_model(
         self, request: HttpRequest, obj: Any, form: Any, change: bool
@@ -52,7 +76,8 @@ def _validated_again(
     The second time the form sees the committed row, and shows its error.
     """
     try:
-        return view(*args, **kwargs)
+        with transaction.atomic():
+            return view(*args, **kwargs)
     except IntegrityError:
         return view(*args, **kwargs)
 

@@ -17,7 +17,7 @@ files are ASCII. Fractions are refused: their decimal form is a matter of taste.
 **root** is the SHA-256 of exactly these bytes, which are the content of the copy in the
 bucket: ``sha256sum`` on the copy prints the root, and the copy's lines name the event
 when another source (the database) has a different root. A tree of hashes would prove
-one event without the others, which nobody needs here.
+one event without the others, which is not needed here.
 
 **A seal** is canonical JSON with these keys, without a line feed at the end:
 

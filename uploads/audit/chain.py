@@ -36,7 +36,7 @@ class Chain:
     def last(self) -> Seal | None:
         """Return the database's last seal, which has to be the bucket's too.
 
-        Raises `SealError` otherwise: a row that somebody inserted must not be
+        Raises `SealError` otherwise: a row the sealer did not insert must not be
         continued, since a signed seal cannot be taken back.
         """
         numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)

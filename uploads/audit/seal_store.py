@@ -21,7 +21,7 @@ from uploads.exceptions import ObjectMissingError
 from uploads.storage import BytesPayload, ObjectVersions, UploadStorage, upload_storage
 
 PREFIX = "audit/"
-#: More than any seal has; the object could be gigabytes that somebody put there.
+#: More than any seal has; an object from elsewhere could be gigabytes.
 _SEAL_BYTES = 16 * 1024
 _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
 

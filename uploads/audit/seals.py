@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 #: Events in one seal, some 5 MB of lines: what a sealer has in memory.
 EVENTS_PER_SEAL = 10_000
-#: Rounds for one number before other sealers are taken for a fault.
+#: Rounds lost for one seal number before the run fails.
 _MAX_IDLE_ROUNDS = 50
 #: An arbitrary number that names the lock; other programs use others.
 _ADVISORY_LOCK = 0x6D69_7272_6F72

@@ -65,7 +65,7 @@ def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]
 def sealable_lines(
     events: QuerySet[UploadEvent], limit: int
 ) -> Iterator[tuple[int, bytes]]:
-    """As `event_lines`, `limit` at most, without the rows that have no line.
+    """Yield up to `limit` lines as `event_lines` does, skipping unreadable rows.
 
     Such an event is not ours: the log writes none. It must not stop the seals of the
     others, and stays unsealed for verify_audit to report.

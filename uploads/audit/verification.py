@@ -38,7 +38,7 @@ from uploads.models import AuditSeal, UploadEvent
 from uploads.storage import ObjectVersions
 
 #: How long an event may be unsealed, and how old the last seal may be.
-PATIENCE = timedelta(minutes=5)
+SEALING_GRACE = timedelta(minutes=5)
 
 
 def verify_audit(
@@ -46,7 +46,7 @@ def verify_audit(
     copies: Copies | None = None,
     trusted_keys: TrustedKeys | None = None,
     since: int | datetime | None = None,
-    patience: timedelta = PATIENCE,
+    grace: timedelta = SEALING_GRACE,
     read_copies: bool = True,
     now: datetime | None = None,
     on_progress: Callable[[Report], None] = lambda report: None,
@@ -54,7 +54,7 @@ def verify_audit(
     """Compare the record with what was signed and copied; changes nothing.
 
     `since` is the number of the first seal to check, or a point in time; only uploads
-    with an event from there on are checked. `patience` is how long before `now` an event
+    with an event from there on are checked. `grace` is how long before `now` an event
     may be unsealed. Without `read_copies` the bucket is not read: a difference is found
     but its event not named, and a cut tail shows only as `sealing stopped`.
 
@@ -67,7 +67,7 @@ def verify_audit(
             "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
         )
     now = now or timezone.now()
-    verifier = _Verifier(copies or Copies(), trusted, now, patience, read_copies)
+    verifier = _Verifier(copies or Copies(), trusted, now, grace, read_copies)
     try:
         return verifier.run(since, on_progress)
     except Error as error:
@@ -82,13 +82,13 @@ class _Verifier:
         copies: Copies,
         trusted: TrustedKeys,
         now: datetime,
-        patience: timedelta,
+        grace: timedelta,
         read_copies: bool,
     ) -> None:
         self.copies = copies
         self.trusted = trusted
-        self.limit = now - patience  # an unsealed event from before is late
-        self.ahead = now + patience  # no clock is this far ahead
+        self.limit = now - grace  # an unsealed event from before is late
+        self.ahead = now + grace  # no clock is this far ahead
         self.read_copies = read_copies
         self.report = Report()
         self.events = EventsCheck(self.report, copies if read_copies else None)

@@ -68,7 +68,7 @@ STATUS_AFTER: dict[Action, Status] = {
 ALLOWED_BEFORE: dict[Action, frozenset[Status]] = {
     # A failed upload may be tried again under its own id and key.
     Action.REQUESTED: frozenset({Status.FAILED, Status.PENDING}),
-    # Failed and missing too: an object can appear after it was given up.
+    # Failed and missing too: an object can appear after the upload was given up.
     Action.STORED: frozenset({Status.PENDING, Status.FAILED, Status.MISSING}),
     Action.FAILED: frozenset({Status.PENDING}),
     # Purged too: the store may refuse to delete what was to be purged.
@@ -105,7 +105,7 @@ WITHOUT_UPLOAD: frozenset[Action] = frozenset(
     }
 )
 
-#: Every action that does not belong to each upload's plain course.
+#: Every action but the two of a normal upload.
 UNCOMMON: tuple[Action, ...] = tuple(
     a for a in Action if a not in {Action.REQUESTED, Action.STORED}
 )

@@ -1,4 +1,4 @@
-"""Errors of the object store and its clients, translated into ours. The one place."""
+"""Errors of the object store and its clients, all translated into ours here."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class Writer:
         metadata: Mapping[str, str],
         last_error: StoreError,
     ) -> StoredObject:
-        """Return the object under `key` if it is the one meant, although no answer says so.
+        """Return the object under `key` if it is ours, although no answer confirmed it.
 
         Raises `ObjectExistsError` for another object, and `StoreUnavailableError` with
         an unknown outcome when the bucket cannot tell: a missing object proves nothing

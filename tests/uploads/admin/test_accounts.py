@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -40,6 +41,49 @@ def change(client: Client, user: User, **fields: Any) -> Any:
     form = {"is_active": "on", "is_staff": "on"} | fields
     form = {name: value for name, value in form.items() if value}
     return client.post(f"{USERS}{user.pk}/change/", form)
+
+
+def version_of(client: Client, address: str) -> str:
+    page = client.get(address).content.decode()
+    found = re.search('name="version" value="([0-9a-f]+)"', page)
+    assert found is not None
+    return found[1]
+
+
+class TestStaleForm:
+    """Of two forms opened at once, the second saved does not undo the first."""
+
+    def test_user__not_saved(self, admin_client: Client, ada: User) -> None:
+        address = f"{USERS}{ada.pk}/change/"
+        version = version_of(admin_client, address)
+        change(admin_client, ada, is_staff="", version=version)
+        assert not User.objects.get(pk=ada.pk).is_staff
+
+        answer = change(admin_client, ada, first_name="Ada", version=version)
+
+        assert (answer.status_code, answer["Location"]) == (302, address)
+        assert "another change was saved" in admin_client.get(address).content.decode()
+        assert not User.objects.get(pk=ada.pk).is_staff
+        assert User.objects.get(pk=ada.pk).first_name == ""
+        now = version_of(admin_client, address)
+        change(admin_client, ada, is_staff="", first_name="Ada", version=now)
+        assert User.objects.get(pk=ada.pk).first_name == "Ada"
+
+    def test_user__a_login_is_no_change(self, admin_client: Client, ada: User) -> None:
+        version = version_of(admin_client, f"{USERS}{ada.pk}/change/")
+        Client().force_login(ada)
+        change(admin_client, ada, first_name="Ada", version=version)
+        assert User.objects.get(pk=ada.pk).first_name == "Ada"
+
+    def test_group__not_saved(self, admin_client: Client, verifiers: Group) -> None:
+        address = f"{GROUPS}{verifiers.pk}/change/"
+        version = version_of(admin_client, address)
+        form = {"name": "verifiers", "version": version}
+        admin_client.post(address, form)
+        assert not verifiers.permissions.exists()
+        old = Permission.objects.get(codename="verify_upload").pk
+        admin_client.post(address, form | {"permissions": old})
+        assert not verifiers.permissions.exists()
 
 
 class TestUsers:

@@ -74,7 +74,7 @@ class Command(OperatorCommand):
             )
         ):
             counts[result.outcome] += 1
-            if result.outcome != "left alone":
+            if result.outcome in {"purged", "would purge"}:
                 size += result.size
             progress.clear()
             self._print(result, as_json=as_json)

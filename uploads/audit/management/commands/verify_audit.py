@@ -9,7 +9,7 @@ from mirrorsite.management.arguments import positive_minutes, seal_or_time
 from mirrorsite.management.base import DifferencesFound, OperatorCommand
 from uploads.audit import log
 from uploads.audit.report import FaultKind, Report
-from uploads.audit.verification import PATIENCE, verify_audit
+from uploads.audit.verification import SEALING_GRACE, verify_audit
 from uploads.exceptions import UploadsError
 from uploads.models import Action
 
@@ -31,7 +31,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--unsealed-minutes",
             type=positive_minutes,
-            default=PATIENCE.total_seconds() / 60,
+            default=SEALING_GRACE.total_seconds() / 60,
             metavar="N",
             help="how long an event may wait for a seal; default: %(default)g",
         )
@@ -66,7 +66,7 @@ class Command(OperatorCommand):
         try:
             report = verify_audit(
                 since=since,
-                patience=timedelta(minutes=unsealed_minutes),
+                grace=timedelta(minutes=unsealed_minutes),
                 read_copies=not database_only,
                 on_progress=advance,
             )
