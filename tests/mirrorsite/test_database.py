@@ -129,6 +129,7 @@ class TestServerThatDoesNotAnswer:
                 pytest.raises(OperationalError, match=r"within 0\.5 seconds"),
             ):
                 cursor.execute("SELECT pg_sleep(60)")
+            assert other.connection.closed  # a late answer reaches no other statement
             other.close_if_unusable_or_obsolete()
             with other.cursor() as cursor:  # it would sleep on
                 cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])

@@ -1,8 +1,9 @@
 """Run a management command that is killed at a chosen point.
 
-`python -m tests.uploads.kill_point before|after COUNT FUNCTION COMMAND [ARGUMENT …]`
-sends SIGKILL to this process right before or after the COUNT-th call of FUNCTION, a
-dotted name. No handler, `finally` or rollback runs, as when the power goes.
+`python -m tests.uploads.kill_point SIGNAL before|after COUNT FUNCTION COMMAND
+[ARGUMENT …]` sends SIGNAL to this process right before or after the COUNT-th call of
+FUNCTION, a dotted name. With SIGKILL no handler, `finally` or rollback runs, as when
+the power goes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import django
 from django.core.management import execute_from_command_line
 
 
-def main(when: str, count: str, function: str, *command: str) -> None:
+def main(by: str, when: str, count: str, function: str, *command: str) -> None:
     django.setup()
     holder, _, name = function.rpartition(".")
     owner = pkgutil.resolve_name(holder)
@@ -28,10 +29,10 @@ def main(when: str, count: str, function: str, *command: str) -> None:
     def killed(*args: Any, **kwargs: Any) -> Any:
         is_it = next(calls) == int(count)
         if is_it and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[by])
         result = real(*args, **kwargs)
         if is_it:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[by])
         return result
 
     setattr(owner, name, killed)

@@ -1,4 +1,4 @@
-"""Commands killed with SIGKILL: run again, the end is as if never killed.
+"""Commands killed with SIGKILL, or by Ctrl-C: run again, the end is as if never killed.
 
 The steps next to the points where they are killed: bucket before database in sealing,
 database before bucket in purging.
@@ -6,10 +6,12 @@ database before bucket in purging.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from unittest import mock
 import pytest
 from django.utils import timezone
 
+from mirrorsite.exit_status import ExitStatus
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
 from tests.uploads import making
@@ -26,6 +29,7 @@ from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import run
 from uploads.audit import log
 from uploads.audit.seal_store import PREFIX
+from uploads.backups import backup_keys
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
 
@@ -46,7 +50,7 @@ def trail(bucket: UploadStorage) -> Trail:
 
 
 @pytest.fixture
-def kill(object_store: ObjectStore, bucket: UploadStorage) -> Kill:
+def kill(object_store: ObjectStore, bucket: UploadStorage, tmp_path: Path) -> Kill:
     """Return a function that runs a command on the test's data, and has it killed."""
     environment = {
         **os.environ,
@@ -54,13 +58,18 @@ def kill(object_store: ObjectStore, bucket: UploadStorage) -> Kill:
         "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
         "DATABASE_URL": service_database_url(),
         "AUDIT_SIGNING_KEY": KEY.secret_text(),
+        "TMPDIR": str(tmp_path),  # what a killed command leaves
     }
 
-    def killed(point: tuple[str, int, str], *command: str) -> None:
+    def killed(
+        point: tuple[str, int, str],
+        *command: str,
+        by: signal.Signals = signal.SIGKILL,
+    ) -> None:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "tests.uploads.kill_point"),
-                *map(str, point),
+                *map(str, (by.name, *point)),
                 *command,
             ],
             cwd=ROOT,
@@ -69,7 +78,8 @@ def kill(object_store: ObjectStore, bucket: UploadStorage) -> Kill:
             text=True,
             check=False,
         )
-        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+        expected = ExitStatus.INTERRUPTED if by == signal.SIGINT else -by
+        assert done.returncode == expected, done.stdout + done.stderr
 
     return killed
 
@@ -257,3 +267,66 @@ class TestVerifyUploads:
         assert (status, text.count("purged but present")) == (1, sum(objects[:3]))
         assert not any(making.exists(trail.storage, upload.key) for upload in uploads)
         nothing_is_left(trail)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+class TestExport:
+    @pytest.mark.parametrize("command", ["export_uploads", "export_events"])
+    @pytest.mark.parametrize(
+        "point",
+        [("after", 3, "csv.writer"), ("before", 1, "os.fsync")],
+        ids=["half-way", "before its end"],
+    )
+    def test_file_is_whole_or_as_before(
+        self,
+        bucket: UploadStorage,
+        kill: Kill,
+        tmp_path: Path,
+        command: str,
+        point: tuple[str, int, str],
+        by: signal.Signals,
+    ) -> None:
+        for _ in range(3):
+            making.stored()
+        file = tmp_path / "exported" / "rows.csv"
+        file.parent.mkdir()
+        file.write_text("of yesterday\n")
+
+        kill(point, command, "--output", str(file), by=by)
+        assert file.read_text() == "of yesterday\n"
+        left = len(list(file.parent.iterdir())) - 1
+        assert left == int(by == signal.SIGKILL)
+
+        assert run(command, "--output", str(file))[0] == 0
+        rows = Upload.objects.count() if command == "export_uploads" else 6 + 2
+        assert len(file.read_text().splitlines()) == 1 + rows
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+class TestBackup:
+    @pytest.mark.parametrize(
+        ("point", "is_in_bucket"),
+        [
+            (("before", 1, "zipfile.ZipFile.writestr"), False),  # tables are copied
+            (("before", 1, PUT_NEW), False),
+            (("after", 1, PUT_NEW), True),
+        ],
+    )
+    def test_bucket_holds_whole_backups_only(
+        self,
+        bucket: UploadStorage,
+        kill: Kill,
+        point: tuple[str, int, str],
+        is_in_bucket: bool,
+        by: signal.Signals,
+    ) -> None:
+        making.stored()
+        kill(point, "backup_database", by=by)
+        assert len(backup_keys()) == int(is_in_bucket)
+
+        assert run("backup_database")[0] == 0
+        assert len(backup_keys()) == 1 + is_in_bucket
+        for key in backup_keys():
+            with zipfile.ZipFile(io.BytesIO(b"".join(bucket.read(key)))) as archive:
+                assert archive.testzip() is None
+                assert "backup.json" in archive.namelist()
