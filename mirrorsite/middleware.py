@@ -25,6 +25,10 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 _WITHOUT_LENGTH = frozenset({204, 304})
 
 
+_FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+_UTF_8 = frozenset({"utf-8", "utf8"})
+
+
 class EdgeMiddleware:
     """The outermost: request id, host check, shape of errors, headers, measurement.
 
@@ -68,6 +72,12 @@ class EdgeMiddleware:
             return response
         if request.path_info == "*" and request.method == "OPTIONS":
             return _of_the_server()
+        charset = (request.content_params or {}).get("charset", "utf-8")
+        if request.content_type in _FORM_TYPES and charset.lower() not in _UTF_8:
+            # Django raises when a form is read, and again in its error page.
+            return HttpResponse(
+                "Form data must be UTF-8.", status=415, content_type="text/plain"
+            )
         response = self.get_response(request)
         if response.status_code >= 400:
             return as_problem(request, response)
@@ -126,11 +136,16 @@ class StaffMessageMiddleware(_StaffPagesOnly, MessageMiddleware):
     pass
 
 
+#: The first page answers these with 405, whatever token is sent.
+_UNUSED_METHODS = frozenset({"PUT", "PATCH", "DELETE"})
+
+
 class StaffCsrfViewMiddleware(_StaffPagesOnly, CsrfViewMiddleware):
     """CSRF for staff's pages; `process_view` runs apart from `__call__`."""
 
     def process_view(self, request, callback, callback_args, callback_kwargs):  # type: ignore[no-untyped-def]
-        if _reads_session(request):
+        is_refused = request.path_info == "/" and request.method in _UNUSED_METHODS
+        if _reads_session(request) and not is_refused:
             return super().process_view(
                 request, callback, callback_args, callback_kwargs
             )

@@ -51,14 +51,19 @@ class Readiness:
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._checks = checks
+        self._need_database = {"migrations"}
         self._wait = wait_seconds
         self._lock = threading.Lock()
         self._outcome: dict[str, str] = {}
         self._until = 0.0
 
-    def add(self, name: str, check: Callable[[], str]) -> None:
+    def add(
+        self, name: str, check: Callable[[], str], *, needs_database: bool = False
+    ) -> None:
         """Add a check; it returns "ok" or one line that says what is wrong."""
         self._checks[name] = check
+        if needs_database:
+            self._need_database.add(name)
 
     def checks(self) -> dict[str, str]:
         """Return each dependency's name with "ok" or one line that says what is wrong.
@@ -74,7 +79,10 @@ class Readiness:
                 self._outcome = {}
                 # One by one: a name without an outcome is still being checked.
                 for name, check in self._checks.items():
-                    self._outcome[name] = check()
+                    database = self._outcome.get("database", "ok")
+                    # Each would wait for the same connection.
+                    is_down = name in self._need_database and database != "ok"
+                    self._outcome[name] = database if is_down else check()
                 self._until = time.monotonic() + CACHE_SECONDS
             return self._outcome
         finally:

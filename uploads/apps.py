@@ -24,7 +24,7 @@ class UploadsConfig(AppConfig):
 
         declare(*UPLOADS)
         readiness.add("bucket", check_bucket)
-        readiness.add("trail", check_trail)
+        readiness.add("trail", check_trail, needs_database=True)
         post_migrate.connect(_reinstall_triggers, sender=self)
 
 

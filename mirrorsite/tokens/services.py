@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from knox.crypto import hash_token
@@ -91,19 +91,25 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
     user with the program's name and no password, created if missing. Raises Django's
     `ValidationError` if the name is malformed or that of a user who can log in.
     """
-    owner = User.objects.filter(username=program).first()
-    if owner is not None and owner.has_usable_password():
-        raise ValidationError(f"{program} is a user who can log in, not a program.")
-    now = timezone.now()
-    for token in Token.objects.filter(
-        user=owner, revoked_at=None, expiry__gt=now + RENEW_BEFORE
-    ):
-        secret = _derived(token.name)
-        if constant_time_compare(token.digest, hash_token(secret)):
-            return token, secret
-    name = f"{program}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
-    secret = _derived(name)
     with write_transaction():
+        # Serialises runs of one program, so that they return the same token.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
+                [f"issue_token {program}"],
+            )
+        owner = User.objects.filter(username=program).first()
+        if owner is not None and owner.has_usable_password():
+            raise ValidationError(f"{program} is a user who can log in, not a program.")
+        now = timezone.now()
+        for token in Token.objects.filter(
+            user=owner, revoked_at=None, expiry__gt=now + RENEW_BEFORE
+        ):
+            secret = _derived(token.name)
+            if constant_time_compare(token.digest, hash_token(secret)):
+                return token, secret
+        name = f"{program}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+        secret = _derived(name)
         if owner is None:
             owner = User(username=program)
             owner.set_unusable_password()

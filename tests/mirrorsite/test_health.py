@@ -105,6 +105,19 @@ class TestReadiness:
         cached.checks()
         assert len(asked) == 2
 
+    def test_database_down__what_needs_it_is_not_tried(self) -> None:
+        def never() -> str:
+            raise AssertionError
+
+        checks = {"database": lambda: "unavailable", "other": lambda: "ok"}
+        readiness = Readiness(checks)
+        readiness.add("log", never, needs_database=True)
+        assert readiness.checks() == {
+            "database": "unavailable",
+            "other": "ok",
+            "log": "unavailable",
+        }
+
     def test_a_check_hangs__others_are_told_so(self) -> None:
         """A probe that waits beside it would hold a thread, and tell nothing more."""
         asked, answered = threading.Event(), threading.Event()

@@ -101,8 +101,18 @@ class TestPage:
         assert (response.status_code, response.content) == (200, b"")
         assert int(response.headers["Content-Length"]) > 1000
 
+    @pytest.mark.parametrize("path", ["/", "/admin/login/"])
+    @pytest.mark.parametrize("charset", ["utf-16", "latin-1", "nope"])
+    def test_form_that_is_not_utf_8(self, path: str, charset: str) -> None:
+        client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+        kind = f"application/x-www-form-urlencoded; charset={charset}"
+        response = client.generic("POST", path, "a=b", content_type=kind)
+        assert response.status_code == 415
+        assert response.content == b"Form data must be UTF-8."
+
     @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
-    def test_other_methods(self, client: Client, method: str) -> None:
+    def test_other_methods(self, method: str) -> None:
+        client = Client(enforce_csrf_checks=True)
         response = client.generic(method, "/")
         assert response.status_code == 405
         assert response.headers["Allow"] == "GET, HEAD, POST"

@@ -26,7 +26,7 @@ from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.seal_store import Copies
 from uploads.audit.uploads_check import EventValues, differences, paired, state_of
-from uploads.exceptions import AuditKeyError, SealError
+from uploads.exceptions import AuditKeyError, SealError, UploadsError
 from uploads.models import Action, Upload, UploadEvent
 
 
@@ -131,16 +131,25 @@ class Restoration:
             ):
                 cursor.execute(statement)
         if not record_seal(seal, list(lines), self._copies):
-            raise SealError(
-                f"seal {seal.number} was recorded by another process; run this again"
-            )
+            raise RestoredMeanwhileError(seal.number)
         return len(missing)
+
+
+class RestoredMeanwhileError(UploadsError):
+    """Another process restored the seal while this one compared it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"seal {number} was restored by another process; run this again"
+        )
 
 
 def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     """Return the ids of a seal's lost events; raises `SealError` at a contradiction."""
     missing = missing_events(seal, lines)
     elsewhere = UploadEvent.objects.filter(pk__in=missing).order_by("pk").first()
+    if elsewhere is not None and elsewhere.seal_id == seal.number:
+        raise RestoredMeanwhileError(seal.number)
     if elsewhere is not None:
         raise SealError(
             f"event {elsewhere.pk}, of seal {seal.number} in the bucket, is under seal"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
+from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token
 from tests.outputs import FullOutput
@@ -165,6 +168,20 @@ class TestAuditLogUnavailable:
         with pytest.raises(CommandError, match="database is unavailable; nothing was"):
             call_command("revoke_token", "ci")
         assert Token.objects.get().revoked_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_issue_token__two_at_once__the_same() -> None:
+    def issue(_: int) -> str:
+        try:
+            actor = Actor(name="command:test")
+            return services.issue_token(program="canary", days=5, actor=actor)[1]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(issue, range(4)))) == 1
+    assert Token.objects.count() == 1
 
 
 class TestIssueToken:

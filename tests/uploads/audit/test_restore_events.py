@@ -15,7 +15,7 @@ from tests.uploads.audit.commands import run
 from tests.uploads.audit.tampering import execute, replaced, rows_of, without_triggers
 from tests.uploads.audit.trails import KEY, Trail, add_uploads, backed_up
 from tests.uploads.making import ACTOR
-from uploads.audit import log, triggers
+from uploads.audit import chain, log, triggers
 from uploads.audit.canonical import parse_seal
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.seal_store import PREFIX
@@ -219,6 +219,25 @@ def test_dry_run__changes_nothing(trail: Trail, lost: list[Upload]) -> None:
         ],
     )
     assert tables() == before
+
+
+def test_another_run_restores_first__no_contradiction(
+    trail: Trail, lost: list[Upload], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = chain.missing_events
+    name = "uploads.audit.restore.missing_events"
+
+    def overtaken(*arguments: Any) -> list[int]:
+        missing = real(*arguments)
+        monkeypatch.setattr(name, real)
+        assert run("restore_events")[0] == 0
+        return missing
+
+    monkeypatch.setattr(name, overtaken)
+    status, text = run("restore_events")
+    assert status == 2
+    assert "seal 2 was restored by another process; run this again" in text
+    assert run("restore_events")[0] == 0
 
 
 def test_no_key__misconfigured(trail: Trail, settings: Any) -> None:
