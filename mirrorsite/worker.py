@@ -63,9 +63,11 @@ class DrainingServer(Server):
             asyncio.get_running_loop().remove_reader(listener)
             while self._accept(listener):
                 pass
+            # At once: what the kernel accepts from now on would be reset.
+            listener.close()
         if self._connecting:
             await asyncio.wait(self._connecting)
-        await super().shutdown(sockets)
+        await super().shutdown([])
 
     def _accept(self, listener: socket.socket) -> bool:
         """Accept one connection; return False if none waits."""
