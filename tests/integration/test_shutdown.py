@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
-import psutil
 import pytest
 from django.db import connection
 
@@ -62,28 +61,6 @@ class TestSigterm:
         assert set(load.outcomes) <= {"201", "refused", "lost"}, load.errors
         recorded = Upload.objects.values_list("status", flat=True)
         assert list(recorded) == ["stored"] * (1 + load.outcomes["201"])
-
-    def test_requests_in_the_queue_of_the_kernel__answered(
-        self, live_service: Service
-    ) -> None:
-        """They were connected and sent before the server knew that it has to end."""
-        assert live_service.process is not None
-        workers = psutil.Process(live_service.process.pid).children()
-        assert len(workers) == 2
-        for worker in workers:
-            worker.suspend()
-        with ExitStack() as stack:
-            waiting = [
-                stack.enter_context(closing(connect(live_service))) for _ in range(24)
-            ]
-            for each in waiting:
-                each.request("POST", "/api/upload-random")
-            live_service.process.terminate()
-            for worker in workers:
-                worker.resume()
-            assert [each.getresponse().status for each in waiting] == [201] * 24
-        assert live_service.process.wait(60) == 0
-        assert Upload.objects.filter(status="stored").count() == 24
 
     def test_idle_connections__do_not_delay_it(self, start_service: Any) -> None:
         """Neither until they time out nor as long as the service may take to end."""
