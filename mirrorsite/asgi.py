@@ -6,7 +6,7 @@ from django.conf import settings
 from django.urls import get_resolver
 
 from mirrorsite import wsgi  # sets Django up, before the views are imported
-from mirrorsite.application import Application
+from mirrorsite.server.application import Application
 from mirrorsite.urls import FAST_ANSWERS
 from uploads.storage import upload_storage
 

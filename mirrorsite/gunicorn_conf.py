@@ -22,7 +22,7 @@ except ImproperlyConfigured as error:
     sys.exit(f"mirrorsite cannot start: {error}")
 
 wsgi_app = "mirrorsite.asgi:application"
-worker_class = "mirrorsite.worker.Worker"
+worker_class = "mirrorsite.server.worker.Worker"
 workers: int = settings.WEB_CONCURRENCY
 keepalive = 75  # longer than the usual 60 s of a load balancer in front
 timeout = 60

@@ -7,17 +7,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite.api import OpenView
-from mirrorsite.fast_path import Fields
 from mirrorsite.openapi import answer, problems
 from mirrorsite.problems import Problem
 from mirrorsite.readiness import readiness
 from mirrorsite.serializers import HealthSerializer, ReadySerializer
+from mirrorsite.server.fast_path import Fields
 
 _CHECKS = {"database": "ok", "migrations": "ok", "bucket": "ok"}
 
 
 def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
-    """Return what `HealthView` answers, for `mirrorsite.fast_path`."""
+    """Return what `HealthView` answers, for `mirrorsite.server.fast_path`."""
     return b'{"status":"ok"}', []
 
 

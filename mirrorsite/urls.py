@@ -7,7 +7,7 @@ from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from mirrorsite import api_docs, health, home
-from mirrorsite.fast_path import FastAnswer
+from mirrorsite.server.fast_path import FastAnswer
 from mirrorsite.static_views import static_file
 from transforms import views as transforms
 from uploads.api import read_views

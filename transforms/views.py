@@ -12,9 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite.api import OpenView
-from mirrorsite.fast_path import Fields
 from mirrorsite.openapi import answer, header, problems
 from mirrorsite.problems import InvalidRequest
+from mirrorsite.server.fast_path import Fields
 from transforms.mirror import mirror
 from transforms.query import QueryError, single_parameter
 
@@ -84,7 +84,7 @@ class MirrorView(OpenView):
 
 
 def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
-    """Return what `MirrorView` answers, for `mirrorsite.fast_path`."""
+    """Return what `MirrorView` answers, for `mirrorsite.server.fast_path`."""
     try:
         transformed, etag = _mirrored(query)
     except QueryError:

@@ -23,7 +23,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from mirrorsite.http_protocol import REQUEST_SECONDS, STALL_SECONDS
+from mirrorsite.server.http_protocol import REQUEST_SECONDS, STALL_SECONDS
 from sre.lib import processes
 from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore

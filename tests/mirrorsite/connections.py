@@ -9,8 +9,8 @@ from typing import Any
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from mirrorsite.fast_path import FastPath
-from mirrorsite.http_protocol import HTTPProtocol
+from mirrorsite.server.fast_path import FastPath
+from mirrorsite.server.http_protocol import HTTPProtocol
 
 
 class Transport(asyncio.Transport):

@@ -129,7 +129,7 @@ def _unread(raw: bytes) -> Answer:
 
 
 def _server_busy(world: World) -> Answer:
-    world.monkeypatch.setattr("mirrorsite.http_protocol.MAX_CONNECTIONS", 0)
+    world.monkeypatch.setattr("mirrorsite.server.http_protocol.MAX_CONNECTIONS", 0)
     return world.raw(b"")
 
 

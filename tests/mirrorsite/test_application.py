@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mirrorsite import application as module
-from mirrorsite.application import Application
-from mirrorsite.thread_pool import QUEUE_PER_THREAD
-from mirrorsite.wsgi_bridge import STREAM_BYTES, environ_of
+from mirrorsite.server import application as module
+from mirrorsite.server.application import Application
+from mirrorsite.server.thread_pool import QUEUE_PER_THREAD
+from mirrorsite.server.wsgi_bridge import STREAM_BYTES, environ_of
 from sre.lib.processes import wait_until
 
 HEALTH = b"/api/health"

@@ -13,10 +13,10 @@ from django.db import close_old_connections
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirrorsite import fast_path
-from mirrorsite.fast_path import FastPath, address_of
+from mirrorsite.server import fast_path
+from mirrorsite.server.fast_path import FastPath, address_of
+from mirrorsite.server.wsgi_bridge import environ_of
 from mirrorsite.urls import FAST_ANSWERS
-from mirrorsite.wsgi_bridge import environ_of
 
 Fields = list[tuple[bytes, bytes]]
 HEALTH, MIRROR = b"/api/health", b"/api/mirror"

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from mirrorsite import http_protocol
-from mirrorsite.fast_path import FastPath
-from mirrorsite.http_protocol import (
+from mirrorsite.negotiation import MAX_BODY_BYTES
+from mirrorsite.server import http_protocol
+from mirrorsite.server.fast_path import FastPath
+from mirrorsite.server.http_protocol import (
     LINGER_SECONDS,
     MAX_FIELDS,
     MAX_PIPELINED,
@@ -19,7 +20,6 @@ from mirrorsite.http_protocol import (
     REQUEST_SECONDS,
     STALL_SECONDS,
 )
-from mirrorsite.negotiation import MAX_BODY_BYTES
 from tests.mirrorsite.connections import Connection, Server, exchange
 
 HOST = b"Host: localhost\r\n"

@@ -8,8 +8,8 @@ from contextlib import ExitStack, closing
 
 from uvicorn import Config
 
-from mirrorsite.http_protocol import HTTPProtocol
-from mirrorsite.worker import DrainingServer
+from mirrorsite.server.http_protocol import HTTPProtocol
+from mirrorsite.server.worker import DrainingServer
 from tests.mirrorsite.connections import Echo
 
 

@@ -1,6 +1,6 @@
 """A WSGI application as an ASGI application: a bounded queue and a pool of threads.
 
-`mirrorsite.http_protocol` answers plain GETs of health and mirror before this is
+`mirrorsite.server.http_protocol` answers plain GETs of health and mirror before this is
 called, and limits heads and bodies.
 """
 
@@ -16,13 +16,13 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from mirrorsite.access_log import log_access
-from mirrorsite.early_answers import early_answer
-from mirrorsite.fast_path import FastAnswer, FastPath, address_of
 from mirrorsite.metrics import observe_request
 from mirrorsite.request_ids import request_id_from
-from mirrorsite.thread_pool import QueueFullError, ThreadPool
-from mirrorsite.wsgi_bridge import (
+from mirrorsite.server.access_log import log_access
+from mirrorsite.server.early_answers import early_answer
+from mirrorsite.server.fast_path import FastAnswer, FastPath, address_of
+from mirrorsite.server.thread_pool import QueueFullError, ThreadPool
+from mirrorsite.server.wsgi_bridge import (
     Call,
     ClientGoneError,
     Response,

@@ -111,7 +111,7 @@ class Worker(UvicornWorker):
     CONFIG_KWARGS = {
         "loop": "uvloop",
         # By name: it is imported in the worker, after the metrics' directory is made.
-        "http": "mirrorsite.http_protocol:HTTPProtocol",
+        "http": "mirrorsite.server.http_protocol:HTTPProtocol",
         "ws": "none",
         "lifespan": "on",
         "interface": "asgi3",

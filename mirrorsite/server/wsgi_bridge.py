@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from mirrorsite.early_answers import Fields
+from mirrorsite.server.early_answers import Fields
 
 logger = logging.getLogger(__name__)
 

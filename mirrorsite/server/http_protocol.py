@@ -2,7 +2,7 @@
 
 uvicorn's own waits for the rest of a request indefinitely and limits neither its line
 nor its header fields. This one answers what it refuses with a problem, and answers
-plain GETs of health and mirror itself (`mirrorsite.fast_path`).
+plain GETs of health and mirror itself (`mirrorsite.server.fast_path`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from mirrorsite.access_log import log_access
-from mirrorsite.early_answers import early_answer
-from mirrorsite.fast_path import as_sent
 from mirrorsite.metrics import observe_request
 from mirrorsite.negotiation import MAX_BODY_BYTES
-from mirrorsite.request_head import RefusedError, check_fields, to_origin_form
 from mirrorsite.request_ids import request_id_from
+from mirrorsite.server.access_log import log_access
+from mirrorsite.server.early_answers import early_answer
+from mirrorsite.server.fast_path import as_sent
+from mirrorsite.server.request_head import RefusedError, check_fields, to_origin_form
 
 logger = logging.getLogger("gunicorn.error")
 
