@@ -275,6 +275,7 @@ LOGGING: dict[str, Any] = {
         "json": {"()": "mirrorsite.logs.JsonFormatter"},
         "text": {"()": "mirrorsite.logs.TextFormatter"},
     },
+    "filters": {"name_cause": {"()": "mirrorsite.logs.NameCause"}},
     "handlers": {
         "stderr": {"class": "mirrorsite.logs.LineHandler", "formatter": LOG_FORMAT},
     },
@@ -289,6 +290,9 @@ LOGGING: dict[str, Any] = {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "botocore": {"level": "WARNING"},
+        # Failures to refresh credentials; our own sentence follows.
+        "botocore.credentials": {"filters": ["name_cause"]},
+        "botocore.tokens": {"filters": ["name_cause"]},
         "boto3": {"level": "WARNING"},
         "urllib3": {"level": "ERROR"},
     },

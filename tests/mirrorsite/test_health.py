@@ -75,6 +75,15 @@ class TestReady:
             "unavailable: 2 migrations are not applied"
         )
 
+    def test_read_only_database(self, client: Client, bucket: UploadStorage) -> None:
+        """Such as a standby that took the name of the primary."""
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SET LOCAL transaction_read_only = on")
+        response = client.get("/api/ready")
+        assert response.status_code == 503
+        checks = response.json()["checks"]
+        assert checks["database"] == "unavailable: the database is read-only"
+
     def test_no_database(
         self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:

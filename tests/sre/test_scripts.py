@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from sre.lib import smoke
+from sre.lib import local_service, manage_local, smoke
 from sre.lib.pip_configuration import parse
 from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
@@ -419,6 +419,33 @@ class TestLocalSecrets:
         assert done.returncode == 1
         said = done.stderr.splitlines()[-1]
         assert said == "sre/audit-public-key: the key is not 32 bytes in base64"
+
+
+class TestManage:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            local_service.StartError("./sre/run is not running"),
+            PermissionError(13, "Permission denied", ".local/secrets.json"),
+        ],
+    )
+    def test_cannot_run__2(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        error: Exception,
+    ) -> None:
+        """Not 1, which means that a command found differences."""
+
+        def fail() -> None:
+            raise error
+
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(local_service, "command_environment", fail)
+        with pytest.raises(SystemExit) as caught:
+            manage_local.main(["verify_audit"])
+        assert caught.value.code == 2
+        assert capsys.readouterr().err == f"sre/manage cannot run: {error}\n"
 
 
 class TestClusterCheck:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -32,7 +32,10 @@ from uploads.storage.objects import (
     Payload,
     StoredObject,
     UnfinishedUpload,
+    listed_folders,
+    listed_objects,
     stored_object_from_head,
+    unfinished_uploads,
     versions_in_order,
 )
 from uploads.storage.writes import OnRetry, Writer
@@ -159,9 +162,13 @@ class UploadStorage(S3Storage):
     def head_once(self, key: str) -> StoredObject:
         """Return what `head` returns, from a single request."""
         try:
-            answer = self.store.once(
-                lambda s3: s3.head_object(
-                    Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
+            return self.store.once(
+                lambda s3: stored_object_from_head(
+                    dict(
+                        s3.head_object(
+                            Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
+                        )
+                    )
                 )
             )
         except ObjectMissingError:
@@ -172,7 +179,6 @@ class UploadStorage(S3Storage):
                     f"there is no bucket {self.bucket_name}"
                 ) from None
             raise
-        return stored_object_from_head(dict(answer))
 
     def read(
         self, key: str, chunk_bytes: int = _READ_BYTES, version_id: str = ""
@@ -249,13 +255,7 @@ class UploadStorage(S3Storage):
         directory buckets in none.
         """
         for page in self.store.pages("list_objects_v2", Prefix=prefix):
-            for entry in page.get("Contents", ()):
-                yield ListedObject(
-                    key=entry["Key"],
-                    size=entry["Size"],
-                    etag=entry["ETag"].strip('"'),
-                    last_modified=entry["LastModified"],
-                )
+            yield from translated(partial(listed_objects, page))
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys under `prefix`, in the order of `listing`."""
@@ -268,17 +268,18 @@ class UploadStorage(S3Storage):
         thousand of them, however many objects are below.
         """
         for page in self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/"):
-            for entry in page.get("CommonPrefixes", ()):
-                yield entry["Prefix"]
+            yield from translated(partial(listed_folders, page))
 
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
         """Yield every key under `prefix` with its versions and delete markers, in order.
 
         In a bucket without versions each key has one.
         """
-        return versions_in_order(
+        found = versions_in_order(
             self.store.pages("list_object_versions", Prefix=prefix)
         )
+        while (versions := translated(lambda: next(found, None))) is not None:
+            yield versions
 
     def first_version(self, key: str) -> str | None:
         """Return the id of the oldest version of `key` if a newer one or a marker hides it."""
@@ -294,13 +295,9 @@ class UploadStorage(S3Storage):
         parts take space.
         """
         for page in self.store.pages("list_multipart_uploads", Prefix=prefix):
-            for entry in page.get("Uploads", ()):
-                if entry["Key"].startswith(prefix):
-                    yield UnfinishedUpload(
-                        key=entry["Key"],
-                        upload_id=entry["UploadId"],
-                        begun=entry["Initiated"],
-                    )
+            for found in translated(partial(unfinished_uploads, page)):
+                if found.key.startswith(prefix):
+                    yield found
 
     def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
         """Discard the parts, if there are any."""

@@ -105,17 +105,17 @@ class SignedPuts:
             _Signer(credentials, self._service, self._region).add_auth(request)
             response = self._http.send(request.prepare())
             outcome = f"{response.status_code // 100}xx"
+            if response.status_code == 200:
+                return {
+                    "ETag": response.headers["etag"],
+                    "VersionId": response.headers.get("x-amz-version-id", ""),
+                }
         except Exception as error:
             raise store_error(error) from error
         finally:
             seconds = perf_counter() - started
             STORE_SECONDS.labels(operation, outcome).observe(seconds)
-        if response.status_code != 200:
-            raise _error_of(response)
-        return {
-            "ETag": response.headers.get("etag", ""),
-            "VersionId": response.headers.get("x-amz-version-id", ""),
-        }
+        raise _error_of(response)
 
 
 class _Signer(S3SigV4Auth):

@@ -15,6 +15,7 @@ from uploads.exceptions import (
     StoreUnavailableError,
 )
 from uploads.storage.client import StoreClient
+from uploads.storage.errors import translated
 from uploads.storage.multipart import PART_BYTES, MultipartUploads
 from uploads.storage.objects import Payload, StoredObject, stored_object_from_put
 
@@ -51,7 +52,7 @@ class Writer:
         outcome_unknown = False
         for attempt in range(1, attempts + 1):
             try:
-                answer = self._put_once(key, payload, metadata, parameters)
+                return self._put_once(key, payload, metadata, parameters)
             except ObjectExistsError as error:
                 found = self._storage.head
                 return self._resolve(found, key, payload, metadata, error)
@@ -63,8 +64,6 @@ class Writer:
             except StoreUnavailableError as error:
                 outcome_unknown = outcome_unknown or error.outcome_unknown
                 last_error = error
-            else:
-                return stored_object_from_put(payload, metadata, answer)
             logger.warning(
                 "key=%s attempt=%s of %s: %s", key, attempt, attempts, last_error
             )
@@ -80,6 +79,16 @@ class Writer:
         )
 
     def _put_once(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
+    ) -> StoredObject:
+        answer = self._send(key, payload, metadata, parameters)
+        return translated(lambda: stored_object_from_put(payload, metadata, answer))
+
+    def _send(
         self,
         key: str,
         payload: Payload,
