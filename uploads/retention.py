@@ -22,7 +22,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, QuerySet
 
 from mirrorsite.actors import Actor
-from uploads.audit import log
+from uploads import history
 from uploads.audit.log import write_transaction
 from uploads.exceptions import (
     ObjectChangedError,
@@ -186,7 +186,7 @@ def _delete_some(
         if isinstance(outcome, StoreRefusedError):
             detail = {"purge_refused": str(outcome)}
             try:
-                log.record(upload, Action.VERIFIED, actor, detail=detail)
+                history.record(upload, Action.VERIFIED, actor, detail=detail)
             except TrailUnavailableError as error:
                 failure = failure or error
             else:
@@ -227,7 +227,7 @@ def _record(
         Upload.objects.select_for_update().get(pk=upload.pk)
         if not uploads.filter(pk=upload.pk).exists():
             raise TransitionError("it has changed, or has an event that is not sealed")
-        log.record(upload, Action.PURGED, actor, detail=detail)
+        history.record(upload, Action.PURGED, actor, detail=detail)
 
 
 def _result(upload: Upload, outcome: Outcome, note: str = "") -> Purge:

@@ -8,7 +8,7 @@ from django.test import Client
 
 from tests.faulty_store import FaultyStore
 from tests.uploads.records import refuse_inserts
-from uploads.audit import sql
+from uploads.audit import log
 from uploads.models import Status, Upload
 from uploads.storage import UploadStorage
 
@@ -189,7 +189,7 @@ class TestDependencyDown:
     def test_database__503_and_nothing_uploaded(
         self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sql, "RawCursor", refuse_inserts)
+        monkeypatch.setattr(log, "RawCursor", refuse_inserts)
         response = post_nothing(client)
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "5"

@@ -12,8 +12,7 @@ from django.utils import timezone
 from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import verification
-from uploads.audit import log
+from uploads import history, verification
 from uploads.exceptions import OtherBucketError, StoreUnavailableError, TransitionError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import PART_BYTES, UploadStorage
@@ -27,7 +26,7 @@ class TestVerifyUploads:
         good, gone, changed, back = (making.stored() for _ in range(4))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, changed.key, b"other")
-        log.record(back, Action.MISSING, making.ACTOR)
+        history.record(back, Action.MISSING, making.ACTOR)
         making.failed()
         making.pending()
 
@@ -118,7 +117,7 @@ class TestVerifyUploads:
         upload = making.stored()
 
         def record(seen: Upload, *args: Any, **kwargs: Any) -> None:
-            log.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
+            history.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
             real(seen, *args, **kwargs)
 
         real = verification.record_verification

@@ -15,9 +15,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from mirrorsite.staff import is_from_elsewhere, staff_actor, staff_key
+from uploads import history
 from uploads.admin import formatting
 from uploads.admin.proofs import proof_of
-from uploads.audit import log
 from uploads.audit.keys import public_text
 from uploads.bulkhead import store_bulkhead
 from uploads.content import content_url, read_start
@@ -80,7 +80,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     upload = get_object_or_404(Upload, pk=pk)
     found = proof_of(upload)
     if not is_from_elsewhere(request):
-        log.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
+        history.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
     return TemplateResponse(
         request,
         "admin/uploads/upload/proof.html",
@@ -114,7 +114,7 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     except StoreError as error:
         messages.error(request, f"No download: {error}.")
         return _page(upload)
-    log.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
+    history.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
     return HttpResponseRedirect(address)
 
 
@@ -138,7 +138,7 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
         return HttpResponse("Not in the bucket.", status=404, content_type=kind)
     except StoreError as error:
         return HttpResponse(f"Not read: {error}.", status=502, content_type=kind)
-    log.record_event(
+    history.record_event(
         Action.DOWNLOADED,
         staff_actor(request),
         upload=upload,

@@ -16,6 +16,7 @@ from mirrorsite.openapi import answer, header, problems
 from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.staff import is_from_elsewhere
+from uploads import history
 from uploads.api import examples
 from uploads.api.errors import not_verifiable, upload_problems
 from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
@@ -26,7 +27,6 @@ from uploads.api.serializers import (
     UploadSerializer,
     VerificationSerializer,
 )
-from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.content import content_url, require_stored
 from uploads.exceptions import TransitionError
@@ -197,7 +197,9 @@ class UploadContentView(ProtectedView):
                 address = content_url(upload, "HEAD")
             else:
                 address = content_url(upload)
-                log.record_event(Action.DOWNLOADED, actor_of(request), upload=upload)
+                history.record_event(
+                    Action.DOWNLOADED, actor_of(request), upload=upload
+                )
         return Response(status=302, headers={"Location": address})
 
 

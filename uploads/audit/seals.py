@@ -29,7 +29,8 @@ from uploads.audit import keys
 from uploads.audit.canonical import NO_SEAL, Seal, format_time
 from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.keys import SigningKey, TrustedKeys
-from uploads.audit.seal_store import Copies
+from uploads.audit.models import AuditSeal, UploadEvent
+from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import sealable_lines
 from uploads.exceptions import (
     AuditKeyError,
@@ -37,7 +38,6 @@ from uploads.exceptions import (
     SealError,
     TrailUnavailableError,
 )
-from uploads.models import AuditSeal, UploadEvent
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Sealed:
 
 def seal_audit(
     *,
-    copies: Copies | None = None,
+    store: SealStore | None = None,
     signing_key: SigningKey | None = None,
     trusted_keys: TrustedKeys | None = None,
     next_key: bytes | None = None,
@@ -78,7 +78,7 @@ def seal_audit(
     bucket contradicts the database, `StoreError`, and `TrailUnavailableError`. The next
     run finishes what an interrupted one began.
     """
-    sealer = _Sealer(copies, signing_key, trusted_keys, events_per_seal)
+    sealer = _Sealer(store, signing_key, trusted_keys, events_per_seal)
     try:
         with _sealing_lock():
             return _run(sealer, next_key)
@@ -160,7 +160,7 @@ def _call(statement: str) -> bool:
 class _Sealer:
     def __init__(
         self,
-        copies: Copies | None,
+        store: SealStore | None,
         signing_key: SigningKey | None,
         trusted_keys: TrustedKeys | None,
         events_per_seal: int | None,
@@ -172,8 +172,8 @@ class _Sealer:
                 " head -c 32 /dev/urandom | base64."
             )
         self.key = key
-        self.copies = copies or Copies()
-        self.chain = Chain(self.copies, trusted_keys or keys.configured_trusted_keys())
+        self.store = store or SealStore()
+        self.chain = Chain(self.store, trusted_keys or keys.configured_trusted_keys())
         self.events_per_seal = events_per_seal or EVENTS_PER_SEAL
         self.number = 0  # of the seal that the last step was about
 
@@ -211,7 +211,7 @@ class _Sealer:
             )
         )
         try:
-            self.copies.put(seal, lines)
+            self.store.put(seal, lines)
         except ObjectExistsError:
             return None  # the next step finds and finishes it
         return self._record(seal, ids, finished=False)
@@ -224,7 +224,7 @@ class _Sealer:
     def _finish(self, seal: Seal) -> Sealed | None:
         """Record a seal that is in the bucket only, if the database has its events."""
         try:
-            lines = sealed_lines(self.copies, seal)
+            lines = sealed_lines(self.store, seal)
             if missing := missing_events(seal, lines):
                 raise SealError(
                     f"event {min(missing)}, of seal {seal.number} in the bucket, is not"
@@ -242,6 +242,6 @@ class _Sealer:
         return self._record(seal, list(lines), finished=True)
 
     def _record(self, seal: Seal, ids: list[int], *, finished: bool) -> Sealed | None:
-        if not record_seal(seal, ids, self.copies):
+        if not record_seal(seal, ids, self.store):
             return None  # another sealer was faster
         return Sealed(seal.number, len(ids), finished)

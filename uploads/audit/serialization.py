@@ -20,8 +20,8 @@ from uploads.audit.canonical import (
     parse_time,
 )
 from uploads.audit.keys import TrustedKeys
-from uploads.audit.seal_store import Copies
-from uploads.models import AuditSeal, UploadEvent
+from uploads.audit.models import AuditSeal, UploadEvent
+from uploads.audit.seal_store import SealStore
 
 logger = logging.getLogger(__name__)
 
@@ -137,12 +137,12 @@ def seal_of(row: AuditSeal) -> Seal:
     return Seal(**columns)
 
 
-def row_of(seal: Seal, copies: Copies) -> AuditSeal:
+def row_of(seal: Seal, store: SealStore) -> AuditSeal:
     """Return the row of a seal; not saved yet."""
     columns = asdict(seal)
     columns["sealed_at"] = parse_time(seal.sealed_at)
     columns["next_key"] = seal.next_key or ""
-    return AuditSeal(**columns, object_key=copies.seal_key(seal.number))
+    return AuditSeal(**columns, object_key=store.seal_key(seal.number))
 
 
 def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:

@@ -14,7 +14,7 @@ from django.db import Error
 from django.utils import timezone
 
 from mirrorsite.database import reason
-from uploads.audit import keys, uploads_check
+from uploads.audit import keys, projections
 from uploads.audit.canonical import (
     NO_SEAL,
     Seal,
@@ -25,8 +25,9 @@ from uploads.audit.chain import missing_events, sealed_lines, signed_seal
 from uploads.audit.diff import outer_join
 from uploads.audit.events_check import EventsCheck
 from uploads.audit.keys import TrustedKeys
+from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.report import FaultKind, Report
-from uploads.audit.seal_store import Copies
+from uploads.audit.seal_store import ObjectVersions, SealStore
 from uploads.audit.serialization import (
     learn_keys,
     readable_lines,
@@ -34,8 +35,6 @@ from uploads.audit.serialization import (
     seal_of,
 )
 from uploads.exceptions import AuditKeyError, SealError, TrailUnavailableError
-from uploads.models import AuditSeal, UploadEvent
-from uploads.storage import ObjectVersions
 
 #: How long an event may be unsealed, and how old the last seal may be.
 SEALING_GRACE = timedelta(minutes=5)
@@ -43,7 +42,7 @@ SEALING_GRACE = timedelta(minutes=5)
 
 def verify_audit(
     *,
-    copies: Copies | None = None,
+    store: SealStore | None = None,
     trusted_keys: TrustedKeys | None = None,
     since: int | datetime | None = None,
     grace: timedelta = SEALING_GRACE,
@@ -67,7 +66,7 @@ def verify_audit(
             "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
         )
     now = now or timezone.now()
-    verifier = _Verifier(copies or Copies(), trusted, now, grace, read_copies)
+    verifier = _Verifier(store or SealStore(), trusted, now, grace, read_copies)
     try:
         return verifier.run(since, on_progress)
     except Error as error:
@@ -79,19 +78,19 @@ def verify_audit(
 class _Verifier:
     def __init__(
         self,
-        copies: Copies,
+        store: SealStore,
         trusted: TrustedKeys,
         now: datetime,
         grace: timedelta,
         read_copies: bool,
     ) -> None:
-        self.copies = copies
+        self.store = store
         self.trusted = trusted
         self.limit = now - grace  # an unsealed event from before is late
         self.ahead = now + grace  # no clock is this far ahead
         self.read_copies = read_copies
         self.report = Report()
-        self.events = EventsCheck(self.report, copies if read_copies else None)
+        self.events = EventsCheck(self.report, store if read_copies else None)
         self._last_sealed_at: datetime | None = None
         #: Numbers of seals whose copy is all there is; their events were checked.
         self._without_row: set[int] = set()
@@ -113,11 +112,11 @@ class _Verifier:
         self.events.check_strays(first, but=self._without_row)
         self.events.report_differences()
         self._check_unsealed()
-        for count in uploads_check.check_uploads(
-            self.report, since=None if since is None else first
-        ):
-            self.report.uploads = count
-            on_progress(self.report)
+        for projection in projections.registered:
+            for _ in projection.check(
+                self.report, since=None if since is None else first
+            ):
+                on_progress(self.report)
         return self.report
 
     def _add(self, kind: FaultKind, number: int, detail: str) -> None:
@@ -152,7 +151,7 @@ class _Verifier:
     def _listed(self, first: int) -> Iterator[tuple[int, ObjectVersions]]:
         if not self.read_copies:
             return
-        for number, versions in self.copies.listed_seals():
+        for number, versions in self.store.listed_seals():
             if number is None or number < 1:
                 self.report.add(
                     FaultKind.INVENTED,
@@ -207,12 +206,12 @@ class _Verifier:
         """
         if not self.read_copies:
             return None
-        content = self.copies.seal(number)
+        content = self.store.seal(number)
         first = content
         if versions is not None and not versions.is_single:
-            first = self.copies.version(versions)
+            first = self.store.version(versions)
         if content is None:
-            key = self.copies.seal_key(number)
+            key = self.store.seal_key(number)
             self._add(FaultKind.COPY_MISSING, number, f"no object {key}")
         elif content != first:
             self._add(FaultKind.COPY_DIFFERS, number, "the object was written over")
@@ -225,7 +224,7 @@ class _Verifier:
             return None
 
     def _check_row(self, row: AuditSeal, recorded: Seal, copy: Seal | None) -> None:
-        expected_key = self.copies.seal_key(row.number)
+        expected_key = self.store.seal_key(row.number)
         if row.object_key != expected_key:
             self._add(
                 FaultKind.CHANGED, row.number, f"object_key is not {expected_key}"
@@ -274,7 +273,7 @@ class _Verifier:
     def _is_unfinished(self, seal: Seal) -> bool:
         """Return True if the next sealer will record this seal: its events wait for it."""
         try:
-            return not missing_events(seal, sealed_lines(self.copies, seal))
+            return not missing_events(seal, sealed_lines(self.store, seal))
         except SealError:
             return False
 

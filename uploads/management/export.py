@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +10,9 @@ from urllib.parse import urlencode
 
 from django.core.management.base import CommandParser
 
+from mirrorsite.files import write_whole
 from mirrorsite.management.arguments import moment
 from mirrorsite.management.base import CommandFailed, OperatorCommand, counted
-from mirrorsite.standard_streams import OutputError
 from uploads.exports import EVERYTHING, FORMATS, by_id, lines, record_export
 
 
@@ -99,42 +95,3 @@ def _file(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the file's name is empty")
     return Path(text)
-
-
-def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Write `lines` beside `path` and move them there at the end; mode 0600."""
-    with prepared_file(path, lines):
-        pass
-
-
-@contextmanager
-def prepared_file(path: Path, lines: Iterable[str]) -> Iterator[None]:
-    """Write `lines` beside `path`, and move them there if the block ends well.
-
-    Raises `OutputError` when that is not possible.
-    """
-    with _file_errors(path):
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with (
-            _file_errors(path),
-            os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file,
-        ):
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        yield
-        with _file_errors(path):
-            Path(name).replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
-
-
-@contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
