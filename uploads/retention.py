@@ -33,8 +33,8 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Status, Upload, UploadEvent, pages
+from uploads.object_verification import differences_from
 from uploads.storage import storage_of, upload_storage
-from uploads.verification import differences_from
 
 #: Uploads read at a time.
 PAGE = 500

@@ -177,8 +177,8 @@ class TestDependencyDown:
         assert upload.status == recorded
         assert ("Retry-After" in response.headers) == (status == 503)
 
-    def test_no_place__503_and_nothing_recorded(
-        self, client: Client, no_place: None
+    def test_no_permit__503_and_nothing_recorded(
+        self, client: Client, no_permit: None
     ) -> None:
         response = post_nothing(client)
         assert response.status_code == 503

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import history, verification
+from uploads import history, object_verification
 from uploads.exceptions import BucketMissingError
 from uploads.models import Action, Upload, UploadEvent
 from uploads.reconciliation import FindingKind
@@ -79,7 +79,7 @@ class TestReconcileUploads:
         assert run("reconcile_uploads", "--fix")[0] == 2
         assert run("verify_uploads")[0] == 2
         with pytest.raises(BucketMissingError):
-            verification.verify_upload(upload, actor=making.ACTOR)
+            object_verification.verify_upload(upload, actor=making.ACTOR)
         bucket.ensure_bucket()
         assert making.actions(upload) == ["requested", "stored"]
 

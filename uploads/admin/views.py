@@ -28,8 +28,8 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
+from uploads.object_verification import Method, verify_upload
 from uploads.storage import upload_storage
-from uploads.verification import Method, verify_upload
 
 #: Up to this size the bytes are read and hashed; above it the store's checksum is used.
 READ_BYTES = 8 * 1024 * 1024
@@ -55,7 +55,7 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
         else "the store's checksum was compared"
     )
     try:
-        with store_bulkhead().place(staff_key(request)):
+        with store_bulkhead().permit(staff_key(request)):
             outcome = verify_upload(upload, actor=staff_actor(request), method=method)
     except StoreBusyError:
         messages.error(request, f"Not verified: {STORE_BUSY}")
@@ -130,7 +130,7 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     if upload.size > PREVIEW_BYTES:
         return HttpResponse("Too large for a preview.", status=413, content_type=kind)
     try:
-        with store_bulkhead().place(staff_key(request)):
+        with store_bulkhead().permit(staff_key(request)):
             body = read_start(upload, PREVIEW_BYTES)
     except StoreBusyError:
         return HttpResponse(f"Not read: {STORE_BUSY}", status=503, content_type=kind)

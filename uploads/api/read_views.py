@@ -31,7 +31,7 @@ from uploads.bulkhead import store_bulkhead
 from uploads.content import content_url, require_stored
 from uploads.exceptions import TransitionError
 from uploads.models import Action, Upload
-from uploads.verification import verify_upload
+from uploads.object_verification import verify_upload
 
 #: The canonical form (RFC 9562, section 4); Python's UUID() takes others as well.
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -231,7 +231,7 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
     )
     def post(self, request: Request, upload_id: str) -> Response:
         upload = _upload(upload_id)
-        with upload_problems(), store_bulkhead().place(client_key_of(request)):
+        with upload_problems(), store_bulkhead().permit(client_key_of(request)):
             try:
                 seen = verify_upload(upload, actor=actor_of(request))
             except TransitionError as error:

@@ -47,7 +47,7 @@ class Chain:
         if seal is None or self.store.first_seal(number) != seal.file_bytes():
             raise SealError(
                 f"seal {number}, the last one in the database, is not what"
-                f" {self.store.seal_key(number)} in the bucket says; {LOOK}"
+                f" {self.store.seal_object_key(number)} in the bucket says; {LOOK}"
             )
         self._known_to = number
         return seal
@@ -61,14 +61,14 @@ class Chain:
         content = self.store.first_seal(number)
         if content is None:
             return None
-        key = self.store.seal_key(number)
+        object_key = self.store.seal_object_key(number)
         try:
             seal = signed_seal(content, number, self.trusted)
         except SealError as error:
-            raise SealError(f"{key} in the bucket {error}") from error
+            raise SealError(f"{object_key} in the bucket {error}") from error
         if seal.previous != (NO_SEAL if previous is None else previous.hash()):
             raise SealError(
-                f"{key} in the bucket does not continue the database's last seal"
+                f"{object_key} in the bucket does not continue the database's last seal"
             )
         self.trusted.learn(seal)
         return seal
@@ -92,13 +92,13 @@ def signed_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:
 
 def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
     """Return the lines of a seal's events by id; raises `SealError` for a bad copy."""
-    key = store.events_key(seal)
+    object_key = store.events_object_key(seal)
     try:
         content = b"".join(store.events(seal))
     except ObjectMissingError as error:
-        raise SealError(f"{key} is not in the bucket") from error
+        raise SealError(f"{object_key} is not in the bucket") from error
     if hashlib.sha256(content).hexdigest() != seal.root:
-        raise SealError(f"{key} in the bucket is not what was sealed")
+        raise SealError(f"{object_key} in the bucket is not what was sealed")
     return {
         int(json.loads(line)["id"]): line for line in content.splitlines(keepends=True)
     }

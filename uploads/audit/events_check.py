@@ -75,7 +75,9 @@ class EventsCheck:
             )
         except ObjectMissingError:
             self._report.add(
-                FaultKind.COPY_MISSING, subject, f"no {self._store.events_key(seal)}"
+                FaultKind.COPY_MISSING,
+                subject,
+                f"no {self._store.events_object_key(seal)}",
             )
         try:
             if _digest(self._store.first_events(seal)) == seal.root:

@@ -98,7 +98,7 @@ class Restoration:
         number = next(later, None)
         if number is not None:
             raise SealError(
-                f"{self._store.seal_key(last + 1)} is not in the bucket, though seal"
+                f"{self._store.seal_object_key(last + 1)} is not in the bucket, though seal"
                 f" {number} is; {LOOK}"
             )
 

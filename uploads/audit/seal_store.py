@@ -68,10 +68,10 @@ class SealStore:
         self.storage = storage or cast("ObjectStorage", storages["default"])
         self.prefix = prefix
 
-    def seal_key(self, number: int) -> str:
+    def seal_object_key(self, number: int) -> str:
         return f"{self.prefix}seals/{number:010d}.json"
 
-    def events_key(self, seal: Seal) -> str:
+    def events_object_key(self, seal: Seal) -> str:
         return f"{self.prefix}events/{seal.number:010d}-{seal.root}.jsonl"
 
     def retention(self) -> dict[str, Any]:
@@ -95,13 +95,13 @@ class SealStore:
         retention = self.retention()
         if seal.root != NO_EVENTS:
             self.storage.put_new(
-                self.events_key(seal),
+                self.events_object_key(seal),
                 BytesPayload(events, "application/jsonl"),
                 {},
                 retention,
             )
         self.storage.put_new(
-            self.seal_key(seal.number),
+            self.seal_object_key(seal.number),
             BytesPayload(seal.file_bytes(), "application/json"),
             {},
             retention,
@@ -109,13 +109,13 @@ class SealStore:
 
     def seal(self, number: int) -> bytes | None:
         """Return the content of a seal's copy, or None when there is none."""
-        return self._content(self.seal_key(number))
+        return self._content(self.seal_object_key(number))
 
     def events(self, seal: Seal) -> Iterator[bytes]:
         """Yield the content of the events' copy; raises `ObjectMissingError`."""
         if seal.root == NO_EVENTS:
             return iter(())
-        return self.storage.read(self.events_key(seal))
+        return self.storage.read(self.events_object_key(seal))
 
     def first_seal(self, number: int) -> bytes | None:
         """Return the first version of a seal's copy.
@@ -123,7 +123,7 @@ class SealStore:
         In a versioned bucket `seal` returns a newer version, or None for a delete
         marker; a sealer that trusted it would sign a second seal with this number.
         """
-        key = self.seal_key(number)
+        key = self.seal_object_key(number)
         return self._content(key, self.storage.first_version(key) or "")
 
     def version(self, versions: ObjectVersions) -> bytes | None:
@@ -134,7 +134,7 @@ class SealStore:
 
     def first_events(self, seal: Seal) -> Iterator[bytes]:
         """As `events`, of the first version."""
-        key = self.events_key(seal)
+        key = self.events_object_key(seal)
         version = self.storage.first_version(key)
         if version is None:
             raise ObjectMissingError("there is no older version")

@@ -171,7 +171,7 @@ class _Sealer:
                 "there is no key to sign with: set AUDIT_SIGNING_KEY to the output of"
                 " head -c 32 /dev/urandom | base64."
             )
-        self.key = key
+        self.signing_key = key
         self.store = store or SealStore()
         self.chain = Chain(self.store, trusted_keys or keys.configured_trusted_keys())
         self.events_per_seal = events_per_seal or EVENTS_PER_SEAL
@@ -187,9 +187,9 @@ class _Sealer:
         seal = self.chain.next(previous)
         if seal is not None:
             return self._finish(seal)
-        if self.chain.trusted.is_retired(self.key.id, number):
+        if self.chain.trusted.is_retired(self.signing_key.id, number):
             raise AuditKeyError(
-                f"key {self.key.id} was replaced and signs no more;"
+                f"key {self.signing_key.id} was replaced and signs no more;"
                 " set AUDIT_SIGNING_KEY to the key that took over."
             )
         pairs = self._gather()
@@ -197,7 +197,7 @@ class _Sealer:
             return None
         ids = [event_id for event_id, _ in pairs]
         lines = b"".join(line for _, line in pairs)
-        seal = self.key.sign(
+        seal = self.signing_key.sign(
             Seal(
                 number=number,
                 sealed_at=format_time(timezone.now()),
@@ -206,7 +206,7 @@ class _Sealer:
                 last_event=ids[-1] if ids else None,
                 root=hashlib.sha256(lines).hexdigest(),
                 previous=NO_SEAL if previous is None else previous.hash(),
-                key_id=self.key.id,
+                key_id=self.signing_key.id,
                 next_key=None if next_key is None else next_key.hex(),
             )
         )
@@ -230,7 +230,7 @@ class _Sealer:
                     f"event {min(missing)}, of seal {seal.number} in the bucket, is not"
                     f" in the database, or under another seal; {LOOK}. After an older"
                     " backup was restored, first run manage.py restore_events:"
-                    " docs/runbook.md, 'The database is gone'"
+                    " docs/runbook.md, 'The database is lost'"
                 )
         except SealError:
             if AuditSeal.objects.filter(pk=seal.number).exists():

@@ -56,10 +56,10 @@ def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]
     database is unavailable.
     """
 
-    def stand_in(event_id: int, error: Exception) -> bytes:
+    def placeholder(event_id: int, error: Exception) -> bytes:
         return encode({"id": event_id, "unreadable": str(error)[:200]})
 
-    return _readable(events, event_lines, stand_in)
+    return _readable(events, event_lines, placeholder)
 
 
 def sealable_lines(
@@ -95,9 +95,9 @@ def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal]]:
 def _readable(
     rows: QuerySet[_M],
     values_of: Callable[[QuerySet[_M]], Iterator[tuple[int, _V]]],
-    stand_in: Callable[[int, Exception], _D],
+    on_unreadable: Callable[[int, Exception], _D],
 ) -> Iterator[tuple[int, _V | _D]]:
-    """Yield primary keys and values in order; `stand_in` is called for unreadable rows."""
+    """Yield primary keys and values in order; `on_unreadable` is called for unreadable rows."""
     rest = rows
     while True:
         last: int | None = None
@@ -115,7 +115,7 @@ def _readable(
                 yield from values_of(rows.filter(pk=last))
             except UNREADABLE as error:
                 require_database(error)
-                yield last, stand_in(last, error)
+                yield last, on_unreadable(last, error)
         rest = rest if last is None else rows.filter(pk__gt=last)
 
 
@@ -142,7 +142,7 @@ def row_of(seal: Seal, store: SealStore) -> AuditSeal:
     columns = asdict(seal)
     columns["sealed_at"] = parse_time(seal.sealed_at)
     columns["next_key"] = seal.next_key or ""
-    return AuditSeal(**columns, object_key=store.seal_key(seal.number))
+    return AuditSeal(**columns, object_key=store.seal_object_key(seal.number))
 
 
 def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:

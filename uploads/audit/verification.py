@@ -211,7 +211,7 @@ class _Verifier:
         if versions is not None and not versions.is_single:
             first = self.store.version(versions)
         if content is None:
-            key = self.store.seal_key(number)
+            key = self.store.seal_object_key(number)
             self._add(FaultKind.COPY_MISSING, number, f"no object {key}")
         elif content != first:
             self._add(FaultKind.COPY_DIFFERS, number, "the object was written over")
@@ -224,7 +224,7 @@ class _Verifier:
             return None
 
     def _check_row(self, row: AuditSeal, recorded: Seal, copy: Seal | None) -> None:
-        expected_key = self.store.seal_key(row.number)
+        expected_key = self.store.seal_object_key(row.number)
         if row.object_key != expected_key:
             self._add(
                 FaultKind.CHANGED, row.number, f"object_key is not {expected_key}"

@@ -42,7 +42,7 @@ def locked(bucket: UploadStorage, make_storage: Any) -> Trail:
 
 def copies_of(trail: Trail) -> list[str]:
     seal = seal_of(AuditSeal.objects.get(number=1))
-    return [trail.store.seal_key(1), trail.store.events_key(seal)]
+    return [trail.store.seal_object_key(1), trail.store.events_object_key(seal)]
 
 
 class TestObjectLock:
@@ -101,7 +101,7 @@ class TestObjectLock:
     def test_tail_hidden_in_bucket_and_cut_in_database(self, locked: Trail) -> None:
         """A delete marker takes the seal from the listing, not from its versions."""
         client, bucket = locked.storage.client, locked.storage.bucket_name
-        client.delete_object(Bucket=bucket, Key=locked.store.seal_key(2))
+        client.delete_object(Bucket=bucket, Key=locked.store.seal_object_key(2))
         with as_owner():
             events = rows_of(UploadEvent).filter(seal_id=2)
             delete(events)
@@ -114,7 +114,7 @@ class TestObjectLock:
 
     def test_overwritten_and_sealed(self, locked: Trail) -> None:
         """A newer version that is signed too does not count."""
-        key = locked.store.seal_key(2)
+        key = locked.store.seal_object_key(2)
         other = KEY.sign(
             replace(seal_of(AuditSeal.objects.get(number=2)), event_count=5)
         )
@@ -144,7 +144,7 @@ class TestWithoutObjectLock:
         assert not bucket.has_object_lock()
         trail.seal()
         told = bucket.client.head_object(
-            Bucket=bucket.bucket_name, Key=trail.store.seal_key(1)
+            Bucket=bucket.bucket_name, Key=trail.store.seal_object_key(1)
         )
         assert "ObjectLockMode" not in told
 

@@ -317,7 +317,7 @@ class TestContradictedByTheBucket:
     def test_seal(
         self, trail: Trail, lost: list[Upload], forge: Any, message: str
     ) -> None:
-        key = trail.store.seal_key(3)
+        key = trail.store.seal_object_key(3)
         content = forge(parse_seal(trail.store.seal(3) or b""))
         with replaced(trail.storage, key, content):
             refused(message)

@@ -88,10 +88,10 @@ def test_refusal__names_what_helps_and_does_no_harm(trail: Trail, lost: Lost) ->
         trail.seal()
     told = str(refusal.value)
     assert (
-        "run manage.py restore_events: docs/runbook.md, 'The database is gone'" in told
+        "run manage.py restore_events: docs/runbook.md, 'The database is lost'" in told
     )
     runbook = RUNBOOK.read_text()
-    assert "\n## The database is gone\n" in runbook
+    assert "\n## The database is lost\n" in runbook
     command, helps = re.findall(r"manage\.py [a-z_]+(?: --[a-z-]+)*", told)
     assert {command in runbook, helps in runbook} == {True}
 

@@ -122,7 +122,7 @@ class TestContradiction:
             replace(parse_seal(cut.store.seal(2) or b""), previous="0" * 64)
         )
         with (
-            replaced(cut.storage, cut.store.seal_key(2), seal.file_bytes()),
+            replaced(cut.storage, cut.store.seal_object_key(2), seal.file_bytes()),
             pytest.raises(SealError, match="does not continue"),
         ):
             cut.seal()
@@ -137,12 +137,12 @@ class TestContradiction:
         with pytest.raises(SealError, match="last one in the database, is not what"):
             trail.seal()
         assert list(trail.storage.list_keys(f"{trail.prefix}seals/")) == [
-            trail.store.seal_key(1)
+            trail.store.seal_object_key(1)
         ]
 
     def test_foreign_object(self, cut: Trail) -> None:
         with (
-            replaced(cut.storage, cut.store.seal_key(2), b"{}"),
+            replaced(cut.storage, cut.store.seal_object_key(2), b"{}"),
             pytest.raises(SealError, match="is no seal"),
         ):
             cut.seal()
@@ -153,7 +153,7 @@ class TestContradiction:
             seal_of(AuditSeal(**_second(cut), number=2, key_id=key.id))
         ).file_bytes()
         with (
-            replaced(cut.storage, cut.store.seal_key(2), seal),
+            replaced(cut.storage, cut.store.seal_object_key(2), seal),
             pytest.raises(SealError, match="unknown key"),
         ):
             cut.seal()
@@ -162,7 +162,7 @@ class TestContradiction:
         seal = seal_of(AuditSeal(**_second(cut), number=2, key_id=KEY.id))
         forged = seal.with_signature(bytes(64)).file_bytes()
         with (
-            replaced(cut.storage, cut.store.seal_key(2), forged),
+            replaced(cut.storage, cut.store.seal_object_key(2), forged),
             pytest.raises(SealError, match="forged signature"),
         ):
             cut.seal()

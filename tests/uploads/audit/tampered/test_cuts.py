@@ -29,7 +29,7 @@ def taken_along(trail: Trail, key: SigningKey) -> Trail:
     for seal in AuditSeal.objects.all():
         trail.storage.client.put_object(
             Bucket=trail.storage.bucket_name,
-            Key=elsewhere.store.seal_key(seal.number),
+            Key=elsewhere.store.seal_object_key(seal.number),
             Body=trail.store.seal(seal.number) or b"",
         )
     return elsewhere
@@ -94,7 +94,7 @@ class TestCuts:
             assert ("changed", f"seal {kept + 1}") in named
             # The same with the bucket's copies replaced.
             forged = elsewhere.store.seal(kept + 1)
-            with replaced(trail.storage, trail.store.seal_key(kept + 1), forged):
+            with replaced(trail.storage, trail.store.seal_object_key(kept + 1), forged):
                 named = found(trail, now=timezone.now() + LATER, beside=set())
             assert ("unknown key", f"seal {kept + 1}") in named
             assert ("copy differs", f"seal {kept + 1}") in named
@@ -113,7 +113,7 @@ class TestCuts:
             elsewhere = taken_along(trail, Impostor(KEY._seed))
             elsewhere.seal()
             forged = elsewhere.store.seal(kept + 1)
-            with replaced(trail.storage, trail.store.seal_key(kept + 1), forged):
+            with replaced(trail.storage, trail.store.seal_object_key(kept + 1), forged):
                 named = found(trail, beside=set())
             assert ("forged signature", f"seal {kept + 1}") in named
             assert ("copy differs", f"seal {kept + 1}") in named

@@ -93,7 +93,7 @@ class Command(OperatorCommand):
         if report.counts[FaultKind.CUT_TAIL]:
             self.warn(
                 "the check is not in the trail, since the bucket has seals that the"
-                " database lacks: docs/runbook.md, 'The database is gone'"
+                " database lacks: docs/runbook.md, 'The database is lost'"
             )
             return
         detail = {
