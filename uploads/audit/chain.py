@@ -15,6 +15,7 @@ from uploads.audit.canonical import NO_SEAL, NotCanonicalError, Seal, parse_seal
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.log import write_transaction
 from uploads.audit.models import AuditSeal, UploadEvent
+from uploads.audit.report import FaultKind
 from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import learn_keys, readable_lines, row_of
 from uploads.exceptions import ObjectMissingError, SealError
@@ -82,11 +83,11 @@ def signed_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:
         raise SealError(f"is no seal: {error}") from error
     if seal.number != number:
         raise SealError(f"is seal {seal.number}")
-    judgement = trusted.judge(seal)
-    if not judgement.key_is_known:
+    fault = trusted.fault_of(seal)
+    if fault == FaultKind.UNKNOWN_KEY:
         raise SealError(f"names the unknown key {seal.key_id}")
-    if not judgement.signature_is_valid:
-        raise SealError("has a forged signature")
+    if fault is not None:
+        raise SealError(f"has a {fault}")
     return seal
 
 

@@ -20,10 +20,9 @@ from mirrorsite.database import reason
 from uploads.audit import keys, log, projections
 from uploads.audit.canonical import Seal, parse_time
 from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
-from uploads.audit.keys import TrustedKeys
 from uploads.audit.models import Action, UploadEvent
 from uploads.audit.seal_store import SealStore
-from uploads.exceptions import AuditKeyError, SealError, UploadsError
+from uploads.exceptions import SealError, UploadsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +34,15 @@ class LostSeal:
 
 
 class Restoration:
-    """Restores from `store` what is signed by `trusted_keys`.
+    """Restores what the bucket has and the database lacks.
 
     Raises `AuditKeyError` without a trusted key. Its methods raise `SealError` when the
     bucket contradicts itself or the database, `StoreError`, and `TrailUnavailableError`.
     """
 
-    def __init__(
-        self, store: SealStore | None = None, trusted_keys: TrustedKeys | None = None
-    ) -> None:
-        self._store = store or SealStore()
-        self._trusted = trusted_keys or keys.configured_trusted_keys()
-        if not len(self._trusted):
-            raise AuditKeyError(
-                "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
-            )
+    def __init__(self) -> None:
+        self._store = SealStore()
+        self._trusted = keys.configured_trusted_keys()
 
     def check(self) -> Iterator[LostSeal]:
         """Yield the seals that the database lacks; write nothing."""

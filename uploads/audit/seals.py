@@ -90,11 +90,12 @@ def seal_audit(
 
 def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
     made: list[Sealed] = []
+    any_new = False
     idle_rounds, number = 0, 0
     while True:
-        sealed = sealer.step(next_key, seal_nothing=not _any_new(made))
+        sealed = sealer.step(next_key, seal_nothing=not any_new)
         if sealed is None:
-            if _any_new(made):
+            if any_new:
                 return made
             # Another sealer made this number; another number next time is progress.
             idle_rounds = idle_rounds + 1 if sealer.number == number else 0
@@ -104,15 +105,11 @@ def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
             continue
         made.append(sealed)
         if not sealed.finished:
-            next_key = None
+            any_new, next_key = True, None
             if sealed.event_count < sealer.events_per_seal:
                 # Nothing was left. Newer events are left to the next run: under load
                 # there always are some, and this one would never end.
                 return made
-
-
-def _any_new(made: list[Sealed]) -> bool:
-    return any(not sealed.finished for sealed in made)
 
 
 @contextmanager
@@ -121,34 +118,23 @@ def _sealing_lock() -> Iterator[None]:
 
     The lock is polled: a statement that waits is ended by the connection's lock_timeout.
     """
-    held = _wait_for_lock()
-    if not held:
-        logger.warning(
-            "another sealer has held the lock for %g s; sealing beside it",
-            LOCK_WAIT_SECONDS,
-        )
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while not (is_held := _call("SELECT pg_try_advisory_lock(%s)")):
+        if time.monotonic() >= deadline:
+            logger.warning(
+                "another sealer has held the lock for %g s; sealing beside it",
+                LOCK_WAIT_SECONDS,
+            )
+            break
+        time.sleep(_LOCK_POLL_SECONDS)
     try:
         yield
     finally:
-        if held:
-            _unlock()
-
-
-def _wait_for_lock() -> bool:
-    deadline = time.monotonic() + LOCK_WAIT_SECONDS
-    while not _call("SELECT pg_try_advisory_lock(%s)"):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_LOCK_POLL_SECONDS)
-    return True
-
-
-def _unlock() -> None:
-    try:
-        _call("SELECT pg_advisory_unlock(%s)")
-    except Error:
-        # The end of the session releases it too.
-        connection.close()
+        if is_held:
+            try:
+                _call("SELECT pg_advisory_unlock(%s)")
+            except Error:
+                connection.close()  # the end of the session releases it too
 
 
 def _call(statement: str) -> bool:

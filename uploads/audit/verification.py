@@ -34,7 +34,7 @@ from uploads.audit.serialization import (
     readable_seals,
     seal_of,
 )
-from uploads.exceptions import AuditKeyError, SealError, TrailUnavailableError
+from uploads.exceptions import SealError, TrailUnavailableError
 
 #: How long an event may be unsealed, and how old the last seal may be.
 SEALING_GRACE = timedelta(minutes=5)
@@ -61,10 +61,6 @@ def verify_audit(
     `TrailUnavailableError`.
     """
     trusted = trusted_keys or keys.configured_trusted_keys()
-    if not len(trusted):
-        raise AuditKeyError(
-            "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
-        )
     now = now or timezone.now()
     verifier = _Verifier(store or SealStore(), trusted, now, grace, read_copies)
     try:
@@ -176,7 +172,7 @@ class _Verifier:
         # The bucket lets a seal be written once, so its copy decides.
         if copy is not None:
             seal = copy
-        elif recorded is not None and self.trusted.judge(recorded).is_good:
+        elif recorded is not None and self.trusted.fault_of(recorded) is None:
             seal = recorded
         else:
             # Nothing here can be trusted; the chain continues from the row.
@@ -229,28 +225,18 @@ class _Verifier:
             self._add(
                 FaultKind.CHANGED, row.number, f"object_key is not {expected_key}"
             )
-        judgement = self.trusted.judge(recorded)
+        fault = self.trusted.fault_of(recorded)
         changed = [] if copy is None else _differing_columns(recorded, copy)
-        if changed and (changed != ["signature"] or judgement.is_good):
+        if changed and (changed != ["signature"] or fault is None):
             self._add(
                 FaultKind.CHANGED,
                 row.number,
                 f"differs from its signed copy in {', '.join(changed)}",
             )
-        elif judgement.is_good:
-            return
-        elif not judgement.key_is_known:
-            self._add(
-                FaultKind.UNKNOWN_KEY,
-                row.number,
-                f"key {recorded.key_id} is not trusted",
-            )
-        else:
-            self._add(
-                FaultKind.FORGED_SIGNATURE,
-                row.number,
-                f"not signed by key {recorded.key_id}",
-            )
+        elif fault == FaultKind.UNKNOWN_KEY:
+            self._add(fault, row.number, f"key {recorded.key_id} is not trusted")
+        elif fault is not None:
+            self._add(fault, row.number, f"not signed by key {recorded.key_id}")
 
     def _report_unrecorded(self, seal: Seal) -> bool:
         """Report a signed seal without a row; False if the next run will finish it."""
