@@ -27,7 +27,7 @@ from django.utils import timezone
 from mirrorsite.database import reason
 from uploads.audit import keys
 from uploads.audit.canonical import NO_SEAL, Seal, format_time
-from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
+from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.seal_store import SealStore
@@ -214,7 +214,7 @@ class _Sealer:
             if missing := missing_events(seal, lines):
                 raise SealError(
                     f"event {min(missing)}, of seal {seal.number} in the bucket, is not"
-                    f" in the database, or under another seal; {LOOK}. After an older"
+                    f" in the database, or under another seal; {HINT}. After an older"
                     " backup was restored, first run manage.py restore_events:"
                     " docs/runbook.md, 'The database is lost'"
                 )
