@@ -325,7 +325,7 @@ class TestFrozenStore:
         assert max(probes) < PROBE_SECONDS
         slugs = [answer["type"].rsplit("/", 1)[-1] for _, answer in answers]
         assert {status for status, _ in answers} == {503}
-        # Of two places one is left for other clients.
+        # Of two permits one is left for other clients.
         assert slugs.count("store-busy") == 15
         assert slugs.count("store-unavailable") == 1
         # Those that never began have no record; the other one says what is known.

@@ -117,7 +117,7 @@ class TestUploads:
 
 
 class TestLargeBesideSmall:
-    """Two places for the object store, of which one client may hold one."""
+    """Two permits for the object store, of which one client may hold one."""
 
     LARGE: ClassVar = {"size": 64 * 1024 * 1024}
     ENVIRONMENT: ClassVar = {
@@ -149,7 +149,7 @@ class TestLargeBesideSmall:
         assert ends[0] is not None
         return ends[0]
 
-    def test_one_client__leaves_a_place_to_others(
+    def test_one_client__leaves_a_permit_to_others(
         self, start_service: Any, bucket: UploadStorage
     ) -> None:
         service = start_service(**self.ENVIRONMENT)

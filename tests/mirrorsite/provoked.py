@@ -137,7 +137,7 @@ def _trail_away(world: World) -> Answer:
     def fail(*arguments: Any, **values: Any) -> None:
         raise TrailUnavailableError("internal name")
 
-    world.monkeypatch.setattr("uploads.audit.sql.insert_upload", fail)
+    world.monkeypatch.setattr("uploads.history.insert_upload", fail)
     return world.upload()
 
 

@@ -293,7 +293,7 @@ class TestRefusals:
         assert 0 < int(response.headers["Retry-After"]) <= 86_400
         assert Upload.objects.count() == 2
 
-    def test_no_place__503(
+    def test_no_permit__503(
         self, browser: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         full = Bulkhead(0, 1, max_wait_seconds=0)

@@ -14,8 +14,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from uploads import services
-from uploads.audit import log
+from uploads import history, services
 from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
@@ -44,7 +43,7 @@ def pending(size: int | None = None, *, age: timedelta = HOUR) -> Upload:
         request_id=ACTOR.request_id,
         created_at=now,
     )
-    log.record_intent(upload, ACTOR)
+    history.record_intent(upload, ACTOR)
     return upload
 
 
@@ -59,7 +58,7 @@ def put(upload: Upload, size: int | None = None) -> None:
 
 def failed(*, age: timedelta = HOUR) -> Upload:
     upload = pending(age=age)
-    log.record(upload, Action.FAILED, ACTOR, error="made to fail")
+    history.record(upload, Action.FAILED, ACTOR, error="made to fail")
     return upload
 
 

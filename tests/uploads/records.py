@@ -12,8 +12,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from mirrorsite.actors import Actor
-from uploads import services
-from uploads.audit import log
+from uploads import history, services
 from uploads.models import Upload, new_upload_id
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -37,7 +36,7 @@ def record(**values: Any) -> Upload:
         created_at=created_at,
         **values,
     )
-    log.record_intent(upload, ACTOR)
+    history.record_intent(upload, ACTOR)
     return upload
 
 

@@ -8,7 +8,7 @@ from django.test import Client
 
 from tests.faulty_store import FaultyStore
 from tests.uploads.records import refuse_inserts
-from uploads.audit import sql
+from uploads.audit import log
 from uploads.models import Status, Upload
 from uploads.storage import UploadStorage
 
@@ -177,8 +177,8 @@ class TestDependencyDown:
         assert upload.status == recorded
         assert ("Retry-After" in response.headers) == (status == 503)
 
-    def test_no_place__503_and_nothing_recorded(
-        self, client: Client, no_place: None
+    def test_no_permit__503_and_nothing_recorded(
+        self, client: Client, no_permit: None
     ) -> None:
         response = post_nothing(client)
         assert response.status_code == 503
@@ -189,7 +189,7 @@ class TestDependencyDown:
     def test_database__503_and_nothing_uploaded(
         self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sql, "RawCursor", refuse_inserts)
+        monkeypatch.setattr(log, "RawCursor", refuse_inserts)
         response = post_nothing(client)
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "5"

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import exports, retention, verification
+from uploads import exports, object_verification, retention
 from uploads.management import export
 from uploads.models import Upload
 from uploads.reconciliation import Plan, reconcile, scan, side_by_side
@@ -144,7 +144,7 @@ class TestJobs:
     ) -> None:
         for _ in range(5):
             making.stored()
-        monkeypatch.setattr(verification, "PAGE", 2)
+        monkeypatch.setattr(object_verification, "PAGE", 2)
         asked: list[str] = []
         head = UploadStorage.head
 
@@ -153,8 +153,8 @@ class TestJobs:
             return head(self, key)
 
         monkeypatch.setattr(UploadStorage, "head", noted)
-        results = verification.verify_each(
-            verification.to_verify(), actor=making.ACTOR, method="head", jobs=2
+        results = object_verification.verify_each(
+            object_verification.to_verify(), actor=making.ACTOR, method="head", jobs=2
         )
         next(results)
         assert len(asked) <= 2

@@ -16,7 +16,7 @@ from django.utils import timezone
 from tests.uploads import making
 from tests.uploads.idempotency.retrying import actions, interrupted, post, slug
 from tests.uploads.making import ACTOR
-from uploads.audit import log
+from uploads import history
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload
 from uploads.storage import UploadStorage
@@ -99,8 +99,8 @@ def test_outcome__pending_and_told(bucket: UploadStorage, client: Client) -> Non
 def test_other_rows__written_meanwhile() -> None:
     upload, other = making.pending(), making.pending()
     with held(upload):
-        log.record(other, Action.STORED, ACTOR, stored_at=timezone.now())
+        history.record(other, Action.STORED, ACTOR, stored_at=timezone.now())
         with pytest.raises(TrailUnavailableError):
-            log.record(upload, Action.STORED, ACTOR)
+            history.record(upload, Action.STORED, ACTOR)
     assert Upload.objects.get(pk=other.pk).status == Status.STORED
     assert actions(upload) == ["requested"]

@@ -10,9 +10,9 @@ from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, put_raw
 from uploads import services
 from uploads.models import Action, Status, Upload, new_upload_id
+from uploads.object_verification import verify_upload
 from uploads.reconciliation import FindingKind, reconcile
 from uploads.storage import UploadStorage
-from uploads.verification import verify_upload
 
 pytestmark = pytest.mark.django_db
 

@@ -16,8 +16,7 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import retention
-from uploads.audit import log
+from uploads import history, retention
 from uploads.exceptions import (
     StoreError,
     StoreRefusedError,
@@ -103,7 +102,7 @@ class TestPurgeUploads:
     def test_never_what_is_unsealed_or_not_stored(self, bucket: UploadStorage) -> None:
         unsealed = old(sealed=False)
         half = old()
-        log.record(half, Action.VERIFIED, making.ACTOR)  # a new, unsealed event
+        history.record(half, Action.VERIFIED, making.ACTOR)  # a new, unsealed event
         pending = making.pending(age=timedelta(days=90))
         making.put(pending)
         making.seal(pending)
@@ -113,8 +112,8 @@ class TestPurgeUploads:
     @pytest.mark.parametrize(
         "write",
         [
-            lambda upload: log.record(upload, Action.VERIFIED, making.ACTOR),
-            lambda upload: log.record_event(
+            lambda upload: history.record(upload, Action.VERIFIED, making.ACTOR),
+            lambda upload: history.record_event(
                 Action.DOWNLOADED, making.ACTOR, upload=upload
             ),
         ],
@@ -168,15 +167,15 @@ class TestPurgeUploads:
     ) -> None:
         """The delete is conditional: what came in between is not ours, and stays."""
         upload = old()
-        record = log.record
+        record = history.record
 
         def replace_before(*args: Any, **kwargs: Any) -> None:
             record(*args, **kwargs)
             making.overwrite(bucket, upload.key, b"somebody's")
 
-        monkeypatch.setattr(log, "record", replace_before)
+        monkeypatch.setattr(history, "record", replace_before)
         assert purge("--yes")[0] == 0
-        monkeypatch.setattr(log, "record", record)
+        monkeypatch.setattr(history, "record", record)
         assert bucket.head(upload.key).size == len(b"somebody's")
         _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
         assert text.startswith(f"purged but present: {upload.key}; size is 10")
@@ -220,7 +219,7 @@ class TestPurgeUploads:
         def away(*args: Any, **kwargs: Any) -> None:
             raise TrailUnavailableError("away")
 
-        monkeypatch.setattr(log, "record", away)
+        monkeypatch.setattr(history, "record", away)
         assert purge("--yes")[0] == 2
         assert making.exists(bucket, upload.key)
 
@@ -343,7 +342,7 @@ class TestSeveralAtATime:
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         uploads = [old() for _ in range(3)]
-        delete, record = UploadStorage.delete_unchanged, log.record
+        delete, record = UploadStorage.delete_unchanged, history.record
 
         def not_the_first(self: UploadStorage, key: str, etag: str) -> None:
             if key == uploads[0].key:
@@ -356,7 +355,7 @@ class TestSeveralAtATime:
             record(upload, action, *args, **kwargs)
 
         monkeypatch.setattr(UploadStorage, "delete_unchanged", not_the_first)
-        monkeypatch.setattr(log, "record", goes)
+        monkeypatch.setattr(history, "record", goes)
         status, text = purge("--yes")
         assert (status, text) == (2, "".join(f"purged: {u.key}\n" for u in uploads[1:]))
         monkeypatch.undo()

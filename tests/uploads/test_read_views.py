@@ -12,9 +12,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from tests.uploads.records import ACTOR, pages, record, slug
-from uploads import services
+from uploads import history, services
 from uploads.api.read_views import UploadEventsView
-from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.storage import UploadStorage
@@ -192,7 +191,7 @@ class TestEvents:
         monkeypatch.setattr(UploadEventsView, "PAGE", 2)
         upload = record()
         for _ in range(4):
-            log.record(upload, Action.REQUESTED, ACTOR)
+            history.record(upload, Action.REQUESTED, ACTOR)
         expected = list(upload.events.order_by("pk").values_list("pk", flat=True))
         found = list(pages(reader, f"/api/uploads/{upload.pk}/events"))
         assert [len(page) for page in found] == [2, 2, 1]
@@ -269,7 +268,7 @@ class TestContent:
             raise TrailUnavailableError("the database did not take the record")
 
         upload = services.create_upload(actor=ACTOR).upload
-        monkeypatch.setattr(log, "record_event", refuse)
+        monkeypatch.setattr(history, "record_event", refuse)
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
         assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
         assert "Location" not in answer

@@ -13,8 +13,7 @@ from django.core.management import call_command
 from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import verification
-from uploads.audit import log
+from uploads import history, object_verification
 from uploads.exceptions import BucketMissingError
 from uploads.models import Action, Upload, UploadEvent
 from uploads.reconciliation import FindingKind
@@ -80,7 +79,7 @@ class TestReconcileUploads:
         assert run("reconcile_uploads", "--fix")[0] == 2
         assert run("verify_uploads")[0] == 2
         with pytest.raises(BucketMissingError):
-            verification.verify_upload(upload, actor=making.ACTOR)
+            object_verification.verify_upload(upload, actor=making.ACTOR)
         bucket.ensure_bucket()
         assert making.actions(upload) == ["requested", "stored"]
 
@@ -116,7 +115,7 @@ class TestReconcileUploads:
     def test_since(self, bucket: UploadStorage) -> None:
         making.stored()
         lost = making.pending(age=timedelta(days=9))
-        log.record(lost, Action.STORED, making.ACTOR)
+        history.record(lost, Action.STORED, making.ACTOR)
         assert run("reconcile_uploads", "--since", "1d") == (
             0,
             "1 key compared, 0 differences\n",
@@ -132,7 +131,7 @@ class TestReconcileUploads:
     ) -> None:
         """What was repaired stands and is told; the second run does the rest."""
         uploads = [making.pending() for _ in range(3)]
-        record = log.record
+        record = history.record
 
         def interrupt_at_second(upload: Upload, *args: Any, **kwargs: Any) -> None:
             if upload.pk == uploads[1].pk:
@@ -140,7 +139,7 @@ class TestReconcileUploads:
             record(upload, *args, **kwargs)
 
         with monkeypatch.context() as patch:
-            patch.setattr(log, "record", interrupt_at_second)
+            patch.setattr(history, "record", interrupt_at_second)
             with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
                 call_command("reconcile_uploads", "--fix", stdout=StringIO())
         assert caught.value.returncode == 130
@@ -182,8 +181,8 @@ class TestEveryWord:
         gone, other, kept, back, parts = (making.stored() for _ in range(5))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, other.key, b"other")
-        log.record(kept, Action.PURGED, making.ACTOR)
-        log.record(back, Action.MISSING, making.ACTOR)
+        history.record(kept, Action.PURGED, making.ACTOR)
+        history.record(back, Action.MISSING, making.ACTOR)
         elsewhere = making.pending()
         Upload.objects.filter(pk=elsewhere.pk).update(bucket="another-bucket")
         client, name = bucket.client, bucket.bucket_name

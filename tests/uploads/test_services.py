@@ -16,8 +16,8 @@ from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
 from tests.faulty_store import FaultyStore
 from tests.uploads.records import refuse_inserts
-from uploads import services
-from uploads.audit import log, sql
+from uploads import history, services
+from uploads.audit import log
 from uploads.exceptions import (
     TrailUnavailableError,
     UploadFailedError,
@@ -113,7 +113,7 @@ class TestDatabaseAway:
     def test_before_the_put__nothing_in_the_bucket(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sql, "RawCursor", refuse_inserts)
+        monkeypatch.setattr(log, "RawCursor", refuse_inserts)
         with pytest.raises(TrailUnavailableError) as caught:
             services.create_upload(actor=ACTOR)
         assert caught.value.upload_id is None
@@ -125,7 +125,7 @@ class TestDatabaseAway:
         def refuse(*arguments: Any, **options: Any) -> None:
             raise TrailUnavailableError("the database is away")
 
-        monkeypatch.setattr(log, "record", refuse)
+        monkeypatch.setattr(history, "record", refuse)
         with pytest.raises(TrailUnavailableError) as caught:
             services.create_upload(actor=ACTOR)
         upload = Upload.objects.get()
@@ -225,7 +225,7 @@ class TestReconciledMeanwhile:
             storage: UploadStorage, key: str, *rest: Any, **more: Any
         ) -> Any:
             other = Upload.objects.get(key=key)
-            log.record(other, judged, Actor(name="command:reconcile_uploads"))
+            history.record(other, judged, Actor(name="command:reconcile_uploads"))
             return put_new(storage, key, *rest, **more)
 
         monkeypatch.setattr(UploadStorage, "put_new", judge_then_put)
@@ -244,9 +244,8 @@ class TestKilled:
 import os, django
 django.setup()
 from mirrorsite.actors import Actor
-from uploads import services
-from uploads.audit import log
-log.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
+from uploads import history, services
+history.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
 services.create_upload(actor=Actor())
 """
         connection.close()

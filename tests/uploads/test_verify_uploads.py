@@ -12,8 +12,7 @@ from django.utils import timezone
 from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import verification
-from uploads.audit import log
+from uploads import history, object_verification
 from uploads.exceptions import OtherBucketError, StoreUnavailableError, TransitionError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import PART_BYTES, UploadStorage
@@ -27,7 +26,7 @@ class TestVerifyUploads:
         good, gone, changed, back = (making.stored() for _ in range(4))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, changed.key, b"other")
-        log.record(back, Action.MISSING, making.ACTOR)
+        history.record(back, Action.MISSING, making.ACTOR)
         making.failed()
         making.pending()
 
@@ -84,10 +83,10 @@ class TestVerifyUploads:
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What was done stands, and the second run does the rest and no more."""
-        monkeypatch.setattr(verification, "PAGE", 2)
+        monkeypatch.setattr(object_verification, "PAGE", 2)
         for _ in range(5):
             making.stored()
-        record = verification.record_verification
+        record = object_verification.record_verification
         begun = timezone.now()
 
         def interrupt_at_third(*args: Any, **kwargs: Any) -> None:
@@ -95,7 +94,9 @@ class TestVerifyUploads:
                 raise KeyboardInterrupt
             record(*args, **kwargs)
 
-        monkeypatch.setattr(verification, "record_verification", interrupt_at_third)
+        monkeypatch.setattr(
+            object_verification, "record_verification", interrupt_at_third
+        )
         with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
             call_command("verify_uploads", "--jobs", "2")
         told = str(caught.value)
@@ -104,7 +105,7 @@ class TestVerifyUploads:
         resume_at = told.removesuffix(".").rpartition("--not-verified-since ")[2]
         assert resume_at >= begun.isoformat()
 
-        monkeypatch.setattr(verification, "record_verification", record)
+        monkeypatch.setattr(object_verification, "record_verification", record)
         assert run("verify_uploads", "--not-verified-since", resume_at) == (
             0,
             "3 uploads checked: 3 verified\n",
@@ -118,11 +119,11 @@ class TestVerifyUploads:
         upload = making.stored()
 
         def record(seen: Upload, *args: Any, **kwargs: Any) -> None:
-            log.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
+            history.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
             real(seen, *args, **kwargs)
 
-        real = verification.record_verification
-        monkeypatch.setattr(verification, "record_verification", record)
+        real = object_verification.record_verification
+        monkeypatch.setattr(object_verification, "record_verification", record)
         assert run("verify_uploads") == (
             0,
             "1 upload checked: 1 changed by another request\n",
@@ -152,7 +153,7 @@ class TestVerifyUploads:
             "1 upload checked: 1 in another bucket\n",
         )
         with pytest.raises(OtherBucketError, match=bucket.bucket_name):
-            verification.verify_upload(upload, actor=making.ACTOR)
+            object_verification.verify_upload(upload, actor=making.ACTOR)
         assert making.actions(upload) == ["requested", "stored"]
 
     @pytest.mark.parametrize("make", [making.pending, making.failed])
@@ -160,4 +161,4 @@ class TestVerifyUploads:
         self, bucket: UploadStorage, make: Any
     ) -> None:
         with pytest.raises(TransitionError):
-            verification.verify_upload(make(), actor=making.ACTOR)
+            object_verification.verify_upload(make(), actor=making.ACTOR)

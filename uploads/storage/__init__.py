@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from django.core.files.storage import storages
 
 from uploads.exceptions import OtherBucketError
+from uploads.payloads import BytesPayload, Payload
 from uploads.storage.backend import UploadStorage
 from uploads.storage.multipart import MAX_PARTS, PART_BYTES
 from uploads.storage.objects import (
-    BytesPayload,
     ListedObject,
     ObjectVersions,
-    Payload,
     StoredObject,
     UnfinishedUpload,
 )

@@ -21,14 +21,13 @@ from uploads.exceptions import (
     StoreRedirectError,
     StoreRefusedError,
 )
+from uploads.payloads import BytesPayload, Payload
 from uploads.storage.client import StoreClient, StoreConfiguration
 from uploads.storage.errors import error_code
 from uploads.storage.multipart import MultipartUploads
 from uploads.storage.objects import (
-    BytesPayload,
     ListedObject,
     ObjectVersions,
-    Payload,
     StoredObject,
     UnfinishedUpload,
     versions_in_order,

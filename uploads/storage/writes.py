@@ -14,9 +14,10 @@ from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from uploads.payloads import Payload
 from uploads.storage.client import StoreClient
 from uploads.storage.multipart import PART_BYTES, MultipartUploads
-from uploads.storage.objects import Payload, StoredObject, stored_object_from_put
+from uploads.storage.objects import StoredObject, stored_object_from_put
 from uploads.storage.reads import Reader
 
 logger = logging.getLogger(__name__)

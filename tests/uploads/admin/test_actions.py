@@ -11,9 +11,8 @@ from django.test import Client
 
 from mirrorsite.actors import Actor
 from tests.uploads.admin.conftest import MakeUpload
-from uploads import services
+from uploads import history, services
 from uploads.admin import actions
-from uploads.audit import log
 from uploads.models import Action, Status, UploadEvent
 from uploads.storage import UploadStorage
 
@@ -81,7 +80,7 @@ class TestVerifySelected:
     ) -> None:
         for _ in range(3):
             found = services.create_upload(actor=Actor()).upload
-            log.record(found, Action.MISSING, Actor())
+            history.record(found, Action.MISSING, Actor())
         monkeypatch.setattr(actions, "MOST_VERIFIED", 1)
 
         response = act(

@@ -8,8 +8,7 @@ from django.test import Client
 
 from mirrorsite.actors import Actor
 from tests.uploads.audit.trails import Trail
-from uploads import services
-from uploads.audit import log
+from uploads import history, services
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
 
@@ -34,7 +33,7 @@ class TestUploadAdmin:
     def test_timeline__who_when_what_and_by_which_request(
         self, admin_client: Client, upload: Upload
     ) -> None:
-        log.record(
+        history.record(
             upload,
             Action.CORRUPTED,
             Actor(name="user:ada", request_id="r-2"),

@@ -55,8 +55,8 @@ class TestVerify:
         assert b"Not verified, and nothing recorded" in response.content
         assert acts_of(upload) == []
 
-    def test_verify__no_place(
-        self, admin_client: Client, upload: Upload, no_place: None
+    def test_verify__no_permit(
+        self, admin_client: Client, upload: Upload, no_permit: None
     ) -> None:
         response = admin_client.post(path(upload, "verify"), follow=True)
         assert b"Not verified: too many requests are using" in response.content
@@ -169,8 +169,8 @@ class TestReading:
         upload = services.create_upload(actor=Actor(), size=4097).upload
         assert admin_client.get(path(upload, "preview")).status_code == 413
 
-    def test_preview__no_place(
-        self, admin_client: Client, upload: Upload, no_place: None
+    def test_preview__no_permit(
+        self, admin_client: Client, upload: Upload, no_permit: None
     ) -> None:
         response = admin_client.get(path(upload, "preview"))
         assert response.status_code == 503

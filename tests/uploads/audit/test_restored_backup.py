@@ -16,6 +16,7 @@ from django.core.management.base import CommandError
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import ACTOR, run
+from uploads import history
 from uploads.audit import chain, log, seals
 from uploads.audit.seal_store import PREFIX
 from uploads.exceptions import SealError
@@ -47,10 +48,10 @@ def lost(trail: Trail) -> Lost:
     """Restore a backup that lacks three seals, and what came after the last."""
     old, begun = making.stored(), making.pending()
     trail.seal()
-    log.record_event(Action.DOWNLOADED, ACTOR, upload=old)  # unsealed in the backup
+    history.record_event(Action.DOWNLOADED, ACTOR, upload=old)  # unsealed in the backup
     restore = backed_up()
-    log.record(old, Action.VERIFIED, ACTOR)
-    log.record(begun, Action.FAILED, ACTOR, error="made to fail")
+    history.record(old, Action.VERIFIED, ACTOR)
+    history.record(begun, Action.FAILED, ACTOR, error="made to fail")
     new = making.stored()
     trail.seal()
     trail.seal()  # over silence
@@ -87,10 +88,10 @@ def test_refusal__names_what_helps_and_does_no_harm(trail: Trail, lost: Lost) ->
         trail.seal()
     told = str(refusal.value)
     assert (
-        "run manage.py restore_events: docs/runbook.md, 'The database is gone'" in told
+        "run manage.py restore_events: docs/runbook.md, 'The database is lost'" in told
     )
     runbook = RUNBOOK.read_text()
-    assert "\n## The database is gone\n" in runbook
+    assert "\n## The database is lost\n" in runbook
     command, helps = re.findall(r"manage\.py [a-z_]+(?: --[a-z-]+)*", told)
     assert {command in runbook, helps in runbook} == {True}
 

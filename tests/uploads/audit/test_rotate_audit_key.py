@@ -158,7 +158,7 @@ class TestRotateAuditKey:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr("uploads.management.export.os.fsync", full)
+            patch.setattr("mirrorsite.files.os.fsync", full)
             status, text = run("rotate_audit_key", "--write", str(path))
         assert status == 74
         assert "cannot be written: No space left on device; key" in text

@@ -10,8 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from uploads import services
-from uploads.audit import log
+from uploads import history, services
 from uploads.idempotency import IdempotencyKey, fingerprint_of
 from uploads.models import Upload
 from uploads.storage import UploadStorage
@@ -64,7 +63,7 @@ def interrupted(bucket: UploadStorage, *, stored: bool, **columns: Any) -> Uploa
             **columns,
         },
     )
-    log.record_intent(upload, ACTOR)
+    history.record_intent(upload, ACTOR)
     if stored:
         bucket.put_new(upload.key, payload, {"upload-id": str(upload.pk)})
     return upload

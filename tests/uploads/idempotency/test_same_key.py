@@ -18,7 +18,7 @@ from tests.uploads.idempotency.retrying import (
     post,
     slug,
 )
-from uploads.audit import log
+from uploads import history
 from uploads.models import Action, Upload
 from uploads.storage import UploadStorage
 
@@ -53,7 +53,7 @@ class TestSameKey:
         self, client: Client, bucket: UploadStorage, action: Action
     ) -> None:
         first = post(client, {"size": 10})
-        log.record(Upload.objects.get(), action, ACTOR)
+        history.record(Upload.objects.get(), action, ACTOR)
         again = post(client, {"size": 10})
         assert again["Idempotent-Replayed"] == "true"
         assert again.content == first.content

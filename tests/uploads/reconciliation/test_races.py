@@ -8,7 +8,7 @@ import pytest
 
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, NOW, found, put_raw
-from uploads.audit import log
+from uploads import history
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.reconciliation import Finding, classify, reconcile, repair, side_by_side
@@ -30,7 +30,7 @@ class TestTogether:
         def finish_after_judging(*args: Any) -> Finding | None:
             finding = judge(*args)
             fresh = Upload.objects.get(pk=upload.pk)
-            log.record(fresh, Action.STORED, making.ACTOR)
+            history.record(fresh, Action.STORED, making.ACTOR)
             return finding
 
         monkeypatch.setattr(classify, "classify", finish_after_judging)
@@ -51,7 +51,7 @@ class TestTogether:
                 monkeypatch.setattr(UploadStorage, "head", head)
                 fresh = Upload.objects.get(pk=upload.pk)
                 making.put(fresh)
-                log.record(fresh, Action.STORED, making.ACTOR)
+                history.record(fresh, Action.STORED, making.ACTOR)
 
         monkeypatch.setattr(UploadStorage, "head", finish_after_head)
         assert found(FIX) == []
@@ -96,7 +96,7 @@ class TestTogether:
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One gave the upload up, one found it again, each between two statements."""
-        put_new, reload = UploadStorage.put_new, log.reload
+        put_new, reload = UploadStorage.put_new, history.reload
 
         def reconciled_before_put(
             self: UploadStorage, *args: Any, **options: Any
@@ -109,7 +109,7 @@ class TestTogether:
             found(FIX)
 
         monkeypatch.setattr(UploadStorage, "put_new", reconciled_before_put)
-        monkeypatch.setattr(log, "reload", reconciled_after_reload)
+        monkeypatch.setattr(history, "reload", reconciled_after_reload)
         upload = making.stored()
         assert upload.status == Status.STORED
         assert making.actions(upload) == ["requested", "failed", "stored"]

@@ -9,8 +9,7 @@ import pytest
 
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, purged, put_raw
-from uploads import services
-from uploads.audit import log
+from uploads import history, services
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.reconciliation import FindingKind, Plan, reconcile
@@ -96,7 +95,7 @@ class TestReconcile:
 
     def test_reconcile__corrupted_and_missing(self, bucket: UploadStorage) -> None:
         upload = making.stored()
-        log.record(upload, Action.CORRUPTED, making.ACTOR)
+        history.record(upload, Action.CORRUPTED, making.ACTOR)
         assert found(FIX) == []  # it is known, until verify_uploads looks again
         making.delete_object(bucket, upload.key)
         assert found(FIX) == [("stored but missing", upload.key, "repaired")]
@@ -158,10 +157,10 @@ class TestReconcile:
         making.put(upload)
         etag = bucket.head(upload.key).etag
         if upload_status == Status.FAILED:
-            log.record(upload, Action.FAILED, making.ACTOR)
+            history.record(upload, Action.FAILED, making.ACTOR)
         else:
-            log.record(upload, Action.STORED, making.ACTOR, etag=etag)
-            log.record(upload, Action.MISSING, making.ACTOR)
+            history.record(upload, Action.STORED, making.ACTOR, etag=etag)
+            history.record(upload, Action.MISSING, making.ACTOR)
         expected = f"{upload_status} but present"
         assert found(FIX) == [(expected, upload.key, "repaired")]
         assert making.actions(upload)[-1] == action
@@ -182,7 +181,7 @@ class TestReconcile:
         assert [u.key for u in bucket.unfinished("")] == ["elsewhere/a.txt"]
 
     def test_reconcile__only_uploads(self, bucket: UploadStorage) -> None:
-        """Copies of seals, and whatever else is in the bucket, are not its business."""
+        """SealStore of seals, and whatever else is in the bucket, are not its business."""
         for key in ("audit/1.json", "uploads.txt", "other/x"):
             put_raw(bucket, key, b"x")
         assert found(FIX) == []
@@ -199,7 +198,7 @@ class TestReconcile:
     ) -> None:
         """An old upload that is being tried again is under way."""
         upload = making.failed(age=timedelta(days=3))
-        log.record(upload, Action.REQUESTED, making.ACTOR)
+        history.record(upload, Action.REQUESTED, making.ACTOR)
         assert list(reconcile(Plan(actor=ACTOR))) == []
 
     def test_reconcile__checksums(

@@ -75,7 +75,7 @@ class TestInterruption:
         add_uploads(1)
         interrupt()
         named = trail.faults(now=timezone.now() + timedelta(minutes=10))
-        is_in_bucket = trail.copies.seal(2) is not None
+        is_in_bucket = trail.store.seal(2) is not None
         assert (("cut tail", "seal 2") in named) is is_in_bucket
 
 
@@ -119,10 +119,10 @@ class TestContradiction:
 
     def test_not_continuing(self, cut: Trail) -> None:
         seal = KEY.sign(
-            replace(parse_seal(cut.copies.seal(2) or b""), previous="0" * 64)
+            replace(parse_seal(cut.store.seal(2) or b""), previous="0" * 64)
         )
         with (
-            replaced(cut.storage, cut.copies.seal_key(2), seal.file_bytes()),
+            replaced(cut.storage, cut.store.seal_object_key(2), seal.file_bytes()),
             pytest.raises(SealError, match="does not continue"),
         ):
             cut.seal()
@@ -133,16 +133,16 @@ class TestContradiction:
         trail.seal()
         forged = seal_of(AuditSeal.objects.get())
         forged = replace(forged, number=number, previous=forged.hash())
-        rows_of(AuditSeal).bulk_create([row_of(forged, trail.copies)])
+        rows_of(AuditSeal).bulk_create([row_of(forged, trail.store)])
         with pytest.raises(SealError, match="last one in the database, is not what"):
             trail.seal()
         assert list(trail.storage.list_keys(f"{trail.prefix}seals/")) == [
-            trail.copies.seal_key(1)
+            trail.store.seal_object_key(1)
         ]
 
     def test_foreign_object(self, cut: Trail) -> None:
         with (
-            replaced(cut.storage, cut.copies.seal_key(2), b"{}"),
+            replaced(cut.storage, cut.store.seal_object_key(2), b"{}"),
             pytest.raises(SealError, match="is no seal"),
         ):
             cut.seal()
@@ -153,7 +153,7 @@ class TestContradiction:
             seal_of(AuditSeal(**_second(cut), number=2, key_id=key.id))
         ).file_bytes()
         with (
-            replaced(cut.storage, cut.copies.seal_key(2), seal),
+            replaced(cut.storage, cut.store.seal_object_key(2), seal),
             pytest.raises(SealError, match="unknown key"),
         ):
             cut.seal()
@@ -162,7 +162,7 @@ class TestContradiction:
         seal = seal_of(AuditSeal(**_second(cut), number=2, key_id=KEY.id))
         forged = seal.with_signature(bytes(64)).file_bytes()
         with (
-            replaced(cut.storage, cut.copies.seal_key(2), forged),
+            replaced(cut.storage, cut.store.seal_object_key(2), forged),
             pytest.raises(SealError, match="forged signature"),
         ):
             cut.seal()
@@ -182,7 +182,7 @@ class TestContradiction:
 
 
 def _second(trail: Trail) -> dict[str, Any]:
-    copy = json.loads(trail.copies.seal(2) or b"")
+    copy = json.loads(trail.store.seal(2) or b"")
     return {
         "sealed_at": timezone.now(),
         "event_count": 0,

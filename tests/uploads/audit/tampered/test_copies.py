@@ -1,4 +1,4 @@
-"""Copies in the bucket that were altered, exchanged or taken away."""
+"""SealStore in the bucket that were altered, exchanged or taken away."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ class TestCopies:
         key, subject = data.draw(
             st.sampled_from(
                 [
-                    (trail.copies.seal_key(seal.number), f"seal {seal.number}"),
-                    (trail.copies.events_key(seal), f"events of seal {seal.number}"),
+                    (trail.store.seal_object_key(seal.number), f"seal {seal.number}"),
+                    (
+                        trail.store.events_object_key(seal),
+                        f"events of seal {seal.number}",
+                    ),
                 ]
             )
         )
@@ -40,17 +43,17 @@ class TestCopies:
     @given(number=st.integers(1, LAST))
     def test_deleted(self, trail: Trail, number: int) -> None:
         seal = seal_of(AuditSeal.objects.get(number=number))
-        with replaced(trail.storage, trail.copies.seal_key(number), None):
+        with replaced(trail.storage, trail.store.seal_object_key(number), None):
             assert trail.faults() == [("copy missing", f"seal {number}")]
         if seal.event_count:
-            with replaced(trail.storage, trail.copies.events_key(seal), None):
+            with replaced(trail.storage, trail.store.events_object_key(seal), None):
                 assert trail.faults() == [("copy missing", f"events of seal {number}")]
 
     def test_exchanged(self, trail: Trail) -> None:
-        first, second = (trail.copies.seal(n) for n in (1, 2))
+        first, second = (trail.store.seal(n) for n in (1, 2))
         with (
-            replaced(trail.storage, trail.copies.seal_key(1), second),
-            replaced(trail.storage, trail.copies.seal_key(2), first),
+            replaced(trail.storage, trail.store.seal_object_key(1), second),
+            replaced(trail.storage, trail.store.seal_object_key(2), first),
         ):
             assert trail.faults() == [
                 ("copy differs", "seal 1"),
@@ -62,7 +65,7 @@ class TestCopies:
         seal = seal_of(AuditSeal.objects.get(number=1))
         with as_owner():
             rows_of(UploadEvent).filter(seal=1).update(actor="nobody")
-            with replaced(trail.storage, trail.copies.events_key(seal), b"{}\n"):
+            with replaced(trail.storage, trail.store.events_object_key(seal), b"{}\n"):
                 assert found(trail) == {
                     ("changed", "events of seal 1"),
                     ("copy differs", "events of seal 1"),
@@ -70,9 +73,9 @@ class TestCopies:
 
     def test_grown(self, trail: Trail) -> None:
         """Whoever lays gigabytes there does not stop the verification."""
-        with replaced(trail.storage, trail.copies.seal_key(1), b"x" * 10**6):
+        with replaced(trail.storage, trail.store.seal_object_key(1), b"x" * 10**6):
             assert trail.faults() == [("copy differs", "seal 1")]
-            assert len(trail.copies.seal(1) or b"") < 10**5
+            assert len(trail.store.seal(1) or b"") < 10**5
 
     def test_foreign_object(self, trail: Trail) -> None:
         key = f"{trail.prefix}seals/12.json"

@@ -29,8 +29,8 @@ def taken_along(trail: Trail, key: SigningKey) -> Trail:
     for seal in AuditSeal.objects.all():
         trail.storage.client.put_object(
             Bucket=trail.storage.bucket_name,
-            Key=elsewhere.copies.seal_key(seal.number),
-            Body=trail.copies.seal(seal.number) or b"",
+            Key=elsewhere.store.seal_object_key(seal.number),
+            Body=trail.store.seal(seal.number) or b"",
         )
     return elsewhere
 
@@ -93,8 +93,8 @@ class TestCuts:
             named = found(trail, now=timezone.now() + LATER, beside=set())
             assert ("changed", f"seal {kept + 1}") in named
             # The same with the bucket's copies replaced.
-            forged = elsewhere.copies.seal(kept + 1)
-            with replaced(trail.storage, trail.copies.seal_key(kept + 1), forged):
+            forged = elsewhere.store.seal(kept + 1)
+            with replaced(trail.storage, trail.store.seal_object_key(kept + 1), forged):
                 named = found(trail, now=timezone.now() + LATER, beside=set())
             assert ("unknown key", f"seal {kept + 1}") in named
             assert ("copy differs", f"seal {kept + 1}") in named
@@ -112,8 +112,8 @@ class TestCuts:
             delete(rows_of(AuditSeal).filter(number__gt=kept))
             elsewhere = taken_along(trail, Impostor(KEY._seed))
             elsewhere.seal()
-            forged = elsewhere.copies.seal(kept + 1)
-            with replaced(trail.storage, trail.copies.seal_key(kept + 1), forged):
+            forged = elsewhere.store.seal(kept + 1)
+            with replaced(trail.storage, trail.store.seal_object_key(kept + 1), forged):
                 named = found(trail, beside=set())
             assert ("forged signature", f"seal {kept + 1}") in named
             assert ("copy differs", f"seal {kept + 1}") in named

@@ -80,10 +80,10 @@ class TestSeals:
                 Seal(**{**_values(seal_of(row)), "event_count": 7, "signature": ""})
             )
             delete(rows_of(AuditSeal).filter(number=2))
-            rows_of(AuditSeal).bulk_create([row_of(forged, trail.copies)])
+            rows_of(AuditSeal).bulk_create([row_of(forged, trail.store)])
             assert found(trail) == {("changed", "seal 2")}
             # With the copy replaced as well, the next seal still names the first one.
-            key = trail.copies.seal_key(2)
+            key = trail.store.seal_object_key(2)
             with replaced(trail.storage, key, forged.file_bytes()):
                 assert found(trail) == {("broken chain", "seal 3")}
 

@@ -13,7 +13,7 @@ from tests.uploads.audit.strategies import other
 from tests.uploads.audit.tampered.sealed_trail import examples
 from tests.uploads.audit.tampering import as_owner, delete, rows_of
 from tests.uploads.audit.trails import Trail, add_uploads
-from uploads.audit import log
+from uploads import history
 from uploads.models import Action, Status, Upload, new_upload_id
 
 pytestmark = pytest.mark.django_db
@@ -24,9 +24,9 @@ class TestUploads:
         """The row keeps the first actor; that is no difference."""
         upload = add_uploads(1, stored=False)[0]
         actor = Actor(name="token:ci", address="198.51.100.9", request_id="later")
-        log.record(upload, Action.FAILED, actor, detail={"error": "refused"})
-        log.record_new_attempt(upload, actor, bucket=upload.bucket)
-        log.record(upload, Action.STORED, actor, detail={"etag": "x"}, etag="x")
+        history.record(upload, Action.FAILED, actor, detail={"error": "refused"})
+        history.record_new_attempt(upload, actor, bucket=upload.bucket)
+        history.record(upload, Action.STORED, actor, detail={"etag": "x"}, etag="x")
         trail.seal()
         assert trail.faults() == []
 
