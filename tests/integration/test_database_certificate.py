@@ -70,32 +70,28 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
 
 
 class TestVerifyFull:
-    def test_ours(self, authority: Authority) -> None:
+    def test_ours(self, authority):
         with serving(authority.context_for("localhost")) as port:
             assert REFUSAL in told(port, "verify-full")
 
-    def test_signed_by_another(self, authority: Authority, tmp_path: Path) -> None:
+    def test_signed_by_another(self, authority, tmp_path):
         """Somebody in between, who `require` would send the password to."""
         other = Authority(tmp_path, "other")
         with serving(other.context_for("localhost")) as port:
             assert "certificate verify failed" in told(port, "verify-full")
 
-    def test_another_host(self, authority: Authority) -> None:
+    def test_another_host(self, authority):
         """A database of somebody else's, by the same authority."""
         with serving(authority.context_for("db.example.org")) as port:
             assert "does not match host name" in told(port, "verify-full")
 
-    def test_no_bundle(
-        self, authority: Authority, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_bundle(self, authority, monkeypatch):
         monkeypatch.setenv("PGSSLROOTCERT", "/nowhere.pem")
         with serving(authority.context_for("localhost")) as port:
             assert "does not exist" in told(port, "verify-full")
 
 
-def test_require__believes_anybody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_require__believes_anybody(tmp_path, monkeypatch):
     """Why it is not enough."""
     monkeypatch.delenv("PGSSLROOTCERT", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -90,7 +90,7 @@ def status_of(request: urllib.request.Request) -> int:
         return error.code
 
 
-def test_restarted__no_request_fails(service: Service, database: Postgres) -> None:
+def test_restarted__no_request_fails(service, database):
     """Each thread's idle connection is dead, and is replaced before it is used."""
     with ThreadPoolExecutor(2 * WORKERS * THREADS) as clients:
         together = [clients.submit(upload, service) for _ in range(64)]
@@ -103,7 +103,7 @@ def test_restarted__no_request_fails(service: Service, database: Postgres) -> No
     assert [upload(service) for _ in range(32)] == [201] * 32
 
 
-def test_hangs__503_until_it_goes_on(service: Service, database: Postgres) -> None:
+def test_hangs__503_until_it_goes_on(service, database):
     """Its kernel acknowledges what its stopped processes do not read."""
     ready = urllib.request.Request(f"{service.url}/api/ready")
     assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
@@ -128,7 +128,7 @@ def test_hangs__503_until_it_goes_on(service: Service, database: Postgres) -> No
     assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
 
 
-def test_stopped__the_first_page_renders(service: Service, database: Postgres) -> None:
+def test_stopped__the_first_page_renders(service, database):
     # A browser that was logged in before the database stopped.
     session = "sessionid=0123456789abcdef0123456789abcdef"
     database.stop()

@@ -6,7 +6,6 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email.message import Message
@@ -19,7 +18,6 @@ from django.utils import timezone
 
 from sre.lib import processes
 from sre.lib.service import Service
-from tests.faulty_store import FaultyStore
 from uploads.models import Status, Upload
 from uploads.storage import UploadStorage
 
@@ -49,9 +47,7 @@ def send(service: Service, key: str) -> tuple[int, Message, bytes]:
 
 @pytest.mark.service
 class TestService:
-    def test_16_at_the_same_moment__one_upload(
-        self, start_service: Callable[..., Service], bucket: UploadStorage
-    ) -> None:
+    def test_16_at_the_same_moment__one_upload(self, start_service, bucket):
         """Sixteen identical requests to several processes, three times over."""
         # Room for all of them in one worker: none is to be told that the store is busy.
         service = start_service(WEB_CONCURRENCY="2", WEB_THREADS="18")
@@ -80,11 +76,8 @@ class TestService:
         assert "locked" not in service.log.read_text()
 
     def test_worker_killed__completed_under_the_same_id(
-        self,
-        start_service: Callable[..., Service],
-        bucket: UploadStorage,
-        faulty_store: FaultyStore,
-    ) -> None:
+        self, start_service, bucket, faulty_store
+    ):
         service = start_service(
             AWS_ENDPOINT_URL_S3=faulty_store.url, WEB_CONCURRENCY="1"
         )

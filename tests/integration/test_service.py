@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 from sre.lib import processes
-from sre.lib.object_store import ObjectStore
 from sre.lib.service import Service
 from uploads.models import Status, Upload
 from uploads.storage import UploadStorage
@@ -66,7 +65,7 @@ def peak_memory(process: psutil.Process) -> int:
 
 
 class TestUploads:
-    def test_chunked_body(self, live_service: Service) -> None:
+    def test_chunked_body(self, live_service):
         request = urllib.request.Request(
             f"{live_service.url}/api/upload-random",
             data=iter([b'{"si', b'ze": 10}']),
@@ -78,9 +77,7 @@ class TestUploads:
         with urllib.request.urlopen(request, timeout=60) as answer:
             assert json.load(answer)["size"] == 10
 
-    def test_parallel__every_object_and_record(
-        self, start_service: Any, bucket: UploadStorage
-    ) -> None:
+    def test_parallel__every_object_and_record(self, start_service, bucket):
         clients = 32
         # Room for all in one worker, and the two that never wait for the store: none is
         # to be told that it is busy, as while the server makes room for a new bucket.
@@ -98,9 +95,7 @@ class TestUploads:
         assert {row.status for row in rows.values()} == {Status.STORED}
         assert "locked" not in service.log.read_text()
 
-    def test_large__constant_memory(
-        self, start_service: Any, bucket: UploadStorage
-    ) -> None:
+    def test_large__constant_memory(self, start_service, bucket):
         # One worker: another might still be starting, and grow by that.
         service = start_service(WEB_CONCURRENCY="1")
         post(service)  # everything that is built once is built now
@@ -149,9 +144,7 @@ class TestLargeBesideSmall:
         assert ends[0] is not None
         return ends[0]
 
-    def test_one_client__leaves_a_place_to_others(
-        self, start_service: Any, bucket: UploadStorage
-    ) -> None:
+    def test_one_client__leaves_a_place_to_others(self, start_service, bucket):
         service = start_service(**self.ENVIRONMENT)
         with ThreadPoolExecutor(3) as pool:
             large = [
@@ -172,11 +165,8 @@ class TestLargeBesideSmall:
 
 class TestStoreStops:
     def test_store_stops__truthful_records_and_recovery(
-        self,
-        start_service: Any,
-        object_store: ObjectStore,
-        bucket: UploadStorage,
-    ) -> None:
+        self, start_service, object_store, bucket
+    ):
         service = start_service(STORE_READ_TIMEOUT_SECONDS="2")
         answers: list[tuple[int, Any]] = []
         durations: list[float] = []

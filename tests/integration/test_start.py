@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,9 +11,7 @@ from sre.lib.ports import free_port
 pytestmark = [pytest.mark.service, pytest.mark.integration]
 
 
-def test_token_service_unreachable__starts_and_says_so(
-    start_service: Any, tmp_path: Path
-) -> None:
+def test_token_service_unreachable__starts_and_says_so(start_service, tmp_path):
     (tmp_path / "token").write_text("token")
     begun = time.monotonic()
     service = start_service(

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from sre.lib.object_store import ObjectStore
-from sre.lib.service import Service
 from tests.integration.test_service import post
 from uploads.models import Status, Upload
 from uploads.storage import PART_BYTES
@@ -17,9 +13,7 @@ pytestmark = pytest.mark.service
 SIZES = (None, {"size": 1000}, {"size": PART_BYTES + 1})
 
 
-def test_endpoint_with_space_around_it(
-    start_service: Callable[..., Service], object_store: ObjectStore
-) -> None:
+def test_endpoint_with_space_around_it(start_service, object_store):
     service = start_service(AWS_ENDPOINT_URL_S3=f" {object_store.url}\n")
     for body in SIZES:
         assert post(service, body)[0] == 201
@@ -37,9 +31,7 @@ def test_endpoint_with_space_around_it(
         {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/"},
     ],
 )
-def test_no_credentials__service_starts_and_says_so(
-    start_service: Callable[..., Service], environment: dict[str, str]
-) -> None:
+def test_no_credentials__service_starts_and_says_so(start_service, environment):
     service = start_service(
         AWS_ACCESS_KEY_ID="",
         AWS_SECRET_ACCESS_KEY="",

@@ -34,34 +34,34 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 class TestEnvironment:
-    def test_text__default_and_value(self) -> None:
+    def test_text__default_and_value(self):
         assert Environment({}).text("AWS_DEFAULT_REGION") == "us-east-1"
         assert Environment({"AWS_DEFAULT_REGION": " eu-1 "}).text(
             "AWS_DEFAULT_REGION"
         ) == ("eu-1")
 
     @pytest.mark.parametrize("text", ["true", "1", "YES", "on"])
-    def test_boolean__true(self, text: str) -> None:
+    def test_boolean__true(self, text):
         assert Environment({"DEBUG": text}).boolean("DEBUG") is True
 
     @pytest.mark.parametrize("text", ["false", "0", "No", "off", ""])
-    def test_boolean__false(self, text: str) -> None:
+    def test_boolean__false(self, text):
         assert Environment({"DEBUG": text}).boolean("DEBUG") is False
 
     @pytest.mark.parametrize("text", ["2", "ja", "truth"])
-    def test_boolean__other(self, text: str) -> None:
+    def test_boolean__other(self, text):
         with pytest.raises(ImproperlyConfigured, match=f"DEBUG is '{text}'; set it to"):
             Environment({"DEBUG": text}).boolean("DEBUG")
 
     @pytest.mark.parametrize("text", ["-1", "11", "1.5", "x", "nan", "inf"])
-    def test_integer__outside(self, text: str) -> None:
+    def test_integer__outside(self, text):
         with pytest.raises(ImproperlyConfigured, match="a whole number from 0 to 10"):
             Environment({"TRUSTED_PROXIES": text}).integer(
                 "TRUSTED_PROXIES", least=0, most=10
             )
 
     @pytest.mark.parametrize("text", ["0", "61", "nan", "x"])
-    def test_seconds__outside(self, text: str) -> None:
+    def test_seconds__outside(self, text):
         name = "STORE_CONNECT_TIMEOUT_SECONDS"
         with pytest.raises(ImproperlyConfigured, match=r"from 0\.1 to 60"):
             Environment({name: text}).seconds(name, least=0.1, most=60)
@@ -116,7 +116,7 @@ class TestStart:
             ),
         ],
     )
-    def test_wrong_value(self, name: str, value: str, sentence: str) -> None:
+    def test_wrong_value(self, name, value, sentence):
         done = manage("check", **PRODUCTION | {name: value})
 
         assert done.returncode == 78
@@ -124,7 +124,7 @@ class TestStart:
         assert done.stderr.startswith("mirrorsite cannot start: ")
         assert len(done.stderr.strip().splitlines()) == 1
 
-    def test_gunicorn__one_sentence_too(self) -> None:
+    def test_gunicorn__one_sentence_too(self):
         done = subprocess.run(
             [
                 sys.executable,
@@ -146,7 +146,7 @@ class TestStart:
             " set it to address:port, such as 127.0.0.1:4545."
         )
 
-    def test_gunicorn__what_it_understands(self) -> None:
+    def test_gunicorn__what_it_understands(self):
         environment = {"WEB_CONCURRENCY": "3", "BIND": "[::1]:4546"}
         done = subprocess.run(
             [
@@ -178,13 +178,13 @@ class TestStart:
         }
         assert {name: understood.get(name) for name in expected} == expected
 
-    def test_production__deploy_check_is_clean(self) -> None:
+    def test_production__deploy_check_is_clean(self):
         done = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
         assert done.stderr.strip() == ""
         assert done.returncode == 0
         assert "no issues" in done.stdout
 
-    def test_https_behind_no_proxy__deploy_check_tells(self) -> None:
+    def test_https_behind_no_proxy__deploy_check_tells(self):
         environment = PRODUCTION | {"TRUSTED_PROXIES": "0"}
         done = manage("check", "--deploy", "--fail-level", "WARNING", **environment)
         assert done.returncode == 1

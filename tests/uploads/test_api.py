@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.faulty_store import FaultyStore
 from tests.uploads.records import refuse_inserts
 from uploads.audit import sql
 from uploads.models import Status, Upload
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 URL = "/api/upload-random"
@@ -27,7 +25,7 @@ def post_nothing(client: Client, **extra: Any) -> Any:
 
 
 class TestPost:
-    def test_no_body(self, client: Client, bucket: UploadStorage) -> None:
+    def test_no_body(self, client, bucket):
         response = post_nothing(client, headers={"X-Request-ID": "my-request"})
 
         assert response.status_code == 201
@@ -54,24 +52,20 @@ class TestPost:
         assert bucket.head(upload.key).metadata["request-id"] == "my-request"
 
     @pytest.mark.parametrize("size", [1, 5, 4096])
-    def test_size(self, client: Client, bucket: UploadStorage, size: int) -> None:
+    def test_size(self, client, bucket, size):
         answer = post(client, {"size": size}).json()
         assert answer["size"] == size
         assert len(b"".join(bucket.read(answer["key"]))) == size
 
-    def test_empty_object(self, client: Client, bucket: UploadStorage) -> None:
+    def test_empty_object(self, client, bucket):
         assert post(client, {}).status_code == 201
 
-    def test_largest_size(
-        self, client: Client, bucket: UploadStorage, settings: Any
-    ) -> None:
+    def test_largest_size(self, client, bucket, settings):
         settings.UPLOAD_MAX_BYTES = 1000
         assert post(client, {"size": 1000}).status_code == 201
         assert post(client, {"size": 1001}).status_code == 400
 
-    def test_user_agent__unprintable_is_escaped(
-        self, client: Client, bucket: UploadStorage
-    ) -> None:
+    def test_user_agent__unprintable_is_escaped(self, client, bucket):
         post_nothing(client, headers={"User-Agent": "a\x00b\x1bc" + "x" * 600})
         agent = Upload.objects.get().user_agent
         assert agent.startswith(r"a\x00b\x1bc")
@@ -97,9 +91,7 @@ class TestBadBody:
             ),
         ],
     )  # fmt: skip
-    def test_names_the_field(
-        self, client: Client, bucket: UploadStorage, body: str, field: str, code: str
-    ) -> None:
+    def test_names_the_field(self, client, bucket, body, field, code):
         response = post(client, body)
 
         assert response.status_code == 400
@@ -121,32 +113,30 @@ class TestBadBody:
             b'{"size": ' + b"1" * 5000 + b"}",
         ],
     )
-    def test_not_json(self, client: Client, body: bytes) -> None:
+    def test_not_json(self, client, body):
         response = post(client, body)
         assert response.status_code == 400
         assert response.headers["Content-Type"] == "application/problem+json"
         assert not Upload.objects.exists()
 
-    def test_too_long(self, client: Client) -> None:
+    def test_too_long(self, client):
         response = post(client, b'{"size": 1' + b" " * 20_000 + b"}")
         assert response.status_code == 413
         assert response.json()["type"].endswith("body-too-large")
 
     @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data"])
-    def test_other_media_type(self, client: Client, content_type: str) -> None:
+    def test_other_media_type(self, client, content_type):
         response = client.post(URL, '{"size": 1}', content_type=content_type)
         assert response.status_code == 415
         assert not Upload.objects.exists()
 
     @pytest.mark.parametrize("method", ["get", "put", "patch", "delete", "head"])
-    def test_wrong_method(self, client: Client, method: str) -> None:
+    def test_wrong_method(self, client, method):
         response: Any = getattr(client, method)(URL)
         assert response.status_code == 405
         assert response.headers["Allow"] == "POST, OPTIONS"
 
-    def test_wrong_host__nothing_is_uploaded(
-        self, client: Client, bucket: UploadStorage
-    ) -> None:
+    def test_wrong_host__nothing_is_uploaded(self, client, bucket):
         response = post_nothing(client, headers={"Host": "evil.example"})
         assert response.status_code == 400
         assert response.headers["Content-Type"] == "application/problem+json"
@@ -163,9 +153,9 @@ class TestDependencyDown:
         ],
     )
     def test_store(
-        self, client: Client, faulty_store: FaultyStore, fault: str, status: int,
-        recorded: Status,
-    ) -> None:  # fmt: skip
+        self, client, faulty_store, fault, status,
+        recorded
+    ):  # fmt: skip
         faulty_store.always("PUT", fault)
         response = post_nothing(client)
 
@@ -177,18 +167,14 @@ class TestDependencyDown:
         assert upload.status == recorded
         assert ("Retry-After" in response.headers) == (status == 503)
 
-    def test_no_place__503_and_nothing_recorded(
-        self, client: Client, no_place: None
-    ) -> None:
+    def test_no_place__503_and_nothing_recorded(self, client, no_place):
         response = post_nothing(client)
         assert response.status_code == 503
         assert response.json()["type"].endswith("/store-busy")
         assert response.headers["Retry-After"] == "5"
         assert not Upload.objects.exists()
 
-    def test_database__503_and_nothing_uploaded(
-        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_database__503_and_nothing_uploaded(self, client, bucket, monkeypatch):
         monkeypatch.setattr(sql, "RawCursor", refuse_inserts)
         response = post_nothing(client)
         assert response.status_code == 503

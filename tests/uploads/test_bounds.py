@@ -40,9 +40,7 @@ def listed(count: int, read: list[int]) -> Iterator[ListedObject]:
 
 
 class TestReconcile:
-    def test_listing__read_as_it_is_compared(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_listing__read_as_it_is_compared(self, bucket, monkeypatch):
         read: list[int] = []
         monkeypatch.setattr(
             UploadStorage, "listing", lambda self, prefix: listed(50, read)
@@ -51,9 +49,7 @@ class TestReconcile:
             assert len(read) <= number + 1
         assert len(read) == 50
 
-    def test_table__a_page_at_a_time(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_table__a_page_at_a_time(self, bucket, monkeypatch):
         for _ in range(5):
             making.pending()
         monkeypatch.setattr(scan, "PAGE", 2)
@@ -65,9 +61,7 @@ class TestReconcile:
         assert len(queries) == 3
         assert all(query["sql"].endswith("LIMIT 2") for query in queries)
 
-    def test_checksums__a_page_at_a_time(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_checksums__a_page_at_a_time(self, bucket, monkeypatch):
         read: list[int] = []
         monkeypatch.setattr(scan, "PAGE", 3)
         plan = Plan(actor=making.ACTOR, min_age=timedelta(0), checksums=True)
@@ -77,9 +71,7 @@ class TestReconcile:
         assert len(read) == 3
         findings.close()  # type: ignore[attr-defined]
 
-    def test_left_in_parts__one_at_a_time(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_left_in_parts__one_at_a_time(self, bucket, monkeypatch):
         for number in range(3):
             bucket.client.create_multipart_upload(
                 Bucket=bucket.bucket_name, Key=f"uploads/{number}.txt"
@@ -121,12 +113,7 @@ class TestJobs:
     @pytest.mark.parametrize(
         "command", [("verify_uploads",), ("reconcile_uploads", "--checksums")]
     )
-    def test_as_many_as_told__and_no_more(
-        self,
-        bucket: UploadStorage,
-        monkeypatch: pytest.MonkeyPatch,
-        command: tuple[str, ...],
-    ) -> None:
+    def test_as_many_as_told__and_no_more(self, bucket, monkeypatch, command):
         for _ in range(6):
             making.stored()
         crowd, head = Crowd(3), UploadStorage.head
@@ -139,9 +126,7 @@ class TestJobs:
         assert run(*command, "--jobs", "3")[0] == 0
         assert crowd.most == 3
 
-    def test_verify__a_page_at_a_time(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_verify__a_page_at_a_time(self, bucket, monkeypatch):
         for _ in range(5):
             making.stored()
         monkeypatch.setattr(verification, "PAGE", 2)
@@ -162,9 +147,7 @@ class TestJobs:
 
 
 class TestPurge:
-    def test_pages(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_pages(self, bucket, monkeypatch):
         then = timezone.now() - timedelta(days=40)
         with mock.patch.object(timezone, "now", return_value=then):
             uploads = [making.stored() for _ in range(5)]
@@ -179,9 +162,7 @@ class TestPurge:
 
 
 class TestExports:
-    def test_each_line_is_written_before_the_next_row_is_read(
-        self, db: None, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_each_line_is_written_before_the_next_row_is_read(self, db, monkeypatch):
         rows = [Upload(size=1, key=f"uploads/{number}.txt") for number in range(5)]
         read: list[Upload] = []
 
@@ -201,9 +182,7 @@ class TestExports:
         assert seen == [0, 1, 2, 3, 4, 5]
 
     @pytest.mark.parametrize("form", exports.FORMATS)
-    def test_bytes__whatever_the_terminal_is_set_to(
-        self, bucket: UploadStorage, form: str
-    ) -> None:
+    def test_bytes__whatever_the_terminal_is_set_to(self, bucket, form):
         upload = making.pending()
         Upload.objects.filter(pk=upload.pk).update(user_agent="ü \u2028")
         _, text = run("export_uploads", "--format", form)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -12,7 +11,7 @@ from tests.uploads.making import run
 
 
 class TestEnsureBucket:
-    def test_creates_once(self, make_storage: Any) -> None:
+    def test_creates_once(self, make_storage):
         with mock_aws():
             make_storage()
             first, second = StringIO(), StringIO()
@@ -21,7 +20,7 @@ class TestEnsureBucket:
         assert first.getvalue() == "bucket mirrorsite-test: created\n"
         assert second.getvalue() == "bucket mirrorsite-test: exists\n"
 
-    def test_dry_run(self, make_storage: Any) -> None:
+    def test_dry_run(self, make_storage):
         with mock_aws():
             make_storage()
             missing = '{"bucket": "mirrorsite-test", "state": "missing"}\n'
@@ -32,7 +31,7 @@ class TestEnsureBucket:
                 "bucket mirrorsite-test: exists\n",
             )
 
-    def test_store_away__status_2(self, make_storage: Any) -> None:
+    def test_store_away__status_2(self, make_storage):
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         with pytest.raises(CommandError, match="object store is unreachable") as caught:
             call_command("ensure_bucket")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.test import Client
 from django.utils import timezone
 
 from tests.uploads import making
@@ -56,9 +55,7 @@ def held(upload: Upload) -> Iterator[None]:
             session.result(30)
 
 
-def test_retry_with_a_key__503_and_again_when_it_is_free(
-    client: Client, bucket: UploadStorage
-) -> None:
+def test_retry_with_a_key__503_and_again_when_it_is_free(client, bucket):
     upload = interrupted(bucket, stored=False, attempt_started_at=None)
     with held(upload):
         answer = post(client)
@@ -71,7 +68,7 @@ def test_retry_with_a_key__503_and_again_when_it_is_free(
     assert actions(upload) == ["requested", "requested", "stored"]
 
 
-def test_outcome__pending_and_told(bucket: UploadStorage, client: Client) -> None:
+def test_outcome__pending_and_told(bucket, client):
     """The object is stored, and its row cannot be changed."""
     put_new = UploadStorage.put_new
     holding: list[Any] = []
@@ -96,7 +93,7 @@ def test_outcome__pending_and_told(bucket: UploadStorage, client: Client) -> Non
     assert bucket.head(upload.key).sha256 == upload.sha256
 
 
-def test_other_rows__written_meanwhile() -> None:
+def test_other_rows__written_meanwhile():
     upload, other = making.pending(), making.pending()
     with held(upload):
         log.record(other, Action.STORED, ACTOR, stored_at=timezone.now())

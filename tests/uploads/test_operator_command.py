@@ -24,7 +24,6 @@ from django.db import OperationalError
 from mirrorsite.exit_status import ExitStatus
 from mirrorsite.management.base import CommandFailed, DifferencesFound, OperatorCommand
 from mirrorsite.standard_streams import OutputError
-from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
 from tests.outputs import REFUSING, run_into
 from tests.uploads.audit.trails import KEY
@@ -35,7 +34,6 @@ from uploads.exceptions import (
     TrailUnavailableError,
     TransitionError,
 )
-from uploads.storage import UploadStorage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Commands without a test of their own, with the reason.
@@ -139,14 +137,10 @@ class TestOperatorCommand:
             ),
         ],
     )
-    def test_exit_status(
-        self, error: BaseException | None, status: int, words: str
-    ) -> None:
+    def test_exit_status(self, error, status, words):
         assert status_of(error) == (status, words)
 
-    def test_wrong_setting__misconfigured(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_wrong_setting__misconfigured(self, monkeypatch):
         """A system check that fails is no difference that was found."""
 
         def wrong(*args: Any, **kwargs: Any) -> None:
@@ -157,14 +151,14 @@ class TestOperatorCommand:
             Probe().check()
         assert caught.value.returncode == 78
 
-    def test_process__no_such_database(self) -> None:
+    def test_process__no_such_database(self):
         """The sentence says why, so that an operator can correct the setting."""
         done = run_process("export_uploads", database="none_has_this_name")
         assert done.returncode == 2
         assert 'database "none_has_this_name" does not exist' in done.stderr
         assert "Traceback" not in done.stderr
 
-    def test_process__bucket_away(self) -> None:
+    def test_process__bucket_away(self):
         """The sentence and the status that a shell or a CronJob sees; no traceback."""
         done = run_process("reconcile_uploads", database="postgres")
         assert done.returncode == 2
@@ -184,7 +178,7 @@ class TestPrinted:
             call_command(command, stdout=out, stderr=err, no_color=True)
         return out.getvalue(), err.getvalue()
 
-    def test_foreign_text__one_line_and_harmless(self) -> None:
+    def test_foreign_text__one_line_and_harmless(self):
         def act(command: Probe) -> None:
             command.print(self.HOSTILE)
             command.print_json({"key": self.HOSTILE})
@@ -200,10 +194,10 @@ class TestPrinted:
         "error",
         [CommandFailed(HOSTILE), DifferencesFound(HOSTILE), TransitionError(HOSTILE)],
     )
-    def test_errors__one_line_and_harmless(self, error: Exception) -> None:
+    def test_errors__one_line_and_harmless(self, error):
         assert status_of(error)[1].startswith(self.HARMLESS)
 
-    def test_every_command_of_ours_is_an_operator_command(self) -> None:
+    def test_every_command_of_ours_is_an_operator_command(self):
         """Django's own do not print what others named."""
         for app in apps.get_app_configs():
             if Path(app.path).parent != ROOT and not app.name.startswith("mirrorsite"):
@@ -230,12 +224,7 @@ class TestDatabaseAway:
     )
 
     @pytest.mark.parametrize("kind", ["away", "empty"])
-    def test_every_command__one_sentence_and_status_2(
-        self,
-        bucket: UploadStorage,
-        object_store: ObjectStore,
-        kind: str,
-    ) -> None:
+    def test_every_command__one_sentence_and_status_2(self, bucket, object_store, kind):
         """A server that does not answer, and a database that nobody migrated."""
         away = "postgresql://u:hush@127.0.0.1:1/x"
         empty = service_database_url("postgres")
@@ -277,9 +266,7 @@ class TestMisconfigured:
             ("DATABASE_URL", "mysql://x"),
         ],
     )
-    def test_one_sentence__and_a_status_of_its_own(
-        self, tmp_path: Path, name: str, value: str
-    ) -> None:
+    def test_one_sentence__and_a_status_of_its_own(self, tmp_path, name, value):
         """Not that the store does not answer: nobody has asked it."""
         if value == "broken":
             (tmp_path / "aws").write_text("[profile x\nbroken")
@@ -308,7 +295,7 @@ class TestMisconfigured:
 
 
 class TestCoverage:
-    def test_every_command_has_a_test(self) -> None:
+    def test_every_command_has_a_test(self):
         """A command is tested when some test runs it by its name."""
         ours = {
             name
@@ -330,12 +317,12 @@ class TestCoverage:
         assert ours - run == set(UNTESTED)
 
 
-def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_object_a_line(capsys):
     Probe().print_json({"key": "ä", "when": Path("x")})
     assert json.loads(capsys.readouterr().out) == {"key": "ä", "when": "x"}
 
 
-def test_documented() -> None:
+def test_documented():
     text = (ROOT / "docs/commands.md").read_text()
     rows = re.findall(r"^\| ([0-9]+) \| (.*?) \|", text, re.M)
     assert rows == [(str(status.value), status.meaning) for status in ExitStatus]
@@ -345,7 +332,7 @@ class TestEndings:
     """What a shell sees of manage.py, whatever a command does."""
 
     @pytest.mark.parametrize("arguments", [["nonsense"], ["help", "nonsense"]])
-    def test_unknown_command__2(self, arguments: list[str]) -> None:
+    def test_unknown_command__2(self, arguments):
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
@@ -356,7 +343,7 @@ class TestEndings:
         assert done.returncode == 2
         assert "Unknown command: 'nonsense'" in done.stderr
 
-    def test_refused_argument__printed_harmlessly(self) -> None:
+    def test_refused_argument__printed_harmlessly(self):
         done = subprocess.run(
             [sys.executable, "manage.py", "seal_audit", "\x1b[2J\nall as signed"],
             cwd=ROOT,
@@ -418,23 +405,23 @@ class TestEndings:
             ("closed", "it is closed"),
         ],
     )
-    def test_output_cannot_be_written(self, act: str, output: str, reason: str) -> None:
+    def test_output_cannot_be_written(self, act, output, reason):
         assert self.end(act, output) == (
             74,
             f"the output cannot be written: {reason}\n",
         )
 
     @pytest.mark.parametrize("output", REFUSING)
-    def test_errors_cannot_be_written(self, output: str) -> None:
+    def test_errors_cannot_be_written(self, output):
         """Nobody can be told; the status still says that it is not a difference."""
         ended = self.end("sys.stderr.write('x' * 10_000)", output, "stderr")
         assert ended[0] == (0 if output == "closed" else 74)
 
     @pytest.mark.parametrize("output", REFUSING)
-    def test_nothing_printed__no_error(self, output: str) -> None:
+    def test_nothing_printed__no_error(self, output):
         assert self.end("sys.exit(1)", output) == (1, "")
 
-    def test_characters_that_do_not_fit__escaped(self) -> None:
+    def test_characters_that_do_not_fit__escaped(self):
         done = subprocess.run(
             self.command(r"print('ä', '\udc80', '日')"),
             cwd=ROOT,
@@ -444,7 +431,7 @@ class TestEndings:
         )
         assert (done.returncode, done.stdout) == (0, rb"\xe4 \udc80 \u65e5" + b"\n")
 
-    def test_bug__not_taken_for_a_difference(self) -> None:
+    def test_bug__not_taken_for_a_difference(self):
         status, told = self.end("raise LookupError('no such thing')")
         assert status == 2
         assert told.startswith("Traceback")
@@ -457,10 +444,10 @@ class TestEndings:
             ("sys.exit(1)", 1),
         ],
     )
-    def test_status(self, act: str, status: int) -> None:
+    def test_status(self, act, status):
         assert self.end(act) == (status, "")
 
-    def test_interrupted(self) -> None:
+    def test_interrupted(self):
         assert self.end("raise KeyboardInterrupt") == (130, "interrupted\n")
 
     @pytest.mark.parametrize(
@@ -474,7 +461,7 @@ class TestEndings:
             ("canary", "--timeout", "-1"),
         ],
     )
-    def test_bad_arguments(self, arguments: tuple[str, ...]) -> None:
+    def test_bad_arguments(self, arguments):
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,

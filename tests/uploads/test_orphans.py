@@ -11,14 +11,13 @@ from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, put_raw
 from uploads import services
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.reconciliation import FindingKind, reconcile
-from uploads.storage import UploadStorage
 from uploads.verification import verify_upload
 
 pytestmark = pytest.mark.django_db
 
 
 class TestAdoption:
-    def test_adopt__everything_known(self, bucket: UploadStorage) -> None:
+    def test_adopt__everything_known(self, bucket):
         """The database lost the record; the object tells it again."""
         upload_id = new_upload_id()
         key = f"uploads/2026/11/01/{upload_id}.txt"
@@ -46,7 +45,7 @@ class TestAdoption:
         assert "claims_not_believed" not in event.detail
         assert found(FIX) == []
 
-    def test_adopt__nothing_known(self, bucket: UploadStorage) -> None:
+    def test_adopt__nothing_known(self, bucket):
         put_raw(bucket, "uploads/stray.bin", b"stray")
         list(reconcile(FIX))
         upload = Upload.objects.get()
@@ -57,7 +56,7 @@ class TestAdoption:
             "request_id": "unknown",
         }
 
-    def test_adopt__wrong_checksum_claimed(self, bucket: UploadStorage) -> None:
+    def test_adopt__wrong_checksum_claimed(self, bucket):
         """Without a checksum of the store, the bytes say it and not the metadata."""
         put_raw(bucket, "uploads/liar.txt", b"truth", sha256="1" * 64)
         list(reconcile(FIX))
@@ -66,7 +65,7 @@ class TestAdoption:
         assert upload.events.get().detail["claims_not_believed"] == {"sha256": "1" * 64}
         assert verify_upload(upload, actor=ACTOR).action == Action.VERIFIED
 
-    def test_adopt__id_taken(self, bucket: UploadStorage) -> None:
+    def test_adopt__id_taken(self, bucket):
         """A copy of an object does not become the upload it was copied from."""
         original = making.stored()
         bucket.client.copy_object(
@@ -82,7 +81,7 @@ class TestAdoption:
         }
 
     @pytest.mark.parametrize("claim", ["nonsense", "0" * 32, "{" + "0" * 32 + "}"])
-    def test_adopt__malformed_claims(self, bucket: UploadStorage, claim: str) -> None:
+    def test_adopt__malformed_claims(self, bucket, claim):
         metadata = {"upload-id": claim, "request-id": "a b", "sha256": claim}
         put_raw(bucket, "uploads/odd.txt", b"odd", **metadata)
         list(reconcile(FIX))

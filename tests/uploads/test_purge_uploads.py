@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -19,7 +18,6 @@ from tests.uploads.making import run
 from uploads import retention
 from uploads.audit import log
 from uploads.exceptions import (
-    StoreError,
     StoreRefusedError,
     StoreUnavailableError,
     TrailUnavailableError,
@@ -45,7 +43,7 @@ def purge(*more: str) -> tuple[int, str]:
 
 
 class TestPurgeUploads:
-    def test_dry_run__then_yes(self, bucket: UploadStorage) -> None:
+    def test_dry_run__then_yes(self, bucket):
         upload, young = old(), old(age=timedelta(days=20))
         assert purge() == (
             0,
@@ -68,13 +66,13 @@ class TestPurgeUploads:
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
 
     @pytest.mark.parametrize("age", ["0s", "0d", "-1d", "1000000d", "30", ""])
-    def test_age__refused(self, bucket: UploadStorage, age: str) -> None:
+    def test_age__refused(self, bucket, age):
         """Above all the one that would take everything."""
         upload = old()
         assert run("purge_uploads", f"--older-than={age}", "--yes") == (1, "")
         assert making.exists(bucket, upload.key)
 
-    def test_no_bucket__nothing_recorded(self, bucket: UploadStorage) -> None:
+    def test_no_bucket__nothing_recorded(self, bucket):
         upload = old()
         making.delete_object(bucket, upload.key)
         bucket.client.delete_bucket(Bucket=bucket.bucket_name)
@@ -82,7 +80,7 @@ class TestPurgeUploads:
         bucket.ensure_bucket()
         assert making.actions(upload) == ["requested", "stored"]
 
-    def test_age__is_what_the_events_say(self, bucket: UploadStorage) -> None:
+    def test_age__is_what_the_events_say(self, bucket):
         """A column that no seal covers does not decide what may be deleted."""
         young = old(age=timedelta(days=1))
         long_ago = timezone.now() - timedelta(days=90)
@@ -92,15 +90,13 @@ class TestPurgeUploads:
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
         assert making.exists(bucket, young.key)
 
-    def test_another_bucket__left_alone(
-        self, bucket: UploadStorage, other_bucket: Any
-    ) -> None:
+    def test_another_bucket__left_alone(self, bucket, other_bucket):
         upload = old()
         other_bucket()
         assert purge("--yes") == (0, "nothing to purge (0 bytes)\n")
         assert making.exists(bucket, upload.key)
 
-    def test_never_what_is_unsealed_or_not_stored(self, bucket: UploadStorage) -> None:
+    def test_never_what_is_unsealed_or_not_stored(self, bucket):
         unsealed = old(sealed=False)
         half = old()
         log.record(half, Action.VERIFIED, making.ACTOR)  # a new, unsealed event
@@ -121,11 +117,8 @@ class TestPurgeUploads:
         ids=["verified", "downloaded"],
     )
     def test_never_what_is_unsealed__since_the_page_was_read(
-        self,
-        bucket: UploadStorage,
-        monkeypatch: pytest.MonkeyPatch,
-        write: Callable[[Upload], None],
-    ) -> None:
+        self, bucket, monkeypatch, write
+    ):
         upload = old()
         record = retention._record
 
@@ -145,9 +138,7 @@ class TestPurgeUploads:
         assert not making.exists(bucket, upload.key)
 
     @pytest.mark.parametrize("body", [b"somebody's work", b"x"])
-    def test_never_what_is_not_what_was_recorded(
-        self, bucket: UploadStorage, body: bytes
-    ) -> None:
+    def test_never_what_is_not_what_was_recorded(self, bucket, body):
         upload = old()
         making.overwrite(bucket, upload.key, body)
         status, text = purge("--yes", "--json")
@@ -156,16 +147,14 @@ class TestPurgeUploads:
         assert bucket.head(upload.key).size == len(body)
         assert making.actions(upload) == ["requested", "stored"]
 
-    def test_missing__left_to_reconciliation(self, bucket: UploadStorage) -> None:
+    def test_missing__left_to_reconciliation(self, bucket):
         upload = old()
         making.delete_object(bucket, upload.key)
         status, text = purge("--yes")
         assert status == 1
         assert text.startswith(f"left alone: {upload.key}: the object is missing")
 
-    def test_replaced_within_the_moment(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_replaced_within_the_moment(self, bucket, monkeypatch):
         """The delete is conditional: what came in between is not ours, and stays."""
         upload = old()
         record = log.record
@@ -182,9 +171,7 @@ class TestPurgeUploads:
         assert text.startswith(f"purged but present: {upload.key}; size is 10")
         assert "left alone: another object has the key" in text
 
-    def test_killed_between_record_and_delete__reconciled(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_killed_between_record_and_delete__reconciled(self, bucket, monkeypatch):
         upload = old()
 
         def die(self: UploadStorage, key: str, etag: str) -> None:
@@ -198,9 +185,7 @@ class TestPurgeUploads:
         assert text.startswith(f"purged but present: {upload.key} -> purged\n")
         assert not making.exists(bucket, upload.key)
 
-    def test_refused__record_takes_it_back(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_refused__record_takes_it_back(self, bucket, monkeypatch):
         upload = old()
 
         def refuse(self: UploadStorage, key: str, etag: str) -> None:
@@ -212,9 +197,7 @@ class TestPurgeUploads:
         assert upload.status == Status.STORED
         assert making.actions(upload)[-2:] == ["purged", "verified"]
 
-    def test_database_away__nothing_deleted(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_database_away__nothing_deleted(self, bucket, monkeypatch):
         upload = old()
 
         def away(*args: Any, **kwargs: Any) -> None:
@@ -224,7 +207,7 @@ class TestPurgeUploads:
         assert purge("--yes")[0] == 2
         assert making.exists(bucket, upload.key)
 
-    def test_two_purgers__one_event(self, bucket: UploadStorage) -> None:
+    def test_two_purgers__one_event(self, bucket):
         upload = old()
         uploads = retention.purgeable(stored_before=timezone.now())
         seen = list(uploads)
@@ -244,7 +227,7 @@ class TestPurgeUploads:
 
 
 class TestSeveralAtATime:
-    def test_jobs(self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_jobs(self, bucket, monkeypatch):
         uploads = [old() for _ in range(7)]
         delete = UploadStorage.delete_unchanged
         three = threading.Barrier(3, timeout=30)
@@ -262,7 +245,7 @@ class TestSeveralAtATime:
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
 
     @pytest.mark.parametrize("jobs", ["0", "17", "-1", "many"])
-    def test_jobs__refused(self, jobs: str) -> None:
+    def test_jobs__refused(self, jobs):
         assert purge(f"--jobs={jobs}") == (1, "")
 
     @pytest.mark.parametrize(
@@ -274,13 +257,8 @@ class TestSeveralAtATime:
         ids=["refused", "away"],
     )
     def test_one_not_deleted__the_others_are(
-        self,
-        bucket: UploadStorage,
-        monkeypatch: pytest.MonkeyPatch,
-        error: StoreError,
-        status: int,
-        last: str,
-    ) -> None:
+        self, bucket, monkeypatch, error, status, last
+    ):
         uploads = [old() for _ in range(3)]
         delete = UploadStorage.delete_unchanged
 
@@ -300,9 +278,7 @@ class TestSeveralAtATime:
         assert text.startswith("purged but present") is (last == "purged")
         assert making.exists(bucket, uploads[0].key) is (last == "verified")
 
-    def test_database_goes__what_is_recorded_is_deleted(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_database_goes__what_is_recorded_is_deleted(self, bucket, monkeypatch):
         uploads = [old() for _ in range(3)]
         record = retention._record
         calls = itertools.count()
@@ -320,8 +296,8 @@ class TestSeveralAtATime:
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
 
     def test_interrupted_while_recording__what_is_recorded_is_deleted(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+        self, bucket, monkeypatch
+    ):
         """A second run, by which these were not the last purges any more, is near."""
         uploads = [old() for _ in range(3)]
         record = retention._record
@@ -340,8 +316,8 @@ class TestSeveralAtATime:
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
 
     def test_database_goes_when_one_is_refused__the_others_are_told(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+        self, bucket, monkeypatch
+    ):
         uploads = [old() for _ in range(3)]
         delete, record = UploadStorage.delete_unchanged, log.record
 

@@ -17,7 +17,6 @@ from uploads.api.read_views import UploadEventsView
 from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload, new_upload_id
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +38,7 @@ PATHS = [
 class TestWithoutCredentials:
     @pytest.mark.parametrize("path", PATHS)
     @pytest.mark.parametrize("method", ["get", "head", "options", "post", "delete"])
-    def test_always_the_same_401(self, client: Client, path: str, method: str) -> None:
+    def test_always_the_same_401(self, client, path, method):
         known = str(record().pk)
         answers = [
             getattr(client, method)(path.replace("{id}", identifier))
@@ -55,18 +54,18 @@ class TestWithoutCredentials:
                 del body["instance"], body["request_id"]
             assert all(body == bodies[0] for body in bodies)
 
-    def test_upload_random__is_another_path(self, client: Client) -> None:
+    def test_upload_random__is_another_path(self, client):
         answer = client.get("/api/upload-random")
         assert answer.status_code == 405
         assert "sessionid" not in answer.cookies
 
 
 class TestStaffSession:
-    def test_staff(self, staff: Client) -> None:
+    def test_staff(self, staff):
         assert staff.get("/api/uploads").status_code == 200
 
     @pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}])
-    def test_others__401(self, staff: Client, change: dict[str, bool]) -> None:
+    def test_others__401(self, staff, change):
         User.objects.update(**change)
         assert staff.get("/api/uploads").status_code == 401
 
@@ -78,9 +77,7 @@ class TestStaffSession:
             ("download_upload", "/content", 302),
         ],
     )
-    def test_only_what_the_admin_lets_them(
-        self, bucket: UploadStorage, permission: str, path: str, status: int
-    ) -> None:
+    def test_only_what_the_admin_lets_them(self, bucket, permission, path, status):
         upload = services.create_upload(actor=ACTOR).upload
         user = User.objects.create_user("newcomer", is_staff=True)
         client = Client()
@@ -94,7 +91,7 @@ class TestStaffSession:
         user.user_permissions.add(Permission.objects.get(codename=permission))
         assert client.get(address).status_code == status
 
-    def test_verify__only_who_may(self, bucket: UploadStorage) -> None:
+    def test_verify__only_who_may(self, bucket):
         upload = services.create_upload(actor=ACTOR).upload
         client = Client()
         client.force_login(User.objects.create_user("newcomer", is_staff=True))
@@ -102,7 +99,7 @@ class TestStaffSession:
         assert (refused.status_code, slug(refused)) == (403, "permission-denied")
         assert upload.events.count() == 2
 
-    def test_content__is_an_event(self, staff: Client, bucket: UploadStorage) -> None:
+    def test_content__is_an_event(self, staff, bucket):
         upload = services.create_upload(actor=ACTOR).upload
         path = f"/api/uploads/{upload.pk}/content"
 
@@ -116,7 +113,7 @@ class TestStaffSession:
         assert last is not None
         assert (last.action, last.actor) == (Action.DOWNLOADED, "user:sam")
 
-    def test_verify__needs_csrf(self, staff: Client, bucket: UploadStorage) -> None:
+    def test_verify__needs_csrf(self, staff, bucket):
         upload = services.create_upload(actor=ACTOR).upload
         path = f"/api/uploads/{upload.pk}/verify"
 
@@ -134,15 +131,13 @@ class TestStaffSession:
         assert last is not None
         assert (last.action, last.actor) == (Action.VERIFIED, "user:sam")
 
-    def test_session_does_not_upload(self, staff: Client, settings: Any) -> None:
+    def test_session_does_not_upload(self, staff, settings):
         settings.UPLOAD_AUTH = "token"
         assert staff.post("/api/upload-random").status_code == 401
 
 
 class TestDetail:
-    def test_same_as_in_the_list(
-        self, reader: Client, django_assert_num_queries: Any
-    ) -> None:
+    def test_same_as_in_the_list(self, reader, django_assert_num_queries):
         upload = record()
         with django_assert_num_queries(2):
             answer = reader.get(f"/api/uploads/{upload.pk}")
@@ -152,22 +147,22 @@ class TestDetail:
         "identifier", [UNKNOWN, "x", "{" + UNKNOWN + "}", UNKNOWN.replace("-", "")]
     )
     @pytest.mark.parametrize("suffix", ["", "/events", "/content"])
-    def test_unknown__404(self, reader: Client, identifier: str, suffix: str) -> None:
+    def test_unknown__404(self, reader, identifier, suffix):
         answer = reader.get(f"/api/uploads/{identifier}{suffix}")
         assert (answer.status_code, slug(answer)) == (404, "upload-not-found")
 
-    def test_other_paths_below__404(self, reader: Client) -> None:
+    def test_other_paths_below__404(self, reader):
         answer = reader.get(f"/api/uploads/{record().pk}/nothing")
         assert (answer.status_code, slug(answer)) == (404, "not-found")
 
-    def test_other_method__405(self, reader: Client) -> None:
+    def test_other_method__405(self, reader):
         answer = reader.delete(f"/api/uploads/{record().pk}")
         assert answer.status_code == 405
         assert answer["Allow"] == "GET, HEAD, OPTIONS"
 
 
 class TestEvents:
-    def test_oldest_first(self, reader: Client, bucket: UploadStorage) -> None:
+    def test_oldest_first(self, reader, bucket):
         upload = services.create_upload(actor=ACTOR).upload
 
         answer = reader.get(f"/api/uploads/{upload.pk}/events").json()
@@ -188,7 +183,7 @@ class TestEvents:
             "seal": None,
         }
 
-    def test_pages(self, reader: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_pages(self, reader, monkeypatch):
         monkeypatch.setattr(UploadEventsView, "PAGE", 2)
         upload = record()
         for _ in range(4):
@@ -210,9 +205,7 @@ class TestEvents:
             ("before=%FF", "before", "invalid-parameter"),
         ],
     )
-    def test_malformed__400(
-        self, reader: Client, query: str, field: str, code: str
-    ) -> None:
+    def test_malformed__400(self, reader, query, field, code):
         answer = reader.get(f"/api/uploads/{record().pk}/events?{query}")
         assert answer.status_code == 400
         (error,) = answer.json()["errors"]
@@ -220,7 +213,7 @@ class TestEvents:
 
 
 class TestContent:
-    def test_redirect_to_the_bytes(self, reader: Client, bucket: UploadStorage) -> None:
+    def test_redirect_to_the_bytes(self, reader, bucket):
         upload = services.create_upload(actor=ACTOR, size=1000).upload
 
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
@@ -237,9 +230,7 @@ class TestContent:
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(changed, timeout=10)
 
-    def test_head__leads_to_the_object_and_not_to_its_bytes(
-        self, reader: Client, bucket: UploadStorage
-    ) -> None:
+    def test_head__leads_to_the_object_and_not_to_its_bytes(self, reader, bucket):
         upload = services.create_upload(actor=ACTOR, size=1000).upload
 
         answer = reader.head(f"/api/uploads/{upload.pk}/content")
@@ -251,9 +242,7 @@ class TestContent:
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(answer["Location"], timeout=10)
 
-    def test_is_an_event__but_head_is_none(
-        self, reader: Client, bucket: UploadStorage
-    ) -> None:
+    def test_is_an_event__but_head_is_none(self, reader, bucket):
         upload = services.create_upload(actor=ACTOR).upload
         path = f"/api/uploads/{upload.pk}/content"
         reader.head(path)
@@ -262,9 +251,7 @@ class TestContent:
         last = upload.events.latest("id")
         assert (last.action, last.actor) == (Action.DOWNLOADED, "token:reader")
 
-    def test_no_address_without_its_event(
-        self, reader: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_address_without_its_event(self, reader, bucket, monkeypatch):
         def refuse(*args: Any, **kwargs: Any) -> None:
             raise TrailUnavailableError("the database did not take the record")
 
@@ -284,9 +271,7 @@ class TestContent:
             (Status.PURGED, 410, "upload-purged"),
         ],
     )
-    def test_not_stored(
-        self, reader: Client, status: Status, code: int, expected: str
-    ) -> None:
+    def test_not_stored(self, reader, status, code, expected):
         upload = record()
         Upload.objects.filter(pk=upload.pk).update(status=status)
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
@@ -298,9 +283,7 @@ class TestVerify:
     def verify(self, client: Client, upload: Upload) -> Any:
         return client.post(f"/api/uploads/{upload.pk}/verify")
 
-    def test_verified__event_names_the_token(
-        self, reader: Client, bucket: UploadStorage
-    ) -> None:
+    def test_verified__event_names_the_token(self, reader, bucket):
         upload = services.create_upload(actor=ACTOR).upload
         answer = self.verify(reader, upload)
         assert answer.status_code == 200
@@ -312,14 +295,12 @@ class TestVerify:
 
     @pytest.mark.parametrize("kind", ["text/plain", "application/json", "x"])
     @pytest.mark.parametrize("body", ["", "{}", "no JSON"])
-    def test_a_body_is_ignored(
-        self, reader: Client, bucket: UploadStorage, kind: str, body: str
-    ) -> None:
+    def test_a_body_is_ignored(self, reader, bucket, kind, body):
         upload = services.create_upload(actor=ACTOR).upload
         path = f"/api/uploads/{upload.pk}/verify"
         assert reader.post(path, body, content_type=kind).status_code == 200
 
-    def test_object_gone__missing(self, reader: Client, bucket: UploadStorage) -> None:
+    def test_object_gone__missing(self, reader, bucket):
         upload = services.create_upload(actor=ACTOR).upload
         bucket.client.delete_object(Bucket=bucket.bucket_name, Key=upload.key)
         answer = self.verify(reader, upload).json()
@@ -327,7 +308,7 @@ class TestVerify:
         assert answer["upload"]["status"] == "missing"
         assert answer["differences"] == ["the object is not in the bucket"]
 
-    def test_pending__409(self, reader: Client, bucket: UploadStorage) -> None:
+    def test_pending__409(self, reader, bucket):
         payload = services.payload_of(new_upload_id(), None)
         upload = record(size=payload.size, sha256=payload.sha256)
         bucket.put_new(upload.key, payload, {})
@@ -335,16 +316,14 @@ class TestVerify:
         assert (answer.status_code, slug(answer)) == (409, "upload-not-verifiable")
         assert upload.events.count() == 1
 
-    def test_store_away__503(
-        self, reader: Client, bucket: UploadStorage, make_storage: Any
-    ) -> None:
+    def test_store_away__503(self, reader, bucket, make_storage):
         upload = services.create_upload(actor=ACTOR).upload
         make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         answer = self.verify(reader, upload)
         assert (answer.status_code, slug(answer)) == (503, "store-unavailable")
         assert answer["Retry-After"] == "5"
 
-    def test_get__405(self, reader: Client) -> None:
+    def test_get__405(self, reader):
         answer = reader.get(f"/api/uploads/{record().pk}/verify")
         assert answer.status_code == 405
         assert answer["Allow"] == "POST, OPTIONS"

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestReconcileUploads:
-    def test_dry_run__then_fix__then_fine(self, bucket: UploadStorage) -> None:
+    def test_dry_run__then_fix__then_fine(self, bucket):
         upload = making.pending()
         line = f"pending and absent: {upload.key}"
         assert run("reconcile_uploads") == (
@@ -43,9 +43,7 @@ class TestReconcileUploads:
         assert event.actor == "command:reconcile_uploads"
 
     @pytest.mark.parametrize("exists", [True, False])
-    def test_another_bucket__nothing_recorded(
-        self, bucket: UploadStorage, other_bucket: Any, exists: bool
-    ) -> None:
+    def test_another_bucket__nothing_recorded(self, bucket, other_bucket, exists):
         """A wrong bucket name is no proof that every object was lost."""
         stored, pending = making.stored(), making.pending()
         other_bucket(exists=exists)
@@ -60,9 +58,7 @@ class TestReconcileUploads:
         assert making.actions(stored) == ["requested", "stored"]
         assert making.actions(pending) == ["requested"]
 
-    def test_another_bucket__holds_the_same_key(
-        self, bucket: UploadStorage, other_bucket: Any
-    ) -> None:
+    def test_another_bucket__holds_the_same_key(self, bucket, other_bucket):
         upload = making.stored()
         other_bucket()
         making.put(upload)
@@ -72,7 +68,7 @@ class TestReconcileUploads:
             assert text.startswith(f"recorded in another bucket: {upload.key}")
         assert making.actions(upload) == ["requested", "stored"]
 
-    def test_no_bucket__nothing_recorded(self, bucket: UploadStorage) -> None:
+    def test_no_bucket__nothing_recorded(self, bucket):
         """HEAD's bare 404 is the same for an object and a bucket that is not there."""
         upload = making.stored()
         making.delete_object(bucket, upload.key)
@@ -84,7 +80,7 @@ class TestReconcileUploads:
         bucket.ensure_bucket()
         assert making.actions(upload) == ["requested", "stored"]
 
-    def test_json(self, bucket: UploadStorage) -> None:
+    def test_json(self, bucket):
         upload = making.stored()
         making.delete_object(bucket, upload.key)
         status, text = run("reconcile_uploads", "--json", "--checksums", "--jobs", "2")
@@ -100,20 +96,18 @@ class TestReconcileUploads:
             "outcomes": {"found": 1},
         }
 
-    def test_min_age(self, bucket: UploadStorage) -> None:
+    def test_min_age(self, bucket):
         making.pending(age=timedelta(minutes=30))
         assert run("reconcile_uploads", "--min-age", "1h")[0] == 0
         assert run("reconcile_uploads", "--min-age", "29m")[0] == 1
 
-    def test_min_age__a_quarter_of_an_hour_unless_told(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_min_age__a_quarter_of_an_hour_unless_told(self, bucket):
         making.pending(age=timedelta(minutes=14))
         assert run("reconcile_uploads")[0] == 0
         old = making.pending(age=timedelta(minutes=16))
         assert old.key in run("reconcile_uploads")[1]
 
-    def test_since(self, bucket: UploadStorage) -> None:
+    def test_since(self, bucket):
         making.stored()
         lost = making.pending(age=timedelta(days=9))
         log.record(lost, Action.STORED, making.ACTOR)
@@ -123,13 +117,11 @@ class TestReconcileUploads:
         )
         assert run("reconcile_uploads", "--since", "9d")[0] == 1
 
-    def test_bucket_away(self, make_storage: Any) -> None:
+    def test_bucket_away(self, make_storage):
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         assert run("reconcile_uploads") == (2, "")
 
-    def test_interrupted__run_again(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_interrupted__run_again(self, bucket, monkeypatch):
         """What was repaired stands and is told; the second run does the rest."""
         uploads = [making.pending() for _ in range(3)]
         record = log.record
@@ -211,12 +203,7 @@ class TestEveryWord:
         )
 
     @pytest.mark.parametrize("flags", [(), ("--checksums",), ("--json",)])
-    def test_without_fix__told_and_nothing_changes(
-        self,
-        bucket: UploadStorage,
-        uploads: dict[str, Upload | None],
-        flags: tuple[str, ...],
-    ) -> None:
+    def test_without_fix__told_and_nothing_changes(self, bucket, uploads, flags):
         before = self.snapshot(bucket)
         status, text = run("reconcile_uploads", "--min-age", "0s", *flags)
         assert status == 1
@@ -230,9 +217,7 @@ class TestEveryWord:
         assert len(text.splitlines()) == len(FindingKind) + 1
         assert self.snapshot(bucket) == before
 
-    def test_fix__each_repair_is_an_event(
-        self, bucket: UploadStorage, uploads: dict[str, Upload | None]
-    ) -> None:
+    def test_fix__each_repair_is_an_event(self, bucket, uploads):
         assert set(self.SETTLED) == set(uploads) == set(FindingKind.values)
         before = {
             word: making.actions(upload) for word, upload in uploads.items() if upload

@@ -12,9 +12,7 @@ import pytest
 from django.db import connection
 
 from mirrorsite.actors import Actor
-from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
-from tests.faulty_store import FaultyStore
 from tests.uploads.records import refuse_inserts
 from uploads import services
 from uploads.audit import log, sql
@@ -40,7 +38,7 @@ def keys_in(bucket: UploadStorage) -> list[str]:
 
 
 class TestCreateUpload:
-    def test_stored(self, bucket: UploadStorage) -> None:
+    def test_stored(self, bucket):
         upload = services.create_upload(actor=ACTOR).upload
 
         body = bucket.client.get_object(Bucket=bucket.bucket_name, Key=upload.key)
@@ -61,7 +59,7 @@ class TestCreateUpload:
         assert row.duration == row.stored_at - row.created_at
         assert row.client_address == "192.0.2.7"
 
-    def test_stored__events_tell_the_whole_story(self, bucket: UploadStorage) -> None:
+    def test_stored__events_tell_the_whole_story(self, bucket):
         upload = services.create_upload(actor=ACTOR, size=100).upload
 
         requested, stored = upload.events.order_by("id")
@@ -84,7 +82,7 @@ class TestCreateUpload:
         }
         assert {event.request_id for event in (requested, stored)} == {"request-1"}
 
-    def test_key__date_and_time_ordered_id(self, bucket: UploadStorage) -> None:
+    def test_key__date_and_time_ordered_id(self, bucket):
         first = services.create_upload(actor=ACTOR).upload
         second = services.create_upload(actor=ACTOR).upload
         day = f"{first.created_at:%Y/%m/%d}"
@@ -92,7 +90,7 @@ class TestCreateUpload:
         assert first.pk.version == 7
         assert first.pk < second.pk
 
-    def test_nothing_is_written_to_the_local_disk(self, bucket: UploadStorage) -> None:
+    def test_nothing_is_written_to_the_local_disk(self, bucket):
         written: list[object] = []
 
         def watch(event: str, arguments: tuple[object, ...]) -> None:
@@ -110,18 +108,14 @@ class TestCreateUpload:
 
 
 class TestDatabaseAway:
-    def test_before_the_put__nothing_in_the_bucket(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_before_the_put__nothing_in_the_bucket(self, bucket, monkeypatch):
         monkeypatch.setattr(sql, "RawCursor", refuse_inserts)
         with pytest.raises(TrailUnavailableError) as caught:
             services.create_upload(actor=ACTOR)
         assert caught.value.upload_id is None
         assert keys_in(bucket) == []
 
-    def test_after_the_put__pending_and_present(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_after_the_put__pending_and_present(self, bucket, monkeypatch):
         def refuse(*arguments: Any, **options: Any) -> None:
             raise TrailUnavailableError("the database is away")
 
@@ -146,13 +140,8 @@ class TestStoreFails:
         ],
     )
     def test_no_object__failed_or_pending(
-        self,
-        faulty_store: FaultyStore,
-        bucket: UploadStorage,
-        fault: str,
-        status: Status,
-        recorded: list[Action],
-    ) -> None:
+        self, faulty_store, bucket, fault, status, recorded
+    ):
         faulty_store.always("PUT", fault)
         with pytest.raises(UploadFailedError) as caught:
             services.create_upload(actor=ACTOR)
@@ -164,9 +153,7 @@ class TestStoreFails:
         assert upload.error
         assert keys_in(bucket) == []
 
-    def test_second_attempt__an_event_and_its_own_duration(
-        self, faulty_store: FaultyStore, bucket: UploadStorage
-    ) -> None:
+    def test_second_attempt__an_event_and_its_own_duration(self, faulty_store, bucket):
         faulty_store.first("PUT", "503")
 
         services.create_upload(actor=ACTOR)
@@ -182,17 +169,13 @@ class TestStoreFails:
         whole = upload.stored_at - upload.created_at
         assert upload.stored_at - retried.at <= upload.duration < whole
 
-    def test_answer_lost__stored(
-        self, faulty_store: FaultyStore, bucket: UploadStorage
-    ) -> None:
+    def test_answer_lost__stored(self, faulty_store, bucket):
         faulty_store.always("PUT", "lose_answer")
         upload = services.create_upload(actor=ACTOR).upload
         assert upload.status == Status.STORED
         assert bucket.head(upload.key).sha256 == upload.sha256
 
-    def test_answer_lost_and_no_look__pending_and_present(
-        self, faulty_store: FaultyStore, bucket: UploadStorage
-    ) -> None:
+    def test_answer_lost_and_no_look__pending_and_present(self, faulty_store, bucket):
         faulty_store.plan = lambda method, path: "lose_answer"
         with pytest.raises(UploadFailedError):
             services.create_upload(actor=ACTOR)
@@ -212,13 +195,7 @@ class TestReconciledMeanwhile:
             (Action.FAILED, [Action.REQUESTED, Action.FAILED, Action.STORED]),
         ],
     )
-    def test_stored_in_the_end(
-        self,
-        bucket: UploadStorage,
-        monkeypatch: pytest.MonkeyPatch,
-        judged: Action,
-        after: list[Action],
-    ) -> None:
+    def test_stored_in_the_end(self, bucket, monkeypatch, judged, after):
         put_new = UploadStorage.put_new
 
         def judge_then_put(
@@ -237,9 +214,7 @@ class TestReconciledMeanwhile:
 
 @pytest.mark.django_db(transaction=True)
 class TestKilled:
-    def test_between_put_and_commit__pending_and_present(
-        self, bucket: UploadStorage, object_store: ObjectStore
-    ) -> None:
+    def test_between_put_and_commit__pending_and_present(self, bucket, object_store):
         program = """
 import os, django
 django.setup()

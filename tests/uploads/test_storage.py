@@ -44,7 +44,7 @@ def read(storage: UploadStorage, name: str) -> bytes:
 
 
 class TestPutNew:
-    def test_put_new__what_is_asked(self, storage: UploadStorage) -> None:
+    def test_put_new__what_is_asked(self, storage):
         asked: list[dict[str, Any]] = []
         storage.client.meta.events.register(
             "provide-client-params.s3.PutObject",
@@ -66,7 +66,7 @@ class TestPutNew:
             }
         ]
 
-    def test_put_new__no_expect_header(self, storage: UploadStorage) -> None:
+    def test_put_new__no_expect_header(self, storage):
         sent: list[Any] = []
         storage.client.meta.events.register(
             "before-send.s3.PutObject",
@@ -76,7 +76,7 @@ class TestPutNew:
         assert len(sent) == 1
         assert "Expect" not in sent[0]
 
-    def test_put_new__same_object_again_is_stored(self, storage: UploadStorage) -> None:
+    def test_put_new__same_object_again_is_stored(self, storage):
         storage.put_new("key", BytesPayload(b"content"), METADATA)
         again = storage.put_new(
             "key", BytesPayload(b"content"), METADATA | {"request-id": "another"}
@@ -87,20 +87,18 @@ class TestPutNew:
         ("content", "metadata"),
         [(b"CONTENT", METADATA), (b"content", METADATA | {"upload-id": "other"})],
     )
-    def test_put_new__another_object_is_kept(
-        self, storage: UploadStorage, content: bytes, metadata: dict[str, str]
-    ) -> None:
+    def test_put_new__another_object_is_kept(self, storage, content, metadata):
         storage.put_new("key", BytesPayload(b"content"), METADATA)
         with pytest.raises(ObjectExistsError):
             storage.put_new("key", BytesPayload(content), metadata)
         assert read(storage, "key") == b"content"
 
-    def test_put_new__no_bucket(self, storage: UploadStorage) -> None:
+    def test_put_new__no_bucket(self, storage):
         storage.client.delete_bucket(Bucket=storage.bucket_name)
         with pytest.raises(StoreRefusedError, match="NoSuchBucket"):
             storage.put_new("key", BytesPayload(b"content"), METADATA)
 
-    def test_put_new__nobody_listens(self, make_storage: Any) -> None:
+    def test_put_new__nobody_listens(self, make_storage):
         storage = make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=2)
         with pytest.raises(StoreUnavailableError) as caught:
             storage.put_new("key", BytesPayload(b"content"), METADATA)
@@ -110,7 +108,7 @@ class TestPutNew:
 @pytest.mark.parametrize(
     ("code", "words"), [("403", "403"), ("AccessDenied", "403 AccessDenied")]
 )
-def test_error__status_once(code: str, words: str) -> None:
+def test_error__status_once(code, words):
     error = error_from_status(403, code)
     assert str(error) == f"the object store answered {words}"
 
@@ -118,7 +116,7 @@ def test_error__status_once(code: str, words: str) -> None:
 class TestDjangoInterface:
     """What django-storages does, on our client and without overwriting."""
 
-    def test_save__does_not_overwrite(self, storage: UploadStorage) -> None:
+    def test_save__does_not_overwrite(self, storage):
         first = storage.save("name.txt", ContentFile(b"one"))
         second = storage.save("name.txt", ContentFile(b"two"))
         assert first == "name.txt"
@@ -128,45 +126,45 @@ class TestDjangoInterface:
             with storage.open(name) as file:
                 assert file.read() == content
 
-    def test_url__is_signed_and_short_lived(self, storage: UploadStorage) -> None:
+    def test_url__is_signed_and_short_lived(self, storage):
         url = storage.url("key", expire=60)
         assert "X-Amz-Expires=60" in url
         assert "X-Amz-Signature=" in url
 
-    def test_client__one_for_all_threads(self, storage: UploadStorage) -> None:
+    def test_client__one_for_all_threads(self, storage):
         assert storage.connection.meta.client is storage.client
 
 
 class TestClient:
-    def test_client__a_connection_for_each_thread(self) -> None:
+    def test_client__a_connection_for_each_thread(self):
         client: Any = upload_storage().client
         assert client.meta.config.max_pool_connections >= settings.WEB_THREADS
 
 
 class TestReads:
-    def test_head__missing(self, storage: UploadStorage) -> None:
+    def test_head__missing(self, storage):
         with pytest.raises(ObjectMissingError):
             storage.head("nothing")
 
-    def test_availability(self, storage: UploadStorage) -> None:
+    def test_availability(self, storage):
         assert storage.availability() == "ok"
         storage.client.delete_bucket(Bucket=storage.bucket_name)
         assert storage.availability() == "unavailable: there is no such bucket"
 
-    def test_ensure_bucket(self, storage: UploadStorage) -> None:
+    def test_ensure_bucket(self, storage):
         assert storage.ensure_bucket() is False
         storage.client.delete_bucket(Bucket=storage.bucket_name)
         assert storage.ensure_bucket() is True
         assert storage.availability() == "ok"
 
-    def test_ensure_bucket__other_region(self, make_storage: Any) -> None:
+    def test_ensure_bucket__other_region(self, make_storage):
         with mock_aws():
             storage = make_storage(region_name="eu-south-1", bucket_name="in-milan")
             assert storage.ensure_bucket() is True
             where = storage.client.get_bucket_location(Bucket="in-milan")
             assert where["LocationConstraint"] == "eu-south-1"
 
-    def test_composite_checksum__is_no_digest(self) -> None:
+    def test_composite_checksum__is_no_digest(self):
         found = stored_object_from_head(
             {
                 "ContentLength": 1,
@@ -179,7 +177,7 @@ class TestReads:
 
 
 class TestVersions:
-    def test_spread_over_two_pages__one_entry_for_each_key(self) -> None:
+    def test_spread_over_two_pages__one_entry_for_each_key(self):
         def version(key: str, name: str) -> dict[str, str]:
             return {"Key": key, "VersionId": name}
 
@@ -209,11 +207,11 @@ class TestParseStoreTime:
             1_700_000_000,
         ],
     )
-    def test_as_botocore(self, value: Any) -> None:
+    def test_as_botocore(self, value):
         parsed = parse_store_time(value)
         assert parsed == parse_timestamp(value)
         assert parsed.tzinfo is not None
 
-    def test_no_time(self) -> None:
+    def test_no_time(self):
         with pytest.raises(ValueError, match="timestamp"):
             parse_store_time("someday Z")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestVerifyUploads:
-    def test_outcomes(self, bucket: UploadStorage) -> None:
+    def test_outcomes(self, bucket):
         """Whole, gone, overwritten; and one that came back."""
         good, gone, changed, back = (making.stored() for _ in range(4))
         making.delete_object(bucket, gone.key)
@@ -44,14 +44,14 @@ class TestVerifyUploads:
         assert event.detail == {"method": "head", "sha256_from": "store"}
         assert event.actor == "command:verify_uploads"
 
-    def test_fine(self, bucket: UploadStorage) -> None:
+    def test_fine(self, bucket):
         making.stored()
         assert run("verify_uploads") == (0, "1 upload checked: 1 verified\n")
         assert run("verify_uploads", "--since", "2026-01-01")[0] == 0
         status, text = run("verify_uploads", "--since", "2999-01-01", "--json")
         assert (status, json.loads(text)) == (0, {"uploads": 0, "outcomes": {}})
 
-    def test_objects_in_parts__by_their_etag(self, bucket: UploadStorage) -> None:
+    def test_objects_in_parts__by_their_etag(self, bucket):
         """The store tells no checksum of the whole, but what it took is unchanged."""
         upload = making.stored(size=PART_BYTES + 1)
         assert run("verify_uploads")[0] == 0
@@ -60,7 +60,7 @@ class TestVerifyUploads:
         assert run("verify_uploads", "--read")[0] == 0
         assert upload.events.latest("id").detail["sha256_from"] == "bytes"
 
-    def test_objects_in_parts__overwritten(self, bucket: UploadStorage) -> None:
+    def test_objects_in_parts__overwritten(self, bucket):
         """What the metadata says was copied along; nobody believes it."""
         upload = making.stored(size=PART_BYTES + 1)
         making.overwrite_in_parts(bucket, upload)
@@ -71,18 +71,14 @@ class TestVerifyUploads:
         detail = upload.events.get(action=Action.CORRUPTED).detail
         assert detail["sha256_from"] == "bytes"
 
-    def test_no_checksum_of_the_store__not_called_corrupted(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_no_checksum_of_the_store__not_called_corrupted(self, bucket):
         bucket.client.put_object(
             Bucket=bucket.bucket_name, Key="uploads/by-hand.txt", Body=b"hello"
         )
         run("reconcile_uploads", "--fix", "--min-age", "0s")
         assert run("verify_uploads") == (0, "1 upload checked: 1 verified\n")
 
-    def test_interrupted__resumed(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_interrupted__resumed(self, bucket, monkeypatch):
         """What was done stands, and the second run does the rest and no more."""
         monkeypatch.setattr(verification, "PAGE", 2)
         for _ in range(5):
@@ -111,9 +107,7 @@ class TestVerifyUploads:
         )
         assert UploadEvent.objects.filter(action=Action.VERIFIED).count() == 5
 
-    def test_changed_meanwhile(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_changed_meanwhile(self, bucket, monkeypatch):
         """Purged while its object was looked at: the purge is the last word."""
         upload = making.stored()
 
@@ -130,9 +124,7 @@ class TestVerifyUploads:
         upload.refresh_from_db()
         assert upload.status == Status.PURGED
 
-    def test_store_goes_away__nothing_recorded(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_store_goes_away__nothing_recorded(self, bucket, monkeypatch):
         upload = making.stored()
 
         def away(self: UploadStorage, key: str) -> None:
@@ -142,9 +134,7 @@ class TestVerifyUploads:
         assert run("verify_uploads") == (2, "")
         assert making.actions(upload) == ["requested", "stored"]
 
-    def test_another_bucket__counted_and_not_judged(
-        self, bucket: UploadStorage, other_bucket: Any
-    ) -> None:
+    def test_another_bucket__counted_and_not_judged(self, bucket, other_bucket):
         upload = making.stored()
         other_bucket()
         assert run("verify_uploads") == (
@@ -156,8 +146,6 @@ class TestVerifyUploads:
         assert making.actions(upload) == ["requested", "stored"]
 
     @pytest.mark.parametrize("make", [making.pending, making.failed])
-    def test_verify_upload__nothing_to_verify(
-        self, bucket: UploadStorage, make: Any
-    ) -> None:
+    def test_verify_upload__nothing_to_verify(self, bucket, make):
         with pytest.raises(TransitionError):
             verification.verify_upload(make(), actor=making.ACTOR)

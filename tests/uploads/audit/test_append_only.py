@@ -63,15 +63,13 @@ class TestTriggers:
             "seal_id = 1, actor = 'nobody'",
         ],
     )
-    def test_event_update(
-        self, event: UploadEvent, seal: AuditSeal, assignment: str
-    ) -> None:
+    def test_event_update(self, event, seal, assignment):
         assert refused(
             f"UPDATE uploads_uploadevent SET {assignment} WHERE id = %s",  # noqa: S608
             event.pk,
         ) == ("uploads_uploadevent is append-only: UPDATE is refused")
 
-    def test_event_seal__once(self, event: UploadEvent, seal: AuditSeal) -> None:
+    def test_event_seal__once(self, event, seal):
         statement = "UPDATE uploads_uploadevent SET seal_id = 1 WHERE id = %s"
         assert execute(statement, event.pk) == 1
         assert "append-only" in refused(statement, event.pk)
@@ -79,9 +77,7 @@ class TestTriggers:
             "UPDATE uploads_uploadevent SET seal_id = NULL WHERE id = %s", event.pk
         )
 
-    def test_event_seal__number_in_detail_that_only_looks_the_same(
-        self, event: UploadEvent, seal: AuditSeal
-    ) -> None:
+    def test_event_seal__number_in_detail_that_only_looks_the_same(self, event, seal):
         """As jsonb 4 and 4.0 are equal; as bytes they are not."""
         assert "append-only" in refused(
             "UPDATE uploads_uploadevent SET seal_id = 1,"
@@ -89,7 +85,7 @@ class TestTriggers:
             event.pk,
         )
 
-    def test_seal_update(self, seal: AuditSeal) -> None:
+    def test_seal_update(self, seal):
         assert (
             refused("UPDATE uploads_auditseal SET root = 'x'")
             == "uploads_auditseal is append-only: UPDATE is refused"
@@ -98,7 +94,7 @@ class TestTriggers:
     @pytest.mark.parametrize(
         "table", ["uploads_uploadevent", "uploads_auditseal", "uploads_upload"]
     )
-    def test_delete(self, seal: AuditSeal, table: str) -> None:
+    def test_delete(self, seal, table):
         assert (
             refused(f"DELETE FROM {table}")  # noqa: S608
             == f"{table} is append-only: DELETE is refused"
@@ -107,13 +103,13 @@ class TestTriggers:
     @pytest.mark.parametrize(
         "table", ["uploads_uploadevent", "uploads_auditseal", "uploads_upload"]
     )
-    def test_truncate(self, table: str) -> None:
+    def test_truncate(self, table):
         assert refused(f"TRUNCATE {table} CASCADE").endswith(
             "is append-only: TRUNCATE is refused"
         )
 
     @pytest.mark.parametrize("column", ["id", "key"])
-    def test_upload_identity(self, event: UploadEvent, column: str) -> None:
+    def test_upload_identity(self, event, column):
         first, second = Upload.objects.all()
         with pytest.raises(IntegrityError), transaction.atomic():
             rows_of(Upload).filter(pk=first.pk).update(
@@ -121,13 +117,13 @@ class TestTriggers:
             )
         assert rows_of(Upload).filter(pk=second.pk).update(status="failed") == 1
 
-    def test_replication_role_does_not_switch_off(self, event: UploadEvent) -> None:
+    def test_replication_role_does_not_switch_off(self, event):
         execute("SET LOCAL session_replication_role = replica")
         assert "append-only" in refused("DELETE FROM uploads_uploadevent")
 
 
 class TestQuerySets:
-    def test_events(self, event: UploadEvent) -> None:
+    def test_events(self, event):
         upload = Upload.objects.get(events=event)
         event.actor = "nobody"
         events = UploadEvent.objects
@@ -152,13 +148,13 @@ class TestQuerySets:
                 act()
         assert UploadEvent.objects.get(pk=event.pk).actor == "anonymous"
 
-    def test_events__same_primary_key(self, event: UploadEvent) -> None:
+    def test_events__same_primary_key(self, event):
         """Django would make an UPDATE of it."""
         copy = UploadEvent(pk=event.pk, upload=event.upload, at=event.at, actor="x")
         with pytest.raises(IntegrityError), transaction.atomic():
             copy.save()
 
-    def test_seals(self, event: UploadEvent, seal: AuditSeal) -> None:
+    def test_seals(self, event, seal):
         for act in (
             lambda: seal.save(),
             lambda: seal.delete(),
@@ -169,7 +165,7 @@ class TestQuerySets:
             with pytest.raises(AppendOnlyError):
                 act()
 
-    def test_uploads(self, event: UploadEvent) -> None:
+    def test_uploads(self, event):
         upload = Upload.objects.get(events=event)
         for act in (
             lambda: upload.delete(),
@@ -181,10 +177,10 @@ class TestQuerySets:
 
 
 class TestMissing:
-    def test_installed(self) -> None:
+    def test_installed(self):
         assert triggers.missing(connection) == []
 
-    def test_removed(self, client: Any, bucket: object) -> None:
+    def test_removed(self, client, bucket):
         triggers.remove(connection)
         with pytest.raises(SystemCheckError, match=r"uploads\.E002"):
             call_command("check", databases=["default"], stdout=StringIO())
@@ -201,18 +197,18 @@ class TestMissing:
         assert client.get("/api/ready").json()["checks"]["trail"] == "ok"
         call_command("check", databases=["default"], stdout=StringIO())
 
-    def test_switched_off(self) -> None:
+    def test_switched_off(self):
         execute("ALTER TABLE uploads_auditseal DISABLE TRIGGER uploads_seal_change")
         assert triggers.missing(connection) == ["uploads_seal_change"]
 
-    def test_body_replaced(self) -> None:
+    def test_body_replaced(self):
         execute(
             "CREATE OR REPLACE FUNCTION uploads_seal_only() RETURNS trigger"
             " LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
         )
         assert triggers.missing(connection) == ["uploads_event_update"]
 
-    def test_check__database_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_check__database_away(self, monkeypatch):
         """A check must not be what fails when the database is away."""
         from django.db import OperationalError
 
@@ -222,7 +218,7 @@ class TestMissing:
         monkeypatch.setattr(triggers, "missing", away)
         call_command("check", databases=["default"], stdout=StringIO())
 
-    def test_check__not_migrated(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_check__not_migrated(self, monkeypatch):
         monkeypatch.setattr(triggers, "MIGRATION", ("uploads", "9999_not_applied"))
         triggers.remove(connection)
         assert triggers.missing(connection) == []
@@ -230,19 +226,17 @@ class TestMissing:
 
 @pytest.mark.django_db(transaction=True)
 class TestMigrations:
-    def test_dropped__installed_again_with_a_warning(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_dropped__installed_again_with_a_warning(self, caplog):
         triggers.remove(connection)
         call_command("migrate", verbosity=0, skip_checks=True)
         assert triggers.missing(connection) == []
         assert "triggers were missing" in caplog.text
 
-    def test_complete__no_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_complete__no_warning(self, caplog):
         call_command("migrate", verbosity=0, skip_checks=True)
         assert "triggers were missing" not in caplog.text
 
-    def test_undone_and_done_again(self) -> None:
+    def test_undone_and_done_again(self):
         call_command("migrate", "uploads", "zero", verbosity=0, skip_checks=True)
         assert "uploads_upload" not in connection.introspection.table_names()
         call_command("migrate", verbosity=0, skip_checks=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,13 +51,13 @@ class TestEnvironment:
             (lambda: {"AUDIT_RETENTION_DAYS": "-1"}, "a whole number from 0 to 36500"),
         ],
     )
-    def test_malformed(self, make: Callable[[], dict[str, str]], message: str) -> None:
+    def test_malformed(self, make, message):
         values = make()
         told = _starts(**values)
         assert message in told
         assert "x" not in values.values() or "'x'" not in told  # a secret is not shown
 
-    def test_well_formed(self) -> None:
+    def test_well_formed(self):
         other = SigningKey(b"o" * 32)
         public_keys = f"{KEY.public_text()}, {other.public_text()}"
         assert (

@@ -46,7 +46,7 @@ def copies_of(trail: Trail) -> list[str]:
 
 
 class TestObjectLock:
-    def test_copies_are_locked(self, locked: Trail) -> None:
+    def test_copies_are_locked(self, locked):
         for key in copies_of(locked):
             told = locked.storage.client.head_object(
                 Bucket=locked.storage.bucket_name, Key=key
@@ -55,7 +55,7 @@ class TestObjectLock:
             until: datetime = told["ObjectLockRetainUntilDate"]
             assert until - timezone.now() > timedelta(days=364)
 
-    def test_no_version_can_be_deleted(self, locked: Trail) -> None:
+    def test_no_version_can_be_deleted(self, locked):
         client, bucket = locked.storage.client, locked.storage.bucket_name
         for key in copies_of(locked):
             version = next(locked.storage.versions(key)).first_id
@@ -79,8 +79,8 @@ class TestObjectLock:
                 )
 
     def test_overwritten_and_deleted__named_and_restored_from_the_first_version(
-        self, locked: Trail
-    ) -> None:
+        self, locked
+    ):
         """What lies over a locked version hides it from nobody who asks for it."""
         client, bucket = locked.storage.client, locked.storage.bucket_name
         seal_key, events_key = copies_of(locked)
@@ -98,7 +98,7 @@ class TestObjectLock:
                 ("facts differ", f"upload {event.upload_id}"),
             ]
 
-    def test_tail_hidden_in_bucket_and_cut_in_database(self, locked: Trail) -> None:
+    def test_tail_hidden_in_bucket_and_cut_in_database(self, locked):
         """A delete marker takes the seal from the listing, not from its versions."""
         client, bucket = locked.storage.client, locked.storage.bucket_name
         client.delete_object(Bucket=bucket, Key=locked.copies.seal_key(2))
@@ -112,7 +112,7 @@ class TestObjectLock:
             with pytest.raises(SealError, match="is not in the database"):
                 locked.seal()
 
-    def test_overwritten_and_sealed(self, locked: Trail) -> None:
+    def test_overwritten_and_sealed(self, locked):
         """A newer version that is signed too does not count."""
         key = locked.copies.seal_key(2)
         other = KEY.sign(
@@ -123,7 +123,7 @@ class TestObjectLock:
         )
         assert locked.faults() == [("copy differs", "seal 2")]
 
-    def test_versions__over_pages(self, locked: Trail) -> None:
+    def test_versions__over_pages(self, locked):
         client, bucket = locked.storage.client, locked.storage.bucket_name
         for n in range(1003):
             client.put_object(Bucket=bucket, Key=f"many/{n:04d}", Body=b"1")
@@ -139,7 +139,7 @@ class TestObjectLock:
 
 
 class TestWithoutObjectLock:
-    def test_no_retention(self, bucket: UploadStorage) -> None:
+    def test_no_retention(self, bucket):
         trail = Trail(bucket)
         assert not bucket.has_object_lock()
         trail.seal()
@@ -148,15 +148,11 @@ class TestWithoutObjectLock:
         )
         assert "ObjectLockMode" not in told
 
-    def test_retention_left_to_the_bucket(
-        self, bucket: UploadStorage, settings: Any
-    ) -> None:
+    def test_retention_left_to_the_bucket(self, bucket, settings):
         settings.AUDIT_RETENTION_DAYS = 0
         assert Trail(bucket).copies.retention() == {}
 
-    def test_no_answer_is_no_answer(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_answer_is_no_answer(self, bucket, monkeypatch):
         """A permission that is missing must not leave the copies unlocked."""
 
         def refuse(**options: Any) -> None:

@@ -74,14 +74,14 @@ def lost(trail: Trail) -> Lost:
     return Lost(uploads, restore)
 
 
-def test_seal_audit__refuses(trail: Trail, lost: Lost) -> None:
+def test_seal_audit__refuses(trail, lost):
     assert ("cut tail", "seal 2") in trail.faults()
     for _ in range(2):
         with pytest.raises(SealError, match="is not in the database"):
             trail.seal()
 
 
-def test_refusal__names_what_helps_and_does_no_harm(trail: Trail, lost: Lost) -> None:
+def test_refusal__names_what_helps_and_does_no_harm(trail, lost):
     """Who does as the message says can still bring the events back."""
     with pytest.raises(SealError) as refusal:
         trail.seal()
@@ -104,9 +104,7 @@ def test_refusal__names_what_helps_and_does_no_harm(trail: Trail, lost: Lost) ->
     assert trail.faults() == []
 
 
-def test_verify_audit__writes_nothing_behind_a_cut_tail(
-    trail: Trail, lost: Lost
-) -> None:
+def test_verify_audit__writes_nothing_behind_a_cut_tail(trail, lost):
     """Nor does it without the flag, as the daily job runs it."""
     before = UploadEvent.objects.count()
     told = StringIO()
@@ -120,14 +118,14 @@ def test_verify_audit__writes_nothing_behind_a_cut_tail(
     assert UploadEvent.objects.latest("pk").action == Action.AUDIT_CHECKED
 
 
-def test_refusals__name_no_command_that_writes() -> None:
+def test_refusals__name_no_command_that_writes():
     """Whatever the contradiction is, looking must not extend it."""
     text = Path(chain.__file__).read_text() + Path(seals.__file__).read_text()
     assert "--record-nothing" in text
     assert not re.search(r"(run|manage\.py) verify_audit(?! --record-nothing)", text)
 
 
-def test_restored(trail: Trail, lost: Lost) -> None:
+def test_restored(trail, lost):
     assert run("restore_events")[0] == 0
     assert list(AuditSeal.objects.values_list("number", flat=True)) == [1, 2, 3, 4]
     assert trail.faults() == []
@@ -147,7 +145,7 @@ def test_restored(trail: Trail, lost: Lost) -> None:
     }
 
 
-def test_events_written_first__refuses_for_ever(trail: Trail, lost: Lost) -> None:
+def test_events_written_first__refuses_for_ever(trail, lost):
     """The lost events' numbers are taken; only the backup, once more, helps."""
     run("reconcile_uploads", "--fix", "--min-age", "0s")
     with pytest.raises(SealError, match="differs from what seal 2"):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 
 
 class TestSealAudit:
-    def test_seals(self, signing: UploadStorage) -> None:
+    def test_seals(self, signing):
         add_uploads(2)
         assert run("seal_audit") == (0, "seal 1: 4 events\n")
         assert run("seal_audit", "--json") == (
@@ -35,7 +34,7 @@ class TestSealAudit:
             "audit/seals/0000000002.json",
         ]
 
-    def test_contradiction__status_1(self, signing: UploadStorage) -> None:
+    def test_contradiction__status_1(self, signing):
         signing.client.put_object(
             Bucket=signing.bucket_name, Key="audit/seals/0000000001.json", Body=b"{}"
         )
@@ -44,26 +43,24 @@ class TestSealAudit:
         assert "audit/seals/0000000001.json in the bucket is no seal" in text
         assert AuditSeal.objects.count() == 0
 
-    def test_store_away__status_2(self, make_storage: Any, settings: Any) -> None:
+    def test_store_away__status_2(self, make_storage, settings):
         settings.AUDIT_SIGNING_KEY = bytes(32)
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         status, text = run("seal_audit")
         assert (status, "object store is unreachable" in text) == (2, True)
 
-    def test_no_key__misconfigured(self, bucket: UploadStorage, settings: Any) -> None:
+    def test_no_key__misconfigured(self, bucket, settings):
         settings.AUDIT_SIGNING_KEY = None
         assert run("seal_audit")[0] == 78
 
     @pytest.mark.parametrize("every", ["0", "-1", "x", "nan", "1e9"])
-    def test_every__refused(self, every: str) -> None:
+    def test_every__refused(self, every):
         assert "not a number of seconds" in run("seal_audit", f"--every={every}")[1]
 
 
 @pytest.mark.django_db(transaction=True)
 class TestSealAuditEvery:
-    def test_goes_on_until_terminated(
-        self, signing: UploadStorage, tmp_path: Path
-    ) -> None:
+    def test_goes_on_until_terminated(self, signing, tmp_path):
         """A process of its own, on this database and bucket, over an outage."""
         environment = _environment(signing)
         log = tmp_path / "log"
@@ -93,9 +90,7 @@ class TestSealAuditEvery:
 
 @pytest.mark.django_db(transaction=True)
 class TestSealersBesideEachOther:
-    def test_two_processes__one_killed_again_and_again(
-        self, signing: UploadStorage, tmp_path: Path
-    ) -> None:
+    def test_two_processes__one_killed_again_and_again(self, signing, tmp_path):
         """No fork, no gap, and what a killed sealer began is completed."""
         environment = _environment(signing)
 

@@ -60,19 +60,19 @@ def assign(table: str, assignment: str, where: str) -> None:
 
 
 class TestVerify:
-    def test_event(self, trail: Trail) -> None:
+    def test_event(self, trail):
         event = UploadEvent.objects.order_by("id")[1].pk
         for done in each("uploads_uploadevent", EVENT, f"id = {event}"):
             named = [fault for fault in trail.faults() if fault[0] not in OF_UPLOADS]
             assert named == [("changed", f"event {event}")], done[:80]
 
-    def test_upload(self, trail: Trail) -> None:
+    def test_upload(self, trail):
         upload = Upload.objects.order_by("id")[1].pk
         for done in each("uploads_upload", UPLOAD, f"id = '{upload}'"):
             assert trail.faults() == [("facts differ", f"upload {upload}")], done
 
     @pytest.mark.parametrize("number", [2, 3])
-    def test_seal(self, trail: Trail, number: int) -> None:
+    def test_seal(self, trail, number):
         for done in each("uploads_auditseal", SEAL, f"number = {number}"):
             assert trail.faults() == [("changed", f"seal {number}")], done
             # What it was to be compared with is named by a run over everything.
@@ -82,7 +82,7 @@ class TestVerify:
 
 
 class TestSeal:
-    def test_events__the_others_are_sealed(self, trail: Trail) -> None:
+    def test_events__the_others_are_sealed(self, trail):
         # JSON that is not canonical has to be parsed; null has a line of its own.
         assignments = tuple(a for a in EVENT if a != "detail = 'null'")
         add_uploads(len(assignments))
@@ -94,7 +94,7 @@ class TestSeal:
         named = [fault for fault in trail.faults() if fault[0] not in OF_UPLOADS]
         assert named == sorted(("unsealed", f"event {event}") for event in chosen)
 
-    def test_last_seal__refused(self, trail: Trail) -> None:
+    def test_last_seal__refused(self, trail):
         for _ in each("uploads_auditseal", SEAL, "number = 3"):
             with pytest.raises(SealError, match="seal 3, the last one in the database"):
                 trail.seal()

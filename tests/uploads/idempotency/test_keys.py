@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import RFC_4122
 
 import pytest
@@ -44,12 +43,12 @@ class TestParseKey:
             ("a\nb", None),
         ],
     )  # fmt: skip
-    def test_parse_key(self, value: str, key: str | None) -> None:
+    def test_parse_key(self, value, key):
         assert parse_key(value) == key
 
 
 class TestUploadId:
-    def test_pure_function_of_scope_and_key(self) -> None:
+    def test_pure_function_of_scope_and_key(self):
         same = IdempotencyKey(KEY.scope, KEY.key)
         assert same.upload_id == KEY.upload_id
         assert KEY.upload_id.version == 8
@@ -60,7 +59,7 @@ class TestUploadId:
         }
         assert len(others) == 4
 
-    def test_not_without_the_secret(self, settings: Any) -> None:
+    def test_not_without_the_secret(self, settings):
         before = KEY.upload_id
         settings.SECRET_KEY = "another" * 10
         assert KEY.upload_id != before
@@ -77,8 +76,6 @@ class TestLease:
             (64 * 1024 * 1024, 24.4 * (1 + 2 * 11) + 24.4 + 2 * 6.4 + 10),
         ],
     )
-    def test_from_the_timeouts(
-        self, make_storage: Any, size: int, seconds: float
-    ) -> None:
+    def test_from_the_timeouts(self, make_storage, size, seconds):
         storage = make_storage(connect_timeout=2, read_timeout=10, max_attempts=2)
         assert longest_attempt(size, storage).total_seconds() == pytest.approx(seconds)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
 
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import create_token
@@ -20,14 +17,11 @@ from tests.uploads.idempotency.retrying import (
 )
 from uploads.audit import log
 from uploads.models import Action, Upload
-from uploads.storage import UploadStorage
 
 
 @pytest.mark.django_db
 class TestSameKey:
-    def test_finished__the_same_answer(
-        self, client: Client, bucket: UploadStorage
-    ) -> None:
+    def test_finished__the_same_answer(self, client, bucket):
         first = post(client)
         second = post(client)
         quoted = post(client, key=f'"{KEY.key}"')
@@ -49,16 +43,14 @@ class TestSameKey:
     @pytest.mark.parametrize(
         "action", [Action.MISSING, Action.CORRUPTED, Action.PURGED]
     )
-    def test_finished__whatever_came_after(
-        self, client: Client, bucket: UploadStorage, action: Action
-    ) -> None:
+    def test_finished__whatever_came_after(self, client, bucket, action):
         first = post(client, {"size": 10})
         log.record(Upload.objects.get(), action, ACTOR)
         again = post(client, {"size": 10})
         assert again["Idempotent-Replayed"] == "true"
         assert again.content == first.content
 
-    def test_other_body__422(self, client: Client, bucket: UploadStorage) -> None:
+    def test_other_body__422(self, client, bucket):
         first = post(client, {"size": 10})
         for body in (None, {"size": 11}):
             answer = post(client, body)
@@ -66,22 +58,18 @@ class TestSameKey:
             assert answer.json()["upload_id"] == first.json()["id"]
         assert Upload.objects.count() == 1
 
-    def test_bad_body__400_and_key_unused(
-        self, client: Client, bucket: UploadStorage
-    ) -> None:
+    def test_bad_body__400_and_key_unused(self, client, bucket):
         assert post(client, {"size": 0}).status_code == 400
         assert post(client, {"size": 1}).status_code == 201
 
     @pytest.mark.parametrize("key", ["", "k" * 256, '"open', "\x7f"])
-    def test_malformed__400(self, client: Client, key: str) -> None:
+    def test_malformed__400(self, client, key):
         answer = post(client, key=key)
         assert (answer.status_code, slug(answer)) == (400, "invalid-idempotency-key")
         assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
         assert not Upload.objects.exists()
 
-    def test_actors_do_not_meet(
-        self, client: Client, bucket: UploadStorage, settings: Any
-    ) -> None:
+    def test_actors_do_not_meet(self, client, bucket, settings):
         owner = User.objects.create_user("olga")
         tokens = [
             create_token(actor=ACTOR, owner=owner, name=name, scopes=[Scope.UPLOAD])[1]
@@ -94,18 +82,14 @@ class TestSameKey:
         assert [answer.status_code for answer in answers] == [201] * 4
         assert len({answer.json()["id"] for answer in answers}) == 4
 
-    def test_without_header__two_uploads(
-        self, client: Client, bucket: UploadStorage
-    ) -> None:
+    def test_without_header__two_uploads(self, client, bucket):
         for _ in range(2):
             client.generic("POST", "/api/upload-random")
         assert Upload.objects.count() == 2
         assert not Upload.objects.exclude(idempotency_key="").exists()
         assert not Upload.objects.exclude(attempt_started_at=None).exists()
 
-    def test_another_secret_key__still_found(
-        self, client: Client, bucket: UploadStorage, settings: Any
-    ) -> None:
+    def test_another_secret_key__still_found(self, client, bucket, settings):
         first = post(client)
         settings.SECRET_KEY = "another" * 10
         again = post(client)

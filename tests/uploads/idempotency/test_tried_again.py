@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, connections
-from django.test import Client
 from django.utils import timezone
 
-from tests.faulty_store import FaultyStore
 from tests.uploads.idempotency.retrying import (
     ACTOR,
     KEY,
@@ -24,12 +22,11 @@ from tests.uploads.idempotency.retrying import (
 from uploads import services
 from uploads.idempotency import longest_attempt
 from uploads.models import Action, Status, Upload
-from uploads.storage import UploadStorage
 
 
 @pytest.mark.django_db
 class TestTriedAgain:
-    def test_running__409(self, client: Client, bucket: UploadStorage) -> None:
+    def test_running__409(self, client, bucket):
         upload = interrupted(bucket, stored=False)
         answer = post(client)
         assert (answer.status_code, slug(answer)) == (409, "idempotency-key-in-use")
@@ -37,9 +34,7 @@ class TestTriedAgain:
         assert actions(upload) == ["requested"]
 
     @pytest.mark.parametrize("stored", [True, False])
-    def test_worker_gone__completed(
-        self, client: Client, bucket: UploadStorage, stored: bool
-    ) -> None:
+    def test_worker_gone__completed(self, client, bucket, stored):
         long_ago = timezone.now() - longest_attempt(4, bucket)
         upload = interrupted(bucket, stored=stored, attempt_started_at=long_ago)
 
@@ -59,12 +54,8 @@ class TestTriedAgain:
 
     @pytest.mark.parametrize("fault", ["403", "503", "lose_request", "lose_answer"])
     def test_failure_or_lost_answer__one_object(
-        self,
-        client: Client,
-        bucket: UploadStorage,
-        faulty_store: FaultyStore,
-        fault: str,
-    ) -> None:
+        self, client, bucket, faulty_store, fault
+    ):
         def plan(method: str, path: str) -> str:
             return fault if method == "PUT" else "503" if method == "HEAD" else "pass"
 
@@ -86,12 +77,8 @@ class TestTriedAgain:
         assert post(client).content == answer.content
 
     def test_bucket_changed__failed_try_moves_with_it(
-        self,
-        client: Client,
-        bucket: UploadStorage,
-        other_bucket: Any,
-        faulty_store: FaultyStore,
-    ) -> None:
+        self, client, bucket, other_bucket, faulty_store
+    ):
         faulty_store.always("PUT", "403")
         assert post(client).status_code == 502
         new = other_bucket()
@@ -111,8 +98,8 @@ class TestTriedAgain:
 
     @pytest.mark.parametrize("stored", [True, False])
     def test_bucket_changed__open_outcome_is_not_left_behind(
-        self, client: Client, bucket: UploadStorage, other_bucket: Any, stored: bool
-    ) -> None:
+        self, client, bucket, other_bucket, stored
+    ):
         """The first bucket may hold the object, and only this record tells of it."""
         upload = interrupted(bucket, stored=stored, attempt_started_at=None)
         new = other_bucket()
@@ -126,9 +113,7 @@ class TestTriedAgain:
         assert objects_in(new) == []
         assert actions(upload) == ["requested"]
 
-    def test_row_lost__no_second_object(
-        self, client: Client, bucket: UploadStorage
-    ) -> None:
+    def test_row_lost__no_second_object(self, client, bucket):
         """The object is there, and this database knows nothing of it."""
         payload = services.payload_of(KEY.upload_id, 100)
         key = services.object_key(KEY.upload_id, timezone.now())
@@ -142,9 +127,7 @@ class TestTriedAgain:
         assert answer.json()["sha256"] == payload.sha256
         assert objects_in(bucket) == [key]
 
-    def test_adopted_from_the_bucket__replayed(
-        self, client: Client, bucket: UploadStorage
-    ) -> None:
+    def test_adopted_from_the_bucket__replayed(self, client, bucket):
         """The row was lost, and reconciliation has made one from the object."""
         interrupted(
             bucket,
@@ -158,9 +141,7 @@ class TestTriedAgain:
         assert post(client)["Idempotent-Replayed"] == "true"
         assert post(client, {"size": 999}).status_code == 422
 
-    def test_foreign_object_under_the_key__502(
-        self, client: Client, bucket: UploadStorage
-    ) -> None:
+    def test_foreign_object_under_the_key__502(self, client, bucket):
         upload = interrupted(bucket, stored=False, attempt_started_at=None)
         bucket.client.put_object(
             Bucket=bucket.bucket_name, Key=upload.key, Body=b"something else"
@@ -170,9 +151,7 @@ class TestTriedAgain:
             assert (answer.status_code, slug(answer)) == (502, "store-refused")
         assert objects_in(bucket) == [upload.key]
 
-    def test_database_away__503(
-        self, client: Client, monkeypatch: pytest.MonkeyPatch, bucket: UploadStorage
-    ) -> None:
+    def test_database_away__503(self, client, monkeypatch, bucket):
         def gone(*args: Any, **kwargs: Any) -> Any:
             raise OperationalError("gone")
 
@@ -184,9 +163,7 @@ class TestTriedAgain:
 
 @pytest.mark.django_db(transaction=True)
 class TestAtTheSameMoment:
-    def test_threads__one_takes_up_what_was_abandoned(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_threads__one_takes_up_what_was_abandoned(self, bucket):
         upload = interrupted(bucket, stored=False, attempt_started_at=None)
         start = threading.Barrier(8)
 

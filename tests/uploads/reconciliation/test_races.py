@@ -18,9 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestTogether:
-    def test_settle__upload_finished_meanwhile(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_settle__upload_finished_meanwhile(self, bucket, monkeypatch):
         """The service is faster by a hair: its word stands, no second event."""
         upload = making.pending()
         making.put(upload)
@@ -39,8 +37,8 @@ class TestTogether:
         assert making.actions(upload) == ["requested", "stored"]
 
     def test_judge__upload_finished_while_the_bucket_was_asked(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+        self, bucket, monkeypatch
+    ):
         upload = making.pending()
         head = UploadStorage.head
 
@@ -57,7 +55,7 @@ class TestTogether:
         assert found(FIX) == []
         assert making.actions(upload) == ["requested", "stored"]
 
-    def test_two_reconcilers(self, bucket: UploadStorage) -> None:
+    def test_two_reconcilers(self, bucket):
         """Both find the same; each difference is repaired once."""
         for _ in range(3):
             making.put(making.pending())
@@ -75,9 +73,7 @@ class TestTogether:
         assert {finding.outcome for finding in second} == {"skipped"}
         assert UploadEvent.objects.count() == 4 * 2 + 1
 
-    def test_late_put_after_reconciliation_gave_up(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_late_put_after_reconciliation_gave_up(self, bucket, monkeypatch):
         """The service's answer is 201 and its record stored, whatever came between."""
         put_new = UploadStorage.put_new
 
@@ -92,9 +88,7 @@ class TestTogether:
         assert making.actions(upload) == ["requested", "failed", "stored"]
         assert found(FIX) == []
 
-    def test_two_reconcilers_while_the_service_records(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_two_reconcilers_while_the_service_records(self, bucket, monkeypatch):
         """One gave the upload up, one found it again, each between two statements."""
         put_new, reload = UploadStorage.put_new, log.reload
 
@@ -116,9 +110,7 @@ class TestTogether:
         last = upload.events.get(action=Action.STORED)
         assert last.actor == ACTOR.name
 
-    def test_overwritten_while_the_service_records(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_overwritten_while_the_service_records(self, bucket, monkeypatch):
         """No 201 for what is not there any more, and no 500 either."""
         put_new = UploadStorage.put_new
 

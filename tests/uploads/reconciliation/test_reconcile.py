@@ -20,13 +20,13 @@ pytestmark = pytest.mark.django_db
 
 
 class TestReconcile:
-    def test_reconcile__agreement(self, bucket: UploadStorage) -> None:
+    def test_reconcile__agreement(self, bucket):
         making.stored()
         making.stored(size=9 * 1024 * 1024)
         making.failed()
         assert found(FIX) == []
 
-    def test_reconcile__pending_and_present(self, bucket: UploadStorage) -> None:
+    def test_reconcile__pending_and_present(self, bucket):
         upload = making.pending()
         making.put(upload)
 
@@ -44,7 +44,7 @@ class TestReconcile:
         assert event.detail["sha256_from"] == "store"
         assert found(FIX) == []
 
-    def test_reconcile__pending_and_absent(self, bucket: UploadStorage) -> None:
+    def test_reconcile__pending_and_absent(self, bucket):
         upload = making.pending()
         assert found() == [("pending and absent", upload.key, "found")]
         assert found(FIX) == [("pending and absent", upload.key, "repaired")]
@@ -53,16 +53,14 @@ class TestReconcile:
         assert upload.error == "reconciliation found no object"
         assert found(FIX) == []
 
-    def test_reconcile__pending_and_other_bytes(self, bucket: UploadStorage) -> None:
+    def test_reconcile__pending_and_other_bytes(self, bucket):
         upload = making.pending()
         put_raw(bucket, upload.key, b"other", **{"upload-id": str(upload.pk)})
         assert found(FIX) == [("size or checksum differs", upload.key, "repaired")]
         assert making.actions(upload) == ["requested", "corrupted"]
         assert found() == []
 
-    def test_reconcile__pending_and_forged_metadata(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_reconcile__pending_and_forged_metadata(self, bucket):
         """Other bytes of the right size that say of themselves what was intended."""
         size = PART_BYTES + 1
         upload = making.pending(size)
@@ -74,7 +72,7 @@ class TestReconcile:
         assert finding.seen["sha256"] != upload.sha256
         assert making.actions(upload) == ["requested", "corrupted"]
 
-    def test_reconcile__pending_and_another_owner(self, bucket: UploadStorage) -> None:
+    def test_reconcile__pending_and_another_owner(self, bucket):
         """The right bytes under another upload's name are not this upload's object."""
         upload = making.pending()
         payload = services.payload_of(upload.pk, None)
@@ -86,7 +84,7 @@ class TestReconcile:
             f"upload-id in the metadata is {other}, not {upload.pk}"
         ]
 
-    def test_reconcile__stored_but_missing(self, bucket: UploadStorage) -> None:
+    def test_reconcile__stored_but_missing(self, bucket):
         upload = making.stored()
         making.delete_object(bucket, upload.key)
         assert found() == [("stored but missing", upload.key, "found")]
@@ -94,7 +92,7 @@ class TestReconcile:
         assert making.actions(upload) == ["requested", "stored", "missing"]
         assert found(FIX) == []
 
-    def test_reconcile__corrupted_and_missing(self, bucket: UploadStorage) -> None:
+    def test_reconcile__corrupted_and_missing(self, bucket):
         upload = making.stored()
         log.record(upload, Action.CORRUPTED, making.ACTOR)
         assert found(FIX) == []  # it is known, until verify_uploads looks again
@@ -103,7 +101,7 @@ class TestReconcile:
         assert making.actions(upload)[-2:] == ["corrupted", "missing"]
 
     @pytest.mark.parametrize("body", [b"longer than it was", b"x"])
-    def test_reconcile__overwritten(self, bucket: UploadStorage, body: bytes) -> None:
+    def test_reconcile__overwritten(self, bucket, body):
         """Found although size (in one case) and all metadata are as recorded."""
         upload = making.stored(size=1)
         making.overwrite(bucket, upload.key, body)
@@ -115,7 +113,7 @@ class TestReconcile:
         assert making.actions(upload)[-1] == "corrupted"
         assert found(FIX) == []
 
-    def test_reconcile__purged_but_present(self, bucket: UploadStorage) -> None:
+    def test_reconcile__purged_but_present(self, bucket):
         upload = purged()
         assert found() == [("purged but present", upload.key, "found")]
         assert found(FIX) == [("purged but present", upload.key, "repaired")]
@@ -123,17 +121,13 @@ class TestReconcile:
         assert making.actions(upload)[-2:] == ["purged", "purged"]
         assert found(FIX) == []
 
-    def test_reconcile__purged_but_another_is_present(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_reconcile__purged_but_another_is_present(self, bucket):
         upload = purged()
         making.overwrite(bucket, upload.key, b"somebody's")
         assert found(FIX) == [("purged but present", upload.key, "skipped")]
         assert bucket.head(upload.key).size == len(b"somebody's")
 
-    def test_reconcile__purge_refused(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_reconcile__purge_refused(self, bucket, monkeypatch):
         """What cannot be deleted is not left recorded as purged."""
 
         def refuse(self: UploadStorage, key: str, etag: str) -> None:
@@ -150,9 +144,7 @@ class TestReconcile:
         ("upload_status", "action"),
         [(Status.FAILED, "stored"), (Status.MISSING, "verified")],
     )
-    def test_reconcile__given_up_but_present(
-        self, bucket: UploadStorage, upload_status: Status, action: str
-    ) -> None:
+    def test_reconcile__given_up_but_present(self, bucket, upload_status, action):
         """A PUT can arrive after it was given up; an object can come back."""
         upload = making.pending()
         making.put(upload)
@@ -167,7 +159,7 @@ class TestReconcile:
         assert making.actions(upload)[-1] == action
         assert found(FIX) == []
 
-    def test_reconcile__begun_in_parts_and_left(self, bucket: UploadStorage) -> None:
+    def test_reconcile__begun_in_parts_and_left(self, bucket):
         """What a killed worker, or an abort that a dead store missed, leaves behind."""
         upload = making.stored()
         for key in (upload.key, "elsewhere/a.txt"):
@@ -181,30 +173,26 @@ class TestReconcile:
         assert making.actions(upload) == ["requested", "stored"]
         assert [u.key for u in bucket.unfinished("")] == ["elsewhere/a.txt"]
 
-    def test_reconcile__only_uploads(self, bucket: UploadStorage) -> None:
+    def test_reconcile__only_uploads(self, bucket):
         """Copies of seals, and whatever else is in the bucket, are not its business."""
         for key in ("audit/1.json", "uploads.txt", "other/x"):
             put_raw(bucket, key, b"x")
         assert found(FIX) == []
 
-    def test_reconcile__min_age(self, bucket: UploadStorage) -> None:
+    def test_reconcile__min_age(self, bucket):
         upload = making.pending(age=timedelta(minutes=10))
         put_raw(bucket, "uploads/new.txt", b"x")
         assert list(reconcile(Plan(actor=ACTOR))) == []
         young = Plan(actor=ACTOR, min_age=timedelta(minutes=9))
         assert [f.key for f in reconcile(young)] == [upload.key]
 
-    def test_reconcile__min_age_counts_from_the_last_event(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_reconcile__min_age_counts_from_the_last_event(self, bucket):
         """An old upload that is being tried again is under way."""
         upload = making.failed(age=timedelta(days=3))
         log.record(upload, Action.REQUESTED, making.ACTOR)
         assert list(reconcile(Plan(actor=ACTOR))) == []
 
-    def test_reconcile__checksums(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_reconcile__checksums(self, bucket, monkeypatch):
         """A change that leaves size and ETag as recorded shows in the checksum alone."""
         upload = making.stored(size=5)
         making.overwrite(bucket, upload.key, b"12345")

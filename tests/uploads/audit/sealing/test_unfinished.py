@@ -58,7 +58,7 @@ class TestInterruption:
 
         return run
 
-    def test_next_run(self, trail: Trail, interrupt: Callable[[], None]) -> None:
+    def test_next_run(self, trail, interrupt):
         trail.seal()
         add_uploads(2)
         interrupt()
@@ -70,7 +70,7 @@ class TestInterruption:
         assert not UploadEvent.objects.filter(seal=None).exists()
         assert trail.faults() == []
 
-    def test_too_long_ago(self, trail: Trail, interrupt: Callable[[], None]) -> None:
+    def test_too_long_ago(self, trail, interrupt):
         trail.seal()
         add_uploads(1)
         interrupt()
@@ -93,7 +93,7 @@ class TestContradiction:
             delete(rows_of(AuditSeal).filter(number=2))
             yield trail
 
-    def test_finished(self, cut: Trail) -> None:
+    def test_finished(self, cut):
         made = cut.seal()
         assert made[0] == Sealed(number=2, event_count=4, finished=True)
         assert cut.faults() == []
@@ -110,14 +110,14 @@ class TestContradiction:
             ),
         ],
     )
-    def test_database_differs(self, cut: Trail, statement: str, message: str) -> None:
+    def test_database_differs(self, cut, statement, message):
         execute(statement)
         before = list(AuditSeal.objects.values())
         with pytest.raises(SealError, match=message):
             cut.seal()
         assert list(AuditSeal.objects.values()) == before
 
-    def test_not_continuing(self, cut: Trail) -> None:
+    def test_not_continuing(self, cut):
         seal = KEY.sign(
             replace(parse_seal(cut.copies.seal(2) or b""), previous="0" * 64)
         )
@@ -128,7 +128,7 @@ class TestContradiction:
             cut.seal()
 
     @pytest.mark.parametrize("number", [2, 2**63 - 1])
-    def test_row_inserted(self, trail: Trail, number: int) -> None:
+    def test_row_inserted(self, trail, number):
         """Signed over, it would stand in the chain for ever."""
         trail.seal()
         forged = seal_of(AuditSeal.objects.get())
@@ -140,14 +140,14 @@ class TestContradiction:
             trail.copies.seal_key(1)
         ]
 
-    def test_foreign_object(self, cut: Trail) -> None:
+    def test_foreign_object(self, cut):
         with (
             replaced(cut.storage, cut.copies.seal_key(2), b"{}"),
             pytest.raises(SealError, match="is no seal"),
         ):
             cut.seal()
 
-    def test_unknown_key(self, cut: Trail) -> None:
+    def test_unknown_key(self, cut):
         key = SigningKey(b"x" * 32)
         seal = key.sign(
             seal_of(AuditSeal(**_second(cut), number=2, key_id=key.id))
@@ -158,7 +158,7 @@ class TestContradiction:
         ):
             cut.seal()
 
-    def test_forged_signature(self, cut: Trail) -> None:
+    def test_forged_signature(self, cut):
         seal = seal_of(AuditSeal(**_second(cut), number=2, key_id=KEY.id))
         forged = seal.with_signature(bytes(64)).file_bytes()
         with (
@@ -167,7 +167,7 @@ class TestContradiction:
         ):
             cut.seal()
 
-    def test_events_not_in_bucket(self, cut: Trail) -> None:
+    def test_events_not_in_bucket(self, cut):
         key = next(cut.storage.list_keys(f"{cut.prefix}events/"))
         with (
             replaced(cut.storage, key, None),

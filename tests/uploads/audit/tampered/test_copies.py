@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from tests.uploads.audit.tampered.sealed_trail import LAST, examples, found
 from tests.uploads.audit.tampering import as_owner, replaced, rows_of
-from tests.uploads.audit.trails import Trail
 from uploads.audit.serialization import seal_of
 from uploads.models import AuditSeal, UploadEvent
 
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.django_db
 class TestCopies:
     @examples
     @given(data=st.data())
-    def test_altered(self, trail: Trail, data: st.DataObject) -> None:
+    def test_altered(self, trail, data):
         seal = seal_of(
             AuditSeal.objects.get(number=data.draw(st.sampled_from([1, 3, 4])))
         )
@@ -38,7 +37,7 @@ class TestCopies:
 
     @examples
     @given(number=st.integers(1, LAST))
-    def test_deleted(self, trail: Trail, number: int) -> None:
+    def test_deleted(self, trail, number):
         seal = seal_of(AuditSeal.objects.get(number=number))
         with replaced(trail.storage, trail.copies.seal_key(number), None):
             assert trail.faults() == [("copy missing", f"seal {number}")]
@@ -46,7 +45,7 @@ class TestCopies:
             with replaced(trail.storage, trail.copies.events_key(seal), None):
                 assert trail.faults() == [("copy missing", f"events of seal {number}")]
 
-    def test_exchanged(self, trail: Trail) -> None:
+    def test_exchanged(self, trail):
         first, second = (trail.copies.seal(n) for n in (1, 2))
         with (
             replaced(trail.storage, trail.copies.seal_key(1), second),
@@ -57,7 +56,7 @@ class TestCopies:
                 ("copy differs", "seal 2"),
             ]
 
-    def test_event_and_its_copy_altered(self, trail: Trail) -> None:
+    def test_event_and_its_copy_altered(self, trail):
         """The root still tells; only the event cannot be named any more."""
         seal = seal_of(AuditSeal.objects.get(number=1))
         with as_owner():
@@ -68,13 +67,13 @@ class TestCopies:
                     ("copy differs", "events of seal 1"),
                 }
 
-    def test_grown(self, trail: Trail) -> None:
+    def test_grown(self, trail):
         """Whoever lays gigabytes there does not stop the verification."""
         with replaced(trail.storage, trail.copies.seal_key(1), b"x" * 10**6):
             assert trail.faults() == [("copy differs", "seal 1")]
             assert len(trail.copies.seal(1) or b"") < 10**5
 
-    def test_foreign_object(self, trail: Trail) -> None:
+    def test_foreign_object(self, trail):
         key = f"{trail.prefix}seals/12.json"
         with replaced(trail.storage, key, b"{}"):
             assert trail.faults() == [("invented", f"object {key}")]

@@ -38,7 +38,7 @@ def taken_along(trail: Trail, key: SigningKey) -> Trail:
 class TestCuts:
     @examples
     @given(kept=st.integers(1, LAST - 1))
-    def test_head(self, trail: Trail, kept: int) -> None:
+    def test_head(self, trail, kept):
         with as_owner():
             events = rows_of(UploadEvent).filter(seal_id__lte=kept)
             expected = {("missing", f"event {pk}") for pk in event_ids(seal__lte=kept)}
@@ -51,7 +51,7 @@ class TestCuts:
 
     @examples
     @given(kept=st.integers(0, LAST - 1))
-    def test_tail(self, trail: Trail, kept: int) -> None:
+    def test_tail(self, trail, kept):
         """With nothing kept everything was deleted."""
         with as_owner():
             expected = {("missing", f"event {pk}") for pk in event_ids(seal__gt=kept)}
@@ -70,7 +70,7 @@ class TestCuts:
 
     @examples
     @given(gone=st.integers(2, LAST - 1))
-    def test_seal_from_the_middle(self, trail: Trail, gone: int) -> None:
+    def test_seal_from_the_middle(self, trail, gone):
         with as_owner():
             delete(rows_of(AuditSeal).filter(number=gone))
             assert found(trail) == {("missing", f"seal {gone}")}
@@ -78,9 +78,7 @@ class TestCuts:
 
     @examples
     @given(kept=st.integers(0, LAST - 1), data=st.data())
-    def test_rebuilt_with_another_key(
-        self, trail: Trail, kept: int, data: st.DataObject
-    ) -> None:
+    def test_rebuilt_with_another_key(self, trail, kept, data):
         """The tail is cut, its story changed, and sealed again by the attacker."""
         key = SigningKey(b"another key, known to nobody ...")
         with as_owner():
@@ -101,7 +99,7 @@ class TestCuts:
 
     @examples
     @given(kept=st.integers(0, LAST - 1))
-    def test_rebuilt_in_the_name_of_the_key(self, trail: Trail, kept: int) -> None:
+    def test_rebuilt_in_the_name_of_the_key(self, trail, kept):
         class Impostor(SigningKey):
             def sign(self, seal: Seal) -> Seal:
                 signature = super().sign(seal).signature

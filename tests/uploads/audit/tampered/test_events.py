@@ -19,7 +19,6 @@ from tests.uploads.audit.tampered.sealed_trail import (
 from tests.uploads.audit.tampering import as_owner, delete, rows_of, swap_events
 from tests.uploads.audit.trails import Trail, add_uploads
 from uploads.models import AuditSeal, Upload, UploadEvent
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 
@@ -30,9 +29,7 @@ class TestUntouched:
         layout=st.lists(st.integers(0, 3), min_size=1, max_size=5),
         per_seal=st.integers(1, 5),
     )
-    def test_verify__clean(
-        self, bucket: UploadStorage, layout: list[int], per_seal: int
-    ) -> None:
+    def test_verify__clean(self, bucket, layout, per_seal):
         with as_owner():
             trail = Trail(bucket)
             for count in layout:
@@ -47,7 +44,7 @@ class TestUntouched:
 class TestEvents:
     @examples
     @given(data=st.data())
-    def test_any_field_changed(self, trail: Trail, data: st.DataObject) -> None:
+    def test_any_field_changed(self, trail, data):
         with as_owner():
             event = UploadEvent.objects.get(pk=data.draw(st.sampled_from(event_ids())))
             column = data.draw(
@@ -69,7 +66,7 @@ class TestEvents:
 
     @examples
     @given(data=st.data())
-    def test_given_to_another_upload(self, trail: Trail, data: st.DataObject) -> None:
+    def test_given_to_another_upload(self, trail, data):
         with as_owner():
             event = data.draw(st.sampled_from(event_ids()))
             mine = UploadEvent.objects.get(pk=event).upload_id
@@ -81,7 +78,7 @@ class TestEvents:
 
     @examples
     @given(data=st.data())
-    def test_deleted(self, trail: Trail, data: st.DataObject) -> None:
+    def test_deleted(self, trail, data):
         with as_owner():
             gone = data.draw(st.sets(st.sampled_from(event_ids()), min_size=1))
             delete(rows_of(UploadEvent).filter(pk__in=gone))
@@ -92,7 +89,7 @@ class TestEvents:
 
     @examples
     @given(data=st.data())
-    def test_inserted(self, trail: Trail, data: st.DataObject) -> None:
+    def test_inserted(self, trail, data):
         with as_owner():
             template = UploadEvent.objects.get(
                 pk=data.draw(st.sampled_from(event_ids()))
@@ -106,7 +103,7 @@ class TestEvents:
             assert found(trail) == {("invented", f"event {template.pk}")}
 
     @pytest.mark.parametrize("number", [0, -1, LAST + 7])
-    def test_inserted__under_no_seal(self, trail: Trail, number: int) -> None:
+    def test_inserted__under_no_seal(self, trail, number):
         """Neither sealed nor waiting: it could be changed again and again."""
         with as_owner():
             event = UploadEvent.objects.all()[0]
@@ -116,7 +113,7 @@ class TestEvents:
             assert found(trail) == {("invented", "event 1000000")}
 
     @pytest.mark.parametrize("number", [0, -1])
-    def test_inserted__under_an_invented_seal(self, trail: Trail, number: int) -> None:
+    def test_inserted__under_an_invented_seal(self, trail, number):
         """All it takes is INSERT, which no trigger refuses."""
         seal = AuditSeal.objects.all()[0]
         seal.number, seal.previous = number, ""
@@ -130,13 +127,13 @@ class TestEvents:
             ("invented", f"seal {number}"),
         }
 
-    def test_moved_to_no_seal(self, trail: Trail) -> None:
+    def test_moved_to_no_seal(self, trail):
         with as_owner():
             event = event_ids()[0]
             rows_of(UploadEvent).filter(pk=event).update(seal_id=LAST + 7)
             assert found(trail) == {("reordered", f"event {event}")}
 
-    def test_inserted__in_the_future(self, trail: Trail) -> None:
+    def test_inserted__in_the_future(self, trail):
         """It has no canonical form, so no seal takes it, and is late in ten years."""
         event = UploadEvent.objects.all()[0]
         event.pk, event.seal_id, event.detail = None, None, {"seconds": 0.5}
@@ -149,7 +146,7 @@ class TestEvents:
 
     @examples
     @given(data=st.data())
-    def test_two_exchanged(self, trail: Trail, data: st.DataObject) -> None:
+    def test_two_exchanged(self, trail, data):
         with as_owner():
             chosen = st.sampled_from(event_ids())
             pair = data.draw(st.lists(chosen, min_size=2, max_size=2, unique=True))
@@ -158,7 +155,7 @@ class TestEvents:
 
     @examples
     @given(data=st.data())
-    def test_moved_to_another_id(self, trail: Trail, data: st.DataObject) -> None:
+    def test_moved_to_another_id(self, trail, data):
         with as_owner():
             event = data.draw(st.sampled_from(event_ids()))
             rows_of(UploadEvent).filter(pk=event).update(id=10**6)
@@ -166,7 +163,7 @@ class TestEvents:
 
     @examples
     @given(data=st.data())
-    def test_moved_to_another_seal(self, trail: Trail, data: st.DataObject) -> None:
+    def test_moved_to_another_seal(self, trail, data):
         with as_owner():
             event = UploadEvent.objects.get(pk=data.draw(st.sampled_from(event_ids())))
             seals = [n for n in (None, *range(1, LAST + 1)) if n != event.seal_id]
@@ -176,7 +173,7 @@ class TestEvents:
 
     @examples
     @given(data=st.data())
-    def test_changed_and_sealed_again(self, trail: Trail, data: st.DataObject) -> None:
+    def test_changed_and_sealed_again(self, trail, data):
         """The sealer signs what it is given; the first seal still knows better."""
         number = AuditSeal.objects.count() + 1
         with as_owner():

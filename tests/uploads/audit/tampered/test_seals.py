@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.uploads.audit.strategies import other
 from tests.uploads.audit.tampered.sealed_trail import LAST, examples, found
 from tests.uploads.audit.tampering import as_owner, delete, replaced, rows_of
-from tests.uploads.audit.trails import KEY, Trail
+from tests.uploads.audit.trails import KEY
 from uploads.audit.canonical import Seal
 from uploads.audit.serialization import row_of, seal_of
 from uploads.models import AuditSeal
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 class TestSeals:
     @examples
     @given(data=st.data())
-    def test_any_field_changed(self, trail: Trail, data: st.DataObject) -> None:
+    def test_any_field_changed(self, trail, data):
         with as_owner():
             seal = AuditSeal.objects.get(number=data.draw(st.integers(1, LAST)))
             column = data.draw(
@@ -61,7 +61,7 @@ class TestSeals:
 
     @examples
     @given(data=st.data())
-    def test_signatures_exchanged(self, trail: Trail, data: st.DataObject) -> None:
+    def test_signatures_exchanged(self, trail, data):
         with as_owner():
             numbers = st.integers(1, LAST)
             a, b = data.draw(st.lists(numbers, min_size=2, max_size=2, unique=True))
@@ -72,7 +72,7 @@ class TestSeals:
             assert found(trail) == expected
             assert found(trail, read_copies=False) >= expected
 
-    def test_fork_signed_by_the_key(self, trail: Trail) -> None:
+    def test_fork_signed_by_the_key(self, trail):
         """Who has the private key still cannot replace what the chain goes through."""
         with as_owner():
             row = AuditSeal.objects.get(number=2)

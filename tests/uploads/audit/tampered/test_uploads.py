@@ -12,7 +12,7 @@ from mirrorsite.actors import Actor
 from tests.uploads.audit.strategies import other
 from tests.uploads.audit.tampered.sealed_trail import examples
 from tests.uploads.audit.tampering import as_owner, delete, rows_of
-from tests.uploads.audit.trails import Trail, add_uploads
+from tests.uploads.audit.trails import add_uploads
 from uploads.audit import log
 from uploads.models import Action, Status, Upload, new_upload_id
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestUploads:
-    def test_tried_again_from_elsewhere__clean(self, trail: Trail) -> None:
+    def test_tried_again_from_elsewhere__clean(self, trail):
         """The row keeps the first actor; that is no difference."""
         upload = add_uploads(1, stored=False)[0]
         actor = Actor(name="token:ci", address="198.51.100.9", request_id="later")
@@ -32,7 +32,7 @@ class TestUploads:
 
     @examples
     @given(data=st.data())
-    def test_any_told_field_changed(self, trail: Trail, data: st.DataObject) -> None:
+    def test_any_told_field_changed(self, trail, data):
         with as_owner():
             upload = data.draw(st.sampled_from(list(Upload.objects.all())))
             column = data.draw(
@@ -69,7 +69,7 @@ class TestUploads:
 
     @examples
     @given(data=st.data())
-    def test_status_changed(self, trail: Trail, data: st.DataObject) -> None:
+    def test_status_changed(self, trail, data):
         with as_owner():
             upload = data.draw(st.sampled_from(list(Upload.objects.all())))
             statuses = [s for s in Status if s != upload.status]
@@ -77,13 +77,13 @@ class TestUploads:
             rows_of(Upload).filter(pk=upload.pk).update(status=status)
             assert trail.faults() == [("status differs", f"upload {upload.pk}")]
 
-    def test_deleted(self, trail: Trail) -> None:
+    def test_deleted(self, trail):
         with as_owner():
             upload = Upload.objects.order_by("id")[2]
             delete(rows_of(Upload).filter(pk=upload.pk))
             assert trail.faults() == [("missing", f"upload {upload.pk}")]
 
-    def test_without_events(self, trail: Trail) -> None:
+    def test_without_events(self, trail):
         with as_owner():
             template = Upload.objects.all()[0]
             template.pk, template.key = new_upload_id(), "uploads/invented.txt"
