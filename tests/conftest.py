@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -58,6 +59,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _fresh_readiness() -> None:
     readiness.forget()
+
+
+@pytest.fixture
+def make_fail(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that lets a named function fail: (owner, name, error)."""
+
+    def make(*named_and_error: Any) -> None:
+        *named, error = named_and_error
+        monkeypatch.setattr(*named, Mock(side_effect=error))
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -170,11 +182,20 @@ def faulty_store(
 
 
 @pytest.fixture
+def service_environment(
+    object_store: ObjectStore, bucket: UploadStorage, db: None
+) -> dict[str, str]:
+    """Return variables that let a process use the test's database and bucket."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+        "DATABASE_URL": service_database_url(),
+        **object_store.environment(bucket.bucket_name),
+    }
+
+
+@pytest.fixture
 def start_service(
-    object_store: ObjectStore,
-    bucket: UploadStorage,
-    transactional_db: None,
-    tmp_path: Path,
+    service_environment: dict[str, str], transactional_db: None, tmp_path: Path
 ) -> Iterator[Callable[..., Service]]:
     """Return a function that starts gunicorn on the test's database and bucket.
 
@@ -186,8 +207,7 @@ def start_service(
     def start(**environment: str) -> Service:
         service = Service(
             {
-                "DATABASE_URL": service_database_url(),
-                **object_store.environment(bucket.bucket_name),
+                **service_environment,
                 "STATIC_ROOT": str(tmp_path / "static"),
                 "LOG_FORMAT": "json",
                 "WEB_CONCURRENCY": "2",

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -165,11 +166,10 @@ class TestAnswers:
         run(scenario)
 
     def test_application_fails__problem(self, caplog):
-        def fail(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-            raise RuntimeError("internal name")
-
         async def scenario() -> None:
-            client = await Client().ask(make(fail))
+            client = await Client().ask(
+                make(Mock(side_effect=RuntimeError("internal name")))
+            )
             assert client.status == 500
             problem = json.loads(client.received)
             assert problem["type"] == "/api/problems/internal-error"
@@ -457,10 +457,7 @@ class TestStart:
         return sent
 
     def test_warm_up_fails__logged(self, caplog):
-        def fail() -> None:
-            raise OSError("the token service is unreachable")
-
-        sent = self.start(fail)
+        sent = self.start(Mock(side_effect=OSError("the token service is unreachable")))
         assert [m["type"] for m in sent] == [
             "lifespan.startup.complete",
             "lifespan.shutdown.complete",
@@ -478,10 +475,7 @@ class TestStart:
         assert "warm-up" in caplog.text
 
     def test_misconfigured__does_not_start(self):
-        def fail() -> None:
-            raise ImproperlyConfigured("set X to y.")
-
-        [message] = self.start(fail)
+        [message] = self.start(Mock(side_effect=ImproperlyConfigured("set X to y.")))
         assert message == {
             "type": "lifespan.startup.failed",
             "message": "mirrorsite cannot start: set X to y.",

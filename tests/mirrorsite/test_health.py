@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import OperationalError, connections
@@ -71,11 +72,12 @@ class TestReady:
             "unavailable: 2 migrations are not applied"
         )
 
-    def test_no_database(self, client, bucket, monkeypatch):
-        def refuse(*arguments: Any) -> None:
-            raise OperationalError("no route to db.internal")
-
-        monkeypatch.setattr(connections["default"], "cursor", refuse)
+    def test_no_database(self, client, bucket, make_fail):
+        make_fail(
+            connections["default"],
+            "cursor",
+            OperationalError("no route to db.internal"),
+        )
         response = client.get("/api/ready")
         assert response.status_code == 503
         checks = response.json()["checks"]
@@ -100,12 +102,9 @@ class TestReadiness:
         assert len(asked) == 2
 
     def test_database_down__what_needs_it_is_not_tried(self):
-        def never() -> str:
-            raise AssertionError
-
         checks = {"database": lambda: "unavailable", "other": lambda: "ok"}
         readiness = Readiness(checks)
-        readiness.add("log", never, needs_database=True)
+        readiness.add("log", Mock(side_effect=AssertionError), needs_database=True)
         assert readiness.checks() == {
             "database": "unavailable",
             "other": "ok",

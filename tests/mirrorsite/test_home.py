@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urlencode
 
 import pytest
@@ -44,11 +45,9 @@ def auditor(browser: Client) -> Client:
 @pytest.fixture
 def no_database() -> Iterator[None]:
     """Let every statement fail, as it does when PostgreSQL has stopped."""
-
-    def fail(*arguments: Any, **options: Any) -> Any:
-        raise OperationalError("connection refused")
-
-    with connection.execute_wrapper(fail):
+    with connection.execute_wrapper(
+        Mock(side_effect=OperationalError("connection refused"))
+    ):
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import (
@@ -33,10 +34,7 @@ def slug_of(response: Any) -> str:
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, where: str, error: Exception) -> None:
-    def fail(*arguments: Any, **values: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(where, fail)
+    monkeypatch.setattr(where, Mock(side_effect=error))
 
 
 @pytest.mark.parametrize("debug", [False, True])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -209,11 +208,8 @@ class TestRefused:
         assert connection.statuses == [200]
         assert connection.transport.is_closed
 
-    def test_bug_of_ours__internal_error(self, connection, monkeypatch):
-        def fail(*_: Any) -> None:
-            raise RuntimeError("internal name")
-
-        monkeypatch.setattr(FastPath, "answer", fail)
+    def test_bug_of_ours__internal_error(self, connection, make_fail):
+        make_fail(FastPath, "answer", RuntimeError("internal name"))
         connection.protocol.app.fast_path = FastPath({b"/a": lambda query: None})
         answer = connection.send(GET + b"\r\n")
         assert slug_of(answer) == (500, "internal-error")

@@ -67,11 +67,8 @@ class TestRecordCollector:
         assert "age_seconds" not in shown
 
     @pytest.mark.django_db
-    def test_database_away__says_so_and_no_more(self, monkeypatch):
-        def away() -> None:
-            raise OperationalError("away")
-
-        monkeypatch.setattr(metrics_server, "_record_values", away)
+    def test_database_away__says_so_and_no_more(self, make_fail):
+        make_fail(metrics_server, "_record_values", OperationalError("away"))
         shown = self.shown()
         assert "mirrorsite_database_up 0.0" in shown
         assert "pending" not in shown

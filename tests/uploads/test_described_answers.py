@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from mirrorsite.api_docs import openapi
-from tests.uploads.records import ACTOR, record
+from tests.uploads.making import ACTOR, record
 from uploads import services
 
 pytestmark = pytest.mark.django_db

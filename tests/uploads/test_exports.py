@@ -168,11 +168,8 @@ class TestExportUploads:
         assert (path.stat().st_ino, path.is_file()) == (before, False)
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_output__disk_full(self, tmp_path, monkeypatch):
-        def full(*args: Any) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr(os, "fsync", full)
+    def test_output__disk_full(self, tmp_path, make_fail):
+        make_fail(os, "fsync", OSError(errno.ENOSPC, "No space left on device"))
         path = tmp_path / "uploads.csv"
         with pytest.raises(CommandError, match="cannot be written: No space left"):
             call_command("export_uploads", "--output", str(path))
@@ -262,11 +259,12 @@ class TestEvent:
             "filter": f"since=2026-11-01+00%3A00%3A00%2B00%3A00&{option}=stored",
         }
 
-    def test_no_copy_without_it(self, tmp_path, monkeypatch):
-        def refuse(*args: Any, **kwargs: Any) -> None:
-            raise TrailUnavailableError("the database did not take the record")
-
-        monkeypatch.setattr(log, "record_event", refuse)
+    def test_no_copy_without_it(self, tmp_path, make_fail):
+        make_fail(
+            log,
+            "record_event",
+            TrailUnavailableError("the database did not take the record"),
+        )
         path = tmp_path / "copy"
         assert run("export_uploads", "--output", str(path))[0] == 2
         assert not path.exists()

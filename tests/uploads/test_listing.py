@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.uploads.records import ACTOR, NOON, pages, record
+from tests.uploads.making import ACTOR, NOON, pages, record
 from uploads import services
 
 pytestmark = pytest.mark.django_db

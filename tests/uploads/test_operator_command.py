@@ -140,13 +140,13 @@ class TestOperatorCommand:
     def test_exit_status(self, error, status, words):
         assert status_of(error) == (status, words)
 
-    def test_wrong_setting__misconfigured(self, monkeypatch):
+    def test_wrong_setting__misconfigured(self, make_fail):
         """A system check that fails is no difference that was found."""
-
-        def wrong(*args: Any, **kwargs: Any) -> None:
-            raise SystemCheckError("STORAGES['default'] cannot be built")
-
-        monkeypatch.setattr(BaseCommand, "check", wrong)
+        make_fail(
+            BaseCommand,
+            "check",
+            SystemCheckError("STORAGES['default'] cannot be built"),
+        )
         with pytest.raises(SystemCheckError) as caught:
             Probe().check()
         assert caught.value.returncode == 78

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from unittest import mock
+from unittest.mock import Mock
 
 import pytest
 from django.utils import timezone
@@ -173,37 +174,31 @@ class TestPurgeUploads:
 
     def test_killed_between_record_and_delete__reconciled(self, bucket, monkeypatch):
         upload = old()
-
-        def die(self: UploadStorage, key: str, etag: str) -> None:
-            raise KeyboardInterrupt
-
         with monkeypatch.context() as patch:
-            patch.setattr(UploadStorage, "delete_unchanged", die)
+            patch.setattr(
+                UploadStorage, "delete_unchanged", Mock(side_effect=KeyboardInterrupt)
+            )
             assert purge("--yes")[0] == 130
         assert making.exists(bucket, upload.key)
         _, text = run("reconcile_uploads", "--min-age", "0s", "--fix")
         assert text.startswith(f"purged but present: {upload.key} -> purged\n")
         assert not making.exists(bucket, upload.key)
 
-    def test_refused__record_takes_it_back(self, bucket, monkeypatch):
+    def test_refused__record_takes_it_back(self, bucket, make_fail):
         upload = old()
-
-        def refuse(self: UploadStorage, key: str, etag: str) -> None:
-            raise StoreRefusedError("the object store answered 403 AccessDenied")
-
-        monkeypatch.setattr(UploadStorage, "delete_unchanged", refuse)
+        make_fail(
+            UploadStorage,
+            "delete_unchanged",
+            StoreRefusedError("the object store answered 403 AccessDenied"),
+        )
         assert purge("--yes")[0] == 1
         upload.refresh_from_db()
         assert upload.status == Status.STORED
         assert making.actions(upload)[-2:] == ["purged", "verified"]
 
-    def test_database_away__nothing_deleted(self, bucket, monkeypatch):
+    def test_database_away__nothing_deleted(self, bucket, make_fail):
         upload = old()
-
-        def away(*args: Any, **kwargs: Any) -> None:
-            raise TrailUnavailableError("away")
-
-        monkeypatch.setattr(log, "record", away)
+        make_fail(log, "record", TrailUnavailableError("away"))
         assert purge("--yes")[0] == 2
         assert making.exists(bucket, upload.key)
 

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from tests.uploads.records import ACTOR, pages, record, slug
+from tests.uploads.making import ACTOR, delete_object, last_event, pages, record, slug
 from uploads import services
 from uploads.api.read_views import UploadEventsView
 from uploads.audit import log
@@ -70,37 +70,30 @@ class TestStaffSession:
         assert staff.get("/api/uploads").status_code == 401
 
     @pytest.mark.parametrize(
-        ("permission", "path", "status"),
+        ("permission", "method", "path", "status"),
         [
-            ("view_upload", "", 200),
-            ("view_uploadevent", "/events", 200),
-            ("download_upload", "/content", 302),
+            ("view_upload", "GET", "", 200),
+            ("view_uploadevent", "GET", "/events", 200),
+            ("download_upload", "GET", "/content", 302),
+            ("verify_upload", "POST", "/verify", 200),
         ],
     )
-    def test_only_what_the_admin_lets_them(self, bucket, permission, path, status):
-        upload = services.create_upload(actor=ACTOR).upload
+    def test_only_what_the_admin_lets_them(
+        self, upload, permission, method, path, status
+    ):
         user = User.objects.create_user("newcomer", is_staff=True)
         client = Client()
         client.force_login(user)
         address = f"/api/uploads/{upload.pk}{path}"
 
-        refused = client.get(address)
+        refused = client.generic(method, address)
         assert (refused.status_code, slug(refused)) == (403, "permission-denied")
         assert upload.events.count() == 2
 
         user.user_permissions.add(Permission.objects.get(codename=permission))
-        assert client.get(address).status_code == status
+        assert client.generic(method, address).status_code == status
 
-    def test_verify__only_who_may(self, bucket):
-        upload = services.create_upload(actor=ACTOR).upload
-        client = Client()
-        client.force_login(User.objects.create_user("newcomer", is_staff=True))
-        refused = client.post(f"/api/uploads/{upload.pk}/verify")
-        assert (refused.status_code, slug(refused)) == (403, "permission-denied")
-        assert upload.events.count() == 2
-
-    def test_content__is_an_event(self, staff, bucket):
-        upload = services.create_upload(actor=ACTOR).upload
+    def test_content__is_an_event(self, staff, upload):
         path = f"/api/uploads/{upload.pk}/content"
 
         elsewhere = staff.get(path, headers={"sec-fetch-site": "cross-site"})
@@ -109,12 +102,9 @@ class TestStaffSession:
         assert upload.events.count() == 2
 
         assert staff.get(path).status_code == 302
-        last = upload.events.last()
-        assert last is not None
-        assert (last.action, last.actor) == (Action.DOWNLOADED, "user:sam")
+        assert last_event(upload) == (Action.DOWNLOADED, "user:sam")
 
-    def test_verify__needs_csrf(self, staff, bucket):
-        upload = services.create_upload(actor=ACTOR).upload
+    def test_verify__needs_csrf(self, staff, upload):
         path = f"/api/uploads/{upload.pk}/verify"
 
         refused = staff.post(path)
@@ -127,9 +117,7 @@ class TestStaffSession:
             path, content_type="application/json", headers={"x-csrftoken": csrf}
         )
         assert answer.status_code == 200
-        last = upload.events.last()
-        assert last is not None
-        assert (last.action, last.actor) == (Action.VERIFIED, "user:sam")
+        assert last_event(upload) == (Action.VERIFIED, "user:sam")
 
     def test_session_does_not_upload(self, staff, settings):
         settings.UPLOAD_AUTH = "token"
@@ -162,9 +150,7 @@ class TestDetail:
 
 
 class TestEvents:
-    def test_oldest_first(self, reader, bucket):
-        upload = services.create_upload(actor=ACTOR).upload
-
+    def test_oldest_first(self, reader, upload):
         answer = reader.get(f"/api/uploads/{upload.pk}/events").json()
 
         assert answer["next"] is None
@@ -242,21 +228,13 @@ class TestContent:
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(answer["Location"], timeout=10)
 
-    def test_is_an_event__but_head_is_none(self, reader, bucket):
+    def test_no_address_without_its_event(self, reader, bucket, make_fail):
         upload = services.create_upload(actor=ACTOR).upload
-        path = f"/api/uploads/{upload.pk}/content"
-        reader.head(path)
-        assert upload.events.count() == 2
-        reader.get(path)
-        last = upload.events.latest("id")
-        assert (last.action, last.actor) == (Action.DOWNLOADED, "token:reader")
-
-    def test_no_address_without_its_event(self, reader, bucket, monkeypatch):
-        def refuse(*args: Any, **kwargs: Any) -> None:
-            raise TrailUnavailableError("the database did not take the record")
-
-        upload = services.create_upload(actor=ACTOR).upload
-        monkeypatch.setattr(log, "record_event", refuse)
+        make_fail(
+            log,
+            "record_event",
+            TrailUnavailableError("the database did not take the record"),
+        )
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
         assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
         assert "Location" not in answer
@@ -283,26 +261,21 @@ class TestVerify:
     def verify(self, client: Client, upload: Upload) -> Any:
         return client.post(f"/api/uploads/{upload.pk}/verify")
 
-    def test_verified__event_names_the_token(self, reader, bucket):
-        upload = services.create_upload(actor=ACTOR).upload
+    def test_verified__event_names_the_token(self, reader, upload):
         answer = self.verify(reader, upload)
         assert answer.status_code == 200
         assert answer.json()["result"] == "verified"
         assert answer.json()["differences"] == []
-        last = upload.events.last()
-        assert last is not None
-        assert (last.action, last.actor) == (Action.VERIFIED, "token:reader")
+        assert last_event(upload) == (Action.VERIFIED, "token:reader")
 
     @pytest.mark.parametrize("kind", ["text/plain", "application/json", "x"])
     @pytest.mark.parametrize("body", ["", "{}", "no JSON"])
-    def test_a_body_is_ignored(self, reader, bucket, kind, body):
-        upload = services.create_upload(actor=ACTOR).upload
+    def test_a_body_is_ignored(self, reader, upload, kind, body):
         path = f"/api/uploads/{upload.pk}/verify"
         assert reader.post(path, body, content_type=kind).status_code == 200
 
-    def test_object_gone__missing(self, reader, bucket):
-        upload = services.create_upload(actor=ACTOR).upload
-        bucket.client.delete_object(Bucket=bucket.bucket_name, Key=upload.key)
+    def test_object_gone__missing(self, reader, bucket, upload):
+        delete_object(bucket, upload.key)
         answer = self.verify(reader, upload).json()
         assert answer["result"] == "missing"
         assert answer["upload"]["status"] == "missing"
@@ -316,8 +289,7 @@ class TestVerify:
         assert (answer.status_code, slug(answer)) == (409, "upload-not-verifiable")
         assert upload.events.count() == 1
 
-    def test_store_away__503(self, reader, bucket, make_storage):
-        upload = services.create_upload(actor=ACTOR).upload
+    def test_store_away__503(self, reader, upload, make_storage):
         make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         answer = self.verify(reader, upload)
         assert (answer.status_code, slug(answer)) == (503, "store-unavailable")

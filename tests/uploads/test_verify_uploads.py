@@ -124,13 +124,11 @@ class TestVerifyUploads:
         upload.refresh_from_db()
         assert upload.status == Status.PURGED
 
-    def test_store_goes_away__nothing_recorded(self, bucket, monkeypatch):
+    def test_store_goes_away__nothing_recorded(self, bucket, make_fail):
         upload = making.stored()
-
-        def away(self: UploadStorage, key: str) -> None:
-            raise StoreUnavailableError("away", outcome_unknown=False)
-
-        monkeypatch.setattr(UploadStorage, "head", away)
+        make_fail(
+            UploadStorage, "head", StoreUnavailableError("away", outcome_unknown=False)
+        )
         assert run("verify_uploads") == (2, "")
         assert making.actions(upload) == ["requested", "stored"]
 

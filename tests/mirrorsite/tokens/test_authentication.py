@@ -6,6 +6,7 @@ import logging
 import re
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -217,10 +218,11 @@ class TestDatabaseAway:
 
     @pytest.fixture
     def gone(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        def cursor(*args: Any, **kwargs: Any) -> Any:
-            raise OperationalError("server closed the connection")
-
-        return lambda: monkeypatch.setattr(connections["default"], "cursor", cursor)
+        return lambda: monkeypatch.setattr(
+            connections["default"],
+            "cursor",
+            Mock(side_effect=OperationalError("server closed the connection")),
+        )
 
     @pytest.mark.parametrize(
         ("method", "path"), [("get", "/api/uploads"), ("post", "/api/upload-random")]

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -143,10 +144,10 @@ class TestAuditLogUnavailable:
 
     @pytest.fixture
     def no_events(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-        def fail(*arguments: Any, **values: Any) -> None:
-            raise TrailUnavailableError("the database is unavailable")
-
-        return lambda: monkeypatch.setattr("uploads.audit.log.record_event", fail)
+        return lambda: monkeypatch.setattr(
+            "uploads.audit.log.record_event",
+            Mock(side_effect=TrailUnavailableError("the database is unavailable")),
+        )
 
     def test_not_created(self, owner, no_events):
         no_events()

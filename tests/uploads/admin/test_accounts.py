@@ -187,11 +187,12 @@ class TestUsers:
         client.post("/admin/password_change/", form)
         assert events() == []
 
-    def test_no_change_without_its_event(self, admin_client, ada, monkeypatch):
-        def refuse(*args: Any, **kwargs: Any) -> None:
-            raise TrailUnavailableError("the database did not take the record")
-
-        monkeypatch.setattr(log, "record_event", refuse)
+    def test_no_change_without_its_event(self, admin_client, ada, make_fail):
+        make_fail(
+            log,
+            "record_event",
+            TrailUnavailableError("the database did not take the record"),
+        )
         with pytest.raises(TrailUnavailableError):
             change(admin_client, ada, is_superuser="on")
         ada.refresh_from_db()

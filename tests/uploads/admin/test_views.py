@@ -94,13 +94,10 @@ class TestProof:
 
 class TestReading:
     def test_download__no_credentials_to_sign_with(
-        self, admin_client, upload, monkeypatch
+        self, admin_client, upload, make_fail
     ):
-        def refuse(*args: object, **kwargs: object) -> None:
-            raise NoCredentialsError
-
         client = upload_storage().client
-        monkeypatch.setattr(client, "generate_presigned_url", refuse)
+        make_fail(client, "generate_presigned_url", NoCredentialsError)
         response = admin_client.get(path(upload, "download"), follow=True)
         assert (
             b"No download: credentials for the object store are unavailable"

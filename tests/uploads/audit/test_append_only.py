@@ -208,14 +208,11 @@ class TestMissing:
         )
         assert triggers.missing(connection) == ["uploads_event_update"]
 
-    def test_check__database_away(self, monkeypatch):
+    def test_check__database_away(self, make_fail):
         """A check must not be what fails when the database is away."""
         from django.db import OperationalError
 
-        def away(*args: object) -> list[str]:
-            raise OperationalError("no answer")
-
-        monkeypatch.setattr(triggers, "missing", away)
+        make_fail(triggers, "missing", OperationalError("no answer"))
         call_command("check", databases=["default"], stdout=StringIO())
 
     def test_check__not_migrated(self, monkeypatch):

@@ -8,6 +8,7 @@ import json
 import stat
 import tempfile
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import call_command
@@ -119,15 +120,13 @@ class TestRotateAuditKey:
         assert run("rotate_audit_key", "--write", str(path))[0] == 2
         assert AuditSeal.objects.count() == 0
 
-    def test_write__folder_not_writable(self, signing, tmp_path, monkeypatch):
+    def test_write__folder_not_writable(self, signing, tmp_path, make_fail):
         """Before anything is announced, too."""
         path = tmp_path / "secrets.json"
         path.write_text("{}")
-
-        def refuse(*arguments: Any, **options: Any) -> None:
-            raise PermissionError(errno.EACCES, "Permission denied")
-
-        monkeypatch.setattr(tempfile, "mkstemp", refuse)
+        make_fail(
+            tempfile, "mkstemp", PermissionError(errno.EACCES, "Permission denied")
+        )
         status, text = run("rotate_audit_key", "--write", str(path))
         assert (status, "cannot be written: Permission" in text) == (74, True)
         assert AuditSeal.objects.count() == 0
@@ -136,12 +135,11 @@ class TestRotateAuditKey:
         """A key that cannot be kept is not announced."""
         path = tmp_path / "secrets.json"
         path.write_text('{"SECRET_KEY": "kept"}')
-
-        def full(*args: Any) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
         with monkeypatch.context() as patch:
-            patch.setattr("uploads.management.export.os.fsync", full)
+            patch.setattr(
+                "uploads.management.export.os.fsync",
+                Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")),
+            )
             status, text = run("rotate_audit_key", "--write", str(path))
         assert status == 74
         assert "cannot be written: No space left on device; key" in text

@@ -127,14 +127,14 @@ class TestReconcile:
         assert found(FIX) == [("purged but present", upload.key, "skipped")]
         assert bucket.head(upload.key).size == len(b"somebody's")
 
-    def test_reconcile__purge_refused(self, bucket, monkeypatch):
+    def test_reconcile__purge_refused(self, bucket, make_fail):
         """What cannot be deleted is not left recorded as purged."""
-
-        def refuse(self: UploadStorage, key: str, etag: str) -> None:
-            raise StoreRefusedError("the object store answered 403 AccessDenied")
-
         upload = purged()
-        monkeypatch.setattr(UploadStorage, "delete_unchanged", refuse)
+        make_fail(
+            UploadStorage,
+            "delete_unchanged",
+            StoreRefusedError("the object store answered 403 AccessDenied"),
+        )
         assert found(FIX) == [("purged but present", upload.key, "repaired")]
         upload.refresh_from_db()
         assert upload.status == Status.STORED

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.utils import timezone
@@ -45,14 +46,11 @@ class TestInterruption:
                 raise Interrupted
             return done
 
-        def interrupted_save(*args: Any, **kwargs: Any) -> None:
-            raise Interrupted
-
         def run() -> None:
             with monkeypatch.context() as patch:
                 patch.setattr(trail.storage, "put_new", interrupted_put)
                 if request.param == "row":
-                    patch.setattr(AuditSeal, "save", interrupted_save)
+                    patch.setattr(AuditSeal, "save", Mock(side_effect=Interrupted))
                 with pytest.raises((Interrupted, StoreUnavailableError)):
                     trail.seal()
 
