@@ -72,6 +72,31 @@ def make_fail(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return make
 
 
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Return a function that has a function's calls listed: by their arguments.
+
+    `before` and `after` are called with the same arguments.
+    """
+
+    def install(
+        owner: object, name: str, *, before: Any = Mock(), after: Any = Mock()
+    ) -> list[Any]:
+        real, calls = getattr(owner, name), []
+
+        def spied(*arguments: Any, **options: Any) -> Any:
+            calls.append(arguments)
+            before(*arguments, **options)
+            result = real(*arguments, **options)
+            after(*arguments, **options)
+            return result
+
+        monkeypatch.setattr(owner, name, spied)
+        return calls
+
+    return install
+
+
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[ObjectStore]:
     """Run one SeaweedFS for the whole session."""

@@ -252,15 +252,12 @@ class TestDatabaseUnavailable:
         assert keys_in(bucket) == []
 
 
-def test_reconciled_as_stored_before_the_put__stored_once(bucket, monkeypatch):
-    put_new = UploadStorage.put_new
-
-    def judge_then_put(storage: Any, key: str, *rest: Any, **more: Any) -> Any:
+def test_reconciled_as_stored_before_the_put__stored_once(bucket, spy):
+    def reconcile(storage: Any, key: str, *rest: Any, **more: Any) -> Any:
         other = Upload.objects.get(key=key)
         log.record(other, Action.STORED, Actor(name="command:reconcile_uploads"))
-        return put_new(storage, key, *rest, **more)
 
-    monkeypatch.setattr(UploadStorage, "put_new", judge_then_put)
+    spy(UploadStorage, "put_new", before=reconcile)
     assert stored().status == Status.STORED
     assert actions(Upload.objects.get()) == ["requested", "stored"]
 

@@ -22,7 +22,7 @@ from uploads import exports, retention, verification
 from uploads.management import export
 from uploads.models import Upload
 from uploads.reconciliation import Plan, reconcile, scan, side_by_side
-from uploads.storage import ListedObject, StoredObject, UploadStorage
+from uploads.storage import ListedObject, UploadStorage
 
 pytestmark = pytest.mark.django_db
 
@@ -113,31 +113,19 @@ class TestJobs:
     @pytest.mark.parametrize(
         "command", [("verify_uploads",), ("reconcile_uploads", "--checksums")]
     )
-    def test_as_many_as_told__and_no_more(self, bucket, monkeypatch, command):
+    def test_as_many_as_told__and_no_more(self, bucket, spy, command):
         for _ in range(6):
             making.stored()
-        crowd, head = Crowd(3), UploadStorage.head
-
-        def crowded(self: UploadStorage, key: str) -> StoredObject:
-            crowd.pass_through()
-            return head(self, key)
-
-        monkeypatch.setattr(UploadStorage, "head", crowded)
+        crowd = Crowd(3)
+        spy(UploadStorage, "head", before=lambda *_: crowd.pass_through())
         assert run(*command, "--jobs", "3")[0] == 0
         assert crowd.most == 3
 
-    def test_verify__a_page_at_a_time(self, bucket, monkeypatch):
+    def test_verify__a_page_at_a_time(self, bucket, monkeypatch, spy):
         for _ in range(5):
             making.stored()
         monkeypatch.setattr(verification, "PAGE", 2)
-        asked: list[str] = []
-        head = UploadStorage.head
-
-        def noted(self: UploadStorage, key: str) -> StoredObject:
-            asked.append(key)
-            return head(self, key)
-
-        monkeypatch.setattr(UploadStorage, "head", noted)
+        asked = spy(UploadStorage, "head")
         results = verification.verify_each(
             verification.to_verify(), actor=making.ACTOR, method="head", jobs=2
         )

@@ -150,10 +150,6 @@ class TestExportUploads:
         assert path.read_bytes() == text.encode()
         assert [file.name for file in tmp_path.iterdir()] == ["uploads.csv"]
 
-    def test_output__empty_name(self):
-        with pytest.raises(CommandError, match="name is empty"):
-            call_command("export_uploads", "--output", "")
-
     def test_output__not_writable(self, tmp_path):
         missing = tmp_path / "no" / "such" / "file.csv"
         assert run("export_uploads", "--output", str(missing)) == (74, "")

@@ -53,17 +53,14 @@ def test_retry_with_a_key__503_and_again_when_it_is_free(client, bucket):
     assert actions(upload) == ["requested", "requested", "stored"]
 
 
-def test_outcome__pending_and_told(bucket, client, monkeypatch):
+def test_outcome__pending_and_told(bucket, client, spy):
     """The object is stored, and its row cannot be changed."""
-    put_new = UploadStorage.put_new
     with ExitStack() as holding:
 
-        def put_and_hold(storage: Any, key: str, *rest: Any, **more: Any) -> Any:
-            stored = put_new(storage, key, *rest, **more)
-            holding.enter_context(held(Upload.objects.get(key=key)))
-            return stored
+        def hold(*arguments: Any, **options: Any) -> None:
+            holding.enter_context(held(Upload.objects.get()))
 
-        monkeypatch.setattr(UploadStorage, "put_new", put_and_hold)
+        spy(UploadStorage, "put_new", after=hold)
         answer = client.generic("POST", "/api/upload-random")
 
     assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")

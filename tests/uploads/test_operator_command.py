@@ -26,6 +26,7 @@ from mirrorsite.management.base import CommandFailed, DifferencesFound, Operator
 from mirrorsite.standard_streams import OutputError
 from tests.conftest import service_database_url
 from tests.outputs import REFUSING, run_into
+from tests.support import ROOT, manage
 from tests.uploads.audit.trails import KEY
 from uploads.exceptions import (
     AuditKeyError,
@@ -35,7 +36,6 @@ from uploads.exceptions import (
     TransitionError,
 )
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 #: Commands without a test of their own, with the reason.
 UNTESTED: dict[str, str] = {}
 
@@ -64,77 +64,46 @@ def status_of(error: BaseException | None) -> tuple[int, str]:
     return 0, ""
 
 
-def run_process(name: str, *, database: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "DATABASE_URL": service_database_url(database),
-    }
-    return subprocess.run(
-        [sys.executable, "manage.py", name],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 class TestOperatorCommand:
     @pytest.mark.parametrize(
         ("error", "status", "words"),
         [
             (None, 0, ""),
             (DifferencesFound("1 difference found."), 1, "1 difference found."),
+            (SealError("forged"), 1, "forged; 3 done."),
             (
                 StoreUnavailableError("the store failed", outcome_unknown=False),
                 2,
                 "the store failed; 3 done.",
             ),
-            (
-                TrailUnavailableError("no commit"),
-                2,
-                "no commit; 3 done.",
-            ),
+            (TrailUnavailableError("no commit"), 2, "no commit; 3 done."),
+            (TransitionError("changed"), 2, "changed; 3 done."),
             (
                 OperationalError("connection refused\nIs the server running?"),
                 2,
                 "the database cannot be used: connection refused; 3 done.",
             ),
-            (KeyboardInterrupt(), 130, "interrupted; 3 done."),
-            (
-                OutputError("the output cannot be written: No space left on device"),
-                74,
-                "the output cannot be written: No space left on device; 3 done.",
+            *(
+                (error, 2, f"the system reports: {words}; 3 done.")
+                for error, words in (
+                    (OSError(errno.ENOSPC, "No space left"), "No space left"),
+                    (
+                        PermissionError(errno.EACCES, "Denied", "/var/x"),
+                        "Denied: /var/x",
+                    ),
+                    (TimeoutError("timed out"), "timed out"),
+                    # Of a connection; nobody's output has ended.
+                    (BrokenPipeError(errno.EPIPE, "Broken pipe"), "Broken pipe"),
+                )
             ),
+            (OutputError("the output is full"), 74, "the output is full; 3 done."),
             (
                 ImproperlyConfigured("AWS_PROFILE is 'x';\x1b[2J set it"),
                 78,
                 "mirrorsite is misconfigured: AWS_PROFILE is 'x';\\x1b[2J set it; 3 done.",
             ),
             (AuditKeyError("set this"), 78, "set this; 3 done."),
-            (SealError("forged"), 1, "forged; 3 done."),
-            (TransitionError("changed"), 2, "changed; 3 done."),
-            (
-                OSError(errno.ENOSPC, "No space left on device"),
-                2,
-                "the system reports: No space left on device; 3 done.",
-            ),
-            (
-                PermissionError(errno.EACCES, "Permission denied", "/var/x"),
-                2,
-                "the system reports: Permission denied: /var/x; 3 done.",
-            ),
-            (
-                TimeoutError("timed out"),
-                2,
-                "the system reports: timed out; 3 done.",
-            ),
-            (
-                # Of a connection; nobody's output has ended.
-                BrokenPipeError(errno.EPIPE, "Broken pipe"),
-                2,
-                "the system reports: Broken pipe; 3 done.",
-            ),
+            (KeyboardInterrupt(), 130, "interrupted; 3 done."),
         ],
     )
     def test_exit_status(self, error, status, words):
@@ -153,17 +122,11 @@ class TestOperatorCommand:
 
     def test_process__no_such_database(self):
         """The sentence says why, so that an operator can correct the setting."""
-        done = run_process("export_uploads", database="none_has_this_name")
+        url = service_database_url("none_has_this_name")
+        done = manage("export_uploads", environment=os.environ | {"DATABASE_URL": url})
         assert done.returncode == 2
         assert 'database "none_has_this_name" does not exist' in done.stderr
         assert "Traceback" not in done.stderr
-
-    def test_process__bucket_away(self):
-        """The sentence and the status that a shell or a CronJob sees; no traceback."""
-        done = run_process("reconcile_uploads", database="postgres")
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
-        assert "the object store is unreachable" in done.stderr
 
 
 class TestPrinted:
@@ -224,15 +187,18 @@ class TestDatabaseAway:
     )
 
     @pytest.mark.parametrize("kind", ["away", "empty"])
-    def test_every_command__one_sentence_and_status_2(self, bucket, object_store, kind):
+    def test_every_command__one_sentence_and_status_2(
+        self, bucket, service_environment, kind
+    ):
         """A server that does not answer, and a database that nobody migrated."""
-        away = "postgresql://u:hush@127.0.0.1:1/x"
-        empty = service_database_url("postgres")
+        urls = {
+            "away": "postgresql://u:hush@127.0.0.1:1/x",
+            "empty": service_database_url("postgres"),
+        }
         environment = {
             **os.environ,
-            **object_store.environment(bucket.bucket_name),
-            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-            "DATABASE_URL": away if kind == "away" else empty,
+            **service_environment,
+            "DATABASE_URL": urls[kind],
             "AUDIT_SIGNING_KEY": KEY.secret_text(),
         }
         started = [
@@ -253,45 +219,6 @@ class TestDatabaseAway:
             assert "database" in told.splitlines()[-1], command
             assert "hush" not in told
         assert list(bucket.list_keys("")) == []
-
-
-class TestMisconfigured:
-    @pytest.mark.parametrize(
-        ("name", "value"),
-        [
-            ("AWS_PROFILE", "missing"),
-            ("AWS_CONFIG_FILE", "broken"),
-            ("AWS_SHARED_CREDENTIALS_FILE", "broken"),
-            ("AWS_ENDPOINT_URL_S3", "http://a_b c"),
-            ("DATABASE_URL", "mysql://x"),
-        ],
-    )
-    def test_one_sentence__and_a_status_of_its_own(self, tmp_path, name, value):
-        """Not that the store does not answer: nobody has asked it."""
-        if value == "broken":
-            (tmp_path / "aws").write_text("[profile x\nbroken")
-            value = str(tmp_path / "aws")
-        environment = {n: v for n, v in os.environ.items() if not n.startswith("AWS_")}
-        environment |= {
-            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-            "SECRET_KEY": "k" * 20 + "0123456789" * 4,
-            "DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/x",
-            "AWS_STORAGE_BUCKET_NAME": "bucket",
-            "AWS_DEFAULT_REGION": "eu-west-1",
-            name: value,
-        }
-        done = subprocess.run(
-            [sys.executable, "manage.py", "ensure_bucket"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 78, done.stderr
-        (sentence,) = done.stderr.splitlines()
-        assert sentence.startswith("mirrorsite cannot start: ")
-        assert name in sentence
 
 
 class TestCoverage:
@@ -333,37 +260,25 @@ class TestEndings:
 
     @pytest.mark.parametrize("arguments", [["nonsense"], ["help", "nonsense"]])
     def test_unknown_command__2(self, arguments):
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = manage(*arguments)
         assert done.returncode == 2
         assert "Unknown command: 'nonsense'" in done.stderr
 
     def test_refused_argument__printed_harmlessly(self):
-        done = subprocess.run(
-            [sys.executable, "manage.py", "seal_audit", "\x1b[2J\nall as signed"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = manage("seal_audit", "\x1b[2J\nall as signed")
         assert done.returncode == 2
         assert "\\x1b[2J\\nall as signed" in done.stderr
         assert "\x1b" not in done.stderr
 
-    def stub(self, act: str) -> str:
-        return (
-            f"def command(argv):\n    {act}\n"
-            "manage.execute_from_command_line = command\n"
-            "manage.main()\n"
-        )
-
     def command(self, act: str) -> list[str]:
-        return [sys.executable, "-c", f"import sys, manage\n{self.stub(act)}"]
+        code = f"""
+import sys, manage
+def command(argv):
+    {act}
+manage.execute_from_command_line = command
+manage.main()
+"""
+        return [sys.executable, "-c", code]
 
     def end(
         self, act: str, output: str | None = None, stream: str = "stdout"
@@ -377,15 +292,12 @@ class TestEndings:
             # Buffered, as it is into a pipe, so that the end has to look after it too.
             "env": {n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"},
         }
+        command = self.command(act)
         if output is not None:
-            done = run_into(output, self.command(act), stream=stream, **options)
+            done = run_into(output, command, stream=stream, **options)
         else:
             done = subprocess.run(
-                self.command(act),
-                capture_output=True,
-                text=True,
-                check=False,
-                **options,
+                command, capture_output=True, text=True, check=False, **options
             )
         return done.returncode, done.stderr or ""
 
@@ -406,10 +318,8 @@ class TestEndings:
         ],
     )
     def test_output_cannot_be_written(self, act, output, reason):
-        assert self.end(act, output) == (
-            74,
-            f"the output cannot be written: {reason}\n",
-        )
+        told = f"the output cannot be written: {reason}\n"
+        assert self.end(act, output) == (74, told)
 
     @pytest.mark.parametrize("output", REFUSING)
     def test_errors_cannot_be_written(self, output):
@@ -437,38 +347,60 @@ class TestEndings:
         assert told.startswith("Traceback")
         assert told.endswith("LookupError: no such thing\n")
 
-    @pytest.mark.parametrize(
-        ("act", "status"),
-        [
-            ("pass", 0),
-            ("sys.exit(1)", 1),
-        ],
-    )
+    @pytest.mark.parametrize(("act", "status"), [("pass", 0), ("sys.exit(1)", 1)])
     def test_status(self, act, status):
         assert self.end(act) == (status, "")
 
     def test_interrupted(self):
         assert self.end("raise KeyboardInterrupt") == (130, "interrupted\n")
 
-    @pytest.mark.parametrize(
-        "arguments",
-        [
-            ("reconcile_uploads", "--min-age", "soon"),
-            ("verify_uploads", "--jobs", "0"),
-            ("purge_uploads",),
-            ("purge_uploads", "--older-than", "0d", "--yes"),
-            ("export_uploads", "--format", "xml"),
-            ("canary", "--timeout", "-1"),
-        ],
-    )
-    def test_bad_arguments(self, arguments):
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 2
-        assert f"manage.py {arguments[0]}: error: " in done.stderr
+
+@pytest.mark.parametrize(
+    ("command", "values", "words"),
+    [
+        ("backup_database --keep", ["0", "1001"], "is not a number from 1 to 1000"),
+        (
+            "canary --base-url",
+            [
+                "http://", "http://:4545", "http://127.0.0.1:99999",
+                "http://127.0.0.1:0", "http://127.0.0.1:x",
+                "http://127.0.0.1:4545/api", "http://127.0.0.1:4545?word=x",
+            ],
+            "is not an address without a path",
+        ),
+        ("canary --base-url", ["file:///etc/passwd"], "does not start with http"),
+        (
+            "canary --timeout",
+            ["0", "-1", "nan", "inf", "x"],
+            "is not a number of seconds",
+        ),
+        ("export_uploads --format", ["xml"], "invalid choice: 'xml'"),
+        ("export_uploads --output", [""], "name is empty"),
+        (
+            "purge_uploads --older-than",
+            ["0s", "0d", "-1d", "1000000d", "30", ""],  # above all what takes everything
+            "argument --older-than",
+        ),
+        ("purge_uploads --jobs", ["0", "17", "-1", "many"], "argument --jobs"),
+        ("reconcile_uploads --min-age", ["soon"], "argument --min-age"),
+        (
+            "seal_audit --every",
+            ["0", "-1", "x", "nan", "1e9"],
+            "not a number of seconds",
+        ),
+        ("verify_audit --since", ["x", "-1", "2026-99-99"], "neither a seal's number"),
+        ("verify_audit --since", ["1" + "0" * 20], "any seal's number"),
+        ("verify_audit --since", ["9999-12-31T23:59-02:00"], "beyond the years"),
+        ("verify_uploads --jobs", ["0"], "argument --jobs"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(command, values, words):
+    name, option = command.split()
+    for value in values:
+        with pytest.raises(CommandError, match=words):
+            call_command(name, f"{option}={value}")
+
+
+def test_purge__needs_an_age():
+    with pytest.raises(CommandError, match="--older-than"):
+        call_command("purge_uploads")

@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import call_command
@@ -121,20 +122,13 @@ class TestReconcileUploads:
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         assert run("reconcile_uploads") == (2, "")
 
-    def test_interrupted__run_again(self, bucket, monkeypatch):
+    def test_interrupted__run_again(self, bucket, monkeypatch, spy):
         """What was repaired stands and is told; the second run does the rest."""
         uploads = [making.pending() for _ in range(3)]
-        record = log.record
-
-        def interrupt_at_second(upload: Upload, *args: Any, **kwargs: Any) -> None:
-            if upload.pk == uploads[1].pk:
-                raise KeyboardInterrupt
-            record(upload, *args, **kwargs)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(log, "record", interrupt_at_second)
-            with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
-                call_command("reconcile_uploads", "--fix", stdout=StringIO())
+        spy(log, "record", before=Mock(side_effect=[None, KeyboardInterrupt]))
+        with pytest.raises(CommandFailed) as caught:
+            call_command("reconcile_uploads", "--fix", stdout=StringIO())
+        monkeypatch.undo()
         assert caught.value.returncode == 130
         assert str(caught.value) == (
             "interrupted; 1 key compared, 1 difference, 1 repaired."
@@ -146,28 +140,11 @@ class TestReconcileUploads:
             assert making.actions(upload) == ["requested", "failed"]
 
 
-Snapshot = tuple[list[Any], list[Any], list[Any], list[Any]]
-
-
 class TestEveryWord:
-    """One difference of each kind at once."""
-
-    #: The event that settles each; None where there is none to write.
-    SETTLED = {
-        "pending and present": "stored",
-        "pending and absent": "failed",
-        "stored but missing": "missing",
-        "size or checksum differs": "corrupted",
-        "object without record": "adopted",
-        "purged but present": "purged",
-        "failed but present": "stored",
-        "missing but present": "verified",
-        "recorded in another bucket": None,
-        "begun in parts and left": None,
-    }
+    """One difference of each kind at once, and the event that settles it, if any."""
 
     @pytest.fixture
-    def uploads(self, bucket: UploadStorage) -> dict[str, Upload | None]:
+    def expected(self, bucket: UploadStorage) -> dict[str, tuple[Upload, list[str]]]:
         present, absent, late = making.pending(), making.pending(), making.failed()
         making.put(present)
         making.put(late)
@@ -176,65 +153,70 @@ class TestEveryWord:
         making.overwrite(bucket, other.key, b"other")
         log.record(kept, Action.PURGED, making.ACTOR)
         log.record(back, Action.MISSING, making.ACTOR)
-        elsewhere = making.pending()
-        Upload.objects.filter(pk=elsewhere.pk).update(bucket="another-bucket")
+        elsewhere = making.pending(bucket="another-bucket")
+        stray = making.new_upload(key="uploads/stray.txt")
         client, name = bucket.client, bucket.bucket_name
-        client.put_object(Bucket=name, Key="uploads/stray.txt", Body=b"stray")
+        client.put_object(Bucket=name, Key=stray.key, Body=b"stray")
         client.create_multipart_upload(Bucket=name, Key=parts.key)
         return {
-            "pending and present": present,
-            "pending and absent": absent,
-            "stored but missing": gone,
-            "size or checksum differs": other,
-            "object without record": None,
-            "purged but present": kept,
-            "failed but present": late,
-            "missing but present": back,
-            "recorded in another bucket": elsewhere,
-            "begun in parts and left": parts,
+            "pending and present": (present, ["stored"]),
+            "pending and absent": (absent, ["failed"]),
+            "stored but missing": (gone, ["missing"]),
+            "size or checksum differs": (other, ["corrupted"]),
+            "object without record": (stray, ["adopted"]),
+            "purged but present": (kept, ["purged"]),
+            "failed but present": (late, ["stored"]),
+            "missing but present": (back, ["verified"]),
+            "recorded in another bucket": (elsewhere, []),
+            "begun in parts and left": (parts, []),
         }
 
-    def snapshot(self, bucket: UploadStorage) -> Snapshot:
-        return (
+    def snapshot(self, bucket: UploadStorage) -> list[list[Any]]:
+        return [
             list(Upload.objects.order_by("pk").values()),
             list(UploadEvent.objects.order_by("pk").values()),
             list(bucket.listing("")),
             list(bucket.unfinished("")),
-        )
+        ]
 
     @pytest.mark.parametrize("flags", [(), ("--checksums",), ("--json",)])
-    def test_without_fix__told_and_nothing_changes(self, bucket, uploads, flags):
+    def test_without_fix__told_and_nothing_changes(self, bucket, expected, flags):
         before = self.snapshot(bucket)
         status, text = run("reconcile_uploads", "--min-age", "0s", *flags)
         assert status == 1
-        for word, upload in uploads.items():
-            key = upload.key if upload else "uploads/stray.txt"
+        for word, (upload, _) in expected.items():
             if flags == ("--json",):
                 findings = [json.loads(line) for line in text.splitlines()[:-1]]
-                assert (word, key) in {(f["word"], f["key"]) for f in findings}
+                assert (word, upload.key) in {(f["word"], f["key"]) for f in findings}
             else:
-                assert f"{word}: {key}" in text
+                assert f"{word}: {upload.key}" in text
         assert len(text.splitlines()) == len(FindingKind) + 1
         assert self.snapshot(bucket) == before
 
-    def test_fix__each_repair_is_an_event(self, bucket, uploads):
-        assert set(self.SETTLED) == set(uploads) == set(FindingKind.values)
-        before = {
-            word: making.actions(upload) for word, upload in uploads.items() if upload
-        }
+    def test_fix__each_repair_is_an_event(self, bucket, expected):
+        assert set(expected) == set(FindingKind.values)
+        before = [making.actions(upload) for upload, _ in expected.values()]
         assert run("reconcile_uploads", "--fix", "--min-age", "0s")[0] == 1
-        stray = Upload.objects.get(key="uploads/stray.txt")
-        assert making.actions(stray) == ["adopted"]
-        for word, upload in uploads.items():
-            if upload:
-                new = making.actions(upload)[len(before[word]) :]
-                settled = self.SETTLED[word]
-                assert new == ([settled] if settled else []), word
+        rows = {
+            word: Upload.objects.get(key=upload.key)
+            for word, (upload, _) in expected.items()
+        }
+        settled = [making.actions(upload) for upload in rows.values()]
+        assert settled == [
+            old + new for old, (_, new) in zip(before, expected.values(), strict=True)
+        ]
         for event in UploadEvent.objects.filter(actor="command:reconcile_uploads"):
             if event.action != "adopted":
-                found = uploads[event.detail["finding"]]
-                assert found is not None
-                assert event.upload_id == found.pk
+                assert event.upload_id == rows[event.detail["finding"]].pk
+
+        present = rows["pending and present"]
+        head = bucket.head(present.key)
+        assert (present.etag, present.stored_at) == (head.etag, head.last_modified)
+        detail = present.events.get(action=Action.STORED).detail
+        assert (detail["sha256"], detail["sha256_from"]) == (present.sha256, "store")
+        assert rows["pending and absent"].error == "reconciliation found no object"
+        assert not making.exists(bucket, rows["purged but present"].key)
+
         status, text = run("reconcile_uploads", "--fix", "--min-age", "0s")
         assert status == 1  # another bucket is for people to settle
         assert len(text.splitlines()) == 2

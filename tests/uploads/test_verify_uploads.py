@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import call_command
@@ -78,20 +79,14 @@ class TestVerifyUploads:
         run("reconcile_uploads", "--fix", "--min-age", "0s")
         assert run("verify_uploads") == (0, "1 upload checked: 1 verified\n")
 
-    def test_interrupted__resumed(self, bucket, monkeypatch):
+    def test_interrupted__resumed(self, bucket, monkeypatch, spy):
         """What was done stands, and the second run does the rest and no more."""
         monkeypatch.setattr(verification, "PAGE", 2)
         for _ in range(5):
             making.stored()
-        record = verification.record_verification
         begun = timezone.now()
-
-        def interrupt_at_third(*args: Any, **kwargs: Any) -> None:
-            if UploadEvent.objects.filter(action=Action.VERIFIED).count() == 2:
-                raise KeyboardInterrupt
-            record(*args, **kwargs)
-
-        monkeypatch.setattr(verification, "record_verification", interrupt_at_third)
+        at_third = Mock(side_effect=[None, None, KeyboardInterrupt])
+        spy(verification, "record_verification", before=at_third)
         with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
             call_command("verify_uploads", "--jobs", "2")
         told = str(caught.value)
@@ -100,23 +95,21 @@ class TestVerifyUploads:
         resume_at = told.removesuffix(".").rpartition("--not-verified-since ")[2]
         assert resume_at >= begun.isoformat()
 
-        monkeypatch.setattr(verification, "record_verification", record)
+        monkeypatch.undo()
         assert run("verify_uploads", "--not-verified-since", resume_at) == (
             0,
             "3 uploads checked: 3 verified\n",
         )
         assert UploadEvent.objects.filter(action=Action.VERIFIED).count() == 5
 
-    def test_changed_meanwhile(self, bucket, monkeypatch):
+    def test_changed_meanwhile(self, bucket, spy):
         """Purged while its object was looked at: the purge is the last word."""
         upload = making.stored()
 
         def record(seen: Upload, *args: Any, **kwargs: Any) -> None:
             log.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
-            real(seen, *args, **kwargs)
 
-        real = verification.record_verification
-        monkeypatch.setattr(verification, "record_verification", record)
+        spy(verification, "record_verification", before=record)
         assert run("verify_uploads") == (
             0,
             "1 upload checked: 1 changed by another request\n",

@@ -1,4 +1,7 @@
-"""Each disagreement of bucket and record is found, and settled."""
+"""What is a disagreement of bucket and record, and what is none.
+
+test_reconcile_uploads has one of each kind.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.reconciliation import FindingKind, Plan, reconcile
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
+from uploads.verification import verify_upload
 
 pytestmark = pytest.mark.django_db
 
@@ -24,33 +28,6 @@ class TestReconcile:
         making.stored()
         making.stored(size=9 * 1024 * 1024)
         making.failed()
-        assert found(FIX) == []
-
-    def test_reconcile__pending_and_present(self, bucket):
-        upload = making.pending()
-        making.put(upload)
-
-        assert found() == [("pending and present", upload.key, "found")]
-        assert making.actions(upload) == ["requested"]
-        assert found(FIX) == [("pending and present", upload.key, "repaired")]
-
-        upload.refresh_from_db()
-        head = bucket.head(upload.key)
-        assert (upload.status, upload.etag) == (Status.STORED, head.etag)
-        assert upload.stored_at == head.last_modified
-        event = upload.events.get(action=Action.STORED)
-        assert event.actor == "command:reconcile_uploads"
-        assert event.detail["sha256"] == upload.sha256
-        assert event.detail["sha256_from"] == "store"
-        assert found(FIX) == []
-
-    def test_reconcile__pending_and_absent(self, bucket):
-        upload = making.pending()
-        assert found() == [("pending and absent", upload.key, "found")]
-        assert found(FIX) == [("pending and absent", upload.key, "repaired")]
-        upload.refresh_from_db()
-        assert upload.status == Status.FAILED
-        assert upload.error == "reconciliation found no object"
         assert found(FIX) == []
 
     def test_reconcile__pending_and_other_bytes(self, bucket):
@@ -84,14 +61,6 @@ class TestReconcile:
             f"upload-id in the metadata is {other}, not {upload.pk}"
         ]
 
-    def test_reconcile__stored_but_missing(self, bucket):
-        upload = making.stored()
-        making.delete_object(bucket, upload.key)
-        assert found() == [("stored but missing", upload.key, "found")]
-        assert found(FIX) == [("stored but missing", upload.key, "repaired")]
-        assert making.actions(upload) == ["requested", "stored", "missing"]
-        assert found(FIX) == []
-
     def test_reconcile__corrupted_and_missing(self, bucket):
         upload = making.stored()
         log.record(upload, Action.CORRUPTED, making.ACTOR)
@@ -113,14 +82,6 @@ class TestReconcile:
         assert making.actions(upload)[-1] == "corrupted"
         assert found(FIX) == []
 
-    def test_reconcile__purged_but_present(self, bucket):
-        upload = purged()
-        assert found() == [("purged but present", upload.key, "found")]
-        assert found(FIX) == [("purged but present", upload.key, "repaired")]
-        assert not making.exists(bucket, upload.key)
-        assert making.actions(upload)[-2:] == ["purged", "purged"]
-        assert found(FIX) == []
-
     def test_reconcile__purged_but_another_is_present(self, bucket):
         upload = purged()
         making.overwrite(bucket, upload.key, b"somebody's")
@@ -138,25 +99,6 @@ class TestReconcile:
         assert found(FIX) == [("purged but present", upload.key, "repaired")]
         upload.refresh_from_db()
         assert upload.status == Status.STORED
-        assert found(FIX) == []
-
-    @pytest.mark.parametrize(
-        ("upload_status", "action"),
-        [(Status.FAILED, "stored"), (Status.MISSING, "verified")],
-    )
-    def test_reconcile__given_up_but_present(self, bucket, upload_status, action):
-        """A PUT can arrive after it was given up; an object can come back."""
-        upload = making.pending()
-        making.put(upload)
-        etag = bucket.head(upload.key).etag
-        if upload_status == Status.FAILED:
-            log.record(upload, Action.FAILED, making.ACTOR)
-        else:
-            log.record(upload, Action.STORED, making.ACTOR, etag=etag)
-            log.record(upload, Action.MISSING, making.ACTOR)
-        expected = f"{upload_status} but present"
-        assert found(FIX) == [(expected, upload.key, "repaired")]
-        assert making.actions(upload)[-1] == action
         assert found(FIX) == []
 
     def test_reconcile__begun_in_parts_and_left(self, bucket):
@@ -201,3 +143,78 @@ class TestReconcile:
         assert found() == []
         plan = Plan(actor=ACTOR, min_age=timedelta(0), checksums=True)
         assert found(plan) == [("size or checksum differs", upload.key, "found")]
+
+
+class TestAdoption:
+    def test_adopt__everything_known(self, bucket):
+        """The database lost the record; the object tells it again."""
+        upload_id = new_upload_id()
+        key = f"uploads/2026/11/01/{upload_id}.txt"
+        payload = services.payload_of(upload_id, 100)
+        bucket.put_new(
+            key, payload, {"upload-id": str(upload_id), "request-id": "request-9"}
+        )
+        (finding,) = reconcile(FIX)
+        assert (finding.word, finding.outcome) == (FindingKind.NO_RECORD, "repaired")
+
+        upload = Upload.objects.get(pk=upload_id)
+        assert upload.status == Status.STORED
+        assert upload.sha256 == payload.sha256
+        assert upload.size == 100
+        assert upload.request_id == "request-9"
+        assert upload.requester_name == "unknown"
+        assert upload.stored_at == bucket.head(key).last_modified
+        event = upload.events.get()
+        assert (event.action, event.actor) == ("adopted", ACTOR.name)
+        assert event.detail["known_from"] == {
+            "sha256": "checksum computed by the store",
+            "id": "metadata",
+            "request_id": "metadata",
+        }
+        assert "claims_not_believed" not in event.detail
+        assert found(FIX) == []
+
+    def test_adopt__nothing_known(self, bucket):
+        put_raw(bucket, "uploads/stray.bin", b"stray")
+        list(reconcile(FIX))
+        upload = Upload.objects.get()
+        assert upload.sha256 == hashlib.sha256(b"stray").hexdigest()
+        assert upload.events.get().detail["known_from"] == {
+            "sha256": "bytes read",
+            "id": "new",
+            "request_id": "unknown",
+        }
+
+    def test_adopt__wrong_checksum_claimed(self, bucket):
+        """Without a checksum of the store, the bytes say it and not the metadata."""
+        put_raw(bucket, "uploads/liar.txt", b"truth", sha256="1" * 64)
+        list(reconcile(FIX))
+        upload = Upload.objects.get()
+        assert upload.sha256 == hashlib.sha256(b"truth").hexdigest()
+        assert upload.events.get().detail["claims_not_believed"] == {"sha256": "1" * 64}
+        assert verify_upload(upload, actor=ACTOR).action == Action.VERIFIED
+
+    def test_adopt__id_taken(self, bucket):
+        """A copy of an object does not become the upload it was copied from."""
+        original = making.stored()
+        bucket.client.copy_object(
+            Bucket=bucket.bucket_name,
+            Key="uploads/copy.txt",
+            CopySource={"Bucket": bucket.bucket_name, "Key": original.key},
+        )
+        list(reconcile(FIX))
+        copy = Upload.objects.get(key="uploads/copy.txt")
+        assert copy.pk != original.pk
+        assert copy.events.get().detail["claims_not_believed"] == {
+            "upload-id": str(original.pk)
+        }
+
+    @pytest.mark.parametrize("claim", ["nonsense", "0" * 32, "{" + "0" * 32 + "}"])
+    def test_adopt__malformed_claims(self, bucket, claim):
+        metadata = {"upload-id": claim, "request-id": "a b", "sha256": claim}
+        put_raw(bucket, "uploads/odd.txt", b"odd", **metadata)
+        list(reconcile(FIX))
+        upload = Upload.objects.get()
+        assert upload.sha256 == hashlib.sha256(b"odd").hexdigest()
+        assert upload.request_id == ""
+        assert upload.events.get().detail["claims_not_believed"] == metadata

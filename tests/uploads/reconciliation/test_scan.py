@@ -102,7 +102,7 @@ class TestSideBySide:
         assert [row.id for _, row in pairs if row] == [u.pk for u in uploads]
         assert all(listed and row for listed, row in pairs)
 
-    def test_side_by_side__since(self, bucket, monkeypatch):
+    def test_side_by_side__since(self, bucket, spy):
         """The days since then on either side, and whatever hangs from before."""
         making.stored()
         gone = making.stored()
@@ -111,45 +111,31 @@ class TestSideBySide:
         lost = making.pending(age=timedelta(days=9))
         log.record(lost, Action.STORED, making.ACTOR)
         put_raw(bucket, "uploads/2026/11/01/unknown.txt", b"x")
-        asked: list[str] = []
-        listing = UploadStorage.listing
-
-        def noted(self: UploadStorage, prefix: str) -> Iterator[Any]:
-            asked.append(prefix)
-            return listing(self, prefix)
-
-        monkeypatch.setattr(UploadStorage, "listing", noted)
+        asked = spy(UploadStorage, "listing")
         now = timezone.now()
         pairs = side_by_side(now - timedelta(days=1))
         assert [finding.key for finding in reconcile(NOW, pairs)] == [
             hanging.key,
             gone.key,
         ]
-        assert asked == [
+        assert [prefix for _, prefix in asked] == [
             f"uploads/{now + timedelta(days=more):%Y/%m/%d}/" for more in (-1, 0, 1)
         ]
         assert len(found()) == 4
 
     @pytest.mark.parametrize("year", [1, 999])
-    def test_side_by_side__since_long_before_the_first(self, bucket, monkeypatch, year):
+    def test_side_by_side__since_long_before_the_first(self, bucket, spy, year):
         """The same as everything, without a question for each day of centuries."""
         making.stored()
         gone = making.pending(age=timedelta(days=800))
         log.record(gone, Action.STORED, making.ACTOR)
         first = timezone.now().year - 4
         put_raw(bucket, f"uploads/{first}/11/01/unknown.txt", b"x")
-        asked: list[str] = []
-        listing = UploadStorage.listing
-
-        def noted(self: UploadStorage, prefix: str) -> Iterator[Any]:
-            asked.append(prefix)
-            return listing(self, prefix)
-
         everything = list(side_by_side())
-        monkeypatch.setattr(UploadStorage, "listing", noted)
+        asked = spy(UploadStorage, "listing")
         assert list(side_by_side(datetime(year, 1, 1, tzinfo=UTC))) == everything
         assert len(everything) == 3
-        assert {int(prefix.split("/")[1]) for prefix in asked} <= {
+        assert {int(prefix.split("/")[1]) for _, prefix in asked} <= {
             first,
             timezone.now().year,
             timezone.now().year + 1,  # tomorrow, on the last of December
