@@ -78,9 +78,10 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 
     `before` and `after` are called with the same arguments.
     """
+    nothing = Mock()
 
     def install(
-        owner: object, name: str, *, before: Any = Mock(), after: Any = Mock()
+        owner: object, name: str, *, before: Any = nothing, after: Any = nothing
     ) -> list[Any]:
         real, calls = getattr(owner, name), []
 

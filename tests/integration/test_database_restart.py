@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,11 +19,11 @@ from sre.lib import processes
 from sre.lib.object_store import ObjectStore
 from sre.lib.postgres import Postgres, temporary_server
 from sre.lib.service import Service
+from tests.support import manage
 from uploads.storage import UploadStorage
 
 pytestmark = [pytest.mark.integration, pytest.mark.service]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 WORKERS, THREADS = 2, 4
 
 
@@ -33,12 +31,8 @@ WORKERS, THREADS = 2, 4
 def database() -> Iterator[Postgres]:
     """Run a PostgreSQL for this test alone, migrated."""
     with temporary_server(fsync=False) as server:
-        subprocess.run(
-            [sys.executable, "manage.py", "migrate", "-v0"],
-            cwd=ROOT,
-            env=os.environ | {"DATABASE_URL": server.url},
-            check=True,
-        )
+        environment = os.environ | {"DATABASE_URL": server.url}
+        manage("migrate", "-v0", environment=environment).check_returncode()
         yield server
 
 
@@ -49,17 +43,14 @@ def service(
     bucket: UploadStorage,
     tmp_path: Path,
 ) -> Iterator[Service]:
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--no-input", "-v0"],
-        cwd=ROOT,
-        env=os.environ
-        | {
-            # Those of the tests name no hashes.
-            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-            "STATIC_ROOT": str(tmp_path / "static"),
-        },
-        check=True,
-    )
+    environment = {
+        **os.environ,
+        # Those of the tests name no hashes.
+        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+        "STATIC_ROOT": str(tmp_path / "static"),
+    }
+    collected = manage("collectstatic", "--no-input", "-v0", environment=environment)
+    collected.check_returncode()
     service = Service(
         {
             **object_store.environment(bucket.bucket_name),

@@ -18,17 +18,8 @@ from django.utils import timezone
 
 from sre.lib import processes
 from sre.lib.service import Service
+from tests.uploads.making import actions, keys_in
 from uploads.models import Status, Upload
-from uploads.storage import UploadStorage
-
-
-def actions(upload: Upload) -> list[str]:
-    return [event.action for event in upload.events.order_by("pk")]
-
-
-def objects_in(bucket: UploadStorage) -> list[str]:
-    listed = bucket.client.list_objects_v2(Bucket=bucket.bucket_name)
-    return [entry["Key"] for entry in listed.get("Contents", [])]
 
 
 def send(service: Service, key: str) -> tuple[int, Message, bytes]:
@@ -72,7 +63,7 @@ class TestService:
             upload = Upload.objects.get(idempotency_key=key)
             assert actions(upload) == ["requested", "stored"]
             assert send(service, key)[2] == first[0][2]
-        assert len(objects_in(bucket)) == 3
+        assert len(keys_in(bucket)) == 3
         assert "locked" not in service.log.read_text()
 
     def test_worker_killed__completed_under_the_same_id(
@@ -106,4 +97,4 @@ class TestService:
         assert "Idempotent-Replayed" not in headers
         assert json.loads(body)["id"] == str(upload.pk)
         assert actions(upload) == ["requested", "requested", "stored"]
-        assert objects_in(bucket) == [upload.key]
+        assert keys_in(bucket) == [upload.key]

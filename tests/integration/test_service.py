@@ -8,9 +8,8 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import psutil
 import pytest
@@ -109,58 +108,6 @@ class TestUploads:
         assert bucket.head(answer["key"]).size == 64 * 1024 * 1024
         assert digest_in(bucket, answer["key"]) == answer["sha256"]
         assert peak_memory(worker) - before <= 32 * 1024 * 1024
-
-
-class TestLargeBesideSmall:
-    """Two places for the object store, of which one client may hold one."""
-
-    LARGE: ClassVar = {"size": 64 * 1024 * 1024}
-    ENVIRONMENT: ClassVar = {
-        "WEB_CONCURRENCY": "1",
-        "WEB_THREADS": "4",
-        "TRUSTED_PROXIES": "1",
-    }
-
-    def parts_sent(self, bucket: UploadStorage) -> list[int]:
-        """Return for each large upload in progress how many parts the store has."""
-        return [
-            len(
-                bucket.client.list_parts(
-                    Bucket=bucket.bucket_name,
-                    Key=found.key,
-                    UploadId=found.upload_id,
-                ).get("Parts", ())
-            )
-            for found in bucket.unfinished("uploads/")
-        ]
-
-    def began(self, answered: tuple[int, Any]) -> datetime:
-        return Upload.objects.get(pk=answered[1]["id"]).created_at
-
-    def first_end(self) -> datetime:
-        """Return when the first of the large uploads was stored."""
-        large = Upload.objects.filter(size=self.LARGE["size"], status=Status.STORED)
-        ends = large.order_by("stored_at").values_list("stored_at", flat=True)
-        assert ends[0] is not None
-        return ends[0]
-
-    def test_one_client__leaves_a_place_to_others(self, start_service, bucket):
-        service = start_service(**self.ENVIRONMENT)
-        with ThreadPoolExecutor(3) as pool:
-            large = [
-                pool.submit(post, service, self.LARGE, client="192.0.2.1")
-                for _ in range(2)
-            ]
-            assert processes.wait_until(
-                lambda: len(self.parts_sent(bucket)) > 0, seconds=60
-            )
-
-            small = post(service, client="192.0.2.2")
-            ends = [future.result()[0] for future in large]
-
-        assert small[0] == 201
-        assert 201 in ends
-        assert self.began(small) < self.first_end(), "it had to wait for a large one"
 
 
 class TestStoreStops:

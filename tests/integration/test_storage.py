@@ -36,16 +36,56 @@ def unfinished(bucket: UploadStorage) -> list[Any]:
     return list(answer.get("Uploads", []))
 
 
-class TestRealServer:
-    def test_small(self, bucket):
-        stored = bucket.put_new("key", BytesPayload(b"content"), METADATA)
+@pytest.fixture(params=["signed", "boto3"])
+def storage(bucket: UploadStorage, make_storage: Any, request: Any) -> UploadStorage:
+    """Return the bucket with either way to send a whole object."""
+    made: UploadStorage = make_storage(
+        bucket_name=bucket.bucket_name,
+        endpoint_url=bucket.configuration.endpoint_url,
+        access_key=bucket.configuration.access_key,
+        secret_key=bucket.configuration.secret_key,
+        signed_puts=request.param == "signed",
+    )
+    return made
 
-        assert content_of(bucket, "key") == b"content"
-        found = bucket.head("key")
+
+class TestWholeObject:
+    def test_stored__and_again(self, storage):
+        stored = storage.put_new("key", BytesPayload(b"content"), METADATA)
+        again = storage.put_new(
+            "key", BytesPayload(b"content"), METADATA | {"request-id": "another"}
+        )
+        assert content_of(storage, "key") == b"content"
+        found = storage.head("key")
         assert found.sha256 == hashlib.sha256(b"content").hexdigest()
         assert found.metadata == {**METADATA, "sha256": found.sha256}
-        assert found.etag == stored.etag
+        assert found.etag == stored.etag == again.etag
 
+    @pytest.mark.parametrize(
+        ("content", "metadata"),
+        [(b"CONTENT", METADATA), (b"content", METADATA | {"upload-id": "other"})],
+    )
+    def test_another_object__is_kept(self, storage, content, metadata):
+        storage.put_new("key", BytesPayload(b"content"), METADATA)
+        with pytest.raises(ObjectExistsError):
+            storage.put_new("key", BytesPayload(content), metadata)
+        assert content_of(storage, "key") == b"content"
+
+    def test_wrong_checksum__is_refused(self, storage):
+        payload = BytesPayload(b"content")
+        payload.sha256 = hashlib.sha256(b"other").hexdigest()
+        with pytest.raises(StoreRefusedError):
+            storage.put_new("key", payload, METADATA)
+        with pytest.raises(ObjectMissingError):
+            storage.head("key")
+
+    def test_no_bucket__is_refused(self, storage):
+        storage.client.delete_bucket(Bucket=storage.bucket_name)
+        with pytest.raises(StoreRefusedError, match="NoSuchBucket"):
+            storage.put_new("key", BytesPayload(b"content"), METADATA)
+
+
+class TestRealServer:
     @pytest.mark.parametrize("size", [PART_BYTES, PART_BYTES + 1, LARGE])
     def test_around_the_part_size(self, bucket, size):
         payload = RandomNumbers(b"seed", size)
@@ -61,12 +101,11 @@ class TestRealServer:
         assert ("-" in stored.etag) == (size > PART_BYTES)
         assert unfinished(bucket) == []
 
-    @pytest.mark.parametrize("size", [10, LARGE])
-    def test_never_overwrites(self, bucket, size):
-        first = RandomNumbers(b"first", size)
+    def test_in_parts__never_overwrites(self, bucket):
+        first = RandomNumbers(b"first", LARGE)
         bucket.put_new("key", first, METADATA)
         with pytest.raises(ObjectExistsError):
-            bucket.put_new("key", RandomNumbers(b"second", size), METADATA)
+            bucket.put_new("key", RandomNumbers(b"second", LARGE), METADATA)
         assert hashlib.sha256(content_of(bucket, "key")).hexdigest() == first.sha256
         assert unfinished(bucket) == []
 
@@ -81,14 +120,6 @@ class TestRealServer:
         with ThreadPoolExecutor(16) as pool:
             outcomes = list(pool.map(put, range(16)))
         assert sorted(outcomes) == ["exists"] * 15 + ["stored"]
-
-    def test_wrong_checksum__is_refused(self, bucket):
-        payload = BytesPayload(b"content")
-        payload.sha256 = hashlib.sha256(b"other").hexdigest()
-        with pytest.raises(StoreRefusedError):
-            bucket.put_new("key", payload, METADATA)
-        with pytest.raises(ObjectMissingError):
-            bucket.head("key")
 
     def test_wrong_credentials__is_refused(self, bucket, make_storage):
         stranger = make_storage(

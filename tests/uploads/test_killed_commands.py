@@ -21,8 +21,6 @@ import pytest
 from django.utils import timezone
 
 from mirrorsite.exit_status import ExitStatus
-from sre.lib.object_store import ObjectStore
-from tests.conftest import service_database_url
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import run
@@ -49,13 +47,11 @@ def trail(bucket: UploadStorage) -> Trail:
 
 
 @pytest.fixture
-def kill(object_store: ObjectStore, bucket: UploadStorage, tmp_path: Path) -> Kill:
+def kill(service_environment: dict[str, str], tmp_path: Path) -> Kill:
     """Return a function that runs a command on the test's data, and has it killed."""
     environment = {
         **os.environ,
-        **object_store.environment(bucket.bucket_name),
-        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-        "DATABASE_URL": service_database_url(),
+        **service_environment,
         "AUDIT_SIGNING_KEY": KEY.secret_text(),
         "TMPDIR": str(tmp_path),  # what a killed command leaves
     }

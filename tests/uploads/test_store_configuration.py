@@ -222,6 +222,7 @@ class TestAddresses:
             storage.put_new(key, SMALL, METADATA)
         first, second = fake_store.requests
         assert first.target == second.target
+        assert not any("Expect" in request.headers for request in fake_store.requests)
 
 
 class TestCredentials:

@@ -51,23 +51,36 @@ def refused(statement: str, *parameters: Any) -> str:
 
 class TestTriggers:
     @pytest.mark.parametrize(
-        "assignment",
+        "statement",
         [
-            "action = 'purged'",
-            "actor = 'nobody'",
-            "at = '2020-01-01 00:00:00'",
-            "detail = '{}'",
-            "request_id = 'x'",
-            "id = id + 1000000",
-            "seal_id = NULL",
-            "seal_id = 1, actor = 'nobody'",
+            *(
+                f"UPDATE uploads_uploadevent SET {assignment}"  # noqa: S608
+                for assignment in (
+                    "action = 'purged'",
+                    "actor = 'nobody'",
+                    "at = '2020-01-01 00:00:00'",
+                    "detail = '{}'",
+                    # As jsonb 4 and 4.0 are equal; as bytes they are not.
+                    "seal_id = 1, detail = jsonb_set(detail, '{size}', '4.0')",
+                    "request_id = 'x'",
+                    "id = id + 1000000",
+                    "seal_id = NULL",
+                    "seal_id = 1, actor = 'nobody'",
+                )
+            ),
+            "UPDATE uploads_auditseal SET root = 'x'",
+            "DELETE FROM uploads_uploadevent",
+            "DELETE FROM uploads_auditseal",
+            "DELETE FROM uploads_upload",
+            "TRUNCATE uploads_uploadevent CASCADE",
+            "TRUNCATE uploads_auditseal CASCADE",
+            "TRUNCATE uploads_upload CASCADE",
         ],
     )
-    def test_event_update(self, event, seal, assignment):
-        assert refused(
-            f"UPDATE uploads_uploadevent SET {assignment} WHERE id = %s",  # noqa: S608
-            event.pk,
-        ) == ("uploads_uploadevent is append-only: UPDATE is refused")
+    def test_refused(self, event, seal, statement):
+        action = statement.partition(" ")[0]
+        execute("SET CONSTRAINTS ALL IMMEDIATE")  # TRUNCATE waits for no checks
+        assert refused(statement).endswith(f" is append-only: {action} is refused")
 
     def test_event_seal__once(self, event, seal):
         statement = "UPDATE uploads_uploadevent SET seal_id = 1 WHERE id = %s"
@@ -75,37 +88,6 @@ class TestTriggers:
         assert "append-only" in refused(statement, event.pk)
         assert "append-only" in refused(
             "UPDATE uploads_uploadevent SET seal_id = NULL WHERE id = %s", event.pk
-        )
-
-    def test_event_seal__number_in_detail_that_only_looks_the_same(self, event, seal):
-        """As jsonb 4 and 4.0 are equal; as bytes they are not."""
-        assert "append-only" in refused(
-            "UPDATE uploads_uploadevent SET seal_id = 1,"
-            " detail = jsonb_set(detail, '{size}', '4.0') WHERE id = %s",
-            event.pk,
-        )
-
-    def test_seal_update(self, seal):
-        assert (
-            refused("UPDATE uploads_auditseal SET root = 'x'")
-            == "uploads_auditseal is append-only: UPDATE is refused"
-        )
-
-    @pytest.mark.parametrize(
-        "table", ["uploads_uploadevent", "uploads_auditseal", "uploads_upload"]
-    )
-    def test_delete(self, seal, table):
-        assert (
-            refused(f"DELETE FROM {table}")  # noqa: S608
-            == f"{table} is append-only: DELETE is refused"
-        )
-
-    @pytest.mark.parametrize(
-        "table", ["uploads_uploadevent", "uploads_auditseal", "uploads_upload"]
-    )
-    def test_truncate(self, table):
-        assert refused(f"TRUNCATE {table} CASCADE").endswith(
-            "is append-only: TRUNCATE is refused"
         )
 
     @pytest.mark.parametrize("column", ["id", "key"])
@@ -224,14 +206,12 @@ class TestMissing:
 @pytest.mark.django_db(transaction=True)
 class TestMigrations:
     def test_dropped__installed_again_with_a_warning(self, caplog):
+        call_command("migrate", verbosity=0, skip_checks=True)
+        assert "triggers were missing" not in caplog.text
         triggers.remove(connection)
         call_command("migrate", verbosity=0, skip_checks=True)
         assert triggers.missing(connection) == []
         assert "triggers were missing" in caplog.text
-
-    def test_complete__no_warning(self, caplog):
-        call_command("migrate", verbosity=0, skip_checks=True)
-        assert "triggers were missing" not in caplog.text
 
     def test_undone_and_done_again(self):
         call_command("migrate", "uploads", "zero", verbosity=0, skip_checks=True)

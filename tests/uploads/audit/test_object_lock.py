@@ -15,22 +15,16 @@ from tests.uploads.audit.trails import KEY, Trail, add_uploads
 from uploads.audit.serialization import seal_of
 from uploads.exceptions import SealError, StoreRefusedError
 from uploads.models import AuditSeal, UploadEvent
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def locked(bucket: UploadStorage, make_storage: Any) -> Trail:
-    name = f"{bucket.bucket_name}-locked"
-    bucket.client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
-    storage = make_storage(
-        bucket_name=name,
-        endpoint_url=bucket.configuration.endpoint_url,
-        access_key=bucket.configuration.access_key,
-        secret_key=bucket.configuration.secret_key,
+def locked(other_bucket: Any) -> Trail:
+    storage = other_bucket(exists=False)
+    storage.client.create_bucket(
+        Bucket=storage.bucket_name, ObjectLockEnabledForBucket=True
     )
-    storage.store.use_transport(bucket.store.transport)
     trail = Trail(storage)
     add_uploads(2)
     trail.seal()
@@ -125,17 +119,27 @@ class TestObjectLock:
 
     def test_versions__over_pages(self, locked):
         client, bucket = locked.storage.client, locked.storage.bucket_name
-        for n in range(1003):
-            client.put_object(Bucket=bucket, Key=f"many/{n:04d}", Body=b"1")
-        for n in (0, 500, 1002):
-            client.put_object(Bucket=bucket, Key=f"many/{n:04d}", Body=b"2")
-        client.delete_object(Bucket=bucket, Key="many/0007")
-        found = list(locked.storage.versions("many/"))
-        assert [v.key for v in found] == [f"many/{n:04d}" for n in range(1003)]
-        assert [n for n, v in enumerate(found) if not v.is_single] == [0, 7, 500, 1002]
+        keys = [f"many/{n}" for n in range(7)]
+        for key in keys:
+            client.put_object(Bucket=bucket, Key=key, Body=b"1")
+        for key in (keys[0], keys[3], keys[6]):
+            client.put_object(Bucket=bucket, Key=key, Body=b"2")
+        client.delete_object(Bucket=bucket, Key=keys[4])
+        listing = "provide-client-params.s3.ListObjectVersions"
+        client.meta.events.register(listing, _two_at_a_time)
+        try:
+            found = list(locked.storage.versions("many/"))
+        finally:
+            client.meta.events.unregister(listing, _two_at_a_time)
+        assert [v.key for v in found] == keys
+        assert [n for n, v in enumerate(found) if not v.is_single] == [0, 3, 4, 6]
         for versions in found:
             if not versions.is_single:
                 assert locked.copies.version(versions) == b"1"
+
+
+def _two_at_a_time(params: dict[str, Any], **_: Any) -> dict[str, Any]:
+    return params | {"MaxKeys": 2}
 
 
 class TestWithoutObjectLock:
@@ -152,17 +156,14 @@ class TestWithoutObjectLock:
         settings.AUDIT_RETENTION_DAYS = 0
         assert Trail(bucket).copies.retention() == {}
 
-    def test_no_answer_is_no_answer(self, bucket, monkeypatch):
+    def test_no_answer_is_no_answer(self, bucket, make_fail):
         """A permission that is missing must not leave the copies unlocked."""
-
-        def refuse(**options: Any) -> None:
-            answer = {
-                "Error": {"Code": "AccessDenied"},
-                "ResponseMetadata": {"HTTPStatusCode": 403},
-            }
-            raise ClientError(answer, "GetObjectLockConfiguration")  # type: ignore[arg-type]
-
-        monkeypatch.setattr(bucket.client, "get_object_lock_configuration", refuse)
+        answer = {
+            "Error": {"Code": "AccessDenied"},
+            "ResponseMetadata": {"HTTPStatusCode": 403},
+        }
+        refusal = ClientError(answer, "GetObjectLockConfiguration")  # type: ignore[arg-type]
+        make_fail(bucket.client, "get_object_lock_configuration", refusal)
         with pytest.raises(StoreRefusedError):
             Trail(bucket).seal()
         assert AuditSeal.objects.count() == 0

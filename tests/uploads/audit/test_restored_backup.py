@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,15 +15,13 @@ from django.core.management.base import CommandError
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import ACTOR, run
-from uploads.audit import chain, log, seals
+from uploads.audit import log
 from uploads.audit.seal_store import PREFIX
 from uploads.exceptions import SealError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbook.md"
 
 
 @pytest.fixture
@@ -74,25 +71,13 @@ def lost(trail: Trail) -> Lost:
     return Lost(uploads, restore)
 
 
-def test_seal_audit__refuses(trail, lost):
-    assert ("cut tail", "seal 2") in trail.faults()
-    for _ in range(2):
-        with pytest.raises(SealError, match="is not in the database"):
-            trail.seal()
-
-
 def test_refusal__names_what_helps_and_does_no_harm(trail, lost):
     """Who does as the message says can still bring the events back."""
     with pytest.raises(SealError) as refusal:
         trail.seal()
     told = str(refusal.value)
-    assert (
-        "run manage.py restore_events: docs/runbook.md, 'The database is gone'" in told
-    )
-    runbook = RUNBOOK.read_text()
-    assert "\n## The database is gone\n" in runbook
     command, helps = re.findall(r"manage\.py [a-z_]+(?: --[a-z-]+)*", told)
-    assert {command in runbook, helps in runbook} == {True}
+    assert helps == "manage.py restore_events"
 
     before = list(UploadEvent.objects.order_by("pk").values_list("pk", flat=True))
     status, text = run(*command.removeprefix("manage.py ").split())
@@ -116,13 +101,6 @@ def test_verify_audit__writes_nothing_behind_a_cut_tail(trail, lost):
     trail.seal()
     assert run("verify_audit")[0] == 0
     assert UploadEvent.objects.latest("pk").action == Action.AUDIT_CHECKED
-
-
-def test_refusals__name_no_command_that_writes():
-    """Whatever the contradiction is, looking must not extend it."""
-    text = Path(chain.__file__).read_text() + Path(seals.__file__).read_text()
-    assert "--record-nothing" in text
-    assert not re.search(r"(run|manage\.py) verify_audit(?! --record-nothing)", text)
 
 
 def test_restored(trail, lost):

@@ -72,16 +72,6 @@ class TestRotateAuditKey:
         settings.AUDIT_SIGNING_KEY = None
         assert run("verify_audit")[0] == 0
 
-    def test_unannounced_key_is_not_trusted(self, signing, settings):
-        run("seal_audit")
-        settings.AUDIT_SIGNING_KEY = b"s" * 32
-        run("seal_audit")
-        settings.AUDIT_SIGNING_KEY = None
-        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
-        status, text = run("verify_audit")
-        assert status == 1
-        assert "unknown key: seal 2" in text
-
     @pytest.mark.parametrize("options", [[], ["--json"]])
     def test_output_full__nothing_announced(self, signing, options):
         with pytest.raises(CommandError, match="No space left on device") as caught:

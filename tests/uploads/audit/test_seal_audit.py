@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 
 from sre.lib import processes
-from tests.conftest import service_database_url
 from tests.uploads.audit.commands import run
 from tests.uploads.audit.trails import KEY, add_uploads
 from uploads.models import AuditSeal, UploadEvent
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -55,40 +53,17 @@ class TestSealAudit:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestSealAuditEvery:
-    def test_goes_on_until_terminated(self, signing, tmp_path):
-        """A process of its own, on this database and bucket, over an outage."""
-        environment = _environment(signing)
-        log = tmp_path / "log"
-        sealer = processes.start(
-            [sys.executable, "manage.py", "seal_audit", "--every", "0.2"],
-            log=log,
-            environment=environment,
-            cwd=ROOT,
-        )
-        try:
-            assert processes.wait_until(
-                lambda: AuditSeal.objects.count() >= 2, seconds=60, process=sealer
-            ), log.read_text()
-            add_uploads(1)
-            assert processes.wait_until(
-                lambda: not UploadEvent.objects.filter(seal=None).exists(),
-                seconds=60,
-                process=sealer,
-            ), log.read_text()
-            sealer.send_signal(signal.SIGTERM)
-            assert sealer.wait(20) == 0
-        finally:
-            processes.stop(sealer)
-        assert "Traceback" not in log.read_text()
-        assert run("verify_audit")[0] == 0
-
-
-@pytest.mark.django_db(transaction=True)
 class TestSealersBesideEachOther:
-    def test_two_processes__one_killed_again_and_again(self, signing, tmp_path):
+    def test_two_processes__one_killed_again_and_again(
+        self, signing, service_environment, tmp_path
+    ):
         """No fork, no gap, and what a killed sealer began is completed."""
-        environment = _environment(signing)
+        environment = {
+            **os.environ,
+            **service_environment,
+            "AUDIT_SIGNING_KEY": KEY.secret_text(),
+            "AUDIT_PUBLIC_KEYS": "",
+        }
 
         def start(name: str) -> subprocess.Popen[bytes]:
             return processes.start(
@@ -121,6 +96,7 @@ class TestSealersBesideEachOther:
             assert steady.wait(20) == 0
         finally:
             processes.stop(steady)
+        assert "Traceback" not in (tmp_path / "steady").read_text()
         assert run("seal_audit")[0] == 0
         numbers = list(AuditSeal.objects.values_list("number", flat=True))
         assert numbers == list(range(1, len(numbers) + 1))
@@ -128,17 +104,3 @@ class TestSealersBesideEachOther:
         assert not UploadEvent.objects.filter(seal=None).exists()
         status, text = run("verify_audit")
         assert status == 0, text
-
-
-def _environment(storage: UploadStorage) -> dict[str, str]:
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-        "DATABASE_URL": service_database_url(),
-        "AWS_STORAGE_BUCKET_NAME": storage.bucket_name,
-        "AWS_ENDPOINT_URL_S3": storage.configuration.endpoint_url or "",
-        "AWS_ACCESS_KEY_ID": storage.configuration.access_key or "",
-        "AWS_SECRET_ACCESS_KEY": storage.configuration.secret_key or "",
-        "AUDIT_SIGNING_KEY": KEY.secret_text(),
-        "AUDIT_PUBLIC_KEYS": "",
-    }

@@ -25,9 +25,6 @@ class TestConcurrency:
     def test_four_sealers_sixteen_writers(self, trail):
         self._run(trail, sealers=4, writers=16, uploads=12)
 
-    def test_two_sealers_four_writers(self, trail):
-        self._run(trail, sealers=2, writers=4, uploads=8)
-
     def _run(self, trail: Trail, *, sealers: int, writers: int, uploads: int) -> None:
         writing = threading.Semaphore(0)
         errors: list[BaseException] = []
