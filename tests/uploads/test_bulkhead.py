@@ -19,9 +19,9 @@ from uploads.exceptions import (
 from uploads.models import new_upload_id
 
 
-def bulkhead(permits: int, per_client: int | None = None, **seconds: float) -> Bulkhead:
+def bulkhead(places: int, per_client: int | None = None, **seconds: float) -> Bulkhead:
     wait = {"max_wait_seconds": 30.0, "stall_seconds": 30.0} | seconds
-    return Bulkhead(permits, per_client or permits, **wait)
+    return Bulkhead(places, per_client or places, **wait)
 
 
 @contextmanager
@@ -30,8 +30,8 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_hung__refused_when_nothing_moves() -> None:
-    """The wait ends long before the one for a permit among requests that go well."""
+def test_hung__refused_when_nothing_moves():
+    """The wait ends long before the one for a place among requests that go well."""
     full = bulkhead(1, stall_seconds=0.2)
     began = time.monotonic()
     with full.permit("a"):
@@ -42,7 +42,7 @@ def test_hung__refused_when_nothing_moves() -> None:
         pass
 
 
-def test_hung__the_next_does_not_wait_again() -> None:
+def test_hung__the_next_does_not_wait_again():
     full = bulkhead(1, stall_seconds=1.0)
     with full.permit("a"):
         with pytest.raises(StoreBusyError), full.permit("b"):
@@ -53,7 +53,7 @@ def test_hung__the_next_does_not_wait_again() -> None:
         assert time.monotonic() - began < 0.9
 
 
-def test_busy__waits_while_there_is_progress() -> None:
+def test_busy__waits_while_there_is_progress():
     full = bulkhead(1, stall_seconds=0.5)
     with threads() as pool:
         with full.permit("a"):
@@ -68,7 +68,7 @@ def test_busy__waits_while_there_is_progress() -> None:
         assert small.result(30) == "done"
 
 
-def test_making_a_payload__is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_making_a_payload__is_progress(monkeypatch):
     full = bulkhead(1, stall_seconds=0.5)
     monkeypatch.setattr(services, "store_bulkhead", lambda: full)
     with threads() as pool:
@@ -81,7 +81,7 @@ def test_making_a_payload__is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
         assert small.result(30) == "done"
 
 
-def test_busy_for_too_long__refused() -> None:
+def test_busy_for_too_long__refused():
     full = bulkhead(1, max_wait_seconds=0.3)
     with full.permit("a"), pytest.raises(StoreBusyError), full.permit("b"):
         pass
@@ -94,7 +94,7 @@ def test_busy_for_too_long__refused() -> None:
         (StoreRefusedError("403"), True),
     ],
 )
-def test_only_an_answer_is_progress(error: Exception, is_progress: bool) -> None:
+def test_only_an_answer_is_progress(error, is_progress):
     """While a request hangs, another ends: does a third still wait."""
     full = bulkhead(2, per_client=1, stall_seconds=1.0)
     with full.permit("hangs"):
@@ -112,7 +112,7 @@ def _fail_slowly(full: Bulkhead, error: Exception) -> None:
         raise error
 
 
-def test_one_client__leaves_a_permit_for_others() -> None:
+def test_one_client__leaves_a_place_for_others():
     full = bulkhead(3, per_client=2, stall_seconds=0.1)
     with ExitStack() as holding:
         for _ in range(2):
@@ -123,7 +123,7 @@ def test_one_client__leaves_a_permit_for_others() -> None:
             pass
 
 
-def test_waiting_client_at_its_limit__others_pass() -> None:
+def test_waiting_client_at_its_limit__others_pass():
     full = bulkhead(2, per_client=1)
     with threads() as pool:
         with full.permit("greedy"):
@@ -133,7 +133,7 @@ def test_waiting_client_at_its_limit__others_pass() -> None:
         assert waiting.result(30) == "done"
 
 
-def test_waiting__first_come_first_served() -> None:
+def test_waiting__first_come_first_served():
     full = bulkhead(1)
     order: list[str] = []
     with threads() as pool:
@@ -144,7 +144,7 @@ def test_waiting__first_come_first_served() -> None:
     assert order == list("abcdef")
 
 
-def test_never_more_than_there_are_permits__and_everybody_gets_one() -> None:
+def test_never_more_than_there_are_places__and_everybody_gets_one():
     full = bulkhead(2)
     inside, most, lock = [0], [0], threading.Lock()
 
@@ -162,7 +162,7 @@ def test_never_more_than_there_are_permits__and_everybody_gets_one() -> None:
     assert most == [2]
 
 
-def test_gave_up_waiting__its_permit_is_not_lost() -> None:
+def test_gave_up_waiting__its_place_is_not_lost():
     full = bulkhead(1, stall_seconds=0.05)
     with full.permit("a"), pytest.raises(StoreBusyError), full.permit("b"):
         pass

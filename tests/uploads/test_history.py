@@ -90,9 +90,7 @@ def sequential_scans() -> int:
 class TestRecord:
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.sampled_from(Action), max_size=8))
-    def test_any_actions__status_is_what_the_last_event_says(
-        self, db: Any, wanted: list[Action]
-    ) -> None:
+    def test_any_actions__status_is_what_the_last_event_says(self, db, wanted):
         upload = begin()
         done = [Action.REQUESTED]
         for action in wanted:
@@ -111,7 +109,7 @@ class TestRecord:
         assert [action for action in told if action in STATUS_AFTER] == done
         assert row.status == upload.status == STATUS_AFTER[done[-1]]
 
-    def test_changes_and_detail(self) -> None:
+    def test_changes_and_detail(self):
         upload = begin()
         history.record(
             upload, Action.FAILED, ACTOR, detail={"error": "why"}, error="why"
@@ -125,7 +123,7 @@ class TestRecord:
             {"error": "why"},
         )
 
-    def test_two_at_once__only_one_wins(self) -> None:
+    def test_two_at_once__only_one_wins(self):
         upload = begin()
         other = Upload.objects.get(pk=upload.pk)
         history.record(upload, Action.STORED, ACTOR)
@@ -134,13 +132,13 @@ class TestRecord:
         assert Upload.objects.get().status == Status.STORED
         assert UploadEvent.objects.count() == 2
 
-    def test_row_and_event__one_transaction(self) -> None:
+    def test_row_and_event__one_transaction(self):
         upload = begin()
         assert transactions_of(upload) == 1
         history.record(upload, Action.STORED, ACTOR)
         assert transactions_of(upload) == 2  # the row's is that of the last event
 
-    def test_update__finds_its_row_by_an_index(self) -> None:
+    def test_update__finds_its_row_by_an_index(self):
         upload = begin()
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
@@ -148,14 +146,14 @@ class TestRecord:
         history.record_new_attempt(upload, ACTOR, bucket="b")
         assert sequential_scans() == before
 
-    def test_id_is_taken(self) -> None:
+    def test_id_is_taken(self):
         taken = begin()
         with pytest.raises(AlreadyRecordedError):
             history.record_intent(new_upload(id=taken.pk), ACTOR)
         assert Upload.objects.get().key == taken.key
         assert UploadEvent.objects.count() == 1
 
-    def test_event_does_not_fit__no_row_either(self) -> None:
+    def test_event_does_not_fit__no_row_either(self):
         with pytest.raises(TrailUnavailableError):
             history.record_intent(new_upload(), Actor(name="a" * 201))
         assert not Upload.objects.exists()
@@ -166,7 +164,7 @@ class TestRecord:
         assert (kept.status, kept.etag) == (Status.PENDING, "")
         assert upload.status == Status.PENDING
 
-    def test_value_does_not_fit__never_cut(self) -> None:
+    def test_value_does_not_fit__never_cut(self):
         upload = begin()
         with pytest.raises(TrailUnavailableError):
             history.record(upload, Action.STORED, ACTOR, etag="e" * 300)
@@ -177,7 +175,7 @@ class TestRecord:
 
 class TestNote:
     @pytest.mark.parametrize("action", sorted(NOTES))
-    def test_note__writes_an_event_and_no_status(self, action: Action) -> None:
+    def test_note__writes_an_event_and_no_status(self, action):
         upload = begin()
 
         note(action, upload, {"a": 1})
@@ -194,7 +192,7 @@ class TestNote:
         assert upload.status == Status.PENDING
 
     @pytest.mark.parametrize("action", sorted(Action))
-    def test_note__nothing_else(self, action: Action) -> None:
+    def test_note__nothing_else(self, action):
         upload = begin()
         if action not in WITHOUT_UPLOAD:
             with pytest.raises(TransitionError):
@@ -205,12 +203,12 @@ class TestNote:
         assert UploadEvent.objects.count() == 1
 
     @pytest.mark.parametrize("action", sorted(NOTES))
-    def test_record__takes_no_note(self, action: Action) -> None:
+    def test_record__takes_no_note(self, action):
         with pytest.raises(TransitionError):
             history.record(begin(), action, ACTOR)
 
     @pytest.mark.parametrize("action", sorted(Action))
-    def test_database__upload_fits_action(self, action: Action) -> None:
+    def test_database__upload_fits_action(self, action):
         upload = begin() if action in WITHOUT_UPLOAD else None
         with pytest.raises(IntegrityError):
             UploadEvent.objects.create(
@@ -219,8 +217,8 @@ class TestNote:
 
 
 class TestTables:
-    def test_every_action_has_a_status_and_a_before__or_is_a_note(self) -> None:
+    def test_every_action_has_a_status_and_a_before__or_is_a_note(self):
         assert STATUS_AFTER.keys() == ALLOWED_BEFORE.keys() == set(Action) - NOTES
 
-    def test_every_status_is_reached(self) -> None:
+    def test_every_status_is_reached(self):
         assert set(STATUS_AFTER.values()) == set(Status)

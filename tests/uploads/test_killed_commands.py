@@ -15,15 +15,12 @@ import zipfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import pytest
 from django.utils import timezone
 
 from mirrorsite.exit_status import ExitStatus
-from sre.lib.object_store import ObjectStore
-from tests.conftest import service_database_url
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import run
@@ -50,13 +47,11 @@ def trail(bucket: UploadStorage) -> Trail:
 
 
 @pytest.fixture
-def kill(object_store: ObjectStore, bucket: UploadStorage, tmp_path: Path) -> Kill:
+def kill(service_environment: dict[str, str], tmp_path: Path) -> Kill:
     """Return a function that runs a command on the test's data, and has it killed."""
     environment = {
         **os.environ,
-        **object_store.environment(bucket.bucket_name),
-        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-        "DATABASE_URL": service_database_url(),
+        **service_environment,
         "AUDIT_SIGNING_KEY": KEY.secret_text(),
         "TMPDIR": str(tmp_path),  # what a killed command leaves
     }
@@ -101,13 +96,7 @@ class TestSealAudit:
             (("after", 1, "uploads.audit.chain._mark"), True),  # all but the commit
         ],
     )
-    def test_finished_by_the_next_run(
-        self,
-        trail: Trail,
-        kill: Kill,
-        point: tuple[str, int, str],
-        is_in_bucket: bool,
-    ) -> None:
+    def test_finished_by_the_next_run(self, trail, kill, point, is_in_bucket):
         making.stored()
         kill(point, "seal_audit")
         assert not AuditSeal.objects.exists()
@@ -123,9 +112,7 @@ class TestSealAudit:
 
 class TestRestoreEvents:
     @pytest.mark.parametrize("when", ["before", "after"])
-    def test_the_next_run_restores_the_rest(
-        self, trail: Trail, kill: Kill, settings: Any, when: str
-    ) -> None:
+    def test_the_next_run_restores_the_rest(self, trail, kill, settings, when):
         """The second seal is restored as a whole, or not at all."""
         making.stored()
         trail.seal()
@@ -161,9 +148,7 @@ class TestReconcileUploads:
             ("after", 1, DELETE),  # deleted, without the event
         ],
     )
-    def test_the_next_run_settles_the_rest(
-        self, trail: Trail, kill: Kill, point: tuple[str, int, str]
-    ) -> None:
+    def test_the_next_run_settles_the_rest(self, trail, kill, point):
         present, absent = making.pending(), making.pending()
         making.put(present)
         missing, gone = making.stored(), making.stored()
@@ -202,13 +187,7 @@ class TestPurgeUploads:
             (("after", 2, DELETE), False),
         ],
     )
-    def test_the_next_runs_purge_the_rest(
-        self,
-        trail: Trail,
-        kill: Kill,
-        point: tuple[str, int, str],
-        is_left: bool,
-    ) -> None:
+    def test_the_next_runs_purge_the_rest(self, trail, kill, point, is_left):
         then = timezone.now() - timedelta(days=40)
         with mock.patch.object(timezone, "now", return_value=then):
             uploads = [making.stored() for _ in range(3)]
@@ -231,7 +210,7 @@ class TestPurgeUploads:
 
 
 class TestVerifyUploads:
-    def test_resumed(self, trail: Trail, kill: Kill) -> None:
+    def test_resumed(self, trail, kill):
         """From when it was started, since it could not tell where it was."""
         uploads = [making.stored() for _ in range(4)]
         making.overwrite(trail.storage, uploads[3].key, b"other")
@@ -247,9 +226,7 @@ class TestVerifyUploads:
         trail.seal()
         assert trail.faults() == []
 
-    def test_several_at_a_time__those_at_hand_are_settled(
-        self, trail: Trail, kill: Kill
-    ) -> None:
+    def test_several_at_a_time__those_at_hand_are_settled(self, trail, kill):
         then = timezone.now() - timedelta(days=40)
         with mock.patch.object(timezone, "now", return_value=then):
             uploads = [making.stored() for _ in range(5)]
@@ -278,14 +255,8 @@ class TestExport:
         ids=["half-way", "before its end"],
     )
     def test_file_is_whole_or_as_before(
-        self,
-        bucket: UploadStorage,
-        kill: Kill,
-        tmp_path: Path,
-        command: str,
-        point: tuple[str, int, str],
-        by: signal.Signals,
-    ) -> None:
+        self, bucket, kill, tmp_path, command, point, by
+    ):
         for _ in range(3):
             making.stored()
         file = tmp_path / "exported" / "rows.csv"
@@ -313,13 +284,8 @@ class TestBackup:
         ],
     )
     def test_bucket_holds_whole_backups_only(
-        self,
-        bucket: UploadStorage,
-        kill: Kill,
-        point: tuple[str, int, str],
-        is_in_bucket: bool,
-        by: signal.Signals,
-    ) -> None:
+        self, bucket, kill, point, is_in_bucket, by
+    ):
         making.stored()
         kill(point, "backup_database", by=by)
         assert len(backup_keys()) == int(is_in_bucket)
