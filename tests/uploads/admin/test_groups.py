@@ -8,12 +8,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from mirrorsite.actors import Actor
-from mirrorsite.tokens.models import Scope, Token
-from mirrorsite.tokens.services import create_token
+from mirrorsite.tokens.models import Token
+from tests.tokens import new_token
 from uploads.models import UploadEvent
-
-ACTOR = Actor(name="command:test")
 
 pytestmark = pytest.mark.django_db
 TOKENS = "/admin/tokens/token/"
@@ -21,8 +18,7 @@ TOKENS = "/admin/tokens/token/"
 
 @pytest.fixture
 def token(db: None) -> Token:
-    owner = User.objects.create_user("owner")
-    return create_token(actor=ACTOR, owner=owner, name="robot", scopes=[Scope.READ])[0]
+    return new_token(name="robot")[0]
 
 
 def make(client: Client, owner: User) -> Any:
