@@ -123,7 +123,7 @@ def _server_busy(world: World) -> Answer:
 
 def _trail_away(world: World) -> Answer:
     world.monkeypatch.setattr(
-        "uploads.audit.sql.insert_upload",
+        "uploads.history.insert_upload",
         Mock(side_effect=TrailUnavailableError("internal name")),
     )
     return world.upload()

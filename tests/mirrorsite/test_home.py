@@ -262,7 +262,7 @@ class TestRefusals:
         assert 0 < int(response.headers["Retry-After"]) <= 86_400
         assert Upload.objects.count() == 2
 
-    def test_no_place__503(self, browser, bucket, monkeypatch):
+    def test_no_permit__503(self, browser, bucket, monkeypatch):
         full = Bulkhead(0, 1, max_wait_seconds=0)
         monkeypatch.setattr(home, "store_bulkhead", lambda: full)
         response = send(browser)

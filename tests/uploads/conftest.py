@@ -18,8 +18,8 @@ def _nothing_cached() -> None:
 
 
 @pytest.fixture
-def no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all places for the object store be taken."""
+def no_permit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all permits for the object store be taken."""
     full = Bulkhead(0, 1, max_wait_seconds=0)
     for module in ("api.views", "api.read_views", "admin.views", "admin.actions"):
         monkeypatch.setattr(f"uploads.{module}.store_bulkhead", lambda: full)

@@ -21,8 +21,7 @@ from django.test import Client
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from uploads import services
-from uploads.audit import log
+from uploads import history, services
 from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
@@ -53,7 +52,7 @@ def new_upload(**columns: Any) -> Upload:
 def record(**columns: Any) -> Upload:
     """Write an upload that is pending, and its intent, without any object."""
     upload = new_upload(**{"created_at": NOON, **columns})
-    log.record_intent(upload, ACTOR)
+    history.record_intent(upload, ACTOR)
     return upload
 
 
@@ -91,7 +90,7 @@ def put(upload: Upload, size: int | None = None) -> None:
 
 def failed(*, age: timedelta = HOUR) -> Upload:
     upload = pending(age=age)
-    log.record(upload, Action.FAILED, ACTOR, error="made to fail")
+    history.record(upload, Action.FAILED, ACTOR, error="made to fail")
     return upload
 
 

@@ -15,7 +15,8 @@ from django.test import Client
 
 from mirrorsite.actors import Actor
 from tests.uploads.making import actions, keys_in, slug, stored
-from uploads.audit import log, sql
+from uploads import history
+from uploads.audit import log
 from uploads.models import Action, Status, Upload
 from uploads.storage import UploadStorage
 
@@ -231,7 +232,7 @@ class TestStoreFails:
         whole = upload.stored_at - upload.created_at
         assert upload.stored_at - retried.at <= upload.duration < whole
 
-    def test_no_place__503_and_nothing_recorded(self, client, no_place):
+    def test_no_permit__503_and_nothing_recorded(self, client, no_permit):
         response = post_nothing(client)
         assert (response.status_code, slug(response)) == (503, "store-busy")
         assert response["Retry-After"] == "5"
@@ -243,7 +244,7 @@ class TestDatabaseUnavailable:
 
     def test_before_the_put__nothing_in_the_bucket(self, client, bucket, make_fail):
         error = OperationalError("password=secret is wrong")
-        make_fail(sql, "RawCursor", error)
+        make_fail(log, "RawCursor", error)
         response = post_nothing(client)
         assert (response.status_code, slug(response)) == (503, "trail-unavailable")
         assert response["Retry-After"] == "5"
@@ -255,7 +256,7 @@ class TestDatabaseUnavailable:
 def test_reconciled_as_stored_before_the_put__stored_once(bucket, spy):
     def reconcile(storage: Any, key: str, *rest: Any, **more: Any) -> Any:
         other = Upload.objects.get(key=key)
-        log.record(other, Action.STORED, Actor(name="command:reconcile_uploads"))
+        history.record(other, Action.STORED, Actor(name="command:reconcile_uploads"))
 
     spy(UploadStorage, "put_new", before=reconcile)
     assert stored().status == Status.STORED
@@ -270,9 +271,8 @@ def test_killed_between_put_and_commit__pending_and_present(
 import os, django
 django.setup()
 from mirrorsite.actors import Actor
-from uploads import services
-from uploads.audit import log
-log.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
+from uploads import history, services
+history.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
 services.create_upload(actor=Actor())
 """
     connection.close()

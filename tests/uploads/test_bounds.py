@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import exports, retention, verification
+from uploads import exports, object_verification, retention
 from uploads.management import export
 from uploads.models import Upload
 from uploads.reconciliation import Plan, reconcile, scan, side_by_side
@@ -124,10 +124,10 @@ class TestJobs:
     def test_verify__a_page_at_a_time(self, bucket, monkeypatch, spy):
         for _ in range(5):
             making.stored()
-        monkeypatch.setattr(verification, "PAGE", 2)
+        monkeypatch.setattr(object_verification, "PAGE", 2)
         asked = spy(UploadStorage, "head")
-        results = verification.verify_each(
-            verification.to_verify(), actor=making.ACTOR, method="head", jobs=2
+        results = object_verification.verify_each(
+            object_verification.to_verify(), actor=making.ACTOR, method="head", jobs=2
         )
         next(results)
         assert len(asked) <= 2

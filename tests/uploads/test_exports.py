@@ -15,12 +15,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from mirrorsite.actors import Actor
+from mirrorsite.files import write_whole
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import exports
+from uploads import exports, history
 from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
-from uploads.management.export import write_whole
 from uploads.models import Action, Upload, UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -39,14 +39,14 @@ def recorded(ordinal: int, **fields: Any) -> Upload:
         "created_at": AT + timedelta(days=ordinal),
     }
     upload = Upload(**values | fields)
-    log.record_intent(upload, Actor(name="anonymous"))
+    history.record_intent(upload, Actor(name="anonymous"))
     return upload
 
 
 class TestExportUploads:
     def test_csv__exact_bytes(self):
         upload = recorded(1, user_agent='curl "x"', number=7, client_address="::1")
-        log.record(
+        history.record(
             upload,
             Action.STORED,
             making.ACTOR,
@@ -105,7 +105,7 @@ class TestExportUploads:
 
     def test_filters(self):
         uploads = [recorded(number) for number in (1, 2, 3)]
-        log.record(uploads[1], Action.FAILED, making.ACTOR)
+        history.record(uploads[1], Action.FAILED, making.ACTOR)
 
         def keys(*arguments: str) -> list[str]:
             _, text = run("export_uploads", *arguments)
@@ -175,7 +175,7 @@ class TestExportUploads:
 class TestExportEvents:
     def test_both_formats(self):
         upload = recorded(1)
-        log.record(upload, Action.FAILED, making.ACTOR, detail={"b": 1, "a": "=x"})
+        history.record(upload, Action.FAILED, making.ACTOR, detail={"b": 1, "a": "=x"})
         status, text = run("export_events", "--action", "failed", "--format", "jsonl")
         event = upload.events.get(action="failed")
         at = event.at.isoformat(timespec="microseconds").replace("+00:00", "Z")

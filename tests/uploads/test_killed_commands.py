@@ -24,7 +24,7 @@ from mirrorsite.exit_status import ExitStatus
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import run
-from uploads.audit import log
+from uploads import history
 from uploads.audit.seal_store import PREFIX
 from uploads.backups import backup_keys
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUT_NEW = "uploads.storage.UploadStorage.put_new"
 DELETE = "uploads.storage.UploadStorage.delete_unchanged"
-WRITE = "uploads.audit.sql.update_upload"
+WRITE = "uploads.history.update_upload"
 
 Kill = Callable[..., None]
 
@@ -101,7 +101,7 @@ class TestSealAudit:
         kill(point, "seal_audit")
         assert not AuditSeal.objects.exists()
         assert UploadEvent.objects.filter(seal=None).count() == 2
-        assert (trail.copies.seal(1) is not None) is is_in_bucket
+        assert (trail.store.seal(1) is not None) is is_in_bucket
 
         making.stored()  # goes on meanwhile
         made = trail.seal()
@@ -144,7 +144,7 @@ class TestReconcileUploads:
         "point",
         [
             ("after", 2, WRITE),
-            ("after", 1, "uploads.audit.sql.insert_upload"),  # an object is adopted
+            ("after", 1, "uploads.history.insert_upload"),  # an object is adopted
             ("after", 1, DELETE),  # deleted, without the event
         ],
     )
@@ -158,7 +158,7 @@ class TestReconcileUploads:
             trail.storage.client.put_object(
                 Bucket=trail.storage.bucket_name, Key=key, Body=b"hello"
             )
-        log.record(gone, Action.PURGED, making.ACTOR)  # and no further
+        history.record(gone, Action.PURGED, making.ACTOR)  # and no further
 
         fix = ("reconcile_uploads", "--fix", "--min-age", "0s")
         kill(point, *fix)

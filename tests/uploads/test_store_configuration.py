@@ -420,7 +420,7 @@ class TestErrors:
         """Before the last request of an upload in parts, nothing can be there."""
         storage = make_storage(endpoint_url=fake_store.url)
         http = storage.store.transport.http
-        monkeypatch.setattr(http, "send", lambda request: [][0])
+        monkeypatch.setattr(http, "urlopen", lambda *arguments, **options: [][0])
         fake_store.plan = lambda r: Answer(404) if r.method == "HEAD" else None
         with pytest.raises(StoreUnavailableError, match="IndexError") as caught:
             storage.put_new("key", payload, METADATA)
@@ -512,19 +512,17 @@ class TestParts:
                     yield part
                     del part
 
-        def without_body(request: Any) -> Any:
-            if "partNumber=1&" in request.url:
+        def without_body(method: str, url: str, **options: Any) -> Any:
+            if "partNumber=1&" in url:
                 with made:
                     assert made.wait_for(lambda: count == 3, timeout=10)
                     too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
-            request.body = b""
-            request.headers["Content-Length"] = "0"
-            return send(request)
+            return send(method, url, **{**options, "body": b""})
 
         storage = make_storage(endpoint_url=fake_store.url)
         http = storage.store.transport.http
-        send = http.send
-        monkeypatch.setattr(http, "send", without_body)
+        send = http.urlopen
+        monkeypatch.setattr(http, "urlopen", without_body)
         tracemalloc.start()
         storage.put_new("key", Payload(b"seed", 8 * PART_BYTES), METADATA)
         peak = tracemalloc.get_traced_memory()[1]

@@ -13,8 +13,7 @@ from django.utils import timezone
 from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import verification
-from uploads.audit import log
+from uploads import history, object_verification
 from uploads.exceptions import OtherBucketError, StoreUnavailableError, TransitionError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import PART_BYTES, UploadStorage
@@ -28,7 +27,7 @@ class TestVerifyUploads:
         good, gone, changed, back = (making.stored() for _ in range(4))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, changed.key, b"other")
-        log.record(back, Action.MISSING, making.ACTOR)
+        history.record(back, Action.MISSING, making.ACTOR)
         making.failed()
         making.pending()
 
@@ -81,12 +80,12 @@ class TestVerifyUploads:
 
     def test_interrupted__resumed(self, bucket, monkeypatch, spy):
         """What was done stands, and the second run does the rest and no more."""
-        monkeypatch.setattr(verification, "PAGE", 2)
+        monkeypatch.setattr(object_verification, "PAGE", 2)
         for _ in range(5):
             making.stored()
         begun = timezone.now()
         at_third = Mock(side_effect=[None, None, KeyboardInterrupt])
-        spy(verification, "record_verification", before=at_third)
+        spy(object_verification, "record_verification", before=at_third)
         with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
             call_command("verify_uploads", "--jobs", "2")
         told = str(caught.value)
@@ -107,9 +106,9 @@ class TestVerifyUploads:
         upload = making.stored()
 
         def record(seen: Upload, *args: Any, **kwargs: Any) -> None:
-            log.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
+            history.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
 
-        spy(verification, "record_verification", before=record)
+        spy(object_verification, "record_verification", before=record)
         assert run("verify_uploads") == (
             0,
             "1 upload checked: 1 changed by another request\n",
@@ -133,10 +132,10 @@ class TestVerifyUploads:
             "1 upload checked: 1 in another bucket\n",
         )
         with pytest.raises(OtherBucketError, match=bucket.bucket_name):
-            verification.verify_upload(upload, actor=making.ACTOR)
+            object_verification.verify_upload(upload, actor=making.ACTOR)
         assert making.actions(upload) == ["requested", "stored"]
 
     @pytest.mark.parametrize("make", [making.pending, making.failed])
     def test_verify_upload__nothing_to_verify(self, bucket, make):
         with pytest.raises(TransitionError):
-            verification.verify_upload(make(), actor=making.ACTOR)
+            object_verification.verify_upload(make(), actor=making.ACTOR)

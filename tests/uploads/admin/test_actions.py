@@ -11,8 +11,8 @@ from django.test import Client
 
 from mirrorsite.actors import Actor
 from tests.uploads import making
+from uploads import history
 from uploads.admin import actions
-from uploads.audit import log
 from uploads.models import Action, Status, UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -73,7 +73,7 @@ class TestVerifySelected:
     ):
         for _ in range(3):
             found = making.stored()
-            log.record(found, Action.MISSING, Actor())
+            history.record(found, Action.MISSING, Actor())
         monkeypatch.setattr(actions, "MOST_VERIFIED", 1)
 
         response = act(

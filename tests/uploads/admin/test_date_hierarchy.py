@@ -19,7 +19,7 @@ from mirrorsite.admin.date_hierarchy import below, parse
 def test_parse(text, words, start, end):
     period = parse(text)
     assert str(period) == text
-    assert period.words() == words
+    assert period.full_name() == words
     assert period.bounds() == (start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
 
 

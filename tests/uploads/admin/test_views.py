@@ -43,7 +43,7 @@ class TestVerify:
         assert b"Not verified, and nothing recorded" in response.content
         assert acts_of(upload) == []
 
-    def test_verify__no_place(self, admin_client, upload, no_place):
+    def test_verify__no_permit(self, admin_client, upload, no_permit):
         response = admin_client.post(path(upload, "verify"), follow=True)
         assert b"Not verified: too many requests are using" in response.content
         assert acts_of(upload) == []
@@ -136,7 +136,7 @@ class TestReading:
         upload = making.stored(size=4097)
         assert admin_client.get(path(upload, "preview")).status_code == 413
 
-    def test_preview__no_place(self, admin_client, upload, no_place):
+    def test_preview__no_permit(self, admin_client, upload, no_permit):
         response = admin_client.get(path(upload, "preview"))
         assert response.status_code == 503
         assert b"too many requests are using the object store" in response.content

@@ -15,7 +15,7 @@ from mirrorsite.errors import AppendOnlyError
 from mirrorsite.readiness import readiness
 from tests.uploads.audit.tampering import execute, rows_of
 from tests.uploads.audit.trails import add_uploads
-from uploads.audit import triggers
+from uploads import triggers
 from uploads.groups import GROUPS
 from uploads.models import AuditSeal, Upload, UploadEvent
 

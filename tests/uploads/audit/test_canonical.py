@@ -21,6 +21,7 @@ from uploads.audit.canonical import (
     parse_time,
 )
 from uploads.audit.keys import SigningKey, TrustedKeys
+from uploads.audit.report import FaultKind
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -146,10 +147,11 @@ class TestTrustedKeys:
     def test_judge(self):
         other = SigningKey(b"o" * 32)
         trusted = TrustedKeys({KEY.id: KEY.public_key})
-        assert trusted.judge(SEAL).is_good
+        assert trusted.fault_of(SEAL) is None
         forged = SEAL.with_signature(bytes(64))
-        assert not trusted.judge(forged).signature_is_valid
-        assert not TrustedKeys({other.id: other.public_key}).judge(SEAL).key_is_known
+        assert trusted.fault_of(forged) == FaultKind.FORGED_SIGNATURE
+        trusted = TrustedKeys({other.id: other.public_key})
+        assert trusted.fault_of(SEAL) == FaultKind.UNKNOWN_KEY
 
     def test_secret_is_not_shown(self):
         assert repr(KEY) == f"<SigningKey {KEY.id}>"

@@ -36,7 +36,7 @@ def locked(other_bucket: Any) -> Trail:
 
 def copies_of(trail: Trail) -> list[str]:
     seal = seal_of(AuditSeal.objects.get(number=1))
-    return [trail.copies.seal_key(1), trail.copies.events_key(seal)]
+    return [trail.store.seal_object_key(1), trail.store.events_object_key(seal)]
 
 
 class TestObjectLock:
@@ -95,7 +95,7 @@ class TestObjectLock:
     def test_tail_hidden_in_bucket_and_cut_in_database(self, locked):
         """A delete marker takes the seal from the listing, not from its versions."""
         client, bucket = locked.storage.client, locked.storage.bucket_name
-        client.delete_object(Bucket=bucket, Key=locked.copies.seal_key(2))
+        client.delete_object(Bucket=bucket, Key=locked.store.seal_object_key(2))
         with as_owner():
             events = rows_of(UploadEvent).filter(seal_id=2)
             delete(events)
@@ -108,7 +108,7 @@ class TestObjectLock:
 
     def test_overwritten_and_sealed(self, locked):
         """A newer version that is signed too does not count."""
-        key = locked.copies.seal_key(2)
+        key = locked.store.seal_object_key(2)
         other = KEY.sign(
             replace(seal_of(AuditSeal.objects.get(number=2)), event_count=5)
         )
@@ -135,7 +135,7 @@ class TestObjectLock:
         assert [n for n, v in enumerate(found) if not v.is_single] == [0, 3, 4, 6]
         for versions in found:
             if not versions.is_single:
-                assert locked.copies.version(versions) == b"1"
+                assert locked.store.version(versions) == b"1"
 
 
 def _two_at_a_time(params: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -148,13 +148,13 @@ class TestWithoutObjectLock:
         assert not bucket.has_object_lock()
         trail.seal()
         told = bucket.client.head_object(
-            Bucket=bucket.bucket_name, Key=trail.copies.seal_key(1)
+            Bucket=bucket.bucket_name, Key=trail.store.seal_object_key(1)
         )
         assert "ObjectLockMode" not in told
 
     def test_retention_left_to_the_bucket(self, bucket, settings):
         settings.AUDIT_RETENTION_DAYS = 0
-        assert Trail(bucket).copies.retention() == {}
+        assert Trail(bucket).store.retention() == {}
 
     def test_no_answer_is_no_answer(self, bucket, make_fail):
         """A permission that is missing must not leave the copies unlocked."""

@@ -15,7 +15,8 @@ from tests.uploads.audit.commands import run
 from tests.uploads.audit.tampering import execute, replaced, rows_of, without_triggers
 from tests.uploads.audit.trails import KEY, Trail, add_uploads, backed_up
 from tests.uploads.making import ACTOR
-from uploads.audit import chain, log, triggers
+from uploads import history, triggers
+from uploads.audit import chain, log
 from uploads.audit.canonical import parse_seal
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.seal_store import PREFIX
@@ -106,7 +107,7 @@ class Life:
             case "note":
                 upload = Upload.objects.order_by("?").first()
                 if upload is not None:
-                    log.record_event(Action.DOWNLOADED, ACTOR, upload=upload)
+                    history.record_event(Action.DOWNLOADED, ACTOR, upload=upload)
             case "login":
                 log.record_event(Action.LOGGED_IN, ACTOR)
             case "seal":
@@ -118,14 +119,14 @@ class Life:
             return
         if upload.status == Status.PENDING:
             error = "made to fail"
-            log.record(
+            history.record(
                 upload, Action.FAILED, ACTOR, detail={"error": error}, error=error
             )
         elif upload.status == Status.FAILED:
-            log.record_new_attempt(upload, ACTOR, bucket=upload.bucket)
+            history.record_new_attempt(upload, ACTOR, bucket=upload.bucket)
         else:
             actions = [Action.VERIFIED, Action.MISSING, Action.CORRUPTED]
-            log.record(upload, self.chance.choice(actions), ACTOR)
+            history.record(upload, self.chance.choice(actions), ACTOR)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -170,7 +171,7 @@ def lost(trail: Trail) -> list[Upload]:
     (old,) = add_uploads(1)
     trail.seal()
     restore_backup = backed_up()
-    log.record(old, Action.VERIFIED, ACTOR)
+    history.record(old, Action.VERIFIED, ACTOR)
     (new,) = add_uploads(1)
     trail.seal()
     trail.seal()
@@ -310,8 +311,8 @@ class TestContradictedByTheBucket:
         ],
     )
     def test_seal(self, trail, lost, forge, message):
-        key = trail.copies.seal_key(3)
-        content = forge(parse_seal(trail.copies.seal(3) or b""))
+        key = trail.store.seal_object_key(3)
+        content = forge(parse_seal(trail.store.seal(3) or b""))
         with replaced(trail.storage, key, content):
             refused(message)
 

@@ -27,7 +27,7 @@ from tests.uploads.audit.tampering import (
     swap_events,
 )
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
-from uploads.audit import log
+from uploads import history
 from uploads.audit.canonical import Seal
 from uploads.audit.keys import SigningKey
 from uploads.audit.serialization import row_of, seal_of
@@ -175,6 +175,7 @@ class TestEvents:
 
     def test_given_to_another_upload(self, trail):
         event = UploadEvent.objects.get(pk=event_ids()[0])
+        assert event.upload_id is not None
         other = Upload.objects.exclude(pk=event.upload_id)[0]
         with as_owner():
             rows_of(UploadEvent).filter(pk=event.pk).update(upload=other)
@@ -261,9 +262,9 @@ class TestUploads:
         """The row keeps the first actor; that is no difference."""
         upload = add_uploads(1, stored=False)[0]
         actor = Actor(name="token:ci", address="198.51.100.9", request_id="later")
-        log.record(upload, Action.FAILED, actor, detail={"error": "refused"})
-        log.record_new_attempt(upload, actor, bucket=upload.bucket)
-        log.record(upload, Action.STORED, actor, detail={"etag": "x"}, etag="x")
+        history.record(upload, Action.FAILED, actor, detail={"error": "refused"})
+        history.record_new_attempt(upload, actor, bucket=upload.bucket)
+        history.record(upload, Action.STORED, actor, detail={"etag": "x"}, etag="x")
         trail.seal()
         assert trail.faults() == []
 
@@ -331,10 +332,10 @@ class TestSeals:
             seal = seal_of(AuditSeal.objects.get(number=2))
             forged = KEY.sign(replace(seal, event_count=7, signature=""))
             delete(rows_of(AuditSeal).filter(number=2))
-            rows_of(AuditSeal).bulk_create([row_of(forged, trail.copies)])
+            rows_of(AuditSeal).bulk_create([row_of(forged, trail.store)])
             assert found(trail) == {("changed", "seal 2")}
             # With the copy replaced as well, the next seal still names the first one.
-            key = trail.copies.seal_key(2)
+            key = trail.store.seal_object_key(2)
             with replaced(trail.storage, key, forged.file_bytes()):
                 assert found(trail) == {("broken chain", "seal 3")}
 
@@ -344,8 +345,8 @@ class TestCopies:
     def test_altered(self, trail, number):
         seal = seal_of(AuditSeal.objects.get(number=number))
         for key, subject in (
-            (trail.copies.seal_key(number), f"seal {number}"),
-            (trail.copies.events_key(seal), f"events of seal {number}"),
+            (trail.store.seal_object_key(number), f"seal {number}"),
+            (trail.store.events_object_key(seal), f"events of seal {number}"),
         ):
             whole = b"".join(trail.storage.read(key))
             for place in (0, len(whole) // 2, len(whole) - 1):
@@ -357,17 +358,17 @@ class TestCopies:
     @pytest.mark.parametrize("number", [1, 2, LAST])
     def test_deleted(self, trail, number):
         seal = seal_of(AuditSeal.objects.get(number=number))
-        with replaced(trail.storage, trail.copies.seal_key(number), None):
+        with replaced(trail.storage, trail.store.seal_object_key(number), None):
             assert trail.faults() == [("copy missing", f"seal {number}")]
         if seal.event_count:
-            with replaced(trail.storage, trail.copies.events_key(seal), None):
+            with replaced(trail.storage, trail.store.events_object_key(seal), None):
                 assert trail.faults() == [("copy missing", f"events of seal {number}")]
 
     def test_exchanged(self, trail):
-        first, second = (trail.copies.seal(n) for n in (1, 2))
+        first, second = (trail.store.seal(n) for n in (1, 2))
         with (
-            replaced(trail.storage, trail.copies.seal_key(1), second),
-            replaced(trail.storage, trail.copies.seal_key(2), first),
+            replaced(trail.storage, trail.store.seal_object_key(1), second),
+            replaced(trail.storage, trail.store.seal_object_key(2), first),
         ):
             assert found(trail) == {("copy differs", f"seal {n}") for n in (1, 2)}
 
@@ -376,7 +377,7 @@ class TestCopies:
         seal = seal_of(AuditSeal.objects.get(number=1))
         with as_owner():
             rows_of(UploadEvent).filter(seal=1).update(actor="nobody")
-            with replaced(trail.storage, trail.copies.events_key(seal), b"{}\n"):
+            with replaced(trail.storage, trail.store.events_object_key(seal), b"{}\n"):
                 assert found(trail) == {
                     ("changed", "events of seal 1"),
                     ("copy differs", "events of seal 1"),
@@ -384,9 +385,9 @@ class TestCopies:
 
     def test_grown(self, trail):
         """Whoever lays gigabytes there does not stop the verification."""
-        with replaced(trail.storage, trail.copies.seal_key(1), b"x" * 10**6):
+        with replaced(trail.storage, trail.store.seal_object_key(1), b"x" * 10**6):
             assert trail.faults() == [("copy differs", "seal 1")]
-            assert len(trail.copies.seal(1) or b"") < 10**5
+            assert len(trail.store.seal(1) or b"") < 10**5
 
     def test_foreign_object(self, trail):
         key = f"{trail.prefix}seals/12.json"
@@ -411,8 +412,8 @@ def taken_along(trail: Trail, key: SigningKey) -> Trail:
     for seal in AuditSeal.objects.all():
         trail.storage.client.put_object(
             Bucket=trail.storage.bucket_name,
-            Key=elsewhere.copies.seal_key(seal.number),
-            Body=trail.copies.seal(seal.number) or b"",
+            Key=elsewhere.store.seal_object_key(seal.number),
+            Body=trail.store.seal(seal.number) or b"",
         )
     return elsewhere
 
@@ -467,8 +468,8 @@ class TestCuts:
             elsewhere.seal()
             assert ("changed", f"seal {kept + 1}") in found(trail, **options)
             # The same with the bucket's copies replaced.
-            forged = elsewhere.copies.seal(kept + 1)
-            with replaced(trail.storage, trail.copies.seal_key(kept + 1), forged):
+            forged = elsewhere.store.seal(kept + 1)
+            with replaced(trail.storage, trail.store.seal_object_key(kept + 1), forged):
                 named = found(trail, **options)
             assert ("unknown key", f"seal {kept + 1}") in named
             assert ("copy differs", f"seal {kept + 1}") in named
@@ -480,8 +481,8 @@ class TestCuts:
             delete(rows_of(AuditSeal).filter(number__gt=kept))
             elsewhere = taken_along(trail, Impostor(KEY._seed))
             elsewhere.seal()
-            forged = elsewhere.copies.seal(kept + 1)
-            with replaced(trail.storage, trail.copies.seal_key(kept + 1), forged):
+            forged = elsewhere.store.seal(kept + 1)
+            with replaced(trail.storage, trail.store.seal_object_key(kept + 1), forged):
                 named = found(trail, beside=set())
             assert ("forged signature", f"seal {kept + 1}") in named
             assert ("copy differs", f"seal {kept + 1}") in named

@@ -20,7 +20,7 @@ from tests.uploads.reconciliation.reconciling import (
     purged,
     put_raw,
 )
-from uploads.audit import log
+from uploads import history
 from uploads.models import Action, Status, Upload
 from uploads.reconciliation import reconcile, scan, side_by_side
 from uploads.storage import UploadStorage
@@ -46,7 +46,7 @@ class TestSideBySide:
         upload = Upload(
             bucket="b", key=key, size=1, sha256="0" * 64, requester_name="t"
         )
-        log.record_intent(upload, ACTOR)
+        history.record_intent(upload, ACTOR)
         return upload
 
     def test_recorded__byte_order(self, monkeypatch):
@@ -109,7 +109,7 @@ class TestSideBySide:
         making.delete_object(bucket, gone.key)
         hanging = making.pending(age=timedelta(days=9))
         lost = making.pending(age=timedelta(days=9))
-        log.record(lost, Action.STORED, making.ACTOR)
+        history.record(lost, Action.STORED, making.ACTOR)
         put_raw(bucket, "uploads/2026/11/01/unknown.txt", b"x")
         asked = spy(UploadStorage, "listing")
         now = timezone.now()
@@ -128,7 +128,7 @@ class TestSideBySide:
         """The same as everything, without a question for each day of centuries."""
         making.stored()
         gone = making.pending(age=timedelta(days=800))
-        log.record(gone, Action.STORED, making.ACTOR)
+        history.record(gone, Action.STORED, making.ACTOR)
         first = timezone.now().year - 4
         put_raw(bucket, f"uploads/{first}/11/01/unknown.txt", b"x")
         everything = list(side_by_side())
@@ -148,8 +148,8 @@ class TestSideBySide:
         """Its key has an older day: an upload tried again keeps its first one."""
         upload = making.pending(age=timedelta(days=9))
         if retried:
-            log.record(upload, Action.FAILED, making.ACTOR)
-            log.record_new_attempt(upload, making.ACTOR, bucket=bucket.bucket_name)
+            history.record(upload, Action.FAILED, making.ACTOR)
+            history.record_new_attempt(upload, making.ACTOR, bucket=bucket.bucket_name)
         making.put(upload)
         put_raw(bucket, f"{upload.key}.txt", b"of another")
         since = timezone.now() - timedelta(days=1)

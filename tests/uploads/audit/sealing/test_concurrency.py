@@ -14,7 +14,8 @@ from django.db import connection, connections, transaction
 from mirrorsite.actors import Actor
 from sre.lib.processes import wait_until
 from tests.uploads.audit.trails import Trail, add_uploads
-from uploads.audit import log, seals
+from uploads import history
+from uploads.audit import seals
 from uploads.audit.seals import Sealed
 from uploads.audit.serialization import seal_of
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
@@ -74,7 +75,7 @@ class TestConcurrency:
         copied = [
             json.loads(line)["id"]
             for row in AuditSeal.objects.all()
-            for line in b"".join(trail.copies.events(seal_of(row))).splitlines()
+            for line in b"".join(trail.store.events(seal_of(row))).splitlines()
         ]
         assert len(copied) == len(set(copied)) == events
 
@@ -194,5 +195,5 @@ def _record_one() -> None:
         number=1,
         requester_name="anonymous",
     )
-    log.record_intent(upload, Actor())
-    log.record(upload, Action.STORED, Actor(), detail={"size": 4})
+    history.record_intent(upload, Actor())
+    history.record(upload, Action.STORED, Actor(), detail={"size": 4})

@@ -13,10 +13,10 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from tests.uploads.audit.tampering import rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
-from uploads.audit import log
+from uploads import history
 from uploads.audit.canonical import NO_SEAL, NotCanonicalError
 from uploads.audit.keys import SigningKey, TrustedKeys
-from uploads.audit.seal_store import Copies
+from uploads.audit.seal_store import SealStore
 from uploads.audit.seals import Sealed
 from uploads.audit.serialization import row_of, seal_of
 from uploads.exceptions import AuditKeyError, SealError
@@ -33,7 +33,7 @@ class TestSealAudit:
 
         assert set(UploadEvent.objects.values_list("seal", flat=True)) == {1}
         seal = AuditSeal.objects.get()
-        copy = json.loads(trail.copies.seal(1) or b"")
+        copy = json.loads(trail.store.seal(1) or b"")
         assert copy["number"] == 1
         assert copy["previous"] == NO_SEAL
         assert copy["signature"] == seal.signature
@@ -52,7 +52,7 @@ class TestSealAudit:
         assert trail.faults() == []
         assert list(trail.storage.list_keys(f"{trail.prefix}events/")) == []
         first, second = AuditSeal.objects.all()
-        copy = trail.copies.seal(1) or b""
+        copy = trail.store.seal(1) or b""
         assert second.previous == hashlib.sha256(copy).hexdigest()
         assert first.event_count == 0
 
@@ -67,14 +67,14 @@ class TestSealAudit:
     ):
         """A run that went on until nothing came would never end under load."""
         add_uploads(3)
-        put = Copies.put
+        put = SealStore.put
 
         def put_meanwhile(*arguments: Any) -> None:
             put(*arguments)
             assert AuditSeal.objects.count() < 4
             add_uploads(1)
 
-        monkeypatch.setattr(Copies, "put", put_meanwhile)
+        monkeypatch.setattr(SealStore, "put", put_meanwhile)
         made = trail.seal(events_per_seal=4)
 
         assert [sealed.event_count for sealed in made] == [4, 4, 2]
@@ -124,7 +124,7 @@ class TestSealAudit:
     def test_record__detail_without_canonical_form(self, trail):
         upload = add_uploads(1)[0]
         with pytest.raises(NotCanonicalError):
-            log.record(upload, Action.VERIFIED, Actor(), detail={"seconds": [0.5]})
+            history.record(upload, Action.VERIFIED, Actor(), detail={"seconds": [0.5]})
 
 
 class TestRotation:
@@ -158,12 +158,12 @@ class TestRotation:
                 )
             )
         )
-        trail.copies.put(stolen, b"")
+        trail.store.put(stolen, b"")
         with pytest.raises(SealError, match="unknown key"):
             trail.seal(signing_key=new, trusted_keys=TrustedKeys(keys))
         assert trail.faults() == [("copy differs", "seal 3")]
         # The same when only what is new is looked at.
-        rows_of(AuditSeal).bulk_create([row_of(stolen, trail.copies)])
+        rows_of(AuditSeal).bulk_create([row_of(stolen, trail.store)])
         named = [("copy differs", "seal 3"), ("unknown key", "seal 3")]
         assert trail.faults() == named
         assert set(trail.faults(since=3)) >= set(named)

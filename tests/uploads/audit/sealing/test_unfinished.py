@@ -69,7 +69,7 @@ class TestInterruption:
         add_uploads(1)
         interrupt()
         named = trail.faults(now=timezone.now() + timedelta(minutes=10))
-        is_in_bucket = trail.copies.seal(2) is not None
+        is_in_bucket = trail.store.seal(2) is not None
         assert (("cut tail", "seal 2") in named) is is_in_bucket
 
 
@@ -117,9 +117,9 @@ class TestContradiction:
         trail.seal()
         forged = seal_of(AuditSeal.objects.get())
         forged = replace(forged, number=number, previous=forged.hash())
-        rows_of(AuditSeal).bulk_create([row_of(forged, trail.copies)])
+        rows_of(AuditSeal).bulk_create([row_of(forged, trail.store)])
         with pytest.raises(SealError, match="last one in the database, is not what"):
             trail.seal()
         assert list(trail.storage.list_keys(f"{trail.prefix}seals/")) == [
-            trail.copies.seal_key(1)
+            trail.store.seal_object_key(1)
         ]
