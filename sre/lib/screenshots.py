@@ -7,6 +7,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from sre.lib.browser import NoBrowserError, browser
 from sre.lib.stack import run, temporary_stack
 from sre.lib.staffed_service import StaffedService, staffed_service
@@ -81,11 +83,7 @@ def _shoot(
 
 
 def _shrink(path: Path) -> None:
-    """Reduce to 256 colours, where Pillow is: a quarter of the bytes, looks the same."""
-    try:
-        from PIL import Image
-    except ImportError:
-        return
+    """Reduce to 256 colours: a quarter of the bytes, looks the same."""
     with Image.open(path) as image:
         small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
