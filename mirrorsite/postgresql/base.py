@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 from django.db.backends.postgresql import base
@@ -12,6 +13,8 @@ from mirrorsite.postgresql import driver
 HEALTH_CHECK_SECONDS = 3
 #: How psycopg reads times, whatever the role, the database or PGDATESTYLE set.
 _STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
+#: A server that has answered this recently is asked only if it has hung up since.
+RECENT_SECONDS = 1.0
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -34,8 +37,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def is_usable(self) -> bool:
         connection = self.connection
-        if connection is None:
+        if connection is None or connection.closed:
             return False
+        if monotonic() - connection.answered_at < RECENT_SECONDS:
+            return bool(connection.is_quiet())
         before = connection.answer_seconds
         connection.answer_seconds = HEALTH_CHECK_SECONDS
         try:

@@ -2,38 +2,37 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import OperationalError, connections
-from django.test import Client
 
-from mirrorsite.readiness import Readiness, readiness
-from uploads.storage import UploadStorage
+from mirrorsite.readiness import Readiness
 
 #: What the middleware of staff's pages puts on each request that it sees.
 STAFF_LEAVES = {"session", "_messages", "csrf_processing_done"}
 
 
 class TestHealth:
-    def test_health__no_database_no_bucket(self, client: Client) -> None:
+    def test_health__no_database_no_bucket(self, client):
         # pytest-django refuses the database to a test that does not ask for it.
         response = client.get("/api/health")
         assert response.status_code == 200
         assert response.json() == {"status": "ok"}
 
-    def test_health__head(self, client: Client) -> None:
+    def test_health__head(self, client):
         response = client.head("/api/health")
         assert response.status_code == 200
         assert response.content == b""
         assert response.headers["Content-Length"] == str(len('{"status":"ok"}'))
 
-    def test_no_cookie_no_session(self, client: Client) -> None:
+    def test_no_cookie_no_session(self, client):
         for path in ("/api/health", "/api/mirror?word=a", "/api/nothing"):
             response = client.get(path)
             assert not response.cookies
             assert "Cookie" not in response.headers.get("Vary", "")
 
-    def test_nothing_of_staff_s_middleware_runs(self, client: Client) -> None:
+    def test_nothing_of_staff_s_middleware_runs(self, client):
         def left_behind(path: str) -> set[str]:
             response: Any = client.get(path)
             request = response.wsgi_request
@@ -46,7 +45,7 @@ class TestHealth:
 
 @pytest.mark.django_db
 class TestReady:
-    def test_all_there(self, client: Client, bucket: UploadStorage) -> None:
+    def test_all_there(self, client, bucket):
         response = client.get("/api/ready")
         assert response.status_code == 200
         answer = response.json()
@@ -54,7 +53,7 @@ class TestReady:
         assert set(answer["checks"]) >= {"database", "migrations", "bucket"}
         assert set(answer["checks"].values()) == {"ok"}
 
-    def test_no_bucket(self, client: Client, bucket: UploadStorage) -> None:
+    def test_no_bucket(self, client, bucket):
         bucket.client.delete_bucket(Bucket=bucket.bucket_name)
         response = client.get("/api/ready")
         assert response.status_code == 503
@@ -62,9 +61,7 @@ class TestReady:
             "unavailable: there is no such bucket"
         )
 
-    def test_migration_missing(
-        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_migration_missing(self, client, bucket, monkeypatch):
         monkeypatch.setattr(
             "mirrorsite.readiness.MigrationExecutor.migration_plan",
             lambda executor, targets: [("a", False), ("b", False)],
@@ -75,7 +72,7 @@ class TestReady:
             "unavailable: 2 migrations are not applied"
         )
 
-    def test_read_only_database(self, client: Client, bucket: UploadStorage) -> None:
+    def test_read_only_database(self, client, bucket):
         """Such as a standby that took the name of the primary."""
         with connections["default"].cursor() as cursor:
             cursor.execute("SET LOCAL transaction_read_only = on")
@@ -84,13 +81,12 @@ class TestReady:
         checks = response.json()["checks"]
         assert checks["database"] == "unavailable: the database is read-only"
 
-    def test_no_database(
-        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refuse(*arguments: Any) -> None:
-            raise OperationalError("no route to db.internal")
-
-        monkeypatch.setattr(connections["default"], "cursor", refuse)
+    def test_no_database(self, client, bucket, make_fail):
+        make_fail(
+            connections["default"],
+            "cursor",
+            OperationalError("no route to db.internal"),
+        )
         response = client.get("/api/ready")
         assert response.status_code == 503
         checks = response.json()["checks"]
@@ -100,7 +96,7 @@ class TestReady:
 
 
 class TestReadiness:
-    def test_asked_once_in_a_while(self) -> None:
+    def test_asked_once_in_a_while(self):
         asked: list[int] = []
 
         def check() -> str:
@@ -114,20 +110,17 @@ class TestReadiness:
         cached.checks()
         assert len(asked) == 2
 
-    def test_database_down__what_needs_it_is_not_tried(self) -> None:
-        def never() -> str:
-            raise AssertionError
-
+    def test_database_down__what_needs_it_is_not_tried(self):
         checks = {"database": lambda: "unavailable", "other": lambda: "ok"}
         readiness = Readiness(checks)
-        readiness.add("log", never, needs_database=True)
+        readiness.add("log", Mock(side_effect=AssertionError), needs_database=True)
         assert readiness.checks() == {
             "database": "unavailable",
             "other": "ok",
             "log": "unavailable",
         }
 
-    def test_a_check_hangs__others_are_told_so(self) -> None:
+    def test_a_check_hangs__others_are_told_so(self):
         """A probe that waits beside it would hold a thread, and tell nothing more."""
         asked, answered = threading.Event(), threading.Event()
 
@@ -144,6 +137,3 @@ class TestReadiness:
         answered.set()
         thread.join()
         assert slow.checks() == {"quick": "ok", "slow": "ok"}
-
-    def test_the_service_has_one(self) -> None:
-        assert isinstance(readiness, Readiness)

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from sre.lib import local_service, manage_local, smoke
+from sre.lib import local_service, smoke
 from sre.lib.pip_configuration import parse
 from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
@@ -53,7 +53,7 @@ CHANGING = {
 
 
 class Machine:
-    """A PATH on which kubectl, minikube, terraform and aws are stand-ins."""
+    """A PATH on which kubectl, minikube, terraform and aws are stubs."""
 
     def __init__(self, directory: Path, current: str) -> None:
         self.calls = directory / "calls"
@@ -423,29 +423,23 @@ class TestLocalSecrets:
 
 class TestManage:
     @pytest.mark.parametrize(
-        "error",
+        ("local", "reason"),
         [
-            local_service.StartError("./sre/run is not running"),
-            PermissionError(13, "Permission denied", ".local/secrets.json"),
+            ("empty", "./sre/run is not running; start it in another terminal."),
+            ("file/within", "[Errno 20] Not a directory"),
         ],
     )
-    def test_cannot_run__2(
-        self,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-        error: Exception,
-    ) -> None:
+    def test_cannot_run__2(self, tmp_path, monkeypatch, capsys, local, reason):
         """Not 1, which means that a command found differences."""
-
-        def fail() -> None:
-            raise error
-
-        monkeypatch.chdir(ROOT)
-        monkeypatch.setattr(local_service, "command_environment", fail)
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "file").touch()
+        monkeypatch.setattr(local_service, "LOCAL", tmp_path / local)
         with pytest.raises(SystemExit) as caught:
-            manage_local.main(["verify_audit"])
+            local_service.manage(["verify_audit"])
         assert caught.value.code == 2
-        assert capsys.readouterr().err == f"sre/manage cannot run: {error}\n"
+        said = capsys.readouterr().err
+        assert said.startswith(f"sre/manage cannot run: {reason}")
+        assert said.count("\n") == 1
 
 
 class TestClusterCheck:

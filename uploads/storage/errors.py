@@ -15,7 +15,6 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     EndpointConnectionError,
     EndpointProviderError,
-    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
@@ -23,6 +22,7 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3 import exceptions as urllib3
 
 from uploads.exceptions import (
     BucketMissingError,
@@ -61,6 +61,9 @@ _NOT_CONNECTED_ERRORS = (
     ConnectTimeoutError,
     EndpointConnectionError,
     ProxyConnectionError,
+    urllib3.ConnectTimeoutError,
+    urllib3.NewConnectionError,
+    urllib3.ProxyError,
 )
 _INVALID_REQUEST_ERRORS = (EndpointProviderError, ParamValidationError)
 #: Of answers that are not S3's, such as a proxy's login page, or that lack a field.
@@ -97,7 +100,7 @@ def store_error(error: Exception) -> StoreError:
     if isinstance(error, _UNREADABLE_ANSWER_ERRORS):
         is_missing = isinstance(error, KeyError)
         return unreadable_answer(f"no {error.args[0]}" if is_missing else name)
-    if not isinstance(error, BotoCoreError | HTTPClientError | OSError):
+    if not isinstance(error, BotoCoreError | urllib3.HTTPError | OSError):
         logger.error("unexpected error of the store's client", exc_info=error)
     return StoreUnavailableError(
         f"the object store did not answer ({name})", outcome_unknown=True
@@ -169,7 +172,7 @@ def error_code(error: StoreError) -> str:
 
 def _is_certificate_error(error: BaseException | None) -> bool:
     """Return True if the TLS handshake failed: nothing was sent after it."""
-    if not isinstance(error, SSLError):
+    if not isinstance(error, SSLError | urllib3.SSLError):
         return False
     cause: BaseException | None = error
     while cause is not None:
