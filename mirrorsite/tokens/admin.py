@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.admin.changelist import ListMixin
+from mirrorsite.forms import WholeNumberField
 from mirrorsite.staff import staff_actor
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
@@ -26,7 +27,7 @@ class TokenForm(forms.ModelForm[Token]):
 
     # The admin's autocomplete is a combobox without a name for screen readers.
     user = forms.ModelChoiceField(User.objects.order_by("username"))
-    days = forms.IntegerField(
+    days = WholeNumberField(
         label="Valid for days",
         min_value=1,
         max_value=services.MAX_DAYS,

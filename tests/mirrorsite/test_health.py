@@ -4,10 +4,12 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError
 from django.test import Client
 
+from mirrorsite.postgresql.base import DatabaseWrapper
 from mirrorsite.readiness import Readiness, readiness
+from sre.lib.processes import wait_until
 from uploads.storage import UploadStorage
 
 #: What the middleware of staff's pages puts on each request that it sees.
@@ -81,7 +83,7 @@ class TestReady:
         def refuse(*arguments: Any) -> None:
             raise OperationalError("no route to db.internal")
 
-        monkeypatch.setattr(connections["default"], "cursor", refuse)
+        monkeypatch.setattr(DatabaseWrapper, "get_new_connection", refuse)
         response = client.get("/api/ready")
         assert response.status_code == 503
         checks = response.json()["checks"]
@@ -118,23 +120,41 @@ class TestReadiness:
             "log": "unavailable",
         }
 
-    def test_a_check_hangs__others_are_told_so(self) -> None:
-        """A probe that waits beside it would hold a thread, and tell nothing more."""
-        asked, answered = threading.Event(), threading.Event()
+    def test_the_database_hangs__not_waited_for(self) -> None:
+        answered = threading.Event()
+        asked: list[int] = []
 
         def hang() -> str:
-            asked.set()
-            answered.wait(30)
+            asked.append(1)
+            answered.wait(60)
             return "ok"
 
-        slow = Readiness({"quick": lambda: "ok", "slow": hang}, wait_seconds=0)
-        thread = threading.Thread(target=slow.checks)
-        thread.start()
-        asked.wait(30)
-        assert slow.checks() == {"quick": "ok", "slow": "unavailable: no answer yet"}
+        slow = Readiness(
+            {"database": hang, "other": lambda: "ok", "migrations": lambda: "ok"},
+            wait_seconds=0.01,
+        )
+        assert wait_until(lambda: slow.checks()["other"] == "ok", seconds=30)
+        hanging = "unavailable: no answer yet"
+        assert slow.checks() == {
+            "database": hanging,
+            "other": "ok",
+            "migrations": hanging,
+        }
         answered.set()
-        thread.join()
-        assert slow.checks() == {"quick": "ok", "slow": "ok"}
+        assert wait_until(lambda: slow.checks()["migrations"] == "ok", seconds=30)
+        assert slow.checks()["database"] == "ok"
+        assert asked == [1]
+
+    def test_a_check_fails__logged(self, caplog: Any) -> None:
+        def fail() -> str:
+            raise ZeroDivisionError
+
+        failing = Readiness({"quick": lambda: "ok", "broken": fail})
+        assert failing.checks() == {
+            "quick": "ok",
+            "broken": "unavailable: no answer yet",
+        }
+        assert "ZeroDivisionError" in caplog.text
 
     def test_the_service_has_one(self) -> None:
         assert isinstance(readiness, Readiness)
