@@ -148,20 +148,17 @@ def _known(error: BaseException | None) -> exceptions.APIException | None:
             )
         case RequestDataTooBig():
             return Problem(413, "body-too-large", "The body is too large.")
-        case TooManyFieldsSent():
-            most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+        case TooManyFieldsSent() | TooManyFilesSent():
             return Problem(
-                400, "bad-request", f"The request has more than {most} parameters."
+                400,
+                "bad-request",
+                f"The request has more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS}"
+                f" parameters or {settings.DATA_UPLOAD_MAX_NUMBER_FILES} files.",
             )
-        case TooManyFilesSent():
-            most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
-            return Problem(
-                400, "bad-request", f"The request has more than {most} files."
-            )
-        case BadRequest():
-            return Problem(400, "bad-request", str(error))
-        case SuspiciousOperation():
-            return Problem(400, "bad-request", "The request is not acceptable.")
+        case SuspiciousOperation() | BadRequest():
+            is_ours = isinstance(error, BadRequest)
+            detail = str(error) if is_ours else "The request is not acceptable."
+            return Problem(400, "bad-request", detail)
         case MultiPartParserError() | UnreadablePostError():
             return Problem(400, "bad-request", "The body could not be read.")
         case Exception() if is_unavailable(error):

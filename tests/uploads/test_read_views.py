@@ -134,6 +134,30 @@ class TestStaffSession:
         assert last is not None
         assert (last.action, last.actor) == (Action.VERIFIED, "user:sam")
 
+    @pytest.mark.parametrize(
+        ("kind", "body"),
+        [
+            ("application/json", "no JSON"),
+            ("application/x-www-form-urlencoded", "a=b"),
+            ("text/plain", "x"),
+        ],
+    )
+    def test_verify__a_body_is_ignored(
+        self, staff: Client, reader: Client, bucket: UploadStorage, kind: str, body: str
+    ) -> None:
+        upload = services.create_upload(actor=ACTOR).upload
+        staff.get("/admin/password_change/")  # its form brings the CSRF cookie
+        csrf = staff.cookies["csrftoken"].value
+        for client in (staff, reader):
+            answer = client.generic(
+                "POST",
+                f"/api/uploads/{upload.pk}/verify",
+                body,
+                content_type=kind,
+                headers={"x-csrftoken": csrf},
+            )
+            assert answer.status_code == 200, answer.content
+
     def test_session_does_not_upload(self, staff: Client, settings: Any) -> None:
         settings.UPLOAD_AUTH = "token"
         assert staff.post("/api/upload-random").status_code == 401

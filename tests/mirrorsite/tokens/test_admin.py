@@ -62,8 +62,10 @@ class TestAdd:
         [
             ({"can_read": ""}, "A token needs a scope"),
             ({"name": "a b"}, "letters, digits"),
-            ({"days": "0"}, "greater than or equal to 1"),
-            ({"days": "x"}, "Enter a whole number"),
+            *(
+                ({"days": days}, "Enter a whole number from 1 to 3,650.")
+                for days in ("0", "3651", "x", "1.0", "٥", "9" * 5000)
+            ),
             ({"user": "99999"}, "Select a valid choice"),
         ],
     )
