@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.admin.changelist import ListMixin
+from mirrorsite.admin.forms import validated_again
 from mirrorsite.forms import WholeNumberField
 from mirrorsite.staff import staff_actor
 from mirrorsite.tokens import services
@@ -131,6 +132,9 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
                 **{**kwargs, "form": TokenForm, "fields": TokenForm.Meta.fields},
             )
         return super().get_form(request, obj, change, **kwargs)
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return validated_again(super().add_view, request, *args, **kwargs)
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:
         form.actor = staff_actor(request)

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
 
 from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import create_token
+from uploads.models import Action, UploadEvent
 
 ACTOR = Actor(name="command:test")
 
@@ -76,6 +79,27 @@ class TestAdd:
         answer = admin_client.post(f"{LIST}add/", form)
         assert words in answer.content.decode()
         assert not Token.objects.exists()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_name_taken_by_another_request__the_form_says_so(
+        self, admin_client: Client, owner: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def make_other() -> None:
+            create_token(actor=ACTOR, owner=owner, name="probe", scopes=[Scope.READ])
+            connection.close()
+
+        def save(token: Token, *args: Any, **kwargs: Any) -> None:
+            monkeypatch.undo()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(make_other).result(30)
+            token.save(*args, **kwargs)
+
+        monkeypatch.setattr(Token, "save", save)
+        answer = admin_client.post(f"{LIST}add/", FORM | {"user": str(owner.pk)})
+        assert answer.status_code == 200
+        assert "API token with this Name already exists." in answer.content.decode()
+        made = UploadEvent.objects.get(action=Action.TOKEN_MADE)
+        assert made.actor == ACTOR.name
 
     def test_form_shown(self, admin_client: Client) -> None:
         page = admin_client.get(f"{LIST}add/").content.decode()

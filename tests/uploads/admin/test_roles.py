@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from tests.uploads.admin.conftest import MakeUpload
@@ -58,3 +59,35 @@ def test_posts_without_a_csrf_token_fail(
     client.force_login(admin_user)  # type: ignore[arg-type]
     path = "/admin/" + page.format(pk=make_upload().pk)
     assert client.post(path, {"action": "export_csv"}).status_code == 403
+
+
+@pytest.mark.parametrize("is_shown", [False, True])
+def test_events_of_an_upload__who_may_view_events(
+    client: Client, make_upload: MakeUpload, is_shown: bool
+) -> None:
+    user = User.objects.create_user("one", is_staff=True)
+    names = ["view_upload", *(["view_uploadevent"] if is_shown else [])]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(user)
+    upload = make_upload()
+    page = client.get(f"/admin/uploads/upload/{upload.pk}/change/").content.decode()
+    assert (">requested</span>" in page) == is_shown
+    assert (f"event {upload.events.get().pk}" in page) == is_shown
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("stored", "Your account may not read it."),
+        ("failed", "No content: the object is not stored."),
+    ],
+)
+def test_content__why_there_is_none(
+    client: Client, make_upload: MakeUpload, status: str, words: str
+) -> None:
+    user = User.objects.create_user("one", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_upload"))
+    client.force_login(user)
+    upload = make_upload(status=status)
+    page = client.get(f"/admin/uploads/upload/{upload.pk}/change/").content.decode()
+    assert words in page
