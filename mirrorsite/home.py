@@ -144,7 +144,9 @@ def _upload(request: HttpRequest) -> HttpResponse:
             raise Problem(
                 400,
                 "invalid-parameter",
-                "Nothing was uploaded: correct the form below.",
+                "Nothing was uploaded: send the form below."
+                if "key" in form.errors
+                else "Nothing was uploaded: correct the form below.",
             )
         response = _redirect_to(_created(request, form, client))
     except Problem as problem:
