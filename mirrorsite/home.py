@@ -170,7 +170,7 @@ def _created(request: HttpRequest, form: UploadForm, client: str) -> Upload:
     if actor.user_id is not None:
         scope = f"user:{actor.user_id}"
     try:
-        with upload_problems(), store_bulkhead().place(client):
+        with upload_problems(), store_bulkhead().permit(client):
             created = create_upload(
                 actor=actor,
                 size=form.cleaned_data["size"],

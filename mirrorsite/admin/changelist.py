@@ -129,9 +129,9 @@ class CursorChangeList(FilteredChangeList):
 
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
         # A changed filter starts at the top again.
-        gone = {} if new_params and set(new_params) & set(CURSORS) else CURSORS
+        dropped = {} if new_params and set(new_params) & set(CURSORS) else CURSORS
         return super().get_query_string(
-            {**dict.fromkeys(gone), **(new_params or {})}, remove
+            {**dict.fromkeys(dropped), **(new_params or {})}, remove
         )
 
     def _cursor(self, index: int) -> str:

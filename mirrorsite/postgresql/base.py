@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 from django.db.backends.postgresql import base
@@ -10,6 +11,8 @@ from mirrorsite.postgresql import driver
 
 #: How long a connection waits for the answer that shows it still works.
 HEALTH_CHECK_SECONDS = 3
+#: A server that has answered this recently is asked only if it has hung up since.
+RECENT_SECONDS = 1.0
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -24,8 +27,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def is_usable(self) -> bool:
         connection = self.connection
-        if connection is None:
+        if connection is None or connection.closed:
             return False
+        if monotonic() - connection.answered_at < RECENT_SECONDS:
+            return bool(connection.is_quiet())
         before = connection.answer_seconds
         connection.answer_seconds = HEALTH_CHECK_SECONDS
         try:

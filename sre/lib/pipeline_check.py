@@ -242,13 +242,13 @@ class Checkout:
                 *arguments,
             ],
             cwd=self.directory,
-            env=os.environ | {"PATH": f"{os.environ['PATH']}:{self._stand_ins()}"},
+            env=os.environ | {"PATH": f"{os.environ['PATH']}:{self._stub_programs()}"},
             capture_output=True,
             text=True,
             check=False,
         )
 
-    def _stand_ins(self) -> Path:
+    def _stub_programs(self) -> Path:
         """Return a directory for the end of PATH, with an rsync that does nothing.
 
         gitlab-ci-local calls rsync before any job, for copies that only jobs in

@@ -74,10 +74,10 @@ class NoProviderError(Exception):
 class Check:
     """One run, over copies of terraform/ below `work`, with AWS's clients sent to `aws`."""
 
-    def __init__(self, work: Path, *, aws: str, stand_ins: bool) -> None:
+    def __init__(self, work: Path, *, aws: str, stub_providers: bool) -> None:
         self.work = work
         self.aws = aws
-        self.stand_ins = stand_ins
+        self.stub_providers = stub_providers
         self.failed: list[str] = []
         self.skipped: list[str] = []
         self._environment = _environment(work, aws)
@@ -200,7 +200,7 @@ class Check:
         if "kubernetes_namespace_v1" in types:
             raise CheckFailedError("the pipeline's plan creates a namespace")
         outcome += "; the agent's role suffices"
-        if self.stand_ins:
+        if self.stub_providers:
             outcome += f"; {self.apply(tree, *arguments)}"
         return outcome
 
@@ -265,7 +265,7 @@ class Check:
         arguments = ("-var-file=vars/staging.tfvars.json", *EKS[name])
         if name == "app":
             _print(f"  eks/app: {self.render('eks', self.plan(root, *arguments))}")
-            if not self.stand_ins:
+            if not self.stub_providers:
                 return
         elif not (root / ".terraform").exists():
             self.init(root)
@@ -350,7 +350,7 @@ def _print(text: str) -> None:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="sre/terraform-check")
     parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--stand-ins", action="store_true")
+    parser.add_argument("--stub-providers", action="store_true")
     options = parser.parse_args(arguments)
     work = Path(tempfile.mkdtemp(prefix="mirrorsite-terraform-"))
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
@@ -362,7 +362,7 @@ def main(arguments: list[str]) -> int:
     moto.start()
     try:
         aws = "http://{}:{}".format(*moto.get_host_and_port())
-        check = Check(work, aws=aws, stand_ins=options.stand_ins)
+        check = Check(work, aws=aws, stub_providers=options.stub_providers)
         check.run("format", check.format)
         with ThreadPoolExecutor(4) as pool:
             # First those that wait for minutes: the AWS provider polls for changes that

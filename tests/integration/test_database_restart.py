@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,11 +20,11 @@ from sre.lib import processes
 from sre.lib.object_store import ObjectStore
 from sre.lib.postgres import Postgres, temporary_server
 from sre.lib.service import Service
+from tests.support import manage
 from uploads.storage import UploadStorage
 
 pytestmark = [pytest.mark.integration, pytest.mark.service]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 WORKERS, THREADS = 2, 4
 
 
@@ -34,12 +32,8 @@ WORKERS, THREADS = 2, 4
 def database() -> Iterator[Postgres]:
     """Run a PostgreSQL for this test alone, migrated."""
     with temporary_server(fsync=False) as server:
-        subprocess.run(
-            [sys.executable, "manage.py", "migrate", "-v0"],
-            cwd=ROOT,
-            env=os.environ | {"DATABASE_URL": server.url},
-            check=True,
-        )
+        environment = os.environ | {"DATABASE_URL": server.url}
+        manage("migrate", "-v0", environment=environment).check_returncode()
         yield server
 
 
@@ -50,17 +44,14 @@ def service(
     bucket: UploadStorage,
     tmp_path: Path,
 ) -> Iterator[Service]:
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--no-input", "-v0"],
-        cwd=ROOT,
-        env=os.environ
-        | {
-            # Those of the tests name no hashes.
-            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-            "STATIC_ROOT": str(tmp_path / "static"),
-        },
-        check=True,
-    )
+    environment = {
+        **os.environ,
+        # Those of the tests name no hashes.
+        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+        "STATIC_ROOT": str(tmp_path / "static"),
+    }
+    collected = manage("collectstatic", "--no-input", "-v0", environment=environment)
+    collected.check_returncode()
     service = Service(
         {
             **object_store.environment(bucket.bucket_name),
@@ -91,7 +82,7 @@ def status_of(request: urllib.request.Request) -> int:
         return error.code
 
 
-def test_restarted__no_request_fails(service: Service, database: Postgres) -> None:
+def test_restarted__no_request_fails(service, database):
     """Each thread's idle connection is dead, and is replaced before it is used."""
     with ThreadPoolExecutor(2 * WORKERS * THREADS) as clients:
         together = [clients.submit(upload, service) for _ in range(64)]
@@ -104,7 +95,7 @@ def test_restarted__no_request_fails(service: Service, database: Postgres) -> No
     assert [upload(service) for _ in range(32)] == [201] * 32
 
 
-def test_hangs__503_until_it_goes_on(service: Service, database: Postgres) -> None:
+def test_hangs__503_until_it_goes_on(service, database):
     """Its kernel acknowledges what its stopped processes do not read."""
     ready = urllib.request.Request(f"{service.url}/api/ready")
     assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
@@ -136,7 +127,7 @@ def test_hangs__503_until_it_goes_on(service: Service, database: Postgres) -> No
     assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
 
 
-def test_stopped__the_first_page_renders(service: Service, database: Postgres) -> None:
+def test_stopped__the_first_page_renders(service, database):
     # A browser that was logged in before the database stopped.
     session = "sessionid=0123456789abcdef0123456789abcdef"
     database.stop()

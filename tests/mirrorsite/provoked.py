@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
@@ -100,10 +101,7 @@ class World:
         return self.ask("GET", "/api/mirror?" + query)
 
     def mirror_raises(self, error: Exception) -> Answer:
-        def fail(word: str) -> str:
-            raise error
-
-        self.monkeypatch.setattr("transforms.views.mirror", fail)
+        self.monkeypatch.setattr("transforms.views.mirror", Mock(side_effect=error))
         return self.mirror()
 
     def raw(self, sent: bytes, seconds: float = 0) -> Answer:
@@ -134,10 +132,10 @@ def _server_busy(world: World) -> Answer:
 
 
 def _trail_away(world: World) -> Answer:
-    def fail(*arguments: Any, **values: Any) -> None:
-        raise TrailUnavailableError("internal name")
-
-    world.monkeypatch.setattr("uploads.audit.sql.insert_upload", fail)
+    world.monkeypatch.setattr(
+        "uploads.history.insert_upload",
+        Mock(side_effect=TrailUnavailableError("internal name")),
+    )
     return world.upload()
 
 
@@ -198,13 +196,11 @@ def _key_reused(world: World) -> Answer:
 
 def _key_in_use(world: World) -> Answer:
     headers = {"Idempotency-Key": secrets.token_hex(8)}
-
-    def die(*arguments: Any, **values: Any) -> None:
-        raise SystemExit
-
     # The worker dies between the intent and the act.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("uploads.storage.UploadStorage.put_new", die)
+        patch.setattr(
+            "uploads.storage.UploadStorage.put_new", Mock(side_effect=SystemExit)
+        )
         with pytest.raises(SystemExit):
             world.upload(headers=headers)
     return world.upload(headers=headers)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -113,7 +114,7 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 
 class TestEnviron:
-    def test_request(self) -> None:
+    def test_request(self):
         environ = environ_of(
             scope_of(
                 "/a%C3%A9%2Fb",
@@ -143,13 +144,13 @@ class TestEnviron:
         assert environ["REMOTE_ADDR"] == "192.0.2.1"
         assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("127.0.0.1", "4545")
 
-    def test_unix_socket__no_addresses(self) -> None:
+    def test_unix_socket__no_addresses(self):
         environ = environ_of(scope_of(client=None, server=None))
         assert environ["REMOTE_ADDR"] == environ["SERVER_NAME"] == ""
 
 
 class TestAnswers:
-    def test_body_in_and_out(self) -> None:
+    def test_body_in_and_out(self):
         def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             start_response("201 Created", [("X-Name", "é")])
             return [environ["wsgi.input"].read(), b"!"]
@@ -164,12 +165,11 @@ class TestAnswers:
 
         run(scenario)
 
-    def test_application_fails__problem(self, caplog: Any) -> None:
-        def fail(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-            raise RuntimeError("internal name")
-
+    def test_application_fails__problem(self, caplog):
         async def scenario() -> None:
-            client = await Client().ask(make(fail))
+            client = await Client().ask(
+                make(Mock(side_effect=RuntimeError("internal name")))
+            )
             assert client.status == 500
             problem = json.loads(client.received)
             assert problem["type"] == "/api/problems/internal-error"
@@ -179,7 +179,7 @@ class TestAnswers:
         run(scenario)
         assert "internal name" in caplog.text
 
-    def test_client_leaves_within_its_body__not_asked(self, work: Work) -> None:
+    def test_client_leaves_within_its_body__not_asked(self, work):
         async def scenario() -> None:
             headers = [(b"content-length", b"4")]
             client = await Client(None, headers=headers).ask(make(work))
@@ -190,9 +190,7 @@ class TestAnswers:
 
 
 class TestQueue:
-    def test_full__503_and_the_others_are_answered(
-        self, work: Work, caplog: Any
-    ) -> None:
+    def test_full__503_and_the_others_are_answered(self, work, caplog):
         caplog.set_level(logging.INFO, "gunicorn.access")
 
         async def scenario() -> None:
@@ -218,7 +216,7 @@ class TestQueue:
         assert [line["status"] for line in lines].count(503) == 1
         assert [line["status"] for line in lines].count(200) == 1 + QUEUE_PER_THREAD
 
-    def test_first_come_first_served(self, work: Work) -> None:
+    def test_first_come_first_served(self, work):
         async def scenario() -> None:
             application = make(work, threads=1)
             tasks = []
@@ -232,9 +230,7 @@ class TestQueue:
         run(scenario)
         assert work.begun == [f"/{number}" for number in range(20)]
 
-    def test_client_leaves_while_it_waits__not_begun(
-        self, work: Work, caplog: Any
-    ) -> None:
+    def test_client_leaves_while_it_waits__not_begun(self, work, caplog):
         caplog.set_level(logging.INFO, "gunicorn.access")
 
         async def scenario() -> None:
@@ -257,9 +253,7 @@ class TestQueue:
             "/leaves": 499,
         }
 
-    def test_waits_too_long__503(
-        self, work: Work, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_waits_too_long__503(self, work, monkeypatch):
         monkeypatch.setattr(module, "QUEUE_SECONDS", 0.05)
 
         async def scenario() -> None:
@@ -276,8 +270,8 @@ class TestQueue:
         run(scenario)
         assert work.begun == ["/runs"]
 
-    def test_all_threads_busy__health_has_its_own(self, work: Work) -> None:
-        def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    def test_all_threads_busy__health_has_its_own(self, work):
+        def wsgi(environ, start_response):
             if environ["PATH_INFO"] == HEALTH.decode():
                 start_response("200 OK", [("X-Kept", "yes"), ("X-Request-ID", "own")])
                 return [b"{}"]
@@ -324,7 +318,7 @@ class Stream:
 
 
 class TestStreams:
-    def test_all_of_it(self) -> None:
+    def test_all_of_it(self):
         stream = Stream(20)
 
         async def scenario() -> None:
@@ -336,7 +330,7 @@ class TestStreams:
         run(scenario)
         assert stream.is_closed.is_set()
 
-    def test_short__in_one_piece(self) -> None:
+    def test_short__in_one_piece(self):
         def short(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
             start_response("200 OK", [])
             yield b"a"
@@ -348,7 +342,7 @@ class TestStreams:
 
         run(scenario)
 
-    def test_slow_reader__waited_for(self) -> None:
+    def test_slow_reader__waited_for(self):
         """No more is made than the client has taken."""
         stream = Stream()
 
@@ -367,7 +361,7 @@ class TestStreams:
         assert stream.made < 1000
         assert stream.is_closed.wait(10)
 
-    def test_client_leaves__stream_ends(self) -> None:
+    def test_client_leaves__stream_ends(self):
         stream = Stream(10**9)
 
         async def scenario() -> None:
@@ -381,7 +375,7 @@ class TestStreams:
         run(scenario)
         assert stream.is_closed.wait(10)
 
-    def test_many_slow_readers__others_are_answered(self) -> None:
+    def test_many_slow_readers__others_are_answered(self):
         """One thread at least streams, and two never do."""
         threads = 4
         stream = Stream(10**9)
@@ -416,7 +410,7 @@ class TestStreams:
 
         run(scenario)
 
-    def test_fails_half_way__connection_is_cut(self) -> None:
+    def test_fails_half_way__connection_is_cut(self):
         def wsgi(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
             start_response("200 OK", [])
             yield b"a" * STREAM_BYTES
@@ -430,7 +424,7 @@ class TestStreams:
 
         run(scenario)
 
-    def test_http_1_0__with_a_length(self) -> None:
+    def test_http_1_0__with_a_length(self):
         """Its client cannot read chunks."""
 
         async def scenario() -> None:
@@ -462,20 +456,15 @@ class TestStart:
         run(scenario)
         return sent
 
-    def test_warm_up_fails__logged(self, caplog: Any) -> None:
-        def fail() -> None:
-            raise OSError("the token service is unreachable")
-
-        sent = self.start(fail)
+    def test_warm_up_fails__logged(self, caplog):
+        sent = self.start(Mock(side_effect=OSError("the token service is unreachable")))
         assert [m["type"] for m in sent] == [
             "lifespan.startup.complete",
             "lifespan.shutdown.complete",
         ]
         assert "the token service is unreachable" in caplog.text
 
-    def test_warm_up_hangs__not_waited_for(
-        self, caplog: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_warm_up_hangs__not_waited_for(self, caplog, monkeypatch):
         monkeypatch.setattr(module, "WARM_UP_SECONDS", 0.05)
         end = threading.Event()
         try:
@@ -485,18 +474,15 @@ class TestStart:
         assert sent[0]["type"] == "lifespan.startup.complete"
         assert "warm-up" in caplog.text
 
-    def test_misconfigured__does_not_start(self) -> None:
-        def fail() -> None:
-            raise ImproperlyConfigured("set X to y.")
-
-        [message] = self.start(fail)
+    def test_misconfigured__does_not_start(self):
+        [message] = self.start(Mock(side_effect=ImproperlyConfigured("set X to y.")))
         assert message == {
             "type": "lifespan.startup.failed",
             "message": "mirrorsite cannot start: set X to y.",
         }
 
 
-def test_threads_are_daemons() -> None:
+def test_threads_are_daemons():
     """A request that never ends does not keep the process from ending."""
     make(Stream(1), threads=1)
     assert wait_until(

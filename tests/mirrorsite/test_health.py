@@ -2,40 +2,39 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import OperationalError
-from django.test import Client
 
 from mirrorsite.postgresql.base import DatabaseWrapper
 from mirrorsite.readiness import Readiness, readiness
 from sre.lib.processes import wait_until
-from uploads.storage import UploadStorage
 
 #: What the middleware of staff's pages puts on each request that it sees.
 STAFF_LEAVES = {"session", "_messages", "csrf_processing_done"}
 
 
 class TestHealth:
-    def test_health__no_database_no_bucket(self, client: Client) -> None:
+    def test_health__no_database_no_bucket(self, client):
         # pytest-django refuses the database to a test that does not ask for it.
         response = client.get("/api/health")
         assert response.status_code == 200
         assert response.json() == {"status": "ok"}
 
-    def test_health__head(self, client: Client) -> None:
+    def test_health__head(self, client):
         response = client.head("/api/health")
         assert response.status_code == 200
         assert response.content == b""
         assert response.headers["Content-Length"] == str(len('{"status":"ok"}'))
 
-    def test_no_cookie_no_session(self, client: Client) -> None:
+    def test_no_cookie_no_session(self, client):
         for path in ("/api/health", "/api/mirror?word=a", "/api/nothing"):
             response = client.get(path)
             assert not response.cookies
             assert "Cookie" not in response.headers.get("Vary", "")
 
-    def test_nothing_of_staff_s_middleware_runs(self, client: Client) -> None:
+    def test_nothing_of_staff_s_middleware_runs(self, client):
         def left_behind(path: str) -> set[str]:
             response: Any = client.get(path)
             request = response.wsgi_request
@@ -48,7 +47,7 @@ class TestHealth:
 
 @pytest.mark.django_db
 class TestReady:
-    def test_all_there(self, client: Client, bucket: UploadStorage) -> None:
+    def test_all_there(self, client, bucket):
         response = client.get("/api/ready")
         assert response.status_code == 200
         answer = response.json()
@@ -56,7 +55,7 @@ class TestReady:
         assert set(answer["checks"]) >= {"database", "migrations", "bucket"}
         assert set(answer["checks"].values()) == {"ok"}
 
-    def test_no_bucket(self, client: Client, bucket: UploadStorage) -> None:
+    def test_no_bucket(self, client, bucket):
         bucket.client.delete_bucket(Bucket=bucket.bucket_name)
         response = client.get("/api/ready")
         assert response.status_code == 503
@@ -64,9 +63,7 @@ class TestReady:
             "unavailable: there is no such bucket"
         )
 
-    def test_migration_missing(
-        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_migration_missing(self, client, bucket, monkeypatch):
         monkeypatch.setattr(
             "mirrorsite.readiness.MigrationExecutor.migration_plan",
             lambda executor, targets: [("a", False), ("b", False)],
@@ -77,9 +74,7 @@ class TestReady:
             "unavailable: 2 migrations are not applied"
         )
 
-    def test_no_database(
-        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_database(self, client, bucket, monkeypatch):
         def refuse(*arguments: Any) -> None:
             raise OperationalError("no route to db.internal")
 
@@ -93,7 +88,7 @@ class TestReady:
 
 
 class TestReadiness:
-    def test_asked_once_in_a_while(self) -> None:
+    def test_asked_once_in_a_while(self):
         asked: list[int] = []
 
         def check() -> str:
@@ -107,20 +102,17 @@ class TestReadiness:
         cached.checks()
         assert len(asked) == 2
 
-    def test_database_down__what_needs_it_is_not_tried(self) -> None:
-        def never() -> str:
-            raise AssertionError
-
+    def test_database_down__what_needs_it_is_not_tried(self):
         checks = {"database": lambda: "unavailable", "other": lambda: "ok"}
         readiness = Readiness(checks)
-        readiness.add("log", never, needs_database=True)
+        readiness.add("log", Mock(side_effect=AssertionError), needs_database=True)
         assert readiness.checks() == {
             "database": "unavailable",
             "other": "ok",
             "log": "unavailable",
         }
 
-    def test_the_database_hangs__not_waited_for(self) -> None:
+    def test_the_database_hangs__not_waited_for(self):
         answered = threading.Event()
         asked: list[int] = []
 
@@ -145,7 +137,7 @@ class TestReadiness:
         assert slow.checks()["database"] == "ok"
         assert asked == [1]
 
-    def test_a_check_fails__logged(self, caplog: Any) -> None:
+    def test_a_check_fails__logged(self, caplog):
         def fail() -> str:
             raise ZeroDivisionError
 
@@ -156,5 +148,5 @@ class TestReadiness:
         }
         assert "ZeroDivisionError" in caplog.text
 
-    def test_the_service_has_one(self) -> None:
+    def test_the_service_has_one(self):
         assert isinstance(readiness, Readiness)

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,9 +26,7 @@ def log() -> logging.Logger:
 
 
 class TestLineHandler:
-    def test_threads__no_line_is_torn(
-        self, log: logging.Logger, tmp_path: Path
-    ) -> None:
+    def test_threads__no_line_is_torn(self, log, tmp_path):
         path = tmp_path / "log"
         with path.open("a") as stream:
             handler = LineHandler(stream)
@@ -49,7 +46,7 @@ class TestLineHandler:
         assert len(lines) == 8 * 200
         assert {json.loads(line)["message"][0] for line in lines} == set("01234567")
 
-    def test_pipe_that_takes_little__whole_line(self, log: logging.Logger) -> None:
+    def test_pipe_that_takes_little__whole_line(self, log):
         """A write to a full pipe may be cut short; the rest follows."""
         reading, writing = os.pipe()
         read: list[bytes] = []
@@ -67,7 +64,7 @@ class TestLineHandler:
         assert read == [b"y" * 300_000 + b"\n"]
 
     @pytest.mark.parametrize("processes", [1, 2])
-    def test_slow_pipe__long_lines_do_not_mix(self, processes: int) -> None:
+    def test_slow_pipe__long_lines_do_not_mix(self, processes):
         """Longer than PIPE_BUF, from several threads and workers, with short ones."""
         code = (
             "import logging, sys, threading\n"
@@ -104,7 +101,7 @@ class TestLineHandler:
             ("d", 100): 20 * processes,
         }
 
-    def test_foreign_text__harmless(self, log: logging.Logger, tmp_path: Path) -> None:
+    def test_foreign_text__harmless(self, log, tmp_path):
         hostile = "key\n12:00:00.000 INFO    all is well\x1b[2J\u202e\x9b\ud800"
         for formatter in (TextFormatter(), JsonFormatter()):
             path = tmp_path / type(formatter).__name__
@@ -117,7 +114,7 @@ class TestLineHandler:
             assert text.count("\n") == 1
             assert text.rstrip("\n").isprintable()
 
-    def test_filter__and_no_file(self, log: logging.Logger) -> None:
+    def test_filter__and_no_file(self, log):
         stream = io.StringIO()
         handler = LineHandler(stream)
         handler.addFilter(lambda record: "secret" not in record.getMessage())
@@ -127,8 +124,8 @@ class TestLineHandler:
         assert stream.getvalue() == "a line\n"
 
     def test_what_cannot_be_formatted__is_reported_and_not_raised(
-        self, log: logging.Logger, tmp_path: Path, capsys: Any
-    ) -> None:
+        self, log, tmp_path, capsys
+    ):
         with (tmp_path / "log").open("a") as stream:
             log.addHandler(LineHandler(stream))
             log.warning("%d", "no number")

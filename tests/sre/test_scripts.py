@@ -53,7 +53,7 @@ CHANGING = {
 
 
 class Machine:
-    """A PATH on which kubectl, minikube, terraform and aws are stand-ins."""
+    """A PATH on which kubectl, minikube, terraform and aws are stubs."""
 
     def __init__(self, directory: Path, current: str) -> None:
         self.calls = directory / "calls"

@@ -8,7 +8,10 @@ from django.test import Client
 from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import create_token
+from tests.uploads import making
 from uploads.bulkhead import Bulkhead
+from uploads.models import Upload
+from uploads.storage import UploadStorage
 
 ACTOR = Actor(name="command:test")
 
@@ -19,11 +22,17 @@ def _nothing_cached() -> None:
 
 
 @pytest.fixture
-def no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all places for the object store be taken."""
+def no_permit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all permits for the object store be taken."""
     full = Bulkhead(0, 1, max_wait_seconds=0)
     for module in ("api.views", "api.read_views", "admin.views", "admin.actions"):
         monkeypatch.setattr(f"uploads.{module}.store_bulkhead", lambda: full)
+
+
+@pytest.fixture
+def upload(bucket: UploadStorage, db: None) -> Upload:
+    """Return a stored upload."""
+    return making.stored()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
-from uploads.verification import VERIFIABLE, verify_upload
+from uploads.object_verification import VERIFIABLE, verify_upload
 
 #: Limits of one request; `manage.py verify_uploads` has none.
 MOST_VERIFIED = 1_000
@@ -48,7 +48,7 @@ def verify_selected(
         if time.monotonic() > deadline:
             break
         try:
-            with store_bulkhead().place(staff_key(request)):
+            with store_bulkhead().permit(staff_key(request)):
                 outcomes[verify_upload(upload, actor=actor).action] += 1
         except TransitionError:
             outcomes["changed by another request"] += 1

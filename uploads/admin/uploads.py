@@ -26,7 +26,7 @@ from uploads.admin.actions import export_csv, export_jsonl, verify_selected
 from uploads.admin.requester_filter import RequesterFilter
 from uploads.admin.search import search_uploads
 from uploads.models import Status, Upload, UploadEvent
-from uploads.verification import VERIFIABLE
+from uploads.object_verification import VERIFIABLE
 
 #: Events shown on an upload's page; the rest are in the list of events.
 MOST_EVENTS = 200

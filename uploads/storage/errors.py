@@ -15,13 +15,13 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     EndpointConnectionError,
     EndpointProviderError,
-    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
     ProxyConnectionError,
     SSLError,
 )
+from urllib3 import exceptions as urllib3
 
 from uploads.exceptions import (
     BucketMissingError,
@@ -60,6 +60,9 @@ _NOT_CONNECTED_ERRORS = (
     ConnectTimeoutError,
     EndpointConnectionError,
     ProxyConnectionError,
+    urllib3.ConnectTimeoutError,
+    urllib3.NewConnectionError,
+    urllib3.ProxyError,
 )
 _INVALID_REQUEST_ERRORS = (EndpointProviderError, ParamValidationError)
 
@@ -91,7 +94,7 @@ def store_error(error: Exception) -> StoreError:
         return StoreUnavailableError(
             f"the object store is unreachable ({name})", outcome_unknown=False
         )
-    if not isinstance(error, BotoCoreError | HTTPClientError | OSError):
+    if not isinstance(error, BotoCoreError | urllib3.HTTPError | OSError):
         logger.error("unexpected error of the store's client", exc_info=error)
     return StoreUnavailableError(
         f"the object store did not answer ({name})", outcome_unknown=True
@@ -154,7 +157,7 @@ def error_code(error: StoreError) -> str:
 
 def _is_certificate_error(error: BaseException | None) -> bool:
     """Return True if the TLS handshake failed: nothing was sent after it."""
-    if not isinstance(error, SSLError):
+    if not isinstance(error, SSLError | urllib3.SSLError):
         return False
     cause: BaseException | None = error
     while cause is not None:

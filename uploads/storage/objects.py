@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-
-class Payload(Protocol):
-    """Bytes of known length and digest that can be read from the start many times."""
-
-    content_type: str
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def sha256(self) -> str: ...
-
-    def parts(self, part_bytes: int) -> Iterator[bytes | memoryview]: ...
+from uploads.payloads import Payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,22 +58,6 @@ class ObjectVersions:
     def is_single(self) -> bool:
         """True if the object is as it was first written."""
         return self.count == 1 and bool(self.first_id)
-
-
-class BytesPayload:
-    """A body in memory."""
-
-    def __init__(
-        self, content: bytes, content_type: str = "application/octet-stream"
-    ) -> None:
-        self.content_type = content_type
-        self._content = content
-        self.size = len(content)
-        self.sha256 = hashlib.sha256(content).hexdigest()
-
-    def parts(self, part_bytes: int) -> Iterator[bytes]:
-        for start in range(0, self.size, part_bytes):
-            yield self._content[start : start + part_bytes]
 
 
 def versions_in_order(

@@ -37,7 +37,7 @@ def staff_with(*codenames: str) -> Client:
 
 
 class TestAdd:
-    def test_shown_once__nowhere_else(self, admin_client: Client, owner: User) -> None:
+    def test_shown_once__nowhere_else(self, admin_client, owner):
         answer = admin_client.post(f"{LIST}add/", FORM | {"user": str(owner.pk)})
 
         assert answer.status_code == 200
@@ -72,9 +72,7 @@ class TestAdd:
             ({"user": "99999"}, "Select a valid choice"),
         ],
     )
-    def test_refused(
-        self, admin_client: Client, owner: User, change: dict[str, str], words: str
-    ) -> None:
+    def test_refused(self, admin_client, owner, change, words):
         form = FORM | {"user": str(owner.pk)} | change
         answer = admin_client.post(f"{LIST}add/", form)
         assert words in answer.content.decode()
@@ -82,8 +80,8 @@ class TestAdd:
 
     @pytest.mark.django_db(transaction=True)
     def test_name_taken_by_another_request__the_form_says_so(
-        self, admin_client: Client, owner: User, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+        self, admin_client, owner, monkeypatch
+    ):
         def make_other() -> None:
             create_token(actor=ACTOR, owner=owner, name="probe", scopes=[Scope.READ])
             connection.close()
@@ -101,11 +99,11 @@ class TestAdd:
         made = UploadEvent.objects.get(action=Action.TOKEN_MADE)
         assert made.actor == ACTOR.name
 
-    def test_form_shown(self, admin_client: Client) -> None:
+    def test_form_shown(self, admin_client):
         page = admin_client.get(f"{LIST}add/").content.decode()
         assert all(f'name="{name}"' in page for name in ("name", "user", "days"))
 
-    def test_without_permission(self, owner: User) -> None:
+    def test_without_permission(self, owner):
         client = staff_with("view_token", "view_user")
         assert client.get(f"{LIST}add/").status_code == 403
         assert client.get(LIST).status_code == 200
@@ -117,33 +115,33 @@ class TestRevoke:
             LIST, {"action": "revoke", "_selected_action": [token.pk]}, follow=True
         )
 
-    def test_revoke(self, admin_client: Client, token: Token) -> None:
+    def test_revoke(self, admin_client, token):
         answer = self.revoke(admin_client, token)
         assert "Tokens revoked: 1." in answer.content.decode()
         token.refresh_from_db()
         assert token.revoked_at is not None
         assert LogEntry.objects.get().change_message == "Revoked."
 
-    def test_without_permission(self, token: Token) -> None:
+    def test_without_permission(self, token):
         self.revoke(staff_with("view_token"), token)
         token.refresh_from_db()
         assert token.revoked_at is None
 
-    def test_with_permission(self, token: Token) -> None:
+    def test_with_permission(self, token):
         self.revoke(staff_with("view_token", "revoke_token"), token)
         token.refresh_from_db()
         assert token.revoked_at is not None
 
 
 class TestNeverChanged:
-    def test_change_and_delete__403(self, admin_client: Client, token: Token) -> None:
+    def test_change_and_delete__403(self, admin_client, token):
         change = admin_client.post(f"{LIST}{token.pk}/change/", {"name": "other"})
         delete = admin_client.post(f"{LIST}{token.pk}/delete/", {"post": "yes"})
         assert (change.status_code, delete.status_code) == (403, 403)
         token.refresh_from_db()
         assert token.name == "ci"
 
-    def test_owner_cannot_be_deleted(self, admin_client: Client, token: Token) -> None:
+    def test_owner_cannot_be_deleted(self, admin_client, token):
         path = f"/admin/auth/user/{token.user_id}/delete/"
         assert admin_client.post(path, {"post": "yes"}).status_code == 403
         assert Token.objects.get().user.username == "olga"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -36,9 +35,7 @@ def token_events() -> list[tuple[str, str, str]]:
     return [(event.action, event.actor, event.detail["token"]) for event in events]
 
 
-def test_auditors_see_tokens_and_can_neither_make_nor_revoke_them(
-    member_of: Callable[[str], Client], token: Token
-) -> None:
+def test_auditors_see_tokens_and_can_neither_make_nor_revoke_them(member_of, token):
     client = member_of("auditors")
     assert b"robot" in client.get(TOKENS).content
     assert make(client, token.user).status_code == 403
@@ -49,9 +46,7 @@ def test_auditors_see_tokens_and_can_neither_make_nor_revoke_them(
     assert token_events() == [("token_made", "command:test", "robot")]
 
 
-def test_operators_make_and_revoke_them_and_it_is_noted(
-    member_of: Callable[[str], Client], token: Token
-) -> None:
+def test_operators_make_and_revoke_them_and_it_is_noted(member_of, token):
     client = member_of("operators")
     page = make(client, token.user)
     assert page.status_code == 200
@@ -70,9 +65,7 @@ def test_operators_make_and_revoke_them_and_it_is_noted(
 
 
 @pytest.mark.parametrize("group", ["auditors", "operators"])
-def test_neither_group_changes_users_or_groups(
-    member_of: Callable[[str], Client], group: str
-) -> None:
+def test_neither_group_changes_users_or_groups(member_of, group):
     client = member_of(group)
     for path in ("auth/user/add/", "auth/group/", "auth/group/add/"):
         assert client.get(f"/admin/{path}").status_code == 403

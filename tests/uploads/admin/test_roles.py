@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
-
-from tests.uploads.admin.conftest import MakeUpload
 
 pytestmark = pytest.mark.django_db
 
@@ -34,37 +30,29 @@ PAGES = {
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("group", ["auditors", "operators", ""])
-def test_staff(
-    member_of: Callable[[str], Client], make_upload: MakeUpload, page: str, group: str
-) -> None:
+def test_staff(member_of, make_upload, page, group):
     expected = dict(zip(("auditors", "operators"), PAGES[page], strict=True))
     path = "/admin/" + page.format(pk=make_upload().pk)
     assert member_of(group).get(path).status_code == expected.get(group, 403)
 
 
 @pytest.mark.parametrize("page", ["", "jsi18n/", "password_change/", *PAGES])
-def test_strangers_are_sent_to_the_login(
-    client: Client, make_upload: MakeUpload, page: str
-) -> None:
+def test_strangers_are_sent_to_the_login(client, make_upload, page):
     response = client.get("/admin/" + page.format(pk=make_upload().pk))
     assert response.status_code == 302
     assert response.headers["Location"].startswith("/admin/login/?next=")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "proof" not in page])
-def test_posts_without_a_csrf_token_fail(
-    admin_user: object, make_upload: MakeUpload, page: str
-) -> None:
+def test_posts_without_a_csrf_token_fail(admin_user, make_upload, page):
     client = Client(enforce_csrf_checks=True)
-    client.force_login(admin_user)  # type: ignore[arg-type]
+    client.force_login(admin_user)
     path = "/admin/" + page.format(pk=make_upload().pk)
     assert client.post(path, {"action": "export_csv"}).status_code == 403
 
 
 @pytest.mark.parametrize("is_shown", [False, True])
-def test_events_of_an_upload__who_may_view_events(
-    client: Client, make_upload: MakeUpload, is_shown: bool
-) -> None:
+def test_events_of_an_upload__who_may_view_events(client, make_upload, is_shown):
     user = User.objects.create_user("one", is_staff=True)
     names = ["view_upload", *(["view_uploadevent"] if is_shown else [])]
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
@@ -82,9 +70,7 @@ def test_events_of_an_upload__who_may_view_events(
         ("failed", "No content: the object is not stored."),
     ],
 )
-def test_content__why_there_is_none(
-    client: Client, make_upload: MakeUpload, status: str, words: str
-) -> None:
+def test_content__why_there_is_none(client, make_upload, status, words):
     user = User.objects.create_user("one", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_upload"))
     client.force_login(user)

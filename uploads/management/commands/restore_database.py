@@ -11,7 +11,7 @@ from uploads.backups import PREFIX, BackupError, backup_keys, restore
 class Command(OperatorCommand):
     help = (
         "Load a copy made by backup_database into the empty database of DATABASE_URL."
-        " Afterwards, and in its order: docs/runbook.md, 'The database is gone'."
+        " Afterwards, and in its order: docs/runbook.md, 'The database is lost'."
     )
     # There are no tables yet for checks to look at.
     requires_system_checks: list[str] = []

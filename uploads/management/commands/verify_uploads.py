@@ -10,7 +10,7 @@ from django.utils import timezone
 from mirrorsite.management.arguments import moment, positive_count
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.models import Action, Upload
-from uploads.verification import (
+from uploads.object_verification import (
     Method,
     Verification,
     count_elsewhere,
