@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError
 
 from mirrorsite.postgresql.base import DatabaseWrapper
-from mirrorsite.readiness import Readiness, readiness
+from mirrorsite.readiness import Readiness
 from sre.lib.processes import wait_until
 
 #: What the middleware of staff's pages puts on each request that it sees.
@@ -147,6 +147,3 @@ class TestReadiness:
             "broken": "unavailable: no answer yet",
         }
         assert "ZeroDivisionError" in caplog.text
-
-    def test_the_service_has_one(self):
-        assert isinstance(readiness, Readiness)
