@@ -12,6 +12,7 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
+from mirrorsite.database import is_unavailable
 from mirrorsite.printable import json_line, printable
 from mirrorsite.request_ids import current_request_id
 
@@ -77,6 +78,15 @@ class NameCause(logging.Filter):
             message = record.getMessage().rstrip(".")
             record.msg = f"{message}: {type(error).__name__}: {error}"
             record.args = ()
+            record.exc_info = None
+        return True
+
+
+class NoTracebackOfTheDatabase(logging.Filter):
+    """Leaves out the traceback where the database is unavailable, which is no bug."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and is_unavailable(record.exc_info[1]):
             record.exc_info = None
         return True
 

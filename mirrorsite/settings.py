@@ -275,7 +275,10 @@ LOGGING: dict[str, Any] = {
         "json": {"()": "mirrorsite.logs.JsonFormatter"},
         "text": {"()": "mirrorsite.logs.TextFormatter"},
     },
-    "filters": {"name_cause": {"()": "mirrorsite.logs.NameCause"}},
+    "filters": {
+        "database": {"()": "mirrorsite.logs.NoTracebackOfTheDatabase"},
+        "name_cause": {"()": "mirrorsite.logs.NameCause"},
+    },
     "handlers": {
         "stderr": {"class": "mirrorsite.logs.LineHandler", "formatter": LOG_FORMAT},
     },
@@ -287,8 +290,10 @@ LOGGING: dict[str, Any] = {
     },
     "loggers": {
         # The access log has a line for each request already.
-        "django.request": {"level": "ERROR"},
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "django.request": {"level": "ERROR", "filters": ["database"]},
+        "django.security": {"level": "CRITICAL"},
+        "django.security.csrf": {"level": "WARNING"},
+        "django.security.SuspiciousSession": {"level": "WARNING"},
         "botocore": {"level": "WARNING"},
         # Failures to refresh credentials; our own sentence follows.
         "botocore.credentials": {"filters": ["name_cause"]},
