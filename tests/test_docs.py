@@ -141,7 +141,7 @@ WORDS = {
 
 
 def test_sources__name_pages_and_headings_that_exist():
-    """As messages do: see docs/runbook.md, 'The database is gone'."""
+    """As messages do: see docs/runbook.md, 'The database is lost'."""
     reference = r"""(?<![\w/])docs/([\w/-]+\.md)(?:,['"\s#]+(?<=['"])([^'"]+)['"])?"""
     found = [
         (path, *match)

@@ -272,7 +272,6 @@ import os, django
 django.setup()
 from mirrorsite.actors import Actor
 from uploads import history, services
-from uploads.audit import log
 history.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
 services.create_upload(actor=Actor())
 """

@@ -17,7 +17,6 @@ from django.utils import timezone
 from tests.uploads import making
 from tests.uploads.making import run
 from uploads import history, retention
-from uploads.audit import log
 from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
@@ -159,7 +158,7 @@ class TestPurgeUploads:
         def replace(*args: Any, **kwargs: Any) -> None:
             making.overwrite(bucket, upload.key, b"somebody's")
 
-        spy(log, "record", after=replace)
+        spy(history, "record", after=replace)
         assert purge("--yes")[0] == 0
         monkeypatch.undo()
         assert bucket.head(upload.key).size == len(b"somebody's")
@@ -169,7 +168,7 @@ class TestPurgeUploads:
 
     def test_database_away__nothing_deleted(self, bucket, make_fail):
         upload = old()
-        make_fail(log, "record", TrailUnavailableError("away"))
+        make_fail(history, "record", TrailUnavailableError("away"))
         assert purge("--yes")[0] == 2
         assert making.exists(bucket, upload.key)
 
@@ -257,7 +256,7 @@ class TestSeveralAtATime:
                 raise TrailUnavailableError("away")
 
         spy(UploadStorage, "delete_unchanged", before=refuse)
-        spy(log, "record", before=goes)
+        spy(history, "record", before=goes)
         status, text = purge("--yes")
         assert (status, text) == (2, "".join(f"purged: {u.key}\n" for u in uploads[1:]))
         monkeypatch.undo()

@@ -14,7 +14,6 @@ from django.test import Client
 from tests.uploads.making import ACTOR, delete_object, last_event, pages, record, slug
 from uploads import history, services
 from uploads.api.read_views import UploadEventsView
-from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload, new_upload_id
 
@@ -231,7 +230,7 @@ class TestContent:
     def test_no_address_without_its_event(self, reader, bucket, make_fail):
         upload = services.create_upload(actor=ACTOR).upload
         make_fail(
-            log,
+            history,
             "record_event",
             TrailUnavailableError("the database did not take the record"),
         )

@@ -15,7 +15,6 @@ from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
 from uploads import history, object_verification
-from uploads.audit import log
 from uploads.exceptions import BucketMissingError
 from uploads.models import Action, Upload, UploadEvent
 from uploads.reconciliation import FindingKind
@@ -125,7 +124,7 @@ class TestReconcileUploads:
     def test_interrupted__run_again(self, bucket, monkeypatch, spy):
         """What was repaired stands and is told; the second run does the rest."""
         uploads = [making.pending() for _ in range(3)]
-        spy(log, "record", before=Mock(side_effect=[None, KeyboardInterrupt]))
+        spy(history, "record", before=Mock(side_effect=[None, KeyboardInterrupt]))
         with pytest.raises(CommandFailed) as caught:
             call_command("reconcile_uploads", "--fix", stdout=StringIO())
         monkeypatch.undo()

@@ -9,7 +9,6 @@ import pytest
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, NOW, found, put_raw
 from uploads import history
-from uploads.audit import log
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.reconciliation import classify, reconcile, repair, side_by_side
@@ -80,7 +79,7 @@ class TestTogether:
     def test_two_reconcilers_while_the_service_records(self, bucket, spy):
         """One gave the upload up, one found it again, each between two statements."""
         spy(UploadStorage, "put_new", before=lambda *_, **__: found(FIX))
-        spy(log, "reload", after=lambda _: found(FIX))
+        spy(history, "reload", after=lambda _: found(FIX))
         upload = making.stored()
         assert upload.status == Status.STORED
         assert making.actions(upload) == ["requested", "failed", "stored"]
