@@ -63,11 +63,10 @@ def _fresh_readiness() -> None:
 
 @pytest.fixture
 def make_fail(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return a function that lets a named function fail: (owner, name, error)."""
+    """Return a function that lets another one raise whenever it is called."""
 
-    def make(*named_and_error: Any) -> None:
-        *named, error = named_and_error
-        monkeypatch.setattr(*named, Mock(side_effect=error))  # type: ignore[call-overload]
+    def make(owner: object, name: str, error: Any) -> None:
+        monkeypatch.setattr(owner, name, Mock(side_effect=error))
 
     return make
 

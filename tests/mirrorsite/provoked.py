@@ -16,17 +16,14 @@ from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import Client
 
-from mirrorsite.actors import Actor
 from mirrorsite.rate_limits import Usage, limiter
 from mirrorsite.tokens.models import Scope
-from mirrorsite.tokens.services import create_token
 from tests.faulty_store import FaultyStore
 from tests.mirrorsite.connections import Server
+from tests.tokens import bearer, new_token
 from uploads.bulkhead import Bulkhead
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Upload
-
-ACTOR = Actor(name="command:test")
 
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
@@ -74,14 +71,7 @@ class World:
 
     def token(self, scope: Scope = Scope.READ) -> dict[str, str]:
         """Return the header of a new token."""
-        _, secret = create_token(
-            actor=ACTOR,
-            owner=_staff(),
-            name=secrets.token_hex(8),
-            scopes=[scope],
-            days=1,
-        )
-        return {"Authorization": f"Bearer {secret}"}
+        return bearer(new_token(scope, name=secrets.token_hex(8))[1])
 
     def read(self, rest: str) -> Answer:
         return self.ask("GET", "/api/uploads" + rest, headers=self.token())

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 from django.db import OperationalError, connections
 
-from mirrorsite.readiness import Readiness, readiness
+from mirrorsite.readiness import Readiness
 
 #: What the middleware of staff's pages puts on each request that it sees.
 STAFF_LEAVES = {"session", "_messages", "csrf_processing_done"}
@@ -128,6 +128,3 @@ class TestReadiness:
         answered.set()
         thread.join()
         assert slow.checks() == {"quick": "ok", "slow": "ok"}
-
-    def test_the_service_has_one(self):
-        assert isinstance(readiness, Readiness)

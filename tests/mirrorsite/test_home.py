@@ -117,9 +117,6 @@ class TestPage:
         answer = client.get("/admin")
         assert (answer.status_code, answer["location"]) == (302, "/admin/")
 
-    def test_other_pages_stay_missing(self, client):
-        assert client.get("/nothing").status_code == 404
-
     @pytest.mark.parametrize("method", ["get", "head"])
     def test_favicon(self, client, method):
         response: Any = getattr(client, method)("/favicon.ico")

@@ -48,15 +48,6 @@ class TestReadJson:
             return
         json.dumps(value, ensure_ascii=False).encode()
 
-    @pytest.mark.parametrize(
-        "body", ['{"\\ud800":1}', '{"size":1,"size":2}', '{"size":' + "9" * 5000 + "}"]
-    )
-    def test_answered_as_a_problem(self, client, body):
-        client.raise_request_exception = False
-        answer = client.post("/api/upload-random", body, "application/json")
-        assert answer.status_code == 400
-        assert answer.json()["type"] == "/api/problems/parse-error"
-
 
 @pytest.mark.parametrize(
     ("accept_encoding", "accepted"),

@@ -14,13 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.test import Client
 
 from mirrorsite import rate_counters, rate_limits
-from mirrorsite.actors import Actor
 from mirrorsite.client_address import client_network
 from mirrorsite.environment import Environment
 from mirrorsite.models import RateWindow
@@ -33,12 +31,10 @@ from mirrorsite.rate_counters import (
 )
 from mirrorsite.rate_limits import RateLimiter
 from mirrorsite.tokens.models import Scope
-from mirrorsite.tokens.services import create_token
 from sre.lib import processes
 from sre.lib.ports import free_port, is_listening
 from sre.lib.processes import wait_until
-
-ACTOR = Actor(name="command:test")
+from tests.tokens import bearer, new_token
 
 #: A body that is refused: it is counted, and needs neither bucket nor record.
 REFUSED = b'{"size": 0}'
@@ -225,15 +221,9 @@ class TestPost:
 
     @pytest.mark.django_db
     def test_tokens__each_its_own(self, client, limited):
-        owner = User.objects.create_user("olga")
         for name in ("one", "two"):
-            _, secret = create_token(
-                actor=ACTOR, owner=owner, name=name, scopes=[Scope.UPLOAD]
-            )
-            header = f"Bearer {secret}"
-            statuses = [
-                post(client, authorization=header).status_code for _ in range(4)
-            ]
+            header = bearer(new_token(Scope.UPLOAD, name=name)[1])
+            statuses = [post(client, **header).status_code for _ in range(4)]
             assert statuses == [400, 400, 400, 429]
         assert post(client).status_code == 400
 
@@ -269,17 +259,16 @@ class TestPost:
 
     @pytest.mark.django_db
     def test_bad_tokens__cost_nobody_else(self, client, limited):
-        owner = User.objects.create_user("olga")
-        _, secret = create_token(
-            actor=ACTOR, owner=owner, name="one", scopes=[Scope.UPLOAD]
-        )
+        _, secret = new_token(Scope.UPLOAD)
         for number in range(3):
             post(client, authorization=f"Bearer {number:064}")
         # Without a token, and with one from another network.
         assert post(client).status_code == 400
         limited.TRUSTED_PROXIES = 1
-        good = {"authorization": f"Bearer {secret}", "x_forwarded_for": "192.0.2.9"}
-        assert post(client, **good).status_code == 400
+        assert (
+            post(client, **bearer(secret), x_forwarded_for="192.0.2.9").status_code
+            == 400
+        )
 
     @pytest.mark.django_db
     def test_verify__counted_too(self, client, limited):

@@ -70,16 +70,3 @@ class TestClientAddress:
         chain = [f"203.0.113.{number}" for number in range(hops)]
         forwarded = ",".join([sent, *chain])
         assert client_address("10.0.0.1", forwarded, hops) == "203.0.113.0"
-
-
-class TestNotFound:
-    def test_api__problem(self, client):
-        response = client.get("/api/nothing")
-        assert response.status_code == 404
-        assert response.headers["Content-Type"] == "application/problem+json"
-        assert response.json()["request_id"] == response.headers["X-Request-ID"]
-
-    def test_elsewhere__page(self, client):
-        response = client.get("/nothing")
-        assert response.status_code == 404
-        assert response.headers["Content-Type"].startswith("text/html")

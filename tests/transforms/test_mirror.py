@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import ast
 import unicodedata
-from pathlib import Path
 
 import pytest
 import regex
@@ -99,16 +97,3 @@ def clusters_of_swapped(word: str) -> str:
     """Mirror by the definition, without any shortcut."""
     swapped = "".join(transforms.mirror._swap(character) for character in word)
     return "".join(clusters(swapped)[::-1])
-
-
-class TestPurity:
-    @pytest.mark.parametrize("name", ["mirror", "query"])
-    def test_module_imports_no_django(self, name):
-        source = Path(transforms.mirror.__file__).with_name(f"{name}.py").read_text()
-        imported = {
-            alias.name if isinstance(node, ast.Import) else node.module or ""
-            for node in ast.walk(ast.parse(source))
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            for alias in node.names
-        }
-        assert not {n for n in imported if n.startswith(("django", "rest_framework"))}

@@ -5,15 +5,11 @@ from django.contrib.auth.models import Group, User
 from django.core.cache import cache
 from django.test import Client
 
-from mirrorsite.actors import Actor
-from mirrorsite.tokens.models import Scope
-from mirrorsite.tokens.services import create_token
+from tests.tokens import bearer, new_token
 from tests.uploads import making
 from uploads.bulkhead import Bulkhead
 from uploads.models import Upload
 from uploads.storage import UploadStorage
-
-ACTOR = Actor(name="command:test")
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +34,8 @@ def upload(bucket: UploadStorage, db: None) -> Upload:
 @pytest.fixture
 def reader() -> Client:
     """Return a client with a token that may read."""
-    owner = User.objects.create_user("olga")
-    _, secret = create_token(
-        actor=ACTOR, owner=owner, name="reader", scopes=[Scope.READ]
-    )
-    client = Client(headers={"authorization": f"Bearer {secret}"})
+    _, secret = new_token(name="reader")
+    client = Client(headers=bearer(secret))
     client.get("/api/uploads")  # writes the last use, which later ones need not
     return client
 

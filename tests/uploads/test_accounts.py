@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.errors import AppendOnlyError
-from mirrorsite.tokens.models import Scope, Token
-from mirrorsite.tokens.services import create_token, revoke_token
+from mirrorsite.tokens.models import Token
+from mirrorsite.tokens.services import revoke_token
+from tests.tokens import new_token
 from uploads.models import UploadEvent
 
 ACTOR = Actor(name="command:test")
@@ -33,7 +34,7 @@ def olga(db: None) -> User:
 
 @pytest.fixture
 def token(olga: User) -> Token:
-    return create_token(actor=ACTOR, owner=olga, name="ci", scopes=[Scope.READ])[0]
+    return new_token()[0]
 
 
 def events() -> list[tuple[str, str, dict[str, Any]]]:
@@ -103,7 +104,7 @@ class TestNeverDeleted:
     def test_a_name_is_given_once(self, olga, token):
         revoke_token(token, ACTOR)
         with pytest.raises(ValidationError, match="already exists"):
-            create_token(actor=ACTOR, owner=olga, name="ci", scopes=[Scope.READ])
+            new_token()
 
 
 class TestCommands:

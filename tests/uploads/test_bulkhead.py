@@ -19,9 +19,9 @@ from uploads.exceptions import (
 from uploads.models import new_upload_id
 
 
-def bulkhead(places: int, per_client: int | None = None, **seconds: float) -> Bulkhead:
+def bulkhead(permits: int, per_client: int | None = None, **seconds: float) -> Bulkhead:
     wait = {"max_wait_seconds": 30.0, "stall_seconds": 30.0} | seconds
-    return Bulkhead(places, per_client or places, **wait)
+    return Bulkhead(permits, per_client or permits, **wait)
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def test_hung__refused_when_nothing_moves():
-    """The wait ends long before the one for a place among requests that go well."""
+    """The wait ends long before the one for a permit among requests that go well."""
     full = bulkhead(1, stall_seconds=0.2)
     began = time.monotonic()
     with full.permit("a"):
@@ -112,7 +112,7 @@ def _fail_slowly(full: Bulkhead, error: Exception) -> None:
         raise error
 
 
-def test_one_client__leaves_a_place_for_others():
+def test_one_client__leaves_a_permit_for_others():
     full = bulkhead(3, per_client=2, stall_seconds=0.1)
     with ExitStack() as holding:
         for _ in range(2):
@@ -144,7 +144,7 @@ def test_waiting__first_come_first_served():
     assert order == list("abcdef")
 
 
-def test_never_more_than_there_are_places__and_everybody_gets_one():
+def test_never_more_than_there_are_permits__and_everybody_gets_one():
     full = bulkhead(2)
     inside, most, lock = [0], [0], threading.Lock()
 
@@ -162,7 +162,7 @@ def test_never_more_than_there_are_places__and_everybody_gets_one():
     assert most == [2]
 
 
-def test_gave_up_waiting__its_place_is_not_lost():
+def test_gave_up_waiting__its_permit_is_not_lost():
     full = bulkhead(1, stall_seconds=0.05)
     with full.permit("a"), pytest.raises(StoreBusyError), full.permit("b"):
         pass

@@ -9,18 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from mirrorsite.actors import Actor
 from mirrorsite.tokens.models import Scope
-from mirrorsite.tokens.services import create_token
+from tests.tokens import new_token
 from tests.uploads.making import actions, run
 from uploads.canary import Canary
 from uploads.models import Upload
-
-ACTOR = Actor(name="command:test")
 
 CONTENT = b"1234\n" * 200
 UPLOAD = {
@@ -256,9 +252,7 @@ def test_real_service(live_service, bucket):
     status, text = run(*arguments)
     assert (status, outcomes(text)) == (0, ALL_OK | {"verify": "skipped"})
 
-    owner = User.objects.create_user("canary")
-    scopes = (Scope.UPLOAD, Scope.READ)
-    _, secret = create_token(actor=ACTOR, owner=owner, name="canary", scopes=scopes)
+    _, secret = new_token(Scope.UPLOAD, Scope.READ, name="canary")
     status, text = run(*arguments, "--token", secret)
     assert (status, outcomes(text)) == (0, ALL_OK)
     assert json.loads(text)["steps"][3]["note"] == "through the API"

@@ -8,12 +8,11 @@ from unittest.mock import Mock
 from uuid import RFC_4122
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
 from mirrorsite.tokens.models import Scope
-from mirrorsite.tokens.services import create_token
+from tests.tokens import bearer, new_token
 from tests.uploads.making import ACTOR, actions, keys_in, slug
 from tests.uploads.retrying import KEY, interrupted, post
 from uploads import history, services
@@ -143,13 +142,10 @@ class TestSameKey:
         assert not Upload.objects.exists()
 
     def test_actors_do_not_meet(self, client, bucket, settings):
-        owner = User.objects.create_user("olga")
-        tokens = [
-            create_token(actor=ACTOR, owner=owner, name=name, scopes=[Scope.UPLOAD])[1]
-            for name in ("one", "two")
-        ]
         answers = [post(client)]
-        answers += [post(client, authorization=f"Bearer {token}") for token in tokens]
+        for name in ("one", "two"):
+            _, secret = new_token(Scope.UPLOAD, name=name)
+            answers.append(post(client, **bearer(secret)))
         settings.TRUSTED_PROXIES = 1
         answers.append(post(client, **{"x-forwarded-for": "192.0.2.9"}))
         assert [answer.status_code for answer in answers] == [201] * 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock
@@ -18,8 +17,10 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from mirrorsite.tokens.authentication import LAST_USE_GRAIN
 from mirrorsite.tokens.models import Scope, Token
-from mirrorsite.tokens.services import create_token, revoke_token
+from mirrorsite.tokens.services import revoke_token
 from tests.conftest import service_database_url
+from tests.tokens import bearer, new_token
+from tests.uploads.making import slug
 from uploads.models import Upload
 
 ACTOR = Actor(name="command:test")
@@ -31,7 +32,7 @@ INVALID = 'Bearer realm="mirrorsite", error="invalid_token"'
 
 @pytest.fixture
 def token(owner: User) -> tuple[Token, str]:
-    return create_token(actor=ACTOR, owner=owner, name="reader", scopes=[Scope.READ])
+    return new_token(name="reader")
 
 
 def made_days_ago(
@@ -41,15 +42,11 @@ def made_days_ago(
     then = timezone.now() - timedelta(days=days_ago)
     with monkeypatch.context() as patch:
         patch.setattr(timezone, "now", lambda: then)
-        return create_token(actor=ACTOR, scopes=[Scope.READ], **values)
+        return new_token(**values)
 
 
-def get(client: Client, secret: str, scheme: str = "Bearer") -> Any:
-    return client.get("/api/uploads", headers={"authorization": f"{scheme} {secret}"})
-
-
-def slug(answer: Any) -> str:
-    return re.split("[:/]", answer.json()["type"])[-1]
+def get(client: Client, secret: str) -> Any:
+    return client.get("/api/uploads", headers=bearer(secret))
 
 
 class TestTokenAuthentication:
@@ -89,7 +86,7 @@ class TestTokenAuthentication:
         assert get(client, token[1][:-1] + "x").status_code == 401
 
     def test_expired__kept_and_refused(self, client, owner, monkeypatch):
-        token = made_days_ago(2, monkeypatch, owner=owner, name="old", days=1)
+        token = made_days_ago(2, monkeypatch, name="old", days=1)
 
         answer = get(client, token[1])
 
@@ -106,9 +103,7 @@ class TestTokenAuthentication:
         assert get(client, token[1]).status_code == 401
 
     def test_other_scope__403(self, client, owner):
-        _, secret = create_token(
-            actor=ACTOR, owner=owner, name="writer", scopes=[Scope.UPLOAD]
-        )
+        _, secret = new_token(Scope.UPLOAD)
 
         answer = get(client, secret)
 
@@ -122,10 +117,8 @@ class TestTokenAuthentication:
         self, client, owner, token, django_assert_num_queries, monkeypatch
     ):
         for number in range(5):
-            create_token(
-                actor=ACTOR, owner=owner, name=f"other-{number}", scopes=[Scope.READ]
-            )
-        made_days_ago(2, monkeypatch, owner=owner, name="old", days=1)
+            new_token(name=f"other-{number}")
+        made_days_ago(2, monkeypatch, name="old", days=1)
         get(client, token[1])  # writes the last use
 
         with django_assert_num_queries(2):  # the token with its owner; the list
@@ -165,9 +158,7 @@ class TestTokenAuthentication:
         with caplog.at_level(logging.DEBUG):
             get(client, token[1])
             get(client, token[1][:-1] + "x")
-            _, secret = create_token(
-                actor=ACTOR, owner=token[0].user, name="logged", scopes=[Scope.READ]
-            )
+            _, secret = new_token(name="logged")
         kept = [
             record.getMessage()
             for record in caplog.records
@@ -178,7 +169,7 @@ class TestTokenAuthentication:
 
 class TestUploadAuth:
     def post(self, client: Client, secret: str | None = None) -> Any:
-        headers = {"authorization": f"Bearer {secret}"} if secret else {}
+        headers = bearer(secret) if secret else {}
         return client.post(
             "/api/upload-random", content_type="application/json", headers=headers
         )
@@ -200,9 +191,7 @@ class TestUploadAuth:
     @pytest.mark.parametrize("mode", ["open", "token"])
     def test_token__named_in_the_record(self, client, settings, owner, bucket, mode):
         settings.UPLOAD_AUTH = mode
-        _, secret = create_token(
-            actor=ACTOR, owner=owner, name="ci.probe", scopes=[Scope.UPLOAD]
-        )
+        _, secret = new_token(Scope.UPLOAD, name="ci.probe")
 
         answer = self.post(client, secret)
 
@@ -229,8 +218,7 @@ class TestDatabaseAway:
     )
     def test_tokens__503(self, client, token, gone, method, path):
         gone()
-        headers = {"authorization": f"Bearer {token[1]}"}
-        self.check(getattr(client, method)(path, headers=headers))
+        self.check(getattr(client, method)(path, headers=bearer(token[1])))
 
     def test_session__503(self, client, owner, gone):
         client.force_login(owner)

@@ -17,12 +17,10 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
-from mirrorsite.tokens.services import create_token
 from tests.outputs import FullOutput
+from tests.tokens import bearer, new_token
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import UploadEvent
-
-ACTOR = Actor(name="command:test")
 
 pytestmark = pytest.mark.django_db
 
@@ -45,9 +43,7 @@ class TestCreateToken:
         assert token.scopes == {Scope.READ}
         assert (token.expiry - token.created).days in {6, 7}
         assert secret not in err
-        answer = client.get(
-            "/api/uploads", headers={"authorization": f"Bearer {secret}"}
-        )
+        answer = client.get("/api/uploads", headers=bearer(secret))
         assert answer.status_code == 200
 
     def test_hashed__nothing_of_it_in_the_database(self, owner):
@@ -129,9 +125,7 @@ class TestRevokeToken:
         assert run("revoke_token", "ci")[0] == (
             "token ci was revoked before; nothing changed\n"
         )
-        answer = client.get(
-            "/api/uploads", headers={"authorization": f"Bearer {secret}"}
-        )
+        answer = client.get("/api/uploads", headers=bearer(secret))
         assert answer.status_code == 401
 
     def test_unknown(self):
@@ -156,7 +150,7 @@ class TestAuditLogUnavailable:
         assert not Token.objects.exists()
 
     def test_not_revoked(self, owner, no_events):
-        create_token(actor=ACTOR, owner=owner, name="ci", scopes=[Scope.READ])
+        new_token()
         no_events()
         with pytest.raises(CommandError, match="database is unavailable; nothing was"):
             call_command("revoke_token", "ci")
@@ -186,9 +180,7 @@ class TestIssueToken:
         assert token.expiry - token.created == timedelta(days=5)
         assert not token.user.has_usable_password()
         assert not token.user.is_staff
-        answer = client.get(
-            "/api/uploads", headers={"authorization": f"Bearer {out.strip()}"}
-        )
+        answer = client.get("/api/uploads", headers=bearer(out.strip()))
         assert answer.status_code == 200
 
     def test_again__the_same(self):
@@ -212,9 +204,7 @@ class TestIssueToken:
         else:
             settings.SECRET_KEY = "another-key-" * 5
         second, _ = run("issue_token", "canary")
-        answer = client.get(
-            "/api/uploads", headers={"authorization": f"Bearer {second.strip()}"}
-        )
+        answer = client.get("/api/uploads", headers=bearer(second.strip()))
         assert second != first
         assert answer.status_code == 200
         assert Token.objects.values("name").distinct().count() == 2

@@ -10,7 +10,8 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from mirrorsite.actors import Actor
-from uploads import history, services
+from tests.uploads import making
+from uploads import history
 from uploads.admin import actions
 from uploads.models import Action, Status, UploadEvent
 
@@ -41,8 +42,8 @@ class TestVerifySelected:
     def test_verify__says_exactly_what_was_done(
         self, admin_client, bucket, make_upload
     ):
-        good, gone = (services.create_upload(actor=Actor()).upload for _ in range(2))
-        bucket.client.delete_object(Bucket=bucket.bucket_name, Key=gone.key)
+        good, gone = (making.stored() for _ in range(2))
+        making.delete_object(bucket, gone.key)
         failed = make_upload(status=Status.FAILED)
 
         response = act(admin_client, "verify_selected", [good, gone, failed])
@@ -57,7 +58,7 @@ class TestVerifySelected:
     def test_verify__more_than_one_request_takes(
         self, admin_client, bucket, monkeypatch
     ):
-        uploads = [services.create_upload(actor=Actor()).upload for _ in range(3)]
+        uploads = [making.stored() for _ in range(3)]
         monkeypatch.setattr(actions, "MOST_VERIFIED", 2)
 
         response = act(admin_client, "verify_selected", uploads[:1], select_across="1")
@@ -71,7 +72,7 @@ class TestVerifySelected:
         self, admin_client, bucket, monkeypatch
     ):
         for _ in range(3):
-            found = services.create_upload(actor=Actor()).upload
+            found = making.stored()
             history.record(found, Action.MISSING, Actor())
         monkeypatch.setattr(actions, "MOST_VERIFIED", 1)
 
@@ -88,7 +89,7 @@ class TestVerifySelected:
     def test_verify__one_of_another_bucket_stops_nothing(
         self, admin_client, bucket, make_upload
     ):
-        good = services.create_upload(actor=Actor()).upload
+        good = making.stored()
         elsewhere = make_upload(bucket="elsewhere")
 
         response = act(admin_client, "verify_selected", [elsewhere, good])

@@ -6,18 +6,12 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from django.test import Client
 
-from mirrorsite.actors import Actor
+from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail
-from uploads import services
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
-from uploads.storage import UploadStorage, upload_storage
+from uploads.storage import upload_storage
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def upload(bucket: UploadStorage) -> Upload:
-    return services.create_upload(actor=Actor(request_id="r-1")).upload
 
 
 def path(upload: Upload, act: str) -> str:
@@ -37,7 +31,7 @@ class TestVerify:
         assert acts_of(upload) == [("verified", "user:admin")]
 
     def test_verify__missing(self, admin_client, upload, bucket):
-        bucket.client.delete_object(Bucket=bucket.bucket_name, Key=upload.key)
+        making.delete_object(bucket, upload.key)
         response = admin_client.post(path(upload, "verify"), follow=True)
         assert b"The object is missing" in response.content
         upload.refresh_from_db()
@@ -109,7 +103,7 @@ class TestReading:
         bucket.client.put_bucket_versioning(
             Bucket=bucket.bucket_name, VersioningConfiguration={"Status": "Enabled"}
         )
-        upload = services.create_upload(actor=Actor()).upload
+        upload = making.stored()
         bucket.client.put_object(
             Bucket=bucket.bucket_name, Key=upload.key, Body=b"laid over it"
         )
@@ -139,7 +133,7 @@ class TestReading:
         assert upload.events.latest("id").detail == {"preview": True}
 
     def test_preview__too_large(self, admin_client, bucket):
-        upload = services.create_upload(actor=Actor(), size=4097).upload
+        upload = making.stored(size=4097)
         assert admin_client.get(path(upload, "preview")).status_code == 413
 
     def test_preview__no_permit(self, admin_client, upload, no_permit):
@@ -149,7 +143,7 @@ class TestReading:
         assert acts_of(upload) == []
 
     def test_preview__gone(self, admin_client, upload, bucket):
-        bucket.client.delete_object(Bucket=bucket.bucket_name, Key=upload.key)
+        making.delete_object(bucket, upload.key)
         assert admin_client.get(path(upload, "preview")).status_code == 404
         assert acts_of(upload) == []
 

@@ -127,7 +127,7 @@ class TestRotateAuditKey:
         path.write_text('{"SECRET_KEY": "kept"}')
         with monkeypatch.context() as patch:
             patch.setattr(
-                "uploads.management.export.os.fsync",
+                "mirrorsite.files.os.fsync",
                 Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")),
             )
             status, text = run("rotate_audit_key", "--write", str(path))

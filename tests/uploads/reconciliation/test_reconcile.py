@@ -115,7 +115,7 @@ class TestReconcile:
         assert [u.key for u in bucket.unfinished("")] == ["elsewhere/a.txt"]
 
     def test_reconcile__only_uploads(self, bucket):
-        """SealStore of seals, and whatever else is in the bucket, are not its business."""
+        """Copies of seals, and whatever else is in the bucket, are not its business."""
         for key in ("audit/1.json", "uploads.txt", "other/x"):
             put_raw(bucket, key, b"x")
         assert found(FIX) == []
