@@ -108,22 +108,19 @@ def restore(ids: Collection[UUID]) -> None:
 
 def _suspects(
     ids: list[UUID], uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
-) -> Iterator[UUID]:
-    """Yield the ids whose rows and events seem to differ."""
+) -> list[UUID]:
+    """Return the ids whose rows and events seem to differ."""
     try:
-        suspects = [
+        return [
             upload_id
             for upload_id, row, group in _paired(uploads, events)
             if _differences(row, list(group))
         ]
     except UNREADABLE as error:
         require_database(error)
-        yield from ids  # one by one: a value that no column of ours ever held
-        known = set(ids)
+        # All of them, one by one: a value that no column of ours ever held.
         of_events = events.order_by("upload_id").values_list("upload_id", flat=True)
-        yield from (pk for pk in of_events.distinct().iterator() if pk not in known)
-    else:
-        yield from suspects
+        return list(dict.fromkeys([*ids, *of_events.distinct()]))
 
 
 def _examine(upload_id: UUID) -> list[_Difference]:

@@ -95,7 +95,7 @@ class Check:
         except CheckFailedError as error:
             self.failed.append(name)
             outcome = f"FAILED\n{error}"
-        _print(f"{name:<36} {outcome} ({time.monotonic() - began:.0f} s)")
+        print(f"{name:<36} {outcome} ({time.monotonic() - began:.0f} s)")
 
     def copy(self) -> Path:
         """Return a new copy of terraform/, with local state."""
@@ -261,15 +261,15 @@ class Check:
         if (gaps := GAPS / f"{name}.tf").exists():
             shutil.copy(gaps, root / "moto_override.tf")
             for gap in re.findall(r"(?m)^# not in moto: (.*)", gaps.read_text()):
-                _print(f"  not in moto, eks/{name}: {gap}")
+                print(f"  not in moto, eks/{name}: {gap}")
         arguments = ("-var-file=vars/staging.tfvars.json", *EKS[name])
         if name == "app":
-            _print(f"  eks/app: {self.render('eks', self.plan(root, *arguments))}")
+            print(f"  eks/app: {self.render('eks', self.plan(root, *arguments))}")
             if not self.stub_providers:
                 return
         elif not (root / ".terraform").exists():
             self.init(root)
-        _print(f"  eks/{name}: {self.apply(root, *arguments)}, second plan empty")
+        print(f"  eks/{name}: {self.apply(root, *arguments)}, second plan empty")
         state = json.loads(self.terraform(root, "state", "pull"))
         if faults := iam_statements.state_faults(state):
             raise CheckFailedError("\n".join(faults))
@@ -342,11 +342,6 @@ def _first(pattern: str, text: str) -> str:
     return found[1]
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="sre/terraform-check")
     parser.add_argument("--keep", action="store_true")
@@ -387,12 +382,12 @@ def main(arguments: list[str]) -> int:
     finally:
         moto.stop()
         if options.keep:
-            _print(f"Kept: {work}")
+            print(f"Kept: {work}")
         else:
             shutil.rmtree(work, ignore_errors=True)
     for text in check.skipped:
-        _print(f"SKIPPED: {text}")
-    _print(f"{len(check.failed)} failed, {len(check.skipped)} skipped")
+        print(f"SKIPPED: {text}")
+    print(f"{len(check.failed)} failed, {len(check.skipped)} skipped")
     if check.failed:
         return 1
     return 77 if check.skipped else 0

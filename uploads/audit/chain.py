@@ -21,7 +21,7 @@ from uploads.audit.serialization import learn_keys, readable_lines, row_of
 from uploads.exceptions import ObjectMissingError, SealError
 
 #: The command that shows more and writes no event, which could take a lost one's number.
-LOOK = "manage.py verify_audit --record-nothing says more"
+HINT = "manage.py verify_audit --record-nothing says more"
 #: Events compared with a copy by one query.
 _EVENTS_AT_A_TIME = 500
 
@@ -48,7 +48,7 @@ class Chain:
         if seal is None or self.store.first_seal(number) != seal.file_bytes():
             raise SealError(
                 f"seal {number}, the last one in the database, is not what"
-                f" {self.store.seal_object_key(number)} in the bucket says; {LOOK}"
+                f" {self.store.seal_object_key(number)} in the bucket says; {HINT}"
             )
         self._known_to = number
         return seal
@@ -123,7 +123,7 @@ def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
             elif found[event_id] != lines[event_id]:
                 raise SealError(
                     f"event {event_id} differs from what seal {seal.number} in the"
-                    f" bucket says; {LOOK}"
+                    f" bucket says; {HINT}"
                 )
     return missing
 
@@ -146,7 +146,7 @@ def record_seal(seal: Seal, ids: list[int], store: SealStore) -> bool:
         if marked != len(ids):
             raise SealError(
                 f"{len(ids) - marked} events of seal {seal.number} changed while"
-                f" it was written; {LOOK}"
+                f" it was written; {HINT}"
             )
     return True
 

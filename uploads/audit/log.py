@@ -50,14 +50,14 @@ _INSERT_EVENT = f"{_INSERT} VALUES ($1, $2, $3, $4, $5, $6)"
 
 
 @contextmanager
-def database_errors() -> Iterator[None]:
+def database_errors(
+    failure: str = "the database did not take the record",
+) -> Iterator[None]:
     """Raise `TrailUnavailableError` for errors of the database, lock timeouts included."""
     try:
         yield
     except Error as error:
-        raise TrailUnavailableError(
-            f"the database did not take the record: {reason(error)}"
-        ) from error
+        raise TrailUnavailableError(f"{failure}: {reason(error)}") from error
 
 
 @contextmanager

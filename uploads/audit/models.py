@@ -44,7 +44,7 @@ class Action(models.TextChoices):
     EVENTS_RESTORED = "events_restored", "Events restored"
 
 
-#: Notes about no upload; every other action has one.
+#: Actions about no upload; every other one is about one.
 WITHOUT_UPLOAD: frozenset[Action] = frozenset(
     {
         Action.EXPORTED,

@@ -19,7 +19,7 @@ from mirrorsite.actors import Actor
 from mirrorsite.database import reason
 from uploads.audit import keys, log, projections
 from uploads.audit.canonical import Seal, parse_time
-from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
+from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.models import Action, UploadEvent
 from uploads.audit.seal_store import SealStore
 from uploads.exceptions import SealError, UploadsError
@@ -92,7 +92,7 @@ class Restoration:
         if number is not None:
             raise SealError(
                 f"{self._store.seal_object_key(last + 1)} is not in the bucket, though seal"
-                f" {number} is; {LOOK}"
+                f" {number} is; {HINT}"
             )
 
     def _restore(self, seal: Seal, lines: dict[int, bytes]) -> int:
@@ -109,7 +109,7 @@ class Restoration:
         except IntegrityError as error:
             raise SealError(
                 f"seal {seal.number} in the bucket contradicts the database:"
-                f" {reason(error)}; {LOOK}"
+                f" {reason(error)}; {HINT}"
             ) from error
         if missing_events(seal, lines):
             raise SealError(f"seal {seal.number} has events that cannot be restored")
@@ -141,12 +141,12 @@ def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     if elsewhere is not None:
         raise SealError(
             f"event {elsewhere.pk}, of seal {seal.number} in the bucket, is under seal"
-            f" {elsewhere.seal_id} in the database; {LOOK}"
+            f" {elsewhere.seal_id} in the database; {HINT}"
         )
     lost = [json.loads(lines[event_id]) for event_id in missing]
     for projection in projections.registered:
         if contradiction := projection.contradiction(lost, seal.number):
-            raise SealError(f"{contradiction}; {LOOK}")
+            raise SealError(f"{contradiction}; {HINT}")
     return missing
 
 

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from django.db import Error, connection
 from django.utils import timezone
 
-from mirrorsite.database import reason
 from uploads.audit import keys
 from uploads.audit.canonical import NO_SEAL, Seal, format_time
-from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
+from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.keys import SigningKey, TrustedKeys
+from uploads.audit.log import database_errors
 from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import sealable_lines
@@ -36,7 +36,6 @@ from uploads.exceptions import (
     AuditKeyError,
     ObjectExistsError,
     SealError,
-    TrailUnavailableError,
 )
 
 logger = logging.getLogger(__name__)
@@ -79,13 +78,8 @@ def seal_audit(
     run finishes what an interrupted one began.
     """
     sealer = _Sealer(store, signing_key, trusted_keys, events_per_seal)
-    try:
-        with _sealing_lock():
-            return _run(sealer, next_key)
-    except Error as error:
-        raise TrailUnavailableError(
-            f"the database did not take the seal: {reason(error)}"
-        ) from error
+    with database_errors("the database did not take the seal"), _sealing_lock():
+        return _run(sealer, next_key)
 
 
 def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
@@ -214,7 +208,7 @@ class _Sealer:
             if missing := missing_events(seal, lines):
                 raise SealError(
                     f"event {min(missing)}, of seal {seal.number} in the bucket, is not"
-                    f" in the database, or under another seal; {LOOK}. After an older"
+                    f" in the database, or under another seal; {HINT}. After an older"
                     " backup was restored, first run manage.py restore_events:"
                     " docs/runbook.md, 'The database is lost'"
                 )

@@ -10,10 +10,8 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from django.db import Error
 from django.utils import timezone
 
-from mirrorsite.database import reason
 from uploads.audit import keys, projections
 from uploads.audit.canonical import (
     NO_SEAL,
@@ -25,6 +23,7 @@ from uploads.audit.chain import missing_events, sealed_lines, signed_seal
 from uploads.audit.diff import outer_join
 from uploads.audit.events_check import EventsCheck
 from uploads.audit.keys import TrustedKeys
+from uploads.audit.log import database_errors
 from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.seal_store import ObjectVersions, SealStore
@@ -34,7 +33,7 @@ from uploads.audit.serialization import (
     readable_seals,
     seal_of,
 )
-from uploads.exceptions import SealError, TrailUnavailableError
+from uploads.exceptions import SealError
 
 #: How long an event may be unsealed, and how old the last seal may be.
 SEALING_GRACE = timedelta(minutes=5)
@@ -63,12 +62,8 @@ def verify_audit(
     trusted = trusted_keys or keys.configured_trusted_keys()
     now = now or timezone.now()
     verifier = _Verifier(store or SealStore(), trusted, now, grace, read_copies)
-    try:
+    with database_errors("the database cannot be used"):
         return verifier.run(since, on_progress)
-    except Error as error:
-        raise TrailUnavailableError(
-            f"the database cannot be used: {reason(error)}"
-        ) from error
 
 
 class _Verifier:
