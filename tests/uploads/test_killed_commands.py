@@ -57,9 +57,7 @@ def kill(service_environment: dict[str, str], tmp_path: Path) -> Kill:
     }
 
     def killed(
-        point: tuple[str, int, str],
-        *command: str,
-        by: signal.Signals = signal.SIGKILL,
+        point: tuple[str, int, str], *command: str, by: signal.Signals = signal.SIGKILL
     ) -> None:
         done = subprocess.run(
             [

@@ -50,6 +50,12 @@ def fake_store() -> Iterator[FakeStore]:
     store.stop()
 
 
+@pytest.fixture
+def storage(fake_store: FakeStore, make_storage: Any) -> UploadStorage:
+    made: UploadStorage = make_storage(endpoint_url=fake_store.url)
+    return made
+
+
 @pytest.fixture(autouse=True)
 def _no_configuration_of_the_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -68,6 +74,11 @@ def _no_configuration_of_the_machine(
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+def put_both(storage: UploadStorage) -> None:
+    storage.put_new("small", SMALL, METADATA)
+    storage.put_new("large", LARGE, METADATA)
 
 
 def use_everything(storage: UploadStorage) -> None:
@@ -114,8 +125,7 @@ class TestEnvironment:
             monkeypatch.setenv(name, value)
         storage = make_storage(endpoint_url=fake_store.url)
 
-        storage.put_new("small", SMALL, METADATA)
-        storage.put_new("large", LARGE, METADATA)
+        put_both(storage)
         storage.head("small")
 
         assert [request.method for request in fake_store.requests] == [
@@ -132,8 +142,7 @@ class TestEnvironment:
     def test_proxy__is_used_for_all(self, fake_store, make_storage, monkeypatch):
         monkeypatch.setenv("HTTP_PROXY", fake_store.url)
         storage = make_storage(endpoint_url="http://store.invalid:8333")
-        storage.put_new("small", SMALL, METADATA)
-        storage.put_new("large", LARGE, METADATA)
+        put_both(storage)
         assert len(fake_store.requests) == 5
         for request in fake_store.requests:
             assert request.target.startswith(
@@ -210,8 +219,7 @@ class TestAddresses:
             pytest.skip("this machine has no IPv6")
         try:
             storage = make_storage(endpoint_url=store.url)
-            storage.put_new("small", SMALL, METADATA)
-            storage.put_new("large", LARGE, METADATA)
+            put_both(storage)
         finally:
             store.stop()
         assert {r.host for r in store.requests} == {f"[::1]:{store.port}"}
@@ -229,10 +237,7 @@ class TestAddresses:
 class TestCredentials:
     @pytest.fixture
     def storage(
-        self,
-        fake_store: FakeStore,
-        make_storage: Any,
-        monkeypatch: pytest.MonkeyPatch,
+        self, fake_store: FakeStore, make_storage: Any, monkeypatch: pytest.MonkeyPatch
     ) -> UploadStorage:
         monkeypatch.setenv(
             "AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{fake_store.url}/credentials"
@@ -251,14 +256,11 @@ class TestCredentials:
 
     def test_session_token__is_sent(self, fake_store, make_storage, monkeypatch):
         monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token\n")  # as from a file
-        storage = make_storage(endpoint_url=fake_store.url)
-        storage.put_new("a", SMALL, METADATA)
-        storage.put_new("b", LARGE, METADATA)
+        put_both(make_storage(endpoint_url=fake_store.url))
         assert set(self.used(fake_store)) == {("test-key", "a-token")}
 
     def test_temporary__kept_while_valid(self, fake_store, storage):
-        storage.put_new("a", SMALL, METADATA)
-        storage.put_new("b", LARGE, METADATA)
+        put_both(storage)
         assert set(self.used(fake_store)) == {("KEY1", "token-1")}
 
     def test_temporary__refreshed_before_they_expire(self, fake_store, storage):
@@ -521,10 +523,9 @@ class TestAnswersOfAnotherServer:
 class TestErrors:
     @pytest.mark.parametrize("payload", [SMALL, LARGE])
     def test_unexpected_exception__outcome_is_open(
-        self, fake_store, make_storage, monkeypatch, payload
+        self, fake_store, storage, monkeypatch, payload
     ):
         """Before the last request of an upload in parts, nothing can be there."""
-        storage = make_storage(endpoint_url=fake_store.url)
         http = storage.store.transport.http
         monkeypatch.setattr(http, "urlopen", lambda *arguments, **options: [][0])
         fake_store.plan = lambda r: Answer(404) if r.method == "HEAD" else None
@@ -602,7 +603,7 @@ class TestParts:
         numbers = [completed.index(f"<PartNumber>{n}<") for n in range(1, 7)]
         assert numbers == sorted(numbers)
 
-    def test_memory__is_bounded(self, make_storage, fake_store, monkeypatch):
+    def test_memory__is_bounded(self, storage, monkeypatch):
         """Three parts are in memory, and no more."""
         made = threading.Condition()
         count = 0
@@ -625,7 +626,6 @@ class TestParts:
                     too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
             return send(method, url, **{**options, "body": b""})
 
-        storage = make_storage(endpoint_url=fake_store.url)
         http = storage.store.transport.http
         send = http.urlopen
         monkeypatch.setattr(http, "urlopen", without_body)
@@ -636,7 +636,7 @@ class TestParts:
         assert too_many == [False]
         assert peak < 32 * 1024 * 1024
 
-    def test_one_fails__aborted_after_those_under_way(self, fake_store, make_storage):
+    def test_one_fails__aborted_after_those_under_way(self, fake_store, storage):
         """A part that came after the abort would stay in the store."""
         aborted = threading.Event()
         aborted_too_early: list[bool] = []
@@ -649,7 +649,6 @@ class TestParts:
             return Answer(403) if "partNumber=2&" in request.target else None
 
         fake_store.plan = plan
-        storage = make_storage(endpoint_url=fake_store.url)
         with pytest.raises(StoreRefusedError):
             storage.put_new("key", RandomNumbers(b"seed", self.SIZE), METADATA)
         assert aborted_too_early == [False]
