@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -38,7 +39,14 @@ def database() -> Iterator[Postgres]:
 def service(
     database: Postgres, object_store: ObjectStore, bucket: UploadStorage, tmp_path: Path
 ) -> Iterator[Service]:
-    (tmp_path / "static").mkdir()
+    environment = {
+        **os.environ,
+        # Those of the tests name no hashes.
+        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+        "STATIC_ROOT": str(tmp_path / "static"),
+    }
+    collected = manage("collectstatic", "--no-input", "-v0", environment=environment)
+    collected.check_returncode()
     service = Service(
         {
             **object_store.environment(bucket.bucket_name),
@@ -100,6 +108,13 @@ def test_hangs__503_until_it_goes_on(service, database):
             assert service.health_seconds() < 1
             assert {future.result() for future in together} == {503}
         assert status_of(ready) == 503  # each thread is free again
+        for _ in range(4):  # of either worker
+            started = time.monotonic()
+            with urllib.request.urlopen(f"{service.url}/", timeout=45) as answer:
+                page = answer.read().decode()
+            # Readiness is waited for two seconds.
+            assert time.monotonic() - started < 4
+            assert page.count("not ok") == 3  # all but the bucket
     finally:
         for process in stopped:
             process.send_signal(signal.SIGCONT)
