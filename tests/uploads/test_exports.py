@@ -142,6 +142,19 @@ class TestExportUploads:
         assert path.read_bytes() == text.encode()
         assert [file.name for file in tmp_path.iterdir()] == ["uploads.csv"]
 
+    def test_output__longest_name(self, tmp_path):
+        path = tmp_path / ("n" * 255)
+        for _ in range(2):
+            assert run("export_uploads", "--output", str(path)) == (0, "")
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_output__file_system_without_nameless_files(self, tmp_path, monkeypatch):
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+        path = tmp_path / "uploads.csv"
+        assert run("export_uploads", "--output", str(path)) == (0, "")
+        assert list(tmp_path.iterdir()) == [path]
+        assert path.stat().st_mode & 0o777 == 0o600
+
     def test_output__not_writable(self, tmp_path):
         missing = tmp_path / "no" / "such" / "file.csv"
         assert run("export_uploads", "--output", str(missing)) == (74, "")

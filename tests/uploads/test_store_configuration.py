@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 from mirrorsite.aws_configuration import check_aws_configuration
 from tests.certificates import Authority
 from tests.fake_store import Answer, FakeStore, Request
+from uploads import object_verification
 from uploads.exceptions import (
     StoreError,
     StoreRedirectError,
@@ -254,7 +255,7 @@ class TestCredentials:
         ]
 
     def test_session_token__is_sent(self, fake_store, make_storage, monkeypatch):
-        monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token\n")  # as from a file
         put_both(make_storage(endpoint_url=fake_store.url))
         assert set(self.used(fake_store)) == {("test-key", "a-token")}
 
@@ -414,6 +415,109 @@ class TestRedirects:
         assert "redirects" in ready.json()["checks"]["bucket"]
 
 
+class TestAnswersOfAnotherServer:
+    """Such as a proxy's login page, or a load balancer that answers for a dead store."""
+
+    @pytest.mark.parametrize("signed_puts", [True, False])
+    @pytest.mark.parametrize(
+        "answer",
+        [Answer(200, b"<html>Login</html>"), Answer(204), Answer(520), Answer(599)],
+    )
+    def test_put__outcome_is_open(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        answer: Answer,
+        signed_puts: bool,
+    ) -> None:
+        fake_store.plan = lambda request: answer
+        storage = make_storage(endpoint_url=fake_store.url, signed_puts=signed_puts)
+        with pytest.raises(StoreUnavailableError) as caught:
+            storage.put_new("small", SMALL, METADATA)
+        assert caught.value.outcome_unknown is True
+
+    @pytest.mark.django_db
+    def test_upload__is_not_stored(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        fake_store.plan = lambda request: Answer(200, b"<html>Login</html>")
+        make_storage(endpoint_url=fake_store.url)
+        answer = APIClient().post("/api/upload-random")
+        assert answer.status_code == 503
+        assert Upload.objects.get().status == "pending"
+
+    def test_completed_without_etag__outcome_is_open(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        def plan(request: Request) -> Answer | None:
+            is_last = request.method == "POST" and "uploadId=" in request.target
+            return Answer(200, b"<html></html>") if is_last else None
+
+        fake_store.plan = plan
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+        with pytest.raises(StoreUnavailableError) as caught:
+            storage.put_new("large", LARGE, METADATA)
+        assert caught.value.outcome_unknown is True
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            "<IsTruncated>true</IsTruncated>",
+            "<IsTruncated>true</IsTruncated>"
+            "<NextContinuationToken>a</NextContinuationToken>"
+            "<NextKeyMarker>a</NextKeyMarker>",
+            "<Contents></Contents><CommonPrefixes></CommonPrefixes>"
+            "<Version></Version><Upload></Upload>",
+            "<Contents><Key>k</Key><Size>many</Size><ETag>e</ETag></Contents>"
+            "<CommonPrefixes></CommonPrefixes><DeleteMarker></DeleteMarker>"
+            "<Upload><Key>k</Key></Upload>",
+        ],
+    )
+    def test_pages__one_clear_error(
+        self, fake_store: FakeStore, make_storage: Any, page: str
+    ) -> None:
+        text = f"<ListBucketResult>{page}</ListBucketResult>"
+        fake_store.plan = lambda request: Answer(200, text.encode())
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+        for listing in (
+            storage.listing,
+            storage.folders,
+            storage.versions,
+            storage.unfinished,
+        ):
+            with pytest.raises(StoreUnavailableError, match="cannot be read"):
+                list(listing(""))
+
+    def test_no_xml__one_clear_error(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        fake_store.plan = lambda request: Answer(200, b"<html><br>Login")
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+        for request in (
+            lambda: storage.put_new("large", LARGE, METADATA),
+            lambda: list(storage.listing("")),
+            lambda: storage.head("small"),
+        ):
+            with pytest.raises(StoreUnavailableError):
+                request()
+        assert not any(record.exc_info for record in caplog.records)
+
+    @pytest.mark.django_db
+    def test_verification__records_nothing(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+        APIClient().post("/api/upload-random")
+        upload = Upload.objects.get()
+        fake_store.plan = lambda request: Answer(200, b"<html>Login</html>")
+        with pytest.raises(StoreUnavailableError, match="cannot be read"):
+            object_verification.examine(upload, method="head")
+        assert storage.availability() == "ok"  # as far as HEAD of a bucket can tell
+
+
 class TestErrors:
     @pytest.mark.parametrize("payload", [SMALL, LARGE])
     def test_unexpected_exception__outcome_is_open(
@@ -560,6 +664,9 @@ class TestCheck:
             ({"AWS_PROFILE": "nobody"}, None, "profile \\(nobody\\)"),
             ({"config": "no section"}, None, "AWS_CONFIG_FILE"),
             ({"AWS_CA_BUNDLE": "/no/such/file"}, None, "'/no/such/file'"),
+            ({"AWS_ACCESS_KEY_ID": "a\nb"}, None, "AWS_ACCESS_KEY_ID holds"),
+            ({"AWS_SECRET_ACCESS_KEY": "a\udcff"}, None, "AWS_SECRET_ACCESS_KEY holds"),
+            ({"AWS_SESSION_TOKEN": "a b"}, None, "AWS_SESSION_TOKEN holds"),
         ],
     )
     def test_wrong__one_sentence(
