@@ -39,7 +39,14 @@ def database() -> Iterator[Postgres]:
 def service(
     database: Postgres, object_store: ObjectStore, bucket: UploadStorage, tmp_path: Path
 ) -> Iterator[Service]:
-    (tmp_path / "static").mkdir()
+    environment = {
+        **os.environ,
+        # Those of the tests name no hashes.
+        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+        "STATIC_ROOT": str(tmp_path / "static"),
+    }
+    collected = manage("collectstatic", "--no-input", "-v0", environment=environment)
+    collected.check_returncode()
     service = Service(
         {
             **object_store.environment(bucket.bucket_name),

@@ -62,16 +62,14 @@ def ask(
         ("/api/problems", "x=%C3%A9", 200),
     ],
 )
-def test_charset_of_a_body__queries_are_utf_8_still(
-    path: str, query: str, status: int, charset: str
-) -> None:
+def test_charset_of_a_body__queries_are_utf_8_still(path, query, status, charset):
     kind = f"text/plain; charset={charset}"
     assert ask(path, query, content_type=kind)[0] == status
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/login/"])
 @pytest.mark.parametrize("charset", ["UTF8", '"utf-8"'])
-def test_form_that_says_it_is_utf_8__read(path: str, charset: str) -> None:
+def test_form_that_says_it_is_utf_8__read(path, charset):
     kind = f"application/x-www-form-urlencoded; charset={charset}"
     status, _, page = ask(path, form=b"size=3", content_type=kind)
     assert status == 403  # for its CSRF token
@@ -92,9 +90,7 @@ def test_form_that_says_it_is_utf_8__read(path: str, charset: str) -> None:
         ("/api/uploads", 401),
     ],
 )
-def test_cookie_that_is_no_session_key__no_session(
-    path: str, status: int, key: str
-) -> None:
+def test_cookie_that_is_no_session_key__no_session(path, status, key):
     path, _, query = path.partition("?")
     assert ask(path, query, cookie=f"sessionid={key}")[0] == status
 
@@ -110,7 +106,7 @@ def test_cookie_that_is_no_session_key__no_session(
         ("/api/<x>", "/api/%3Cx%3E"),
     ],
 )
-def test_instance__percent_encoded_once(sent: str, instance: str) -> None:
+def test_instance__percent_encoded_once(sent, instance):
     status, _, problem = ask(sent)
     assert isinstance(problem, dict)
     assert (status, problem["instance"]) == (404, instance)
@@ -137,7 +133,7 @@ class TestRefused:
             if host != "localhost" or path != "/api/uploads"  # a 401
         ],
     )
-    def test_400(self, path: str, query: str, host: str, detail: str) -> None:
+    def test_400(self, path, query, host, detail):
         status, fields, body = ask(path, query, host=host)
         assert status == 400
         assert fields["Cache-Control"] == "no-store"
@@ -156,7 +152,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         "path", ["/admin/", "/admin/login/", "/admin/uploads/upload/"]
     )
-    def test_database_unavailable__503(self, path: str) -> None:
+    def test_database_unavailable__503(self, path):
         def fail(*arguments: Any, **options: Any) -> Any:
             raise OperationalError("the name of a host")
 
