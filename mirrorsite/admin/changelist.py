@@ -205,6 +205,9 @@ class ListMixin:
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Do the action; a selection that no page sends is a bad request."""
+        # Django takes any text but 0 and "false" for "all that match".
+        if request.POST.get("select_across", "0") not in {"0", "1"}:
+            raise BadRequest("select_across must be 0 or 1.")
         pk = self.opts.pk
         try:
             for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):

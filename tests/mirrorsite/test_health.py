@@ -5,9 +5,11 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection
 
-from mirrorsite.readiness import Readiness
+from mirrorsite.postgresql.base import DatabaseWrapper
+from mirrorsite.readiness import Readiness, check_database
+from sre.lib.processes import wait_until
 
 #: What the middleware of staff's pages puts on each request that it sees.
 STAFF_LEAVES = {"session", "_messages", "csrf_processing_done"}
@@ -72,12 +74,11 @@ class TestReady:
             "unavailable: 2 migrations are not applied"
         )
 
-    def test_no_database(self, client, bucket, make_fail):
-        make_fail(
-            connections["default"],
-            "cursor",
-            OperationalError("no route to db.internal"),
-        )
+    def test_no_database(self, client, bucket, monkeypatch):
+        def refuse(*arguments: Any) -> None:
+            raise OperationalError("no route to db.internal")
+
+        monkeypatch.setattr(DatabaseWrapper, "get_new_connection", refuse)
         response = client.get("/api/ready")
         assert response.status_code == 503
         checks = response.json()["checks"]
@@ -87,6 +88,14 @@ class TestReady:
 
 
 class TestReadiness:
+    @pytest.mark.django_db
+    def test_read_only_database(self):
+        """Such as a standby that took the name of the primary."""
+        assert check_database() == "ok"
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL transaction_read_only = on")
+        assert check_database() == "unavailable: the database is read-only"
+
     def test_asked_once_in_a_while(self):
         asked: list[int] = []
 
@@ -111,20 +120,38 @@ class TestReadiness:
             "log": "unavailable",
         }
 
-    def test_a_check_hangs__others_are_told_so(self):
-        """A probe that waits beside it would hold a thread, and tell nothing more."""
-        asked, answered = threading.Event(), threading.Event()
+    def test_the_database_hangs__not_waited_for(self):
+        answered = threading.Event()
+        asked: list[int] = []
 
         def hang() -> str:
-            asked.set()
-            answered.wait(30)
+            asked.append(1)
+            answered.wait(60)
             return "ok"
 
-        slow = Readiness({"quick": lambda: "ok", "slow": hang}, wait_seconds=0)
-        thread = threading.Thread(target=slow.checks)
-        thread.start()
-        asked.wait(30)
-        assert slow.checks() == {"quick": "ok", "slow": "unavailable: no answer yet"}
+        slow = Readiness(
+            {"database": hang, "other": lambda: "ok", "migrations": lambda: "ok"},
+            wait_seconds=0.01,
+        )
+        assert wait_until(lambda: slow.checks()["other"] == "ok", seconds=30)
+        hanging = "unavailable: no answer yet"
+        assert slow.checks() == {
+            "database": hanging,
+            "other": "ok",
+            "migrations": hanging,
+        }
         answered.set()
-        thread.join()
-        assert slow.checks() == {"quick": "ok", "slow": "ok"}
+        assert wait_until(lambda: slow.checks()["migrations"] == "ok", seconds=30)
+        assert slow.checks()["database"] == "ok"
+        assert asked == [1]
+
+    def test_a_check_fails__logged(self, caplog):
+        def fail() -> str:
+            raise ZeroDivisionError
+
+        failing = Readiness({"quick": lambda: "ok", "broken": fail})
+        assert failing.checks() == {
+            "quick": "ok",
+            "broken": "unavailable: no answer yet",
+        }
+        assert "ZeroDivisionError" in caplog.text

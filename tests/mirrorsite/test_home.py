@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from unittest.mock import Mock
 from urllib.parse import urlencode
 
 import pytest
@@ -18,7 +17,9 @@ from django.utils.html import escape
 
 from mirrorsite import home
 from mirrorsite.actors import Actor
+from mirrorsite.postgresql.base import DatabaseWrapper
 from mirrorsite.rate_limits import RateLimiter
+from mirrorsite.readiness import readiness
 from uploads.bulkhead import Bulkhead
 from uploads.models import Status, Upload, UploadEvent
 from uploads.services import create_upload
@@ -26,6 +27,7 @@ from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
+FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.fixture
@@ -43,11 +45,15 @@ def auditor(browser: Client) -> Client:
 
 
 @pytest.fixture
-def no_database() -> Iterator[None]:
-    """Let every statement fail, as it does when PostgreSQL has stopped."""
-    with connection.execute_wrapper(
-        Mock(side_effect=OperationalError("connection refused"))
-    ):
+def no_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let statements and new connections fail, as they do when PostgreSQL has stopped."""
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(DatabaseWrapper, "get_new_connection", fail)
+    readiness.forget()
+    with connection.execute_wrapper(fail):
         yield
 
 
@@ -98,13 +104,34 @@ class TestPage:
         assert int(response.headers["Content-Length"]) > 1000
 
     @pytest.mark.parametrize("path", ["/", "/admin/login/"])
-    @pytest.mark.parametrize("charset", ["utf-16", "latin-1", "nope"])
-    def test_form_that_is_not_utf_8(self, path, charset):
+    @pytest.mark.parametrize(
+        ("kind", "coding", "detail"),
+        [
+            (f"{FORM}; charset=utf-16", "", "in UTF-8"),
+            (f"{FORM}; charset=hex", "", "in UTF-8"),
+            (f"{FORM}; charset=nope", "", "in UTF-8"),
+            (FORM, "gzip", "without a Content-Encoding"),
+            ("application/json", "", "must be application/x-www-form-urlencoded or"),
+            ("text/plain", "", "must be application/x-www-form-urlencoded or"),
+            ("", "", "must be application/x-www-form-urlencoded or"),
+        ],
+    )
+    def test_body_that_is_no_form__415(self, path, kind, coding, detail):
         client = Client(enforce_csrf_checks=True, raise_request_exception=False)
-        kind = f"application/x-www-form-urlencoded; charset={charset}"
-        response = client.generic("POST", path, "a=b", content_type=kind)
+        fields = {"Content-Encoding": coding} if coding else {}
+        response = client.generic(
+            "POST", path, "size=3", content_type=kind, headers=fields
+        )
         assert response.status_code == 415
-        assert response.content == b"Form data must be UTF-8."
+        assert detail in text_of(response)
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+    @pytest.mark.parametrize("charset", ["utf-8", "UTF-8"])
+    def test_form_that_says_it_is_utf_8(self, browser, bucket, charset):
+        body = urlencode(form_of(browser.get("/")) | {"size": "3"})
+        kind = f"{FORM}; charset={charset}"
+        assert browser.generic("POST", "/", body, kind).status_code == 303
+        assert Upload.objects.get().size == 3
 
     @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
     def test_other_methods(self, method):
@@ -200,18 +227,53 @@ class TestUpload:
         assert send(browser, "6", form_of(response)).status_code == 303
         assert Upload.objects.count() == 2
 
-    @pytest.mark.parametrize("size", ["0", "-1", "1.5", "x", "67108865", "9" * 5000])
+    @pytest.mark.parametrize(
+        "size",
+        [
+            *(
+                "0",
+                "-1",
+                "1.5",
+                "1.0",
+                "+1",
+                "1_0",
+                "٥",
+                "５",
+                "x",
+                "67108865",
+                "1\x00",
+            ),
+            "9" * 5000,
+            "x" * 5000,
+        ],
+    )
     def test_bad_size__400(self, browser, bucket, size):
         response = send(browser, size)
         assert response.status_code == 400
         assert 'aria-invalid="true"' in text_of(response)
+        assert "Enter a whole number from 1 to 67,108,864." in text_of(response)
+        assert (f'value="{size}"' in text_of(response)) == (len(size) < 17)
         assert "Nothing was uploaded" in alert_in(response)
         assert not Upload.objects.exists()
 
     def test_bad_key__400(self, browser, bucket):
-        response = send(browser, form=form_of(browser.get("/")) | {"key": "x"})
+        key = "x" * 5000
+        response = send(browser, form=form_of(browser.get("/")) | {"key": key})
         assert response.status_code == 400
+        assert key not in text_of(response)
+        assert alert_in(response) == "Nothing was uploaded: send the form below."
         assert not Upload.objects.exists()
+        assert send(browser, form=form_of(response)).status_code == 303
+
+    def test_sent_again_while_it_is_processed__409(self, browser, bucket):
+        form = form_of(browser.get("/"))
+        send(browser, form=form)
+        Upload.objects.update(status=Status.PENDING, stored_at=None)
+        response = send(browser, form=form)
+        assert response.status_code == 409
+        assert "its upload is being processed" in alert_in(response)
+        assert "Idempotency-Key" not in text_of(response)
+        assert form_of(response)["key"] == form["key"]
 
     def test_without_csrf_token__403_with_a_new_form(self, browser, bucket):
         response = browser.post("/", {"size": "1"})

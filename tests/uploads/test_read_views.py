@@ -118,6 +118,28 @@ class TestStaffSession:
         assert answer.status_code == 200
         assert last_event(upload) == (Action.VERIFIED, "user:sam")
 
+    @pytest.mark.parametrize(
+        ("kind", "body"),
+        [
+            ("application/json", "no JSON"),
+            ("application/x-www-form-urlencoded", "a=b"),
+            ("text/plain", "x"),
+        ],
+    )
+    def test_verify__a_body_is_ignored(self, staff, reader, bucket, kind, body):
+        upload = services.create_upload(actor=ACTOR).upload
+        staff.get("/admin/password_change/")  # its form brings the CSRF cookie
+        csrf = staff.cookies["csrftoken"].value
+        for client in (staff, reader):
+            answer = client.generic(
+                "POST",
+                f"/api/uploads/{upload.pk}/verify",
+                body,
+                content_type=kind,
+                headers={"x-csrftoken": csrf},
+            )
+            assert answer.status_code == 200, answer.content
+
     def test_session_does_not_upload(self, staff, settings):
         settings.UPLOAD_AUTH = "token"
         assert staff.post("/api/upload-random").status_code == 401

@@ -117,8 +117,10 @@ class UploadAdmin(BigTableAdmin[Upload]):
             upload = Upload.objects.get(pk=UUID(object_id))
         except (ValueError, Upload.DoesNotExist) as error:
             raise Http404 from error
-        events = list(upload.events.order_by("-id")[: MOST_EVENTS + 1])
         may = request.user.has_perm
+        events = None
+        if may("uploads.view_uploadevent"):
+            events = list(upload.events.order_by("-id")[: MOST_EVENTS + 1])
         return TemplateResponse(
             request,
             "admin/uploads/upload/page.html",
@@ -129,16 +131,17 @@ class UploadAdmin(BigTableAdmin[Upload]):
                 "upload": upload,
                 "facts": facts(upload),
                 "status_label": formatting.status_label(upload.status),
-                "events": [
+                "events": events
+                and [
                     (event, formatting.action_label(event.action), details(event))
                     for event in events[:MOST_EVENTS]
                 ],
-                "more_events": len(events) > MOST_EVENTS,
+                "more_events": events is not None and len(events) > MOST_EVENTS,
                 "may_verify": may("uploads.verify_upload")
                 and upload.status in VERIFIABLE,
                 "may_prove": may("uploads.view_proof"),
-                "may_download": may("uploads.download_upload")
-                and upload.status in {Status.STORED, Status.CORRUPTED},
+                "may_download": may("uploads.download_upload"),
+                "has_content": upload.status in {Status.STORED, Status.CORRUPTED},
                 "has_preview": upload.size <= PREVIEW_BYTES,
                 "media": self.media,
             },

@@ -34,6 +34,8 @@ from uploads.storage import upload_storage
 #: Up to this size the bytes are read and hashed; above it the store's checksum is used.
 READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
+#: A page of another site would make the browser record what nobody has seen.
+FROM_ELSEWHERE = "Open this from the upload's own page."
 STORE_BUSY = "too many requests are using the object store; try again."
 
 
@@ -77,10 +79,11 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
 @permission_required("uploads.view_proof", raise_exception=True)
 def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show which seal covers each event, and how to check that elsewhere."""
+    if is_from_elsewhere(request):
+        return HttpResponse(FROM_ELSEWHERE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     found = proof_of(upload)
-    if not is_from_elsewhere(request):
-        history.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
+    history.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
     return TemplateResponse(
         request,
         "admin/uploads/upload/proof.html",
@@ -107,7 +110,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
 def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Redirect to the object, by an address that is valid for a minute."""
     if is_from_elsewhere(request):
-        return HttpResponse("Open this from the upload's own page.", status=403)
+        return HttpResponse(FROM_ELSEWHERE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     try:
         address = content_url(upload)
@@ -124,7 +127,7 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
 def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Return a small object as plain text, recorded as a download."""
     if is_from_elsewhere(request):
-        return HttpResponse("Open this from the upload's own page.", status=403)
+        return HttpResponse(FROM_ELSEWHERE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     kind = "text/plain; charset=utf-8"
     if upload.size > PREVIEW_BYTES:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from mirrorsite.tokens.models import Scope, Token
 from tests.tokens import bearer, new_token
+from uploads.models import Action, UploadEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -49,8 +52,10 @@ class TestAdd:
         [
             ({"can_read": ""}, "A token needs a scope"),
             ({"name": "a b"}, "letters, digits"),
-            ({"days": "0"}, "greater than or equal to 1"),
-            ({"days": "x"}, "Enter a whole number"),
+            *(
+                ({"days": days}, "Enter a whole number from 1 to 3,650.")
+                for days in ("0", "3651", "x", "1.0", "٥", "9" * 5000)
+            ),
             ({"user": "99999"}, "Select a valid choice"),
         ],
     )
@@ -59,6 +64,27 @@ class TestAdd:
         answer = admin_client.post(f"{LIST}add/", form)
         assert words in answer.content.decode()
         assert not Token.objects.exists()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_name_taken_by_another_request__the_form_says_so(
+        self, admin_client, owner, monkeypatch
+    ):
+        def make_other() -> None:
+            new_token(owner=owner, name="probe")
+            connection.close()
+
+        def save(token: Token, *args: Any, **kwargs: Any) -> None:
+            monkeypatch.undo()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(make_other).result(30)
+            token.save(*args, **kwargs)
+
+        monkeypatch.setattr(Token, "save", save)
+        answer = admin_client.post(f"{LIST}add/", FORM | {"user": str(owner.pk)})
+        assert answer.status_code == 200
+        assert "API token with this Name already exists." in answer.content.decode()
+        made = UploadEvent.objects.get(action=Action.TOKEN_MADE)
+        assert made.actor == "command:test"
 
 
 class TestRevoke:

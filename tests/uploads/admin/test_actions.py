@@ -155,6 +155,21 @@ class TestExport:
             "all that match"
         )
 
+    @pytest.mark.parametrize("text", ["2", "x", "true", " 1", ""])
+    def test_export__all_or_chosen_is_0_or_1(self, admin_client, make_upload, text):
+        """Django reads most of these as all, and the event would say: 1 chosen."""
+        chosen = make_upload()
+        response = act(admin_client, "export_csv", [chosen], select_across=text)
+        assert response.status_code == 400
+        assert b"select_across must be 0 or 1." in response.content
+        assert not UploadEvent.objects.filter(action="exported").exists()
+
+    def test_export__what_left_is_counted(self, admin_client, make_upload):
+        upload, gone = make_upload(), make_upload(status=Status.FAILED)
+        act(admin_client, "export_csv", [upload, upload, gone], "?status__exact=stored")
+        event = UploadEvent.objects.get(action="exported")
+        assert event.detail["selection"] == "1 chosen"
+
     def test_export__nothing_where_a_filter_is_not_understood(
         self, admin_client, make_upload
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from tests.uploads.admin.conftest import MakeUpload
@@ -68,3 +68,31 @@ def test_posts_without_a_csrf_token_fail(admin_user, path):
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)
     assert client.post(path, {"action": "export_csv"}).status_code == 403
+
+
+@pytest.mark.parametrize("is_shown", [False, True])
+def test_events_of_an_upload__who_may_view_events(client, make_upload, is_shown):
+    user = User.objects.create_user("one", is_staff=True)
+    names = ["view_upload", *(["view_uploadevent"] if is_shown else [])]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(user)
+    upload = make_upload()
+    page = client.get(f"/admin/uploads/upload/{upload.pk}/change/").content.decode()
+    assert (">requested</span>" in page) == is_shown
+    assert (f"event {upload.events.get().pk}" in page) == is_shown
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("stored", "Your account may not read it."),
+        ("failed", "No content: the object is not stored."),
+    ],
+)
+def test_content__why_there_is_none(client, make_upload, status, words):
+    user = User.objects.create_user("one", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_upload"))
+    client.force_login(user)
+    upload = make_upload(status=status)
+    page = client.get(f"/admin/uploads/upload/{upload.pk}/change/").content.decode()
+    assert words in page

@@ -118,7 +118,7 @@ class TestReading:
         upload.refresh_from_db()
         assert upload.status == Status.STORED
 
-    @pytest.mark.parametrize("act", ["download", "preview"])
+    @pytest.mark.parametrize("act", ["download", "preview", "proof"])
     def test_reading__not_for_another_sites_page(self, admin_client, upload, act):
         response = admin_client.get(
             path(upload, act), headers={"sec-fetch-site": "cross-site"}
