@@ -77,7 +77,10 @@ class TestNeverDeleted:
         with connection.cursor() as cursor:
             # Foreign keys of the test's own rows, which wait for the commit.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            with pytest.raises(IntegrityError, match="is refused"), transaction.atomic():
+            with (
+                pytest.raises(IntegrityError, match="is refused"),
+                transaction.atomic(),
+            ):
                 cursor.execute(statement)
 
     @pytest.mark.parametrize(
