@@ -70,6 +70,18 @@ def _utc(record: logging.LogRecord) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class NameCause(logging.Filter):
+    """Replaces a traceback by the error at its end, for libraries that log both."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and (error := record.exc_info[1]):
+            message = record.getMessage().rstrip(".")
+            record.msg = f"{message}: {type(error).__name__}: {error}"
+            record.args = ()
+            record.exc_info = None
+        return True
+
+
 class NoTracebackOfTheDatabase(logging.Filter):
     """Leaves out the traceback where the database is unavailable, which is no bug."""
 

@@ -23,10 +23,13 @@ def check_database() -> str:
     """Return "ok", or why the database cannot be used."""
     try:
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute("SHOW transaction_read_only")
+            (is_read_only,) = cursor.fetchone()
     except Error as error:
         logger.warning("readiness: database unavailable: %s", error)
         return "unavailable: the database does not answer"
+    if is_read_only == "on":  # such as a standby
+        return "unavailable: the database is read-only"
     return "ok"
 
 

@@ -35,12 +35,6 @@ class TestReadme:
         read = set(re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', settings))
         assert read == set(VARIABLES)
 
-    def test_scripts__exist_and_run(self):
-        named = set(re.findall(r"\./(sre/[\w-]+|manage\.py)", README))
-        assert {"sre/run", "sre/test"} <= named
-        for name in named:
-            assert os.access(ROOT / name, os.X_OK), name
-
     def test_scripts__each_in_the_table(self):
         table = (ROOT / "sre" / "README.md").read_text()
         named = {
@@ -85,9 +79,6 @@ class TestReadme:
         text = (ROOT / document).read_text()
         for target in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]+)", text):
             assert (ROOT / document.parent / target).exists(), target
-
-    def test_documents__are_found(self):
-        assert {Path("README.md"), Path("docs/performance.md")} <= set(DOCUMENTS)
 
     @pytest.mark.django_db
     def test_curls(self, client, bucket):

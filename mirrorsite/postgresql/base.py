@@ -11,6 +11,8 @@ from mirrorsite.postgresql import driver
 
 #: How long a connection waits for the answer that shows it still works.
 HEALTH_CHECK_SECONDS = 3
+#: How psycopg reads times, whatever the role, the database or PGDATESTYLE set.
+_STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
 #: A server that has answered this recently is asked only if it has hung up since.
 RECENT_SECONDS = 1.0
 
@@ -24,6 +26,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection = super().get_new_connection(conn_params)
         connection.answer_seconds = self.settings_dict.get("ANSWER_SECONDS")
         return connection
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        status = self.connection.info.parameter_status
+        for name, style in _STYLES.items():
+            if (status(name) or "").split(",")[0] != style:
+                with self.cursor() as cursor:
+                    cursor.execute(f"SET {name} TO {style}")
 
     def is_usable(self) -> bool:
         connection = self.connection

@@ -202,8 +202,9 @@ def manage(arguments: list[str]) -> NoReturn:
     """Become manage.py with database, bucket and keys of the running service."""
     try:
         environment = _command_environment()
-    except StartError as error:
-        sys.exit(f"sre/manage cannot run: {error}")
+    except (StartError, OSError) as error:
+        _say(f"sre/manage cannot run: {error}")
+        sys.exit(2)
     os.execve(sys.executable, [sys.executable, "manage.py", *arguments], environment)  # noqa: S606 no shell is wanted
 
 

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sre.lib.ports import free_port, is_listening
 from sre.lib.processes import wait_until
 from sre.lib.service import Service
-from uploads.models import Upload
+from tests.uploads.making import new_upload
 
 pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
 StartService = Callable[..., Service]
@@ -181,10 +181,7 @@ class TestMetrics:
         assert 0 <= metrics.sum("mirrorsite_last_stored_upload_age_seconds") < 60
 
         hour_ago = timezone.now() - timedelta(hours=1)
-        Upload.objects.create(
-            bucket="b", key="k", status="pending", size=1, sha256="", requester_name="",
-            created_at=hour_ago,
-        )  # fmt: skip
+        new_upload(status="pending", created_at=hour_ago).save()
         assert metrics.sum("mirrorsite_uploads_pending_over_a_minute") == 1
 
     def test_reload_and_stop(self, start_service):

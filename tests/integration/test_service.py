@@ -34,10 +34,7 @@ def post(
     if client:
         headers["X-Forwarded-For"] = client
     request = urllib.request.Request(
-        f"{service.url}/api/upload-random",
-        method="POST",
-        data=data,
-        headers=headers,
+        f"{service.url}/api/upload-random", method="POST", data=data, headers=headers
     )
     try:
         with urllib.request.urlopen(request, timeout=120) as answer:

@@ -21,9 +21,9 @@ from mirrorsite.tokens.models import Scope
 from tests.faulty_store import FaultyStore
 from tests.mirrorsite.connections import Server
 from tests.tokens import bearer, new_token
+from tests.uploads.making import new_upload
 from uploads.bulkhead import Bulkhead
 from uploads.exceptions import TrailUnavailableError
-from uploads.models import Upload
 
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
@@ -61,9 +61,7 @@ class World:
             **extra,
         )
         return Answer(
-            response.status_code,
-            dict(response.headers),
-            json.loads(response.content),
+            response.status_code, dict(response.headers), json.loads(response.content)
         )
 
     def upload(self, body: Any = None, **extra: Any) -> Answer:
@@ -78,10 +76,8 @@ class World:
 
     def record(self, status: str) -> str:
         """Write an upload with this status, and return its id."""
-        upload = Upload.objects.create(
-            bucket="b", key=secrets.token_hex(8), status=status, size=1, sha256="",
-            requester_name="anonymous",
-        )  # fmt: skip
+        upload = new_upload(status=status)
+        upload.save()
         return str(upload.pk)
 
     def content(self, status: str) -> Answer:

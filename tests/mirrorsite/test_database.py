@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from select import select
 from typing import Any
@@ -38,6 +39,30 @@ def opened(settings: dict[str, Any]) -> Iterator[Any]:
         yield handler["default"]
     finally:
         handler.close_all()
+
+
+@pytest.mark.django_db
+class TestStyles:
+    """psycopg reads no times but in its own style."""
+
+    @pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres"])
+    def test_environment__does_not_matter(
+        self, monkeypatch: pytest.MonkeyPatch, style: str
+    ) -> None:
+        monkeypatch.setenv("PGDATESTYLE", style)
+        with opened(connection_settings(service_database_url())) as other:
+            assert show("DateStyle", other).startswith("ISO")
+            with other.cursor() as cursor:
+                cursor.execute("SELECT now()")
+                assert cursor.fetchone()[0].tzinfo is not None
+
+    @pytest.mark.parametrize("interval", ["postgres_verbose", "iso_8601"])
+    def test_of_the_role__do_not_matter(self, interval: str) -> None:
+        options = f"-c%20DateStyle%3DSQL%20-c%20IntervalStyle%3D{interval}"
+        url = f"{service_database_url()}?options={options}"
+        with opened(connection_settings(url)) as other, other.cursor() as cursor:
+            cursor.execute("SELECT now(), interval '1 day 2 hours'")
+            assert cursor.fetchone()[1] == timedelta(days=1, hours=2)
 
 
 @pytest.mark.django_db

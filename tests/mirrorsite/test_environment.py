@@ -47,6 +47,11 @@ class TestEnvironment:
             "AWS_DEFAULT_REGION"
         ) == ("eu-1")
 
+    def test_text__no_text(self) -> None:
+        with pytest.raises(ImproperlyConfigured, match="SECRET_KEY holds bytes") as e:
+            Environment({"SECRET_KEY": "secret\udcff"}).text("SECRET_KEY")
+        assert "secret" not in str(e.value)
+
     @pytest.mark.parametrize("text", ["true", "1", "YES", "on"])
     def test_boolean__true(self, text):
         assert Environment({"DEBUG": text}).boolean("DEBUG") is True

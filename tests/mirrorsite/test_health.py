@@ -5,10 +5,10 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from mirrorsite.postgresql.base import DatabaseWrapper
-from mirrorsite.readiness import Readiness
+from mirrorsite.readiness import Readiness, check_database
 from sre.lib.processes import wait_until
 
 #: What the middleware of staff's pages puts on each request that it sees.
@@ -88,6 +88,14 @@ class TestReady:
 
 
 class TestReadiness:
+    @pytest.mark.django_db
+    def test_read_only_database(self):
+        """Such as a standby that took the name of the primary."""
+        assert check_database() == "ok"
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL transaction_read_only = on")
+        assert check_database() == "unavailable: the database is read-only"
+
     def test_asked_once_in_a_while(self):
         asked: list[int] = []
 

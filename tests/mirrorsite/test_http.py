@@ -16,11 +16,7 @@ from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 from django.test import Client
 
-from mirrorsite.request_ids import (
-    current_request_id,
-    request_id_from,
-    trace_id_from,
-)
+from mirrorsite.request_ids import current_request_id, request_id_from, trace_id_from
 
 WORD = "/api/mirror?word=fOoBar25"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -186,6 +182,13 @@ class TestMethods:
         response = client.generic(method, path)
         assert (response.status_code, slug_of(response)) == (405, "method-not-allowed")
         assert response.headers["Allow"] == allow
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [("POST", WORD), ("GET", "/api/upload-random"), ("HEAD", "/api/upload-random")],
+    )
+    def test_known_elsewhere__405(self, client, method, path):
+        assert client.generic(method, path).status_code == 405
 
     @pytest.mark.parametrize("path", ["/api/health", WORD, "/api/schema"])
     def test_head__headers_of_get(self, client, path):

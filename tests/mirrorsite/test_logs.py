@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mirrorsite.logs import JsonFormatter, LineHandler, TextFormatter
+from mirrorsite.logs import JsonFormatter, LineHandler, NameCause, TextFormatter
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -23,6 +23,25 @@ def log() -> logging.Logger:
     log = logging.Logger("test")  # noqa: LOG001
     log.propagate = False
     return log
+
+
+class TestNameCause:
+    def test_traceback__is_replaced_by_its_error(
+        self, log: logging.Logger, tmp_path: Path
+    ) -> None:
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(TextFormatter())
+        log.addHandler(handler)
+        log.addFilter(NameCause())
+        try:
+            (tmp_path / "token").read_text()
+        except OSError:
+            log.warning("No %s during refresh.", "token", exc_info=True)
+        log.warning("without %s", "one")
+        first, second = stream.getvalue().splitlines()
+        assert "No token during refresh: FileNotFoundError: [Errno 2]" in first
+        assert second.endswith("without one")
 
 
 class TestLineHandler:

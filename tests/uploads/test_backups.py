@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 import os
 import secrets
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection, connections
 from django.db.utils import DatabaseError
 
 from mirrorsite.actors import Actor
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
+from tests.faulty_store import FaultyStore
+from tests.outputs import FullOutput
 from tests.uploads.audit.trails import KEY
-from uploads import services
-from uploads.storage import UploadStorage
+from uploads import backups, services
+from uploads.storage import BytesPayload, UploadStorage
 
 TABLES = ("uploads_upload", "uploads_uploadevent", "uploads_auditseal")
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -94,6 +100,14 @@ def record(bucket: UploadStorage, settings: Any) -> dict[str, list[tuple[Any, ..
     return rows()
 
 
+def backup_of(table: str, columns: list[str]) -> dict[str, str]:
+    """Return the files of a backup that somebody else made."""
+    tables = {table: {"columns": columns, "rows": 0}}
+    migrations = [["contenttypes", "0001_initial"]]
+    manifest = {"migrations": migrations, "tables": tables}
+    return {f"{table}.copy": "", "backup.json": json.dumps(manifest)}
+
+
 class TestBackupAndRestore:
     def test_restore__same_rows(self, run, record, empty_database, bucket):
         here = str(connection.settings_dict["NAME"])
@@ -147,6 +161,45 @@ class TestBackupAndRestore:
         assert status == 2
         assert "SHA-256" in said
 
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            (b"no zip file", "File is not a zip file"),
+            ({}, "its backup.json is not one of a backup"),
+            ({"backup.json": "{"}, "its backup.json is not one of a backup"),
+            ({"backup.json": "[]"}, "its backup.json is not one of a backup"),
+            ({"backup.json": '{"tables": 5}'}, "its backup.json is not one of a"),
+            (
+                {"backup.json": '{"tables": {"a": {"columns": [], "rows": 1}}}'},
+                "its backup.json is not one of a backup",
+            ),
+            (
+                backup_of('"tokens_token" ("id") FROM PROGRAM \'x\'; --"', ["id"]),
+                'a table \'"tokens_token"',
+            ),
+            (backup_of("tokens_token", ['"id") FROM PROGRAM \'x\'; --"']), "a table"),
+        ],
+    )
+    def test_restore__no_backup(self, run, empty_database, bucket, body, reason):
+        """Whoever can write into the bucket runs nothing in the database."""
+        if isinstance(body, dict):
+            file = io.BytesIO()
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, text in body.items():
+                    archive.writestr(name, text)
+            body = file.getvalue()
+        bucket.put_new("other.zip", BytesPayload(body), {})
+        status, said = run("restore_database", empty_database, "other.zip")
+        assert (status, said.count("\n")) == (2, 1), said
+        assert reason in said
+        assert "nothing was loaded" in said
+
+    def test_restore__without_a_recorded_checksum(self, run, empty_database, bucket):
+        bucket.client.put_object(Bucket=bucket.bucket_name, Key="x.zip", Body=b"x")
+        status, said = run("restore_database", empty_database, "x.zip")
+        assert status == 2
+        assert "not the recorded None" in said
+
     def test_restore__none_there(self, run, empty_database):
         status, said = run("restore_database", empty_database)
         assert status == 2
@@ -185,3 +238,46 @@ class TestBackupAndRestore:
         assert len(list(bucket.list_keys("backups/"))) == 2
         status, said = run("restore_database", empty_database, "--dry-run")
         assert (status, max(bucket.list_keys("backups/")) in said) == (0, True)
+
+    def test_keep__another_run_deletes_too(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The copies are gone: that is what was wanted."""
+        made = [backups.back_up().key for _ in range(3)]
+        head = UploadStorage.head
+
+        def slow(storage: UploadStorage, key: str) -> Any:
+            found = head(storage, key)
+            if key != made[-1]:
+                bucket.delete_unchanged(key, found.etag)
+            return found
+
+        monkeypatch.setattr(UploadStorage, "head", slow)
+        assert list(backups.delete_old(1)) == []
+        assert backups.backup_keys() == made[-1:]
+
+    def test_keep__other_objects_do_not_count(self, bucket: UploadStorage) -> None:
+        made = backups.back_up().key
+        for key in ("backups/zzz.zip", "backups/latest.zip", f"{made}.zip"):
+            bucket.put_new(key, BytesPayload(b"x"), {})
+        assert list(backups.delete_old(1)) == []
+        assert backups.backup_keys() == [made]
+
+    def test_stored_and_then_not_printed__says_so(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdout", FullOutput())
+        with pytest.raises(
+            CommandError, match=r"No space left.*; backups/.* was stored"
+        ):
+            call_command("backup_database")
+        assert len(backups.backup_keys()) == 1
+
+    def test_answer_lost__says_that_it_may_be_stored(
+        self, faulty_store: FaultyStore
+    ) -> None:
+        faulty_store.plan = lambda method, path: "500" if method != "GET" else "pass"
+        with pytest.raises(
+            CommandError, match="whether the copy was stored is unknown"
+        ):
+            call_command("backup_database")

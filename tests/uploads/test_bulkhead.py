@@ -11,11 +11,7 @@ import pytest
 from sre.lib.processes import wait_until
 from uploads import services
 from uploads.bulkhead import Bulkhead
-from uploads.exceptions import (
-    StoreBusyError,
-    StoreRefusedError,
-    StoreUnavailableError,
-)
+from uploads.exceptions import StoreBusyError, StoreRefusedError, StoreUnavailableError
 from uploads.models import new_upload_id
 
 

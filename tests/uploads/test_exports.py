@@ -14,7 +14,6 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from mirrorsite.actors import Actor
 from mirrorsite.files import write_whole
 from tests.uploads import making
 from tests.uploads.making import run
@@ -29,18 +28,13 @@ AT = datetime(2026, 11, 23, 10, 30, 0, 5, tzinfo=UTC)
 
 
 def recorded(ordinal: int, **fields: Any) -> Upload:
-    values: dict[str, Any] = {
-        "id": f"01900000-0000-7000-8000-{ordinal:012x}",
-        "bucket": "b",
-        "key": f"uploads/{ordinal}.txt",
-        "size": 4,
-        "sha256": "ab" * 32,
-        "requester_name": "anonymous",
-        "created_at": AT + timedelta(days=ordinal),
-    }
-    upload = Upload(**values | fields)
-    history.record_intent(upload, Actor(name="anonymous"))
-    return upload
+    return making.record(
+        id=f"01900000-0000-7000-8000-{ordinal:012x}",
+        key=f"uploads/{ordinal}.txt",
+        sha256="ab" * 32,
+        created_at=AT + timedelta(days=ordinal),
+        **fields,
+    )
 
 
 class TestExportUploads:
@@ -125,9 +119,7 @@ class TestExportUploads:
         monkeypatch.setattr(exports, "PAGE", 2)
         for number in (5, 3, 1, 4, 2):
             recorded(number)
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             rows = [row.key for row in exports.by_id(Upload.objects.all())]
         assert rows == [f"uploads/{number}.txt" for number in (1, 2, 3, 4, 5)]
         assert len(queries) == 3
@@ -149,6 +141,19 @@ class TestExportUploads:
             write_whole(path, broken())
         assert path.read_bytes() == text.encode()
         assert [file.name for file in tmp_path.iterdir()] == ["uploads.csv"]
+
+    def test_output__longest_name(self, tmp_path):
+        path = tmp_path / ("n" * 255)
+        for _ in range(2):
+            assert run("export_uploads", "--output", str(path)) == (0, "")
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_output__file_system_without_nameless_files(self, tmp_path, monkeypatch):
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+        path = tmp_path / "uploads.csv"
+        assert run("export_uploads", "--output", str(path)) == (0, "")
+        assert list(tmp_path.iterdir()) == [path]
+        assert path.stat().st_mode & 0o777 == 0o600
 
     def test_output__not_writable(self, tmp_path):
         missing = tmp_path / "no" / "such" / "file.csv"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mirrorsite.actors import Actor
+from tests.uploads.making import new_upload
 from uploads import history
 from uploads.audit import log
 from uploads.exceptions import (
@@ -25,28 +25,12 @@ from uploads.models import (
     Status,
     Upload,
     UploadEvent,
-    new_upload_id,
 )
 
 pytestmark = pytest.mark.django_db
 
 ACTOR = Actor(name="user:ann", request_id="r-1")
 NOTES = {Action.RETRIED, Action.DOWNLOADED, Action.PROOF_SHOWN} | WITHOUT_UPLOAD
-
-
-def new_upload(**columns: Any) -> Upload:
-    upload_id = new_upload_id()
-    values = {
-        "id": upload_id,
-        "bucket": "bucket",
-        "key": f"uploads/{upload_id}.txt",
-        "size": 4,
-        "sha256": "0" * 64,
-        "number": 1234,
-        "requester_name": ACTOR.name,
-        "created_at": timezone.now() - timedelta(seconds=1),
-    }
-    return Upload(**values | columns)
 
 
 def begin(action: Action = Action.REQUESTED) -> Upload:

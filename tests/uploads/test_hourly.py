@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from tests.uploads import making
 from uploads import hourly
-from uploads.models import Status, Upload, new_upload_id
+from uploads.models import Status
 
 HOUR = hourly.HOUR
 pytestmark = pytest.mark.django_db
@@ -23,17 +24,9 @@ def _the_hour_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_upload(age: dt.timedelta, status: Status = Status.STORED, **fields: Any):
-    upload_id = new_upload_id()
-    Upload.objects.create(
-        id=upload_id,
-        bucket="b",
-        key=f"uploads/{upload_id}.txt",
-        status=status,
-        requester_name="anonymous",
-        created_at=timezone.now() - age,
-        **{"size": 100, "sha256": "0" * 64, "duration": dt.timedelta(milliseconds=5)}
-        | fields,
-    )
+    columns = {"size": 100, "duration": dt.timedelta(milliseconds=5)} | fields
+    created_at = timezone.now() - age
+    making.new_upload(status=status, created_at=created_at, **columns).save()
 
 
 def totals(hours: list[hourly.Hour]) -> Counter[str]:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command, find_commands, load_command_class
 from django.core.management.base import BaseCommand, CommandError, SystemCheckError
@@ -24,10 +26,14 @@ from django.db import OperationalError
 from mirrorsite.exit_status import ExitStatus
 from mirrorsite.management.base import CommandFailed, DifferencesFound, OperatorCommand
 from mirrorsite.standard_streams import OutputError
+from mirrorsite.tokens.models import Scope
+from mirrorsite.tokens.services import create_token
 from tests.conftest import service_database_url
-from tests.outputs import REFUSING, run_into
+from tests.outputs import REFUSING, FullOutput, run_into
 from tests.support import ROOT, manage
+from tests.uploads import making
 from tests.uploads.audit.trails import KEY
+from tests.uploads.making import ACTOR
 from uploads.exceptions import (
     AuditKeyError,
     SealError,
@@ -273,9 +279,10 @@ class TestEndings:
     def command(self, act: str) -> list[str]:
         code = f"""
 import sys, manage
+from mirrorsite import command_line
 def command(argv):
     {act}
-manage.execute_from_command_line = command
+command_line.execute_from_command_line = command
 manage.main()
 """
         return [sys.executable, "-c", code]
@@ -353,6 +360,107 @@ manage.main()
 
     def test_interrupted(self):
         assert self.end("raise KeyboardInterrupt") == (130, "interrupted\n")
+
+    def test_terminated__as_interrupted(self):
+        """Also as a container's first process, which ignores it unless it is handled."""
+        act = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+        assert self.end(act) == (130, "interrupted\n")
+
+    def test_interrupted_while_importing__no_traceback(self):
+        code = (
+            "import os, signal, sys, manage\n"
+            "class Finder:\n"
+            "    def find_spec(self, name, *_):\n"
+            "        if name == 'mirrorsite.command_line':\n"
+            "            os.kill(os.getpid(), signal.SIGINT)\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "sys.meta_path.insert(0, Finder())\n"
+            "manage.main()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+    def test_input_ends(self):
+        assert self.end("input()")[0] == 2
+
+    def test_argument_that_is_no_text(self):
+        done = subprocess.run(
+            [sys.executable, "manage.py", "revoke_token", b"\xff\n"],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (
+            2,
+            b"the argument '\\udcff\\n' is not UTF-8\n",
+        )
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["migrate"],
+            ["clearsessions"],
+            ["changepassword", "admin"],
+            ["createsuperuser", "--noinput", "--username=a", "--email=a@b.c"],
+        ],
+    )
+    def test_commands_of_django__database_down(self, arguments):
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=os.environ
+            | {
+                "DJANGO_SETTINGS_MODULE": "tests.settings",
+                "DATABASE_URL": "postgresql://postgres:a-password@127.0.0.1:1/none",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("the database cannot be used: connection failed")
+        assert done.stderr.count("\n") == 1
+        assert "a-password" not in done.stderr
+
+    @pytest.mark.django_db
+    @pytest.mark.parametrize(
+        "arguments",
+        [("changepassword", "nobody"), ("createsuperuser", "--noinput")],
+    )
+    def test_commands_of_django__errors_are_no_differences(self, arguments):
+        with pytest.raises(CommandError) as caught:
+            call_command(*arguments)
+        assert caught.value.returncode == 2
+
+    @pytest.mark.django_db
+    def test_output_fails_afterwards__says_what_was_done(
+        self,
+        bucket,
+        other_bucket,
+        settings,
+        monkeypatch,
+    ):
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        owner = get_user_model().objects.create_user("owner")
+        create_token(
+            owner=owner, name="a-token", scopes=[Scope.READ], days=1, actor=ACTOR
+        )
+        making.overwrite(bucket, making.stored().key, b"other")
+        making.put(making.pending())
+        monkeypatch.setattr(sys, "stdout", FullOutput())
+        for sentence, *command in (
+            ("token a-token is revoked", "revoke_token", "a-token"),
+            ("the check is in the trail", "verify_audit"),
+            ("1 corrupted", "verify_uploads"),
+            ("1 repaired", "reconcile_uploads", "--fix", "--min-age=0s"),
+        ):
+            with pytest.raises(CommandError, match=f"No space left.*{sentence}"):
+                call_command(*command)
+        name = other_bucket(exists=False).bucket_name
+        with pytest.raises(CommandError, match=f"{name}: created"):
+            call_command("ensure_bucket")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 from mirrorsite.aws_configuration import check_aws_configuration
 from tests.certificates import Authority
 from tests.fake_store import Answer, FakeStore, Request
+from uploads import object_verification
 from uploads.exceptions import (
     StoreError,
     StoreRedirectError,
@@ -49,6 +50,12 @@ def fake_store() -> Iterator[FakeStore]:
     store.stop()
 
 
+@pytest.fixture
+def storage(fake_store: FakeStore, make_storage: Any) -> UploadStorage:
+    made: UploadStorage = make_storage(endpoint_url=fake_store.url)
+    return made
+
+
 @pytest.fixture(autouse=True)
 def _no_configuration_of_the_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -67,6 +74,11 @@ def _no_configuration_of_the_machine(
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+def put_both(storage: UploadStorage) -> None:
+    storage.put_new("small", SMALL, METADATA)
+    storage.put_new("large", LARGE, METADATA)
 
 
 def use_everything(storage: UploadStorage) -> None:
@@ -113,8 +125,7 @@ class TestEnvironment:
             monkeypatch.setenv(name, value)
         storage = make_storage(endpoint_url=fake_store.url)
 
-        storage.put_new("small", SMALL, METADATA)
-        storage.put_new("large", LARGE, METADATA)
+        put_both(storage)
         storage.head("small")
 
         assert [request.method for request in fake_store.requests] == [
@@ -131,8 +142,7 @@ class TestEnvironment:
     def test_proxy__is_used_for_all(self, fake_store, make_storage, monkeypatch):
         monkeypatch.setenv("HTTP_PROXY", fake_store.url)
         storage = make_storage(endpoint_url="http://store.invalid:8333")
-        storage.put_new("small", SMALL, METADATA)
-        storage.put_new("large", LARGE, METADATA)
+        put_both(storage)
         assert len(fake_store.requests) == 5
         for request in fake_store.requests:
             assert request.target.startswith(
@@ -209,8 +219,7 @@ class TestAddresses:
             pytest.skip("this machine has no IPv6")
         try:
             storage = make_storage(endpoint_url=store.url)
-            storage.put_new("small", SMALL, METADATA)
-            storage.put_new("large", LARGE, METADATA)
+            put_both(storage)
         finally:
             store.stop()
         assert {r.host for r in store.requests} == {f"[::1]:{store.port}"}
@@ -228,10 +237,7 @@ class TestAddresses:
 class TestCredentials:
     @pytest.fixture
     def storage(
-        self,
-        fake_store: FakeStore,
-        make_storage: Any,
-        monkeypatch: pytest.MonkeyPatch,
+        self, fake_store: FakeStore, make_storage: Any, monkeypatch: pytest.MonkeyPatch
     ) -> UploadStorage:
         monkeypatch.setenv(
             "AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{fake_store.url}/credentials"
@@ -249,15 +255,12 @@ class TestCredentials:
         ]
 
     def test_session_token__is_sent(self, fake_store, make_storage, monkeypatch):
-        monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")
-        storage = make_storage(endpoint_url=fake_store.url)
-        storage.put_new("a", SMALL, METADATA)
-        storage.put_new("b", LARGE, METADATA)
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token\n")  # as from a file
+        put_both(make_storage(endpoint_url=fake_store.url))
         assert set(self.used(fake_store)) == {("test-key", "a-token")}
 
     def test_temporary__kept_while_valid(self, fake_store, storage):
-        storage.put_new("a", SMALL, METADATA)
-        storage.put_new("b", LARGE, METADATA)
+        put_both(storage)
         assert set(self.used(fake_store)) == {("KEY1", "token-1")}
 
     def test_temporary__refreshed_before_they_expire(self, fake_store, storage):
@@ -412,13 +415,115 @@ class TestRedirects:
         assert "redirects" in ready.json()["checks"]["bucket"]
 
 
+class TestAnswersOfAnotherServer:
+    """Such as a proxy's login page, or a load balancer that answers for a dead store."""
+
+    @pytest.mark.parametrize("signed_puts", [True, False])
+    @pytest.mark.parametrize(
+        "answer",
+        [Answer(200, b"<html>Login</html>"), Answer(204), Answer(520), Answer(599)],
+    )
+    def test_put__outcome_is_open(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        answer: Answer,
+        signed_puts: bool,
+    ) -> None:
+        fake_store.plan = lambda request: answer
+        storage = make_storage(endpoint_url=fake_store.url, signed_puts=signed_puts)
+        with pytest.raises(StoreUnavailableError) as caught:
+            storage.put_new("small", SMALL, METADATA)
+        assert caught.value.outcome_unknown is True
+
+    @pytest.mark.django_db
+    def test_upload__is_not_stored(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        fake_store.plan = lambda request: Answer(200, b"<html>Login</html>")
+        make_storage(endpoint_url=fake_store.url)
+        answer = APIClient().post("/api/upload-random")
+        assert answer.status_code == 503
+        assert Upload.objects.get().status == "pending"
+
+    def test_completed_without_etag__outcome_is_open(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        def plan(request: Request) -> Answer | None:
+            is_last = request.method == "POST" and "uploadId=" in request.target
+            return Answer(200, b"<html></html>") if is_last else None
+
+        fake_store.plan = plan
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+        with pytest.raises(StoreUnavailableError) as caught:
+            storage.put_new("large", LARGE, METADATA)
+        assert caught.value.outcome_unknown is True
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            "<IsTruncated>true</IsTruncated>",
+            "<IsTruncated>true</IsTruncated>"
+            "<NextContinuationToken>a</NextContinuationToken>"
+            "<NextKeyMarker>a</NextKeyMarker>",
+            "<Contents></Contents><CommonPrefixes></CommonPrefixes>"
+            "<Version></Version><Upload></Upload>",
+            "<Contents><Key>k</Key><Size>many</Size><ETag>e</ETag></Contents>"
+            "<CommonPrefixes></CommonPrefixes><DeleteMarker></DeleteMarker>"
+            "<Upload><Key>k</Key></Upload>",
+        ],
+    )
+    def test_pages__one_clear_error(
+        self, fake_store: FakeStore, make_storage: Any, page: str
+    ) -> None:
+        text = f"<ListBucketResult>{page}</ListBucketResult>"
+        fake_store.plan = lambda request: Answer(200, text.encode())
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+        for listing in (
+            storage.listing,
+            storage.folders,
+            storage.versions,
+            storage.unfinished,
+        ):
+            with pytest.raises(StoreUnavailableError, match="cannot be read"):
+                list(listing(""))
+
+    def test_no_xml__one_clear_error(
+        self,
+        fake_store: FakeStore,
+        make_storage: Any,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        fake_store.plan = lambda request: Answer(200, b"<html><br>Login")
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+        for request in (
+            lambda: storage.put_new("large", LARGE, METADATA),
+            lambda: list(storage.listing("")),
+            lambda: storage.head("small"),
+        ):
+            with pytest.raises(StoreUnavailableError):
+                request()
+        assert not any(record.exc_info for record in caplog.records)
+
+    @pytest.mark.django_db
+    def test_verification__records_nothing(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+        APIClient().post("/api/upload-random")
+        upload = Upload.objects.get()
+        fake_store.plan = lambda request: Answer(200, b"<html>Login</html>")
+        with pytest.raises(StoreUnavailableError, match="cannot be read"):
+            object_verification.examine(upload, method="head")
+        assert storage.availability() == "ok"  # as far as HEAD of a bucket can tell
+
+
 class TestErrors:
     @pytest.mark.parametrize("payload", [SMALL, LARGE])
     def test_unexpected_exception__outcome_is_open(
-        self, fake_store, make_storage, monkeypatch, payload
+        self, fake_store, storage, monkeypatch, payload
     ):
         """Before the last request of an upload in parts, nothing can be there."""
-        storage = make_storage(endpoint_url=fake_store.url)
         http = storage.store.transport.http
         monkeypatch.setattr(http, "urlopen", lambda *arguments, **options: [][0])
         fake_store.plan = lambda r: Answer(404) if r.method == "HEAD" else None
@@ -496,7 +601,7 @@ class TestParts:
         numbers = [completed.index(f"<PartNumber>{n}<") for n in range(1, 7)]
         assert numbers == sorted(numbers)
 
-    def test_memory__is_bounded(self, make_storage, fake_store, monkeypatch):
+    def test_memory__is_bounded(self, storage, monkeypatch):
         """Three parts are in memory, and no more."""
         made = threading.Condition()
         count = 0
@@ -519,7 +624,6 @@ class TestParts:
                     too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
             return send(method, url, **{**options, "body": b""})
 
-        storage = make_storage(endpoint_url=fake_store.url)
         http = storage.store.transport.http
         send = http.urlopen
         monkeypatch.setattr(http, "urlopen", without_body)
@@ -530,7 +634,7 @@ class TestParts:
         assert too_many == [False]
         assert peak < 32 * 1024 * 1024
 
-    def test_one_fails__aborted_after_those_under_way(self, fake_store, make_storage):
+    def test_one_fails__aborted_after_those_under_way(self, fake_store, storage):
         """A part that came after the abort would stay in the store."""
         aborted = threading.Event()
         aborted_too_early: list[bool] = []
@@ -543,7 +647,6 @@ class TestParts:
             return Answer(403) if "partNumber=2&" in request.target else None
 
         fake_store.plan = plan
-        storage = make_storage(endpoint_url=fake_store.url)
         with pytest.raises(StoreRefusedError):
             storage.put_new("key", RandomNumbers(b"seed", self.SIZE), METADATA)
         assert aborted_too_early == [False]
@@ -561,6 +664,9 @@ class TestCheck:
             ({"AWS_PROFILE": "nobody"}, None, "profile \\(nobody\\)"),
             ({"config": "no section"}, None, "AWS_CONFIG_FILE"),
             ({"AWS_CA_BUNDLE": "/no/such/file"}, None, "'/no/such/file'"),
+            ({"AWS_ACCESS_KEY_ID": "a\nb"}, None, "AWS_ACCESS_KEY_ID holds"),
+            ({"AWS_SECRET_ACCESS_KEY": "a\udcff"}, None, "AWS_SECRET_ACCESS_KEY holds"),
+            ({"AWS_SESSION_TOKEN": "a b"}, None, "AWS_SESSION_TOKEN holds"),
         ],
     )
     def test_wrong__one_sentence(

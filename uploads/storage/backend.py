@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -23,13 +23,16 @@ from uploads.exceptions import (
 )
 from uploads.payloads import BytesPayload, Payload
 from uploads.storage.client import StoreClient, StoreConfiguration
-from uploads.storage.errors import error_code
+from uploads.storage.errors import error_code, translated
 from uploads.storage.multipart import MultipartUploads
 from uploads.storage.objects import (
     ListedObject,
     ObjectVersions,
     StoredObject,
     UnfinishedUpload,
+    listed_folders,
+    listed_objects,
+    unfinished_uploads,
     versions_in_order,
 )
 from uploads.storage.reads import CHUNK_BYTES, Reader
@@ -204,13 +207,7 @@ class UploadStorage(S3Storage):
         directory buckets in none.
         """
         for page in self.store.pages("list_objects_v2", Prefix=prefix):
-            for entry in page.get("Contents", ()):
-                yield ListedObject(
-                    key=entry["Key"],
-                    size=entry["Size"],
-                    etag=entry["ETag"].strip('"'),
-                    last_modified=entry["LastModified"],
-                )
+            yield from translated(partial(listed_objects, page))
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys under `prefix`, in the order of `listing`."""
@@ -223,17 +220,18 @@ class UploadStorage(S3Storage):
         thousand of them, however many objects are below.
         """
         for page in self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/"):
-            for entry in page.get("CommonPrefixes", ()):
-                yield entry["Prefix"]
+            yield from translated(partial(listed_folders, page))
 
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
         """Yield every key under `prefix` with its versions and delete markers, in order.
 
         In a bucket without versions each key has one.
         """
-        return versions_in_order(
+        found = versions_in_order(
             self.store.pages("list_object_versions", Prefix=prefix)
         )
+        while (versions := translated(lambda: next(found, None))) is not None:
+            yield versions
 
     def first_version(self, key: str) -> str | None:
         """Return the id of the oldest version of `key` if a newer one or a marker hides it."""
@@ -249,13 +247,9 @@ class UploadStorage(S3Storage):
         parts take space.
         """
         for page in self.store.pages("list_multipart_uploads", Prefix=prefix):
-            for entry in page.get("Uploads", ()):
-                if entry["Key"].startswith(prefix):
-                    yield UnfinishedUpload(
-                        key=entry["Key"],
-                        upload_id=entry["UploadId"],
-                        begun=entry["Initiated"],
-                    )
+            for found in translated(partial(unfinished_uploads, page)):
+                if found.key.startswith(prefix):
+                    yield found
 
     def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
         """Discard the parts, if there are any."""

@@ -38,6 +38,7 @@ from uploads.storage.errors import (
     error_from_status,
     frozen,
     translated,
+    unreadable_answer,
 )
 from uploads.storage.signed_puts import SignedPuts
 
@@ -88,7 +89,7 @@ class StoreConfiguration:
             session.set_credentials(
                 self.access_key,
                 self.secret_key or "",
-                os.environ.get("AWS_SESSION_TOKEN"),
+                os.environ.get("AWS_SESSION_TOKEN", "").strip(),
             )
         # For the clients of token services, which botocore makes by itself.
         session.set_default_client_config(
@@ -240,7 +241,15 @@ class StoreClient:
             yield page
             if not page.get("IsTruncated"):
                 return
-            marker = {name: page[at] for name, at in _MARKERS[operation].items()}
+            # A key's last version may end a page, which then has no marker for versions.
+            following = {
+                name: page[at]
+                for name, at in _MARKERS[operation].items()
+                if page.get(at)
+            }
+            if following in ({}, marker):
+                raise unreadable_answer("its next page is this one")
+            marker = following
 
     @staticmethod
     def pause(attempt: int) -> None:

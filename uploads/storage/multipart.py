@@ -68,8 +68,8 @@ class MultipartUploads:
                     Metadata=dict(metadata),
                     ChecksumAlgorithm="SHA256",
                     **parameters,
-                )
-            )["UploadId"]
+                )["UploadId"]
+            )
         except StoreUnavailableError as error:
             if not error.outcome_unknown:
                 raise

@@ -60,6 +60,31 @@ class ObjectVersions:
         return self.count == 1 and bool(self.first_id)
 
 
+def listed_objects(page: Mapping[str, Any]) -> list[ListedObject]:
+    return [
+        ListedObject(
+            key=entry["Key"],
+            size=entry["Size"],
+            etag=entry["ETag"].strip('"'),
+            last_modified=entry["LastModified"],
+        )
+        for entry in page.get("Contents", ())
+    ]
+
+
+def listed_folders(page: Mapping[str, Any]) -> list[str]:
+    return [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
+
+
+def unfinished_uploads(page: Mapping[str, Any]) -> list[UnfinishedUpload]:
+    return [
+        UnfinishedUpload(
+            key=entry["Key"], upload_id=entry["UploadId"], begun=entry["Initiated"]
+        )
+        for entry in page.get("Uploads", ())
+    ]
+
+
 def versions_in_order(
     pages: Iterable[Mapping[str, Any]],
 ) -> Iterator[ObjectVersions]:
@@ -84,7 +109,7 @@ def versions_in_order(
 
 
 def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
-    """Read a HeadObject answer."""
+    """Read a HeadObject answer; raises `KeyError` if S3 cannot have sent it."""
     metadata = answer.get("Metadata", {})
     checksum = answer.get("ChecksumSHA256", "")
     # The composite checksum of a multipart upload (AWS: "…-<parts>") is no SHA-256 of
@@ -97,7 +122,7 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
     return StoredObject(
         size=answer["ContentLength"],
         sha256=sha256,
-        etag=answer.get("ETag", "").strip('"'),
+        etag=answer["ETag"].strip('"'),
         version_id=_version_of(answer),
         metadata=metadata,
         sha256_source=source,
@@ -108,10 +133,11 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
 def stored_object_from_put(
     payload: Payload, metadata: Mapping[str, str], answer: Mapping[str, Any]
 ) -> StoredObject:
+    """Read the answer to a PUT; raises `KeyError` if S3 cannot have sent it."""
     return StoredObject(
         size=payload.size,
         sha256=payload.sha256,
-        etag=answer.get("ETag", "").strip('"'),
+        etag=answer["ETag"].strip('"'),
         version_id=_version_of(answer),
         metadata=metadata,
     )

@@ -32,9 +32,13 @@ class Reader:
     def head_once(self, key: str) -> StoredObject:
         """Return what `head` returns, from a single request."""
         try:
-            answer = self._store.once(
-                lambda s3: s3.head_object(
-                    Bucket=self._store.bucket, Key=key, ChecksumMode="ENABLED"
+            return self._store.once(
+                lambda s3: stored_object_from_head(
+                    dict(
+                        s3.head_object(
+                            Bucket=self._store.bucket, Key=key, ChecksumMode="ENABLED"
+                        )
+                    )
                 )
             )
         except ObjectMissingError:
@@ -45,7 +49,6 @@ class Reader:
                     f"there is no bucket {self._store.bucket}"
                 ) from None
             raise
-        return stored_object_from_head(dict(answer))
 
     def read(
         self, key: str, chunk_bytes: int = CHUNK_BYTES, version_id: str = ""

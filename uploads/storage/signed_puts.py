@@ -112,17 +112,17 @@ class SignedPuts:
                 retries=False,
             )
             outcome = f"{response.status // 100}xx"
+            if response.status == 200:
+                return {
+                    "ETag": response.headers["etag"],
+                    "VersionId": response.headers.get("x-amz-version-id", ""),
+                }
         except Exception as error:
             raise store_error(error) from error
         finally:
             seconds = perf_counter() - started
             STORE_SECONDS.labels(operation, outcome).observe(seconds)
-        if response.status != 200:
-            raise _error_of(response)
-        return {
-            "ETag": response.headers.get("etag", ""),
-            "VersionId": response.headers.get("x-amz-version-id", ""),
-        }
+        raise _error_of(response)
 
 
 def _error_of(response: BaseHTTPResponse) -> StoreError:

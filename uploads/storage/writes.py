@@ -16,6 +16,7 @@ from uploads.exceptions import (
 )
 from uploads.payloads import Payload
 from uploads.storage.client import StoreClient
+from uploads.storage.errors import translated
 from uploads.storage.multipart import PART_BYTES, MultipartUploads
 from uploads.storage.objects import StoredObject, stored_object_from_put
 from uploads.storage.reads import Reader
@@ -50,7 +51,7 @@ class Writer:
         outcome_unknown = False
         for attempt in range(1, attempts + 1):
             try:
-                answer = self._put_once(key, payload, metadata, parameters)
+                return self._put_once(key, payload, metadata, parameters)
             except ObjectExistsError as error:
                 return self._resolve(self._reader.head, key, payload, metadata, error)
             except StoreRefusedError as error:
@@ -61,8 +62,6 @@ class Writer:
             except StoreUnavailableError as error:
                 outcome_unknown = outcome_unknown or error.outcome_unknown
                 last_error = error
-            else:
-                return stored_object_from_put(payload, metadata, answer)
             logger.warning(
                 "key=%s attempt=%s of %s: %s", key, attempt, attempts, last_error
             )
@@ -76,6 +75,16 @@ class Writer:
         return self._resolve(self._reader.head_once, key, payload, metadata, last_error)
 
     def _put_once(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
+    ) -> StoredObject:
+        answer = self._send(key, payload, metadata, parameters)
+        return translated(lambda: stored_object_from_put(payload, metadata, answer))
+
+    def _send(
         self,
         key: str,
         payload: Payload,

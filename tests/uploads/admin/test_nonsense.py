@@ -183,6 +183,14 @@ def test_queries_are_utf8(admin_client, page, query):
     assert admin_client.get(f"{page}?{query}").status_code == 400
 
 
+@pytest.mark.parametrize("page", [EVENTS, TOKENS, USERS, GROUPS])
+@pytest.mark.parametrize("name", ["", "nonsense", "password"])
+def test_fields_of_a_popup__named_and_allowed(admin_client, page, name):
+    for path in (f"{page}1/change/", f"{page}1/delete/"):
+        assert admin_client.get(f"{path}?_to_field={name}").status_code == 400
+        assert admin_client.post(path, {"_to_field": name}).status_code in {400, 403}
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -186,6 +186,16 @@ class TestMissing:
         )
         assert triggers.missing(connection) == ["uploads_event_update"]
 
+    def test_table_replaced(self):
+        """The triggers are there, on a table that nobody uses any more."""
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE uploads_auditseal RENAME TO kept")
+            cursor.execute("CREATE TABLE uploads_auditseal AS TABLE kept")
+        assert triggers.missing(connection) == [
+            "uploads_seal_change",
+            "uploads_seal_truncate",
+        ]
+
     def test_check__database_away(self, make_fail):
         """A check must not be what fails when the database is away."""
         from django.db import OperationalError

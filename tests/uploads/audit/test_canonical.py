@@ -144,7 +144,7 @@ class TestSeal:
 
 
 class TestTrustedKeys:
-    def test_judge(self):
+    def test_fault_of(self):
         other = SigningKey(b"o" * 32)
         trusted = TrustedKeys({KEY.id: KEY.public_key})
         assert trusted.fault_of(SEAL) is None

@@ -21,14 +21,7 @@ from uploads.audit.canonical import parse_seal
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.seal_store import PREFIX
 from uploads.audit.serialization import event_lines
-from uploads.models import (
-    Action,
-    AuditSeal,
-    Status,
-    Upload,
-    UploadEvent,
-    new_upload_id,
-)
+from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -32,14 +32,7 @@ from uploads.audit.canonical import Seal
 from uploads.audit.keys import SigningKey
 from uploads.audit.serialization import row_of, seal_of
 from uploads.exceptions import SealError
-from uploads.models import (
-    Action,
-    AuditSeal,
-    Status,
-    Upload,
-    UploadEvent,
-    new_upload_id,
-)
+from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db

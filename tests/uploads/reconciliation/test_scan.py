@@ -12,14 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import (
-    ACTOR,
-    FIX,
-    NOW,
-    found,
-    purged,
-    put_raw,
-)
+from tests.uploads.reconciliation.reconciling import FIX, NOW, found, purged, put_raw
 from uploads import history
 from uploads.models import Action, Status, Upload
 from uploads.reconciliation import reconcile, scan, side_by_side
@@ -42,17 +35,10 @@ class TestSideBySide:
         "uploads/2026/11/23/x.txt",
     )
 
-    def _record(self, key: str) -> Upload:
-        upload = Upload(
-            bucket="b", key=key, size=1, sha256="0" * 64, requester_name="t"
-        )
-        history.record_intent(upload, ACTOR)
-        return upload
-
     def test_recorded__byte_order(self, monkeypatch):
         monkeypatch.setattr(scan, "PAGE", 3)
         for key in random.sample(self.KEYS, len(self.KEYS)):
-            self._record(key)
+            making.record(key=key)
         keys = [row.key for row in scan.recorded()]
         assert keys == sorted(self.KEYS, key=str.encode)
 

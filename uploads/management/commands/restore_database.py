@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from mirrorsite.management.base import CommandFailed, OperatorCommand, counted
-from uploads.backups import PREFIX, BackupError, backup_keys, restore
+from uploads.backups import PREFIX, backup_keys, restore
 
 
 class Command(OperatorCommand):
@@ -34,10 +34,9 @@ class Command(OperatorCommand):
         if dry_run:
             self.print(f"would restore {key}")
             return
-        try:
-            done = restore(key)
-        except BackupError as error:
-            raise CommandFailed(str(error)) from error
+        self.so_far = "nothing was loaded; another try needs an empty database"
+        done = restore(key)
+        self.so_far = f"{key} was restored"
         if as_json:
             self.print_json({"key": done.key, "rows": done.rows})
             return

@@ -13,12 +13,13 @@ from django.db import connection, connections, transaction
 
 from mirrorsite.actors import Actor
 from sre.lib.processes import wait_until
+from tests.uploads import making
 from tests.uploads.audit.trails import Trail, add_uploads
 from uploads import history
 from uploads.audit import seals
 from uploads.audit.seals import Sealed
 from uploads.audit.serialization import seal_of
-from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
+from uploads.models import Action, AuditSeal, UploadEvent
 
 
 @pytest.mark.django_db(transaction=True)
@@ -185,15 +186,5 @@ def _has_transaction(pid: int) -> bool:
 
 
 def _record_one() -> None:
-    upload_id = new_upload_id()
-    upload = Upload(
-        id=upload_id,
-        bucket="mirrorsite-test",
-        key=f"uploads/{upload_id}.txt",
-        size=4,
-        sha256="ab" * 32,
-        number=1,
-        requester_name="anonymous",
-    )
-    history.record_intent(upload, Actor())
+    upload = making.record(number=1, request_id=making.ACTOR.request_id)
     history.record(upload, Action.STORED, Actor(), detail={"size": 4})

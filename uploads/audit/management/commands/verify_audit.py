@@ -105,6 +105,7 @@ class Command(OperatorCommand):
         }
         try:
             log.record_event(Action.AUDIT_CHECKED, self.actor(), detail=detail)
+            self.so_far = "the check is in the trail"
         except UploadsError as error:
             self.warn(f"the check is not in the trail: {error}")
 
