@@ -38,7 +38,8 @@ def admin(bench: Bench) -> Report:
             times: dict[_Side, list[float]] = {side: [] for side in sides}
             for side in bench.interleaved(sides):
                 times[side].append(side.seconds(page) * 1000)
-            # Where the small side shows fewer rows, its full list is the least base.
+            # Where the large side shows more rows, the base is at least the small
+            # side's list page.
             is_fuller = sides[0].shown[page] < sides[1].shown[page]
             base = table.column("list", few) if is_fuller else [0.0] * bench.rounds
             for a, b, least in zip(times[sides[0]], times[sides[1]], base, strict=True):
