@@ -450,6 +450,8 @@ class TestAnswersOfAnotherServer:
         self, fake_store: FakeStore, make_storage: Any
     ) -> None:
         def plan(request: Request) -> Answer | None:
+            if request.method == "HEAD":
+                return Answer(500)
             is_last = request.method == "POST" and "uploadId=" in request.target
             return Answer(200, b"<html></html>") if is_last else None
 

@@ -1,7 +1,17 @@
 """Verification: compares the database, the seals, their signatures and the copies.
 
-Everything is read in order and in constant memory: first the seals, each with its
-events, then the unsealed events, then the uploads against their events.
+What must hold, in the order in which it is checked, in constant memory:
+
+1. The numbers of the seals have no gap, in the database and in the bucket.
+2. Each copy in the bucket is as it was first written, and signed by a trusted key.
+3. Each row is equal to its signed copy; without a copy it has a good signature itself.
+4. Each seal names the hash of the one before it.
+5. The events under a seal hash to the root that it signs.
+6. No event names a seal that does not cover it, and none waits too long for one.
+7. Sealing goes on: the last seal is recent.
+8. Each row that is computed from events is what its events make of it.
+
+All faults are collected; none ends the verification.
 """
 
 from __future__ import annotations
