@@ -43,7 +43,8 @@ def actor_named(
 ) -> Actor:
     """Return the actor of a request under a given name.
 
-    A session made by a script has a request without an address or a request id.
+    Address and request id are missing when a script logs in with a request that it
+    built itself (`django.test.Client.login` does).
     """
     meta = request.META
     return Actor(

@@ -1,4 +1,4 @@
-"""Rows that are written once; triggers (uploads.triggers) see to it as well."""
+"""Models whose rows are never changed; triggers (uploads.triggers) enforce it too."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _M = TypeVar("_M", bound=models.Model)
 
 
 class AppendOnlyQuerySet(models.QuerySet[_M]):
-    """A queryset that reads and adds.
+    """A queryset that reads and inserts, and raises `AppendOnlyError` for the rest.
 
-    The triggers refuse the rest as well (uploads.triggers); this says so earlier,
-    and in the language of the caller.
+    The triggers refuse the rest too (uploads.triggers), but only when the statement is
+    executed, and with an integrity error.
     """
 
     def update(self, **kwargs: Any) -> NoReturn:

@@ -1,7 +1,7 @@
-"""What botocore reads by itself, checked before the first request. No request is made.
+"""Checks the configuration that botocore reads by itself, without any request.
 
-The AWS SDK reads further variables than ours (AWS_PROFILE, AWS_CONFIG_FILE,
-AWS_CA_BUNDLE, …) and shared configuration files:
+Besides the variables of `mirrorsite.environment` it reads others (AWS_PROFILE,
+AWS_CONFIG_FILE, AWS_CA_BUNDLE, …) and shared configuration files:
 https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
 """
 
@@ -17,7 +17,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def check_aws_configuration(endpoint_url: str | None) -> None:
-    """Raise `ImproperlyConfigured` if no client can be built with this configuration."""
+    """Raise `ImproperlyConfigured` if no client can be built with this configuration.
+
+    Removes an empty AWS_PROFILE or AWS_DEFAULT_PROFILE from the process environment.
+    """
     if endpoint_url and not (
         is_valid_endpoint_url(endpoint_url) or is_valid_ipv6_endpoint_url(endpoint_url)
     ):
@@ -32,7 +35,7 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
                 f"{name} holds characters that no key has; set it to the key alone."
             )
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
-        if os.environ.get(name) == "":  # to botocore, a profile without a name
+        if os.environ.get(name) == "":  # botocore looks for a profile named ""
             del os.environ[name]
     session = botocore.session.Session()
     try:

@@ -1,6 +1,6 @@
 """The container's HEALTHCHECK: ask /api/health as a client would. Standard library only.
 
-`python -m mirrorsite.container_health` ends with 0 when the service answers, else 1.
+`python -m mirrorsite.container_health` exits with 0 if the answer is 200, else with 1.
 """
 
 from __future__ import annotations

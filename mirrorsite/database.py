@@ -41,7 +41,7 @@ _WANTED = "set it to postgresql://user:password@host:5432/name"
 def connection_settings(url: str) -> dict[str, Any]:
     """Return Django's settings for the database of DATABASE_URL.
 
-    The URL's own options win over ours. Raises `ImproperlyConfigured`.
+    Options in the URL override the service's. Raises `ImproperlyConfigured`.
     """
     try:
         database: dict[str, Any] = dict(

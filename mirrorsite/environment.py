@@ -1,7 +1,7 @@
 """The process environment as typed values; every variable is declared here once.
 
 A value that is missing, malformed or contradicts another raises
-`ImproperlyConfigured` with one sentence that says what to set. A test compares
+`ImproperlyConfigured` with one sentence on what to set. A test compares
 `VARIABLES` with the table of docs/settings.md.
 """
 
@@ -234,7 +234,7 @@ class Environment:
         return int(self._number(name, int, least, most, wanted))
 
     def address(self, name: str) -> str:
-        """Return `host:port` as it is, once it is known to be one."""
+        """Return the value if it is `host:port`."""
         value = self.text(name)
         host, _, port = value.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -244,17 +244,18 @@ class Environment:
         return value
 
     def web_address(self, name: str) -> str | None:
-        """Return an http or https address, None when there is no value."""
+        """Return an http or https URL, or None when there is no value."""
         value = self.text(name)
         if not value:
             return None
         try:
             parts = urlsplit(value)
-            is_one = parts.scheme in {"http", "https"} and bool(parts.hostname)
-            is_one = is_one and parts.port != 0  # reading it raises for no number
+            is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
+            # `port` raises ValueError if it is not a number up to 65535.
+            is_valid = is_valid and parts.port != 0
         except ValueError:
-            is_one = False
-        if not is_one:
+            is_valid = False
+        if not is_valid:
             raise ImproperlyConfigured(
                 f"{name} is {value!r}; set it to an address that starts with http://"
                 " or https://, such as http://127.0.0.1:8333."
@@ -262,7 +263,7 @@ class Environment:
         return value
 
     def matching(self, name: str, pattern: str, wanted: str) -> str:
-        """Return a required value that is of the form `pattern`; `wanted` tells it."""
+        """Return a required value that matches `pattern`; `wanted` describes the pattern."""
         value = self.required(name)
         if not re.fullmatch(pattern, value, re.ASCII):
             raise ImproperlyConfigured(f"{name} is {value!r}; set it to {wanted}.")
@@ -282,7 +283,7 @@ class Environment:
         return value
 
     def rate(self, name: str) -> tuple[int, int] | None:
-        """Return how many in how many seconds, None for `off`."""
+        """Return a number of requests and a period in seconds, or None for `off`."""
         value = self.text(name)
         if value == "off":
             return None

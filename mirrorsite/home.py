@@ -1,6 +1,6 @@
 """The page at `/`: mirror a word, upload, see an upload's record, read readiness.
 
-It works without scripts. Nobody needs to log in: who uploads here is redirected to a
+It works without scripts. No login is needed: who uploads here is redirected to a
 signed link that shows the record of this upload for an hour. Staff see what the API
 shows them.
 """

@@ -1,4 +1,4 @@
-"""What every request passes, kept small, and what only staff's pages pass."""
+"""Middleware: one small layer for every request, and sessions for staff pages only."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class EdgeMiddleware:
 
 
 def _of_the_server() -> HttpResponse:
-    """Answer `OPTIONS *`, which asks no resource (RFC 9110, section 9.3.7): a ping."""
+    """Answer `OPTIONS *`, which is about the server as a whole (RFC 9110, section 9.3.7)."""
     response = HttpResponse(status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"})
     del response.headers["Content-Type"]
     for name, value in SECURITY_HEADERS.items():

@@ -6,12 +6,12 @@ from django.db import models
 
 
 class RateWindow(models.Model):
-    """How often one client asked within one window of time; written by rate_counters."""
+    """Requests of one client within one period; written by rate_counters."""
 
     key = models.CharField(primary_key=True, max_length=200)
     count = models.BigIntegerField()
     expires_at = models.BigIntegerField(
-        db_index=True, help_text="Seconds since 1970; the row is of no use after."
+        db_index=True, help_text="Seconds since 1970; the row can be deleted after."
     )
 
     def __str__(self) -> str:

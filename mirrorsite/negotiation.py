@@ -21,7 +21,7 @@ MAX_DIGITS = 4_300  # Python's limit
 
 
 class AlwaysJSON(BaseContentNegotiation):
-    """Answer JSON whatever `Accept` says: there is no other representation."""
+    """Always answer with JSON: there is no other representation."""
 
     def select_parser(
         self, request: Request, parsers: Iterable[BaseParser]
@@ -94,7 +94,7 @@ class LimitedJSONParser(BaseParser):
 
 
 def read_json(data: bytes) -> Any:
-    """Return the value of an I-JSON text; raises `ValueError` that says what is wrong."""
+    """Return the value of an I-JSON text; raises `ValueError` with the reason."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

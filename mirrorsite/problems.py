@@ -111,7 +111,7 @@ def problem_response(
     if (retry_after := extensions.pop("retry_after", None)) is not None:
         headers["Retry-After"] = str(retry_after)
     request_id = str(request.META.get("mirrorsite.request_id", ""))
-    # Django's own path does not tell the byte FF from the text %FF.
+    # In Django's own path the byte FF and the text %FF look the same.
     path = request.META.get("mirrorsite.path") or escape_uri_path(request.path)
     return JsonResponse(
         problem_body(path, request_id, status, slug, detail, **extensions),

@@ -136,8 +136,8 @@ class RateLimitedPosts(APIView):
     """Mixin: counts each POST by token, user or network, before anything is done.
 
     Invalid tokens and sessions have a counter of their own per network: at the quota,
-    that network's tokens and sessions are refused without a database query. Every
-    answer says what is left.
+    that network's tokens and sessions are refused without a database query. The header
+    fields of every answer report what is left.
     """
 
     _usage: Usage | None = None
@@ -146,19 +146,19 @@ class RateLimitedPosts(APIView):
         if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
             super().perform_authentication(request)
             return
-        stranger = network_key_of(request._request)
+        network = network_key_of(request._request)
         if self._has_credentials(request):
-            unproven = f"unproven:{stranger}"
+            unproven = f"unproven:{network}"
             self._check(limiter.refuse(unproven))
         else:
-            unproven = stranger
+            unproven = network
         try:
             super().perform_authentication(request)
         except AuthenticationFailed:
             self._check(limiter.hit(unproven))
             raise
         except Exception:
-            self._check(limiter.hit(stranger))
+            self._check(limiter.hit(network))
             raise
         self._check(limiter.hit(actor_key_of(request) or unproven))
 

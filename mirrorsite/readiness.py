@@ -67,15 +67,15 @@ class Readiness:
     def add(
         self, name: str, check: Callable[[], str], *, needs_database: bool = False
     ) -> None:
-        """Add a check; it returns "ok" or one line that says what is wrong."""
+        """Add a check, which returns "ok" or one line about what is wrong."""
         self._checks[name] = check
         if needs_database:
             self._need_database.add(name)
 
     def checks(self) -> dict[str, str]:
-        """Return each dependency's name with "ok" or one line that says what is wrong.
+        """Return each dependency's name with "ok" or one line about what is wrong.
 
-        What has no outcome after `wait_seconds` is reported as not answering.
+        A check that takes longer than `wait_seconds` is reported as unavailable.
         """
         with self._lock:
             is_running = any(thread.is_alive() for thread in self._threads)

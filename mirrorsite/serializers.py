@@ -1,4 +1,4 @@
-"""Input that is checked strictly, and the answers that belong to no app."""
+"""Base serializers for strictly checked input; answers of health, readiness, problems."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mirrorsite.query import query_of
 
 
 class InputSerializer(serializers.Serializer[Any]):
-    """Base of what a request may hold; raises `InvalidRequest` for the first error.
+    """Base for the input of a request; raises `InvalidRequest` for the first error.
 
     Whatever is wrong with a value, the error has the slug `invalid_slug` and the text
     of the field's error message `invalid`, formatted with `name` and `field`.
@@ -68,7 +68,7 @@ class QuerySerializer(InputSerializer):
                 raise InvalidRequest(
                     name, "repeated-parameter", f"{name} is given more than once."
                 )
-        # Not the QueryDict: REST framework ignores empty values of a form.
+        # A dict, because REST framework ignores empty values of a QueryDict.
         return data.dict()  # type: ignore[no-any-return]
 
 

@@ -90,7 +90,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
 ]
-# The token model is ours; knox's own migrations would make an unused table.
+# The token model is the project's; knox's migrations would create an unused table.
 MIGRATION_MODULES = {"knox": None}
 KNOX_TOKEN_MODEL = "tokens.Token"  # noqa: S105 the name of a model
 REST_KNOX = {

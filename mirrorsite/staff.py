@@ -1,4 +1,4 @@
-"""Who of the staff acts, and from which page."""
+"""The staff user behind a request, and whether the site's own page sent it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def staff_actor(request: HttpRequest) -> Actor:
 
 
 def is_from_elsewhere(request: HttpRequest) -> bool:
-    """Return True if another site's page made the browser ask; old browsers do not say."""
+    """Return True if another site's page sent the request; old browsers do not report it."""
     return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
 
 
 def staff_key(request: HttpRequest) -> str:
-    """Return what shares a quota with this request: all those of its user."""
+    """Return the key of the quota for this request: one for each user."""
     return f"user:{request.user.pk}"

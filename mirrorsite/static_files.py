@@ -1,4 +1,4 @@
-"""Which static files are collected: what pages load, and nothing that is only near it."""
+"""Which static files are collected: only those that pages load."""
 
 from __future__ import annotations
 

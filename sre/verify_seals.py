@@ -15,7 +15,7 @@ integers only. Its signature is Ed25519 (RFC 8032) over the line
 SHA-256 of the file of the seal before (64 zeros in the first); `root` is the SHA-256
 of the file of its events, whose lines are canonical JSON in ascending order of `id`.
 `key_id` starts the SHA-256 of the public key; `next_key` announces a public key that
-takes over, and from its first seal on the announcing one signs no more.
+takes over; from its first seal on, the announcing key can no longer sign.
 
 What it cannot know is what was cut off at the end: note the last seal's number and
 hash, which it prints, and give them to the next run with --expect.

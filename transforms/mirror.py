@@ -24,7 +24,7 @@ def mirror(word: str) -> str:
     The reversal keeps extended grapheme clusters whole: an accent stays on its
     letter, a flag stays a flag.
     """
-    # In ASCII every character is its own cluster, save for CR LF (UAX #29, GB3).
+    # In ASCII every character is its own cluster, except CR LF (UAX #29, GB3).
     if word.isascii() and "\r\n" not in word:
         return word.translate(_ASCII_SWAP)[::-1]
     swapped = "".join(map(_swap, word))

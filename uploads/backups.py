@@ -1,8 +1,8 @@
-"""Copies of the database in the bucket, and their way back.
+"""Database backups in the bucket, and restoring one.
 
-A backup is a zip file under `backups/` with each table as PostgreSQL's COPY writes it,
-all from one snapshot, and a `backup.json` that names columns, numbers of rows and the
-migrations that made the tables. It needs no client programs of the server's version.
+A backup is a zip file under `backups/`: each table in the format of PostgreSQL's COPY,
+all from one snapshot, and a `backup.json` with columns, row counts and the applied
+migrations. pg_dump, which must be as new as the server, is not needed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _UNREADABLE = (
 
 
 class BackupError(UploadsError):
-    """A backup or restore cannot be done; the text says why and what to do."""
+    """A backup or restore is impossible; the message has the reason and a remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def back_up() -> Backup:
 
 
 def delete_old(keep: int) -> Iterator[str]:
-    """Delete all but the newest `keep` backups; yield each key that was deleted."""
+    """Delete all backups except the newest `keep`; yield each deleted key."""
     storage = upload_storage()
     for key in backup_keys()[:-keep]:
         try:

@@ -32,7 +32,7 @@ _MOST_BYTES = 1024 * 1024
 
 
 class CanaryError(Exception):
-    """A step went wrong; the text says how."""
+    """A step failed; the message has the reason."""
 
 
 class _Skipped(Exception):  # noqa: N818 no error
@@ -75,7 +75,7 @@ class Canary:
     """The steps, in order; a later one is skipped when the one it needs went wrong.
 
     `base_url` is the service's address without a path. `token` opens the staff part
-    of the API, which `api` reading back and verifying need. `behind_tls` says that TLS
+    of the API, which `api` reading back and verifying need. `behind_tls` means that TLS
     ended before, as a trusted proxy would: for a service with HTTPS_ONLY that is asked
     past its proxy, inside a cluster. `timeout` is in seconds, for each request.
     """
@@ -154,7 +154,7 @@ class Canary:
             source = "from the bucket"
         if digest != upload["sha256"]:
             raise CanaryError(
-                f"SHA-256 {source} is {digest}, answered was {upload['sha256']}"
+                f"SHA-256 {source} is {digest}, the upload's answer had {upload['sha256']}"
             )
         return source
 

@@ -52,7 +52,7 @@ class StoreBusyError(UploadsError):
 
 
 class ObjectExistsError(StoreRefusedError):
-    """An object with this key is there already (412 Precondition Failed)."""
+    """The bucket already has an object with this key (412 Precondition Failed)."""
 
 
 class ObjectMissingError(StoreRefusedError):
@@ -68,11 +68,11 @@ class OtherBucketError(StoreRefusedError):
 
 
 class ObjectChangedError(StoreRefusedError):
-    """The object is not, or no longer, the one that was meant (412, or 404)."""
+    """The object has been replaced or deleted (412 or 404)."""
 
 
 class TrailUnavailableError(UploadsError):
-    """The database did not take the record, so nothing can be logged.
+    """The database could not write the record, so the request cannot go on.
 
     `upload_id` is set when the intent was recorded before the database failed:
     that upload stays pending until reconciliation looks at the bucket.
@@ -91,7 +91,7 @@ class TransitionError(UploadsError):
 
 
 class AlreadyRecordedError(TransitionError):
-    """There is a record with this id, object key or idempotency key already."""
+    """A record with this id, object key or idempotency key exists already."""
 
 
 class KeyReusedError(UploadsError):
@@ -103,9 +103,9 @@ class KeyReusedError(UploadsError):
 
 
 class StillRunningError(UploadsError):
-    """Another request with the same idempotency key is being worked on.
+    """Another request with the same idempotency key is in progress.
 
-    `seconds` is how long that can last at most.
+    It can take up to `seconds` more.
     """
 
     def __init__(self, message: str, *, seconds: float) -> None:
@@ -134,7 +134,7 @@ class UploadFailedError(UploadsError):
 
 
 class ContentUnavailableError(UploadsError):
-    """The object is not available as recorded; `status` says why."""
+    """The object is not available as recorded; `status` is the upload's."""
 
     def __init__(self, message: str, *, status: Status) -> None:
         super().__init__(message)

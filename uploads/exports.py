@@ -1,8 +1,8 @@
 """Uploads and events as CSV or JSON Lines: streamed, and the same bytes every time.
 
-The bytes depend on the data alone: rows go by id, times are UTC with microseconds,
-JSON has sorted keys and no spaces, durations are whole milliseconds. CSV follows
-RFC 4180 (CRLF, UTF-8, a header line).
+The bytes depend on the data alone: rows are in the order of ids, times are UTC with
+microseconds, JSON has sorted keys and no spaces, durations are whole milliseconds. CSV
+follows RFC 4180 (CRLF, UTF-8, a header line).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ EVENT_COLUMNS: dict[str, Callable[[UploadEvent], Any]] = {
 def record_export(
     actor: Actor, what: str, form: Format, *, selection: str, chosen_by: str
 ) -> None:
-    """Record that a copy of `what` is about to leave; `chosen_by` is its filter."""
+    """Record that `what` is about to be exported; `chosen_by` is the filter."""
     log.record_event(
         Action.EXPORTED,
         actor,
@@ -84,7 +84,7 @@ def record_export(
 
 
 def by_id(rows: QuerySet[M]) -> Iterator[M]:
-    """Yield the rows by id, a page in memory, in queries that never stay open."""
+    """Yield the rows by id; reads a page at a time, so that no query stays open."""
     for page in pages(rows, PAGE):
         yield from page
 

@@ -1,7 +1,6 @@
 """Writes an upload's row together with the event that explains it, or neither.
 
-No other module saves an upload, but for uploads.projection, which restores rows from
-their events.
+Only uploads.projection saves uploads besides: it restores rows from their events.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ def record_event(
 
 
 def record_unknown_outcome(upload: Upload, message: str) -> None:
-    """Keep why a pending upload's outcome is unknown. Writes no event: none is known.
+    """Save why a pending upload's outcome is unknown. There is no outcome to log yet.
 
     The request that worked on it has ended, so another attempt may begin.
     """

@@ -38,7 +38,7 @@ _DATABASE_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """An actor's key; `scope` tells one actor's keys from all others'."""
+    """An actor's key; `scope` is the actor, so that equal keys of two actors differ."""
 
     scope: str
     key: str

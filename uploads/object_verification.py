@@ -46,8 +46,8 @@ def verify_upload(
 ) -> Verification:
     """Compare the object with its record, and record `verified`, `missing` or `corrupted`.
 
-    `head` asks the store for size and checksum; `read` reads and hashes the bytes, as
-    `head` does where the store cannot tell.
+    `head` asks the store for size, checksum and ETag, and reads the bytes only if neither
+    of the last two decides; `read` always reads and hashes the bytes.
 
     Raises `TransitionError` for an upload that is pending, failed or purged,
     `StoreError` when the store refuses or is unavailable (nothing is recorded then), and

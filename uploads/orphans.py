@@ -15,13 +15,12 @@ from uploads.storage import StoredObject, upload_storage
 
 
 def record_orphan(key: str, *, actor: Actor) -> Upload:
-    """Begin a record for the object `key` from what the bucket knows of it.
+    """Record the object `key`, which has no record, from what the bucket has about it.
 
     Size, ETag, version and time are the store's. The SHA-256 is the store's own
-    checksum, else computed from the bytes; what the metadata says of it is only kept
-    as a claim when it is wrong. Id and request id
-    are the metadata's when they are well-formed (and the id is free). Who asked for
-    the upload cannot be known.
+    checksum, or else computed from the bytes. Id and request id are those in the
+    metadata if they are well-formed and the id is free. The event keeps the
+    metadata's values that are wrong or unusable. The requester is unknown.
 
     Raises `ObjectMissingError` when it is missing, `AlreadyRecordedError` when it has a
     record by now, and as `UploadStorage.head` and `history.record_intent` do.
@@ -76,13 +75,14 @@ def _sha256(
 def _upload_id(
     found: StoredObject, sources: dict[str, str], claims: dict[str, Any]
 ) -> UUID:
+    """Return the id in the metadata if it can be used, else a new one; note the source."""
     claimed = found.metadata.get("upload-id", "")
     if claimed:
         try:
             upload_id = UUID(claimed)
         except ValueError:
             upload_id = None
-        # UUID() takes several spellings; ours is one.
+        # UUID() accepts several forms; the service writes one.
         if (
             upload_id is not None
             and str(upload_id) == claimed

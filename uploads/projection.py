@@ -1,4 +1,4 @@
-"""An upload's row as its events add up to it: checked, and written again.
+"""Checks that an upload's row follows from its events, and restores it from them.
 
 The audit log calls this module: `uploads.apps` registers it.
 """
@@ -118,7 +118,7 @@ def _suspects(
         ]
     except UNREADABLE as error:
         require_database(error)
-        # All of them, one by one: a value that no column of ours ever held.
+        # Some value cannot be read: examine all of them, one by one.
         of_events = events.order_by("upload_id").values_list("upload_id", flat=True)
         return list(dict.fromkeys([*ids, *of_events.distinct()]))
 

@@ -47,7 +47,7 @@ Outcome = Literal["would purge", "purged", "left alone", "purged by another run"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
-    """The outcome for one upload; `note` says why it was left alone."""
+    """The outcome for one upload; `note` explains an unusual one."""
 
     upload_id: UUID
     key: str
@@ -206,8 +206,8 @@ def _delete(upload: Upload, etag: str) -> str:
     try:
         storage_of(upload).delete_unchanged(upload.key, etag)
     except ObjectChangedError:
-        # Deleted or replaced since the look: nothing of ours is left to delete.
-        # Reconciliation reports another object.
+        # Deleted or replaced since it was examined: there is nothing left to delete.
+        # Reconciliation reports another object under the key.
         return "it was deleted or replaced already"
     return ""
 

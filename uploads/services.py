@@ -33,7 +33,7 @@ from uploads.storage import upload_storage
 logger = logging.getLogger(__name__)
 
 PREFIX = "uploads/"
-#: How often a request may lose the race for its idempotency key.
+#: Attempts for one idempotency key while other requests win the race for it.
 _MAX_LOST_RACES = 3
 
 
@@ -71,8 +71,8 @@ def create_upload(
 
     Raises `TrailUnavailableError` when the database is unavailable (before the PUT, when
     nothing was put; or after it, when the record stays pending), `UploadFailedError`
-    when the store refuses or is unavailable (the record then says failed, or pending
-    where the object may exist), `KeyReusedError` when the key came with another body,
+    when the store refuses or is unavailable (the record is then failed, or pending
+    if the object may exist), `KeyReusedError` when the key came with another body,
     and `StillRunningError` while another request works on it.
     """
     payload: RandomNumbers | None
@@ -245,14 +245,15 @@ def _record_outcome(
             history.reload(upload)
         else:
             return
-        # Reconciliation may have recorded the same outcome, or one that a later look
-        # at the bucket corrects; it stands unless this one says more. Each repetition
-        # needs another writer, so there are few.
+        # Reconciliation may have recorded the same outcome, or one that its next run
+        # corrects. Only `stored` overrides what it recorded. The loop repeats only if the
+        # status has changed again.
         if action != Action.STORED or upload.status == Status.STORED:
             return
         if upload.status not in ALLOWED_BEFORE[action]:
             raise UploadFailedError(
-                f"the object was stored, and is {upload.status} already", upload=upload
+                f"the object was stored, but its record is already {upload.status}",
+                upload=upload,
             )
 
 

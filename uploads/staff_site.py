@@ -30,7 +30,7 @@ EXTEND_SESSION_SECONDS = 300
 
 
 class ThrottledAuthenticationForm(AdminAuthenticationForm):
-    """Tells a throttled login from a wrong password."""
+    """Shows a throttled login another message than a wrong password."""
 
     def confirm_login_allowed(self, user: Any) -> None:
         try:

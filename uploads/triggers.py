@@ -1,11 +1,10 @@
 """The triggers that make the record append-only in the database itself.
 
-Events and seals: no UPDATE, DELETE or TRUNCATE, but an event's `seal` may go from null
-to a value while every other column stays. Uploads change their state, but are never
-deleted, truncated, or given another id or key. Tokens and users, whose names are the
-actors of events, are never deleted or renamed; of a token nothing changes but its last
-use, and its revocation once. A refused statement raises an integrity error that
-names it.
+Events and seals: no UPDATE, DELETE or TRUNCATE, except that an event's `seal` may be set
+once. Uploads may be updated, except for their id and key, but not deleted or truncated.
+Tokens and users, whose names are the actors of events, may not be deleted or renamed. A
+token's last use may be updated and its revocation set once; its other columns are fixed.
+A refused statement raises an integrity error that names the operation.
 
 The tables' owner can drop the triggers: they stop mistakes, and an attacker who can only
 run the application's statements. The system check and readiness report missing triggers;
@@ -127,7 +126,7 @@ _TRIGGERS = (
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Create the triggers, again if they are there."""
+    """Create the triggers and their functions; replace those that exist."""
     _execute(connection, _installation())
 
 

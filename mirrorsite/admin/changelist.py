@@ -1,7 +1,7 @@
-"""Lists that cost the same at a million rows as at a thousand.
+"""Change lists whose cost does not grow with the table.
 
-A page is found by where the one before it ended (a cursor), never by how many rows to
-skip; rows are not counted beyond what is cheap; and the order is always the index's.
+Pages are found by cursor (the values of the previous page's last row), not by OFFSET;
+counts above a limit are estimates; and rows are always in the order of an index.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ SEPARATOR = "~"
 
 
 class FilteredChangeList(ChangeList):
-    """A change list that takes the parameters of its filters, and no other lookup.
+    """A change list that accepts only the parameters of its filters.
 
-    Django's takes any column with any lookup: a regular expression over every row, or
+    Django's accepts any lookup on any column: a regular expression over every row, or
     the beginning of a token's hash. Raises `IncorrectLookupParameters` for these, and
     for values that neither Python nor the database can read.
     """
@@ -88,7 +88,7 @@ class CursorChangeList(FilteredChangeList):
         self.has_newer = OLDER in cursor if not backwards else more
         self.result_count = rough_count(self.queryset)
         self.multi_page = self.has_older or self.has_newer
-        # What Django's templates ask besides.
+        # Django's templates read these too.
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.full_result_count = None
@@ -97,12 +97,12 @@ class CursorChangeList(FilteredChangeList):
 
     @property
     def result_count_words(self) -> str:
-        # A template would show the number, not its words.
+        # A template formats an int itself and ignores `RoughCount.__str__`.
         return str(self.result_count)
 
     @property
     def dates(self) -> dict[str, Any] | None:
-        """Return what the steps through the dates show; None without them."""
+        """Return the template's variables for the date hierarchy; None without one."""
         for spec in self.filter_specs:
             if isinstance(spec, DateFilter):
                 return {
@@ -113,7 +113,7 @@ class CursorChangeList(FilteredChangeList):
         return None
 
     def pages(self) -> list[tuple[str, str]]:
-        """Return the links below the list: what each says, and where it leads."""
+        """Return the links below the list: text and address of each."""
         links = []
         if self.has_newer:
             links.append(("Newest", self._link({})))
@@ -128,7 +128,7 @@ class CursorChangeList(FilteredChangeList):
         return self.get_query_string({**empty, **cursor})
 
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
-        # A changed filter starts at the top again.
+        # With another filter the list starts at its first page.
         dropped = {} if new_params and set(new_params) & set(CURSORS) else CURSORS
         return super().get_query_string(
             {**dict.fromkeys(dropped), **(new_params or {})}, remove
@@ -166,7 +166,7 @@ class CursorChangeList(FilteredChangeList):
         if len(names) == 1:
             return Q(**{f"{names[0]}__{side}": values[0]})
         first, second = names
-        # The first condition alone is what finds the place in the index.
+        # The index is searched with the first condition only.
         return Q(**{f"{first}__{side}e": values[0]}) & (
             Q(**{f"{first}__{side}": values[0]}) | Q(**{f"{second}__{side}": values[1]})
         )
@@ -177,7 +177,7 @@ def _text(value: Any) -> str:
 
 
 class ReadOnlyMixin:
-    """No door that changes the record: no add, no change, no delete."""
+    """Refuses to add, change and delete."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""Years, months, days and hours to step through. Pure: no Django."""
+"""The date hierarchy of a list: years, months, days and hours. Pure: no Django."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FORM = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d))?)?)?\Z", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A year, month, day or hour in UTC: `at` is its start, `depth` 1 to 4 its kind."""
+    """A year (`depth` 1), month (2), day (3) or hour (4) that starts at `at`, in UTC."""
 
     at: datetime
     depth: int
@@ -35,7 +35,7 @@ class Period:
         return self.at, self._next().at
 
     def above(self) -> list[Period]:
-        """Return what it is part of, largest first."""
+        """Return the periods that contain it, largest first."""
         return [_period(self.at, depth) for depth in range(1, self.depth)]
 
     def _next(self) -> Period:
@@ -58,10 +58,13 @@ def parse(text: str) -> Period:
     return Period(at, sum(part is not None for part in match.groups()))
 
 
-def below(period: Period | None, first: datetime, last: datetime) -> list[Period]:
-    """Return the parts of a period (None: of all time) from `first` to `last`.
+def subdivisions(
+    period: Period | None, first: datetime, last: datetime
+) -> list[Period]:
+    """Return the years, months, days or hours of a period from `first` to `last`.
 
-    A single year or month is stepped over, as there is nothing to choose.
+    None stands for all time. A single year or month is replaced by its own
+    subdivisions, since it offers no choice.
     """
     depth = period.depth + 1 if period else 1
     if depth > 4:
@@ -75,7 +78,7 @@ def below(period: Period | None, first: datetime, last: datetime) -> list[Period
         parts.append(at)
         at = at._next()
     if len(parts) == 1 and depth < 3:
-        return below(parts[0], first, last)
+        return subdivisions(parts[0], first, last)
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Filters of the lists. Each is a range or an equality that an index answers."""
+"""Filters of the lists: equality and range conditions that an index serves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mirrorsite.admin import date_hierarchy
 from mirrorsite.admin.row_estimates import rough_count
 from mirrorsite.times import parse_time
 
-#: Facets are many counts on one page, so each ends sooner than the list's own.
+#: Lower than the limit for a list, since a page has a count for each choice.
 FACET_EXACT_UP_TO = 1_000
 
 
@@ -166,7 +166,7 @@ class DateFilter(_RangeFilter):
         yield from ()
 
     def trail(self, changelist: Any) -> list[tuple[str, str]]:
-        """Return the way back up: what each step says, and where it leads."""
+        """Return the links to the periods above: text and address of each."""
         on = self.used.get("on")
         if not on:
             return []
@@ -198,7 +198,7 @@ class DateFilter(_RangeFilter):
         if first is None or last is None:
             return []
         on = self.used.get("on")
-        return date_hierarchy.below(
+        return date_hierarchy.subdivisions(
             date_hierarchy.parse(on) if on else None, first, last
         )
 

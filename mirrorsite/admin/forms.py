@@ -1,4 +1,4 @@
-"""Forms of the admin that two requests send at once."""
+"""Forms of the admin whose unique value two requests may submit at once."""
 
 from __future__ import annotations
 

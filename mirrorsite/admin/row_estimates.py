@@ -1,4 +1,4 @@
-"""How many rows a list has, without counting a million of them."""
+"""Row counts of lists: exact up to a limit, above it the planner's estimate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXACT_UP_TO = 10_000
 
 
 class RoughCount(int):
-    """A number of rows that reads as what it is: exact or estimated."""
+    """A number of rows whose text shows whether it is exact or estimated."""
 
     words: str
 

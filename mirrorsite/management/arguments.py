@@ -31,7 +31,7 @@ def duration(text: str) -> timedelta:
 
 
 def duration_above_zero(text: str) -> timedelta:
-    """Return a span as `duration` does, but for none at all; an argparse type."""
+    """Return a duration above zero; an argparse type."""
     span = duration(text)
     if not span:
         raise argparse.ArgumentTypeError(
@@ -41,10 +41,10 @@ def duration_above_zero(text: str) -> timedelta:
 
 
 def moment(text: str) -> datetime:
-    """Return a point in time (UTC unless it has an offset), or so long ago.
+    """Return a point in time, given as such or as a duration before now.
 
-    `2026-11-23`, `2026-11-23T10:30:00Z` and `30d` are all understood. An argparse
-    type: raises `argparse.ArgumentTypeError`.
+    Accepts `2026-11-23`, `2026-11-23T10:30:00Z` and `30d`; UTC without an offset. An
+    argparse type: raises `argparse.ArgumentTypeError`.
     """
     text = text.strip()
     if _DURATION.fullmatch(text):
@@ -66,7 +66,7 @@ def positive_count(text: str, *, most: int = 64) -> int:
 
 
 def positive_seconds(text: str) -> float:
-    """Read a number of seconds above zero."""
+    """Parse a number of seconds above zero."""
     try:
         seconds = float(text)
     except ValueError:
@@ -79,7 +79,7 @@ def positive_seconds(text: str) -> float:
 
 
 def positive_minutes(text: str) -> float:
-    """Read a number of minutes above zero."""
+    """Parse a number of minutes above zero."""
     try:
         minutes = float(text)
     except ValueError:
@@ -92,10 +92,10 @@ def positive_minutes(text: str) -> float:
 
 
 def seal_or_time(text: str) -> int | datetime:
-    """Read a seal's number, or a point in time, or how long ago it was."""
+    """Parse a seal number, a point in time, or a duration before now."""
     if text.isdecimal():
         if len(text) > 10:
-            raise argparse.ArgumentTypeError(f"{text!r} is more than any seal's number")
+            raise argparse.ArgumentTypeError(f"{text!r} is too large for a seal number")
         return int(text)
     try:
         return moment(text)

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                     "expires_at",
                     models.BigIntegerField(
                         db_index=True,
-                        help_text="Seconds since 1970; the row is of no use after.",
+                        help_text="Seconds since 1970; the row can be deleted after.",
                     ),
                 ),
             ],

@@ -1,8 +1,8 @@
-"""uvicorn's HTTP/1.1 protocol with limits for what a stranger may send.
+"""uvicorn's HTTP/1.1 protocol with limits on the size and duration of requests.
 
-uvicorn's own waits for the rest of a request indefinitely and limits neither its line
-nor its header fields. This one answers what it refuses with a problem, and answers
-plain GETs of health and mirror itself (`mirrorsite.server.fast_path`).
+uvicorn's own waits indefinitely for the rest of a request, and limits neither the
+request line nor the header fields. This one answers a request beyond a limit with a
+problem, and plain GETs of health and mirror itself (`mirrorsite.server.fast_path`).
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ logger = logging.getLogger("gunicorn.error")
 
 #: From a request's first byte to its last, in seconds.
 REQUEST_SECONDS = 10.0
-#: How long an answer may wait for its client to read, in seconds in total. Each
-#: `MIN_BYTES_PER_SECOND` that the client reads add a second.
+#: How long a client may stall while it reads an answer, in seconds in total. Reading
+#: `MIN_BYTES_PER_SECOND` bytes earns one second back.
 STALL_SECONDS = 10.0
 MIN_BYTES_PER_SECOND = 32 * 1024
-#: How long what still comes is read after a refusal, so that the client sees the answer
-#: instead of a reset (RFC 9112, section 9.6), in seconds.
+#: How long input is still read and discarded after a refusal, in seconds, so that the
+#: client sees the answer instead of a reset (RFC 9112, section 9.6).
 LINGER_SECONDS = 1.0
-#: How long an idle connection stays open when the server ends, in seconds: a request
-#: that is on its way is still answered.
+#: How long an idle connection stays open when the server shuts down, in seconds, so that
+#: a request already sent is answered.
 DRAIN_SECONDS = 1.0
 
 #: A word of 2,000 characters is up to 24,000 bytes when percent-encoded.
 MAX_TARGET_BYTES = 25 * 1024
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 8190
-#: Of a head, or of a body with its chunk sizes, that comes in several reads.
+#: For a head, or a body with its chunk sizes, that arrives in several reads.
 MAX_UNREAD_BYTES = 128 * 1024
 #: Requests in one read, or behind one that is being answered.
 MAX_PIPELINED = 64
@@ -93,7 +93,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self._is_ending = False
         self._ignores_input = False
         self._is_answered = False
-        # How far the client is behind with reading.
+        # How long the client may still stall while it reads; see STALL_SECONDS.
         self._stall_seconds = STALL_SECONDS
         self._stalled_at = 0.0
         self._stalled_bytes = 0
@@ -107,7 +107,10 @@ class HTTPProtocol(HttpToolsProtocol):
             self._make_room()
 
     def _make_room(self) -> None:
-        """Close those that wait for a client and have waited longest, or this one."""
+        """Close the connections that have waited longest for their client.
+
+        If none waits, refuse this one.
+        """
         idle = [
             connection
             for connection in self.connections
@@ -124,17 +127,17 @@ class HTTPProtocol(HttpToolsProtocol):
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether nothing is worked on: idle, or a request is half sent."""
+        """True if the connection is idle, or its only open request is incomplete."""
         half_sent = 1 if self._phase is Phase.BODY else 0
         return self._deadline < math.inf and len(self._open) <= half_sent
 
     @property
     def deadline(self) -> float:
-        """When the client must have sent what is waited for, in the loop's time."""
+        """The event loop's time by which the client must send (the rest of) a request."""
         return self._deadline
 
     def connection_lost(self, exc: Exception | None) -> None:
-        # uvicorn's own tells only the application of the last request in the pipeline.
+        # uvicorn's method notifies only the last pipelined request's application.
         self._disconnect()
         super().connection_lost(exc)
 
@@ -215,7 +218,7 @@ class HTTPProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # Nothing else is spoken here: the request is answered in HTTP/1.1
+            # No other protocol is supported: the request is answered in HTTP/1.1
             # (RFC 9110, section 7.8), and what follows is the next one.
             return data[upgrade.args[0] :]
         except httptools.HttpParserInvalidMethodError:

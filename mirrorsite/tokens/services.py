@@ -89,7 +89,7 @@ def _create(
 
 
 def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
-    """Return a valid token of a program of ours: its record and its secret.
+    """Return a valid token of an internal program: its record and its secret.
 
     The secret is derived from `SECRET_KEY`, so that each run can use the same token
     although it is not stored. A new token, valid for `days`, replaces one that expires

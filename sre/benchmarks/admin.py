@@ -1,4 +1,4 @@
-"""The admin's pages with 1,000 and with many uploads, asked as a browser asks."""
+"""The admin's pages with 1,000 and with many uploads, each requested after a login."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ def admin(bench: Bench) -> Report:
         for page in sides[0].pages:
             say(page)
             for side in sides:
-                side.seconds(page)  # what is built once is built now
+                side.seconds(page)  # fills the caches
             times: dict[_Side, list[float]] = {side: [] for side in sides}
-            for side in bench.in_turns(sides):
+            for side in bench.interleaved(sides):
                 times[side].append(side.seconds(page) * 1000)
-            # A page that is nearly empty there and full here is held against the list.
+            # Where the large side shows more rows, the base is at least the small
+            # side's list page.
             is_fuller = sides[0].shown[page] < sides[1].shown[page]
             base = table.column("list", few) if is_fuller else [0.0] * bench.rounds
             for a, b, least in zip(times[sides[0]], times[sides[1]], base, strict=True):

@@ -41,7 +41,7 @@ def audit(bench: Bench) -> Report:
     environment = bench.environment("uploads", AUDIT_PUBLIC_KEYS=key.public_text())
     sealing = {**environment, "AUDIT_SIGNING_KEY": key.secret_text()}
     with bench.stack.service(environment) as service:
-        for name in bench.in_turns(["without a sealer", "beside a sealer"]):
+        for name in bench.interleaved(["without a sealer", "beside a sealer"]):
             beside = name == "beside a sealer"
             every = bench.seconds / SEALS
             with _sealer(sealing, every) if beside else nullcontext():

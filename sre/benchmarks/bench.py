@@ -39,10 +39,10 @@ class Bench:
     _databases: dict[str, str] = field(default_factory=dict)
     _buckets: int = 0
 
-    def in_turns(self, contenders: Sequence[T]) -> Iterator[T]:
-        """Yield all of them in every round; each second round in the opposite order.
+    def interleaved(self, contenders: Sequence[T]) -> Iterator[T]:
+        """Yield all contenders in each round, in every second one in reverse order.
 
-        Other work on the machine, and what grows with time, falls on all alike.
+        So other load on the machine, and growth over time, affects all of them alike.
         """
         for number in range(self.rounds):
             yield from reversed(contenders) if number % 2 else contenders

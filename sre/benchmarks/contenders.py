@@ -50,7 +50,7 @@ def compare(route: str, bench: Bench) -> Report:
     """Measure each contender in each round."""
     table = Table(route, COLUMNS)
     contenders = [c for c in _contenders(bench) if bench.only in c[0]]
-    for name, start in bench.in_turns(contenders):
+    for name, start in bench.interleaved(contenders):
         with start() as running:
             _verify(bench, running)
             method, path = ROUTES[route]

@@ -37,7 +37,7 @@ def payload(bench: Bench) -> Report:
     bucket = f"s3://{environment['AWS_STORAGE_BUCKET_NAME']}/"
     local = str(bench.stack.directory / "copy")
     with bench.stack.service(environment) as service:
-        _upload(service, 1)  # what is built once is built now
+        _upload(service, 1)  # fills the caches
         for name, size in SIZES.items():
             say(f"payload of {name}")
             before = _peak_mib(service)
@@ -48,7 +48,7 @@ def payload(bench: Bench) -> Report:
                     raise RuntimeError(f"{body['key']} is not what was answered")
             ours: list[float] = []
             theirs: list[float] = []
-            for side in bench.in_turns([ours, theirs]):
+            for side in bench.interleaved([ours, theirs]):
                 if side is ours:
                     side.append(_upload(service, size)[0])
                 else:
@@ -105,7 +105,7 @@ def rows(bench: Bench) -> Report:
             ).fetchone()
             assert found is not None  # noqa: S101 an aggregate has one row
             sizes.add(name, found[0], found[1] / 2**20, found[1] / found[0])
-    for count in bench.in_turns(counts):
+    for count in bench.interleaved(counts):
         with bench.stack.service(environments[count]) as service:
             measured = bench.measure_uploads(service)
         table.add_measured(f"{count:,}", measured)
@@ -124,7 +124,7 @@ def exports(bench: Bench) -> Report:
             (f"{command}, {count:,} uploads", environment, command)
             for command in ("export_uploads", "export_events")
         ]
-    for name, environment, command in bench.in_turns(cases):
+    for name, environment, command in bench.interleaved(cases):
         table.add(name, *manage(environment, command, "--format=jsonl"))
     return Report([table])
 
@@ -135,7 +135,7 @@ def start(bench: Bench) -> Report:
     environment = bench.environment("start")
     with bench.stack.service(environment):
         pass
-    for name in bench.in_turns(["until /api/health answers"]):
+    for name in bench.interleaved(["until /api/health answers"]):
         service = Service(environment, log=bench.stack.directory / "start.log")
         before = time.monotonic()
         service.start()

@@ -18,7 +18,7 @@ def reconcile(bench: Bench) -> Report:
         fill(environment, str(count), "--objects")
         bucket = environment["AWS_STORAGE_BUCKET_NAME"]
         table = Table(f"{count:,} objects", ("seconds", "CPU s", "peak MiB"))
-        for name in bench.in_turns([LISTING, RECONCILE]):
+        for name in bench.interleaved([LISTING, RECONCILE]):
             if name == LISTING:
                 found = aws(
                     environment, "s3", "ls", "--recursive", f"s3://{bucket}/uploads/"

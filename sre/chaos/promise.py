@@ -1,4 +1,4 @@
-"""Whether the promise held; asked of bucket and database, not of the service."""
+"""Checks the promise in bucket and database, without asking the service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from sre.lib.service import ROOT
 
 #: What a fault may leave behind: an intent without a recorded outcome, and parts of
-#: which no object came. No record says anything of those parts.
+#: which no object came. No record mentions those parts.
 _TRUTHFUL = {"pending and present", "pending and absent", "begun in parts and left"}
 
 
@@ -31,7 +31,7 @@ class Verdict:
     #: Promised uploads whose object is missing or has another SHA-256, or whose record
     #: is not stored.
     lost: list[str] = field(default_factory=list)
-    #: Before any repair: records that say something else than what happened.
+    #: Records that were wrong before any repair.
     untruthful: dict[str, int] = field(default_factory=dict)
     objects_without_record: int = 0
     status_not_of_last_event: int = 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-#: Nothing is asked of any host but the one under test.
+#: Only the host under test is contacted.
 FLAGS = (
     *(
         "--headless",
@@ -32,7 +32,7 @@ FLAGS = (
 
 
 class NoBrowserError(RuntimeError):
-    """There is no browser, or nothing to drive it with; the text says what to do."""
+    """The browser or Playwright is missing; the message says how to install it."""
 
 
 def chromium() -> str:

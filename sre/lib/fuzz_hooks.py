@@ -1,4 +1,4 @@
-"""What JSON Schema cannot say of a request; loaded by schemathesis for ./sre/fuzz."""
+"""Constraints that JSON Schema cannot express; loaded by schemathesis for ./sre/fuzz."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 
     - 10.0 for a size: an integer to JSON Schema, not to the service. That 1.0 and 1e3
       are refused is the contract, and tested in the suite.
-    - A made-up cursor: only those of an earlier answer are any. In cases that are
-      meant to be wrong it stays.
+    - A made-up cursor: only those from an earlier answer are valid. It stays in cases
+      that are meant to be invalid.
     """
     if isinstance(case.body, dict):
         size = case.body.get("size")

@@ -89,7 +89,7 @@ class ImageFaultError(AssertionError):
 
 
 def expect(what: str, condition: object) -> None:
-    """Say what holds, or stop with what does not."""
+    """Print a check that passed, or raise for one that failed."""
     if not condition:
         raise ImageFaultError(what)
     print(f"ok    {what}")

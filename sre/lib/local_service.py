@@ -46,7 +46,7 @@ ORPHAN_SECONDS = 40
 
 
 class StartError(RuntimeError):
-    """The service cannot start; the text says why and what to do."""
+    """The service cannot start; the message has the reason and a remedy."""
 
 
 class _Stop(Exception):  # noqa: N818 not an error: a request to end

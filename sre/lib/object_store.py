@@ -15,7 +15,7 @@ from sre.lib.ports import answers, free_ports, is_listening
 
 
 class ObjectStoreError(RuntimeError):
-    """The embedded server cannot run; the text says why and what to do."""
+    """The embedded server cannot run; the message has the reason and a remedy."""
 
 
 @dataclass

@@ -205,7 +205,7 @@ class Checkout:
         )  # fmt: skip
 
     def change(self, name: str) -> None:
-        """Be one commit away from main, in which one file changed."""
+        """Check out a branch with one commit after main that changes one file."""
         self.git("reset", "--quiet", "--hard", "main")
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)

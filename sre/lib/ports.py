@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a free port."""
+    """Return a TCP port that is free now."""
     return free_ports(1, host)[0]
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Return as many different free ports."""
+    """Return `count` different TCP ports that are free now."""
     with contextlib.ExitStack() as probes:
         ports = []
         for _ in range(count):
@@ -25,7 +25,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
 
 
 def is_listening(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether something accepts connections there; IPv6 and names do as well."""
+    """Return True if something accepts connections; `host` may be a name or IPv6 too."""
     try:
         socket.create_connection((host, port), timeout=0.5).close()
     except OSError:

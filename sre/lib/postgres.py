@@ -51,7 +51,7 @@ _WITHOUT_FSYNC = ("-c", "fsync=off", "-c", "full_page_writes=off")
 
 
 class PostgresError(RuntimeError):
-    """The embedded server cannot run; the text says why and what to do."""
+    """The embedded server cannot run; the message has the reason and a remedy."""
 
 
 @dataclass

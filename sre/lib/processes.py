@@ -31,7 +31,7 @@ def start(
     keep_open: Sequence[int] = (),
     user: tuple[int, int] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own, so that Ctrl-C is ours to pass on.
+    """Start a child in a process group of its own, so that Ctrl-C reaches only this one.
 
     The file descriptors in `keep_open` stay open in the child. It runs as `user`, the
     IDs of a user and a group, when one is given; only root can do that.

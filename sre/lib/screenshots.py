@@ -62,7 +62,7 @@ def _shoot(
             if name == "dashboard":
                 page.goto(f"{url}/admin/?range=7d")
             else:
-                # The counts tell of the outcomes that the first rows have not.
+                # The counts also show outcomes that are not among the first rows.
                 counts = "?_facets=True" if name == "list" else ""
                 page.goto(f"{url}/admin/uploads/upload/{counts}")
             if name in {"upload", "proof"}:

@@ -256,7 +256,7 @@ class Check:
         return f"{outcome}, second plan empty, not destroyed; a lock is respected"
 
     def eks_root(self, tree: Path, name: str) -> None:
-        """Apply one root and check its IAM policies."""
+        """Apply one root and check its IAM policies; only plan `app` without stub providers."""
         root = tree / "eks" / name
         if (gaps := GAPS / f"{name}.tf").exists():
             shutil.copy(gaps, root / "moto_override.tf")

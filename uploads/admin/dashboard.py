@@ -28,12 +28,12 @@ MOST_COUNTED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One figure; `mood` is its style: good, bad or plain."""
+    """One figure; `tone` is its style: good, bad or plain."""
 
     title: str
     value: Any
     note: Any = ""
-    mood: str = "plain"
+    tone: str = "plain"
     address: str = ""
 
 

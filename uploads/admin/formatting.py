@@ -83,6 +83,6 @@ def copy_button(text: str, *, name: str) -> SafeString:
 
 
 def short_key(key: str) -> str:
-    """Return the end of a key, which tells uploads of one day apart."""
+    """Return the end of a key, which distinguishes uploads of one day."""
     name = key.rsplit("/", 1)[-1]
     return f"…{name[-16:]}" if len(name) > 17 else name

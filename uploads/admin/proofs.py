@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from uploads.models import AuditSeal, Upload, UploadEvent
 
-#: Events shown on the page; it says when there are more.
+#: Events shown on the page, which has a note when there are more.
 MOST_EVENTS = 500
 
 
@@ -21,7 +21,7 @@ class Proof:
 
 
 def proof_of(upload: Upload) -> Proof:
-    """Return an upload's proof, oldest event first."""
+    """Return the newest `MOST_EVENTS` events, oldest first, and the seals over them."""
     found = list(
         upload.events.select_related("seal").order_by("-id")[: MOST_EVENTS + 1]
     )

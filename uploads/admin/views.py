@@ -34,7 +34,8 @@ from uploads.storage import upload_storage
 #: Up to this size the bytes are read and hashed; above it the store's checksum is used.
 READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
-#: A page of another site would make the browser record what nobody has seen.
+#: The answer to a request that a page of another site sent: it would record an event that
+#: the user did not mean.
 FROM_ELSEWHERE = "Open this from the upload's own page."
 STORE_BUSY = "too many requests are using the object store; try again."
 

@@ -2,11 +2,12 @@ r"""The bytes that are hashed and signed. Pure: no Django, no database, no bucke
 
 **Canonical JSON.** One value has one encoding: keys in the order of their code
 points, no white space, integers in decimal, and no other numbers. Strings hold the
-characters from space to ``~`` as they are, but ``\"`` and ``\\``; all others are
-escaped, as ``\b \f \n \r \t`` or ``\uXXXX``, in surrogate pairs above U+FFFF. But for
-that and the order of keys above U+FFFF it is RFC 8785 (JSON Canonicalization Scheme):
-so any string that a database returns has an encoding, a lone surrogate too, and the
-files are ASCII. Fractions are refused: their decimal form is a matter of taste.
+characters from space to ``~`` as they are, except ``\"`` and ``\\``; all others are
+escaped, as ``\b \f \n \r \t`` or ``\uXXXX``, in surrogate pairs above U+FFFF. Only the
+escaping of characters above ``~``, and the order of keys above U+FFFF, differ from
+RFC 8785 (JSON Canonicalization Scheme): the files are ASCII, and every string has an
+encoding, even one with a lone surrogate. Fractions are refused, because their decimal
+form is not unique.
 
 **An event** is one line of canonical JSON, ended by a line feed, with the keys
 ``action``, ``actor``, ``at``, ``detail``, ``id``, ``request_id`` and ``upload``.
@@ -15,9 +16,9 @@ files are ASCII. Fractions are refused: their decimal form is a matter of taste.
 
 **The events of a seal** are the lines of its events, in ascending order of id. Their
 **root** is the SHA-256 of exactly these bytes, which are the content of the copy in the
-bucket: ``sha256sum`` on the copy prints the root, and the copy's lines name the event
-when another source (the database) has a different root. A tree of hashes would prove
-one event without the others, which is not needed here.
+bucket. ``sha256sum`` on the copy prints the root. When the events in the database have
+another root, comparing them with the copy's lines shows which ones differ. A Merkle tree
+would prove one event without the others, which is not needed here.
 
 **A seal** is canonical JSON with these keys, without a line feed at the end:
 
@@ -25,7 +26,7 @@ one event without the others, which is not needed here.
 ``format``       ``mirrorsite-audit-seal-1``
 ``number``       counts from 1, without gaps
 ``sealed_at``    when, in the form of an event's ``at``
-``event_count``  how many events it covers; 0 says that nothing happened
+``event_count``  how many events it covers, which may be 0
 ``first_event``  the lowest of their ids, or null
 ``last_event``   the highest of their ids, or null
 ``root``         of their lines, 64 hexadecimal digits
@@ -37,12 +38,12 @@ one event without the others, which is not needed here.
 ================ ====================================================================
 
 The **signature** covers ``mirrorsite-audit-seal-1``, a line feed, and the canonical
-JSON of all keys but ``signature``. The **hash of a seal**, which the next one names as
+JSON of all keys except ``signature``. The **hash of a seal**, which the next one names as
 ``previous``, is the SHA-256 of the seal with its signature: ``sha256sum`` on its copy.
 
-The bytes behind a root start with ``{"action":`` or are none, those behind a seal's
-hash with ``{"event_count":``, and the signed ones with the format's name: none of the
-three can be taken for another.
+The bytes that a root hashes are empty or start with ``{"action":``, those that a seal's
+hash covers start with ``{"event_count":``, and the signed ones with the format's name. So
+none of the three can be passed off as another.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ class Seal:
 
 
 def parse_seal(content: bytes) -> Seal:
-    """Read a seal's copy; raises `NotCanonicalError` unless it is one, to the byte."""
+    """Parse a seal's copy; raises `NotCanonicalError` unless every byte is canonical."""
     try:
         values = json.loads(content)
         if values.pop("format") != FORMAT:
@@ -192,5 +193,5 @@ def parse_seal(content: bytes) -> Seal:
 
 
 def parse_time(text: str) -> datetime:
-    """Read what `format_time` wrote; raises ValueError."""
+    """Parse a time in the form of `format_time`; raises ValueError for another form."""
     return datetime.strptime(text, _TIME).replace(tzinfo=UTC)

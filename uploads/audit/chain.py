@@ -21,7 +21,7 @@ from uploads.audit.serialization import learn_keys, readable_lines, row_of
 from uploads.exceptions import ObjectMissingError, SealError
 
 #: The command that shows more and writes no event, which could take a lost one's number.
-HINT = "manage.py verify_audit --record-nothing says more"
+HINT = "manage.py verify_audit --record-nothing shows more"
 #: Events compared with a copy by one query.
 _EVENTS_AT_A_TIME = 500
 
@@ -47,8 +47,8 @@ class Chain:
         seal = learn_keys(self.trusted, number, after=self._known_to)
         if seal is None or self.store.first_seal(number) != seal.file_bytes():
             raise SealError(
-                f"seal {number}, the last one in the database, is not what"
-                f" {self.store.seal_object_key(number)} in the bucket says; {HINT}"
+                f"seal {number}, the last one in the database, differs from"
+                f" {self.store.seal_object_key(number)} in the bucket; {HINT}"
             )
         self._known_to = number
         return seal

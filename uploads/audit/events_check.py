@@ -1,4 +1,4 @@
-"""The events of a seal: in the database, in the bucket, and as they were sealed."""
+"""Compares the events of a seal, in the database and in the bucket, with its root."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ class EventsCheck:
             readable_lines(UploadEvent.objects.filter(seal_id=seal.number)),
         )
 
-    def check_strays(self, first: int, *, but: Collection[int]) -> None:
+    def check_strays(self, first: int, *, excluding: Collection[int]) -> None:
         """Collect events under seals that do not exist, from seal `first` on.
 
-        `but` are seals without a row that were checked. The foreign key prevents some
-        of these, unless the tables' owner dropped it, but not a number below 1.
+        `excluding` are seals without a row that were checked. The foreign key prevents
+        such events, unless the tables' owner dropped it, but not numbers below 1.
         """
         rows = AuditSeal.objects.filter(number=OuterRef("seal_id"))
         strays = UploadEvent.objects.filter(
             Q(seal_id__lt=1) | (Q(seal_id__gte=first) & ~Exists(rows))
-        ).exclude(seal_id__in=but)
+        ).exclude(seal_id__in=excluding)
         self._differences.compare(None, iter(()), readable_lines(strays))
 
     def _copied_lines(self, seal: Seal) -> Iterator[tuple[int, bytes]] | None:
@@ -94,7 +94,7 @@ class EventsCheck:
             kind,
             f"events of seal {seal.number}",
             f"{seal.event_count} were sealed, {count} are there,"
-            " and not the same; no copy tells which",
+            " and not the same; no copy shows which",
         )
 
 
@@ -106,7 +106,7 @@ def _digest(chunks: Iterator[bytes]) -> str:
 
 
 def _parsed(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield ids and lines of a copy whose digest is known to be right."""
+    """Yield ids and lines of a copy whose digest has been verified."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

@@ -76,7 +76,7 @@ class TrustedKeys:
         self._announced_by: dict[str, str] = {}
 
     def fault_of(self, seal: Seal) -> FaultKind | None:
-        """Return what is wrong with a seal's signature; a retired key signs no more."""
+        """Return what is wrong with a seal's signature; a retired key cannot sign."""
         key = self._keys.get(seal.key_id)
         if key is None or self.is_retired(seal.key_id, seal.number):
             return FaultKind.UNKNOWN_KEY

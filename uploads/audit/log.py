@@ -33,7 +33,7 @@ _UNIQUE_VIOLATION = "23505"
 
 
 class Event(NamedTuple):
-    """The columns of a new event, but for its upload."""
+    """The columns of a new event, except its upload."""
 
     action: str
     at: datetime

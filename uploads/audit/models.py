@@ -63,7 +63,7 @@ WITHOUT_UPLOAD: frozenset[Action] = frozenset(
     }
 )
 
-#: Every action but the two of a normal upload.
+#: Every action except the two of a normal upload.
 UNCOMMON: tuple[Action, ...] = tuple(
     a for a in Action if a not in {Action.REQUESTED, Action.STORED}
 )
@@ -73,8 +73,8 @@ class AuditSeal(AppendOnlyModel):
     """A signed statement over a set of events; never changed, never deleted.
 
     Each seal names the hash of the one before it, so seals are a chain, and what a
-    seal covers cannot change without its root changing. A seal over no events says
-    that nothing happened.
+    seal covers cannot change without its root changing. A seal over no events
+    shows that nothing was recorded.
     """
 
     number = models.BigIntegerField(primary_key=True, help_text="Counts from 1.")

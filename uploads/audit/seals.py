@@ -1,4 +1,4 @@
-"""Sealing: the events that no seal covers yet become a signed seal, and copies.
+"""Sealing: sign a seal over the events that have none, and copy both to the bucket.
 
 A seal is written to the bucket first and to the database second, and the bucket
 decides: the sealer that creates the object of seal N has made seal N. A sealer that
@@ -95,7 +95,9 @@ def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
             idle_rounds = idle_rounds + 1 if sealer.number == number else 0
             number = sealer.number
             if idle_rounds > _MAX_IDLE_ROUNDS:
-                raise SealError("other sealers take every number; are they ours?")
+                raise SealError(
+                    "other sealers take every number; check which processes seal this bucket"
+                )
             continue
         made.append(sealed)
         if not sealed.finished:
@@ -169,7 +171,7 @@ class _Sealer:
             return self._finish(seal)
         if self.chain.trusted.is_retired(self.signing_key.id, number):
             raise AuditKeyError(
-                f"key {self.signing_key.id} was replaced and signs no more;"
+                f"key {self.signing_key.id} was replaced and can no longer sign;"
                 " set AUDIT_SIGNING_KEY to the key that took over."
             )
         pairs = self._gather()

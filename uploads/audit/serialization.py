@@ -65,7 +65,7 @@ def sealable_lines(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield up to `limit` lines as `event_lines` does, skipping unreadable rows.
 
-    Such an event is not ours: the log writes none. It must not stop the seals of the
+    The log never writes such an event. It must not stop the seals of the
     others, and stays unsealed for verify_audit to report.
     """
     count = 0

@@ -1,4 +1,4 @@
-"""Verification: database, seals, signatures and the copies against each other.
+"""Verification: compares the database, the seals, their signatures and the copies.
 
 What must hold, in the order in which it is checked, in constant memory:
 
@@ -63,8 +63,8 @@ def verify_audit(
 
     `since` is the number of the first seal to check, or a point in time; only uploads
     with an event from there on are checked. `grace` is how long before `now` an event
-    may be unsealed. Without `read_copies` the bucket is not read: a difference is found
-    but its event not named, and a cut tail shows only as `sealing stopped`.
+    may be unsealed. Without `read_copies` the bucket is not read: a difference is
+    found without its event, and a cut tail is reported only as `sealing stopped`.
 
     Raises `AuditKeyError` without a trusted key, `StoreError`, and
     `TrailUnavailableError`.
@@ -87,13 +87,13 @@ class _Verifier:
     ) -> None:
         self.store = store
         self.trusted = trusted
-        self.limit = now - grace  # an unsealed event from before is late
-        self.ahead = now + grace  # no clock is this far ahead
+        self.limit = now - grace  # an older unsealed event is a fault
+        self.ahead = now + grace  # a later time is a fault
         self.read_copies = read_copies
         self.report = Report()
         self.events = EventsCheck(self.report, store if read_copies else None)
         self._last_sealed_at: datetime | None = None
-        #: Numbers of seals whose copy is all there is; their events were checked.
+        #: Numbers of seals that are only in the bucket; their events were checked.
         self._without_row: set[int] = set()
 
     def run(
@@ -110,7 +110,7 @@ class _Verifier:
             last = number
             on_progress(self.report)
         self._report_numberless()
-        self.events.check_strays(first, but=self._without_row)
+        self.events.check_strays(first, excluding=self._without_row)
         self.events.report_differences()
         self._check_unsealed()
         for projection in projections.registered:
@@ -174,7 +174,7 @@ class _Verifier:
         copy = self._copied_seal(number, versions)
         if recorded is not None and row is not None:
             self._check_row(row, recorded, copy)
-        # The bucket lets a seal be written once, so its copy decides.
+        # The copy decides, because the bucket accepts each seal only once.
         if copy is not None:
             seal = copy
         elif recorded is not None and self.trusted.fault_of(recorded) is None:

@@ -1,4 +1,4 @@
-"""Which action may follow which status of an upload, and the status it leaves behind."""
+"""Which actions may follow which status of an upload, and the status after each."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ class Status(models.TextChoices):
 NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
 
 
-#: The status that each action leaves behind; an action that is not here is a note,
-#: after which the status is what it was.
+#: The status after each action; an action that is not here leaves the status unchanged.
 STATUS_AFTER: dict[Action, Status] = {
     Action.REQUESTED: Status.PENDING,
     Action.STORED: Status.STORED,
@@ -51,7 +50,7 @@ ALLOWED_BEFORE: dict[Action, frozenset[Status]] = {
         {Status.STORED, Status.PENDING, Status.FAILED, Status.MISSING, Status.CORRUPTED}
     ),
     Action.ADOPTED: frozenset(),
-    # Purged again when the object was found to be there still.
+    # Purged too: deleted again when the object was still in the bucket.
     Action.PURGED: frozenset(
         {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
     ),

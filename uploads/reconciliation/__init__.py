@@ -1,10 +1,10 @@
 """Where the bucket and the record disagree, and the repair.
 
-Both are read in key order, a page of each in memory at a time. The order makes the scan
-cheap and proves nothing: a key without a counterpart is looked up by itself, the object
-with HEAD and the row with a query, before it becomes a finding. So a store that lists in
-another order (see `UploadStorage.listing`), a page read too early, or an upload that
-finishes during the scan costs one more request, never a wrong finding.
+Both are read in key order, a page of each in memory at a time. A key without
+a counterpart is not yet a finding: its object is first requested with HEAD, and its row
+queried. So a store that lists in another order (see `UploadStorage.listing`), a page
+that was read too early, or an upload that finishes during the scan costs a further
+request, but never causes a wrong finding.
 
 `scan` pairs objects and rows, `prefilter` drops the pairs that agree, `classify` names
 what is wrong, `repair` writes the event that resolves it; `multipart` finds unfinished
@@ -25,7 +25,7 @@ __all__ = ["Finding", "FindingKind", "Pair", "Plan", "reconcile", "side_by_side"
 
 
 def reconcile(plan: Plan, pairs: Iterable[Pair] | None = None) -> Iterator[Finding]:
-    """Yield the disagreements under `uploads/`, repaired where the plan says so.
+    """Yield the disagreements under `uploads/`, and repair them if `plan.fix` is set.
 
     Raises `StoreError`, `TrailUnavailableError` or `django.db.Error` when a side
     cannot be read; what was yielded until then stands.

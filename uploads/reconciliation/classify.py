@@ -1,4 +1,4 @@
-"""What is wrong with one key, looked up by that key in the store and the table."""
+"""Classifies one key by its object and its row, each looked up again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from uploads.storage import ListedObject, StoredObject, storage_of
 def classify(
     plan: Plan, listed: ListedObject | None, row: Row | None
 ) -> Finding | None:
-    """Return what is wrong with one key; None if nothing is, or no longer."""
+    """Return what is wrong with one key, or None if nothing is (any more)."""
     if row is None:
         if listed is None:
             return None
@@ -76,7 +76,7 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
     differences += _other_owner(upload, found)
     seen = _seen(found) | known
     if status == Status.PURGED:
-        # Only what was recorded is ours to delete.
+        # Only the recorded object may be deleted.
         if differences:
             seen["differences"] = list(differences)
         return _finding(FindingKind.PURGED_PRESENT, upload, Action.PURGED, seen)

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def unfinished_uploads(plan: Plan) -> Iterator[Finding]:
-    """Yield unfinished uploads in parts; discard the parts if the plan says so.
+    """Yield unfinished uploads in parts; discard the parts if `plan.fix` is set.
 
     The upload's own record is classified with its key: it has no object.
     """

@@ -53,7 +53,7 @@ def storage_of(upload: Upload) -> UploadStorage:
     """Return the storage that holds the upload's object.
 
     Raises `OtherBucketError` when the record names another bucket than the configured
-    one: nothing found there says anything about this object.
+    one, whose objects are no evidence about it.
     """
     storage = upload_storage()
     if upload.bucket != storage.bucket_name:

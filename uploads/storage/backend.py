@@ -1,4 +1,4 @@
-"""The storage of `STORAGES["default"]`: django-storages' for S3, made to create only."""
+"""The storage of `STORAGES["default"]`: django-storages' S3 storage, never overwriting."""
 
 from __future__ import annotations
 

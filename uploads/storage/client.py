@@ -120,7 +120,7 @@ class StoreConfiguration:
             "connect_timeout": self.connect_timeout,
             "read_timeout": self.read_timeout,
             "max_pool_connections": self.max_pool_connections,
-            # Attempts are counted here: botocore does not tell whether an earlier
+            # Attempts are counted here: botocore does not report whether an earlier
             # one, whose answer was lost, may have been carried out.
             "retries": {"mode": "standard", "total_max_attempts": 1},
             # The default CRC32 trailer breaks several S3-compatible stores; each

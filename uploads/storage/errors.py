@@ -1,4 +1,4 @@
-"""Errors of the object store and its clients, all translated into ours here."""
+"""Translates the errors of the object store and its clients into `StoreError`."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def frozen(credentials: Credentials) -> ReadOnlyCredentials:
 
 
 def credentials_error(error: Exception) -> StoreCredentialsError:
-    """Return the error of a request that was not sent for want of credentials."""
+    """Return the error of a request that was not sent because credentials are missing."""
     return StoreCredentialsError(
         f"credentials for the object store are unavailable ({type(error).__name__})"
     )
@@ -136,7 +136,7 @@ def credentials_error(error: Exception) -> StoreCredentialsError:
 def error_from_status(status: int, code: str, region: str = "") -> StoreError:
     """Return the error for an answer of the store, by HTTP status and S3 error code.
 
-    `region` is where the store says that the bucket is.
+    `region` is the bucket's region, if the store reports it.
     """
     # The answer to a HEAD has no body: botocore takes the status for the code.
     answer = str(status) if code == str(status) else f"{status} {code}"

@@ -1,4 +1,4 @@
-"""Objects in the bucket and bodies for it. No request is made here."""
+"""Values that describe objects in the bucket. No request is made here."""
 
 from __future__ import annotations
 
@@ -112,7 +112,8 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
     """Read a HeadObject answer; raises `KeyError` if S3 cannot have sent it."""
     metadata = answer.get("Metadata", {})
     checksum = answer.get("ChecksumSHA256", "")
-    # A checksum of checksums ends in -<parts>; it is no digest of the content.
+    # The composite checksum of a multipart upload (AWS: "…-<parts>") is no SHA-256 of
+    # the content.
     if checksum and "-" not in checksum and answer.get("ChecksumType") != "COMPOSITE":
         sha256, source = base64.b64decode(checksum).hex(), "store"
     else:

@@ -120,11 +120,11 @@ class Writer:
         metadata: Mapping[str, str],
         last_error: StoreError,
     ) -> StoredObject:
-        """Return the object under `key` if it is ours, although no answer confirmed it.
+        """Return the object under `key` if it is this upload's, though no answer confirmed it.
 
         Raises `ObjectExistsError` for another object, and `StoreUnavailableError` with
-        an unknown outcome when the bucket cannot tell: a missing object proves nothing
-        while the request may still be in progress, and an unreadable one may be ours.
+        an unknown outcome when the object is missing (the request may still be in
+        progress) or cannot be read (it may be this upload's).
         """
         try:
             found = head(key)

@@ -1,8 +1,8 @@
-"""The original design's handlers, as its description has them.
+"""The handlers of the original design, without a record of uploads.
 
-A client per call, a temporary file named after a number from 0 to 9999, boto3's
-`upload_file`, and no record; the mirror letter by letter. What differs from a notebook's
-version is only that the store's address comes from the environment.
+An upload creates a boto3 client and a temporary file, named after a number from 0 to
+9999, and calls `upload_file`. The mirror goes letter by letter. The store's address
+comes from the environment.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def test_last_check_of_the_trail__long_ago(admin_client, make_upload):
         detail={"faults": 0},
     )
     card = text(admin_client).split("Audit log verified")
-    assert card[0].rstrip().endswith('<li class="card mood-bad"><h2>')
+    assert card[0].rstrip().endswith('<li class="card tone-bad"><h2>')
     assert "3\xa0days ago</time>; run manage.py verify_audit" in card[1]
 
 

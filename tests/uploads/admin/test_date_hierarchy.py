@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mirrorsite.admin.date_hierarchy import below, parse
+from mirrorsite.admin.date_hierarchy import parse, subdivisions
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,9 @@ def at(*parts: int) -> datetime:
 
 
 def names(period: str | None, first: datetime, last: datetime) -> list[str]:
-    return [str(p) for p in below(parse(period) if period else None, first, last)]
+    return [
+        str(p) for p in subdivisions(parse(period) if period else None, first, last)
+    ]
 
 
 def test_below__years_months_days_hours():

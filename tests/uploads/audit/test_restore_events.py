@@ -276,7 +276,7 @@ class TestContradictedByTheDatabase:
     def test_last_seal(self, trail, lost):
         with without_triggers():
             rows_of(AuditSeal).update(event_count=7)
-        refused("seal 1, the last one in the database, is not what")
+        refused("seal 1, the last one in the database, differs from")
 
 
 class TestContradictedByTheBucket:

@@ -94,5 +94,5 @@ class TestTogether:
             assert found(FIX)[0][0] == "size or checksum differs"
 
         spy(UploadStorage, "put_new", after=overwrite)
-        with pytest.raises(UploadFailedError, match="is corrupted already"):
+        with pytest.raises(UploadFailedError, match="record is already corrupted"):
             making.stored()

@@ -12,7 +12,7 @@ from uploads.audit.log import write_transaction
 
 class Command(OperatorCommand):
     help = (
-        "Print a token for a program of ours, such as the canary. It may upload and"
+        "Print a token for an internal program, such as the canary. It may upload and"
         " read. Each run prints the same one until it expires or is revoked."
     )
     so_far = "no token was created, and one that was printed is not valid"

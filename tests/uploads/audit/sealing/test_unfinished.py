@@ -100,7 +100,7 @@ class TestContradiction:
             ("UPDATE uploads_uploadevent SET seal_id = 1", "or under another seal"),
             (
                 "UPDATE uploads_auditseal SET sealed_at = '2020-01-01 00:00:00'",
-                "seal 1, the last one in the database, is not what",
+                "seal 1, the last one in the database, differs from",
             ),
         ],
     )
@@ -118,7 +118,7 @@ class TestContradiction:
         forged = seal_of(AuditSeal.objects.get())
         forged = replace(forged, number=number, previous=forged.hash())
         rows_of(AuditSeal).bulk_create([row_of(forged, trail.store)])
-        with pytest.raises(SealError, match="last one in the database, is not what"):
+        with pytest.raises(SealError, match="last one in the database, differs from"):
             trail.seal()
         assert list(trail.storage.list_keys(f"{trail.prefix}seals/")) == [
             trail.store.seal_object_key(1)
