@@ -130,7 +130,9 @@ locals {
     # Three attempts: the database may still be starting.
     backoffLimit          = 2
     activeDeadlineSeconds = 540
-    template              = { metadata = { labels = local.metadata.migrate.labels }, spec = module.pod["migrate"].spec }
+    # Helm forgets a Job of a failed release; its logs remain for a week.
+    ttlSecondsAfterFinished = 604800
+    template                = { metadata = { labels = local.metadata.migrate.labels }, spec = module.pod["migrate"].spec }
   }
   # The tag makes the name readable. A Job is immutable, so the name depends on its
   # specification too.
