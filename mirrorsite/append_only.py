@@ -1,4 +1,4 @@
-"""Rows that are written once; the triggers of uploads.audit see to it as well."""
+"""Rows that are written once; triggers (uploads.triggers) see to it as well."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _M = TypeVar("_M", bound=models.Model)
 class AppendOnlyQuerySet(models.QuerySet[_M]):
     """A queryset that reads and adds.
 
-    The triggers refuse the rest as well (uploads.audit.triggers); this says so
-    earlier, and in the language of the caller.
+    The triggers refuse the rest as well (uploads.triggers); this says so earlier,
+    and in the language of the caller.
     """
 
     def update(self, **kwargs: Any) -> NoReturn:

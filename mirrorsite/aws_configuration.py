@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
 from __future__ import annotations
 
 import os
+import re
 
 import botocore.session
 from botocore.exceptions import BotoCoreError
@@ -24,6 +25,12 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
             f"AWS_ENDPOINT_URL_S3 is {endpoint_url!r}, and its host is not a valid host"
             " name; set it to letters, digits, dots and hyphens, or to an IP address."
         )
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        if not re.fullmatch("[!-~]*", os.environ.get(name, "").strip()):
+            # Not its value. A request could not be sent with it.
+            raise ImproperlyConfigured(
+                f"{name} holds characters that no key has; set it to the key alone."
+            )
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         if os.environ.get(name) == "":  # to botocore, a profile without a name
             del os.environ[name]

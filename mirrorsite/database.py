@@ -12,6 +12,7 @@ from typing import Any
 import dj_database_url
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
+from django.db import InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from psycopg.conninfo import make_conninfo
@@ -86,6 +87,12 @@ def restricted(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
         statement_timeout=f"{seconds}s", default_transaction_read_only="on"
     )
     return database | {"ANSWER_SECONDS": seconds + 1, "OPTIONS": options}
+
+
+def is_unavailable(error: BaseException | None) -> bool:
+    """Return True if the database's failure to answer is the error, or its cause."""
+    causes = (error, getattr(error, "__cause__", None))
+    return any(isinstance(e, OperationalError | InterfaceError) for e in causes)
 
 
 def reason(error: BaseException) -> str:

@@ -199,6 +199,13 @@ class Environment:
         """Return the value without surrounding space, or the declared default."""
         variable = VARIABLES[name]
         value = self._values.get(name, "").strip()
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            # Not its value: it may be a secret.
+            raise ImproperlyConfigured(
+                f"{name} holds bytes that are not UTF-8; set it to text."
+            ) from error
         if not value and variable.default is not None:
             return variable.default
         return value

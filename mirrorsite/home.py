@@ -24,6 +24,7 @@ from django.views import csrf
 from django.views.decorators.http import require_http_methods, require_safe
 
 from mirrorsite.actors import Actor, actor_named, address_of, network_key_of
+from mirrorsite.forms import WholeNumberField
 from mirrorsite.problems import Problem, unavailable
 from mirrorsite.rate_limits import limiter, require_quota
 from mirrorsite.readiness import readiness
@@ -43,6 +44,14 @@ LINK_AGE = timedelta(hours=1)
 #: Events shown of one upload; the admin has all of them.
 MAX_EVENTS = 20
 
+#: What the API says of an Idempotency-Key, for a form.
+_DETAILS_OF_FORM = {
+    "idempotency-key-reused": "This form was sent before, with another size. Send the"
+    " form below to create another upload.",
+    "idempotency-key-in-use": "This form was sent before, and its upload is being"
+    " processed. Send it again to see the record.",
+}
+
 _signer = TimestampSigner(salt="mirrorsite.home.upload")
 
 
@@ -54,7 +63,7 @@ class UploadForm(forms.Form):
     def __init__(self, data: QueryDict | None = None) -> None:
         super().__init__(data, label_suffix="")
         most = settings.UPLOAD_MAX_BYTES
-        self.fields["size"] = forms.IntegerField(
+        self.fields["size"] = WholeNumberField(
             required=False,
             min_value=1,
             max_value=most,
@@ -131,36 +140,23 @@ def _upload(request: HttpRequest) -> HttpResponse:
             raise Problem(
                 401, "not-authenticated", "Nothing was uploaded: it needs a token."
             )
-        if form.is_valid():
-            response = _redirect_to(_created(request, form, client))
-        else:
-            response = _page(
-                request,
-                Problem(
-                    400,
-                    "invalid-parameter",
-                    "Nothing was uploaded: correct the form below.",
-                ),
-                form=form,
+        if not form.is_valid():
+            raise Problem(
+                400,
+                "invalid-parameter",
+                "Nothing was uploaded: send the form below."
+                if "key" in form.errors
+                else "Nothing was uploaded: correct the form below.",
             )
+        response = _redirect_to(_created(request, form, client))
     except Problem as problem:
-        if problem.slug == "idempotency-key-reused":
-            response = _page(request, _sent_before())
-        else:
-            response = _page(request, problem, form=form)
+        # A form with a wrong key, or one that was used, cannot be sent again.
+        is_spent = "key" in form.errors or problem.slug == "idempotency-key-reused"
+        response = _page(request, problem, form=None if is_spent else form)
     if usage is not None:
         for name, value in usage.headers.items():
             response.headers[name] = value
     return response
-
-
-def _sent_before() -> Problem:
-    return Problem(
-        422,
-        "idempotency-key-reused",
-        "This form was sent before, with another size. Send the form below to create"
-        " another upload.",
-    )
 
 
 def _created(request: HttpRequest, form: UploadForm, client: str) -> Upload:
@@ -173,12 +169,21 @@ def _created(request: HttpRequest, form: UploadForm, client: str) -> Upload:
     scope = f"address:{address_of(request) or 'unknown'}"
     if actor.user_id is not None:
         scope = f"user:{actor.user_id}"
-    with upload_problems(), store_bulkhead().place(client):
-        created = create_upload(
-            actor=actor,
-            size=form.cleaned_data["size"],
-            idempotency_key=None if key is None else IdempotencyKey(scope, str(key)),
-        )
+    try:
+        with upload_problems(), store_bulkhead().permit(client):
+            created = create_upload(
+                actor=actor,
+                size=form.cleaned_data["size"],
+                idempotency_key=None
+                if key is None
+                else IdempotencyKey(scope, str(key)),
+            )
+    except Problem as problem:
+        if detail := _DETAILS_OF_FORM.get(problem.slug):
+            raise Problem(
+                problem.status_code, problem.slug, detail, **problem.extensions
+            ) from problem
+        raise
     return created.upload
 
 

@@ -12,6 +12,7 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
+from mirrorsite.database import is_unavailable
 from mirrorsite.printable import json_line, printable
 from mirrorsite.request_ids import current_request_id
 
@@ -67,6 +68,27 @@ def _write(number: int, line: bytes) -> None:
 def _utc(record: logging.LogRecord) -> str:
     moment = datetime.fromtimestamp(record.created, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class NameCause(logging.Filter):
+    """Replaces a traceback by the error at its end, for libraries that log both."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and (error := record.exc_info[1]):
+            message = record.getMessage().rstrip(".")
+            record.msg = f"{message}: {type(error).__name__}: {error}"
+            record.args = ()
+            record.exc_info = None
+        return True
+
+
+class NoTracebackOfTheDatabase(logging.Filter):
+    """Leaves out the traceback where the database is unavailable, which is no bug."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and is_unavailable(record.exc_info[1]):
+            record.exc_info = None
+        return True
 
 
 class JsonFormatter(logging.Formatter):

@@ -15,7 +15,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 
 from mirrorsite.headers import API_HEADERS, PAGE_HEADERS, SECURITY_HEADERS
 from mirrorsite.metrics import observe_request
-from mirrorsite.problems import as_problem, bad_request
+from mirrorsite.problems import Problem, as_problem, bad_request, is_api, refusal
 from mirrorsite.request_ids import current_request_id, request_id_from
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -23,10 +23,6 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 #: RFC 9110, section 8.6: a 204 has no Content-Length, and a 304 need not have one.
 _WITHOUT_LENGTH = frozenset({204, 304})
-
-
-_FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
-_UTF_8 = frozenset({"utf-8", "utf8"})
 
 
 class EdgeMiddleware:
@@ -72,12 +68,6 @@ class EdgeMiddleware:
             return response
         if request.path_info == "*" and request.method == "OPTIONS":
             return _of_the_server()
-        charset = (request.content_params or {}).get("charset", "utf-8")
-        if request.content_type in _FORM_TYPES and charset.lower() not in _UTF_8:
-            # Django raises when a form is read, and again in its error page.
-            return HttpResponse(
-                "Form data must be UTF-8.", status=415, content_type="text/plain"
-            )
         response = self.get_response(request)
         if response.status_code >= 400:
             return as_problem(request, response)
@@ -125,7 +115,15 @@ class _StaffPagesOnly:
 
 
 class StaffSessionMiddleware(_StaffPagesOnly, SessionMiddleware):
-    pass
+    def process_request(self, request: HttpRequest) -> None:
+        """Ignore a cookie that is no session key.
+
+        A quoted one can hold a NUL, which PostgreSQL's text cannot.
+        """
+        key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+        if key and not (key.isascii() and key.isalnum()):
+            del request.COOKIES[settings.SESSION_COOKIE_NAME]
+        super().process_request(request)
 
 
 class StaffAuthenticationMiddleware(_StaffPagesOnly, AuthenticationMiddleware):
@@ -136,6 +134,9 @@ class StaffMessageMiddleware(_StaffPagesOnly, MessageMiddleware):
     pass
 
 
+#: What Django reads as a form.
+_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+_UTF_8 = ("utf-8", "utf8")
 #: The first page answers these with 405, whatever token is sent.
 _UNUSED_METHODS = frozenset({"PUT", "PATCH", "DELETE"})
 
@@ -145,8 +146,25 @@ class StaffCsrfViewMiddleware(_StaffPagesOnly, CsrfViewMiddleware):
 
     def process_view(self, request, callback, callback_args, callback_kwargs):  # type: ignore[no-untyped-def]
         is_refused = request.path_info == "/" and request.method in _UNUSED_METHODS
-        if _reads_session(request) and not is_refused:
-            return super().process_view(
-                request, callback, callback_args, callback_kwargs
-            )
-        return None
+        if not _reads_session(request) or is_refused:
+            return None
+        if request.method == "POST" and not is_api(request):
+            fault = _fault_of_form(request)
+            if fault:
+                return refusal(request, Problem(415, "unsupported-media-type", fault))
+        return super().process_view(request, callback, callback_args, callback_kwargs)
+
+
+def _fault_of_form(request: HttpRequest) -> str:
+    """Return why a page cannot read the request's body, empty if it can.
+
+    Django takes a body of another type for an empty form.
+    """
+    if request.META.get("CONTENT_LENGTH") in {None, "", "0"}:
+        return ""
+    if request.content_type not in _FORM_TYPES:
+        return f"The body's Content-Type must be {' or '.join(_FORM_TYPES)}."
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return "The body must be sent without a Content-Encoding."
+    charset = (request.content_params or {}).get("charset", "utf-8")
+    return "" if charset.lower() in _UTF_8 else "A form must be sent in UTF-8."

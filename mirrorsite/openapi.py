@@ -23,6 +23,8 @@ _HEADERS_OF_STATUS = {
     "429": ["Retry-After"],
     "503": ["Retry-After"],
 }
+#: Answers to requests that never reach a view, so no rate limit counts them.
+_NOT_COUNTED = {"408", "413", "default"}
 #: Answers that may have more members than are declared; no other may.
 _ADDITIONAL_PROPERTIES = {"Problem": True, "Checks": {"type": "string"}}
 
@@ -154,8 +156,11 @@ def _describe(operation: dict[str, Any]) -> None:
         "description": "Any other problem; /api/problems lists them all.",
         "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    limits = ["RateLimit-Policy", "RateLimit"] if "429" in responses else []
+    is_limited = "429" in responses
     for status, response in responses.items():
+        names = ["X-Request-ID", *_HEADERS_OF_STATUS.get(status, ())]
+        if is_limited and status not in _NOT_COUNTED:
+            names += ["RateLimit-Policy", "RateLimit"]
         headers = response.setdefault("headers", {})
-        for name in ("X-Request-ID", *_HEADERS_OF_STATUS.get(status, ()), *limits):
+        for name in names:
             headers[name] = {"$ref": f"#/components/headers/{name}"}

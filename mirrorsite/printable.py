@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 #: json.dumps would make one for each line.
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
@@ -28,3 +30,12 @@ def json_line(value: Any) -> str:
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
+
+
+@lru_cache(maxsize=1024)
+def quoted_path(raw_path: bytes) -> str:
+    """Return a request's path as a URI reference (RFC 3986), percent-encoded once.
+
+    No line break of a client's gets into the log.
+    """
+    return quote(unquote_to_bytes(raw_path), safe="/:@!$&'()*+,;=~-._")

@@ -13,14 +13,16 @@ import sys
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import (
     BadRequest,
     DisallowedHost,
     PermissionDenied,
     RequestDataTooBig,
     SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
 )
-from django.db import InterfaceError, OperationalError
 from django.http import (
     Http404,
     HttpRequest,
@@ -30,10 +32,12 @@ from django.http import (
 )
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
+from django.template.loader import render_to_string
 from django.utils.encoding import escape_uri_path
 from django.views import defaults
 from rest_framework import exceptions
 
+from mirrorsite.database import is_unavailable
 from mirrorsite.problem_types import PROBLEM_TYPES, SLUG_OF_STATUS
 
 logger = logging.getLogger(__name__)
@@ -77,7 +81,10 @@ def unavailable(slug: str, detail: str, **extensions: object) -> Problem:
 def problem_body(
     path: str, request_id: str, status: int, slug: str, detail: str, **extensions: Any
 ) -> dict[str, Any]:
-    """Return the members of a problem; an undeclared slug gets the status's phrase."""
+    """Return the members of a problem; an undeclared slug gets the status's phrase.
+
+    `path` is percent-encoded.
+    """
     kind = PROBLEM_TYPES.get(slug)
     return {
         "type": kind.uri if kind else "about:blank",
@@ -85,7 +92,7 @@ def problem_body(
         "status": status,
         "detail": detail,
         # A URI reference (RFC 3986), without the query: it may hold private data.
-        "instance": escape_uri_path(path),
+        "instance": path,
         "request_id": request_id,
         **extensions,
     }
@@ -104,8 +111,10 @@ def problem_response(
     if (retry_after := extensions.pop("retry_after", None)) is not None:
         headers["Retry-After"] = str(retry_after)
     request_id = str(request.META.get("mirrorsite.request_id", ""))
+    # Django's own path does not tell the byte FF from the text %FF.
+    path = request.META.get("mirrorsite.path") or escape_uri_path(request.path)
     return JsonResponse(
-        problem_body(request.path, request_id, status, slug, detail, **extensions),
+        problem_body(path, request_id, status, slug, detail, **extensions),
         status=status,
         headers=headers,
         content_type=CONTENT_TYPE,
@@ -139,11 +148,20 @@ def _known(error: BaseException | None) -> exceptions.APIException | None:
             )
         case RequestDataTooBig():
             return Problem(413, "body-too-large", "The body is too large.")
+        case TooManyFieldsSent() | TooManyFilesSent():
+            return Problem(
+                400,
+                "bad-request",
+                f"The request has more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS}"
+                f" parameters or {settings.DATA_UPLOAD_MAX_NUMBER_FILES} files.",
+            )
         case SuspiciousOperation() | BadRequest():
-            return Problem(400, "bad-request", "The request is not acceptable.")
+            is_ours = isinstance(error, BadRequest)
+            detail = str(error) if is_ours else "The request is not acceptable."
+            return Problem(400, "bad-request", detail)
         case MultiPartParserError() | UnreadablePostError():
             return Problem(400, "bad-request", "The body could not be read.")
-        case OperationalError() | InterfaceError():
+        case Exception() if is_unavailable(error):
             logger.error("database unavailable: %s", error)
             return unavailable("database-unavailable", "The database is unavailable.")
     return None
@@ -185,19 +203,33 @@ def as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponse
     return problem
 
 
+def refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """Return a problem below /api/, and elsewhere a plain page that says the same."""
+    status, detail = problem.status_code, str(problem.detail)
+    if is_api(request):
+        return problem_response(
+            request, status, problem.slug, detail, **problem.extensions
+        )
+    page = HttpResponse(
+        render_to_string(
+            "mirrorsite/error.html",
+            {"title": HTTPStatus(status).phrase, "detail": detail},
+        ),
+        status=status,
+        headers={"Cache-Control": "no-store"},
+    )
+    if (retry_after := problem.extensions.get("retry_after")) is not None:
+        page.headers["Retry-After"] = str(retry_after)
+    return page
+
+
 def _response_to(
     request: HttpRequest, error: BaseException | None
 ) -> HttpResponse | None:
-    problem = _known(error) if is_api(request) else None
+    problem = _known(error)
     if not isinstance(problem, Problem):
         return None  # Django's page: `as_problem` replaces it below /api/
-    return problem_response(
-        request,
-        problem.status_code,
-        problem.slug,
-        str(problem.detail),
-        **problem.extensions,
-    )
+    return refusal(request, problem)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -206,5 +238,5 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500; an unavailable database is a 503 for the API."""
+    """Django's handler500; an unavailable database is a 503."""
     return _response_to(request, sys.exc_info()[1]) or defaults.server_error(request)

@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 
 #: Several probers ask every few seconds; one check serves them all.
 CACHE_SECONDS = 3.0
-#: How long a probe waits for the checks that another one has begun.
-WAIT_SECONDS = 1.0
+#: How long a probe or the first page waits for the checks.
+WAIT_SECONDS = 2.0
 SLOW = "unavailable: no answer yet"
 
 
@@ -23,10 +23,13 @@ def check_database() -> str:
     """Return "ok", or why the database cannot be used."""
     try:
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute("SHOW transaction_read_only")
+            (is_read_only,) = cursor.fetchone()
     except Error as error:
         logger.warning("readiness: database unavailable: %s", error)
         return "unavailable: the database does not answer"
+    if is_read_only == "on":  # such as a standby
+        return "unavailable: the database is read-only"
     return "ok"
 
 
@@ -43,7 +46,10 @@ def check_migrations() -> str:
 
 
 class Readiness:
-    """Runs the checks in one thread at a time and keeps their outcome briefly."""
+    """Runs the checks in threads of their own and keeps their outcome briefly.
+
+    Those that need the database run one after the other, each other one by itself.
+    """
 
     def __init__(
         self,
@@ -54,6 +60,7 @@ class Readiness:
         self._need_database = {"migrations"}
         self._wait = wait_seconds
         self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
         self._outcome: dict[str, str] = {}
         self._until = 0.0
 
@@ -68,25 +75,49 @@ class Readiness:
     def checks(self) -> dict[str, str]:
         """Return each dependency's name with "ok" or one line that says what is wrong.
 
-        While another thread runs the checks, this one waits up to `wait_seconds` and
-        then reports those without an outcome as not answering.
+        What has no outcome after `wait_seconds` is reported as not answering.
         """
-        if not self._lock.acquire(timeout=self._wait):
-            known = dict(self._outcome)
-            return {name: known.get(name, SLOW) for name in self._checks}
+        with self._lock:
+            is_running = any(thread.is_alive() for thread in self._threads)
+            if not is_running and time.monotonic() >= self._until:
+                self._begin()
+            threads, outcome = self._threads, self._outcome
+        deadline = time.monotonic() + self._wait
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        known = dict(outcome)
+        return {name: known.get(name, SLOW) for name in self._checks}
+
+    def _begin(self) -> None:
+        of_database = [
+            name
+            for name in self._checks
+            if name == "database" or name in self._need_database
+        ]
+        alone = [[name] for name in self._checks if name not in of_database]
+        outcome: dict[str, str] = {}
+        threads = [
+            threading.Thread(
+                target=self._run, args=(names, outcome), name="readiness", daemon=True
+            )
+            for names in (of_database, *alone)
+        ]
+        for thread in threads:
+            thread.start()
+        self._threads, self._outcome = threads, outcome
+
+    def _run(self, names: list[str], outcome: dict[str, str]) -> None:
         try:
-            if time.monotonic() >= self._until:
-                self._outcome = {}
-                # One by one: a name without an outcome is still being checked.
-                for name, check in self._checks.items():
-                    database = self._outcome.get("database", "ok")
-                    # Each would wait for the same connection.
-                    is_down = name in self._need_database and database != "ok"
-                    self._outcome[name] = database if is_down else check()
-                self._until = time.monotonic() + CACHE_SECONDS
-            return self._outcome
+            for name in names:
+                database = outcome.get("database", "ok")
+                # Each would wait for the same server.
+                is_down = name in self._need_database and database != "ok"
+                outcome[name] = database if is_down else self._checks[name]()
+        except Exception:
+            logger.exception("readiness: a check failed")
         finally:
-            self._lock.release()
+            connections.close_all()
+            self._until = time.monotonic() + CACHE_SECONDS
 
     def forget(self) -> None:
         """Ask again at the next call."""

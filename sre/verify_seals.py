@@ -37,7 +37,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 try:
     from cryptography.exceptions import InvalidSignature
@@ -290,8 +290,21 @@ def seen_before(text: str) -> tuple[int, str]:
     return int(number), digest
 
 
+class Parser(argparse.ArgumentParser):
+    """Writes as the rest of this program does; argparse ignores failures."""
+
+    def print_help(self, file: Any = None) -> None:
+        write(1, self.format_help().splitlines())
+
+    def error(self, message: str) -> NoReturn:
+        usage = self.format_usage().splitlines()
+        with suppress(OSError):
+            write(2, [*usage, f"{self.prog}: error: {message}"])
+        sys.exit(COULD_NOT_RUN)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sre/verify_seals.py",
         description="Verify a downloaded audit/ folder. Exit status 1: differences;"
         " 2: could not run.",
@@ -312,7 +325,10 @@ def main(arguments: list[str] | None = None) -> int:
         help="a seal that an earlier run printed; finds a cut tail",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except OSError as error:
+        return output_failed(error)
     try:
         if not (options.folder / "seals").is_dir():
             return complain(f"{options.folder} holds no seals/ folder")
@@ -328,9 +344,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         write(1, lines)
     except OSError as error:
-        return complain(
-            f"the output cannot be written: {error.strerror}", OUTPUT_FAILED
-        )
+        return output_failed(error)
     return DIFFERENCES if outcome.counts else 0
 
 
@@ -373,6 +387,10 @@ def complain(sentence: str, status: int = COULD_NOT_RUN) -> int:
     with suppress(OSError):
         write(2, [sentence])
     return status
+
+
+def output_failed(error: OSError) -> int:
+    return complain(f"the output cannot be written: {error.strerror}", OUTPUT_FAILED)
 
 
 def run() -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -58,6 +59,42 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _fresh_readiness() -> None:
     readiness.forget()
+
+
+@pytest.fixture
+def make_fail(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that lets another one raise whenever it is called."""
+
+    def make(owner: object, name: str, error: Any) -> None:
+        monkeypatch.setattr(owner, name, Mock(side_effect=error))
+
+    return make
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Return a function that has a function's calls listed: by their arguments.
+
+    `before` and `after` are called with the same arguments.
+    """
+    nothing = Mock()
+
+    def install(
+        owner: object, name: str, *, before: Any = nothing, after: Any = nothing
+    ) -> list[Any]:
+        real, calls = getattr(owner, name), []
+
+        def spied(*arguments: Any, **options: Any) -> Any:
+            calls.append(arguments)
+            before(*arguments, **options)
+            result = real(*arguments, **options)
+            after(*arguments, **options)
+            return result
+
+        monkeypatch.setattr(owner, name, spied)
+        return calls
+
+    return install
 
 
 @pytest.fixture(scope="session")
@@ -170,11 +207,20 @@ def faulty_store(
 
 
 @pytest.fixture
+def service_environment(
+    object_store: ObjectStore, bucket: UploadStorage, db: None
+) -> dict[str, str]:
+    """Return variables that let a process use the test's database and bucket."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+        "DATABASE_URL": service_database_url(),
+        **object_store.environment(bucket.bucket_name),
+    }
+
+
+@pytest.fixture
 def start_service(
-    object_store: ObjectStore,
-    bucket: UploadStorage,
-    transactional_db: None,
-    tmp_path: Path,
+    service_environment: dict[str, str], transactional_db: None, tmp_path: Path
 ) -> Iterator[Callable[..., Service]]:
     """Return a function that starts gunicorn on the test's database and bucket.
 
@@ -186,8 +232,7 @@ def start_service(
     def start(**environment: str) -> Service:
         service = Service(
             {
-                "DATABASE_URL": service_database_url(),
-                **object_store.environment(bucket.bucket_name),
+                **service_environment,
                 "STATIC_ROOT": str(tmp_path / "static"),
                 "LOG_FORMAT": "json",
                 "WEB_CONCURRENCY": "2",

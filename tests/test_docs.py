@@ -65,26 +65,26 @@ def anchors(page: Path) -> set[str]:
 
 class TestPages:
     @each_page
-    def test_anchors__exist(self, page: Path) -> None:
+    def test_anchors__exist(self, page):
         for target, anchor in re.findall(
             r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text()
         ):
             assert anchor in anchors(page.parent / target if target else page), anchor
 
     @each_page
-    def test_scripts__exist(self, page: Path) -> None:
+    def test_scripts__exist(self, page):
         for name in re.findall(r"\bsre/([a-z][\w.-]*\w)", page.read_text()):
             assert (ROOT / "sre" / name).exists(), name
 
     @each_page
-    def test_files__exist(self, page: Path) -> None:
+    def test_files__exist(self, page):
         packages = "mirrorsite|transforms|uploads|tests|requirements"
         path = rf"`((?:{packages})/[\w/]+(?:\.py|\.txt|/))`"
         for name in re.findall(path, page.read_text()):
             assert (ROOT / name).exists(), name
 
     @each_page
-    def test_commands__exist_with_their_options(self, page: Path) -> None:
+    def test_commands__exist_with_their_options(self, page):
         """Of manage.py and ./sre/manage, in blocks and between backticks."""
         known = get_commands()
         line = r"(?:manage\.py|sre/manage) ([a-z_]+)([^`\n#|;&)]*)"
@@ -97,7 +97,7 @@ class TestPages:
                 assert option in parser._option_string_actions, (name, option)
 
     @each_page
-    def test_variables__exist(self, page: Path) -> None:
+    def test_variables__exist(self, page):
         if page.parent.name == "decisions":
             pytest.skip("records name what was not chosen, too")
         for name in re.findall(
@@ -106,7 +106,7 @@ class TestPages:
             assert name in WORDS, name
 
     @each_page
-    def test_what_is_not_run__says_what_it_needs(self, page: Path) -> None:
+    def test_what_is_not_run__says_what_it_needs(self, page):
         text = page.read_text()
         assert not blocks(text, "sh") or re.search(r"\b[Nn]eeds?\b", text)
 
@@ -120,10 +120,10 @@ class TestTables:
         cells = re.findall(r"^\| (`[^|]*) \|", section, re.M)
         return sorted(name for cell in cells for name in re.findall(r"`(.*?)`", cell))
 
-    def test_findings(self) -> None:
+    def test_findings(self):
         assert self.first_column("reconcile_uploads") == sorted(FindingKind)
 
-    def test_faults(self) -> None:
+    def test_faults(self):
         assert self.first_column("verify_audit") == sorted(FaultKind)
 
 
@@ -140,8 +140,8 @@ WORDS = {
 }
 
 
-def test_sources__name_pages_and_headings_that_exist() -> None:
-    """As messages do: see docs/runbook.md, 'The database is gone'."""
+def test_sources__name_pages_and_headings_that_exist():
+    """As messages do: see docs/runbook.md, 'The database is lost'."""
     reference = r"""(?<![\w/])docs/([\w/-]+\.md)(?:,['"\s#]+(?<=['"])([^'"]+)['"])?"""
     found = [
         (path, *match)
@@ -227,13 +227,13 @@ def shell() -> Iterator[Shell]:
 RUN = ["tutorial", "api", "commands", "backup", "keys"]
 
 
-def test_every_runnable_block_is_run() -> None:
+def test_every_runnable_block_is_run():
     found = {page.stem for page in PAGES if blocks(page.read_text(), "bash")}
     assert found == {"README", *RUN}
 
 
 @pytest.mark.service
-def test_blocks_run(shell: Shell, subtests: pytest.Subtests) -> None:
+def test_blocks_run(shell, subtests):
     for page in RUN:
         text = (ROOT / f"docs/{page}.md").read_text()
         with subtests.test(page):
@@ -249,7 +249,7 @@ def test_blocks_run(shell: Shell, subtests: pytest.Subtests) -> None:
                 assert "exit status 1" in printed
 
 
-def test_pre_commit__runs_what_check_runs() -> None:
+def test_pre_commit__runs_what_check_runs():
     """All of it before a push; what runs before a commit is a part of it."""
     check = (ROOT / "sre/check").read_text()
     (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())[

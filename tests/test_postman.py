@@ -32,7 +32,7 @@ def operations() -> dict[tuple[str, str], set[str]]:
     }
 
 
-def test_every_operation_succeeds_once_and_nothing_undeclared_is_expected() -> None:
+def test_every_operation_succeeds_once_and_nothing_undeclared_is_expected():
     succeeding = set()
     for method, path, status in requests():
         (operation,) = (
@@ -47,6 +47,6 @@ def test_every_operation_succeeds_once_and_nothing_undeclared_is_expected() -> N
     assert succeeding == set(operations())
 
 
-def test_no_secret_is_committed() -> None:
+def test_no_secret_is_committed():
     values = {value["key"]: value["value"] for value in ENVIRONMENT["values"]}
     assert values == {"baseUrl": "http://127.0.0.1:4545", "token": ""}

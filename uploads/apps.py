@@ -18,11 +18,13 @@ class UploadsConfig(AppConfig):
     def ready(self) -> None:
         from mirrorsite.problem_types import declare
         from mirrorsite.readiness import readiness
-        from uploads import accounts, checks, logins  # noqa: F401 these register
+        from uploads import accounts, checks, logins, projection  # noqa: F401 these register
+        from uploads.audit import projections
         from uploads.problem_types import UPLOADS
         from uploads.readiness import check_bucket, check_trail
 
         declare(*UPLOADS)
+        projections.registered.append(projection)
         readiness.add("bucket", check_bucket)
         readiness.add("trail", check_trail, needs_database=True)
         post_migrate.connect(_reinstall_triggers, sender=self)
@@ -36,7 +38,7 @@ class StaffAdminConfig(AdminConfig):
 
 def _reinstall_triggers(*, using: str, **kwargs: Any) -> None:
     """Install the append-only triggers again if a table's owner has dropped them."""
-    from uploads.audit import triggers
+    from uploads import triggers
 
     if names := triggers.reinstall(connections[using]):
         logger.warning("triggers were missing, installed again: %s", ", ".join(names))

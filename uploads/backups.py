@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import secrets
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.apps import apps
 from django.core.management.color import no_style
@@ -25,15 +27,25 @@ from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
+from uploads.exceptions import ObjectChangedError, ObjectMissingError, UploadsError
 from uploads.storage import upload_storage
 
 PREFIX = "backups/"
-SUFFIX = ".zip"
 MANIFEST = "backup.json"
+#: Names sort by time, and two of one second still differ.
+_KEY = re.compile(PREFIX + r"\d{4}/\d\d/\d\d/\d{6}-[0-9a-f]{8}\.zip", re.ASCII)
 _CHUNK_BYTES = 1024 * 1024
+#: Raised by reading a file that is no zip file, or a damaged one.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,  # another compression
+    RuntimeError,  # encrypted
+)
 
 
-class BackupError(Exception):
+class BackupError(UploadsError):
     """A backup or restore cannot be done; the text says why and what to do."""
 
 
@@ -46,48 +58,51 @@ class Backup:
 
 
 class FilePayload:
-    """A file as the body of an upload, read in parts."""
+    """An open file as the body of an upload, read in parts."""
 
     content_type = "application/zip"
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.size = path.stat().st_size
-        with path.open("rb") as file:
-            self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    def __init__(self, file: IO[bytes]) -> None:
+        self._descriptor = file.fileno()
+        file.flush()
+        self.size = os.fstat(self._descriptor).st_size
+        digest = hashlib.sha256()
+        for part in self.parts(_CHUNK_BYTES):
+            digest.update(part)
+        self.sha256 = digest.hexdigest()
 
     def parts(self, part_bytes: int) -> Iterator[bytes]:
-        with self._path.open("rb") as file:
-            while part := file.read(part_bytes):
-                yield part
+        for start in range(0, self.size, part_bytes):
+            yield os.pread(self._descriptor, part_bytes, start)
 
 
 def backup_keys() -> list[str]:
     """Return the keys of all backups, the oldest first."""
     return sorted(
-        key for key in upload_storage().list_keys(PREFIX) if key.endswith(SUFFIX)
+        key for key in upload_storage().list_keys(PREFIX) if _KEY.fullmatch(key)
     )
 
 
 def back_up() -> Backup:
     """Store a copy of the database; raises `StoreError` and Django's database errors."""
     now = datetime.now(UTC)
-    # Names sort by time, and two of one second still differ.
-    key = f"{PREFIX}{now:%Y/%m/%d/%H%M%S}-{secrets.token_hex(4)}{SUFFIX}"
-    with tempfile.TemporaryDirectory(prefix="mirrorsite-backup-") as directory:
-        path = Path(directory) / "backup.zip"
-        rows = _dump(path, now)
-        upload_storage().put_new(key, FilePayload(path), {"upload-id": key})
+    key = f"{PREFIX}{now:%Y/%m/%d/%H%M%S}-{secrets.token_hex(4)}.zip"
+    # Without a name: a killed process leaves no copy of the database on the disk.
+    with tempfile.TemporaryFile() as file:
+        rows = _dump(file, now)
+        upload_storage().put_new(key, FilePayload(file), {"upload-id": key})
     return Backup(key=key, rows=rows)
 
 
-def delete_old(keep: int) -> list[str]:
-    """Delete all but the newest `keep` backups; return the deleted keys."""
+def delete_old(keep: int) -> Iterator[str]:
+    """Delete all but the newest `keep` backups; yield each key that was deleted."""
     storage = upload_storage()
-    old = backup_keys()[:-keep]
-    for key in old:
-        storage.delete_unchanged(key, storage.head(key).etag)
-    return old
+    for key in backup_keys()[:-keep]:
+        try:
+            storage.delete_unchanged(key, storage.head(key).etag)
+        except (ObjectChangedError, ObjectMissingError):
+            continue  # another run deleted it
+        yield key
 
 
 def restore(key: str) -> Backup:
@@ -101,20 +116,23 @@ def restore(key: str) -> Backup:
             f"the database {connection.settings_dict['NAME']} has tables already"
             f" ({tables[0]}, …); create an empty one and set DATABASE_URL to it."
         )
-    with _downloaded(key) as archive:
-        manifest = json.loads(archive.read(MANIFEST))
-        _migrate([(app, name) for app, name in manifest["migrations"]])
-        rows = _load(archive, manifest["tables"])
+    with _downloaded(key) as file:
+        with _reading(key):
+            archive = zipfile.ZipFile(file)
+            manifest = _manifest(archive)
+        _migrate(manifest.migrations)
+        with _reading(key):
+            rows = _load(archive, manifest.tables)
     return Backup(key=key, rows=rows)
 
 
 # --- Out -----------------------------------------------------------------------------
 
 
-def _dump(path: Path, now: datetime) -> dict[str, int]:
+def _dump(target: IO[bytes], now: datetime) -> dict[str, int]:
     described: dict[str, dict[str, Any]] = {}
     with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive,
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
@@ -160,11 +178,41 @@ def _copy(table: str, columns: list[str], direction: str) -> str:
 
 
 @contextmanager
-def _downloaded(key: str) -> Iterator[zipfile.ZipFile]:
+def _reading(key: str) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise BackupError(f"{key} cannot be read as a backup: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    migrations: list[tuple[str, str]]
+    #: Columns and number of rows of each table.
+    tables: dict[str, tuple[list[str], int]]
+
+
+def _manifest(archive: zipfile.ZipFile) -> _Manifest:
+    try:
+        values = json.loads(archive.read(MANIFEST))
+        tables = {
+            table: ([str(column) for column in entry["columns"]], int(entry["rows"]))
+            for table, entry in values["tables"].items()
+        }
+        for table in tables:
+            archive.getinfo(f"{table}.copy")
+        migrations = [(str(app), str(name)) for app, name in values["migrations"]]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise zipfile.BadZipFile(f"its {MANIFEST} is not one of a backup") from error
+    return _Manifest(migrations, tables)
+
+
+@contextmanager
+def _downloaded(key: str) -> Iterator[IO[bytes]]:
     """Yield the backup, whose bytes are those that were stored."""
     storage = upload_storage()
-    recorded = storage.head(key).metadata["sha256"]
-    with tempfile.TemporaryFile(prefix="mirrorsite-restore-") as file:
+    recorded = storage.head(key).metadata.get("sha256")
+    with tempfile.TemporaryFile() as file:
         digest = hashlib.sha256()
         for chunk in storage.read(key, _CHUNK_BYTES):
             digest.update(chunk)
@@ -174,8 +222,7 @@ def _downloaded(key: str) -> Iterator[zipfile.ZipFile]:
                 f"{key} has SHA-256 {digest.hexdigest()}, not the recorded {recorded};"
                 " choose another backup."
             )
-        with zipfile.ZipFile(file) as archive:
-            yield archive
+        yield file
 
 
 def _migrate(applied: list[tuple[str, str]]) -> None:
@@ -195,9 +242,17 @@ def _migrate(applied: list[tuple[str, str]]) -> None:
     executor.migrate(last)
 
 
-def _load(archive: zipfile.ZipFile, tables: dict[str, Any]) -> dict[str, int]:
+def _load(
+    archive: zipfile.ZipFile, tables: dict[str, tuple[list[str], int]]
+) -> dict[str, int]:
     rows = {}
     with transaction.atomic(), connection.cursor() as cursor:
+        for table, (columns, _) in tables.items():
+            # Their names become statements.
+            if table not in _tables() or not set(columns) <= {*_columns(cursor, table)}:
+                raise BackupError(
+                    f"the backup has a table {table!r} that its migrations do not make."
+                )
         # What migrations put in is in the backup too. Foreign keys are checked at the
         # end of the transaction, so the order of the tables does not matter.
         for table in tables:
@@ -206,18 +261,17 @@ def _load(archive: zipfile.ZipFile, tables: dict[str, Any]) -> dict[str, int]:
             )
             if cursor.fetchone()[0]:
                 cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608
-        for table, entry in tables.items():
+        for table, (columns, count) in tables.items():
             with (
                 archive.open(f"{table}.copy") as file,
-                cursor.copy(_copy(table, entry["columns"], "FROM STDIN")) as copy,
+                cursor.copy(_copy(table, columns, "FROM STDIN")) as copy,
             ):
                 while block := file.read(_CHUNK_BYTES):
                     copy.write(block)
             rows[table] = cursor.rowcount
-            if rows[table] != entry["rows"]:
+            if rows[table] != count:
                 raise BackupError(
-                    f"{table} has {rows[table]} rows, not the {entry['rows']} of the"
-                    " backup."
+                    f"{table} has {rows[table]} rows, not the {count} of the backup."
                 )
         models = apps.get_models(include_auto_created=True)
         for statement in connection.ops.sequence_reset_sql(no_style(), models):

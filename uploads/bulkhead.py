@@ -1,7 +1,7 @@
 """A limit on the requests of this process that may use the object store at once.
 
 A store that stops answering holds each thread that waits for it until the timeouts
-end. The bulkhead keeps some threads free of the store, and some places free of any one
+end. The bulkhead keeps some threads free of the store, and some permits free of any one
 client. No Django models here.
 """
 
@@ -20,14 +20,14 @@ from uploads.exceptions import StoreBusyError, StoreUnavailableError
 
 #: Threads that never wait for the store.
 RESERVED_THREADS = 2
-#: How long a request waits for a place while the requests that hold one make progress.
+#: How long a request waits for a permit while the requests that hold one make progress.
 MAX_WAIT_SECONDS = 5.0
 #: The store counts as hung when no request has made progress for this long.
 STALL_SECONDS = 1.5
 
 
 class Bulkhead:
-    """`places` for requests, of which one client may hold `places_per_client`.
+    """`permits` for requests, of which one client may hold `permits_per_client`.
 
     Requests wait first in, first out. One whose client is at its limit does not delay
     those behind it.
@@ -35,14 +35,14 @@ class Bulkhead:
 
     def __init__(
         self,
-        places: int,
-        places_per_client: int,
+        permits: int,
+        permits_per_client: int,
         *,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        self._free = places
-        self._per_client = places_per_client
+        self._free = permits
+        self._per_client = permits_per_client
         self._max_wait = max_wait_seconds
         self._stall = stall_seconds
         self._lock = threading.Lock()
@@ -52,12 +52,12 @@ class Bulkhead:
 
     @property
     def waiting(self) -> int:
-        """The number of requests that wait for a place."""
+        """The number of requests that wait for a permit."""
         return len(self._waiting)
 
     @contextmanager
-    def place(self, client: str) -> Iterator[None]:
-        """Hold a place for `client`.
+    def permit(self, client: str) -> Iterator[None]:
+        """Hold a permit for `client`.
 
         Raises `StoreBusyError` when none becomes free in time, or none is free and the
         store hangs.
@@ -74,7 +74,7 @@ class Bulkhead:
             self._release(client, is_progress=is_answered)
 
     def report_progress(self) -> None:
-        """Note that the store is not hung: a request that holds a place goes on."""
+        """Note that the store is not hung: a request that holds a permit goes on."""
         self._progress_at = time.monotonic()
 
     def _acquire(self, client: str) -> None:
@@ -86,7 +86,7 @@ class Bulkhead:
         deadline = time.monotonic() + self._max_wait
         while not waiter.has_entered.wait(self._seconds_left(deadline)):
             if self._seconds_left(deadline) > 0:
-                continue  # a request that holds a place has made progress
+                continue  # a request that holds a permit has made progress
             with self._lock:
                 if waiter.has_entered.is_set():
                     return
@@ -98,7 +98,7 @@ class Bulkhead:
         return max(0.0, min(deadline, self._progress_at + self._stall) - now)
 
     def _try_enter(self, client: str) -> bool:
-        """Take a place if there is one for `client`; the lock is held."""
+        """Take a permit if there is one for `client`; the lock is held."""
         if not self._free or self._held[client] >= self._per_client:
             return False
         self._free -= 1
@@ -122,7 +122,7 @@ class Bulkhead:
 
 
 class _Waiter:
-    """A request that waits for a place."""
+    """A request that waits for a permit."""
 
     __slots__ = ("client", "has_entered")
 
@@ -135,7 +135,7 @@ class _Waiter:
 def store_bulkhead() -> Bulkhead:
     """Return the bulkhead of this process.
 
-    A client may hold all places but a quarter, and always one.
+    A client may hold all permits but a quarter, and always one.
     """
-    places = max(1, settings.WEB_THREADS - RESERVED_THREADS)
-    return Bulkhead(places, max(1, places - max(1, places // 4)))
+    permits = max(1, settings.WEB_THREADS - RESERVED_THREADS)
+    return Bulkhead(permits, max(1, permits - max(1, permits // 4)))

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from uploads.audit import triggers
+from uploads import triggers
 from uploads.storage import upload_storage
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeVar
 
@@ -65,40 +65,6 @@ EVENT_COLUMNS: dict[str, Callable[[UploadEvent], Any]] = {
     "detail": lambda event: event.detail,
     "seal": lambda event: event.seal_id,
 }
-
-
-def uploads_to_export(
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    statuses: Sequence[str] = (),
-) -> QuerySet[Upload]:
-    """Return the uploads made from `since` to before `until`, in these statuses."""
-    uploads = Upload.objects.all()
-    if since:
-        uploads = uploads.filter(created_at__gte=since)
-    if until:
-        uploads = uploads.filter(created_at__lt=until)
-    if statuses:
-        uploads = uploads.filter(status__in=statuses)
-    return uploads
-
-
-def events_to_export(
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    actions: Sequence[str] = (),
-) -> QuerySet[UploadEvent]:
-    """Return the events from `since` to before `until`, with these actions."""
-    events = UploadEvent.objects.all()
-    if since:
-        events = events.filter(at__gte=since)
-    if until:
-        events = events.filter(at__lt=until)
-    if actions:
-        events = events.filter(action__in=actions)
-    return events
 
 
 def record_export(

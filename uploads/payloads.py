@@ -1,8 +1,9 @@
-"""The payload: random numbers, made from a seed in constant memory. No Django.
+"""Payloads: bytes for the bucket. No Django.
 
-The bytes are a pure function of the seed and the size. So their SHA-256 is known and
-recorded with the intent before a byte is sent, any part can be sent again, and an
-object in the bucket can be proven to be the one meant.
+An upload's are random numbers, made from a seed in constant memory: a pure function of
+the seed and the size. So their SHA-256 is known and recorded with the intent before a
+byte is sent, any part can be sent again, and an object in the bucket can be proven to
+be the one meant.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import mmap
 import random
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Protocol
 
 #: Numbers go from 0 to 9999, as in the original challenge.
 NUMBERS = 10_000
@@ -23,6 +25,36 @@ _BLOCK_BYTES = _LINES_A_BLOCK * _LINE_BYTES
 #: digits and are dropped.
 _TO_DIGIT = bytes(48 + value % 10 for value in range(256))
 _BIASED = bytes(range(250, 256))
+
+
+class Payload(Protocol):
+    """Bytes of known length and digest that can be read from the start many times."""
+
+    content_type: str
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    def parts(self, part_bytes: int) -> Iterator[bytes | memoryview]: ...
+
+
+class BytesPayload:
+    """A body in memory."""
+
+    def __init__(
+        self, content: bytes, content_type: str = "application/octet-stream"
+    ) -> None:
+        self.content_type = content_type
+        self._content = content
+        self.size = len(content)
+        self.sha256 = hashlib.sha256(content).hexdigest()
+
+    def parts(self, part_bytes: int) -> Iterator[bytes]:
+        for start in range(0, self.size, part_bytes):
+            yield self._content[start : start + part_bytes]
 
 
 class RandomNumbers:

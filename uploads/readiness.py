@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
-from uploads.audit import triggers
+from uploads import triggers
 from uploads.storage import upload_storage
 
 

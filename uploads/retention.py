@@ -22,7 +22,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, QuerySet
 
 from mirrorsite.actors import Actor
-from uploads.audit import log
+from uploads import history
 from uploads.audit.log import write_transaction
 from uploads.exceptions import (
     ObjectChangedError,
@@ -33,8 +33,8 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Status, Upload, UploadEvent, pages
+from uploads.object_verification import differences_from
 from uploads.storage import storage_of, upload_storage
-from uploads.verification import differences_from
 
 #: Uploads read at a time.
 PAGE = 500
@@ -95,7 +95,7 @@ def purge(
                     some = page[first : first + jobs]
                     looks = list(pool.map(_look, some))
                     if dry_run:
-                        yield from map(_skipped_or_pending, some, looks)
+                        yield from map(_would_purge, some, looks)
                     else:
                         yield from _purge_some(
                             pool, some, looks, uploads, actor, reason
@@ -127,10 +127,10 @@ def _look(upload: Upload) -> _Look:
     return _Look(detail, found.etag, "; ".join(differences))
 
 
-def _skipped_or_pending(upload: Upload, look: _Look) -> Purge:
-    return (
-        _left_alone(upload, look.note) if look.note else _result(upload, "would purge")
-    )
+def _would_purge(upload: Upload, look: _Look) -> Purge:
+    if look.note:
+        return _left_alone(upload, look.note)
+    return _result(upload, "would purge")
 
 
 def _left_alone(upload: Upload, note: str) -> Purge:
@@ -153,62 +153,62 @@ def _purge_some(
     which is raised last: `reconcile_uploads --since` looks only at the last purges.
     """
     results: dict[UUID, Purge] = {}
-    recorded: list[tuple[Upload, _Look]] = []
-    failure: BaseException | None = None
+    recorded: list[tuple[Upload, str]] = []
+    failures: list[BaseException] = []
     for upload, look in zip(some, looks, strict=True):
-        if look.note:
-            results[upload.pk] = _skipped_or_pending(upload, look)
-            continue
-        try:
-            _record(upload, uploads, actor, {"reason": reason, **look.detail})
-        except TransitionError as error:
-            results[upload.pk] = _left_alone(upload, str(error))
-        except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
-            failure = error
-            break
-        else:
-            recorded.append((upload, look))
-    deleted, another = _delete_some(pool, recorded, actor)
-    results |= {one.upload_id: one for one in deleted}
-    yield from (results[upload.pk] for upload in some if upload.pk in results)
-    if failure := failure or another:
-        raise failure
-
-
-def _delete_some(
-    pool: ThreadPoolExecutor, recorded: Sequence[tuple[Upload, _Look]], actor: Actor
-) -> tuple[list[Purge], Exception | None]:
-    """Delete what is recorded; return the results and the first failure, if any."""
-    results: list[Purge] = []
-    failure: Exception | None = None
-    outcomes = pool.map(_delete, recorded)
-    for (upload, _), outcome in zip(recorded, outcomes, strict=True):
-        if isinstance(outcome, StoreRefusedError):
-            detail = {"purge_refused": str(outcome)}
+        note = look.note
+        if not note:
             try:
-                log.record(upload, Action.VERIFIED, actor, detail=detail)
-            except TrailUnavailableError as error:
-                failure = failure or error
-            else:
-                results.append(_result(upload, "left alone", str(outcome)))
-        elif isinstance(outcome, StoreError):
-            failure = failure or outcome
+                _record(upload, uploads, actor, {"reason": reason, **look.detail})
+            except TransitionError as error:
+                note = str(error)
+            except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
+                failures.append(error)
+                break
+        if note:
+            results[upload.pk] = _left_alone(upload, note)
         else:
-            results.append(_result(upload, "purged", outcome))
-    return results, failure
+            recorded.append((upload, look.etag))
+    for done in _delete_all(pool, recorded, actor, failures):
+        results[done.upload_id] = done
+    yield from (results[upload.pk] for upload in some if upload.pk in results)
+    if failures:
+        raise failures[0]
 
 
-def _delete(recorded: tuple[Upload, _Look]) -> str | StoreError:
-    """Delete an object if it is unchanged; return a note, or the error."""
-    upload, look = recorded
+def _delete_all(
+    pool: ThreadPoolExecutor,
+    recorded: Sequence[tuple[Upload, str]],
+    actor: Actor,
+    failures: list[BaseException],
+) -> Iterator[Purge]:
+    """Delete what is recorded; take a purge back that the store refuses."""
+    deletions = [
+        (upload, pool.submit(_delete, upload, etag)) for upload, etag in recorded
+    ]
+    for upload, deletion in deletions:
+        try:
+            yield _result(upload, "purged", deletion.result())
+        except StoreRefusedError as refusal:
+            detail = {"purge_refused": str(refusal)}
+            try:
+                history.record(upload, Action.VERIFIED, actor, detail=detail)
+            except TrailUnavailableError as error:
+                failures.append(error)
+            else:
+                yield _result(upload, "left alone", str(refusal))
+        except StoreError as error:
+            failures.append(error)
+
+
+def _delete(upload: Upload, etag: str) -> str:
+    """Delete an object if it is unchanged; return a note. Raises `StoreError`."""
     try:
-        storage_of(upload).delete_unchanged(upload.key, look.etag)
+        storage_of(upload).delete_unchanged(upload.key, etag)
     except ObjectChangedError:
         # Deleted or replaced since the look: nothing of ours is left to delete.
         # Reconciliation reports another object.
         return "it was deleted or replaced already"
-    except StoreError as error:
-        return error
     return ""
 
 
@@ -227,7 +227,7 @@ def _record(
         Upload.objects.select_for_update().get(pk=upload.pk)
         if not uploads.filter(pk=upload.pk).exists():
             raise TransitionError("it has changed, or has an event that is not sealed")
-        log.record(upload, Action.PURGED, actor, detail=detail)
+        history.record(upload, Action.PURGED, actor, detail=detail)
 
 
 def _result(upload: Upload, outcome: Outcome, note: str = "") -> Purge:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.metrics import observe_upload
+from uploads import history
 from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
@@ -122,7 +123,7 @@ def _begin(
         upload.idempotency_fingerprint = fingerprint_of(size)
         upload.attempt_started_at = now
     try:
-        log.record_intent(upload, actor)
+        history.record_intent(upload, actor)
     except TrailUnavailableError:
         observe_upload("unrecorded")
         raise
@@ -164,7 +165,7 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
         raise UploadFailedError(
             f"the outcome in bucket {upload.bucket} is unknown", upload=upload
         )
-    log.record_new_attempt(upload, actor, bucket=bucket)
+    history.record_new_attempt(upload, actor, bucket=bucket)
 
 
 # --- Act, and outcome -------------------------------------------------------------
@@ -213,7 +214,7 @@ def _record_retry(
     """Record that an attempt failed and the next one begins, if the database can."""
     detail = {"attempt": attempt, "error": str(error)[:1000]}
     try:
-        log.record_event(Action.RETRIED, actor, upload=upload, detail=detail)
+        history.record_event(Action.RETRIED, actor, upload=upload, detail=detail)
     except TrailUnavailableError as trail_error:
         logger.warning("upload=%s retry not recorded: %s", upload.pk, trail_error)
 
@@ -222,7 +223,7 @@ def _record_failure(upload: Upload, error: StoreError, actor: Actor) -> None:
     message = str(error)[:1000]
     logger.warning("upload=%s failed: %s", upload.pk, message)
     if isinstance(error, StoreUnavailableError) and error.outcome_unknown:
-        log.record_unknown_outcome(upload, message)
+        history.record_unknown_outcome(upload, message)
     else:
         detail = {"error": message}
         _record_outcome(upload, Action.FAILED, actor, detail=detail, error=message)
@@ -239,9 +240,9 @@ def _record_outcome(
     """
     while True:
         try:
-            log.record(upload, action, actor, **values)
+            history.record(upload, action, actor, **values)
         except TransitionError:
-            log.reload(upload)
+            history.reload(upload)
         else:
             return
         # Reconciliation may have recorded the same outcome, or one that a later look

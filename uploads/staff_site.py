@@ -12,6 +12,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.options import TO_FIELD_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -80,6 +81,9 @@ class StaffSite(AdminSite):
                 raise BadRequest("The address contains a NUL character.")
             if malformed_parameter(request.META.get("QUERY_STRING", "")) is not None:
                 raise BadRequest("The query is not percent-encoded UTF-8.")
+            # Django checks what it names, and looks for a field without a name.
+            if "" in (request.GET.get(TO_FIELD_VAR), request.POST.get(TO_FIELD_VAR)):
+                raise BadRequest(f"{TO_FIELD_VAR} is empty.")
             return view(request, *args, **kwargs)
 
         return super().admin_view(well_formed, cacheable)

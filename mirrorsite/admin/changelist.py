@@ -129,9 +129,9 @@ class CursorChangeList(FilteredChangeList):
 
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
         # A changed filter starts at the top again.
-        gone = {} if new_params and set(new_params) & set(CURSORS) else CURSORS
+        dropped = {} if new_params and set(new_params) & set(CURSORS) else CURSORS
         return super().get_query_string(
-            {**dict.fromkeys(gone), **(new_params or {})}, remove
+            {**dict.fromkeys(dropped), **(new_params or {})}, remove
         )
 
     def _cursor(self, index: int) -> str:
@@ -205,6 +205,9 @@ class ListMixin:
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Do the action; a selection that no page sends is a bad request."""
+        # Django takes any text but 0 and "false" for "all that match".
+        if request.POST.get("select_across", "0") not in {"0", "1"}:
+            raise BadRequest("select_across must be 0 or 1.")
         pk = self.opts.pk
         try:
             for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):

@@ -21,12 +21,12 @@ class Period:
             ["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H"][self.depth - 1]
         )
 
-    def words(self) -> str:
+    def full_name(self) -> str:
         """Return its full name, for use outside the period that contains it."""
         form = ["%Y", "%B %Y", "%-d %B %Y", "%-d %B %Y, %H:00"][self.depth - 1]
         return self.at.strftime(form)
 
-    def name(self) -> str:
+    def short_name(self) -> str:
         """Return its short name, for use within the period that contains it."""
         return self.at.strftime(["%Y", "%B", "%-d", "%H:00"][self.depth - 1])
 

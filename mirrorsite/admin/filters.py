@@ -84,12 +84,12 @@ class _RangeFilter(ListFilter):
 
     def _others(self) -> list[tuple[str, str]]:
         """Return the other parameters, for a form to send along."""
-        gone = {*self.parameters, "p", "older", "newer", "oldest", "e"}
+        dropped = {*self.parameters, "p", "older", "newer", "oldest", "e"}
         return [
             (name, value)
             for name, values in self.request.GET.lists()
             for value in values
-            if name not in gone
+            if name not in dropped
         ]
 
 
@@ -172,7 +172,7 @@ class DateFilter(_RangeFilter):
             return []
         above = [(changelist.get_query_string(remove=["on"]), "All dates")]
         above += [
-            (changelist.get_query_string({"on": str(period)}), period.words())
+            (changelist.get_query_string({"on": str(period)}), period.full_name())
             for period in date_hierarchy.parse(on).above()
         ]
         return above
@@ -181,14 +181,14 @@ class DateFilter(_RangeFilter):
         """Return what the steps are steps of; empty for all time."""
         on = self.used.get("on")
         if on:
-            return date_hierarchy.parse(on).words()
+            return date_hierarchy.parse(on).full_name()
         above = self._below[0].above() if self._below else []
-        return above[-1].words() if above else ""
+        return above[-1].full_name() if above else ""
 
     def steps(self, changelist: Any) -> list[tuple[str, str]]:
         """Return the links one level down."""
         return [
-            (changelist.get_query_string({"on": str(period)}), period.name())
+            (changelist.get_query_string({"on": str(period)}), period.short_name())
             for period in self._below
         ]
 

@@ -141,6 +141,21 @@ class OperatorCommand(BaseCommand):
         return CommandFailed(f"{what.rstrip('.')}; {self.so_far}.", status)
 
 
+@contextmanager
+def ending_as_ours() -> Iterator[None]:
+    """Give the errors of a command of Django's the exit statuses of ours.
+
+    Its own status is 1 for all of them, which means here that differences were found.
+    """
+    try:
+        yield
+    except CommandError as error:
+        error.returncode = ExitStatus.COULD_NOT_RUN
+        raise
+    except SystemExit as error:
+        raise SystemExit(ExitStatus.INTERRUPTED if error.code else 0) from error
+
+
 def counted(count: int, noun: str) -> str:
     """Return `1 object`, `2 objects`, `1,000 objects`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 from django.db.backends.postgresql import base
@@ -10,6 +11,10 @@ from mirrorsite.postgresql import driver
 
 #: How long a connection waits for the answer that shows it still works.
 HEALTH_CHECK_SECONDS = 3
+#: How psycopg reads times, whatever the role, the database or PGDATESTYLE set.
+_STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
+#: A server that has answered this recently is asked only if it has hung up since.
+RECENT_SECONDS = 1.0
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -22,10 +27,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection.answer_seconds = self.settings_dict.get("ANSWER_SECONDS")
         return connection
 
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        status = self.connection.info.parameter_status
+        for name, style in _STYLES.items():
+            if (status(name) or "").split(",")[0] != style:
+                with self.cursor() as cursor:
+                    cursor.execute(f"SET {name} TO {style}")
+
     def is_usable(self) -> bool:
         connection = self.connection
-        if connection is None:
+        if connection is None or connection.closed:
             return False
+        if monotonic() - connection.answered_at < RECENT_SECONDS:
+            return bool(connection.is_quiet())
         before = connection.answer_seconds
         connection.answer_seconds = HEALTH_CHECK_SECONDS
         try:

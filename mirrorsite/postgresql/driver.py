@@ -6,6 +6,8 @@ kernel still acknowledges what it does not read.
 
 from __future__ import annotations
 
+import select
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -17,6 +19,8 @@ class TimedConnection(psycopg.Connection[Any]):
     """A connection that is closed when an answer takes over `answer_seconds`."""
 
     answer_seconds: float | None = None
+    #: When the server answered last, by the monotonic clock.
+    answered_at = 0.0
 
     def wait(
         self, gen: Any, interval: float = 0.1, timeout: float | None = None
@@ -24,7 +28,9 @@ class TimedConnection(psycopg.Connection[Any]):
         if timeout is None:
             timeout = self.answer_seconds
         try:
-            return super().wait(gen, interval, timeout)
+            answer = super().wait(gen, interval, timeout)
+            self.answered_at = monotonic()
+            return answer
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
@@ -36,6 +42,12 @@ class TimedConnection(psycopg.Connection[Any]):
                 if timeout is not None
                 else str(error)
             ) from error
+
+    def is_quiet(self) -> bool:
+        """Return False if the server has sent something unasked: it has hung up."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return not poll.poll(0)
 
 
 connect = TimedConnection.connect

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
-from urllib.parse import quote, unquote_to_bytes
 
 from django.conf import settings
 
 from mirrorsite.client_address import client_address
+from mirrorsite.printable import quoted_path
 
 logger = logging.getLogger("gunicorn.access")
-
-
-@lru_cache(maxsize=1024)
-def _quoted(raw_path: bytes) -> str:
-    """Quote a path again, so that no line break of a client's gets into the log."""
-    return quote(unquote_to_bytes(raw_path), safe="/:@!$&'()*+,;=~-._")
 
 
 def log_access(
@@ -36,7 +29,7 @@ def log_access(
     The query is left out: it may hold personal data.
     """
     milliseconds = round(seconds * 1000, 3)
-    path = _quoted(raw_path)
+    path = quoted_path(raw_path)
     fields = {
         "method": method,
         "path": path,

@@ -227,7 +227,6 @@ def _early_response(environ: dict[str, Any], slug: str) -> Response:
             environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT")
         ),
     )
-    path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
-    answer = early_answer(slug, request_id, path)
+    answer = early_answer(slug, request_id, environ["mirrorsite.path"])
     observe_request("unmatched", environ["REQUEST_METHOD"], answer.status, 0.0)
     return Response(answer.status, answer.fields, answer.body, len(answer.body))

@@ -19,7 +19,6 @@ from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import (
@@ -29,6 +28,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from mirrorsite.metrics import observe_request
 from mirrorsite.negotiation import MAX_BODY_BYTES
+from mirrorsite.printable import quoted_path
 from mirrorsite.request_ids import request_id_from
 from mirrorsite.server.access_log import log_access
 from mirrorsite.server.early_answers import early_answer
@@ -377,8 +377,7 @@ class HTTPProtocol(HttpToolsProtocol):
         raw_path = self.url.partition(b"?")[0] if is_read else b"/"
         offered = fields.get(b"x-request-id")
         request_id = request_id_from(offered.decode("latin-1") if offered else None)
-        path = unquote_to_bytes(raw_path).decode("utf-8", "replace")
-        answer = early_answer(slug, request_id, path)
+        answer = early_answer(slug, request_id, quoted_path(raw_path))
         head = [
             b"HTTP/1.1 %d %b\r\n"
             % (answer.status, HTTPStatus(answer.status).phrase.encode()),

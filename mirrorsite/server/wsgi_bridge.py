@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from mirrorsite.printable import quoted_path
 from mirrorsite.server.early_answers import Fields
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def environ_of(scope: Any) -> dict[str, Any]:
         "SERVER_NAME": server[0] if server else "",
         "SERVER_PORT": str(server[1]) if server else "",
         "SERVER_PROTOCOL": "HTTP/" + scope["http_version"],
+        "mirrorsite.path": quoted_path(scope["raw_path"]),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],
         "wsgi.input": io.BytesIO(),

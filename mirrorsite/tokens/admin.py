@@ -15,6 +15,8 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.admin.changelist import ListMixin
+from mirrorsite.admin.forms import validated_again
+from mirrorsite.forms import WholeNumberField
 from mirrorsite.staff import staff_actor
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
@@ -26,7 +28,7 @@ class TokenForm(forms.ModelForm[Token]):
 
     # The admin's autocomplete is a combobox without a name for screen readers.
     user = forms.ModelChoiceField(User.objects.order_by("username"))
-    days = forms.IntegerField(
+    days = WholeNumberField(
         label="Valid for days",
         min_value=1,
         max_value=services.MAX_DAYS,
@@ -130,6 +132,9 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
                 **{**kwargs, "form": TokenForm, "fields": TokenForm.Meta.fields},
             )
         return super().get_form(request, obj, change, **kwargs)
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return validated_again(super().add_view, request, *args, **kwargs)
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:
         form.actor = staff_actor(request)

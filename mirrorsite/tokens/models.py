@@ -45,7 +45,7 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
     - an expiry is required, and expired or revoked tokens stay, because events refer
       to them (knox would delete them during a request);
     - names are unique, and tokens and their owners are never deleted, so
-      `token:<name>` always means one token. Triggers (uploads.audit.triggers) allow
+      `token:<name>` always means one token. Triggers (uploads.triggers) allow
       changes of the last use and the revocation only.
     """
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from knox.crypto import hash_token
@@ -21,6 +21,7 @@ from mirrorsite.tokens.models import Scope, Token
 from uploads.accounts import recorded_saves
 from uploads.audit import log
 from uploads.audit.log import write_transaction
+from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action
 
 logger = logging.getLogger(__name__)
@@ -70,9 +71,14 @@ def _create(
         token_key=secret[: CONSTANTS.TOKEN_KEY_LENGTH],
     )
     token.full_clean()
-    with write_transaction():
-        token.save(force_insert=True)
-        log.record_event(Action.TOKEN_MADE, actor, detail=token.facts())
+    try:
+        with write_transaction():
+            token.save(force_insert=True)
+            log.record_event(Action.TOKEN_MADE, actor, detail=token.facts())
+    except TrailUnavailableError as error:
+        if isinstance(error.__cause__, IntegrityError):
+            token.full_clean()  # another request took the name in between
+        raise
     # The commands commit once the secret is printed.
     transaction.on_commit(
         lambda: logger.info(

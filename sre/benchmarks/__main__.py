@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -62,7 +61,7 @@ def main() -> int:
     if shutil.which("wrk") is None:
         print("sre/bench needs wrk (Debian: apt-get install wrk).", file=sys.stderr)
         return 2
-    reports: dict[str, Report] = {}
+    status = 0
     for name in arguments.scenarios or ["health", "mirror", "uploads"]:
         scenario = SCENARIOS[name]
         with temporary_stack() as stack:
@@ -78,18 +77,16 @@ def main() -> int:
                 only=arguments.only,
             )
             try:
-                reports[name] = scenario.run(bench)
+                report = scenario.run(bench)
             except WrongAnswerError as error:
                 print(f"sre/bench {name}: {error}", file=sys.stderr)
                 return 1
-        if not arguments.as_json:
-            text = f"{_circumstances(arguments)}\n\n{reports[name].markdown()}"
-            print(f"{text}\n", flush=True)
-            if arguments.write:
-                _write_between_marks(arguments.write, name, text)
-    if arguments.as_json:
-        print(json.dumps({name: found.as_json() for name, found in reports.items()}))
-    return int(any(_is_disqualified(report) for report in reports.values()))
+        text = f"{_circumstances(arguments)}\n\n{report.markdown()}"
+        print(f"{text}\n", flush=True)
+        if arguments.write:
+            _write_between_marks(arguments.write, name, text)
+        status = status or int(_is_disqualified(report))
+    return status
 
 
 def _is_disqualified(report: Report) -> bool:
@@ -150,7 +147,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int)
     parser.add_argument("--only", default="")
     parser.add_argument("--also", type=Path, action="append", default=[])
-    parser.add_argument("--json", action="store_true", dest="as_json")
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     if unknown := set(arguments.scenarios) - SCENARIOS.keys():

@@ -10,7 +10,7 @@ import psycopg
 
 from sre.benchmarks.bench import Bench, fill, manage, say
 from sre.benchmarks.report import Report, Table
-from sre.benchmarks.wrk import COLUMNS, measure
+from sre.benchmarks.wrk import COLUMNS
 from sre.lib import processes
 from sre.lib.service import ROOT
 from uploads.audit.keys import SigningKey
@@ -41,18 +41,13 @@ def audit(bench: Bench) -> Report:
     environment = bench.environment("uploads", AUDIT_PUBLIC_KEYS=key.public_text())
     sealing = {**environment, "AUDIT_SIGNING_KEY": key.secret_text()}
     with bench.stack.service(environment) as service:
-        assert service.process is not None  # noqa: S101 it has just been started
         for name in bench.in_turns(["without a sealer", "beside a sealer"]):
             beside = name == "beside a sealer"
             every = bench.seconds / SEALS
             with _sealer(sealing, every) if beside else nullcontext():
-                found_now = measure(
-                    f"{service.url}/api/upload-random", method="POST",
-                    clients=bench.clients, seconds=bench.seconds,
-                    pid=service.process.pid,
-                )  # fmt: skip
-            uploads.add(name, *found_now.figures)
-            say(f"  {name}: {found_now.figures[0]:,.0f}/s")
+                figures = bench.measure_uploads(service).figures
+            uploads.add(name, *figures)
+            say(f"  {name}: {figures[0]:,.0f}/s")
     return Report([commands, uploads])
 
 
@@ -61,13 +56,7 @@ def _sealer(environment: dict[str, str], every: float) -> Iterator[None]:
     """Run a sealer, `every` in seconds; what was there before is sealed first."""
     before = _count(environment, "uploads_auditseal")
     sealer = processes.start(
-        [
-            sys.executable,
-            "manage.py",
-            "seal_audit",
-            f"--every={every}",
-            "--verbosity=0",
-        ],
+        [sys.executable, "manage.py", "seal_audit", f"--every={every}", "-v0"],
         environment=environment,
         cwd=ROOT,
     )

@@ -9,13 +9,15 @@ import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
 
+from sre.benchmarks.wrk import Measurement, measure
 from sre.lib.ports import free_port
-from sre.lib.service import ROOT
+from sre.lib.service import ROOT, Service
 from sre.lib.stack import Stack
 
 T = TypeVar("T")
@@ -59,6 +61,15 @@ class Bench:
             WEB_THREADS=str(self.threads),
             **more,
         )
+
+    def measure_uploads(self, service: Service) -> Measurement:
+        """Load a service with uploads; the first second warms up."""
+        load = partial(
+            measure, f"{service.url}/api/upload-random", method="POST",
+            clients=self.clients, pid=service.pid,
+        )  # fmt: skip
+        load(seconds=1)
+        return load(seconds=self.seconds)
 
     def new_bucket(self) -> str:
         self._buckets += 1

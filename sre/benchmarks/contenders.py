@@ -60,9 +60,7 @@ def compare(route: str, bench: Bench) -> Report:
             )  # fmt: skip
             runs = load(seconds=1), load(seconds=bench.seconds)  # the first warms up
         found = runs[-1]
-        table.add(name, *found.figures)
-        if found.errors:
-            table.disqualified[name] = f"{found.errors} errors"
+        table.add_measured(name, found)
         if route == "uploads" and name.startswith(OURS):
             _compare_with_bucket(bench, running, runs)
         say(f"  {name}: {found.figures[0]:,.0f}/s, {found.errors} errors")
@@ -110,9 +108,7 @@ def _contenders(bench: Bench) -> list[tuple[str, Start]]:
 def _mirrorsite(bench: Bench, name: str, root: Path) -> Iterator[Running]:
     environment = bench.environment(name)
     with bench.stack.service(environment, root=root) as service:
-        assert service.process is not None  # noqa: S101 it has just been started
-        bucket = environment["AWS_STORAGE_BUCKET_NAME"]
-        yield Running(service.url, service.process.pid, bucket)
+        yield Running(service.url, service.pid, environment["AWS_STORAGE_BUCKET_NAME"])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import psycopg
 
 from sre.benchmarks.bench import Bench, aws, fill, manage, say
 from sre.benchmarks.report import Budget, Report, Table
-from sre.benchmarks.wrk import COLUMNS, measure
+from sre.benchmarks.wrk import COLUMNS
 from sre.lib.service import Service
 
 SIZES = {
@@ -25,6 +25,7 @@ SIZES = {
     "1 GiB": 1024**3,
 }
 LARGEST = "1 GiB"
+COPY = ("s3", "cp", "--only-show-errors")
 
 
 def payload(bench: Bench) -> Report:
@@ -41,14 +42,7 @@ def payload(bench: Bench) -> Report:
             say(f"payload of {name}")
             before = _peak_mib(service)
             _, body = _upload(service, size)
-            aws(
-                environment,
-                "s3",
-                "cp",
-                "--only-show-errors",
-                bucket + body["key"],
-                local,
-            )
+            aws(environment, *COPY, bucket + body["key"], local)
             with Path(local).open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != body["sha256"]:
                     raise RuntimeError(f"{body['key']} is not what was answered")
@@ -58,8 +52,7 @@ def payload(bench: Bench) -> Report:
                 if side is ours:
                     side.append(_upload(service, size)[0])
                 else:
-                    copy = ("s3", "cp", "--only-show-errors", local, f"{bucket}copy")
-                    side.append(aws(environment, *copy)[0])
+                    side.append(aws(environment, *COPY, local, f"{bucket}copy")[0])
             for a, b in zip(ours, theirs, strict=True):
                 table.add(name, a, b, a / b, size / 2**20 / a)
             memory.add(name, _peak_mib(service) - before)
@@ -87,21 +80,12 @@ def _upload(service: Service, size: int) -> tuple[float, dict[str, Any]]:
 
 def _peak_mib(service: Service) -> float:
     """Return the most memory that a worker ever held."""
-    return max(
-        int(
-            Path(f"/proc/{worker.pid}/status")
-            .read_text()
-            .partition("VmHWM:")[2]
-            .split()[0]
-        )
-        / 1024
-        for worker in _workers(service)
-    )
+    statuses = [Path(f"/proc/{w.pid}/status").read_text() for w in _workers(service)]
+    return max(int(s.partition("VmHWM:")[2].split()[0]) / 1024 for s in statuses)
 
 
 def _workers(service: Service) -> list[psutil.Process]:
-    assert service.process is not None  # noqa: S101 it was started
-    return psutil.Process(service.process.pid).children()
+    return psutil.Process(service.pid).children()
 
 
 def rows(bench: Bench) -> Report:
@@ -123,15 +107,8 @@ def rows(bench: Bench) -> Report:
             sizes.add(name, found[0], found[1] / 2**20, found[1] / found[0])
     for count in bench.in_turns(counts):
         with bench.stack.service(environments[count]) as service:
-            assert service.process is not None  # noqa: S101 it has just been started
-            for seconds in (1, bench.seconds):  # the first warms up
-                found_now = measure(
-                    f"{service.url}/api/upload-random", method="POST",
-                    clients=bench.clients, seconds=seconds, pid=service.process.pid,
-                )  # fmt: skip
-        table.add(f"{count:,}", *found_now.figures)
-        if found_now.errors:
-            table.disqualified[f"{count:,}"] = f"{found_now.errors} errors"
+            measured = bench.measure_uploads(service)
+        table.add_measured(f"{count:,}", measured)
     return Report([table, sizes])
 
 

@@ -19,10 +19,9 @@ def profile(bench: Bench) -> Report:
     target = ROOT / "reports" / "profile.svg"
     target.parent.mkdir(exist_ok=True)
     with bench.stack.service(bench.environment("profile")) as service:
-        assert service.process is not None  # noqa: S101 it has just been started
         worker = next(
             child
-            for child in psutil.Process(service.process.pid).children()
+            for child in psutil.Process(service.pid).children()
             if "metrics_server" not in " ".join(child.cmdline())
         )
         url = f"{service.url}/api/upload-random"

@@ -6,7 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from sre.benchmarks.wrk import Measurement
 
 
 @dataclass
@@ -22,6 +23,12 @@ class Table:
     def add(self, row: str, *figures: float) -> None:
         """Add one round's figures; NaN where there is none."""
         self.samples.setdefault(row, []).append(figures)
+
+    def add_measured(self, row: str, measured: Measurement) -> None:
+        """Add what wrk measured in a round; errors disqualify the row."""
+        self.add(row, *measured.figures)
+        if measured.errors:
+            self.disqualified[row] = f"{measured.errors} errors"
 
     def column(self, row: str, name: str) -> list[float]:
         number = self.columns.index(name)
@@ -89,25 +96,6 @@ class Report:
             head = "| budget | limit | measured | |\n| --- | ---: | ---: | --- |"
             parts.append("\n".join((head, *(b.markdown() for b in self.budgets))))
         return "\n\n".join(parts)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "tables": [
-                {
-                    "title": table.title,
-                    "disqualified": table.disqualified,
-                    "rows": {
-                        row: {name: table.column(row, name) for name in table.columns}
-                        for row in table.samples
-                    },
-                }
-                for table in self.tables
-            ],
-            "budgets": [
-                {"what": b.what, "limit": b.limit, "measured": b.measured}
-                for b in self.budgets
-            ],
-        }
 
 
 def figure(value: float) -> str:

@@ -51,8 +51,7 @@ class Faults:
         return kind
 
     def _kill_workers(self, count: int | None) -> None:
-        assert self.service.process is not None  # noqa: S101 it was started
-        workers = psutil.Process(self.service.process.pid).children()
+        workers = psutil.Process(self.service.pid).children()
         for worker in self.chosen.sample(workers, len(workers))[:count]:
             with suppress(psutil.NoSuchProcess):
                 worker.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -60,6 +59,10 @@ def check(promised: Sequence[Created], environment: Mapping[str, str]) -> Verdic
 
     Django has to be set up with the same environment. Raises `CalledProcessError`.
     """
+    from uploads.models import Upload
+    from uploads.services import PREFIX
+    from uploads.storage import upload_storage
+
     verdict = Verdict()
     verdict.left_behind = _reconcile(environment)
     verdict.untruthful = {
@@ -69,9 +72,22 @@ def check(promised: Sequence[Created], environment: Mapping[str, str]) -> Verdic
     }
     _reconcile(environment, "--fix")
     verdict.left_after_repair = _reconcile(environment, "--checksums")
-    verdict.lost = _lost(promised)
+    records = {
+        key: (status, sha256)
+        for key, status, sha256 in Upload.objects.values_list("key", "status", "sha256")
+    }
+    with ThreadPoolExecutor(8) as pool:
+        digests = list(pool.map(_digest, (upload["key"] for upload in promised)))
+    verdict.lost = [
+        upload["key"]
+        for upload, digest in zip(promised, digests, strict=True)
+        if digest != upload["sha256"]
+        or records.get(upload["key"]) != ("stored", upload["sha256"])
+    ]
     verdict.kept = len(promised) - len(verdict.lost)
-    verdict.objects_without_record = _objects_without_record()
+    verdict.objects_without_record = sum(
+        listed.key not in records for listed in upload_storage().listing(PREFIX)
+    )
     verdict.status_not_of_last_event = _status_not_of_last_event()
     verdict.audit = _audit(environment)
     return verdict
@@ -87,47 +103,14 @@ def _reconcile(environment: Mapping[str, str], *options: str) -> dict[str, int]:
     return dict(summary["differences"])
 
 
-def _lost(promised: Sequence[Created]) -> list[str]:
-    from uploads.models import Upload
-
-    stored = {
-        str(upload_id): (status, sha256)
-        for upload_id, status, sha256 in Upload.objects.values_list(
-            "id", "status", "sha256"
-        ).iterator()
-    }
-    with ThreadPoolExecutor(8) as pool:
-        digests = pool.map(_digest, promised)
-        return [
-            upload["key"]
-            for upload, digest in zip(promised, digests, strict=True)
-            if digest != upload["sha256"]
-            or stored.get(upload["id"]) != ("stored", upload["sha256"])
-        ]
-
-
-def _digest(upload: Created) -> str:
+def _digest(key: str) -> str:
     from uploads.exceptions import ObjectMissingError
     from uploads.storage import upload_storage
 
-    hasher = hashlib.sha256()
     try:
-        for chunk in upload_storage().read(upload["key"]):
-            hasher.update(chunk)
+        return upload_storage().read_digest(key)[0]
     except ObjectMissingError:
         return ""
-    return hasher.hexdigest()
-
-
-def _objects_without_record() -> int:
-    from uploads.models import Upload
-    from uploads.services import PREFIX
-    from uploads.storage import upload_storage
-
-    recorded = set(Upload.objects.values_list("key", flat=True).iterator())
-    return sum(
-        listed.key not in recorded for listed in upload_storage().listing(PREFIX)
-    )
 
 
 def _status_not_of_last_event() -> int:

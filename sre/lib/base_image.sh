@@ -6,7 +6,6 @@
 # Debian's release and Python's minor version are those of the Dockerfile's base image.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# shellcheck source=sre/lib/environment.sh
 . sre/lib/environment.sh
 own="$(sed -n 's/^ARG PYTHON_IMAGE=//p' Dockerfile)"
 name=localhost/mirrorsite-base:trixie

@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # Sourced by the scripts that reach a cluster: dry runs, and never the wrong cluster.
 
+. sre/lib/environment.sh
+case " $* " in *" -h "* | *" --help "*) usage; exit 0 ;; esac
+
 # The Minikube profile, and so the context, that is ours.
 PROFILE="${MINIKUBE_PROFILE:-mirrorsite}"
 NAMESPACE="${NAMESPACE:-mirrorsite}"
@@ -75,10 +78,8 @@ on_cluster() {
 # terraform/agent does. $@: further arguments for Terraform.
 apply_cluster_root() {
   mkdir -p .local
-  run env TF_DATA_DIR="$PWD/.local/agent" KUBE_CONFIG_PATH="${KUBECONFIG:-$HOME/.kube/config}" \
-    KUBE_CTX="$context" terraform -chdir=terraform/agent init -input=false
-  run env TF_DATA_DIR="$PWD/.local/agent" KUBE_CONFIG_PATH="${KUBECONFIG:-$HOME/.kube/config}" \
-    KUBE_CTX="$context" terraform -chdir=terraform/agent apply \
+  TF_DATA_DIR="$PWD/.local/agent" run on_cluster terraform -chdir=terraform/agent init -input=false
+  TF_DATA_DIR="$PWD/.local/agent" run on_cluster terraform -chdir=terraform/agent apply \
     -state="$PWD/.local/agent.tfstate" -var="target_namespaces=[\"$NAMESPACE\"]" "$@"
 }
 

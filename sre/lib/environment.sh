@@ -1,5 +1,19 @@
 # shellcheck shell=bash
-# Sourced by the scripts beside it: finds a Python and makes the environment.
+# Sourced by the scripts beside it: prints their help, finds a Python, makes the environment.
+
+# Print the comment at the top of the script.
+usage() {
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "sre/${0##*/}"
+}
+
+wrong_usage() {
+  usage >&2
+  exit 2
+}
+
+case "${1:-}" in
+  -h | --help) usage; exit 0 ;;
+esac
 
 # Ctrl-C ends the script. Without this, bash goes on with the next command when the one
 # that was interrupted has ended of its own accord, as pytest does.
@@ -21,23 +35,14 @@ find_python() {
 
 # Install the given requirements files into .venv, unless they are there already.
 ensure_environment() {
+  install_into .venv "$@"
+}
+
+# install_into DIRECTORY FILE …: the same with another virtual environment.
+install_into() {
   local python
   python="$(find_python)" || return 2
   "$python" sre/lib/install.py "$@"
-}
-
-# Install requirements-NAME.txt into an environment of its own, .venv-NAME.
-ensure_separate_environment() {
-  local name="$1" stamp
-  stamp=".venv-$name/.$(cksum <"requirements/$name.txt" | tr ' ' '-')"
-  if [ ! -e "$stamp" ]; then
-    echo "Installing requirements/$name.txt into .venv-$name …" >&2
-    rm -rf ".venv-$name"
-    .venv/bin/python -m venv ".venv-$name" || return 2
-    ".venv-$name/bin/python" -m pip install --quiet --disable-pip-version-check \
-      --require-hashes --no-deps --requirement "requirements/$name.txt" || return 2
-    touch "$stamp"
-  fi
 }
 
 # ensure_program PROGRAM PACKAGE …: as root on Debian, install the packages that hold

@@ -3,157 +3,118 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import math
 import os
-import random
 import sys
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID
-
-from sre.lib.put_objects import put_objects
 
 BUCKET = "invented"
 BATCH = 10_000
-
-#: The ways an upload can go: weight, and its events with the hours after the start
-#: at which the later ones come (None: at once).
-COURSES: list[tuple[float, tuple[tuple[str, float | None], ...]]] = [
-    (93.0, (("requested", None), ("stored", None))),
-    (3.0, (("requested", None), ("stored", None), ("verified", 2.0))),
-    (2.0, (("requested", None), ("failed", None))),
-    (0.4, (("requested", None), ("stored", None), ("missing", 5.0))),
-    (0.2, (("requested", None), ("stored", None), ("corrupted", 5.0))),
-    (1.2, (("requested", None), ("stored", None), ("purged", 24.0))),
-    (0.2, (("requested", None),)),
-]
-REQUESTERS = [
-    (70, "anonymous"),
-    (12, "token:canary"),
-    (9, "token:build-pipeline"),
-    (5, "token:nightly-backup"),
-    (4, "user:ada"),
-]
-UPLOAD_COLUMNS = (
-    "id", "bucket", "key", "status", "size", "sha256", "etag", "version_id", "number",
-    "requester_name", "client_address", "user_agent", "request_id", "error",
-    "created_at", "stored_at", "duration",
-)  # fmt: skip
-KEY, NUMBER = UPLOAD_COLUMNS.index("key"), UPLOAD_COLUMNS.index("number")
-EVENT_COLUMNS = ("upload_id", "action", "at", "actor", "request_id", "detail")
-
-Row = tuple[Any, ...]
-
-
-def uploads(
-    count: int, days: float, seed: int, now: datetime, *, bucket: str = BUCKET
-) -> Iterator[tuple[Row, list[Row]]]:
-    """Yield `count` uploads, oldest first, each with its events.
-
-    In a bucket of one's own all are stored, and their content is their number.
-    """
-    rng = random.Random(seed)  # noqa: S311 invented data, the same for the same seed
-    known = COURSES if bucket == BUCKET else COURSES[:1]
-    weights = [weight for weight, _ in known]
-    courses = [events for _, events in known]
-    names = [name for _, name in REQUESTERS]
-    shares = [share for share, _ in REQUESTERS]
-    span = timedelta(days=days)
-    for i in range(count):
-        # A wave over the day: denser at noon than at night.
-        part = (i + rng.random()) / count
-        wave = math.sin(2 * math.pi * part * days) / (2 * math.pi * days) * 0.5
-        created = now - span * (1 - part - wave)
-        created = min(created, now - timedelta(milliseconds=rng.random() * 1000))
-        (course,) = rng.choices(courses, weights)
-        (requester,) = rng.choices(names, shares)
-        yield _upload(rng, created, course, requester, now, bucket)
-
-
-def _upload(
-    rng: random.Random,
-    created: datetime,
-    course: tuple[tuple[str, float | None], ...],
-    requester: str,
-    now: datetime,
-    bucket: str,
-) -> tuple[Row, list[Row]]:
-    upload_id = _uuid7(created, rng)
-    request_id = f"{rng.getrandbits(128):032x}"
-    slow = rng.random() < 0.02
-    duration = timedelta(seconds=rng.lognormvariate(-4.6 + 2 * slow, 0.5))
-    number = rng.randint(0, 9999)
-    content = str(number).encode()
-    digest, etag = hashlib.sha256(content).hexdigest(), _md5(content)
-    size = len(content)
-    if bucket == BUCKET:  # searches by SHA-256 find one upload, as in service
-        digest = f"{rng.getrandbits(256):064x}"
-        if rng.random() < 0.2:
-            size = int(rng.lognormvariate(11, 2))
-    key = f"uploads/{created:%Y/%m/%d}/{upload_id}.txt"
-    events: list[Row] = []
-    for action, hours in course:
-        at = created if action == "requested" else created + duration
-        if hours is not None:
-            at += timedelta(hours=hours * (0.5 + rng.random()))
-        if at > now:
-            break
-        detail: dict[str, Any] = {"invented": True}
-        if action == "requested":
-            detail |= {"key": key, "size": size, "sha256": digest, "number": number}
-        actor = requester if hours is None else "command:verify_uploads"
-        events.append(
-            (upload_id, action, at, actor, request_id if hours is None else "", detail)
-        )
-    last = events[-1][1]
-    status = {"requested": "pending", "verified": "stored"}.get(last, last)
-    stored = any(event[1] == "stored" for event in events)
-    row = (
-        upload_id,
-        bucket,
-        key,
-        status,
-        size,
-        digest,
-        etag if stored else "",
-        "",
-        number,
-        requester,
-        f"192.0.2.{rng.randint(1, 254)}",
-        rng.choice(["curl/8.5.0", "PostmanRuntime/7.43", "mirrorsite-canary/1.0"]),
-        request_id,
-        "the object store answered 403 AccessDenied" if last == "failed" else "",
-        created,
-        created + duration if stored else None,
-        duration if stored else None,
-    )
-    return row, events
+#: Invents a batch of uploads, oldest first, and writes them with their events. Returns
+#: key and number of each. What follows an upload comes some hours later, if ever.
+FILL = """
+WITH drawn AS (
+  SELECT
+    (n - random()) / %(count)s AS part,
+    CASE WHEN %(objects)s THEN 'stored' ELSE
+      (ARRAY['stored', 'verified', 'failed', 'missing', 'corrupted', 'purged', 'requested'])[
+        1 + width_bucket(100 * random(), ARRAY[93, 96, 98, 98.4, 98.6, 99.8]::float[])]
+    END AS course,
+    (ARRAY['anonymous', 'token:canary', 'token:build-pipeline', 'token:nightly-backup', 'user:ada'])[
+      1 + width_bucket(100 * random(), ARRAY[70, 82, 91, 96]::float[])] AS requester,
+    (ARRAY['curl/8.5.0', 'PostmanRuntime/7.43', 'mirrorsite-canary/1.0'])[
+      1 + floor(3 * random())::int] AS user_agent,
+    CASE WHEN random() < 0.02 THEN -2.6 ELSE -4.6 END AS slowness,
+    floor(10000 * random())::bigint AS number,
+    md5(random()::text) AS request_id
+  FROM generate_series(%(first)s, %(last)s) AS n
+), timed AS (
+  SELECT *,
+    make_interval(secs => exp(random_normal(slowness, 0.5))) AS duration,
+    -- A wave over the day: denser at noon than at night.
+    least(
+      now() - random() * interval '1 second',
+      now() - %(days)s * interval '1 day'
+        * (1 - part - sin(2 * pi() * part * %(days)s) / (4 * pi() * %(days)s))
+    ) AS created_at
+  FROM drawn
+), identified AS (
+  SELECT *,
+    created_at + duration AS answered_at,
+    created_at + duration + (0.5 + random()) * CASE course
+      WHEN 'verified' THEN interval '2 hours'
+      WHEN 'missing' THEN interval '5 hours'
+      WHEN 'corrupted' THEN interval '5 hours'
+      WHEN 'purged' THEN interval '24 hours'
+    END AS checked_at,
+    -- Version 7: the milliseconds, then random bits (RFC 9562).
+    encode(set_bit(set_bit(overlay(
+      uuid_send(gen_random_uuid())
+      PLACING substring(int8send(floor(1000 * extract(epoch FROM created_at))::bigint) FROM 3)
+      FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid AS id,
+    CASE WHEN %(objects)s OR random() < 0.8 THEN length(number::text)
+      ELSE exp(random_normal(11, 2))::bigint END AS size,
+    -- Searches by SHA-256 find one upload, as in service.
+    encode(sha256(CASE WHEN %(objects)s THEN number::text ELSE random()::text END::bytea), 'hex')
+      AS sha256
+  FROM timed
+), invented AS (
+  SELECT *,
+    to_char(created_at, '"uploads/"YYYY/MM/DD/') || id || '.txt' AS key,
+    CASE
+      WHEN course = 'requested' OR answered_at > now() THEN 'pending'
+      WHEN course = 'failed' THEN 'failed'
+      WHEN checked_at <= now() AND course <> 'verified' THEN course
+      ELSE 'stored'
+    END AS status
+  FROM identified
+), uploads AS (
+  INSERT INTO uploads_upload (
+    id, bucket, key, status, size, sha256, etag, version_id, number, requester_name,
+    client_address, user_agent, request_id, idempotency_scope, idempotency_key,
+    idempotency_fingerprint, error, created_at, stored_at, duration
+  )
+  SELECT
+    id, %(bucket)s, key, status, size, sha256,
+    CASE WHEN is_stored THEN md5(number::text) ELSE '' END, '', number, requester,
+    ('192.0.2.' || 1 + floor(254 * random()))::inet, user_agent, request_id, '', '', '',
+    CASE status WHEN 'failed' THEN 'the object store answered 403 AccessDenied' ELSE '' END,
+    created_at,
+    CASE WHEN is_stored THEN answered_at END, CASE WHEN is_stored THEN duration END
+  FROM invented CROSS JOIN LATERAL (SELECT status NOT IN ('pending', 'failed') AS is_stored)
+), events AS (
+  INSERT INTO uploads_uploadevent (upload_id, action, at, actor, request_id, detail)
+  SELECT id, action, at, actor, event.request_id, '{"invented": true}' || detail
+  FROM invented CROSS JOIN LATERAL (
+    VALUES
+      ('requested', created_at, requester, request_id, jsonb_build_object(
+        'key', key, 'size', size, 'sha256', sha256, 'number', number)),
+      (CASE course WHEN 'failed' THEN 'failed' ELSE 'stored' END,
+        CASE WHEN course <> 'requested' THEN answered_at END, requester, request_id, '{}'),
+      (course, checked_at, 'command:verify_uploads', '', '{}')
+  ) AS event (action, at, actor, request_id, detail)
+  WHERE at <= now()
+  ORDER BY at
+)
+SELECT key, number FROM invented
+"""
 
 
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _uuid7(at: datetime, rng: random.Random) -> UUID:
-    milliseconds = int(at.timestamp() * 1000)
-    value = milliseconds << 80 | 0x7 << 76 | rng.getrandbits(12) << 64
-    return UUID(int=value | 0b10 << 62 | rng.getrandbits(62))
-
-
-def fill(
-    count: int, *, days: float, seed: int, quiet: bool = False, objects: bool = False
-) -> None:
+def fill(count: int, *, days: float, seed: int, objects: bool = False) -> None:
     """Write uploads into Django's database, and their objects into the bucket.
 
-    Raises `ValueError`.
+    With objects, all are stored, and their content is their number. Raises
+    `ValueError`.
     """
-    from django.db import connection, transaction
+    from django.db import connection
 
     from uploads.models import Upload
+    from uploads.storage import BytesPayload, upload_storage
+
+    def put(row: tuple[str, int]) -> None:
+        key, number = row
+        upload_storage().put_new(key, BytesPayload(str(number).encode()), {})
 
     bucket = os.environ["AWS_STORAGE_BUCKET_NAME"] if objects else BUCKET
     if Upload.objects.exclude(bucket=bucket).exists():
@@ -161,55 +122,19 @@ def fill(
             "this database holds uploads that were not invented; name another one"
             " with DATABASE_URL."
         )
-    # What has a default in Python has none in the database.
-    others = {
-        field.column: field.get_default()
-        for field in Upload._meta.concrete_fields
-        if not field.null and field.column not in UPLOAD_COLUMNS
-    }
-    columns = (*UPLOAD_COLUMNS, *others)
-    upload_rows: list[Row] = []
-    event_rows: list[Row] = []
-    for done, (row, events) in enumerate(
-        uploads(count, days, seed, datetime.now(UTC), bucket=bucket), start=1
-    ):
-        upload_rows.append((*row, *others.values()))
-        event_rows.extend(events)
-        if len(upload_rows) == BATCH or done == count:
-            with transaction.atomic():
-                _copy("uploads_upload", columns, upload_rows)
-                _copy("uploads_uploadevent", EVENT_COLUMNS, event_rows)
+    given: dict[str, Any] = {"count": count, "days": days, "objects": objects}
+    with connection.cursor() as cursor, ThreadPoolExecutor(8) as pool:
+        cursor.execute("SELECT setseed(%s)", [seed % 2**31 / 2**31])
+        for done in range(0, count, BATCH):
+            last = min(done + BATCH, count)
+            cursor.execute(
+                FILL, {**given, "bucket": bucket, "first": done + 1, "last": last}
+            )
             if objects:
-                put_objects(
-                    os.environ["AWS_ENDPOINT_URL_S3"],
-                    (
-                        os.environ["AWS_ACCESS_KEY_ID"],
-                        os.environ["AWS_SECRET_ACCESS_KEY"],
-                    ),
-                    bucket,
-                    [(row[KEY], str(row[NUMBER]).encode()) for row in upload_rows],
-                )
-            upload_rows, event_rows = [], []
-            if not quiet:
-                _progress(done, count)
-    with connection.cursor() as cursor:
+                list(pool.map(put, cursor.fetchall()))
+            _progress(last, count)
         cursor.execute("VACUUM ANALYZE uploads_upload")
         cursor.execute("VACUUM ANALYZE uploads_uploadevent")
-
-
-def _copy(table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
-    from django.db import connection
-
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,
-    ):
-        for row in rows:
-            copy.write_row([_json(value) for value in row])
-
-
-def _json(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, dict) else value
 
 
 def _progress(done: int, count: int) -> None:

@@ -14,7 +14,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from sre.lib.stack import temporary_service
+from sre.lib.stack import given_or_temporary_service
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIG = ROOT / "sre" / "schemathesis.toml"
@@ -29,16 +29,10 @@ def main() -> int:
     parser.add_argument("--max-seconds", type=int, default=85, help="of each run")
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
-    if options.url:
-        return _runs(options, options.url, options.token)
-    with temporary_service() as (url, token):
-        return _runs(options, url, token)
-
-
-def _runs(options: argparse.Namespace, url: str, token: str | None) -> int:
-    status = _run(options, url, None)
-    if token:
-        status |= _run(options, url, token)
+    with given_or_temporary_service(options.url, options.token) as (url, token):
+        status = _run(options, url, None)
+        if token:
+            status |= _run(options, url, token)
     return status
 
 

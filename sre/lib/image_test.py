@@ -10,22 +10,17 @@ import json
 import secrets
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from sre.lib import smoke
 from sre.lib.load import Load
-from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
-from sre.lib.postgres import temporary_postgres
 from sre.lib.processes import wait_until
+from sre.lib.stack import temporary_stack
 
 BUCKET = "mirrorsite-image-test"
 #: The container's ALLOWED_HOSTS; its own probe must use it too.
@@ -97,7 +92,7 @@ def expect(what: str, condition: object) -> None:
     """Say what holds, or stop with what does not."""
     if not condition:
         raise ImageFaultError(what)
-    say(f"ok    {what}")
+    print(f"ok    {what}")
 
 
 def check_contents(engine: Engine) -> None:
@@ -133,7 +128,7 @@ def check_contents(engine: Engine) -> None:
         " find /app /venv -writable -not -type l | head; true",
     )  # fmt: skip
     expect(f"no compiler, cache, tests or writable file inside {found}", not found)
-    say(f"      size {facts['Size'] / 1e6:.0f} MB with its base image")
+    print(f"      size {facts['Size'] / 1e6:.0f} MB with its base image")
     expect(f"smaller than {MOST_BYTES / 1e6:.0f} MB", facts["Size"] < MOST_BYTES)
 
 
@@ -144,46 +139,31 @@ def health_check(facts: dict[str, Any]) -> list[str]:
     return command
 
 
-@contextmanager
-def surroundings() -> Iterator[tuple[dict[str, str], str]]:
-    """Run database and bucket; yield environment and database URL."""
-    with (
-        temporary_postgres() as database_url,
-        tempfile.TemporaryDirectory(prefix="mirrorsite-image-") as directory,
-    ):
-        store = ObjectStore(Path(directory), free_port(), "image-key", "image-secret")
-        store.start()
-        try:
-            environment = {
-                **store.environment(BUCKET),
-                "DATABASE_URL": database_url,
-                "SECRET_KEY": secrets.token_urlsafe(64),
-                "ALLOWED_HOSTS": HOST,
-                "HTTPS_ONLY": "false",
-                "BIND": f"127.0.0.1:{free_port()}",
-                "WEB_CONCURRENCY": "2",
-                # A thread for each client in one worker: none is refused because the store
-                # is busy when a disk stands still for a second.
-                "WEB_THREADS": str(LOAD_CLIENTS + 2),
-                "UPLOAD_RATE_LIMIT": "off",
-            }
-            yield environment, database_url
-        finally:
-            store.stop()
-
-
 def check_running(engine: Engine) -> None:
     """Migrate, serve, smoke, and end under load, on a read-only root."""
     name = f"mirrorsite-image-test-{secrets.token_hex(4)}"
-    with surroundings() as (environment, database_url):
+    with temporary_stack() as stack:
+        environment = {
+            **stack.store.environment(BUCKET),
+            "DATABASE_URL": stack.postgres.url,
+            "SECRET_KEY": secrets.token_urlsafe(64),
+            "ALLOWED_HOSTS": HOST,
+            "HTTPS_ONLY": "false",
+            "BIND": f"127.0.0.1:{free_port()}",
+            "WEB_CONCURRENCY": "2",
+            # A thread for each client in one worker: none is refused because the store
+            # is busy when a disk stands still for a second.
+            "WEB_THREADS": str(LOAD_CLIENTS + 2),
+            "UPLOAD_RATE_LIMIT": "off",
+        }
         for command in ("migrate", "ensure_bucket", "backup_database"):
             engine.run(environment, "python", "manage.py", command, name=f"{name}-job")
             expect(f"manage.py {command} runs in the image", True)
         engine.run(environment, name=name)
         try:
-            serve(engine, name, f"http://{environment['BIND']}", database_url)
+            serve(engine, name, f"http://{environment['BIND']}", stack.postgres.url)
         except BaseException:
-            say(engine.call("logs", "--tail=40", name, check=False))
+            print(engine.call("logs", "--tail=40", name, check=False))
             raise
         finally:
             engine.remove(name)
@@ -218,7 +198,7 @@ def end_under_load(engine: Engine, name: str, url: str, database_url: str) -> No
     took = time.monotonic() - began_at
     wait_until(lambda: load.outcomes["refused"] > LOAD_CLIENTS, seconds=5)
     load.stop()
-    say(f"      load: {json.dumps(load.outcomes)}, {load.errors[-1:]}")
+    print(f"      load: {json.dumps(load.outcomes)}, {load.errors[-1:]}")
     expect(f"ended with 0 {took:.1f} s after SIGTERM", status == "0")
     expect(f"{load.outcomes['201']} uploads answered with 201", load.outcomes["201"])
     expect("no request was lost", load.outcomes["lost"] == 0)
@@ -242,19 +222,13 @@ def statuses(database_url: str) -> dict[str, int]:
     return dict(rows)
 
 
-def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
 def main(arguments: list[str]) -> int:
     engine = Engine(*arguments)
-    steps: list[Callable[[Engine], None]] = [check_contents, check_running]
     try:
-        for step in steps:
-            step(engine)
+        check_contents(engine)
+        check_running(engine)
     except (ImageFaultError, EngineError) as error:
-        say(f"FAIL  {error}")
+        print(f"FAIL  {error}")
         return 1
     return 0
 

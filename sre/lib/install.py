@@ -1,7 +1,8 @@
-"""Make .venv and install pinned requirements, showing progress. Standard library only.
+"""Make a virtual environment and install pinned requirements, showing progress.
 
-Run by the system's Python: `python3 sre/lib/install.py requirements/local.txt …`.
-A second run with the same requirements does nothing.
+Standard library only. Run by the system's Python, in the project's directory:
+`python3 sre/lib/install.py .venv requirements/local.txt …`. A second run with the same
+requirements does nothing.
 """
 
 from __future__ import annotations
@@ -10,86 +11,85 @@ import hashlib
 import subprocess
 import sys
 import venv
+from collections import deque
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
 
-
-def main(names: list[str]) -> int:
-    """Install the named requirements files; return the exit status."""
+def main(directory: Path, names: list[str]) -> int:
+    """Install requirements files into a virtual environment; return the exit status."""
+    python = directory / "bin" / "python"
     try:
-        if not PYTHON.exists():
-            _create()
-        missing = [name for name in names if not _is_installed(name)]
-        if missing and not _has_pip():
-            _create()  # an earlier creation was cut short
+        if not python.exists():
+            _create(directory)
+        missing = [name for name in names if not _is_installed(directory, Path(name))]
+        if missing and not _has_pip(python):
+            _create(directory)  # an earlier creation was cut short
     except subprocess.CalledProcessError:
         _say(
-            f"Creating {VENV.name} failed: {sys.executable} cannot install pip there"
+            f"Creating {directory} failed: {sys.executable} cannot install pip there"
             " (ensurepip); on Debian and Ubuntu, install python3-venv."
         )
         return 2
     for name in missing:
-        status = _install(name)
+        status = _install(python, name)
         if status:
             return status
-        stamp = _stamp(name)
-        for old in VENV.glob(f"{stamp.stem}.*"):
+        stamp = _stamp(directory, Path(name))
+        for old in directory.glob(f"{stamp.stem}.*"):
             old.unlink()
         stamp.touch()
     return 0
 
 
-def _is_installed(name: str) -> bool:
+def _is_installed(directory: Path, file: Path) -> bool:
     """Return whether this file, or one with the same pins and more, was installed."""
-    wanted = _pins(ROOT / name)
     return any(
-        wanted <= _pins(path) and _stamp(str(path.relative_to(ROOT))).exists()
-        for path in (ROOT / name, *(ROOT / "requirements").glob("*.txt"))
+        _pins(file) <= _pins(other) and _stamp(directory, other).exists()
+        for other in (file, *Path("requirements").glob("*.txt"))
     )
 
 
-def _pins(path: Path) -> set[str]:
-    return {line for line in path.read_text().splitlines() if "==" in line}
+def _pins(file: Path) -> set[str]:
+    return {line for line in file.read_text().splitlines() if "==" in line}
 
 
-def _create() -> None:
-    _say(f"Creating {VENV.name} with Python {sys.version.split()[0]} …")
-    venv.create(VENV, with_pip=True, clear=True)
+def _create(directory: Path) -> None:
+    _say(f"Creating {directory} with Python {sys.version.split()[0]} …")
+    venv.create(directory, with_pip=True, clear=True)
 
 
-def _has_pip() -> bool:
+def _has_pip(python: Path) -> bool:
     asked = subprocess.run(
-        [PYTHON, "-m", "pip", "--version"], capture_output=True, check=False
+        [python, "-m", "pip", "--version"], capture_output=True, check=False
     )
     return asked.returncode == 0
 
 
-def _install(name: str) -> int:
-    total = len(_pins(ROOT / name))
-    _say(f"Installing {name} (up to {total} packages, pinned with hashes) …")
+def _install(python: Path, name: str) -> int:
+    total = len(_pins(Path(name)))
+    is_hashed = "--hash=" in Path(name).read_text()
+    how = ", pinned with hashes" if is_hashed else " and what they need"
+    _say(f"Installing {name} (up to {total} packages{how}) …")
     pip = subprocess.Popen(
         [
-            PYTHON, "-m", "pip", "install", "--disable-pip-version-check",
-            "--require-hashes", "--no-deps", "--progress-bar", "off",
-            "--requirement", ROOT / name,
+            python, "-m", "pip", "install", "--disable-pip-version-check",
+            "--progress-bar=off", *(["--require-hashes", "--no-deps"] if is_hashed else []),
+            f"--requirement={name}",
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
-    tail: list[str] = []
+    tail: deque[str] = deque(maxlen=20)
     count = 0
     assert pip.stdout is not None  # noqa: S101 a pipe was asked for
     for line in pip.stdout:
-        tail = [*tail[-20:], line]
+        tail.append(line)
         if line.startswith(("Collecting ", "Requirement already satisfied: ")):
             count += 1
-            package = line.removeprefix("Requirement already satisfied: ")
-            package = package.removeprefix("Collecting ").split(" ")[0].strip()
-            _progress(f"  [{count}/{total}] {package}")
+            package = line.partition(": ")[2] or line.removeprefix("Collecting ")
+            of = f"/{total}" if is_hashed else ""
+            _progress(f"  [{count}{of}] {package.split()[0]}")
         elif line.startswith("Installing collected"):
             _progress("  unpacking …")
     status = pip.wait()
@@ -100,27 +100,25 @@ def _install(name: str) -> int:
     return status
 
 
-def _stamp(name: str) -> Path:
-    digest = hashlib.sha256((ROOT / name).read_bytes()).hexdigest()[:16]
-    return VENV / f".{name.replace('/', '-')}.{digest}"
+def _stamp(directory: Path, file: Path) -> Path:
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return directory / f".{str(file).replace('/', '-')}.{digest}"
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    print(text, file=sys.stderr, flush=True)
 
 
 def _progress(text: str) -> None:
     """Show a step: in place on a terminal, else as a line."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{text}")
-        sys.stderr.flush()
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
     elif text:
         _say(text)
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,6 +1,7 @@
 """The local service: PostgreSQL, S3 server, gunicorn and sealer; ended together.
 
-Started by ./sre/run. The service's own code runs in children.
+Started by ./sre/run, and by ./sre/manage with the arguments of manage.py. The service's
+own code runs in children.
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
-import hashlib
-import http.client
 import json
 import os
 import secrets
@@ -17,21 +16,22 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
+from urllib.parse import urlsplit
 
 import psutil
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.exceptions import ImproperlyConfigured
 
 from mirrorsite.environment import Environment
 from sre.lib import processes
 from sre.lib.object_store import ObjectStore, ObjectStoreError
-from sre.lib.ports import is_listening
+from sre.lib.ports import answers, is_listening
 from sre.lib.postgres import Postgres, PostgresError
+from sre.lib.service import GUNICORN, ROOT
+from uploads.audit.keys import SigningKey
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 LOCAL = ROOT / ".local"
 #: What ./sre/manage needs to know of the running service.
 RUNNING = LOCAL / "running.json"
@@ -56,7 +56,7 @@ class _Stop(Exception):  # noqa: N818 not an error: a request to end
 def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _raise_stop)
-    children = _Children()
+    children = contextlib.ExitStack()  # ended in the opposite order
     try:
         status = _serve(children)
         _say(f"The web server ended with {status}.")
@@ -74,39 +74,10 @@ def main() -> int:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        children.stop()
+        children.close()
 
 
-@dataclass
-class _Children:
-    """What was started, to be ended in the opposite order."""
-
-    postgres: Postgres | None = None
-    store: ObjectStore | None = None
-    server: subprocess.Popen[bytes] | None = None
-    sealer: subprocess.Popen[bytes] | None = None
-
-    def failure(self) -> str:
-        """Return which server ended by itself, and where its log is; or nothing."""
-        for name, child in (("PostgreSQL", self.postgres), ("S3 server", self.store)):
-            if child is None or child.process is None:
-                continue
-            status = child.process.poll()
-            if status is not None:
-                return f"The {name} process ended with {status}; see {child.log}."
-        return ""
-
-    def stop(self) -> None:
-        for process in (self.sealer, self.server):
-            if process is not None:
-                processes.stop(process)
-        if self.store is not None:
-            self.store.stop()
-        if self.postgres is not None:
-            self.postgres.stop()
-
-
-def _serve(children: _Children) -> int:
+def _serve(children: contextlib.ExitStack) -> int:
     """Start everything and wait for the web server to end."""
     LOCAL.mkdir(mode=0o700, exist_ok=True)
     # As root, another user passes through .local to reach the database's data.
@@ -122,56 +93,58 @@ def _serve(children: _Children) -> int:
         )
     environment = _environment()
     bind = Environment(environment).address("BIND")
-    host, port = _host_and_port(bind)
-    if is_listening(port, host):
+    address = urlsplit(f"//{bind}")
+    port = int(address.port or 0)
+    if is_listening(port, str(address.hostname)):
         raise StartError(
             f"port {port} is taken; stop what listens there,"
             f" or set BIND to another address such as 127.0.0.1:{port + 1}."
         )
-    if _is_database_embedded():
+    servers: dict[str, Postgres | ObjectStore] = {}
+    if not _is_given("DATABASE_URL"):
         _say("Starting PostgreSQL …")
-        postgres = children.postgres = _postgres()
+        postgres = servers["PostgreSQL"] = _postgres()
         postgres.keep_open = (lock,)
+        children.callback(postgres.stop)
         postgres.start()
         environment["DATABASE_URL"] = postgres.url
-    if _is_bucket_embedded():
+    if not _is_given("AWS_STORAGE_BUCKET_NAME"):
         _say("Starting the S3 server …")
-        store = _store(environment)
+        store = servers["S3 server"] = _store(environment)
         store.keep_open = (lock,)
-        children.store = store
+        children.callback(store.stop)
         store.start()
         environment = _with_store(environment, store)
-    _write_private(RUNNING, {name: environment[name] for name in _shared(environment)})
+    names = {"DATABASE_URL", "NO_PROXY", "no_proxy"}
+    shared = {
+        k: v for k, v in environment.items() if k in names or k.startswith("AWS_")
+    }
+    _write_private(RUNNING, shared)
     _say("Preparing database, bucket and admin …")
     admin = _prepare(environment)
     _say("Starting the web server …")
     # Only the sealer signs; a compromised web server has no key.
     public = {k: v for k, v in environment.items() if k != "AUDIT_SIGNING_KEY"}
-    server = children.server = processes.start(
-        [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "--config",
-            "python:mirrorsite.gunicorn_conf",
-        ],
-        environment=public,
-        cwd=ROOT,
-        keep_open=[lock],
-    )
+    server = processes.start(GUNICORN, environment=public, cwd=ROOT, keep_open=[lock])
+    children.callback(processes.stop, server)
     if not processes.wait_until(
-        lambda: _answers(host, port), seconds=60, process=server
+        lambda: answers(f"http://{bind}/api/health"), seconds=60, process=server
     ):
         raise StartError("the web server did not start; see above.")
-    children.sealer = _start_sealer(environment, lock)
-    _announce(bind, children, admin)
+    sealer = _start_sealer(environment, lock)
+    children.callback(lambda: processes.stop(sealer))  # the latest
+    _announce(bind, servers, admin)
     while (status := _ended(server, seconds=CHECK_SECONDS)) is None:
-        if failure := children.failure():
-            _say(f"{failure} Stopping …")
-            return 1
-        if (sealing := children.sealer.poll()) is not None:
-            _say(f"The sealer ended with {sealing}; starting it again.")
-            children.sealer = _start_sealer(environment, lock)
+        for name, child in servers.items():
+            ended = child.process.poll() if child.process else None
+            if ended is not None:
+                _say(
+                    f"The {name} process ended with {ended}; see {child.log}. Stopping …"
+                )
+                return 1
+        if (ended := sealer.poll()) is not None:
+            _say(f"The sealer ended with {ended}; starting it again.")
+            sealer = _start_sealer(environment, lock)
     return status
 
 
@@ -220,17 +193,22 @@ def _public_key(signing_key: str) -> str:
     """Return the entry of AUDIT_PUBLIC_KEYS; nothing for what settings will refuse."""
     try:
         seed = base64.b64decode(signing_key, validate=True)
-        private = Ed25519PrivateKey.from_private_bytes(seed)
+        return SigningKey(seed).public_text()
     except ValueError:
         return ""
-    public = private.public_key().public_bytes_raw()
-    return (
-        f"{hashlib.sha256(public).hexdigest()[:16]}:{base64.b64encode(public).decode()}"
-    )
 
 
-def command_environment() -> dict[str, str]:
-    """Return the environment of a command on database and bucket of the running service."""
+def manage(arguments: list[str]) -> NoReturn:
+    """Become manage.py with database, bucket and keys of the running service."""
+    try:
+        environment = _command_environment()
+    except (StartError, OSError) as error:
+        _say(f"sre/manage cannot run: {error}")
+        sys.exit(2)
+    os.execve(sys.executable, [sys.executable, "manage.py", *arguments], environment)  # noqa: S606 no shell is wanted
+
+
+def _command_environment() -> dict[str, str]:
     environment = _environment()
     try:
         os.close(_lock(LOCAL / "lock"))
@@ -244,18 +222,8 @@ def command_environment() -> dict[str, str]:
     raise StartError("./sre/run is not running; start it in another terminal.")
 
 
-def _shared(environment: dict[str, str]) -> list[str]:
-    """Return the variables that say which database and bucket are used."""
-    names = {"DATABASE_URL", "NO_PROXY", "no_proxy"}
-    return [k for k in environment if k in names or k.startswith("AWS_")]
-
-
-def _is_database_embedded() -> bool:
-    return not os.environ.get("DATABASE_URL", "").strip()
-
-
-def _is_bucket_embedded() -> bool:
-    return not os.environ.get("AWS_STORAGE_BUCKET_NAME", "").strip()
+def _is_given(name: str) -> bool:
+    return bool(os.environ.get(name, "").strip())
 
 
 def _with_store(environment: dict[str, str], store: ObjectStore) -> dict[str, str]:
@@ -384,36 +352,19 @@ def _signal_holders(path: Path, number: int) -> None:
                 process.send_signal(number)
 
 
-def _host_and_port(bind: str) -> tuple[str, int]:
-    host, _, port = bind.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def _answers(host: str, port: int) -> bool:
-    """Tell whether the web server answers, whatever it says to this Host header."""
-    connection = http.client.HTTPConnection(host, port, timeout=5)
-    try:
-        connection.request("GET", "/api/health")
-        connection.getresponse().read()
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-    return True
-
-
-def _announce(bind: str, children: _Children, admin: str) -> None:
-    store, postgres = children.store, children.postgres
+def _announce(
+    bind: str, servers: dict[str, Postgres | ObjectStore], admin: str
+) -> None:
     base = f"http://{bind}"
     lines = ["", f"mirrorsite   {base}/", f"admin        {base}/admin/"]
     lines += [f"{line}   (shown only this once)" for line in admin.splitlines()[1:]]
     if admin:
         lines.insert(-1, admin.splitlines()[0])
-    if postgres is not None:
-        lines.append(f"PostgreSQL   127.0.0.1:{postgres.port}")
-    if store is not None:
-        lines.append(f"S3 server    {store.url}   bucket {BUCKET}")
-    if postgres is not None or store is not None:
+    for name, server in servers.items():
+        where = server.url if name == "S3 server" else f"127.0.0.1:{server.port}"
+        bucket = f"   bucket {BUCKET}" if name == "S3 server" else ""
+        lines.append(f"{name:13}{where}{bucket}")
+    if servers:
         lines.append("             keys in .local/secrets.json")
     lines += [
         "",
@@ -431,9 +382,8 @@ def _raise_stop(number: int, frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(manage(sys.argv[1:]) if sys.argv[1:] else main())

@@ -6,13 +6,12 @@ import json
 import shutil
 import subprocess
 import sysconfig
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from sre.lib import processes
-from sre.lib.ports import free_ports, is_listening
+from sre.lib.ports import answers, free_ports, is_listening
 
 
 class ObjectStoreError(RuntimeError):
@@ -58,7 +57,9 @@ class ObjectStore:
             keep_open=self.keep_open,
         )
         if not processes.wait_until(
-            self._answers, seconds=seconds, process=self.process
+            lambda: answers(f"{self.url}/status"),
+            seconds=seconds,
+            process=self.process,
         ):
             self.stop()
             raise ObjectStoreError(f"the S3 server did not start; see {self.log}.")
@@ -140,17 +141,6 @@ class ObjectStore:
             "-s3.port.lance=0",
             "-s3.autoCreateBucket=false",
         ]
-
-    def _answers(self) -> bool:
-        try:
-            # Our own server on loopback, by an address made here; no proxy knows it.
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(f"{self.url}/status", timeout=1) as answer:
-                return bool(answer.status < 500)
-        except urllib.error.HTTPError as error:
-            return error.code < 500
-        except OSError:
-            return False
 
 
 def _excepted_from_proxies() -> str:

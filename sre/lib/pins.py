@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from packaging.dependency_groups import resolve_dependency_groups
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -54,18 +55,8 @@ def _pins(text: str) -> dict[str, str]:
 def _ranges(project: dict[str, Any], group: str) -> list[Requirement]:
     lines = [] if group in ALONE else list(project["project"]["dependencies"])
     if group:
-        lines += _group(project["dependency-groups"], group)
+        lines += resolve_dependency_groups(project["dependency-groups"], group)
     return [Requirement(line) for line in lines]
-
-
-def _group(groups: dict[str, Any], name: str) -> list[str]:
-    lines = []
-    for entry in groups[name]:
-        if isinstance(entry, dict):
-            lines += _group(groups, entry["include-group"])
-        else:
-            lines.append(entry)
-    return lines
 
 
 def main() -> int:

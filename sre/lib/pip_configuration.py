@@ -1,7 +1,6 @@
-"""Print this machine's pip settings as a pip.conf for a build elsewhere.
+"""Write this machine's pip settings as a pip.conf for a build elsewhere.
 
-`--paths` prints the files and directories that they name instead. Standard library
-only; prints nothing where pip has its defaults.
+Prints the files and directories that they name. Standard library only.
 """
 
 from __future__ import annotations
@@ -14,15 +13,10 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 #: The settings that say where packages come from and whom to trust.
-WANTED = {
-    "cert",
-    "extra-index-url",
-    "find-links",
-    "index-url",
-    "proxy",
-    "timeout",
-    "trusted-host",
-}
+WANTED = (
+    *("cert", "extra-index-url", "find-links", "index-url"),
+    *("proxy", "timeout", "trusted-host"),
+)
 
 
 def parse(listing: str) -> dict[str, str]:
@@ -50,21 +44,19 @@ def paths(settings: dict[str, str]) -> list[Path]:
     return sorted(tops)
 
 
-def main() -> int:
-    done = subprocess.run(
+def main(target: str) -> int:
+    listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"],
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         check=False,
-    )
-    settings = parse(done.stdout)
-    if "--paths" in sys.argv[1:]:
-        sys.stdout.writelines(f"{path}\n" for path in paths(settings))
-    elif settings:
-        lines = [f"{name} = {value}\n" for name, value in settings.items()]
-        sys.stdout.writelines(["[global]\n", *lines])
+    ).stdout
+    settings = parse(listing)
+    lines = [f"{name} = {value}\n" for name, value in settings.items()]
+    Path(target).write_text("".join(["[global]\n", *lines]))
+    sys.stdout.writelines(f"{path}\n" for path in paths(settings))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

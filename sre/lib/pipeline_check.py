@@ -10,7 +10,6 @@ import csv
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -180,21 +179,11 @@ class Checkout:
     def make(cls, directory: Path, program: Path) -> Checkout:
         checkout = cls(directory / "checkout", program)
         checkout.directory.mkdir()
-        listed = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard", "-z"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file():
-                target = checkout.directory / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, target)
         checkout.git("init", "--quiet", "--initial-branch=main")
-        checkout.git("add", "--all")
+        # What is not committed yet counts as well.
+        checkout.git(f"--work-tree={ROOT}", "add", "--all")
         checkout.commit("base")
+        checkout.git("reset", "--quiet", "--hard")
         origin = directory / "mirrorsite.git"
         checkout.git("clone", "--quiet", "--bare", ".", str(origin))
         checkout.git("remote", "add", "origin", str(origin))
@@ -242,13 +231,13 @@ class Checkout:
                 *arguments,
             ],
             cwd=self.directory,
-            env=os.environ | {"PATH": f"{os.environ['PATH']}:{self._stand_ins()}"},
+            env=os.environ | {"PATH": f"{os.environ['PATH']}:{self._stub_programs()}"},
             capture_output=True,
             text=True,
             check=False,
         )
 
-    def _stand_ins(self) -> Path:
+    def _stub_programs(self) -> Path:
         """Return a directory for the end of PATH, with an rsync that does nothing.
 
         gitlab-ci-local calls rsync before any job, for copies that only jobs in
@@ -286,7 +275,7 @@ def check_scenario(checkout: Checkout, scenario: Scenario) -> None:
     expanded = checkout.gitlab_ci_local(file, "--preview", variables=scenario.variables)
     if expanded.returncode:
         raise PipelineFaultError(f"{scenario.name}: {expanded.stderr}")
-    _say(f"ok    {scenario.name}: {', '.join(sorted(jobs))}")
+    print(f"ok    {scenario.name}: {', '.join(sorted(jobs))}")
 
 
 def check_rollback(rows: list[dict[str, str]]) -> None:
@@ -305,11 +294,6 @@ def check_rollback(rows: list[dict[str, str]]) -> None:
             raise PipelineFaultError(f"after {failed} has failed, {lost} is skipped")
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
 def main(arguments: list[str]) -> int:
     program = Path(arguments[0])
     with tempfile.TemporaryDirectory(prefix="mirrorsite-pipeline-") as directory:
@@ -318,7 +302,7 @@ def main(arguments: list[str]) -> int:
             for scenario in SCENARIOS:
                 check_scenario(checkout, scenario)
         except PipelineFaultError as error:
-            _say(f"FAIL  {error}")
+            print(f"FAIL  {error}")
             return 1
     return 0
 

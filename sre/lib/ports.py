@@ -1,9 +1,11 @@
-"""Free ports and whether something listens. Standard library only."""
+"""Free ports, and what listens or answers there. Standard library only."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
+from urllib.parse import urlsplit
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -29,3 +31,17 @@ def is_listening(port: int, host: str = "127.0.0.1") -> bool:
     except OSError:
         return False
     return True
+
+
+def answers(url: str) -> bool:
+    """Return True if a web server answers there with anything but a 5xx."""
+    address = urlsplit(url)
+    # urllib would ask a proxy and follow redirects.
+    connection = http.client.HTTPConnection(address.netloc, timeout=5)
+    try:
+        connection.request("GET", address.path)
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

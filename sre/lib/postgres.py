@@ -85,12 +85,12 @@ class Postgres:
     def start(self, *, seconds: float = 120) -> None:
         """Start and wait until connections are accepted; raises `PostgresError`."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.log.touch(mode=0o600)
         if not self.data.exists():
             self._initialize()
         self._require_same_version()
         self._remove_stale_lock()
         self.port = self.port or free_port()
-        self.log.touch(mode=0o600)
         log_start = self.log.stat().st_size
         self.process = processes.start(
             [
@@ -106,9 +106,7 @@ class Postgres:
         )
         if not processes.wait_until(self._ready, seconds=seconds, process=self.process):
             self.stop()
-            with self.log.open("rb") as file:
-                file.seek(log_start)
-                reason = _worst_error(file.read().decode(errors="replace"))
+            reason = self._worst_error(log_start)
             raise PostgresError(
                 f"PostgreSQL did not start: {reason} (log: {self.log})."
             )
@@ -146,7 +144,8 @@ class Postgres:
             _make_reachable(new.parent)
             os.chown(new, owner.pw_uid, owner.pw_gid)
             os.chown(password_file, owner.pw_uid, owner.pw_gid)
-        done = processes.run(
+        log_start = self.log.stat().st_size
+        initdb = processes.start(
             [
                 *(str(_programs() / "initdb"), "-D", str(new), "-U", USER),
                 *("--auth=scram-sha-256", f"--pwfile={password_file}"),
@@ -157,16 +156,33 @@ class Postgres:
                 "--set=scram_iterations=1",
                 *(() if self.fsync else ("--no-sync",)),
             ],
+            log=self.log,
             environment=_ENVIRONMENT,
             cwd=Path("/"),
             keep_open=self.keep_open,
             user=self._owner(new),
         )
+        try:
+            status = initdb.wait()
+        finally:
+            processes.stop(initdb)
         password_file.unlink()
-        if done.returncode:
-            reason = _worst_error(done.stderr)
+        if status:
+            reason = self._worst_error(log_start)
             raise PostgresError(f"PostgreSQL cannot make its data folder: {reason}.")
         new.rename(self.data)
+
+    def _worst_error(self, log_start: int) -> str:
+        """Return the worst error in the log since then, without its level."""
+        with self.log.open(errors="replace") as file:
+            file.seek(log_start)
+            lines = file.read().splitlines()
+        for level in ("FATAL: ", "PANIC: ", "initdb: error: ", "postgres: "):
+            for line in lines:
+                _, found, text = line.partition(level)
+                if found:
+                    return text.strip().removesuffix(".")
+        return lines[-1].strip() if lines else "it printed nothing"
 
     def _owner(self, data: Path) -> tuple[int, int] | None:
         """Return user and group to run as: those of the data, when we are root."""
@@ -283,14 +299,3 @@ def _make_reachable(directory: Path) -> None:
         if not mode & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)
             logger.info("chmod o+x %s: for the user %s", folder, SYSTEM_USER)
-
-
-def _worst_error(output: str) -> str:
-    """Return the worst error that a server or initdb printed, without its level."""
-    lines = output.splitlines()
-    for level in ("FATAL: ", "PANIC: ", "initdb: error: ", "postgres: "):
-        for line in lines:
-            _, found, text = line.partition(level)
-            if found:
-                return text.strip().removesuffix(".")
-    return lines[-1].strip() if lines else "it printed nothing"

@@ -17,7 +17,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Ask Linux to terminate this process when its parent is gone, SIGKILL included."""
+    """Ask Linux to terminate this process when its parent has ended, SIGKILL included."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -40,6 +40,9 @@ def start(
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("ab")
+    credentials: dict[str, Any] = {}
+    if user is not None:
+        credentials = {"user": user[0], "group": user[1], "extra_groups": []}
     try:
         return subprocess.Popen(
             command,
@@ -50,44 +53,13 @@ def start(
             cwd=cwd,
             pass_fds=keep_open,
             start_new_session=True,
-            **_credentials(user),
+            **credentials,
             # The child only calls prctl between fork and exec.
             preexec_fn=die_with_parent,
         )
     finally:
         if output is not None:
             output.close()
-
-
-def run(
-    command: Sequence[str],
-    *,
-    environment: Mapping[str, str],
-    cwd: Path,
-    keep_open: Sequence[int] = (),
-    user: tuple[int, int] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end and capture what it prints; see also `start`."""
-    return subprocess.run(
-        command,
-        env=dict(environment),
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        pass_fds=keep_open,
-        start_new_session=True,
-        preexec_fn=die_with_parent,
-        **_credentials(user),
-    )
-
-
-def _credentials(user: tuple[int, int] | None) -> dict[str, Any]:
-    if user is None:
-        return {}
-    return {"user": user[0], "group": user[1], "extra_groups": []}
 
 
 def stop(process: subprocess.Popen[bytes], *, seconds: float = 30) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from sre.lib.browser import NoBrowserError, browser
-from sre.lib.object_store import ObjectStore
-from sre.lib.ports import free_port
+from sre.lib.stack import run, temporary_stack
 from sre.lib.staffed_service import StaffedService, staffed_service
 
 if TYPE_CHECKING:
@@ -25,37 +24,27 @@ SIZE = {"width": 1440, "height": 900}
 def main() -> int:
     TARGET.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix="mirrorsite-shots-") as directory:
-            _make(Path(directory))
+        with (
+            browser() as running,
+            temporary_stack(fsync=False) as stack,
+            staffed_service(stack) as service,
+        ):
+            _make(running, service)
     except NoBrowserError as error:
         sys.stderr.write(f"sre/screenshots: {error}\n")
         return 2
     return 0
 
 
-def _make(directory: Path) -> None:
-    store = ObjectStore(directory / "store", free_port(), "key", "secret")
-    store.start()
-    try:
-        with staffed_service(directory, store) as service, browser() as running:
-            _shoot(running, service, "empty", ["dashboard", "list"])
-            subprocess.run(
-                [sys.executable, "-m", "sre.lib.fill", "10000", "--days", "8"],
-                env=service.environment,
-                cwd=ROOT,
-                check=True,
-            )
-            address = f"{service.url}/api/upload-random"
-            for _ in range(3):
-                urllib.request.urlopen(
-                    urllib.request.Request(address, method="POST"),
-                    timeout=10,
-                ).close()
-            service.seal()
-            service.manage("verify_audit")
-            _shoot(running, service, "full", ["dashboard", "list", "upload", "proof"])
-    finally:
-        store.stop()
+def _make(running: Browser, service: StaffedService) -> None:
+    _shoot(running, service, "empty", ["dashboard", "list"])
+    run(service.environment, "-m", "sre.lib.fill", "10000", "--days", "8")
+    request = urllib.request.Request(f"{service.url}/api/upload-random", method="POST")
+    for _ in range(3):
+        urllib.request.urlopen(request, timeout=10).close()
+    service.seal()
+    service.manage("verify_audit")
+    _shoot(running, service, "full", ["dashboard", "list", "upload", "proof"])
 
 
 def _shoot(
@@ -94,11 +83,7 @@ def _shoot(
 
 
 def _shrink(path: Path) -> None:
-    """Reduce to 256 colours, where Pillow is: a quarter of the bytes, looks the same."""
-    try:
-        from PIL import Image
-    except ImportError:
-        return
+    """Reduce to 256 colours: a quarter of the bytes, looks the same."""
     with Image.open(path) as image:
         small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(path, optimize=True)

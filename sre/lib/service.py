@@ -6,16 +6,19 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sre.lib import processes
-from sre.lib.ports import free_port
+from sre.lib.ports import answers, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+GUNICORN = (
+    *(sys.executable, "-m", "gunicorn"),
+    *("--config", "python:mirrorsite.gunicorn_conf"),
+)
 
 
 class ServiceError(RuntimeError):
@@ -34,19 +37,19 @@ class Service:
     root: Path = ROOT
 
     @property
+    def pid(self) -> int:
+        """Return the process ID of the running gunicorn, parent of the workers."""
+        assert self.process is not None  # noqa: S101 it was started
+        return self.process.pid
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, *, seconds: float = 120) -> None:
         """Start and wait until /api/health answers; raises `ServiceError`."""
         self.process = processes.start(
-            [
-                sys.executable,
-                "-m",
-                "gunicorn",
-                "--config",
-                "python:mirrorsite.gunicorn_conf",
-            ],
+            GUNICORN,
             environment={
                 **os.environ,
                 "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
@@ -85,10 +88,5 @@ class Service:
             return most
 
     def answers(self) -> bool:
-        """Tell whether the service is alive."""
-        try:
-            address = f"{self.url}/api/health"
-            with urllib.request.urlopen(address, timeout=1):
-                return True
-        except OSError:
-            return False
+        """Return True if the service is alive."""
+        return answers(f"{self.url}/api/health")

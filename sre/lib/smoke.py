@@ -1,6 +1,6 @@
 """Ask a running service everything it promises, and what it must refuse.
 
-Standard library only. Started by sre/smoke.
+Standard library only. Started by sre/smoke, which prints the help.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import http.client
 import json
 import os
 import secrets
-import ssl
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,11 @@ class Answer:
             raise CheckFailedError(f"no JSON: {self.body[:200]!r}") from error
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *arguments: Any) -> None:
+        """Let a redirect be an answer like others."""
+
+
 @dataclass
 class Client:
     """Sends one request per connection to the service at `url`."""
@@ -59,41 +65,29 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request; `target` is path and query, percent-encoded."""
-        address = urlsplit(self.url)
-        connection = self._connection(address.scheme, address.hostname, address.port)
-        sent = {"Connection": "close", **(headers or {})}
+        sent = {"Content-Type": "application/json"} if body is not None else {}
         if self.host:
             sent["Host"] = self.host
         if self.behind_tls:
             sent["X-Forwarded-Proto"] = "https"
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
-        if body is not None:
-            sent.setdefault("Content-Type", "application/json")
-        try:
-            connection.request(
-                method, address.path.rstrip("/") + target, body=body, headers=sent
-            )
-            response = connection.getresponse()
-            content = response.read()
-        finally:
-            connection.close()
-        names = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, names, content)
-
-    def _connection(
-        self, scheme: str, host: str | None, port: int | None
-    ) -> http.client.HTTPConnection:
-        if scheme == "https":
-            return http.client.HTTPSConnection(
-                host or "",
-                port,
-                timeout=self.timeout_seconds,
-                context=ssl.create_default_context(),
-            )
-        return http.client.HTTPConnection(
-            host or "", port, timeout=self.timeout_seconds
+        request = urllib.request.Request(
+            self.url.rstrip("/") + target,
+            body,
+            sent | dict(headers or {}),
+            method=method,
         )
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), _NoRedirects
+        )
+        try:
+            response = opener.open(request, timeout=self.timeout_seconds)
+        except urllib.error.HTTPError as error:
+            response = error
+        with response:
+            names = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status, names, response.read())
 
 
 def same(what: str, got: object, wanted: object) -> None:
@@ -203,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     address = urlsplit(options.url)
     if address.scheme not in {"http", "https"} or not address.hostname:
-        _say(f"the address is {options.url!r}; give one like http://127.0.0.1:4545")
+        print(f"the address is {options.url!r}; give one like http://127.0.0.1:4545")
         return 2
     client = Client(
         options.url,
@@ -212,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.behind_tls,
     )
     if not _wait(client, options.wait):
-        _say(f"FAIL  nothing healthy at {options.url} within {options.wait:g} s")
+        print(f"FAIL  nothing healthy at {options.url} within {options.wait:g} s")
         return 1
     failed = passed = 0
     wanted = CHECKS if options.no_upload else CHECKS | UPLOADING
@@ -221,11 +215,11 @@ def main(arguments: list[str] | None = None) -> int:
             check(client)
         except (CheckFailedError, OSError, http.client.HTTPException) as error:
             failed += 1
-            _say(f"FAIL  {name}: {error}")
+            print(f"FAIL  {name}: {error}")
         else:
             passed += 1
-            _say(f"ok    {name}")
-    _say(f"{passed} passed, {failed} failed: {options.url}")
+            print(f"ok    {name}")
+    print(f"{passed} passed, {failed} failed: {options.url}")
     return 1 if failed else 0
 
 
@@ -245,34 +239,13 @@ def _wait(client: Client, seconds: float) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="sre/smoke",
-        usage=USAGE,
-        description="Check the three endpoints of a running service and their"
-        " failures; one line per check, exit status 1 when one fails.",
-        epilog="SMOKE_TOKEN in the environment is sent as bearer token.",
-    )
-    parser.add_argument("url", metavar="URL", help="such as http://127.0.0.1:4545")
-    parser.add_argument("--host", help="Host header, when URL is a bare address")
-    parser.add_argument(
-        "--behind-tls",
-        action="store_true",
-        help="say that TLS ended before, as a trusted proxy would (HTTPS_ONLY)",
-    )
-    parser.add_argument("--no-upload", action="store_true", help="store nothing")
-    parser.add_argument(
-        "--wait",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="wait up to SECONDS for the service to become healthy",
-    )
+    parser = argparse.ArgumentParser(prog="sre/smoke", usage=USAGE)
+    parser.add_argument("url")
+    parser.add_argument("--host")
+    parser.add_argument("--behind-tls", action="store_true")
+    parser.add_argument("--no-upload", action="store_true")
+    parser.add_argument("--wait", type=float, default=0.0)
     return parser
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -98,6 +98,18 @@ def temporary_service() -> Iterator[tuple[str, str]]:
             yield service.url, printed.split()[-1]
 
 
+@contextmanager
+def given_or_temporary_service(
+    url: str | None, token: str | None
+) -> Iterator[tuple[str, str | None]]:
+    """Yield a running service with its token, or run one."""
+    if url:
+        yield url, token
+    else:
+        with temporary_service() as found:
+            yield found
+
+
 def run(environment: dict[str, str], *arguments: str, root: Path = ROOT) -> str:
     """Run Python on a program; return what it prints, raise CalledProcessError."""
     return subprocess.run(

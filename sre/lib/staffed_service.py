@@ -6,11 +6,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from sre.lib.object_store import ObjectStore
-from sre.lib.postgres import temporary_server
-from sre.lib.stack import BUCKET, Stack, run
+from sre.lib.stack import Stack, run
 from uploads.audit.keys import SigningKey
 
 #: User names and the groups they are in; the first is a superuser.
@@ -44,30 +41,22 @@ class StaffedService:
 
     def seal(self) -> None:
         """Seal what happened until now; only this is given the private key."""
-        run(
-            {**self.environment, "AUDIT_SIGNING_KEY": self.signing_key},
-            "manage.py",
-            "seal_audit",
-        )
+        environment = {**self.environment, "AUDIT_SIGNING_KEY": self.signing_key}
+        run(environment, "manage.py", "seal_audit")
 
 
 @contextmanager
-def staffed_service(
-    directory: Path, store: ObjectStore, bucket: str = BUCKET
-) -> Iterator[StaffedService]:
+def staffed_service(stack: Stack) -> Iterator[StaffedService]:
     """Prepare database, bucket, static files and staff; run the web server."""
     key = SigningKey.generate()
     password = secrets.token_urlsafe(12)
-    with temporary_server(fsync=False) as postgres:
-        stack = Stack(directory, store, postgres)
-        environment = stack.environment(
-            bucket=bucket,
-            METRICS_BIND="off",
-            STAFF_PASSWORD=password,
-            AUDIT_PUBLIC_KEYS=key.public_text(),
-        )
-        run(environment, "manage.py", "migrate", "-v0")
-        make_staff = _MAKE_STAFF.format(staff=STAFF)
-        run(environment, "manage.py", "shell", "-v0", "-c", make_staff)
-        with stack.service(environment) as service:
-            yield StaffedService(service.url, environment, password, key.secret_text())
+    environment = stack.environment(
+        METRICS_BIND="off",
+        STAFF_PASSWORD=password,
+        AUDIT_PUBLIC_KEYS=key.public_text(),
+    )
+    run(environment, "manage.py", "migrate", "-v0")
+    make_staff = _MAKE_STAFF.format(staff=STAFF)
+    run(environment, "manage.py", "shell", "-v0", "-c", make_staff)
+    with stack.service(environment) as service:
+        yield StaffedService(service.url, environment, password, key.secret_text())

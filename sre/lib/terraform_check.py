@@ -74,10 +74,10 @@ class NoProviderError(Exception):
 class Check:
     """One run, over copies of terraform/ below `work`, with AWS's clients sent to `aws`."""
 
-    def __init__(self, work: Path, *, aws: str, stand_ins: bool) -> None:
+    def __init__(self, work: Path, *, aws: str, stub_providers: bool) -> None:
         self.work = work
         self.aws = aws
-        self.stand_ins = stand_ins
+        self.stub_providers = stub_providers
         self.failed: list[str] = []
         self.skipped: list[str] = []
         self._environment = _environment(work, aws)
@@ -95,7 +95,7 @@ class Check:
         except CheckFailedError as error:
             self.failed.append(name)
             outcome = f"FAILED\n{error}"
-        _print(f"{name:<36} {outcome} ({time.monotonic() - began:.0f} s)")
+        print(f"{name:<36} {outcome} ({time.monotonic() - began:.0f} s)")
 
     def copy(self) -> Path:
         """Return a new copy of terraform/, with local state."""
@@ -200,7 +200,7 @@ class Check:
         if "kubernetes_namespace_v1" in types:
             raise CheckFailedError("the pipeline's plan creates a namespace")
         outcome += "; the agent's role suffices"
-        if self.stand_ins:
+        if self.stub_providers:
             outcome += f"; {self.apply(tree, *arguments)}"
         return outcome
 
@@ -261,15 +261,15 @@ class Check:
         if (gaps := GAPS / f"{name}.tf").exists():
             shutil.copy(gaps, root / "moto_override.tf")
             for gap in re.findall(r"(?m)^# not in moto: (.*)", gaps.read_text()):
-                _print(f"  not in moto, eks/{name}: {gap}")
+                print(f"  not in moto, eks/{name}: {gap}")
         arguments = ("-var-file=vars/staging.tfvars.json", *EKS[name])
         if name == "app":
-            _print(f"  eks/app: {self.render('eks', self.plan(root, *arguments))}")
-            if not self.stand_ins:
+            print(f"  eks/app: {self.render('eks', self.plan(root, *arguments))}")
+            if not self.stub_providers:
                 return
         elif not (root / ".terraform").exists():
             self.init(root)
-        _print(f"  eks/{name}: {self.apply(root, *arguments)}, second plan empty")
+        print(f"  eks/{name}: {self.apply(root, *arguments)}, second plan empty")
         state = json.loads(self.terraform(root, "state", "pull"))
         if faults := iam_statements.state_faults(state):
             raise CheckFailedError("\n".join(faults))
@@ -342,15 +342,10 @@ def _first(pattern: str, text: str) -> str:
     return found[1]
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="sre/terraform-check")
     parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--stand-ins", action="store_true")
+    parser.add_argument("--stub-providers", action="store_true")
     options = parser.parse_args(arguments)
     work = Path(tempfile.mkdtemp(prefix="mirrorsite-terraform-"))
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
@@ -362,7 +357,7 @@ def main(arguments: list[str]) -> int:
     moto.start()
     try:
         aws = "http://{}:{}".format(*moto.get_host_and_port())
-        check = Check(work, aws=aws, stand_ins=options.stand_ins)
+        check = Check(work, aws=aws, stub_providers=options.stub_providers)
         check.run("format", check.format)
         with ThreadPoolExecutor(4) as pool:
             # First those that wait for minutes: the AWS provider polls for changes that
@@ -387,12 +382,12 @@ def main(arguments: list[str]) -> int:
     finally:
         moto.stop()
         if options.keep:
-            _print(f"Kept: {work}")
+            print(f"Kept: {work}")
         else:
             shutil.rmtree(work, ignore_errors=True)
     for text in check.skipped:
-        _print(f"SKIPPED: {text}")
-    _print(f"{len(check.failed)} failed, {len(check.skipped)} skipped")
+        print(f"SKIPPED: {text}")
+    print(f"{len(check.failed)} failed, {len(check.skipped)} skipped")
     if check.failed:
         return 1
     return 77 if check.skipped else 0

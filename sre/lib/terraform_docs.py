@@ -32,13 +32,6 @@ def _description(body: str) -> str:
     return text[1:-1].replace('\\"', '"').replace("|", "\\|")
 
 
-def _default(body: str) -> str:
-    default = _attribute(body, "default")
-    if default is None:
-        return "required"
-    return f"`{default}`"
-
-
 def section(directory: Path) -> list[str]:
     """Return one root's section, as lines of Markdown."""
     name = directory.relative_to(TERRAFORM).as_posix()
@@ -49,10 +42,10 @@ def section(directory: Path) -> list[str]:
         "| --- | --- | --- |",
     ]
     for variable, body in blocks(directory, "variable"):
+        given = _attribute(body, "default")
+        default = "required" if given is None else f"`{given}`"
         secret = " Secret." if "ephemeral" in body else ""
-        lines.append(
-            f"| `{variable}` | {_default(body)} | {_description(body)}{secret} |"
-        )
+        lines.append(f"| `{variable}` | {default} | {_description(body)}{secret} |")
     outputs = blocks(directory, "output")
     if outputs:
         lines += ["", "| output | description |", "| --- | --- |"]

@@ -6,14 +6,12 @@ import os
 import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.resources import files
-from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import pytest
 
 from sre.lib.browser import NoBrowserError, browser
-from sre.lib.object_store import ObjectStore
+from sre.lib.stack import temporary_stack
 from sre.lib.staffed_service import StaffedService, staffed_service
 
 #: What WCAG 2.2 AA asks for, and what axe calls best practice.
@@ -21,12 +19,9 @@ AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practi
 
 
 @pytest.fixture(scope="module")
-def staffed(
-    object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[StaffedService]:
-    directory = Path(tmp_path_factory.mktemp("staffed"))
-    # A bucket of its own, since its trail is sealed with a key of its own.
-    with staffed_service(directory, object_store, f"staff-{token_hex(4)}") as it:
+def staffed() -> Iterator[StaffedService]:
+    # Its trail is sealed with a key of its own.
+    with temporary_stack(fsync=False) as stack, staffed_service(stack) as it:
         yield it
 
 

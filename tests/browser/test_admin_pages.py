@@ -33,7 +33,7 @@ def filled(staffed: StaffedService) -> None:
         "shell",
         "-v0",
         "-c",
-        "from sre.lib.fill import fill; fill(200, days=3, seed=1, quiet=True)",
+        "from sre.lib.fill import fill; fill(200, days=3, seed=1)",
     )
 
 

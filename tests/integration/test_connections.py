@@ -6,7 +6,6 @@ import http.client
 import os
 import signal
 from contextlib import ExitStack, closing
-from typing import Any
 
 import psutil
 import pytest
@@ -63,9 +62,7 @@ def open_connections(
 
 
 class TestWorkers:
-    def test_kept_connections__spread_over_the_workers(
-        self, start_service: Any
-    ) -> None:
+    def test_kept_connections__spread_over_the_workers(self, start_service):
         service = start_service(WEB_CONCURRENCY="2")
         wait_for_both(service)
         with ExitStack() as stack:
@@ -75,7 +72,7 @@ class TestWorkers:
         assert sum(held) >= CONNECTIONS
         assert min(held) >= CONNECTIONS // 4, held
 
-    def test_a_worker_that_hangs__the_other_takes_all(self, start_service: Any) -> None:
+    def test_a_worker_that_hangs__the_other_takes_all(self, start_service):
         """It holds the fewest, and never comes for its share."""
         service = start_service(WEB_CONCURRENCY="2")
         wait_for_both(service)
@@ -90,8 +87,8 @@ class TestWorkers:
 
 class TestEnding:
     def test_taken_while_the_worker_ends__its_request_is_waited_for(
-        self, start_service: Any
-    ) -> None:
+        self, start_service
+    ):
         """The kernel had completed the connection; its request is still on its way."""
         service = start_service(WEB_CONCURRENCY="1")
         [worker] = workers(service)

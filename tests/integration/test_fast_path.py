@@ -75,7 +75,7 @@ def access_lines(service: Service, client: str, count: int) -> list[dict[str, An
     return found
 
 
-def test_same_bytes_and_lines(start_service: Any) -> None:
+def test_same_bytes_and_lines(start_service):
     """Django answers a host's first request, the event loop the second."""
     service = start_service(
         WEB_CONCURRENCY="1", TRUSTED_PROXIES="1", ALLOWED_HOSTS="localhost,127.0.0.1"

@@ -6,7 +6,6 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email.message import Message
@@ -19,18 +18,8 @@ from django.utils import timezone
 
 from sre.lib import processes
 from sre.lib.service import Service
-from tests.faulty_store import FaultyStore
+from tests.uploads.making import actions, keys_in
 from uploads.models import Status, Upload
-from uploads.storage import UploadStorage
-
-
-def actions(upload: Upload) -> list[str]:
-    return [event.action for event in upload.events.order_by("pk")]
-
-
-def objects_in(bucket: UploadStorage) -> list[str]:
-    listed = bucket.client.list_objects_v2(Bucket=bucket.bucket_name)
-    return [entry["Key"] for entry in listed.get("Contents", [])]
 
 
 def send(service: Service, key: str) -> tuple[int, Message, bytes]:
@@ -49,9 +38,7 @@ def send(service: Service, key: str) -> tuple[int, Message, bytes]:
 
 @pytest.mark.service
 class TestService:
-    def test_16_at_the_same_moment__one_upload(
-        self, start_service: Callable[..., Service], bucket: UploadStorage
-    ) -> None:
+    def test_16_at_the_same_moment__one_upload(self, start_service, bucket):
         """Sixteen identical requests to several processes, three times over."""
         # Room for all of them in one worker: none is to be told that the store is busy.
         service = start_service(WEB_CONCURRENCY="2", WEB_THREADS="18")
@@ -76,15 +63,12 @@ class TestService:
             upload = Upload.objects.get(idempotency_key=key)
             assert actions(upload) == ["requested", "stored"]
             assert send(service, key)[2] == first[0][2]
-        assert len(objects_in(bucket)) == 3
+        assert len(keys_in(bucket)) == 3
         assert "locked" not in service.log.read_text()
 
     def test_worker_killed__completed_under_the_same_id(
-        self,
-        start_service: Callable[..., Service],
-        bucket: UploadStorage,
-        faulty_store: FaultyStore,
-    ) -> None:
+        self, start_service, bucket, faulty_store
+    ):
         service = start_service(
             AWS_ENDPOINT_URL_S3=faulty_store.url, WEB_CONCURRENCY="1"
         )
@@ -113,4 +97,4 @@ class TestService:
         assert "Idempotent-Replayed" not in headers
         assert json.loads(body)["id"] == str(upload.pk)
         assert actions(upload) == ["requested", "requested", "stored"]
-        assert objects_in(bucket) == [upload.key]
+        assert keys_in(bucket) == [upload.key]

@@ -8,15 +8,13 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import psutil
 import pytest
 
 from sre.lib import processes
-from sre.lib.object_store import ObjectStore
 from sre.lib.service import Service
 from uploads.models import Status, Upload
 from uploads.storage import UploadStorage
@@ -36,10 +34,7 @@ def post(
     if client:
         headers["X-Forwarded-For"] = client
     request = urllib.request.Request(
-        f"{service.url}/api/upload-random",
-        method="POST",
-        data=data,
-        headers=headers,
+        f"{service.url}/api/upload-random", method="POST", data=data, headers=headers
     )
     try:
         with urllib.request.urlopen(request, timeout=120) as answer:
@@ -66,7 +61,7 @@ def peak_memory(process: psutil.Process) -> int:
 
 
 class TestUploads:
-    def test_chunked_body(self, live_service: Service) -> None:
+    def test_chunked_body(self, live_service):
         request = urllib.request.Request(
             f"{live_service.url}/api/upload-random",
             data=iter([b'{"si', b'ze": 10}']),
@@ -78,9 +73,7 @@ class TestUploads:
         with urllib.request.urlopen(request, timeout=60) as answer:
             assert json.load(answer)["size"] == 10
 
-    def test_parallel__every_object_and_record(
-        self, start_service: Any, bucket: UploadStorage
-    ) -> None:
+    def test_parallel__every_object_and_record(self, start_service, bucket):
         clients = 32
         # Room for all in one worker, and the two that never wait for the store: none is
         # to be told that it is busy, as while the server makes room for a new bucket.
@@ -98,9 +91,7 @@ class TestUploads:
         assert {row.status for row in rows.values()} == {Status.STORED}
         assert "locked" not in service.log.read_text()
 
-    def test_large__constant_memory(
-        self, start_service: Any, bucket: UploadStorage
-    ) -> None:
+    def test_large__constant_memory(self, start_service, bucket):
         # One worker: another might still be starting, and grow by that.
         service = start_service(WEB_CONCURRENCY="1")
         post(service)  # everything that is built once is built now
@@ -116,67 +107,10 @@ class TestUploads:
         assert peak_memory(worker) - before <= 32 * 1024 * 1024
 
 
-class TestLargeBesideSmall:
-    """Two places for the object store, of which one client may hold one."""
-
-    LARGE: ClassVar = {"size": 64 * 1024 * 1024}
-    ENVIRONMENT: ClassVar = {
-        "WEB_CONCURRENCY": "1",
-        "WEB_THREADS": "4",
-        "TRUSTED_PROXIES": "1",
-    }
-
-    def parts_sent(self, bucket: UploadStorage) -> list[int]:
-        """Return for each large upload in progress how many parts the store has."""
-        return [
-            len(
-                bucket.client.list_parts(
-                    Bucket=bucket.bucket_name,
-                    Key=found.key,
-                    UploadId=found.upload_id,
-                ).get("Parts", ())
-            )
-            for found in bucket.unfinished("uploads/")
-        ]
-
-    def began(self, answered: tuple[int, Any]) -> datetime:
-        return Upload.objects.get(pk=answered[1]["id"]).created_at
-
-    def first_end(self) -> datetime:
-        """Return when the first of the large uploads was stored."""
-        large = Upload.objects.filter(size=self.LARGE["size"], status=Status.STORED)
-        ends = large.order_by("stored_at").values_list("stored_at", flat=True)
-        assert ends[0] is not None
-        return ends[0]
-
-    def test_one_client__leaves_a_place_to_others(
-        self, start_service: Any, bucket: UploadStorage
-    ) -> None:
-        service = start_service(**self.ENVIRONMENT)
-        with ThreadPoolExecutor(3) as pool:
-            large = [
-                pool.submit(post, service, self.LARGE, client="192.0.2.1")
-                for _ in range(2)
-            ]
-            assert processes.wait_until(
-                lambda: len(self.parts_sent(bucket)) > 0, seconds=60
-            )
-
-            small = post(service, client="192.0.2.2")
-            ends = [future.result()[0] for future in large]
-
-        assert small[0] == 201
-        assert 201 in ends
-        assert self.began(small) < self.first_end(), "it had to wait for a large one"
-
-
 class TestStoreStops:
     def test_store_stops__truthful_records_and_recovery(
-        self,
-        start_service: Any,
-        object_store: ObjectStore,
-        bucket: UploadStorage,
-    ) -> None:
+        self, start_service, object_store, bucket
+    ):
         service = start_service(STORE_READ_TIMEOUT_SECONDS="2")
         answers: list[tuple[int, Any]] = []
         durations: list[float] = []

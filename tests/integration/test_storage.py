@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faulty_store import HANG_SECONDS, FaultyStore
+from tests.faulty_store import HANG_SECONDS
 from uploads.exceptions import (
     ObjectExistsError,
     ObjectMissingError,
@@ -36,18 +36,58 @@ def unfinished(bucket: UploadStorage) -> list[Any]:
     return list(answer.get("Uploads", []))
 
 
-class TestRealServer:
-    def test_small(self, bucket: UploadStorage) -> None:
-        stored = bucket.put_new("key", BytesPayload(b"content"), METADATA)
+@pytest.fixture(params=["signed", "boto3"])
+def storage(bucket: UploadStorage, make_storage: Any, request: Any) -> UploadStorage:
+    """Return the bucket with either way to send a whole object."""
+    made: UploadStorage = make_storage(
+        bucket_name=bucket.bucket_name,
+        endpoint_url=bucket.configuration.endpoint_url,
+        access_key=bucket.configuration.access_key,
+        secret_key=bucket.configuration.secret_key,
+        signed_puts=request.param == "signed",
+    )
+    return made
 
-        assert content_of(bucket, "key") == b"content"
-        found = bucket.head("key")
+
+class TestWholeObject:
+    def test_stored__and_again(self, storage):
+        stored = storage.put_new("key", BytesPayload(b"content"), METADATA)
+        again = storage.put_new(
+            "key", BytesPayload(b"content"), METADATA | {"request-id": "another"}
+        )
+        assert content_of(storage, "key") == b"content"
+        found = storage.head("key")
         assert found.sha256 == hashlib.sha256(b"content").hexdigest()
         assert found.metadata == {**METADATA, "sha256": found.sha256}
-        assert found.etag == stored.etag
+        assert found.etag == stored.etag == again.etag
 
+    @pytest.mark.parametrize(
+        ("content", "metadata"),
+        [(b"CONTENT", METADATA), (b"content", METADATA | {"upload-id": "other"})],
+    )
+    def test_another_object__is_kept(self, storage, content, metadata):
+        storage.put_new("key", BytesPayload(b"content"), METADATA)
+        with pytest.raises(ObjectExistsError):
+            storage.put_new("key", BytesPayload(content), metadata)
+        assert content_of(storage, "key") == b"content"
+
+    def test_wrong_checksum__is_refused(self, storage):
+        payload = BytesPayload(b"content")
+        payload.sha256 = hashlib.sha256(b"other").hexdigest()
+        with pytest.raises(StoreRefusedError):
+            storage.put_new("key", payload, METADATA)
+        with pytest.raises(ObjectMissingError):
+            storage.head("key")
+
+    def test_no_bucket__is_refused(self, storage):
+        storage.client.delete_bucket(Bucket=storage.bucket_name)
+        with pytest.raises(StoreRefusedError, match="NoSuchBucket"):
+            storage.put_new("key", BytesPayload(b"content"), METADATA)
+
+
+class TestRealServer:
     @pytest.mark.parametrize("size", [PART_BYTES, PART_BYTES + 1, LARGE])
-    def test_around_the_part_size(self, bucket: UploadStorage, size: int) -> None:
+    def test_around_the_part_size(self, bucket, size):
         payload = RandomNumbers(b"seed", size)
         stored = bucket.put_new("key", payload, METADATA)
 
@@ -61,16 +101,15 @@ class TestRealServer:
         assert ("-" in stored.etag) == (size > PART_BYTES)
         assert unfinished(bucket) == []
 
-    @pytest.mark.parametrize("size", [10, LARGE])
-    def test_never_overwrites(self, bucket: UploadStorage, size: int) -> None:
-        first = RandomNumbers(b"first", size)
+    def test_in_parts__never_overwrites(self, bucket):
+        first = RandomNumbers(b"first", LARGE)
         bucket.put_new("key", first, METADATA)
         with pytest.raises(ObjectExistsError):
-            bucket.put_new("key", RandomNumbers(b"second", size), METADATA)
+            bucket.put_new("key", RandomNumbers(b"second", LARGE), METADATA)
         assert hashlib.sha256(content_of(bucket, "key")).hexdigest() == first.sha256
         assert unfinished(bucket) == []
 
-    def test_sixteen_at_once__one_object(self, bucket: UploadStorage) -> None:
+    def test_sixteen_at_once__one_object(self, bucket):
         def put(number: int) -> str:
             try:
                 bucket.put_new("key", BytesPayload(b"%d" % number), METADATA)
@@ -82,17 +121,7 @@ class TestRealServer:
             outcomes = list(pool.map(put, range(16)))
         assert sorted(outcomes) == ["exists"] * 15 + ["stored"]
 
-    def test_wrong_checksum__is_refused(self, bucket: UploadStorage) -> None:
-        payload = BytesPayload(b"content")
-        payload.sha256 = hashlib.sha256(b"other").hexdigest()
-        with pytest.raises(StoreRefusedError):
-            bucket.put_new("key", payload, METADATA)
-        with pytest.raises(ObjectMissingError):
-            bucket.head("key")
-
-    def test_wrong_credentials__is_refused(
-        self, bucket: UploadStorage, make_storage: Any
-    ) -> None:
+    def test_wrong_credentials__is_refused(self, bucket, make_storage):
         stranger = make_storage(
             bucket_name=bucket.bucket_name,
             endpoint_url=bucket.configuration.endpoint_url,
@@ -102,7 +131,7 @@ class TestRealServer:
             stranger.put_new("key", BytesPayload(b"content"), METADATA)
         assert stranger.availability() == "unavailable: the bucket refuses access"
 
-    def test_begun_in_parts_and_left(self, bucket: UploadStorage) -> None:
+    def test_begun_in_parts_and_left(self, bucket):
         begun = bucket.client.create_multipart_upload(
             Bucket=bucket.bucket_name, Key="uploads/a.txt"
         )
@@ -113,9 +142,7 @@ class TestRealServer:
         bucket.abort_unfinished(left)
         assert list(bucket.unfinished("")) == []
 
-    def test_taken__by_other_bytes_that_claim_to_be_ours(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_taken__by_other_bytes_that_claim_to_be_ours(self, bucket):
         """The server tells no checksum, and the metadata is anybody's."""
         payload = BytesPayload(b"content")
         bucket.client.put_object(
@@ -134,23 +161,19 @@ class TestFaults:
     @pytest.mark.parametrize("fault", ["lose_answer", "500", "503", "lose_request"])
     @pytest.mark.parametrize("size", [10, LARGE])
     def test_one_fault__stored_at_the_second_attempt(
-        self, faulty_store: FaultyStore, bucket: UploadStorage, fault: str, size: int
-    ) -> None:
+        self, faulty_store, bucket, fault, size
+    ):
         faulty_store.first("PUT", fault)
         payload = RandomNumbers(b"seed", size)
         upload_storage().put_new("key", payload, METADATA)
         assert hashlib.sha256(content_of(bucket, "key")).hexdigest() == payload.sha256
 
-    def test_lost_answers__object_is_found(
-        self, faulty_store: FaultyStore, bucket: UploadStorage
-    ) -> None:
+    def test_lost_answers__object_is_found(self, faulty_store, bucket):
         faulty_store.always("PUT", "lose_answer")
         stored = upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
         assert stored.etag == bucket.head("key").etag
 
-    def test_lost_answer_of_completion__object_is_found(
-        self, faulty_store: FaultyStore, bucket: UploadStorage
-    ) -> None:
+    def test_lost_answer_of_completion__object_is_found(self, faulty_store, bucket):
         faulty_store.plan = lambda method, path: (
             "lose_answer" if method == "POST" and "uploadId=" in path else "pass"
         )
@@ -163,12 +186,8 @@ class TestFaults:
         [("500", True), ("lose_request", True), ("hang", True), ("503", False)],
     )
     def test_no_answer__unknown_or_not(
-        self,
-        faulty_store: FaultyStore,
-        make_storage: Any,
-        fault: str,
-        unknown: bool,
-    ) -> None:
+        self, faulty_store, make_storage, fault, unknown
+    ):
         if fault == "hang":
             make_storage(**IMPATIENT)
         faulty_store.always("PUT", fault)
@@ -178,7 +197,7 @@ class TestFaults:
         assert caught.value.outcome_unknown is unknown
         assert time.monotonic() - before < HANG_SECONDS / 2
 
-    def test_refusal__is_not_repeated(self, faulty_store: FaultyStore) -> None:
+    def test_refusal__is_not_repeated(self, faulty_store):
         faulty_store.always("PUT", "403")
         with pytest.raises(StoreRefusedError):
             upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
@@ -187,9 +206,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("first", "there"), [("lose_answer", True), ("500", False)]
     )
-    def test_refused_after_an_open_outcome__is_open(
-        self, faulty_store: FaultyStore, first: str, there: bool
-    ) -> None:
+    def test_refused_after_an_open_outcome__is_open(self, faulty_store, first, there):
         """A refusal says nothing of the attempt before it, whose answer was lost."""
         faults = iter([first, "403"])
         faulty_store.plan = lambda method, path: (
@@ -212,12 +229,8 @@ class TestFaults:
 
     @pytest.mark.parametrize("fault", ["403", "500", "hang"])
     def test_taken_and_not_to_be_looked_at__is_open(
-        self,
-        faulty_store: FaultyStore,
-        bucket: UploadStorage,
-        make_storage: Any,
-        fault: str,
-    ) -> None:
+        self, faulty_store, bucket, make_storage, fault
+    ):
         """The object under the key may be the one that was meant."""
         if fault == "hang":
             make_storage(**IMPATIENT)
@@ -228,8 +241,8 @@ class TestFaults:
         assert caught.value.outcome_unknown is True
 
     def test_upload_in_parts_not_begun__nothing_can_be_there(
-        self, faulty_store: FaultyStore, bucket: UploadStorage
-    ) -> None:
+        self, faulty_store, bucket
+    ):
         faulty_store.plan = lambda method, path: (
             "lose_answer" if path.endswith("uploads") else "pass"
         )
@@ -240,9 +253,7 @@ class TestFaults:
             bucket.head("key")
 
     @pytest.mark.parametrize("fault", ["403", "500"])
-    def test_part_fails__upload_is_aborted(
-        self, faulty_store: FaultyStore, bucket: UploadStorage, fault: str
-    ) -> None:
+    def test_part_fails__upload_is_aborted(self, faulty_store, bucket, fault):
         faulty_store.plan = lambda method, path: (
             fault if "partNumber=2" in path else "pass"
         )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from sre.lib.object_store import ObjectStore
-from sre.lib.service import Service
+from sre.lib.ports import free_port
 from tests.integration.test_service import post
 from uploads.models import Status, Upload
 from uploads.storage import PART_BYTES
@@ -17,36 +14,27 @@ pytestmark = pytest.mark.service
 SIZES = (None, {"size": 1000}, {"size": PART_BYTES + 1})
 
 
-def test_endpoint_with_space_around_it(
-    start_service: Callable[..., Service], object_store: ObjectStore
-) -> None:
+def test_endpoint_with_space_around_it(start_service, object_store):
     service = start_service(AWS_ENDPOINT_URL_S3=f" {object_store.url}\n")
     for body in SIZES:
         assert post(service, body)[0] == 201
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"AWS_EC2_METADATA_DISABLED": "true"},
-        {
-            "AWS_WEB_IDENTITY_TOKEN_FILE": __file__,
-            "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/a-role",
-            "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1",
-        },
-        {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/"},
-    ],
-)
-def test_no_credentials__service_starts_and_says_so(
-    start_service: Callable[..., Service], environment: dict[str, str]
-) -> None:
+def test_no_credentials__starts_and_says_so(start_service, tmp_path):
+    """The token service is unreachable."""
+    (tmp_path / "token").write_text("token")
     service = start_service(
+        WEB_CONCURRENCY="1",
         AWS_ACCESS_KEY_ID="",
         AWS_SECRET_ACCESS_KEY="",
         AWS_SHARED_CREDENTIALS_FILE="/no/such/file",
-        WEB_CONCURRENCY="1",
-        **environment,
+        AWS_ROLE_ARN="arn:aws:iam::123456789012:role/mirrorsite",
+        AWS_WEB_IDENTITY_TOKEN_FILE=str(tmp_path / "token"),
+        AWS_ENDPOINT_URL_STS=f"http://127.0.0.1:{free_port()}",
     )
+    log = service.log.read_text()
+    assert "Worker failed to boot" not in log
+    assert "no connection to the object store yet" in log
     for body in SIZES:
         status, answer = post(service, body)
         assert (status, answer["upload_status"]) == (503, "failed")

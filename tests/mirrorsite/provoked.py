@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
@@ -15,17 +16,14 @@ from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import Client
 
-from mirrorsite.actors import Actor
 from mirrorsite.rate_limits import Usage, limiter
 from mirrorsite.tokens.models import Scope
-from mirrorsite.tokens.services import create_token
 from tests.faulty_store import FaultyStore
 from tests.mirrorsite.connections import Server
+from tests.tokens import bearer, new_token
+from tests.uploads.making import new_upload
 from uploads.bulkhead import Bulkhead
 from uploads.exceptions import TrailUnavailableError
-from uploads.models import Upload
-
-ACTOR = Actor(name="command:test")
 
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
@@ -63,9 +61,7 @@ class World:
             **extra,
         )
         return Answer(
-            response.status_code,
-            dict(response.headers),
-            json.loads(response.content),
+            response.status_code, dict(response.headers), json.loads(response.content)
         )
 
     def upload(self, body: Any = None, **extra: Any) -> Answer:
@@ -73,24 +69,15 @@ class World:
 
     def token(self, scope: Scope = Scope.READ) -> dict[str, str]:
         """Return the header of a new token."""
-        _, secret = create_token(
-            actor=ACTOR,
-            owner=_staff(),
-            name=secrets.token_hex(8),
-            scopes=[scope],
-            days=1,
-        )
-        return {"Authorization": f"Bearer {secret}"}
+        return bearer(new_token(scope, name=secrets.token_hex(8))[1])
 
     def read(self, rest: str) -> Answer:
         return self.ask("GET", "/api/uploads" + rest, headers=self.token())
 
     def record(self, status: str) -> str:
         """Write an upload with this status, and return its id."""
-        upload = Upload.objects.create(
-            bucket="b", key=secrets.token_hex(8), status=status, size=1, sha256="",
-            requester_name="anonymous",
-        )  # fmt: skip
+        upload = new_upload(status=status)
+        upload.save()
         return str(upload.pk)
 
     def content(self, status: str) -> Answer:
@@ -100,10 +87,7 @@ class World:
         return self.ask("GET", "/api/mirror?" + query)
 
     def mirror_raises(self, error: Exception) -> Answer:
-        def fail(word: str) -> str:
-            raise error
-
-        self.monkeypatch.setattr("transforms.views.mirror", fail)
+        self.monkeypatch.setattr("transforms.views.mirror", Mock(side_effect=error))
         return self.mirror()
 
     def raw(self, sent: bytes, seconds: float = 0) -> Answer:
@@ -134,10 +118,10 @@ def _server_busy(world: World) -> Answer:
 
 
 def _trail_away(world: World) -> Answer:
-    def fail(*arguments: Any, **values: Any) -> None:
-        raise TrailUnavailableError("internal name")
-
-    world.monkeypatch.setattr("uploads.audit.sql.insert_upload", fail)
+    world.monkeypatch.setattr(
+        "uploads.history.insert_upload",
+        Mock(side_effect=TrailUnavailableError("internal name")),
+    )
     return world.upload()
 
 
@@ -198,13 +182,11 @@ def _key_reused(world: World) -> Answer:
 
 def _key_in_use(world: World) -> Answer:
     headers = {"Idempotency-Key": secrets.token_hex(8)}
-
-    def die(*arguments: Any, **values: Any) -> None:
-        raise SystemExit
-
     # The worker dies between the intent and the act.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("uploads.storage.UploadStorage.put_new", die)
+        patch.setattr(
+            "uploads.storage.UploadStorage.put_new", Mock(side_effect=SystemExit)
+        )
         with pytest.raises(SystemExit):
             world.upload(headers=headers)
     return world.upload(headers=headers)

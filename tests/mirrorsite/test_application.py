@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -113,7 +114,7 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 
 class TestEnviron:
-    def test_request(self) -> None:
+    def test_request(self):
         environ = environ_of(
             scope_of(
                 "/a%C3%A9%2Fb",
@@ -143,113 +144,93 @@ class TestEnviron:
         assert environ["REMOTE_ADDR"] == "192.0.2.1"
         assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("127.0.0.1", "4545")
 
-    def test_unix_socket__no_addresses(self) -> None:
+    def test_unix_socket__no_addresses(self):
         environ = environ_of(scope_of(client=None, server=None))
         assert environ["REMOTE_ADDR"] == environ["SERVER_NAME"] == ""
 
 
 class TestAnswers:
-    def test_body_in_and_out(self) -> None:
+    async def test_body_in_and_out(self):
         def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             start_response("201 Created", [("X-Name", "é")])
             return [environ["wsgi.input"].read(), b"!"]
 
-        async def scenario() -> None:
-            headers = [(b"content-length", b"4")]
-            client = await Client(b"body", method="POST", headers=headers).ask(
-                make(echo)
-            )
-            assert (client.status, client.received) == (201, b"body!")
-            assert client.fields[b"x-name"] == b"\xe9"
+        headers = [(b"content-length", b"4")]
+        client = await Client(b"body", method="POST", headers=headers).ask(make(echo))
+        assert (client.status, client.received) == (201, b"body!")
+        assert client.fields[b"x-name"] == b"\xe9"
 
-        run(scenario)
+    async def test_application_fails__problem(self, caplog):
+        client = await Client().ask(
+            make(Mock(side_effect=RuntimeError("internal name")))
+        )
+        assert client.status == 500
+        problem = json.loads(client.received)
+        assert problem["type"] == "/api/problems/internal-error"
+        assert problem["request_id"] == "known"
+        assert b"internal name" not in client.received
 
-    def test_application_fails__problem(self, caplog: Any) -> None:
-        def fail(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-            raise RuntimeError("internal name")
-
-        async def scenario() -> None:
-            client = await Client().ask(make(fail))
-            assert client.status == 500
-            problem = json.loads(client.received)
-            assert problem["type"] == "/api/problems/internal-error"
-            assert problem["request_id"] == "known"
-            assert b"internal name" not in client.received
-
-        run(scenario)
         assert "internal name" in caplog.text
 
-    def test_client_leaves_within_its_body__not_asked(self, work: Work) -> None:
-        async def scenario() -> None:
-            headers = [(b"content-length", b"4")]
-            client = await Client(None, headers=headers).ask(make(work))
-            assert client.status == 0
+    async def test_client_leaves_within_its_body__not_asked(self, work):
+        headers = [(b"content-length", b"4")]
+        client = await Client(None, headers=headers).ask(make(work))
+        assert client.status == 0
 
-        run(scenario)
         assert work.begun == []
 
 
 class TestQueue:
-    def test_full__503_and_the_others_are_answered(
-        self, work: Work, caplog: Any
-    ) -> None:
+    async def test_full__503_and_the_others_are_answered(self, work, caplog):
         caplog.set_level(logging.INFO, "gunicorn.access")
 
-        async def scenario() -> None:
-            application = make(work, threads=1)
-            clients = [Client() for _ in range(1 + QUEUE_PER_THREAD)]
-            first = asyncio.create_task(clients[0].ask(application))
-            await until(lambda: len(work.begun) == 1)
-            others = [asyncio.create_task(c.ask(application)) for c in clients[1:]]
-            await asyncio.sleep(0)
-            refused = await Client().ask(application)
-            assert refused.status == 503
-            assert int(refused.fields[b"retry-after"]) > 0
-            problem = json.loads(refused.received)
-            assert problem["type"] == "/api/problems/server-busy"
-            assert problem["instance"] == "/api/x"
-            assert problem["request_id"] == "known"
-            work.go.set()
-            await asyncio.gather(first, *others)
-            assert {client.status for client in clients} == {200}
+        application = make(work, threads=1)
+        clients = [Client() for _ in range(1 + QUEUE_PER_THREAD)]
+        first = asyncio.create_task(clients[0].ask(application))
+        await until(lambda: len(work.begun) == 1)
+        others = [asyncio.create_task(c.ask(application)) for c in clients[1:]]
+        await asyncio.sleep(0)
+        refused = await Client().ask(application)
+        assert refused.status == 503
+        assert int(refused.fields[b"retry-after"]) > 0
+        problem = json.loads(refused.received)
+        assert problem["type"] == "/api/problems/server-busy"
+        assert problem["instance"] == "/api/x"
+        assert problem["request_id"] == "known"
+        work.go.set()
+        await asyncio.gather(first, *others)
+        assert {client.status for client in clients} == {200}
 
-        run(scenario)
         lines = [r.fields for r in caplog.records if r.name == "gunicorn.access"]
         assert [line["status"] for line in lines].count(503) == 1
         assert [line["status"] for line in lines].count(200) == 1 + QUEUE_PER_THREAD
 
-    def test_first_come_first_served(self, work: Work) -> None:
-        async def scenario() -> None:
-            application = make(work, threads=1)
-            tasks = []
-            for number in range(20):
-                client = Client(path=f"/{number}")
-                tasks.append(asyncio.create_task(client.ask(application)))
-                await asyncio.sleep(0)
-            work.go.set()
-            await asyncio.gather(*tasks)
+    async def test_first_come_first_served(self, work):
+        application = make(work, threads=1)
+        tasks = []
+        for number in range(20):
+            client = Client(path=f"/{number}")
+            tasks.append(asyncio.create_task(client.ask(application)))
+            await asyncio.sleep(0)
+        work.go.set()
+        await asyncio.gather(*tasks)
 
-        run(scenario)
         assert work.begun == [f"/{number}" for number in range(20)]
 
-    def test_client_leaves_while_it_waits__not_begun(
-        self, work: Work, caplog: Any
-    ) -> None:
+    async def test_client_leaves_while_it_waits__not_begun(self, work, caplog):
         caplog.set_level(logging.INFO, "gunicorn.access")
 
-        async def scenario() -> None:
-            application = make(work, threads=1)
-            stays, leaves = Client(path="/stays"), Client(path="/leaves")
-            first = asyncio.create_task(stays.ask(application))
-            await until(lambda: len(work.begun) == 1)
-            second = asyncio.create_task(leaves.ask(application))
-            await asyncio.sleep(0)
-            leaves.is_gone = True
-            work.go.set()
-            await asyncio.gather(first, second)
-            assert (stays.status, leaves.status) == (200, 0)
+        application = make(work, threads=1)
+        stays, leaves = Client(path="/stays"), Client(path="/leaves")
+        first = asyncio.create_task(stays.ask(application))
+        await until(lambda: len(work.begun) == 1)
+        second = asyncio.create_task(leaves.ask(application))
+        await asyncio.sleep(0)
+        leaves.is_gone = True
+        work.go.set()
+        await asyncio.gather(first, second)
+        assert (stays.status, leaves.status) == (200, 0)
 
-        run(scenario)
         assert work.begun == ["/stays"]
         lines = [r.fields for r in caplog.records if r.name == "gunicorn.access"]
         assert {line["path"]: line["status"] for line in lines} == {
@@ -257,49 +238,42 @@ class TestQueue:
             "/leaves": 499,
         }
 
-    def test_waits_too_long__503(
-        self, work: Work, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_waits_too_long__503(self, work, monkeypatch):
         monkeypatch.setattr(module, "QUEUE_SECONDS", 0.05)
 
-        async def scenario() -> None:
-            application = make(work, threads=1)
-            runs, waits = Client(path="/runs"), Client(path="/waits")
-            first = asyncio.create_task(runs.ask(application))
-            await until(lambda: len(work.begun) == 1)
-            await waits.ask(application)
-            assert waits.status == 503
-            work.go.set()
-            await first
-            assert runs.status == 200  # what runs is not interrupted
+        application = make(work, threads=1)
+        runs, waits = Client(path="/runs"), Client(path="/waits")
+        first = asyncio.create_task(runs.ask(application))
+        await until(lambda: len(work.begun) == 1)
+        await waits.ask(application)
+        assert waits.status == 503
+        work.go.set()
+        await first
+        assert runs.status == 200  # what runs is not interrupted
 
-        run(scenario)
         assert work.begun == ["/runs"]
 
-    def test_all_threads_busy__health_has_its_own(self, work: Work) -> None:
-        def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    async def test_all_threads_busy__health_has_its_own(self, work):
+        def wsgi(environ, start_response):
             if environ["PATH_INFO"] == HEALTH.decode():
                 start_response("200 OK", [("X-Kept", "yes"), ("X-Request-ID", "own")])
                 return [b"{}"]
             return work(environ, start_response)
 
-        async def scenario() -> None:
-            application = make(wsgi, threads=1)
-            held = asyncio.create_task(Client().ask(application))
-            await until(lambda: len(work.begun) == 1)
-            health = await Client(path=HEALTH.decode()).ask(application)
-            assert (health.status, health.received) == (200, b"{}")
-            # And is remembered for the fast path.
-            answer = application.fast_path.answer(
-                HEALTH, b"", {b"host": b"localhost"}, "http"
-            )
-            assert answer is not None
-            assert answer.head.startswith(b"x-kept: yes\r\n")
-            assert b"own" not in answer.head
-            work.go.set()
-            await held
-
-        run(scenario)
+        application = make(wsgi, threads=1)
+        held = asyncio.create_task(Client().ask(application))
+        await until(lambda: len(work.begun) == 1)
+        health = await Client(path=HEALTH.decode()).ask(application)
+        assert (health.status, health.received) == (200, b"{}")
+        # And is remembered for the fast path.
+        answer = application.fast_path.answer(
+            HEALTH, b"", {b"host": b"localhost"}, "http"
+        )
+        assert answer is not None
+        assert answer.head.startswith(b"x-kept: yes\r\n")
+        assert b"own" not in answer.head
+        work.go.set()
+        await held
 
 
 class Stream:
@@ -324,64 +298,55 @@ class Stream:
 
 
 class TestStreams:
-    def test_all_of_it(self) -> None:
+    async def test_all_of_it(self):
         stream = Stream(20)
 
-        async def scenario() -> None:
-            client = await Client().ask(make(stream))
-            assert client.received == b"a" * STREAM_BYTES * 20
-            assert client.is_complete
-            assert client.pieces > 2
+        client = await Client().ask(make(stream))
+        assert client.received == b"a" * STREAM_BYTES * 20
+        assert client.is_complete
+        assert client.pieces > 2
 
-        run(scenario)
         assert stream.is_closed.is_set()
 
-    def test_short__in_one_piece(self) -> None:
+    async def test_short__in_one_piece(self):
         def short(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
             start_response("200 OK", [])
             yield b"a"
             yield b"b"
 
-        async def scenario() -> None:
-            client = await Client().ask(make(short))
-            assert (client.received, client.pieces) == (b"ab", 1)
+        client = await Client().ask(make(short))
+        assert (client.received, client.pieces) == (b"ab", 1)
 
-        run(scenario)
-
-    def test_slow_reader__waited_for(self) -> None:
+    async def test_slow_reader__waited_for(self):
         """No more is made than the client has taken."""
         stream = Stream()
 
-        async def scenario() -> None:
-            client = Client()
-            task = asyncio.create_task(client.ask(make(stream)))
-            await until(lambda: client.pieces > 3)
-            client.may_read.clear()
-            await asyncio.sleep(0.1)
-            assert stream.made - client.pieces <= 3
-            client.is_gone = True
-            client.may_read.set()
-            await task
+        client = Client()
+        task = asyncio.create_task(client.ask(make(stream)))
+        await until(lambda: client.pieces > 3)
+        client.may_read.clear()
+        await asyncio.sleep(0.1)
+        assert stream.made - client.pieces <= 3
+        client.is_gone = True
+        client.may_read.set()
+        await task
 
-        run(scenario)
         assert stream.made < 1000
         assert stream.is_closed.wait(10)
 
-    def test_client_leaves__stream_ends(self) -> None:
+    async def test_client_leaves__stream_ends(self):
         stream = Stream(10**9)
 
-        async def scenario() -> None:
-            client = Client()
-            task = asyncio.create_task(client.ask(make(stream)))
-            await until(lambda: client.pieces > 3)
-            client.is_gone = True
-            await task
-            assert not client.is_complete
+        client = Client()
+        task = asyncio.create_task(client.ask(make(stream)))
+        await until(lambda: client.pieces > 3)
+        client.is_gone = True
+        await task
+        assert not client.is_complete
 
-        run(scenario)
         assert stream.is_closed.wait(10)
 
-    def test_many_slow_readers__others_are_answered(self) -> None:
+    async def test_many_slow_readers__others_are_answered(self):
         """One thread at least streams, and two never do."""
         threads = 4
         stream = Stream(10**9)
@@ -392,53 +357,43 @@ class TestStreams:
             start_response("200 OK", [])
             return [b"ok"]
 
-        async def scenario() -> None:
-            application = make(wsgi, threads)
-            readers = [Client(path="/stream") for _ in range(threads)]
-            tasks = [asyncio.create_task(c.ask(application)) for c in readers]
-            await until(lambda: sum(bool(c.status) for c in readers) == threads)
-            assert sorted(c.status for c in readers) == [200, 200, 503, 503]
-            for client in readers:
-                client.may_read.clear()
-            other = await Client().ask(application)
-            assert (other.status, other.received) == (200, b"ok")
-            for client in readers:
-                client.is_gone = True
-                client.may_read.set()
-            await asyncio.gather(*tasks)
-            # A stream that has ended leaves its place to the next.
-            last = Client(path="/stream")
-            task = asyncio.create_task(last.ask(application))
-            await until(lambda: last.pieces > 0)
-            assert last.status == 200
-            last.is_gone = True
-            await task
+        application = make(wsgi, threads)
+        readers = [Client(path="/stream") for _ in range(threads)]
+        tasks = [asyncio.create_task(c.ask(application)) for c in readers]
+        await until(lambda: sum(bool(c.status) for c in readers) == threads)
+        assert sorted(c.status for c in readers) == [200, 200, 503, 503]
+        for client in readers:
+            client.may_read.clear()
+        other = await Client().ask(application)
+        assert (other.status, other.received) == (200, b"ok")
+        for client in readers:
+            client.is_gone = True
+            client.may_read.set()
+        await asyncio.gather(*tasks)
+        # A stream that has ended leaves its place to the next.
+        last = Client(path="/stream")
+        task = asyncio.create_task(last.ask(application))
+        await until(lambda: last.pieces > 0)
+        assert last.status == 200
+        last.is_gone = True
+        await task
 
-        run(scenario)
-
-    def test_fails_half_way__connection_is_cut(self) -> None:
+    async def test_fails_half_way__connection_is_cut(self):
         def wsgi(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
             start_response("200 OK", [])
             yield b"a" * STREAM_BYTES
             raise RuntimeError("broken")
 
-        async def scenario() -> None:
-            client = Client()
-            with pytest.raises(RuntimeError, match="broken"):
-                await client.ask(make(wsgi))
-            assert not client.is_complete
+        client = Client()
+        with pytest.raises(RuntimeError, match="broken"):
+            await client.ask(make(wsgi))
+        assert not client.is_complete
 
-        run(scenario)
-
-    def test_http_1_0__with_a_length(self) -> None:
+    async def test_http_1_0__with_a_length(self):
         """Its client cannot read chunks."""
-
-        async def scenario() -> None:
-            client = await Client(http_version="1.0").ask(make(Stream(5)))
-            assert client.fields[b"content-length"] == b"%d" % (5 * STREAM_BYTES)
-            assert client.received == b"a" * STREAM_BYTES * 5
-
-        run(scenario)
+        client = await Client(http_version="1.0").ask(make(Stream(5)))
+        assert client.fields[b"content-length"] == b"%d" % (5 * STREAM_BYTES)
+        assert client.received == b"a" * STREAM_BYTES * 5
 
 
 class TestStart:
@@ -462,20 +417,15 @@ class TestStart:
         run(scenario)
         return sent
 
-    def test_warm_up_fails__logged(self, caplog: Any) -> None:
-        def fail() -> None:
-            raise OSError("the token service is unreachable")
-
-        sent = self.start(fail)
+    def test_warm_up_fails__logged(self, caplog):
+        sent = self.start(Mock(side_effect=OSError("the token service is unreachable")))
         assert [m["type"] for m in sent] == [
             "lifespan.startup.complete",
             "lifespan.shutdown.complete",
         ]
         assert "the token service is unreachable" in caplog.text
 
-    def test_warm_up_hangs__not_waited_for(
-        self, caplog: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_warm_up_hangs__not_waited_for(self, caplog, monkeypatch):
         monkeypatch.setattr(module, "WARM_UP_SECONDS", 0.05)
         end = threading.Event()
         try:
@@ -485,18 +435,15 @@ class TestStart:
         assert sent[0]["type"] == "lifespan.startup.complete"
         assert "warm-up" in caplog.text
 
-    def test_misconfigured__does_not_start(self) -> None:
-        def fail() -> None:
-            raise ImproperlyConfigured("set X to y.")
-
-        [message] = self.start(fail)
+    def test_misconfigured__does_not_start(self):
+        [message] = self.start(Mock(side_effect=ImproperlyConfigured("set X to y.")))
         assert message == {
             "type": "lifespan.startup.failed",
             "message": "mirrorsite cannot start: set X to y.",
         }
 
 
-def test_threads_are_daemons() -> None:
+def test_threads_are_daemons():
     """A request that never ends does not keep the process from ending."""
     make(Stream(1), threads=1)
     assert wait_until(

@@ -13,7 +13,7 @@ from tests.outputs import FullOutput
 
 @pytest.mark.django_db
 class TestEnsureAdmin:
-    def test_creates_once(self) -> None:
+    def test_creates_once(self):
         out = StringIO()
         call_command("ensure_admin", "--name", "ann", stdout=out)
         name, password = (
@@ -30,7 +30,7 @@ class TestEnsureAdmin:
         assert "nothing changed" in told.getvalue()
         assert User.objects.count() == 1
 
-    def test_output_full__no_administrator(self) -> None:
+    def test_output_full__no_administrator(self):
         """Nobody could know the password, and the next run would create none."""
         with pytest.raises(CommandError, match="no administrator was created"):
             call_command("ensure_admin", stdout=FullOutput())

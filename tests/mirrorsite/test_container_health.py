@@ -7,7 +7,6 @@ import pytest
 
 from mirrorsite.container_health import address, allowed_host, is_healthy
 from sre.lib.ports import free_port
-from sre.lib.service import Service
 
 
 class TestAddress:
@@ -22,7 +21,7 @@ class TestAddress:
             ("pod.example:80", ("pod.example", 80)),
         ],
     )
-    def test_address(self, bind: str | None, expected: tuple[str, int]) -> None:
+    def test_address(self, bind, expected):
         assert address({} if bind is None else {"BIND": bind}) == expected
 
 
@@ -35,19 +34,19 @@ class TestAllowedHost:
             (" .example.org , b", "example.org"),
         ],
     )
-    def test_allowed_host(self, allowed: str, expected: str) -> None:
+    def test_allowed_host(self, allowed, expected):
         assert allowed_host({"ALLOWED_HOSTS": allowed}) == expected
 
 
 class TestIsHealthy:
-    def test_is_healthy__nobody_there(self) -> None:
+    def test_is_healthy__nobody_there(self):
         assert not is_healthy({"BIND": f"127.0.0.1:{free_port()}"})
 
-    def test_is_healthy(self, live_service: Service) -> None:
+    def test_is_healthy(self, live_service):
         assert is_healthy({"BIND": f"127.0.0.1:{live_service.port}"})
 
     @pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
-    def test_is_healthy__where_bind_says(self, host: str) -> None:
+    def test_is_healthy__where_bind_says(self, host):
         """Also when nothing listens on 127.0.0.1."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, 0), family=family) as listening:
@@ -64,6 +63,6 @@ class TestIsHealthy:
         assert request.startswith(b"GET /api/health HTTP/1.1\r\n")
         assert b"\r\nHost: localhost\r\n" in request
 
-    def test_is_healthy__host_refused(self, live_service: Service) -> None:
+    def test_is_healthy__host_refused(self, live_service):
         bind = f"127.0.0.1:{live_service.port}"
         assert not is_healthy({"BIND": bind, "ALLOWED_HOSTS": "stranger.example"})

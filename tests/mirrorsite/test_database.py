@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from select import select
 from typing import Any
@@ -41,12 +42,36 @@ def opened(settings: dict[str, Any]) -> Iterator[Any]:
 
 
 @pytest.mark.django_db
+class TestStyles:
+    """psycopg reads no times but in its own style."""
+
+    @pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres"])
+    def test_environment__does_not_matter(
+        self, monkeypatch: pytest.MonkeyPatch, style: str
+    ) -> None:
+        monkeypatch.setenv("PGDATESTYLE", style)
+        with opened(connection_settings(service_database_url())) as other:
+            assert show("DateStyle", other).startswith("ISO")
+            with other.cursor() as cursor:
+                cursor.execute("SELECT now()")
+                assert cursor.fetchone()[0].tzinfo is not None
+
+    @pytest.mark.parametrize("interval", ["postgres_verbose", "iso_8601"])
+    def test_of_the_role__do_not_matter(self, interval: str) -> None:
+        options = f"-c%20DateStyle%3DSQL%20-c%20IntervalStyle%3D{interval}"
+        url = f"{service_database_url()}?options={options}"
+        with opened(connection_settings(url)) as other, other.cursor() as cursor:
+            cursor.execute("SELECT now(), interval '1 day 2 hours'")
+            assert cursor.fetchone()[1] == timedelta(days=1, hours=2)
+
+
+@pytest.mark.django_db
 class TestTimeouts:
-    def test_requests(self) -> None:
+    def test_requests(self):
         assert show("lock_timeout") == "5s"
         assert show("statement_timeout") == "30s"
 
-    def test_options_of_the_url__win(self) -> None:
+    def test_options_of_the_url__win(self):
         options = "-c%20lock_timeout%3D250ms%20-c%20application_name%3Dtests"
         url = f"{service_database_url()}?options={options}"
         with opened(connection_settings(url)) as other:
@@ -55,7 +80,7 @@ class TestTimeouts:
             assert show("application_name", other) == "tests"
 
     @pytest.mark.django_db(transaction=True)
-    def test_row_held_by_another_session__given_up(self) -> None:
+    def test_row_held_by_another_session__given_up(self):
         url = f"{service_database_url()}?options=-c%20lock_timeout%3D50ms"
         with (
             psycopg.connect(service_database_url()) as holder,
@@ -66,13 +91,13 @@ class TestTimeouts:
             with pytest.raises(OperationalError, match="lock timeout"):
                 cursor.execute("UPDATE auth_group SET name = name")
 
-    def test_metrics__read_only_and_short(self) -> None:
+    def test_metrics__read_only_and_short(self):
         settings = restricted(connection_settings(service_database_url()), seconds=2)
         with opened(settings) as other:
             assert show("statement_timeout", other) == "2s"
             assert show("default_transaction_read_only", other) == "on"
 
-    def test_commands__no_limit_for_a_statement(self) -> None:
+    def test_commands__no_limit_for_a_statement(self):
         code = (
             "from django.db import connection; cursor = connection.cursor();"
             " [print(cursor.execute(f'SHOW {name}').fetchone()[0])"
@@ -90,7 +115,7 @@ class TestTimeouts:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="socket options of Linux")
-def test_dead_peer__noticed_within_seconds() -> None:
+def test_dead_peer__noticed_within_seconds():
     """No test can pull a cable: the socket options are read back."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
@@ -118,7 +143,7 @@ def test_dead_peer__noticed_within_seconds() -> None:
 
 class TestServerThatDoesNotAnswer:
     @pytest.mark.django_db(transaction=True)
-    def test_statement__given_up_and_the_connection_replaced(self) -> None:
+    def test_statement__given_up_and_the_connection_replaced(self):
         """The server answers later than we wait, as one that is stopped does."""
         settings = connection_settings(service_database_url()) | {"ANSWER_SECONDS": 0.5}
         with opened(settings) as other:
@@ -136,7 +161,7 @@ class TestServerThatDoesNotAnswer:
             assert show("lock_timeout", other) == "5s"
 
     @pytest.mark.django_db(transaction=True)
-    def test_refused_statement__the_connection_stays(self) -> None:
+    def test_refused_statement__the_connection_stays(self):
         with opened(connection_settings(service_database_url())) as other:
             with other.cursor() as cursor:
                 cursor.execute("SET statement_timeout = 50")

@@ -1,18 +1,24 @@
+"""What a start makes of its environment."""
+
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from mirrorsite.environment import Environment
+from tests.support import ROOT, manage
+from tests.uploads.audit.trails import KEY
+from uploads.audit.keys import SigningKey
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 #: The least a production start needs.
 PRODUCTION = {
+    "PATH": os.environ["PATH"],
     "SECRET_KEY": "abcdefghijklmnopqrstuvwxyz0123456789" * 2,
     "ALLOWED_HOSTS": "mirror.example.org",
     "TRUSTED_PROXIES": "1",
@@ -21,47 +27,53 @@ PRODUCTION = {
 }
 
 
-def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run manage.py with exactly this environment."""
+def gunicorn(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    config = ["--config", "python:mirrorsite.gunicorn_conf"]
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, "-m", "gunicorn", *config, *arguments],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environment},
+        env=PRODUCTION | environment,
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
 
 
 class TestEnvironment:
-    def test_text__default_and_value(self) -> None:
+    def test_text__default_and_value(self):
         assert Environment({}).text("AWS_DEFAULT_REGION") == "us-east-1"
         assert Environment({"AWS_DEFAULT_REGION": " eu-1 "}).text(
             "AWS_DEFAULT_REGION"
         ) == ("eu-1")
 
+    def test_text__no_text(self) -> None:
+        with pytest.raises(ImproperlyConfigured, match="SECRET_KEY holds bytes") as e:
+            Environment({"SECRET_KEY": "secret\udcff"}).text("SECRET_KEY")
+        assert "secret" not in str(e.value)
+
     @pytest.mark.parametrize("text", ["true", "1", "YES", "on"])
-    def test_boolean__true(self, text: str) -> None:
+    def test_boolean__true(self, text):
         assert Environment({"DEBUG": text}).boolean("DEBUG") is True
 
     @pytest.mark.parametrize("text", ["false", "0", "No", "off", ""])
-    def test_boolean__false(self, text: str) -> None:
+    def test_boolean__false(self, text):
         assert Environment({"DEBUG": text}).boolean("DEBUG") is False
 
     @pytest.mark.parametrize("text", ["2", "ja", "truth"])
-    def test_boolean__other(self, text: str) -> None:
+    def test_boolean__other(self, text):
         with pytest.raises(ImproperlyConfigured, match=f"DEBUG is '{text}'; set it to"):
             Environment({"DEBUG": text}).boolean("DEBUG")
 
     @pytest.mark.parametrize("text", ["-1", "11", "1.5", "x", "nan", "inf"])
-    def test_integer__outside(self, text: str) -> None:
+    def test_integer__outside(self, text):
         with pytest.raises(ImproperlyConfigured, match="a whole number from 0 to 10"):
             Environment({"TRUSTED_PROXIES": text}).integer(
                 "TRUSTED_PROXIES", least=0, most=10
             )
 
     @pytest.mark.parametrize("text", ["0", "61", "nan", "x"])
-    def test_seconds__outside(self, text: str) -> None:
+    def test_seconds__outside(self, text):
         name = "STORE_CONNECT_TIMEOUT_SECONDS"
         with pytest.raises(ImproperlyConfigured, match=r"from 0\.1 to 60"):
             Environment({name: text}).seconds(name, least=0.1, most=60)
@@ -69,6 +81,16 @@ class TestEnvironment:
 
 class TestStart:
     """A wrong environment stops the start with one sentence that says what to set."""
+
+    @pytest.fixture
+    def start(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """Return a function that reads the settings anew from these variables."""
+
+        def start(**environment: str) -> dict[str, Any]:
+            monkeypatch.setattr(os, "environ", PRODUCTION | environment)
+            return runpy.run_path(str(ROOT / "mirrorsite/settings.py"))
+
+        return start
 
     @pytest.mark.parametrize(
         ("name", "value", "sentence"),
@@ -95,10 +117,14 @@ class TestStart:
             ("DATABASE_URL", "mysql://host/name", "is not an address of PostgreSQL"),
             ("DATABASE_URL", "sqlite:///db.sqlite3", "is not an address of PostgreSQL"),
             ("DATABASE_URL", "nonsense", "DATABASE_URL cannot be read; set it to"),
-            ("DATABASE_URL", "postgresql://u:p@host", "DATABASE_URL names no database"),
             (
                 "DATABASE_URL",
-                "postgresql://u:p@host/n?sslmod=require",
+                "postgresql://u:hush@host",
+                "DATABASE_URL names no database",
+            ),
+            (
+                "DATABASE_URL",
+                "postgresql://u:hush@host/n?sslmod=require",
                 'option "sslmod"',
             ),
             ("UPLOAD_MAX_BYTES", "0", "UPLOAD_MAX_BYTES is '0'; set it to"),
@@ -114,56 +140,51 @@ class TestStart:
                 "perhaps",
                 "HTTPS_ONLY is 'perhaps'; set it to true or false",
             ),
+            ("AWS_PROFILE", "missing", "profile (missing)"),
+            ("AUDIT_SIGNING_KEY", "hush", "32 bytes in base64; set it to"),
+            ("AUDIT_PUBLIC_KEYS", "abc", "holds 'abc'; set each entry to <key id>:<32"),
+            (
+                "AUDIT_PUBLIC_KEYS",
+                f"00{KEY.public_text()[2:]}",
+                f"whose id is {KEY.id}; set the entry to {KEY.id}:",
+            ),
+            ("AUDIT_RETENTION_DAYS", "-1", "a whole number from 0 to 36500"),
         ],
     )
-    def test_wrong_value(self, name: str, value: str, sentence: str) -> None:
-        done = manage("check", **PRODUCTION | {name: value})
+    def test_wrong_value(self, start, name, value, sentence):
+        with pytest.raises(ImproperlyConfigured) as caught:
+            start(**{name: value})
+        told = str(caught.value)
+        assert sentence in told
+        assert "\n" not in told
+        assert "hush" not in told
 
-        assert done.returncode == 78
-        assert sentence in done.stderr
-        assert done.stderr.startswith("mirrorsite cannot start: ")
-        assert len(done.stderr.strip().splitlines()) == 1
-
-    def test_gunicorn__one_sentence_too(self) -> None:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "gunicorn",
-                "--config",
-                "python:mirrorsite.gunicorn_conf",
-            ],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"], **PRODUCTION, "BIND": "nowhere"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
+    def test_audit_keys(self, start):
+        settings = start()
+        assert (settings["AUDIT_SIGNING_KEY"], settings["AUDIT_PUBLIC_KEYS"]) == (
+            None,
+            {},
         )
+        assert settings["AUDIT_RETENTION_DAYS"] == 365
+
+    def test_manage__one_sentence_and_a_status_of_its_own(self):
+        done = manage("check", environment=PRODUCTION | {"LOG_FORMAT": "xml"})
+        assert done.returncode == 78
+        assert done.stderr == (
+            "mirrorsite cannot start: LOG_FORMAT is 'xml';"
+            " set it to one of json, text.\n"
+        )
+
+    def test_gunicorn__one_sentence_too(self):
+        done = gunicorn(BIND="nowhere")
         assert done.returncode == 1
         assert done.stderr.strip() == (
             "mirrorsite cannot start: BIND is 'nowhere';"
             " set it to address:port, such as 127.0.0.1:4545."
         )
 
-    def test_gunicorn__what_it_understands(self) -> None:
-        environment = {"WEB_CONCURRENCY": "3", "BIND": "[::1]:4546"}
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "gunicorn",
-                "--config",
-                "python:mirrorsite.gunicorn_conf",
-                "--print-config",
-            ],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"], **PRODUCTION, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+    def test_gunicorn__what_it_understands(self):
+        done = gunicorn("--print-config", WEB_CONCURRENCY="3", BIND="[::1]:4546")
         lines = [line.partition("=") for line in done.stdout.splitlines()]
         understood = {name.strip(): value.strip() for name, _, value in lines}
         expected = {
@@ -178,14 +199,16 @@ class TestStart:
         }
         assert {name: understood.get(name) for name in expected} == expected
 
-    def test_production__deploy_check_is_clean(self) -> None:
-        done = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
-        assert done.stderr.strip() == ""
-        assert done.returncode == 0
+    def test_production__deploy_check_is_clean(self):
+        other = SigningKey(b"o" * 32)
+        environment = PRODUCTION | {
+            "AUDIT_SIGNING_KEY": KEY.secret_text(),
+            "AUDIT_PUBLIC_KEYS": f"{KEY.public_text()}, {other.public_text()}",
+        }
+        deploy = ("check", "--deploy", "--fail-level", "WARNING")
+        done = manage(*deploy, environment=environment)
+        assert (done.returncode, done.stderr.strip()) == (0, "")
         assert "no issues" in done.stdout
-
-    def test_https_behind_no_proxy__deploy_check_tells(self) -> None:
-        environment = PRODUCTION | {"TRUSTED_PROXIES": "0"}
-        done = manage("check", "--deploy", "--fail-level", "WARNING", **environment)
+        done = manage(*deploy, environment=environment | {"TRUSTED_PROXIES": "0"})
         assert done.returncode == 1
         assert "Set TRUSTED_PROXIES to the number of proxies in front" in done.stderr

@@ -115,10 +115,10 @@ QUERIES = st.one_of(
 
 class TestSameAnswer:
     @given(QUERIES)
-    def test_mirror(self, query: str) -> None:
+    def test_mirror(self, query):
         assert_same(warm(), scope_of(MIRROR, query.encode()))
 
-    def test_line_separators(self) -> None:
+    def test_line_separators(self):
         scope = scope_of(MIRROR, b"word=%E2%80%A8%E2%80%A9")
         found = ask_fast_path(warm(), scope)
         assert found is not None
@@ -126,12 +126,12 @@ class TestSameAnswer:
         assert_same(warm(), scope)
 
     @pytest.mark.parametrize(("path", "query"), [(HEALTH, b""), (MIRROR, WORD)])
-    def test_plain__without_django(self, path: bytes, query: bytes) -> None:
+    def test_plain__without_django(self, path, query):
         scope = scope_of(path, query)
         assert ask_fast_path(warm(), scope) is not None
         assert_same(warm(), scope)
 
-    def test_request_id__made_when_absent(self) -> None:
+    def test_request_id__made_when_absent(self):
         path, fields = warm(), {b"host": HOST}
         first, second = (path.answer(HEALTH, b"", fields, "http") for _ in range(2))
         assert first is not None
@@ -140,7 +140,7 @@ class TestSameAnswer:
         assert first.request_id != second.request_id
         assert f"x-request-id: {first.request_id}\r\n".encode() in first.head
 
-    def test_https__with_its_header(self, settings: Any) -> None:
+    def test_https__with_its_header(self, settings):
         """A proxy's word on the scheme is part of the address."""
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
         settings.SECURE_HSTS_SECONDS = 60
@@ -178,19 +178,19 @@ class TestLeftToDjango:
             scope_of(b"/api/nothing"),
         ],
     )
-    def test_not_plain(self, scope: Any) -> None:
+    def test_not_plain(self, scope):
         assert ask_fast_path(warm(), scope) is None
 
-    def test_refused_address__never_remembered(self) -> None:
+    def test_refused_address__never_remembered(self):
         path, scope = warm(), scope_of(HEALTH, host="evil.example")
         for _ in range(3):
             remember(path, scope)
             assert ask_fast_path(path, scope) is None
 
-    def test_without_host(self) -> None:
+    def test_without_host(self):
         assert warm().answer(HEALTH, b"", {}, "http") is None
 
-    def test_many_addresses__forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_many_addresses__forgotten(self, monkeypatch):
         """A client that makes up ports does not fill the memory."""
         monkeypatch.setattr(fast_path, "MAX_ADDRESSES", 3)
         path = FastPath(FAST_ANSWERS)

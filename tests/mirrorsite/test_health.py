@@ -2,38 +2,39 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from django.db import OperationalError, connections
-from django.test import Client
+from django.db import OperationalError, connection
 
-from mirrorsite.readiness import Readiness, readiness
-from uploads.storage import UploadStorage
+from mirrorsite.postgresql.base import DatabaseWrapper
+from mirrorsite.readiness import Readiness, check_database
+from sre.lib.processes import wait_until
 
 #: What the middleware of staff's pages puts on each request that it sees.
 STAFF_LEAVES = {"session", "_messages", "csrf_processing_done"}
 
 
 class TestHealth:
-    def test_health__no_database_no_bucket(self, client: Client) -> None:
+    def test_health__no_database_no_bucket(self, client):
         # pytest-django refuses the database to a test that does not ask for it.
         response = client.get("/api/health")
         assert response.status_code == 200
         assert response.json() == {"status": "ok"}
 
-    def test_health__head(self, client: Client) -> None:
+    def test_health__head(self, client):
         response = client.head("/api/health")
         assert response.status_code == 200
         assert response.content == b""
         assert response.headers["Content-Length"] == str(len('{"status":"ok"}'))
 
-    def test_no_cookie_no_session(self, client: Client) -> None:
+    def test_no_cookie_no_session(self, client):
         for path in ("/api/health", "/api/mirror?word=a", "/api/nothing"):
             response = client.get(path)
             assert not response.cookies
             assert "Cookie" not in response.headers.get("Vary", "")
 
-    def test_nothing_of_staff_s_middleware_runs(self, client: Client) -> None:
+    def test_nothing_of_staff_s_middleware_runs(self, client):
         def left_behind(path: str) -> set[str]:
             response: Any = client.get(path)
             request = response.wsgi_request
@@ -46,7 +47,7 @@ class TestHealth:
 
 @pytest.mark.django_db
 class TestReady:
-    def test_all_there(self, client: Client, bucket: UploadStorage) -> None:
+    def test_all_there(self, client, bucket):
         response = client.get("/api/ready")
         assert response.status_code == 200
         answer = response.json()
@@ -54,7 +55,7 @@ class TestReady:
         assert set(answer["checks"]) >= {"database", "migrations", "bucket"}
         assert set(answer["checks"].values()) == {"ok"}
 
-    def test_no_bucket(self, client: Client, bucket: UploadStorage) -> None:
+    def test_no_bucket(self, client, bucket):
         bucket.client.delete_bucket(Bucket=bucket.bucket_name)
         response = client.get("/api/ready")
         assert response.status_code == 503
@@ -62,9 +63,7 @@ class TestReady:
             "unavailable: there is no such bucket"
         )
 
-    def test_migration_missing(
-        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_migration_missing(self, client, bucket, monkeypatch):
         monkeypatch.setattr(
             "mirrorsite.readiness.MigrationExecutor.migration_plan",
             lambda executor, targets: [("a", False), ("b", False)],
@@ -75,13 +74,11 @@ class TestReady:
             "unavailable: 2 migrations are not applied"
         )
 
-    def test_no_database(
-        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_database(self, client, bucket, monkeypatch):
         def refuse(*arguments: Any) -> None:
             raise OperationalError("no route to db.internal")
 
-        monkeypatch.setattr(connections["default"], "cursor", refuse)
+        monkeypatch.setattr(DatabaseWrapper, "get_new_connection", refuse)
         response = client.get("/api/ready")
         assert response.status_code == 503
         checks = response.json()["checks"]
@@ -91,7 +88,15 @@ class TestReady:
 
 
 class TestReadiness:
-    def test_asked_once_in_a_while(self) -> None:
+    @pytest.mark.django_db
+    def test_read_only_database(self):
+        """Such as a standby that took the name of the primary."""
+        assert check_database() == "ok"
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL transaction_read_only = on")
+        assert check_database() == "unavailable: the database is read-only"
+
+    def test_asked_once_in_a_while(self):
         asked: list[int] = []
 
         def check() -> str:
@@ -105,36 +110,48 @@ class TestReadiness:
         cached.checks()
         assert len(asked) == 2
 
-    def test_database_down__what_needs_it_is_not_tried(self) -> None:
-        def never() -> str:
-            raise AssertionError
-
+    def test_database_down__what_needs_it_is_not_tried(self):
         checks = {"database": lambda: "unavailable", "other": lambda: "ok"}
         readiness = Readiness(checks)
-        readiness.add("log", never, needs_database=True)
+        readiness.add("log", Mock(side_effect=AssertionError), needs_database=True)
         assert readiness.checks() == {
             "database": "unavailable",
             "other": "ok",
             "log": "unavailable",
         }
 
-    def test_a_check_hangs__others_are_told_so(self) -> None:
-        """A probe that waits beside it would hold a thread, and tell nothing more."""
-        asked, answered = threading.Event(), threading.Event()
+    def test_the_database_hangs__not_waited_for(self):
+        answered = threading.Event()
+        asked: list[int] = []
 
         def hang() -> str:
-            asked.set()
-            answered.wait(30)
+            asked.append(1)
+            answered.wait(60)
             return "ok"
 
-        slow = Readiness({"quick": lambda: "ok", "slow": hang}, wait_seconds=0)
-        thread = threading.Thread(target=slow.checks)
-        thread.start()
-        asked.wait(30)
-        assert slow.checks() == {"quick": "ok", "slow": "unavailable: no answer yet"}
+        slow = Readiness(
+            {"database": hang, "other": lambda: "ok", "migrations": lambda: "ok"},
+            wait_seconds=0.01,
+        )
+        assert wait_until(lambda: slow.checks()["other"] == "ok", seconds=30)
+        hanging = "unavailable: no answer yet"
+        assert slow.checks() == {
+            "database": hanging,
+            "other": "ok",
+            "migrations": hanging,
+        }
         answered.set()
-        thread.join()
-        assert slow.checks() == {"quick": "ok", "slow": "ok"}
+        assert wait_until(lambda: slow.checks()["migrations"] == "ok", seconds=30)
+        assert slow.checks()["database"] == "ok"
+        assert asked == [1]
 
-    def test_the_service_has_one(self) -> None:
-        assert isinstance(readiness, Readiness)
+    def test_a_check_fails__logged(self, caplog):
+        def fail() -> str:
+            raise ZeroDivisionError
+
+        failing = Readiness({"quick": lambda: "ok", "broken": fail})
+        assert failing.checks() == {
+            "quick": "ok",
+            "broken": "unavailable: no answer yet",
+        }
+        assert "ZeroDivisionError" in caplog.text

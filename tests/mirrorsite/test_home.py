@@ -17,8 +17,9 @@ from django.utils.html import escape
 
 from mirrorsite import home
 from mirrorsite.actors import Actor
+from mirrorsite.postgresql.base import DatabaseWrapper
 from mirrorsite.rate_limits import RateLimiter
-from tests.faulty_store import FaultyStore
+from mirrorsite.readiness import readiness
 from uploads.bulkhead import Bulkhead
 from uploads.models import Status, Upload, UploadEvent
 from uploads.services import create_upload
@@ -26,6 +27,7 @@ from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 UNKNOWN = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
+FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.fixture
@@ -43,12 +45,14 @@ def auditor(browser: Client) -> Client:
 
 
 @pytest.fixture
-def no_database() -> Iterator[None]:
-    """Let every statement fail, as it does when PostgreSQL has stopped."""
+def no_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let statements and new connections fail, as they do when PostgreSQL has stopped."""
 
     def fail(*arguments: Any, **options: Any) -> Any:
         raise OperationalError("connection refused")
 
+    monkeypatch.setattr(DatabaseWrapper, "get_new_connection", fail)
+    readiness.forget()
     with connection.execute_wrapper(fail):
         yield
 
@@ -79,9 +83,7 @@ def alert_in(response: Any) -> str:
 
 class TestPage:
     @pytest.mark.parametrize("accept", ["text/html", "application/json", "*/*"])
-    def test_it_is_a_page__whatever_is_accepted(
-        self, client: Client, accept: str
-    ) -> None:
+    def test_it_is_a_page__whatever_is_accepted(self, client, accept):
         response = client.get("/", headers={"Accept": accept})
         assert response.status_code == 200
         assert response.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -90,42 +92,60 @@ class TestPage:
         assert "script-src 'self'; style-src 'self';" in policy
         assert "<script" not in text_of(response)
 
-    def test_links_lead_somewhere(self, client: Client) -> None:
+    def test_links_lead_somewhere(self, client):
         links = set(re.findall(r'<a href="(/[^"]*)"', text_of(client.get("/"))))
         assert {"/api/docs", "/api/problems", "/admin/", "/api/ready"} <= links
         for link in links:
             assert client.get(link).status_code in {200, 302, 503}, link
 
-    def test_head(self, client: Client) -> None:
+    def test_head(self, client):
         response = client.head("/")
         assert (response.status_code, response.content) == (200, b"")
         assert int(response.headers["Content-Length"]) > 1000
 
     @pytest.mark.parametrize("path", ["/", "/admin/login/"])
-    @pytest.mark.parametrize("charset", ["utf-16", "latin-1", "nope"])
-    def test_form_that_is_not_utf_8(self, path: str, charset: str) -> None:
+    @pytest.mark.parametrize(
+        ("kind", "coding", "detail"),
+        [
+            (f"{FORM}; charset=utf-16", "", "in UTF-8"),
+            (f"{FORM}; charset=hex", "", "in UTF-8"),
+            (f"{FORM}; charset=nope", "", "in UTF-8"),
+            (FORM, "gzip", "without a Content-Encoding"),
+            ("application/json", "", "must be application/x-www-form-urlencoded or"),
+            ("text/plain", "", "must be application/x-www-form-urlencoded or"),
+            ("", "", "must be application/x-www-form-urlencoded or"),
+        ],
+    )
+    def test_body_that_is_no_form__415(self, path, kind, coding, detail):
         client = Client(enforce_csrf_checks=True, raise_request_exception=False)
-        kind = f"application/x-www-form-urlencoded; charset={charset}"
-        response = client.generic("POST", path, "a=b", content_type=kind)
+        fields = {"Content-Encoding": coding} if coding else {}
+        response = client.generic(
+            "POST", path, "size=3", content_type=kind, headers=fields
+        )
         assert response.status_code == 415
-        assert response.content == b"Form data must be UTF-8."
+        assert detail in text_of(response)
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+    @pytest.mark.parametrize("charset", ["utf-8", "UTF-8"])
+    def test_form_that_says_it_is_utf_8(self, browser, bucket, charset):
+        body = urlencode(form_of(browser.get("/")) | {"size": "3"})
+        kind = f"{FORM}; charset={charset}"
+        assert browser.generic("POST", "/", body, kind).status_code == 303
+        assert Upload.objects.get().size == 3
 
     @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
-    def test_other_methods(self, method: str) -> None:
+    def test_other_methods(self, method):
         client = Client(enforce_csrf_checks=True)
         response = client.generic(method, "/")
         assert response.status_code == 405
         assert response.headers["Allow"] == "GET, HEAD, POST"
 
-    def test_admin_without_slash__redirect(self, client: Client) -> None:
+    def test_admin_without_slash__redirect(self, client):
         answer = client.get("/admin")
         assert (answer.status_code, answer["location"]) == (302, "/admin/")
 
-    def test_other_pages_stay_missing(self, client: Client) -> None:
-        assert client.get("/nothing").status_code == 404
-
     @pytest.mark.parametrize("method", ["get", "head"])
-    def test_favicon(self, client: Client, method: str) -> None:
+    def test_favicon(self, client, method):
         response: Any = getattr(client, method)("/favicon.ico")
         assert response.status_code == 302
         assert response.headers["Location"] == "/static/uploads/icon.svg"
@@ -133,20 +153,20 @@ class TestPage:
 
 
 class TestMirror:
-    def test_word(self, client: Client) -> None:
+    def test_word(self, client):
         response = client.get("/", {"word": "fOoBar25"})
         assert response.status_code == 200
         assert "<bdi>47RAbOoF</bdi>" in text_of(response)
         assert 'value="fOoBar25"' in text_of(response)
 
-    def test_the_link_gives_the_same_as_json(self, client: Client) -> None:
+    def test_the_link_gives_the_same_as_json(self, client):
         word = "é & ü+?"
         page = text_of(client.get("/", {"word": word}))
         (link,) = re.findall(r'<a href="(/api/mirror[^"]+)"', page)
         transformed = client.get(link).json()["transformed"]
         assert f"<bdi>{escape(transformed)}</bdi>" in page
 
-    def test_markup_is_text(self, client: Client) -> None:
+    def test_markup_is_text(self, client):
         page = text_of(client.get("/", {"word": '"><script>x</script>'}))
         assert "<SCRIPT" not in page
         assert "<script" not in page
@@ -159,16 +179,14 @@ class TestMirror:
             ("word=%FF", "not valid UTF-8"),
         ],
     )
-    def test_bad_word__400(self, client: Client, query: str, said: str) -> None:
+    def test_bad_word__400(self, client, query, said):
         response = client.get(f"/?{query}")
         assert response.status_code == 400
         assert said in alert_in(response)
 
 
 class TestUpload:
-    def test_redirects_to_the_record(
-        self, browser: Client, bucket: UploadStorage
-    ) -> None:
+    def test_redirects_to_the_record(self, browser, bucket):
         response = send(browser, "10")
 
         upload = Upload.objects.get()
@@ -183,13 +201,11 @@ class TestUpload:
         assert "Events" not in text_of(page)
         assert "/content" not in text_of(page)
 
-    def test_without_a_size(self, browser: Client, bucket: UploadStorage) -> None:
+    def test_without_a_size(self, browser, bucket):
         assert send(browser).status_code == 303
         assert Upload.objects.get().number is not None
 
-    def test_sent_twice__one_upload(
-        self, browser: Client, bucket: UploadStorage
-    ) -> None:
+    def test_sent_twice__one_upload(self, browser, bucket):
         form = form_of(browser.get("/"))
         places = {
             send(browser, "5", form).headers["Location"].partition("%3A")[0]
@@ -198,15 +214,11 @@ class TestUpload:
         assert len(places) == 1
         assert Upload.objects.count() == 1
 
-    def test_each_page_has_its_own_form(
-        self, browser: Client, bucket: UploadStorage
-    ) -> None:
+    def test_each_page_has_its_own_form(self, browser, bucket):
         assert send(browser).status_code == send(browser).status_code == 303
         assert Upload.objects.count() == 2
 
-    def test_sent_again_with_another_size__422(
-        self, browser: Client, bucket: UploadStorage
-    ) -> None:
+    def test_sent_again_with_another_size__422(self, browser, bucket):
         form = form_of(browser.get("/"))
         send(browser, "5", form)
         response = send(browser, "6", form)
@@ -215,54 +227,79 @@ class TestUpload:
         assert send(browser, "6", form_of(response)).status_code == 303
         assert Upload.objects.count() == 2
 
-    @pytest.mark.parametrize("size", ["0", "-1", "1.5", "x", "67108865", "9" * 5000])
-    def test_bad_size__400(
-        self, browser: Client, bucket: UploadStorage, size: str
-    ) -> None:
+    @pytest.mark.parametrize(
+        "size",
+        [
+            *(
+                "0",
+                "-1",
+                "1.5",
+                "1.0",
+                "+1",
+                "1_0",
+                "٥",
+                "５",
+                "x",
+                "67108865",
+                "1\x00",
+            ),
+            "9" * 5000,
+            "x" * 5000,
+        ],
+    )
+    def test_bad_size__400(self, browser, bucket, size):
         response = send(browser, size)
         assert response.status_code == 400
         assert 'aria-invalid="true"' in text_of(response)
+        assert "Enter a whole number from 1 to 67,108,864." in text_of(response)
+        assert (f'value="{size}"' in text_of(response)) == (len(size) < 17)
         assert "Nothing was uploaded" in alert_in(response)
         assert not Upload.objects.exists()
 
-    def test_bad_key__400(self, browser: Client, bucket: UploadStorage) -> None:
-        response = send(browser, form=form_of(browser.get("/")) | {"key": "x"})
+    def test_bad_key__400(self, browser, bucket):
+        key = "x" * 5000
+        response = send(browser, form=form_of(browser.get("/")) | {"key": key})
         assert response.status_code == 400
+        assert key not in text_of(response)
+        assert alert_in(response) == "Nothing was uploaded: send the form below."
         assert not Upload.objects.exists()
+        assert send(browser, form=form_of(response)).status_code == 303
 
-    def test_without_csrf_token__403_with_a_new_form(
-        self, browser: Client, bucket: UploadStorage
-    ) -> None:
+    def test_sent_again_while_it_is_processed__409(self, browser, bucket):
+        form = form_of(browser.get("/"))
+        send(browser, form=form)
+        Upload.objects.update(status=Status.PENDING, stored_at=None)
+        response = send(browser, form=form)
+        assert response.status_code == 409
+        assert "its upload is being processed" in alert_in(response)
+        assert "Idempotency-Key" not in text_of(response)
+        assert form_of(response)["key"] == form["key"]
+
+    def test_without_csrf_token__403_with_a_new_form(self, browser, bucket):
         response = browser.post("/", {"size": "1"})
         assert response.status_code == 403
         assert "the form has expired" in alert_in(response)
         assert not Upload.objects.exists()
         assert send(browser, form=form_of(response)).status_code == 303
 
-    def test_not_a_form__400(self, client: Client) -> None:
+    def test_not_a_form__400(self, client):
         response = client.post("/", b"x", content_type="multipart/form-data; a=b")
         assert response.status_code == 400
 
-    def test_staff__recorded_under_their_name(
-        self, auditor: Client, bucket: UploadStorage
-    ) -> None:
+    def test_staff__recorded_under_their_name(self, auditor, bucket):
         send(auditor)
         upload = Upload.objects.get()
         assert upload.requester_name == "user:sam"
         assert upload.requester_id == User.objects.get().pk
 
-    def test_a_user_who_is_not_staff_is_anonymous(
-        self, browser: Client, bucket: UploadStorage
-    ) -> None:
+    def test_a_user_who_is_not_staff_is_anonymous(self, browser, bucket):
         browser.force_login(User.objects.create_user("guest"))
         send(browser)
         assert Upload.objects.get().requester_name == "anonymous"
 
 
 class TestRefusals:
-    def test_token_needed__401(
-        self, auditor: Client, bucket: UploadStorage, settings: Any
-    ) -> None:
+    def test_token_needed__401(self, auditor, bucket, settings):
         form = form_of(auditor.get("/"))
         settings.UPLOAD_AUTH = "token"
         page = text_of(auditor.get("/"))
@@ -274,13 +311,7 @@ class TestRefusals:
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
         assert not Upload.objects.exists()
 
-    def test_rate_limit__429(
-        self,
-        browser: Client,
-        bucket: UploadStorage,
-        settings: Any,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+    def test_rate_limit__429(self, browser, bucket, settings, monkeypatch):
         settings.UPLOAD_RATE_LIMIT = (2, 86_400)
         monkeypatch.setattr(home, "limiter", RateLimiter())
         for left in ("1", "0"):
@@ -293,9 +324,7 @@ class TestRefusals:
         assert 0 < int(response.headers["Retry-After"]) <= 86_400
         assert Upload.objects.count() == 2
 
-    def test_no_place__503(
-        self, browser: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_permit__503(self, browser, bucket, monkeypatch):
         full = Bulkhead(0, 1, max_wait_seconds=0)
         monkeypatch.setattr(home, "store_bulkhead", lambda: full)
         response = send(browser)
@@ -307,8 +336,8 @@ class TestRefusals:
 
     @pytest.mark.parametrize(("fault", "status"), [("403", 502), ("503", 503)])
     def test_store_fails__its_record_is_a_link_away(
-        self, browser: Client, faulty_store: FaultyStore, fault: str, status: int
-    ) -> None:
+        self, browser, faulty_store, fault, status
+    ):
         faulty_store.always("PUT", fault)
         response = send(browser)
         assert response.status_code == status
@@ -325,32 +354,26 @@ class TestRecord:
     def upload(self, bucket: UploadStorage) -> Upload:
         return create_upload(actor=Actor(request_id="request-1")).upload
 
-    def test_id_alone__403(self, client: Client, upload: Upload) -> None:
+    def test_id_alone__403(self, client, upload):
         response = client.get("/", {"upload": str(upload.pk)})
         assert response.status_code == 403
         assert "Staff can log in" in alert_in(response)
         assert upload.key not in text_of(response)
 
     @pytest.mark.parametrize("change", ["x", " ", "\0"])
-    def test_changed_link__403(
-        self, browser: Client, upload: Upload, change: str
-    ) -> None:
+    def test_changed_link__403(self, browser, upload, change):
         link = send(browser).headers["Location"].partition("#")[0]
         assert browser.get(link).status_code == 200
         assert browser.get(f"{link}{urlencode({'': change})[1:]}").status_code == 403
 
-    def test_link_of_one_upload_shows_no_other(
-        self, browser: Client, upload: Upload
-    ) -> None:
+    def test_link_of_one_upload_shows_no_other(self, browser, upload):
         link = send(browser).headers["Location"].partition("#")[0]
         newest = Upload.objects.exclude(pk=upload.pk).get()
         other = link.replace(str(newest.pk), str(upload.pk))
         assert other != link
         assert browser.get(other).status_code == 403
 
-    def test_link_expires(
-        self, browser: Client, upload: Upload, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_link_expires(self, browser, upload, monkeypatch):
         link = send(browser).headers["Location"].partition("#")[0]
         later = (timezone.now() + home.LINK_AGE + timedelta(seconds=2)).timestamp()
         monkeypatch.setattr("django.core.signing.time.time", lambda: later)
@@ -358,16 +381,14 @@ class TestRecord:
         assert response.status_code == 403
         assert "expired" in alert_in(response)
 
-    def test_auditor__events_and_content(self, auditor: Client, upload: Upload) -> None:
+    def test_auditor__events_and_content(self, auditor, upload):
         page = text_of(auditor.get("/", {"upload": str(upload.pk)}))
         assert "Requested</strong> by anonymous" in page
         assert "Stored</strong> by anonymous" in page
         assert f'href="/api/uploads/{upload.pk}/content"' in page
         assert f'href="/admin/uploads/upload/{upload.pk}/change/"' in page
 
-    def test_staff_without_permission__403(
-        self, browser: Client, upload: Upload
-    ) -> None:
+    def test_staff_without_permission__403(self, browser, upload):
         browser.force_login(User.objects.create_user("out", is_staff=True))
         response = browser.get("/", {"upload": str(upload.pk)})
         assert response.status_code == 403
@@ -376,9 +397,7 @@ class TestRecord:
         assert "Events" not in page
         assert "/content" not in page
 
-    def test_permission_to_see_uploads_shows_no_events(
-        self, browser: Client, upload: Upload
-    ) -> None:
+    def test_permission_to_see_uploads_shows_no_events(self, browser, upload):
         user = User.objects.create_user("half", is_staff=True)
         content_type = {"content_type__app_label": "uploads"}
         permissions = user.user_permissions.model.objects.filter(**content_type)
@@ -390,16 +409,14 @@ class TestRecord:
         assert "/content" not in page
 
     @pytest.mark.parametrize("status", ["failed", "missing", "purged", "pending"])
-    def test_nothing_stored__no_link_to_content(
-        self, auditor: Client, upload: Upload, status: str
-    ) -> None:
+    def test_nothing_stored__no_link_to_content(self, auditor, upload, status):
         Upload.objects.filter(pk=upload.pk).update(status=status, error="no bucket")
         page = text_of(auditor.get("/", {"upload": str(upload.pk)}))
         assert f"label-{status}" in page
         assert "no bucket" in page
         assert "/content" not in page
 
-    def test_many_events__the_newest(self, auditor: Client, upload: Upload) -> None:
+    def test_many_events__the_newest(self, auditor, upload):
         UploadEvent.objects.bulk_create(
             UploadEvent(
                 upload=upload, action="verified", at=timezone.now(), actor="user:eve"
@@ -411,20 +428,20 @@ class TestRecord:
         assert "Older events" in page
 
     @pytest.mark.parametrize("link", [UNKNOWN, "x", "0" * 5000, "\0"])
-    def test_unknown__404(self, auditor: Client, link: str) -> None:
+    def test_unknown__404(self, auditor, link):
         response = auditor.get("/", {"upload": link})
         assert response.status_code == 404
         assert "no upload with this id" in alert_in(response)
 
 
 class TestReadiness:
-    def test_all_ready(self, client: Client, bucket: UploadStorage) -> None:
+    def test_all_ready(self, client, bucket):
         page = text_of(client.get("/"))
         for name in ("Health", "Database", "Migrations", "Bucket", "Trail"):
             assert name in page
         assert "not ok" not in page
 
-    def test_no_bucket(self, client: Client, bucket: UploadStorage) -> None:
+    def test_no_bucket(self, client, bucket):
         bucket.client.delete_bucket(Bucket=bucket.bucket_name)
         response = client.get("/")
         assert response.status_code == 200
@@ -433,18 +450,14 @@ class TestReadiness:
 
 
 class TestNoDatabase:
-    def test_page_and_mirror_work(
-        self, auditor: Client, bucket: UploadStorage, no_database: None
-    ) -> None:
+    def test_page_and_mirror_work(self, auditor, bucket, no_database):
         response = auditor.get("/", {"word": "luca"})
         assert response.status_code == 200
         assert "<bdi>ACUL</bdi>" in text_of(response)
         assert "Unavailable: the database does not answer" in text_of(response)
 
     @pytest.mark.parametrize("visitor", ["browser", "auditor"])
-    def test_upload__503(
-        self, visitor: str, bucket: UploadStorage, request: Any
-    ) -> None:
+    def test_upload__503(self, visitor, bucket, request):
         client = request.getfixturevalue(visitor)
         form = form_of(client.get("/"))
         request.getfixturevalue("no_database")
@@ -453,9 +466,7 @@ class TestNoDatabase:
         assert "The database is unavailable" in alert_in(response)
         assert list(bucket.list_keys("")) == []
 
-    def test_record__503(
-        self, browser: Client, bucket: UploadStorage, request: Any
-    ) -> None:
+    def test_record__503(self, browser, bucket, request):
         link = send(browser).headers["Location"]
         request.getfixturevalue("no_database")
         response = browser.get(link)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import (
@@ -15,11 +16,7 @@ from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 from django.test import Client
 
-from mirrorsite.request_ids import (
-    current_request_id,
-    request_id_from,
-    trace_id_from,
-)
+from mirrorsite.request_ids import current_request_id, request_id_from, trace_id_from
 
 WORD = "/api/mirror?word=fOoBar25"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -33,10 +30,7 @@ def slug_of(response: Any) -> str:
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, where: str, error: Exception) -> None:
-    def fail(*arguments: Any, **values: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(where, fail)
+    monkeypatch.setattr(where, Mock(side_effect=error))
 
 
 @pytest.mark.parametrize("debug", [False, True])
@@ -62,15 +56,7 @@ class TestErrors:
             (MultiPartParserError("internal name"), 400, "bad-request"),
         ],
     )
-    def test_raised(
-        self,
-        caller: Client,
-        monkeypatch: pytest.MonkeyPatch,
-        where: str,
-        error: Exception,
-        status: int,
-        slug: str,
-    ) -> None:
+    def test_raised(self, caller, monkeypatch, where, error, status, slug):
         broken(monkeypatch, where, error)
         response = caller.get(WORD)
         assert (response.status_code, slug_of(response)) == (status, slug)
@@ -85,14 +71,7 @@ class TestErrors:
             (RequestDataTooBig("x"), 413, "body-too-large"),
         ],
     )
-    def test_raised_in_a_view(
-        self,
-        caller: Client,
-        monkeypatch: pytest.MonkeyPatch,
-        error: Exception,
-        status: int,
-        slug: str,
-    ) -> None:
+    def test_raised_in_a_view(self, caller, monkeypatch, error, status, slug):
         broken(monkeypatch, self.VIEW, error)
         response = caller.get(WORD)
         assert (response.status_code, slug_of(response)) == (status, slug)
@@ -103,18 +82,18 @@ class TestErrors:
         "path",
         ["/api", "/api/", "/api/nothing", "/api/health/", "/api/%0d%0a", "/api/é"],
     )
-    def test_unknown_path(self, caller: Client, path: str) -> None:
+    def test_unknown_path(self, caller, path):
         response = caller.get(path)
         assert (response.status_code, slug_of(response)) == (404, "not-found")
         assert response.json()["instance"].isascii()
 
-    def test_host(self, caller: Client) -> None:
+    def test_host(self, caller):
         response = caller.get("/api/health", headers={"Host": "elsewhere.example"})
         assert (response.status_code, slug_of(response)) == (400, "host-not-allowed")
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
     @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", ""])
-    def test_media_type(self, caller: Client, content_type: str) -> None:
+    def test_media_type(self, caller, content_type):
         response = caller.generic(
             "POST", "/api/upload-random", "size=1", content_type=content_type
         )
@@ -122,7 +101,7 @@ class TestErrors:
         assert slug_of(response) == "unsupported-media-type"
 
     @pytest.mark.parametrize("coding", ["gzip", "br, gzip", "unheard-of"])
-    def test_content_coding(self, caller: Client, coding: str) -> None:
+    def test_content_coding(self, caller, coding):
         response = caller.post(
             "/api/upload-random",
             b'{"size": 1}',
@@ -133,9 +112,7 @@ class TestErrors:
         assert slug_of(response) == "unsupported-media-type"
         assert "without a Content-Encoding" in response.json()["detail"]
 
-    def test_host__redirect_to_https_comes_later(
-        self, caller: Client, settings: Any
-    ) -> None:
+    def test_host__redirect_to_https_comes_later(self, caller, settings):
         settings.SECURE_SSL_REDIRECT = True
         caller = Client(raise_request_exception=False)
         refused = caller.get(WORD, headers={"Host": "elsewhere.example"})
@@ -147,9 +124,7 @@ class TestErrors:
 
 
 class TestErrorViews:
-    def test_database_away_below_the_views(
-        self, client: Client, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_database_away_below_the_views(self, client, monkeypatch):
         broken(monkeypatch, TestErrors.MIDDLEWARE, OperationalError("db host"))
         client.raise_request_exception = False
         response = client.get(WORD)
@@ -158,7 +133,7 @@ class TestErrorViews:
             "database-unavailable",
         )
 
-    def test_elsewhere__pages(self, client: Client) -> None:
+    def test_elsewhere__pages(self, client):
         response = client.get("/nothing")
         assert response.headers["Content-Type"].startswith("text/html")
 
@@ -176,7 +151,7 @@ class TestMethods:
     )
 
     @pytest.mark.parametrize(("path", "allow"), PATHS)
-    def test_options(self, client: Client, path: str, allow: str) -> None:
+    def test_options(self, client, path, allow):
         response = client.options(path)
         assert response.status_code == 204
         assert response.headers["Allow"] == allow
@@ -185,9 +160,7 @@ class TestMethods:
         assert "Content-Length" not in response.headers
 
     @pytest.mark.parametrize("https_only", [True, False])
-    def test_options__of_the_server(
-        self, client: Client, settings: Any, https_only: bool
-    ) -> None:
+    def test_options__of_the_server(self, client, settings, https_only):
         """It asks no resource, so none is missing or lies elsewhere."""
         settings.SECURE_SSL_REDIRECT = https_only
         response = client.options("*")
@@ -200,22 +173,25 @@ class TestMethods:
         assert "Content-Length" not in response.headers
 
     @pytest.mark.parametrize(("method", "path"), [("GET", "*"), ("OPTIONS", "/*")])
-    def test_asterisk__no_resource(
-        self, client: Client, method: str, path: str
-    ) -> None:
+    def test_asterisk__no_resource(self, client, method, path):
         assert client.generic(method, path).status_code == 404
 
     @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "BREW"])
     @pytest.mark.parametrize(("path", "allow"), PATHS)
-    def test_other__405(
-        self, client: Client, path: str, allow: str, method: str
-    ) -> None:
+    def test_other__405(self, client, path, allow, method):
         response = client.generic(method, path)
         assert (response.status_code, slug_of(response)) == (405, "method-not-allowed")
         assert response.headers["Allow"] == allow
 
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [("POST", WORD), ("GET", "/api/upload-random"), ("HEAD", "/api/upload-random")],
+    )
+    def test_known_elsewhere__405(self, client, method, path):
+        assert client.generic(method, path).status_code == 405
+
     @pytest.mark.parametrize("path", ["/api/health", WORD, "/api/schema"])
-    def test_head__headers_of_get(self, client: Client, path: str) -> None:
+    def test_head__headers_of_get(self, client, path):
         got, head = client.get(path), client.head(path)
         assert head.content == b""
         for response in (got, head):
@@ -234,9 +210,7 @@ class TestConditional:
         "header", ["{0}", "W/{0}", '"other", {0}', '"a,b", W/{0} ,"c"', "*"]
     )
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    def test_known__304(
-        self, client: Client, etag: str, header: str, method: str
-    ) -> None:
+    def test_known__304(self, client, etag, header, method):
         response = client.generic(
             method, WORD, headers={"If-None-Match": header.format(etag)}
         )
@@ -248,15 +222,15 @@ class TestConditional:
             assert name not in response.headers
 
     @pytest.mark.parametrize("header", ['"other"', "", "other", '"*"', 'W/"other"'])
-    def test_other__200(self, client: Client, etag: str, header: str) -> None:
+    def test_other__200(self, client, etag, header):
         response = client.get(WORD, headers={"If-None-Match": header})
         assert response.status_code == 200
         assert response.json() == {"transformed": "47RAbOoF"}
 
-    def test_etag__differs_by_word(self, client: Client, etag: str) -> None:
+    def test_etag__differs_by_word(self, client, etag):
         assert client.get("/api/mirror?word=other").headers["ETag"] != etag
 
-    def test_error__not_304_and_not_kept(self, client: Client) -> None:
+    def test_error__not_304_and_not_kept(self, client):
         response = client.get("/api/mirror", headers={"If-None-Match": "*"})
         assert response.status_code == 400
         assert response.headers["Cache-Control"] == "no-store"
@@ -273,7 +247,7 @@ class TestSecurityHeaders:
         "path", ["/api/health", WORD, "/api/nothing", "/api/docs", "/admin/login/"]
     )
     @pytest.mark.django_db
-    def test_present(self, client: Client, path: str) -> None:
+    def test_present(self, client, path):
         headers = client.get(path).headers
         assert self.EVERYWHERE.items() <= dict(headers).items()
         assert "camera=()" in headers["Permissions-Policy"]
@@ -282,7 +256,7 @@ class TestSecurityHeaders:
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
 
-    def test_api__nothing_may_run(self, client: Client) -> None:
+    def test_api__nothing_may_run(self, client):
         assert client.get("/api/health").headers["Content-Security-Policy"] == (
             "default-src 'none'; frame-ancestors 'none'"
         )
@@ -297,7 +271,7 @@ class TestRequestIds:
             f"01-{TRACE}-{SPAN}-01-more",
         ],
     )
-    def test_traceparent__trace_id(self, client: Client, traceparent: str) -> None:
+    def test_traceparent__trace_id(self, client, traceparent):
         response = client.get("/api/health", headers={"traceparent": traceparent})
         assert response.headers["X-Request-ID"] == TRACE
 
@@ -314,21 +288,19 @@ class TestRequestIds:
             f"00-{TRACE}-{SPAN}-01\n",
         ],
     )
-    def test_traceparent__invalid(self, traceparent: str) -> None:
+    def test_traceparent__invalid(self, traceparent):
         assert trace_id_from(traceparent) is None
         assert len(request_id_from(None, traceparent)) == 32
 
-    def test_own_id_wins(self, client: Client) -> None:
+    def test_own_id_wins(self, client):
         headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", "X-Request-ID": "mine"}
         response = client.get("/api/health", headers=headers)
         assert response.headers["X-Request-ID"] == "mine"
 
-    def test_malformed_id__traceparent_serves(self) -> None:
+    def test_malformed_id__traceparent_serves(self):
         assert request_id_from("not well formed", f"00-{TRACE}-{SPAN}-01") == TRACE
 
-    def test_current__during_the_request_only(
-        self, client: Client, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_current__during_the_request_only(self, client, monkeypatch):
         seen = []
 
         def mirror(word: str) -> str:

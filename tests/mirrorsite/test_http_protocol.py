@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -141,9 +140,7 @@ REFUSED = {
 
 class TestRefused:
     @pytest.mark.parametrize(("sent", "expected"), REFUSED.values(), ids=REFUSED.keys())
-    def test_problem_and_closed(
-        self, server: Server, sent: bytes, expected: Any, caplog: Any
-    ) -> None:
+    def test_problem_and_closed(self, server, sent, expected, caplog):
         caplog.set_level(logging.INFO)
         connection = server.connect()
         answer = connection.send(sent)
@@ -164,9 +161,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("length", "seconds", "status"), [(99_999, 0, 413), (9, 60, 408)]
     )
-    def test_body__one_access_line(
-        self, server: Server, caplog: Any, length: int, seconds: float, status: int
-    ) -> None:
+    def test_body__one_access_line(self, server, caplog, length, seconds, status):
         """As for a request that Django answers: its head was valid."""
         caplog.set_level(logging.INFO)
         connection = server.connect()
@@ -188,21 +183,21 @@ class TestRefused:
         }
         assert "secret" not in caplog.text
 
-    def test_byte_by_byte__the_same(self) -> None:
+    def test_byte_by_byte__the_same(self):
         for sent, expected in REFUSED.values():
             if len(sent) < 200 and not sent.startswith(b"BREW"):
                 pieces = [sent[place : place + 1] for place in range(len(sent))]
                 assert slug_of(exchange(*pieces)) == expected
 
-    def test_endless_field__not_kept(self, connection: Connection) -> None:
+    def test_endless_field__not_kept(self, connection):
         answer = connection.send(GET + b"X: ", *[b"a" * 16_384] * 9)
         assert slug_of(answer) == HEADERS
 
-    def test_endless_chunk_extension__not_kept(self, connection: Connection) -> None:
+    def test_endless_chunk_extension__not_kept(self, connection):
         head = POST + b"Transfer-Encoding: chunked\r\n\r\n1;"
         assert slug_of(connection.send(head, *[b"a" * 16_384] * 9)) == BODY
 
-    def test_after_an_answer_under_way__that_one_first(self, server: Server) -> None:
+    def test_after_an_answer_under_way__that_one_first(self, server):
         server.application.may_answer.clear()
         connection = server.connect()
         assert connection.send(GET + b"\r\n", b"secret\r\n\r\n") == b""
@@ -213,13 +208,8 @@ class TestRefused:
         assert connection.statuses == [200]
         assert connection.transport.is_closed
 
-    def test_bug_of_ours__internal_error(
-        self, connection: Connection, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def fail(*_: Any) -> None:
-            raise RuntimeError("internal name")
-
-        monkeypatch.setattr(FastPath, "answer", fail)
+    def test_bug_of_ours__internal_error(self, connection, make_fail):
+        make_fail(FastPath, "answer", RuntimeError("internal name"))
         connection.protocol.app.fast_path = FastPath({b"/a": lambda query: None})
         answer = connection.send(GET + b"\r\n")
         assert slug_of(answer) == (500, "internal-error")
@@ -242,18 +232,18 @@ ACCEPTED = {
 
 class TestAccepted:
     @pytest.mark.parametrize("head", ACCEPTED.values(), ids=ACCEPTED.keys())
-    def test_answered(self, connection: Connection, head: bytes) -> None:
+    def test_answered(self, connection, head):
         answer = connection.send(head + b"\r\n")
         assert connection.statuses[-1] == 200
         assert answer.endswith(b"/a ")
 
-    def test_absolute_form__its_host_counts(self, server: Server) -> None:
+    def test_absolute_form__its_host_counts(self, server):
         server.connect().send(b"GET HTTP://other.example?x=1 HTTP/1.1\r\n%b\r\n" % HOST)
         [scope] = server.application.scopes
         assert (scope["raw_path"], scope["query_string"]) == (b"/", b"x=1")
         assert scope["headers"] == [(b"host", b"other.example")]
 
-    def test_body__in_one_piece_or_in_chunks(self, server: Server) -> None:
+    def test_body__in_one_piece_or_in_chunks(self, server):
         body = b"b" * MAX_BODY_BYTES
         sent = POST + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         assert server.connect().send(sent).endswith(b" " + body)
@@ -275,39 +265,37 @@ class TestAccepted:
             (b"Connection: keep-alive\r\nConnection: close\r\n", False),
         ],
     )
-    def test_connection_field(
-        self, connection: Connection, lines: bytes, is_kept: bool
-    ) -> None:
+    def test_connection_field(self, connection, lines, is_kept):
         answer = connection.send(GET + lines + b"\r\n")
         assert (b"connection: close" not in answer) is is_kept
         assert connection.transport.is_closed is not is_kept
 
-    def test_after_an_upgrade_request__the_next(self, connection: Connection) -> None:
+    def test_after_an_upgrade_request__the_next(self, connection):
         upgrade = b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
         connection.send(GET + upgrade + GET + b"\r\n")
         assert connection.statuses == [200, 200]
 
-    def test_expectation__continued(self, connection: Connection) -> None:
+    def test_expectation__continued(self, connection):
         head = POST + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n"
         assert connection.send(head) == b"HTTP/1.1 100 Continue\r\n\r\n"
         assert connection.send(b"abc").endswith(b"/a abc")
 
 
 class TestPipelined:
-    def test_each_answered_in_order(self, connection: Connection) -> None:
+    def test_each_answered_in_order(self, connection):
         requests = [b"GET /%d HTTP/1.1\r\n%b\r\n" % (n, HOST) for n in range(20)]
         answer = connection.send(b"".join(requests))
         places = [answer.index(b"\r\n\r\n/%d " % n) for n in range(20)]
         assert places == sorted(places)
 
-    def test_too_many__disconnected(self, connection: Connection) -> None:
+    def test_too_many__disconnected(self, connection):
         connection.send((GET + b"\r\n") * (MAX_PIPELINED + 2))
         assert connection.transport.is_aborted
 
 
 class TestDeadlines:
     @pytest.mark.parametrize("sent", [GET, POST + b"Content-Length: 5\r\n\r\nabc"])
-    def test_half_a_request__408(self, connection: Connection, sent: bytes) -> None:
+    def test_half_a_request__408(self, connection, sent):
         assert connection.send(sent) == b""
         assert connection.after(REQUEST_SECONDS - 0.5) == b""
         assert slug_of(connection.after(REQUEST_SECONDS + 0.5)) == (
@@ -315,9 +303,7 @@ class TestDeadlines:
             "request-timeout",
         )
 
-    def test_a_byte_at_a_time__no_longer(
-        self, connection: Connection, server: Server, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_byte_at_a_time__no_longer(self, connection, server, monkeypatch):
         connection.send(GET + b"X: ")
         begun = server.loop.time()
         for second in range(1, 10):
@@ -326,7 +312,7 @@ class TestDeadlines:
             assert connection.after(0) == b""
         assert slug_of(connection.after(2))[0] == 408
 
-    def test_application__has_the_time_it_takes(self, server: Server) -> None:
+    def test_application__has_the_time_it_takes(self, server):
         server.application.may_answer.clear()
         connection = server.connect()
         connection.send(GET + b"\r\n")
@@ -334,16 +320,14 @@ class TestDeadlines:
         assert not connection.transport.is_closed
 
     @pytest.mark.parametrize("sent", [b"", b"\r\n", GET + b"\r\n"])
-    def test_idle__closed_after_a_while(
-        self, connection: Connection, sent: bytes
-    ) -> None:
+    def test_idle__closed_after_a_while(self, connection, sent):
         connection.send(sent)
         connection.after(74)
         assert not connection.transport.is_closed
         connection.after(76)
         assert connection.transport.is_closed
 
-    def test_closing_and_unread__aborted(self, connection: Connection) -> None:
+    def test_closing_and_unread__aborted(self, connection):
         """A client that does not read keeps a connection from being closed."""
         connection.send(GET + b"Connection: close\r\n\r\n")
         assert connection.transport.is_closed
@@ -359,16 +343,14 @@ class TestSlowReader:
         connection.protocol.pause_writing()
         return connection
 
-    def test_reads_nothing__disconnected(self, stalled: Connection) -> None:
+    def test_reads_nothing__disconnected(self, stalled):
         stalled.after(STALL_SECONDS - 0.5)
         assert not stalled.transport.is_aborted
         stalled.after(STALL_SECONDS + 0.5)
         assert stalled.transport.is_aborted
 
     @pytest.mark.parametrize(("share", "is_aborted"), [(0.5, True), (1.1, False)])
-    def test_reads_slowly__as_fast_as_it_must(
-        self, stalled: Connection, share: float, is_aborted: bool
-    ) -> None:
+    def test_reads_slowly__as_fast_as_it_must(self, stalled, share, is_aborted):
         for second in range(1, 61):
             stalled.transport.unread -= int(share * MIN_BYTES_PER_SECOND)
             stalled.after(second)
@@ -381,7 +363,7 @@ class TestManyConnections:
         monkeypatch.setattr(http_protocol, "MAX_CONNECTIONS", 3)
         monkeypatch.setattr(http_protocol, "CONNECTIONS_TO_CLOSE", 1)
 
-    def test_one_more__the_half_sent_request_goes(self, server: Server) -> None:
+    def test_one_more__the_half_sent_request_goes(self, server):
         idle, half, busy = (server.connect() for _ in range(3))
         half.send(GET)
         server.application.may_answer.clear()
@@ -390,7 +372,7 @@ class TestManyConnections:
         assert half.transport.is_aborted
         assert not any(c.transport.is_closed for c in (idle, busy, late))
 
-    def test_one_more__a_half_sent_body_goes(self, server: Server) -> None:
+    def test_one_more__a_half_sent_body_goes(self, server):
         server.application.may_answer.clear()
         half, *busy = (server.connect() for _ in range(3))
         half.send(POST + b"Content-Length: 9\r\n\r\na")
@@ -400,7 +382,7 @@ class TestManyConnections:
         assert half.transport.is_aborted
         assert not any(connection.transport.is_closed for connection in busy)
 
-    def test_all_busy__refused(self, server: Server) -> None:
+    def test_all_busy__refused(self, server):
         server.application.may_answer.clear()
         busy = [server.connect() for _ in range(3)]
         for connection in busy:
@@ -412,9 +394,7 @@ class TestManyConnections:
 
 
 class TestEnding:
-    def test_request_within_a_moment__answered_and_closed(
-        self, connection: Connection
-    ) -> None:
+    def test_request_within_a_moment__answered_and_closed(self, connection):
         connection.send(GET + b"\r\n")
         connection.protocol.shutdown()
         assert not connection.transport.is_closed
@@ -423,7 +403,7 @@ class TestEnding:
         assert answer.count(b"connection: close") == 1
         assert connection.transport.is_closed
 
-    def test_under_way__answered_and_closed(self, server: Server) -> None:
+    def test_under_way__answered_and_closed(self, server):
         server.application.may_answer.clear()
         connection = server.connect()
         connection.send(GET + b"\r\n")
@@ -435,7 +415,7 @@ class TestEnding:
 
 
 class TestClientGone:
-    def test_every_request_of_the_pipeline_ends(self, server: Server) -> None:
+    def test_every_request_of_the_pipeline_ends(self, server):
         """The first waits for its body's reader, the second in the queue."""
         server.application.may_answer.clear()
         connection = server.connect()
@@ -445,7 +425,7 @@ class TestClientGone:
         server.run()
         assert connection.transport.written == b""
 
-    def test_application_can_tell(self, server: Server) -> None:
+    def test_application_can_tell(self, server):
         server.application.may_answer.clear()
         connection = server.connect()
         connection.send(GET + b"\r\n")

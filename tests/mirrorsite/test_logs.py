@@ -9,11 +9,10 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mirrorsite.logs import JsonFormatter, LineHandler, TextFormatter
+from mirrorsite.logs import JsonFormatter, LineHandler, NameCause, TextFormatter
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -26,10 +25,27 @@ def log() -> logging.Logger:
     return log
 
 
-class TestLineHandler:
-    def test_threads__no_line_is_torn(
+class TestNameCause:
+    def test_traceback__is_replaced_by_its_error(
         self, log: logging.Logger, tmp_path: Path
     ) -> None:
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(TextFormatter())
+        log.addHandler(handler)
+        log.addFilter(NameCause())
+        try:
+            (tmp_path / "token").read_text()
+        except OSError:
+            log.warning("No %s during refresh.", "token", exc_info=True)
+        log.warning("without %s", "one")
+        first, second = stream.getvalue().splitlines()
+        assert "No token during refresh: FileNotFoundError: [Errno 2]" in first
+        assert second.endswith("without one")
+
+
+class TestLineHandler:
+    def test_threads__no_line_is_torn(self, log, tmp_path):
         path = tmp_path / "log"
         with path.open("a") as stream:
             handler = LineHandler(stream)
@@ -49,7 +65,7 @@ class TestLineHandler:
         assert len(lines) == 8 * 200
         assert {json.loads(line)["message"][0] for line in lines} == set("01234567")
 
-    def test_pipe_that_takes_little__whole_line(self, log: logging.Logger) -> None:
+    def test_pipe_that_takes_little__whole_line(self, log):
         """A write to a full pipe may be cut short; the rest follows."""
         reading, writing = os.pipe()
         read: list[bytes] = []
@@ -67,7 +83,7 @@ class TestLineHandler:
         assert read == [b"y" * 300_000 + b"\n"]
 
     @pytest.mark.parametrize("processes", [1, 2])
-    def test_slow_pipe__long_lines_do_not_mix(self, processes: int) -> None:
+    def test_slow_pipe__long_lines_do_not_mix(self, processes):
         """Longer than PIPE_BUF, from several threads and workers, with short ones."""
         code = (
             "import logging, sys, threading\n"
@@ -104,7 +120,7 @@ class TestLineHandler:
             ("d", 100): 20 * processes,
         }
 
-    def test_foreign_text__harmless(self, log: logging.Logger, tmp_path: Path) -> None:
+    def test_foreign_text__harmless(self, log, tmp_path):
         hostile = "key\n12:00:00.000 INFO    all is well\x1b[2J\u202e\x9b\ud800"
         for formatter in (TextFormatter(), JsonFormatter()):
             path = tmp_path / type(formatter).__name__
@@ -117,7 +133,7 @@ class TestLineHandler:
             assert text.count("\n") == 1
             assert text.rstrip("\n").isprintable()
 
-    def test_filter__and_no_file(self, log: logging.Logger) -> None:
+    def test_filter__and_no_file(self, log):
         stream = io.StringIO()
         handler = LineHandler(stream)
         handler.addFilter(lambda record: "secret" not in record.getMessage())
@@ -127,8 +143,8 @@ class TestLineHandler:
         assert stream.getvalue() == "a line\n"
 
     def test_what_cannot_be_formatted__is_reported_and_not_raised(
-        self, log: logging.Logger, tmp_path: Path, capsys: Any
-    ) -> None:
+        self, log, tmp_path, capsys
+    ):
         with (tmp_path / "log").open("a") as stream:
             log.addHandler(LineHandler(stream))
             log.warning("%d", "no number")

@@ -4,7 +4,6 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -21,7 +20,7 @@ def value(name: str, **labels: str) -> float:
 class TestRequests:
     COUNT = "mirrorsite_request_duration_seconds_count"
 
-    def test_buckets_begin_below_a_millisecond(self) -> None:
+    def test_buckets_begin_below_a_millisecond(self):
         assert metrics.REQUEST_BUCKETS[0] < 0.001
         assert sum(bound < 0.001 for bound in metrics.REQUEST_BUCKETS) >= 3
 
@@ -29,19 +28,19 @@ class TestRequests:
         ("method", "label"),
         [("GET", "GET"), ("DELETE", "DELETE"), ("BREW", "other"), (None, "other")],
     )
-    def test_method__few_values(self, method: str | None, label: str) -> None:
+    def test_method__few_values(self, method, label):
         labels = {"route": "r", "method": label, "status": "200"}
         before = value(self.COUNT, **labels)
         metrics.observe_request("r", method, 200, 0.001)
         assert value(self.COUNT, **labels) == before + 1
 
-    def test_unknown_methods__not_kept(self) -> None:
+    def test_unknown_methods__not_kept(self):
         before = len(metrics._requests)
         for number in range(100):
             metrics.observe_request("r", f"BREW{number}", 200, 0.001)
         assert len(metrics._requests) == before
 
-    def test_unknown_paths__one_route(self, client: Any) -> None:
+    def test_unknown_paths__one_route(self, client):
         labels = {"route": "unmatched", "method": "GET", "status": "404"}
         before = value(self.COUNT, **labels)
         for number in range(5):
@@ -61,20 +60,15 @@ class TestRecordCollector:
         return generate_latest(registry).decode()
 
     @pytest.mark.django_db
-    def test_empty_database__ages_absent(self) -> None:
+    def test_empty_database__ages_absent(self):
         shown = self.shown()
         assert "mirrorsite_database_up 1.0" in shown
         assert "mirrorsite_uploads_pending_over_a_minute 0.0" in shown
         assert "age_seconds" not in shown
 
     @pytest.mark.django_db
-    def test_database_away__says_so_and_no_more(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def away() -> None:
-            raise OperationalError("away")
-
-        monkeypatch.setattr(metrics_server, "_record_values", away)
+    def test_database_away__says_so_and_no_more(self, make_fail):
+        make_fail(metrics_server, "_record_values", OperationalError("away"))
         shown = self.shown()
         assert "mirrorsite_database_up 0.0" in shown
         assert "pending" not in shown
@@ -83,7 +77,7 @@ class TestRecordCollector:
 @pytest.mark.django_db(transaction=True)
 class TestServe:
     @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "[::]"])
-    def test_every_kind_of_address(self, host: str) -> None:
+    def test_every_kind_of_address(self, host):
         family = socket.AF_INET6 if "[" in host else socket.AF_INET
         with socket.socket(family) as free:
             free.bind(("::1" if "[" in host else "127.0.0.1", 0))

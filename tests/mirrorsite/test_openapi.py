@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 from django.core.management import call_command
-from django.test import Client
 from django.urls import URLPattern, get_resolver
 
 from mirrorsite.api_docs import openapi, openapi_yaml
@@ -29,14 +28,14 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 class TestSchema:
-    def test_generation__valid_and_without_warnings(self) -> None:
+    def test_generation__valid_and_without_warnings(self):
         call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
 
-    def test_committed(self) -> None:
+    def test_committed(self):
         committed = (ROOT / "docs" / "openapi.yaml").read_text()
         assert committed == openapi_yaml(), "run ./sre/schema --write"
 
-    def test_every_route_is_described(self) -> None:
+    def test_every_route_is_described(self):
         routes = {
             str(pattern.pattern)
             for pattern in get_resolver().url_patterns
@@ -51,7 +50,7 @@ class TestSchema:
         }
         assert routes - UNDESCRIBED == described
 
-    def test_every_operation(self) -> None:
+    def test_every_operation(self):
         for path, method, operation in operations():
             where = f"{method} {path}"
             assert operation["summary"], where
@@ -67,7 +66,15 @@ class TestSchema:
                 if status in {"429", "503"}:
                     assert "Retry-After" in response["headers"], (where, status)
 
-    def test_values__all_that_a_record_can_have(self) -> None:
+    @pytest.mark.parametrize(
+        "path", ["/api/upload-random", "/api/uploads/{upload_id}/verify"]
+    )
+    def test_rate_limit__of_answers_to_what_was_counted(self, path):
+        responses = openapi()["paths"][path]["post"]["responses"]
+        silent = {s for s in responses if "RateLimit" not in responses[s]["headers"]}
+        assert silent == {"408", "413", "default"}
+
+    def test_values__all_that_a_record_can_have(self):
         schemas = openapi()["components"]["schemas"]
         assert schemas["UploadStatus"]["enum"] == Status.values
         actions = schemas["UploadEvent"]["properties"]["action"]["enum"]
@@ -75,7 +82,7 @@ class TestSchema:
 
 
 class TestServed:
-    def test_json(self, client: Client) -> None:
+    def test_json(self, client):
         response = client.get("/api/schema")
         assert response.headers["Content-Type"] == "application/json"
         assert response.json() == openapi()
@@ -91,7 +98,7 @@ class TestServed:
             ("/api/schema", "application/json;q=0.5, application/yaml"),
         ],
     )
-    def test_yaml(self, client: Client, path: str, accept: str) -> None:
+    def test_yaml(self, client, path, accept):
         response = client.get(path, headers={"Accept": accept})
         assert response.headers["Content-Type"] == "application/yaml"
         assert yaml.safe_load(response.content) == openapi()
@@ -106,17 +113,17 @@ class TestServed:
             ("/api/schema", "text/html"),
         ],
     )
-    def test_json__by_weight(self, client: Client, path: str, accept: str) -> None:
+    def test_json__by_weight(self, client, path, accept):
         response = client.get(path, headers={"Accept": accept})
         assert response.headers["Content-Type"] == "application/json"
 
     @pytest.mark.parametrize("value", ["xml", "", "%FF", "json%"])
-    def test_other_formats__400(self, client: Client, value: str) -> None:
+    def test_other_formats__400(self, client, value):
         answer = client.get(f"/api/schema?format={value}")
         assert answer.status_code == 400
         assert [error["field"] for error in answer.json()["errors"]] == ["format"]
 
-    def test_docs__own_files_only(self, client: Client) -> None:
+    def test_docs__own_files_only(self, client):
         page = client.get("/api/docs").content.decode()
         assert (
             "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle" in page

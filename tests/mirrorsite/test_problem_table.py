@@ -38,12 +38,10 @@ def world(
 
 
 class TestEachType:
-    def test_every_type_is_provoked(self) -> None:
+    def test_every_type_is_provoked(self):
         assert set(PROVOCATIONS) == set(PROBLEM_TYPES)
 
-    def test_answers__as_declared(
-        self, world: World, subtests: pytest.Subtests
-    ) -> None:
+    def test_answers__as_declared(self, world, subtests):
         for slug in PROBLEM_TYPES:
             with pytest.MonkeyPatch.context() as patch, subtests.test(slug):
                 world.monkeypatch = patch
@@ -72,7 +70,7 @@ def _check(slug: str, answer: Answer) -> None:
 
 class TestLookUp:
     @pytest.mark.parametrize("slug", PROBLEM_TYPES)
-    def test_type_leads_to_its_meaning(self, client: Client, slug: str) -> None:
+    def test_type_leads_to_its_meaning(self, client, slug):
         kind = PROBLEM_TYPES[slug]
         assert client.get(kind.uri).json() == {
             "type": kind.uri,
@@ -82,13 +80,13 @@ class TestLookUp:
             "remedy": kind.remedy,
         }
 
-    def test_list(self, client: Client) -> None:
+    def test_list(self, client):
         listed = client.get("/api/problems").json()["problems"]
         assert [kind["type"] for kind in listed] == [
             kind.uri for kind in PROBLEM_TYPES.values()
         ]
 
-    def test_unknown(self, client: Client) -> None:
+    def test_unknown(self, client):
         response = client.get(
             "/api/problems/unheard-of", headers={"X-Request-ID": REQUEST_ID}
         )
@@ -112,7 +110,7 @@ def _slugs_in_code() -> Iterator[tuple[str, str]]:
                     yield str(path.relative_to(ROOT)), node.args[1].value
 
 
-def test_every_slug_in_the_code_is_declared() -> None:
+def test_every_slug_in_the_code_is_declared():
     found = set(_slugs_in_code())
     assert len(found) > 10
     assert {pair for pair in found if pair[1] not in PROBLEM_TYPES} == set()

@@ -7,21 +7,18 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.test import Client
 
 from mirrorsite import rate_counters, rate_limits
-from mirrorsite.actors import Actor
 from mirrorsite.client_address import client_network
 from mirrorsite.environment import Environment
 from mirrorsite.models import RateWindow
@@ -34,13 +31,10 @@ from mirrorsite.rate_counters import (
 )
 from mirrorsite.rate_limits import RateLimiter
 from mirrorsite.tokens.models import Scope
-from mirrorsite.tokens.services import create_token
 from sre.lib import processes
 from sre.lib.ports import free_port, is_listening
 from sre.lib.processes import wait_until
-from sre.lib.service import Service
-
-ACTOR = Actor(name="command:test")
+from tests.tokens import bearer, new_token
 
 #: A body that is refused: it is counted, and needs neither bucket nor record.
 REFUSED = b'{"size": 0}'
@@ -106,12 +100,12 @@ class TestRate:
             ("", (600, 60)),
         ],
     )
-    def test_rate(self, value: str, rate: tuple[int, int] | None) -> None:
+    def test_rate(self, value, rate):
         environment = Environment({"UPLOAD_RATE_LIMIT": value})
         assert environment.rate("UPLOAD_RATE_LIMIT") == rate
 
     @pytest.mark.parametrize("value", ["0/minute", "60", "60/m", "x/minute", "-1/day"])
-    def test_rate__malformed(self, value: str) -> None:
+    def test_rate__malformed(self, value):
         with pytest.raises(ImproperlyConfigured, match="UPLOAD_RATE_LIMIT is"):
             Environment({"UPLOAD_RATE_LIMIT": value}).rate("UPLOAD_RATE_LIMIT")
 
@@ -129,7 +123,7 @@ class TestClientNetwork:
             (None, "unknown"),
         ],
     )
-    def test_client_network(self, address: str | None, network: str) -> None:
+    def test_client_network(self, address, network):
         assert client_network(address) == network
 
 
@@ -148,10 +142,10 @@ class TestCounters:
             assert sorted(pool.map(run, range(40))) == list(range(1, 41))
         assert counters[0].increment("other", 60) == 1
 
-    def test_memory(self) -> None:
+    def test_memory(self):
         self.count_together([MemoryCounter()])
 
-    def test_memory__forgets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_memory__forgets(self, monkeypatch):
         now = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now)
         counter = MemoryCounter()
@@ -163,16 +157,16 @@ class TestCounters:
         assert counter.increment("old", 10) == 1
 
     @pytest.mark.django_db(transaction=True)
-    def test_database(self) -> None:
+    def test_database(self):
         self.count_together([DatabaseCounter(), DatabaseCounter()], close=True)
 
     @pytest.mark.django_db
-    def test_database__old_windows_go(self) -> None:
+    def test_database__old_windows_go(self):
         RateWindow.objects.create(key="old", count=1, expires_at=int(time.time()) - 1)
         DatabaseCounter().increment("new", 60)
         assert [window.key for window in RateWindow.objects.all()] == ["new"]
 
-    def test_redis(self, redis_url: str) -> None:
+    def test_redis(self, redis_url):
         counters: list[Any] = [RedisCounter(redis_url), RedisCounter(redis_url)]
         self.count_together(counters)
         client = counters[0]._redis
@@ -182,7 +176,7 @@ class TestCounters:
 
 
 class TestPost:
-    def test_headers__and_429(self, client: Client, limited: Any) -> None:
+    def test_headers__and_429(self, client, limited):
         answers = [post(client) for _ in range(5)]
 
         assert [answer.status_code for answer in answers] == [400, 400, 400, 429, 429]
@@ -196,17 +190,15 @@ class TestPost:
         assert answers[3]["Retry-After"] == answers[3]["RateLimit"].split("t=")[1]
         assert "Retry-After" not in answers[0]
 
-    def test_off__no_headers(self, client: Client) -> None:
+    def test_off__no_headers(self, client):
         assert "RateLimit" not in post(client)
 
-    def test_other_methods__not_counted(self, client: Client, limited: Any) -> None:
+    def test_other_methods__not_counted(self, client, limited):
         for _ in range(4):
             assert client.get("/api/upload-random").status_code == 405
 
     @pytest.mark.parametrize("proxies", [0, 1, 2])
-    def test_spoofed_x_forwarded_for(
-        self, client: Client, limited: Any, proxies: int
-    ) -> None:
+    def test_spoofed_x_forwarded_for(self, client, limited, proxies):
         limited.TRUSTED_PROXIES = proxies
         real = ["203.0.113.7", "10.0.0.1"][:proxies]
         answers = [
@@ -215,7 +207,7 @@ class TestPost:
         ]
         assert [answer.status_code for answer in answers] == [400, 400, 400, 429]
 
-    def test_ipv6__by_network(self, client: Client, limited: Any) -> None:
+    def test_ipv6__by_network(self, client, limited):
         statuses = [
             client.post(
                 "/api/upload-random",
@@ -228,41 +220,30 @@ class TestPost:
         assert statuses == [400, 400, 400, 429]
 
     @pytest.mark.django_db
-    def test_tokens__each_its_own(self, client: Client, limited: Any) -> None:
-        owner = User.objects.create_user("olga")
+    def test_tokens__each_its_own(self, client, limited):
         for name in ("one", "two"):
-            _, secret = create_token(
-                actor=ACTOR, owner=owner, name=name, scopes=[Scope.UPLOAD]
-            )
-            header = f"Bearer {secret}"
-            statuses = [
-                post(client, authorization=header).status_code for _ in range(4)
-            ]
+            header = bearer(new_token(Scope.UPLOAD, name=name)[1])
+            statuses = [post(client, **header).status_code for _ in range(4)]
             assert statuses == [400, 400, 400, 429]
         assert post(client).status_code == 400
 
     @pytest.mark.django_db
-    def test_bad_tokens__by_address(self, client: Client, limited: Any) -> None:
-        answers = [post(client, authorization=f"Bearer {n:064}") for n in range(4)]
-        assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
-        assert all("RateLimit" in answer for answer in answers)
-
-    @pytest.mark.django_db
     def test_bad_tokens__refused_before_the_database_is_asked(
-        self, client: Client, limited: Any, django_assert_num_queries: Any
-    ) -> None:
-        for number in range(3):
-            post(client, authorization=f"Bearer {number:064}")
+        self, client, limited, django_assert_num_queries
+    ):
+        answers = [post(client, **bearer(f"{number:064}")) for number in range(3)]
+        assert [answer.status_code for answer in answers] == [401, 401, 401]
+        assert all("RateLimit" in answer for answer in answers)
         with django_assert_num_queries(0):
-            answer = post(client, authorization=f"Bearer {4:064}")
+            answer = post(client, **bearer(f"{4:064}"))
         assert answer.status_code == 429
         assert answer["RateLimit"].startswith('"default";r=0;')
         assert answer["Retry-After"] == answer["RateLimit"].split("t=")[1]
 
     @pytest.mark.django_db
     def test_bad_sessions__refused_before_the_database_is_asked(
-        self, client: Client, limited: Any, django_assert_num_queries: Any
-    ) -> None:
+        self, client, limited, django_assert_num_queries
+    ):
         statuses = []
         for number in range(4):
             client.cookies["sessionid"] = f"{number:032}"
@@ -272,33 +253,19 @@ class TestPost:
         assert statuses == [401, 401, 401, 429]
 
     @pytest.mark.django_db
-    def test_bad_tokens__cost_nobody_else(self, client: Client, limited: Any) -> None:
-        owner = User.objects.create_user("olga")
-        _, secret = create_token(
-            actor=ACTOR, owner=owner, name="one", scopes=[Scope.UPLOAD]
-        )
+    def test_bad_tokens__cost_nobody_else(self, client, limited):
+        _, secret = new_token(Scope.UPLOAD)
         for number in range(3):
-            post(client, authorization=f"Bearer {number:064}")
+            post(client, **bearer(f"{number:064}"))
         # Without a token, and with one from another network.
         assert post(client).status_code == 400
         limited.TRUSTED_PROXIES = 1
-        good = {"authorization": f"Bearer {secret}", "x_forwarded_for": "192.0.2.9"}
-        assert post(client, **good).status_code == 400
-
-    @pytest.mark.django_db
-    def test_verify__counted_too(self, client: Client, limited: Any) -> None:
-        statuses = [client.post("/api/uploads/x/verify").status_code for _ in range(4)]
-        assert statuses == [401, 401, 401, 429]
+        elsewhere = post(client, **bearer(secret), x_forwarded_for="192.0.2.9")
+        assert elsewhere.status_code == 400
 
 
 class TestCounterAway:
-    @pytest.fixture(autouse=True)
-    def _new_limiter(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rate_limits, "limiter", RateLimiter())
-
-    def test_redis__counts_in_this_process_and_says_so(
-        self, client: Client, limited: Any, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_redis__counts_in_this_process_and_says_so(self, client, limited, caplog):
         limited.CACHE_URL = f"redis://:secret@127.0.0.1:{free_port()}/0"
         statuses = [post(client).status_code for _ in range(4)]
         assert statuses == [400, 400, 400, 429]
@@ -307,13 +274,7 @@ class TestCounterAway:
             "rate limits are counted in this process for 5.0 s: ConnectionError"
         ]
 
-    def test_redis__used_again(
-        self,
-        client: Client,
-        limited: Any,
-        redis_url: str,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+    def test_redis__used_again(self, client, limited, redis_url, monkeypatch):
         limited.CACHE_URL = f"redis://127.0.0.1:{free_port()}/0"
         post(client)
         limited.CACHE_URL = redis_url
@@ -325,13 +286,9 @@ class TestCounterAway:
 
 @pytest.mark.service
 class TestService:
-    def test_workers_count_together(
-        self, start_service: Callable[..., Service], tmp_path: Path
-    ) -> None:
+    def test_workers_count_together(self, start_service, tmp_path):
         service = start_service(
-            WEB_CONCURRENCY="2",
-            UPLOAD_RATE_LIMIT="10/day",
-            CACHE_URL="database",
+            WEB_CONCURRENCY="2", UPLOAD_RATE_LIMIT="10/day", CACHE_URL="database"
         )
 
         def run(_: int) -> int:

@@ -30,7 +30,7 @@ def content_of(response: Any) -> bytes:
 
 
 class TestContent:
-    def test_plain(self, client: Client) -> None:
+    def test_plain(self, client):
         response = client.get(PATH)
         assert content_of(response) == STYLE
         assert response.headers["Content-Type"] == 'text/css; charset="utf-8"'
@@ -41,7 +41,7 @@ class TestContent:
         assert "Accept-Ranges" not in response.headers
 
     @pytest.mark.parametrize("accept", ["gzip", "gzip;q=0.5, *;q=0", "br, *"])
-    def test_gzip(self, client: Client, accept: str) -> None:
+    def test_gzip(self, client, accept):
         response = client.get(PATH, headers={"Accept-Encoding": accept})
         assert response.headers["Content-Encoding"] == "gzip"
         content = content_of(response)
@@ -49,26 +49,24 @@ class TestContent:
         assert gzip.decompress(content) == STYLE
 
     @pytest.mark.parametrize("accept", ["", "br", "gzip;q=0", "gzip;q=0.0, *"])
-    def test_gzip_not_accepted(self, client: Client, accept: str) -> None:
+    def test_gzip_not_accepted(self, client, accept):
         response = client.get(PATH, headers={"Accept-Encoding": accept})
         assert "Content-Encoding" not in response.headers
         assert content_of(response) == STYLE
 
-    def test_empty(self, client: Client) -> None:
+    def test_empty(self, client):
         response = client.get("/static/empty.js")
         assert (response.status_code, content_of(response)) == (200, b"")
 
     @pytest.mark.parametrize(
         ("name", "kept"), [("style.0123456789ab.css", True), ("style.css", False)]
     )
-    def test_hashed_name__immutable(
-        self, client: Client, name: str, kept: bool
-    ) -> None:
+    def test_hashed_name__immutable(self, client, name, kept):
         response = client.get(f"/static/{name}")
         content_of(response)
         assert ("immutable" in response.headers["Cache-Control"]) is kept
 
-    def test_collected(self, root: Path, settings: Any, client: Client) -> None:
+    def test_collected(self, root, settings, client):
         """What the project's storage collects is compressed and found by its hash."""
         settings.STATIC_ROOT = str(root / "collected")
         settings.STORAGES = settings.STORAGES | {
@@ -92,7 +90,7 @@ class TestRanges:
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     @pytest.mark.parametrize("wanted", ["bytes=0-0", "bytes=5-9", "bytes=99999-", "x"])
-    def test_whole_file(self, client: Client, method: str, wanted: str) -> None:
+    def test_whole_file(self, client, method, wanted):
         headers = {"Range": wanted, "If-Range": '"other"'}
         response = client.generic(method, PATH, headers=headers)
         assert response.status_code == 200
@@ -107,14 +105,12 @@ class TestConditional:
         content_of(response)
         return response.headers
 
-    def test_etag__weak_as_both_codings_share_it(self, client: Client) -> None:
+    def test_etag__weak_as_both_codings_share_it(self, client):
         plain = self.headers_of(client)["ETag"]
         assert plain.startswith('W/"')
         assert self.headers_of(client, **{"Accept-Encoding": "gzip"})["ETag"] == plain
 
-    def test_etag__of_the_content(
-        self, client: Client, tmp_path: Path, settings: Any
-    ) -> None:
+    def test_etag__of_the_content(self, client, tmp_path, settings):
         before = self.headers_of(client)["ETag"]
         settings.STATIC_ROOT = str(tmp_path / "other")
         (tmp_path / "other").mkdir()
@@ -123,7 +119,7 @@ class TestConditional:
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     @pytest.mark.parametrize("value", ["{0}", '"other", {0}', "*"])
-    def test_known__304(self, client: Client, value: str, method: str) -> None:
+    def test_known__304(self, client, value, method):
         shown = self.headers_of(client)
         value = value.format(shown["ETag"])
         response = client.generic(method, PATH, headers={"If-None-Match": value})
@@ -132,11 +128,11 @@ class TestConditional:
             assert response.headers[name] == shown[name]
         assert "X-Request-ID" in response.headers
 
-    def test_unmodified_since__304(self, client: Client) -> None:
+    def test_unmodified_since__304(self, client):
         headers = {"If-Modified-Since": self.headers_of(client)["Last-Modified"]}
         assert client.get(PATH, headers=headers).status_code == 304
 
-    def test_other__200(self, client: Client) -> None:
+    def test_other__200(self, client):
         response = client.get(PATH, headers={"If-None-Match": 'W/"other"'})
         assert (response.status_code, content_of(response)) == (200, STYLE)
 
@@ -162,9 +158,7 @@ class TestMiddleware:
             ("GET", "/static/../style.css", 404),
         ],
     )
-    def test_headers__errors_too(
-        self, client: Client, method: str, path: str, status: int
-    ) -> None:
+    def test_headers__errors_too(self, client, method, path, status):
         response = client.generic(method, path, headers={"X-Request-ID": "mine"})
         content_of(response)
         assert response.status_code == status
@@ -172,7 +166,7 @@ class TestMiddleware:
         for name in self.EVERYWHERE:
             assert name in response.headers
 
-    def test_file__loads_nothing(self, client: Client) -> None:
+    def test_file__loads_nothing(self, client):
         response = client.get(PATH)
         content_of(response)
         assert response.headers["Content-Security-Policy"] == (
@@ -180,17 +174,17 @@ class TestMiddleware:
         )
         assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
-    def test_head__headers_of_get(self, client: Client) -> None:
+    def test_head__headers_of_get(self, client):
         got, head = client.get(PATH), client.head(PATH)
         assert (content_of(got), content_of(head)) == (STYLE, b"")
         for response in (got, head):
             del response.headers["X-Request-ID"]
         assert dict(head.headers) == dict(got.headers)
 
-    def test_405__allowed_methods(self, client: Client) -> None:
+    def test_405__allowed_methods(self, client):
         assert client.post(PATH).headers["Allow"] == "GET, HEAD"
 
-    def test_https_only__redirect(self, settings: Any) -> None:
+    def test_https_only__redirect(self, settings):
         settings.SECURE_SSL_REDIRECT = True
         settings.SECURE_HSTS_SECONDS = 60
         client = Client()
@@ -201,6 +195,6 @@ class TestMiddleware:
         content_of(response)
         assert "Strict-Transport-Security" in response.headers
 
-    def test_host(self, client: Client) -> None:
+    def test_host(self, client):
         response = client.get(PATH, headers={"Host": "elsewhere.example"})
         assert response.status_code == 400

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import sysconfig
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sre.lib import processes
-from sre.lib.ports import free_ports
+from sre.lib.ports import answers, free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -97,17 +96,10 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
 
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(f"{url}/status", timeout=1):
-                return True
-        except OSError:
-            return False
-
     try:
-        assert processes.wait_until(answers, seconds=60, process=process), (
-            directory / "weed.log"
-        ).read_text()[-3000:]
+        assert processes.wait_until(
+            lambda: answers(f"{url}/status"), seconds=60, process=process
+        ), (directory / "weed.log").read_text()[-3000:]
         yield url
     finally:
         processes.stop(process)

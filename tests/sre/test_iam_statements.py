@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sre.lib.iam_statements import faults, state_faults
 
-TERRAFORM = Path(__file__).resolve().parents[2] / "terraform"
-
 BUCKET = "arn:aws:s3:::mirrorsite-uploads"
-#: Actions that know no resource, so that `*` is all that can be written; each alone.
-#: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
-WITHOUT_RESOURCE = {'"ecr:GetAuthorizationToken"'}
 
 
 def document(**statement: Any) -> dict[str, Any]:
@@ -84,30 +77,3 @@ def test_state__of_a_child_module(action: str, count: int) -> None:
 def test_state__without_policies() -> None:
     """It would pass for the wrong reason."""
     assert state_faults({}) == ["no policy was found"]
-
-
-def test_files__no_star_of_both_kinds() -> None:
-    """Of what is written, without a plan: every allowing statement of every root."""
-    count = 0
-    for path in TERRAFORM.glob("**/*.tf"):
-        if ".terraform" in path.parts:
-            continue
-        text = path.read_text()
-        for block in re.findall(r"^( +)statement \{\n(.*?)^\1\}", text, re.S | re.M):
-            body = block[1]
-            if "principals {" in body or re.search(r'effect\s+= "Deny"', body):
-                continue
-            count += 1
-            actions, resources = (
-                # A list, or the name of one, which the check of the plans looks into.
-                re.search(
-                    rf"^\s+{name}\s+= (?:\[(.*?)\]|local\.\w+$)", body, re.S | re.M
-                )
-                for name in ("actions", "resources")
-            )
-            assert actions, f"{path.name}: {body}"
-            assert resources, f"{path.name}: {body}"
-            if actions[1].strip() not in WITHOUT_RESOURCE:
-                assert '"*"' not in (resources[1] or ""), f"{path.name}: {body}"
-            assert not re.search(r'[*]"', actions[1]), f"{path.name}: {body}"
-    assert count >= 10

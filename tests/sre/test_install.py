@@ -13,10 +13,14 @@ NAME = "requirements/local.txt"
 
 
 @pytest.fixture
-def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / ".venv"
+
+
+@pytest.fixture
+def done(directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Pretend an empty machine; return what is done there, step by step."""
     steps: list[str] = []
-    directory = tmp_path / ".venv"
     python = directory / "bin" / "python"
 
     def create(where: Path, *, with_pip: bool, clear: bool) -> None:
@@ -28,12 +32,10 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         write_python(python, pip_works=True)
         steps.append("create")
 
-    def install_one(name: str) -> int:
+    def install_one(python: Path, name: str) -> int:
         steps.append(name)
         return 0
 
-    monkeypatch.setattr(install, "VENV", directory)
-    monkeypatch.setattr(install, "PYTHON", python)
     monkeypatch.setattr("venv.create", create)
     monkeypatch.setattr(install, "_install", install_one)
     return steps
@@ -45,43 +47,54 @@ def write_python(path: Path, *, pip_works: bool) -> None:
 
 
 class TestMain:
-    def test_second_start__nothing_to_do(self, done: list[str]) -> None:
-        assert install.main([NAME]) == 0
-        assert install.main([NAME]) == 0
+    def test_second_start__nothing_to_do(
+        self, directory: Path, done: list[str]
+    ) -> None:
+        assert install.main(directory, [NAME]) == 0
+        assert install.main(directory, [NAME]) == 0
         assert done == ["create", NAME]
 
-    def test_more_was_installed__nothing_to_do(self, done: list[str]) -> None:
+    def test_more_was_installed__nothing_to_do(
+        self, directory: Path, done: list[str]
+    ) -> None:
         """As when ./sre/test ran before: what its tests start installs nothing."""
         tests = "requirements/test.txt"
-        assert install.main([tests]) == 0
-        assert install.main([NAME, "requirements.txt"]) == 0
+        assert install.main(directory, [tests]) == 0
+        assert install.main(directory, [NAME, "requirements.txt"]) == 0
         assert done == ["create", tests]
 
-    def test_python_is_gone__all_is_installed_again(self, done: list[str]) -> None:
+    def test_python_is_gone__all_is_installed_again(
+        self, directory: Path, done: list[str]
+    ) -> None:
         """As after an upgrade of the Python that the environment was made with."""
-        install.main([NAME])
-        install.PYTHON.unlink()
-        install.PYTHON.symlink_to("python-that-was-removed")
-        assert install.main([NAME]) == 0
+        install.main(directory, [NAME])
+        python = directory / "bin" / "python"
+        python.unlink()
+        python.symlink_to("python-that-was-removed")
+        assert install.main(directory, [NAME]) == 0
         assert done == ["create", NAME] * 2
 
-    def test_creation_was_cut_short__created_again(self, done: list[str]) -> None:
-        install.PYTHON.parent.mkdir(parents=True)
-        write_python(install.PYTHON, pip_works=False)
-        assert install.main([NAME]) == 0
+    def test_creation_was_cut_short__created_again(
+        self, directory: Path, done: list[str]
+    ) -> None:
+        python = directory / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        write_python(python, pip_works=False)
+        assert install.main(directory, [NAME]) == 0
         assert done == ["create", NAME]
 
     def test_installation_fails__is_tried_again(
-        self, done: list[str], monkeypatch: pytest.MonkeyPatch
+        self, directory: Path, done: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as broken:
-            broken.setattr(install, "_install", lambda name: 1)
-            assert install.main([NAME]) == 1
-        assert install.main([NAME]) == 0
+            broken.setattr(install, "_install", lambda python, name: 1)
+            assert install.main(directory, [NAME]) == 1
+        assert install.main(directory, [NAME]) == 0
         assert done == ["create", NAME]
 
     def test_python_without_ensurepip__one_clear_sentence(
         self,
+        directory: Path,
         done: list[str],
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
@@ -92,5 +105,5 @@ class TestMain:
             raise subprocess.CalledProcessError(1, ["python3", "-m", "ensurepip"])
 
         monkeypatch.setattr("venv.create", fail)
-        assert install.main([NAME]) == 2
+        assert install.main(directory, [NAME]) == 2
         assert "install python3-venv" in capsys.readouterr().err.splitlines()[-1]

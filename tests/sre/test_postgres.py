@@ -98,9 +98,7 @@ class TestPostgres:
         server.stop()
         lock = server.data / "postmaster.pid"
         with subprocess.Popen(
-            [sys.executable, "-c", "input()"],
-            stdin=subprocess.PIPE,
-            user=server.data.stat().st_uid,
+            ["cat"], stdin=subprocess.PIPE, user=server.data.stat().st_uid
         ) as other:
             lock.write_text(f"{other.pid}\n{server.data}\n1\n1\n\n\n\nready\n")
             server.start()

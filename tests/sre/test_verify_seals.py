@@ -198,6 +198,32 @@ class TestVerifySeals:
             f"the output cannot be written: {reason}\n",
         )
 
+    @pytest.mark.parametrize(
+        ("output", "reason"),
+        [
+            ("full", "No space left on device"),
+            ("broken pipe", "Broken pipe"),
+            ("closed", "Bad file descriptor"),
+        ],
+    )
+    def test_help_cannot_be_written(
+        self, audit: Audit, output: str, reason: str
+    ) -> None:
+        command = [*audit.command(KEY.public_text()), "--help"]
+        done = run_into(output, command, cwd=audit.folder)
+        assert (done.returncode, done.stderr) == (
+            74,
+            f"the output cannot be written: {reason}\n",
+        )
+
+    def test_refused_argument__printed_harmlessly(self, audit: Audit) -> None:
+        status, text = audit.run("--public-key", "\x1b[2J\nall as signed")
+        assert status == 2
+        assert "\\x1b[2J\\nall as signed" in text
+        status, text = audit.run("--\x1b[2J")
+        assert status == 2
+        assert "\x1b" not in text
+
     @pytest.mark.parametrize("output", REFUSING)
     def test_errors_cannot_be_written(self, audit: Audit, output: str) -> None:
         shutil.rmtree(audit.folder / "audit")

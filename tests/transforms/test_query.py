@@ -24,7 +24,7 @@ class TestSingleParameter:
             (b"word=a=b", "a=b"),
         ],
     )
-    def test_value(self, query: bytes, expected: str) -> None:
+    def test_value(self, query, expected):
         assert single_parameter(query, "word", max_characters=2000) == expected
 
     @pytest.mark.parametrize(
@@ -41,18 +41,18 @@ class TestSingleParameter:
             (b"word=" + b"%C3%A9" * 2001, "word-too-long"),
         ],
     )
-    def test_error(self, query: bytes, code: str) -> None:
+    def test_error(self, query, code):
         with pytest.raises(QueryError) as caught:
             single_parameter(query, "word", max_characters=2000)
         assert caught.value.code == code
 
     @given(st.text(max_size=2000))
-    def test_any_text_arrives(self, word: str) -> None:
+    def test_any_text_arrives(self, word):
         query = urlencode({"word": word}).encode()
         assert single_parameter(query, "word", max_characters=2000) == word
 
     @given(st.binary(max_size=200))
-    def test_any_bytes__a_value_or_a_query_error(self, query: bytes) -> None:
+    def test_any_bytes__a_value_or_a_query_error(self, query):
         try:
             value = single_parameter(query, "word", max_characters=20)
         except QueryError:

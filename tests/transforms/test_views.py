@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from django.test import Client
 
 
 class TestMirrorView:
@@ -12,53 +9,25 @@ class TestMirrorView:
         [
             ("word=abcABC123987", "210678cbaCBA"),
             ("word=", ""),
+            ("word=é", "É"),
             ("word=%F0%9F%87%AE%F0%9F%87%B9a", "A🇮🇹"),
             ("other=1&word=luca", "ACUL"),
         ],
     )
-    def test_get(self, client: Client, query: str, transformed: str) -> None:
+    def test_get(self, client, query, transformed):
         response = client.get(f"/api/mirror?{query}")
 
         assert response.status_code == 200
         assert response.json() == {"transformed": transformed}
         assert response.headers["Cache-Control"].startswith("public")
 
-    def test_get__body_is_utf8(self, client: Client) -> None:
-        assert (
-            client.get("/api/mirror?word=é").content.decode() == '{"transformed":"É"}'
-        )
-
-    @pytest.mark.parametrize(
-        ("query", "code"),
-        [
-            ("", "word-missing"),
-            ("word=a&word=b", "word-repeated"),
-            ("word=%FF", "word-not-utf8"),
-            ("word=" + "a" * 2001, "word-too-long"),
-        ],
-    )
-    def test_get__bad_word(self, client: Client, query: str, code: str) -> None:
-        response = client.get(f"/api/mirror?{query}")
-
+    def test_get__bad_word(self, client):
+        """The codes are test_query's."""
+        response = client.get("/api/mirror?word=a&word=b")
         assert response.status_code == 400
-        assert response.headers["Content-Type"] == "application/problem+json"
-        problem = response.json()
-        assert [error["field"] for error in problem["errors"]] == ["word"]
-        assert [error["code"] for error in problem["errors"]] == [code]
-        assert problem["request_id"] == response.headers["X-Request-ID"]
+        errors = response.json()["errors"]
+        assert [(e["field"], e["code"]) for e in errors] == [("word", "word-repeated")]
 
-    def test_longest_word(self, client: Client) -> None:
+    def test_longest_word(self, client):
         response = client.get("/api/mirror", {"word": "😀" * 2000})
         assert response.json() == {"transformed": "😀" * 2000}
-
-    def test_deterministic__same_etag(self, client: Client) -> None:
-        etags = {client.get("/api/mirror?word=a").headers["ETag"] for _ in range(3)}
-        assert len(etags) == 1
-        assert client.get("/api/mirror?word=b").headers["ETag"] not in etags
-
-    @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-    def test_wrong_method(self, client: Client, method: str) -> None:
-        response: Any = getattr(client, method)("/api/mirror?word=a")
-        assert response.status_code == 405
-        assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
-        assert response.headers["Content-Type"] == "application/problem+json"

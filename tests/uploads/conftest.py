@@ -5,12 +5,11 @@ from django.contrib.auth.models import Group, User
 from django.core.cache import cache
 from django.test import Client
 
-from mirrorsite.actors import Actor
-from mirrorsite.tokens.models import Scope
-from mirrorsite.tokens.services import create_token
+from tests.tokens import bearer, new_token
+from tests.uploads import making
 from uploads.bulkhead import Bulkhead
-
-ACTOR = Actor(name="command:test")
+from uploads.models import Upload
+from uploads.storage import UploadStorage
 
 
 @pytest.fixture(autouse=True)
@@ -19,21 +18,24 @@ def _nothing_cached() -> None:
 
 
 @pytest.fixture
-def no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all places for the object store be taken."""
+def no_permit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all permits for the object store be taken."""
     full = Bulkhead(0, 1, max_wait_seconds=0)
     for module in ("api.views", "api.read_views", "admin.views", "admin.actions"):
         monkeypatch.setattr(f"uploads.{module}.store_bulkhead", lambda: full)
 
 
 @pytest.fixture
+def upload(bucket: UploadStorage, db: None) -> Upload:
+    """Return a stored upload."""
+    return making.stored()
+
+
+@pytest.fixture
 def reader() -> Client:
     """Return a client with a token that may read."""
-    owner = User.objects.create_user("olga")
-    _, secret = create_token(
-        actor=ACTOR, owner=owner, name="reader", scopes=[Scope.READ]
-    )
-    client = Client(headers={"authorization": f"Bearer {secret}"})
+    _, secret = new_token(name="reader")
+    client = Client(headers=bearer(secret))
     client.get("/api/uploads")  # writes the last use, which later ones need not
     return client
 

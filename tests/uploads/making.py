@@ -1,51 +1,82 @@
-"""Uploads in every state, made as the service, or a crash of it, would leave them."""
+"""Uploads in every state, made as the service, or a crash of it, would leave them.
+
+And what the tests of uploads look at: answers, events, the bucket.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import timedelta
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from io import StringIO
+from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 from django.db.models import Max
+from django.test import Client
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from uploads import services
-from uploads.audit import log
+from uploads import history, services
 from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
-ACTOR = Actor(name="anonymous", request_id="request-1")
+ACTOR = Actor(address="192.0.2.7", user_agent="tests", request_id="request-1")
 HOUR = timedelta(hours=1)
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def new_upload(**columns: Any) -> Upload:
+    """Return an upload that is not saved."""
+    upload_id = columns.get("id") or new_upload_id()
+    created_at = columns.get("created_at") or timezone.now()
+    return Upload(
+        **{
+            "id": upload_id,
+            "bucket": "b",
+            "key": services.object_key(upload_id, created_at),
+            "size": 4,
+            "sha256": "0" * 64,
+            "requester_name": ACTOR.name,
+            "created_at": created_at,
+            **columns,
+        }
+    )
+
+
+def record(**columns: Any) -> Upload:
+    """Write an upload that is pending, and its intent, without any object."""
+    upload = new_upload(**{"created_at": NOON, **columns})
+    history.record_intent(upload, ACTOR)
+    return upload
 
 
 def stored(size: int | None = None) -> Upload:
     return services.create_upload(actor=ACTOR, size=size).upload
 
 
-def pending(size: int | None = None, *, age: timedelta = HOUR) -> Upload:
+def pending(
+    size: int | None = None, *, age: timedelta = HOUR, **columns: Any
+) -> Upload:
     """Commit an intent as the service does, and go no further."""
-    upload_id = new_upload_id()
+    upload_id = columns.setdefault("id", new_upload_id())
     payload = services.payload_of(upload_id, size)
-    now = timezone.now() - age
-    upload = Upload(
-        id=upload_id,
-        bucket=upload_storage().bucket_name,
-        key=services.object_key(upload_id, now),
-        size=payload.size,
-        sha256=payload.sha256,
-        number=payload.number,
-        requester_name=ACTOR.name,
-        request_id=ACTOR.request_id,
-        created_at=now,
+    return record(
+        **{
+            "bucket": upload_storage().bucket_name,
+            "size": payload.size,
+            "sha256": payload.sha256,
+            "number": payload.number,
+            "request_id": ACTOR.request_id,
+            "created_at": timezone.now() - age,
+            **columns,
+        }
     )
-    log.record_intent(upload, ACTOR)
-    return upload
 
 
 def put(upload: Upload, size: int | None = None) -> None:
@@ -59,7 +90,7 @@ def put(upload: Upload, size: int | None = None) -> None:
 
 def failed(*, age: timedelta = HOUR) -> Upload:
     upload = pending(age=age)
-    log.record(upload, Action.FAILED, ACTOR, error="made to fail")
+    history.record(upload, Action.FAILED, ACTOR, error="made to fail")
     return upload
 
 
@@ -88,6 +119,33 @@ def overwrite(bucket: UploadStorage, key: str, body: bytes) -> None:
 
 def actions(upload: Upload) -> list[str]:
     return list(upload.events.order_by("id").values_list("action", flat=True))
+
+
+def last_event(upload: Upload) -> tuple[str, str]:
+    """Return action and actor."""
+    event = upload.events.latest("id")
+    return event.action, event.actor
+
+
+def keys_in(bucket: UploadStorage) -> list[str]:
+    return sorted(bucket.list_keys(""))
+
+
+def slug(answer: Any) -> str:
+    """Return the type of a problem."""
+    assert answer["Content-Type"] == "application/problem+json"
+    return re.split("[:/]", answer.json()["type"])[-1]
+
+
+def pages(client: Client, address: str) -> Iterator[list[dict[str, Any]]]:
+    """Follow `next` until there is none."""
+    following: str | None = address
+    while following:
+        answer = client.get(following.removeprefix("http://testserver"))
+        assert answer.status_code == 200
+        body = answer.json()
+        yield body["results"]
+        following = body["next"]
 
 
 def seal(*uploads: Upload) -> None:

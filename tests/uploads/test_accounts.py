@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.errors import AppendOnlyError
-from mirrorsite.tokens.models import Scope, Token
-from mirrorsite.tokens.services import create_token, revoke_token
+from mirrorsite.tokens.models import Token
+from mirrorsite.tokens.services import revoke_token
+from tests.tokens import new_token
 from uploads.models import UploadEvent
 
 ACTOR = Actor(name="command:test")
@@ -33,7 +34,7 @@ def olga(db: None) -> User:
 
 @pytest.fixture
 def token(olga: User) -> Token:
-    return create_token(actor=ACTOR, owner=olga, name="ci", scopes=[Scope.READ])[0]
+    return new_token()[0]
 
 
 def events() -> list[tuple[str, str, dict[str, Any]]]:
@@ -42,13 +43,13 @@ def events() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 class TestNeverDeleted:
-    def test_users(self, olga: User) -> None:
+    def test_users(self, olga):
         for delete in (olga.delete, User.objects.all().delete):
             with pytest.raises(AppendOnlyError, match="delete"), transaction.atomic():
                 delete()
         assert User.objects.get() == olga
 
-    def test_tokens(self, olga: User, token: Token) -> None:
+    def test_tokens(self, olga, token):
         for delete in (
             token.delete,
             Token.objects.all().delete,
@@ -72,11 +73,14 @@ class TestNeverDeleted:
             "UPDATE auth_user SET id = id + 1000",
         ],
     )
-    def test_by_sql(self, token: Token, statement: str) -> None:
+    def test_by_sql(self, token, statement):
         with connection.cursor() as cursor:
             # Foreign keys of the test's own rows, which wait for the commit.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            with pytest.raises(IntegrityError, match="is refused"):
+            with (
+                pytest.raises(IntegrityError, match="is refused"),
+                transaction.atomic(),
+            ):
                 cursor.execute(statement)
 
     @pytest.mark.parametrize(
@@ -89,25 +93,25 @@ class TestNeverDeleted:
             {"expiry": timezone.now() + timedelta(days=9000)},
         ],
     )
-    def test_tokens_do_not_change(self, token: Token, change: dict[str, Any]) -> None:
+    def test_tokens_do_not_change(self, token, change):
         with pytest.raises(IntegrityError, match="is refused"), transaction.atomic():
             Token.objects.update(**change)
 
-    def test_a_revoked_token_stays_so(self, token: Token) -> None:
+    def test_a_revoked_token_stays_so(self, token):
         assert revoke_token(token, ACTOR)
         Token.objects.update(last_used_at=timezone.now())
         for moment in (None, timezone.now()):
             with pytest.raises(IntegrityError, match="refused"), transaction.atomic():
                 Token.objects.update(revoked_at=moment)
 
-    def test_a_name_is_given_once(self, olga: User, token: Token) -> None:
+    def test_a_name_is_given_once(self, olga, token):
         revoke_token(token, ACTOR)
         with pytest.raises(ValidationError, match="already exists"):
-            create_token(actor=ACTOR, owner=olga, name="ci", scopes=[Scope.READ])
+            new_token()
 
 
 class TestCommands:
-    def test_createsuperuser(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_createsuperuser(self, monkeypatch):
         monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a-long-one-4711")
         call_command(
             "createsuperuser",
@@ -124,14 +128,14 @@ class TestCommands:
         assert "4711" not in str(detail)
         assert "example.org" not in str(detail)
 
-    def test_ensure_admin(self) -> None:
+    def test_ensure_admin(self):
         call_command("ensure_admin", stdout=StringIO())
         call_command("ensure_admin", stdout=StringIO(), stderr=StringIO())
         ((action, actor, detail),) = events()
         assert (action, actor) == ("user_made", "command:ensure_admin")
         assert (detail["user"], detail["is_superuser"]) == ("admin", True)
 
-    def test_changepassword(self, olga: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_changepassword(self, olga, monkeypatch):
         monkeypatch.setattr(getpass, "getpass", lambda prompt: "another-4711")
         call_command("changepassword", "olga", stdout=StringIO())
         olga.refresh_from_db()

@@ -1,15 +1,23 @@
+"""POST /api/upload-random: intent, act, outcome, in the order that keeps the promise."""
+
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.test import Client
 
-from tests.faulty_store import FaultyStore
-from tests.uploads.records import refuse_inserts
-from uploads.audit import sql
-from uploads.models import Status, Upload
+from mirrorsite.actors import Actor
+from tests.uploads.making import actions, keys_in, slug, stored
+from uploads import history
+from uploads.audit import log
+from uploads.models import Action, Status, Upload
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -27,15 +35,14 @@ def post_nothing(client: Client, **extra: Any) -> Any:
 
 
 class TestPost:
-    def test_no_body(self, client: Client, bucket: UploadStorage) -> None:
-        response = post_nothing(client, headers={"X-Request-ID": "my-request"})
+    def test_no_body(self, client, bucket):
+        headers = {"X-Request-ID": "my-request", "User-Agent": "tests"}
+        response = post_nothing(client, headers=headers)
 
         assert response.status_code == 201
         upload = Upload.objects.get()
-        assert response.headers["Location"] == (
-            f"http://testserver/api/uploads/{upload.pk}"
-        )
-        assert response.headers["X-Request-ID"] == "my-request"
+        assert response["Location"] == f"http://testserver/api/uploads/{upload.pk}"
+        assert response["X-Request-ID"] == "my-request"
         assert response.json() == {
             "uploaded": "ok",
             "id": str(upload.pk),
@@ -50,32 +57,80 @@ class TestPost:
             "created_at": upload.created_at.isoformat().replace("+00:00", "Z"),
             "url": f"http://testserver/api/uploads/{upload.pk}",
         }
-        assert upload.request_id == "my-request"
-        assert bucket.head(upload.key).metadata["request-id"] == "my-request"
+        assert upload.stored_at is not None
+        assert upload.duration == upload.stored_at - upload.created_at
+
+        got = bucket.client.get_object(Bucket=bucket.bucket_name, Key=upload.key)
+        with got["Body"] as body:
+            content = body.read()
+        assert content == str(upload.number).encode()
+        assert hashlib.sha256(content).hexdigest() == upload.sha256
+        assert upload.etag == got["ETag"].strip('"')
+        assert got["ContentType"].startswith("text/plain")
+        assert got["Metadata"] == {
+            "upload-id": str(upload.pk),
+            "request-id": "my-request",
+            "sha256": upload.sha256,
+        }
+
+        events = upload.events.order_by("id")
+        assert {(e.actor, e.request_id) for e in events} == {
+            ("anonymous", "my-request")
+        }
+        facts = {"size": upload.size, "sha256": upload.sha256}
+        assert [(event.action, event.detail) for event in events] == [
+            (
+                Action.REQUESTED,
+                facts
+                | {
+                    "bucket": bucket.bucket_name,
+                    "key": upload.key,
+                    "number": upload.number,
+                    "client_address": "127.0.0.1",
+                    "user_agent": "tests",
+                },
+            ),
+            (Action.STORED, facts | {"etag": upload.etag, "version_id": ""}),
+        ]
 
     @pytest.mark.parametrize("size", [1, 5, 4096])
-    def test_size(self, client: Client, bucket: UploadStorage, size: int) -> None:
+    def test_size(self, client, bucket, size):
         answer = post(client, {"size": size}).json()
         assert answer["size"] == size
         assert len(b"".join(bucket.read(answer["key"]))) == size
 
-    def test_empty_object(self, client: Client, bucket: UploadStorage) -> None:
-        assert post(client, {}).status_code == 201
-
-    def test_largest_size(
-        self, client: Client, bucket: UploadStorage, settings: Any
-    ) -> None:
+    def test_largest_size(self, client, bucket, settings):
         settings.UPLOAD_MAX_BYTES = 1000
         assert post(client, {"size": 1000}).status_code == 201
         assert post(client, {"size": 1001}).status_code == 400
 
-    def test_user_agent__unprintable_is_escaped(
-        self, client: Client, bucket: UploadStorage
-    ) -> None:
+    def test_key__date_and_time_ordered_id(self, bucket):
+        first, second = stored(), stored()
+        assert first.key == f"uploads/{first.created_at:%Y/%m/%d}/{first.pk}.txt"
+        assert first.pk.version == 7
+        assert first.pk < second.pk
+
+    def test_user_agent__unprintable_is_escaped(self, client, bucket):
         post_nothing(client, headers={"User-Agent": "a\x00b\x1bc" + "x" * 600})
         agent = Upload.objects.get().user_agent
         assert agent.startswith(r"a\x00b\x1bc")
         assert len(agent) == 512
+
+    def test_nothing_is_written_to_the_local_disk(self, bucket):
+        written: list[object] = []
+
+        def watch(event: str, arguments: tuple[object, ...]) -> None:
+            # An audit hook stays for good: it only looks while `written` is watched.
+            if watching and event == "open" and set(str(arguments[1])) & set("wax+"):
+                written.append(arguments)
+
+        watching = [True]
+        sys.addaudithook(watch)
+        try:
+            stored(size=9 * 1024 * 1024)
+        finally:
+            watching.clear()
+        assert written == []
 
 
 class TestBadBody:
@@ -97,13 +152,9 @@ class TestBadBody:
             ),
         ],
     )  # fmt: skip
-    def test_names_the_field(
-        self, client: Client, bucket: UploadStorage, body: str, field: str, code: str
-    ) -> None:
+    def test_names_the_field(self, client, bucket, body, field, code):
         response = post(client, body)
-
         assert response.status_code == 400
-        assert response.headers["Content-Type"] == "application/problem+json"
         errors = response.json()["errors"]
         assert [(error["field"], error["code"]) for error in errors] == [(field, code)]
         assert not Upload.objects.exists()
@@ -115,85 +166,123 @@ class TestBadBody:
             b"size=1",
             b'{"size": NaN}',
             b'{"size": 1}}',
+            b'{"size": 1, "size": 2}',
+            b'{"\\ud800": 1}',
             b"\xff\xfe",
             b"[" * 5000,
             b'{"a":' * 2000,
             b'{"size": ' + b"1" * 5000 + b"}",
         ],
     )
-    def test_not_json(self, client: Client, body: bytes) -> None:
+    def test_not_json(self, client, body):
+        client.raise_request_exception = False
         response = post(client, body)
-        assert response.status_code == 400
-        assert response.headers["Content-Type"] == "application/problem+json"
+        assert (response.status_code, slug(response)) == (400, "parse-error")
         assert not Upload.objects.exists()
 
-    def test_too_long(self, client: Client) -> None:
+    def test_too_long(self, client):
         response = post(client, b'{"size": 1' + b" " * 20_000 + b"}")
-        assert response.status_code == 413
-        assert response.json()["type"].endswith("body-too-large")
-
-    @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data"])
-    def test_other_media_type(self, client: Client, content_type: str) -> None:
-        response = client.post(URL, '{"size": 1}', content_type=content_type)
-        assert response.status_code == 415
-        assert not Upload.objects.exists()
-
-    @pytest.mark.parametrize("method", ["get", "put", "patch", "delete", "head"])
-    def test_wrong_method(self, client: Client, method: str) -> None:
-        response: Any = getattr(client, method)(URL)
-        assert response.status_code == 405
-        assert response.headers["Allow"] == "POST, OPTIONS"
-
-    def test_wrong_host__nothing_is_uploaded(
-        self, client: Client, bucket: UploadStorage
-    ) -> None:
-        response = post_nothing(client, headers={"Host": "evil.example"})
-        assert response.status_code == 400
-        assert response.headers["Content-Type"] == "application/problem+json"
-        assert not Upload.objects.exists()
+        assert (response.status_code, slug(response)) == (413, "body-too-large")
 
 
-class TestDependencyDown:
+class TestStoreFails:
     @pytest.mark.parametrize(
-        ("fault", "status", "recorded"),
+        ("faults", "status", "recorded"),
         [
-            ("403", 502, Status.FAILED),
-            ("503", 503, Status.FAILED),
-            ("500", 503, Status.PENDING),
+            ({"PUT": "403"}, 502, ["failed"]),
+            ({"PUT": "503"}, 503, ["retried", "failed"]),
+            ({"PUT": "500"}, 503, ["retried"]),
+            ({"PUT": "lose_request"}, 503, ["retried"]),
+            ({"PUT": "lose_answer", "HEAD": "lose_answer"}, 503, ["retried"]),
         ],
+        ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else None,
     )
-    def test_store(
-        self, client: Client, faulty_store: FaultyStore, fault: str, status: int,
-        recorded: Status,
-    ) -> None:  # fmt: skip
-        faulty_store.always("PUT", fault)
+    def test_failed_or_pending(
+        self, client, faulty_store, bucket, faults, status, recorded
+    ):
+        faulty_store.plan = lambda method, path: faults.get(method, "pass")
         response = post_nothing(client)
 
-        upload = Upload.objects.get()
         assert response.status_code == status
+        assert ("Retry-After" in response.headers) == (status == 503)
+        upload = Upload.objects.get()
         answer = response.json()
         assert answer["upload_id"] == str(upload.pk)
-        assert answer["upload_status"] == recorded
-        assert upload.status == recorded
-        assert ("Retry-After" in response.headers) == (status == 503)
+        assert actions(upload) == ["requested", *recorded]
+        expected = Status.FAILED if "failed" in recorded else Status.PENDING
+        assert answer["upload_status"] == upload.status == expected
+        assert upload.error
+        assert keys_in(bucket) == ([upload.key] if "HEAD" in faults else [])
 
-    def test_no_place__503_and_nothing_recorded(
-        self, client: Client, no_place: None
-    ) -> None:
+    def test_answer_lost__stored(self, faulty_store, bucket):
+        faulty_store.always("PUT", "lose_answer")
+        assert stored().status == Status.STORED
+        assert keys_in(bucket) == [Upload.objects.get().key]
+
+    def test_second_attempt__an_event_and_its_own_duration(self, faulty_store, bucket):
+        faulty_store.first("PUT", "503")
+        upload = stored()
+        assert actions(upload) == ["requested", "retried", "stored"]
+        retried = upload.events.get(action=Action.RETRIED)
+        assert retried.request_id == "request-1"
+        assert retried.detail["attempt"] == 1
+        assert "503" in retried.detail["error"]
+        assert upload.stored_at is not None
+        assert upload.duration is not None
+        whole = upload.stored_at - upload.created_at
+        assert upload.stored_at - retried.at <= upload.duration < whole
+
+    def test_no_permit__503_and_nothing_recorded(self, client, no_permit):
         response = post_nothing(client)
-        assert response.status_code == 503
-        assert response.json()["type"].endswith("/store-busy")
-        assert response.headers["Retry-After"] == "5"
+        assert (response.status_code, slug(response)) == (503, "store-busy")
+        assert response["Retry-After"] == "5"
         assert not Upload.objects.exists()
 
-    def test_database__503_and_nothing_uploaded(
-        self, client: Client, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(sql, "RawCursor", refuse_inserts)
+
+class TestDatabaseUnavailable:
+    """After the PUT, see test_held_rows."""
+
+    def test_before_the_put__nothing_in_the_bucket(self, client, bucket, make_fail):
+        error = OperationalError("password=secret is wrong")
+        make_fail(log, "RawCursor", error)
         response = post_nothing(client)
-        assert response.status_code == 503
-        assert response.headers["Retry-After"] == "5"
+        assert (response.status_code, slug(response)) == (503, "trail-unavailable")
+        assert response["Retry-After"] == "5"
         assert "secret" not in response.content.decode()
-        assert "Contents" not in bucket.client.list_objects_v2(
-            Bucket=bucket.bucket_name
-        )
+        assert "upload_id" not in response.json()
+        assert keys_in(bucket) == []
+
+
+def test_reconciled_as_stored_before_the_put__stored_once(bucket, spy):
+    def reconcile(storage: Any, key: str, *rest: Any, **more: Any) -> Any:
+        other = Upload.objects.get(key=key)
+        history.record(other, Action.STORED, Actor(name="command:reconcile_uploads"))
+
+    spy(UploadStorage, "put_new", before=reconcile)
+    assert stored().status == Status.STORED
+    assert actions(Upload.objects.get()) == ["requested", "stored"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_killed_between_put_and_commit__pending_and_present(
+    bucket, service_environment
+):
+    program = """
+import os, django
+django.setup()
+from mirrorsite.actors import Actor
+from uploads import history, services
+history.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
+services.create_upload(actor=Actor())
+"""
+    connection.close()
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | service_environment,
+        check=False,
+    )
+    assert done.returncode == -9
+    upload = Upload.objects.get()
+    assert upload.status == Status.PENDING
+    assert actions(upload) == ["requested"]
+    assert bucket.head(upload.key).sha256 == upload.sha256

@@ -25,24 +25,24 @@ class TestDuration:
             ("4w", timedelta(days=28)),
         ],
     )
-    def test_good(self, text: str, expected: timedelta) -> None:
+    def test_good(self, text, expected):
         assert duration(text) == expected
 
     @pytest.mark.parametrize(
         "text", ["", "15", "m", "-1d", "1.5h", "1d2h", "1 d", "1D", "²d", "999999w"]
     )
-    def test_bad(self, text: str) -> None:
+    def test_bad(self, text):
         with pytest.raises(argparse.ArgumentTypeError):
             duration(text)
 
 
 class TestDurationAboveZero:
     @pytest.mark.parametrize("text", ["0s", "0d", "000w", "-1d", "x"])
-    def test_bad(self, text: str) -> None:
+    def test_bad(self, text):
         with pytest.raises(argparse.ArgumentTypeError):
             duration_above_zero(text)
 
-    def test_good(self) -> None:
+    def test_good(self):
         assert duration_above_zero("1s") == timedelta(seconds=1)
 
 
@@ -59,10 +59,10 @@ class TestMoment:
             ("2026-11-23T10:30:00+02:00", datetime(2026, 11, 23, 8, 30, tzinfo=UTC)),
         ],
     )
-    def test_iso(self, text: str, expected: datetime) -> None:
+    def test_iso(self, text, expected):
         assert moment(text) == expected
 
-    def test_ago(self) -> None:
+    def test_ago(self):
         before = datetime.now(UTC)
         assert before - timedelta(days=7) <= moment("7d") <= datetime.now(UTC)
 
@@ -91,16 +91,16 @@ class TestMoment:
             "99999999999999999999d",
         ],
     )
-    def test_bad(self, text: str) -> None:
+    def test_bad(self, text):
         with pytest.raises(argparse.ArgumentTypeError):
             moment(text)
 
 
 class TestJobCount:
     @pytest.mark.parametrize("text", ["0", "65", "-1", "x", "", "1.0", "²"])
-    def test_bad(self, text: str) -> None:
+    def test_bad(self, text):
         with pytest.raises(argparse.ArgumentTypeError):
             positive_count(text)
 
-    def test_good(self) -> None:
+    def test_good(self):
         assert [positive_count("1"), positive_count("64")] == [1, 64]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 import os
 import secrets
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +23,11 @@ from django.db.utils import DatabaseError
 from mirrorsite.actors import Actor
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
+from tests.faulty_store import FaultyStore
+from tests.outputs import FullOutput
 from tests.uploads.audit.trails import KEY
-from uploads import services
-from uploads.storage import UploadStorage
+from uploads import backups, services
+from uploads.storage import BytesPayload, UploadStorage
 
 TABLES = ("uploads_upload", "uploads_uploadevent", "uploads_auditseal")
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -95,14 +100,16 @@ def record(bucket: UploadStorage, settings: Any) -> dict[str, list[tuple[Any, ..
     return rows()
 
 
+def backup_of(table: str, columns: list[str]) -> dict[str, str]:
+    """Return the files of a backup that somebody else made."""
+    tables = {table: {"columns": columns, "rows": 0}}
+    migrations = [["contenttypes", "0001_initial"]]
+    manifest = {"migrations": migrations, "tables": tables}
+    return {f"{table}.copy": "", "backup.json": json.dumps(manifest)}
+
+
 class TestBackupAndRestore:
-    def test_restore__same_rows(
-        self,
-        run: Any,
-        record: dict[str, list[tuple[Any, ...]]],
-        empty_database: str,
-        bucket: UploadStorage,
-    ) -> None:
+    def test_restore__same_rows(self, run, record, empty_database, bucket):
         here = str(connection.settings_dict["NAME"])
         status, said = run("backup_database", here)
         assert status == 0, said
@@ -130,9 +137,7 @@ class TestBackupAndRestore:
         status, said = run("verify_audit", empty_database)
         assert status == 0, said
 
-    def test_restore__refuses_a_database_in_use(
-        self, run: Any, record: dict[str, list[tuple[Any, ...]]]
-    ) -> None:
+    def test_restore__refuses_a_database_in_use(self, run, record):
         here = str(connection.settings_dict["NAME"])
         assert run("backup_database", here)[0] == 0
         status, said = run("restore_database", here)
@@ -140,13 +145,7 @@ class TestBackupAndRestore:
         assert "already" in said
         assert rows() == record
 
-    def test_restore__damaged_backup(
-        self,
-        run: Any,
-        record: dict[str, list[tuple[Any, ...]]],
-        empty_database: str,
-        bucket: UploadStorage,
-    ) -> None:
+    def test_restore__damaged_backup(self, run, record, empty_database, bucket):
         assert run("backup_database", str(connection.settings_dict["NAME"]))[0] == 0
         (stored,) = bucket.client.list_objects_v2(
             Bucket=bucket.bucket_name, Prefix="backups/"
@@ -162,23 +161,58 @@ class TestBackupAndRestore:
         assert status == 2
         assert "SHA-256" in said
 
-    def test_restore__none_there(self, run: Any, empty_database: str) -> None:
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            (b"no zip file", "File is not a zip file"),
+            ({}, "its backup.json is not one of a backup"),
+            ({"backup.json": "{"}, "its backup.json is not one of a backup"),
+            ({"backup.json": "[]"}, "its backup.json is not one of a backup"),
+            ({"backup.json": '{"tables": 5}'}, "its backup.json is not one of a"),
+            (
+                {"backup.json": '{"tables": {"a": {"columns": [], "rows": 1}}}'},
+                "its backup.json is not one of a backup",
+            ),
+            (
+                backup_of('"tokens_token" ("id") FROM PROGRAM \'x\'; --"', ["id"]),
+                'a table \'"tokens_token"',
+            ),
+            (backup_of("tokens_token", ['"id") FROM PROGRAM \'x\'; --"']), "a table"),
+        ],
+    )
+    def test_restore__no_backup(self, run, empty_database, bucket, body, reason):
+        """Whoever can write into the bucket runs nothing in the database."""
+        if isinstance(body, dict):
+            file = io.BytesIO()
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, text in body.items():
+                    archive.writestr(name, text)
+            body = file.getvalue()
+        bucket.put_new("other.zip", BytesPayload(body), {})
+        status, said = run("restore_database", empty_database, "other.zip")
+        assert (status, said.count("\n")) == (2, 1), said
+        assert reason in said
+        assert "nothing was loaded" in said
+
+    def test_restore__without_a_recorded_checksum(self, run, empty_database, bucket):
+        bucket.client.put_object(Bucket=bucket.bucket_name, Key="x.zip", Body=b"x")
+        status, said = run("restore_database", empty_database, "x.zip")
+        assert status == 2
+        assert "not the recorded None" in said
+
+    def test_restore__none_there(self, run, empty_database):
         status, said = run("restore_database", empty_database)
         assert status == 2
         assert "the bucket holds no backup" in said
 
-    def test_restore__sequences_go_on(
-        self, run: Any, record: Any, empty_database: str, bucket: UploadStorage
-    ) -> None:
+    def test_restore__sequences_go_on(self, run, record, empty_database, bucket):
         """New rows take the numbers after the last ones of the backup."""
         assert run("backup_database", str(connection.settings_dict["NAME"]))[0] == 0
         assert run("restore_database", empty_database)[0] == 0
         status, said = run("issue_token", empty_database, "canary")
         assert status == 0, said
 
-    def test_restore__of_a_newer_release(
-        self, run: Any, record: Any, empty_database: str
-    ) -> None:
+    def test_restore__of_a_newer_release(self, run, record, empty_database):
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO django_migrations (app, name, applied)"
@@ -196,13 +230,7 @@ class TestBackupAndRestore:
         assert status == 2
         assert "does not know the migration uploads.9999_later" in said
 
-    def test_keep__none_is_refused_in_one_sentence(self) -> None:
-        with pytest.raises(CommandError, match="'0' is not a number from 1 to 1000"):
-            call_command("backup_database", "--keep=0")
-
-    def test_keep__oldest_deleted(
-        self, run: Any, record: Any, empty_database: str, bucket: UploadStorage
-    ) -> None:
+    def test_keep__oldest_deleted(self, run, record, empty_database, bucket):
         here = str(connection.settings_dict["NAME"])
         for _ in range(3):
             status, said = run("backup_database", here, "--keep=2")
@@ -210,3 +238,46 @@ class TestBackupAndRestore:
         assert len(list(bucket.list_keys("backups/"))) == 2
         status, said = run("restore_database", empty_database, "--dry-run")
         assert (status, max(bucket.list_keys("backups/")) in said) == (0, True)
+
+    def test_keep__another_run_deletes_too(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The copies are gone: that is what was wanted."""
+        made = [backups.back_up().key for _ in range(3)]
+        head = UploadStorage.head
+
+        def slow(storage: UploadStorage, key: str) -> Any:
+            found = head(storage, key)
+            if key != made[-1]:
+                bucket.delete_unchanged(key, found.etag)
+            return found
+
+        monkeypatch.setattr(UploadStorage, "head", slow)
+        assert list(backups.delete_old(1)) == []
+        assert backups.backup_keys() == made[-1:]
+
+    def test_keep__other_objects_do_not_count(self, bucket: UploadStorage) -> None:
+        made = backups.back_up().key
+        for key in ("backups/zzz.zip", "backups/latest.zip", f"{made}.zip"):
+            bucket.put_new(key, BytesPayload(b"x"), {})
+        assert list(backups.delete_old(1)) == []
+        assert backups.backup_keys() == [made]
+
+    def test_stored_and_then_not_printed__says_so(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdout", FullOutput())
+        with pytest.raises(
+            CommandError, match=r"No space left.*; backups/.* was stored"
+        ):
+            call_command("backup_database")
+        assert len(backups.backup_keys()) == 1
+
+    def test_answer_lost__says_that_it_may_be_stored(
+        self, faulty_store: FaultyStore
+    ) -> None:
+        faulty_store.plan = lambda method, path: "500" if method != "GET" else "pass"
+        with pytest.raises(
+            CommandError, match="whether the copy was stored is unknown"
+        ):
+            call_command("backup_database")

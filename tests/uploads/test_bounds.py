@@ -18,11 +18,11 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import exports, retention, verification
+from uploads import exports, object_verification, retention
 from uploads.management import export
 from uploads.models import Upload
 from uploads.reconciliation import Plan, reconcile, scan, side_by_side
-from uploads.storage import ListedObject, StoredObject, UploadStorage
+from uploads.storage import ListedObject, UploadStorage
 
 pytestmark = pytest.mark.django_db
 
@@ -40,9 +40,7 @@ def listed(count: int, read: list[int]) -> Iterator[ListedObject]:
 
 
 class TestReconcile:
-    def test_listing__read_as_it_is_compared(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_listing__read_as_it_is_compared(self, bucket, monkeypatch):
         read: list[int] = []
         monkeypatch.setattr(
             UploadStorage, "listing", lambda self, prefix: listed(50, read)
@@ -51,9 +49,7 @@ class TestReconcile:
             assert len(read) <= number + 1
         assert len(read) == 50
 
-    def test_table__a_page_at_a_time(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_table__a_page_at_a_time(self, bucket, monkeypatch):
         for _ in range(5):
             making.pending()
         monkeypatch.setattr(scan, "PAGE", 2)
@@ -65,9 +61,7 @@ class TestReconcile:
         assert len(queries) == 3
         assert all(query["sql"].endswith("LIMIT 2") for query in queries)
 
-    def test_checksums__a_page_at_a_time(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_checksums__a_page_at_a_time(self, bucket, monkeypatch):
         read: list[int] = []
         monkeypatch.setattr(scan, "PAGE", 3)
         plan = Plan(actor=making.ACTOR, min_age=timedelta(0), checksums=True)
@@ -77,9 +71,7 @@ class TestReconcile:
         assert len(read) == 3
         findings.close()  # type: ignore[attr-defined]
 
-    def test_left_in_parts__one_at_a_time(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_left_in_parts__one_at_a_time(self, bucket, monkeypatch):
         for number in range(3):
             bucket.client.create_multipart_upload(
                 Bucket=bucket.bucket_name, Key=f"uploads/{number}.txt"
@@ -121,40 +113,21 @@ class TestJobs:
     @pytest.mark.parametrize(
         "command", [("verify_uploads",), ("reconcile_uploads", "--checksums")]
     )
-    def test_as_many_as_told__and_no_more(
-        self,
-        bucket: UploadStorage,
-        monkeypatch: pytest.MonkeyPatch,
-        command: tuple[str, ...],
-    ) -> None:
+    def test_as_many_as_told__and_no_more(self, bucket, spy, command):
         for _ in range(6):
             making.stored()
-        crowd, head = Crowd(3), UploadStorage.head
-
-        def crowded(self: UploadStorage, key: str) -> StoredObject:
-            crowd.pass_through()
-            return head(self, key)
-
-        monkeypatch.setattr(UploadStorage, "head", crowded)
+        crowd = Crowd(3)
+        spy(UploadStorage, "head", before=lambda *_: crowd.pass_through())
         assert run(*command, "--jobs", "3")[0] == 0
         assert crowd.most == 3
 
-    def test_verify__a_page_at_a_time(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_verify__a_page_at_a_time(self, bucket, monkeypatch, spy):
         for _ in range(5):
             making.stored()
-        monkeypatch.setattr(verification, "PAGE", 2)
-        asked: list[str] = []
-        head = UploadStorage.head
-
-        def noted(self: UploadStorage, key: str) -> StoredObject:
-            asked.append(key)
-            return head(self, key)
-
-        monkeypatch.setattr(UploadStorage, "head", noted)
-        results = verification.verify_each(
-            verification.to_verify(), actor=making.ACTOR, method="head", jobs=2
+        monkeypatch.setattr(object_verification, "PAGE", 2)
+        asked = spy(UploadStorage, "head")
+        results = object_verification.verify_each(
+            object_verification.to_verify(), actor=making.ACTOR, method="head", jobs=2
         )
         next(results)
         assert len(asked) <= 2
@@ -162,9 +135,7 @@ class TestJobs:
 
 
 class TestPurge:
-    def test_pages(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_pages(self, bucket, monkeypatch):
         then = timezone.now() - timedelta(days=40)
         with mock.patch.object(timezone, "now", return_value=then):
             uploads = [making.stored() for _ in range(5)]
@@ -179,9 +150,7 @@ class TestPurge:
 
 
 class TestExports:
-    def test_each_line_is_written_before_the_next_row_is_read(
-        self, db: None, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_each_line_is_written_before_the_next_row_is_read(self, db, monkeypatch):
         rows = [Upload(size=1, key=f"uploads/{number}.txt") for number in range(5)]
         read: list[Upload] = []
 
@@ -201,9 +170,7 @@ class TestExports:
         assert seen == [0, 1, 2, 3, 4, 5]
 
     @pytest.mark.parametrize("form", exports.FORMATS)
-    def test_bytes__whatever_the_terminal_is_set_to(
-        self, bucket: UploadStorage, form: str
-    ) -> None:
+    def test_bytes__whatever_the_terminal_is_set_to(self, bucket, form):
         upload = making.pending()
         Upload.objects.filter(pk=upload.pk).update(user_agent="ü \u2028")
         _, text = run("export_uploads", "--format", form)

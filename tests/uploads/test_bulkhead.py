@@ -11,17 +11,13 @@ import pytest
 from sre.lib.processes import wait_until
 from uploads import services
 from uploads.bulkhead import Bulkhead
-from uploads.exceptions import (
-    StoreBusyError,
-    StoreRefusedError,
-    StoreUnavailableError,
-)
+from uploads.exceptions import StoreBusyError, StoreRefusedError, StoreUnavailableError
 from uploads.models import new_upload_id
 
 
-def bulkhead(places: int, per_client: int | None = None, **seconds: float) -> Bulkhead:
+def bulkhead(permits: int, per_client: int | None = None, **seconds: float) -> Bulkhead:
     wait = {"max_wait_seconds": 30.0, "stall_seconds": 30.0} | seconds
-    return Bulkhead(places, per_client or places, **wait)
+    return Bulkhead(permits, per_client or permits, **wait)
 
 
 @contextmanager
@@ -30,33 +26,33 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_hung__refused_when_nothing_moves() -> None:
-    """The wait ends long before the one for a place among requests that go well."""
+def test_hung__refused_when_nothing_moves():
+    """The wait ends long before the one for a permit among requests that go well."""
     full = bulkhead(1, stall_seconds=0.2)
     began = time.monotonic()
-    with full.place("a"):
-        with pytest.raises(StoreBusyError), full.place("b"):
+    with full.permit("a"):
+        with pytest.raises(StoreBusyError), full.permit("b"):
             pass
         assert 0.2 <= time.monotonic() - began < 15
-    with full.place("b"):
+    with full.permit("b"):
         pass
 
 
-def test_hung__the_next_does_not_wait_again() -> None:
+def test_hung__the_next_does_not_wait_again():
     full = bulkhead(1, stall_seconds=1.0)
-    with full.place("a"):
-        with pytest.raises(StoreBusyError), full.place("b"):
+    with full.permit("a"):
+        with pytest.raises(StoreBusyError), full.permit("b"):
             pass
         began = time.monotonic()
-        with pytest.raises(StoreBusyError), full.place("c"):
+        with pytest.raises(StoreBusyError), full.permit("c"):
             pass
         assert time.monotonic() - began < 0.9
 
 
-def test_busy__waits_while_there_is_progress() -> None:
+def test_busy__waits_while_there_is_progress():
     full = bulkhead(1, stall_seconds=0.5)
     with threads() as pool:
-        with full.place("a"):
+        with full.permit("a"):
             small = pool.submit(_pass_through, full, "b")
             until = (
                 time.monotonic() + 1.5
@@ -68,11 +64,11 @@ def test_busy__waits_while_there_is_progress() -> None:
         assert small.result(30) == "done"
 
 
-def test_making_a_payload__is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_making_a_payload__is_progress(monkeypatch):
     full = bulkhead(1, stall_seconds=0.5)
     monkeypatch.setattr(services, "store_bulkhead", lambda: full)
     with threads() as pool:
-        with full.place("large"):
+        with full.permit("large"):
             small = pool.submit(_pass_through, full, "small")
             chunks = services.payload_of(new_upload_id(), 2**20).chunks()
             for _ in zip(chunks, range(12), strict=False):
@@ -81,9 +77,9 @@ def test_making_a_payload__is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
         assert small.result(30) == "done"
 
 
-def test_busy_for_too_long__refused() -> None:
+def test_busy_for_too_long__refused():
     full = bulkhead(1, max_wait_seconds=0.3)
-    with full.place("a"), pytest.raises(StoreBusyError), full.place("b"):
+    with full.permit("a"), pytest.raises(StoreBusyError), full.permit("b"):
         pass
 
 
@@ -94,62 +90,62 @@ def test_busy_for_too_long__refused() -> None:
         (StoreRefusedError("403"), True),
     ],
 )
-def test_only_an_answer_is_progress(error: Exception, is_progress: bool) -> None:
+def test_only_an_answer_is_progress(error, is_progress):
     """While a request hangs, another ends: does a third still wait."""
     full = bulkhead(2, per_client=1, stall_seconds=1.0)
-    with full.place("hangs"):
+    with full.permit("hangs"):
         with pytest.raises(type(error)):
             _fail_slowly(full, error)
         began = time.monotonic()
-        with pytest.raises(StoreBusyError), full.place("hangs"):
+        with pytest.raises(StoreBusyError), full.permit("hangs"):
             pass
     assert (time.monotonic() - began > 0.6) is is_progress
 
 
 def _fail_slowly(full: Bulkhead, error: Exception) -> None:
-    with full.place("ends"):
+    with full.permit("ends"):
         threading.Event().wait(0.8)
         raise error
 
 
-def test_one_client__leaves_a_place_for_others() -> None:
+def test_one_client__leaves_a_permit_for_others():
     full = bulkhead(3, per_client=2, stall_seconds=0.1)
     with ExitStack() as holding:
         for _ in range(2):
-            holding.enter_context(full.place("greedy"))
-        with pytest.raises(StoreBusyError), full.place("greedy"):
+            holding.enter_context(full.permit("greedy"))
+        with pytest.raises(StoreBusyError), full.permit("greedy"):
             pass
-        with full.place("other"):
+        with full.permit("other"):
             pass
 
 
-def test_waiting_client_at_its_limit__others_pass() -> None:
+def test_waiting_client_at_its_limit__others_pass():
     full = bulkhead(2, per_client=1)
     with threads() as pool:
-        with full.place("greedy"):
+        with full.permit("greedy"):
             waiting = _waiting(pool, full, "greedy")
-            with full.place("other"):
+            with full.permit("other"):
                 assert not waiting.done()
         assert waiting.result(30) == "done"
 
 
-def test_waiting__first_come_first_served() -> None:
+def test_waiting__first_come_first_served():
     full = bulkhead(1)
     order: list[str] = []
     with threads() as pool:
-        with full.place("holder"):
+        with full.permit("holder"):
             waiting = [_waiting(pool, full, name, order) for name in "abcdef"]
         for one in waiting:
             one.result(30)
     assert order == list("abcdef")
 
 
-def test_never_more_than_there_are_places__and_everybody_gets_one() -> None:
+def test_never_more_than_there_are_permits__and_everybody_gets_one():
     full = bulkhead(2)
     inside, most, lock = [0], [0], threading.Lock()
 
     def work(_: int) -> None:
-        with full.place("a"):
+        with full.permit("a"):
             with lock:
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
@@ -162,16 +158,16 @@ def test_never_more_than_there_are_places__and_everybody_gets_one() -> None:
     assert most == [2]
 
 
-def test_gave_up_waiting__its_place_is_not_lost() -> None:
+def test_gave_up_waiting__its_permit_is_not_lost():
     full = bulkhead(1, stall_seconds=0.05)
-    with full.place("a"), pytest.raises(StoreBusyError), full.place("b"):
+    with full.permit("a"), pytest.raises(StoreBusyError), full.permit("b"):
         pass
     for _ in range(3):
         assert _pass_through(full, "c") == "done"
 
 
 def _pass_through(full: Bulkhead, client: str, order: list[str] | None = None) -> str:
-    with full.place(client):
+    with full.permit(client):
         if order is not None:
             order.append(client)
     return "done"

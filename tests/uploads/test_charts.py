@@ -29,11 +29,11 @@ def parse(svg: str) -> ET.Element:
         (3 * 1024**2, 2, [0, 1024**2, 2 * 1024**2, 3 * 1024**2]),
     ],
 )
-def test_ticks(highest: float, base: int, expected: list[float]) -> None:
+def test_ticks(highest, base, expected):
     assert ticks(highest, base) == pytest.approx(expected)
 
 
-def test_stacked_bars__heights_add_up() -> None:
+def test_stacked_bars__heights_add_up():
     svg = parse(
         stacked_bars(
             "A <name>",
@@ -60,7 +60,7 @@ def test_stacked_bars__heights_add_up() -> None:
     assert "10:00" in texts
 
 
-def test_stacked_bars__a_single_failure_is_seen() -> None:
+def test_stacked_bars__a_single_failure_is_seen():
     svg = stacked_bars(
         "n",
         ["x"],
@@ -73,7 +73,7 @@ def test_stacked_bars__a_single_failure_is_seen() -> None:
     assert 'height="1.5"' in svg
 
 
-def test_lines__a_gap_interrupts() -> None:
+def test_lines__a_gap_interrupts():
     svg = parse(
         lines(
             "n",
@@ -86,13 +86,13 @@ def test_lines__a_gap_interrupts() -> None:
     assert [len(re.findall("[ML]", path)) for path in paths] == [2, 1]
 
 
-def test_no_inline_style_or_script() -> None:
+def test_no_inline_style_or_script():
     svg = stacked_bars("n", ["x"], [Series(name="s", style="a", values=[1])], AXIS)
     assert "style=" not in svg
     assert "<script" not in svg
 
 
-def test_no_values_at_all() -> None:
+def test_no_values_at_all():
     for draw in (stacked_bars, lines):
         parse(draw("n", [], [], AXIS))
         parse(draw("n", ["x"], [Series(name="s", style="a", values=[None])], AXIS))

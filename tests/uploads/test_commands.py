@@ -1,38 +1,22 @@
 from __future__ import annotations
 
-from io import StringIO
-from typing import Any
-
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from moto import mock_aws
 
 from tests.uploads.making import run
 
 
 class TestEnsureBucket:
-    def test_creates_once(self, make_storage: Any) -> None:
-        with mock_aws():
-            make_storage()
-            first, second = StringIO(), StringIO()
-            call_command("ensure_bucket", stdout=first)
-            call_command("ensure_bucket", stdout=second)
-        assert first.getvalue() == "bucket mirrorsite-test: created\n"
-        assert second.getvalue() == "bucket mirrorsite-test: exists\n"
+    def test_creates_once(self, other_bucket):
+        name = other_bucket(exists=False).bucket_name
+        missing = f'{{"bucket": "{name}", "state": "missing"}}\n'
+        assert run("ensure_bucket", "--dry-run", "--json") == (1, missing)
+        assert run("ensure_bucket") == (0, f"bucket {name}: created\n")
+        for flags in ([], ["--dry-run"]):
+            assert run("ensure_bucket", *flags) == (0, f"bucket {name}: exists\n")
 
-    def test_dry_run(self, make_storage: Any) -> None:
-        with mock_aws():
-            make_storage()
-            missing = '{"bucket": "mirrorsite-test", "state": "missing"}\n'
-            assert run("ensure_bucket", "--dry-run", "--json") == (1, missing)
-            assert run("ensure_bucket")[0] == 0
-            assert run("ensure_bucket", "--dry-run") == (
-                0,
-                "bucket mirrorsite-test: exists\n",
-            )
-
-    def test_store_away__status_2(self, make_storage: Any) -> None:
+    def test_store_away__status_2(self, make_storage):
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         with pytest.raises(CommandError, match="object store is unreachable") as caught:
             call_command("ensure_bucket")

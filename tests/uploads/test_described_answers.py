@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.test import Client
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from mirrorsite.api_docs import openapi
-from tests.uploads.records import ACTOR, record
+from tests.uploads.making import ACTOR, record
 from uploads import services
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 
@@ -39,23 +37,23 @@ def assert_described(path: str, method: str, answer: Any) -> None:
         ("/api/problems/{slug}", "/api/problems/unheard-of"),
     ],
 )
-def test_open(client: Client, template: str, path: str) -> None:
+def test_open(client, template, path):
     assert_described(template, "get", client.get(path))
 
 
-def test_ready(client: Client, bucket: UploadStorage) -> None:
+def test_ready(client, bucket):
     assert_described("/api/ready", "get", client.get("/api/ready"))
 
 
 @pytest.mark.parametrize("body", ["", '{"size": 10}', '{"size": 0}', "[]"])
-def test_upload(client: Client, bucket: UploadStorage, body: str) -> None:
+def test_upload(client, bucket, body):
     path = "/api/upload-random"
     answer = client.post(path, body, content_type="application/json")
     assert_described(path, "post", answer)
 
 
 @pytest.mark.parametrize("path", ["", "/{upload_id}", "/{upload_id}/events"])
-def test_read(reader: Client, bucket: UploadStorage, path: str) -> None:
+def test_read(reader, bucket, path):
     template = f"/api/uploads{path}"
     stored, pending = services.create_upload(actor=ACTOR).upload, record()
     for upload in (stored, pending):
@@ -64,7 +62,7 @@ def test_read(reader: Client, bucket: UploadStorage, path: str) -> None:
         assert_described(template, "get", answer)
 
 
-def test_verify(reader: Client, bucket: UploadStorage) -> None:
+def test_verify(reader, bucket):
     template = "/api/uploads/{upload_id}/verify"
     stored, pending = services.create_upload(actor=ACTOR).upload, record()
     for upload in (stored, pending):

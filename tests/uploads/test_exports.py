@@ -6,7 +6,6 @@ import io
 import json
 import os
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +14,12 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from mirrorsite.actors import Actor
+from mirrorsite.files import write_whole
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import exports
+from uploads import exports, history
 from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
-from uploads.management.export import write_whole
 from uploads.models import Action, Upload, UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -30,24 +28,19 @@ AT = datetime(2026, 11, 23, 10, 30, 0, 5, tzinfo=UTC)
 
 
 def recorded(ordinal: int, **fields: Any) -> Upload:
-    values: dict[str, Any] = {
-        "id": f"01900000-0000-7000-8000-{ordinal:012x}",
-        "bucket": "b",
-        "key": f"uploads/{ordinal}.txt",
-        "size": 4,
-        "sha256": "ab" * 32,
-        "requester_name": "anonymous",
-        "created_at": AT + timedelta(days=ordinal),
-    }
-    upload = Upload(**values | fields)
-    log.record_intent(upload, Actor(name="anonymous"))
-    return upload
+    return making.record(
+        id=f"01900000-0000-7000-8000-{ordinal:012x}",
+        key=f"uploads/{ordinal}.txt",
+        sha256="ab" * 32,
+        created_at=AT + timedelta(days=ordinal),
+        **fields,
+    )
 
 
 class TestExportUploads:
-    def test_csv__exact_bytes(self) -> None:
+    def test_csv__exact_bytes(self):
         upload = recorded(1, user_agent='curl "x"', number=7, client_address="::1")
-        log.record(
+        history.record(
             upload,
             Action.STORED,
             making.ACTOR,
@@ -65,7 +58,7 @@ class TestExportUploads:
             "2026-11-23T10:30:00.000005Z,1002\r\n",
         )
 
-    def test_jsonl__exact_bytes(self) -> None:
+    def test_jsonl__exact_bytes(self):
         recorded(1, user_agent="ä\u2028=1")
         status, text = run("export_uploads", "--format", "jsonl")
         assert status == 0
@@ -94,7 +87,7 @@ class TestExportUploads:
             *"\uff1d\uff0b\uff0d\uff20",
         ],
     )
-    def test_csv__formulas(self, start: str) -> None:
+    def test_csv__formulas(self, start):
         """A spreadsheet shows the text instead of running it."""
         evil = f'{start}cmd|" /C calc"!A1'
         recorded(1, user_agent=evil)
@@ -104,9 +97,9 @@ class TestExportUploads:
         _, lines = run("export_uploads", "--format", "jsonl")
         assert json.loads(lines)["user_agent"] == evil
 
-    def test_filters(self) -> None:
+    def test_filters(self):
         uploads = [recorded(number) for number in (1, 2, 3)]
-        log.record(uploads[1], Action.FAILED, making.ACTOR)
+        history.record(uploads[1], Action.FAILED, making.ACTOR)
 
         def keys(*arguments: str) -> list[str]:
             _, text = run("export_uploads", *arguments)
@@ -121,19 +114,17 @@ class TestExportUploads:
         both = ("--status", "failed", "--status", "pending")
         assert len(keys(*both)) == 3
 
-    def test_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_pages(self, monkeypatch):
         """Nothing twice, nothing left out; a page in memory, no cursor left open."""
         monkeypatch.setattr(exports, "PAGE", 2)
         for number in (5, 3, 1, 4, 2):
             recorded(number)
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             rows = [row.key for row in exports.by_id(Upload.objects.all())]
         assert rows == [f"uploads/{number}.txt" for number in (1, 2, 3, 4, 5)]
         assert len(queries) == 3
 
-    def test_output__whole_or_not_at_all(self, tmp_path: Path) -> None:
+    def test_output__whole_or_not_at_all(self, tmp_path):
         recorded(1)
         path = tmp_path / "uploads.csv"
         path.write_text("old")
@@ -151,18 +142,25 @@ class TestExportUploads:
         assert path.read_bytes() == text.encode()
         assert [file.name for file in tmp_path.iterdir()] == ["uploads.csv"]
 
-    def test_output__empty_name(self) -> None:
-        with pytest.raises(CommandError, match="name is empty"):
-            call_command("export_uploads", "--output", "")
+    def test_output__longest_name(self, tmp_path):
+        path = tmp_path / ("n" * 255)
+        for _ in range(2):
+            assert run("export_uploads", "--output", str(path)) == (0, "")
+        assert list(tmp_path.iterdir()) == [path]
 
-    def test_output__not_writable(self, tmp_path: Path) -> None:
+    def test_output__file_system_without_nameless_files(self, tmp_path, monkeypatch):
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+        path = tmp_path / "uploads.csv"
+        assert run("export_uploads", "--output", str(path)) == (0, "")
+        assert list(tmp_path.iterdir()) == [path]
+        assert path.stat().st_mode & 0o777 == 0o600
+
+    def test_output__not_writable(self, tmp_path):
         missing = tmp_path / "no" / "such" / "file.csv"
         assert run("export_uploads", "--output", str(missing)) == (74, "")
 
     @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-    def test_output__no_regular_file__not_replaced(
-        self, tmp_path: Path, make: Any
-    ) -> None:
+    def test_output__no_regular_file__not_replaced(self, tmp_path, make):
         """Such as /dev/null, which would be one afterwards."""
         path = tmp_path / "there"
         make(path)
@@ -171,13 +169,8 @@ class TestExportUploads:
         assert (path.stat().st_ino, path.is_file()) == (before, False)
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_output__disk_full(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def full(*args: Any) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr(os, "fsync", full)
+    def test_output__disk_full(self, tmp_path, make_fail):
+        make_fail(os, "fsync", OSError(errno.ENOSPC, "No space left on device"))
         path = tmp_path / "uploads.csv"
         with pytest.raises(CommandError, match="cannot be written: No space left"):
             call_command("export_uploads", "--output", str(path))
@@ -185,9 +178,9 @@ class TestExportUploads:
 
 
 class TestExportEvents:
-    def test_both_formats(self) -> None:
+    def test_both_formats(self):
         upload = recorded(1)
-        log.record(upload, Action.FAILED, making.ACTOR, detail={"b": 1, "a": "=x"})
+        history.record(upload, Action.FAILED, making.ACTOR, detail={"b": 1, "a": "=x"})
         status, text = run("export_events", "--action", "failed", "--format", "jsonl")
         event = upload.events.get(action="failed")
         at = event.at.isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -220,7 +213,7 @@ class TestExportEvents:
             "",
         ]
 
-    def test_filters(self) -> None:
+    def test_filters(self):
         recorded(1)
         assert run("export_events", "--since", "2999-01-01", "--format", "jsonl") == (
             0,
@@ -231,7 +224,7 @@ class TestExportEvents:
         # A copy of the events tells of itself, and of the one before.
         assert actions == ["requested", "exported", "exported"]
 
-    def test_twice__the_same_bytes(self) -> None:
+    def test_twice__the_same_bytes(self):
         for number in (2, 1):
             recorded(number)
         for form in exports.FORMATS:
@@ -254,9 +247,7 @@ class TestEvent:
             ("export_events", "action", "events"),
         ],
     )
-    def test_recorded(
-        self, tmp_path: Path, command: str, option: str, what: str, to_file: bool
-    ) -> None:
+    def test_recorded(self, tmp_path, command, option, what, to_file):
         arguments = ["--since", "2026-11-01", f"--{option}", "stored"]
         arguments += ["--output", str(tmp_path / "copy")] if to_file else []
         assert run(command, *arguments)[0] == 0
@@ -269,13 +260,12 @@ class TestEvent:
             "filter": f"since=2026-11-01+00%3A00%3A00%2B00%3A00&{option}=stored",
         }
 
-    def test_no_copy_without_it(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refuse(*args: Any, **kwargs: Any) -> None:
-            raise TrailUnavailableError("the database did not take the record")
-
-        monkeypatch.setattr(log, "record_event", refuse)
+    def test_no_copy_without_it(self, tmp_path, make_fail):
+        make_fail(
+            log,
+            "record_event",
+            TrailUnavailableError("the database did not take the record"),
+        )
         path = tmp_path / "copy"
         assert run("export_uploads", "--output", str(path))[0] == 2
         assert not path.exists()

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection, transaction
-from django.test import Client
+from django.db import connection
 from django.utils import timezone
 
+from tests.conftest import service_database_url
 from tests.uploads import making
-from tests.uploads.idempotency.retrying import actions, interrupted, post, slug
-from tests.uploads.making import ACTOR
-from uploads.audit import log
+from tests.uploads.making import ACTOR, actions, slug
+from tests.uploads.retrying import interrupted, post
+from uploads import history
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload
 from uploads.storage import UploadStorage
@@ -35,31 +34,14 @@ def _short_lock_timeout(transactional_db: None) -> Iterator[None]:
 @contextmanager
 def held(upload: Upload) -> Iterator[None]:
     """Hold a row by an UPDATE that is not committed."""
-    holds, may_end = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        try:
-            with transaction.atomic():
-                Upload.objects.filter(pk=upload.pk).update(user_agent="psql")
-                holds.set()
-                assert may_end.wait(60)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        session = pool.submit(hold)
-        try:
-            assert holds.wait(30)
-            yield
-        finally:
-            may_end.set()
-            session.result(30)
+    with psycopg.connect(service_database_url()) as session:
+        update = "UPDATE uploads_upload SET user_agent = 'psql' WHERE id = %s"
+        session.execute(update, [upload.pk])
+        yield
 
 
-def test_retry_with_a_key__503_and_again_when_it_is_free(
-    client: Client, bucket: UploadStorage
-) -> None:
-    upload = interrupted(bucket, stored=False, attempt_started_at=None)
+def test_retry_with_a_key__503_and_again_when_it_is_free(client, bucket):
+    upload = interrupted(stored=False, attempt_started_at=None)
     with held(upload):
         answer = post(client)
         assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
@@ -71,36 +53,29 @@ def test_retry_with_a_key__503_and_again_when_it_is_free(
     assert actions(upload) == ["requested", "requested", "stored"]
 
 
-def test_outcome__pending_and_told(bucket: UploadStorage, client: Client) -> None:
+def test_outcome__pending_and_told(bucket, client, spy):
     """The object is stored, and its row cannot be changed."""
-    put_new = UploadStorage.put_new
-    holding: list[Any] = []
+    with ExitStack() as holding:
 
-    def put_and_hold(storage: UploadStorage, key: str, *rest: Any, **more: Any) -> Any:
-        stored = put_new(storage, key, *rest, **more)
-        holding.append(held(Upload.objects.get(key=key)))
-        holding[0].__enter__()
-        return stored
+        def hold(*arguments: Any, **options: Any) -> None:
+            holding.enter_context(held(Upload.objects.get()))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(UploadStorage, "put_new", put_and_hold)
-        try:
-            answer = client.generic("POST", "/api/upload-random")
-        finally:
-            holding[0].__exit__(None, None, None)
+        spy(UploadStorage, "put_new", after=hold)
+        answer = client.generic("POST", "/api/upload-random")
 
     assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
-    assert answer.json()["upload_status"] == "pending"
     upload = Upload.objects.get()
-    assert upload.status == Status.PENDING
+    told = answer.json()
+    assert (told["upload_id"], told["upload_status"]) == (str(upload.pk), "pending")
+    assert actions(upload) == ["requested"]
     assert bucket.head(upload.key).sha256 == upload.sha256
 
 
-def test_other_rows__written_meanwhile() -> None:
-    upload, other = making.pending(), making.pending()
+def test_other_rows__written_meanwhile():
+    upload, other = making.record(), making.record()
     with held(upload):
-        log.record(other, Action.STORED, ACTOR, stored_at=timezone.now())
+        history.record(other, Action.STORED, ACTOR, stored_at=timezone.now())
         with pytest.raises(TrailUnavailableError):
-            log.record(upload, Action.STORED, ACTOR)
+            history.record(upload, Action.STORED, ACTOR)
     assert Upload.objects.get(pk=other.pk).status == Status.STORED
     assert actions(upload) == ["requested"]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from tests.uploads import making
 from uploads import hourly
-from uploads.models import Status, Upload, new_upload_id
+from uploads.models import Status
 
 HOUR = hourly.HOUR
 pytestmark = pytest.mark.django_db
@@ -23,17 +24,9 @@ def _the_hour_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_upload(age: dt.timedelta, status: Status = Status.STORED, **fields: Any):
-    upload_id = new_upload_id()
-    Upload.objects.create(
-        id=upload_id,
-        bucket="b",
-        key=f"uploads/{upload_id}.txt",
-        status=status,
-        requester_name="anonymous",
-        created_at=timezone.now() - age,
-        **{"size": 100, "sha256": "0" * 64, "duration": dt.timedelta(milliseconds=5)}
-        | fields,
-    )
+    columns = {"size": 100, "duration": dt.timedelta(milliseconds=5)} | fields
+    created_at = timezone.now() - age
+    making.new_upload(status=status, created_at=created_at, **columns).save()
 
 
 def totals(hours: list[hourly.Hour]) -> Counter[str]:
@@ -41,7 +34,7 @@ def totals(hours: list[hourly.Hour]) -> Counter[str]:
 
 
 class TestRecentHours:
-    def test_counts_by_hour_and_status(self) -> None:
+    def test_counts_by_hour_and_status(self):
         make_upload(dt.timedelta(0))
         make_upload(5 * HOUR, size=23)
         make_upload(5 * HOUR, Status.FAILED, duration=None)
@@ -58,7 +51,7 @@ class TestRecentHours:
         assert (hours[-1].stored_bytes, hours[-6].stored_bytes) == (100, 23)
         assert totals(hours) == {"stored": 2, "failed": 1}
 
-    def test_durations__percentiles_of_stored_uploads(self) -> None:
+    def test_durations__percentiles_of_stored_uploads(self):
         for milliseconds in range(1, 101):
             make_upload(
                 dt.timedelta(0), duration=dt.timedelta(milliseconds=milliseconds)
@@ -70,9 +63,7 @@ class TestRecentHours:
 
         assert [hour.durations for hour in hours] == [[], [], [0.05, 0.095, 0.099]]
 
-    def test_up_to_a_minute_old(
-        self, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
-    ) -> None:
+    def test_up_to_a_minute_old(self, monkeypatch, django_assert_num_queries):
         make_upload(dt.timedelta(0))
         assert totals(hourly.recent_hours(24)) == {"stored": 1}
         make_upload(dt.timedelta(0))
@@ -84,9 +75,7 @@ class TestRecentHours:
 
         assert totals(hourly.recent_hours(24)) == {"stored": 2}
 
-    def test_ranges_and_hours_are_cached_apart(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_ranges_and_hours_are_cached_apart(self, monkeypatch):
         make_upload(50 * HOUR)
         assert not totals(hourly.recent_hours(24))
         assert totals(hourly.recent_hours(72)) == {"stored": 1}

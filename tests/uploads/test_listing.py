@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
-from django.test import Client
 
-from tests.uploads.records import ACTOR, NOON, pages, record
+from tests.uploads.making import ACTOR, NOON, pages, record
 from uploads import services
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 
 
 class TestList:
-    def test_one__whole_answer(self, reader: Client, bucket: UploadStorage) -> None:
+    def test_one__whole_answer(self, reader, bucket):
         upload = services.create_upload(actor=ACTOR).upload
 
         answer = reader.get("/api/uploads")
@@ -52,7 +49,7 @@ class TestList:
         }
         assert answer["Cache-Control"] == "no-store"
 
-    def test_pages__ties_and_inserts(self, reader: Client) -> None:
+    def test_pages__ties_and_inserts(self, reader):
         """No upload twice and none left out, while new ones come in between."""
         moments = [NOON, NOON, NOON, NOON - timedelta(microseconds=1), NOON]
         expected = [str(record(created_at=moment).pk) for moment in moments]
@@ -89,7 +86,7 @@ class TestList:
             ("request_id=r-", set()),
         ],
     )
-    def test_filters(self, reader: Client, query: str, found: set[str]) -> None:
+    def test_filters(self, reader, query, found):
         for name, hours, key in (
             ("a", -1, "uploads/a"),
             ("b", 0, "uploads/b"),
@@ -149,16 +146,12 @@ class TestList:
             ("%00=2", "\x00"),
         ],
     )
-    def test_malformed__400_with_the_field(
-        self, reader: Client, query: str, field: str
-    ) -> None:
+    def test_malformed__400_with_the_field(self, reader, query, field):
         answer = reader.get(f"/api/uploads?{query}")
         assert answer.status_code == 400
         assert [error["field"] for error in answer.json()["errors"]] == [field]
 
-    def test_query_count_is_constant(
-        self, reader: Client, staff: Client, django_assert_num_queries: Any
-    ) -> None:
+    def test_query_count_is_constant(self, reader, staff, django_assert_num_queries):
         for count in (1, 30):
             for _ in range(count):
                 record()

@@ -35,7 +35,7 @@ def events() -> list[tuple[str, str, Any]]:
 
 
 class TestEvents:
-    def test_login_failure_and_logout(self, client: Client, ada: User) -> None:
+    def test_login_failure_and_logout(self, client, ada):
         log_in(client, "wrong")
         assert log_in(client, "right-password").status_code == 302
         client.post("/admin/logout/")
@@ -45,9 +45,7 @@ class TestEvents:
             ("logged_out", "user:ada", None),
         ]
 
-    def test_neither_passwords_nor_unknown_names_are_kept(
-        self, client: Client, ada: User
-    ) -> None:
+    def test_neither_passwords_nor_unknown_names_are_kept(self, client, ada):
         log_in(client, "hunter2-password", username="my-secret-in-the-wrong-field")
         log_in(client, "hunter2-password")
         kept = str(list(UploadEvent.objects.values()))
@@ -55,18 +53,14 @@ class TestEvents:
         assert "my-secret" not in kept
         assert events()[0] == ("login_failed", "anonymous", None)
 
-    def test_a_right_password_that_opens_nothing_is_a_failure(
-        self, client: Client, ada: User
-    ) -> None:
+    def test_a_right_password_that_opens_nothing_is_a_failure(self, client, ada):
         User.objects.create_user("eve", password="right-password")
         assert log_in(client, "right-password", username="eve").status_code == 200
         assert "_auth_user_id" not in client.session
         assert events() == [("login_failed", "anonymous", "eve")]
         assert UploadEvent.objects.get().detail["reason"] == "not staff"
 
-    def test_they_belong_to_no_upload_and_have_the_request(
-        self, client: Client, ada: User
-    ) -> None:
+    def test_they_belong_to_no_upload_and_have_the_request(self, client, ada):
         log_in(client, "wrong", headers={"x-request-id": "request-7"})
         event = UploadEvent.objects.get()
         assert event.upload_id is None
@@ -75,7 +69,7 @@ class TestEvents:
 
 
 class TestThrottle:
-    def test_after_too_many_from_one_address(self, client: Client, ada: User) -> None:
+    def test_after_too_many_from_one_address(self, client, ada):
         for i in range(logins.MOST_FROM_ADDRESS):
             assert log_in(client, "wrong", username=f"name-{i}").status_code == 200
 
@@ -90,9 +84,7 @@ class TestThrottle:
         elsewhere = log_in(client, "right-password", REMOTE_ADDR="192.0.2.9")
         assert elsewhere.status_code == 302
 
-    def test_after_too_many_for_one_user(
-        self, client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_after_too_many_for_one_user(self, client, ada, monkeypatch):
         monkeypatch.setattr(logins, "MOST_FOR_USER", 3)
         for i in range(3):
             log_in(client, "wrong", REMOTE_ADDR=f"192.0.2.{i}")
@@ -100,9 +92,7 @@ class TestThrottle:
             log_in(client, "right-password", REMOTE_ADDR="192.0.2.9").status_code == 429
         )
 
-    def test_strangers_cannot_keep_a_user_out(
-        self, client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_strangers_cannot_keep_a_user_out(self, client, ada, monkeypatch):
         monkeypatch.setattr(logins, "MOST_FOR_USER", 3)
         log_in(client, "right-password", REMOTE_ADDR="198.51.100.7")
         client.post("/admin/logout/")
@@ -116,7 +106,7 @@ class TestThrottle:
         elsewhere = log_in(client, "right-password", REMOTE_ADDR="198.51.100.8")
         assert elsewhere.status_code == 429
 
-    def test_a_network_of_ipv6_counts_as_one(self, client: Client, ada: User) -> None:
+    def test_a_network_of_ipv6_counts_as_one(self, client, ada):
         for i in range(logins.MOST_FROM_ADDRESS):
             log_in(client, "wrong", REMOTE_ADDR=f"2001:db8::{i:x}")
         assert (
@@ -124,16 +114,14 @@ class TestThrottle:
             == 429
         )
 
-    def test_mapped_ipv4_addresses_are_no_network(
-        self, client: Client, ada: User
-    ) -> None:
+    def test_mapped_ipv4_addresses_are_no_network(self, client, ada):
         # What a server that listens on [::] sees of every IPv4 client.
         for i in range(logins.MOST_FROM_ADDRESS):
             log_in(client, "wrong", REMOTE_ADDR=f"::ffff:192.0.2.{i}")
         elsewhere = log_in(client, "right-password", REMOTE_ADDR="::ffff:192.0.2.200")
         assert elsewhere.status_code == 302
 
-    def test_old_failures_count_no_more(self, client: Client, ada: User) -> None:
+    def test_old_failures_count_no_more(self, client, ada):
         for _ in range(logins.MOST_FROM_ADDRESS):
             log_in(client, "wrong")
         counted = LoginAttempts.objects.get(key="address:127.0.0.1")
@@ -143,24 +131,20 @@ class TestThrottle:
         counted.refresh_from_db()
         assert len(counted.at) == 1
 
-    def test_counts_of_a_past_window_are_deleted(
-        self, client: Client, ada: User
-    ) -> None:
+    def test_counts_of_a_past_window_are_deleted(self, client, ada):
         past = timezone.now() - timedelta(seconds=1)
         LoginAttempts.objects.create(key="address:192.0.2.9", at=[], expires_at=past)
         log_in(client, "wrong")
         assert not LoginAttempts.objects.filter(expires_at__lte=past).exists()
 
-    def test_logins_that_succeed_do_not_count(self, client: Client, ada: User) -> None:
+    def test_logins_that_succeed_do_not_count(self, client, ada):
         for _ in range(logins.MOST_FOR_USER + 1):
             assert log_in(client, "right-password").status_code == 302
         for _ in range(logins.MOST_FROM_ADDRESS):
             assert log_in(client, "wrong").status_code == 200
         assert log_in(client, "right-password").status_code == 429
 
-    def test_a_name_that_no_user_has_is_not_kept(
-        self, client: Client, ada: User
-    ) -> None:
+    def test_a_name_that_no_user_has_is_not_kept(self, client, ada):
         log_in(client, "wrong", username="my-secret-in-the-wrong-field")
         assert "my-secret" not in str(list(LoginAttempts.objects.values()))
 
@@ -190,20 +174,20 @@ class TestManyAtOnce:
         ada.set_password("right-password")
         ada.save()
 
-    def test_from_one_address(self) -> None:
+    def test_from_one_address(self):
         statuses = self.log_in_at_once(["192.0.2.1"] * 18)
         assert statuses.count(200) == logins.MOST_FROM_ADDRESS
         assert statuses.count(429) == 18 - logins.MOST_FROM_ADDRESS
         assert len(events()) == logins.MOST_FROM_ADDRESS
 
-    def test_for_one_user(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_for_one_user(self, monkeypatch):
         monkeypatch.setattr(logins, "MOST_FOR_USER", 5)
         statuses = self.log_in_at_once([f"192.0.2.{i}" for i in range(18)])
         assert statuses.count(200) == 5
         assert len(events()) == 5
 
 
-def test_sessions_are_short(client: Client, ada: User) -> None:
+def test_sessions_are_short(client, ada):
     client.force_login(ada)
     response = client.get("/admin/")
     cookie = response.cookies["sessionid"]
@@ -212,9 +196,7 @@ def test_sessions_are_short(client: Client, ada: User) -> None:
     assert client.session.get_expiry_age() == 3600
 
 
-def test_sessions_in_use_are_extended(
-    client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sessions_in_use_are_extended(client, ada, monkeypatch):
     client.force_login(ada)
     assert "sessionid" in client.get("/admin/").cookies
     key = client.session.session_key

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command, find_commands, load_command_class
 from django.core.management.base import BaseCommand, CommandError, SystemCheckError
@@ -24,10 +26,14 @@ from django.db import OperationalError
 from mirrorsite.exit_status import ExitStatus
 from mirrorsite.management.base import CommandFailed, DifferencesFound, OperatorCommand
 from mirrorsite.standard_streams import OutputError
-from sre.lib.object_store import ObjectStore
+from mirrorsite.tokens.models import Scope
+from mirrorsite.tokens.services import create_token
 from tests.conftest import service_database_url
-from tests.outputs import REFUSING, run_into
+from tests.outputs import REFUSING, FullOutput, run_into
+from tests.support import ROOT, manage
+from tests.uploads import making
 from tests.uploads.audit.trails import KEY
+from tests.uploads.making import ACTOR
 from uploads.exceptions import (
     AuditKeyError,
     SealError,
@@ -35,9 +41,7 @@ from uploads.exceptions import (
     TrailUnavailableError,
     TransitionError,
 )
-from uploads.storage import UploadStorage
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 #: Commands without a test of their own, with the reason.
 UNTESTED: dict[str, str] = {}
 
@@ -66,110 +70,69 @@ def status_of(error: BaseException | None) -> tuple[int, str]:
     return 0, ""
 
 
-def run_process(name: str, *, database: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "DATABASE_URL": service_database_url(database),
-    }
-    return subprocess.run(
-        [sys.executable, "manage.py", name],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 class TestOperatorCommand:
     @pytest.mark.parametrize(
         ("error", "status", "words"),
         [
             (None, 0, ""),
             (DifferencesFound("1 difference found."), 1, "1 difference found."),
+            (SealError("forged"), 1, "forged; 3 done."),
             (
                 StoreUnavailableError("the store failed", outcome_unknown=False),
                 2,
                 "the store failed; 3 done.",
             ),
-            (
-                TrailUnavailableError("no commit"),
-                2,
-                "no commit; 3 done.",
-            ),
+            (TrailUnavailableError("no commit"), 2, "no commit; 3 done."),
+            (TransitionError("changed"), 2, "changed; 3 done."),
             (
                 OperationalError("connection refused\nIs the server running?"),
                 2,
                 "the database cannot be used: connection refused; 3 done.",
             ),
-            (KeyboardInterrupt(), 130, "interrupted; 3 done."),
-            (
-                OutputError("the output cannot be written: No space left on device"),
-                74,
-                "the output cannot be written: No space left on device; 3 done.",
+            *(
+                (error, 2, f"the system reports: {words}; 3 done.")
+                for error, words in (
+                    (OSError(errno.ENOSPC, "No space left"), "No space left"),
+                    (
+                        PermissionError(errno.EACCES, "Denied", "/var/x"),
+                        "Denied: /var/x",
+                    ),
+                    (TimeoutError("timed out"), "timed out"),
+                    # Of a connection; nobody's output has ended.
+                    (BrokenPipeError(errno.EPIPE, "Broken pipe"), "Broken pipe"),
+                )
             ),
+            (OutputError("the output is full"), 74, "the output is full; 3 done."),
             (
                 ImproperlyConfigured("AWS_PROFILE is 'x';\x1b[2J set it"),
                 78,
                 "mirrorsite is misconfigured: AWS_PROFILE is 'x';\\x1b[2J set it; 3 done.",
             ),
             (AuditKeyError("set this"), 78, "set this; 3 done."),
-            (SealError("forged"), 1, "forged; 3 done."),
-            (TransitionError("changed"), 2, "changed; 3 done."),
-            (
-                OSError(errno.ENOSPC, "No space left on device"),
-                2,
-                "the system reports: No space left on device; 3 done.",
-            ),
-            (
-                PermissionError(errno.EACCES, "Permission denied", "/var/x"),
-                2,
-                "the system reports: Permission denied: /var/x; 3 done.",
-            ),
-            (
-                TimeoutError("timed out"),
-                2,
-                "the system reports: timed out; 3 done.",
-            ),
-            (
-                # Of a connection; nobody's output has ended.
-                BrokenPipeError(errno.EPIPE, "Broken pipe"),
-                2,
-                "the system reports: Broken pipe; 3 done.",
-            ),
+            (KeyboardInterrupt(), 130, "interrupted; 3 done."),
         ],
     )
-    def test_exit_status(
-        self, error: BaseException | None, status: int, words: str
-    ) -> None:
+    def test_exit_status(self, error, status, words):
         assert status_of(error) == (status, words)
 
-    def test_wrong_setting__misconfigured(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_wrong_setting__misconfigured(self, make_fail):
         """A system check that fails is no difference that was found."""
-
-        def wrong(*args: Any, **kwargs: Any) -> None:
-            raise SystemCheckError("STORAGES['default'] cannot be built")
-
-        monkeypatch.setattr(BaseCommand, "check", wrong)
+        make_fail(
+            BaseCommand,
+            "check",
+            SystemCheckError("STORAGES['default'] cannot be built"),
+        )
         with pytest.raises(SystemCheckError) as caught:
             Probe().check()
         assert caught.value.returncode == 78
 
-    def test_process__no_such_database(self) -> None:
+    def test_process__no_such_database(self):
         """The sentence says why, so that an operator can correct the setting."""
-        done = run_process("export_uploads", database="none_has_this_name")
+        url = service_database_url("none_has_this_name")
+        done = manage("export_uploads", environment=os.environ | {"DATABASE_URL": url})
         assert done.returncode == 2
         assert 'database "none_has_this_name" does not exist' in done.stderr
         assert "Traceback" not in done.stderr
-
-    def test_process__bucket_away(self) -> None:
-        """The sentence and the status that a shell or a CronJob sees; no traceback."""
-        done = run_process("reconcile_uploads", database="postgres")
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
-        assert "the object store is unreachable" in done.stderr
 
 
 class TestPrinted:
@@ -184,7 +147,7 @@ class TestPrinted:
             call_command(command, stdout=out, stderr=err, no_color=True)
         return out.getvalue(), err.getvalue()
 
-    def test_foreign_text__one_line_and_harmless(self) -> None:
+    def test_foreign_text__one_line_and_harmless(self):
         def act(command: Probe) -> None:
             command.print(self.HOSTILE)
             command.print_json({"key": self.HOSTILE})
@@ -200,10 +163,10 @@ class TestPrinted:
         "error",
         [CommandFailed(HOSTILE), DifferencesFound(HOSTILE), TransitionError(HOSTILE)],
     )
-    def test_errors__one_line_and_harmless(self, error: Exception) -> None:
+    def test_errors__one_line_and_harmless(self, error):
         assert status_of(error)[1].startswith(self.HARMLESS)
 
-    def test_every_command_of_ours_is_an_operator_command(self) -> None:
+    def test_every_command_of_ours_is_an_operator_command(self):
         """Django's own do not print what others named."""
         for app in apps.get_app_configs():
             if Path(app.path).parent != ROOT and not app.name.startswith("mirrorsite"):
@@ -231,19 +194,17 @@ class TestDatabaseAway:
 
     @pytest.mark.parametrize("kind", ["away", "empty"])
     def test_every_command__one_sentence_and_status_2(
-        self,
-        bucket: UploadStorage,
-        object_store: ObjectStore,
-        kind: str,
-    ) -> None:
+        self, bucket, service_environment, kind
+    ):
         """A server that does not answer, and a database that nobody migrated."""
-        away = "postgresql://u:hush@127.0.0.1:1/x"
-        empty = service_database_url("postgres")
+        urls = {
+            "away": "postgresql://u:hush@127.0.0.1:1/x",
+            "empty": service_database_url("postgres"),
+        }
         environment = {
             **os.environ,
-            **object_store.environment(bucket.bucket_name),
-            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-            "DATABASE_URL": away if kind == "away" else empty,
+            **service_environment,
+            "DATABASE_URL": urls[kind],
             "AUDIT_SIGNING_KEY": KEY.secret_text(),
         }
         started = [
@@ -266,49 +227,8 @@ class TestDatabaseAway:
         assert list(bucket.list_keys("")) == []
 
 
-class TestMisconfigured:
-    @pytest.mark.parametrize(
-        ("name", "value"),
-        [
-            ("AWS_PROFILE", "missing"),
-            ("AWS_CONFIG_FILE", "broken"),
-            ("AWS_SHARED_CREDENTIALS_FILE", "broken"),
-            ("AWS_ENDPOINT_URL_S3", "http://a_b c"),
-            ("DATABASE_URL", "mysql://x"),
-        ],
-    )
-    def test_one_sentence__and_a_status_of_its_own(
-        self, tmp_path: Path, name: str, value: str
-    ) -> None:
-        """Not that the store does not answer: nobody has asked it."""
-        if value == "broken":
-            (tmp_path / "aws").write_text("[profile x\nbroken")
-            value = str(tmp_path / "aws")
-        environment = {n: v for n, v in os.environ.items() if not n.startswith("AWS_")}
-        environment |= {
-            "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-            "SECRET_KEY": "k" * 20 + "0123456789" * 4,
-            "DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/x",
-            "AWS_STORAGE_BUCKET_NAME": "bucket",
-            "AWS_DEFAULT_REGION": "eu-west-1",
-            name: value,
-        }
-        done = subprocess.run(
-            [sys.executable, "manage.py", "ensure_bucket"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 78, done.stderr
-        (sentence,) = done.stderr.splitlines()
-        assert sentence.startswith("mirrorsite cannot start: ")
-        assert name in sentence
-
-
 class TestCoverage:
-    def test_every_command_has_a_test(self) -> None:
+    def test_every_command_has_a_test(self):
         """A command is tested when some test runs it by its name."""
         ours = {
             name
@@ -330,12 +250,12 @@ class TestCoverage:
         assert ours - run == set(UNTESTED)
 
 
-def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_object_a_line(capsys):
     Probe().print_json({"key": "ä", "when": Path("x")})
     assert json.loads(capsys.readouterr().out) == {"key": "ä", "when": "x"}
 
 
-def test_documented() -> None:
+def test_documented():
     text = (ROOT / "docs/commands.md").read_text()
     rows = re.findall(r"^\| ([0-9]+) \| (.*?) \|", text, re.M)
     assert rows == [(str(status.value), status.meaning) for status in ExitStatus]
@@ -345,38 +265,27 @@ class TestEndings:
     """What a shell sees of manage.py, whatever a command does."""
 
     @pytest.mark.parametrize("arguments", [["nonsense"], ["help", "nonsense"]])
-    def test_unknown_command__2(self, arguments: list[str]) -> None:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def test_unknown_command__2(self, arguments):
+        done = manage(*arguments)
         assert done.returncode == 2
         assert "Unknown command: 'nonsense'" in done.stderr
 
-    def test_refused_argument__printed_harmlessly(self) -> None:
-        done = subprocess.run(
-            [sys.executable, "manage.py", "seal_audit", "\x1b[2J\nall as signed"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def test_refused_argument__printed_harmlessly(self):
+        done = manage("seal_audit", "\x1b[2J\nall as signed")
         assert done.returncode == 2
         assert "\\x1b[2J\\nall as signed" in done.stderr
         assert "\x1b" not in done.stderr
 
-    def stub(self, act: str) -> str:
-        return (
-            f"def command(argv):\n    {act}\n"
-            "manage.execute_from_command_line = command\n"
-            "manage.main()\n"
-        )
-
     def command(self, act: str) -> list[str]:
-        return [sys.executable, "-c", f"import sys, manage\n{self.stub(act)}"]
+        code = f"""
+import sys, manage
+from mirrorsite import command_line
+def command(argv):
+    {act}
+command_line.execute_from_command_line = command
+manage.main()
+"""
+        return [sys.executable, "-c", code]
 
     def end(
         self, act: str, output: str | None = None, stream: str = "stdout"
@@ -390,15 +299,12 @@ class TestEndings:
             # Buffered, as it is into a pipe, so that the end has to look after it too.
             "env": {n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"},
         }
+        command = self.command(act)
         if output is not None:
-            done = run_into(output, self.command(act), stream=stream, **options)
+            done = run_into(output, command, stream=stream, **options)
         else:
             done = subprocess.run(
-                self.command(act),
-                capture_output=True,
-                text=True,
-                check=False,
-                **options,
+                command, capture_output=True, text=True, check=False, **options
             )
         return done.returncode, done.stderr or ""
 
@@ -418,23 +324,21 @@ class TestEndings:
             ("closed", "it is closed"),
         ],
     )
-    def test_output_cannot_be_written(self, act: str, output: str, reason: str) -> None:
-        assert self.end(act, output) == (
-            74,
-            f"the output cannot be written: {reason}\n",
-        )
+    def test_output_cannot_be_written(self, act, output, reason):
+        told = f"the output cannot be written: {reason}\n"
+        assert self.end(act, output) == (74, told)
 
     @pytest.mark.parametrize("output", REFUSING)
-    def test_errors_cannot_be_written(self, output: str) -> None:
+    def test_errors_cannot_be_written(self, output):
         """Nobody can be told; the status still says that it is not a difference."""
         ended = self.end("sys.stderr.write('x' * 10_000)", output, "stderr")
         assert ended[0] == (0 if output == "closed" else 74)
 
     @pytest.mark.parametrize("output", REFUSING)
-    def test_nothing_printed__no_error(self, output: str) -> None:
+    def test_nothing_printed__no_error(self, output):
         assert self.end("sys.exit(1)", output) == (1, "")
 
-    def test_characters_that_do_not_fit__escaped(self) -> None:
+    def test_characters_that_do_not_fit__escaped(self):
         done = subprocess.run(
             self.command(r"print('ä', '\udc80', '日')"),
             cwd=ROOT,
@@ -444,44 +348,167 @@ class TestEndings:
         )
         assert (done.returncode, done.stdout) == (0, rb"\xe4 \udc80 \u65e5" + b"\n")
 
-    def test_bug__not_taken_for_a_difference(self) -> None:
+    def test_bug__not_taken_for_a_difference(self):
         status, told = self.end("raise LookupError('no such thing')")
         assert status == 2
         assert told.startswith("Traceback")
         assert told.endswith("LookupError: no such thing\n")
 
-    @pytest.mark.parametrize(
-        ("act", "status"),
-        [
-            ("pass", 0),
-            ("sys.exit(1)", 1),
-        ],
-    )
-    def test_status(self, act: str, status: int) -> None:
+    @pytest.mark.parametrize(("act", "status"), [("pass", 0), ("sys.exit(1)", 1)])
+    def test_status(self, act, status):
         assert self.end(act) == (status, "")
 
-    def test_interrupted(self) -> None:
+    def test_interrupted(self):
         assert self.end("raise KeyboardInterrupt") == (130, "interrupted\n")
+
+    def test_terminated__as_interrupted(self):
+        """Also as a container's first process, which ignores it unless it is handled."""
+        act = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+        assert self.end(act) == (130, "interrupted\n")
+
+    def test_interrupted_while_importing__no_traceback(self):
+        code = (
+            "import os, signal, sys, manage\n"
+            "class Finder:\n"
+            "    def find_spec(self, name, *_):\n"
+            "        if name == 'mirrorsite.command_line':\n"
+            "            os.kill(os.getpid(), signal.SIGINT)\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "sys.meta_path.insert(0, Finder())\n"
+            "manage.main()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+    def test_input_ends(self):
+        assert self.end("input()")[0] == 2
+
+    def test_argument_that_is_no_text(self):
+        done = subprocess.run(
+            [sys.executable, "manage.py", "revoke_token", b"\xff\n"],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (
+            2,
+            b"the argument '\\udcff\\n' is not UTF-8\n",
+        )
 
     @pytest.mark.parametrize(
         "arguments",
         [
-            ("reconcile_uploads", "--min-age", "soon"),
-            ("verify_uploads", "--jobs", "0"),
-            ("purge_uploads",),
-            ("purge_uploads", "--older-than", "0d", "--yes"),
-            ("export_uploads", "--format", "xml"),
-            ("canary", "--timeout", "-1"),
+            ["migrate"],
+            ["clearsessions"],
+            ["changepassword", "admin"],
+            ["createsuperuser", "--noinput", "--username=a", "--email=a@b.c"],
         ],
     )
-    def test_bad_arguments(self, arguments: tuple[str, ...]) -> None:
+    def test_commands_of_django__database_down(self, arguments):
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+            env=os.environ
+            | {
+                "DJANGO_SETTINGS_MODULE": "tests.settings",
+                "DATABASE_URL": "postgresql://postgres:a-password@127.0.0.1:1/none",
+            },
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 2
-        assert f"manage.py {arguments[0]}: error: " in done.stderr
+        assert done.stderr.startswith("the database cannot be used: connection failed")
+        assert done.stderr.count("\n") == 1
+        assert "a-password" not in done.stderr
+
+    @pytest.mark.django_db
+    @pytest.mark.parametrize(
+        "arguments",
+        [("changepassword", "nobody"), ("createsuperuser", "--noinput")],
+    )
+    def test_commands_of_django__errors_are_no_differences(self, arguments):
+        with pytest.raises(CommandError) as caught:
+            call_command(*arguments)
+        assert caught.value.returncode == 2
+
+    @pytest.mark.django_db
+    def test_output_fails_afterwards__says_what_was_done(
+        self,
+        bucket,
+        other_bucket,
+        settings,
+        monkeypatch,
+    ):
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        owner = get_user_model().objects.create_user("owner")
+        create_token(
+            owner=owner, name="a-token", scopes=[Scope.READ], days=1, actor=ACTOR
+        )
+        making.overwrite(bucket, making.stored().key, b"other")
+        making.put(making.pending())
+        monkeypatch.setattr(sys, "stdout", FullOutput())
+        for sentence, *command in (
+            ("token a-token is revoked", "revoke_token", "a-token"),
+            ("the check is in the trail", "verify_audit"),
+            ("1 corrupted", "verify_uploads"),
+            ("1 repaired", "reconcile_uploads", "--fix", "--min-age=0s"),
+        ):
+            with pytest.raises(CommandError, match=f"No space left.*{sentence}"):
+                call_command(*command)
+        name = other_bucket(exists=False).bucket_name
+        with pytest.raises(CommandError, match=f"{name}: created"):
+            call_command("ensure_bucket")
+
+
+@pytest.mark.parametrize(
+    ("command", "values", "words"),
+    [
+        ("backup_database --keep", ["0", "1001"], "is not a number from 1 to 1000"),
+        (
+            "canary --base-url",
+            [
+                "http://", "http://:4545", "http://127.0.0.1:99999",
+                "http://127.0.0.1:0", "http://127.0.0.1:x",
+                "http://127.0.0.1:4545/api", "http://127.0.0.1:4545?word=x",
+            ],
+            "is not an address without a path",
+        ),
+        ("canary --base-url", ["file:///etc/passwd"], "does not start with http"),
+        (
+            "canary --timeout",
+            ["0", "-1", "nan", "inf", "x"],
+            "is not a number of seconds",
+        ),
+        ("export_uploads --format", ["xml"], "invalid choice: 'xml'"),
+        ("export_uploads --output", [""], "name is empty"),
+        (
+            "purge_uploads --older-than",
+            ["0s", "0d", "-1d", "1000000d", "30", ""],  # above all what takes everything
+            "argument --older-than",
+        ),
+        ("purge_uploads --jobs", ["0", "17", "-1", "many"], "argument --jobs"),
+        ("reconcile_uploads --min-age", ["soon"], "argument --min-age"),
+        (
+            "seal_audit --every",
+            ["0", "-1", "x", "nan", "1e9"],
+            "not a number of seconds",
+        ),
+        ("verify_audit --since", ["x", "-1", "2026-99-99"], "neither a seal's number"),
+        ("verify_audit --since", ["1" + "0" * 20], "any seal's number"),
+        ("verify_audit --since", ["9999-12-31T23:59-02:00"], "beyond the years"),
+        ("verify_uploads --jobs", ["0"], "argument --jobs"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(command, values, words):
+    name, option = command.split()
+    for value in values:
+        with pytest.raises(CommandError, match=words):
+            call_command(name, f"{option}={value}")
+
+
+def test_purge__needs_an_age():
+    with pytest.raises(CommandError, match="--older-than"):
+        call_command("purge_uploads")

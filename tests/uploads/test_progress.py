@@ -40,13 +40,13 @@ def shown_on_a_terminal(act: Callable[[TextIO], None]) -> str:
 
 
 class TestProgress:
-    def test_pipe__nothing(self) -> None:
+    def test_pipe__nothing(self):
         stream = io.StringIO()
         progress = Progress(command_stream(stream), what="keys", total=3)
         assert list(progress.over([1, 2, 3])) == [1, 2, 3]
         assert (progress.count, stream.getvalue()) == (3, "")
 
-    def test_terminal__a_line_that_goes_away(self) -> None:
+    def test_terminal__a_line_that_goes_away(self):
         def act(stream: TextIO) -> None:
             progress = Progress(command_stream(stream), what="keys", total=2)
             for _ in progress.over([1, 2]):
@@ -94,14 +94,14 @@ class TestProgressOfCommands:
     )
 
     @each
-    def test_terminal(self, arguments: list[str]) -> None:
+    def test_terminal(self, arguments):
         shown = shown_on_a_terminal(lambda stream: self.call(arguments, stream))
         line, _, rest = shown.rpartition("\r\033[K")
         assert re.search(r"\r\033\[K.*\d (keys|seals|uploads|events)", line)
         assert "\033" not in rest
 
     @each
-    def test_pipe(self, arguments: list[str]) -> None:
+    def test_pipe(self, arguments):
         stream = io.StringIO()
         self.call(arguments, stream)
         assert "\033" not in stream.getvalue()

@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import call_command
@@ -13,8 +14,7 @@ from django.core.management import call_command
 from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import verification
-from uploads.audit import log
+from uploads import history, object_verification
 from uploads.exceptions import BucketMissingError
 from uploads.models import Action, Upload, UploadEvent
 from uploads.reconciliation import FindingKind
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestReconcileUploads:
-    def test_dry_run__then_fix__then_fine(self, bucket: UploadStorage) -> None:
+    def test_dry_run__then_fix__then_fine(self, bucket):
         upload = making.pending()
         line = f"pending and absent: {upload.key}"
         assert run("reconcile_uploads") == (
@@ -43,9 +43,7 @@ class TestReconcileUploads:
         assert event.actor == "command:reconcile_uploads"
 
     @pytest.mark.parametrize("exists", [True, False])
-    def test_another_bucket__nothing_recorded(
-        self, bucket: UploadStorage, other_bucket: Any, exists: bool
-    ) -> None:
+    def test_another_bucket__nothing_recorded(self, bucket, other_bucket, exists):
         """A wrong bucket name is no proof that every object was lost."""
         stored, pending = making.stored(), making.pending()
         other_bucket(exists=exists)
@@ -60,9 +58,7 @@ class TestReconcileUploads:
         assert making.actions(stored) == ["requested", "stored"]
         assert making.actions(pending) == ["requested"]
 
-    def test_another_bucket__holds_the_same_key(
-        self, bucket: UploadStorage, other_bucket: Any
-    ) -> None:
+    def test_another_bucket__holds_the_same_key(self, bucket, other_bucket):
         upload = making.stored()
         other_bucket()
         making.put(upload)
@@ -72,7 +68,7 @@ class TestReconcileUploads:
             assert text.startswith(f"recorded in another bucket: {upload.key}")
         assert making.actions(upload) == ["requested", "stored"]
 
-    def test_no_bucket__nothing_recorded(self, bucket: UploadStorage) -> None:
+    def test_no_bucket__nothing_recorded(self, bucket):
         """HEAD's bare 404 is the same for an object and a bucket that is not there."""
         upload = making.stored()
         making.delete_object(bucket, upload.key)
@@ -80,11 +76,11 @@ class TestReconcileUploads:
         assert run("reconcile_uploads", "--fix")[0] == 2
         assert run("verify_uploads")[0] == 2
         with pytest.raises(BucketMissingError):
-            verification.verify_upload(upload, actor=making.ACTOR)
+            object_verification.verify_upload(upload, actor=making.ACTOR)
         bucket.ensure_bucket()
         assert making.actions(upload) == ["requested", "stored"]
 
-    def test_json(self, bucket: UploadStorage) -> None:
+    def test_json(self, bucket):
         upload = making.stored()
         making.delete_object(bucket, upload.key)
         status, text = run("reconcile_uploads", "--json", "--checksums", "--jobs", "2")
@@ -100,49 +96,38 @@ class TestReconcileUploads:
             "outcomes": {"found": 1},
         }
 
-    def test_min_age(self, bucket: UploadStorage) -> None:
+    def test_min_age(self, bucket):
         making.pending(age=timedelta(minutes=30))
         assert run("reconcile_uploads", "--min-age", "1h")[0] == 0
         assert run("reconcile_uploads", "--min-age", "29m")[0] == 1
 
-    def test_min_age__a_quarter_of_an_hour_unless_told(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_min_age__a_quarter_of_an_hour_unless_told(self, bucket):
         making.pending(age=timedelta(minutes=14))
         assert run("reconcile_uploads")[0] == 0
         old = making.pending(age=timedelta(minutes=16))
         assert old.key in run("reconcile_uploads")[1]
 
-    def test_since(self, bucket: UploadStorage) -> None:
+    def test_since(self, bucket):
         making.stored()
         lost = making.pending(age=timedelta(days=9))
-        log.record(lost, Action.STORED, making.ACTOR)
+        history.record(lost, Action.STORED, making.ACTOR)
         assert run("reconcile_uploads", "--since", "1d") == (
             0,
             "1 key compared, 0 differences\n",
         )
         assert run("reconcile_uploads", "--since", "9d")[0] == 1
 
-    def test_bucket_away(self, make_storage: Any) -> None:
+    def test_bucket_away(self, make_storage):
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         assert run("reconcile_uploads") == (2, "")
 
-    def test_interrupted__run_again(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_interrupted__run_again(self, bucket, monkeypatch, spy):
         """What was repaired stands and is told; the second run does the rest."""
         uploads = [making.pending() for _ in range(3)]
-        record = log.record
-
-        def interrupt_at_second(upload: Upload, *args: Any, **kwargs: Any) -> None:
-            if upload.pk == uploads[1].pk:
-                raise KeyboardInterrupt
-            record(upload, *args, **kwargs)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(log, "record", interrupt_at_second)
-            with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
-                call_command("reconcile_uploads", "--fix", stdout=StringIO())
+        spy(history, "record", before=Mock(side_effect=[None, KeyboardInterrupt]))
+        with pytest.raises(CommandFailed) as caught:
+            call_command("reconcile_uploads", "--fix", stdout=StringIO())
+        monkeypatch.undo()
         assert caught.value.returncode == 130
         assert str(caught.value) == (
             "interrupted; 1 key compared, 1 difference, 1 repaired."
@@ -154,102 +139,83 @@ class TestReconcileUploads:
             assert making.actions(upload) == ["requested", "failed"]
 
 
-Snapshot = tuple[list[Any], list[Any], list[Any], list[Any]]
-
-
 class TestEveryWord:
-    """One difference of each kind at once."""
-
-    #: The event that settles each; None where there is none to write.
-    SETTLED = {
-        "pending and present": "stored",
-        "pending and absent": "failed",
-        "stored but missing": "missing",
-        "size or checksum differs": "corrupted",
-        "object without record": "adopted",
-        "purged but present": "purged",
-        "failed but present": "stored",
-        "missing but present": "verified",
-        "recorded in another bucket": None,
-        "begun in parts and left": None,
-    }
+    """One difference of each kind at once, and the event that settles it, if any."""
 
     @pytest.fixture
-    def uploads(self, bucket: UploadStorage) -> dict[str, Upload | None]:
+    def expected(self, bucket: UploadStorage) -> dict[str, tuple[Upload, list[str]]]:
         present, absent, late = making.pending(), making.pending(), making.failed()
         making.put(present)
         making.put(late)
         gone, other, kept, back, parts = (making.stored() for _ in range(5))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, other.key, b"other")
-        log.record(kept, Action.PURGED, making.ACTOR)
-        log.record(back, Action.MISSING, making.ACTOR)
-        elsewhere = making.pending()
-        Upload.objects.filter(pk=elsewhere.pk).update(bucket="another-bucket")
+        history.record(kept, Action.PURGED, making.ACTOR)
+        history.record(back, Action.MISSING, making.ACTOR)
+        elsewhere = making.pending(bucket="another-bucket")
+        stray = making.new_upload(key="uploads/stray.txt")
         client, name = bucket.client, bucket.bucket_name
-        client.put_object(Bucket=name, Key="uploads/stray.txt", Body=b"stray")
+        client.put_object(Bucket=name, Key=stray.key, Body=b"stray")
         client.create_multipart_upload(Bucket=name, Key=parts.key)
         return {
-            "pending and present": present,
-            "pending and absent": absent,
-            "stored but missing": gone,
-            "size or checksum differs": other,
-            "object without record": None,
-            "purged but present": kept,
-            "failed but present": late,
-            "missing but present": back,
-            "recorded in another bucket": elsewhere,
-            "begun in parts and left": parts,
+            "pending and present": (present, ["stored"]),
+            "pending and absent": (absent, ["failed"]),
+            "stored but missing": (gone, ["missing"]),
+            "size or checksum differs": (other, ["corrupted"]),
+            "object without record": (stray, ["adopted"]),
+            "purged but present": (kept, ["purged"]),
+            "failed but present": (late, ["stored"]),
+            "missing but present": (back, ["verified"]),
+            "recorded in another bucket": (elsewhere, []),
+            "begun in parts and left": (parts, []),
         }
 
-    def snapshot(self, bucket: UploadStorage) -> Snapshot:
-        return (
+    def snapshot(self, bucket: UploadStorage) -> list[list[Any]]:
+        return [
             list(Upload.objects.order_by("pk").values()),
             list(UploadEvent.objects.order_by("pk").values()),
             list(bucket.listing("")),
             list(bucket.unfinished("")),
-        )
+        ]
 
     @pytest.mark.parametrize("flags", [(), ("--checksums",), ("--json",)])
-    def test_without_fix__told_and_nothing_changes(
-        self,
-        bucket: UploadStorage,
-        uploads: dict[str, Upload | None],
-        flags: tuple[str, ...],
-    ) -> None:
+    def test_without_fix__told_and_nothing_changes(self, bucket, expected, flags):
         before = self.snapshot(bucket)
         status, text = run("reconcile_uploads", "--min-age", "0s", *flags)
         assert status == 1
-        for word, upload in uploads.items():
-            key = upload.key if upload else "uploads/stray.txt"
+        for word, (upload, _) in expected.items():
             if flags == ("--json",):
                 findings = [json.loads(line) for line in text.splitlines()[:-1]]
-                assert (word, key) in {(f["word"], f["key"]) for f in findings}
+                assert (word, upload.key) in {(f["word"], f["key"]) for f in findings}
             else:
-                assert f"{word}: {key}" in text
+                assert f"{word}: {upload.key}" in text
         assert len(text.splitlines()) == len(FindingKind) + 1
         assert self.snapshot(bucket) == before
 
-    def test_fix__each_repair_is_an_event(
-        self, bucket: UploadStorage, uploads: dict[str, Upload | None]
-    ) -> None:
-        assert set(self.SETTLED) == set(uploads) == set(FindingKind.values)
-        before = {
-            word: making.actions(upload) for word, upload in uploads.items() if upload
-        }
+    def test_fix__each_repair_is_an_event(self, bucket, expected):
+        assert set(expected) == set(FindingKind.values)
+        before = [making.actions(upload) for upload, _ in expected.values()]
         assert run("reconcile_uploads", "--fix", "--min-age", "0s")[0] == 1
-        stray = Upload.objects.get(key="uploads/stray.txt")
-        assert making.actions(stray) == ["adopted"]
-        for word, upload in uploads.items():
-            if upload:
-                new = making.actions(upload)[len(before[word]) :]
-                settled = self.SETTLED[word]
-                assert new == ([settled] if settled else []), word
+        rows = {
+            word: Upload.objects.get(key=upload.key)
+            for word, (upload, _) in expected.items()
+        }
+        settled = [making.actions(upload) for upload in rows.values()]
+        assert settled == [
+            old + new for old, (_, new) in zip(before, expected.values(), strict=True)
+        ]
         for event in UploadEvent.objects.filter(actor="command:reconcile_uploads"):
             if event.action != "adopted":
-                found = uploads[event.detail["finding"]]
-                assert found is not None
-                assert event.upload_id == found.pk
+                assert event.upload_id == rows[event.detail["finding"]].pk
+
+        present = rows["pending and present"]
+        head = bucket.head(present.key)
+        assert (present.etag, present.stored_at) == (head.etag, head.last_modified)
+        detail = present.events.get(action=Action.STORED).detail
+        assert (detail["sha256"], detail["sha256_from"]) == (present.sha256, "store")
+        assert rows["pending and absent"].error == "reconciliation found no object"
+        assert not making.exists(bucket, rows["purged but present"].key)
+
         status, text = run("reconcile_uploads", "--fix", "--min-age", "0s")
         assert status == 1  # another bucket is for people to settle
         assert len(text.splitlines()) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import call_command
@@ -12,8 +13,7 @@ from django.utils import timezone
 from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import verification
-from uploads.audit import log
+from uploads import history, object_verification
 from uploads.exceptions import OtherBucketError, StoreUnavailableError, TransitionError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import PART_BYTES, UploadStorage
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.django_db
 
 
 class TestVerifyUploads:
-    def test_outcomes(self, bucket: UploadStorage) -> None:
+    def test_outcomes(self, bucket):
         """Whole, gone, overwritten; and one that came back."""
         good, gone, changed, back = (making.stored() for _ in range(4))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, changed.key, b"other")
-        log.record(back, Action.MISSING, making.ACTOR)
+        history.record(back, Action.MISSING, making.ACTOR)
         making.failed()
         making.pending()
 
@@ -44,14 +44,14 @@ class TestVerifyUploads:
         assert event.detail == {"method": "head", "sha256_from": "store"}
         assert event.actor == "command:verify_uploads"
 
-    def test_fine(self, bucket: UploadStorage) -> None:
+    def test_fine(self, bucket):
         making.stored()
         assert run("verify_uploads") == (0, "1 upload checked: 1 verified\n")
         assert run("verify_uploads", "--since", "2026-01-01")[0] == 0
         status, text = run("verify_uploads", "--since", "2999-01-01", "--json")
         assert (status, json.loads(text)) == (0, {"uploads": 0, "outcomes": {}})
 
-    def test_objects_in_parts__by_their_etag(self, bucket: UploadStorage) -> None:
+    def test_objects_in_parts__by_their_etag(self, bucket):
         """The store tells no checksum of the whole, but what it took is unchanged."""
         upload = making.stored(size=PART_BYTES + 1)
         assert run("verify_uploads")[0] == 0
@@ -60,7 +60,7 @@ class TestVerifyUploads:
         assert run("verify_uploads", "--read")[0] == 0
         assert upload.events.latest("id").detail["sha256_from"] == "bytes"
 
-    def test_objects_in_parts__overwritten(self, bucket: UploadStorage) -> None:
+    def test_objects_in_parts__overwritten(self, bucket):
         """What the metadata says was copied along; nobody believes it."""
         upload = making.stored(size=PART_BYTES + 1)
         making.overwrite_in_parts(bucket, upload)
@@ -71,31 +71,21 @@ class TestVerifyUploads:
         detail = upload.events.get(action=Action.CORRUPTED).detail
         assert detail["sha256_from"] == "bytes"
 
-    def test_no_checksum_of_the_store__not_called_corrupted(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_no_checksum_of_the_store__not_called_corrupted(self, bucket):
         bucket.client.put_object(
             Bucket=bucket.bucket_name, Key="uploads/by-hand.txt", Body=b"hello"
         )
         run("reconcile_uploads", "--fix", "--min-age", "0s")
         assert run("verify_uploads") == (0, "1 upload checked: 1 verified\n")
 
-    def test_interrupted__resumed(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_interrupted__resumed(self, bucket, monkeypatch, spy):
         """What was done stands, and the second run does the rest and no more."""
-        monkeypatch.setattr(verification, "PAGE", 2)
+        monkeypatch.setattr(object_verification, "PAGE", 2)
         for _ in range(5):
             making.stored()
-        record = verification.record_verification
         begun = timezone.now()
-
-        def interrupt_at_third(*args: Any, **kwargs: Any) -> None:
-            if UploadEvent.objects.filter(action=Action.VERIFIED).count() == 2:
-                raise KeyboardInterrupt
-            record(*args, **kwargs)
-
-        monkeypatch.setattr(verification, "record_verification", interrupt_at_third)
+        at_third = Mock(side_effect=[None, None, KeyboardInterrupt])
+        spy(object_verification, "record_verification", before=at_third)
         with pytest.raises(CommandFailed, match=r"^interrupted;") as caught:
             call_command("verify_uploads", "--jobs", "2")
         told = str(caught.value)
@@ -104,25 +94,21 @@ class TestVerifyUploads:
         resume_at = told.removesuffix(".").rpartition("--not-verified-since ")[2]
         assert resume_at >= begun.isoformat()
 
-        monkeypatch.setattr(verification, "record_verification", record)
+        monkeypatch.undo()
         assert run("verify_uploads", "--not-verified-since", resume_at) == (
             0,
             "3 uploads checked: 3 verified\n",
         )
         assert UploadEvent.objects.filter(action=Action.VERIFIED).count() == 5
 
-    def test_changed_meanwhile(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_changed_meanwhile(self, bucket, spy):
         """Purged while its object was looked at: the purge is the last word."""
         upload = making.stored()
 
         def record(seen: Upload, *args: Any, **kwargs: Any) -> None:
-            log.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
-            real(seen, *args, **kwargs)
+            history.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
 
-        real = verification.record_verification
-        monkeypatch.setattr(verification, "record_verification", record)
+        spy(object_verification, "record_verification", before=record)
         assert run("verify_uploads") == (
             0,
             "1 upload checked: 1 changed by another request\n",
@@ -130,34 +116,23 @@ class TestVerifyUploads:
         upload.refresh_from_db()
         assert upload.status == Status.PURGED
 
-    def test_store_goes_away__nothing_recorded(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_store_goes_away__nothing_recorded(self, bucket, make_fail):
         upload = making.stored()
-
-        def away(self: UploadStorage, key: str) -> None:
-            raise StoreUnavailableError("away", outcome_unknown=False)
-
-        monkeypatch.setattr(UploadStorage, "head", away)
+        make_fail(
+            UploadStorage, "head", StoreUnavailableError("away", outcome_unknown=False)
+        )
         assert run("verify_uploads") == (2, "")
         assert making.actions(upload) == ["requested", "stored"]
 
-    def test_another_bucket__counted_and_not_judged(
-        self, bucket: UploadStorage, other_bucket: Any
-    ) -> None:
+    def test_another_bucket__counted_and_not_judged(self, bucket, other_bucket):
         upload = making.stored()
         other_bucket()
-        assert run("verify_uploads") == (
-            1,
-            "1 upload checked: 1 in another bucket\n",
-        )
+        assert run("verify_uploads") == (1, "1 upload checked: 1 in another bucket\n")
         with pytest.raises(OtherBucketError, match=bucket.bucket_name):
-            verification.verify_upload(upload, actor=making.ACTOR)
+            object_verification.verify_upload(upload, actor=making.ACTOR)
         assert making.actions(upload) == ["requested", "stored"]
 
     @pytest.mark.parametrize("make", [making.pending, making.failed])
-    def test_verify_upload__nothing_to_verify(
-        self, bucket: UploadStorage, make: Any
-    ) -> None:
+    def test_verify_upload__nothing_to_verify(self, bucket, make):
         with pytest.raises(TransitionError):
-            verification.verify_upload(make(), actor=making.ACTOR)
+            object_verification.verify_upload(make(), actor=making.ACTOR)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from mirrorsite.admin.changelist import ListMixin
+from mirrorsite.admin.forms import validated_again
 from mirrorsite.staff import staff_actor
 from uploads import accounts
 
@@ -24,7 +24,7 @@ class _AccountMixin(ListMixin):
     """Records what a form changes; the admin saves within a transaction."""
 
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return _validated_again(super().add_view, request, *args, **kwargs)  # type: ignore[misc]
+        return validated_again(super().add_view, request, *args, **kwargs)  # type: ignore[misc]
 
     def change_view(
         self,
@@ -47,7 +47,7 @@ class _AccountMixin(ListMixin):
                     " The form now has the current values.",
                 )
                 return HttpResponseRedirect(request.get_full_path())
-            return _validated_again(
+            return validated_again(
                 super().change_view,  # type: ignore[misc]
                 request,
                 object_id,
@@ -66,20 +66,6 @@ class _AccountMixin(ListMixin):
     ) -> None:
         super().save_related(request, form, formsets, change)  # type: ignore[misc]
         accounts.record_change(form.instance, form.state_before, staff_actor(request))
-
-
-def _validated_again(
-    view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
-) -> HttpResponse:
-    """Call a form's view; once more if another request took its name in between.
-
-    The second time the form sees the committed row, and shows its error.
-    """
-    try:
-        with transaction.atomic():
-            return view(*args, **kwargs)
-    except IntegrityError:
-        return view(*args, **kwargs)
 
 
 @admin.register(User)

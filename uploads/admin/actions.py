@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
@@ -24,7 +23,7 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
-from uploads.verification import VERIFIABLE, verify_upload
+from uploads.object_verification import VERIFIABLE, verify_upload
 
 #: Limits of one request; `manage.py verify_uploads` has none.
 MOST_VERIFIED = 1_000
@@ -49,7 +48,7 @@ def verify_selected(
         if time.monotonic() > deadline:
             break
         try:
-            with store_bulkhead().place(staff_key(request)):
+            with store_bulkhead().permit(staff_key(request)):
                 outcomes[verify_upload(upload, actor=actor).action] += 1
         except TransitionError:
             outcomes["changed by another request"] += 1
@@ -108,12 +107,11 @@ def _export(
     name = "uploads" if is_uploads else "events"
     columns: Any = exports.UPLOAD_COLUMNS if is_uploads else exports.EVENT_COLUMNS
     everything = request.POST.get("select_across") == "1"
-    chosen = len(request.POST.getlist(ACTION_CHECKBOX_NAME))
     exports.record_export(
         staff_actor(request),
         name,
         form,
-        selection=exports.EVERYTHING if everything else f"{chosen} chosen",
+        selection=exports.EVERYTHING if everything else f"{queryset.count()} chosen",
         chosen_by=request.META.get("QUERY_STRING", ""),
     )
     kind = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}[form]

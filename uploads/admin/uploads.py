@@ -26,7 +26,7 @@ from uploads.admin.actions import export_csv, export_jsonl, verify_selected
 from uploads.admin.requester_filter import RequesterFilter
 from uploads.admin.search import search_uploads
 from uploads.models import Status, Upload, UploadEvent
-from uploads.verification import VERIFIABLE
+from uploads.object_verification import VERIFIABLE
 
 #: Events shown on an upload's page; the rest are in the list of events.
 MOST_EVENTS = 200
@@ -117,8 +117,10 @@ class UploadAdmin(BigTableAdmin[Upload]):
             upload = Upload.objects.get(pk=UUID(object_id))
         except (ValueError, Upload.DoesNotExist) as error:
             raise Http404 from error
-        events = list(upload.events.order_by("-id")[: MOST_EVENTS + 1])
         may = request.user.has_perm
+        events = None
+        if may("uploads.view_uploadevent"):
+            events = list(upload.events.order_by("-id")[: MOST_EVENTS + 1])
         return TemplateResponse(
             request,
             "admin/uploads/upload/page.html",
@@ -129,16 +131,17 @@ class UploadAdmin(BigTableAdmin[Upload]):
                 "upload": upload,
                 "facts": facts(upload),
                 "status_label": formatting.status_label(upload.status),
-                "events": [
+                "events": events
+                and [
                     (event, formatting.action_label(event.action), details(event))
                     for event in events[:MOST_EVENTS]
                 ],
-                "more_events": len(events) > MOST_EVENTS,
+                "more_events": events is not None and len(events) > MOST_EVENTS,
                 "may_verify": may("uploads.verify_upload")
                 and upload.status in VERIFIABLE,
                 "may_prove": may("uploads.view_proof"),
-                "may_download": may("uploads.download_upload")
-                and upload.status in {Status.STORED, Status.CORRUPTED},
+                "may_download": may("uploads.download_upload"),
+                "has_content": upload.status in {Status.STORED, Status.CORRUPTED},
                 "has_preview": upload.size <= PREVIEW_BYTES,
                 "media": self.media,
             },

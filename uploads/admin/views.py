@@ -15,9 +15,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from mirrorsite.staff import is_from_elsewhere, staff_actor, staff_key
+from uploads import history
 from uploads.admin import formatting
 from uploads.admin.proofs import proof_of
-from uploads.audit import log
 from uploads.audit.keys import public_text
 from uploads.bulkhead import store_bulkhead
 from uploads.content import content_url, read_start
@@ -28,12 +28,14 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
+from uploads.object_verification import Method, verify_upload
 from uploads.storage import upload_storage
-from uploads.verification import Method, verify_upload
 
 #: Up to this size the bytes are read and hashed; above it the store's checksum is used.
 READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
+#: A page of another site would make the browser record what nobody has seen.
+FROM_ELSEWHERE = "Open this from the upload's own page."
 STORE_BUSY = "too many requests are using the object store; try again."
 
 
@@ -55,7 +57,7 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
         else "the store's checksum was compared"
     )
     try:
-        with store_bulkhead().place(staff_key(request)):
+        with store_bulkhead().permit(staff_key(request)):
             outcome = verify_upload(upload, actor=staff_actor(request), method=method)
     except StoreBusyError:
         messages.error(request, f"Not verified: {STORE_BUSY}")
@@ -77,10 +79,11 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
 @permission_required("uploads.view_proof", raise_exception=True)
 def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show which seal covers each event, and how to check that elsewhere."""
+    if is_from_elsewhere(request):
+        return HttpResponse(FROM_ELSEWHERE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     found = proof_of(upload)
-    if not is_from_elsewhere(request):
-        log.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
+    history.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
     return TemplateResponse(
         request,
         "admin/uploads/upload/proof.html",
@@ -107,14 +110,14 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
 def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Redirect to the object, by an address that is valid for a minute."""
     if is_from_elsewhere(request):
-        return HttpResponse("Open this from the upload's own page.", status=403)
+        return HttpResponse(FROM_ELSEWHERE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     try:
         address = content_url(upload)
     except StoreError as error:
         messages.error(request, f"No download: {error}.")
         return _page(upload)
-    log.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
+    history.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
     return HttpResponseRedirect(address)
 
 
@@ -124,13 +127,13 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
 def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Return a small object as plain text, recorded as a download."""
     if is_from_elsewhere(request):
-        return HttpResponse("Open this from the upload's own page.", status=403)
+        return HttpResponse(FROM_ELSEWHERE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     kind = "text/plain; charset=utf-8"
     if upload.size > PREVIEW_BYTES:
         return HttpResponse("Too large for a preview.", status=413, content_type=kind)
     try:
-        with store_bulkhead().place(staff_key(request)):
+        with store_bulkhead().permit(staff_key(request)):
             body = read_start(upload, PREVIEW_BYTES)
     except StoreBusyError:
         return HttpResponse(f"Not read: {STORE_BUSY}", status=503, content_type=kind)
@@ -138,7 +141,7 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
         return HttpResponse("Not in the bucket.", status=404, content_type=kind)
     except StoreError as error:
         return HttpResponse(f"Not read: {error}.", status=502, content_type=kind)
-    log.record_event(
+    history.record_event(
         Action.DOWNLOADED,
         staff_actor(request),
         upload=upload,

@@ -16,6 +16,7 @@ from mirrorsite.openapi import answer, header, problems
 from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.staff import is_from_elsewhere
+from uploads import history
 from uploads.api import examples
 from uploads.api.errors import not_verifiable, upload_problems
 from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
@@ -26,12 +27,11 @@ from uploads.api.serializers import (
     UploadSerializer,
     VerificationSerializer,
 )
-from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.content import content_url, require_stored
 from uploads.exceptions import TransitionError
 from uploads.models import Action, Upload
-from uploads.verification import verify_upload
+from uploads.object_verification import verify_upload
 
 #: The canonical form (RFC 9562, section 4); Python's UUID() takes others as well.
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -197,7 +197,9 @@ class UploadContentView(ProtectedView):
                 address = content_url(upload, "HEAD")
             else:
                 address = content_url(upload)
-                log.record_event(Action.DOWNLOADED, actor_of(request), upload=upload)
+                history.record_event(
+                    Action.DOWNLOADED, actor_of(request), upload=upload
+                )
         return Response(status=302, headers={"Location": address})
 
 
@@ -229,7 +231,7 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
     )
     def post(self, request: Request, upload_id: str) -> Response:
         upload = _upload(upload_id)
-        with upload_problems(), store_bulkhead().place(client_key_of(request)):
+        with upload_problems(), store_bulkhead().permit(client_key_of(request)):
             try:
                 seen = verify_upload(upload, actor=actor_of(request))
             except TransitionError as error:

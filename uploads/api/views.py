@@ -77,7 +77,7 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
         size = requested_size(request)
         key = idempotency_key_of(request)
         actor = actor_of(request)
-        with upload_problems(), store_bulkhead().place(client_key_of(request)):
+        with upload_problems(), store_bulkhead().permit(client_key_of(request)):
             created = create_upload(actor=actor, size=size, idempotency_key=key)
         body = _UPLOADED.describe(created.upload, request)
         headers = {"Location": body["url"]}

@@ -1,5 +1,5 @@
 """The audit log: recording events, sealing and signing them, verifying the seals.
 
-Imports the models and the storage. Use cases and the apps' commands import it; it
-imports none of them.
+Of the apps whose events it records it imports nothing. What it needs of them is
+registered in `projections`.
 """

@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class AuditConfig(AppConfig):
-    """The audit log: recording events, sealing them, verifying them. Its models are in uploads."""
+    """The audit log; its tables and permissions have the label of `uploads`."""
 
     name = "uploads.audit"
     label = "audit"

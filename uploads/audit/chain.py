@@ -14,13 +14,14 @@ from django.db import IntegrityError, connection, transaction
 from uploads.audit.canonical import NO_SEAL, NotCanonicalError, Seal, parse_seal
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.log import write_transaction
-from uploads.audit.seal_store import Copies
+from uploads.audit.models import AuditSeal, UploadEvent
+from uploads.audit.report import FaultKind
+from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import learn_keys, readable_lines, row_of
 from uploads.exceptions import ObjectMissingError, SealError
-from uploads.models import AuditSeal, UploadEvent
 
 #: The command that shows more and writes no event, which could take a lost one's number.
-LOOK = "manage.py verify_audit --record-nothing says more"
+HINT = "manage.py verify_audit --record-nothing says more"
 #: Events compared with a copy by one query.
 _EVENTS_AT_A_TIME = 500
 
@@ -28,8 +29,8 @@ _EVENTS_AT_A_TIME = 500
 class Chain:
     """Reads the chain forwards; `trusted` learns the keys that it announces."""
 
-    def __init__(self, copies: Copies, trusted: TrustedKeys) -> None:
-        self.copies = copies
+    def __init__(self, store: SealStore, trusted: TrustedKeys) -> None:
+        self.store = store
         self.trusted = trusted
         self._known_to = 0  # the database's announcements are learnt up to this seal
 
@@ -44,10 +45,10 @@ class Chain:
         if number is None:
             return None
         seal = learn_keys(self.trusted, number, after=self._known_to)
-        if seal is None or self.copies.first_seal(number) != seal.file_bytes():
+        if seal is None or self.store.first_seal(number) != seal.file_bytes():
             raise SealError(
                 f"seal {number}, the last one in the database, is not what"
-                f" {self.copies.seal_key(number)} in the bucket says; {LOOK}"
+                f" {self.store.seal_object_key(number)} in the bucket says; {HINT}"
             )
         self._known_to = number
         return seal
@@ -58,17 +59,17 @@ class Chain:
         Raises `SealError` when it is not signed or does not continue the chain.
         """
         number = 1 if previous is None else previous.number + 1
-        content = self.copies.first_seal(number)
+        content = self.store.first_seal(number)
         if content is None:
             return None
-        key = self.copies.seal_key(number)
+        object_key = self.store.seal_object_key(number)
         try:
             seal = signed_seal(content, number, self.trusted)
         except SealError as error:
-            raise SealError(f"{key} in the bucket {error}") from error
+            raise SealError(f"{object_key} in the bucket {error}") from error
         if seal.previous != (NO_SEAL if previous is None else previous.hash()):
             raise SealError(
-                f"{key} in the bucket does not continue the database's last seal"
+                f"{object_key} in the bucket does not continue the database's last seal"
             )
         self.trusted.learn(seal)
         return seal
@@ -82,23 +83,23 @@ def signed_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:
         raise SealError(f"is no seal: {error}") from error
     if seal.number != number:
         raise SealError(f"is seal {seal.number}")
-    judgement = trusted.judge(seal)
-    if not judgement.key_is_known:
+    fault = trusted.fault_of(seal)
+    if fault == FaultKind.UNKNOWN_KEY:
         raise SealError(f"names the unknown key {seal.key_id}")
-    if not judgement.signature_is_valid:
-        raise SealError("has a forged signature")
+    if fault is not None:
+        raise SealError(f"has a {fault}")
     return seal
 
 
-def sealed_lines(copies: Copies, seal: Seal) -> dict[int, bytes]:
+def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
     """Return the lines of a seal's events by id; raises `SealError` for a bad copy."""
-    key = copies.events_key(seal)
+    object_key = store.events_object_key(seal)
     try:
-        content = b"".join(copies.events(seal))
+        content = b"".join(store.events(seal))
     except ObjectMissingError as error:
-        raise SealError(f"{key} is not in the bucket") from error
+        raise SealError(f"{object_key} is not in the bucket") from error
     if hashlib.sha256(content).hexdigest() != seal.root:
-        raise SealError(f"{key} in the bucket is not what was sealed")
+        raise SealError(f"{object_key} in the bucket is not what was sealed")
     return {
         int(json.loads(line)["id"]): line for line in content.splitlines(keepends=True)
     }
@@ -122,12 +123,12 @@ def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
             elif found[event_id] != lines[event_id]:
                 raise SealError(
                     f"event {event_id} differs from what seal {seal.number} in the"
-                    f" bucket says; {LOOK}"
+                    f" bucket says; {HINT}"
                 )
     return missing
 
 
-def record_seal(seal: Seal, ids: list[int], copies: Copies) -> bool:
+def record_seal(seal: Seal, ids: list[int], store: SealStore) -> bool:
     """Write a seal's row and mark its events; return False if the row was there.
 
     Raises `SealError` when one of the events is not there or under another seal, and
@@ -136,7 +137,7 @@ def record_seal(seal: Seal, ids: list[int], copies: Copies) -> bool:
     with write_transaction():
         try:
             with transaction.atomic():
-                row_of(seal, copies).save()
+                row_of(seal, store).save()
         except IntegrityError:
             if AuditSeal.objects.filter(pk=seal.number).exists():
                 return False
@@ -145,7 +146,7 @@ def record_seal(seal: Seal, ids: list[int], copies: Copies) -> bool:
         if marked != len(ids):
             raise SealError(
                 f"{len(ids) - marked} events of seal {seal.number} changed while"
-                f" it was written; {LOOK}"
+                f" it was written; {HINT}"
             )
     return True
 

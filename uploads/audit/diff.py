@@ -11,9 +11,9 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from uploads.audit.canonical import encode
+from uploads.audit.models import UploadEvent
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.serialization import readable_lines
-from uploads.models import UploadEvent
 
 _L = TypeVar("_L")
 _R = TypeVar("_R")

@@ -10,19 +10,19 @@ from django.db.models import Exists, OuterRef, Q
 
 from uploads.audit.canonical import Seal
 from uploads.audit.diff import Differences
+from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.report import FaultKind, Report
-from uploads.audit.seal_store import Copies
+from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import readable_lines
 from uploads.exceptions import ObjectMissingError
-from uploads.models import AuditSeal, UploadEvent
 
 
 class EventsCheck:
-    """Checks the events of one seal after another; `copies` is None for database only."""
+    """Checks the events of one seal after another; `store` is None for database only."""
 
-    def __init__(self, report: Report, copies: Copies | None) -> None:
+    def __init__(self, report: Report, store: SealStore | None) -> None:
         self._report = report
-        self._copies = copies
+        self._store = store
         self._differences = Differences(report)
 
     def report_differences(self) -> None:
@@ -64,22 +64,24 @@ class EventsCheck:
 
     def _copied_lines(self, seal: Seal) -> Iterator[tuple[int, bytes]] | None:
         """Return the sealed lines from the bucket, or None; report a bad copy."""
-        if self._copies is None:
+        if self._store is None:
             return None
         subject = f"events of seal {seal.number}"
         try:
-            if _digest(self._copies.events(seal)) == seal.root:
-                return _parsed(self._copies.events(seal))
+            if _digest(self._store.events(seal)) == seal.root:
+                return _parsed(self._store.events(seal))
             self._report.add(
                 FaultKind.COPY_DIFFERS, subject, "the object is not what was sealed"
             )
         except ObjectMissingError:
             self._report.add(
-                FaultKind.COPY_MISSING, subject, f"no {self._copies.events_key(seal)}"
+                FaultKind.COPY_MISSING,
+                subject,
+                f"no {self._store.events_object_key(seal)}",
             )
         try:
-            if _digest(self._copies.first_events(seal)) == seal.root:
-                return _parsed(self._copies.first_events(seal))
+            if _digest(self._store.first_events(seal)) == seal.root:
+                return _parsed(self._store.first_events(seal))
         except ObjectMissingError:
             pass
         return None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -21,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from django.conf import settings
 
 from uploads.audit.canonical import Seal
+from uploads.audit.report import FaultKind
+from uploads.exceptions import AuditKeyError
 
 
 def key_id(public_key: bytes) -> str:
@@ -62,18 +63,6 @@ def public_text(public_key: bytes) -> str:
     return f"{key_id(public_key)}:{base64.b64encode(public_key).decode()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The outcome of checking a signature."""
-
-    key_is_known: bool
-    signature_is_valid: bool
-
-    @property
-    def is_good(self) -> bool:
-        return self.key_is_known and self.signature_is_valid
-
-
 class TrustedKeys:
     """The public keys whose seals are valid; announced ones are added by `learn`."""
 
@@ -86,19 +75,16 @@ class TrustedKeys:
         self._retired: dict[str, int] = {}
         self._announced_by: dict[str, str] = {}
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def judge(self, seal: Seal) -> Judgement:
-        """Check a seal's signature; a retired key is no longer known for new seals."""
+    def fault_of(self, seal: Seal) -> FaultKind | None:
+        """Return what is wrong with a seal's signature; a retired key signs no more."""
         key = self._keys.get(seal.key_id)
         if key is None or self.is_retired(seal.key_id, seal.number):
-            return Judgement(key_is_known=False, signature_is_valid=False)
+            return FaultKind.UNKNOWN_KEY
         try:
             key.verify(bytes.fromhex(seal.signature), seal.signed_bytes())
         except (InvalidSignature, ValueError):
-            return Judgement(key_is_known=True, signature_is_valid=False)
-        return Judgement(key_is_known=True, signature_is_valid=True)
+            return FaultKind.FORGED_SIGNATURE
+        return None
 
     def is_retired(self, name: str, number: int) -> bool:
         return self._retired.get(name, number + 1) <= number
@@ -122,9 +108,16 @@ def configured_signing_key() -> SigningKey | None:
 
 
 def configured_trusted_keys() -> TrustedKeys:
-    """Return the keys of AUDIT_PUBLIC_KEYS and that of AUDIT_SIGNING_KEY."""
+    """Return the keys of AUDIT_PUBLIC_KEYS and that of AUDIT_SIGNING_KEY.
+
+    Raises `AuditKeyError` when there is none.
+    """
     public_keys: dict[str, bytes] = dict(settings.AUDIT_PUBLIC_KEYS)
     signing_key = configured_signing_key()
     if signing_key is not None:
         public_keys[signing_key.id] = signing_key.public_key
+    if not public_keys:
+        raise AuditKeyError(
+            "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
+        )
     return TrustedKeys(public_keys)

@@ -9,25 +9,20 @@ the database has of them, are checked before anything is written.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from django.core.management.color import no_style
 from django.db import IntegrityError, connection
-from django.db.models import QuerySet
 
 from mirrorsite.actors import Actor
 from mirrorsite.database import reason
-from uploads.audit import keys, log
+from uploads.audit import keys, log, projections
 from uploads.audit.canonical import Seal, parse_time
-from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
-from uploads.audit.keys import TrustedKeys
-from uploads.audit.seal_store import Copies
-from uploads.audit.uploads_check import EventValues, differences, paired, state_of
-from uploads.exceptions import AuditKeyError, SealError, UploadsError
-from uploads.models import Action, Upload, UploadEvent
+from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
+from uploads.audit.models import Action, UploadEvent
+from uploads.audit.seal_store import SealStore
+from uploads.exceptions import SealError, UploadsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +34,15 @@ class LostSeal:
 
 
 class Restoration:
-    """Restores from `copies` what is signed by `trusted_keys`.
+    """Restores what the bucket has and the database lacks.
 
     Raises `AuditKeyError` without a trusted key. Its methods raise `SealError` when the
     bucket contradicts itself or the database, `StoreError`, and `TrailUnavailableError`.
     """
 
-    def __init__(
-        self, copies: Copies | None = None, trusted_keys: TrustedKeys | None = None
-    ) -> None:
-        self._copies = copies or Copies()
-        self._trusted = trusted_keys or keys.configured_trusted_keys()
-        if not len(self._trusted):
-            raise AuditKeyError(
-                "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
-            )
+    def __init__(self) -> None:
+        self._store = SealStore()
+        self._trusted = keys.configured_trusted_keys()
 
     def check(self) -> Iterator[LostSeal]:
         """Yield the seals that the database lacks; write nothing."""
@@ -89,23 +78,21 @@ class Restoration:
 
     def _lost(self) -> Iterator[tuple[Seal, dict[int, bytes]]]:
         """Yield the bucket's seals after the database's last one, with their lines."""
-        chain = Chain(self._copies, self._trusted)
+        chain = Chain(self._store, self._trusted)
         seal = chain.last()
         while (seal := chain.next(seal)) is not None:
-            yield seal, sealed_lines(self._copies, seal)
+            yield seal, sealed_lines(self._store, seal)
 
     def _refuse_gap(self, last: int) -> None:
         """Raise `SealError` if the bucket has seals after the one that ends the chain."""
         if not last:
             return
-        later = (
-            n for n, _ in self._copies.listed_seals() if n is not None and n > last
-        )
+        later = (n for n, _ in self._store.listed_seals() if n is not None and n > last)
         number = next(later, None)
         if number is not None:
             raise SealError(
-                f"{self._copies.seal_key(last + 1)} is not in the bucket, though seal"
-                f" {number} is; {LOOK}"
+                f"{self._store.seal_object_key(last + 1)} is not in the bucket, though seal"
+                f" {number} is; {HINT}"
             )
 
     def _restore(self, seal: Seal, lines: dict[int, bytes]) -> int:
@@ -117,11 +104,12 @@ class Restoration:
         events = [_event(lines[event_id]) for event_id in missing]
         try:
             UploadEvent.objects.bulk_create(events)
-            _write_uploads({event.upload_id for event in events} - {None})
+            for projection in projections.registered:
+                projection.restore({e.upload_id for e in events if e.upload_id})
         except IntegrityError as error:
             raise SealError(
                 f"seal {seal.number} in the bucket contradicts the database:"
-                f" {reason(error)}; {LOOK}"
+                f" {reason(error)}; {HINT}"
             ) from error
         if missing_events(seal, lines):
             raise SealError(f"seal {seal.number} has events that cannot be restored")
@@ -130,7 +118,7 @@ class Restoration:
                 no_style(), [UploadEvent]
             ):
                 cursor.execute(statement)
-        if not record_seal(seal, list(lines), self._copies):
+        if not record_seal(seal, list(lines), self._store):
             raise RestoredMeanwhileError(seal.number)
         return len(missing)
 
@@ -153,63 +141,16 @@ def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     if elsewhere is not None:
         raise SealError(
             f"event {elsewhere.pk}, of seal {seal.number} in the bucket, is under seal"
-            f" {elsewhere.seal_id} in the database; {LOOK}"
+            f" {elsewhere.seal_id} in the database; {HINT}"
         )
     lost = [json.loads(lines[event_id]) for event_id in missing]
-    ids = {event["upload"] for event in lost} - {None}
-    for upload_id, row, events in paired(*_of(ids)):
-        for _, difference in differences(row, list(events)):
-            raise SealError(
-                f"upload {upload_id} does not fit the events that the database has:"
-                f" {difference}; {LOOK}"
-            )
-    object_keys = {event["detail"].get("key") for event in lost} - {None}
-    other = Upload.objects.filter(key__in=object_keys).exclude(pk__in=ids).first()
-    if other is not None:
-        raise SealError(
-            f"upload {other.pk} has the key of another one in seal {seal.number} in the"
-            f" bucket; {LOOK}"
-        )
+    for projection in projections.registered:
+        if contradiction := projection.contradiction(lost, seal.number):
+            raise SealError(f"{contradiction}; {HINT}")
     return missing
-
-
-def _of(ids: Collection[Any]) -> tuple[QuerySet[Upload], QuerySet[UploadEvent]]:
-    events = UploadEvent.objects.filter(upload_id__in=ids)
-    return Upload.objects.filter(pk__in=ids), events.order_by("upload_id", "id")
 
 
 def _event(line: bytes) -> UploadEvent:
     values = json.loads(line)
     values["upload_id"] = values.pop("upload")
     return UploadEvent(**values | {"at": parse_time(values["at"])})
-
-
-def _write_uploads(ids: Collection[Any]) -> None:
-    """Write the rows of uploads as their events leave them."""
-    new = []
-    for upload_id, row, events in paired(*_of(ids)):
-        columns = _columns(list(events))
-        if row is None:
-            new.append(Upload(id=upload_id, **columns))
-        else:
-            Upload.objects.filter(pk=upload_id).update(**columns)
-    Upload.objects.bulk_create(new)
-
-
-def _columns(events: list[EventValues]) -> dict[str, Any]:
-    """Return an upload's columns, as far as its events state them."""
-    status, facts = state_of(events)
-    columns = {
-        "requester_name": "unknown",  # as of an object that reconciliation adopted
-        "request_id": events[0][5].get("request_id", ""),
-        "attempt_started_at": None,  # whatever was under way is over
-        **facts,
-        "status": status,
-    }
-    for _, action, at, _, _, detail in events:
-        if action in (Action.STORED, Action.ADOPTED):
-            modified = detail.get("last_modified")
-            columns["stored_at"] = datetime.fromisoformat(modified) if modified else at
-        if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
-            columns["error"] = detail.get("error", "")
-    return columns

@@ -8,7 +8,6 @@ from django.conf import settings
 
 from uploads.audit import keys
 from uploads.audit.keys import SigningKey
-from uploads.audit.seal_store import Copies
 from uploads.audit.seals import seal_audit
 from uploads.exceptions import AuditKeyError
 
@@ -42,7 +41,7 @@ def prepare_rotation() -> Rotation:
     return Rotation(present_key(), SigningKey.generate())
 
 
-def announce(rotation: Rotation, *, copies: Copies | None = None) -> int:
+def announce(rotation: Rotation) -> int:
     """Announce the new key in a seal signed by the old one; return the seal's number.
 
     The old key continues to sign until AUDIT_SIGNING_KEY is changed; with the new
@@ -51,9 +50,7 @@ def announce(rotation: Rotation, *, copies: Copies | None = None) -> int:
 
     Raises as `seal_audit`.
     """
-    made = seal_audit(
-        copies=copies, signing_key=rotation.old, next_key=rotation.new.public_key
-    )
+    made = seal_audit(signing_key=rotation.old, next_key=rotation.new.public_key)
     return next(sealed.number for sealed in made if not sealed.finished)
 
 

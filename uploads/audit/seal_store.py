@@ -9,16 +9,17 @@ later one. A seal's name has only the number, so the bucket accepts one seal for
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol, cast
 
 from django.conf import settings
+from django.core.files.storage import storages
 from django.utils import timezone
 
 from uploads.audit.canonical import NO_EVENTS, Seal
 from uploads.exceptions import ObjectMissingError
-from uploads.storage import BytesPayload, ObjectVersions, UploadStorage, upload_storage
+from uploads.payloads import BytesPayload, Payload
 
 PREFIX = "audit/"
 #: More than any seal has; an object from elsewhere could be gigabytes.
@@ -26,22 +27,51 @@ _SEAL_BYTES = 16 * 1024
 _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
 
 
-class Copies:
+class ObjectVersions(Protocol):
+    """A key with its oldest version."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def first_id(self) -> str: ...
+    @property
+    def is_single(self) -> bool: ...
+
+
+class ObjectStorage(Protocol):
+    """What the bucket's storage must do; its methods raise `StoreError`."""
+
+    def put_new(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
+    ) -> object: ...
+    def read(
+        self, key: str, chunk_bytes: int = ..., version_id: str = ...
+    ) -> Iterator[bytes]: ...
+    def first_version(self, key: str) -> str | None: ...
+    def versions(self, prefix: str) -> Iterable[ObjectVersions]: ...
+    def has_object_lock(self) -> bool: ...
+
+
+class SealStore:
     """The log's objects in the bucket; `prefix` ends in a slash.
 
     Its methods raise `StoreError`, as the storage does.
     """
 
     def __init__(
-        self, storage: UploadStorage | None = None, prefix: str = PREFIX
+        self, storage: ObjectStorage | None = None, prefix: str = PREFIX
     ) -> None:
-        self.storage = storage or upload_storage()
+        self.storage = storage or cast("ObjectStorage", storages["default"])
         self.prefix = prefix
 
-    def seal_key(self, number: int) -> str:
+    def seal_object_key(self, number: int) -> str:
         return f"{self.prefix}seals/{number:010d}.json"
 
-    def events_key(self, seal: Seal) -> str:
+    def events_object_key(self, seal: Seal) -> str:
         return f"{self.prefix}events/{seal.number:010d}-{seal.root}.jsonl"
 
     def retention(self) -> dict[str, Any]:
@@ -65,13 +95,13 @@ class Copies:
         retention = self.retention()
         if seal.root != NO_EVENTS:
             self.storage.put_new(
-                self.events_key(seal),
+                self.events_object_key(seal),
                 BytesPayload(events, "application/jsonl"),
                 {},
                 retention,
             )
         self.storage.put_new(
-            self.seal_key(seal.number),
+            self.seal_object_key(seal.number),
             BytesPayload(seal.file_bytes(), "application/json"),
             {},
             retention,
@@ -79,13 +109,13 @@ class Copies:
 
     def seal(self, number: int) -> bytes | None:
         """Return the content of a seal's copy, or None when there is none."""
-        return self._content(self.seal_key(number))
+        return self._content(self.seal_object_key(number))
 
     def events(self, seal: Seal) -> Iterator[bytes]:
         """Yield the content of the events' copy; raises `ObjectMissingError`."""
         if seal.root == NO_EVENTS:
             return iter(())
-        return self.storage.read(self.events_key(seal))
+        return self.storage.read(self.events_object_key(seal))
 
     def first_seal(self, number: int) -> bytes | None:
         """Return the first version of a seal's copy.
@@ -93,7 +123,7 @@ class Copies:
         In a versioned bucket `seal` returns a newer version, or None for a delete
         marker; a sealer that trusted it would sign a second seal with this number.
         """
-        key = self.seal_key(number)
+        key = self.seal_object_key(number)
         return self._content(key, self.storage.first_version(key) or "")
 
     def version(self, versions: ObjectVersions) -> bytes | None:
@@ -104,7 +134,7 @@ class Copies:
 
     def first_events(self, seal: Seal) -> Iterator[bytes]:
         """As `events`, of the first version."""
-        key = self.events_key(seal)
+        key = self.events_object_key(seal)
         version = self.storage.first_version(key)
         if version is None:
             raise ObjectMissingError("there is no older version")

@@ -24,20 +24,19 @@ from dataclasses import dataclass
 from django.db import Error, connection
 from django.utils import timezone
 
-from mirrorsite.database import reason
 from uploads.audit import keys
 from uploads.audit.canonical import NO_SEAL, Seal, format_time
-from uploads.audit.chain import LOOK, Chain, missing_events, record_seal, sealed_lines
+from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.keys import SigningKey, TrustedKeys
-from uploads.audit.seal_store import Copies
+from uploads.audit.log import database_errors
+from uploads.audit.models import AuditSeal, UploadEvent
+from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import sealable_lines
 from uploads.exceptions import (
     AuditKeyError,
     ObjectExistsError,
     SealError,
-    TrailUnavailableError,
 )
-from uploads.models import AuditSeal, UploadEvent
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class Sealed:
 
 def seal_audit(
     *,
-    copies: Copies | None = None,
+    store: SealStore | None = None,
     signing_key: SigningKey | None = None,
     trusted_keys: TrustedKeys | None = None,
     next_key: bytes | None = None,
@@ -78,23 +77,19 @@ def seal_audit(
     bucket contradicts the database, `StoreError`, and `TrailUnavailableError`. The next
     run finishes what an interrupted one began.
     """
-    sealer = _Sealer(copies, signing_key, trusted_keys, events_per_seal)
-    try:
-        with _sealing_lock():
-            return _run(sealer, next_key)
-    except Error as error:
-        raise TrailUnavailableError(
-            f"the database did not take the seal: {reason(error)}"
-        ) from error
+    sealer = _Sealer(store, signing_key, trusted_keys, events_per_seal)
+    with database_errors("the database did not take the seal"), _sealing_lock():
+        return _run(sealer, next_key)
 
 
 def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
     made: list[Sealed] = []
+    any_new = False
     idle_rounds, number = 0, 0
     while True:
-        sealed = sealer.step(next_key, seal_nothing=not _any_new(made))
+        sealed = sealer.step(next_key, seal_nothing=not any_new)
         if sealed is None:
-            if _any_new(made):
+            if any_new:
                 return made
             # Another sealer made this number; another number next time is progress.
             idle_rounds = idle_rounds + 1 if sealer.number == number else 0
@@ -104,15 +99,11 @@ def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
             continue
         made.append(sealed)
         if not sealed.finished:
-            next_key = None
+            any_new, next_key = True, None
             if sealed.event_count < sealer.events_per_seal:
                 # Nothing was left. Newer events are left to the next run: under load
                 # there always are some, and this one would never end.
                 return made
-
-
-def _any_new(made: list[Sealed]) -> bool:
-    return any(not sealed.finished for sealed in made)
 
 
 @contextmanager
@@ -121,34 +112,23 @@ def _sealing_lock() -> Iterator[None]:
 
     The lock is polled: a statement that waits is ended by the connection's lock_timeout.
     """
-    held = _wait_for_lock()
-    if not held:
-        logger.warning(
-            "another sealer has held the lock for %g s; sealing beside it",
-            LOCK_WAIT_SECONDS,
-        )
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while not (is_held := _call("SELECT pg_try_advisory_lock(%s)")):
+        if time.monotonic() >= deadline:
+            logger.warning(
+                "another sealer has held the lock for %g s; sealing beside it",
+                LOCK_WAIT_SECONDS,
+            )
+            break
+        time.sleep(_LOCK_POLL_SECONDS)
     try:
         yield
     finally:
-        if held:
-            _unlock()
-
-
-def _wait_for_lock() -> bool:
-    deadline = time.monotonic() + LOCK_WAIT_SECONDS
-    while not _call("SELECT pg_try_advisory_lock(%s)"):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_LOCK_POLL_SECONDS)
-    return True
-
-
-def _unlock() -> None:
-    try:
-        _call("SELECT pg_advisory_unlock(%s)")
-    except Error:
-        # The end of the session releases it too.
-        connection.close()
+        if is_held:
+            try:
+                _call("SELECT pg_advisory_unlock(%s)")
+            except Error:
+                connection.close()  # the end of the session releases it too
 
 
 def _call(statement: str) -> bool:
@@ -160,7 +140,7 @@ def _call(statement: str) -> bool:
 class _Sealer:
     def __init__(
         self,
-        copies: Copies | None,
+        store: SealStore | None,
         signing_key: SigningKey | None,
         trusted_keys: TrustedKeys | None,
         events_per_seal: int | None,
@@ -171,9 +151,9 @@ class _Sealer:
                 "there is no key to sign with: set AUDIT_SIGNING_KEY to the output of"
                 " head -c 32 /dev/urandom | base64."
             )
-        self.key = key
-        self.copies = copies or Copies()
-        self.chain = Chain(self.copies, trusted_keys or keys.configured_trusted_keys())
+        self.signing_key = key
+        self.store = store or SealStore()
+        self.chain = Chain(self.store, trusted_keys or keys.configured_trusted_keys())
         self.events_per_seal = events_per_seal or EVENTS_PER_SEAL
         self.number = 0  # of the seal that the last step was about
 
@@ -187,9 +167,9 @@ class _Sealer:
         seal = self.chain.next(previous)
         if seal is not None:
             return self._finish(seal)
-        if self.chain.trusted.is_retired(self.key.id, number):
+        if self.chain.trusted.is_retired(self.signing_key.id, number):
             raise AuditKeyError(
-                f"key {self.key.id} was replaced and signs no more;"
+                f"key {self.signing_key.id} was replaced and signs no more;"
                 " set AUDIT_SIGNING_KEY to the key that took over."
             )
         pairs = self._gather()
@@ -197,7 +177,7 @@ class _Sealer:
             return None
         ids = [event_id for event_id, _ in pairs]
         lines = b"".join(line for _, line in pairs)
-        seal = self.key.sign(
+        seal = self.signing_key.sign(
             Seal(
                 number=number,
                 sealed_at=format_time(timezone.now()),
@@ -206,12 +186,12 @@ class _Sealer:
                 last_event=ids[-1] if ids else None,
                 root=hashlib.sha256(lines).hexdigest(),
                 previous=NO_SEAL if previous is None else previous.hash(),
-                key_id=self.key.id,
+                key_id=self.signing_key.id,
                 next_key=None if next_key is None else next_key.hex(),
             )
         )
         try:
-            self.copies.put(seal, lines)
+            self.store.put(seal, lines)
         except ObjectExistsError:
             return None  # the next step finds and finishes it
         return self._record(seal, ids, finished=False)
@@ -224,13 +204,13 @@ class _Sealer:
     def _finish(self, seal: Seal) -> Sealed | None:
         """Record a seal that is in the bucket only, if the database has its events."""
         try:
-            lines = sealed_lines(self.copies, seal)
+            lines = sealed_lines(self.store, seal)
             if missing := missing_events(seal, lines):
                 raise SealError(
                     f"event {min(missing)}, of seal {seal.number} in the bucket, is not"
-                    f" in the database, or under another seal; {LOOK}. After an older"
+                    f" in the database, or under another seal; {HINT}. After an older"
                     " backup was restored, first run manage.py restore_events:"
-                    " docs/runbook.md, 'The database is gone'"
+                    " docs/runbook.md, 'The database is lost'"
                 )
         except SealError:
             if AuditSeal.objects.filter(pk=seal.number).exists():
@@ -242,6 +222,6 @@ class _Sealer:
         return self._record(seal, list(lines), finished=True)
 
     def _record(self, seal: Seal, ids: list[int], *, finished: bool) -> Sealed | None:
-        if not record_seal(seal, ids, self.copies):
+        if not record_seal(seal, ids, self.store):
             return None  # another sealer was faster
         return Sealed(seal.number, len(ids), finished)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import TypeVar
 
 from django.db import Error, connection
@@ -20,14 +20,13 @@ from uploads.audit.canonical import (
     parse_time,
 )
 from uploads.audit.keys import TrustedKeys
-from uploads.audit.seal_store import Copies
-from uploads.models import AuditSeal, UploadEvent
+from uploads.audit.models import AuditSeal, UploadEvent
+from uploads.audit.seal_store import SealStore
 
 logger = logging.getLogger(__name__)
 
 _M = TypeVar("_M", bound=Model)
 _V = TypeVar("_V")
-_D = TypeVar("_D")
 
 #: Raised when a value is read that the service never writes; by `django.db` too, since
 #: PostgreSQL has timestamps that Python has not ("infinity"). `require_database`
@@ -55,11 +54,10 @@ def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]
     An owner of the tables can store such a row. Raises `django.db.Error` when the
     database is unavailable.
     """
-
-    def stand_in(event_id: int, error: Exception) -> bytes:
-        return encode({"id": event_id, "unreadable": str(error)[:200]})
-
-    return _readable(events, event_lines, stand_in)
+    for event_id, line in _readable(events, event_lines):
+        if isinstance(line, Exception):
+            line = encode({"id": event_id, "unreadable": str(line)[:200]})
+        yield event_id, line
 
 
 def sealable_lines(
@@ -70,12 +68,15 @@ def sealable_lines(
     Such an event is not ours: the log writes none. It must not stop the seals of the
     others, and stays unsealed for verify_audit to report.
     """
-
-    def log(event_id: int, error: Exception) -> None:
-        logger.error("event=%s cannot be sealed: %s", event_id, error)
-
-    pairs = _readable(events, partial(event_lines, limit=limit), log)
-    return islice(((pk, line) for pk, line in pairs if line is not None), limit)
+    count = 0
+    for event_id, line in _readable(events, partial(event_lines, limit=limit)):
+        if isinstance(line, Exception):
+            logger.error("event=%s cannot be sealed: %s", event_id, line)
+            continue
+        yield event_id, line
+        count += 1
+        if count == limit:
+            return
 
 
 def readable_seals(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal | None]]:
@@ -83,7 +84,8 @@ def readable_seals(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal |
 
     Raises `django.db.Error` when the database is unavailable.
     """
-    return _readable(rows, _seal_rows, lambda number, error: None)
+    for number, row in _readable(rows, _seal_rows):
+        yield number, None if isinstance(row, Exception) else row
 
 
 def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal]]:
@@ -93,11 +95,9 @@ def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal]]:
 
 
 def _readable(
-    rows: QuerySet[_M],
-    values_of: Callable[[QuerySet[_M]], Iterator[tuple[int, _V]]],
-    stand_in: Callable[[int, Exception], _D],
-) -> Iterator[tuple[int, _V | _D]]:
-    """Yield primary keys and values in order; `stand_in` is called for unreadable rows."""
+    rows: QuerySet[_M], values_of: Callable[[QuerySet[_M]], Iterator[tuple[int, _V]]]
+) -> Iterator[tuple[int, _V | Exception]]:
+    """Yield primary keys and values in order, and errors for unreadable rows."""
     rest = rows
     while True:
         last: int | None = None
@@ -115,7 +115,7 @@ def _readable(
                 yield from values_of(rows.filter(pk=last))
             except UNREADABLE as error:
                 require_database(error)
-                yield last, stand_in(last, error)
+                yield last, error
         rest = rest if last is None else rows.filter(pk__gt=last)
 
 
@@ -137,12 +137,12 @@ def seal_of(row: AuditSeal) -> Seal:
     return Seal(**columns)
 
 
-def row_of(seal: Seal, copies: Copies) -> AuditSeal:
+def row_of(seal: Seal, store: SealStore) -> AuditSeal:
     """Return the row of a seal; not saved yet."""
     columns = asdict(seal)
     columns["sealed_at"] = parse_time(seal.sealed_at)
     columns["next_key"] = seal.next_key or ""
-    return AuditSeal(**columns, object_key=copies.seal_key(seal.number))
+    return AuditSeal(**columns, object_key=store.seal_object_key(seal.number))
 
 
 def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:
@@ -158,6 +158,6 @@ def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | N
         readable_seals(rows.exclude(next_key="")), readable_seals(last)
     ):
         seal = None if row is None else seal_of(row)
-        if seal is not None and trusted.judge(seal).is_good:
+        if seal is not None and trusted.fault_of(seal) is None:
             trusted.learn(seal)
     return seal if seal is not None and seal.number == number else None

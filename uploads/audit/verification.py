@@ -1,7 +1,17 @@
 """Verification: database, seals, signatures and the copies against each other.
 
-Everything is read in order and in constant memory: first the seals, each with its
-events, then the unsealed events, then the uploads against their events.
+What must hold, in the order in which it is checked, in constant memory:
+
+1. The numbers of the seals have no gap, in the database and in the bucket.
+2. Each copy in the bucket is as it was first written, and signed by a trusted key.
+3. Each row is equal to its signed copy; without a copy it has a good signature itself.
+4. Each seal names the hash of the one before it.
+5. The events under a seal hash to the root that it signs.
+6. No event names a seal that does not cover it, and none waits too long for one.
+7. Sealing goes on: the last seal is recent.
+8. Each row that is computed from events is what its events make of it.
+
+All faults are collected; none ends the verification.
 """
 
 from __future__ import annotations
@@ -10,11 +20,9 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from django.db import Error
 from django.utils import timezone
 
-from mirrorsite.database import reason
-from uploads.audit import keys, uploads_check
+from uploads.audit import keys, projections
 from uploads.audit.canonical import (
     NO_SEAL,
     Seal,
@@ -25,17 +33,17 @@ from uploads.audit.chain import missing_events, sealed_lines, signed_seal
 from uploads.audit.diff import outer_join
 from uploads.audit.events_check import EventsCheck
 from uploads.audit.keys import TrustedKeys
+from uploads.audit.log import database_errors
+from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.report import FaultKind, Report
-from uploads.audit.seal_store import Copies
+from uploads.audit.seal_store import ObjectVersions, SealStore
 from uploads.audit.serialization import (
     learn_keys,
     readable_lines,
     readable_seals,
     seal_of,
 )
-from uploads.exceptions import AuditKeyError, SealError, TrailUnavailableError
-from uploads.models import AuditSeal, UploadEvent
-from uploads.storage import ObjectVersions
+from uploads.exceptions import SealError
 
 #: How long an event may be unsealed, and how old the last seal may be.
 SEALING_GRACE = timedelta(minutes=5)
@@ -43,7 +51,7 @@ SEALING_GRACE = timedelta(minutes=5)
 
 def verify_audit(
     *,
-    copies: Copies | None = None,
+    store: SealStore | None = None,
     trusted_keys: TrustedKeys | None = None,
     since: int | datetime | None = None,
     grace: timedelta = SEALING_GRACE,
@@ -62,36 +70,28 @@ def verify_audit(
     `TrailUnavailableError`.
     """
     trusted = trusted_keys or keys.configured_trusted_keys()
-    if not len(trusted):
-        raise AuditKeyError(
-            "no key is trusted: set AUDIT_PUBLIC_KEYS to <key id>:<base64>."
-        )
     now = now or timezone.now()
-    verifier = _Verifier(copies or Copies(), trusted, now, grace, read_copies)
-    try:
+    verifier = _Verifier(store or SealStore(), trusted, now, grace, read_copies)
+    with database_errors("the database cannot be used"):
         return verifier.run(since, on_progress)
-    except Error as error:
-        raise TrailUnavailableError(
-            f"the database cannot be used: {reason(error)}"
-        ) from error
 
 
 class _Verifier:
     def __init__(
         self,
-        copies: Copies,
+        store: SealStore,
         trusted: TrustedKeys,
         now: datetime,
         grace: timedelta,
         read_copies: bool,
     ) -> None:
-        self.copies = copies
+        self.store = store
         self.trusted = trusted
         self.limit = now - grace  # an unsealed event from before is late
         self.ahead = now + grace  # no clock is this far ahead
         self.read_copies = read_copies
         self.report = Report()
-        self.events = EventsCheck(self.report, copies if read_copies else None)
+        self.events = EventsCheck(self.report, store if read_copies else None)
         self._last_sealed_at: datetime | None = None
         #: Numbers of seals whose copy is all there is; their events were checked.
         self._without_row: set[int] = set()
@@ -113,11 +113,11 @@ class _Verifier:
         self.events.check_strays(first, but=self._without_row)
         self.events.report_differences()
         self._check_unsealed()
-        for count in uploads_check.check_uploads(
-            self.report, since=None if since is None else first
-        ):
-            self.report.uploads = count
-            on_progress(self.report)
+        for projection in projections.registered:
+            for _ in projection.check(
+                self.report, since=None if since is None else first
+            ):
+                on_progress(self.report)
         return self.report
 
     def _add(self, kind: FaultKind, number: int, detail: str) -> None:
@@ -152,7 +152,7 @@ class _Verifier:
     def _listed(self, first: int) -> Iterator[tuple[int, ObjectVersions]]:
         if not self.read_copies:
             return
-        for number, versions in self.copies.listed_seals():
+        for number, versions in self.store.listed_seals():
             if number is None or number < 1:
                 self.report.add(
                     FaultKind.INVENTED,
@@ -177,7 +177,7 @@ class _Verifier:
         # The bucket lets a seal be written once, so its copy decides.
         if copy is not None:
             seal = copy
-        elif recorded is not None and self.trusted.judge(recorded).is_good:
+        elif recorded is not None and self.trusted.fault_of(recorded) is None:
             seal = recorded
         else:
             # Nothing here can be trusted; the chain continues from the row.
@@ -207,12 +207,12 @@ class _Verifier:
         """
         if not self.read_copies:
             return None
-        content = self.copies.seal(number)
+        content = self.store.seal(number)
         first = content
         if versions is not None and not versions.is_single:
-            first = self.copies.version(versions)
+            first = self.store.version(versions)
         if content is None:
-            key = self.copies.seal_key(number)
+            key = self.store.seal_object_key(number)
             self._add(FaultKind.COPY_MISSING, number, f"no object {key}")
         elif content != first:
             self._add(FaultKind.COPY_DIFFERS, number, "the object was written over")
@@ -225,33 +225,23 @@ class _Verifier:
             return None
 
     def _check_row(self, row: AuditSeal, recorded: Seal, copy: Seal | None) -> None:
-        expected_key = self.copies.seal_key(row.number)
+        expected_key = self.store.seal_object_key(row.number)
         if row.object_key != expected_key:
             self._add(
                 FaultKind.CHANGED, row.number, f"object_key is not {expected_key}"
             )
-        judgement = self.trusted.judge(recorded)
+        fault = self.trusted.fault_of(recorded)
         changed = [] if copy is None else _differing_columns(recorded, copy)
-        if changed and (changed != ["signature"] or judgement.is_good):
+        if changed and (changed != ["signature"] or fault is None):
             self._add(
                 FaultKind.CHANGED,
                 row.number,
                 f"differs from its signed copy in {', '.join(changed)}",
             )
-        elif judgement.is_good:
-            return
-        elif not judgement.key_is_known:
-            self._add(
-                FaultKind.UNKNOWN_KEY,
-                row.number,
-                f"key {recorded.key_id} is not trusted",
-            )
-        else:
-            self._add(
-                FaultKind.FORGED_SIGNATURE,
-                row.number,
-                f"not signed by key {recorded.key_id}",
-            )
+        elif fault == FaultKind.UNKNOWN_KEY:
+            self._add(fault, row.number, f"key {recorded.key_id} is not trusted")
+        elif fault is not None:
+            self._add(fault, row.number, f"not signed by key {recorded.key_id}")
 
     def _report_unrecorded(self, seal: Seal) -> bool:
         """Report a signed seal without a row; False if the next run will finish it."""
@@ -274,7 +264,7 @@ class _Verifier:
     def _is_unfinished(self, seal: Seal) -> bool:
         """Return True if the next sealer will record this seal: its events wait for it."""
         try:
-            return not missing_events(seal, sealed_lines(self.copies, seal))
+            return not missing_events(seal, sealed_lines(self.store, seal))
         except SealError:
             return False
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from django.core.management.base import CommandParser
+from django.db.models import Model
 
+from mirrorsite.files import write_whole
 from mirrorsite.management.arguments import moment
 from mirrorsite.management.base import CommandFailed, OperatorCommand, counted
-from mirrorsite.standard_streams import OutputError
 from uploads.exports import EVERYTHING, FORMATS, by_id, lines, record_export
 
 
@@ -24,9 +20,12 @@ class ExportCommand(OperatorCommand):
     """Write rows to a file, which appears whole or not at all, or to stdout."""
 
     noun: str
-    #: The options that say which rows.
-    filters: tuple[str, ...]
+    model: type[Model]
     columns: dict[str, Any]
+    time_column: str
+    #: A column with few values, which is also an option that selects some of them.
+    choice: str
+    choices: list[str]
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -44,15 +43,24 @@ class ExportCommand(OperatorCommand):
         parser.add_argument(
             "--until", type=moment, metavar="TIME", help="up to, and without"
         )
-
-    def rows(
-        self, *, since: datetime | None, until: datetime | None, **options: Any
-    ) -> Any:
-        """Return the queryset that the options ask for."""
-        raise NotImplementedError
+        parser.add_argument(
+            f"--{self.choice}",
+            action="append",
+            choices=self.choices,
+            default=[],
+            help="only these; may be given several times",
+        )
 
     def run(self, *args: Any, **options: Any) -> None:
-        rows = self.rows(**options)
+        lookups = {
+            "since": f"{self.time_column}__gte",
+            "until": f"{self.time_column}__lt",
+            self.choice: f"{self.choice}__in",
+        }
+        given = {name: options[name] for name in lookups if options[name]}
+        rows = self.model._default_manager.filter(
+            **{lookups[name]: value for name, value in given.items()}
+        )
         output: Path | None = options["output"]
         if output and output.exists() and not output.is_file():
             # It would be replaced: a directory cannot be, and a device must not.
@@ -60,17 +68,12 @@ class ExportCommand(OperatorCommand):
                 f"{output} is not a regular file; omit --output to write to a pipe or"
                 " device"
             )
-        chosen_by = {
-            name: options[name]
-            for name in self.filters
-            if options[name] not in (None, [])
-        }
         record_export(
             self.actor(),
             f"{self.noun}s",
             options["format"],
             selection=EVERYTHING,
-            chosen_by=urlencode(chosen_by, doseq=True),
+            chosen_by=urlencode(given, doseq=True),
         )
         total = rows.count() if self.stderr.isatty() else None
         # A bar beside the data on one terminal would be in its way.
@@ -99,42 +102,3 @@ def _file(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the file's name is empty")
     return Path(text)
-
-
-def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Write `lines` beside `path` and move them there at the end; mode 0600."""
-    with prepared_file(path, lines):
-        pass
-
-
-@contextmanager
-def prepared_file(path: Path, lines: Iterable[str]) -> Iterator[None]:
-    """Write `lines` beside `path`, and move them there if the block ends well.
-
-    Raises `OutputError` when that is not possible.
-    """
-    with _file_errors(path):
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with (
-            _file_errors(path),
-            os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file,
-        ):
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        yield
-        with _file_errors(path):
-            Path(name).replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
-
-
-@contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error

@@ -5,7 +5,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import uploads.models.uploads
-from uploads.audit import triggers
+from uploads import triggers
 from uploads.groups import create_groups
 
 

@@ -8,19 +8,21 @@ throttle.
 from __future__ import annotations
 
 from mirrorsite.append_only import AppendOnlyModel, AppendOnlyQuerySet
-from uploads.models.events import UploadEvent
+from uploads.audit.models import (
+    UNCOMMON,
+    WITHOUT_UPLOAD,
+    Action,
+    AuditSeal,
+    UploadEvent,
+)
 from uploads.models.lifecycle import (
     ALLOWED_BEFORE,
     NOT_STORED,
     STATUS_AFTER,
-    UNCOMMON,
-    WITHOUT_UPLOAD,
-    Action,
     Status,
 )
 from uploads.models.logins import LoginAttempts
 from uploads.models.paging import pages
-from uploads.models.seals import AuditSeal
 from uploads.models.uploads import Upload, UploadQuerySet, new_upload_id
 
 __all__ = [

@@ -1,8 +1,10 @@
-"""What can happen to an upload, and the status that it leaves behind."""
+"""Which action may follow which status of an upload, and the status it leaves behind."""
 
 from __future__ import annotations
 
 from django.db import models
+
+from uploads.audit.models import Action
 
 
 class Status(models.TextChoices):
@@ -18,37 +20,6 @@ class Status(models.TextChoices):
 
 #: Every status but stored, in the order of the index that holds them.
 NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
-
-
-class Action(models.TextChoices):
-    """What can happen: to an upload, by its readers, or around the trail itself."""
-
-    REQUESTED = "requested", "Requested"
-    STORED = "stored", "Stored"
-    FAILED = "failed", "Failed"
-    VERIFIED = "verified", "Verified"
-    MISSING = "missing", "Missing"
-    CORRUPTED = "corrupted", "Corrupted"
-    ADOPTED = "adopted", "Adopted"
-    PURGED = "purged", "Purged"
-    # Events that change no status.
-    RETRIED = "retried", "Retried"
-    DOWNLOADED = "downloaded", "Downloaded"
-    PROOF_SHOWN = "proof_shown", "Proof shown"
-    # Such events without an upload.
-    EXPORTED = "exported", "Exported"
-    LOGGED_IN = "logged_in", "Logged in"
-    LOGIN_FAILED = "login_failed", "Login failed"
-    LOGGED_OUT = "logged_out", "Logged out"
-    TOKEN_MADE = "token_made", "Token made"
-    TOKEN_REVOKED = "token_revoked", "Token revoked"
-    USER_MADE = "user_made", "User made"
-    USER_CHANGED = "user_changed", "User changed"
-    GROUP_MADE = "group_made", "Group made"
-    GROUP_CHANGED = "group_changed", "Group changed"
-    GROUP_DELETED = "group_deleted", "Group deleted"
-    AUDIT_CHECKED = "audit_checked", "Audit checked"
-    EVENTS_RESTORED = "events_restored", "Events restored"
 
 
 #: The status that each action leaves behind; an action that is not here is a note,
@@ -85,27 +56,3 @@ ALLOWED_BEFORE: dict[Action, frozenset[Status]] = {
         {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
     ),
 }
-
-#: Notes about no upload; every other action has one.
-WITHOUT_UPLOAD: frozenset[Action] = frozenset(
-    {
-        Action.EXPORTED,
-        Action.LOGGED_IN,
-        Action.LOGIN_FAILED,
-        Action.LOGGED_OUT,
-        Action.TOKEN_MADE,
-        Action.TOKEN_REVOKED,
-        Action.USER_MADE,
-        Action.USER_CHANGED,
-        Action.GROUP_MADE,
-        Action.GROUP_CHANGED,
-        Action.GROUP_DELETED,
-        Action.AUDIT_CHECKED,
-        Action.EVENTS_RESTORED,
-    }
-)
-
-#: Every action but the two of a normal upload.
-UNCOMMON: tuple[Action, ...] = tuple(
-    a for a in Action if a not in {Action.REQUESTED, Action.STORED}
-)

@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from uploads.exceptions import ObjectMissingError, OtherBucketError
 from uploads.models import Action, Status, Upload
+from uploads.object_verification import differences_from, examine
 from uploads.reconciliation.findings import Finding, FindingKind, Plan
 from uploads.reconciliation.scan import Row
 from uploads.storage import ListedObject, StoredObject, storage_of
-from uploads.verification import differences_from, examine
 
 
 def classify(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -22,19 +21,21 @@ from uploads.exceptions import (
     StoreRedirectError,
     StoreRefusedError,
 )
+from uploads.payloads import BytesPayload, Payload
 from uploads.storage.client import StoreClient, StoreConfiguration
 from uploads.storage.errors import error_code, translated
 from uploads.storage.multipart import MultipartUploads
 from uploads.storage.objects import (
-    BytesPayload,
     ListedObject,
     ObjectVersions,
-    Payload,
     StoredObject,
     UnfinishedUpload,
-    stored_object_from_head,
+    listed_folders,
+    listed_objects,
+    unfinished_uploads,
     versions_in_order,
 )
+from uploads.storage.reads import CHUNK_BYTES, Reader
 from uploads.storage.writes import OnRetry, Writer
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ _NO_OBJECT_LOCK = frozenset(
         "NotImplemented",
     }
 )
-_READ_BYTES = 1024 * 1024
 #: Options that django-storages has under the same name.
 _SHARED_OPTIONS = (
     "bucket_name",
@@ -81,7 +81,8 @@ class UploadStorage(S3Storage):
         )
         self.store = StoreClient(self.configuration)
         self._multipart = MultipartUploads(self.store)
-        self._writer = Writer(self.store, self._multipart, self)
+        self._reader = Reader(self.store)
+        self._writer = Writer(self.store, self._multipart, self._reader)
 
     @property
     def client(self) -> S3Client:
@@ -148,63 +149,20 @@ class UploadStorage(S3Storage):
         return self._writer.put_new(key, payload, metadata, parameters or {}, on_retry)
 
     def head(self, key: str) -> StoredObject:
-        """Return size, checksum and metadata of an object.
-
-        `sha256` is the one the store computed, or, for objects sent in parts, the
-        one in the metadata. Raises `ObjectMissingError`, `BucketMissingError`,
-        `StoreRefusedError` or `StoreUnavailableError`.
-        """
-        return self.store.repeated(lambda: self.head_once(key))
-
-    def head_once(self, key: str) -> StoredObject:
-        """Return what `head` returns, from a single request."""
-        try:
-            answer = self.store.once(
-                lambda s3: s3.head_object(
-                    Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
-                )
-            )
-        except ObjectMissingError:
-            # The answer to HEAD has no body, so a missing bucket looks the same:
-            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
-            if not self.bucket_exists():
-                raise BucketMissingError(
-                    f"there is no bucket {self.bucket_name}"
-                ) from None
-            raise
-        return stored_object_from_head(dict(answer))
+        """Return size, checksum and metadata of an object; see `Reader.head`."""
+        return self._reader.head(key)
 
     def read(
-        self, key: str, chunk_bytes: int = _READ_BYTES, version_id: str = ""
+        self, key: str, chunk_bytes: int = CHUNK_BYTES, version_id: str = ""
     ) -> Iterator[bytes]:
-        """Yield an object's bytes; raises as `head` does, also half-way.
-
-        `version_id` selects another version than the current one.
-        """
-        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
-        answer = self.store.retried(
-            lambda s3: s3.get_object(Bucket=self.bucket_name, Key=key, **version)
-        )
-        body = answer["Body"]
-        try:
-            while chunk := translated(lambda: body.read(chunk_bytes)):
-                yield chunk
-        finally:
-            body.close()
+        """Yield an object's bytes; see `Reader.read`."""
+        return self._reader.read(key, chunk_bytes, version_id)
 
     def read_digest(
         self, key: str, on_chunk: Callable[[], None] = lambda: None
     ) -> tuple[str, int]:
-        """Read an object; return the SHA-256 and the number of its bytes.
-
-        `on_chunk` is called after each chunk. Raises as `read` does.
-        """
-        digest, size = hashlib.sha256(), 0
-        for chunk in self.read(key):
-            on_chunk()
-            digest.update(chunk)
-            size += len(chunk)
-        return digest.hexdigest(), size
+        """Return the SHA-256 and the number of an object's bytes; see `Reader`."""
+        return self._reader.read_digest(key, on_chunk)
 
     def presigned_url(
         self, key: str, *, seconds: int, method: str = "GET", **parameters: str
@@ -249,13 +207,7 @@ class UploadStorage(S3Storage):
         directory buckets in none.
         """
         for page in self.store.pages("list_objects_v2", Prefix=prefix):
-            for entry in page.get("Contents", ()):
-                yield ListedObject(
-                    key=entry["Key"],
-                    size=entry["Size"],
-                    etag=entry["ETag"].strip('"'),
-                    last_modified=entry["LastModified"],
-                )
+            yield from translated(partial(listed_objects, page))
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys under `prefix`, in the order of `listing`."""
@@ -268,17 +220,18 @@ class UploadStorage(S3Storage):
         thousand of them, however many objects are below.
         """
         for page in self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/"):
-            for entry in page.get("CommonPrefixes", ()):
-                yield entry["Prefix"]
+            yield from translated(partial(listed_folders, page))
 
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
         """Yield every key under `prefix` with its versions and delete markers, in order.
 
         In a bucket without versions each key has one.
         """
-        return versions_in_order(
+        found = versions_in_order(
             self.store.pages("list_object_versions", Prefix=prefix)
         )
+        while (versions := translated(lambda: next(found, None))) is not None:
+            yield versions
 
     def first_version(self, key: str) -> str | None:
         """Return the id of the oldest version of `key` if a newer one or a marker hides it."""
@@ -294,13 +247,9 @@ class UploadStorage(S3Storage):
         parts take space.
         """
         for page in self.store.pages("list_multipart_uploads", Prefix=prefix):
-            for entry in page.get("Uploads", ()):
-                if entry["Key"].startswith(prefix):
-                    yield UnfinishedUpload(
-                        key=entry["Key"],
-                        upload_id=entry["UploadId"],
-                        begun=entry["Initiated"],
-                    )
+            for found in translated(partial(unfinished_uploads, page)):
+                if found.key.startswith(prefix):
+                    yield found
 
     def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
         """Discard the parts, if there are any."""
@@ -309,11 +258,7 @@ class UploadStorage(S3Storage):
     # --- The bucket -------------------------------------------------------------------
 
     def bucket_exists(self) -> bool:
-        try:
-            self.store.retried(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
-        except (BucketMissingError, ObjectMissingError):
-            return False
-        return True
+        return self._reader.bucket_exists()
 
     def ensure_bucket(self) -> bool:
         """Create the bucket unless it exists; return True if it was created."""

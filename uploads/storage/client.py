@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import boto3
 import botocore.handlers
@@ -20,8 +21,9 @@ import botocore.session
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
-from botocore.httpsession import URLLib3Session
+from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies, parse_timestamp
+from urllib3 import PoolManager, ProxyManager, Timeout, make_headers
 
 from mirrorsite.aws_configuration import ca_bundle
 from mirrorsite.metrics import watch_store
@@ -36,6 +38,7 @@ from uploads.storage.errors import (
     error_from_status,
     frozen,
     translated,
+    unreadable_answer,
 )
 from uploads.storage.signed_puts import SignedPuts
 
@@ -86,7 +89,7 @@ class StoreConfiguration:
             session.set_credentials(
                 self.access_key,
                 self.secret_key or "",
-                os.environ.get("AWS_SESSION_TOKEN"),
+                os.environ.get("AWS_SESSION_TOKEN", "").strip(),
             )
         # For the clients of token services, which botocore makes by itself.
         session.set_default_client_config(
@@ -136,13 +139,13 @@ class Transport:
     """What sends the requests. For any bucket of one store, and for all threads."""
 
     client: S3Client
-    http: URLLib3Session
+    http: PoolManager
     credentials: Credentials
     user_agent: str
 
     def close(self) -> None:
         self.client.close()
-        self.http.close()
+        self.http.clear()
 
 
 class StoreClient:
@@ -238,7 +241,15 @@ class StoreClient:
             yield page
             if not page.get("IsTruncated"):
                 return
-            marker = {name: page[at] for name, at in _MARKERS[operation].items()}
+            # A key's last version may end a page, which then has no marker for versions.
+            following = {
+                name: page[at]
+                for name, at in _MARKERS[operation].items()
+                if page.get(at)
+            }
+            if following in ({}, marker):
+                raise unreadable_answer("its next page is this one")
+            marker = following
 
     @staticmethod
     def pause(attempt: int) -> None:
@@ -274,13 +285,13 @@ def _transport(
     credentials: Credentials,
 ) -> Transport:
     config = configuration.client_config()
-    verify = ca_bundle(session) or True
+    certificates = ca_bundle(session) or get_cert_path(True)
     client = boto3.Session(botocore_session=session).client(
         "s3",
         region_name=configuration.region_name,
         endpoint_url=configuration.endpoint_url,
         config=config,
-        verify=verify,
+        verify=certificates,
     )
     # "Expect: 100-continue" costs a round trip before each small body.
     client.meta.events.unregister("before-call.s3", botocore.handlers.add_expect_header)
@@ -288,19 +299,35 @@ def _transport(
         "response-received.s3", partial(_refuse_redirects, client.meta.region_name)
     )
     watch_store(client)
-    http_options: dict[str, Any] = {
-        "verify": verify,
-        "proxies": get_environ_proxies(client.meta.endpoint_url),
-        "timeout": (configuration.connect_timeout, configuration.read_timeout),
-        "max_pool_connections": configuration.max_pool_connections,
+    http = _http_client(configuration, client.meta.endpoint_url, certificates)
+    return Transport(client, http, credentials, session.user_agent())
+
+
+def _http_client(
+    configuration: StoreConfiguration, url: str, certificates: str | None
+) -> PoolManager:
+    """Return the client for bodies, with the settings of the boto3 client."""
+    options: dict[str, Any] = {
+        "cert_reqs": "CERT_REQUIRED",
+        "ca_certs": certificates,
+        "timeout": Timeout(configuration.connect_timeout, configuration.read_timeout),
+        "maxsize": configuration.max_pool_connections,
         # As botocore sets them; without TCP_NODELAY each body waits 40 ms.
         "socket_options": [
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
             (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
         ],
     }
-    http = URLLib3Session(**http_options)
-    return Transport(client, http, credentials, session.user_agent())
+    proxy = get_environ_proxies(url).get(urlsplit(url).scheme)
+    if not proxy:
+        return PoolManager(**options)
+    proxy = proxy if "//" in proxy else f"//{proxy}"
+    parts = urlsplit(proxy, scheme="http")
+    if parts.username and parts.password:
+        options["proxy_headers"] = make_headers(
+            proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password)}"
+        )
+    return ProxyManager(parts.geturl(), **options)
 
 
 def _refuse_redirects(

@@ -15,13 +15,14 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     EndpointConnectionError,
     EndpointProviderError,
-    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
     ProxyConnectionError,
     SSLError,
 )
+from botocore.parsers import ResponseParserError
+from urllib3 import exceptions as urllib3
 
 from uploads.exceptions import (
     BucketMissingError,
@@ -37,9 +38,9 @@ from uploads.exceptions import (
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: Statuses that mean "not now" rather than "no".
-_TEMPORARY_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-#: Of those, the ones sent before the request was carried out: too busy, or a conflict
+#: Statuses below 500 that mean "not now" rather than "no".
+_TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
+#: Statuses that are sent before the request was carried out: too busy, or a conflict
 #: with another conditional request for the same key.
 _NOT_CARRIED_OUT = frozenset({408, 409, 425, 429, 503})
 #: AWS's answers to a request for a bucket of another region.
@@ -60,8 +61,13 @@ _NOT_CONNECTED_ERRORS = (
     ConnectTimeoutError,
     EndpointConnectionError,
     ProxyConnectionError,
+    urllib3.ConnectTimeoutError,
+    urllib3.NewConnectionError,
+    urllib3.ProxyError,
 )
 _INVALID_REQUEST_ERRORS = (EndpointProviderError, ParamValidationError)
+#: Of answers that are not S3's, such as a proxy's login page, or that lack a field.
+_UNREADABLE_ANSWER_ERRORS = (KeyError, ResponseParserError, ValueError)
 
 
 def translated(request: Callable[[], T]) -> T:
@@ -91,10 +97,20 @@ def store_error(error: Exception) -> StoreError:
         return StoreUnavailableError(
             f"the object store is unreachable ({name})", outcome_unknown=False
         )
-    if not isinstance(error, BotoCoreError | HTTPClientError | OSError):
+    if isinstance(error, _UNREADABLE_ANSWER_ERRORS):
+        is_missing = isinstance(error, KeyError)
+        return unreadable_answer(f"no {error.args[0]}" if is_missing else name)
+    if not isinstance(error, BotoCoreError | urllib3.HTTPError | OSError):
         logger.error("unexpected error of the store's client", exc_info=error)
     return StoreUnavailableError(
         f"the object store did not answer ({name})", outcome_unknown=True
+    )
+
+
+def unreadable_answer(why: str) -> StoreUnavailableError:
+    """Return the error for an answer that is not one of S3's: anything may have happened."""
+    return StoreUnavailableError(
+        f"the object store's answer cannot be read ({why})", outcome_unknown=True
     )
 
 
@@ -136,7 +152,9 @@ def error_from_status(status: int, code: str, region: str = "") -> StoreError:
         return StoreRedirectError(
             f"{message}{where}: AWS_DEFAULT_REGION or AWS_ENDPOINT_URL_S3 is wrong"
         )
-    if status in _TEMPORARY_STATUSES:
+    # Another server on the way answers 204, or 520 and up, without saying what was done.
+    is_unclear = status < 300 or (status >= 500 and status != 501)
+    if status in _TEMPORARY_STATUSES or is_unclear:
         return StoreUnavailableError(
             message, outcome_unknown=status not in _NOT_CARRIED_OUT
         )
@@ -154,7 +172,7 @@ def error_code(error: StoreError) -> str:
 
 def _is_certificate_error(error: BaseException | None) -> bool:
     """Return True if the TLS handshake failed: nothing was sent after it."""
-    if not isinstance(error, SSLError):
+    if not isinstance(error, SSLError | urllib3.SSLError):
         return False
     cause: BaseException | None = error
     while cause is not None:

@@ -20,8 +20,8 @@ from uploads.exceptions import (
     StoreError,
     StoreUnavailableError,
 )
+from uploads.payloads import Payload
 from uploads.storage.client import StoreClient
-from uploads.storage.objects import Payload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -68,8 +68,8 @@ class MultipartUploads:
                     Metadata=dict(metadata),
                     ChecksumAlgorithm="SHA256",
                     **parameters,
-                )
-            )["UploadId"]
+                )["UploadId"]
+            )
         except StoreUnavailableError as error:
             if not error.outcome_unknown:
                 raise

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-
-class Payload(Protocol):
-    """Bytes of known length and digest that can be read from the start many times."""
-
-    content_type: str
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def sha256(self) -> str: ...
-
-    def parts(self, part_bytes: int) -> Iterator[bytes | memoryview]: ...
+from uploads.payloads import Payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +60,29 @@ class ObjectVersions:
         return self.count == 1 and bool(self.first_id)
 
 
-class BytesPayload:
-    """A body in memory."""
+def listed_objects(page: Mapping[str, Any]) -> list[ListedObject]:
+    return [
+        ListedObject(
+            key=entry["Key"],
+            size=entry["Size"],
+            etag=entry["ETag"].strip('"'),
+            last_modified=entry["LastModified"],
+        )
+        for entry in page.get("Contents", ())
+    ]
 
-    def __init__(
-        self, content: bytes, content_type: str = "application/octet-stream"
-    ) -> None:
-        self.content_type = content_type
-        self._content = content
-        self.size = len(content)
-        self.sha256 = hashlib.sha256(content).hexdigest()
 
-    def parts(self, part_bytes: int) -> Iterator[bytes]:
-        for start in range(0, self.size, part_bytes):
-            yield self._content[start : start + part_bytes]
+def listed_folders(page: Mapping[str, Any]) -> list[str]:
+    return [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
+
+
+def unfinished_uploads(page: Mapping[str, Any]) -> list[UnfinishedUpload]:
+    return [
+        UnfinishedUpload(
+            key=entry["Key"], upload_id=entry["UploadId"], begun=entry["Initiated"]
+        )
+        for entry in page.get("Uploads", ())
+    ]
 
 
 def versions_in_order(
@@ -113,7 +109,7 @@ def versions_in_order(
 
 
 def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
-    """Read a HeadObject answer."""
+    """Read a HeadObject answer; raises `KeyError` if S3 cannot have sent it."""
     metadata = answer.get("Metadata", {})
     checksum = answer.get("ChecksumSHA256", "")
     # A checksum of checksums ends in -<parts>; it is no digest of the content.
@@ -125,7 +121,7 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
     return StoredObject(
         size=answer["ContentLength"],
         sha256=sha256,
-        etag=answer.get("ETag", "").strip('"'),
+        etag=answer["ETag"].strip('"'),
         version_id=_version_of(answer),
         metadata=metadata,
         sha256_source=source,
@@ -136,10 +132,11 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
 def stored_object_from_put(
     payload: Payload, metadata: Mapping[str, str], answer: Mapping[str, Any]
 ) -> StoredObject:
+    """Read the answer to a PUT; raises `KeyError` if S3 cannot have sent it."""
     return StoredObject(
         size=payload.size,
         sha256=payload.sha256,
-        etag=answer.get("ETag", "").strip('"'),
+        etag=answer["ETag"].strip('"'),
         version_id=_version_of(answer),
         metadata=metadata,
     )

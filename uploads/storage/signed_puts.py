@@ -1,8 +1,7 @@
-"""PutObject and UploadPart through botocore's own signer and HTTP session.
+"""PutObject and UploadPart, signed here and sent once through urllib3.
 
-A call of boto3 spends most of its 0.8 ms of processor time between the two: validating
-parameters, resolving the endpoint again, event handlers, parsing. Here a request is
-signed (Signature Version 4 over the body's SHA-256), sent once and read.
+boto3 takes three times the processor time for a small body: it validates parameters,
+resolves the endpoint again, and parses.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html
@@ -13,18 +12,17 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from botocore.httpsession import URLLib3Session
+from urllib3 import BaseHTTPResponse, PoolManager
 
 from mirrorsite.metrics import STORE_SECONDS
-from uploads.exceptions import StoreRefusedError
+from uploads.exceptions import StoreError, StoreRefusedError
 from uploads.storage.errors import error_from_status, frozen, store_error
+from uploads.storage.signature import sign
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _REGION = re.compile(rb"<Region>([a-z0-9-]+)</Region>")
@@ -37,7 +35,7 @@ class SignedPuts:
         self,
         *,
         presigned_url: str,
-        http: URLLib3Session,
+        http: PoolManager,
         credentials: Credentials,
         user_agent: str,
     ) -> None:
@@ -45,7 +43,9 @@ class SignedPuts:
         parts = urlsplit(presigned_url)
         scope = parse_qs(parts.query)["X-Amz-Credential"][0]
         _, _, self._region, self._service, _ = scope.rsplit("/", 4)
-        self._bucket_url = parts._replace(query="").geturl().removesuffix("key")
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._host = parts.netloc
+        self._bucket_path = parts.path.removesuffix("key")
         self._http = http
         self._credentials = credentials
         self._user_agent = user_agent
@@ -63,7 +63,7 @@ class SignedPuts:
         `sha256` is hexadecimal; the store refuses a body that has another one. Raises
         `StoreError`.
         """
-        headers = {"Content-Type": content_type, "If-None-Match": "*"}
+        headers = {"content-type": content_type, "if-none-match": "*"}
         for name, value in metadata.items():
             if not value.isascii():
                 raise StoreRefusedError(f"not sent: metadata {name} is not ASCII")
@@ -79,7 +79,7 @@ class SignedPuts:
         sha256: str,
     ) -> dict[str, str]:
         """Send one part; return its ETag. Raises `StoreError`."""
-        query = f"?partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
+        query = f"partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
         return self._put("UploadPart", key, query, body, sha256, {})
 
     def _put(
@@ -92,46 +92,45 @@ class SignedPuts:
         headers: dict[str, str],
     ) -> dict[str, str]:
         credentials = frozen(self._credentials)
-        headers["User-Agent"] = self._user_agent
-        headers["x-amz-checksum-sha256"] = base64.b64encode(
-            bytes.fromhex(sha256)
-        ).decode()
+        path = self._bucket_path + quote(key, safe="/~")
+        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
+        headers |= {"host": self._host, "x-amz-checksum-sha256": checksum}
         started = perf_counter()
         outcome = "no answer"
         try:
-            url = self._bucket_url + quote(key, safe="/~") + query
-            request = AWSRequest("PUT", url, headers, data=body)
-            request.context["sha256"] = sha256
-            _Signer(credentials, self._service, self._region).add_auth(request)
-            response = self._http.send(request.prepare())
-            outcome = f"{response.status_code // 100}xx"
+            signed = sign(
+                "PUT", path, query, headers, sha256,
+                credentials=credentials, region=self._region, service=self._service,
+                at=datetime.now(UTC),
+            )  # fmt: skip
+            response = self._http.urlopen(
+                "PUT",
+                f"{self._origin}{path}?{query}" if query else self._origin + path,
+                body=body,
+                headers={**signed, "user-agent": self._user_agent},
+                redirect=False,
+                retries=False,
+            )
+            outcome = f"{response.status // 100}xx"
+            if response.status == 200:
+                return {
+                    "ETag": response.headers["etag"],
+                    "VersionId": response.headers.get("x-amz-version-id", ""),
+                }
         except Exception as error:
             raise store_error(error) from error
         finally:
             seconds = perf_counter() - started
             STORE_SECONDS.labels(operation, outcome).observe(seconds)
-        if response.status_code != 200:
-            raise _error_of(response)
-        return {
-            "ETag": response.headers.get("etag", ""),
-            "VersionId": response.headers.get("x-amz-version-id", ""),
-        }
+        raise _error_of(response)
 
 
-class _Signer(S3SigV4Auth):
-    """Signature Version 4 over a digest that is known already."""
-
-    def payload(self, request: AWSRequest) -> str:
-        digest: str = request.context["sha256"]
-        return digest
-
-
-def _error_of(response: Any) -> Exception:
-    code = _CODE.search(response.content)
-    region = _REGION.search(response.content)
+def _error_of(response: BaseHTTPResponse) -> StoreError:
+    code = _CODE.search(response.data)
+    region = _REGION.search(response.data)
     return error_from_status(
-        response.status_code,
-        code[1].decode() if code else str(response.status_code),
+        response.status,
+        code[1].decode() if code else str(response.status),
         response.headers.get("x-amz-bucket-region")
         or (region[1].decode() if region else ""),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from uploads.exceptions import (
     ObjectExistsError,
@@ -14,12 +14,12 @@ from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from uploads.payloads import Payload
 from uploads.storage.client import StoreClient
+from uploads.storage.errors import translated
 from uploads.storage.multipart import PART_BYTES, MultipartUploads
-from uploads.storage.objects import Payload, StoredObject, stored_object_from_put
-
-if TYPE_CHECKING:
-    from uploads.storage.backend import UploadStorage
+from uploads.storage.objects import StoredObject, stored_object_from_put
+from uploads.storage.reads import Reader
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,11 @@ class Writer:
     """Creates each object once, and reports outcomes truthfully."""
 
     def __init__(
-        self, store: StoreClient, multipart: MultipartUploads, storage: UploadStorage
+        self, store: StoreClient, multipart: MultipartUploads, reader: Reader
     ) -> None:
         self._store = store
         self._multipart = multipart
-        self._storage = storage
+        self._reader = reader
 
     def put_new(
         self,
@@ -51,10 +51,9 @@ class Writer:
         outcome_unknown = False
         for attempt in range(1, attempts + 1):
             try:
-                answer = self._put_once(key, payload, metadata, parameters)
+                return self._put_once(key, payload, metadata, parameters)
             except ObjectExistsError as error:
-                found = self._storage.head
-                return self._resolve(found, key, payload, metadata, error)
+                return self._resolve(self._reader.head, key, payload, metadata, error)
             except StoreRefusedError as error:
                 if not outcome_unknown:
                     raise
@@ -63,8 +62,6 @@ class Writer:
             except StoreUnavailableError as error:
                 outcome_unknown = outcome_unknown or error.outcome_unknown
                 last_error = error
-            else:
-                return stored_object_from_put(payload, metadata, answer)
             logger.warning(
                 "key=%s attempt=%s of %s: %s", key, attempt, attempts, last_error
             )
@@ -75,11 +72,19 @@ class Writer:
             on_retry(attempt, last_error)
         if not outcome_unknown:
             raise last_error
-        return self._resolve(
-            self._storage.head_once, key, payload, metadata, last_error
-        )
+        return self._resolve(self._reader.head_once, key, payload, metadata, last_error)
 
     def _put_once(
+        self,
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        parameters: Mapping[str, Any],
+    ) -> StoredObject:
+        answer = self._send(key, payload, metadata, parameters)
+        return translated(lambda: stored_object_from_put(payload, metadata, answer))
+
+    def _send(
         self,
         key: str,
         payload: Payload,
@@ -149,4 +154,4 @@ class Writer:
             return found.sha256 == payload.sha256
         # Anyone who can put an object under this key can write the right SHA-256 into
         # its metadata.
-        return self._storage.read_digest(key)[0] == payload.sha256
+        return self._reader.read_digest(key)[0] == payload.sha256

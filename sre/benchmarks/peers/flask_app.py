@@ -1,8 +1,7 @@
-"""The original: Flask. `python flask_app.py PORT` is its development server."""
+"""The original: Flask."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import original  # type: ignore[import-not-found]
@@ -24,7 +23,3 @@ def mirror() -> Any:
 @app.post("/api/upload-random")
 def upload_random() -> Any:
     return original.upload_random()
-
-
-if __name__ == "__main__":
-    app.run("127.0.0.1", int(sys.argv[1]))

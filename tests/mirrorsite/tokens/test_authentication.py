@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -17,8 +17,10 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from mirrorsite.tokens.authentication import LAST_USE_GRAIN
 from mirrorsite.tokens.models import Scope, Token
-from mirrorsite.tokens.services import create_token, revoke_token
+from mirrorsite.tokens.services import revoke_token
 from tests.conftest import service_database_url
+from tests.tokens import bearer, new_token
+from tests.uploads.making import slug
 from uploads.models import Upload
 
 ACTOR = Actor(name="command:test")
@@ -30,7 +32,7 @@ INVALID = 'Bearer realm="mirrorsite", error="invalid_token"'
 
 @pytest.fixture
 def token(owner: User) -> tuple[Token, str]:
-    return create_token(actor=ACTOR, owner=owner, name="reader", scopes=[Scope.READ])
+    return new_token(name="reader")
 
 
 def made_days_ago(
@@ -40,19 +42,15 @@ def made_days_ago(
     then = timezone.now() - timedelta(days=days_ago)
     with monkeypatch.context() as patch:
         patch.setattr(timezone, "now", lambda: then)
-        return create_token(actor=ACTOR, scopes=[Scope.READ], **values)
+        return new_token(**values)
 
 
-def get(client: Client, secret: str, scheme: str = "Bearer") -> Any:
-    return client.get("/api/uploads", headers={"authorization": f"{scheme} {secret}"})
-
-
-def slug(answer: Any) -> str:
-    return re.split("[:/]", answer.json()["type"])[-1]
+def get(client: Client, secret: str) -> Any:
+    return client.get("/api/uploads", headers=bearer(secret))
 
 
 class TestTokenAuthentication:
-    def test_valid(self, client: Client, token: tuple[Token, str]) -> None:
+    def test_valid(self, client, token):
         answer = get(client, token[1])
 
         assert answer.status_code == 200
@@ -76,9 +74,7 @@ class TestTokenAuthentication:
         ],
     )
     @pytest.mark.parametrize("method", ["get", "post"])
-    def test_presented_but_no_token(
-        self, client: Client, token: tuple[Token, str], header: str, method: str
-    ) -> None:
+    def test_presented_but_no_token(self, client, token, header, method):
         path = "/api/uploads" if method == "get" else "/api/upload-random"
         answer = getattr(client, method)(path, headers={"authorization": header})
 
@@ -86,15 +82,11 @@ class TestTokenAuthentication:
         assert answer["WWW-Authenticate"] == INVALID
         assert slug(answer) == "authentication-failed"
 
-    def test_right_beginning_wrong_end(
-        self, client: Client, token: tuple[Token, str]
-    ) -> None:
+    def test_right_beginning_wrong_end(self, client, token):
         assert get(client, token[1][:-1] + "x").status_code == 401
 
-    def test_expired__kept_and_refused(
-        self, client: Client, owner: User, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        token = made_days_ago(2, monkeypatch, owner=owner, name="old", days=1)
+    def test_expired__kept_and_refused(self, client, owner, monkeypatch):
+        token = made_days_ago(2, monkeypatch, name="old", days=1)
 
         answer = get(client, token[1])
 
@@ -102,18 +94,16 @@ class TestTokenAuthentication:
         assert answer["WWW-Authenticate"] == INVALID
         assert Token.objects.filter(pk=token[0].pk).exists()
 
-    def test_revoked(self, client: Client, token: tuple[Token, str]) -> None:
+    def test_revoked(self, client, token):
         assert revoke_token(token[0], ACTOR)
         assert get(client, token[1]).status_code == 401
 
-    def test_owner_left(self, client: Client, token: tuple[Token, str]) -> None:
+    def test_owner_left(self, client, token):
         User.objects.update(is_active=False)
         assert get(client, token[1]).status_code == 401
 
-    def test_other_scope__403(self, client: Client, owner: User) -> None:
-        _, secret = create_token(
-            actor=ACTOR, owner=owner, name="writer", scopes=[Scope.UPLOAD]
-        )
+    def test_other_scope__403(self, client, owner):
+        _, secret = new_token(Scope.UPLOAD)
 
         answer = get(client, secret)
 
@@ -124,26 +114,17 @@ class TestTokenAuthentication:
         )
 
     def test_one_query_however_many_tokens(
-        self,
-        client: Client,
-        owner: User,
-        token: tuple[Token, str],
-        django_assert_num_queries: Any,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+        self, client, owner, token, django_assert_num_queries, monkeypatch
+    ):
         for number in range(5):
-            create_token(
-                actor=ACTOR, owner=owner, name=f"other-{number}", scopes=[Scope.READ]
-            )
-        made_days_ago(2, monkeypatch, owner=owner, name="old", days=1)
+            new_token(name=f"other-{number}")
+        made_days_ago(2, monkeypatch, name="old", days=1)
         get(client, token[1])  # writes the last use
 
         with django_assert_num_queries(2):  # the token with its owner; the list
             assert get(client, token[1]).status_code == 200
 
-    def test_last_use__at_most_once_a_minute(
-        self, client: Client, token: tuple[Token, str]
-    ) -> None:
+    def test_last_use__at_most_once_a_minute(self, client, token):
         def last_use() -> Any:
             return Token.objects.get().last_used_at
 
@@ -159,11 +140,8 @@ class TestTokenAuthentication:
 
     @pytest.mark.django_db(transaction=True)
     def test_last_use__row_held_by_another_session__not_waited_for(
-        self,
-        client: Client,
-        token: tuple[Token, str],
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
+        self, client, token, caplog
+    ):
         with psycopg.connect(service_database_url()) as holder:
             holder.execute("SELECT * FROM tokens_token FOR NO KEY UPDATE")
             with connection.cursor() as cursor:
@@ -176,18 +154,11 @@ class TestTokenAuthentication:
         assert Token.objects.get().last_used_at is None
         assert "not recorded" not in caplog.text  # logged when a wait times out
 
-    def test_never_logged(
-        self,
-        client: Client,
-        token: tuple[Token, str],
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
+    def test_never_logged(self, client, token, caplog):
         with caplog.at_level(logging.DEBUG):
             get(client, token[1])
             get(client, token[1][:-1] + "x")
-            _, secret = create_token(
-                actor=ACTOR, owner=token[0].user, name="logged", scopes=[Scope.READ]
-            )
+            _, secret = new_token(name="logged")
         kept = [
             record.getMessage()
             for record in caplog.records
@@ -198,12 +169,12 @@ class TestTokenAuthentication:
 
 class TestUploadAuth:
     def post(self, client: Client, secret: str | None = None) -> Any:
-        headers = {"authorization": f"Bearer {secret}"} if secret else {}
+        headers = bearer(secret) if secret else {}
         return client.post(
             "/api/upload-random", content_type="application/json", headers=headers
         )
 
-    def test_token__nobody(self, client: Client, settings: Any) -> None:
+    def test_token__nobody(self, client, settings):
         settings.UPLOAD_AUTH = "token"
 
         answer = self.post(client)
@@ -213,20 +184,14 @@ class TestUploadAuth:
         assert slug(answer) == "not-authenticated"
 
     @pytest.mark.parametrize("mode", ["open", "token"])
-    def test_wrong_scope(
-        self, client: Client, settings: Any, token: tuple[Token, str], mode: str
-    ) -> None:
+    def test_wrong_scope(self, client, settings, token, mode):
         settings.UPLOAD_AUTH = mode
         assert self.post(client, token[1]).status_code == 403
 
     @pytest.mark.parametrize("mode", ["open", "token"])
-    def test_token__named_in_the_record(
-        self, client: Client, settings: Any, owner: User, bucket: Any, mode: str
-    ) -> None:
+    def test_token__named_in_the_record(self, client, settings, owner, bucket, mode):
         settings.UPLOAD_AUTH = mode
-        _, secret = create_token(
-            actor=ACTOR, owner=owner, name="ci.probe", scopes=[Scope.UPLOAD]
-        )
+        _, secret = new_token(Scope.UPLOAD, name="ci.probe")
 
         answer = self.post(client, secret)
 
@@ -242,27 +207,20 @@ class TestDatabaseAway:
 
     @pytest.fixture
     def gone(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        def cursor(*args: Any, **kwargs: Any) -> Any:
-            raise OperationalError("server closed the connection")
-
-        return lambda: monkeypatch.setattr(connections["default"], "cursor", cursor)
+        return lambda: monkeypatch.setattr(
+            connections["default"],
+            "cursor",
+            Mock(side_effect=OperationalError("server closed the connection")),
+        )
 
     @pytest.mark.parametrize(
         ("method", "path"), [("get", "/api/uploads"), ("post", "/api/upload-random")]
     )
-    def test_tokens__503(
-        self,
-        client: Client,
-        token: tuple[Token, str],
-        gone: Any,
-        method: str,
-        path: str,
-    ) -> None:
+    def test_tokens__503(self, client, token, gone, method, path):
         gone()
-        headers = {"authorization": f"Bearer {token[1]}"}
-        self.check(getattr(client, method)(path, headers=headers))
+        self.check(getattr(client, method)(path, headers=bearer(token[1])))
 
-    def test_session__503(self, client: Client, owner: User, gone: Any) -> None:
+    def test_session__503(self, client, owner, gone):
         client.force_login(owner)
         gone()
         self.check(client.get("/api/uploads"))

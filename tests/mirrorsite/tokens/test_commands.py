@@ -7,23 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.test import Client
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
-from mirrorsite.tokens.services import create_token
 from tests.outputs import FullOutput
+from tests.tokens import bearer, new_token
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import UploadEvent
-
-ACTOR = Actor(name="command:test")
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +32,7 @@ def run(*arguments: str) -> tuple[str, str]:
 
 
 class TestCreateToken:
-    def test_printed_once__works(self, owner: User, client: Client) -> None:
+    def test_printed_once__works(self, owner, client):
         out, err = run("create_token", "ci", "--owner=olga", "--scope=read", "--days=7")
 
         secret = out.strip()
@@ -46,18 +43,16 @@ class TestCreateToken:
         assert token.scopes == {Scope.READ}
         assert (token.expiry - token.created).days in {6, 7}
         assert secret not in err
-        answer = client.get(
-            "/api/uploads", headers={"authorization": f"Bearer {secret}"}
-        )
+        answer = client.get("/api/uploads", headers=bearer(secret))
         assert answer.status_code == 200
 
-    def test_hashed__nothing_of_it_in_the_database(self, owner: User) -> None:
+    def test_hashed__nothing_of_it_in_the_database(self, owner):
         out, _ = run("create_token", "ci", "--owner=olga", "--scope=read")
         row = Token.objects.values().get()
         assert out.strip() not in str(row)
         assert len(row["digest"]) == 128  # SHA-512
 
-    def test_json(self, owner: User) -> None:
+    def test_json(self, owner):
         out, err = run(
             "create_token", "ci", "--owner=olga", "--scope=read", "--scope=upload",
             "--json",
@@ -84,18 +79,18 @@ class TestCreateToken:
             (["ci", "--owner=olga"], "--scope"),
         ],
     )
-    def test_refused(self, owner: User, arguments: list[str], words: str) -> None:
+    def test_refused(self, owner, arguments, words):
         with pytest.raises(CommandError, match=words):
             run("create_token", *arguments)
         assert not Token.objects.exists()
 
-    def test_name_taken(self, owner: User) -> None:
+    def test_name_taken(self, owner):
         run("create_token", "ci", "--owner=olga", "--scope=read")
         with pytest.raises(CommandError, match="already exists"):
             run("create_token", "ci", "--owner=olga", "--scope=read")
 
     @pytest.mark.parametrize("options", [[], ["--json"]])
-    def test_output_full__no_token(self, owner: User, options: list[str]) -> None:
+    def test_output_full__no_token(self, owner, options):
         """Nobody could know it."""
         with pytest.raises(CommandError, match="no token was created") as caught:
             call_command(
@@ -112,13 +107,7 @@ class TestCreateToken:
         "command", [["create_token", "ci", "--owner=olga", "--scope=read"],
                     ["issue_token", "canary"]], ids=["create", "issue"],
     )  # fmt: skip
-    def test_logged__only_if_committed(
-        self,
-        owner: User,
-        caplog: pytest.LogCaptureFixture,
-        command: list[str],
-        full: bool,
-    ) -> None:
+    def test_logged__only_if_committed(self, owner, caplog, command, full):
         caplog.set_level(logging.INFO, "mirrorsite.tokens.services")
         if full:
             with pytest.raises(CommandError):
@@ -129,19 +118,17 @@ class TestCreateToken:
 
 
 class TestRevokeToken:
-    def test_revoke(self, owner: User, client: Client) -> None:
+    def test_revoke(self, owner, client):
         secret = run("create_token", "ci", "--owner=olga", "--scope=read")[0].strip()
 
         assert run("revoke_token", "ci")[0] == "token ci is revoked\n"
         assert run("revoke_token", "ci")[0] == (
             "token ci was revoked before; nothing changed\n"
         )
-        answer = client.get(
-            "/api/uploads", headers={"authorization": f"Bearer {secret}"}
-        )
+        answer = client.get("/api/uploads", headers=bearer(secret))
         assert answer.status_code == 401
 
-    def test_unknown(self) -> None:
+    def test_unknown(self):
         with pytest.raises(CommandError, match="no token 'ci'"):
             run("revoke_token", "ci")
 
@@ -151,19 +138,19 @@ class TestAuditLogUnavailable:
 
     @pytest.fixture
     def no_events(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-        def fail(*arguments: Any, **values: Any) -> None:
-            raise TrailUnavailableError("the database is unavailable")
+        return lambda: monkeypatch.setattr(
+            "uploads.audit.log.record_event",
+            Mock(side_effect=TrailUnavailableError("the database is unavailable")),
+        )
 
-        return lambda: monkeypatch.setattr("uploads.audit.log.record_event", fail)
-
-    def test_not_created(self, owner: User, no_events: Callable[[], None]) -> None:
+    def test_not_created(self, owner, no_events):
         no_events()
         with pytest.raises(CommandError, match="database is unavailable; no token was"):
             call_command("create_token", "ci", "--owner", "olga", "--scope", "read")
         assert not Token.objects.exists()
 
-    def test_not_revoked(self, owner: User, no_events: Callable[[], None]) -> None:
-        create_token(actor=ACTOR, owner=owner, name="ci", scopes=[Scope.READ])
+    def test_not_revoked(self, owner, no_events):
+        new_token()
         no_events()
         with pytest.raises(CommandError, match="database is unavailable; nothing was"):
             call_command("revoke_token", "ci")
@@ -171,7 +158,7 @@ class TestAuditLogUnavailable:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_issue_token__two_at_once__the_same() -> None:
+def test_issue_token__two_at_once__the_same():
     def issue(_: int) -> str:
         try:
             actor = Actor(name="command:test")
@@ -185,7 +172,7 @@ def test_issue_token__two_at_once__the_same() -> None:
 
 
 class TestIssueToken:
-    def test_new__opens_what_the_canary_needs(self, client: Client) -> None:
+    def test_new__opens_what_the_canary_needs(self, client):
         out, _ = run("issue_token", "canary", "--days=5")
 
         token = Token.objects.get()
@@ -193,12 +180,10 @@ class TestIssueToken:
         assert token.expiry - token.created == timedelta(days=5)
         assert not token.user.has_usable_password()
         assert not token.user.is_staff
-        answer = client.get(
-            "/api/uploads", headers={"authorization": f"Bearer {out.strip()}"}
-        )
+        answer = client.get("/api/uploads", headers=bearer(out.strip()))
         assert answer.status_code == 200
 
-    def test_again__the_same(self) -> None:
+    def test_again__the_same(self):
         """A canary that runs 35,000 times a year has a dozen tokens."""
         first, _ = run("issue_token", "canary")
         events = UploadEvent.objects.count()
@@ -208,13 +193,7 @@ class TestIssueToken:
         assert run("issue_token", "smoke")[0] != first
 
     @pytest.mark.parametrize("reason", ["expires soon", "revoked", "another key"])
-    def test_again__replaced(
-        self,
-        reason: str,
-        client: Client,
-        settings: Any,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+    def test_again__replaced(self, reason, client, settings, monkeypatch):
         first, _ = run("issue_token", "canary")
         token = Token.objects.get()
         if reason == "expires soon":
@@ -225,28 +204,26 @@ class TestIssueToken:
         else:
             settings.SECRET_KEY = "another-key-" * 5
         second, _ = run("issue_token", "canary")
-        answer = client.get(
-            "/api/uploads", headers={"authorization": f"Bearer {second.strip()}"}
-        )
+        answer = client.get("/api/uploads", headers=bearer(second.strip()))
         assert second != first
         assert answer.status_code == 200
         assert Token.objects.values("name").distinct().count() == 2
         assert Token.objects.values("user").distinct().count() == 1
 
-    def test_recorded(self) -> None:
+    def test_recorded(self):
         run("issue_token", "smoke")
         events = UploadEvent.objects.order_by("id")
         assert [e.action for e in events] == ["user_made", "token_made"]
         assert {e.actor for e in events} == {"command:issue_token"}
         assert events[1].detail["token"].startswith("smoke-")
 
-    def test_name_of_a_person__refused(self, owner: User) -> None:
+    def test_name_of_a_person__refused(self, owner):
         owner.set_password("of a person")
         owner.save()
         with pytest.raises(CommandError, match="can log in"):
             run("issue_token", owner.username)
         assert not Token.objects.exists()
 
-    def test_empty_name__the_message_names_the_argument(self) -> None:
+    def test_empty_name__the_message_names_the_argument(self):
         with pytest.raises(CommandError, match="program ''"):
             run("issue_token", "")

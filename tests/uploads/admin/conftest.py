@@ -3,12 +3,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
+from tests.uploads import making
 from uploads.models import Action, Status, Upload, UploadEvent, new_upload_id
 
 MakeUpload = Callable[..., Upload]
@@ -19,21 +21,19 @@ def make_upload(db: None) -> MakeUpload:
     """Return a function that writes an upload's row and its first event."""
 
     def make(*, age: dt.timedelta = dt.timedelta(0), **fields: Any) -> Upload:
-        upload_id = new_upload_id()
-        values: dict[str, Any] = {
-            "id": upload_id,
-            "bucket": "mirrorsite-test",
-            "key": f"uploads/2026/11/23/{upload_id}.txt",
+        now = timezone.now() - age
+        upload_id = fields.setdefault("id", new_upload_id())
+        columns = {
             "status": Status.STORED,
-            "size": 4,
-            "sha256": upload_id.hex * 2,
-            "requester_name": "anonymous",
-            "request_id": f"request-{upload_id.hex[-8:]}",
-            "created_at": timezone.now() - age,
-            "stored_at": timezone.now() - age,
+            "sha256": UUID(str(upload_id)).hex * 2,
+            "request_id": f"request-{str(upload_id)[-8:]}",
+            "created_at": now,
+            "stored_at": now,
             "duration": dt.timedelta(milliseconds=5),
+            **fields,
         }
-        upload = Upload.objects.create(**values | fields)
+        upload = making.new_upload(**columns)
+        upload.save(force_insert=True)
         UploadEvent.objects.create(
             upload=upload,
             action=Action.REQUESTED,

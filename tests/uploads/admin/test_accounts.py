@@ -53,7 +53,7 @@ def version_of(client: Client, address: str) -> str:
 class TestStaleForm:
     """Of two forms opened at once, the second saved does not undo the first."""
 
-    def test_user__not_saved(self, admin_client: Client, ada: User) -> None:
+    def test_user__not_saved(self, admin_client, ada):
         address = f"{USERS}{ada.pk}/change/"
         version = version_of(admin_client, address)
         change(admin_client, ada, is_staff="", version=version)
@@ -69,13 +69,13 @@ class TestStaleForm:
         change(admin_client, ada, is_staff="", first_name="Ada", version=now)
         assert User.objects.get(pk=ada.pk).first_name == "Ada"
 
-    def test_user__a_login_is_no_change(self, admin_client: Client, ada: User) -> None:
+    def test_user__a_login_is_no_change(self, admin_client, ada):
         version = version_of(admin_client, f"{USERS}{ada.pk}/change/")
         Client().force_login(ada)
         change(admin_client, ada, first_name="Ada", version=version)
         assert User.objects.get(pk=ada.pk).first_name == "Ada"
 
-    def test_group__not_saved(self, admin_client: Client, verifiers: Group) -> None:
+    def test_group__not_saved(self, admin_client, verifiers):
         address = f"{GROUPS}{verifiers.pk}/change/"
         version = version_of(admin_client, address)
         form = {"name": "verifiers", "version": version}
@@ -87,7 +87,7 @@ class TestStaleForm:
 
 
 class TestUsers:
-    def test_made(self, admin_client: Client) -> None:
+    def test_made(self, admin_client):
         form = {"username": "eve", "password1": PASSWORD, "password2": PASSWORD}
         answer = admin_client.post(f"{USERS}add/", form | {"usable_password": "true"})
         assert answer.status_code == 302
@@ -110,8 +110,8 @@ class TestUsers:
 
     @pytest.mark.django_db(transaction=True)
     def test_name_taken_by_another_request__the_form_says_so(
-        self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+        self, admin_client, monkeypatch
+    ):
         def make_other() -> None:
             User.objects.bulk_create([User(username="eve")])
             connection.close()
@@ -129,7 +129,7 @@ class TestUsers:
         assert "A user with that username already exists." in answer.content.decode()
         assert events() == []
 
-    def test_changed(self, admin_client: Client, ada: User, verifiers: Group) -> None:
+    def test_changed(self, admin_client, ada, verifiers):
         seen = Permission.objects.get(codename="view_upload")
         change(
             admin_client,
@@ -157,11 +157,11 @@ class TestUsers:
             )
         ]
 
-    def test_nothing_changed__no_event(self, admin_client: Client, ada: User) -> None:
+    def test_nothing_changed__no_event(self, admin_client, ada):
         assert change(admin_client, ada).status_code == 302
         assert events() == []
 
-    def test_password_set(self, admin_client: Client, ada: User) -> None:
+    def test_password_set(self, admin_client, ada):
         form = {"password1": "another-4711", "password2": "another-4711"}
         path = f"{USERS}{ada.pk}/password/"
         admin_client.post(path, form | {"usable_password": "true"})
@@ -172,7 +172,7 @@ class TestUsers:
         assert detail["changed"] == ["password"]
         assert detail["before"] == detail["after"] == {}
 
-    def test_own_password(self, client: Client, ada: User) -> None:
+    def test_own_password(self, client, ada):
         client.force_login(ada)
         form = {"old_password": PASSWORD, "new_password1": "another-4711"}
         form |= {"new_password2": "another-4711"}
@@ -181,39 +181,38 @@ class TestUsers:
         assert (action, actor) == ("user_changed", "user:ada")
         assert detail["changed"] == ["password"]
 
-    def test_password_refused__no_event(self, client: Client, ada: User) -> None:
+    def test_password_refused__no_event(self, client, ada):
         client.force_login(ada)
         form = {"old_password": "wrong", "new_password1": "another-4711"}
         client.post("/admin/password_change/", form)
         assert events() == []
 
-    def test_no_change_without_its_event(
-        self, admin_client: Client, ada: User, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refuse(*args: Any, **kwargs: Any) -> None:
-            raise TrailUnavailableError("the database did not take the record")
-
-        monkeypatch.setattr(log, "record_event", refuse)
+    def test_no_change_without_its_event(self, admin_client, ada, make_fail):
+        make_fail(
+            log,
+            "record_event",
+            TrailUnavailableError("the database did not take the record"),
+        )
         with pytest.raises(TrailUnavailableError):
             change(admin_client, ada, is_superuser="on")
         ada.refresh_from_db()
         assert not ada.is_superuser
 
-    def test_never_deleted(self, admin_client: Client, ada: User) -> None:
+    def test_never_deleted(self, admin_client, ada):
         path = f"{USERS}{ada.pk}/delete/"
         assert admin_client.post(path, {"post": "yes"}).status_code == 403
         form = {"action": "delete_selected", "_selected_action": ada.pk, "post": "yes"}
         admin_client.post(USERS, form)
         assert User.objects.filter(username="ada").exists()
 
-    def test_never_renamed(self, admin_client: Client, ada: User) -> None:
+    def test_never_renamed(self, admin_client, ada):
         change(admin_client, ada, username="bob", is_superuser="on")
         ada.refresh_from_db()
         assert (ada.username, ada.is_superuser) == ("ada", True)
 
 
 class TestGroups:
-    def test_made_changed_and_deleted(self, admin_client: Client, ada: User) -> None:
+    def test_made_changed_and_deleted(self, admin_client, ada):
         view, verify = (
             Permission.objects.get(codename=name)
             for name in ("view_upload", "verify_upload")
@@ -262,7 +261,7 @@ class TestGroups:
             ),
         ]
 
-    def test_selection_deleted(self, admin_client: Client, verifiers: Group) -> None:
+    def test_selection_deleted(self, admin_client, verifiers):
         form = {"action": "delete_selected", "_selected_action": verifiers.pk}
         admin_client.post(GROUPS, form | {"post": "yes"})
         assert not Group.objects.filter(pk=verifiers.pk).exists()

@@ -10,12 +10,10 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from mirrorsite.actors import Actor
-from tests.uploads.admin.conftest import MakeUpload
-from uploads import services
+from tests.uploads import making
+from uploads import history
 from uploads.admin import actions
-from uploads.audit import log
 from uploads.models import Action, Status, UploadEvent
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/uploads/upload/"
@@ -42,10 +40,10 @@ def said(response: Any) -> str:
 
 class TestVerifySelected:
     def test_verify__says_exactly_what_was_done(
-        self, admin_client: Client, bucket: UploadStorage, make_upload: MakeUpload
-    ) -> None:
-        good, gone = (services.create_upload(actor=Actor()).upload for _ in range(2))
-        bucket.client.delete_object(Bucket=bucket.bucket_name, Key=gone.key)
+        self, admin_client, bucket, make_upload
+    ):
+        good, gone = (making.stored() for _ in range(2))
+        making.delete_object(bucket, gone.key)
         failed = make_upload(status=Status.FAILED)
 
         response = act(admin_client, "verify_selected", [good, gone, failed])
@@ -58,12 +56,9 @@ class TestVerifySelected:
         assert set(actors.values_list("actor", flat=True)) == {"user:admin"}
 
     def test_verify__more_than_one_request_takes(
-        self,
-        admin_client: Client,
-        bucket: UploadStorage,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        uploads = [services.create_upload(actor=Actor()).upload for _ in range(3)]
+        self, admin_client, bucket, monkeypatch
+    ):
+        uploads = [making.stored() for _ in range(3)]
         monkeypatch.setattr(actions, "MOST_VERIFIED", 2)
 
         response = act(admin_client, "verify_selected", uploads[:1], select_across="1")
@@ -74,14 +69,11 @@ class TestVerifySelected:
         )
 
     def test_verify__what_leaves_the_list_meanwhile_is_counted_all_the_same(
-        self,
-        admin_client: Client,
-        bucket: UploadStorage,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+        self, admin_client, bucket, monkeypatch
+    ):
         for _ in range(3):
-            found = services.create_upload(actor=Actor()).upload
-            log.record(found, Action.MISSING, Actor())
+            found = making.stored()
+            history.record(found, Action.MISSING, Actor())
         monkeypatch.setattr(actions, "MOST_VERIFIED", 1)
 
         response = act(
@@ -95,9 +87,9 @@ class TestVerifySelected:
         assert said(response).startswith("Of 3 selected: 1 verified; left out: 2 (")
 
     def test_verify__one_of_another_bucket_stops_nothing(
-        self, admin_client: Client, bucket: UploadStorage, make_upload: MakeUpload
-    ) -> None:
-        good = services.create_upload(actor=Actor()).upload
+        self, admin_client, bucket, make_upload
+    ):
+        good = making.stored()
         elsewhere = make_upload(bucket="elsewhere")
 
         response = act(admin_client, "verify_selected", [elsewhere, good])
@@ -106,9 +98,7 @@ class TestVerifySelected:
             "Of 2 selected: 1 recorded in another bucket, 1 verified."
         )
 
-    def test_verify__store_away(
-        self, admin_client: Client, make_upload: MakeUpload, make_storage: Any
-    ) -> None:
+    def test_verify__store_away(self, admin_client, make_upload, make_storage):
         make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         chosen = [make_upload(), make_upload()]
 
@@ -117,18 +107,14 @@ class TestVerifySelected:
         assert "none verified; left out: 2" in said(response)
         assert "stopped: the object store is unreachable" in said(response)
 
-    def test_verify__not_without_permission(
-        self, member_of: Any, make_upload: MakeUpload
-    ) -> None:
+    def test_verify__not_without_permission(self, member_of, make_upload):
         client = member_of("")
         response = act(client, "verify_selected", [make_upload()])
         assert response.status_code == 403
 
 
 class TestExport:
-    def test_export__csv_of_the_chosen(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+    def test_export__csv_of_the_chosen(self, admin_client, make_upload):
         chosen = make_upload(user_agent="=cmd()")
         make_upload()
 
@@ -149,9 +135,7 @@ class TestExport:
             "filter": "",
         }
 
-    def test_export__all_that_match_by_batches(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+    def test_export__all_that_match_by_batches(self, admin_client, make_upload):
         failed = [make_upload(status=Status.FAILED) for _ in range(5)]
         make_upload()
 
@@ -171,9 +155,24 @@ class TestExport:
             "all that match"
         )
 
+    @pytest.mark.parametrize("text", ["2", "x", "true", " 1", ""])
+    def test_export__all_or_chosen_is_0_or_1(self, admin_client, make_upload, text):
+        """Django reads most of these as all, and the event would say: 1 chosen."""
+        chosen = make_upload()
+        response = act(admin_client, "export_csv", [chosen], select_across=text)
+        assert response.status_code == 400
+        assert b"select_across must be 0 or 1." in response.content
+        assert not UploadEvent.objects.filter(action="exported").exists()
+
+    def test_export__what_left_is_counted(self, admin_client, make_upload):
+        upload, gone = make_upload(), make_upload(status=Status.FAILED)
+        act(admin_client, "export_csv", [upload, upload, gone], "?status__exact=stored")
+        event = UploadEvent.objects.get(action="exported")
+        assert event.detail["selection"] == "1 chosen"
+
     def test_export__nothing_where_a_filter_is_not_understood(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+        self, admin_client, make_upload
+    ):
         chosen = make_upload()
         response = act(
             admin_client, "export_csv", [chosen], "?since=25:99", select_across="1"
@@ -181,19 +180,15 @@ class TestExport:
         assert response.headers["Location"] == f"{LIST}?e=1"
         assert not UploadEvent.objects.filter(action="exported").exists()
 
-    def test_export__events(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+    def test_export__events(self, admin_client, make_upload):
         upload = make_upload()
         event = upload.events.get()
         response = admin_client.post(
             "/admin/uploads/uploadevent/",
             {"action": "export_jsonl", "index": "0", "_selected_action": str(event.pk)},
         )
-        (line,) = b"".join(response.streaming_content).splitlines()  # type: ignore[attr-defined]
+        (line,) = b"".join(response.streaming_content).splitlines()
         assert json.loads(line)["upload_id"] == str(upload.pk)
 
-    def test_export__not_without_permission(
-        self, member_of: Any, make_upload: MakeUpload
-    ) -> None:
+    def test_export__not_without_permission(self, member_of, make_upload):
         assert act(member_of(""), "export_csv", [make_upload()]).status_code == 403

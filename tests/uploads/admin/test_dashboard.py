@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from tests.uploads.admin.conftest import MakeUpload
 from uploads.audit import log
 from uploads.models import Action, Status, UploadEvent
 
@@ -21,14 +19,14 @@ def text(client: Client, query: str = "") -> str:
     return response.content.decode()
 
 
-def test_empty__says_what_to_do_first(admin_client: Client) -> None:
+def test_empty__says_what_to_do_first(admin_client):
     page = text(admin_client)
     assert "No uploads yet" in page
     assert "curl -X POST http://testserver/api/upload-random" in page
     assert "<svg class=" not in page
 
 
-def test_charts_and_their_tables(admin_client: Client, make_upload: MakeUpload) -> None:
+def test_charts_and_their_tables(admin_client, make_upload):
     make_upload()
     make_upload(status=Status.FAILED, duration=None)
     make_upload(age=dt.timedelta(days=3))
@@ -40,9 +38,7 @@ def test_charts_and_their_tables(admin_client: Client, make_upload: MakeUpload) 
         assert "1 failed, missing or corrupted" in page
 
 
-def test_pending__only_over_a_minute(
-    admin_client: Client, make_upload: MakeUpload
-) -> None:
+def test_pending__only_over_a_minute(admin_client, make_upload):
     make_upload(status=Status.PENDING)
     assert '>0</p>\n  <p class="note">none</p>' in text(admin_client)
     make_upload(status=Status.PENDING, age=dt.timedelta(minutes=2))
@@ -51,17 +47,13 @@ def test_pending__only_over_a_minute(
     assert "2\xa0minutes ago" in page
 
 
-def test_no_figures_without_permission(
-    member_of: Callable[[str], Client], make_upload: MakeUpload
-) -> None:
+def test_no_figures_without_permission(member_of, make_upload):
     make_upload()
     page = text(member_of(""))
     assert "At a glance" not in page
 
 
-def test_last_check_of_the_trail__long_ago(
-    admin_client: Client, make_upload: MakeUpload
-) -> None:
+def test_last_check_of_the_trail__long_ago(admin_client, make_upload):
     make_upload()
     UploadEvent.objects.create(
         action=Action.AUDIT_CHECKED,
@@ -75,9 +67,7 @@ def test_last_check_of_the_trail__long_ago(
 
 
 @pytest.mark.parametrize(("faults", "words"), [(0, "clean"), (2, "DIFFERENCES")])
-def test_last_check_of_the_trail(
-    admin_client: Client, make_upload: MakeUpload, faults: int, words: str
-) -> None:
+def test_last_check_of_the_trail(admin_client, make_upload, faults, words):
     make_upload()
     assert "run manage.py verify_audit" in text(admin_client)
     log.record_event(

@@ -12,7 +12,6 @@ from django.utils import timezone
 from mirrorsite.admin import filters, row_estimates
 from mirrorsite.admin.changelist import BigTableAdmin
 from mirrorsite.admin.row_estimates import rough_count
-from tests.uploads.admin.conftest import MakeUpload
 from uploads.admin.requester_filter import requesters
 from uploads.admin.search import uuid_range
 from uploads.models import Status, Upload
@@ -49,9 +48,7 @@ class TestPages:
     def _small_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(BigTableAdmin, "list_per_page", 3)
 
-    def test_pages__there_and_back(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+    def test_pages__there_and_back(self, admin_client, make_upload):
         # Two at each time, so that the id has to decide.
         keys = [
             make_upload(created_at=at).key
@@ -74,8 +71,8 @@ class TestPages:
         assert listed(admin_client, last["Newest"]) == keys[:3]
 
     def test_pages__a_filter_is_kept_and_starts_at_the_top(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+        self, admin_client, make_upload
+    ):
         for _ in range(7):
             make_upload(status=Status.FAILED)
             make_upload()
@@ -89,16 +86,12 @@ class TestPages:
     @pytest.mark.parametrize(
         "query", ["?older=x", "?newer=1~2", "?on=2026-13", "?within=2"]
     )
-    def test_pages__nonsense_shows_the_list(
-        self, admin_client: Client, make_upload: MakeUpload, query: str
-    ) -> None:
+    def test_pages__nonsense_shows_the_list(self, admin_client, make_upload, query):
         response = admin_client.get(LIST + query)
         assert response.status_code == 302
         assert response.headers["Location"] == f"{LIST}?e=1"
 
-    def test_pages__queries_do_not_grow_with_rows(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+    def test_pages__queries_do_not_grow_with_rows(self, admin_client, make_upload):
         admin_client.get(LIST)  # writes the session
         counts = []
         admin_client.get(LIST)  # the first of a session also prolongs it
@@ -113,17 +106,13 @@ class TestPages:
 
 class TestSearch:
     @pytest.mark.parametrize("length", [36, 20, 9])
-    def test_search__beginning_of_an_id(
-        self, admin_client: Client, make_upload: MakeUpload, length: int
-    ) -> None:
+    def test_search__beginning_of_an_id(self, admin_client, make_upload, length):
         upload = make_upload(id="0199aaaa-1111-7111-8111-111111111111", sha256="f" * 64)
         make_upload(id="0199aaab-1111-7111-8111-111111111111", sha256="e" * 64)
         assert listed(admin_client, f"?q={str(upload.pk)[:length]}") == [upload.key]
 
     @pytest.mark.parametrize("field", ["key", "request_id", "sha256"])
-    def test_search__beginning_of(
-        self, admin_client: Client, make_upload: MakeUpload, field: str
-    ) -> None:
+    def test_search__beginning_of(self, admin_client, make_upload, field):
         upload = make_upload(
             key="uploads/special", request_id="Req_1%", sha256="ab" * 32
         )
@@ -135,14 +124,12 @@ class TestSearch:
         assert listed(admin_client, f"?q=x{value[:10]}".replace("%", "%25")) == []
         assert listed(admin_client, "?q=Req%251") == []
 
-    def test_search__middle_is_not_found(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+    def test_search__middle_is_not_found(self, admin_client, make_upload):
         upload = make_upload()
         page = admin_client.get(f"{LIST}?q={upload.key[4:]}").content.decode()
         assert "Nothing matches." in page
 
-    def test_help_says_what_it_takes(self, admin_client: Client) -> None:
+    def test_help_says_what_it_takes(self, admin_client):
         page = admin_client.get(LIST).content.decode()
         assert "The beginning of an id, key, request id or SHA-256" in page
 
@@ -159,7 +146,7 @@ class TestSearch:
             ("a" * 33, False),
         ],
     )
-    def test_uuid_range(self, prefix: str, is_one: bool) -> None:
+    def test_uuid_range(self, prefix, is_one):
         found = uuid_range(prefix)
         assert (found is not None) is is_one
         if found:
@@ -169,9 +156,7 @@ class TestSearch:
 
 
 class TestFilters:
-    def test_filters__status_time_and_requester(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+    def test_filters__status_time_and_requester(self, admin_client, make_upload):
         old = make_upload(age=dt.timedelta(days=3), requester_name="token:a")
         failed = make_upload(status=Status.FAILED, age=MINUTE)
         new = make_upload()
@@ -186,15 +171,15 @@ class TestFilters:
         ]
         assert listed(admin_client, "?requester=token:a&status__exact=failed") == []
 
-    def test_requesters__each_once(self, make_upload: MakeUpload) -> None:
+    def test_requesters__each_once(self, make_upload):
         assert requesters() == []
         for name in ("token:b", "anonymous", "token:b", "user:x"):
             make_upload(requester_name=name)
         assert requesters() == ["anonymous", "token:b", "user:x"]
 
     def test_dates__from_first_to_last_without_reading_between(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+        self, admin_client, make_upload
+    ):
         for day in (3, 5):
             make_upload(created_at=dt.datetime(2026, 11, day, 12, tzinfo=dt.UTC))
 
@@ -209,17 +194,15 @@ class TestFilters:
             "2026-11-05",
         ]
 
-    def test_facets__only_when_asked_for(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+    def test_facets__only_when_asked_for(self, admin_client, make_upload):
         make_upload()
         plain = admin_client.get(LIST).content.decode()
         assert "Show counts" in plain
         assert choices(plain)["Stored"] == ""
 
     def test_facets__each_choice_among_what_the_other_filters_leave(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+        self, admin_client, make_upload
+    ):
         make_upload(status=Status.FAILED, requester_name="token:a")
         make_upload(status=Status.FAILED, requester_name="token:b")
         make_upload(requester_name="token:b", age=dt.timedelta(days=3))
@@ -237,20 +220,15 @@ class TestFilters:
         }
         assert (counts["token:a"], counts["token:b"]) == ("1", "1")
 
-    def test_facets__of_events(
-        self, admin_client: Client, make_upload: MakeUpload
-    ) -> None:
+    def test_facets__of_events(self, admin_client, make_upload):
         make_upload()
         page = admin_client.get("/admin/uploads/uploadevent/?_facets=True")
         counts = choices(page.content.decode())
         assert (counts["Requested"], counts["Stored"]) == ("1", "0")
 
     def test_facets__count_no_further_than_their_limit(
-        self,
-        admin_client: Client,
-        make_upload: MakeUpload,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+        self, admin_client, make_upload, monkeypatch
+    ):
         monkeypatch.setattr(filters, "FACET_EXACT_UP_TO", 2)
         for _ in range(5):
             make_upload()
@@ -268,14 +246,12 @@ class TestFilters:
 
 
 class TestRoughCount:
-    def test_exact_while_small(self, make_upload: MakeUpload) -> None:
+    def test_exact_while_small(self, make_upload):
         make_upload()
         count = rough_count(Upload.objects.all())
         assert (count, str(count)) == (1, "1")
 
-    def test_beyond_the_limit(
-        self, make_upload: MakeUpload, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_beyond_the_limit(self, make_upload, monkeypatch):
         monkeypatch.setattr(row_estimates, "EXACT_UP_TO", 2)
         for _ in range(5):
             make_upload()
@@ -285,11 +261,7 @@ class TestRoughCount:
         assert str(filtered).startswith("about")
         assert everything > 2
 
-    def test_never_counts_all(
-        self,
-        admin_client: Client,
-        make_upload: MakeUpload,
-    ) -> None:
+    def test_never_counts_all(self, admin_client, make_upload):
         make_upload()
         with CaptureQueriesContext(connection) as captured:
             admin_client.get(LIST)

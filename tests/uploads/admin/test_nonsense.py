@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from django.test import Client
 
-from tests.uploads.admin.conftest import MakeUpload
 from uploads.models import Action, UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -45,9 +41,7 @@ NO_ID = "00000000-0000-7000-8000-000000000000"
         "nonsense=1",
     ],
 )
-def test_lists__the_whole_list_instead(
-    admin_client: Client, make_upload: MakeUpload, page: str, query: str
-) -> None:
+def test_lists__the_whole_list_instead(admin_client, make_upload, page, query):
     make_upload()
     response = admin_client.get(f"{page}?{query}")
     assert response.status_code == 302
@@ -76,9 +70,7 @@ def test_lists__the_whole_list_instead(
         "nonsense=1",
     ],
 )
-def test_small_lists__the_whole_list_instead(
-    admin_client: Client, page: str, query: str
-) -> None:
+def test_small_lists__the_whole_list_instead(admin_client, page, query):
     response = admin_client.get(f"{page}?{query}")
     assert response.status_code == 302
     assert response.headers["Location"] == f"{page}?e=1"
@@ -94,7 +86,7 @@ def test_small_lists__the_whole_list_instead(
         f"{USERS}?groups__id__exact=1",
     ],
 )
-def test_small_lists__their_filters(admin_client: Client, address: str) -> None:
+def test_small_lists__their_filters(admin_client, address):
     assert admin_client.get(address).status_code == 200
 
 
@@ -103,7 +95,7 @@ def test_small_lists__their_filters(admin_client: Client, address: str) -> None:
     "value",
     ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00%2B23:59", "2026-13-01", "x"],
 )
-def test_expiry__the_whole_list_instead(admin_client: Client, value: str) -> None:
+def test_expiry__the_whole_list_instead(admin_client, value):
     response = admin_client.get(f"{TOKENS}?expiry__gte={value}")
     assert response.status_code == 302
     assert response.headers["Location"] == f"{TOKENS}?e=1"
@@ -127,18 +119,14 @@ def test_expiry__the_whole_list_instead(admin_client: Client, value: str) -> Non
         "on=2026-02-30",
     ],
 )
-def test_times__the_whole_list_instead(
-    admin_client: Client, make_upload: MakeUpload, page: str, query: str
-) -> None:
+def test_times__the_whole_list_instead(admin_client, make_upload, page, query):
     make_upload()
     assert admin_client.get(f"{page}?{query}").headers["Location"] == f"{page}?e=1"
 
 
 @pytest.mark.parametrize("page", [UPLOADS, EVENTS, SEALS, TOKENS, USERS])
 @pytest.mark.parametrize("query", ["p=abc", "p=-1", "q=%F0%9F%98%80", "o=9.x"])
-def test_lists__a_page_all_the_same(
-    admin_client: Client, make_upload: MakeUpload, page: str, query: str
-) -> None:
+def test_lists__a_page_all_the_same(admin_client, make_upload, page, query):
     make_upload()
     assert admin_client.get(f"{page}?{query}").status_code == 200
 
@@ -157,9 +145,7 @@ def test_lists__a_page_all_the_same(
         f"older=0001-01-01T00:00:00~{NO_ID}",
     ],
 )
-def test_uploads__nothing_found(
-    admin_client: Client, make_upload: MakeUpload, query: str
-) -> None:
+def test_uploads__nothing_found(admin_client, make_upload, query):
     make_upload()
     assert admin_client.get(f"{UPLOADS}?{query}").status_code == 200
 
@@ -186,17 +172,23 @@ def test_uploads__nothing_found(
         "&field_name=user",
     ],
 )
-def test_no_address_has_a_nul(
-    admin_client: Client, make_upload: MakeUpload, path: str
-) -> None:
+def test_no_address_has_a_nul(admin_client, make_upload, path):
     make_upload()
     assert admin_client.get(path).status_code == 400
 
 
 @pytest.mark.parametrize("page", [UPLOADS, EVENTS, SEALS, TOKENS, USERS, GROUPS])
 @pytest.mark.parametrize("query", ["q=%FF", "%FF=1", "q=100%", "q=%zz"])
-def test_queries_are_utf8(admin_client: Client, page: str, query: str) -> None:
+def test_queries_are_utf8(admin_client, page, query):
     assert admin_client.get(f"{page}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("page", [EVENTS, TOKENS, USERS, GROUPS])
+@pytest.mark.parametrize("name", ["", "nonsense", "password"])
+def test_fields_of_a_popup__named_and_allowed(admin_client, page, name):
+    for path in (f"{page}1/change/", f"{page}1/delete/"):
+        assert admin_client.get(f"{path}?_to_field={name}").status_code == 400
+        assert admin_client.post(path, {"_to_field": name}).status_code in {400, 403}
 
 
 @pytest.mark.parametrize(
@@ -223,9 +215,7 @@ def test_queries_are_utf8(admin_client: Client, page: str, query: str) -> None:
         f"{GROUPS}add/?permissions=x",
     ],
 )
-def test_no_address_is_an_error_of_ours(
-    admin_client: Client, make_upload: MakeUpload, path: str
-) -> None:
+def test_no_address_is_an_error_of_ours(admin_client, make_upload, path):
     make_upload()
     assert admin_client.get(path).status_code in {200, 302, 400, 404}
 
@@ -236,8 +226,8 @@ def test_no_address_is_an_error_of_ours(
     "action", ["export_csv", "revoke", "delete_selected", "none-such"]
 )
 def test_actions__a_selection_of_nothing(
-    admin_client: Client, make_upload: MakeUpload, page: str, chosen: str, action: str
-) -> None:
+    admin_client, make_upload, page, chosen, action
+):
     make_upload()
     form = {"action": action, "_selected_action": chosen, "index": "x"}
     response = admin_client.post(page, form)
@@ -248,12 +238,7 @@ def test_actions__a_selection_of_nothing(
 
 @pytest.mark.parametrize("group", ["auditors", "operators", ""])
 @pytest.mark.parametrize("field", ["requester_name", "user_agent", "error", "key"])
-def test_what_strangers_wrote_is_text(
-    member_of: Callable[[str], Client],
-    make_upload: MakeUpload,
-    group: str,
-    field: str,
-) -> None:
+def test_what_strangers_wrote_is_text(member_of, make_upload, group, field):
     script = "\"'><script>alert(1)</script>"
     upload = make_upload(**{field: script}, request_id=script)
     event = UploadEvent.objects.create(

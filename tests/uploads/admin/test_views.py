@@ -1,25 +1,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from botocore.exceptions import NoCredentialsError
 from django.test import Client
 
-from mirrorsite.actors import Actor
+from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail
-from uploads import services
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
-from uploads.storage import UploadStorage, upload_storage
+from uploads.storage import upload_storage
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def upload(bucket: UploadStorage) -> Upload:
-    return services.create_upload(actor=Actor(request_id="r-1")).upload
 
 
 def path(upload: Upload, act: str) -> str:
@@ -33,39 +25,33 @@ def acts_of(upload: Upload) -> list[tuple[str, str]]:
 
 
 class TestVerify:
-    def test_verify__good(self, admin_client: Client, upload: Upload) -> None:
+    def test_verify__good(self, admin_client, upload):
         response = admin_client.post(path(upload, "verify"), follow=True)
         assert b"Verified: size and SHA-256 are right" in response.content
         assert acts_of(upload) == [("verified", "user:admin")]
 
-    def test_verify__missing(
-        self, admin_client: Client, upload: Upload, bucket: UploadStorage
-    ) -> None:
-        bucket.client.delete_object(Bucket=bucket.bucket_name, Key=upload.key)
+    def test_verify__missing(self, admin_client, upload, bucket):
+        making.delete_object(bucket, upload.key)
         response = admin_client.post(path(upload, "verify"), follow=True)
         assert b"The object is missing" in response.content
         upload.refresh_from_db()
         assert upload.status == Status.MISSING
 
-    def test_verify__store_away(
-        self, admin_client: Client, upload: Upload, make_storage
-    ) -> None:
+    def test_verify__store_away(self, admin_client, upload, make_storage):
         make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         response = admin_client.post(path(upload, "verify"), follow=True)
         assert b"Not verified, and nothing recorded" in response.content
         assert acts_of(upload) == []
 
-    def test_verify__no_place(
-        self, admin_client: Client, upload: Upload, no_place: None
-    ) -> None:
+    def test_verify__no_permit(self, admin_client, upload, no_permit):
         response = admin_client.post(path(upload, "verify"), follow=True)
         assert b"Not verified: too many requests are using" in response.content
         assert acts_of(upload) == []
 
-    def test_verify__not_by_get(self, admin_client: Client, upload: Upload) -> None:
+    def test_verify__not_by_get(self, admin_client, upload):
         assert admin_client.get(path(upload, "verify")).status_code == 405
 
-    def test_verify__csrf(self, admin_user, upload: Upload) -> None:
+    def test_verify__csrf(self, admin_user, upload):
         client = Client(enforce_csrf_checks=True)
         client.force_login(admin_user)
         assert client.post(path(upload, "verify")).status_code == 403
@@ -73,21 +59,13 @@ class TestVerify:
 
 
 class TestProof:
-    def test_proof__says_what_is_sealed_and_is_noted(
-        self, admin_client: Client, upload: Upload
-    ) -> None:
+    def test_proof__says_what_is_sealed_and_is_noted(self, admin_client, upload):
         page = admin_client.get(path(upload, "proof")).content.decode()
         assert "2 of these events are not sealed yet" in page
         assert "sre/verify_seals.py" in page
         assert acts_of(upload) == [("proof_shown", "user:admin")]
 
-    def test_proof__of_sealed_events(
-        self,
-        admin_client: Client,
-        upload: Upload,
-        bucket: UploadStorage,
-        settings: Any,
-    ) -> None:
+    def test_proof__of_sealed_events(self, admin_client, upload, bucket, settings):
         settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
         Trail(bucket, "audit/").seal()
         seal = AuditSeal.objects.get()
@@ -110,13 +88,10 @@ class TestProof:
 
 class TestReading:
     def test_download__no_credentials_to_sign_with(
-        self, admin_client: Client, upload: Upload, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refuse(*args: object, **kwargs: object) -> None:
-            raise NoCredentialsError
-
+        self, admin_client, upload, make_fail
+    ):
         client = upload_storage().client
-        monkeypatch.setattr(client, "generate_presigned_url", refuse)
+        make_fail(client, "generate_presigned_url", NoCredentialsError)
         response = admin_client.get(path(upload, "download"), follow=True)
         assert (
             b"No download: credentials for the object store are unavailable"
@@ -124,22 +99,18 @@ class TestReading:
         )
         assert acts_of(upload) == []
 
-    def test_preview__of_the_version_that_was_stored(
-        self, admin_client: Client, bucket: UploadStorage
-    ) -> None:
+    def test_preview__of_the_version_that_was_stored(self, admin_client, bucket):
         bucket.client.put_bucket_versioning(
             Bucket=bucket.bucket_name, VersioningConfiguration={"Status": "Enabled"}
         )
-        upload = services.create_upload(actor=Actor()).upload
+        upload = making.stored()
         bucket.client.put_object(
             Bucket=bucket.bucket_name, Key=upload.key, Body=b"laid over it"
         )
         response = admin_client.get(path(upload, "preview"))
         assert response.content == str(upload.number).encode()
 
-    def test_download__presigned_and_noted(
-        self, admin_client: Client, upload: Upload
-    ) -> None:
+    def test_download__presigned_and_noted(self, admin_client, upload):
         response = admin_client.get(path(upload, "download"))
         assert response.status_code == 302
         assert "X-Amz-Expires=60" in response.headers["Location"]
@@ -147,67 +118,53 @@ class TestReading:
         upload.refresh_from_db()
         assert upload.status == Status.STORED
 
-    @pytest.mark.parametrize("act", ["download", "preview"])
-    def test_reading__not_for_another_sites_page(
-        self, admin_client: Client, upload: Upload, act: str
-    ) -> None:
+    @pytest.mark.parametrize("act", ["download", "preview", "proof"])
+    def test_reading__not_for_another_sites_page(self, admin_client, upload, act):
         response = admin_client.get(
             path(upload, act), headers={"sec-fetch-site": "cross-site"}
         )
         assert response.status_code == 403
         assert acts_of(upload) == []
 
-    def test_preview(self, admin_client: Client, upload: Upload) -> None:
+    def test_preview(self, admin_client, upload):
         response = admin_client.get(path(upload, "preview"))
         assert response.content == str(upload.number).encode()
         assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert upload.events.latest("id").detail == {"preview": True}
 
-    def test_preview__too_large(
-        self, admin_client: Client, bucket: UploadStorage
-    ) -> None:
-        upload = services.create_upload(actor=Actor(), size=4097).upload
+    def test_preview__too_large(self, admin_client, bucket):
+        upload = making.stored(size=4097)
         assert admin_client.get(path(upload, "preview")).status_code == 413
 
-    def test_preview__no_place(
-        self, admin_client: Client, upload: Upload, no_place: None
-    ) -> None:
+    def test_preview__no_permit(self, admin_client, upload, no_permit):
         response = admin_client.get(path(upload, "preview"))
         assert response.status_code == 503
         assert b"too many requests are using the object store" in response.content
         assert acts_of(upload) == []
 
-    def test_preview__gone(
-        self, admin_client: Client, upload: Upload, bucket: UploadStorage
-    ) -> None:
-        bucket.client.delete_object(Bucket=bucket.bucket_name, Key=upload.key)
+    def test_preview__gone(self, admin_client, upload, bucket):
+        making.delete_object(bucket, upload.key)
         assert admin_client.get(path(upload, "preview")).status_code == 404
         assert acts_of(upload) == []
 
 
 @pytest.mark.parametrize("act", ["verify", "proof", "download", "preview"])
 class TestPermissions:
-    def test_a_member_of_no_group_may_nothing(
-        self, member_of: Callable[[str], Client], upload: Upload, act: str
-    ) -> None:
+    def test_a_member_of_no_group_may_nothing(self, member_of, upload, act):
         client = member_of("")
         method = client.post if act == "verify" else client.get
         assert method(path(upload, act)).status_code == 403
         assert acts_of(upload) == []
 
     @pytest.mark.parametrize("group", ["auditors", "operators"])
-    def test_the_groups_may(
-        self, member_of: Callable[[str], Client], upload: Upload, act: str, group: str
-    ) -> None:
+    def test_the_groups_may(self, member_of, upload, act, group):
         client = member_of(group)
         method = client.post if act == "verify" else client.get
         assert method(path(upload, act)).status_code in {200, 302}
         ((_, actor),) = acts_of(upload)
         assert actor == f"user:one-of-{group}"
 
-    def test_strangers_are_sent_to_the_login(
-        self, client: Client, upload: Upload, act: str
-    ) -> None:
+    def test_strangers_are_sent_to_the_login(self, client, upload, act):
         method = client.post if act == "verify" else client.get
         response = method(path(upload, act))
         assert response.headers["Location"].startswith("/admin/login/")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from django.db import connection, models, transaction
 
-from uploads.audit import triggers
+from uploads import triggers
 from uploads.models import UploadEvent
 from uploads.storage import UploadStorage
 

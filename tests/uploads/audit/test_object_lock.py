@@ -15,22 +15,16 @@ from tests.uploads.audit.trails import KEY, Trail, add_uploads
 from uploads.audit.serialization import seal_of
 from uploads.exceptions import SealError, StoreRefusedError
 from uploads.models import AuditSeal, UploadEvent
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def locked(bucket: UploadStorage, make_storage: Any) -> Trail:
-    name = f"{bucket.bucket_name}-locked"
-    bucket.client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
-    storage = make_storage(
-        bucket_name=name,
-        endpoint_url=bucket.configuration.endpoint_url,
-        access_key=bucket.configuration.access_key,
-        secret_key=bucket.configuration.secret_key,
+def locked(other_bucket: Any) -> Trail:
+    storage = other_bucket(exists=False)
+    storage.client.create_bucket(
+        Bucket=storage.bucket_name, ObjectLockEnabledForBucket=True
     )
-    storage.store.use_transport(bucket.store.transport)
     trail = Trail(storage)
     add_uploads(2)
     trail.seal()
@@ -42,11 +36,11 @@ def locked(bucket: UploadStorage, make_storage: Any) -> Trail:
 
 def copies_of(trail: Trail) -> list[str]:
     seal = seal_of(AuditSeal.objects.get(number=1))
-    return [trail.copies.seal_key(1), trail.copies.events_key(seal)]
+    return [trail.store.seal_object_key(1), trail.store.events_object_key(seal)]
 
 
 class TestObjectLock:
-    def test_copies_are_locked(self, locked: Trail) -> None:
+    def test_copies_are_locked(self, locked):
         for key in copies_of(locked):
             told = locked.storage.client.head_object(
                 Bucket=locked.storage.bucket_name, Key=key
@@ -55,7 +49,7 @@ class TestObjectLock:
             until: datetime = told["ObjectLockRetainUntilDate"]
             assert until - timezone.now() > timedelta(days=364)
 
-    def test_no_version_can_be_deleted(self, locked: Trail) -> None:
+    def test_no_version_can_be_deleted(self, locked):
         client, bucket = locked.storage.client, locked.storage.bucket_name
         for key in copies_of(locked):
             version = next(locked.storage.versions(key)).first_id
@@ -79,8 +73,8 @@ class TestObjectLock:
                 )
 
     def test_overwritten_and_deleted__named_and_restored_from_the_first_version(
-        self, locked: Trail
-    ) -> None:
+        self, locked
+    ):
         """What lies over a locked version hides it from nobody who asks for it."""
         client, bucket = locked.storage.client, locked.storage.bucket_name
         seal_key, events_key = copies_of(locked)
@@ -98,10 +92,10 @@ class TestObjectLock:
                 ("facts differ", f"upload {event.upload_id}"),
             ]
 
-    def test_tail_hidden_in_bucket_and_cut_in_database(self, locked: Trail) -> None:
+    def test_tail_hidden_in_bucket_and_cut_in_database(self, locked):
         """A delete marker takes the seal from the listing, not from its versions."""
         client, bucket = locked.storage.client, locked.storage.bucket_name
-        client.delete_object(Bucket=bucket, Key=locked.copies.seal_key(2))
+        client.delete_object(Bucket=bucket, Key=locked.store.seal_object_key(2))
         with as_owner():
             events = rows_of(UploadEvent).filter(seal_id=2)
             delete(events)
@@ -112,9 +106,9 @@ class TestObjectLock:
             with pytest.raises(SealError, match="is not in the database"):
                 locked.seal()
 
-    def test_overwritten_and_sealed(self, locked: Trail) -> None:
+    def test_overwritten_and_sealed(self, locked):
         """A newer version that is signed too does not count."""
-        key = locked.copies.seal_key(2)
+        key = locked.store.seal_object_key(2)
         other = KEY.sign(
             replace(seal_of(AuditSeal.objects.get(number=2)), event_count=5)
         )
@@ -123,50 +117,53 @@ class TestObjectLock:
         )
         assert locked.faults() == [("copy differs", "seal 2")]
 
-    def test_versions__over_pages(self, locked: Trail) -> None:
+    def test_versions__over_pages(self, locked):
         client, bucket = locked.storage.client, locked.storage.bucket_name
-        for n in range(1003):
-            client.put_object(Bucket=bucket, Key=f"many/{n:04d}", Body=b"1")
-        for n in (0, 500, 1002):
-            client.put_object(Bucket=bucket, Key=f"many/{n:04d}", Body=b"2")
-        client.delete_object(Bucket=bucket, Key="many/0007")
-        found = list(locked.storage.versions("many/"))
-        assert [v.key for v in found] == [f"many/{n:04d}" for n in range(1003)]
-        assert [n for n, v in enumerate(found) if not v.is_single] == [0, 7, 500, 1002]
+        keys = [f"many/{n}" for n in range(7)]
+        for key in keys:
+            client.put_object(Bucket=bucket, Key=key, Body=b"1")
+        for key in (keys[0], keys[3], keys[6]):
+            client.put_object(Bucket=bucket, Key=key, Body=b"2")
+        client.delete_object(Bucket=bucket, Key=keys[4])
+        listing = "provide-client-params.s3.ListObjectVersions"
+        client.meta.events.register(listing, _two_at_a_time)
+        try:
+            found = list(locked.storage.versions("many/"))
+        finally:
+            client.meta.events.unregister(listing, _two_at_a_time)
+        assert [v.key for v in found] == keys
+        assert [n for n, v in enumerate(found) if not v.is_single] == [0, 3, 4, 6]
         for versions in found:
             if not versions.is_single:
-                assert locked.copies.version(versions) == b"1"
+                assert locked.store.version(versions) == b"1"
+
+
+def _two_at_a_time(params: dict[str, Any], **_: Any) -> dict[str, Any]:
+    return params | {"MaxKeys": 2}
 
 
 class TestWithoutObjectLock:
-    def test_no_retention(self, bucket: UploadStorage) -> None:
+    def test_no_retention(self, bucket):
         trail = Trail(bucket)
         assert not bucket.has_object_lock()
         trail.seal()
         told = bucket.client.head_object(
-            Bucket=bucket.bucket_name, Key=trail.copies.seal_key(1)
+            Bucket=bucket.bucket_name, Key=trail.store.seal_object_key(1)
         )
         assert "ObjectLockMode" not in told
 
-    def test_retention_left_to_the_bucket(
-        self, bucket: UploadStorage, settings: Any
-    ) -> None:
+    def test_retention_left_to_the_bucket(self, bucket, settings):
         settings.AUDIT_RETENTION_DAYS = 0
-        assert Trail(bucket).copies.retention() == {}
+        assert Trail(bucket).store.retention() == {}
 
-    def test_no_answer_is_no_answer(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_answer_is_no_answer(self, bucket, make_fail):
         """A permission that is missing must not leave the copies unlocked."""
-
-        def refuse(**options: Any) -> None:
-            answer = {
-                "Error": {"Code": "AccessDenied"},
-                "ResponseMetadata": {"HTTPStatusCode": 403},
-            }
-            raise ClientError(answer, "GetObjectLockConfiguration")  # type: ignore[arg-type]
-
-        monkeypatch.setattr(bucket.client, "get_object_lock_configuration", refuse)
+        answer = {
+            "Error": {"Code": "AccessDenied"},
+            "ResponseMetadata": {"HTTPStatusCode": 403},
+        }
+        refusal = ClientError(answer, "GetObjectLockConfiguration")  # type: ignore[arg-type]
+        make_fail(bucket.client, "get_object_lock_configuration", refusal)
         with pytest.raises(StoreRefusedError):
             Trail(bucket).seal()
         assert AuditSeal.objects.count() == 0

@@ -15,19 +15,13 @@ from tests.uploads.audit.commands import run
 from tests.uploads.audit.tampering import execute, replaced, rows_of, without_triggers
 from tests.uploads.audit.trails import KEY, Trail, add_uploads, backed_up
 from tests.uploads.making import ACTOR
-from uploads.audit import chain, log, triggers
+from uploads import history, triggers
+from uploads.audit import chain, log
 from uploads.audit.canonical import parse_seal
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.seal_store import PREFIX
 from uploads.audit.serialization import event_lines
-from uploads.models import (
-    Action,
-    AuditSeal,
-    Status,
-    Upload,
-    UploadEvent,
-    new_upload_id,
-)
+from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -106,7 +100,7 @@ class Life:
             case "note":
                 upload = Upload.objects.order_by("?").first()
                 if upload is not None:
-                    log.record_event(Action.DOWNLOADED, ACTOR, upload=upload)
+                    history.record_event(Action.DOWNLOADED, ACTOR, upload=upload)
             case "login":
                 log.record_event(Action.LOGGED_IN, ACTOR)
             case "seal":
@@ -118,18 +112,18 @@ class Life:
             return
         if upload.status == Status.PENDING:
             error = "made to fail"
-            log.record(
+            history.record(
                 upload, Action.FAILED, ACTOR, detail={"error": error}, error=error
             )
         elif upload.status == Status.FAILED:
-            log.record_new_attempt(upload, ACTOR, bucket=upload.bucket)
+            history.record_new_attempt(upload, ACTOR, bucket=upload.bucket)
         else:
             actions = [Action.VERIFIED, Action.MISSING, Action.CORRUPTED]
-            log.record(upload, self.chance.choice(actions), ACTOR)
+            history.record(upload, self.chance.choice(actions), ACTOR)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_cut_anywhere__restored(trail: Trail, seed: int) -> None:
+def test_cut_anywhere__restored(trail, seed):
     """A backup of any moment, with a key rotated before it or since."""
     chance = random.Random(seed)  # noqa: S311 repeatable on purpose
     life = Life(trail, chance)
@@ -170,7 +164,7 @@ def lost(trail: Trail) -> list[Upload]:
     (old,) = add_uploads(1)
     trail.seal()
     restore_backup = backed_up()
-    log.record(old, Action.VERIFIED, ACTOR)
+    history.record(old, Action.VERIFIED, ACTOR)
     (new,) = add_uploads(1)
     trail.seal()
     trail.seal()
@@ -180,7 +174,7 @@ def lost(trail: Trail) -> list[Upload]:
     return [old, new]
 
 
-def test_reports_and_records(trail: Trail, lost: list[Upload]) -> None:
+def test_reports_and_records(trail, lost):
     assert run("restore_events") == (0, "restored seals 2 to 4 with 4 lost events\n")
     event = UploadEvent.objects.get(action=Action.EVENTS_RESTORED)
     assert event.actor == "command:restore_events"
@@ -190,7 +184,7 @@ def test_reports_and_records(trail: Trail, lost: list[Upload]) -> None:
     assert making.actions(lost[1]) == ["requested", "stored"]
 
 
-def test_json(trail: Trail, lost: list[Upload]) -> None:
+def test_json(trail, lost):
     status, text = run("restore_events", "--json")
     assert (status, json.loads(text)) == (
         0,
@@ -198,7 +192,7 @@ def test_json(trail: Trail, lost: list[Upload]) -> None:
     )
 
 
-def test_nothing_lost__nothing_written(trail: Trail) -> None:
+def test_nothing_lost__nothing_written(trail):
     add_uploads(1)
     trail.seal()
     before = tables()
@@ -208,7 +202,7 @@ def test_nothing_lost__nothing_written(trail: Trail) -> None:
     assert tables() == before
 
 
-def test_dry_run__changes_nothing(trail: Trail, lost: list[Upload]) -> None:
+def test_dry_run__changes_nothing(trail, lost):
     before = tables()
     status, text = run("restore_events", "--dry-run")
     assert (status, text.splitlines()) == (
@@ -221,9 +215,7 @@ def test_dry_run__changes_nothing(trail: Trail, lost: list[Upload]) -> None:
     assert tables() == before
 
 
-def test_another_run_restores_first__no_contradiction(
-    trail: Trail, lost: list[Upload], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_run_restores_first__no_contradiction(trail, lost, monkeypatch):
     real = chain.missing_events
     name = "uploads.audit.restore.missing_events"
 
@@ -240,7 +232,7 @@ def test_another_run_restores_first__no_contradiction(
     assert run("restore_events")[0] == 0
 
 
-def test_no_key__misconfigured(trail: Trail, settings: Any) -> None:
+def test_no_key__misconfigured(trail, settings):
     settings.AUDIT_PUBLIC_KEYS = {}
     assert run("restore_events")[0] == 78
 
@@ -255,26 +247,24 @@ def refused(message: str) -> None:
 
 
 class TestContradictedByTheDatabase:
-    def test_event_with_a_lost_number(self, trail: Trail, lost: list[Upload]) -> None:
+    def test_event_with_a_lost_number(self, trail, lost):
         log.record_event(Action.LOGGED_OUT, ACTOR)
         refused("differs from what seal 2 in the bucket says")
 
-    def test_row_of_an_older_upload(self, trail: Trail, lost: list[Upload]) -> None:
+    def test_row_of_an_older_upload(self, trail, lost):
         Upload.objects.filter(pk=lost[0].pk).update(size=5)
         refused(f"upload {lost[0].pk} does not fit the events that the database has")
 
-    def test_row_of_a_lost_upload(self, trail: Trail, lost: list[Upload]) -> None:
+    def test_row_of_a_lost_upload(self, trail, lost):
         lost[1].save(force_insert=True)
         refused(f"upload {lost[1].pk} does not fit the events that the database has")
 
-    def test_key_taken_by_another_upload(
-        self, trail: Trail, lost: list[Upload]
-    ) -> None:
+    def test_key_taken_by_another_upload(self, trail, lost):
         other = new_upload_id()
         Upload.objects.bulk_create([_copied(lost[1], id=other)])
         refused(f"upload {other} has the key of another one in seal 2")
 
-    def test_event_under_another_seal(self, trail: Trail, lost: list[Upload]) -> None:
+    def test_event_under_another_seal(self, trail, lost):
         execute(
             "INSERT INTO uploads_uploadevent"
             " (id, action, at, actor, request_id, detail, seal_id)"
@@ -283,7 +273,7 @@ class TestContradictedByTheDatabase:
         )
         refused("is under seal 1 in the database")
 
-    def test_last_seal(self, trail: Trail, lost: list[Upload]) -> None:
+    def test_last_seal(self, trail, lost):
         with without_triggers():
             rows_of(AuditSeal).update(event_count=7)
         refused("seal 1, the last one in the database, is not what")
@@ -313,11 +303,9 @@ class TestContradictedByTheBucket:
             ),
         ],
     )
-    def test_seal(
-        self, trail: Trail, lost: list[Upload], forge: Any, message: str
-    ) -> None:
-        key = trail.copies.seal_key(3)
-        content = forge(parse_seal(trail.copies.seal(3) or b""))
+    def test_seal(self, trail, lost, forge, message):
+        key = trail.store.seal_object_key(3)
+        content = forge(parse_seal(trail.store.seal(3) or b""))
         with replaced(trail.storage, key, content):
             refused(message)
 
@@ -325,9 +313,7 @@ class TestContradictedByTheBucket:
         ("content", "message"),
         [(b"{}\n", "is not what was sealed"), (None, "is not in the bucket")],
     )
-    def test_events(
-        self, trail: Trail, lost: list[Upload], content: bytes | None, message: str
-    ) -> None:
+    def test_events(self, trail, lost, content, message):
         (key,) = trail.storage.list_keys(f"{PREFIX}events/0000000004")
         with replaced(trail.storage, key, content):
             refused(message)

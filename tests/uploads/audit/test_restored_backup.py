@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,15 +15,14 @@ from django.core.management.base import CommandError
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import ACTOR, run
-from uploads.audit import chain, log, seals
+from uploads import history
+from uploads.audit import log
 from uploads.audit.seal_store import PREFIX
 from uploads.exceptions import SealError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbook.md"
 
 
 @pytest.fixture
@@ -47,10 +45,10 @@ def lost(trail: Trail) -> Lost:
     """Restore a backup that lacks three seals, and what came after the last."""
     old, begun = making.stored(), making.pending()
     trail.seal()
-    log.record_event(Action.DOWNLOADED, ACTOR, upload=old)  # unsealed in the backup
+    history.record_event(Action.DOWNLOADED, ACTOR, upload=old)  # unsealed in the backup
     restore = backed_up()
-    log.record(old, Action.VERIFIED, ACTOR)
-    log.record(begun, Action.FAILED, ACTOR, error="made to fail")
+    history.record(old, Action.VERIFIED, ACTOR)
+    history.record(begun, Action.FAILED, ACTOR, error="made to fail")
     new = making.stored()
     trail.seal()
     trail.seal()  # over silence
@@ -74,25 +72,13 @@ def lost(trail: Trail) -> Lost:
     return Lost(uploads, restore)
 
 
-def test_seal_audit__refuses(trail: Trail, lost: Lost) -> None:
-    assert ("cut tail", "seal 2") in trail.faults()
-    for _ in range(2):
-        with pytest.raises(SealError, match="is not in the database"):
-            trail.seal()
-
-
-def test_refusal__names_what_helps_and_does_no_harm(trail: Trail, lost: Lost) -> None:
+def test_refusal__names_what_helps_and_does_no_harm(trail, lost):
     """Who does as the message says can still bring the events back."""
     with pytest.raises(SealError) as refusal:
         trail.seal()
     told = str(refusal.value)
-    assert (
-        "run manage.py restore_events: docs/runbook.md, 'The database is gone'" in told
-    )
-    runbook = RUNBOOK.read_text()
-    assert "\n## The database is gone\n" in runbook
     command, helps = re.findall(r"manage\.py [a-z_]+(?: --[a-z-]+)*", told)
-    assert {command in runbook, helps in runbook} == {True}
+    assert helps == "manage.py restore_events"
 
     before = list(UploadEvent.objects.order_by("pk").values_list("pk", flat=True))
     status, text = run(*command.removeprefix("manage.py ").split())
@@ -104,9 +90,7 @@ def test_refusal__names_what_helps_and_does_no_harm(trail: Trail, lost: Lost) ->
     assert trail.faults() == []
 
 
-def test_verify_audit__writes_nothing_behind_a_cut_tail(
-    trail: Trail, lost: Lost
-) -> None:
+def test_verify_audit__writes_nothing_behind_a_cut_tail(trail, lost):
     """Nor does it without the flag, as the daily job runs it."""
     before = UploadEvent.objects.count()
     told = StringIO()
@@ -120,14 +104,7 @@ def test_verify_audit__writes_nothing_behind_a_cut_tail(
     assert UploadEvent.objects.latest("pk").action == Action.AUDIT_CHECKED
 
 
-def test_refusals__name_no_command_that_writes() -> None:
-    """Whatever the contradiction is, looking must not extend it."""
-    text = Path(chain.__file__).read_text() + Path(seals.__file__).read_text()
-    assert "--record-nothing" in text
-    assert not re.search(r"(run|manage\.py) verify_audit(?! --record-nothing)", text)
-
-
-def test_restored(trail: Trail, lost: Lost) -> None:
+def test_restored(trail, lost):
     assert run("restore_events")[0] == 0
     assert list(AuditSeal.objects.values_list("number", flat=True)) == [1, 2, 3, 4]
     assert trail.faults() == []
@@ -147,7 +124,7 @@ def test_restored(trail: Trail, lost: Lost) -> None:
     }
 
 
-def test_events_written_first__refuses_for_ever(trail: Trail, lost: Lost) -> None:
+def test_events_written_first__refuses_for_ever(trail, lost):
     """The lost events' numbers are taken; only the backup, once more, helps."""
     run("reconcile_uploads", "--fix", "--min-age", "0s")
     with pytest.raises(SealError, match="differs from what seal 2"):

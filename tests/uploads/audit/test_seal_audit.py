@@ -7,23 +7,20 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sre.lib import processes
-from tests.conftest import service_database_url
 from tests.uploads.audit.commands import run
 from tests.uploads.audit.trails import KEY, add_uploads
 from uploads.models import AuditSeal, UploadEvent
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parent.parent.parent.parent
 
 
 class TestSealAudit:
-    def test_seals(self, signing: UploadStorage) -> None:
+    def test_seals(self, signing):
         add_uploads(2)
         assert run("seal_audit") == (0, "seal 1: 4 events\n")
         assert run("seal_audit", "--json") == (
@@ -35,7 +32,7 @@ class TestSealAudit:
             "audit/seals/0000000002.json",
         ]
 
-    def test_contradiction__status_1(self, signing: UploadStorage) -> None:
+    def test_contradiction__status_1(self, signing):
         signing.client.put_object(
             Bucket=signing.bucket_name, Key="audit/seals/0000000001.json", Body=b"{}"
         )
@@ -44,60 +41,29 @@ class TestSealAudit:
         assert "audit/seals/0000000001.json in the bucket is no seal" in text
         assert AuditSeal.objects.count() == 0
 
-    def test_store_away__status_2(self, make_storage: Any, settings: Any) -> None:
+    def test_store_away__status_2(self, make_storage, settings):
         settings.AUDIT_SIGNING_KEY = bytes(32)
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
         status, text = run("seal_audit")
         assert (status, "object store is unreachable" in text) == (2, True)
 
-    def test_no_key__misconfigured(self, bucket: UploadStorage, settings: Any) -> None:
+    def test_no_key__misconfigured(self, bucket, settings):
         settings.AUDIT_SIGNING_KEY = None
         assert run("seal_audit")[0] == 78
-
-    @pytest.mark.parametrize("every", ["0", "-1", "x", "nan", "1e9"])
-    def test_every__refused(self, every: str) -> None:
-        assert "not a number of seconds" in run("seal_audit", f"--every={every}")[1]
-
-
-@pytest.mark.django_db(transaction=True)
-class TestSealAuditEvery:
-    def test_goes_on_until_terminated(
-        self, signing: UploadStorage, tmp_path: Path
-    ) -> None:
-        """A process of its own, on this database and bucket, over an outage."""
-        environment = _environment(signing)
-        log = tmp_path / "log"
-        sealer = processes.start(
-            [sys.executable, "manage.py", "seal_audit", "--every", "0.2"],
-            log=log,
-            environment=environment,
-            cwd=ROOT,
-        )
-        try:
-            assert processes.wait_until(
-                lambda: AuditSeal.objects.count() >= 2, seconds=60, process=sealer
-            ), log.read_text()
-            add_uploads(1)
-            assert processes.wait_until(
-                lambda: not UploadEvent.objects.filter(seal=None).exists(),
-                seconds=60,
-                process=sealer,
-            ), log.read_text()
-            sealer.send_signal(signal.SIGTERM)
-            assert sealer.wait(20) == 0
-        finally:
-            processes.stop(sealer)
-        assert "Traceback" not in log.read_text()
-        assert run("verify_audit")[0] == 0
 
 
 @pytest.mark.django_db(transaction=True)
 class TestSealersBesideEachOther:
     def test_two_processes__one_killed_again_and_again(
-        self, signing: UploadStorage, tmp_path: Path
-    ) -> None:
+        self, signing, service_environment, tmp_path
+    ):
         """No fork, no gap, and what a killed sealer began is completed."""
-        environment = _environment(signing)
+        environment = {
+            **os.environ,
+            **service_environment,
+            "AUDIT_SIGNING_KEY": KEY.secret_text(),
+            "AUDIT_PUBLIC_KEYS": "",
+        }
 
         def start(name: str) -> subprocess.Popen[bytes]:
             return processes.start(
@@ -130,6 +96,7 @@ class TestSealersBesideEachOther:
             assert steady.wait(20) == 0
         finally:
             processes.stop(steady)
+        assert "Traceback" not in (tmp_path / "steady").read_text()
         assert run("seal_audit")[0] == 0
         numbers = list(AuditSeal.objects.values_list("number", flat=True))
         assert numbers == list(range(1, len(numbers) + 1))
@@ -137,17 +104,3 @@ class TestSealersBesideEachOther:
         assert not UploadEvent.objects.filter(seal=None).exists()
         status, text = run("verify_audit")
         assert status == 0, text
-
-
-def _environment(storage: UploadStorage) -> dict[str, str]:
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-        "DATABASE_URL": service_database_url(),
-        "AWS_STORAGE_BUCKET_NAME": storage.bucket_name,
-        "AWS_ENDPOINT_URL_S3": storage.configuration.endpoint_url or "",
-        "AWS_ACCESS_KEY_ID": storage.configuration.access_key or "",
-        "AWS_SECRET_ACCESS_KEY": storage.configuration.secret_key or "",
-        "AUDIT_SIGNING_KEY": KEY.secret_text(),
-        "AUDIT_PUBLIC_KEYS": "",
-    }

@@ -15,7 +15,7 @@ from django.utils import timezone
 from tests.uploads.audit.tampering import delete, execute, rows_of, without_triggers
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.report import Report
-from uploads.audit.seal_store import Copies
+from uploads.audit.seal_store import SealStore
 from uploads.audit.seals import Sealed, seal_audit
 from uploads.audit.verification import verify_audit
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
@@ -34,8 +34,8 @@ class Trail:
     key: SigningKey = KEY
 
     @property
-    def copies(self) -> Copies:
-        return Copies(self.storage, self.prefix)
+    def store(self) -> SealStore:
+        return SealStore(self.storage, self.prefix)
 
     def trusted(self) -> TrustedKeys:
         return TrustedKeys({self.key.id: self.key.public_key})
@@ -43,7 +43,7 @@ class Trail:
     def seal(self, **options: Any) -> list[Sealed]:
         return seal_audit(
             **{
-                "copies": self.copies,
+                "store": self.store,
                 "signing_key": self.key,
                 "trusted_keys": self.trusted(),
                 **options,
@@ -52,7 +52,7 @@ class Trail:
 
     def verify(self, **options: Any) -> Report:
         return verify_audit(
-            **{"copies": self.copies, "trusted_keys": self.trusted(), **options}
+            **{"store": self.store, "trusted_keys": self.trusted(), **options}
         )
 
     def faults(self, **options: Any) -> list[tuple[str, str]]:

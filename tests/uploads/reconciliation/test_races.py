@@ -8,39 +8,33 @@ import pytest
 
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, NOW, found, put_raw
-from uploads.audit import log
+from uploads import history
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.reconciliation import Finding, classify, reconcile, repair, side_by_side
+from uploads.reconciliation import classify, reconcile, repair, side_by_side
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 
 
 class TestTogether:
-    def test_settle__upload_finished_meanwhile(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_settle__upload_finished_meanwhile(self, bucket, spy):
         """The service is faster by a hair: its word stands, no second event."""
         upload = making.pending()
         making.put(upload)
-        walk = reconcile(FIX)
-        judge = classify.classify
 
-        def finish_after_judging(*args: Any) -> Finding | None:
-            finding = judge(*args)
+        def finish(*arguments: Any) -> None:
             fresh = Upload.objects.get(pk=upload.pk)
-            log.record(fresh, Action.STORED, making.ACTOR)
-            return finding
+            history.record(fresh, Action.STORED, making.ACTOR)
 
-        monkeypatch.setattr(classify, "classify", finish_after_judging)
-        (finding,) = walk
+        spy(classify, "classify", after=finish)
+        (finding,) = reconcile(FIX)
         assert finding.outcome == "skipped"
         assert making.actions(upload) == ["requested", "stored"]
 
     def test_judge__upload_finished_while_the_bucket_was_asked(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+        self, bucket, monkeypatch
+    ):
         upload = making.pending()
         head = UploadStorage.head
 
@@ -51,13 +45,13 @@ class TestTogether:
                 monkeypatch.setattr(UploadStorage, "head", head)
                 fresh = Upload.objects.get(pk=upload.pk)
                 making.put(fresh)
-                log.record(fresh, Action.STORED, making.ACTOR)
+                history.record(fresh, Action.STORED, making.ACTOR)
 
         monkeypatch.setattr(UploadStorage, "head", finish_after_head)
         assert found(FIX) == []
         assert making.actions(upload) == ["requested", "stored"]
 
-    def test_two_reconcilers(self, bucket: UploadStorage) -> None:
+    def test_two_reconcilers(self, bucket):
         """Both find the same; each difference is repaired once."""
         for _ in range(3):
             making.put(making.pending())
@@ -75,61 +69,30 @@ class TestTogether:
         assert {finding.outcome for finding in second} == {"skipped"}
         assert UploadEvent.objects.count() == 4 * 2 + 1
 
-    def test_late_put_after_reconciliation_gave_up(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_late_put_after_reconciliation_gave_up(self, bucket, spy):
         """The service's answer is 201 and its record stored, whatever came between."""
-        put_new = UploadStorage.put_new
-
-        def reconciled_before_put(
-            self: UploadStorage, *args: Any, **options: Any
-        ) -> Any:
-            assert found(FIX)[0][0] == "pending and absent"
-            return put_new(self, *args, **options)
-
-        monkeypatch.setattr(UploadStorage, "put_new", reconciled_before_put)
+        spy(UploadStorage, "put_new", before=lambda *_, **__: found(FIX))
         upload = making.stored()
         assert making.actions(upload) == ["requested", "failed", "stored"]
         assert found(FIX) == []
 
-    def test_two_reconcilers_while_the_service_records(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_two_reconcilers_while_the_service_records(self, bucket, spy):
         """One gave the upload up, one found it again, each between two statements."""
-        put_new, reload = UploadStorage.put_new, log.reload
-
-        def reconciled_before_put(
-            self: UploadStorage, *args: Any, **options: Any
-        ) -> Any:
-            found(FIX)
-            return put_new(self, *args, **options)
-
-        def reconciled_after_reload(upload: Upload) -> None:
-            reload(upload)
-            found(FIX)
-
-        monkeypatch.setattr(UploadStorage, "put_new", reconciled_before_put)
-        monkeypatch.setattr(log, "reload", reconciled_after_reload)
+        spy(UploadStorage, "put_new", before=lambda *_, **__: found(FIX))
+        spy(history, "reload", after=lambda _: found(FIX))
         upload = making.stored()
         assert upload.status == Status.STORED
         assert making.actions(upload) == ["requested", "failed", "stored"]
         last = upload.events.get(action=Action.STORED)
         assert last.actor == ACTOR.name
 
-    def test_overwritten_while_the_service_records(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_overwritten_while_the_service_records(self, bucket, spy):
         """No 201 for what is not there any more, and no 500 either."""
-        put_new = UploadStorage.put_new
 
-        def overwritten(
-            self: UploadStorage, key: str, *args: Any, **options: Any
-        ) -> Any:
-            stored = put_new(self, key, *args, **options)
+        def overwrite(storage: Any, key: str, *rest: Any, **more: Any) -> None:
             making.overwrite(bucket, key, b"other bytes")
             assert found(FIX)[0][0] == "size or checksum differs"
-            return stored
 
-        monkeypatch.setattr(UploadStorage, "put_new", overwritten)
+        spy(UploadStorage, "put_new", after=overwrite)
         with pytest.raises(UploadFailedError, match="is corrupted already"):
             making.stored()

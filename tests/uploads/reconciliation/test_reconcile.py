@@ -1,4 +1,7 @@
-"""Each disagreement of bucket and record is found, and settled."""
+"""What is a disagreement of bucket and record, and what is none.
+
+test_reconcile_uploads has one of each kind.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ import pytest
 
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, purged, put_raw
-from uploads import services
-from uploads.audit import log
+from uploads import history, services
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
+from uploads.object_verification import verify_upload
 from uploads.reconciliation import FindingKind, Plan, reconcile
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
@@ -20,49 +23,20 @@ pytestmark = pytest.mark.django_db
 
 
 class TestReconcile:
-    def test_reconcile__agreement(self, bucket: UploadStorage) -> None:
+    def test_reconcile__agreement(self, bucket):
         making.stored()
         making.stored(size=9 * 1024 * 1024)
         making.failed()
         assert found(FIX) == []
 
-    def test_reconcile__pending_and_present(self, bucket: UploadStorage) -> None:
-        upload = making.pending()
-        making.put(upload)
-
-        assert found() == [("pending and present", upload.key, "found")]
-        assert making.actions(upload) == ["requested"]
-        assert found(FIX) == [("pending and present", upload.key, "repaired")]
-
-        upload.refresh_from_db()
-        head = bucket.head(upload.key)
-        assert (upload.status, upload.etag) == (Status.STORED, head.etag)
-        assert upload.stored_at == head.last_modified
-        event = upload.events.get(action=Action.STORED)
-        assert event.actor == "command:reconcile_uploads"
-        assert event.detail["sha256"] == upload.sha256
-        assert event.detail["sha256_from"] == "store"
-        assert found(FIX) == []
-
-    def test_reconcile__pending_and_absent(self, bucket: UploadStorage) -> None:
-        upload = making.pending()
-        assert found() == [("pending and absent", upload.key, "found")]
-        assert found(FIX) == [("pending and absent", upload.key, "repaired")]
-        upload.refresh_from_db()
-        assert upload.status == Status.FAILED
-        assert upload.error == "reconciliation found no object"
-        assert found(FIX) == []
-
-    def test_reconcile__pending_and_other_bytes(self, bucket: UploadStorage) -> None:
+    def test_reconcile__pending_and_other_bytes(self, bucket):
         upload = making.pending()
         put_raw(bucket, upload.key, b"other", **{"upload-id": str(upload.pk)})
         assert found(FIX) == [("size or checksum differs", upload.key, "repaired")]
         assert making.actions(upload) == ["requested", "corrupted"]
         assert found() == []
 
-    def test_reconcile__pending_and_forged_metadata(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_reconcile__pending_and_forged_metadata(self, bucket):
         """Other bytes of the right size that say of themselves what was intended."""
         size = PART_BYTES + 1
         upload = making.pending(size)
@@ -74,7 +48,7 @@ class TestReconcile:
         assert finding.seen["sha256"] != upload.sha256
         assert making.actions(upload) == ["requested", "corrupted"]
 
-    def test_reconcile__pending_and_another_owner(self, bucket: UploadStorage) -> None:
+    def test_reconcile__pending_and_another_owner(self, bucket):
         """The right bytes under another upload's name are not this upload's object."""
         upload = making.pending()
         payload = services.payload_of(upload.pk, None)
@@ -86,24 +60,16 @@ class TestReconcile:
             f"upload-id in the metadata is {other}, not {upload.pk}"
         ]
 
-    def test_reconcile__stored_but_missing(self, bucket: UploadStorage) -> None:
+    def test_reconcile__corrupted_and_missing(self, bucket):
         upload = making.stored()
-        making.delete_object(bucket, upload.key)
-        assert found() == [("stored but missing", upload.key, "found")]
-        assert found(FIX) == [("stored but missing", upload.key, "repaired")]
-        assert making.actions(upload) == ["requested", "stored", "missing"]
-        assert found(FIX) == []
-
-    def test_reconcile__corrupted_and_missing(self, bucket: UploadStorage) -> None:
-        upload = making.stored()
-        log.record(upload, Action.CORRUPTED, making.ACTOR)
+        history.record(upload, Action.CORRUPTED, making.ACTOR)
         assert found(FIX) == []  # it is known, until verify_uploads looks again
         making.delete_object(bucket, upload.key)
         assert found(FIX) == [("stored but missing", upload.key, "repaired")]
         assert making.actions(upload)[-2:] == ["corrupted", "missing"]
 
     @pytest.mark.parametrize("body", [b"longer than it was", b"x"])
-    def test_reconcile__overwritten(self, bucket: UploadStorage, body: bytes) -> None:
+    def test_reconcile__overwritten(self, bucket, body):
         """Found although size (in one case) and all metadata are as recorded."""
         upload = making.stored(size=1)
         making.overwrite(bucket, upload.key, body)
@@ -115,59 +81,26 @@ class TestReconcile:
         assert making.actions(upload)[-1] == "corrupted"
         assert found(FIX) == []
 
-    def test_reconcile__purged_but_present(self, bucket: UploadStorage) -> None:
-        upload = purged()
-        assert found() == [("purged but present", upload.key, "found")]
-        assert found(FIX) == [("purged but present", upload.key, "repaired")]
-        assert not making.exists(bucket, upload.key)
-        assert making.actions(upload)[-2:] == ["purged", "purged"]
-        assert found(FIX) == []
-
-    def test_reconcile__purged_but_another_is_present(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_reconcile__purged_but_another_is_present(self, bucket):
         upload = purged()
         making.overwrite(bucket, upload.key, b"somebody's")
         assert found(FIX) == [("purged but present", upload.key, "skipped")]
         assert bucket.head(upload.key).size == len(b"somebody's")
 
-    def test_reconcile__purge_refused(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_reconcile__purge_refused(self, bucket, make_fail):
         """What cannot be deleted is not left recorded as purged."""
-
-        def refuse(self: UploadStorage, key: str, etag: str) -> None:
-            raise StoreRefusedError("the object store answered 403 AccessDenied")
-
         upload = purged()
-        monkeypatch.setattr(UploadStorage, "delete_unchanged", refuse)
+        make_fail(
+            UploadStorage,
+            "delete_unchanged",
+            StoreRefusedError("the object store answered 403 AccessDenied"),
+        )
         assert found(FIX) == [("purged but present", upload.key, "repaired")]
         upload.refresh_from_db()
         assert upload.status == Status.STORED
         assert found(FIX) == []
 
-    @pytest.mark.parametrize(
-        ("upload_status", "action"),
-        [(Status.FAILED, "stored"), (Status.MISSING, "verified")],
-    )
-    def test_reconcile__given_up_but_present(
-        self, bucket: UploadStorage, upload_status: Status, action: str
-    ) -> None:
-        """A PUT can arrive after it was given up; an object can come back."""
-        upload = making.pending()
-        making.put(upload)
-        etag = bucket.head(upload.key).etag
-        if upload_status == Status.FAILED:
-            log.record(upload, Action.FAILED, making.ACTOR)
-        else:
-            log.record(upload, Action.STORED, making.ACTOR, etag=etag)
-            log.record(upload, Action.MISSING, making.ACTOR)
-        expected = f"{upload_status} but present"
-        assert found(FIX) == [(expected, upload.key, "repaired")]
-        assert making.actions(upload)[-1] == action
-        assert found(FIX) == []
-
-    def test_reconcile__begun_in_parts_and_left(self, bucket: UploadStorage) -> None:
+    def test_reconcile__begun_in_parts_and_left(self, bucket):
         """What a killed worker, or an abort that a dead store missed, leaves behind."""
         upload = making.stored()
         for key in (upload.key, "elsewhere/a.txt"):
@@ -181,30 +114,26 @@ class TestReconcile:
         assert making.actions(upload) == ["requested", "stored"]
         assert [u.key for u in bucket.unfinished("")] == ["elsewhere/a.txt"]
 
-    def test_reconcile__only_uploads(self, bucket: UploadStorage) -> None:
+    def test_reconcile__only_uploads(self, bucket):
         """Copies of seals, and whatever else is in the bucket, are not its business."""
         for key in ("audit/1.json", "uploads.txt", "other/x"):
             put_raw(bucket, key, b"x")
         assert found(FIX) == []
 
-    def test_reconcile__min_age(self, bucket: UploadStorage) -> None:
+    def test_reconcile__min_age(self, bucket):
         upload = making.pending(age=timedelta(minutes=10))
         put_raw(bucket, "uploads/new.txt", b"x")
         assert list(reconcile(Plan(actor=ACTOR))) == []
         young = Plan(actor=ACTOR, min_age=timedelta(minutes=9))
         assert [f.key for f in reconcile(young)] == [upload.key]
 
-    def test_reconcile__min_age_counts_from_the_last_event(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_reconcile__min_age_counts_from_the_last_event(self, bucket):
         """An old upload that is being tried again is under way."""
         upload = making.failed(age=timedelta(days=3))
-        log.record(upload, Action.REQUESTED, making.ACTOR)
+        history.record(upload, Action.REQUESTED, making.ACTOR)
         assert list(reconcile(Plan(actor=ACTOR))) == []
 
-    def test_reconcile__checksums(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_reconcile__checksums(self, bucket, monkeypatch):
         """A change that leaves size and ETag as recorded shows in the checksum alone."""
         upload = making.stored(size=5)
         making.overwrite(bucket, upload.key, b"12345")
@@ -213,3 +142,78 @@ class TestReconcile:
         assert found() == []
         plan = Plan(actor=ACTOR, min_age=timedelta(0), checksums=True)
         assert found(plan) == [("size or checksum differs", upload.key, "found")]
+
+
+class TestAdoption:
+    def test_adopt__everything_known(self, bucket):
+        """The database lost the record; the object tells it again."""
+        upload_id = new_upload_id()
+        key = f"uploads/2026/11/01/{upload_id}.txt"
+        payload = services.payload_of(upload_id, 100)
+        bucket.put_new(
+            key, payload, {"upload-id": str(upload_id), "request-id": "request-9"}
+        )
+        (finding,) = reconcile(FIX)
+        assert (finding.word, finding.outcome) == (FindingKind.NO_RECORD, "repaired")
+
+        upload = Upload.objects.get(pk=upload_id)
+        assert upload.status == Status.STORED
+        assert upload.sha256 == payload.sha256
+        assert upload.size == 100
+        assert upload.request_id == "request-9"
+        assert upload.requester_name == "unknown"
+        assert upload.stored_at == bucket.head(key).last_modified
+        event = upload.events.get()
+        assert (event.action, event.actor) == ("adopted", ACTOR.name)
+        assert event.detail["known_from"] == {
+            "sha256": "checksum computed by the store",
+            "id": "metadata",
+            "request_id": "metadata",
+        }
+        assert "claims_not_believed" not in event.detail
+        assert found(FIX) == []
+
+    def test_adopt__nothing_known(self, bucket):
+        put_raw(bucket, "uploads/stray.bin", b"stray")
+        list(reconcile(FIX))
+        upload = Upload.objects.get()
+        assert upload.sha256 == hashlib.sha256(b"stray").hexdigest()
+        assert upload.events.get().detail["known_from"] == {
+            "sha256": "bytes read",
+            "id": "new",
+            "request_id": "unknown",
+        }
+
+    def test_adopt__wrong_checksum_claimed(self, bucket):
+        """Without a checksum of the store, the bytes say it and not the metadata."""
+        put_raw(bucket, "uploads/liar.txt", b"truth", sha256="1" * 64)
+        list(reconcile(FIX))
+        upload = Upload.objects.get()
+        assert upload.sha256 == hashlib.sha256(b"truth").hexdigest()
+        assert upload.events.get().detail["claims_not_believed"] == {"sha256": "1" * 64}
+        assert verify_upload(upload, actor=ACTOR).action == Action.VERIFIED
+
+    def test_adopt__id_taken(self, bucket):
+        """A copy of an object does not become the upload it was copied from."""
+        original = making.stored()
+        bucket.client.copy_object(
+            Bucket=bucket.bucket_name,
+            Key="uploads/copy.txt",
+            CopySource={"Bucket": bucket.bucket_name, "Key": original.key},
+        )
+        list(reconcile(FIX))
+        copy = Upload.objects.get(key="uploads/copy.txt")
+        assert copy.pk != original.pk
+        assert copy.events.get().detail["claims_not_believed"] == {
+            "upload-id": str(original.pk)
+        }
+
+    @pytest.mark.parametrize("claim", ["nonsense", "0" * 32, "{" + "0" * 32 + "}"])
+    def test_adopt__malformed_claims(self, bucket, claim):
+        metadata = {"upload-id": claim, "request-id": "a b", "sha256": claim}
+        put_raw(bucket, "uploads/odd.txt", b"odd", **metadata)
+        list(reconcile(FIX))
+        upload = Upload.objects.get()
+        assert upload.sha256 == hashlib.sha256(b"odd").hexdigest()
+        assert upload.request_id == ""
+        assert upload.events.get().detail["claims_not_believed"] == metadata

@@ -12,15 +12,8 @@ from django.db import connection
 from django.utils import timezone
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import (
-    ACTOR,
-    FIX,
-    NOW,
-    found,
-    purged,
-    put_raw,
-)
-from uploads.audit import log
+from tests.uploads.reconciliation.reconciling import FIX, NOW, found, purged, put_raw
+from uploads import history
 from uploads.models import Action, Status, Upload
 from uploads.reconciliation import reconcile, scan, side_by_side
 from uploads.storage import UploadStorage
@@ -42,21 +35,14 @@ class TestSideBySide:
         "uploads/2026/11/23/x.txt",
     )
 
-    def _record(self, key: str) -> Upload:
-        upload = Upload(
-            bucket="b", key=key, size=1, sha256="0" * 64, requester_name="t"
-        )
-        log.record_intent(upload, ACTOR)
-        return upload
-
-    def test_recorded__byte_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_recorded__byte_order(self, monkeypatch):
         monkeypatch.setattr(scan, "PAGE", 3)
         for key in random.sample(self.KEYS, len(self.KEYS)):
-            self._record(key)
+            making.record(key=key)
         keys = [row.key for row in scan.recorded()]
         assert keys == sorted(self.KEYS, key=str.encode)
 
-    def test_key_collation(self) -> None:
+    def test_key_collation(self):
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT collation_name FROM information_schema.columns"
@@ -64,9 +50,7 @@ class TestSideBySide:
             )
             assert cursor.fetchone() == ("C",)
 
-    def test_side_by_side__store_with_another_order(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_side_by_side__store_with_another_order(self, bucket):
         """SeaweedFS lists a/b before a-b; nothing is misjudged for it."""
         for key in self.KEYS:
             put_raw(bucket, key, b"x")
@@ -75,9 +59,7 @@ class TestSideBySide:
         assert listed != sorted(listed, key=str.encode)
         assert found(FIX) == []
 
-    def test_side_by_side__listing_in_no_order(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_side_by_side__listing_in_no_order(self, bucket, monkeypatch):
         """As S3 directory buckets list: each true difference once, no other."""
         kept = [making.stored() for _ in range(5)]
         lost = making.stored()
@@ -99,67 +81,47 @@ class TestSideBySide:
             ("stored but missing", lost.key, "found"),
         ]
 
-    def test_side_by_side__pages(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_side_by_side__pages(self, bucket, monkeypatch):
         monkeypatch.setattr(scan, "PAGE", 2)
         uploads = [making.stored() for _ in range(5)]
         pairs = list(side_by_side())
         assert [row.id for _, row in pairs if row] == [u.pk for u in uploads]
         assert all(listed and row for listed, row in pairs)
 
-    def test_side_by_side__since(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_side_by_side__since(self, bucket, spy):
         """The days since then on either side, and whatever hangs from before."""
         making.stored()
         gone = making.stored()
         making.delete_object(bucket, gone.key)
         hanging = making.pending(age=timedelta(days=9))
         lost = making.pending(age=timedelta(days=9))
-        log.record(lost, Action.STORED, making.ACTOR)
+        history.record(lost, Action.STORED, making.ACTOR)
         put_raw(bucket, "uploads/2026/11/01/unknown.txt", b"x")
-        asked: list[str] = []
-        listing = UploadStorage.listing
-
-        def noted(self: UploadStorage, prefix: str) -> Iterator[Any]:
-            asked.append(prefix)
-            return listing(self, prefix)
-
-        monkeypatch.setattr(UploadStorage, "listing", noted)
+        asked = spy(UploadStorage, "listing")
         now = timezone.now()
         pairs = side_by_side(now - timedelta(days=1))
         assert [finding.key for finding in reconcile(NOW, pairs)] == [
             hanging.key,
             gone.key,
         ]
-        assert asked == [
+        assert [prefix for _, prefix in asked] == [
             f"uploads/{now + timedelta(days=more):%Y/%m/%d}/" for more in (-1, 0, 1)
         ]
         assert len(found()) == 4
 
     @pytest.mark.parametrize("year", [1, 999])
-    def test_side_by_side__since_long_before_the_first(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch, year: int
-    ) -> None:
+    def test_side_by_side__since_long_before_the_first(self, bucket, spy, year):
         """The same as everything, without a question for each day of centuries."""
         making.stored()
         gone = making.pending(age=timedelta(days=800))
-        log.record(gone, Action.STORED, making.ACTOR)
+        history.record(gone, Action.STORED, making.ACTOR)
         first = timezone.now().year - 4
         put_raw(bucket, f"uploads/{first}/11/01/unknown.txt", b"x")
-        asked: list[str] = []
-        listing = UploadStorage.listing
-
-        def noted(self: UploadStorage, prefix: str) -> Iterator[Any]:
-            asked.append(prefix)
-            return listing(self, prefix)
-
         everything = list(side_by_side())
-        monkeypatch.setattr(UploadStorage, "listing", noted)
+        asked = spy(UploadStorage, "listing")
         assert list(side_by_side(datetime(year, 1, 1, tzinfo=UTC))) == everything
         assert len(everything) == 3
-        assert {int(prefix.split("/")[1]) for prefix in asked} <= {
+        assert {int(prefix.split("/")[1]) for _, prefix in asked} <= {
             first,
             timezone.now().year,
             timezone.now().year + 1,  # tomorrow, on the last of December
@@ -167,13 +129,13 @@ class TestSideBySide:
 
     @pytest.mark.parametrize("retried", [False, True])
     def test_side_by_side__since__an_older_upload_whose_object_is_there(
-        self, bucket: UploadStorage, retried: bool
-    ) -> None:
+        self, bucket, retried
+    ):
         """Its key has an older day: an upload tried again keeps its first one."""
         upload = making.pending(age=timedelta(days=9))
         if retried:
-            log.record(upload, Action.FAILED, making.ACTOR)
-            log.record_new_attempt(upload, making.ACTOR, bucket=bucket.bucket_name)
+            history.record(upload, Action.FAILED, making.ACTOR)
+            history.record_new_attempt(upload, making.ACTOR, bucket=bucket.bucket_name)
         making.put(upload)
         put_raw(bucket, f"{upload.key}.txt", b"of another")
         since = timezone.now() - timedelta(days=1)
@@ -184,9 +146,7 @@ class TestSideBySide:
         upload.refresh_from_db()
         assert upload.status == Status.STORED
 
-    def test_side_by_side__since__a_purge_that_was_interrupted(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_side_by_side__since__a_purge_that_was_interrupted(self, bucket):
         """What is purged is old; the crash was a moment ago."""
         done = purged(age=timedelta(days=40))
         making.delete_object(bucket, done.key)
@@ -198,9 +158,7 @@ class TestSideBySide:
         ] == [("purged but present", interrupted.key, "repaired")]
         assert not list(reconcile(FIX, side_by_side(since)))
 
-    def test_side_by_side__since_by_the_clock_of_elsewhere(
-        self, bucket: UploadStorage
-    ) -> None:
+    def test_side_by_side__since_by_the_clock_of_elsewhere(self, bucket):
         """Keys have the day of UTC, whatever the zone of the time that is given."""
         now = timezone.now()
         hours_ahead = timezone.get_fixed_timezone(14 * 60)
@@ -209,7 +167,7 @@ class TestSideBySide:
         rows = [row for _, row in side_by_side(midnight) if row]
         assert [row.key for row in rows] == [upload.key]
 
-    def test_side_by_side__since_asks_an_index(self) -> None:
+    def test_side_by_side__since_asks_an_index(self):
         """As planned for many rows; for none it depends on what was there before.
 
         Rows of other tests, rolled back or deleted, stay in table and indexes until they

@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 from mirrorsite.management.arguments import positive_count
 from mirrorsite.management.base import OperatorCommand, counted
 from uploads.backups import back_up, delete_old
+from uploads.exceptions import StoreUnavailableError
 
 
 class Command(OperatorCommand):
@@ -26,8 +27,17 @@ class Command(OperatorCommand):
         self.add_json_argument(parser, "one JSON object")
 
     def run(self, *, keep: int | None, as_json: bool, **options: Any) -> None:
-        made = back_up()
-        deleted = delete_old(keep) if keep else []
+        try:
+            made = back_up()
+        except StoreUnavailableError as error:
+            if error.outcome_unknown:
+                self.so_far = "whether the copy was stored is unknown"
+            raise
+        deleted: list[str] = []
+        self.so_far = f"{made.key} was stored"
+        for key in delete_old(keep) if keep else ():
+            deleted.append(key)
+            self.so_far = f"{made.key} was stored, {len(deleted)} old deleted"
         if as_json:
             self.print_json({"key": made.key, "rows": made.rows, "deleted": deleted})
             return

@@ -22,7 +22,9 @@ class Command(OperatorCommand):
         if dry_run:
             state = "exists" if storage.bucket_exists() else "missing"
         else:
+            self.so_far = "the bucket was not created, unless the answer was lost"
             state = "created" if storage.ensure_bucket() else "exists"
+        self.so_far = f"bucket {storage.bucket_name}: {state}"
         if as_json:
             self.print_json({"bucket": storage.bucket_name, "state": state})
         else:

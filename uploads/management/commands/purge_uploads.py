@@ -76,9 +76,9 @@ class Command(OperatorCommand):
             counts[result.outcome] += 1
             if result.outcome in {"purged", "would purge"}:
                 size += result.size
+            self.so_far = f"{_summary(counts, size)}; {_AFTERWARDS}"
             progress.clear()
             self._print(result, as_json=as_json)
-            self.so_far = f"{_summary(counts, size)}; {_AFTERWARDS}"
         if as_json:
             self.print_json(
                 {"dry_run": not yes, "outcomes": dict(counts), "bytes": size}

@@ -84,9 +84,9 @@ class Command(OperatorCommand):
         for finding in reconcile(plan, progress.over(side_by_side(since))):
             words[finding.word.value] += 1
             outcomes[finding.outcome] += 1
+            self.so_far = _summary(progress.count, words, outcomes)
             progress.clear()
             self._print(finding, as_json=as_json)
-            self.so_far = _summary(progress.count, words, outcomes)
         if as_json:
             self.print_json(
                 {

@@ -10,7 +10,7 @@ from django.utils import timezone
 from mirrorsite.management.arguments import moment, positive_count
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.models import Action, Upload
-from uploads.verification import (
+from uploads.object_verification import (
     Method,
     Verification,
     count_elsewhere,
@@ -78,13 +78,13 @@ class Command(OperatorCommand):
             counts[
                 outcome.action.value if outcome else "changed by another request"
             ] += 1
-            if outcome and outcome.action != Action.VERIFIED:
-                progress.clear()
-                self._print(upload, outcome, as_json=as_json)
             self.so_far = (
                 f"{_summary(counts)}; resume with"
                 f" --not-verified-since {resume_at.isoformat()}"
             )
+            if outcome and outcome.action != Action.VERIFIED:
+                progress.clear()
+                self._print(upload, outcome, as_json=as_json)
         if elsewhere := count_elsewhere():
             counts["in another bucket"] = elsewhere
         if as_json:

@@ -20,6 +20,7 @@ class Command(OperatorCommand):
         if token is None:
             raise CommandFailed(f"There is no token {name!r}.")
         if services.revoke_token(token, self.actor()):
-            self.print(f"token {name} is revoked")
+            self.so_far = f"token {name} is revoked"
         else:
-            self.print(f"token {name} was revoked before; nothing changed")
+            self.so_far = f"token {name} was revoked before; nothing changed"
+        self.print(self.so_far)

@@ -13,28 +13,27 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from tests.uploads.audit.tampering import rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
-from uploads.audit import log
+from uploads import history
 from uploads.audit.canonical import NO_SEAL, NotCanonicalError
 from uploads.audit.keys import SigningKey, TrustedKeys
-from uploads.audit.seal_store import Copies
+from uploads.audit.seal_store import SealStore
 from uploads.audit.seals import Sealed
 from uploads.audit.serialization import row_of, seal_of
 from uploads.exceptions import AuditKeyError, SealError
 from uploads.models import Action, AuditSeal, UploadEvent
-from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
 
 
 class TestSealAudit:
-    def test_seal_audit__events_are_sealed_and_copied(self, trail: Trail) -> None:
+    def test_seal_audit__events_are_sealed_and_copied(self, trail):
         add_uploads(3)
 
         assert trail.seal() == [Sealed(number=1, event_count=6, finished=False)]
 
         assert set(UploadEvent.objects.values_list("seal", flat=True)) == {1}
         seal = AuditSeal.objects.get()
-        copy = json.loads(trail.copies.seal(1) or b"")
+        copy = json.loads(trail.store.seal(1) or b"")
         assert copy["number"] == 1
         assert copy["previous"] == NO_SEAL
         assert copy["signature"] == seal.signature
@@ -47,35 +46,35 @@ class TestSealAudit:
         )
         assert trail.faults() == []
 
-    def test_seal_audit__idle(self, trail: Trail) -> None:
+    def test_seal_audit__idle(self, trail):
         trail.seal()
         assert trail.seal() == [Sealed(number=2, event_count=0, finished=False)]
         assert trail.faults() == []
         assert list(trail.storage.list_keys(f"{trail.prefix}events/")) == []
         first, second = AuditSeal.objects.all()
-        copy = trail.copies.seal(1) or b""
+        copy = trail.store.seal(1) or b""
         assert second.previous == hashlib.sha256(copy).hexdigest()
         assert first.event_count == 0
 
-    def test_seal_audit__several_seals_in_a_run(self, trail: Trail) -> None:
+    def test_seal_audit__several_seals_in_a_run(self, trail):
         add_uploads(5)
         made = trail.seal(events_per_seal=4)
         assert [sealed.event_count for sealed in made] == [4, 4, 2]
         assert trail.faults() == []
 
     def test_seal_audit__events_keep_coming__are_for_the_next_run(
-        self, trail: Trail, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+        self, trail, monkeypatch
+    ):
         """A run that went on until nothing came would never end under load."""
         add_uploads(3)
-        put = Copies.put
+        put = SealStore.put
 
         def put_meanwhile(*arguments: Any) -> None:
             put(*arguments)
             assert AuditSeal.objects.count() < 4
             add_uploads(1)
 
-        monkeypatch.setattr(Copies, "put", put_meanwhile)
+        monkeypatch.setattr(SealStore, "put", put_meanwhile)
         made = trail.seal(events_per_seal=4)
 
         assert [sealed.event_count for sealed in made] == [4, 4, 2]
@@ -84,12 +83,12 @@ class TestSealAudit:
         assert [sealed.event_count for sealed in trail.seal()] == [2]
         assert trail.faults() == []
 
-    def test_seal_audit__no_key(self, bucket: UploadStorage, settings: Any) -> None:
+    def test_seal_audit__no_key(self, bucket, settings):
         settings.AUDIT_SIGNING_KEY = None
         with pytest.raises(AuditKeyError, match="set AUDIT_SIGNING_KEY"):
             Trail(bucket).seal(signing_key=None)
 
-    def test_seal_audit__event_without_canonical_form(self, trail: Trail) -> None:
+    def test_seal_audit__event_without_canonical_form(self, trail):
         """It stays unsealed, and is named; the others are sealed."""
         upload = add_uploads(1)[0]
         event = rows_of(UploadEvent).bulk_create(
@@ -106,7 +105,7 @@ class TestSealAudit:
         assert trail.seal() == [Sealed(number=1, event_count=2, finished=False)]
         assert trail.faults() == [("unsealed", f"event {event.pk}")]
 
-    def test_seal_audit__many_without_canonical_form(self, trail: Trail) -> None:
+    def test_seal_audit__many_without_canonical_form(self, trail):
         """More of them than one seal takes: the events behind them are sealed."""
         UploadEvent.objects.bulk_create(
             UploadEvent(
@@ -122,14 +121,14 @@ class TestSealAudit:
         assert [(s.number, s.event_count) for s in made] == [(1, 3), (2, 1)]
         assert UploadEvent.objects.filter(seal=None).count() == 5
 
-    def test_record__detail_without_canonical_form(self, trail: Trail) -> None:
+    def test_record__detail_without_canonical_form(self, trail):
         upload = add_uploads(1)[0]
         with pytest.raises(NotCanonicalError):
-            log.record(upload, Action.VERIFIED, Actor(), detail={"seconds": [0.5]})
+            history.record(upload, Action.VERIFIED, Actor(), detail={"seconds": [0.5]})
 
 
 class TestRotation:
-    def test_retired_key_signs_no_more(self, trail: Trail) -> None:
+    def test_retired_key_signs_no_more(self, trail):
         new = SigningKey(b"n" * 32)
         keys = {KEY.id: KEY.public_key, new.id: new.public_key}
         trail.seal(next_key=new.public_key)
@@ -139,7 +138,7 @@ class TestRotation:
             trail.seal(trusted_keys=TrustedKeys(keys))
         assert trail.faults() == []
 
-    def test_seal_of_a_retired_key(self, trail: Trail) -> None:
+    def test_seal_of_a_retired_key(self, trail):
         """As a thief of the old key would make it."""
         new = SigningKey(b"n" * 32)
         trail.seal(next_key=new.public_key)
@@ -159,12 +158,12 @@ class TestRotation:
                 )
             )
         )
-        trail.copies.put(stolen, b"")
+        trail.store.put(stolen, b"")
         with pytest.raises(SealError, match="unknown key"):
             trail.seal(signing_key=new, trusted_keys=TrustedKeys(keys))
         assert trail.faults() == [("copy differs", "seal 3")]
         # The same when only what is new is looked at.
-        rows_of(AuditSeal).bulk_create([row_of(stolen, trail.copies)])
+        rows_of(AuditSeal).bulk_create([row_of(stolen, trail.store)])
         named = [("copy differs", "seal 3"), ("unknown key", "seal 3")]
         assert trail.faults() == named
         assert set(trail.faults(since=3)) >= set(named)

@@ -12,7 +12,7 @@ class Command(OperatorCommand):
     help = (
         "Restore the sealed events that the database lost, from their signed copies in"
         " the bucket, with their seals and uploads: after an older backup was restored,"
-        " and before anything writes an event (docs/runbook.md, 'The database is gone')."
+        " and before anything writes an event (docs/runbook.md, 'The database is lost')."
         " Exit status 1: the bucket contradicts itself or the database; with --dry-run,"
         " events are lost."
     )

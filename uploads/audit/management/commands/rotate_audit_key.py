@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from mirrorsite.files import prepared_file
 from mirrorsite.management.base import CommandFailed, OperatorCommand
 from uploads.audit.rotation import Rotation, announce, prepare_rotation, present_key
-from uploads.management.export import prepared_file
 
 
 class Command(OperatorCommand):

@@ -8,10 +8,10 @@ from django.core.management.base import CommandParser
 from mirrorsite.management.arguments import positive_minutes, seal_or_time
 from mirrorsite.management.base import DifferencesFound, OperatorCommand
 from uploads.audit import log
+from uploads.audit.models import Action
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.verification import SEALING_GRACE, verify_audit
 from uploads.exceptions import UploadsError
-from uploads.models import Action
 
 
 class Command(OperatorCommand):
@@ -93,7 +93,7 @@ class Command(OperatorCommand):
         if report.counts[FaultKind.CUT_TAIL]:
             self.warn(
                 "the check is not in the trail, since the bucket has seals that the"
-                " database lacks: docs/runbook.md, 'The database is gone'"
+                " database lacks: docs/runbook.md, 'The database is lost'"
             )
             return
         detail = {
@@ -105,6 +105,7 @@ class Command(OperatorCommand):
         }
         try:
             log.record_event(Action.AUDIT_CHECKED, self.actor(), detail=detail)
+            self.so_far = "the check is in the trail"
         except UploadsError as error:
             self.warn(f"the check is not in the trail: {error}")
 

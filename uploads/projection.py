@@ -1,9 +1,13 @@
-"""Checks that each upload's row is what its events add up to."""
+"""An upload's row as its events add up to it: checked, and written again.
+
+The audit log calls this module: `uploads.apps` registers it.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -34,12 +38,12 @@ _UPLOADS_AT_A_TIME = 1_000
 
 _Row = dict[str, Any]
 #: Upload, action, time, actor, request id and detail.
-EventValues = tuple[UUID, str, Any, str, str, dict[str, Any]]
+_EventValues = tuple[UUID, str, Any, str, str, dict[str, Any]]
 _Difference = tuple[FaultKind, str]
 
 
-def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
-    """Report every upload that differs from its events; yield the count so far.
+def check(report: Report, *, since: int | None) -> Iterator[None]:
+    """Report every upload that differs from its events; yield after each page.
 
     `since` limits the uploads to those with an event under that seal or a later one,
     or under none yet.
@@ -51,7 +55,6 @@ def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
         recent = UploadEvent.objects.filter(Q(seal_id__gte=since) | Q(seal=None))
         uploads = uploads.filter(Exists(recent.filter(upload=OuterRef("pk"))))
         events = events.filter(Exists(recent.filter(upload=OuterRef("upload_id"))))
-    count = 0
     while True:
         ids = list(uploads.values_list("pk", flat=True)[:_UPLOADS_AT_A_TIME])
         is_last = len(ids) < _UPLOADS_AT_A_TIME
@@ -64,32 +67,60 @@ def check_uploads(report: Report, *, since: int | None = None) -> Iterator[int]:
             # Both tables may have moved on between the two queries.
             for kind, detail in _examine(upload_id):
                 report.add(kind, f"upload {upload_id}", detail)
-        count += len(ids)
-        yield count
+        report.uploads += len(ids)
+        yield
         if is_last:
             return
         uploads = uploads.filter(pk__gt=ids[-1])
         events = events.filter(upload_id__gt=ids[-1])
 
 
+def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
+    """Return how an upload contradicts the events that `seal` is to bring back."""
+    ids = {event["upload"] for event in lost} - {None}
+    for upload_id, row, events in _of(ids):
+        for _, difference in _differences(row, list(events)):
+            return (
+                f"upload {upload_id} does not fit the events that the database has:"
+                f" {difference}"
+            )
+    object_keys = {event["detail"].get("key") for event in lost} - {None}
+    other = Upload.objects.filter(key__in=object_keys).exclude(pk__in=ids).first()
+    if other is None:
+        return None
+    return f"upload {other.pk} has the key of another one in seal {seal} in the bucket"
+
+
+def restore(ids: Collection[UUID]) -> None:
+    """Write the rows of uploads as their events leave them."""
+    new = []
+    for upload_id, row, events in _of(ids):
+        columns = _columns(list(events))
+        if row is None:
+            new.append(Upload(id=upload_id, **columns))
+        else:
+            Upload.objects.filter(pk=upload_id).update(**columns)
+    Upload.objects.bulk_create(new)
+
+
+# --- Checking ---------------------------------------------------------------------
+
+
 def _suspects(
     ids: list[UUID], uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
-) -> Iterator[UUID]:
-    """Yield the ids whose rows and events seem to differ."""
+) -> list[UUID]:
+    """Return the ids whose rows and events seem to differ."""
     try:
-        suspects = [
+        return [
             upload_id
-            for upload_id, row, group in paired(uploads, events)
-            if differences(row, list(group))
+            for upload_id, row, group in _paired(uploads, events)
+            if _differences(row, list(group))
         ]
     except UNREADABLE as error:
         require_database(error)
-        yield from ids  # one by one: a value that no column of ours ever held
-        known = set(ids)
+        # All of them, one by one: a value that no column of ours ever held.
         of_events = events.order_by("upload_id").values_list("upload_id", flat=True)
-        yield from (pk for pk in of_events.distinct().iterator() if pk not in known)
-    else:
-        yield from suspects
+        return list(dict.fromkeys([*ids, *of_events.distinct()]))
 
 
 def _examine(upload_id: UUID) -> list[_Difference]:
@@ -102,15 +133,15 @@ def _examine(upload_id: UUID) -> list[_Difference]:
             after = next(_rows(Upload.objects.filter(pk=upload_id)), None)
             if row == after:
                 break
-        return differences(row, values)
+        return _differences(row, values)
     except UNREADABLE as error:
         require_database(error)
         return [(FaultKind.FACTS_DIFFER, "its row, or an event, cannot be read")]
 
 
-def paired(
+def _paired(
     uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
-) -> Iterator[tuple[UUID, _Row | None, Iterable[EventValues]]]:
+) -> Iterator[tuple[UUID, _Row | None, Iterable[_EventValues]]]:
     """Yield each upload's row and events; `events` are in the order of upload and id.
 
     Raises one of `UNREADABLE`.
@@ -127,20 +158,20 @@ def _rows(uploads: QuerySet[Upload]) -> Iterator[_Row]:
     return rows
 
 
-def _event_values(events: QuerySet[UploadEvent]) -> Iterator[EventValues]:
+def _event_values(events: QuerySet[UploadEvent]) -> Iterator[_EventValues]:
     return events.values_list(
         "upload_id", "action", "at", "actor", "request_id", "detail"
     ).iterator(chunk_size=CHUNK)
 
 
-def differences(row: _Row | None, events: list[EventValues]) -> list[_Difference]:
+def _differences(row: _Row | None, events: list[_EventValues]) -> list[_Difference]:
     """Return in what an upload's row differs from its events."""
     if row is None:
         detail = "its events are there, its row is not"
         return [(FaultKind.MISSING, detail)] if events else []
     if not events:
         return [(FaultKind.INVENTED, "it has no events")]
-    status, facts = state_of(events)
+    status, facts = _state_of(events)
     found = []
     if row["status"] != status:
         detail = f"is {row['status']}, its last event says {status}"
@@ -154,8 +185,8 @@ def differences(row: _Row | None, events: list[EventValues]) -> list[_Difference
     return found
 
 
-def state_of(
-    events: Iterable[EventValues],
+def _state_of(
+    events: Iterable[_EventValues],
 ) -> tuple[Status | None, dict[str, Any]]:
     """Return the status that events leave behind, and the columns that they state."""
     facts: dict[str, Any] = {}
@@ -182,3 +213,31 @@ def _is_same(name: str, column: Any, stated: Any) -> bool:
         # PostgreSQL writes addresses in its own way.
         return ipaddress.ip_address(column) == ipaddress.ip_address(stated)
     return False
+
+
+def _of(
+    ids: Collection[Any],
+) -> Iterator[tuple[UUID, _Row | None, Iterable[_EventValues]]]:
+    events = UploadEvent.objects.filter(upload_id__in=ids)
+    return _paired(
+        Upload.objects.filter(pk__in=ids), events.order_by("upload_id", "id")
+    )
+
+
+def _columns(events: list[_EventValues]) -> dict[str, Any]:
+    """Return an upload's columns, as far as its events state them."""
+    status, facts = _state_of(events)
+    columns = {
+        "requester_name": "unknown",  # as of an object that reconciliation imported
+        "request_id": events[0][5].get("request_id", ""),
+        "attempt_started_at": None,  # whatever was under way is over
+        **facts,
+        "status": status,
+    }
+    for _, action, at, _, _, detail in events:
+        if action in (Action.STORED, Action.ADOPTED):
+            modified = detail.get("last_modified")
+            columns["stored_at"] = datetime.fromisoformat(modified) if modified else at
+        if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
+            columns["error"] = detail.get("error", "")
+    return columns

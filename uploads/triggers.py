@@ -148,18 +148,19 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT t.tgname, t.tgtype, t.tgrelid = to_regclass(w.relname), p.prosrc
+            SELECT t.tgname, w.relname, t.tgtype, p.prosrc, t.tgrelid = to_regclass(w.relname)
             FROM pg_trigger t
             JOIN pg_class w ON w.oid = t.tgrelid
             JOIN pg_proc p ON p.oid = t.tgfoid
             WHERE t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
             """
         )
-        found = {(name, kind, body) for name, kind, ours, body in cursor if ours}
+        found = [values for *values, is_ours in cursor if is_ours]
     return [
         trigger.name
         for trigger in _TRIGGERS
-        if (trigger.name, trigger.tgtype, _FUNCTIONS[trigger.function]) not in found
+        if [trigger.name, trigger.table, trigger.tgtype, _FUNCTIONS[trigger.function]]
+        not in found
     ]
 
 

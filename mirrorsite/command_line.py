@@ -1,0 +1,79 @@
+"""Running a management command: expected errors become a sentence and an exit status."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from typing import NoReturn
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line, get_commands
+from django.db import InterfaceError, OperationalError
+
+from mirrorsite.database import lift_statement_timeout, reason
+from mirrorsite.exit_status import ExitStatus
+from mirrorsite.printable import printable
+from mirrorsite.standard_streams import OutputError, guard_standard_streams
+
+
+def run(arguments: list[str]) -> None:
+    """Run the command that `arguments` name; exit with a status of `ExitStatus`."""
+    guard_standard_streams()
+    lift_statement_timeout()
+    # As Ctrl-C, so that it cleans up. As the first process of a container, it would
+    # even ignore the signal.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        try:
+            _refuse_other_encodings(arguments)
+            execute_from_command_line(arguments)
+        except SystemExit as error:
+            # Django ends with 1 for an unknown command.
+            if error.code == 1 and arguments[1:] and arguments[1] not in get_commands():
+                sys.exit(ExitStatus.COULD_NOT_RUN)
+            raise
+        finally:
+            # Writing what is still buffered can fail too.
+            sys.stdout.flush()
+    except OutputError as error:
+        _fail(str(error), ExitStatus.OUTPUT_FAILED)
+    except ImproperlyConfigured as error:
+        _fail(f"mirrorsite cannot start: {error}", ExitStatus.MISCONFIGURED)
+    except (InterfaceError, OperationalError) as error:
+        # Of Django's own commands; ours end with a sentence about themselves.
+        _fail(
+            f"the database cannot be used: {printable(reason(error))}",
+            ExitStatus.COULD_NOT_RUN,
+        )
+    except EOFError:
+        _fail(
+            "standard input ended before every question was answered",
+            ExitStatus.COULD_NOT_RUN,
+        )
+    except KeyboardInterrupt:
+        _fail("interrupted", ExitStatus.INTERRUPTED)
+    except Exception:  # noqa: BLE001 the outermost place
+        # Python's own status would be 1, which means that differences were found.
+        _fail(traceback.format_exc().rstrip(), ExitStatus.COULD_NOT_RUN)
+
+
+def _refuse_other_encodings(arguments: list[str]) -> None:
+    """Refuse bytes that are no text: the database takes none, nor does JSON."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            _fail(
+                f"the argument '{printable(argument)}' is not UTF-8",
+                ExitStatus.COULD_NOT_RUN,
+            )
+
+
+def _fail(message: str, status: ExitStatus) -> NoReturn:
+    with suppress(OutputError):
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+    sys.exit(status)

@@ -1,0 +1,167 @@
+"""The whole application behind the server, with heads that Django's client cannot send."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+
+from mirrorsite.server.wsgi_bridge import environ_of
+from mirrorsite.wsgi import application
+
+pytestmark = pytest.mark.django_db
+#: Python knows them all; the first are no text encodings.
+CHARSETS = ["hex", "zlib", "undefined", "punycode", "utf-16", "utf-7", "nope"]
+
+
+def ask(
+    path: str, query: str = "", *, form: bytes | None = None, **fields: str
+) -> tuple[int, dict[str, str], dict[str, Any] | str]:
+    """Return the status, the header fields and the body, JSON if it is JSON."""
+    headers = {"host": "localhost"} | {
+        k.replace("_", "-"): v for k, v in fields.items()
+    }
+    environ = environ_of(
+        {
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": [(k.encode(), v.encode("latin-1")) for k, v in headers.items()],
+            "client": ("192.0.2.1", 50_000),
+            "server": ("127.0.0.1", 4545),
+        }
+    )
+    if form is not None:
+        environ |= {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(form))}
+        environ["wsgi.input"] = io.BytesIO(form)
+    started: list[Any] = []
+    parts = application(environ, lambda *head: started.append(head))  # type: ignore[arg-type]
+    body = b"".join(parts).decode()
+    parts.close()
+    ((status, answered),) = started
+    found = dict(answered)
+    is_json = "json" in found.get("Content-Type", "")
+    return int(status[:3]), found, json.loads(body) if is_json else body
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+@pytest.mark.parametrize(
+    ("path", "query", "status"),
+    [
+        ("/", "word=%C3%A9", 200),
+        ("/", "upload=%C3%A9", 403),
+        ("/api/uploads", "key_prefix=%C3%A9", 401),
+        ("/api/schema", "format=json", 200),
+        ("/admin/login/", "next=%C3%A9", 200),
+        ("/api/problems", "x=%C3%A9", 200),
+    ],
+)
+def test_charset_of_a_body__queries_are_utf_8_still(
+    path: str, query: str, status: int, charset: str
+) -> None:
+    kind = f"text/plain; charset={charset}"
+    assert ask(path, query, content_type=kind)[0] == status
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/login/"])
+@pytest.mark.parametrize("charset", ["UTF8", '"utf-8"'])
+def test_form_that_says_it_is_utf_8__read(path: str, charset: str) -> None:
+    kind = f"application/x-www-form-urlencoded; charset={charset}"
+    status, _, page = ask(path, form=b"size=3", content_type=kind)
+    assert status == 403  # for its CSRF token
+    assert isinstance(page, str)
+    assert "CSRF" in page or "the form has expired" in page
+
+
+@pytest.mark.parametrize(
+    "key", [r'"\000aaaaaaaaaaaaaaa"', r'"a\000aaaaaaaaaaaaaa"', r'"\377aaaaaaaaaaaaaa"']
+)
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 200),
+        ("/?upload=x", 403),
+        ("/admin/", 302),
+        ("/admin/login/", 200),
+        ("/api/uploads", 401),
+    ],
+)
+def test_cookie_that_is_no_session_key__no_session(
+    path: str, status: int, key: str
+) -> None:
+    path, _, query = path.partition("?")
+    assert ask(path, query, cookie=f"sessionid={key}")[0] == status
+
+
+@pytest.mark.parametrize(
+    ("sent", "instance"),
+    [
+        ("/api/%ff", "/api/%FF"),
+        ("/api/%25ff", "/api/%25ff"),
+        ("/api/%zz", "/api/%25zz"),
+        ("/api/%C3%A9/%0a", "/api/%C3%A9/%0A"),
+        ("/api/a;b=c,d", "/api/a;b=c,d"),
+        ("/api/<x>", "/api/%3Cx%3E"),
+    ],
+)
+def test_instance__percent_encoded_once(sent: str, instance: str) -> None:
+    status, _, problem = ask(sent)
+    assert isinstance(problem, dict)
+    assert (status, problem["instance"]) == (404, instance)
+
+
+class TestRefused:
+    """A problem below /api/, elsewhere a plain page that says the same."""
+
+    @pytest.fixture(autouse=True)
+    def _nothing_logged(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+        yield
+        assert not [record for record in caplog.records if record.exc_info]
+
+    @pytest.mark.parametrize(
+        ("path", "query", "host", "detail"),
+        [
+            (path, query, host, detail)
+            for query, host, detail in [
+                ("", "elsewhere.example", "does not answer to this host"),
+                ("", "a<b>", "does not answer to this host"),
+                ("a=1&" * 1001, "localhost", "more than 1000 parameters"),
+            ]
+            for path in ["/", "/admin/login/", "/api/uploads", "/api/schema"]
+            if host != "localhost" or path != "/api/uploads"  # a 401
+        ],
+    )
+    def test_400(self, path: str, query: str, host: str, detail: str) -> None:
+        status, fields, body = ask(path, query, host=host)
+        assert status == 400
+        assert fields["Cache-Control"] == "no-store"
+        assert fields["X-Request-ID"]
+        if path.startswith("/api/"):
+            assert fields["Content-Type"] == "application/problem+json"
+            assert isinstance(body, dict)
+            assert detail in body["detail"]
+        else:
+            assert fields["Content-Type"] == "text/html; charset=utf-8"
+            assert isinstance(body, str)
+            assert "<h1>Bad Request</h1>" in body
+            assert detail in body
+            assert "a<b>" not in body
+
+    @pytest.mark.parametrize(
+        "path", ["/admin/", "/admin/login/", "/admin/uploads/upload/"]
+    )
+    def test_database_unavailable__503(self, path: str) -> None:
+        def fail(*arguments: Any, **options: Any) -> Any:
+            raise OperationalError("the name of a host")
+
+        with connection.execute_wrapper(fail):
+            status, fields, body = ask(path, cookie=f"sessionid={'a' * 32}")
+        assert (status, fields["Retry-After"]) == (503, "5")
+        assert "The database is unavailable." in body
+        assert "the name of a host" not in body

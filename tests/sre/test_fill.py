@@ -1,0 +1,32 @@
+"""./sre/fill: what it invents could have happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from sre.lib.fill import fill
+from tests.uploads.making import new_upload
+from uploads.models import STATUS_AFTER, Action, Status, Upload, UploadEvent
+
+
+@pytest.mark.django_db(transaction=True)
+class TestFill:
+    def test_every_outcome__of_its_last_event(self) -> None:
+        fill(2_000, days=3, seed=1)
+        assert Upload.objects.count() == 2_000
+        assert set(Upload.objects.values_list("status", flat=True)) == set(Status)
+        last: dict[Any, str] = {}
+        for upload_id, action in UploadEvent.objects.order_by("id").values_list(
+            "upload_id", "action"
+        ):
+            last[upload_id] = STATUS_AFTER[Action(action)]
+        assert last == dict(Upload.objects.values_list("id", "status"))
+        assert not UploadEvent.objects.filter(at__gt=timezone.now()).exists()
+
+    def test_other_uploads__refused(self) -> None:
+        new_upload(status="stored").save()
+        with pytest.raises(ValueError, match="holds uploads that were not invented"):
+            fill(10, days=3, seed=1)

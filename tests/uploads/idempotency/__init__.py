@@ -1,1 +1,0 @@
-"""Idempotency-Key: one upload per key, whatever happens to its requests."""

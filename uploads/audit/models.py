@@ -1,0 +1,179 @@
+"""The audit log's tables: what happened, and the signed statements over it.
+
+Django counts both among the models of `uploads`: the names of tables and permissions,
+and the admin's addresses, begin with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+from mirrorsite.append_only import AppendOnlyModel, AppendOnlyQuerySet
+
+
+class Action(models.TextChoices):
+    """What can happen: to an upload, by its readers, or around the trail itself."""
+
+    REQUESTED = "requested", "Requested"
+    STORED = "stored", "Stored"
+    FAILED = "failed", "Failed"
+    VERIFIED = "verified", "Verified"
+    MISSING = "missing", "Missing"
+    CORRUPTED = "corrupted", "Corrupted"
+    ADOPTED = "adopted", "Adopted"
+    PURGED = "purged", "Purged"
+    # Events that change no status.
+    RETRIED = "retried", "Retried"
+    DOWNLOADED = "downloaded", "Downloaded"
+    PROOF_SHOWN = "proof_shown", "Proof shown"
+    # Such events without an upload.
+    EXPORTED = "exported", "Exported"
+    LOGGED_IN = "logged_in", "Logged in"
+    LOGIN_FAILED = "login_failed", "Login failed"
+    LOGGED_OUT = "logged_out", "Logged out"
+    TOKEN_MADE = "token_made", "Token made"
+    TOKEN_REVOKED = "token_revoked", "Token revoked"
+    USER_MADE = "user_made", "User made"
+    USER_CHANGED = "user_changed", "User changed"
+    GROUP_MADE = "group_made", "Group made"
+    GROUP_CHANGED = "group_changed", "Group changed"
+    GROUP_DELETED = "group_deleted", "Group deleted"
+    AUDIT_CHECKED = "audit_checked", "Audit checked"
+    EVENTS_RESTORED = "events_restored", "Events restored"
+
+
+#: Actions about no upload; every other one is about one.
+WITHOUT_UPLOAD: frozenset[Action] = frozenset(
+    {
+        Action.EXPORTED,
+        Action.LOGGED_IN,
+        Action.LOGIN_FAILED,
+        Action.LOGGED_OUT,
+        Action.TOKEN_MADE,
+        Action.TOKEN_REVOKED,
+        Action.USER_MADE,
+        Action.USER_CHANGED,
+        Action.GROUP_MADE,
+        Action.GROUP_CHANGED,
+        Action.GROUP_DELETED,
+        Action.AUDIT_CHECKED,
+        Action.EVENTS_RESTORED,
+    }
+)
+
+#: Every action but the two of a normal upload.
+UNCOMMON: tuple[Action, ...] = tuple(
+    a for a in Action if a not in {Action.REQUESTED, Action.STORED}
+)
+
+
+class AuditSeal(AppendOnlyModel):
+    """A signed statement over a set of events; never changed, never deleted.
+
+    Each seal names the hash of the one before it, so seals are a chain, and what a
+    seal covers cannot change without its root changing. A seal over no events says
+    that nothing happened.
+    """
+
+    number = models.BigIntegerField(primary_key=True, help_text="Counts from 1.")
+    sealed_at = models.DateTimeField()
+    first_event = models.BigIntegerField(null=True, help_text="Lowest event id.")
+    last_event = models.BigIntegerField(null=True, help_text="Highest event id.")
+    event_count = models.BigIntegerField()
+    root = models.CharField(max_length=64, help_text="Hash over the events; SHA-256.")
+    previous = models.CharField(
+        max_length=64, unique=True, help_text="Hash of the seal before; zeros at first."
+    )
+    signature = models.CharField(max_length=128, help_text="Ed25519, hexadecimal.")
+    key_id = models.CharField(max_length=64)
+    next_key = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="The public key that takes over, hexadecimal; empty but at a rotation.",
+    )
+    object_key = models.CharField(
+        max_length=1024, help_text="Where its copy lies in the bucket."
+    )
+
+    objects = AppendOnlyQuerySet["AuditSeal"].as_manager()
+
+    class Meta:
+        app_label = "uploads"
+        base_manager_name = "objects"
+        ordering = ("number",)
+
+    def __str__(self) -> str:
+        return f"seal {self.number}"
+
+
+class UploadEvent(AppendOnlyModel):
+    """One thing that happened; never changed, never deleted.
+
+    It happened to an upload, except for the actions of `WITHOUT_UPLOAD`. The actor is
+    text, not a reference; users and tokens keep their names, and are never deleted.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    upload = models.ForeignKey(
+        "uploads.Upload",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="events",
+    )
+    action = models.CharField(max_length=16, choices=Action)
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=200)
+    request_id = models.CharField(max_length=128, blank=True, default="")
+    detail: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+        default=dict, blank=True
+    )
+    seal = models.ForeignKey(
+        AuditSeal,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="events",
+        help_text="The seal that covers this event; empty until it is sealed.",
+    )
+
+    objects = AppendOnlyQuerySet["UploadEvent"].as_manager()
+
+    class Meta:
+        app_label = "uploads"
+        base_manager_name = "objects"
+        ordering = ("id",)
+        indexes = (
+            models.Index(
+                fields=["id"],
+                condition=models.Q(seal=None),
+                name="uploadevent_unsealed",
+            ),
+            models.Index(fields=["-at", "-id"], name="uploadevent_newest_first"),
+            # Of a million uploads come two million of these two, and few of the rest.
+            models.Index(
+                fields=["action", "-at", "-id"],
+                condition=models.Q(action__in=UNCOMMON),
+                name="uploadevent_uncommon",
+            ),
+        )
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(action__in=Action.values),
+                name="uploadevent_action_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(upload=None, action__in=sorted(WITHOUT_UPLOAD))
+                | (
+                    models.Q(upload__isnull=False)
+                    & ~models.Q(action__in=sorted(WITHOUT_UPLOAD))
+                ),
+                name="uploadevent_upload_fits_action",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.upload_id or self.actor}"

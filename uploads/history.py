@@ -1,0 +1,189 @@
+"""Writes an upload's row together with the event that explains it, or neither.
+
+No other module saves an upload, but for uploads.projection, which restores rows from
+their events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from mirrorsite.actors import Actor
+from uploads.audit import log
+from uploads.audit.log import Event, database_errors
+from uploads.exceptions import TransitionError
+from uploads.models import (
+    ALLOWED_BEFORE,
+    STATUS_AFTER,
+    WITHOUT_UPLOAD,
+    Action,
+    Status,
+    Upload,
+)
+
+
+def record_intent(
+    upload: Upload,
+    actor: Actor,
+    action: Action = Action.REQUESTED,
+    *,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Write a new upload and its first event: the intent, and `detail`.
+
+    Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken, and
+    `TrailUnavailableError`.
+    """
+    upload.status = STATUS_AFTER[action]
+    intent = _intent(upload) | (detail or {})
+    insert_upload(upload, log.new_event(action, actor, intent, upload.created_at))
+
+
+def record_new_attempt(upload: Upload, actor: Actor, *, bucket: str) -> None:
+    """Write that a failed or abandoned upload is attempted again, in `bucket`.
+
+    Raises `TransitionError` if another request has begun an attempt, and
+    `TrailUnavailableError`.
+    """
+    intent = _intent(upload) | {
+        "bucket": bucket,
+        "client_address": actor.address,
+        "user_agent": actor.user_agent,
+    }
+    record(
+        upload,
+        Action.REQUESTED,
+        actor,
+        detail=intent,
+        only_if={"attempt_started_at": upload.attempt_started_at},
+        attempt_started_at=timezone.now(),
+        bucket=bucket,
+        error="",
+    )
+
+
+def record(
+    upload: Upload,
+    action: Action,
+    actor: Actor,
+    *,
+    detail: dict[str, Any] | None = None,
+    only_if: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> None:
+    """Write an event that decides an upload's status, with `changes` to other columns.
+
+    Writes nothing and raises `TransitionError` if the action cannot follow the upload's
+    status, or if its row no longer has the status of `upload` and the values of
+    `only_if`. Raises `TrailUnavailableError`.
+    """
+    before = Status(upload.status)
+    if before not in ALLOWED_BEFORE.get(action, frozenset()):
+        raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
+    changes["status"] = STATUS_AFTER[action]
+    conditions = {"status": before, **(only_if or {})}
+    event = log.new_event(action, actor, detail)
+    if not update_upload(upload.pk, conditions, changes, event):
+        raise TransitionError(f"upload {upload.pk} is no longer {before}.")
+    for name, value in changes.items():
+        setattr(upload, name, value)
+
+
+def record_event(
+    action: Action,
+    actor: Actor,
+    *,
+    upload: Upload,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Write an event that does not change an upload's status.
+
+    Raises `TrailUnavailableError`, and `TransitionError` for any other action.
+    """
+    if action in STATUS_AFTER or action in WITHOUT_UPLOAD:
+        raise TransitionError(f"{action} is no event of its own about {upload}.")
+    log.insert_event(log.new_event(action, actor, detail), upload.pk)
+
+
+def record_unknown_outcome(upload: Upload, message: str) -> None:
+    """Keep why a pending upload's outcome is unknown. Writes no event: none is known.
+
+    The request that worked on it has ended, so another attempt may begin.
+    """
+    with database_errors():
+        Upload.objects.filter(pk=upload.pk, status=Status.PENDING).update(
+            error=message, attempt_started_at=None
+        )
+    upload.error = message
+
+
+def reload(upload: Upload) -> None:
+    """Read the upload's current state; raises `TrailUnavailableError`."""
+    with database_errors():
+        upload.refresh_from_db()
+
+
+def _intent(upload: Upload) -> dict[str, Any]:
+    """Return what is known when an upload begins, for its first event."""
+    return {
+        "bucket": upload.bucket,
+        "key": upload.key,
+        "size": upload.size,
+        "sha256": upload.sha256,
+        "number": upload.number,
+        "client_address": upload.client_address,
+        "user_agent": upload.user_agent,
+    }
+
+
+# --- Statements -------------------------------------------------------------------
+
+# ruff: noqa: S608 the statements hold names of tables and columns, and no values
+_TABLE = Upload._meta.db_table
+_COLUMNS = [field.column for field in Upload._meta.concrete_fields]
+_values = attrgetter(*(field.attname for field in Upload._meta.concrete_fields))
+_INSERT = log.with_event(
+    f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)})"
+    f" VALUES ({', '.join(f'${n}' for n, _ in enumerate(_COLUMNS, 6))})"
+)
+
+
+def insert_upload(upload: Upload, event: Event) -> None:
+    """Write a new upload and its first event.
+
+    Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken.
+    """
+    log.execute(_INSERT, [*event, *_values(upload)])
+    upload._state.adding = False
+
+
+def update_upload(
+    upload_id: UUID,
+    conditions: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    event: Event,
+) -> bool:
+    """Change an upload if its columns have the values of `conditions`; write the event.
+
+    Returns False, and writes nothing, if they have not.
+    """
+    statement = _update(tuple(changes), tuple(conditions))
+    values = [*event, upload_id, *changes.values(), *conditions.values()]
+    return log.execute(statement, values) == 1
+
+
+@cache
+def _update(changes: Sequence[str], conditions: Sequence[str]) -> str:
+    assignments = ", ".join(f"{c} = ${n}" for n, c in enumerate(changes, 7))
+    # Like "=", and true of two nulls; no index serves it.
+    met = "".join(
+        f" AND {c} IS NOT DISTINCT FROM ${n}"
+        for n, c in enumerate(conditions, 7 + len(changes))
+    )
+    return log.with_event(f"UPDATE {_TABLE} SET {assignments} WHERE id = $6{met}")
