@@ -182,6 +182,36 @@ class TestPipelines:
             outputs = (ROOT / root / "outputs.tf").read_text()
             assert re.search(r'output "image" \{[^}]*value += var.image\n', outputs)
 
+    @pytest.mark.parametrize(
+        ("failing", "status"), [(0, 0), (1, 0), (2, 1)], ids=["never", "once", "twice"]
+    )
+    def test_rollback__a_failed_apply_is_repeated_once(
+        self, tmp_path: Path, failing: int, status: int
+    ) -> None:
+        script = pipeline(FILES[1])[".rollback"]["script"]
+        # terraform fails its first applies; an apply needs a plan made after the last one.
+        stub = f"""
+            init_backend() {{ :; }}
+            terraform() {{
+              case "$1" in
+                plan) touch fresh ;;
+                apply) rm fresh && echo >>applies && [ "$(wc -l <applies)" -gt {failing} ] ;;
+              esac
+            }}
+        """
+        done = subprocess.run(
+            ["sh", "-euc", stub + "\n".join(script)],
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin", "PREVIOUS_IMAGE": "i:1", "VAR_FILE": "v"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        applies = (tmp_path / "applies").read_text().count("\n")
+        assert applies == min(failing + 1, 2)
+
 
 class TestEnvironment:
     """The shell that turns CI variables into Terraform's, as the jobs source it."""

@@ -69,7 +69,7 @@ locals {
           "-s3.port.lance=0",
           "-master.telemetry=false",
         ]
-        resources = { requests = { cpu = "100m", memory = "192Mi" }, limits = { memory = "1Gi" } }
+        resources = { requests = { cpu = "100m", memory = "320Mi" }, limits = { memory = "1Gi" } }
       }
       volumes = { data = { mount = "/data" } }
     }

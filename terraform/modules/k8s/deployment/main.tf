@@ -130,7 +130,9 @@ locals {
     # Three attempts: the database may still be starting.
     backoffLimit          = 2
     activeDeadlineSeconds = 540
-    template              = { metadata = { labels = local.metadata.migrate.labels }, spec = module.pod["migrate"].spec }
+    # Helm forgets a Job of a failed release; its logs remain for a week.
+    ttlSecondsAfterFinished = 604800
+    template                = { metadata = { labels = local.metadata.migrate.labels }, spec = module.pod["migrate"].spec }
   }
   # The tag makes the name readable. A Job is immutable, so the name depends on its
   # specification too.
@@ -147,7 +149,8 @@ resource "kubernetes_pod_v1" "image" {
   #checkov:skip=CKV_K8S_14:The variable refuses an image without a tag and the tag latest.
   #checkov:skip=CKV_K8S_15:Always pulling would break Minikube's loaded images, and tags never move.
   #checkov:skip=CKV_K8S_43:The pipeline deploys by digest; Minikube's images have none.
-  target_state = ["Succeeded"]
+  # Running as well: the image has been pulled, and the provider refuses any state but these.
+  target_state = ["Running", "Succeeded"]
 
   metadata {
     name      = "${var.name}-image-${local.readable_tag}-${substr(sha256(var.image), 0, 8)}"
@@ -160,6 +163,9 @@ resource "kubernetes_pod_v1" "image" {
     automount_service_account_token = false
     enable_service_links            = false
     restart_policy                  = "Never"
+    # The pod must fail before the timeout below: once that has passed, the provider can no
+    # longer read the events that give the reason.
+    active_deadline_seconds = 90
 
     dynamic "image_pull_secrets" {
       for_each = local.pull_secret_names
@@ -193,6 +199,8 @@ resource "kubernetes_pod_v1" "image" {
       security_context {
         allow_privilege_escalation = false
         read_only_root_filesystem  = true
+        # Left out, the provider would send false, which the namespace refuses.
+        run_as_non_root = true
 
         capabilities {
           drop = ["ALL"]

@@ -128,8 +128,19 @@ run "options" {
   }
 
   assert {
-    condition     = kubernetes_pod_v1.image.timeouts.create == "110s" && kubernetes_pod_v1.image.target_state == tolist(["Succeeded"]) && kubernetes_pod_v1.image.spec[0].container[0].image == var.image
+    condition     = kubernetes_pod_v1.image.timeouts.create == "110s" && toset(kubernetes_pod_v1.image.target_state) == toset(["Running", "Succeeded"]) && kubernetes_pod_v1.image.spec[0].container[0].image == var.image
     error_message = "An image that cannot be pulled must fail the apply within two minutes."
+  }
+
+  assert {
+    # The provider polls every ten seconds.
+    condition     = kubernetes_pod_v1.image.spec[0].active_deadline_seconds + 15 <= tonumber(trimsuffix(kubernetes_pod_v1.image.timeouts.create, "s"))
+    error_message = "The pod must fail before the provider's timeout, after which the reason cannot be read."
+  }
+
+  assert {
+    condition     = kubernetes_pod_v1.image.spec[0].security_context[0].run_as_non_root && kubernetes_pod_v1.image.spec[0].container[0].security_context[0].run_as_non_root
+    error_message = "The provider sends false for what is left out, and the namespace refuses that."
   }
 
   assert {
