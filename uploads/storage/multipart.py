@@ -109,9 +109,11 @@ class MultipartUploads:
             for number in range(1, -(-payload.size // PART_BYTES) + 1):
                 if len(in_flight) == PARTS_IN_FLIGHT:
                     sent.append(in_flight.popleft().result())
-                # No name for the body here: it would stay in memory until the next.
+                # Nothing else may refer to the body: it would stay in memory when the
+                # next is made. The pool refers to the list a moment too long.
+                body = [next(bodies)]
                 in_flight.append(
-                    pool.submit(self._send_part, key, upload_id, number, next(bodies))
+                    pool.submit(self._send_part, key, upload_id, number, body)
                 )
             sent.extend(part.result() for part in in_flight)
         finally:
@@ -121,8 +123,9 @@ class MultipartUploads:
         return sent
 
     def _send_part(
-        self, key: str, upload_id: str, number: int, body: bytes | memoryview
+        self, key: str, upload_id: str, number: int, part: list[bytes | memoryview]
     ) -> CompletedPartTypeDef:
+        body = part.pop()
         digest = hashlib.sha256(body)
         sha256 = digest.hexdigest()
         answer = self._store.repeated(

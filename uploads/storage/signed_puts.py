@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import perf_counter
+from traceback import clear_frames
 from urllib.parse import parse_qs, quote, urlsplit
 
 from botocore.credentials import Credentials
@@ -118,6 +119,8 @@ class SignedPuts:
                     "VersionId": response.headers.get("x-amz-version-id", ""),
                 }
         except Exception as error:
+            # urllib3's frames refer to the body, and to the error that refers to them.
+            clear_frames(error.__traceback__)
             raise store_error(error) from error
         finally:
             seconds = perf_counter() - started
