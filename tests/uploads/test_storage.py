@@ -68,6 +68,7 @@ def test_composite_checksum__is_no_digest():
     found = stored_object_from_head(
         {
             "ContentLength": 1,
+            "ETag": '"x"',
             "ChecksumSHA256": "AAAA-2",
             "ChecksumType": "COMPOSITE",
             "Metadata": {"sha256": "from-metadata"},

@@ -99,8 +99,8 @@ class TestVerifySelected:
         )
 
     def test_verify__store_away(self, admin_client, make_upload, make_storage):
-        make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
-        chosen = [make_upload(), make_upload()]
+        storage = make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
+        chosen = [make_upload(bucket=storage.bucket_name) for _ in range(2)]
 
         response = act(admin_client, "verify_selected", chosen)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import json
+import os
 import stat
 import tempfile
 from typing import Any
@@ -110,10 +111,13 @@ class TestRotateAuditKey:
         assert run("rotate_audit_key", "--write", str(path))[0] == 2
         assert AuditSeal.objects.count() == 0
 
-    def test_write__folder_not_writable(self, signing, tmp_path, make_fail):
+    def test_write__folder_not_writable(
+        self, signing, tmp_path, make_fail, monkeypatch
+    ):
         """Before anything is announced, too."""
         path = tmp_path / "secrets.json"
         path.write_text("{}")
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
         make_fail(
             tempfile, "mkstemp", PermissionError(errno.EACCES, "Permission denied")
         )
