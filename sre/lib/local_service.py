@@ -125,7 +125,9 @@ def _serve(children: contextlib.ExitStack) -> int:
     _say("Starting the web server …")
     # Only the sealer signs; a compromised web server has no key.
     public = {k: v for k, v in environment.items() if k != "AUDIT_SIGNING_KEY"}
-    server = processes.start(GUNICORN, environment=public, cwd=ROOT, keep_open=[lock])
+    server = processes.start(
+        [sys.executable, *GUNICORN], environment=public, cwd=ROOT, keep_open=[lock]
+    )
     children.callback(processes.stop, server)
     if not processes.wait_until(
         lambda: answers(f"http://{bind}/api/health"), seconds=60, process=server

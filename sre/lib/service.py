@@ -15,10 +15,13 @@ from sre.lib import processes
 from sre.lib.ports import answers, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-GUNICORN = (
-    *(sys.executable, "-m", "gunicorn"),
-    *("--config", "python:mirrorsite.gunicorn_conf"),
-)
+GUNICORN = ("-m", "gunicorn", "--config", "python:mirrorsite.gunicorn_conf")
+
+
+def python_of(root: Path) -> str:
+    """Return the Python of a checkout: another one may have an environment of its own."""
+    own = root / ".venv/bin/python"
+    return str(own) if root != ROOT and own.exists() else sys.executable
 
 
 class ServiceError(RuntimeError):
@@ -49,7 +52,7 @@ class Service:
     def start(self, *, seconds: float = 120) -> None:
         """Start and wait until /api/health answers; raises `ServiceError`."""
         self.process = processes.start(
-            GUNICORN,
+            [python_of(self.root), *GUNICORN],
             environment={
                 **os.environ,
                 "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",

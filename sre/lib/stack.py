@@ -15,7 +15,7 @@ from pathlib import Path
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
 from sre.lib.postgres import Postgres, new_database, temporary_server
-from sre.lib.service import ROOT, Service
+from sre.lib.service import ROOT, Service, python_of
 
 BUCKET = "mirrorsite-uploads"
 
@@ -113,7 +113,7 @@ def given_or_temporary_service(
 def run(environment: dict[str, str], *arguments: str, root: Path = ROOT) -> str:
     """Run Python on a program; return what it prints, raise CalledProcessError."""
     return subprocess.run(
-        [sys.executable, *arguments],
+        [python_of(root), *arguments],
         env=environment,
         cwd=root,
         stdout=subprocess.PIPE,
