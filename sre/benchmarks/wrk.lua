@@ -1,6 +1,15 @@
 -- Loaded by wrk: sends requests of METHOD; prints the result as one line of JSON.
 wrk.method = os.getenv("METHOD")
 
+-- As many clients as connections, behind a proxy: one alone may not use all permits.
+if wrk.method == "POST" then
+  local clients, sent = tonumber(os.getenv("CLIENTS")), 0
+  function request()
+    sent = sent + 1
+    return wrk.format(nil, nil, {["X-Forwarded-For"] = "192.0.2." .. sent % clients})
+  end
+end
+
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(

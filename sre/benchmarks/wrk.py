@@ -25,9 +25,9 @@ class Measurement:
 
 
 def command(url: str, *, method: str, clients: int, seconds: float) -> list[str]:
-    """Return the command line of wrk, to be run with METHOD in its environment."""
+    """Return the command line of wrk."""
     return [
-        "env", f"METHOD={method}", "wrk", "--threads=2", f"--connections={clients}",
+        "env", f"METHOD={method}", f"CLIENTS={clients}", "wrk", "--threads=2", f"--connections={clients}",
         f"--duration={seconds:g}s", "--timeout=30s", f"--script={SCRIPT}", url,
     ]  # fmt: skip
 
