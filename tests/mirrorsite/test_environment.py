@@ -183,6 +183,13 @@ class TestStart:
             " set it to address:port, such as 127.0.0.1:4545."
         )
 
+    def test_gunicorn__configuration_of_aws(self):
+        done = gunicorn(AWS_PROFILE="missing")
+        assert done.returncode == 1
+        [sentence] = done.stderr.strip().splitlines()
+        assert sentence.startswith("mirrorsite cannot start: the AWS configuration")
+        assert "profile (missing)" in sentence
+
     def test_gunicorn__what_it_understands(self):
         done = gunicorn("--print-config", WEB_CONCURRENCY="3", BIND="[::1]:4546")
         lines = [line.partition("=") for line in done.stdout.splitlines()]

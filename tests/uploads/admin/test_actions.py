@@ -98,6 +98,12 @@ class TestVerifySelected:
             "Of 2 selected: 1 recorded in another bucket, 1 verified."
         )
 
+    def test_verify__no_permit(self, admin_client, make_upload, bucket, no_permit):
+        chosen = [make_upload(bucket=bucket.bucket_name)]
+        response = act(admin_client, "verify_selected", chosen)
+        assert "too many requests use the object store" in said(response)
+        assert "verified" not in making.actions(chosen[0])
+
     def test_verify__store_away(self, admin_client, make_upload, make_storage):
         storage = make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         chosen = [make_upload(bucket=storage.bucket_name) for _ in range(2)]
