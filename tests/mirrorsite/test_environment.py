@@ -84,7 +84,7 @@ class TestStart:
 
     @pytest.fixture
     def start(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        """Return a function that reads the settings anew from these variables."""
+        """Return a function that reads the settings again from these variables."""
 
         def start(**environment: str) -> dict[str, Any]:
             monkeypatch.setattr(os, "environ", PRODUCTION | environment)
