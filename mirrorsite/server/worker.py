@@ -13,28 +13,41 @@ from contextlib import contextmanager
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
-from uvicorn import Server
+from uvicorn import Config, Server
 from uvicorn_worker import UvicornWorker
+
+from mirrorsite.server.connection_counts import ConnectionCounts
 
 logger = logging.getLogger("gunicorn.error")
 
 #: How often clients that do not send or do not read are looked for, in seconds.
 CHECK_SECONDS = 1.0
+#: How long a connection is left to a worker that has fewer.
+YIELD_SECONDS = 0.002
 #: Without a pause, a listener that cannot be accepted from would keep the loop busy.
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+#: Made before gunicorn forks its workers.
+_counts = ConnectionCounts()
 
 
 class DrainingServer(Server):
     """Spreads connections over the workers, and drains the listening sockets.
 
-    All workers watch the same sockets. uvloop accepts whatever waits, so the first worker
-    to wake would get all of a proxy's keep-alive connections. Here each takes one and
-    looks again.
+    All workers watch the same sockets, and the one that the kernel wakes first would get
+    all of a proxy's keep-alive connections. So a worker takes one at a time, and lets one
+    that has fewer go first.
 
     The kernel completes connections on the server's behalf. Those it has not handed
     over when the sockets are closed would be reset, although their requests may have
     been sent already; so they are accepted first.
     """
+
+    def __init__(self, config: Config, counts: ConnectionCounts, worker: int) -> None:
+        """`counts` are shared by all workers; `worker` is the number of this one."""
+        super().__init__(config)
+        self.counts = counts
+        self.worker = worker
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # accepts nothing itself
@@ -47,6 +60,7 @@ class DrainingServer(Server):
     async def _check_deadlines(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            self._count()
             await asyncio.sleep(CHECK_SECONDS)
             if self.config.callback_notify is not None:
                 # uvicorn's own heartbeat ends with its main loop, before the drain.
@@ -56,7 +70,27 @@ class DrainingServer(Server):
 
     def _listen(self, listener: socket.socket) -> None:
         if not self.should_exit:
-            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+            asyncio.get_running_loop().add_reader(listener, self._offer, listener)
+
+    def _offer(self, listener: socket.socket) -> None:
+        """Accept a connection, unless a worker that has fewer takes it in a moment."""
+        if self._count() <= self.counts.least():
+            self._accept(listener)
+        else:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listener)
+            loop.call_later(YIELD_SECONDS, self._accept_and_listen, listener)
+
+    def _accept_and_listen(self, listener: socket.socket) -> None:
+        if not self.should_exit:
+            self._listen(listener)
+            self._accept(listener)
+
+    def _count(self) -> int:
+        """Return the connections of this worker, and let the others know."""
+        count = len(self.server_state.connections) + len(self._connecting)
+        self.counts.report(self.worker, count)
+        return count
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listener in sockets or []:
@@ -135,7 +169,7 @@ class Worker(UvicornWorker):
 
     async def _run(self) -> None:
         self.config.app = self.wsgi
-        server = DrainingServer(self.config)
+        server = DrainingServer(self.config, _counts, self.age)
         # The plain sockets: uvloop would close a wrapped one twice.
         await server.serve(sockets=[listener.sock for listener in self.sockets])
         if not server.started:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import time
 from contextlib import ExitStack, closing
 
 from uvicorn import Config
 
+from mirrorsite.server.connection_counts import FRESH_SECONDS, ConnectionCounts
 from mirrorsite.server.http_protocol import HTTPProtocol
 from mirrorsite.server.worker import DrainingServer
 from tests.mirrorsite.connections import Echo
 
 
-def test_connections_in_the_queue_of_the_kernel__answered() -> None:
-    """Their requests were sent before the server was told to end."""
+def server_of(counts: ConnectionCounts, worker: int) -> DrainingServer:
     config = Config(
         Echo(),
         http=HTTPProtocol,
@@ -23,7 +25,12 @@ def test_connections_in_the_queue_of_the_kernel__answered() -> None:
         proxy_headers=False,
         log_config=None,
     )
-    server = DrainingServer(config)
+    return DrainingServer(config, counts, worker)
+
+
+def test_connections_in_the_queue_of_the_kernel__answered() -> None:
+    """Their requests were sent before the server was told to end."""
+    server = server_of(ConnectionCounts(), 1)
     server.should_exit = True
     with ExitStack() as stack:
         listener = stack.enter_context(
@@ -40,3 +47,57 @@ def test_connections_in_the_queue_of_the_kernel__answered() -> None:
         asyncio.run(server.serve(sockets=[listener]))
         answers = [client.recv(12) for client in clients]
     assert answers == [b"HTTP/1.1 200"] * 24
+
+
+def test_connections_one_after_another__as_many_for_each_worker() -> None:
+    async def connect() -> list[int]:
+        counts = ConnectionCounts()
+        servers = [server_of(counts, 1), server_of(counts, 2)]
+        listener = socket.create_server(("127.0.0.1", 0))
+        served = [
+            asyncio.create_task(server.serve(sockets=[listener.dup()]))
+            for server in servers
+        ]
+        clients = []
+        for number in range(1, 13):
+            clients.append(await asyncio.open_connection(*listener.getsockname()))
+            while connections_of(servers) < number:
+                await asyncio.sleep(0.001)
+        held = [len(server.server_state.connections) for server in servers]
+        for _, writer in clients:
+            writer.close()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*served)
+        listener.close()
+        return held
+
+    assert asyncio.run(connect()) == [6, 6]
+
+
+def connections_of(servers: list[DrainingServer]) -> int:
+    return sum(len(server.server_state.connections) for server in servers)
+
+
+class TestConnectionCounts:
+    def test_report_of_a_forked_process__seen_by_the_first(self) -> None:
+        counts = ConnectionCounts()
+        counts.report(1, 5)
+        child = os.fork()
+        if not child:
+            counts.report(2, 3)
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert counts.least() == 3
+
+    def test_no_report_for_long__does_not_count(self, monkeypatch) -> None:
+        """A worker that hangs takes no connection: nobody waits for it to."""
+        counts = ConnectionCounts()
+        counts.report(1, 0)
+        reported_at = time.monotonic()
+        monkeypatch.setattr(
+            "mirrorsite.server.connection_counts.monotonic",
+            lambda: reported_at + FRESH_SECONDS + 1,
+        )
+        counts.report(2, 4)
+        assert counts.least() == 4
