@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from time import monotonic
 from typing import Any
 
@@ -25,6 +26,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: Any) -> Any:
         connection = super().get_new_connection(conn_params)
         connection.answer_seconds = self.settings_dict.get("ANSWER_SECONDS")
+        # Statements are prepared only if they ask for it, as uploads.audit.log does.
+        connection.prepare_threshold = sys.maxsize
         return connection
 
     def init_connection_state(self) -> None:

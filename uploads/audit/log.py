@@ -127,7 +127,7 @@ def execute(statement: str, values: Sequence[Any]) -> int:
                 # Django's cursor writes each value into the statement, for a quarter
                 # more CPU.
                 with RawCursor(connection.connection) as cursor:
-                    cursor.execute(statement, values)
+                    cursor.execute(statement, values, prepare=True)
                     return cursor.rowcount
         except Error as error:
             if getattr(error.__cause__, "sqlstate", None) == _UNIQUE_VIOLATION:
