@@ -44,7 +44,7 @@ class DrainingServer(Server):
     """
 
     def __init__(self, config: Config, counts: ConnectionCounts, worker: int) -> None:
-        """`counts` are shared by all workers; `worker` is the number of this one."""
+        """Serve as the worker of this number; all workers share `counts`."""
         super().__init__(config)
         self.counts = counts
         self.worker = worker
