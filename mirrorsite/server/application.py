@@ -19,13 +19,12 @@ from django.core.exceptions import ImproperlyConfigured
 from mirrorsite.metrics import observe_request
 from mirrorsite.request_ids import request_id_from
 from mirrorsite.server.access_log import log_access
-from mirrorsite.server.early_answers import early_answer
 from mirrorsite.server.fast_path import FastAnswer, FastPath, address_of
+from mirrorsite.server.responses import Response, problem_response
 from mirrorsite.server.thread_pool import QueueFullError, ThreadPool
 from mirrorsite.server.wsgi_bridge import (
     Call,
     ClientGoneError,
-    Response,
     TooManyStreamsError,
     WSGIApplication,
     environ_of,
@@ -86,7 +85,7 @@ class Application:
         except ClientGoneError:
             # A connection that is still open has been refused by the protocol.
             if scope["state"]["is_closed"]():
-                response = Response(CLIENT_CLOSED_REQUEST, [], b"", 0, is_sent=True)
+                response = Response(CLIENT_CLOSED_REQUEST, [], sent_bytes=0)
         finally:
             if response is not None:
                 await self._finish(scope, environ, response, send, started)
@@ -110,14 +109,14 @@ class Application:
             pool.submit(call.run)
             response = await call.response
         except (QueueFullError, TooManyStreamsError):
-            return _early_response(environ, "server-busy")
+            return _refusal(environ, "server-busy")
         except ClientGoneError:
             raise
         except Exception:
             if call.is_started:
                 raise  # the server logs it and cuts the connection
             logger.exception("the request failed")
-            return _early_response(environ, "internal-error")
+            return _refusal(environ, "internal-error")
         finally:
             timer.cancel()
         if response.status == 200 and scope["method"] == "GET":
@@ -140,7 +139,7 @@ class Application:
         send: Any,
         started: float,
     ) -> None:
-        if not response.is_sent:
+        if response.sent_bytes is None:
             await send(
                 {
                     "type": "http.response.start",
@@ -220,13 +219,13 @@ def _give_up(call: Call) -> None:
         call.response.set_exception(QueueFullError())
 
 
-def _early_response(environ: dict[str, Any], slug: str) -> Response:
+def _refusal(environ: dict[str, Any], slug: str) -> Response:
     request_id = environ.setdefault(
         "mirrorsite.request_id",
         request_id_from(
             environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT")
         ),
     )
-    answer = early_answer(slug, request_id, environ["mirrorsite.path"])
-    observe_request("unmatched", environ["REQUEST_METHOD"], answer.status, 0.0)
-    return Response(answer.status, answer.fields, answer.body, len(answer.body))
+    response = problem_response(slug, request_id, environ["mirrorsite.path"])
+    observe_request("unmatched", environ["REQUEST_METHOD"], response.status, 0.0)
+    return response

@@ -31,9 +31,9 @@ from mirrorsite.negotiation import MAX_BODY_BYTES
 from mirrorsite.printable import quoted_path
 from mirrorsite.request_ids import request_id_from
 from mirrorsite.server.access_log import log_access
-from mirrorsite.server.early_answers import early_answer
 from mirrorsite.server.fast_path import as_sent
 from mirrorsite.server.request_head import RefusedError, check_fields, to_origin_form
+from mirrorsite.server.responses import problem_response
 
 logger = logging.getLogger("gunicorn.error")
 
@@ -274,8 +274,10 @@ class HTTPProtocol(HttpToolsProtocol):
             )
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
-        fields = dict(self.headers)
-        if len(fields) == len(self.headers) and self._answer_now(fields, started):
+        path, _, query = self.url.partition(b"?")
+        if path in self.app.fast_path.answers and self._answer_now(
+            path, query, started
+        ):
             return
         super().on_headers_complete()
         self._open.append(self.cycle)
@@ -308,12 +310,12 @@ class HTTPProtocol(HttpToolsProtocol):
         if self._phase is Phase.ALL and not self._open:
             self._wait_for_request()
 
-    def _answer_now(self, fields: dict[bytes, bytes], started: float) -> bool:
+    def _answer_now(self, path: bytes, query: bytes, started: float) -> bool:
         """Answer a plain GET of health or mirror; return False to leave it."""
-        path, _, query = self.url.partition(b"?")
+        fields = dict(self.headers)
         if (
-            path not in self.app.fast_path.answers
-            or self.parser.get_method() != b"GET"
+            self.parser.get_method() != b"GET"
+            or len(fields) != len(self.headers)
             or b"#" in query
             or self.flow.write_paused
             or self._open
@@ -380,7 +382,7 @@ class HTTPProtocol(HttpToolsProtocol):
         raw_path = self.url.partition(b"?")[0] if is_read else b"/"
         offered = fields.get(b"x-request-id")
         request_id = request_id_from(offered.decode("latin-1") if offered else None)
-        answer = early_answer(slug, request_id, quoted_path(raw_path))
+        answer = problem_response(slug, request_id, quoted_path(raw_path))
         head = [
             b"HTTP/1.1 %d %b\r\n"
             % (answer.status, HTTPStatus(answer.status).phrase.encode()),

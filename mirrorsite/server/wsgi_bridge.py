@@ -9,13 +9,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from mirrorsite.printable import quoted_path
-from mirrorsite.server.early_answers import Fields
+from mirrorsite.server.responses import Fields, Response
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +32,6 @@ class ClientGoneError(Exception):
 
 class TooManyStreamsError(Exception):
     """Too many threads stream to clients already."""
-
-
-@dataclass(slots=True)
-class Response:
-    """What a call sent, or what is still to be sent; `size` in bytes."""
-
-    status: int
-    fields: Fields
-    body: bytes
-    size: int
-    is_sent: bool = False
 
 
 @lru_cache(maxsize=512)
@@ -144,7 +132,7 @@ class Call:
         ]
 
     def _answer(self, body: bytes) -> None:
-        response = Response(self._status, self._fields, body, len(body))
+        response = Response(self._status, self._fields, body)
         self._loop.call_soon_threadsafe(self._succeed, response)
 
     def _answer_in_pieces(self, parts: Iterator[bytes]) -> None:
@@ -187,7 +175,7 @@ class Call:
             self._send({"type": "http.response.body", "body": piece, "more_body": True})
             piece = _next_piece(parts)
         self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        response = Response(self._status, self._fields, b"", size, is_sent=True)
+        response = Response(self._status, self._fields, sent_bytes=size)
         self._loop.call_soon_threadsafe(self._succeed, response)
 
     def _send(self, message: dict[str, Any]) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
+from tests.uploads.making import ACTOR
 from uploads.models import Status, Upload
 from uploads.services import create_upload
-
-from tests.uploads.making import ACTOR
 
 pytestmark = pytest.mark.django_db
 

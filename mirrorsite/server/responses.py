@@ -1,4 +1,4 @@
-"""Problems that are answered before Django sees the request."""
+"""What the server answers: Django's response, or a problem of the server's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from mirrorsite.problems import CONTENT_TYPE, RETRY_AFTER_SECONDS, problem_body
 
 Fields = list[tuple[bytes, bytes]]
 
-
 _SECURITY_FIELDS = [
     (name.lower().encode(), value.encode())
     for name, value in (API_HEADERS | SECURITY_HEADERS).items()
@@ -19,15 +18,21 @@ _SECURITY_FIELDS = [
 
 
 @dataclass(frozen=True, slots=True)
-class EarlyAnswer:
-    """A problem as status, header fields and body."""
+class Response:
+    """A response to send, or one whose `sent_bytes` of body were streamed already."""
 
     status: int
     fields: Fields
-    body: bytes
+    body: bytes = b""
+    sent_bytes: int | None = None
+
+    @property
+    def size(self) -> int:
+        """The length of the body in bytes."""
+        return len(self.body) if self.sent_bytes is None else self.sent_bytes
 
 
-def early_answer(slug: str, request_id: str, path: str = "/") -> EarlyAnswer:
+def problem_response(slug: str, request_id: str, path: str = "/") -> Response:
     """Return the problem of a declared type; its meaning is its detail."""
     kind = PROBLEM_TYPES[slug]
     body = json.dumps(
@@ -42,4 +47,4 @@ def early_answer(slug: str, request_id: str, path: str = "/") -> EarlyAnswer:
     ]
     if kind.status == 503:
         fields.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
-    return EarlyAnswer(kind.status, fields, body)
+    return Response(kind.status, fields, body)
