@@ -20,14 +20,14 @@ from mirrorsite.metrics import observe_request
 from mirrorsite.request_ids import request_id_from
 from mirrorsite.server.access_log import log_access
 from mirrorsite.server.fast_path import FastAnswer, FastPath, address_of
-from mirrorsite.server.responses import Response, problem_response
+from mirrorsite.server.responses import Response, early_problem
 from mirrorsite.server.thread_pool import QueueFullError, ThreadPool
 from mirrorsite.server.wsgi_bridge import (
     Call,
     ClientGoneError,
     TooManyStreamsError,
     WSGIApplication,
-    environ_of,
+    build_environ,
 )
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,9 @@ class Application:
         self._application = application
         self._threads = ThreadPool(threads, "request")
         self._fast_path_thread = ThreadPool(1, "fast-path")
-        self._streams = threading.Semaphore(max(1, threads - THREADS_WITHOUT_STREAMS))
+        self._stream_permits = threading.Semaphore(
+            max(1, threads - THREADS_WITHOUT_STREAMS)
+        )
         self._warm_up = warm_up
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -72,7 +74,7 @@ class Application:
 
     async def _http(self, scope: Any, receive: Any, send: Any) -> None:
         started = perf_counter()
-        environ = environ_of(scope)
+        environ = build_environ(scope)
         response: Response | None = None
         try:
             if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
@@ -102,7 +104,7 @@ class Application:
             environ,
             send,
             scope["state"]["is_closed"],
-            self._streams,
+            self._stream_permits,
         )
         timer = asyncio.get_running_loop().call_later(QUEUE_SECONDS, _give_up, call)
         try:
@@ -113,7 +115,7 @@ class Application:
         except ClientGoneError:
             raise
         except Exception:
-            if call.is_started:
+            if call.response_started:
                 raise  # the server logs it and cuts the connection
             logger.exception("the request failed")
             return _refusal(environ, "internal-error")
@@ -226,6 +228,6 @@ def _refusal(environ: dict[str, Any], slug: str) -> Response:
             environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT")
         ),
     )
-    response = problem_response(slug, request_id, environ["mirrorsite.path"])
+    response = early_problem(slug, request_id, environ["mirrorsite.path"])
     observe_request("unmatched", environ["REQUEST_METHOD"], response.status, 0.0)
     return response

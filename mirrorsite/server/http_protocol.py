@@ -33,7 +33,7 @@ from mirrorsite.request_ids import request_id_from
 from mirrorsite.server.access_log import log_access
 from mirrorsite.server.fast_path import as_sent
 from mirrorsite.server.request_head import RefusedError, check_fields, to_origin_form
-from mirrorsite.server.responses import problem_response
+from mirrorsite.server.responses import early_problem
 
 logger = logging.getLogger("gunicorn.error")
 
@@ -244,6 +244,7 @@ class HTTPProtocol(HttpToolsProtocol):
             logger.info("too many pipelined requests: the connection is closed")
             self._ignores_input = True
             self.transport.abort()
+        # The application asks it whether the client has disconnected.
         self.scope["state"]["is_closed"] = self.transport.is_closing
         self._phase = Phase.HEAD
         self._deadline = self.loop.time() + REQUEST_SECONDS
@@ -382,7 +383,7 @@ class HTTPProtocol(HttpToolsProtocol):
         raw_path = self.url.partition(b"?")[0] if is_read else b"/"
         offered = fields.get(b"x-request-id")
         request_id = request_id_from(offered.decode("latin-1") if offered else None)
-        answer = problem_response(slug, request_id, quoted_path(raw_path))
+        answer = early_problem(slug, request_id, quoted_path(raw_path))
         head = [
             b"HTTP/1.1 %d %b\r\n"
             % (answer.status, HTTPStatus(answer.status).phrase.encode()),

@@ -32,7 +32,7 @@ class Response:
         return len(self.body) if self.sent_bytes is None else self.sent_bytes
 
 
-def problem_response(slug: str, request_id: str, path: str = "/") -> Response:
+def early_problem(slug: str, request_id: str, path: str = "/") -> Response:
     """Return the problem of a declared type; its meaning is its detail."""
     kind = PROBLEM_TYPES[slug]
     body = json.dumps(

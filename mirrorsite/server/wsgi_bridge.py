@@ -46,7 +46,7 @@ def _environ_name(name: bytes) -> str:
     return text if text in {"CONTENT_TYPE", "CONTENT_LENGTH"} else "HTTP_" + text
 
 
-def environ_of(scope: Any) -> dict[str, Any]:
+def build_environ(scope: Any) -> dict[str, Any]:
     """Return the WSGI environ of an ASGI request, without its body."""
     client, server = scope["client"], scope["server"]
     environ = {
@@ -69,16 +69,22 @@ def environ_of(scope: Any) -> dict[str, Any]:
     }
     for raw_name, raw_value in scope["headers"]:
         name = _environ_name(raw_name)
+        if not name:
+            continue
         value = raw_value.decode("latin-1")
         if name in environ:
-            value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
-        if name:
-            environ[name] = value
+            separator = "; " if name == "HTTP_COOKIE" else ","
+            value = f"{environ[name]}{separator}{value}"
+        environ[name] = value
     return environ
 
 
 class Call:
-    """One request for the WSGI application; `response` is a future of the loop's."""
+    """One request to the WSGI application; `response` is an asyncio future of its outcome.
+
+    `is_closed` returns True once the client has disconnected; `stream_permits` limits
+    the responses that are streamed at once.
+    """
 
     def __init__(
         self,
@@ -86,15 +92,16 @@ class Call:
         environ: dict[str, Any],
         send: Send,
         is_closed: Callable[[], bool],
-        streams: threading.Semaphore,
+        stream_permits: threading.Semaphore,
     ) -> None:
         self._application = application
         self._environ = environ
         self._send_message = send
         self._is_closed = is_closed
-        self._streams = streams
+        self._stream_permits = stream_permits
+        # Acquired once, by the thread that runs the call or by the timeout.
         self._claimed = threading.Lock()
-        self.is_started = False
+        self.response_started = False
         self._status = 500
         self._fields: Fields = []
         self._loop = asyncio.get_running_loop()
@@ -139,7 +146,7 @@ class Call:
         first = _next_piece(parts)
         if len(first) < STREAM_BYTES:
             self._answer(first)
-        elif not self._streams.acquire(blocking=False):
+        elif not self._stream_permits.acquire(blocking=False):
             raise TooManyStreamsError
         else:
             try:
@@ -152,7 +159,7 @@ class Call:
                         first = next(parts)
                     self._stream(first, parts)
             finally:
-                self._streams.release()
+                self._stream_permits.release()
 
     def _needs_length(self) -> bool:
         """Return True if the client cannot read chunks and there is no length yet."""
@@ -162,7 +169,7 @@ class Call:
 
     def _stream(self, piece: bytes, parts: Iterator[bytes]) -> None:
         size = 0
-        self.is_started = True
+        self.response_started = True
         self._send(
             {
                 "type": "http.response.start",

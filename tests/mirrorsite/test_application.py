@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from mirrorsite.server import application as module
 from mirrorsite.server.application import Application
 from mirrorsite.server.thread_pool import QUEUE_PER_THREAD
-from mirrorsite.server.wsgi_bridge import STREAM_BYTES, environ_of
+from mirrorsite.server.wsgi_bridge import STREAM_BYTES, build_environ
 from sre.lib.processes import wait_until
 
 HEALTH = b"/api/health"
@@ -115,7 +115,7 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 class TestEnviron:
     def test_request(self):
-        environ = environ_of(
+        environ = build_environ(
             scope_of(
                 "/a%C3%A9%2Fb",
                 query_string="word=é".encode(),
@@ -145,7 +145,7 @@ class TestEnviron:
         assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("127.0.0.1", "4545")
 
     def test_unix_socket__no_addresses(self):
-        environ = environ_of(scope_of(client=None, server=None))
+        environ = build_environ(scope_of(client=None, server=None))
         assert environ["REMOTE_ADDR"] == environ["SERVER_NAME"] == ""
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mirrorsite.server import fast_path
 from mirrorsite.server.fast_path import FastPath, address_of
-from mirrorsite.server.wsgi_bridge import environ_of
+from mirrorsite.server.wsgi_bridge import build_environ
 from mirrorsite.urls import FAST_ANSWERS
 
 Fields = list[tuple[bytes, bytes]]
@@ -49,7 +49,7 @@ def ask_django(scope: Any) -> tuple[int, Fields, bytes]:
         said[:] = [int(status[:3]), headers]
 
     application: Any = django
-    parts = application(environ_of(scope), start_response)
+    parts = application(build_environ(scope), start_response)
     body = b"".join(parts)
     parts.close()
     fields = [(n.lower().encode(), v.encode("latin-1")) for n, v in said[1]]

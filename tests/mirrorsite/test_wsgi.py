@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from mirrorsite.server.wsgi_bridge import environ_of
+from mirrorsite.server.wsgi_bridge import build_environ
 from mirrorsite.wsgi import application
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +25,7 @@ def ask(
     headers = {"host": "localhost"} | {
         k.replace("_", "-"): v for k, v in fields.items()
     }
-    environ = environ_of(
+    environ = build_environ(
         {
             "http_version": "1.1",
             "method": "GET",
