@@ -26,8 +26,8 @@ _MAX_IN_MEMORY = 100_000
 class Counter(Protocol):
     """Counts under keys that expire."""
 
-    def increment(self, key: str, seconds: int) -> int:
-        """Add one and return the sum; the key may expire in `seconds`."""
+    def add(self, key: str, seconds: int, amount: int = 1) -> int:
+        """Add 1 or -1 and return the sum; the key may expire in `seconds`."""
 
 
 class MemoryCounter:
@@ -38,7 +38,7 @@ class MemoryCounter:
         self._counts: dict[str, tuple[int, float]] = {}
         self._clean_at = 0.0
 
-    def increment(self, key: str, seconds: int) -> int:
+    def add(self, key: str, seconds: int, amount: int = 1) -> int:
         now = time.monotonic()
         with self._lock:
             if now >= self._clean_at:
@@ -47,7 +47,7 @@ class MemoryCounter:
                 self._clean_at = now + seconds
             if len(self._counts) >= _MAX_IN_MEMORY:
                 self._counts.clear()  # lets some requests through instead of filling memory
-            count = self._counts.get(key, (0, 0.0))[0] + 1
+            count = self._counts.get(key, (0, 0.0))[0] + amount
             self._counts[key] = (count, now + seconds)
         return count
 
@@ -64,9 +64,9 @@ class RedisCounter:
             retry=Retry(NoBackoff(), 1),
         )
 
-    def increment(self, key: str, seconds: int) -> int:
+    def add(self, key: str, seconds: int, amount: int = 1) -> int:
         with self._redis.pipeline(transaction=True) as commands:
-            commands.incr(f"mirrorsite:rate:{key}")
+            commands.incrby(f"mirrorsite:rate:{key}", amount)
             commands.expire(f"mirrorsite:rate:{key}", seconds)
             count, _ = commands.execute()
         return int(count)
@@ -78,15 +78,15 @@ class DatabaseCounter:
     def __init__(self) -> None:
         self._clean_at = 0.0
 
-    def increment(self, key: str, seconds: int) -> int:
+    def add(self, key: str, seconds: int, amount: int = 1) -> int:
         now = int(time.time())
         table = connection.ops.quote_name(RateWindow._meta.db_table)
         with connection.cursor() as cursor:
             cursor.execute(
-                f"INSERT INTO {table} (key, count, expires_at) VALUES (%s, 1, %s)"  # noqa: S608
-                f" ON CONFLICT (key) DO UPDATE SET count = {table}.count + 1"
+                f"INSERT INTO {table} (key, count, expires_at) VALUES (%s, %s, %s)"  # noqa: S608
+                f" ON CONFLICT (key) DO UPDATE SET count = {table}.count + EXCLUDED.count"
                 " RETURNING count",
-                [key, now + seconds],
+                [key, amount, now + seconds],
             )
             (count,) = cursor.fetchone()
         if now >= self._clean_at:

@@ -9,6 +9,7 @@ The fields are those of draft-ietf-httpapi-ratelimit-headers-10.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import time
@@ -45,10 +46,6 @@ class Usage:
     seconds_left: int
 
     @property
-    def is_exceeded(self) -> bool:
-        return self.count > self.quota
-
-    @property
     def headers(self) -> dict[str, str]:
         remaining = max(0, self.quota - self.count)
         return {
@@ -67,40 +64,49 @@ class RateLimiter:
     def __init__(self) -> None:
         self._fallback = MemoryCounter()
         self._paused_until = 0.0
-        #: A window, and the clients known in this process to have used up its quota.
-        self._exhausted: tuple[int, set[str]] = (0, set())
+        #: A window, and the digests of credentials that this process accepted in it.
+        self._accepted: tuple[int, set[bytes]] = (0, set())
 
     def hit(self, client: str) -> Usage | None:
         """Count a request; None when `UPLOAD_RATE_LIMIT` is off."""
-        if settings.UPLOAD_RATE_LIMIT is None:
-            return None
-        quota, length = settings.UPLOAD_RATE_LIMIT
-        window, left = _window(length)
-        count = self._increment(f"{client}/{length}/{window}", left)
-        if count >= quota:
-            if self._exhausted[0] != window:
-                self._exhausted = (window, set())
-            self._exhausted[1].add(client)
-        return Usage(quota, length, count, left)
+        return self._add(client, 1)
 
-    def refuse(self, client: str) -> Usage | None:
-        """Return the usage of a client known to have none left; counts nothing.
+    def give_back(self, client: str) -> None:
+        """Uncount a request.
 
-        It asks neither Redis nor the database, so another process may have counted
-        what this one has not heard of.
+        If its window ended or its counter failed since, another count is lowered: it
+        allows one more.
         """
+        self._add(client, -1)
+
+    def has_accepted(self, credential: str) -> bool:
+        """Return True if the credential was valid in this window, in this process."""
+        return _digest(credential) in self._accepted_now()
+
+    def accept(self, credential: str) -> None:
+        self._accepted_now().add(_digest(credential))
+
+    def forget(self, credential: str) -> None:
+        self._accepted_now().discard(_digest(credential))
+
+    def _accepted_now(self) -> set[bytes]:
+        if settings.UPLOAD_RATE_LIMIT is None:
+            return set()
+        window, _ = _window(settings.UPLOAD_RATE_LIMIT[1])
+        if self._accepted[0] != window:
+            self._accepted = (window, set())
+        return self._accepted[1]
+
+    def _add(self, client: str, amount: int) -> Usage | None:
         if settings.UPLOAD_RATE_LIMIT is None:
             return None
         quota, length = settings.UPLOAD_RATE_LIMIT
         window, left = _window(length)
-        if self._exhausted[0] != window or client not in self._exhausted[1]:
-            return None
-        return Usage(quota, length, quota + 1, left)
-
-    def _increment(self, key: str, seconds: int) -> int:
+        key = f"{client}/{length}/{window}"
         if time.monotonic() >= self._paused_until:
             try:
-                return counter_for(settings.CACHE_URL).increment(key, seconds)
+                count = counter_for(settings.CACHE_URL).add(key, left, amount)
+                return Usage(quota, length, count, left)
             except (redis.RedisError, django.db.Error, OSError) as error:
                 self._paused_until = time.monotonic() + PAUSE_SECONDS
                 logger.warning(
@@ -108,7 +114,11 @@ class RateLimiter:
                     PAUSE_SECONDS,
                     type(error).__name__,
                 )
-        return self._fallback.increment(key, seconds)
+        return Usage(quota, length, self._fallback.add(key, left, amount), left)
+
+
+def _digest(credential: str) -> bytes:
+    return hashlib.sha256(credential.encode()).digest()
 
 
 def _window(length: int) -> tuple[int, int]:
@@ -123,7 +133,7 @@ limiter = RateLimiter()
 
 def require_quota(usage: Usage | None) -> None:
     """Raise a `Problem` if the client has used more than its quota."""
-    if usage is not None and usage.is_exceeded:
+    if usage is not None and usage.count > usage.quota:
         raise Problem(
             429,
             "throttled",
@@ -135,9 +145,10 @@ def require_quota(usage: Usage | None) -> None:
 class RateLimitedPosts(APIView):
     """Mixin: counts each POST by token, user or network, before anything is done.
 
-    Invalid tokens and sessions have a counter of their own per network: at the quota,
-    that network's tokens and sessions are refused without a database query. The header
-    fields of every answer report what is left.
+    Invalid tokens and sessions have a counter of their own per network. A credential
+    that this process has not accepted in the window is counted there before the
+    database is queried, so that many at once get no more queries than the quota, and
+    uncounted if it is valid. The header fields of every answer report what is left.
     """
 
     _usage: Usage | None = None
@@ -147,32 +158,49 @@ class RateLimitedPosts(APIView):
             super().perform_authentication(request)
             return
         network = network_key_of(request._request)
-        if self._has_credentials(request):
-            unproven = f"unproven:{network}"
-            self._check(limiter.refuse(unproven))
-        else:
-            unproven = network
+        credential = self._credential(request)
+        if not credential:
+            self._count(network)
+            super().perform_authentication(request)
+            return
+        unproven = f"unproven:{network}"
+        is_counted = not limiter.has_accepted(credential)
+        if is_counted:
+            try:
+                self._count(unproven)
+            except Problem:
+                limiter.give_back(unproven)
+                raise
+        client = network  # counted if authentication fails for another reason
         try:
             super().perform_authentication(request)
+            client = actor_key_of(request) or unproven
         except AuthenticationFailed:
-            self._check(limiter.hit(unproven))
+            client = unproven
             raise
-        except Exception:
-            self._check(limiter.hit(network))
-            raise
-        self._check(limiter.hit(actor_key_of(request) or unproven))
+        finally:
+            if client == unproven:
+                limiter.forget(credential)
+                if not is_counted:
+                    self._count(unproven)
+            else:
+                if is_counted:
+                    limiter.give_back(unproven)
+                if client != network:
+                    limiter.accept(credential)
+                self._count(client)
 
-    def _has_credentials(self, request: Request) -> bool:
-        if get_authorization_header(request):
-            return True
-        return (
-            StaffSessionAuthentication in self.authentication_classes
-            and settings.SESSION_COOKIE_NAME in request.COOKIES
-        )
+    def _credential(self, request: Request) -> str:
+        """Return the token or session that the request presents, or an empty text."""
+        if header := get_authorization_header(request):
+            return header.decode("latin-1")
+        if StaffSessionAuthentication in self.authentication_classes:
+            return request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+        return ""
 
-    def _check(self, usage: Usage | None) -> None:
-        self._usage = usage
-        require_quota(usage)
+    def _count(self, client: str) -> None:
+        self._usage = limiter.hit(client)
+        require_quota(self._usage)
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any

@@ -10,15 +10,18 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from threading import Condition
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 
 from mirrorsite import rate_counters, rate_limits
+from mirrorsite.actors import Actor
 from mirrorsite.client_address import client_network
 from mirrorsite.environment import Environment
 from mirrorsite.models import RateWindow
@@ -30,7 +33,9 @@ from mirrorsite.rate_counters import (
     counter_for,
 )
 from mirrorsite.rate_limits import RateLimiter
+from mirrorsite.tokens.authentication import TokenAuthentication
 from mirrorsite.tokens.models import Scope
+from mirrorsite.tokens.services import revoke_token
 from sre.lib import processes
 from sre.lib.ports import free_port, is_listening
 from sre.lib.processes import wait_until
@@ -133,14 +138,15 @@ class TestCounters:
     def count_together(self, counters: list[Counter], *, close: bool = False) -> None:
         def run(number: int) -> int:
             try:
-                return counters[number % len(counters)].increment("key", 60)
+                return counters[number % len(counters)].add("key", 60)
             finally:
                 if close:
                     connection.close()
 
         with ThreadPoolExecutor(8) as pool:
             assert sorted(pool.map(run, range(40))) == list(range(1, 41))
-        assert counters[0].increment("other", 60) == 1
+        assert counters[0].add("other", 60) == 1
+        assert counters[0].add("key", 60, -1) == 39
 
     def test_memory(self):
         self.count_together([MemoryCounter()])
@@ -149,12 +155,12 @@ class TestCounters:
         now = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now)
         counter = MemoryCounter()
-        assert [counter.increment("old", 10) for _ in range(2)] == [1, 2]
+        assert [counter.add("old", 10) for _ in range(2)] == [1, 2]
         now += 5
-        assert counter.increment("young", 10) == 1
+        assert counter.add("young", 10) == 1
         now += 5
-        assert counter.increment("young", 10) == 2
-        assert counter.increment("old", 10) == 1
+        assert counter.add("young", 10) == 2
+        assert counter.add("old", 10) == 1
 
     @pytest.mark.django_db(transaction=True)
     def test_database(self):
@@ -163,7 +169,7 @@ class TestCounters:
     @pytest.mark.django_db
     def test_database__old_windows_go(self):
         RateWindow.objects.create(key="old", count=1, expires_at=int(time.time()) - 1)
-        DatabaseCounter().increment("new", 60)
+        DatabaseCounter().add("new", 60)
         assert [window.key for window in RateWindow.objects.all()] == ["new"]
 
     def test_redis(self, redis_url):
@@ -239,6 +245,95 @@ class TestPost:
         assert answer.status_code == 429
         assert answer["RateLimit"].startswith('"default";r=0;')
         assert answer["Retry-After"] == answer["RateLimit"].split("t=")[1]
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("counter", ["memory", "database", "redis"])
+    def test_bad_tokens__many_at_once(self, limited, counter, request):
+        """Each is counted before its query, so no more than the quota are looked up."""
+        if counter == "database":
+            limited.CACHE_URL = "database"
+        elif counter == "redis":
+            limited.CACHE_URL = request.getfixturevalue("redis_url")
+        changed = Condition()
+        looked_up: list[int] = []
+        answered: list[int] = []
+
+        def execute(run: Any, sql: str, *rest: Any) -> Any:
+            if '"tokens_token"' in sql:
+                with changed:
+                    looked_up.append(1)
+                    changed.notify_all()
+                    assert changed.wait_for(
+                        lambda: len(looked_up) + len(answered) >= 20, timeout=60
+                    )
+            return run(sql, *rest)
+
+        def send(number: int) -> int:
+            try:
+                with connection.execute_wrapper(execute):
+                    answer = post(Client(), **bearer(f"{number:064}"))
+            finally:
+                connection.close()
+            with changed:
+                answered.append(1)
+                changed.notify_all()
+            return int(answer.status_code)
+
+        with ThreadPoolExecutor(20) as pool:
+            statuses = sorted(pool.map(send, range(20)))
+        assert len(looked_up) == 3
+        assert statuses == [401] * 3 + [429] * 17
+        if counter == "redis":
+            counter_for(limited.CACHE_URL)._redis.close()  # type: ignore[attr-defined]
+
+    @pytest.mark.django_db
+    @pytest.mark.parametrize("counter", ["", "database"])
+    def test_good_tokens__not_counted_as_bad(self, client, limited, counter):
+        limited.CACHE_URL = counter
+        good = [new_token(Scope.UPLOAD, name=f"t{number}")[1] for number in range(5)]
+        assert {post(client, **bearer(secret)).status_code for secret in good} == {400}
+        bad = [post(client, **bearer(f"{number:064}")) for number in range(4)]
+        assert [answer.status_code for answer in bad] == [401, 401, 401, 429]
+        # Known to be good, so not refused for the bad ones of its neighbours.
+        assert post(client, **bearer(good[0])).status_code == 400
+
+    @pytest.mark.django_db
+    def test_refused_for_those_in_progress__not_counted(self, client, limited):
+        in_progress = "unproven:network:127.0.0.1"
+        for _ in range(3):
+            rate_limits.limiter.hit(in_progress)
+        _, secret = new_token(Scope.UPLOAD)
+        assert post(client, **bearer(secret)).status_code == 429
+        for _ in range(3):
+            rate_limits.limiter.give_back(in_progress)
+        bad = [post(client, **bearer(f"{number:064}")) for number in range(4)]
+        assert [answer.status_code for answer in bad] == [401, 401, 401, 429]
+
+    @pytest.mark.django_db
+    def test_revoked_token__counted_as_bad(
+        self, client, limited, django_assert_num_queries
+    ):
+        token, secret = new_token(Scope.UPLOAD)
+        statuses = [post(client, **bearer(secret)).status_code]
+        revoke_token(token, Actor(name="command:test"))
+        statuses += [post(client, **bearer(secret)).status_code for _ in range(3)]
+        assert statuses == [400, 401, 401, 401]
+        with django_assert_num_queries(0):
+            assert post(client, **bearer(secret)).status_code == 429
+
+    @pytest.mark.django_db
+    def test_database_fails__not_counted_as_bad(self, client, limited, monkeypatch):
+        client.raise_request_exception = False
+        _, secret = new_token(Scope.UPLOAD)
+        with monkeypatch.context() as broken:
+            broken.setattr(
+                TokenAuthentication,
+                "validate_user",
+                Mock(side_effect=OperationalError("host db")),
+            )
+            failed = [post(client, **bearer(secret)).status_code for _ in range(3)]
+        assert failed == [503] * 3
+        assert post(client, **bearer(secret)).status_code == 400
 
     @pytest.mark.django_db
     def test_bad_sessions__refused_before_the_database_is_asked(
