@@ -94,3 +94,19 @@ def test_same_bytes_and_lines(start_service):
         assert by_the_loop == by_django, name
         first, second = access_lines(service, client, 2)
         assert first == second, name
+
+
+def test_absolute_form__its_host_is_checked(start_service):
+    """The target's host counts, not the field's, though the field's is known."""
+    service = start_service(WEB_CONCURRENCY="1", ALLOWED_HOSTS="localhost,127.0.0.1")
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as sock:
+        for target, status in [
+            ("/api/health", 200),
+            ("/api/health", 200),
+            ("http://evil.example/api/health", 400),
+            ("http://evil.example/api/health", 400),
+        ]:
+            sock.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            answer = read_answer(sock, has_body=True)
+            assert answer.startswith(f"HTTP/1.1 {status} "), answer
+            assert ("/api/problems/host-not-allowed" in answer) is (status == 400)

@@ -13,6 +13,9 @@ from mirrorsite.server.fast_path import FastPath
 from mirrorsite.server.http_protocol import HTTPProtocol
 
 
+DATE = b"Sun, 29 Nov 2026 12:00:00 GMT"
+
+
 class Transport(asyncio.Transport):
     """Keeps what is written; `unread` is what the client has not read."""
 
@@ -101,6 +104,7 @@ class Server:
             timeout_keep_alive=75,
         )
         self.state = ServerState()
+        self.state.default_headers = [(b"date", DATE)]  # uvicorn renews it each second
 
     def connect(self) -> Connection:
         return Connection(self)

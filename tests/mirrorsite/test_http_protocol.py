@@ -19,7 +19,7 @@ from mirrorsite.server.http_protocol import (
     REQUEST_SECONDS,
     STALL_SECONDS,
 )
-from tests.mirrorsite.connections import Connection, Server, exchange
+from tests.mirrorsite.connections import DATE, Connection, Server, exchange
 
 HOST = b"Host: localhost\r\n"
 GET = b"GET /a HTTP/1.1\r\n" + HOST
@@ -43,6 +43,7 @@ def slug_of(answer: bytes) -> tuple[int, str]:
     head, _, body = answer[answer.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
     assert b"\r\nconnection: close" in head
     assert b"\r\ncontent-type: application/problem+json\r\n" in head
+    assert head.count(b"\r\ndate: " + DATE) == 1
     problem = json.loads(body)
     assert problem["status"] == int(head.split()[1])
     assert f"x-request-id: {problem['request_id']}".encode() in head

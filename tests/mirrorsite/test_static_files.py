@@ -188,9 +188,12 @@ class TestMiddleware:
         settings.SECURE_SSL_REDIRECT = True
         settings.SECURE_HSTS_SECONDS = 60
         client = Client()
-        response = client.get(PATH)
+        response = client.get(PATH, headers={"X-Request-ID": "mine"})
         assert response.status_code == 301
         assert response.headers["Location"] == f"https://testserver{PATH}"
+        assert response.headers["X-Request-ID"] == "mine"
+        for name in self.EVERYWHERE:
+            assert name in response.headers
         response = client.get(PATH, secure=True)
         content_of(response)
         assert "Strict-Transport-Security" in response.headers
