@@ -18,14 +18,26 @@ class Actor:
     """Who acts, as far as it is known.
 
     `name` is `anonymous`, `user:<username>`, `token:<name>`, or
-    `command:<management command>`.
+    `command:<management command>`. `key` names an actor with credentials by id
+    (`user:<id>`, `token:<id>`): ids are never reused.
     """
 
     name: str = "anonymous"
+    key: str = ""
     user_id: int | None = None
     address: str | None = None
     user_agent: str = ""
     request_id: str = ""
+
+    @property
+    def quota_key(self) -> str:
+        """What shares a quota: the actor with credentials, else the client's network."""
+        return self.key or f"network:{client_network(self.address)}"
+
+    @property
+    def idempotency_scope(self) -> str:
+        """Whose idempotency keys are the same: not all of a network's."""
+        return self.key or f"address:{self.address or 'unknown'}"
 
 
 def actor_of(request: Request) -> Actor:
@@ -34,12 +46,29 @@ def actor_of(request: Request) -> Actor:
     token: Any = request.auth
     if user is None:
         return actor_named(request._request, "anonymous")
-    name = f"token:{token.name}" if token else f"user:{user.get_username()}"
-    return actor_named(request._request, name, user_id=user.pk)
+    if token is None:
+        return _user(request._request, user)
+    return actor_named(
+        request._request,
+        f"token:{token.name}",
+        key=f"token:{token.pk}",
+        user_id=user.pk,
+    )
+
+
+def staff_actor(request: HttpRequest) -> Actor:
+    """Return the logged-in user of a page as the actor."""
+    return _user(request, request.user)
+
+
+def _user(request: HttpRequest, user: Any) -> Actor:
+    return actor_named(
+        request, f"user:{user.get_username()}", key=f"user:{user.pk}", user_id=user.pk
+    )
 
 
 def actor_named(
-    request: HttpRequest, name: str, *, user_id: int | None = None
+    request: HttpRequest, name: str, *, key: str = "", user_id: int | None = None
 ) -> Actor:
     """Return the actor of a request under a given name.
 
@@ -49,35 +78,20 @@ def actor_named(
     meta = request.META
     return Actor(
         name=name,
+        key=key,
         user_id=user_id,
-        address=address_of(request) if meta.get("REMOTE_ADDR") else None,
+        address=_address_of(request),
         user_agent=printable(meta.get("HTTP_USER_AGENT", "")),
         request_id=meta.get("mirrorsite.request_id", ""),
     )
 
 
-def actor_key_of(request: Request) -> str | None:
-    """Return a key that is unique to an actor with credentials; None without.
-
-    The id of a token, not its name: ids are never reused.
-    """
-    user: Any = request.user
-    token: Any = request.auth
-    if token is not None:
-        return f"token:{token.pk}"
-    return None if user is None else f"user:{user.pk}"
-
-
-def client_key_of(request: Request) -> str:
-    """Return what shares a quota: the actor with credentials, else the client's network."""
-    return actor_key_of(request) or network_key_of(request._request)
-
-
 def network_key_of(request: HttpRequest) -> str:
-    return f"network:{client_network(address_of(request))}"
+    """Return the quota key of a request whose credentials are not checked."""
+    return f"network:{client_network(_address_of(request))}"
 
 
-def address_of(request: HttpRequest) -> str | None:
+def _address_of(request: HttpRequest) -> str | None:
     """Return the client's address, seen through `TRUSTED_PROXIES` proxies."""
     meta = request.META
     return client_address(
@@ -85,3 +99,8 @@ def address_of(request: HttpRequest) -> str | None:
         meta.get("HTTP_X_FORWARDED_FOR", ""),
         settings.TRUSTED_PROXIES,
     )
+
+
+def is_from_elsewhere(request: HttpRequest) -> bool:
+    """Return True if another site's page sent the request; old browsers do not report it."""
+    return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}

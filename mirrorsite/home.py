@@ -23,12 +23,11 @@ from django.urls import reverse
 from django.views import csrf
 from django.views.decorators.http import require_http_methods, require_safe
 
-from mirrorsite.actors import Actor, actor_named, address_of, network_key_of
+from mirrorsite.actors import Actor, actor_named, network_key_of, staff_actor
 from mirrorsite.forms import WholeNumberField
 from mirrorsite.problems import Problem, unavailable
 from mirrorsite.rate_limits import limiter, require_quota
 from mirrorsite.readiness import readiness
-from mirrorsite.staff import staff_actor
 from mirrorsite.tokens.authentication import CHALLENGE
 from transforms.mirror import mirror
 from transforms.query import QueryError, single_parameter
@@ -132,8 +131,7 @@ def _mirrored(request: HttpRequest) -> dict[str, Any]:
 
 def _upload(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST)
-    client = network_key_of(request)
-    usage = limiter.hit(client)
+    usage = limiter.hit(network_key_of(request))
     try:
         require_quota(usage)
         if settings.UPLOAD_AUTH == "token":
@@ -148,7 +146,7 @@ def _upload(request: HttpRequest) -> HttpResponse:
                 if "key" in form.errors
                 else "Nothing was uploaded: correct the form below.",
             )
-        response = _redirect_to(_created(request, form, client))
+        response = _redirect_to(_created(request, form))
     except Problem as problem:
         # A form with a wrong key, or one that was used, cannot be sent again.
         is_spent = "key" in form.errors or problem.slug == "idempotency-key-reused"
@@ -159,24 +157,21 @@ def _upload(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _created(request: HttpRequest, form: UploadForm, client: str) -> Upload:
+def _created(request: HttpRequest, form: UploadForm) -> Upload:
     """Create the upload, or find the one that this form created; raises `Problem`."""
     key = form.cleaned_data["key"]
     try:
         actor = _actor(request)
     except django.db.Error as error:
         raise _database_problem("nothing was uploaded") from error
-    scope = f"address:{address_of(request) or 'unknown'}"
-    if actor.user_id is not None:
-        scope = f"user:{actor.user_id}"
     try:
-        with upload_problems(), store_bulkhead().permit(client):
+        with upload_problems(), store_bulkhead().permit(actor.quota_key):
             created = create_upload(
                 actor=actor,
                 size=form.cleaned_data["size"],
                 idempotency_key=None
                 if key is None
-                else IdempotencyKey(scope, str(key)),
+                else IdempotencyKey(actor.idempotency_scope, str(key)),
             )
     except Problem as problem:
         if detail := _DETAILS_OF_FORM.get(problem.slug):

@@ -25,7 +25,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mirrorsite.actors import actor_key_of, network_key_of
+from mirrorsite.actors import actor_of, network_key_of
 from mirrorsite.problems import Problem
 from mirrorsite.rate_counters import MemoryCounter, counter_for
 from mirrorsite.tokens.authentication import StaffSessionAuthentication
@@ -174,7 +174,7 @@ class RateLimitedPosts(APIView):
         client = network  # counted if authentication fails for another reason
         try:
             super().perform_authentication(request)
-            client = actor_key_of(request) or unproven
+            client = actor_of(request).key or unproven
         except AuthenticationFailed:
             client = unproven
             raise

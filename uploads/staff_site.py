@@ -20,8 +20,8 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from mirrorsite.actors import staff_actor
 from mirrorsite.query import malformed_parameter
-from mirrorsite.staff import staff_actor
 from uploads import accounts
 from uploads.logins import WINDOW, note_refusal
 

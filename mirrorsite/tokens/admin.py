@@ -13,11 +13,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from mirrorsite.actors import Actor
+from mirrorsite.actors import Actor, staff_actor
 from mirrorsite.admin.changelist import ListMixin
 from mirrorsite.admin.forms import validated_again
 from mirrorsite.forms import WholeNumberField
-from mirrorsite.staff import staff_actor
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
 from uploads.audit.log import write_transaction

@@ -12,9 +12,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from mirrorsite.actors import staff_actor
 from mirrorsite.admin.changelist import ListMixin
 from mirrorsite.admin.forms import validated_again
-from mirrorsite.staff import staff_actor
 from uploads import accounts
 
 admin.site.unregister([User, Group])

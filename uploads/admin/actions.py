@@ -12,8 +12,8 @@ from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
+from mirrorsite.actors import staff_actor
 from mirrorsite.admin.row_estimates import rough_count
-from mirrorsite.staff import staff_actor, staff_key
 from uploads import exports
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
@@ -48,7 +48,7 @@ def verify_selected(
         if time.monotonic() > deadline:
             break
         try:
-            with store_bulkhead().permit(staff_key(request)):
+            with store_bulkhead().permit(actor.quota_key):
                 outcomes[verify_upload(upload, actor=actor).action] += 1
         except TransitionError:
             outcomes["changed by another request"] += 1

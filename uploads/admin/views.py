@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from mirrorsite.staff import is_from_elsewhere, staff_actor, staff_key
+from mirrorsite.actors import is_from_elsewhere, staff_actor
 from uploads import history
 from uploads.admin import formatting
 from uploads.admin.proofs import proof_of
@@ -57,9 +57,10 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
         if method == "read"
         else "the store's checksum was compared"
     )
+    actor = staff_actor(request)
     try:
-        with store_bulkhead().permit(staff_key(request)):
-            outcome = verify_upload(upload, actor=staff_actor(request), method=method)
+        with store_bulkhead().permit(actor.quota_key):
+            outcome = verify_upload(upload, actor=actor, method=method)
     except StoreBusyError:
         messages.error(request, f"Not verified: {STORE_BUSY}")
     except TransitionError:
@@ -133,8 +134,9 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     kind = "text/plain; charset=utf-8"
     if upload.size > PREVIEW_BYTES:
         return HttpResponse("Too large for a preview.", status=413, content_type=kind)
+    actor = staff_actor(request)
     try:
-        with store_bulkhead().permit(staff_key(request)):
+        with store_bulkhead().permit(actor.quota_key):
             body = read_start(upload, PREVIEW_BYTES)
     except StoreBusyError:
         return HttpResponse(f"Not read: {STORE_BUSY}", status=503, content_type=kind)
@@ -143,9 +145,6 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     except StoreError as error:
         return HttpResponse(f"Not read: {error}.", status=502, content_type=kind)
     history.record_event(
-        Action.DOWNLOADED,
-        staff_actor(request),
-        upload=upload,
-        detail={"preview": True},
+        Action.DOWNLOADED, actor, upload=upload, detail={"preview": True}
     )
     return HttpResponse(body.decode("utf-8", "replace"), content_type=kind)

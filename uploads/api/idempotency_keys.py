@@ -7,7 +7,7 @@ import re
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
-from mirrorsite.actors import actor_key_of, address_of
+from mirrorsite.actors import Actor
 from mirrorsite.problems import InvalidRequest
 from uploads.idempotency import MAX_KEY, IdempotencyKey
 
@@ -33,7 +33,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 )
 
 
-def idempotency_key_of(request: Request) -> IdempotencyKey | None:
+def idempotency_key_of(request: Request, actor: Actor) -> IdempotencyKey | None:
     """Return the request's key, None without the header; raises `InvalidRequest`."""
     value = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
     if value is None:
@@ -46,8 +46,7 @@ def idempotency_key_of(request: Request) -> IdempotencyKey | None:
             f"Idempotency-Key must be given once, with 1 to {MAX_KEY} printable ASCII"
             " characters, in double quotes or, without a comma, unquoted.",
         )
-    address = address_of(request._request) or "unknown"
-    return IdempotencyKey(actor_key_of(request) or f"address:{address}", key)
+    return IdempotencyKey(actor.idempotency_scope, key)
 
 
 def parse_key(value: str) -> str | None:

@@ -10,12 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from mirrorsite.actors import actor_of, client_key_of
+from mirrorsite.actors import actor_of, is_from_elsewhere
 from mirrorsite.api import ProtectedView
 from mirrorsite.openapi import answer, header, problems
 from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
-from mirrorsite.staff import is_from_elsewhere
 from uploads import history
 from uploads.api import examples
 from uploads.api.errors import not_verifiable, upload_problems
@@ -231,9 +230,10 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
     )
     def post(self, request: Request, upload_id: str) -> Response:
         upload = _upload(upload_id)
-        with upload_problems(), store_bulkhead().permit(client_key_of(request)):
+        actor = actor_of(request)
+        with upload_problems(), store_bulkhead().permit(actor.quota_key):
             try:
-                seen = verify_upload(upload, actor=actor_of(request))
+                seen = verify_upload(upload, actor=actor)
             except TransitionError as error:
                 raise not_verifiable(upload) from error
         return Response(

@@ -6,7 +6,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mirrorsite.actors import actor_of, client_key_of
+from mirrorsite.actors import actor_of
 from mirrorsite.api import DatabaseView
 from mirrorsite.openapi import answer, header, problems
 from mirrorsite.rate_limits import RateLimitedPosts
@@ -75,9 +75,9 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
     )
     def post(self, request: Request) -> Response:
         size = requested_size(request)
-        key = idempotency_key_of(request)
         actor = actor_of(request)
-        with upload_problems(), store_bulkhead().permit(client_key_of(request)):
+        key = idempotency_key_of(request, actor)
+        with upload_problems(), store_bulkhead().permit(actor.quota_key):
             created = create_upload(actor=actor, size=size, idempotency_key=key)
         body = _UPLOADED.describe(created.upload, request)
         headers = {"Location": body["url"]}
