@@ -1,8 +1,7 @@
-"""Base serializers for strictly checked input; answers of health, readiness, problems."""
+"""The base of queries that are checked strictly; answers of health, readiness, problems."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -14,80 +13,53 @@ from mirrorsite.problems import InvalidRequest
 from mirrorsite.query import query_of
 
 
-class InputSerializer(serializers.Serializer[Any]):
-    """Base for the input of a request; raises `InvalidRequest` for the first error.
+class QuerySerializer(serializers.Serializer[Any]):
+    """The parameters of a query, each at most once.
 
-    Whatever is wrong with a value, the error has the slug `invalid_slug` and the text
-    of the field's error message `invalid`, formatted with `name` and `field`.
+    Whatever is wrong with a value, its text is the field's error message `invalid`,
+    formatted with `name` and `field`.
     """
-
-    unknown_slug = "unknown-field"
-    invalid_slug: str
-
-    def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
-        if unknown := sorted(set(data) - set(self.fields)):
-            name = unknown[0][:100]
-            kind = self.unknown_slug.removeprefix("unknown-")
-            verb = "is" if len(self.fields) == 1 else "are"
-            raise InvalidRequest(
-                name,
-                self.unknown_slug,
-                f"The {kind} {name!r} is not known; allowed {verb}"
-                f" {', '.join(self.fields)}.",
-            )
-        try:
-            validated: dict[str, Any] = super().run_validation(self._members(data))
-        except ValidationError as error:
-            name = str(next(iter(error.detail)))
-            field = self.fields[name]
-            detail = field.error_messages["invalid"].format(name=name, field=field)
-            raise InvalidRequest(name, self.invalid_slug, detail) from error
-        return validated
-
-    def _members(self, data: Any) -> Mapping[str, Any]:
-        """Return the values to validate, by field name."""
-        return data  # type: ignore[no-any-return]
-
-
-class QuerySerializer(InputSerializer):
-    """The parameters of a query, each at most once."""
-
-    unknown_slug = "unknown-parameter"
-    invalid_slug = "invalid-parameter"
 
     @classmethod
     def of(cls, request: Request) -> dict[str, Any]:
-        """Return the parameters of a request; raises `InvalidRequest`."""
+        """Return the parameters of a request; raises `InvalidRequest` for the first error."""
         query = cls(data=query_of(request))
         query.is_valid(raise_exception=True)
         return query.validated_data  # type: ignore[no-any-return]
 
-    def _members(self, data: Any) -> Mapping[str, Any]:
+    def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
+        if unknown := sorted(set(data) - set(self.fields)):
+            name = unknown[0][:100]
+            verb = "is" if len(self.fields) == 1 else "are"
+            raise InvalidRequest(
+                name,
+                "unknown-parameter",
+                f"The parameter {name!r} is not known; allowed {verb}"
+                f" {', '.join(self.fields)}.",
+            )
         for name, values in data.lists():
             if len(values) > 1:
                 raise InvalidRequest(
                     name, "repeated-parameter", f"{name} is given more than once."
                 )
-        # A dict, because REST framework ignores empty values of a QueryDict.
-        return data.dict()  # type: ignore[no-any-return]
+        try:
+            # A dict, because REST framework ignores empty values of a QueryDict.
+            validated: dict[str, Any] = super().run_validation(data.dict())
+        except ValidationError as error:
+            name = str(next(iter(error.detail)))
+            field = self.fields[name]
+            detail = field.error_messages["invalid"].format(name=name, field=field)
+            raise InvalidRequest(name, "invalid-parameter", detail) from error
+        return validated
 
 
-class WholeNumberField(serializers.IntegerField):
-    """A JSON integer: no text, no fraction, no boolean."""
+class QueryNumberField(serializers.IntegerField):
+    """A whole number of ASCII digits."""
 
     default_error_messages = {
         "invalid": "{name} must be a whole number from {field.min_value}"
         " to {field.max_value}."
     }
-
-    def to_internal_value(self, data: Any) -> int:
-        if type(data) is not int:
-            raise ValidationError
-        return data
-
-
-class QueryNumberField(WholeNumberField):
-    """A whole number of ASCII digits."""
 
     def to_internal_value(self, data: Any) -> int:
         if not (data.isascii() and data.isdecimal() and len(data) <= 18):

@@ -10,8 +10,6 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from mirrorsite.problems import InvalidRequest
-from mirrorsite.serializers import InputSerializer, WholeNumberField
 from uploads.models import WITHOUT_UPLOAD, Action, Status, Upload, UploadEvent
 
 
@@ -35,14 +33,12 @@ class BlankAsNullField(serializers.CharField):
         return value or None
 
 
-class UploadRandomSerializer(InputSerializer):
+class UploadRandomSerializer(serializers.Serializer[Any]):
     """The body of an upload, which may be left out."""
-
-    invalid_slug = "invalid-size"
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
-            "size": WholeNumberField(
+            "size": serializers.IntegerField(
                 min_value=1,
                 max_value=settings.UPLOAD_MAX_BYTES,
                 required=False,
@@ -51,15 +47,6 @@ class UploadRandomSerializer(InputSerializer):
                 " is configurable (UPLOAD_MAX_BYTES).",
             )
         }
-
-    def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
-        if not isinstance(data, dict):
-            raise InvalidRequest(
-                "body",
-                "body-not-object",
-                'The body is not a JSON object such as {"size": 10}.',
-            )
-        return super().run_validation(data)
 
 
 @extend_schema_field({"type": "number", "minimum": 0})

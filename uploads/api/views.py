@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,6 +10,7 @@ from rest_framework.response import Response
 from mirrorsite.actors import actor_of
 from mirrorsite.api import DatabaseView
 from mirrorsite.openapi import answer, header, problems
+from mirrorsite.problems import InvalidRequest
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.permissions import MayUpload
 from uploads.api import examples
@@ -93,7 +95,26 @@ def requested_size(request: Request) -> int | None:
     # The server reads a chunked body first, and sets its length as well.
     if request._request.META.get("CONTENT_LENGTH") in {None, "", "0"}:
         return None
-    body = UploadRandomSerializer(data=request.data)
-    body.is_valid(raise_exception=True)
-    size: int | None = body.validated_data.get("size")
+    body = request.data
+    if not isinstance(body, dict):
+        raise InvalidRequest(
+            "body",
+            "body-not-object",
+            'The body is not a JSON object such as {"size": 10}.',
+        )
+    if unknown := sorted(body.keys() - {"size"}):
+        name = unknown[0][:100]
+        raise InvalidRequest(
+            name,
+            "unknown-field",
+            f"The field {name!r} is not known; allowed is size.",
+        )
+    if not body:
+        return None
+    size = body["size"]
+    most = settings.UPLOAD_MAX_BYTES
+    if type(size) is not int or not 1 <= size <= most:
+        raise InvalidRequest(
+            "size", "invalid-size", f"size must be a whole number from 1 to {most}."
+        )
     return size
