@@ -1,4 +1,4 @@
-"""Models whose rows are never changed; triggers (uploads.triggers) enforce it too."""
+"""Models whose rows are never changed or deleted; triggers enforce it too."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from mirrorsite.errors import AppendOnlyError
 _M = TypeVar("_M", bound=models.Model)
 
 
-class AppendOnlyQuerySet(models.QuerySet[_M]):
-    """A queryset that reads and inserts, and raises `AppendOnlyError` for the rest.
+class KeptQuerySet(models.QuerySet[_M]):
+    """A queryset that raises `AppendOnlyError` instead of deleting.
 
-    The triggers refuse the rest too (uploads.triggers), but only when the statement is
+    The triggers refuse it too (uploads.triggers), but only when the statement is
     executed, and with an integrity error.
     """
-
-    def update(self, **kwargs: Any) -> NoReturn:
-        raise AppendOnlyError(REFUSED.format(self.model._meta.label, "update"))
 
     def delete(self) -> NoReturn:
         raise AppendOnlyError(REFUSED.format(self.model._meta.label, "delete"))
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+class AppendOnlyQuerySet(KeptQuerySet[_M]):
+    """A queryset that reads and inserts, and raises `AppendOnlyError` for the rest."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(REFUSED.format(self.model._meta.label, "update"))
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError(REFUSED.format(self.model._meta.label, "update"))
@@ -49,7 +53,17 @@ class AppendOnlyQuerySet(models.QuerySet[_M]):
 REFUSED = "{} is append-only: {} is refused."
 
 
-class AppendOnlyModel(models.Model):
+class KeptModel(models.Model):
+    """A row that is never deleted."""
+
+    class Meta:
+        abstract = True
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(REFUSED.format(self._meta.label, "delete"))
+
+
+class AppendOnlyModel(KeptModel):
     """A row that is written once."""
 
     class Meta:
@@ -61,6 +75,3 @@ class AppendOnlyModel(models.Model):
         # Never an UPDATE, also when a row with this primary key is there already.
         kwargs["force_insert"] = True
         super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise AppendOnlyError(REFUSED.format(self._meta.label, "delete"))

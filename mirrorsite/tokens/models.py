@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -11,7 +11,7 @@ from django.db import models
 from django.utils import timezone
 from knox.models import AbstractAuthToken
 
-from mirrorsite.errors import AppendOnlyError
+from mirrorsite.append_only import KeptModel, KeptQuerySet
 
 
 class Scope(models.TextChoices):
@@ -21,20 +21,7 @@ class Scope(models.TextChoices):
     READ = "read", "Read"
 
 
-class TokenQuerySet(models.QuerySet["Token"]):
-    """Tokens are revoked; they are never deleted."""
-
-    def delete(self) -> NoReturn:
-        raise AppendOnlyError(_DELETE_REFUSED)
-
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
-
-
-_DELETE_REFUSED = "tokens.Token: delete is refused; revoke it."
-
-
-class Token(AbstractAuthToken, models.Model):  # the second for the type checker
+class Token(KeptModel, AbstractAuthToken):
     """A token of django-rest-knox, with a name, scopes, last use and revocation.
 
     knox generates the secret (32 random bytes), hashes it (SHA-512: a random secret
@@ -87,7 +74,7 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
     )
     revoked_at = models.DateTimeField(null=True, editable=False)
 
-    objects = TokenQuerySet.as_manager()
+    objects = KeptQuerySet["Token"].as_manager()
 
     class Meta:
         ordering = ("-created", "-id")
@@ -105,9 +92,6 @@ class Token(AbstractAuthToken, models.Model):  # the second for the type checker
 
     def __str__(self) -> str:
         return self.name
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise AppendOnlyError(_DELETE_REFUSED)
 
     @property
     def scopes(self) -> frozenset[Scope]:
