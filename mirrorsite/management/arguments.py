@@ -66,29 +66,25 @@ def positive_count(text: str, *, most: int = 64) -> int:
 
 
 def positive_seconds(text: str) -> float:
-    """Parse a number of seconds above zero."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 86_400:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number of seconds above 0, at most 86400"
-        )
-    return seconds
+    """Parse a number of seconds above zero, at most a day."""
+    return _positive(text, "seconds", 86_400)
 
 
 def positive_minutes(text: str) -> float:
-    """Parse a number of minutes above zero."""
+    """Parse a number of minutes above zero, at most a year."""
+    return _positive(text, "minutes", 527_040)
+
+
+def _positive(text: str, unit: str, most: int) -> float:
     try:
-        minutes = float(text)
+        number = float(text)
     except ValueError:
-        minutes = 0.0
-    if not 0 < minutes <= 527_040:
+        number = 0.0
+    if not 0 < number <= most:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number of minutes above 0, at most 527040 (a year)"
+            f"{text!r} is not a number of {unit} above 0, at most {most}"
         )
-    return minutes
+    return number
 
 
 def seal_or_time(text: str) -> int | datetime:

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from django.core.management.base import OutputWrapper
 
 T = TypeVar("T")
-
-
-class Terminal(Protocol):
-    """What a command's error stream offers (Django wraps it)."""
-
-    def isatty(self) -> bool: ...
-
-    def write(
-        self, msg: str, style_func: Callable[[str], str], ending: str
-    ) -> object: ...
-
-    def flush(self) -> None: ...
 
 
 _WIDTH = 24
@@ -29,7 +19,7 @@ class Progress:
     """Counts, and redraws one line of `stream` at most ten times a second."""
 
     def __init__(
-        self, stream: Terminal, *, what: str, total: int | None = None
+        self, stream: OutputWrapper, *, what: str, total: int | None = None
     ) -> None:
         self.count = 0
         self._stream = stream
