@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from mirrorsite.admin.row_estimates import RoughCount
 from uploads import charts, hourly
 from uploads.admin import formatting
-from uploads.admin.audit_state import last_verification
 from uploads.hourly import Hour
-from uploads.models import AuditSeal, Status, Upload, UploadEvent
+from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
 
 RANGES = {"24h": ("last 24 hours", 24), "7d": ("last 7 days", 7 * 24)}
 #: Events are sealed every minute; three missed in a row is a fault.
@@ -69,7 +70,8 @@ def cards(hours: list[Hour], words: str) -> list[Card]:
         *_flow(hours, words),
         _pending(),
         _last_stored(),
-        *_trail(),
+        _last_seal(),
+        _last_verification(),
     ]
 
 
@@ -85,14 +87,14 @@ def _flow(hours: list[Hour], words: str) -> list[Card]:
         Card(f"Uploads, {words}", f"{total:,}", f"{filesizeformat(size)} stored"),
         Card(
             "Success rate",
-            "—" if good is None else _share(good),
+            "—" if good is None else _percentage(good),
             f"{finished - stored - purged:,} failed, missing or corrupted",
             "plain" if good is None else "good" if good >= 0.99 else "bad",
         ),
     ]
 
 
-def _share(share: float) -> str:
+def _percentage(share: float) -> str:
     """Return a percentage that is 100 only when the share is exactly 1."""
     return "100 %" if share == 1 else f"{min(share * 100, 99.99):.2f} %"
 
@@ -102,12 +104,10 @@ def _pending() -> Card:
     oldest = rows.order_by("created_at").only("created_at").first()
     if oldest is None:
         return Card("Pending over a minute", "0", "none", "good")
-    count = rows.order_by()[: MOST_COUNTED + 1].count()
-    shown = f"more than {MOST_COUNTED:,}" if count > MOST_COUNTED else f"{count:,}"
     note = format_html("the oldest {}", formatting.age(oldest.created_at))
     return Card(
         "Pending over a minute",
-        shown,
+        str(_counted(rows)),
         note,
         "bad",
         "uploads/upload/?status__exact=pending",
@@ -126,40 +126,44 @@ def _last_stored() -> Card:
     return Card("Last stored upload", formatting.age(newest.stored_at))
 
 
-def _trail() -> list[Card]:
+def _last_seal() -> Card:
     seal = AuditSeal.objects.order_by("-number").first()
-    unsealed = (
-        UploadEvent.objects.filter(seal=None).order_by()[: MOST_COUNTED + 1].count()
-    )
-    waiting = (
-        f"more than {MOST_COUNTED:,}" if unsealed > MOST_COUNTED else f"{unsealed:,}"
-    )
-    note = f"{waiting} event{pluralize(unsealed)} not sealed yet"
+    unsealed = _counted(UploadEvent.objects.filter(seal=None))
+    note = f"{unsealed} event{pluralize(unsealed)} not sealed yet"
     if seal is None:
-        sealed = Card("Last seal", "never", f"{note}; run manage.py seal_audit", "bad")
-    else:
-        is_late = timezone.now() - seal.sealed_at > SEAL_AGE
-        sealed = Card(
-            "Last seal",
-            formatting.age(seal.sealed_at),
-            f"number {seal.number}; {note}",
-            "bad" if is_late else "good",
-            f"uploads/auditseal/{seal.number}/change/",
-        )
-    checked = last_verification()
-    if checked is None:
-        verified = Card("Audit log verified", "never", "run manage.py verify_audit")
-    else:
-        is_old = timezone.now() - checked.at > VERIFIED_AGE
-        verified = Card(
-            "Audit log verified",
-            "clean" if checked.is_clean else "DIFFERENCES",
-            format_html("{}; run manage.py verify_audit", formatting.age(checked.at))
-            if is_old
-            else formatting.age(checked.at),
-            "good" if checked.is_clean and not is_old else "bad",
-        )
-    return [sealed, verified]
+        return Card("Last seal", "never", f"{note}; run manage.py seal_audit", "bad")
+    is_late = timezone.now() - seal.sealed_at > SEAL_AGE
+    return Card(
+        "Last seal",
+        formatting.age(seal.sealed_at),
+        f"number {seal.number}; {note}",
+        "bad" if is_late else "good",
+        f"uploads/auditseal/{seal.number}/change/",
+    )
+
+
+def _last_verification() -> Card:
+    """Read the result of the last verification from the event that it recorded."""
+    checks = UploadEvent.objects.filter(action=Action.AUDIT_CHECKED)
+    newest = checks.order_by("-at", "-id").first()
+    if newest is None:
+        return Card("Audit log verified", "never", "run manage.py verify_audit")
+    is_clean = newest.detail.get("faults") == 0
+    is_old = timezone.now() - newest.at > VERIFIED_AGE
+    note = formatting.age(newest.at)
+    return Card(
+        "Audit log verified",
+        "clean" if is_clean else "DIFFERENCES",
+        format_html("{}; run manage.py verify_audit", note) if is_old else note,
+        "good" if is_clean and not is_old else "bad",
+    )
+
+
+def _counted(rows: QuerySet[Any]) -> RoughCount:
+    """Count up to `MOST_COUNTED` rows."""
+    count = rows.order_by()[: MOST_COUNTED + 1].count()
+    is_more = count > MOST_COUNTED
+    return RoughCount(count, f"more than {MOST_COUNTED:,}" if is_more else f"{count:,}")
 
 
 def draw(hours: list[Hour]) -> list[Chart]:

@@ -23,14 +23,12 @@ from mirrorsite.admin.filters import (
 )
 from uploads.admin import formatting, views
 from uploads.admin.actions import export_csv, export_jsonl, verify_selected
-from uploads.admin.requester_filter import RequesterFilter
-from uploads.admin.search import search_uploads
+from uploads.admin.search import RequesterFilter, search_uploads
 from uploads.models import Status, Upload, UploadEvent
 from uploads.object_verification import VERIFIABLE
 
 #: Events shown on an upload's page; the rest are in the list of events.
 MOST_EVENTS = 200
-PREVIEW_BYTES = 4096
 
 
 @admin.register(Upload)
@@ -142,7 +140,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
                 "may_prove": may("uploads.view_proof"),
                 "may_download": may("uploads.download_upload"),
                 "has_content": upload.status in {Status.STORED, Status.CORRUPTED},
-                "has_preview": upload.size <= PREVIEW_BYTES,
+                "has_preview": upload.size <= views.PREVIEW_BYTES,
                 "media": self.media,
             },
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
@@ -17,7 +18,6 @@ from django.views.decorators.http import require_GET, require_POST
 from mirrorsite.actors import is_from_elsewhere, staff_actor
 from uploads import history
 from uploads.admin import formatting
-from uploads.admin.proofs import proof_of
 from uploads.audit.keys import public_text
 from uploads.bulkhead import store_bulkhead
 from uploads.content import content_url, read_start
@@ -27,13 +27,15 @@ from uploads.exceptions import (
     StoreError,
     TransitionError,
 )
-from uploads.models import Action, Upload
+from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.object_verification import Method, verify_upload
 from uploads.storage import upload_storage
 
 #: Up to this size the bytes are read and hashed; above it the store's checksum is used.
 READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
+#: Events shown on a proof's page, which has a note when there are more.
+MOST_PROVEN = 500
 #: The answer to a request that a page of another site sent: it would record an event that
 #: the user did not mean.
 FROM_ELSEWHERE = "Open this from the upload's own page."
@@ -74,6 +76,31 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
         else:
             messages.success(request, f"Verified: size and SHA-256 are right; {how}.")
     return _page(upload)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The newest events of an upload and the seals that cover them."""
+
+    events: list[UploadEvent]
+    seals: list[AuditSeal]
+    unsealed: int
+    is_cut: bool
+
+
+def proof_of(upload: Upload) -> Proof:
+    """Return the newest `MOST_PROVEN` events, oldest first, and the seals over them."""
+    found = list(
+        upload.events.select_related("seal").order_by("-id")[: MOST_PROVEN + 1]
+    )
+    events = found[:MOST_PROVEN][::-1]
+    seals = {event.seal.number: event.seal for event in events if event.seal}
+    return Proof(
+        events=events,
+        seals=[seals[number] for number in sorted(seals)],
+        unsealed=sum(event.seal is None for event in events),
+        is_cut=len(found) > MOST_PROVEN,
+    )
 
 
 @require_GET

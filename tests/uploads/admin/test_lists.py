@@ -12,8 +12,7 @@ from django.utils import timezone
 from mirrorsite.admin import filters, row_estimates
 from mirrorsite.admin.changelist import BigTableAdmin
 from mirrorsite.admin.row_estimates import rough_count
-from uploads.admin.requester_filter import requesters
-from uploads.admin.search import uuid_range
+from uploads.admin.search import requesters, uuid_range
 from uploads.models import Status, Upload
 
 pytestmark = pytest.mark.django_db
