@@ -6,6 +6,7 @@ counts above a limit are estimates; and rows are always in the order of an index
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
@@ -14,7 +15,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, ValidationError
-from django.db import DataError
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import Field, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
@@ -190,7 +191,7 @@ class ReadOnlyMixin:
 
 
 class ListMixin:
-    """Rejects list requests that Django mishandles or answers with too much."""
+    """Mends what Django mishandles: list requests, and one name added twice at once."""
 
     opts: Any
 
@@ -202,6 +203,9 @@ class ListMixin:
     ) -> bool:
         """Leave it to the change list, which knows the filters' parameters."""
         return True
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return validated_again(super().add_view, request, *args, **kwargs)  # type: ignore[misc]
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Do the action; a selection that no page sends is a bad request."""
@@ -226,10 +230,8 @@ class BigTableAdmin(ReadOnlyMixin, ListMixin, admin.ModelAdmin[M]):
     list_max_show_all = 0
     sortable_by = ()
     show_full_result_count = False
-
-    def search(self, rows: QuerySet[M], term: str) -> QuerySet[M]:
-        """Return the rows for what was typed into the search box."""
-        raise NotImplementedError
+    #: Returns the rows for what was typed into the search box.
+    search: Callable[[QuerySet[M], str], QuerySet[M]]
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -254,3 +256,17 @@ class BigTableAdmin(ReadOnlyMixin, ListMixin, admin.ModelAdmin[M]):
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("uploads.export_upload")
+
+
+def validated_again(
+    view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
+) -> HttpResponse:
+    """Call a form's view; once more if another request took its name in between.
+
+    The second time the form sees the committed row, and shows its error.
+    """
+    try:
+        with transaction.atomic():
+            return view(*args, **kwargs)
+    except (IntegrityError, ValidationError):
+        return view(*args, **kwargs)

@@ -9,6 +9,16 @@ from datetime import UTC, datetime, timedelta
 _FORM = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d))?)?)?\Z", re.ASCII)
 
 
+#: Of year, month, day and hour: how one is written, its name, its name within the
+#: period that contains it, and a span that leads from its start into the next one.
+_KINDS = (
+    ("%Y", "%Y", "%Y", timedelta(days=366)),
+    ("%Y-%m", "%B %Y", "%B", timedelta(days=31)),
+    ("%Y-%m-%d", "%-d %B %Y", "%-d", timedelta(days=1)),
+    ("%Y-%m-%dT%H", "%-d %B %Y, %H:00", "%H:00", timedelta(hours=1)),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
     """A year (`depth` 1), month (2), day (3) or hour (4) that starts at `at`, in UTC."""
@@ -17,35 +27,26 @@ class Period:
     depth: int
 
     def __str__(self) -> str:
-        return self.at.strftime(
-            ["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H"][self.depth - 1]
-        )
+        return self.at.strftime(_KINDS[self.depth - 1][0])
 
     def full_name(self) -> str:
         """Return its full name, for use outside the period that contains it."""
-        form = ["%Y", "%B %Y", "%-d %B %Y", "%-d %B %Y, %H:00"][self.depth - 1]
-        return self.at.strftime(form)
+        return self.at.strftime(_KINDS[self.depth - 1][1])
 
     def short_name(self) -> str:
         """Return its short name, for use within the period that contains it."""
-        return self.at.strftime(["%Y", "%B", "%-d", "%H:00"][self.depth - 1])
+        return self.at.strftime(_KINDS[self.depth - 1][2])
 
     def bounds(self) -> tuple[datetime, datetime]:
         """Return its start and its end, which is not part of it."""
-        return self.at, self._next().at
+        return self.at, self.following().at
 
     def above(self) -> list[Period]:
         """Return the periods that contain it, largest first."""
         return [_period(self.at, depth) for depth in range(1, self.depth)]
 
-    def _next(self) -> Period:
-        if self.depth == 1:
-            at = self.at.replace(year=self.at.year + 1)
-        elif self.depth == 2:
-            at = (self.at + timedelta(days=32)).replace(day=1)
-        else:
-            at = self.at + (timedelta(days=1), timedelta(hours=1))[self.depth - 3]
-        return Period(at, self.depth)
+    def following(self) -> Period:
+        return _period(self.at + _KINDS[self.depth - 1][3], self.depth)
 
 
 def parse(text: str) -> Period:
@@ -76,7 +77,7 @@ def subdivisions(
     parts = []
     while at.at < end and at.at <= last:
         parts.append(at)
-        at = at._next()
+        at = at.following()
     if len(parts) == 1 and depth < 3:
         return subdivisions(parts[0], first, last)
     return parts

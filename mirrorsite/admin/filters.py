@@ -56,10 +56,9 @@ class ChoiceFilter(RoughFacets, ChoicesFieldListFilter):
 
 
 class _RangeFilter(ListFilter):
-    """A filter of a time column that takes its parameters from the query string."""
+    """A filter of the time by which a list is ordered, by parameters of the query."""
 
     parameters: tuple[str, ...]
-    column = "created_at"
 
     def __init__(
         self,
@@ -72,6 +71,7 @@ class _RangeFilter(ListFilter):
         super().__init__(request, params, model, model_admin)  # type: ignore[arg-type]
         self.request = request
         self.model = model
+        self.column = model_admin.ordering[0].removeprefix("-")
         self.used = {
             name: params.pop(name)[-1] for name in self.parameters if name in params
         }
@@ -207,14 +207,6 @@ class DateFilter(_RangeFilter):
             self.column, flat=True
         )
         return times.first(), times.last()
-
-
-class EventTimeFilter(TimeFilter):
-    column = "at"
-
-
-class EventDateFilter(DateFilter):
-    column = "at"
 
 
 def as_utc(at: datetime) -> datetime:

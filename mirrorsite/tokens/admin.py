@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor, staff_actor
 from mirrorsite.admin.changelist import ListMixin
-from mirrorsite.admin.forms import validated_again
 from mirrorsite.forms import WholeNumberField
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
@@ -131,9 +130,6 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
                 **{**kwargs, "form": TokenForm, "fields": TokenForm.Meta.fields},
             )
         return super().get_form(request, obj, change, **kwargs)
-
-    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return validated_again(super().add_view, request, *args, **kwargs)
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:
         form.actor = staff_actor(request)

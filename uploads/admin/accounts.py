@@ -13,8 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from mirrorsite.actors import staff_actor
-from mirrorsite.admin.changelist import ListMixin
-from mirrorsite.admin.forms import validated_again
+from mirrorsite.admin.changelist import ListMixin, validated_again
 from uploads import accounts
 
 admin.site.unregister([User, Group])
@@ -22,9 +21,6 @@ admin.site.unregister([User, Group])
 
 class _AccountMixin(ListMixin):
     """Records what a form changes; the admin saves within a transaction."""
-
-    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return validated_again(super().add_view, request, *args, **kwargs)  # type: ignore[misc]
 
     def change_view(
         self,

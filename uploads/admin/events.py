@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mirrorsite.admin.changelist import BigTableAdmin
-from mirrorsite.admin.filters import ChoiceFilter, EventDateFilter, EventTimeFilter
+from mirrorsite.admin.filters import ChoiceFilter, DateFilter, TimeFilter
 from uploads.admin import formatting
 from uploads.admin.actions import export_csv, export_jsonl
 from uploads.admin.search import search_events, search_seals
@@ -28,9 +27,10 @@ class UploadEventAdmin(BigTableAdmin[UploadEvent]):
         "actor",
         "seal_label",
     )
-    list_filter = (("action", ChoiceFilter), EventDateFilter, EventTimeFilter)
+    list_filter = (("action", ChoiceFilter), DateFilter, TimeFilter)
     search_fields = ("id", "upload_id")
     search_help_text = "An event's number, or the beginning of an upload's id."
+    search = staticmethod(search_events)
     ordering = ("-at", "-id")
     actions = (export_csv, export_jsonl)
     fields = (
@@ -50,9 +50,6 @@ class UploadEventAdmin(BigTableAdmin[UploadEvent]):
         "upload_label",
         "seal_label",
     )
-
-    def search(self, rows: QuerySet[UploadEvent], term: str) -> QuerySet[UploadEvent]:
-        return search_events(rows, term)
 
     @admin.display(description="Number")
     def number_label(self, event: UploadEvent) -> int:
@@ -90,6 +87,7 @@ class AuditSealAdmin(BigTableAdmin[AuditSeal]):
     )
     search_fields = ("number",)
     search_help_text = "A seal's number."
+    search = staticmethod(search_seals)
     ordering = ("-number",)
     fields = (
         "number",
@@ -105,9 +103,6 @@ class AuditSealAdmin(BigTableAdmin[AuditSeal]):
     )
     readonly_fields = ("sealed_label", "range_label")
     actions = ()
-
-    def search(self, rows: QuerySet[AuditSeal], term: str) -> QuerySet[AuditSeal]:
-        return search_seals(rows, term)
 
     @admin.display(description="Sealed at")
     def sealed_label(self, seal: AuditSeal) -> SafeString | str:

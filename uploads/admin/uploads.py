@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -52,11 +51,9 @@ class UploadAdmin(BigTableAdmin[Upload]):
         "The beginning of an id, key, request id or SHA-256. Keys and request ids are"
         " case-sensitive. Shows up to 500 of each."
     )
+    search = staticmethod(search_uploads)
     ordering = ("-created_at", "-id")
     actions = (verify_selected, export_csv, export_jsonl)
-
-    def search(self, rows: QuerySet[Upload], term: str) -> QuerySet[Upload]:
-        return search_uploads(rows, term)
 
     @admin.display(description="Key")
     def key_label(self, upload: Upload) -> SafeString | str:
