@@ -39,26 +39,17 @@ def create_token(
     scopes: Collection[Scope],
     actor: Actor,
     days: int = DEFAULT_DAYS,
+    secret: str = "",
 ) -> tuple[Token, str]:
     """Create a token; return its record and its secret, which is not stored.
 
-    It is valid for `days`, 1 to `MAX_DAYS`. Raises Django's `ValidationError` for a
-    name that is taken or malformed, no scope, or days out of range.
+    It is valid for `days`, 1 to `MAX_DAYS`. The secret is random unless it is given.
+    Raises Django's `ValidationError` for a name that is taken or malformed, no scope,
+    or days out of range.
     """
     if not 1 <= days <= MAX_DAYS:
         raise ValidationError(f"A token is valid for 1 to {MAX_DAYS} days, not {days}.")
-    _, secret = get_digest_token()
-    return _create(owner, name, scopes, days, secret, actor), secret
-
-
-def _create(
-    owner: User,
-    name: str,
-    scopes: Collection[Scope],
-    days: int,
-    secret: str,
-    actor: Actor,
-) -> Token:
+    secret = secret or get_digest_token()[1]
     now = timezone.now()
     token = Token(
         user=owner,
@@ -85,7 +76,7 @@ def _create(
             "token=%s owner=%s created", token.name, owner.get_username()
         )
     )
-    return token
+    return token, secret
 
 
 def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
@@ -115,15 +106,20 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
             if constant_time_compare(token.digest, hash_token(secret)):
                 return token, secret
         name = f"{program}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
-        secret = _derived(name)
         if owner is None:
             owner = User(username=program)
             owner.set_unusable_password()
             owner.full_clean()
             with recorded_saves(actor):
                 owner.save()
-        scopes = {Scope.READ, Scope.UPLOAD}
-        return _create(owner, name, scopes, days, secret, actor), secret
+        return create_token(
+            owner=owner,
+            name=name,
+            scopes={Scope.READ, Scope.UPLOAD},
+            actor=actor,
+            days=days,
+            secret=_derived(name),
+        )
 
 
 def _derived(name: str) -> str:
