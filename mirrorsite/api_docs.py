@@ -31,11 +31,11 @@ _MEDIA_TYPES = (
     "text/yaml",
     "text/x-yaml",
 )
-#: It changes with a release only.
-_CACHED = {"Cache-Control": "public, max-age=300"}
+#: The description changes only with a release.
+_CACHE_HEADERS = {"Cache-Control": "public, max-age=300"}
 _EXAMPLE = dict(ProblemTypeSerializer(PROBLEM_TYPES["word-missing"]).data)
-#: drf-spectacular caches its extensions in classes that all threads share; of two
-#: generations at once one fails.
+#: drf-spectacular caches its extensions in classes that all threads share, so two
+#: concurrent generations fail.
 _GENERATING = threading.Lock()
 
 
@@ -88,10 +88,10 @@ class SchemaView(OpenView):
             raise InvalidRequest(
                 "format", "invalid-parameter", "format must be json or yaml."
             )
-        headers = _CACHED | {"Vary": "Accept"}
+        headers = _CACHE_HEADERS | {"Vary": "Accept"}
         if wanted is None:
             preferred = request._request.get_preferred_type(_MEDIA_TYPES)
-            wanted = "json" if preferred in {None, _MEDIA_TYPES[0]} else "yaml"
+            wanted = "json" if preferred in {None, "application/json"} else "yaml"
         if wanted == "yaml":
             return HttpResponse(
                 openapi_yaml(), content_type="application/yaml", headers=headers
@@ -112,7 +112,7 @@ class ProblemListView(OpenView):
     )
     def get(self, request: Request) -> Response:
         listed = ProblemTypesSerializer({"problems": PROBLEM_TYPES.values()})
-        return Response(listed.data, headers=_CACHED)
+        return Response(listed.data, headers=_CACHE_HEADERS)
 
 
 class ProblemTypeView(OpenView):
@@ -136,7 +136,7 @@ class ProblemTypeView(OpenView):
         if slug not in PROBLEM_TYPES:
             raise Problem(404, "not-found", "There is no such type of problem.")
         described = ProblemTypeSerializer(PROBLEM_TYPES[slug]).data
-        return Response(described, headers=_CACHED)
+        return Response(described, headers=_CACHE_HEADERS)
 
 
 class DocsView(OpenView):

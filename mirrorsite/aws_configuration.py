@@ -55,7 +55,11 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
 
 
 def ca_bundle(session: botocore.session.Session) -> str | None:
-    """Return the file of trusted certificates, as botocore finds it; None is its own."""
+    """Return the path of the configured CA bundle, or None for botocore's own.
+
+    In botocore's order: AWS_CA_BUNDLE or the shared configuration, then
+    REQUESTS_CA_BUNDLE. Unlike botocore, an empty value counts as not set.
+    """
     configured: str | None = session.get_config_variable("ca_bundle")
     for path in (configured, os.environ.get("REQUESTS_CA_BUNDLE")):
         if path and path.strip():

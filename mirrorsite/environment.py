@@ -290,8 +290,8 @@ class Environment:
         count, _, unit = value.partition("/")
         if not re.fullmatch("[1-9][0-9]{0,8}", count) or unit not in _UNIT_SECONDS:
             raise ImproperlyConfigured(
-                f"{name} is {value!r}; set it to a number per"
-                f" {', '.join(_UNIT_SECONDS)}, such as 60/minute, or to off."
+                f"{name} is {value!r}; set it to off, or to a number of requests and a"
+                f" unit ({', '.join(_UNIT_SECONDS)}), such as 60/minute."
             )
         return int(count), _UNIT_SECONDS[unit]
 

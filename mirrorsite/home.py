@@ -136,28 +136,32 @@ def _upload(request: HttpRequest) -> HttpResponse:
         require_quota(usage)
         if settings.UPLOAD_AUTH == "token":
             raise Problem(
-                401, "not-authenticated", "Nothing was uploaded: it needs a token."
+                401,
+                "not-authenticated",
+                "Nothing was uploaded: uploading needs a token.",
             )
         if not form.is_valid():
             raise Problem(
                 400,
                 "invalid-parameter",
-                "Nothing was uploaded: send the form below."
+                "Nothing was uploaded: the form's hidden key is malformed. Send the form"
+                " below."
                 if "key" in form.errors
                 else "Nothing was uploaded: correct the form below.",
             )
-        response = _redirect_to(_created(request, form))
+        response = _redirect_to(_create_or_find(request, form))
     except Problem as problem:
-        # A form with a wrong key, or one that was used, cannot be sent again.
-        is_spent = "key" in form.errors or problem.slug == "idempotency-key-reused"
-        response = _page(request, problem, form=None if is_spent else form)
+        # A malformed or used key cannot be sent again: the page has a form with a new one.
+        is_used = problem.slug == "idempotency-key-reused"
+        needs_new_key = is_used or "key" in form.errors
+        response = _page(request, problem, form=None if needs_new_key else form)
     if usage is not None:
         for name, value in usage.headers.items():
             response.headers[name] = value
     return response
 
 
-def _created(request: HttpRequest, form: UploadForm) -> Upload:
+def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
     """Create the upload, or find the one that this form created; raises `Problem`."""
     key = form.cleaned_data["key"]
     try:

@@ -32,7 +32,7 @@ REQUEST_SECONDS = Histogram(
 )
 UPLOADS = Counter(
     "mirrorsite_uploads",
-    "Uploads asked for, by what became of them: stored, failed, pending, unrecorded.",
+    "Uploads requested, by outcome: stored, failed, pending, unrecorded.",
     ["outcome"],
 )
 UPLOAD_BYTES = Counter("mirrorsite_upload_bytes", "Bytes of the stored uploads.")

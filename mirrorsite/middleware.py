@@ -47,7 +47,7 @@ class EdgeMiddleware:
             response = self._answer(request)
         finally:
             current_request_id.reset(token)
-        self._finish(request, response, request_id)
+        self._set_headers(request, response, request_id)
         match = request.resolver_match
         # The first page's route is empty, which a metric takes for no label.
         route = (match.route or "/") if match else "unmatched"
@@ -73,16 +73,13 @@ class EdgeMiddleware:
             return as_problem(request, response)
         return response
 
-    def _finish(
+    def _set_headers(
         self, request: HttpRequest, response: HttpResponseBase, request_id: str
     ) -> None:
         headers = response.headers
         headers["X-Request-ID"] = request_id
-        for name, value in (
-            API_HEADERS if request.path_info.startswith("/api/") else PAGE_HEADERS
-        ).items():
-            if name not in headers:
-                headers[name] = value
+        for name, value in (API_HEADERS if is_api(request) else PAGE_HEADERS).items():
+            headers.setdefault(name, value)
         if isinstance(response, HttpResponse):
             if response.status_code not in _WITHOUT_LENGTH:
                 headers.setdefault("Content-Length", str(len(response.content)))

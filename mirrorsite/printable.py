@@ -25,10 +25,11 @@ def printable(text: str) -> str:
 
 
 def json_line(value: Any) -> str:
-    """Return `value` as one line of JSON, with the same characters escaped."""
+    """Return `value` as one line of JSON; escapes what `printable` does, as JSON does."""
     line = _encode(value)
     if line.isprintable():
         return line
+    # [1:-1] is without the quotes.
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 

@@ -81,8 +81,9 @@ def unavailable(slug: str, detail: str, **extensions: object) -> Problem:
 def problem_body(
     path: str, request_id: str, status: int, slug: str, detail: str, **extensions: Any
 ) -> dict[str, Any]:
-    """Return the members of a problem; an undeclared slug gets the status's phrase.
+    """Return the members of a problem (RFC 9457).
 
+    An undeclared slug becomes `about:blank`, titled with the status's reason phrase.
     `path` is percent-encoded.
     """
     kind = PROBLEM_TYPES.get(slug)
@@ -91,7 +92,7 @@ def problem_body(
         "title": kind.title if kind else HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        # A URI reference (RFC 3986), without the query: it may hold private data.
+        # A URI reference (RFC 3986), without the query, which may hold private data.
         "instance": path,
         "request_id": request_id,
         **extensions,
@@ -102,10 +103,10 @@ def is_api(request: HttpRequest) -> bool:
     return request.path_info.startswith("/api/") or request.path_info == "/api"
 
 
-def problem_response(
-    request: HttpRequest, status: int, slug: str, detail: str, **extensions: Any
-) -> HttpResponse:
-    """Return a problem; `retry_after` among the extensions becomes a header."""
+def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """Return the answer; `retry_after` among the extensions becomes a header."""
+    extensions = dict(problem.extensions)
+    status, detail = problem.status_code, str(problem.detail)
     # Caches could keep a 404, 405 or 501 otherwise (RFC 9110, section 15.1).
     headers = {"Cache-Control": "no-store"}
     if (retry_after := extensions.pop("retry_after", None)) is not None:
@@ -114,7 +115,7 @@ def problem_response(
     # In Django's own path the byte FF and the text %FF look the same.
     path = request.META.get("mirrorsite.path") or escape_uri_path(request.path)
     return JsonResponse(
-        problem_body(path, request_id, status, slug, detail, **extensions),
+        problem_body(path, request_id, status, problem.slug, detail, **extensions),
         status=status,
         headers=headers,
         content_type=CONTENT_TYPE,
@@ -128,8 +129,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     error = _known(error) or error
     if not isinstance(error, exceptions.APIException):
         return None
-    slug, detail, extensions = _described(error, request)
-    response = problem_response(request, error.status_code, slug, detail, **extensions)
+    response = problem_response(request, _problem_of(error, request))
     if authenticate := getattr(error, "auth_header", None):
         response.headers["WWW-Authenticate"] = authenticate
     return response
@@ -167,19 +167,16 @@ def _known(error: BaseException | None) -> exceptions.APIException | None:
     return None
 
 
-def _described(
-    error: exceptions.APIException, request: HttpRequest
-) -> tuple[str, str, dict[str, Any]]:
-    """Return slug, detail and extensions of what an API view raised."""
+def _problem_of(error: exceptions.APIException, request: HttpRequest) -> Problem:
+    """Return what an API view raised as a `Problem`."""
     if isinstance(error, Problem):
-        return error.slug, str(error.detail), error.extensions
-    slug = error.default_code.replace("_", "-")
+        return error
     detail = str(error.detail)
     if isinstance(error, exceptions.MethodNotAllowed):
         detail = f"{request.method} is not allowed here; see the Allow header."
     elif isinstance(error, exceptions.UnsupportedMediaType):
         detail = "The body's Content-Type must be application/json."
-    return slug, detail, {}
+    return Problem(error.status_code, error.default_code.replace("_", "-"), detail)
 
 
 # --- Outside DRF's views -----------------------------------------------------------
@@ -196,24 +193,22 @@ def as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponse
     slug = SLUG_OF_STATUS.get(status, "internal-error" if status >= 500 else "error")
     kind = PROBLEM_TYPES.get(slug)
     detail = kind.meaning if kind else HTTPStatus(status).phrase
-    problem = problem_response(request, status, slug, detail)
+    answer = problem_response(request, Problem(status, slug, detail))
     for name, value in response.headers.items():
         if not name.startswith("Content-"):
-            problem.headers.setdefault(name, value)
-    return problem
+            answer.headers.setdefault(name, value)
+    return answer
 
 
 def refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
     """Return a problem below /api/, and elsewhere a plain page that says the same."""
-    status, detail = problem.status_code, str(problem.detail)
     if is_api(request):
-        return problem_response(
-            request, status, problem.slug, detail, **problem.extensions
-        )
+        return problem_response(request, problem)
+    status = problem.status_code
     page = HttpResponse(
         render_to_string(
             "mirrorsite/error.html",
-            {"title": HTTPStatus(status).phrase, "detail": detail},
+            {"title": HTTPStatus(status).phrase, "detail": str(problem.detail)},
         ),
         status=status,
         headers={"Cache-Control": "no-store"},

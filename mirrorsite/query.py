@@ -32,15 +32,15 @@ def query_of(request: Request) -> QueryDict:
 def malformed_parameter(query_string: str) -> str | None:
     """Return the name of the first parameter that is not percent-encoded UTF-8."""
     for pair in query_string.split("&"):
-        if _MALFORMED_ESCAPE.search(pair) or not _is_utf8(pair):
+        if _MALFORMED_ESCAPE.search(pair) or not _decodes_as_utf8(pair):
             return unquote(pair.partition("=")[0].replace("+", " "))
     return None
 
 
-def _is_utf8(text: str) -> bool:
+def _decodes_as_utf8(pair: str) -> bool:
     # WSGI hands the raw bytes of the query over as latin-1 text (PEP 3333).
     try:
-        unquote_to_bytes(text.encode("latin-1")).decode()
+        unquote_to_bytes(pair.encode("latin-1")).decode()
     except UnicodeDecodeError:
         return False
     return True

@@ -34,14 +34,14 @@ def check_database() -> str:
 
 
 def check_migrations() -> str:
-    """Return "ok", or that migrations are not applied."""
+    """Return "ok", or why the schema is not known to be current."""
     try:
         executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
-        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Error:
         return "unavailable: the database does not answer"
-    if missing:
-        return f"unavailable: {len(missing)} migrations are not applied"
+    if unapplied:
+        return f"unavailable: {len(unapplied)} migrations are not applied"
     return "ok"
 
 

@@ -84,13 +84,13 @@ class MirrorView(OpenView):
 
 
 def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
-    """Return what `MirrorView` answers, for `mirrorsite.server.fast_path`."""
+    """Return body and ETag of `MirrorView`'s 200; None leaves an error to Django."""
     try:
         transformed, etag = _mirrored(query)
     except QueryError:
         return None
     text = _JSON.encode({"transformed": transformed})
-    # As REST framework's renderer does: they end a line in JavaScript, not in JSON.
+    # As REST framework's renderer does: U+2028 and U+2029 end a line in JavaScript.
     text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return text.encode(), [(b"etag", etag.encode())]
 

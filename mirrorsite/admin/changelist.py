@@ -71,30 +71,31 @@ class CursorChangeList(FilteredChangeList):
         return list(self.model_admin.ordering)
 
     def get_results(self, request: HttpRequest) -> None:
-        page = self.list_per_page
-        cursor = {name: request.GET[name] for name in CURSORS if name in request.GET}
+        page_size = self.list_per_page
+        cursors = {name: request.GET[name] for name in CURSORS if name in request.GET}
         rows = self.queryset
-        backwards = NEWER in cursor or OLDEST in cursor
-        if OLDER in cursor:
-            rows = rows.filter(self._beyond(cursor[OLDER], "lt"))
-        elif NEWER in cursor:
-            rows = rows.filter(self._beyond(cursor[NEWER], "gt"))
-        found = list((rows.reverse() if backwards else rows)[: page + 1])
-        more = len(found) > page
-        found = found[:page]
+        backwards = NEWER in cursors or OLDEST in cursors
+        if OLDER in cursors:
+            rows = rows.filter(self._beyond(cursors[OLDER], "lt"))
+        elif NEWER in cursors:
+            rows = rows.filter(self._beyond(cursors[NEWER], "gt"))
+        found = list((rows.reverse() if backwards else rows)[: page_size + 1])
+        has_more = len(found) > page_size
+        found = found[:page_size]
         if backwards:
             found.reverse()
+            self.has_older, self.has_newer = NEWER in cursors, has_more
+        else:
+            self.has_older, self.has_newer = has_more, OLDER in cursors
         self.result_list = found
-        self.has_older = more if not backwards else NEWER in cursor
-        self.has_newer = OLDER in cursor if not backwards else more
         self.result_count = rough_count(self.queryset)
         self.multi_page = self.has_older or self.has_newer
-        # Django's templates read these too.
+        # Django's own get_results sets these, and its template tags read them.
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.full_result_count = None
         self.can_show_all = False
-        self.paginator = self.model_admin.get_paginator(request, rows, page)
+        self.paginator = self.model_admin.get_paginator(request, rows, page_size)
 
     @property
     def result_count_words(self) -> str:

@@ -10,6 +10,8 @@ from mirrorsite.times import parse_time
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=36_525)
+#: As in the names of the seals' copies in the bucket.
+_SEAL_DIGITS = 10
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 
 
@@ -90,12 +92,10 @@ def _positive(text: str, unit: str, most: int) -> float:
 def seal_or_time(text: str) -> int | datetime:
     """Parse a seal number, a point in time, or a duration before now."""
     if text.isdecimal():
-        if len(text) > 10:
+        if len(text) > _SEAL_DIGITS:
             raise argparse.ArgumentTypeError(f"{text!r} is too large for a seal number")
         return int(text)
     try:
         return moment(text)
     except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a seal's number nor a time: {error}"
-        ) from error
+        raise argparse.ArgumentTypeError(f"not a seal number, and {error}") from error

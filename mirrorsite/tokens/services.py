@@ -45,7 +45,7 @@ def create_token(
 
     It is valid for `days`, 1 to `MAX_DAYS`. The secret is random unless it is given.
     Raises Django's `ValidationError` for a name that is taken or malformed, no scope,
-    or days out of range.
+    or days out of range, and `TrailUnavailableError`.
     """
     if not 1 <= days <= MAX_DAYS:
         raise ValidationError(f"A token is valid for 1 to {MAX_DAYS} days, not {days}.")
@@ -86,7 +86,8 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
     although it is not stored. A new token, valid for `days`, replaces one that expires
     within `RENEW_BEFORE`, was revoked, or was derived from another key. Its owner is a
     user with the program's name and no password, created if missing. Raises Django's
-    `ValidationError` if the name is malformed or that of a user who can log in.
+    `ValidationError` if the name is malformed or that of a user who can log in, and
+    `TrailUnavailableError`.
     """
     with write_transaction():
         # Serialises runs of one program, so that they return the same token.

@@ -130,7 +130,7 @@ class TestStart:
             ("UPLOAD_MAX_BYTES", "0", "UPLOAD_MAX_BYTES is '0'; set it to"),
             ("UPLOAD_MAX_BYTES", "83886080001", "UPLOAD_MAX_BYTES is '83886080001'"),
             ("UPLOAD_AUTH", "closed", "set it to one of open, token"),
-            ("UPLOAD_RATE_LIMIT", "60", "such as 60/minute, or to off"),
+            ("UPLOAD_RATE_LIMIT", "60", "to off, or to a number of requests"),
             ("CACHE_URL", "memcached://host", "CACHE_URL cannot be read; set it to"),
             ("CACHE_URL", "redis://host:port", "CACHE_URL cannot be read; set it to"),
             ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; set it to one of json, text"),

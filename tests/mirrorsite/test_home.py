@@ -261,7 +261,7 @@ class TestUpload:
         response = send(browser, form=form_of(browser.get("/")) | {"key": key})
         assert response.status_code == 400
         assert key not in text_of(response)
-        assert alert_in(response) == "Nothing was uploaded: send the form below."
+        assert "hidden key is malformed. Send the form below." in alert_in(response)
         assert not Upload.objects.exists()
         assert send(browser, form=form_of(response)).status_code == 303
 

@@ -496,7 +496,7 @@ manage.main()
             ["0", "-1", "x", "nan", "1e9"],
             "not a number of seconds",
         ),
-        ("verify_audit --since", ["x", "-1", "2026-99-99"], "neither a seal's number"),
+        ("verify_audit --since", ["x", "-1", "2026-99-99"], "not a seal number, and"),
         ("verify_audit --since", ["1" + "0" * 20], "too large for a seal number"),
         ("verify_audit --since", ["9999-12-31T23:59-02:00"], "beyond the years"),
         ("verify_uploads --jobs", ["0"], "argument --jobs"),

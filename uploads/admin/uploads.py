@@ -27,7 +27,7 @@ from uploads.models import Status, Upload, UploadEvent
 from uploads.object_verification import VERIFIABLE
 
 #: Events shown on an upload's page; the rest are in the list of events.
-MOST_EVENTS = 200
+MAX_EVENTS = 200
 
 
 @admin.register(Upload)
@@ -104,18 +104,22 @@ class UploadAdmin(BigTableAdmin[Upload]):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Show the page of one upload; there is no form."""
-        if request.method not in {"GET", "HEAD"} or object_id is None:
-            raise PermissionDenied
-        if not self.has_view_permission(request):
+        is_read = request.method in {"GET", "HEAD"} and object_id is not None
+        if not is_read or not self.has_view_permission(request):
             raise PermissionDenied
         try:
             upload = Upload.objects.get(pk=UUID(object_id))
         except (ValueError, Upload.DoesNotExist) as error:
             raise Http404 from error
         may = request.user.has_perm
-        events = None
+        events, has_more_events = None, False
         if may("uploads.view_uploadevent"):
-            events = list(upload.events.order_by("-id")[: MOST_EVENTS + 1])
+            newest = list(upload.events.order_by("-id")[: MAX_EVENTS + 1])
+            has_more_events = len(newest) > MAX_EVENTS
+            events = [
+                (event, formatting.action_label(event.action), details(event))
+                for event in newest[:MAX_EVENTS]
+            ]
         return TemplateResponse(
             request,
             "admin/uploads/upload/page.html",
@@ -126,15 +130,11 @@ class UploadAdmin(BigTableAdmin[Upload]):
                 "upload": upload,
                 "facts": facts(upload),
                 "status_label": formatting.status_label(upload.status),
-                "events": events
-                and [
-                    (event, formatting.action_label(event.action), details(event))
-                    for event in events[:MOST_EVENTS]
-                ],
-                "more_events": events is not None and len(events) > MOST_EVENTS,
+                "events": events,
+                "has_more_events": has_more_events,
                 "may_verify": may("uploads.verify_upload")
                 and upload.status in VERIFIABLE,
-                "may_prove": may("uploads.view_proof"),
+                "may_view_proof": may("uploads.view_proof"),
                 "may_download": may("uploads.download_upload"),
                 "has_content": upload.status in {Status.STORED, Status.CORRUPTED},
                 "has_preview": upload.size <= views.PREVIEW_BYTES,

@@ -35,7 +35,7 @@ from uploads.storage import upload_storage
 READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
 #: Events shown on a proof's page, which has a note when there are more.
-MOST_PROVEN = 500
+MAX_PROVEN_EVENTS = 500
 #: The answer to a request that a page of another site sent: it would record an event that
 #: the user did not mean.
 FROM_ELSEWHERE = "Open this from the upload's own page."
@@ -89,17 +89,17 @@ class Proof:
 
 
 def proof_of(upload: Upload) -> Proof:
-    """Return the newest `MOST_PROVEN` events, oldest first, and the seals over them."""
+    """Return the newest `MAX_PROVEN_EVENTS` events, oldest first, and the seals over them."""
     found = list(
-        upload.events.select_related("seal").order_by("-id")[: MOST_PROVEN + 1]
+        upload.events.select_related("seal").order_by("-id")[: MAX_PROVEN_EVENTS + 1]
     )
-    events = found[:MOST_PROVEN][::-1]
+    events = found[:MAX_PROVEN_EVENTS][::-1]
     seals = {event.seal.number: event.seal for event in events if event.seal}
     return Proof(
         events=events,
         seals=[seals[number] for number in sorted(seals)],
         unsealed=sum(event.seal is None for event in events),
-        is_cut=len(found) > MOST_PROVEN,
+        is_cut=len(found) > MAX_PROVEN_EVENTS,
     )
 
 

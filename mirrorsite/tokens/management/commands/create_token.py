@@ -14,7 +14,7 @@ from uploads.audit.log import write_transaction
 
 class Command(OperatorCommand):
     help = "Create an API token and print it; it is shown once and not stored."
-    so_far = "no token was created, and one that was printed is not valid"
+    so_far = "no token was created; a printed one is not valid"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="unique; events name the actor token:<name>")
