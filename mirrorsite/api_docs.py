@@ -42,11 +42,11 @@ _GENERATING = threading.Lock()
 def openapi() -> dict[str, Any]:
     """Return the API's description; generated once per process."""
     with _GENERATING:
-        return _generated()
+        return _generate()
 
 
 @cache
-def _generated() -> dict[str, Any]:
+def _generate() -> dict[str, Any]:
     described: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     return described
 

@@ -126,7 +126,7 @@ def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """Turn what an API view raised into a problem; None leaves it to Django's 500."""
     request: HttpRequest = context["request"]._request
-    error = _known(error) or error
+    error = _api_exception_of(error) or error
     if not isinstance(error, exceptions.APIException):
         return None
     response = problem_response(request, _problem_of(error, request))
@@ -135,7 +135,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     return response
 
 
-def _known(error: BaseException | None) -> exceptions.APIException | None:
+def _api_exception_of(error: BaseException | None) -> exceptions.APIException | None:
     """Return what an error of Django or the database is to a client, else None."""
     match error:
         case Http404():
@@ -221,7 +221,7 @@ def refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
 def _response_to(
     request: HttpRequest, error: BaseException | None
 ) -> HttpResponse | None:
-    problem = _known(error)
+    problem = _api_exception_of(error)
     if not isinstance(problem, Problem):
         return None  # Django's page: `as_problem` replaces it below /api/
     return refusal(request, problem)

@@ -103,7 +103,7 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
         for token in Token.objects.filter(
             user=owner, revoked_at=None, expiry__gt=now + RENEW_BEFORE
         ):
-            secret = _derived(token.name)
+            secret = _derive_secret(token.name)
             if constant_time_compare(token.digest, hash_token(secret)):
                 return token, secret
         name = f"{program}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
@@ -119,11 +119,11 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
             scopes={Scope.READ, Scope.UPLOAD},
             actor=actor,
             days=days,
-            secret=_derived(name),
+            secret=_derive_secret(name),
         )
 
 
-def _derived(name: str) -> str:
+def _derive_secret(name: str) -> str:
     mac = salted_hmac("mirrorsite.tokens", name, algorithm="sha256")
     return f"{knox_settings.TOKEN_PREFIX}{mac.hexdigest()}"
 

@@ -26,7 +26,7 @@ from uploads.models import Action, Upload
 from uploads.object_verification import VERIFIABLE, verify_upload
 
 #: Limits of one request; `manage.py verify_uploads` has none.
-MOST_VERIFIED = 1_000
+MAX_VERIFIED = 1_000
 VERIFY_SECONDS = 20.0
 LINES_AT_ONCE = 500
 
@@ -44,7 +44,7 @@ def verify_selected(
     actor = staff_actor(request)
     deadline = time.monotonic() + VERIFY_SECONDS
     fault = ""
-    for upload in verifiable[:MOST_VERIFIED]:
+    for upload in verifiable[:MAX_VERIFIED]:
         if time.monotonic() > deadline:
             break
         try:
@@ -72,7 +72,7 @@ def verify_selected(
             else left - done
         )
         text += (
-            f"; left out: {left_out} (at most {MOST_VERIFIED:,} in {VERIFY_SECONDS:.0f} s;"
+            f"; left out: {left_out} (at most {MAX_VERIFIED:,} in {VERIFY_SECONDS:.0f} s;"
             " manage.py verify_uploads takes any number)"
         )
     if fault:

@@ -24,7 +24,7 @@ SEAL_AGE = timedelta(minutes=3)
 #: The audit log is verified every day; an older result does not describe the present.
 VERIFIED_AGE = timedelta(days=2)
 #: Rows are counted up to here; beyond, the card says "more than".
-MOST_COUNTED = 1_000
+MAX_COUNTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _pending() -> Card:
     note = format_html("the oldest {}", formatting.age(oldest.created_at))
     return Card(
         "Pending over a minute",
-        str(_counted(rows)),
+        str(_count(rows)),
         note,
         "bad",
         "uploads/upload/?status__exact=pending",
@@ -128,7 +128,7 @@ def _last_stored() -> Card:
 
 def _last_seal() -> Card:
     seal = AuditSeal.objects.order_by("-number").first()
-    unsealed = _counted(UploadEvent.objects.filter(seal=None))
+    unsealed = _count(UploadEvent.objects.filter(seal=None))
     note = f"{unsealed} event{pluralize(unsealed)} not sealed yet"
     if seal is None:
         return Card("Last seal", "never", f"{note}; run manage.py seal_audit", "bad")
@@ -159,11 +159,11 @@ def _last_verification() -> Card:
     )
 
 
-def _counted(rows: QuerySet[Any]) -> RoughCount:
-    """Count up to `MOST_COUNTED` rows."""
-    count = rows.order_by()[: MOST_COUNTED + 1].count()
-    is_more = count > MOST_COUNTED
-    return RoughCount(count, f"more than {MOST_COUNTED:,}" if is_more else f"{count:,}")
+def _count(rows: QuerySet[Any]) -> RoughCount:
+    """Count up to `MAX_COUNTED` rows."""
+    count = rows.order_by()[: MAX_COUNTED + 1].count()
+    is_more = count > MAX_COUNTED
+    return RoughCount(count, f"more than {MAX_COUNTED:,}" if is_more else f"{count:,}")
 
 
 def draw(hours: list[Hour]) -> list[Chart]:

@@ -17,9 +17,9 @@ from uploads.models import AuditSeal, Upload, UploadEvent
 _HEX = re.compile(r"[0-9a-f]+\Z", re.IGNORECASE)
 _WITH_HYPHENS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{0,27}\Z", re.IGNORECASE)
 #: Matches per column; the help text states it.
-MOST_FOUND = 500
+MAX_FOUND = 500
 #: Names offered as choices; `?requester=` takes any name.
-MOST_REQUESTERS = 50
+MAX_REQUESTERS = 50
 
 
 def uuid_range(prefix: str) -> tuple[UUID, UUID] | None:
@@ -35,7 +35,7 @@ def uuid_range(prefix: str) -> tuple[UUID, UUID] | None:
 def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
     """Return those whose id, key, request id or SHA-256 begins with `term`.
 
-    One query for each column, limited to `MOST_FOUND`: for an OR over columns
+    One query for each column, limited to `MAX_FOUND`: for an OR over columns
     PostgreSQL may scan the table in the list's order instead.
     """
     asked = [
@@ -48,7 +48,7 @@ def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
         asked.append(uploads.filter(sha256__startswith=term.lower()).order_by())
     found: set[UUID] = set()
     for rows in asked:
-        found.update(rows.values_list("pk", flat=True)[:MOST_FOUND])
+        found.update(rows.values_list("pk", flat=True)[:MAX_FOUND])
     return uploads.filter(pk__in=found)
 
 
@@ -101,6 +101,6 @@ def requesters() -> list[str]:
             )
             SELECT name FROM names WHERE name IS NOT NULL LIMIT %s
             """,
-            [MOST_REQUESTERS],
+            [MAX_REQUESTERS],
         )
         return [name for (name,) in cursor.fetchall()]

@@ -59,7 +59,7 @@ class TestVerifySelected:
         self, admin_client, bucket, monkeypatch
     ):
         uploads = [making.stored() for _ in range(3)]
-        monkeypatch.setattr(actions, "MOST_VERIFIED", 2)
+        monkeypatch.setattr(actions, "MAX_VERIFIED", 2)
 
         response = act(admin_client, "verify_selected", uploads[:1], select_across="1")
 
@@ -74,7 +74,7 @@ class TestVerifySelected:
         for _ in range(3):
             found = making.stored()
             history.record(found, Action.MISSING, Actor())
-        monkeypatch.setattr(actions, "MOST_VERIFIED", 1)
+        monkeypatch.setattr(actions, "MAX_VERIFIED", 1)
 
         response = act(
             admin_client,
