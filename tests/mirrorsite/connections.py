@@ -12,7 +12,6 @@ from uvicorn.server import ServerState
 from mirrorsite.server.fast_path import FastPath
 from mirrorsite.server.http_protocol import HTTPProtocol
 
-
 DATE = b"Sun, 29 Nov 2026 12:00:00 GMT"
 
 
