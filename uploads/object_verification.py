@@ -15,7 +15,8 @@ from mirrorsite.actors import Actor
 from uploads import history
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import ObjectMissingError, TransitionError
-from uploads.models import Action, Status, Upload, UploadEvent, pages
+from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.paging import pages
 from uploads.storage import StoredObject, storage_of, upload_storage
 
 Method = Literal["head", "read"]

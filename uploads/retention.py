@@ -32,8 +32,9 @@ from uploads.exceptions import (
     TrailUnavailableError,
     TransitionError,
 )
-from uploads.models import Action, Status, Upload, UploadEvent, pages
+from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.object_verification import differences_from
+from uploads.paging import pages
 from uploads.storage import storage_of, upload_storage
 
 #: Uploads read at a time.
