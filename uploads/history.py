@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any
-from uuid import UUID
 
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from uploads.audit import log
-from uploads.audit.log import Event, database_errors
+from uploads.audit.log import database_errors
 from uploads.exceptions import TransitionError
 from uploads.models import (
     ALLOWED_BEFORE,
@@ -24,6 +23,15 @@ from uploads.models import (
     Action,
     Status,
     Upload,
+)
+
+# ruff: noqa: S608 the statements hold names of tables and columns, and no values
+_TABLE = Upload._meta.db_table
+_COLUMNS = [field.column for field in Upload._meta.concrete_fields]
+_values = attrgetter(*(field.attname for field in Upload._meta.concrete_fields))
+_INSERT = log.with_event(
+    f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)})"
+    f" VALUES ({', '.join(f'${n}' for n, _ in enumerate(_COLUMNS, 6))})"
 )
 
 
@@ -41,7 +49,9 @@ def record_intent(
     """
     upload.status = STATUS_AFTER[action]
     intent = _intent(upload) | (detail or {})
-    insert_upload(upload, log.new_event(action, actor, intent, upload.created_at))
+    event = log.new_event(action, actor, intent, upload.created_at)
+    log.execute(_INSERT, [*event, *_values(upload)])
+    upload._state.adding = False
 
 
 def record_new_attempt(upload: Upload, actor: Actor, *, bucket: str) -> None:
@@ -88,7 +98,8 @@ def record(
     changes["status"] = STATUS_AFTER[action]
     conditions = {"status": before, **(only_if or {})}
     event = log.new_event(action, actor, detail)
-    if not update_upload(upload.pk, conditions, changes, event):
+    values = [*event, upload.pk, *changes.values(), *conditions.values()]
+    if log.execute(_update(tuple(changes), tuple(conditions)), values) == 0:
         raise TransitionError(f"upload {upload.pk} is no longer {before}.")
     for name, value in changes.items():
         setattr(upload, name, value)
@@ -122,12 +133,6 @@ def record_unknown_outcome(upload: Upload, message: str) -> None:
     upload.error = message
 
 
-def reload(upload: Upload) -> None:
-    """Read the upload's current state; raises `TrailUnavailableError`."""
-    with database_errors():
-        upload.refresh_from_db()
-
-
 def _intent(upload: Upload) -> dict[str, Any]:
     """Return what is known when an upload begins, for its first event."""
     return {
@@ -141,44 +146,9 @@ def _intent(upload: Upload) -> dict[str, Any]:
     }
 
 
-# --- Statements -------------------------------------------------------------------
-
-# ruff: noqa: S608 the statements hold names of tables and columns, and no values
-_TABLE = Upload._meta.db_table
-_COLUMNS = [field.column for field in Upload._meta.concrete_fields]
-_values = attrgetter(*(field.attname for field in Upload._meta.concrete_fields))
-_INSERT = log.with_event(
-    f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)})"
-    f" VALUES ({', '.join(f'${n}' for n, _ in enumerate(_COLUMNS, 6))})"
-)
-
-
-def insert_upload(upload: Upload, event: Event) -> None:
-    """Write a new upload and its first event.
-
-    Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken.
-    """
-    log.execute(_INSERT, [*event, *_values(upload)])
-    upload._state.adding = False
-
-
-def update_upload(
-    upload_id: UUID,
-    conditions: Mapping[str, Any],
-    changes: Mapping[str, Any],
-    event: Event,
-) -> bool:
-    """Change an upload if its columns have the values of `conditions`; write the event.
-
-    Returns False, and writes nothing, if they have not.
-    """
-    statement = _update(tuple(changes), tuple(conditions))
-    values = [*event, upload_id, *changes.values(), *conditions.values()]
-    return log.execute(statement, values) == 1
-
-
 @cache
 def _update(changes: Sequence[str], conditions: Sequence[str]) -> str:
+    """Return the statement that changes an upload, if `conditions` hold, with its event."""
     assignments = ", ".join(f"{c} = ${n}" for n, c in enumerate(changes, 7))
     # Like "=", and true of two nulls; no index serves it.
     met = "".join(

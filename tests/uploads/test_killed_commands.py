@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUT_NEW = "uploads.storage.UploadStorage.put_new"
 DELETE = "uploads.storage.UploadStorage.delete_unchanged"
-WRITE = "uploads.history.update_upload"
+WRITE = "uploads.history.record"
 
 Kill = Callable[..., None]
 
@@ -142,7 +142,7 @@ class TestReconcileUploads:
         "point",
         [
             ("after", 2, WRITE),
-            ("after", 1, "uploads.history.insert_upload"),  # an object is adopted
+            ("after", 1, "uploads.history.record_intent"),  # an object is adopted
             ("after", 1, DELETE),  # deleted, without the event
         ],
     )
