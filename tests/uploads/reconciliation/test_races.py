@@ -79,7 +79,7 @@ class TestTogether:
     def test_two_reconcilers_while_the_service_records(self, bucket, spy):
         """One gave the upload up, one found it again, each between two statements."""
         spy(UploadStorage, "put_new", before=lambda *_, **__: found(FIX))
-        spy(history, "reload", after=lambda _: found(FIX))
+        spy(Upload, "refresh_from_db", after=lambda _: found(FIX))
         upload = making.stored()
         assert upload.status == Status.STORED
         assert making.actions(upload) == ["requested", "failed", "stored"]
