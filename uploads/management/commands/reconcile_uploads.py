@@ -86,32 +86,29 @@ class Command(OperatorCommand):
             outcomes[finding.outcome] += 1
             self.so_far = _summary(progress.count, words, outcomes)
             progress.clear()
-            self._print(finding, as_json=as_json)
-        if as_json:
-            self.print_json(
-                {
-                    "keys": progress.count,
-                    "differences": dict(words),
-                    "outcomes": dict(outcomes),
-                }
-            )
-        else:
-            self.print(_summary(progress.count, words, outcomes))
+            self.print_result(asdict(finding), _line(finding), as_json=as_json)
+        self.print_result(
+            {
+                "keys": progress.count,
+                "differences": dict(words),
+                "outcomes": dict(outcomes),
+            },
+            _summary(progress.count, words, outcomes),
+            as_json=as_json,
+        )
         if words:
             raise DifferencesFound(f"{counted(words.total(), 'difference')} found.")
 
-    def _print(self, finding: Finding, *, as_json: bool) -> None:
-        if as_json:
-            self.print_json(asdict(finding))
-            return
-        line = f"{finding.word.value}: {finding.key}"
-        for difference in finding.seen.get("differences", ()):
-            line += f"; {difference}"
-        if finding.outcome == "repaired":
-            line += f" -> {finding.action or 'parts deleted'}"
-        elif finding.outcome == "skipped":
-            line += f" (left alone: {finding.note})"
-        self.print(line)
+
+def _line(finding: Finding) -> str:
+    line = f"{finding.word.value}: {finding.key}"
+    for difference in finding.seen.get("differences", ()):
+        line += f"; {difference}"
+    if finding.outcome == "repaired":
+        line += f" -> {finding.action or 'parts deleted'}"
+    elif finding.outcome == "skipped":
+        line += f" (left alone: {finding.note})"
+    return line
 
 
 def _summary(keys: int, words: Counter[str], outcomes: Counter[str]) -> str:
