@@ -1,6 +1,7 @@
 """Writes an upload's row together with the event that explains it, or neither.
 
-Only uploads.projection saves uploads besides: it restores rows from their events.
+Except `record_unknown_outcome`, which changes no status. Only uploads.projection writes
+uploads besides: it restores rows from their events.
 """
 
 from __future__ import annotations

@@ -236,20 +236,17 @@ def _record_outcome(
 ) -> None:
     """Record the outcome, even if reconciliation has changed the status in between.
 
-    Raises `UploadFailedError` when reconciliation has found another object under the
-    key than the one just stored.
+    Then `stored` overrides `failed` and `missing`; any other status stays, and the next
+    reconciliation corrects it if it is wrong. Raises `UploadFailedError` when the object
+    was stored but its record is by now `corrupted` or `purged`.
     """
     while True:
         try:
             history.record(upload, action, actor, **values)
+            return
         except TransitionError:
             with log.database_errors():
                 upload.refresh_from_db()
-        else:
-            return
-        # Reconciliation may have recorded the same outcome, or one that its next run
-        # corrects. Only `stored` overrides what it recorded. The loop repeats only if the
-        # status has changed again.
         if action != Action.STORED or upload.status == Status.STORED:
             return
         if upload.status not in ALLOWED_BEFORE[action]:

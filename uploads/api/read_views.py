@@ -18,7 +18,7 @@ from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.staff import is_from_elsewhere
 from uploads import history
 from uploads.api import examples
-from uploads.api.errors import not_verifiable, upload_problems
+from uploads.api.errors import upload_problems
 from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
 from uploads.api.serializers import (
     UploadEventPageSerializer,
@@ -235,7 +235,13 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
             try:
                 seen = verify_upload(upload, actor=actor_of(request))
             except TransitionError as error:
-                raise not_verifiable(upload) from error
+                raise Problem(
+                    409,
+                    "upload-not-verifiable",
+                    f"An upload that is {upload.status} has no object to verify, or its"
+                    " state changed just now.",
+                    upload_status=upload.status,
+                ) from error
         return Response(
             {
                 "result": seen.action,

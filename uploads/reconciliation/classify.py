@@ -60,22 +60,24 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
     except ObjectMissingError:
         return _classify_absent(upload)
     if listed is None:
-        # Created after the listing passed its key, or listed out of order: it comes
-        # later in this run, or in the next.
+        # The object exists but was not listed: it was created during the scan, or the
+        # store lists in another order. It is classified later in this run, or in the
+        # next one.
         return None
     status = Status(upload.status)
     if status in {Status.STORED, Status.MISSING, Status.CORRUPTED}:
         return _classify_bytes(upload, found)
     try:
-        differences, known = differences_from(upload, found)
+        differences, digest = differences_from(upload, found)
     except ObjectMissingError:
         return None  # deleted since: the next run sees that
     differences += _other_owner(upload, found)
-    seen = _seen(found) | known
+    seen = _seen(found) | digest
     if differences:
         seen["differences"] = list(differences)
     if status == Status.PURGED:
-        # Repairing deletes only the recorded object: `repair` skips differences.
+        # With differences `repair` leaves the object alone: it may only delete the
+        # recorded one.
         return _finding(FindingKind.PURGED_PRESENT, upload, Action.PURGED, seen)
     if differences:
         return _finding(FindingKind.DIFFERS, upload, Action.CORRUPTED, seen)

@@ -21,19 +21,19 @@ from uploads.storage import storage_of
 
 def repair(plan: Plan, finding: Finding) -> Finding:
     """Repair one finding; skip it if another writer was faster."""
-    if finding.word == FindingKind.ELSEWHERE:
+    if finding.action is None:  # recorded in another bucket: nothing to write
         return replace(finding, outcome="skipped")
     detail = {"finding": finding.word.value, **finding.seen}
     try:
         if finding.upload_id is None:
-            adopted = orphans.record_orphan(finding.key, actor=plan.actor)
-            return replace(finding, upload_id=adopted.pk, outcome="repaired")
+            recorded = orphans.record_orphan(finding.key, actor=plan.actor)
+            return replace(finding, upload_id=recorded.pk, outcome="repaired")
         upload = Upload.objects.get(pk=finding.upload_id)
         if finding.word == FindingKind.PURGED_PRESENT:
             return _purge_again(plan, finding, upload, detail)
         history.record(
             upload,
-            finding.action or Action.FAILED,
+            finding.action,
             plan.actor,
             detail=detail,
             **_columns(finding),
