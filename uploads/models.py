@@ -26,9 +26,7 @@ from uploads.audit.models import (
 )
 
 __all__ = [
-    "ALLOWED_BEFORE",
     "NOT_STORED",
-    "STATUS_AFTER",
     "UNCOMMON",
     "WITHOUT_UPLOAD",
     "Action",
@@ -60,41 +58,6 @@ class Status(models.TextChoices):
 
 #: Every status but stored, in the order of the index that holds them.
 NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
-
-
-#: The status after each action; an action that is not here leaves the status unchanged.
-STATUS_AFTER: dict[Action, Status] = {
-    Action.REQUESTED: Status.PENDING,
-    Action.STORED: Status.STORED,
-    Action.FAILED: Status.FAILED,
-    Action.VERIFIED: Status.STORED,
-    Action.MISSING: Status.MISSING,
-    Action.CORRUPTED: Status.CORRUPTED,
-    Action.ADOPTED: Status.STORED,
-    Action.PURGED: Status.PURGED,
-}
-
-#: The statuses that each action may follow; REQUESTED and ADOPTED also begin a record.
-ALLOWED_BEFORE: dict[Action, frozenset[Status]] = {
-    # A failed upload may be tried again under its own id and key.
-    Action.REQUESTED: frozenset({Status.FAILED, Status.PENDING}),
-    # Failed and missing too: an object can appear after the upload was given up.
-    Action.STORED: frozenset({Status.PENDING, Status.FAILED, Status.MISSING}),
-    Action.FAILED: frozenset({Status.PENDING}),
-    # Purged too: the store may refuse to delete what was to be purged.
-    Action.VERIFIED: frozenset(
-        {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
-    ),
-    Action.MISSING: frozenset({Status.STORED, Status.CORRUPTED, Status.MISSING}),
-    Action.CORRUPTED: frozenset(
-        {Status.STORED, Status.PENDING, Status.FAILED, Status.MISSING, Status.CORRUPTED}
-    ),
-    Action.ADOPTED: frozenset(),
-    # Purged too: deleted again when the object was still in the bucket.
-    Action.PURGED: frozenset(
-        {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
-    ),
-}
 
 
 class UploadQuerySet(models.QuerySet["Upload"]):

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.metrics import observe_upload
-from uploads import history
+from uploads import transitions
 from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
@@ -26,7 +26,7 @@ from uploads.exceptions import (
     UploadFailedError,
 )
 from uploads.idempotency import IdempotencyKey, fingerprint_of, longest_attempt
-from uploads.models import ALLOWED_BEFORE, Action, Status, Upload, new_upload_id
+from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.payloads import RandomNumbers
 from uploads.storage import upload_storage
 
@@ -123,7 +123,7 @@ def _begin(
         upload.idempotency_fingerprint = fingerprint_of(size)
         upload.attempt_started_at = now
     try:
-        history.record_intent(upload, actor)
+        transitions.record_intent(upload, actor)
     except TrailUnavailableError:
         observe_upload("unrecorded")
         raise
@@ -173,7 +173,7 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
         raise UploadFailedError(
             f"the outcome in bucket {upload.bucket} is unknown", upload=upload
         )
-    history.record_new_attempt(upload, actor, bucket=storage.bucket_name)
+    transitions.record_new_attempt(upload, actor, bucket=storage.bucket_name)
 
 
 # --- Act, and outcome -------------------------------------------------------------
@@ -188,7 +188,9 @@ def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
         started_at = timezone.now()
         detail = {"attempt": attempt, "error": str(error)[:1000]}
         try:
-            history.record_event(Action.RETRIED, actor, upload=upload, detail=detail)
+            transitions.record_event(
+                Action.RETRIED, actor, upload=upload, detail=detail
+            )
         except TrailUnavailableError as trail_error:
             logger.warning("upload=%s retry not recorded: %s", upload.pk, trail_error)
 
@@ -224,7 +226,7 @@ def _record_failure(upload: Upload, error: StoreError, actor: Actor) -> None:
     message = str(error)[:1000]
     logger.warning("upload=%s failed: %s", upload.pk, message)
     if isinstance(error, StoreUnavailableError) and error.outcome_unknown:
-        history.record_unknown_outcome(upload, message)
+        transitions.record_unknown_outcome(upload, message)
     else:
         detail = {"error": message}
         _record_outcome(upload, Action.FAILED, actor, detail=detail, error=message)
@@ -242,14 +244,14 @@ def _record_outcome(
     """
     while True:
         try:
-            history.record(upload, action, actor, **values)
+            transitions.record(upload, action, actor, **values)
             return
         except TransitionError:
             with log.database_errors():
                 upload.refresh_from_db()
         if action != Action.STORED or upload.status == Status.STORED:
             return
-        if upload.status not in ALLOWED_BEFORE[action]:
+        if upload.status not in transitions.ALLOWED_BEFORE[action]:
             raise UploadFailedError(
                 f"the object was stored, but its record is already {upload.status}",
                 upload=upload,

@@ -16,7 +16,7 @@ from mirrorsite.openapi import answer, header, problems
 from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.staff import is_from_elsewhere
-from uploads import history
+from uploads import transitions
 from uploads.api import examples
 from uploads.api.errors import upload_problems
 from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
@@ -197,7 +197,7 @@ class UploadContentView(ProtectedView):
                 address = content_url(upload, "HEAD")
             else:
                 address = content_url(upload)
-                history.record_event(
+                transitions.record_event(
                     Action.DOWNLOADED, actor_of(request), upload=upload
                 )
         return Response(status=302, headers={"Location": address})

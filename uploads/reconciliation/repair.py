@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from uploads import history, orphans
+from uploads import orphans, transitions
 from uploads.exceptions import (
     ObjectChangedError,
     ObjectMissingError,
@@ -31,7 +31,7 @@ def repair(plan: Plan, finding: Finding) -> Finding:
         upload = Upload.objects.get(pk=finding.upload_id)
         if finding.word == FindingKind.PURGED_PRESENT:
             return _purge_again(plan, finding, upload, detail)
-        history.record(
+        transitions.record(
             upload,
             finding.action,
             plan.actor,
@@ -79,12 +79,12 @@ def _purge_again(
         return replace(finding, outcome="skipped", note=str(error))
     except StoreRefusedError as error:
         # The object stays, so the record must no longer say that it is purged.
-        history.record(
+        transitions.record(
             upload,
             Action.VERIFIED,
             plan.actor,
             detail=detail | {"purge_refused": str(error)},
         )
         return replace(finding, action=Action.VERIFIED, outcome="repaired")
-    history.record(upload, Action.PURGED, plan.actor, detail=detail)
+    transitions.record(upload, Action.PURGED, plan.actor, detail=detail)
     return replace(finding, outcome="repaired")

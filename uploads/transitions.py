@@ -1,6 +1,7 @@
-"""Writes an upload's row together with the event that explains it, or neither.
+"""Which actions may follow which status of an upload, and the writes that record them.
 
-Except `record_unknown_outcome`, which changes no status. Only uploads.projection writes
+Each write is the upload's row together with the event that explains it, or neither;
+except `record_unknown_outcome`, which changes no status. Only uploads.projection writes
 uploads besides: it restores rows from their events.
 """
 
@@ -17,14 +18,41 @@ from mirrorsite.actors import Actor
 from uploads.audit import log
 from uploads.audit.log import database_errors
 from uploads.exceptions import TransitionError
-from uploads.models import (
-    ALLOWED_BEFORE,
-    STATUS_AFTER,
-    WITHOUT_UPLOAD,
-    Action,
-    Status,
-    Upload,
-)
+from uploads.models import WITHOUT_UPLOAD, Action, Status, Upload
+
+#: The status after each action; an action that is not here leaves the status unchanged.
+STATUS_AFTER: dict[Action, Status] = {
+    Action.REQUESTED: Status.PENDING,
+    Action.STORED: Status.STORED,
+    Action.FAILED: Status.FAILED,
+    Action.VERIFIED: Status.STORED,
+    Action.MISSING: Status.MISSING,
+    Action.CORRUPTED: Status.CORRUPTED,
+    Action.ADOPTED: Status.STORED,
+    Action.PURGED: Status.PURGED,
+}
+
+#: The statuses that each action may follow; REQUESTED and ADOPTED also begin a record.
+ALLOWED_BEFORE: dict[Action, frozenset[Status]] = {
+    # A failed upload may be tried again under its own id and key.
+    Action.REQUESTED: frozenset({Status.FAILED, Status.PENDING}),
+    # Failed and missing too: an object can appear after the upload was given up.
+    Action.STORED: frozenset({Status.PENDING, Status.FAILED, Status.MISSING}),
+    Action.FAILED: frozenset({Status.PENDING}),
+    # Purged too: the store may refuse to delete what was to be purged.
+    Action.VERIFIED: frozenset(
+        {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
+    ),
+    Action.MISSING: frozenset({Status.STORED, Status.CORRUPTED, Status.MISSING}),
+    Action.CORRUPTED: frozenset(
+        {Status.STORED, Status.PENDING, Status.FAILED, Status.MISSING, Status.CORRUPTED}
+    ),
+    Action.ADOPTED: frozenset(),
+    # Purged too: deleted again when the object was still in the bucket.
+    Action.PURGED: frozenset(
+        {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
+    ),
+}
 
 # ruff: noqa: S608 the statements hold names of tables and columns, and no values
 _TABLE = Upload._meta.db_table
