@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from uploads.audit import log
-from uploads.audit.log import database_errors
 from uploads.exceptions import TransitionError
 from uploads.models import WITHOUT_UPLOAD, Action, Status, Upload
 
@@ -155,7 +154,7 @@ def record_unknown_outcome(upload: Upload, message: str) -> None:
 
     The request that worked on it has ended, so another attempt may begin.
     """
-    with database_errors():
+    with log.database_errors():
         Upload.objects.filter(pk=upload.pk, status=Status.PENDING).update(
             error=message, attempt_started_at=None
         )
