@@ -2,7 +2,8 @@
 
 Each write is the upload's row together with the event that explains it, or neither;
 except `record_unknown_outcome`, which changes no status. Only uploads.projection writes
-uploads besides: it restores rows from their events.
+uploads besides: it restores rows from their events. A write raises
+`TrailUnavailableError` when the database is unavailable.
 """
 
 from __future__ import annotations
@@ -72,8 +73,7 @@ def record_intent(
 ) -> None:
     """Write a new upload and its first event: the intent, and `detail`.
 
-    Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken, and
-    `TrailUnavailableError`.
+    Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken.
     """
     upload.status = STATUS_AFTER[action]
     intent = _intent(upload) | (detail or {})
@@ -85,8 +85,7 @@ def record_intent(
 def record_new_attempt(upload: Upload, actor: Actor, *, bucket: str) -> None:
     """Write that a failed or abandoned upload is attempted again, in `bucket`.
 
-    Raises `TransitionError` if another request has begun an attempt, and
-    `TrailUnavailableError`.
+    Raises `TransitionError` if another request has begun an attempt.
     """
     intent = _intent(upload) | {
         "bucket": bucket,
@@ -118,7 +117,7 @@ def record(
 
     Writes nothing and raises `TransitionError` if the action cannot follow the upload's
     status, or if its row no longer has the status of `upload` and the values of
-    `only_if`. Raises `TrailUnavailableError`.
+    `only_if`.
     """
     before = Status(upload.status)
     if before not in ALLOWED_BEFORE.get(action, frozenset()):
@@ -142,7 +141,7 @@ def record_event(
 ) -> None:
     """Write an event that does not change an upload's status.
 
-    Raises `TrailUnavailableError`, and `TransitionError` for any other action.
+    Raises `TransitionError` for any other action.
     """
     if action in STATUS_AFTER or action in WITHOUT_UPLOAD:
         raise TransitionError(f"{action} is no event of its own about {upload}.")
