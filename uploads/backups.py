@@ -111,18 +111,18 @@ def restore(key: str) -> Backup:
     Raises `BackupError` when the database has tables, the backup is damaged, or this
     release does not know its migrations.
     """
-    if tables := connection.introspection.table_names():
+    if names := connection.introspection.table_names():
         raise BackupError(
             f"the database {connection.settings_dict['NAME']} has tables already"
-            f" ({tables[0]}, …); create an empty one and set DATABASE_URL to it."
+            f" ({names[0]}, …); create an empty one and set DATABASE_URL to it."
         )
     with _downloaded(key) as file:
         with _reading(key):
             archive = zipfile.ZipFile(file)
-            manifest = _manifest(archive)
-        _migrate(manifest.migrations)
+            migrations, tables = _manifest(archive)
+        _migrate(migrations)
         with _reading(key):
-            rows = _load(archive, manifest.tables)
+            rows = _load(archive, tables)
     return Backup(key=key, rows=rows)
 
 
@@ -185,14 +185,10 @@ def _reading(key: str) -> Iterator[None]:
         raise BackupError(f"{key} cannot be read as a backup: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Manifest:
-    migrations: list[tuple[str, str]]
-    #: Columns and number of rows of each table.
-    tables: dict[str, tuple[list[str], int]]
-
-
-def _manifest(archive: zipfile.ZipFile) -> _Manifest:
+def _manifest(
+    archive: zipfile.ZipFile,
+) -> tuple[list[tuple[str, str]], dict[str, tuple[list[str], int]]]:
+    """Return the migrations, and the columns and number of rows of each table."""
     try:
         values = json.loads(archive.read(MANIFEST))
         tables = {
@@ -204,7 +200,7 @@ def _manifest(archive: zipfile.ZipFile) -> _Manifest:
         migrations = [(str(app), str(name)) for app, name in values["migrations"]]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise zipfile.BadZipFile(f"its {MANIFEST} is not one of a backup") from error
-    return _Manifest(migrations, tables)
+    return migrations, tables
 
 
 @contextmanager

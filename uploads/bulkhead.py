@@ -41,7 +41,7 @@ class Bulkhead:
         max_wait_seconds: float = MAX_WAIT_SECONDS,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        self._free = permits
+        self._free_permits = permits
         self._per_client = permits_per_client
         self._max_wait = max_wait_seconds
         self._stall = stall_seconds
@@ -79,16 +79,16 @@ class Bulkhead:
 
     def _acquire(self, client: str) -> None:
         with self._lock:
-            if self._try_enter(client):
+            if self._try_acquire(client):
                 return
             waiter = _Waiter(client)
             self._waiting.append(waiter)
         deadline = time.monotonic() + self._max_wait
-        while not waiter.has_entered.wait(self._seconds_left(deadline)):
+        while not waiter.is_admitted.wait(self._seconds_left(deadline)):
             if self._seconds_left(deadline) > 0:
                 continue  # a request that holds a permit has made progress
             with self._lock:
-                if waiter.has_entered.is_set():
+                if waiter.is_admitted.is_set():
                     return
                 self._waiting.remove(waiter)
                 raise StoreBusyError("too many requests use the object store")
@@ -97,11 +97,11 @@ class Bulkhead:
         now = time.monotonic()
         return max(0.0, min(deadline, self._progress_at + self._stall) - now)
 
-    def _try_enter(self, client: str) -> bool:
-        """Take a permit if there is one for `client`; the lock is held."""
-        if not self._free or self._held[client] >= self._per_client:
+    def _try_acquire(self, client: str) -> bool:
+        """Take a permit for `client` if one is free for it; the caller holds `_lock`."""
+        if not self._free_permits or self._held[client] >= self._per_client:
             return False
-        self._free -= 1
+        self._free_permits -= 1
         self._held[client] += 1
         self._progress_at = time.monotonic()
         return True
@@ -110,32 +110,30 @@ class Bulkhead:
         with self._lock:
             if is_progress:
                 self._progress_at = time.monotonic()
-            self._free += 1
+            self._free_permits += 1
             self._held[client] -= 1
             if not self._held[client]:
                 del self._held[client]
             for waiter in self._waiting:
-                if self._try_enter(waiter.client):
+                if self._try_acquire(waiter.client):
                     self._waiting.remove(waiter)
-                    waiter.has_entered.set()
+                    waiter.is_admitted.set()
                     return
 
 
 class _Waiter:
     """A request that waits for a permit."""
 
-    __slots__ = ("client", "has_entered")
+    __slots__ = ("client", "is_admitted")
 
     def __init__(self, client: str) -> None:
         self.client = client
-        self.has_entered = threading.Event()
+        self.is_admitted = threading.Event()
 
 
 @cache
 def store_bulkhead() -> Bulkhead:
-    """Return the bulkhead of this process.
-
-    A client may hold all permits but a quarter, and always one.
-    """
+    """Return the bulkhead of this process."""
     permits = max(1, settings.WEB_THREADS - RESERVED_THREADS)
-    return Bulkhead(permits, max(1, permits - max(1, permits // 4)))
+    kept_for_others = max(1, permits // 4)
+    return Bulkhead(permits, permits_per_client=max(1, permits - kept_for_others))

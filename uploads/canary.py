@@ -11,7 +11,6 @@ import http.client
 import json
 import secrets
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,11 +63,16 @@ class Answer:
             raise CanaryError(f"the answer is not JSON: {self.body[:80]!r}") from error
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Leave redirects to us: urllib would send the token along to another host."""
+class _EveryStatus(urllib.request.HTTPErrorProcessor):
+    """Return an answer of any status; urllib would raise an error for some.
 
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        return None
+    It would also follow redirects, and send the token along to another host.
+    """
+
+    def http_response(self, request: Any, response: Any) -> Any:
+        return response
+
+    https_response = http_response
 
 
 class Canary:
@@ -94,7 +98,7 @@ class Canary:
         self._read_back: ReadBack = read_back or ("api" if token else "bucket")
         self._behind_tls = behind_tls
         self._timeout = timeout
-        self._opener = urllib.request.build_opener(_NoRedirects)
+        self._opener = urllib.request.build_opener(_EveryStatus)
         self._upload: dict[str, Any] | None = None
         self.request_id = f"canary-{secrets.token_hex(8)}"
 
@@ -231,10 +235,11 @@ class Canary:
         )
         try:
             with self._opener.open(request, timeout=self._timeout) as answer:
-                return _answer(answer.status, answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                return _answer(error.code, error)
+                return Answer(
+                    status=answer.status,
+                    headers=answer.headers,
+                    body=answer.read(_MOST_BYTES),
+                )
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = str(getattr(error, "reason", "") or error) or type(error).__name__
             raise CanaryError(f"no answer: {reason}") from error
@@ -253,10 +258,6 @@ def report_to_kuberhealthy(url: str, run_uuid: str, errors: list[str]) -> None:
             pass
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise CanaryError(f"Kuberhealthy did not take the report: {error}") from error
-
-
-def _answer(status: int, answer: Any) -> Answer:
-    return Answer(status=status, headers=answer.headers, body=answer.read(_MOST_BYTES))
 
 
 def _describe(answer: Answer) -> str:

@@ -15,6 +15,8 @@ WIDTH, HEIGHT = 720, 240
 #: The width of a chart that has a row of its own.
 WIDE = 1480
 LEFT, RIGHT, TOP, BOTTOM = 80, 12, 12, 34
+#: The room of one label of the horizontal axis.
+_LABEL_WIDTH = 80
 
 Values = Sequence[float | None]
 
@@ -155,14 +157,14 @@ class _Frame:
         return (
             f'<svg class="chart" viewBox="0 0 {self.axis.width} {HEIGHT}" role="img"'
             f' aria-label="{escape(self.name)}">'
-            f"{grid}{title}{self._below()}{shapes}</svg>"
+            f"{grid}{title}{self._x_axis()}{shapes}</svg>"
         )
 
-    def _below(self) -> str:
+    def _x_axis(self) -> str:
         """Return as many labels of the horizontal axis as fit, evenly spaced."""
-        every = math.ceil(len(self.labels) * 80 / self.axis.width) or 1
+        step = max(1, math.ceil(len(self.labels) * _LABEL_WIDTH / self.axis.width))
         marks = []
-        for i in range(0, len(self.labels), every):
+        for i in range(0, len(self.labels), step):
             x = _n(self.x(i + 0.5))
             marks.append(
                 f'<line class="grid" x1="{x}" x2="{x}" y1="{HEIGHT - BOTTOM}"'

@@ -18,7 +18,8 @@ from django.db.models import Model, QuerySet
 
 from mirrorsite.actors import Actor
 from uploads.audit import log
-from uploads.models import Action, Upload, UploadEvent, pages
+from uploads.models import Action, Upload, UploadEvent
+from uploads.paging import pages
 
 Format = Literal["csv", "jsonl"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl")

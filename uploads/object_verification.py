@@ -12,10 +12,11 @@ from typing import Literal
 from django.db.models import Exists, OuterRef, QuerySet
 
 from mirrorsite.actors import Actor
-from uploads import history
+from uploads import transitions
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import ObjectMissingError, TransitionError
-from uploads.models import Action, Status, Upload, UploadEvent, pages
+from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.paging import pages
 from uploads.storage import StoredObject, storage_of, upload_storage
 
 Method = Literal["head", "read"]
@@ -127,7 +128,7 @@ def record_verification(
         detail["sha256_from"] = outcome.sha256_from
     if outcome.differences:
         detail["differences"] = list(outcome.differences)
-    history.record(upload, outcome.action, actor, detail=detail)
+    transitions.record(upload, outcome.action, actor, detail=detail)
 
 
 def examine(upload: Upload, *, method: Method) -> Verification:

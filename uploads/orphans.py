@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.request_ids import is_well_formed
-from uploads import history
+from uploads import transitions
 from uploads.models import Action, Upload, new_upload_id
 from uploads.storage import StoredObject, upload_storage
 
@@ -23,7 +23,7 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
     metadata's values that are wrong or unusable. The requester is unknown.
 
     Raises `ObjectMissingError` when it is missing, `AlreadyRecordedError` when it has a
-    record by now, and as `UploadStorage.head` and `history.record_intent` do.
+    record by now, and as `UploadStorage.head` and `transitions.record_intent` do.
     """
     found = upload_storage().head(key)
     sources: dict[str, str] = {}
@@ -52,7 +52,7 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
     }
     if claims:
         detail["claims_not_believed"] = claims
-    history.record_intent(upload, actor, Action.ADOPTED, detail=detail)
+    transitions.record_intent(upload, actor, Action.ADOPTED, detail=detail)
     return upload
 
 

@@ -81,18 +81,20 @@ class RandomNumbers:
             raise ValueError(f"size is {size}; a payload has at least 1 byte.")
         self._seed = seed
         self._on_chunk = on_chunk
-        self._single = b""
+        #: The whole text, if it fits in one chunk.
+        self._text = b""
         if size is None:
             # A known stream is wanted here, not an unpredictable one.
-            self._single = b"%d" % random.Random(seed).randrange(NUMBERS)  # noqa: S311
+            self._text = b"%d" % random.Random(seed).randrange(NUMBERS)  # noqa: S311
         #: Length in bytes.
-        self.size = len(self._single) if size is None else size
+        self.size = len(self._text) if size is None else size
+        if size is not None and size <= _BLOCK_BYTES:
+            self._text = bytes(next(self.chunks()))
 
     @cached_property
     def number(self) -> int:
         """The first number of the text, cut to its size."""
-        first = self._single or next(self.chunks())[:_DIGITS_A_LINE]
-        return int(first.rstrip(b"\n"))
+        return int(next(self.chunks())[:_DIGITS_A_LINE])
 
     @cached_property
     def sha256(self) -> str:
@@ -104,8 +106,8 @@ class RandomNumbers:
 
     def chunks(self) -> Iterator[bytes | bytearray]:
         """Yield the text from its start, at most 64 KiB at a time."""
-        if self._single:
-            yield self._single
+        if self._text:
+            yield self._text
             return
         remaining = self.size
         source = random.Random(self._seed)  # noqa: S311 as above
@@ -119,8 +121,8 @@ class RandomNumbers:
 
     def parts(self, part_bytes: int) -> Iterator[bytes | memoryview]:
         """Yield the text in pieces of exactly `part_bytes`; the last may be shorter."""
-        if self._single:
-            yield self._single
+        if self._text and self.size <= part_bytes:
+            yield self._text
             return
         chunks = self.chunks()
         rest: bytes | bytearray = b""

@@ -18,7 +18,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from uploads.audit.canonical import format_time
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.serialization import CHUNK, UNREADABLE, require_database
-from uploads.models import STATUS_AFTER, Action, Status, Upload, UploadEvent
+from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.transitions import STATUS_AFTER
 
 #: Columns that events state in `detail`; the last such event decides.
 _STATED = ("bucket", "key", "size", "sha256", "number", "etag", "version_id")

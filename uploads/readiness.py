@@ -14,7 +14,7 @@ def check_bucket() -> str:
 
 
 def check_trail() -> str:
-    """Return "ok", or why the audit log is not append-only."""
+    """Return "ok", or why the audit trail is not append-only."""
     try:
         names = triggers.missing(connections[DEFAULT_DB_ALIAS])
     except Error:

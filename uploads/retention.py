@@ -22,7 +22,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, QuerySet
 
 from mirrorsite.actors import Actor
-from uploads import history
+from uploads import transitions
 from uploads.audit.log import write_transaction
 from uploads.exceptions import (
     ObjectChangedError,
@@ -32,8 +32,9 @@ from uploads.exceptions import (
     TrailUnavailableError,
     TransitionError,
 )
-from uploads.models import Action, Status, Upload, UploadEvent, pages
+from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.object_verification import differences_from
+from uploads.paging import pages
 from uploads.storage import storage_of, upload_storage
 
 #: Uploads read at a time.
@@ -192,7 +193,7 @@ def _delete_all(
         except StoreRefusedError as refusal:
             detail = {"purge_refused": str(refusal)}
             try:
-                history.record(upload, Action.VERIFIED, actor, detail=detail)
+                transitions.record(upload, Action.VERIFIED, actor, detail=detail)
             except TrailUnavailableError as error:
                 failures.append(error)
             else:
@@ -227,7 +228,7 @@ def _record(
         Upload.objects.select_for_update().get(pk=upload.pk)
         if not uploads.filter(pk=upload.pk).exists():
             raise TransitionError("it has changed, or has an event that is not sealed")
-        history.record(upload, Action.PURGED, actor, detail=detail)
+        transitions.record(upload, Action.PURGED, actor, detail=detail)
 
 
 def _result(upload: Upload, outcome: Outcome, note: str = "") -> Purge:

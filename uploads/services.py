@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from mirrorsite.metrics import observe_upload
-from uploads import history
+from uploads import transitions
 from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import (
@@ -26,7 +26,7 @@ from uploads.exceptions import (
     UploadFailedError,
 )
 from uploads.idempotency import IdempotencyKey, fingerprint_of, longest_attempt
-from uploads.models import ALLOWED_BEFORE, Action, Status, Upload, new_upload_id
+from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.payloads import RandomNumbers
 from uploads.storage import upload_storage
 
@@ -123,7 +123,7 @@ def _begin(
         upload.idempotency_fingerprint = fingerprint_of(size)
         upload.attempt_started_at = now
     try:
-        history.record_intent(upload, actor)
+        transitions.record_intent(upload, actor)
     except TrailUnavailableError:
         observe_upload("unrecorded")
         raise
@@ -153,19 +153,27 @@ def _begin_or_find(
 
 
 def _begin_again(upload: Upload, actor: Actor) -> None:
-    """Record a further attempt.
+    """Record a further attempt on an upload that failed or was abandoned.
 
-    Raises `StillRunningError`, `TransitionError` when another request began one just
-    now, and `UploadFailedError` when no attempt can succeed.
+    Raises `StillRunningError` if a request may still be working on it,
+    `TransitionError` when another one began an attempt just now, and
+    `UploadFailedError` when no attempt can succeed.
     """
-    _require_abandoned(upload)
-    bucket = upload_storage().bucket_name
-    if upload.bucket != bucket and upload.status != Status.FAILED:
+    storage = upload_storage()
+    started: datetime | None = upload.attempt_started_at
+    if upload.status != Status.FAILED and started is not None:
+        left = started + longest_attempt(upload.size, storage) - timezone.now()
+        if left > timedelta(0):
+            raise StillRunningError(
+                "a request with this key is being worked on",
+                seconds=left.total_seconds(),
+            )
+    if upload.status != Status.FAILED and upload.bucket != storage.bucket_name:
         # That bucket may hold the object, and no other record mentions it.
         raise UploadFailedError(
             f"the outcome in bucket {upload.bucket} is unknown", upload=upload
         )
-    history.record_new_attempt(upload, actor, bucket=bucket)
+    transitions.record_new_attempt(upload, actor, bucket=storage.bucket_name)
 
 
 # --- Act, and outcome -------------------------------------------------------------
@@ -178,7 +186,13 @@ def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
     def on_retry(attempt: int, error: StoreError) -> None:
         nonlocal started_at
         started_at = timezone.now()
-        _record_retry(upload, actor, attempt, error)
+        detail = {"attempt": attempt, "error": str(error)[:1000]}
+        try:
+            transitions.record_event(
+                Action.RETRIED, actor, upload=upload, detail=detail
+            )
+        except TrailUnavailableError as trail_error:
+            logger.warning("upload=%s retry not recorded: %s", upload.pk, trail_error)
 
     metadata = {"upload-id": str(upload.pk), "request-id": upload.request_id}
     try:
@@ -208,22 +222,11 @@ def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
     observe_upload("stored", stored.size)
 
 
-def _record_retry(
-    upload: Upload, actor: Actor, attempt: int, error: StoreError
-) -> None:
-    """Record that an attempt failed and the next one begins, if the database can."""
-    detail = {"attempt": attempt, "error": str(error)[:1000]}
-    try:
-        history.record_event(Action.RETRIED, actor, upload=upload, detail=detail)
-    except TrailUnavailableError as trail_error:
-        logger.warning("upload=%s retry not recorded: %s", upload.pk, trail_error)
-
-
 def _record_failure(upload: Upload, error: StoreError, actor: Actor) -> None:
     message = str(error)[:1000]
     logger.warning("upload=%s failed: %s", upload.pk, message)
     if isinstance(error, StoreUnavailableError) and error.outcome_unknown:
-        history.record_unknown_outcome(upload, message)
+        transitions.record_unknown_outcome(upload, message)
     else:
         detail = {"error": message}
         _record_outcome(upload, Action.FAILED, actor, detail=detail, error=message)
@@ -235,22 +238,20 @@ def _record_outcome(
 ) -> None:
     """Record the outcome, even if reconciliation has changed the status in between.
 
-    Raises `UploadFailedError` when reconciliation has found another object under the
-    key than the one just stored.
+    Then `stored` overrides `failed` and `missing`; any other status stays, and the next
+    reconciliation corrects it if it is wrong. Raises `UploadFailedError` when the object
+    was stored but its record is by now `corrupted` or `purged`.
     """
     while True:
         try:
-            history.record(upload, action, actor, **values)
-        except TransitionError:
-            history.reload(upload)
-        else:
+            transitions.record(upload, action, actor, **values)
             return
-        # Reconciliation may have recorded the same outcome, or one that its next run
-        # corrects. Only `stored` overrides what it recorded. The loop repeats only if the
-        # status has changed again.
+        except TransitionError:
+            with log.database_errors():
+                upload.refresh_from_db()
         if action != Action.STORED or upload.status == Status.STORED:
             return
-        if upload.status not in ALLOWED_BEFORE[action]:
+        if upload.status not in transitions.ALLOWED_BEFORE[action]:
             raise UploadFailedError(
                 f"the object was stored, but its record is already {upload.status}",
                 upload=upload,
@@ -290,15 +291,3 @@ def _is_finished(upload: Upload) -> bool:
         # The bucket holds something else under the key: no attempt can succeed.
         raise UploadFailedError("another object has this key", upload=upload)
     return True
-
-
-def _require_abandoned(upload: Upload) -> None:
-    """Raise `StillRunningError` if a request may still be working on this upload."""
-    started: datetime | None = upload.attempt_started_at
-    if upload.status == Status.FAILED or started is None:
-        return
-    left = started + longest_attempt(upload.size, upload_storage()) - timezone.now()
-    if left > timedelta(0):
-        raise StillRunningError(
-            "a request with this key is being worked on", seconds=left.total_seconds()
-        )

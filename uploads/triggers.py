@@ -49,7 +49,8 @@ class _Trigger:
     def statement(self) -> str:
         level = "ROW" if self.is_for_rows else "STATEMENT"
         return (
-            f"CREATE TRIGGER {self.name} BEFORE {' OR '.join(self.operations)}"
+            f"CREATE OR REPLACE TRIGGER {self.name}"
+            f" BEFORE {' OR '.join(self.operations)}"
             f" ON {self.table} FOR EACH {level} EXECUTE FUNCTION {self.function}()"
         )
 
@@ -127,12 +128,27 @@ _TRIGGERS = (
 
 def install(connection: BaseDatabaseWrapper) -> None:
     """Create the triggers and their functions; replace those that exist."""
-    _execute(connection, _installation())
+    with connection.cursor() as cursor:
+        for name, body in _FUNCTIONS.items():
+            cursor.execute(
+                f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger"
+                f" LANGUAGE plpgsql AS $${body}$$"
+            )
+        for trigger in _TRIGGERS:
+            cursor.execute(trigger.statement())
+            # ALWAYS: session_replication_role = replica does not switch it off.
+            cursor.execute(
+                f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}"
+            )
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
     """Drop the triggers, and the functions behind them."""
-    _execute(connection, _removal())
+    with connection.cursor() as cursor:
+        for trigger in _TRIGGERS:
+            cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name} ON {trigger.table}")
+        for name in _FUNCTIONS:
+            cursor.execute(f"DROP FUNCTION IF EXISTS {name}()")
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
@@ -169,34 +185,3 @@ def reinstall(connection: BaseDatabaseWrapper) -> list[str]:
     if names:
         install(connection)
     return names
-
-
-def _execute(connection: BaseDatabaseWrapper, statements: list[str]) -> None:
-    with connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
-
-
-def _installation() -> list[str]:
-    statements = _removal()
-    for name, body in _FUNCTIONS.items():
-        statements.append(
-            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
-        )
-    for trigger in _TRIGGERS:
-        statements.append(trigger.statement())
-        # ALWAYS: session_replication_role = replica does not switch it off.
-        statements.append(
-            f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}"
-        )
-    return statements
-
-
-def _removal() -> list[str]:
-    return [
-        *(
-            f"DROP TRIGGER IF EXISTS {trigger.name} ON {trigger.table}"
-            for trigger in _TRIGGERS
-        ),
-        *(f"DROP FUNCTION IF EXISTS {name}()" for name in _FUNCTIONS),
-    ]

@@ -44,9 +44,10 @@ class DifferencesFound(CommandFailed):
 class OperatorCommand(BaseCommand):
     """Base of every command; it reports by its exit status how it ended.
 
-    Subclasses write `run` instead of `handle` and print through `print`, `warn` and
-    `print_json`, which escape what a terminal must not see. They may keep `so_far` up
-    to date: it ends the sentence of a command that fails or is interrupted.
+    Subclasses write `run` instead of `handle` and print through `print`, `warn`,
+    `print_json` and `print_result`, which escape what a terminal must not see. They may
+    keep `so_far` up to date: it ends the sentence of a command that fails or is
+    interrupted.
     """
 
     so_far = "nothing was changed"
@@ -111,6 +112,15 @@ class OperatorCommand(BaseCommand):
             self.stdout.write(json_line(value))
         else:
             self.stdout.write(json.dumps(value, default=str, indent=indent))
+
+    def print_result(
+        self, value: Mapping[str, Any], line: str, *, as_json: bool
+    ) -> None:
+        """Print a result as one JSON object or as one line, as the operator chose."""
+        if as_json:
+            self.print_json(value)
+        else:
+            self.print(line)
 
     @contextmanager
     def _one_sentence(self) -> Iterator[None]:

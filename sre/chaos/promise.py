@@ -114,7 +114,8 @@ def _digest(key: str) -> str:
 
 
 def _status_not_of_last_event() -> int:
-    from uploads.models import STATUS_AFTER, Action, Upload, UploadEvent
+    from uploads.models import Action, Upload, UploadEvent
+    from uploads.transitions import STATUS_AFTER
 
     last: dict[Any, str] = {}
     for upload_id, action in (

@@ -83,7 +83,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="default branch, application changed",
         variables=DEFAULT_BRANCH,
-        changed="uploads/models/uploads.py",
+        changed="uploads/models.py",
         jobs=RELEASE | {"infrastructure": "manual"},
     ),
     Scenario(
@@ -101,7 +101,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="merge request, application changed",
         variables=MERGE_REQUEST,
-        changed="uploads/models/uploads.py",
+        changed="uploads/models.py",
         jobs=ALWAYS,
     ),
     Scenario(

@@ -119,7 +119,7 @@ def _server_busy(world: World) -> Answer:
 
 def _trail_away(world: World) -> Answer:
     world.monkeypatch.setattr(
-        "uploads.history.insert_upload",
+        "uploads.transitions.record_intent",
         Mock(side_effect=TrailUnavailableError("internal name")),
     )
     return world.upload()

@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from sre.lib.fill import fill
 from tests.uploads.making import new_upload
-from uploads.models import STATUS_AFTER, Action, Status, Upload, UploadEvent
+from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.transitions import STATUS_AFTER
 
 
 @pytest.mark.django_db(transaction=True)

@@ -21,7 +21,7 @@ from django.test import Client
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from uploads import history, services
+from uploads import services, transitions
 from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, AuditSeal, Upload, UploadEvent, new_upload_id
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
@@ -52,7 +52,7 @@ def new_upload(**columns: Any) -> Upload:
 def record(**columns: Any) -> Upload:
     """Write an upload that is pending, and its intent, without any object."""
     upload = new_upload(**{"created_at": NOON, **columns})
-    history.record_intent(upload, ACTOR)
+    transitions.record_intent(upload, ACTOR)
     return upload
 
 
@@ -90,7 +90,7 @@ def put(upload: Upload, size: int | None = None) -> None:
 
 def failed(*, age: timedelta = HOUR) -> Upload:
     upload = pending(age=age)
-    history.record(upload, Action.FAILED, ACTOR, error="made to fail")
+    transitions.record(upload, Action.FAILED, ACTOR, error="made to fail")
     return upload
 
 

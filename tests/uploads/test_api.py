@@ -15,7 +15,7 @@ from django.test import Client
 
 from mirrorsite.actors import Actor
 from tests.uploads.making import actions, keys_in, slug, stored
-from uploads import history
+from uploads import transitions
 from uploads.audit import log
 from uploads.models import Action, Status, Upload
 from uploads.storage import UploadStorage
@@ -256,7 +256,9 @@ class TestDatabaseUnavailable:
 def test_reconciled_as_stored_before_the_put__stored_once(bucket, spy):
     def reconcile(storage: Any, key: str, *rest: Any, **more: Any) -> Any:
         other = Upload.objects.get(key=key)
-        history.record(other, Action.STORED, Actor(name="command:reconcile_uploads"))
+        transitions.record(
+            other, Action.STORED, Actor(name="command:reconcile_uploads")
+        )
 
     spy(UploadStorage, "put_new", before=reconcile)
     assert stored().status == Status.STORED
@@ -271,8 +273,8 @@ def test_killed_between_put_and_commit__pending_and_present(
 import os, django
 django.setup()
 from mirrorsite.actors import Actor
-from uploads import history, services
-history.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
+from uploads import transitions, services
+transitions.record = lambda *arguments, **values: os.kill(os.getpid(), 9)
 services.create_upload(actor=Actor())
 """
     connection.close()

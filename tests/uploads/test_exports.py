@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from mirrorsite.files import write_whole
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import exports, history
+from uploads import exports, transitions
 from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Upload, UploadEvent
@@ -40,7 +40,7 @@ def recorded(ordinal: int, **fields: Any) -> Upload:
 class TestExportUploads:
     def test_csv__exact_bytes(self):
         upload = recorded(1, user_agent='curl "x"', number=7, client_address="::1")
-        history.record(
+        transitions.record(
             upload,
             Action.STORED,
             making.ACTOR,
@@ -99,7 +99,7 @@ class TestExportUploads:
 
     def test_filters(self):
         uploads = [recorded(number) for number in (1, 2, 3)]
-        history.record(uploads[1], Action.FAILED, making.ACTOR)
+        transitions.record(uploads[1], Action.FAILED, making.ACTOR)
 
         def keys(*arguments: str) -> list[str]:
             _, text = run("export_uploads", *arguments)
@@ -180,7 +180,9 @@ class TestExportUploads:
 class TestExportEvents:
     def test_both_formats(self):
         upload = recorded(1)
-        history.record(upload, Action.FAILED, making.ACTOR, detail={"b": 1, "a": "=x"})
+        transitions.record(
+            upload, Action.FAILED, making.ACTOR, detail={"b": 1, "a": "=x"}
+        )
         status, text = run("export_events", "--action", "failed", "--format", "jsonl")
         event = upload.events.get(action="failed")
         at = event.at.isoformat(timespec="microseconds").replace("+00:00", "Z")

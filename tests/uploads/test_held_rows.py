@@ -15,7 +15,7 @@ from tests.conftest import service_database_url
 from tests.uploads import making
 from tests.uploads.making import ACTOR, actions, slug
 from tests.uploads.retrying import interrupted, post
-from uploads import history
+from uploads import transitions
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload
 from uploads.storage import UploadStorage
@@ -74,8 +74,8 @@ def test_outcome__pending_and_told(bucket, client, spy):
 def test_other_rows__written_meanwhile():
     upload, other = making.record(), making.record()
     with held(upload):
-        history.record(other, Action.STORED, ACTOR, stored_at=timezone.now())
+        transitions.record(other, Action.STORED, ACTOR, stored_at=timezone.now())
         with pytest.raises(TrailUnavailableError):
-            history.record(upload, Action.STORED, ACTOR)
+            transitions.record(upload, Action.STORED, ACTOR)
     assert Upload.objects.get(pk=other.pk).status == Status.STORED
     assert actions(upload) == ["requested"]

@@ -15,7 +15,7 @@ from mirrorsite.tokens.models import Scope
 from tests.tokens import bearer, new_token
 from tests.uploads.making import ACTOR, actions, keys_in, slug
 from tests.uploads.retrying import KEY, interrupted, post
-from uploads import history, services
+from uploads import services, transitions
 from uploads.api.idempotency_keys import parse_key
 from uploads.idempotency import IdempotencyKey, longest_attempt
 from uploads.models import Action, Status, Upload
@@ -117,7 +117,7 @@ class TestSameKey:
     )
     def test_finished__whatever_came_after(self, client, bucket, action):
         first = post(client, {"size": 10})
-        history.record(Upload.objects.get(), action, ACTOR)
+        transitions.record(Upload.objects.get(), action, ACTOR)
         again = post(client, {"size": 10})
         assert again["Idempotent-Replayed"] == "true"
         assert again.content == first.content

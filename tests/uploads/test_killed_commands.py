@@ -24,7 +24,7 @@ from mirrorsite.exit_status import ExitStatus
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import run
-from uploads import history
+from uploads import transitions
 from uploads.audit.seal_store import PREFIX
 from uploads.backups import backup_keys
 from uploads.models import Action, AuditSeal, Upload, UploadEvent
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUT_NEW = "uploads.storage.UploadStorage.put_new"
 DELETE = "uploads.storage.UploadStorage.delete_unchanged"
-WRITE = "uploads.history.update_upload"
+WRITE = "uploads.transitions.record"
 
 Kill = Callable[..., None]
 
@@ -142,7 +142,7 @@ class TestReconcileUploads:
         "point",
         [
             ("after", 2, WRITE),
-            ("after", 1, "uploads.history.insert_upload"),  # an object is adopted
+            ("after", 1, "uploads.transitions.record_intent"),  # an object is adopted
             ("after", 1, DELETE),  # deleted, without the event
         ],
     )
@@ -156,7 +156,7 @@ class TestReconcileUploads:
             trail.storage.client.put_object(
                 Bucket=trail.storage.bucket_name, Key=key, Body=b"hello"
             )
-        history.record(gone, Action.PURGED, making.ACTOR)  # and no further
+        transitions.record(gone, Action.PURGED, making.ACTOR)  # and no further
 
         fix = ("reconcile_uploads", "--fix", "--min-age", "0s")
         kill(point, *fix)

@@ -4,6 +4,7 @@ import hashlib
 import re
 import tracemalloc
 from collections import Counter
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,15 @@ class TestSized:
 
     def test_other_seed_other_text(self):
         assert text_of(RandomNumbers(b"a", 100)) != text_of(RandomNumbers(b"b", 100))
+
+    def test_small__made_once(self):
+        """The digest, the number and the body of most uploads are of one chunk."""
+        made = Mock()
+        payload = RandomNumbers(b"seed", 60_000, on_chunk=made)
+        body = b"".join(payload.parts(8 * 1024 * 1024))
+        assert hashlib.sha256(body).hexdigest() == payload.sha256
+        assert int(body[:4]) == payload.number
+        made.assert_called_once()
 
     def test_digits_are_unbiased(self):
         counts = Counter(text_of(RandomNumbers(b"seed", 1_000_000)))

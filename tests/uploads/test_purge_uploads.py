@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import history, retention
+from uploads import retention, transitions
 from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
@@ -102,7 +102,7 @@ class TestPurgeUploads:
     def test_never_what_is_unsealed_or_not_stored(self, bucket):
         unsealed = old(sealed=False)
         half = old()
-        history.record(half, Action.VERIFIED, making.ACTOR)  # a new, unsealed event
+        transitions.record(half, Action.VERIFIED, making.ACTOR)  # a new, unsealed event
         pending = making.pending(age=timedelta(days=90))
         making.put(pending)
         making.seal(pending)
@@ -112,8 +112,8 @@ class TestPurgeUploads:
     @pytest.mark.parametrize(
         "write",
         [
-            lambda upload: history.record(upload, Action.VERIFIED, making.ACTOR),
-            lambda upload: history.record_event(
+            lambda upload: transitions.record(upload, Action.VERIFIED, making.ACTOR),
+            lambda upload: transitions.record_event(
                 Action.DOWNLOADED, making.ACTOR, upload=upload
             ),
         ],
@@ -158,7 +158,7 @@ class TestPurgeUploads:
         def replace(*args: Any, **kwargs: Any) -> None:
             making.overwrite(bucket, upload.key, b"somebody's")
 
-        spy(history, "record", after=replace)
+        spy(transitions, "record", after=replace)
         assert purge("--yes")[0] == 0
         monkeypatch.undo()
         assert bucket.head(upload.key).size == len(b"somebody's")
@@ -168,7 +168,7 @@ class TestPurgeUploads:
 
     def test_database_away__nothing_deleted(self, bucket, make_fail):
         upload = old()
-        make_fail(history, "record", TrailUnavailableError("away"))
+        make_fail(transitions, "record", TrailUnavailableError("away"))
         assert purge("--yes")[0] == 2
         assert making.exists(bucket, upload.key)
 
@@ -256,7 +256,7 @@ class TestSeveralAtATime:
                 raise TrailUnavailableError("away")
 
         spy(UploadStorage, "delete_unchanged", before=refuse)
-        spy(history, "record", before=goes)
+        spy(transitions, "record", before=goes)
         status, text = purge("--yes")
         assert (status, text) == (2, "".join(f"purged: {u.key}\n" for u in uploads[1:]))
         monkeypatch.undo()

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from tests.uploads.making import ACTOR, delete_object, last_event, pages, record, slug
-from uploads import history, services
+from uploads import services, transitions
 from uploads.api.read_views import UploadEventsView
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload, new_upload_id
@@ -194,7 +194,7 @@ class TestEvents:
         monkeypatch.setattr(UploadEventsView, "PAGE", 2)
         upload = record()
         for _ in range(4):
-            history.record(upload, Action.REQUESTED, ACTOR)
+            transitions.record(upload, Action.REQUESTED, ACTOR)
         expected = list(upload.events.order_by("pk").values_list("pk", flat=True))
         found = list(pages(reader, f"/api/uploads/{upload.pk}/events"))
         assert [len(page) for page in found] == [2, 2, 1]
@@ -252,7 +252,7 @@ class TestContent:
     def test_no_address_without_its_event(self, reader, bucket, make_fail):
         upload = services.create_upload(actor=ACTOR).upload
         make_fail(
-            history,
+            transitions,
             "record_event",
             TrailUnavailableError("the database did not take the record"),
         )

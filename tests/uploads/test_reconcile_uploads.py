@@ -14,7 +14,7 @@ from django.core.management import call_command
 from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import history, object_verification
+from uploads import object_verification, transitions
 from uploads.exceptions import BucketMissingError
 from uploads.models import Action, Upload, UploadEvent
 from uploads.reconciliation import FindingKind
@@ -110,7 +110,7 @@ class TestReconcileUploads:
     def test_since(self, bucket):
         making.stored()
         lost = making.pending(age=timedelta(days=9))
-        history.record(lost, Action.STORED, making.ACTOR)
+        transitions.record(lost, Action.STORED, making.ACTOR)
         assert run("reconcile_uploads", "--since", "1d") == (
             0,
             "1 key compared, 0 differences\n",
@@ -124,7 +124,7 @@ class TestReconcileUploads:
     def test_interrupted__run_again(self, bucket, monkeypatch, spy):
         """What was repaired stands and is told; the second run does the rest."""
         uploads = [making.pending() for _ in range(3)]
-        spy(history, "record", before=Mock(side_effect=[None, KeyboardInterrupt]))
+        spy(transitions, "record", before=Mock(side_effect=[None, KeyboardInterrupt]))
         with pytest.raises(CommandFailed) as caught:
             call_command("reconcile_uploads", "--fix", stdout=StringIO())
         monkeypatch.undo()
@@ -150,8 +150,8 @@ class TestEveryWord:
         gone, other, kept, back, parts = (making.stored() for _ in range(5))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, other.key, b"other")
-        history.record(kept, Action.PURGED, making.ACTOR)
-        history.record(back, Action.MISSING, making.ACTOR)
+        transitions.record(kept, Action.PURGED, making.ACTOR)
+        transitions.record(back, Action.MISSING, making.ACTOR)
         elsewhere = making.pending(bucket="another-bucket")
         stray = making.new_upload(key="uploads/stray.txt")
         client, name = bucket.client, bucket.bucket_name

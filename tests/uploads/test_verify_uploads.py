@@ -13,7 +13,7 @@ from django.utils import timezone
 from mirrorsite.management.base import CommandFailed
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import history, object_verification
+from uploads import object_verification, transitions
 from uploads.exceptions import OtherBucketError, StoreUnavailableError, TransitionError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.storage import PART_BYTES, UploadStorage
@@ -27,7 +27,7 @@ class TestVerifyUploads:
         good, gone, changed, back = (making.stored() for _ in range(4))
         making.delete_object(bucket, gone.key)
         making.overwrite(bucket, changed.key, b"other")
-        history.record(back, Action.MISSING, making.ACTOR)
+        transitions.record(back, Action.MISSING, making.ACTOR)
         making.failed()
         making.pending()
 
@@ -106,7 +106,9 @@ class TestVerifyUploads:
         upload = making.stored()
 
         def record(seen: Upload, *args: Any, **kwargs: Any) -> None:
-            history.record(Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR)
+            transitions.record(
+                Upload.objects.get(pk=seen.pk), Action.PURGED, making.ACTOR
+            )
 
         spy(object_verification, "record_verification", before=record)
         assert run("verify_uploads") == (

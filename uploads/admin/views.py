@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from mirrorsite.actors import is_from_elsewhere, staff_actor
-from uploads import history
+from uploads import transitions
 from uploads.admin import formatting
 from uploads.audit.keys import public_text
 from uploads.bulkhead import store_bulkhead
@@ -112,7 +112,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
         return HttpResponse(FROM_ELSEWHERE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     found = proof_of(upload)
-    history.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
+    transitions.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
     return TemplateResponse(
         request,
         "admin/uploads/upload/proof.html",
@@ -146,7 +146,7 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     except StoreError as error:
         messages.error(request, f"No download: {error}.")
         return _page(upload)
-    history.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
+    transitions.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
     return HttpResponseRedirect(address)
 
 
@@ -171,7 +171,7 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
         return HttpResponse("Not in the bucket.", status=404, content_type=kind)
     except StoreError as error:
         return HttpResponse(f"Not read: {error}.", status=502, content_type=kind)
-    history.record_event(
+    transitions.record_event(
         Action.DOWNLOADED, actor, upload=upload, detail={"preview": True}
     )
     return HttpResponse(body.decode("utf-8", "replace"), content_type=kind)

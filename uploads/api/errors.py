@@ -19,7 +19,7 @@ from uploads.exceptions import (
     UploadFailedError,
     UploadsError,
 )
-from uploads.models import Status, Upload
+from uploads.models import Status
 
 _NO_CONTENT: dict[Status, tuple[str, str]] = {
     Status.PENDING: ("upload-not-stored", "It is not yet known to be stored."),
@@ -115,14 +115,4 @@ def _upload_failed(error: UploadFailedError) -> Problem:
         "store-refused",
         f"The object store refused the upload; it is recorded as {upload.status}.",
         **recorded,
-    )
-
-
-def not_verifiable(upload: Upload) -> Problem:
-    return Problem(
-        409,
-        "upload-not-verifiable",
-        f"An upload that is {upload.status} has no object to verify, or its state"
-        " changed just now.",
-        upload_status=upload.status,
     )

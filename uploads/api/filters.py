@@ -23,8 +23,10 @@ MAX_LIMIT = 200
 _MAX_TEXT = 1024
 _CURSOR = "uploads.cursor"
 
-#: RFC 3339, section 5.6: with seconds and an offset.
-_RFC3339 = re.compile(r"[^Tt]*[Tt][0-9:]{8}(\.[0-9]*)?([Zz]|[+-][0-9:]{5})")
+#: What RFC 3339, section 5.6, requires and `parse_time` does not: seconds, an offset.
+_WITH_SECONDS_AND_OFFSET = re.compile(
+    r"[^Tt]*[Tt][0-9:]{8}(\.[0-9]*)?([Zz]|[+-][0-9:]{5})"
+)
 
 
 @extend_schema_field({"type": "string"})
@@ -54,7 +56,7 @@ class TimeField(serializers.DateTimeField):
     }
 
     def to_internal_value(self, value: Any) -> datetime:
-        if not _RFC3339.fullmatch(value):
+        if not _WITH_SECONDS_AND_OFFSET.fullmatch(value):
             raise ValidationError
         try:
             return parse_time(value)

@@ -15,9 +15,9 @@ from mirrorsite.api import ProtectedView
 from mirrorsite.openapi import answer, header, problems
 from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
-from uploads import history
+from uploads import transitions
 from uploads.api import examples
-from uploads.api.errors import not_verifiable, upload_problems
+from uploads.api.errors import upload_problems
 from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
 from uploads.api.serializers import (
     UploadEventPageSerializer,
@@ -196,7 +196,7 @@ class UploadContentView(ProtectedView):
                 address = content_url(upload, "HEAD")
             else:
                 address = content_url(upload)
-                history.record_event(
+                transitions.record_event(
                     Action.DOWNLOADED, actor_of(request), upload=upload
                 )
         return Response(status=302, headers={"Location": address})
@@ -235,7 +235,13 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
             try:
                 seen = verify_upload(upload, actor=actor)
             except TransitionError as error:
-                raise not_verifiable(upload) from error
+                raise Problem(
+                    409,
+                    "upload-not-verifiable",
+                    f"An upload that is {upload.status} has no object to verify, or its"
+                    " state changed just now.",
+                    upload_status=upload.status,
+                ) from error
         return Response(
             {
                 "result": seen.action,

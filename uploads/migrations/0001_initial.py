@@ -1,10 +1,10 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.utils.timezone
+import uuid_utils.compat
 from django.conf import settings
 from django.db import migrations, models
 
-import uploads.models.uploads
 from uploads import triggers
 from uploads.groups import create_groups
 
@@ -114,7 +114,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=uploads.models.uploads.new_upload_id,
+                        default=uuid_utils.compat.uuid7,
                         editable=False,
                         primary_key=True,
                         serialize=False,

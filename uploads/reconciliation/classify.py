@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from django.utils import timezone
@@ -34,10 +33,8 @@ def classify(
     try:
         finding = _classify_recorded(upload, listed)
     except OtherBucketError as error:
-        return replace(
-            _finding(FindingKind.ELSEWHERE, upload, None, {"bucket": upload.bucket}),
-            note=str(error),
-        )
+        seen = {"bucket": upload.bucket}
+        return _finding(FindingKind.ELSEWHERE, upload, None, seen, note=str(error))
     # The bucket was read after the row: an upload that has changed in between is being
     # worked on, and the next run sees it complete.
     if finding is not None and _has_changed(upload):
@@ -63,30 +60,27 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
     except ObjectMissingError:
         return _classify_absent(upload)
     if listed is None:
-        # Created after the listing passed its key, or listed out of order: it comes
-        # later in this run, or in the next.
+        # The object exists but was not listed: it was created during the scan, or the
+        # store lists in another order. It is classified later in this run, or in the
+        # next one.
         return None
     status = Status(upload.status)
     if status in {Status.STORED, Status.MISSING, Status.CORRUPTED}:
         return _classify_bytes(upload, found)
     try:
-        differences, known = differences_from(upload, found)
+        differences, digest = differences_from(upload, found)
     except ObjectMissingError:
         return None  # deleted since: the next run sees that
     differences += _other_owner(upload, found)
-    seen = _seen(found) | known
+    seen = _seen(found) | digest
+    if differences:
+        seen["differences"] = list(differences)
     if status == Status.PURGED:
-        # Only the recorded object may be deleted.
-        if differences:
-            seen["differences"] = list(differences)
+        # With differences `repair` leaves the object alone: it may only delete the
+        # recorded one.
         return _finding(FindingKind.PURGED_PRESENT, upload, Action.PURGED, seen)
     if differences:
-        return _finding(
-            FindingKind.DIFFERS,
-            upload,
-            Action.CORRUPTED,
-            seen | {"differences": list(differences)},
-        )
+        return _finding(FindingKind.DIFFERS, upload, Action.CORRUPTED, seen)
     word = (
         FindingKind.PENDING_PRESENT
         if status == Status.PENDING
@@ -109,22 +103,27 @@ def _classify_bytes(upload: Upload, found: StoredObject) -> Finding | None:
     if outcome.action == Action.CORRUPTED:
         if upload.status == Status.CORRUPTED:
             return None
-        return _finding(
-            FindingKind.DIFFERS,
-            upload,
-            Action.CORRUPTED,
-            seen | {"differences": list(outcome.differences)},
-        )
+        seen["differences"] = list(outcome.differences)
+        return _finding(FindingKind.DIFFERS, upload, Action.CORRUPTED, seen)
     if outcome.action == Action.VERIFIED and upload.status == Status.MISSING:
         return _finding(FindingKind.MISSING_PRESENT, upload, Action.VERIFIED, seen)
     return None
 
 
 def _finding(
-    word: FindingKind, upload: Upload, action: Action | None, seen: dict[str, Any]
+    word: FindingKind,
+    upload: Upload,
+    action: Action | None,
+    seen: dict[str, Any],
+    note: str = "",
 ) -> Finding:
     return Finding(
-        word=word, key=upload.key, upload_id=upload.pk, action=action, seen=seen
+        word=word,
+        key=upload.key,
+        upload_id=upload.pk,
+        action=action,
+        seen=seen,
+        note=note,
     )
 
 

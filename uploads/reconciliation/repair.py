@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from uploads import history, orphans
+from uploads import orphans, transitions
 from uploads.exceptions import (
     ObjectChangedError,
     ObjectMissingError,
@@ -21,19 +21,19 @@ from uploads.storage import storage_of
 
 def repair(plan: Plan, finding: Finding) -> Finding:
     """Repair one finding; skip it if another writer was faster."""
-    if finding.word == FindingKind.ELSEWHERE:
+    if finding.action is None:  # recorded in another bucket: nothing to write
         return replace(finding, outcome="skipped")
     detail = {"finding": finding.word.value, **finding.seen}
     try:
         if finding.upload_id is None:
-            adopted = orphans.record_orphan(finding.key, actor=plan.actor)
-            return replace(finding, upload_id=adopted.pk, outcome="repaired")
+            recorded = orphans.record_orphan(finding.key, actor=plan.actor)
+            return replace(finding, upload_id=recorded.pk, outcome="repaired")
         upload = Upload.objects.get(pk=finding.upload_id)
         if finding.word == FindingKind.PURGED_PRESENT:
             return _purge_again(plan, finding, upload, detail)
-        history.record(
+        transitions.record(
             upload,
-            finding.action or Action.FAILED,
+            finding.action,
             plan.actor,
             detail=detail,
             **_columns(finding),
@@ -79,12 +79,12 @@ def _purge_again(
         return replace(finding, outcome="skipped", note=str(error))
     except StoreRefusedError as error:
         # The object stays, so the record must no longer say that it is purged.
-        history.record(
+        transitions.record(
             upload,
             Action.VERIFIED,
             plan.actor,
             detail=detail | {"purge_refused": str(error)},
         )
         return replace(finding, action=Action.VERIFIED, outcome="repaired")
-    history.record(upload, Action.PURGED, plan.actor, detail=detail)
+    transitions.record(upload, Action.PURGED, plan.actor, detail=detail)
     return replace(finding, outcome="repaired")

@@ -11,7 +11,7 @@ from django.test import Client
 
 from mirrorsite.actors import Actor
 from tests.uploads import making
-from uploads import history
+from uploads import transitions
 from uploads.admin import actions
 from uploads.models import Action, Status, UploadEvent
 
@@ -73,7 +73,7 @@ class TestVerifySelected:
     ):
         for _ in range(3):
             found = making.stored()
-            history.record(found, Action.MISSING, Actor())
+            transitions.record(found, Action.MISSING, Actor())
         monkeypatch.setattr(actions, "MAX_VERIFIED", 1)
 
         response = act(

@@ -4,7 +4,7 @@ import pytest
 
 from mirrorsite.actors import Actor
 from tests.uploads.audit.trails import Trail
-from uploads import history
+from uploads import transitions
 from uploads.models import Action, AuditSeal, Upload
 
 pytestmark = pytest.mark.django_db
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 
 class TestUploadAdmin:
     def test_timeline__who_when_what_and_by_which_request(self, admin_client, upload):
-        history.record(
+        transitions.record(
             upload,
             Action.CORRUPTED,
             Actor(name="user:ada", request_id="r-2"),

@@ -186,6 +186,25 @@ class TestMissing:
         )
         assert triggers.missing(connection) == ["uploads_event_update"]
 
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "ALTER TABLE uploads_uploadevent DISABLE TRIGGER uploads_event_delete",
+            # Not in sessions with session_replication_role = replica:
+            "ALTER TABLE uploads_uploadevent ENABLE TRIGGER uploads_event_delete",
+            "CREATE OR REPLACE TRIGGER uploads_event_delete"
+            " BEFORE DELETE ON uploads_uploadevent FOR EACH ROW WHEN (OLD.id = 0)"
+            " EXECUTE FUNCTION uploads_refuse()",
+            "CREATE OR REPLACE FUNCTION uploads_refuse() RETURNS trigger"
+            " LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'",
+            "DROP FUNCTION uploads_refuse() CASCADE",
+        ],
+    )
+    def test_altered__replaced(self, statement):
+        execute(statement)
+        assert "uploads_event_delete" in triggers.reinstall(connection)
+        assert triggers.missing(connection) == []
+
     def test_table_replaced(self):
         """The triggers are there, on a table that nobody uses any more."""
         with connection.cursor() as cursor:

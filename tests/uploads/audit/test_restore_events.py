@@ -15,7 +15,7 @@ from tests.uploads.audit.commands import run
 from tests.uploads.audit.tampering import execute, replaced, rows_of, without_triggers
 from tests.uploads.audit.trails import KEY, Trail, add_uploads, backed_up
 from tests.uploads.making import ACTOR
-from uploads import history, triggers
+from uploads import transitions, triggers
 from uploads.audit import chain, log
 from uploads.audit.canonical import parse_seal
 from uploads.audit.keys import SigningKey, TrustedKeys
@@ -100,7 +100,7 @@ class Life:
             case "note":
                 upload = Upload.objects.order_by("?").first()
                 if upload is not None:
-                    history.record_event(Action.DOWNLOADED, ACTOR, upload=upload)
+                    transitions.record_event(Action.DOWNLOADED, ACTOR, upload=upload)
             case "login":
                 log.record_event(Action.LOGGED_IN, ACTOR)
             case "seal":
@@ -112,14 +112,14 @@ class Life:
             return
         if upload.status == Status.PENDING:
             error = "made to fail"
-            history.record(
+            transitions.record(
                 upload, Action.FAILED, ACTOR, detail={"error": error}, error=error
             )
         elif upload.status == Status.FAILED:
-            history.record_new_attempt(upload, ACTOR, bucket=upload.bucket)
+            transitions.record_new_attempt(upload, ACTOR, bucket=upload.bucket)
         else:
             actions = [Action.VERIFIED, Action.MISSING, Action.CORRUPTED]
-            history.record(upload, self.chance.choice(actions), ACTOR)
+            transitions.record(upload, self.chance.choice(actions), ACTOR)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -164,7 +164,7 @@ def lost(trail: Trail) -> list[Upload]:
     (old,) = add_uploads(1)
     trail.seal()
     restore_backup = backed_up()
-    history.record(old, Action.VERIFIED, ACTOR)
+    transitions.record(old, Action.VERIFIED, ACTOR)
     (new,) = add_uploads(1)
     trail.seal()
     trail.seal()

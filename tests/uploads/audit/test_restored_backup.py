@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import ACTOR, run
-from uploads import history
+from uploads import transitions
 from uploads.audit import log
 from uploads.audit.seal_store import PREFIX
 from uploads.exceptions import SealError
@@ -45,10 +45,12 @@ def lost(trail: Trail) -> Lost:
     """Restore a backup that lacks three seals, and what came after the last."""
     old, begun = making.stored(), making.pending()
     trail.seal()
-    history.record_event(Action.DOWNLOADED, ACTOR, upload=old)  # unsealed in the backup
+    transitions.record_event(
+        Action.DOWNLOADED, ACTOR, upload=old
+    )  # unsealed in the backup
     restore = backed_up()
-    history.record(old, Action.VERIFIED, ACTOR)
-    history.record(begun, Action.FAILED, ACTOR, error="made to fail")
+    transitions.record(old, Action.VERIFIED, ACTOR)
+    transitions.record(begun, Action.FAILED, ACTOR, error="made to fail")
     new = making.stored()
     trail.seal()
     trail.seal()  # over silence

@@ -27,7 +27,7 @@ from tests.uploads.audit.tampering import (
     swap_events,
 )
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
-from uploads import history
+from uploads import transitions
 from uploads.audit.canonical import Seal
 from uploads.audit.keys import SigningKey
 from uploads.audit.serialization import row_of, seal_of
@@ -255,9 +255,9 @@ class TestUploads:
         """The row keeps the first actor; that is no difference."""
         upload = add_uploads(1, stored=False)[0]
         actor = Actor(name="token:ci", address="198.51.100.9", request_id="later")
-        history.record(upload, Action.FAILED, actor, detail={"error": "refused"})
-        history.record_new_attempt(upload, actor, bucket=upload.bucket)
-        history.record(upload, Action.STORED, actor, detail={"etag": "x"}, etag="x")
+        transitions.record(upload, Action.FAILED, actor, detail={"error": "refused"})
+        transitions.record_new_attempt(upload, actor, bucket=upload.bucket)
+        transitions.record(upload, Action.STORED, actor, detail={"etag": "x"}, etag="x")
         trail.seal()
         assert trail.faults() == []
 

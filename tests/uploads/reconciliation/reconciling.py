@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from mirrorsite.actors import Actor
 from tests.uploads import making
-from uploads import history
+from uploads import transitions
 from uploads.models import Action, Upload
 from uploads.reconciliation import Plan, reconcile
 from uploads.storage import UploadStorage, upload_storage
@@ -31,6 +31,6 @@ def purged(*, age: timedelta = making.HOUR) -> Upload:
     upload = making.pending(age=age)
     making.put(upload)
     head = upload_storage().head(upload.key)
-    history.record(upload, Action.STORED, making.ACTOR, etag=head.etag)
-    history.record(upload, Action.PURGED, making.ACTOR)
+    transitions.record(upload, Action.STORED, making.ACTOR, etag=head.etag)
+    transitions.record(upload, Action.PURGED, making.ACTOR)
     return upload

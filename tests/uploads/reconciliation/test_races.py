@@ -8,7 +8,7 @@ import pytest
 
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, NOW, found, put_raw
-from uploads import history
+from uploads import transitions
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.reconciliation import classify, reconcile, repair, side_by_side
@@ -25,7 +25,7 @@ class TestTogether:
 
         def finish(*arguments: Any) -> None:
             fresh = Upload.objects.get(pk=upload.pk)
-            history.record(fresh, Action.STORED, making.ACTOR)
+            transitions.record(fresh, Action.STORED, making.ACTOR)
 
         spy(classify, "classify", after=finish)
         (finding,) = reconcile(FIX)
@@ -45,7 +45,7 @@ class TestTogether:
                 monkeypatch.setattr(UploadStorage, "head", head)
                 fresh = Upload.objects.get(pk=upload.pk)
                 making.put(fresh)
-                history.record(fresh, Action.STORED, making.ACTOR)
+                transitions.record(fresh, Action.STORED, making.ACTOR)
 
         monkeypatch.setattr(UploadStorage, "head", finish_after_head)
         assert found(FIX) == []
@@ -79,7 +79,7 @@ class TestTogether:
     def test_two_reconcilers_while_the_service_records(self, bucket, spy):
         """One gave the upload up, one found it again, each between two statements."""
         spy(UploadStorage, "put_new", before=lambda *_, **__: found(FIX))
-        spy(history, "reload", after=lambda _: found(FIX))
+        spy(Upload, "refresh_from_db", after=lambda _: found(FIX))
         upload = making.stored()
         assert upload.status == Status.STORED
         assert making.actions(upload) == ["requested", "failed", "stored"]

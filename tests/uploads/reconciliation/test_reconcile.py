@@ -12,7 +12,7 @@ import pytest
 
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, purged, put_raw
-from uploads import history, services
+from uploads import services, transitions
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.object_verification import verify_upload
@@ -62,7 +62,7 @@ class TestReconcile:
 
     def test_reconcile__corrupted_and_missing(self, bucket):
         upload = making.stored()
-        history.record(upload, Action.CORRUPTED, making.ACTOR)
+        transitions.record(upload, Action.CORRUPTED, making.ACTOR)
         assert found(FIX) == []  # it is known, until verify_uploads looks again
         making.delete_object(bucket, upload.key)
         assert found(FIX) == [("stored but missing", upload.key, "repaired")]
@@ -130,7 +130,7 @@ class TestReconcile:
     def test_reconcile__min_age_counts_from_the_last_event(self, bucket):
         """An old upload that is being tried again is under way."""
         upload = making.failed(age=timedelta(days=3))
-        history.record(upload, Action.REQUESTED, making.ACTOR)
+        transitions.record(upload, Action.REQUESTED, making.ACTOR)
         assert list(reconcile(Plan(actor=ACTOR))) == []
 
     def test_reconcile__checksums(self, bucket, monkeypatch):

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import FIX, NOW, found, purged, put_raw
-from uploads import history
+from uploads import transitions
 from uploads.models import Action, Status, Upload
 from uploads.reconciliation import reconcile, scan, side_by_side
 from uploads.storage import UploadStorage
@@ -95,7 +95,7 @@ class TestSideBySide:
         making.delete_object(bucket, gone.key)
         hanging = making.pending(age=timedelta(days=9))
         lost = making.pending(age=timedelta(days=9))
-        history.record(lost, Action.STORED, making.ACTOR)
+        transitions.record(lost, Action.STORED, making.ACTOR)
         put_raw(bucket, "uploads/2026/11/01/unknown.txt", b"x")
         asked = spy(UploadStorage, "listing")
         now = timezone.now()
@@ -114,7 +114,7 @@ class TestSideBySide:
         """The same as everything, without a question for each day of centuries."""
         making.stored()
         gone = making.pending(age=timedelta(days=800))
-        history.record(gone, Action.STORED, making.ACTOR)
+        transitions.record(gone, Action.STORED, making.ACTOR)
         first = timezone.now().year - 4
         put_raw(bucket, f"uploads/{first}/11/01/unknown.txt", b"x")
         everything = list(side_by_side())
@@ -134,8 +134,10 @@ class TestSideBySide:
         """Its key has an older day: an upload tried again keeps its first one."""
         upload = making.pending(age=timedelta(days=9))
         if retried:
-            history.record(upload, Action.FAILED, making.ACTOR)
-            history.record_new_attempt(upload, making.ACTOR, bucket=bucket.bucket_name)
+            transitions.record(upload, Action.FAILED, making.ACTOR)
+            transitions.record_new_attempt(
+                upload, making.ACTOR, bucket=bucket.bucket_name
+            )
         making.put(upload)
         put_raw(bucket, f"{upload.key}.txt", b"of another")
         since = timezone.now() - timedelta(days=1)

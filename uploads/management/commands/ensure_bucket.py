@@ -25,9 +25,7 @@ class Command(OperatorCommand):
             self.so_far = "the bucket was not created, unless the answer was lost"
             state = "created" if storage.ensure_bucket() else "exists"
         self.so_far = f"bucket {storage.bucket_name}: {state}"
-        if as_json:
-            self.print_json({"bucket": storage.bucket_name, "state": state})
-        else:
-            self.print(f"bucket {storage.bucket_name}: {state}")
+        value = {"bucket": storage.bucket_name, "state": state}
+        self.print_result(value, self.so_far, as_json=as_json)
         if state == "missing":
             raise DifferencesFound(f"there is no bucket {storage.bucket_name}.")

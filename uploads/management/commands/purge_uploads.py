@@ -78,27 +78,21 @@ class Command(OperatorCommand):
                 size += result.size
             self.so_far = f"{_summary(counts, size)}; {_AFTERWARDS}"
             progress.clear()
-            self._print(result, as_json=as_json)
-        if as_json:
-            self.print_json(
-                {"dry_run": not yes, "outcomes": dict(counts), "bytes": size}
-            )
-        else:
-            self.print(_summary(counts, size))
-            if counts["would purge"]:
-                self.print("nothing was deleted; add --yes to delete")
+            self.print_result(asdict(result), _line(result), as_json=as_json)
+        summary = {"dry_run": not yes, "outcomes": dict(counts), "bytes": size}
+        self.print_result(summary, _summary(counts, size), as_json=as_json)
+        if counts["would purge"] and not as_json:
+            self.print("nothing was deleted; add --yes to delete")
         if counts["left alone"]:
             raise DifferencesFound(
                 f"{counted(counts['left alone'], 'object')} differ from their records"
                 " or cannot be deleted; run reconcile_uploads."
             )
 
-    def _print(self, result: Purge, *, as_json: bool) -> None:
-        if as_json:
-            self.print_json(asdict(result))
-        else:
-            note = f": {result.note}" if result.note else ""
-            self.print(f"{result.outcome}: {result.key}{note}")
+
+def _line(result: Purge) -> str:
+    note = f": {result.note}" if result.note else ""
+    return f"{result.outcome}: {result.key}{note}"
 
 
 def _summary(counts: Counter[str], size: int) -> str:

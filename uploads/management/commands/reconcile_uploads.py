@@ -75,47 +75,43 @@ class Command(OperatorCommand):
             checksums=checksums,
             jobs=jobs,
         )
-        total = None
-        if since is None and self.stderr.isatty():
-            total = Upload.objects.count()
+        is_countable = since is None and self.stderr.isatty()
+        total = Upload.objects.count() if is_countable else None
         progress = self.progress("keys", total)
-        words: Counter[str] = Counter()
+        kinds: Counter[str] = Counter()
         outcomes: Counter[str] = Counter()
         for finding in reconcile(plan, progress.over(side_by_side(since))):
-            words[finding.word.value] += 1
+            kinds[finding.word.value] += 1
             outcomes[finding.outcome] += 1
-            self.so_far = _summary(progress.count, words, outcomes)
+            self.so_far = _summary(progress.count, kinds, outcomes)
             progress.clear()
-            self._print(finding, as_json=as_json)
-        if as_json:
-            self.print_json(
-                {
-                    "keys": progress.count,
-                    "differences": dict(words),
-                    "outcomes": dict(outcomes),
-                }
-            )
-        else:
-            self.print(_summary(progress.count, words, outcomes))
-        if words:
-            raise DifferencesFound(f"{counted(words.total(), 'difference')} found.")
-
-    def _print(self, finding: Finding, *, as_json: bool) -> None:
-        if as_json:
-            self.print_json(asdict(finding))
-            return
-        line = f"{finding.word.value}: {finding.key}"
-        for difference in finding.seen.get("differences", ()):
-            line += f"; {difference}"
-        if finding.outcome == "repaired":
-            line += f" -> {finding.action or 'parts deleted'}"
-        elif finding.outcome == "skipped":
-            line += f" (left alone: {finding.note})"
-        self.print(line)
+            self.print_result(asdict(finding), _line(finding), as_json=as_json)
+        self.print_result(
+            {
+                "keys": progress.count,
+                "differences": dict(kinds),
+                "outcomes": dict(outcomes),
+            },
+            _summary(progress.count, kinds, outcomes),
+            as_json=as_json,
+        )
+        if kinds:
+            raise DifferencesFound(f"{counted(kinds.total(), 'difference')} found.")
 
 
-def _summary(keys: int, words: Counter[str], outcomes: Counter[str]) -> str:
-    text = f"{counted(keys, 'key')} compared, {counted(words.total(), 'difference')}"
+def _line(finding: Finding) -> str:
+    line = f"{finding.word.value}: {finding.key}"
+    for difference in finding.seen.get("differences", ()):
+        line += f"; {difference}"
+    if finding.outcome == "repaired":
+        line += f" -> {finding.action or 'parts deleted'}"
+    elif finding.outcome == "skipped":
+        line += f" (left alone: {finding.note})"
+    return line
+
+
+def _summary(keys: int, kinds: Counter[str], outcomes: Counter[str]) -> str:
+    text = f"{counted(keys, 'key')} compared, {counted(kinds.total(), 'difference')}"
     if outcomes["repaired"] or outcomes["skipped"]:
         text += f", {outcomes['repaired']:,} repaired"
     if outcomes["skipped"]:

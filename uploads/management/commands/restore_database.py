@@ -37,7 +37,8 @@ class Command(OperatorCommand):
         self.so_far = "nothing was loaded; another try needs an empty database"
         done = restore(key)
         self.so_far = f"{key} was restored"
-        if as_json:
-            self.print_json({"key": done.key, "rows": done.rows})
-            return
-        self.print(f"restored {key}: {counted(sum(done.rows.values()), 'row')}")
+        self.print_result(
+            {"key": done.key, "rows": done.rows},
+            f"restored {key}: {counted(sum(done.rows.values()), 'row')}",
+            as_json=as_json,
+        )

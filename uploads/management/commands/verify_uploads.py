@@ -9,10 +9,9 @@ from django.utils import timezone
 
 from mirrorsite.management.arguments import moment, positive_count
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
-from uploads.models import Action, Upload
+from uploads.models import Action
 from uploads.object_verification import (
     Method,
-    Verification,
     count_elsewhere,
     to_verify,
     verify_each,
@@ -84,13 +83,20 @@ class Command(OperatorCommand):
             )
             if outcome and outcome.action != Action.VERIFIED:
                 progress.clear()
-                self._print(upload, outcome, as_json=as_json)
+                self.print_result(
+                    {
+                        "upload_id": upload.pk,
+                        "key": upload.key,
+                        "action": outcome.action,
+                        "differences": outcome.differences,
+                    },
+                    f"{outcome.action}: {upload.key}: {'; '.join(outcome.differences)}",
+                    as_json=as_json,
+                )
         if elsewhere := count_elsewhere():
             counts["in another bucket"] = elsewhere
-        if as_json:
-            self.print_json({"uploads": counts.total(), "outcomes": dict(counts)})
-        else:
-            self.print(_summary(counts))
+        summary = {"uploads": counts.total(), "outcomes": dict(counts)}
+        self.print_result(summary, _summary(counts), as_json=as_json)
         faults = counts[Action.MISSING.value] + counts[Action.CORRUPTED.value]
         if elsewhere:
             raise DifferencesFound(
@@ -100,21 +106,6 @@ class Command(OperatorCommand):
             )
         if faults:
             raise DifferencesFound(f"{counted(faults, 'object')} not as recorded.")
-
-    def _print(self, upload: Upload, outcome: Verification, *, as_json: bool) -> None:
-        if as_json:
-            self.print_json(
-                {
-                    "upload_id": upload.pk,
-                    "key": upload.key,
-                    "action": outcome.action,
-                    "differences": outcome.differences,
-                }
-            )
-        else:
-            self.print(
-                f"{outcome.action}: {upload.key}: {'; '.join(outcome.differences)}"
-            )
 
 
 def _summary(counts: Counter[str]) -> str:

@@ -15,7 +15,7 @@ from mirrorsite.actors import Actor
 from sre.lib.processes import wait_until
 from tests.uploads import making
 from tests.uploads.audit.trails import Trail, add_uploads
-from uploads import history
+from uploads import transitions
 from uploads.audit import seals
 from uploads.audit.seals import Sealed
 from uploads.audit.serialization import seal_of
@@ -187,4 +187,4 @@ def _has_transaction(pid: int) -> bool:
 
 def _record_one() -> None:
     upload = making.record(number=1, request_id=making.ACTOR.request_id)
-    history.record(upload, Action.STORED, Actor(), detail={"size": 4})
+    transitions.record(upload, Action.STORED, Actor(), detail={"size": 4})

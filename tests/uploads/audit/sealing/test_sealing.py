@@ -13,7 +13,7 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from tests.uploads.audit.tampering import rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
-from uploads import history
+from uploads import transitions
 from uploads.audit.canonical import NO_SEAL, NotCanonicalError
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.seal_store import SealStore
@@ -124,7 +124,9 @@ class TestSealAudit:
     def test_record__detail_without_canonical_form(self, trail):
         upload = add_uploads(1)[0]
         with pytest.raises(NotCanonicalError):
-            history.record(upload, Action.VERIFIED, Actor(), detail={"seconds": [0.5]})
+            transitions.record(
+                upload, Action.VERIFIED, Actor(), detail={"seconds": [0.5]}
+            )
 
 
 class TestRotation:

@@ -10,22 +10,15 @@ from hypothesis import strategies as st
 
 from mirrorsite.actors import Actor
 from tests.uploads.making import new_upload
-from uploads import history
+from uploads import transitions
 from uploads.audit import log
 from uploads.exceptions import (
     AlreadyRecordedError,
     TrailUnavailableError,
     TransitionError,
 )
-from uploads.models import (
-    ALLOWED_BEFORE,
-    STATUS_AFTER,
-    WITHOUT_UPLOAD,
-    Action,
-    Status,
-    Upload,
-    UploadEvent,
-)
+from uploads.models import WITHOUT_UPLOAD, Action, Status, Upload, UploadEvent
+from uploads.transitions import ALLOWED_BEFORE, STATUS_AFTER
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +28,7 @@ NOTES = {Action.RETRIED, Action.DOWNLOADED, Action.PROOF_SHOWN} | WITHOUT_UPLOAD
 
 def begin(action: Action = Action.REQUESTED) -> Upload:
     upload = new_upload()
-    history.record_intent(upload, ACTOR, action)
+    transitions.record_intent(upload, ACTOR, action)
     return upload
 
 
@@ -44,7 +37,7 @@ def note(action: Action, upload: Upload, detail: dict[str, Any] | None = None) -
     if action in WITHOUT_UPLOAD:
         log.record_event(action, ACTOR, detail=detail)
     else:
-        history.record_event(action, ACTOR, upload=upload, detail=detail)
+        transitions.record_event(action, ACTOR, upload=upload, detail=detail)
 
 
 def transactions_of(upload: Upload) -> int:
@@ -83,11 +76,11 @@ class TestRecord:
                 # Somebody looks, or passes the door: the status is what it was.
                 note(action, upload)
             elif before in ALLOWED_BEFORE[action]:
-                history.record(upload, action, ACTOR)
+                transitions.record(upload, action, ACTOR)
                 done.append(action)
             else:
                 with pytest.raises(TransitionError):
-                    history.record(upload, action, ACTOR)
+                    transitions.record(upload, action, ACTOR)
         row = Upload.objects.get(pk=upload.pk)
         told = [event.action for event in row.events.order_by("id")]
         assert [action for action in told if action in STATUS_AFTER] == done
@@ -95,7 +88,7 @@ class TestRecord:
 
     def test_changes_and_detail(self):
         upload = begin()
-        history.record(
+        transitions.record(
             upload, Action.FAILED, ACTOR, detail={"error": "why"}, error="why"
         )
         row = Upload.objects.get()
@@ -110,16 +103,16 @@ class TestRecord:
     def test_two_at_once__only_one_wins(self):
         upload = begin()
         other = Upload.objects.get(pk=upload.pk)
-        history.record(upload, Action.STORED, ACTOR)
+        transitions.record(upload, Action.STORED, ACTOR)
         with pytest.raises(TransitionError, match="is no longer pending"):
-            history.record(other, Action.FAILED, ACTOR)
+            transitions.record(other, Action.FAILED, ACTOR)
         assert Upload.objects.get().status == Status.STORED
         assert UploadEvent.objects.count() == 2
 
     def test_row_and_event__one_transaction(self):
         upload = begin()
         assert transactions_of(upload) == 1
-        history.record(upload, Action.STORED, ACTOR)
+        transitions.record(upload, Action.STORED, ACTOR)
         assert transactions_of(upload) == 2  # the row's is that of the last event
 
     def test_update__finds_its_row_by_an_index(self):
@@ -127,23 +120,23 @@ class TestRecord:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
         before = sequential_scans()
-        history.record_new_attempt(upload, ACTOR, bucket="b")
+        transitions.record_new_attempt(upload, ACTOR, bucket="b")
         assert sequential_scans() == before
 
     def test_id_is_taken(self):
         taken = begin()
         with pytest.raises(AlreadyRecordedError):
-            history.record_intent(new_upload(id=taken.pk), ACTOR)
+            transitions.record_intent(new_upload(id=taken.pk), ACTOR)
         assert Upload.objects.get().key == taken.key
         assert UploadEvent.objects.count() == 1
 
     def test_event_does_not_fit__no_row_either(self):
         with pytest.raises(TrailUnavailableError):
-            history.record_intent(new_upload(), Actor(name="a" * 201))
+            transitions.record_intent(new_upload(), Actor(name="a" * 201))
         assert not Upload.objects.exists()
         upload = begin()
         with pytest.raises(TrailUnavailableError):
-            history.record(upload, Action.STORED, Actor(name="a" * 201), etag="e")
+            transitions.record(upload, Action.STORED, Actor(name="a" * 201), etag="e")
         kept = Upload.objects.get()
         assert (kept.status, kept.etag) == (Status.PENDING, "")
         assert upload.status == Status.PENDING
@@ -151,7 +144,7 @@ class TestRecord:
     def test_value_does_not_fit__never_cut(self):
         upload = begin()
         with pytest.raises(TrailUnavailableError):
-            history.record(upload, Action.STORED, ACTOR, etag="e" * 300)
+            transitions.record(upload, Action.STORED, ACTOR, etag="e" * 300)
         kept = Upload.objects.get()
         assert (kept.status, kept.etag) == (Status.PENDING, "")
         assert UploadEvent.objects.count() == 1
@@ -183,13 +176,13 @@ class TestNote:
                 log.record_event(action, ACTOR)
         if action not in NOTES - WITHOUT_UPLOAD:
             with pytest.raises(TransitionError):
-                history.record_event(action, ACTOR, upload=upload)
+                transitions.record_event(action, ACTOR, upload=upload)
         assert UploadEvent.objects.count() == 1
 
     @pytest.mark.parametrize("action", sorted(NOTES))
     def test_record__takes_no_note(self, action):
         with pytest.raises(TransitionError):
-            history.record(begin(), action, ACTOR)
+            transitions.record(begin(), action, ACTOR)
 
     @pytest.mark.parametrize("action", sorted(Action))
     def test_database__upload_fits_action(self, action):

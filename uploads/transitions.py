@@ -1,6 +1,9 @@
-"""Writes an upload's row together with the event that explains it, or neither.
+"""Which actions may follow which status of an upload, and the writes that record them.
 
-Only uploads.projection saves uploads besides: it restores rows from their events.
+Each write is the upload's row together with the event that explains it, or neither;
+except `record_unknown_outcome`, which changes no status. Only uploads.projection writes
+uploads besides: it restores rows from their events. A write raises
+`TrailUnavailableError` when the database is unavailable.
 """
 
 from __future__ import annotations
@@ -9,21 +12,55 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any
-from uuid import UUID
 
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from uploads.audit import log
-from uploads.audit.log import Event, database_errors
 from uploads.exceptions import TransitionError
-from uploads.models import (
-    ALLOWED_BEFORE,
-    STATUS_AFTER,
-    WITHOUT_UPLOAD,
-    Action,
-    Status,
-    Upload,
+from uploads.models import WITHOUT_UPLOAD, Action, Status, Upload
+
+#: The status after each action; an action that is not here leaves the status unchanged.
+STATUS_AFTER: dict[Action, Status] = {
+    Action.REQUESTED: Status.PENDING,
+    Action.STORED: Status.STORED,
+    Action.FAILED: Status.FAILED,
+    Action.VERIFIED: Status.STORED,
+    Action.MISSING: Status.MISSING,
+    Action.CORRUPTED: Status.CORRUPTED,
+    Action.ADOPTED: Status.STORED,
+    Action.PURGED: Status.PURGED,
+}
+
+#: The statuses that each action may follow; REQUESTED and ADOPTED also begin a record.
+ALLOWED_BEFORE: dict[Action, frozenset[Status]] = {
+    # A failed upload may be tried again under its own id and key.
+    Action.REQUESTED: frozenset({Status.FAILED, Status.PENDING}),
+    # Failed and missing too: an object can appear after the upload was given up.
+    Action.STORED: frozenset({Status.PENDING, Status.FAILED, Status.MISSING}),
+    Action.FAILED: frozenset({Status.PENDING}),
+    # Purged too: the store may refuse to delete what was to be purged.
+    Action.VERIFIED: frozenset(
+        {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
+    ),
+    Action.MISSING: frozenset({Status.STORED, Status.CORRUPTED, Status.MISSING}),
+    Action.CORRUPTED: frozenset(
+        {Status.STORED, Status.PENDING, Status.FAILED, Status.MISSING, Status.CORRUPTED}
+    ),
+    Action.ADOPTED: frozenset(),
+    # Purged too: deleted again when the object was still in the bucket.
+    Action.PURGED: frozenset(
+        {Status.STORED, Status.MISSING, Status.CORRUPTED, Status.PURGED}
+    ),
+}
+
+# ruff: noqa: S608 the statements hold names of tables and columns, and no values
+_TABLE = Upload._meta.db_table
+_COLUMNS = [field.column for field in Upload._meta.concrete_fields]
+_values = attrgetter(*(field.attname for field in Upload._meta.concrete_fields))
+_INSERT = log.with_event(
+    f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)})"
+    f" VALUES ({', '.join(f'${n}' for n, _ in enumerate(_COLUMNS, 6))})"
 )
 
 
@@ -36,19 +73,19 @@ def record_intent(
 ) -> None:
     """Write a new upload and its first event: the intent, and `detail`.
 
-    Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken, and
-    `TrailUnavailableError`.
+    Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken.
     """
     upload.status = STATUS_AFTER[action]
     intent = _intent(upload) | (detail or {})
-    insert_upload(upload, log.new_event(action, actor, intent, upload.created_at))
+    event = log.new_event(action, actor, intent, upload.created_at)
+    log.execute(_INSERT, [*event, *_values(upload)])
+    upload._state.adding = False
 
 
 def record_new_attempt(upload: Upload, actor: Actor, *, bucket: str) -> None:
     """Write that a failed or abandoned upload is attempted again, in `bucket`.
 
-    Raises `TransitionError` if another request has begun an attempt, and
-    `TrailUnavailableError`.
+    Raises `TransitionError` if another request has begun an attempt.
     """
     intent = _intent(upload) | {
         "bucket": bucket,
@@ -80,7 +117,7 @@ def record(
 
     Writes nothing and raises `TransitionError` if the action cannot follow the upload's
     status, or if its row no longer has the status of `upload` and the values of
-    `only_if`. Raises `TrailUnavailableError`.
+    `only_if`.
     """
     before = Status(upload.status)
     if before not in ALLOWED_BEFORE.get(action, frozenset()):
@@ -88,7 +125,8 @@ def record(
     changes["status"] = STATUS_AFTER[action]
     conditions = {"status": before, **(only_if or {})}
     event = log.new_event(action, actor, detail)
-    if not update_upload(upload.pk, conditions, changes, event):
+    values = [*event, upload.pk, *changes.values(), *conditions.values()]
+    if log.execute(_update(tuple(changes), tuple(conditions)), values) == 0:
         raise TransitionError(f"upload {upload.pk} is no longer {before}.")
     for name, value in changes.items():
         setattr(upload, name, value)
@@ -103,7 +141,7 @@ def record_event(
 ) -> None:
     """Write an event that does not change an upload's status.
 
-    Raises `TrailUnavailableError`, and `TransitionError` for any other action.
+    Raises `TransitionError` for any other action.
     """
     if action in STATUS_AFTER or action in WITHOUT_UPLOAD:
         raise TransitionError(f"{action} is no event of its own about {upload}.")
@@ -115,17 +153,11 @@ def record_unknown_outcome(upload: Upload, message: str) -> None:
 
     The request that worked on it has ended, so another attempt may begin.
     """
-    with database_errors():
+    with log.database_errors():
         Upload.objects.filter(pk=upload.pk, status=Status.PENDING).update(
             error=message, attempt_started_at=None
         )
     upload.error = message
-
-
-def reload(upload: Upload) -> None:
-    """Read the upload's current state; raises `TrailUnavailableError`."""
-    with database_errors():
-        upload.refresh_from_db()
 
 
 def _intent(upload: Upload) -> dict[str, Any]:
@@ -141,44 +173,9 @@ def _intent(upload: Upload) -> dict[str, Any]:
     }
 
 
-# --- Statements -------------------------------------------------------------------
-
-# ruff: noqa: S608 the statements hold names of tables and columns, and no values
-_TABLE = Upload._meta.db_table
-_COLUMNS = [field.column for field in Upload._meta.concrete_fields]
-_values = attrgetter(*(field.attname for field in Upload._meta.concrete_fields))
-_INSERT = log.with_event(
-    f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)})"
-    f" VALUES ({', '.join(f'${n}' for n, _ in enumerate(_COLUMNS, 6))})"
-)
-
-
-def insert_upload(upload: Upload, event: Event) -> None:
-    """Write a new upload and its first event.
-
-    Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken.
-    """
-    log.execute(_INSERT, [*event, *_values(upload)])
-    upload._state.adding = False
-
-
-def update_upload(
-    upload_id: UUID,
-    conditions: Mapping[str, Any],
-    changes: Mapping[str, Any],
-    event: Event,
-) -> bool:
-    """Change an upload if its columns have the values of `conditions`; write the event.
-
-    Returns False, and writes nothing, if they have not.
-    """
-    statement = _update(tuple(changes), tuple(conditions))
-    values = [*event, upload_id, *changes.values(), *conditions.values()]
-    return log.execute(statement, values) == 1
-
-
 @cache
 def _update(changes: Sequence[str], conditions: Sequence[str]) -> str:
+    """Return the statement that changes an upload, if `conditions` hold, with its event."""
     assignments = ", ".join(f"{c} = ${n}" for n, c in enumerate(changes, 7))
     # Like "=", and true of two nulls; no index serves it.
     met = "".join(

@@ -1,28 +1,63 @@
-"""The current state of each upload."""
+"""The record: the current state of each upload.
+
+The history, `UploadEvent`, and the proof of it, `AuditSeal`, are models of the audit log;
+Django finds them here.
+"""
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
 from typing import Any, NoReturn
 
-import uuid_utils.compat
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
+from uuid_utils.compat import uuid7
 
 from mirrorsite.append_only import REFUSED
 from mirrorsite.errors import AppendOnlyError
-from uploads.models.lifecycle import NOT_STORED, Status
+from uploads.audit.models import (
+    UNCOMMON,
+    WITHOUT_UPLOAD,
+    Action,
+    AuditSeal,
+    UploadEvent,
+)
 
+__all__ = [
+    "NOT_STORED",
+    "UNCOMMON",
+    "WITHOUT_UPLOAD",
+    "Action",
+    "AuditSeal",
+    "LoginAttempts",
+    "Status",
+    "Upload",
+    "UploadEvent",
+    "new_upload_id",
+]
 
-def new_upload_id() -> uuid.UUID:
-    """Return a UUIDv7 (RFC 9562, section 5.7): random, and ordered by time."""
-    return uuid_utils.compat.uuid7()
-
+#: A UUIDv7 (RFC 9562, section 5.7): random, and ordered by time.
+new_upload_id = uuid7
 
 #: An upload takes seconds; one that is pending for longer needs reconciliation.
 OVERDUE_AFTER = timedelta(minutes=1)
+
+
+class Status(models.TextChoices):
+    """What is known of an upload's object."""
+
+    PENDING = "pending", "Pending"
+    STORED = "stored", "Stored"
+    FAILED = "failed", "Failed"
+    MISSING = "missing", "Missing"
+    CORRUPTED = "corrupted", "Corrupted"
+    PURGED = "purged", "Purged"
+
+
+#: Every status but stored, in the order of the index that holds them.
+NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
 
 
 class UploadQuerySet(models.QuerySet["Upload"]):
@@ -147,3 +182,19 @@ class Upload(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError(REFUSED.format(self._meta.label, "delete"))
+
+
+class LoginAttempts(models.Model):
+    """The attempts of one address, or for one user, that have not succeeded.
+
+    They count for `uploads.logins.WINDOW`; the row is deleted after.
+    """
+
+    key = models.CharField(
+        primary_key=True, max_length=64, help_text="address:NETWORK or user:ID"
+    )
+    at = ArrayField(models.DateTimeField())
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key
