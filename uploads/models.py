@@ -7,7 +7,6 @@ Django finds them here.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, NoReturn
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -15,8 +14,7 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from mirrorsite.append_only import REFUSED
-from mirrorsite.errors import AppendOnlyError
+from mirrorsite.append_only import KeptModel, KeptQuerySet
 from uploads.audit.models import (
     UNCOMMON,
     WITHOUT_UPLOAD,
@@ -60,22 +58,14 @@ class Status(models.TextChoices):
 NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
 
 
-class UploadQuerySet(models.QuerySet["Upload"]):
-    """Uploads change their state; they are never deleted."""
-
+class UploadQuerySet(KeptQuerySet["Upload"]):
     def overdue(self) -> UploadQuerySet:
         """Return the uploads that have been pending for longer than `OVERDUE_AFTER`."""
         latest = timezone.now() - OVERDUE_AFTER
         return self.filter(status=Status.PENDING, created_at__lt=latest)
 
-    def delete(self) -> NoReturn:
-        raise AppendOnlyError(REFUSED.format("uploads.Upload", "delete"))
 
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
-
-
-class Upload(models.Model):
+class Upload(KeptModel):
     """The current state of one upload, for browsing; the truth is in its events."""
 
     id = models.UUIDField(primary_key=True, default=new_upload_id, editable=False)
@@ -179,9 +169,6 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} ({self.status})"
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise AppendOnlyError(REFUSED.format(self._meta.label, "delete"))
 
 
 class LoginAttempts(models.Model):
