@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import statistics
@@ -23,11 +22,9 @@ from django.test import Client
 
 from mirrorsite.server.http_protocol import REQUEST_SECONDS, STALL_SECONDS
 from sre.lib import processes
-from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore
 from sre.lib.service import Service
 from tests.integration.test_service import peak_memory, post
-from transforms.mirror import mirror
 from uploads.models import Status, Upload
 
 pytestmark = [pytest.mark.service, pytest.mark.integration]
@@ -43,20 +40,6 @@ def connect(service: Service) -> socket.socket:
 
 
 class TestDawdlingClients:
-    def test_connection_not_closed_by_the_client__nobody_waits(self, start_service):
-        """They have their answers, and sit on the connections they asked to close."""
-        service = start_service(WEB_CONCURRENCY="1")
-        with ExitStack() as stack:
-            for _ in range(4):
-                sits = stack.enter_context(connect(service))
-                sits.sendall(
-                    b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n"
-                    b"Connection: close\r\n\r\n"
-                )
-                answer = b"".join(iter(lambda s=sits: s.recv(65536), b""))  # type: ignore[misc]
-                assert answer.startswith(b"HTTP/1.1 200 ")
-            assert service.health_seconds() < PROBE_SECONDS
-
     def test_answers_not_read__given_up(self, start_service):
         """More clients than threads, each asking for much and reading nothing."""
         threads = 4
@@ -78,30 +61,6 @@ class TestDawdlingClients:
             )
             assert service.health_seconds() < PROBE_SECONDS
         assert "Traceback" not in service.log.read_text(), service.log.read_text()
-
-    def test_pipelined__each_answered_in_order(self, live_service):
-        requests = b"".join(
-            b"GET /api/mirror?word=%d HTTP/1.1\r\nHost: localhost\r\n" % number
-            + (b"Connection: close\r\n\r\n" if number == 29 else b"\r\n")
-            for number in range(10, 30)
-        )
-        with connect(live_service) as sock:
-            sock.sendall(requests)
-            answer = b"".join(iter(lambda: sock.recv(65536), b""))
-        words = re.findall(rb'\{"transformed":"(\d+)"\}', answer)
-        assert words == [mirror(str(number)).encode() for number in range(10, 30)]
-
-    def test_busy_clients__do_not_keep_others_waiting(self, start_service):
-        """A thread stays with a client that asks on, unless somebody waits for it."""
-        service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="2")
-        load = Load(service.url, target="mirror", clients=4, keep_alive=True)
-        load.start()
-        try:
-            probes = [service.health_seconds() for _ in range(20)]
-        finally:
-            load.stop()
-        assert set(load.outcomes) == {"200"}, load.errors
-        assert max(probes) < PROBE_SECONDS
 
     def test_connected_and_silent__hold_no_thread(self, start_service):
         service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="2")
