@@ -29,8 +29,8 @@ import pytest
 from sre.lib import processes
 from sre.lib.ports import free_ports, is_listening
 from sre.lib.postgres import Postgres, temporary_postgres
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.service
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
 #: Characters that URLs, shells and options read otherwise, in a path that is longer
