@@ -58,9 +58,7 @@ def main() -> int:
         signal.signal(number, _raise_stop)
     children = contextlib.ExitStack()  # ended in the opposite order
     try:
-        status = _serve(children)
-        _say(f"The web server ended with {status}.")
-        return status
+        return _serve(children)
     except (_Stop, KeyboardInterrupt):
         _say("\nStopping …")
         return 0
@@ -147,6 +145,7 @@ def _serve(children: contextlib.ExitStack) -> int:
         if (ended := sealer.poll()) is not None:
             _say(f"The sealer ended with {ended}; starting it again.")
             sealer = _start_sealer(environment, lock)
+    _say(f"The web server ended with {status}.")
     return status
 
 

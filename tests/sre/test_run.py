@@ -346,6 +346,7 @@ class TestDatabase:
         checkout.process = None
         said = checkout.output.read_text()
         assert f"The PostgreSQL process ended with -9; see {data.parent}" in said
+        assert "The web server ended" not in said
 
     def test_killed__what_still_runs_is_ended(self, checkout: Checkout) -> None:
         """As where the system ends no children with their parent."""

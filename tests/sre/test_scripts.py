@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -434,6 +434,15 @@ class TestSmoke:
         total = len(smoke.CHECKS | smoke.UPLOADING)
         assert f"{total} passed, 0 failed" in capsys.readouterr().out
         assert Upload.objects.filter(status="stored").count() == len(smoke.UPLOADING)
+
+    @pytest.mark.service
+    def test_smoke__not_ready__says_what_failed(
+        self, start_service: Callable[..., Service], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        service = start_service(AWS_STORAGE_BUCKET_NAME="no-such-bucket")
+        assert smoke.main([service.url]) == 1
+        (line,) = re.findall("FAIL  ready.*", capsys.readouterr().out)
+        assert re.search(r"what is not ok is \{'bucket': '[^']+'\}", line), line
 
     @pytest.mark.service
     def test_smoke__host_refused(
