@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -19,13 +20,18 @@ from pathlib import Path
 import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
+from django.db import connection
 
 from sre.lib import processes
 from sre.lib.ports import free_ports
+from tests.conftest import service_database_url
+from tests.support import ROOT, manage
+from tests.uploads.audit.trails import KEY
+from tests.uploads.making import ACTOR
 from uploads.audit.report import FaultKind
 from uploads.reconciliation.findings import FindingKind
+from uploads.services import create_upload
 
-ROOT = Path(__file__).resolve().parent.parent
 TRACKED = [
     ROOT / name
     for name in subprocess.run(
@@ -229,7 +235,7 @@ RUN = ["tutorial", "api", "commands", "backup", "keys"]
 
 def test_every_runnable_block_is_run():
     found = {page.stem for page in PAGES if blocks(page.read_text(), "bash")}
-    assert found == {"README", *RUN}
+    assert found == {"README", "runbook", *RUN}
 
 
 @pytest.mark.service
@@ -247,6 +253,50 @@ def test_blocks_run(shell, subtests):
                 assert "events: all as signed" in printed
                 assert "the file is not what was sealed" in printed
                 assert "exit status 1" in printed
+
+
+@pytest.fixture
+def empty_database(transactional_db: None) -> Iterator[str]:
+    """Return the URL of an empty database."""
+    name = f"restored_{secrets.token_hex(4)}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    yield service_database_url(name)
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.integration
+def test_runbook__database_lost(service_environment, empty_database):
+    """After a seal over an upload that the backup lacks."""
+    environment = {
+        **os.environ,
+        **service_environment,
+        "AUDIT_SIGNING_KEY": KEY.secret_text(),
+        "AUDIT_PUBLIC_KEYS": KEY.public_text(),
+    }
+    for commands in (["seal_audit", "backup_database"], ["seal_audit"]):
+        create_upload(actor=ACTOR)
+        for command in commands:
+            done = manage(command, environment=environment)
+            assert done.returncode == 0, done.stderr
+    restore, restore_events, afterwards = (
+        subprocess.run(
+            ["bash", "-c", block.replace(".venv/bin/python", sys.executable)],
+            cwd=ROOT,
+            env=environment | {"DATABASE_URL": empty_database},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        for block in blocks((ROOT / "docs/runbook.md").read_text(), "bash")
+    )
+    assert restore.returncode == 1
+    assert "is not in the database" in restore.stdout
+    assert restore_events.returncode == 0, restore_events.stdout
+    assert afterwards.returncode == 0, afterwards.stdout
+    assert "2 uploads: all as signed" in afterwards.stdout
 
 
 def test_pre_commit__runs_what_check_runs():
