@@ -202,14 +202,15 @@ def _public_key(signing_key: str) -> str:
 def manage(arguments: list[str]) -> NoReturn:
     """Become manage.py with database, bucket and keys of the running service."""
     try:
-        environment = _command_environment()
+        environment = command_environment()
     except (StartError, OSError) as error:
         _say(f"sre/manage cannot run: {error}")
         sys.exit(2)
     os.execve(sys.executable, [sys.executable, "manage.py", *arguments], environment)  # noqa: S606 no shell is wanted
 
 
-def _command_environment() -> dict[str, str]:
+def command_environment() -> dict[str, str]:
+    """Return the environment of the running ./sre/run; raises `StartError`."""
     environment = _environment()
     try:
         os.close(_lock(LOCAL / "lock"))
