@@ -163,6 +163,13 @@ class TestWholeRun:
         )
         return done.returncode, done.stdout.partition("all parts\n")[2].splitlines()
 
+    def test_browser_tests__once(self, tmp_path: Path) -> None:
+        _, parts = self.run(tmp_path)
+        looking = [line.split(" ok ")[0].split() for line in parts if "test" in line]
+        assert ["./sre/browser-test"] in looking
+        (whole,) = [words for words in looking if words[0] == "./sre/test"]
+        assert "--ignore=tests/browser" in whole
+
     @pytest.mark.parametrize(
         ("ended", "outcome", "status"),
         [(0, "ok", 0), (77, "SKIPPED", 0), (2, "FAILED", 1)],
