@@ -5,8 +5,10 @@ Blocks marked ```sh need a cluster, an account or the internet and are not run.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -17,15 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 from django.core.management import get_commands, load_command_class
+from django.db import connection
 
+from mirrorsite.environment import VARIABLES, markdown_table
 from sre.lib import processes
 from sre.lib.ports import free_ports
+from tests.conftest import service_database_url
+from tests.support import ROOT, manage
+from tests.uploads.audit.trails import KEY
+from tests.uploads.making import ACTOR
 from uploads.audit.report import FaultKind
 from uploads.reconciliation.findings import FindingKind
+from uploads.services import create_upload
 
-ROOT = Path(__file__).resolve().parent.parent
 TRACKED = [
     ROOT / name
     for name in subprocess.run(
@@ -37,12 +44,13 @@ TRACKED = [
     ).stdout.split("\0")
     if name and (ROOT / name).is_file()
 ]
-PAGES = [
-    path
-    for path in TRACKED
-    if path.suffix == ".md"
-    and (path.parent == ROOT or path.is_relative_to(ROOT / "docs"))
-]
+PAGES = [path for path in TRACKED if path.suffix == ".md"]
+README = (ROOT / "README.md").read_text()
+#: The curls and the answers below them.
+CURLS = re.findall(
+    r"\$ curl (?:-X (\w+) )?'?http://127\.0\.0\.1:4545([^\s']+)'?\n(\{.*\})",
+    README + (ROOT / "docs/api.md").read_text(),
+)
 each_page = pytest.mark.parametrize(
     "page", PAGES, ids=lambda path: str(path.relative_to(ROOT))
 )
@@ -65,11 +73,13 @@ def anchors(page: Path) -> set[str]:
 
 class TestPages:
     @each_page
-    def test_anchors__exist(self, page):
+    def test_links__exist(self, page):
         for target, anchor in re.findall(
-            r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text()
+            r"\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)", page.read_text()
         ):
-            assert anchor in anchors(page.parent / target if target else page), anchor
+            linked = page.parent / target if target else page
+            assert linked.exists(), target
+            assert not anchor or anchor in anchors(linked), anchor
 
     @each_page
     def test_scripts__exist(self, page):
@@ -112,12 +122,12 @@ class TestPages:
 
 
 class TestTables:
-    """A table of docs/commands.md has each name that a command prints, once."""
+    """A table has each name that the code has, once."""
 
     def first_column(self, heading: str) -> list[str]:
         text = (ROOT / "docs/commands.md").read_text()
-        section = text.split(f"\n## {heading}\n")[1].partition("\n## ")[0]
-        cells = re.findall(r"^\| (`[^|]*) \|", section, re.M)
+        section = text.split(f"\n## {heading}\n")[1] if heading else text
+        cells = re.findall(r"^\| (`[^|]*) \|", section.partition("\n## ")[0], re.M)
         return sorted(name for cell in cells for name in re.findall(r"`(.*?)`", cell))
 
     def test_findings(self):
@@ -125,6 +135,62 @@ class TestTables:
 
     def test_faults(self):
         assert self.first_column("verify_audit") == sorted(FaultKind)
+
+    def test_variables(self):
+        assert markdown_table() in (ROOT / "docs/settings.md").read_text()
+
+    def test_variables__settings_read_each(self):
+        settings = (ROOT / "mirrorsite" / "settings.py").read_text()
+        read = set(re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', settings))
+        assert read == set(VARIABLES)
+
+    def test_scripts__each_in_the_table(self):
+        table = (ROOT / "sre" / "README.md").read_text()
+        named = {
+            name
+            for cell in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+            for name in re.findall(r"`([\w.-]+)`", cell)
+        }
+        scripts = {
+            path.name
+            for path in (ROOT / "sre").iterdir()
+            if path.is_file() and os.access(path, os.X_OK)
+        }
+        assert named == scripts
+
+    def test_commands(self):
+        ours = {
+            path.stem
+            for package in ("mirrorsite", "uploads")
+            for path in (ROOT / package).rglob("management/commands/*.py")
+        }
+        assert self.first_column("") == sorted(ours - {"__init__"})
+
+    def test_decisions__each_in_the_index_with_a_number_of_its_own(self):
+        folder = ROOT / "docs/decisions"
+        records = sorted(path.name for path in folder.glob("0*.md"))
+        index = (folder / "README.md").read_text()
+        assert re.findall(r"^\| \[(\d{4})\]\((.*?)\)", index, re.MULTILINE) == [
+            (f"{number:04}", name) for number, name in enumerate(records, 1)
+        ]
+        for number, name in enumerate(records, 1):
+            assert (folder / name).read_text().startswith(f"# {number}. "), name
+
+    def test_folders(self):
+        for folder in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
+            assert (ROOT / folder).is_dir(), folder
+
+
+@pytest.mark.django_db
+def test_curls(client, bucket):
+    assert len(CURLS) == 4
+    for method, path, shown in CURLS:
+        response = client.generic(method or "GET", path)
+        answered = response.content.decode()
+        if path == "/api/upload-random":
+            assert json.loads(answered).keys() == json.loads(shown).keys()
+        else:
+            assert answered == shown
 
 
 #: Everything but pages and pictures.
@@ -229,7 +295,7 @@ RUN = ["tutorial", "api", "commands", "backup", "keys"]
 
 def test_every_runnable_block_is_run():
     found = {page.stem for page in PAGES if blocks(page.read_text(), "bash")}
-    assert found == {"README", *RUN}
+    assert found == {"README", "runbook", *RUN}
 
 
 @pytest.mark.service
@@ -249,13 +315,45 @@ def test_blocks_run(shell, subtests):
                 assert "exit status 1" in printed
 
 
-def test_pre_commit__runs_what_check_runs():
-    """All of it before a push; what runs before a commit is a part of it."""
-    check = (ROOT / "sre/check").read_text()
-    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())[
-        "repos"
-    ]
-    *quick, last = [hook["entry"] for hook in repository["hooks"]]
-    assert last == "./sre/check"
-    for entry in quick:
-        assert entry in check, entry
+@pytest.fixture
+def empty_database(transactional_db: None) -> Iterator[str]:
+    """Return the URL of an empty database."""
+    name = f"restored_{secrets.token_hex(4)}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    yield service_database_url(name)
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.integration
+def test_runbook__database_lost(service_environment, empty_database):
+    """After a seal over an upload that the backup lacks."""
+    environment = {
+        **os.environ,
+        **service_environment,
+        "AUDIT_SIGNING_KEY": KEY.secret_text(),
+        "AUDIT_PUBLIC_KEYS": KEY.public_text(),
+    }
+    for commands in (["seal_audit", "backup_database"], ["seal_audit"]):
+        create_upload(actor=ACTOR)
+        for command in commands:
+            done = manage(command, environment=environment)
+            assert done.returncode == 0, done.stderr
+    restore, restore_events, afterwards = (
+        subprocess.run(
+            ["bash", "-c", block.replace(".venv/bin/python", sys.executable)],
+            cwd=ROOT,
+            env=environment | {"DATABASE_URL": empty_database},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        for block in blocks((ROOT / "docs/runbook.md").read_text(), "bash")
+    )
+    assert restore.returncode == 1
+    assert "is not in the database" in restore.stdout
+    assert restore_events.returncode == 0, restore_events.stdout
+    assert afterwards.returncode == 0, afterwards.stdout
+    assert "2 uploads: all as signed" in afterwards.stdout

@@ -18,7 +18,7 @@ from sre.benchmarks.admin import admin
 from sre.benchmarks.audit import audit
 from sre.benchmarks.bench import Bench
 from sre.benchmarks.contenders import WrongAnswerError, compare
-from sre.benchmarks.growth import exports, payload, rows, start
+from sre.benchmarks.growth import payload, rows
 from sre.benchmarks.profile import profile
 from sre.benchmarks.reconcile import reconcile
 from sre.benchmarks.report import Report
@@ -40,8 +40,6 @@ SCENARIOS = {
     "uploads": Scenario(partial(compare, "uploads"), f"POST /api/upload-random {PEERS}"),
     "payload": Scenario(payload, "4 B to 1 GiB, beside `aws s3 cp`; 3 GiB of disk a round"),
     "rows": Scenario(rows, "uploads into 1,000 and COUNT rows; size on disk", 1_000_000),
-    "exports": Scenario(exports, "export_uploads and export_events of COUNT uploads", 100_000),
-    "start": Scenario(start, "seconds and memory until the service answers"),
     "audit": Scenario(audit, "seal and verify COUNT uploads; uploads beside a sealer", 50_000),
     "reconcile": Scenario(reconcile, "COUNT objects, beside `aws s3 ls --recursive`", 200_000),
     "admin": Scenario(admin, "pages with 1,000 and with COUNT uploads", 1_000_000),

@@ -1,4 +1,4 @@
-"""What grows: the payload, the number of rows, the exports; and the start."""
+"""What grows: the payload, and the number of rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from sre.benchmarks.bench import Bench, aws, fill, manage, say
+from sre.benchmarks.bench import Bench, aws, fill, say
 from sre.benchmarks.report import Budget, Report, Table
 from sre.benchmarks.wrk import COLUMNS
 from sre.lib.service import Service
@@ -110,37 +110,3 @@ def rows(bench: Bench) -> Report:
             measured = bench.measure_uploads(service)
         table.add_measured(f"{count:,}", measured)
     return Report([table, sizes])
-
-
-def exports(bench: Bench) -> Report:
-    """Export tables of several sizes."""
-    table = Table("export", ("seconds", "CPU s", "peak MiB"))
-    cases = []
-    for count in (bench.count // 100, bench.count // 10, bench.count):
-        say(f"filling {count:,} uploads")
-        environment = bench.environment(f"exports-{count}")
-        fill(environment, str(count))
-        cases += [
-            (f"{command}, {count:,} uploads", environment, command)
-            for command in ("export_uploads", "export_events")
-        ]
-    for name, environment, command in bench.interleaved(cases):
-        table.add(name, *manage(environment, command, "--format=jsonl"))
-    return Report([table])
-
-
-def start(bench: Bench) -> Report:
-    """Start the service on a database that is up to date, until it answers."""
-    table = Table("start", ("seconds", "MiB/worker"))
-    environment = bench.environment("start")
-    with bench.stack.service(environment):
-        pass
-    for name in bench.interleaved(["until /api/health answers"]):
-        service = Service(environment, log=bench.stack.directory / "start.log")
-        before = time.monotonic()
-        service.start()
-        seconds = time.monotonic() - before
-        memory = max(worker.memory_info().rss for worker in _workers(service))
-        service.stop()
-        table.add(name, seconds, memory / 2**20)
-    return Report([table])

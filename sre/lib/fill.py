@@ -155,8 +155,14 @@ def main() -> int:
     import django
     from django.core.exceptions import ImproperlyConfigured
 
+    from sre.lib.local_service import StartError, command_environment
+
     started = time.monotonic()
     try:
+        if not os.environ.get("DATABASE_URL"):
+            environment = command_environment()
+            os.environ.clear()  # a profile or session token belongs to another account
+            os.environ.update(environment)
         django.setup()
         fill(
             options.number,
@@ -164,7 +170,7 @@ def main() -> int:
             seed=options.seed,
             objects=options.objects,
         )
-    except (ImproperlyConfigured, ValueError) as error:
+    except (ImproperlyConfigured, StartError, ValueError) as error:
         sys.stderr.write(f"sre/fill: {error}\n")
         return 2
     seconds = time.monotonic() - started

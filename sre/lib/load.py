@@ -1,4 +1,4 @@
-"""Clients that ask without a pause and count every outcome; rates are measured by wrk."""
+"""Clients that upload without a pause and count every outcome; rates are measured by wrk."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-REQUESTS = {
-    "upload": ("POST", "/api/upload-random"),
-    "mirror": ("GET", "/api/mirror?word=fOoBar25"),
-}
 BACK_OFF_SECONDS = 0.1
 
 
@@ -28,7 +24,6 @@ class Load:
     """
 
     url: str
-    target: str = "upload"
     clients: int = 8
     keep_alive: bool = False
     host: str | None = None
@@ -59,7 +54,6 @@ class Load:
             thread.join()
 
     def _run(self) -> None:
-        method, path = REQUESTS[self.target]
         headers = {"Content-Type": "application/json"}
         if not self.keep_alive:
             headers["Connection"] = "close"
@@ -75,7 +69,9 @@ class Load:
                 if connection.sock is None:
                     connection.connect()
                 outcome = "lost"
-                connection.request(method, path, self.body() or None, headers)
+                connection.request(
+                    "POST", "/api/upload-random", self.body() or None, headers
+                )
                 answer = connection.getresponse()
                 content = answer.read()
                 outcome = str(answer.status)

@@ -58,9 +58,7 @@ def main() -> int:
         signal.signal(number, _raise_stop)
     children = contextlib.ExitStack()  # ended in the opposite order
     try:
-        status = _serve(children)
-        _say(f"The web server ended with {status}.")
-        return status
+        return _serve(children)
     except (_Stop, KeyboardInterrupt):
         _say("\nStopping …")
         return 0
@@ -147,6 +145,7 @@ def _serve(children: contextlib.ExitStack) -> int:
         if (ended := sealer.poll()) is not None:
             _say(f"The sealer ended with {ended}; starting it again.")
             sealer = _start_sealer(environment, lock)
+    _say(f"The web server ended with {status}.")
     return status
 
 
@@ -203,14 +202,15 @@ def _public_key(signing_key: str) -> str:
 def manage(arguments: list[str]) -> NoReturn:
     """Become manage.py with database, bucket and keys of the running service."""
     try:
-        environment = _command_environment()
+        environment = command_environment()
     except (StartError, OSError) as error:
         _say(f"sre/manage cannot run: {error}")
         sys.exit(2)
     os.execve(sys.executable, [sys.executable, "manage.py", *arguments], environment)  # noqa: S606 no shell is wanted
 
 
-def _command_environment() -> dict[str, str]:
+def command_environment() -> dict[str, str]:
+    """Return the environment of the running ./sre/run; raises `StartError`."""
     environment = _environment()
     try:
         os.close(_lock(LOCAL / "lock"))

@@ -114,6 +114,9 @@ def health(client: Client) -> None:
 
 def ready(client: Client) -> None:
     answer = client.ask("GET", "/api/ready")
+    checks = answer.json().get("checks", {})
+    failed = {name: result for name, result in checks.items() if result != "ok"}
+    same("what is not ok", failed, {})
     same("answer", (answer.status, answer.json()["status"]), (200, "ok"))
 
 

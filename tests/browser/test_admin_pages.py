@@ -19,11 +19,11 @@ import pytest
 
 from sre.lib.staffed_service import StaffedService
 from tests.browser.conftest import Visitor
+from tests.support import ROOT
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Visitor]
 LIST = "uploads/upload/"
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module", autouse=True)

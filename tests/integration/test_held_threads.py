@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
+import select
 import signal
 import socket
-import statistics
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,42 +19,34 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from mirrorsite.server.http_protocol import REQUEST_SECONDS, STALL_SECONDS
+from mirrorsite.server.http_protocol import STALL_SECONDS
 from sre.lib import processes
-from sre.lib.load import Load
 from sre.lib.object_store import ObjectStore
 from sre.lib.service import Service
 from tests.integration.test_service import peak_memory, post
-from transforms.mirror import mirror
 from uploads.models import Status, Upload
 
 pytestmark = [pytest.mark.service, pytest.mark.integration]
-
-#: What is answered in the event loop takes milliseconds; the rest is the machine's load.
-SOON_SECONDS = 0.1
-#: A probe of Kubernetes waits a second unless told otherwise.
-PROBE_SECONDS = 1.0
 
 
 def connect(service: Service) -> socket.socket:
     return socket.create_connection(("127.0.0.1", service.port), timeout=60)
 
 
-class TestDawdlingClients:
-    def test_connection_not_closed_by_the_client__nobody_waits(self, start_service):
-        """They have their answers, and sit on the connections they asked to close."""
-        service = start_service(WEB_CONCURRENCY="1")
-        with ExitStack() as stack:
-            for _ in range(4):
-                sits = stack.enter_context(connect(service))
-                sits.sendall(
-                    b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n"
-                    b"Connection: close\r\n\r\n"
-                )
-                answer = b"".join(iter(lambda s=sits: s.recv(65536), b""))  # type: ignore[misc]
-                assert answer.startswith(b"HTTP/1.1 200 ")
-            assert service.health_seconds() < PROBE_SECONDS
+def is_open(connection: socket.socket) -> bool:
+    """Return True if the server has neither answered nor closed the connection."""
+    readable = select.poll()
+    readable.register(connection, select.POLLIN)
+    return not readable.poll(0)
 
+
+def get(service: Service, path: str) -> None:
+    """GET on a connection of its own; raises where the answer is an error."""
+    with urllib.request.urlopen(service.url + path, timeout=60) as answer:
+        assert answer.status == 200
+
+
+class TestDawdlingClients:
     def test_answers_not_read__given_up(self, start_service):
         """More clients than threads, each asking for much and reading nothing."""
         threads = 4
@@ -76,41 +66,15 @@ class TestDawdlingClients:
                 ),
                 seconds=STALL_SECONDS + 20,
             )
-            assert service.health_seconds() < PROBE_SECONDS
+            get(service, "/api/ready")
         assert "Traceback" not in service.log.read_text(), service.log.read_text()
-
-    def test_pipelined__each_answered_in_order(self, live_service):
-        requests = b"".join(
-            b"GET /api/mirror?word=%d HTTP/1.1\r\nHost: localhost\r\n" % number
-            + (b"Connection: close\r\n\r\n" if number == 29 else b"\r\n")
-            for number in range(10, 30)
-        )
-        with connect(live_service) as sock:
-            sock.sendall(requests)
-            answer = b"".join(iter(lambda: sock.recv(65536), b""))
-        words = re.findall(rb'\{"transformed":"(\d+)"\}', answer)
-        assert words == [mirror(str(number)).encode() for number in range(10, 30)]
-
-    def test_busy_clients__do_not_keep_others_waiting(self, start_service):
-        """A thread stays with a client that asks on, unless somebody waits for it."""
-        service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="2")
-        load = Load(service.url, target="mirror", clients=4, keep_alive=True)
-        load.start()
-        try:
-            probes = [service.health_seconds() for _ in range(20)]
-        finally:
-            load.stop()
-        assert set(load.outcomes) == {"200"}, load.errors
-        assert max(probes) < PROBE_SECONDS
 
     def test_connected_and_silent__hold_no_thread(self, start_service):
         service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="2")
         with ExitStack() as stack:
-            for _ in range(20):
-                stack.enter_context(connect(service))
-            assert service.health_seconds() < PROBE_SECONDS
-            late = stack.enter_context(connect(service))
-            assert service.health_seconds() < PROBE_SECONDS
+            *silent, late = (stack.enter_context(connect(service)) for _ in range(21))
+            get(service, "/api/ready")
+            assert all(is_open(connection) for connection in silent)
             # Who was silent is served once there is something to read.
             late.sendall(
                 b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n"
@@ -130,17 +94,6 @@ def frozen(store: ObjectStore) -> Iterator[None]:
         os.kill(store.process.pid, signal.SIGCONT)
 
 
-def median_seconds(service: Service, path: str, count: int = 20) -> float:
-    """Return the median time of plain GETs, each on a connection of its own."""
-    taken = []
-    for _ in range(count):
-        begun = time.monotonic()
-        with urllib.request.urlopen(service.url + path, timeout=30) as answer:
-            assert answer.status == 200
-        taken.append(time.monotonic() - begun)
-    return statistics.median(taken)
-
-
 class TestHalfSentRequests:
     """Two hundred with half a head, three hundred POSTs with a byte of their body."""
 
@@ -150,22 +103,21 @@ class TestHalfSentRequests:
     def test_500_of_them__everything_is_answered(self, start_service):
         service = start_service(WEB_CONCURRENCY="1", WEB_THREADS="4")
         assert post(service)[0] == 201
-        # Again where the machine was so busy that they timed out meanwhile.
-        assert any(self.is_answered_meanwhile(service) for _ in range(5))
+        # Again where the machine was so busy that they timed out before.
+        assert any(self.is_answered_before_they_are(service) for _ in range(5))
 
-    def is_answered_meanwhile(self, service: Service) -> bool:
-        """Return True if all of it happened before the half-sent requests timed out."""
+    def is_answered_before_they_are(self, service: Service) -> bool:
+        """Return True if the half-sent requests had not timed out by the last answer."""
         with ExitStack() as stack:
-            begun = time.monotonic()
-            for number in range(500):
-                half = stack.enter_context(connect(service))
+            halves = [stack.enter_context(connect(service)) for _ in range(500)]
+            for number, half in enumerate(halves):
                 half.sendall(self.HEAD if number < 200 else self.HEAD + self.BODY)
-            assert median_seconds(service, "/api/health") < SOON_SECONDS
-            assert median_seconds(service, "/api/mirror?word=a") < SOON_SECONDS
+            get(service, "/api/health")
+            get(service, "/api/mirror?word=a")
             with ThreadPoolExecutor(4) as pool:
                 answers = list(pool.map(lambda _: post(service)[0], range(20)))
             assert answers == [201] * 20
-            return time.monotonic() - begun < REQUEST_SECONDS
+            return all(is_open(half) for half in halves)
 
 
 class TestExport:
@@ -233,7 +185,8 @@ class TestExport:
             statuses = sorted(int(answer.split()[1]) for answer in answers)
             assert statuses == [200, 200, 503, 503]
             assert post(service)[0] == 201
-            assert median_seconds(service, "/api/ready", 3) < PROBE_SECONDS
+            get(service, "/api/ready")
+            assert "does not read its answer" not in service.log.read_text()
             assert processes.wait_until(
                 lambda: service.log.read_text().count("does not read its answer") == 2,
                 seconds=STALL_SECONDS + 20,
@@ -258,14 +211,10 @@ class TestFrozenStore:
         with ThreadPoolExecutor(16) as pool, frozen(object_store):
             waiting = [pool.submit(post, service, client=c) for c in clients]
             # While every thread is held by one of them, or about to be.
-            assert median_seconds(service, "/api/health") < SOON_SECONDS
-            assert median_seconds(service, "/api/mirror?word=a") < SOON_SECONDS
-            assert processes.wait_until(
-                lambda: sum(future.done() for future in waiting) >= 14, seconds=20
-            )
-            probes = [service.health_seconds() for _ in range(20)]
+            get(service, "/api/health")
+            get(service, "/api/mirror?word=a")
+            assert not all(future.done() for future in waiting)
             answers = [future.result() for future in waiting]
-        assert max(probes) < PROBE_SECONDS
         slugs = [answer["type"].rsplit("/", 1)[-1] for _, answer in answers]
         assert {status for status, _ in answers} == {503}
         assert slugs[0] == "store-unavailable"

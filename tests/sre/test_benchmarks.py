@@ -6,13 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from sre.benchmarks.report import Budget, Table
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.support import ROOT
 
 
 class TestTable:

@@ -22,9 +22,9 @@ from django.core.management import call_command
 
 from sre.lib import smoke
 from sre.lib.service import Service
+from tests.support import ROOT
 from uploads.canary import Canary
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 TERRAFORM = ROOT / "terraform"
 MODULE = TERRAFORM / "modules" / "k8s" / "deployment"
 #: Nothing listens there.

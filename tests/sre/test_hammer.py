@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from sre.chaos.faults import FAULTS
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.service
 
 

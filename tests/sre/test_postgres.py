@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import signal
 import stat
 import subprocess
@@ -44,23 +43,6 @@ def query(server: Postgres, statement: str) -> Any:
 
 
 class TestPostgres:
-    def test_start__data_kept_over_stop_and_kill(self, server: Postgres) -> None:
-        server.start()
-        query(server, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)")
-        port = server.port
-        server.stop()
-        server.start()
-        assert server.port == port
-        query(server, "INSERT INTO kept VALUES (2)")
-        assert server.process is not None
-        family = [psutil.Process(server.process.pid)]
-        family += family[0].children(recursive=True)
-        for process in family:
-            process.kill()
-        server.process.wait()
-        server.start()
-        assert query(server, "SELECT n FROM kept ORDER BY n") == [(1,), (2,)]
-
     def test_start__other_local_users_are_shut_out(self, server: Postgres) -> None:
         server.start()
         for password in ("", "wrong"):
@@ -136,14 +118,6 @@ class TestPostgres:
         server.start()
         assert query(server, "SELECT 1") == [(1,)]
 
-    def test_stop_orphan__of_a_parent_that_was_killed(self, server: Postgres) -> None:
-        server.start()
-        assert server.process is not None
-        orphan = psutil.Process(server.process.pid)
-        Postgres(server.directory, server.password).stop_orphan()
-        server.process.wait(30)
-        assert not orphan.is_running()
-
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to give up its rights")
 class TestAsRoot:
@@ -163,24 +137,6 @@ class TestAsRoot:
         closed.chmod(0o700)
         server.start()
         assert stat.S_IMODE(closed.stat().st_mode) == 0o701
-
-    def test_start__data_of_an_ordinary_user(
-        self, server: Postgres, ordinary_user: pwd.struct_passwd
-    ) -> None:
-        """The server runs as the owner of the data, who can then start it again."""
-        server.start()
-        server.stop()
-        for path in [server.data, *server.data.rglob("*")]:
-            os.chown(path, ordinary_user.pw_uid, ordinary_user.pw_gid)
-        server.start()
-        assert server.process is not None
-        process = psutil.Process(server.process.pid)
-        assert process.username() == ordinary_user.pw_name
-
-
-@pytest.fixture
-def ordinary_user() -> pwd.struct_passwd:
-    return pwd.getpwnam("nobody")
 
 
 def test_temporary_postgres__interrupted__ends() -> None:

@@ -29,8 +29,8 @@ import pytest
 from sre.lib import processes
 from sre.lib.ports import free_ports, is_listening
 from sre.lib.postgres import Postgres, temporary_postgres
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.service
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
 #: Characters that URLs, shells and options read otherwise, in a path that is longer
@@ -137,12 +137,17 @@ class Checkout:
             return str(json.load(answer)["status"])
 
     def manage(self, *arguments: str) -> str:
-        """Run ./sre/manage, which finds the running service; return what it prints."""
+        """Run ./sre/manage; return what it prints."""
+        return self.script("manage", *arguments)
+
+    def script(self, name: str, *arguments: str, stderr: int | None = None) -> str:
+        """Run a script that finds the running service; return what it prints."""
         here = {"BIND", "STORE_PORT"}
         return subprocess.run(
-            [self.directory / "sre" / "manage", *arguments],
+            [self.directory / "sre" / name, *arguments],
             env={k: v for k, v in self.environment().items() if k not in here},
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             check=True,
             user=self.user,
@@ -242,6 +247,8 @@ class TestRun:
         assert name is not None
         assert password is not None
         assert "curl -X POST" in printed
+        filled = checkout.script("fill", "10", "--objects", stderr=subprocess.STDOUT)
+        assert "10 uploads written" in filled
 
         mirrored = get(f"{checkout.url}/api/mirror?word=abcABC123987")
         assert mirrored == '{"transformed":"210678cbaCBA"}'
@@ -346,6 +353,7 @@ class TestDatabase:
         checkout.process = None
         said = checkout.output.read_text()
         assert f"The PostgreSQL process ended with -9; see {data.parent}" in said
+        assert "The web server ended" not in said
 
     def test_killed__what_still_runs_is_ended(self, checkout: Checkout) -> None:
         """As where the system ends no children with their parent."""

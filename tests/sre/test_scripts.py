@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,10 +22,10 @@ from sre.lib import local_service, smoke
 from sre.lib.pip_configuration import parse
 from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
+from tests.support import ROOT
 from uploads.audit.keys import SigningKey
 from uploads.models import Upload
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPTS = sorted(
     path
     for path in (ROOT / "sre").iterdir()
@@ -115,81 +115,34 @@ class TestHelp:
         assert f"sre/{script.name}" in done.stdout
 
 
-class TestPrograms:
-    """What CI's scripts need and can be had from Debian is installed, or missed loudly."""
-
-    APT_GET = """#!/bin/sh
-echo "$*" >> "$CALLS"
-case "$*" in *" update") exit 100 ;; *broken*) echo "E: no such package"; exit 100 ;; esac
-printf '#!/bin/sh\\n' > "$PROGRAMS/wanted" && chmod +x "$PROGRAMS/wanted"
-"""
-
-    def run(
-        self, tmp_path: Path, *command: str, user: int
-    ) -> tuple[int, str, list[str]]:
-        """Run a command with nothing on the path but the shell's own needs."""
-        programs = tmp_path / "programs"
-        programs.mkdir(exist_ok=True)
-        for name in ("bash", "cat", "chmod", "dirname", "mktemp", "rm", "tail"):
-            found = shutil.which(name)
-            assert found is not None
-            (programs / name).symlink_to(found)
-        for name, text in (
-            ("id", f"#!/bin/sh\necho {user}\n"),
-            ("apt-get", self.APT_GET),
-        ):
-            (programs / name).write_text(text)
-            (programs / name).chmod(0o755)
-        calls = tmp_path / "calls"
-        calls.touch()
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={
-                "PATH": str(programs),
-                "PROGRAMS": str(programs),
-                "CALLS": str(calls),
-                "TMPDIR": str(tmp_path),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stderr, calls.read_text().splitlines()
-
-    def ensure(
-        self, tmp_path: Path, *arguments: str, user: int
-    ) -> tuple[int, str, list[str]]:
-        line = f". sre/lib/environment.sh; ensure_program {' '.join(arguments)}"
-        return self.run(tmp_path, "bash", "-euc", line, user=user)
-
-    def test_installed(self, tmp_path: Path) -> None:
-        """Also where the lists of packages cannot be refreshed."""
-        status, _, calls = self.ensure(tmp_path, "wanted", "one", "two", user=0)
-        assert status == 0
-        assert [call.split()[-1] for call in calls] == ["update", "two"]
-
-    def test_not_to_be_had__says_why(self, tmp_path: Path) -> None:
-        status, said, _ = self.ensure(tmp_path, "wanted", "broken", user=0)
-        assert status == 1
-        assert "E: no such package" in said
-
-    def test_not_root__asks_nothing(self, tmp_path: Path) -> None:
-        status, said, calls = self.ensure(tmp_path, "wanted", "one", user=1000)
-        assert (status, calls) == (1, [])
-        assert "wanted is not here" in said
-
-    def test_postman_without_node__77_and_loud(self, tmp_path: Path) -> None:
-        script = str(ROOT / "sre" / "postman")
-        status, said, calls = self.run(tmp_path, script, "--install", user=1000)
-        assert (status, calls) == (77, [])
-        assert "SKIPPED: the Postman collection was not run" in said
-
-    def test_browser_test_without_browser__77_and_loud(self, tmp_path: Path) -> None:
-        script = str(ROOT / "sre" / "browser-test")
-        status, said, calls = self.run(tmp_path, script, user=1000)
-        assert (status, calls) == (77, [])
-        assert "SKIPPED: the admin's pages were not looked at: no Chromium" in said
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        (["postman", "--install"], "the Postman collection was not run"),
+        (["browser-test"], "the admin's pages were not looked at: no Chromium"),
+        (["terraform-check"], "terraform/ was not checked"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_missing_program__77_and_loud(
+    tmp_path: Path, command: list[str], missing: str
+) -> None:
+    """Nothing is on the path but the shell's own needs; only root installs more."""
+    for name in ("bash", "cat", "dirname"):
+        found = shutil.which(name)
+        assert found is not None
+        (tmp_path / name).symlink_to(found)
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tmp_path / "id").chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "sre" / command[0], *command[1:]],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 77
+    assert f"SKIPPED: {missing}" in done.stderr
 
 
 class TestWholeRun:
@@ -490,6 +443,15 @@ class TestSmoke:
         assert Upload.objects.filter(status="stored").count() == len(smoke.UPLOADING)
 
     @pytest.mark.service
+    def test_smoke__not_ready__says_what_failed(
+        self, start_service: Callable[..., Service], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        service = start_service(AWS_STORAGE_BUCKET_NAME="no-such-bucket")
+        assert smoke.main([service.url]) == 1
+        (line,) = re.findall("FAIL  ready.*", capsys.readouterr().out)
+        assert re.search(r"what is not ok is \{'bucket': '[^']+'\}", line), line
+
+    @pytest.mark.service
     def test_smoke__host_refused(
         self, live_service: Service, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -515,21 +477,3 @@ class TestPipConfiguration:
             "index-url": "https://two.example/simple",
             "timeout": "60",
         }
-
-
-def test_terraform_check__no_terraform(tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("bash", "dirname"):
-        found = shutil.which(name)
-        assert found is not None
-        (programs / name).symlink_to(found)
-    done = subprocess.run(
-        [ROOT / "sre" / "terraform-check"],
-        env={"PATH": str(programs)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 77
-    assert "SKIPPED: terraform/ was not checked" in done.stderr
