@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -21,8 +22,8 @@ class _Loader(yaml.SafeLoader):
     """YAML with GitLab's !reference."""
 
 
-def _reference(loader: yaml.SafeLoader, node: yaml.Node) -> list[str]:
-    return [child.value for child in node.value]
+def _reference(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    return "!reference " + " ".join(child.value for child in node.value)
 
 
 _Loader.add_constructor("!reference", _reference)
@@ -190,6 +191,48 @@ class TestPipelines:
         for root in ("terraform", "terraform/eks/app"):
             outputs = (ROOT / root / "outputs.tf").read_text()
             assert re.search(r'output "image" \{[^}]*value += var.image\n', outputs)
+
+    @pytest.mark.parametrize(
+        ("metadata", "status", "written"),
+        [
+            (
+                {"containerimage.digest": f"sha256:{'0a' * 32}", "other": 1},
+                0,
+                f"IMAGE_BY_DIGEST=registry/image:tag@sha256:{'0a' * 32}\n",
+            ),
+            ({"other": 1}, 1, None),
+        ],
+        ids=["digest", "none"],
+    )
+    def test_build__digest_or_failure(
+        self,
+        tmp_path: Path,
+        metadata: dict[str, Any],
+        status: int,
+        written: str | None,
+    ) -> None:
+        jobs = pipeline(FILES[0])
+        common, *rest = jobs["build"]["script"]
+        assert common == "!reference .buildkit script"
+        (tmp_path / "pyproject.toml").write_text('version = "1.0.0"\n')
+        (tmp_path / "metadata.json").write_text(json.dumps(metadata, indent=2))
+        stub = "buildctl-daemonless.sh() { cp metadata.json build.json; }\n"
+        done = subprocess.run(
+            ["bash", "-euc", stub + "\n".join([*jobs[".buildkit"]["script"], *rest])],
+            cwd=tmp_path,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "IMAGE": "registry/image:tag",
+                "CI_COMMIT_SHA": "0",
+                "BUILD_OUTPUT": "",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        image = tmp_path / "image.env"
+        assert (image.read_text() if image.exists() else None) == written
 
     @pytest.mark.parametrize(
         ("failing", "status"), [(0, 0), (1, 0), (2, 1)], ids=["never", "once", "twice"]

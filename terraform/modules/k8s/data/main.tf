@@ -21,7 +21,7 @@ locals {
       # The password is read only when the volume is new, so a change needs no new pod.
       annotations = {}
       container = {
-        image = "docker.io/library/postgres:18-bookworm"
+        image = "docker.io/library/postgres:18.6-bookworm"
         env = [
           { name = "POSTGRES_DB", value = local.postgres_name },
           { name = "POSTGRES_USER", value = local.postgres_name },
