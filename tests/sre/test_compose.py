@@ -18,6 +18,7 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from mirrorsite.environment import VARIABLES
 from sre.lib import processes
 from sre.lib.ports import answers, free_ports
 
@@ -47,6 +48,11 @@ class TestServices:
             assert service["read_only"] is True
             assert service["cap_drop"] == ["ALL"]
             assert service["security_opt"] == ["no-new-privileges:true"]
+
+    def test_stop__after_the_last_request(self) -> None:
+        graceful = VARIABLES["GRACEFUL_TIMEOUT_SECONDS"].default
+        allowed = SERVICES["web"]["stop_grace_period"].removesuffix("s")
+        assert int(allowed) >= int(graceful or 0) + 10
 
     @pytest.mark.parametrize("name", ["migrate", "web", "sealer"])
     def test_environment__settings_accept_it(self, name: str) -> None:
