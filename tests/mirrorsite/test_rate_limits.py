@@ -51,7 +51,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a real Redis; skip where there is none."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
-        pytest.skip("no redis-server on PATH (apt install redis-server): not tested")
+        pytest.skip("redis-server is not installed")
     port = free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     log = tmp_path_factory.mktemp("redis") / "redis.log"

@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,6 +144,50 @@ def test_missing_program__77_and_loud(
     )
     assert done.returncode == 77
     assert f"SKIPPED: {missing}" in done.stderr
+
+
+class TestSuite:
+    """sre/test on a suite of one test."""
+
+    def run(self, tmp_path: Path, text: str, *arguments: str) -> tuple[int, str]:
+        shutil.copytree(ROOT / "sre" / "lib", tmp_path / "sre" / "lib")
+        shutil.copy(ROOT / "sre" / "test", tmp_path / "sre" / "test")
+        (tmp_path / "requirements").symlink_to(ROOT / "requirements")
+        (tmp_path / ".venv").symlink_to(sys.prefix)
+        (tmp_path / "test_it.py").write_text(f"import pytest\n{text}")
+        done = subprocess.run(
+            [tmp_path / "sre" / "test", "-n", "0", "test_it.py", *arguments],
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    @pytest.mark.parametrize(
+        ("text", "arguments", "status", "said"),
+        [
+            ("def test(): pass", [], 0, ""),
+            ("def test(): assert 0", [], 1, ""),
+            ("def test(): pass", ["-k", "nonsense"], 5, ""),
+            ("def test(): pytest.skip('not here')", [], 77, "SKIPPED: no test ran."),
+            (
+                "def test_a(): pytest.skip('promtool is not installed')\n"
+                "def test_b(): pass",
+                [],
+                77,
+                "SKIPPED: promtool is not installed",
+            ),
+        ],
+        ids=["passed", "failed", "no such test", "all skipped", "no program"],
+    )
+    def test_exit_status(
+        self, tmp_path: Path, text: str, arguments: list[str], status: int, said: str
+    ) -> None:
+        returned, printed = self.run(tmp_path, text, *arguments)
+        assert returned == status, printed
+        assert said in printed
+        assert ("SKIPPED" in printed) == (status == 77)
 
 
 class TestWholeRun:
