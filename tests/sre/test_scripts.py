@@ -252,6 +252,33 @@ class TestWrongContext:
         assert at_home.changes() == []
 
 
+def test_minikube_up__apply_failed(at_home: Machine, tmp_path: Path) -> None:
+    """It names the program that repairs an apply that was killed."""
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "sre", project / "sre")
+    (project / "terraform").mkdir()
+    programs = Path(at_home.environment["PATH"].split(":")[0])
+    for name, text in (
+        ("git", '[ "$1" = ls-files ] || echo 0123456789abcdef'),
+        ("terraform", 'case "$*" in *" apply "*) exit 1 ;; esac'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    at_home.secrets.write_text(
+        "".join(f"{name}=value\n" for name in TestRotateSecrets.OLD)
+    )
+    done = subprocess.run(
+        [project / "sre" / "minikube-up", "--yes"],
+        env=at_home.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    said = done.stderr.splitlines()[-1]
+    assert "helm --kube-context mirrorsite -n mirrorsite rollback RELEASE" in said
+
+
 class TestDryRun:
     @pytest.mark.parametrize(
         ("script", "arguments", "shown"),
