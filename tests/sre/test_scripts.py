@@ -203,10 +203,27 @@ class TestWholeRun:
                 stub = tmp_path / "sre" / script.name
                 stub.write_text(f"#!/bin/sh\nexit {status}\n")
                 stub.chmod(0o755)
+        prepare = tmp_path / "prepare"
+        prepare.write_text('#!/bin/sh\ntest "$1" = terraform && echo export A=1\n')
+        prepare.chmod(0o755)
+        (tmp_path / "terraform").write_text("#!/bin/sh\n")
+        (tmp_path / "terraform").chmod(0o755)
         done = subprocess.run(
-            [tmp_path / ".ci" / "run"], capture_output=True, text=True, check=False
+            [tmp_path / ".ci" / "run"],
+            env={
+                "PATH": f"{tmp_path}:{os.environ['PATH']}",
+                "STUB_PROVIDERS": str(prepare),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return done.returncode, done.stdout.partition("all parts\n")[2].splitlines()
+
+    def test_terraform__stubs_of_the_providers(self, tmp_path: Path) -> None:
+        _, parts = self.run(tmp_path)
+        (line,) = [line for line in parts if "terraform-check" in line]
+        assert "./sre/terraform-check --stub-providers" in line
 
     def test_browser_tests__once(self, tmp_path: Path) -> None:
         _, parts = self.run(tmp_path)
