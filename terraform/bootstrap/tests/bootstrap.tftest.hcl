@@ -16,28 +16,8 @@ run "defaults" {
   command = plan
 
   assert {
-    condition = (
-      aws_s3_bucket_public_access_block.this.block_public_acls
-      && aws_s3_bucket_public_access_block.this.block_public_policy
-      && aws_s3_bucket_public_access_block.this.ignore_public_acls
-      && aws_s3_bucket_public_access_block.this.restrict_public_buckets
-    )
-    error_message = "All four public access blocks must be enabled."
-  }
-
-  assert {
-    condition     = one(aws_s3_bucket_ownership_controls.this.rule).object_ownership == "BucketOwnerEnforced"
-    error_message = "ACLs must be disabled."
-  }
-
-  assert {
-    condition     = one(aws_s3_bucket_versioning.this.versioning_configuration).status == "Enabled"
-    error_message = "Versioning must be enabled."
-  }
-
-  assert {
-    condition     = one(one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"
-    error_message = "The state must be encrypted."
+    condition     = aws_s3_bucket_public_access_block.this.restrict_public_buckets && one(aws_s3_bucket_versioning.this.versioning_configuration).status == "Enabled" && [for statement in jsondecode(aws_s3_bucket_policy.this.policy).Statement : statement.Sid] == ["DenyInsecureTransport", "DenyOutdatedTls"]
+    error_message = "The bucket must have what modules/s3 tests: protection.tf."
   }
 
   assert {
@@ -56,17 +36,6 @@ run "defaults" {
       use_lockfile = true
     EOT
     error_message = "The backend configuration must name the bucket and enable the lock file."
-  }
-
-  assert {
-    condition = {
-      for statement in jsondecode(data.aws_iam_policy_document.tls_only.json).Statement :
-      statement.Sid => [statement.Effect, statement.Principal, statement.Action, jsonencode(statement.Condition)]
-      } == {
-      DenyInsecureTransport = ["Deny", "*", "s3:*", jsonencode({ Bool = { "aws:SecureTransport" = "false" } })]
-      DenyOutdatedTls       = ["Deny", "*", "s3:*", jsonencode({ NumericLessThan = { "s3:TlsVersion" = "1.2" } })]
-    }
-    error_message = "Everything without TLS 1.2 must be denied to every principal."
   }
 }
 
