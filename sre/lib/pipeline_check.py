@@ -44,7 +44,8 @@ def _on_success(*names: str) -> dict[str, str]:
 
 DEFAULT_BRANCH = {"CI_COMMIT_BRANCH": "main", "CI_PIPELINE_SOURCE": "push"}
 MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "merge_request_event"}
-# A child pipeline of a merge request knows no CI_COMMIT_BRANCH.
+# A child pipeline of a merge request knows no CI_COMMIT_BRANCH, and one of a schedule is
+# as one of a push: by hand, its parent's `infrastructure` starts it.
 CHILD_DEFAULT_BRANCH = DEFAULT_BRANCH | {"CI_PIPELINE_SOURCE": "parent_pipeline"}
 CHILD_MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "parent_pipeline"}
 ALWAYS = _on_success(
@@ -215,7 +216,7 @@ class Checkout:
         self.commit(f"change {name}")
 
     def gitlab_ci_local(
-        self, *arguments: str, variables: dict[str, str]
+        self, *arguments: str, variables: dict[str, str], path: str = os.environ["PATH"]
     ) -> subprocess.CompletedProcess[str]:
         given = [f"--variable={name}={value}" for name, value in variables.items()]
         state = self.directory.parent / "state"
@@ -231,7 +232,7 @@ class Checkout:
                 *arguments,
             ],
             cwd=self.directory,
-            env=os.environ | {"PATH": f"{os.environ['PATH']}:{self._stub_programs()}"},
+            env=os.environ | {"PATH": f"{path}:{self._stub_programs()}"},
             capture_output=True,
             text=True,
             check=False,
@@ -294,6 +295,62 @@ def check_rollback(rows: list[dict[str, str]]) -> None:
             raise PipelineFaultError(f"after {failed} has failed, {lost} is skipped")
 
 
+def check_failed_apply(checkout: Checkout) -> None:
+    """Run the jobs of staging, with stubs of their tools, through a failed apply."""
+    checkout.change("terraform/eks/app/main.tf")
+    programs = checkout.directory.parent / "tools"
+    calls = programs / "calls"
+    programs.mkdir()
+    for name, text in (
+        ("apk", ""),
+        ("aws", ""),
+        ("jq", "echo {}"),
+        (
+            "terraform",
+            f'echo "$1 $TF_VAR_image" >>{calls}; [ "$1" != show ] || echo {{}}\n'
+            'test "$*" != "apply plan.tfplan"',
+        ),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    done = checkout.gitlab_ci_local(
+        f"--file={CHILD}",
+        "--force-shell-executor",
+        "--concurrency=1",
+        "--manual=rollback-staging",
+        variables=CHILD_DEFAULT_BRANCH
+        | {
+            "DEPLOY_MINIKUBE": "false",
+            "DEPLOY_STAGING": "true",
+            "CI_PROJECT_DIR": str(checkout.directory),
+            "CI_API_V4_URL": "https://gitlab.example.org/api/v4",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "RELEASE_IMAGE": "mirrorsite:new",
+            "ROLLBACK_IMAGE": "mirrorsite:previous",
+        },
+        path=f"{programs}:{os.environ['PATH']}",
+    )
+    outcomes = {
+        job: outcome
+        for outcome, job in re.findall(r"(?m)^ (PASS|FAIL|WARN) +(\S+)", done.stdout)
+    }
+    expected = {
+        "validate": "PASS",
+        "plan-staging": "PASS",
+        "apply-staging": "FAIL",
+        "rollback-staging": "PASS",
+    }
+    applied = [line for line in calls.read_text().splitlines() if "apply" in line]
+    if outcomes != expected or applied != [
+        "apply mirrorsite:new",
+        "apply mirrorsite:previous",
+    ]:
+        raise PipelineFaultError(
+            f"a failed apply: {outcomes}, {applied}\n{done.stdout}{done.stderr}"
+        )
+    print("ok    a failed apply: nothing after it runs, and rollback does")
+
+
 def main(arguments: list[str]) -> int:
     program = Path(arguments[0])
     with tempfile.TemporaryDirectory(prefix="mirrorsite-pipeline-") as directory:
@@ -301,6 +358,7 @@ def main(arguments: list[str]) -> int:
         try:
             for scenario in SCENARIOS:
                 check_scenario(checkout, scenario)
+            check_failed_apply(checkout)
         except PipelineFaultError as error:
             print(f"FAIL  {error}")
             return 1
