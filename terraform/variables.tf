@@ -22,18 +22,6 @@ variable "database" {
   }
 }
 
-variable "region" {
-  description = "AWS region of the bucket. With a store in the cluster it is only part of request signatures."
-  type        = string
-  default     = "eu-west-1"
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "region must be the name of an AWS region, as in \"eu-west-1\"."
-  }
-}
-
 variable "bucket_name" {
   description = "Name of the uploads bucket."
   type        = string
@@ -45,25 +33,6 @@ variable "s3_endpoint_url" {
   description = "Address of an external object store other than AWS. Null: AWS."
   type        = string
   default     = null
-}
-
-variable "replicas" {
-  description = "Number of web pods without autoscaling."
-  type        = number
-  default     = 2
-  nullable    = false
-}
-
-variable "autoscaling" {
-  description = "HorizontalPodAutoscaler; needs a metrics server."
-  type = object({
-    enabled        = optional(bool, false)
-    min_replicas   = optional(number, 2)
-    max_replicas   = optional(number, 6)
-    target_percent = optional(number, 70)
-  })
-  default  = {}
-  nullable = false
 }
 
 variable "backups" {
@@ -178,4 +147,3 @@ variable "audit_signing_key" {
   sensitive   = true
   ephemeral   = true
 }
-

@@ -9,18 +9,6 @@ variable "state_bucket_name" {
   }
 }
 
-variable "region" {
-  description = "Region of the bucket."
-  type        = string
-  default     = "eu-west-1"
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "region must be the name of an AWS region, as in \"eu-west-1\"."
-  }
-}
-
 variable "noncurrent_version_expiration_days" {
   description = "Days for which earlier states are kept."
   type        = number

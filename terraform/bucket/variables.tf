@@ -4,13 +4,6 @@ variable "bucket_name" {
   nullable    = false
 }
 
-variable "region" {
-  description = "Region of the bucket."
-  type        = string
-  default     = "eu-west-1"
-  nullable    = false
-}
-
 variable "break_glass_principal_arns" {
   description = "ARNs of the principals that may delete sealed copies in an emergency."
   type        = list(string)

@@ -26,15 +26,3 @@ variable "environment" {
     error_message = "environment must be staging or production."
   }
 }
-
-variable "region" {
-  description = "AWS region."
-  type        = string
-  default     = "eu-west-1"
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "region must be the name of an AWS region, as in \"eu-west-1\"."
-  }
-}

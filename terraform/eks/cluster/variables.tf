@@ -48,15 +48,3 @@ variable "apply_role_arn" {
     error_message = "apply_role_arn must be the full ARN of a role."
   }
 }
-
-variable "log_days" {
-  description = "Days for which the control plane's logs are kept."
-  type        = number
-  default     = 365
-  nullable    = false
-
-  validation {
-    condition     = contains([30, 60, 90, 180, 365, 400, 731], var.log_days)
-    error_message = "log_days must be 30, 60, 90, 180, 365, 400 or 731, values that CloudWatch accepts."
-  }
-}

@@ -2,7 +2,7 @@ resource "aws_cloudwatch_log_group" "flows" {
   #checkov:skip=CKV_AWS_158:Addresses and ports only; CloudWatch encrypts them with its own key.
   #checkov:skip=CKV_AWS_338:365 days by default; checkov cannot evaluate the variable.
   name              = "/${local.name}/vpc-flows"
-  retention_in_days = var.flow_log_days
+  retention_in_days = var.log_days
 }
 
 data "aws_iam_policy_document" "flows" {

@@ -32,15 +32,3 @@ variable "nat_per_zone" {
     error_message = "production needs a NAT gateway per zone: with one, the loss of its zone disconnects the others."
   }
 }
-
-variable "flow_log_days" {
-  description = "Days for which flow logs are kept."
-  type        = number
-  default     = 365
-  nullable    = false
-
-  validation {
-    condition     = contains([30, 60, 90, 180, 365, 400, 731], var.flow_log_days)
-    error_message = "flow_log_days must be 30, 60, 90, 180, 365, 400 or 731, values that CloudWatch accepts."
-  }
-}

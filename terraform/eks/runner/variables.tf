@@ -58,15 +58,3 @@ variable "concurrent_jobs" {
     error_message = "concurrent_jobs must be a whole number from 1 to 50."
   }
 }
-
-variable "log_days" {
-  description = "Days for which the runner's logs are kept."
-  type        = number
-  default     = 365
-  nullable    = false
-
-  validation {
-    condition     = contains([30, 60, 90, 180, 365, 400, 731], var.log_days)
-    error_message = "log_days must be 30, 60, 90, 180, 365, 400 or 731, values that CloudWatch accepts."
-  }
-}

@@ -70,12 +70,12 @@ run "values_out_of_range" {
   command = plan
 
   variables {
-    environment   = "production"
-    nat_per_zone  = false
-    cidr          = "10.0.0.0/24"
-    zones         = ["eu-west-1a", "eu-west-1a", "eu-west-1b"]
-    flow_log_days = 2
+    environment  = "production"
+    nat_per_zone = false
+    cidr         = "10.0.0.0/24"
+    zones        = ["eu-west-1a", "eu-west-1a", "eu-west-1b"]
+    log_days     = 2
   }
 
-  expect_failures = [var.nat_per_zone, var.cidr, var.zones, var.flow_log_days]
+  expect_failures = [var.nat_per_zone, var.cidr, var.zones, var.log_days]
 }

@@ -1,0 +1,1 @@
+modules/k8s/deployment/scale_variables.tf
