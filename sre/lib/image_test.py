@@ -81,7 +81,7 @@ class Engine:
 
     def remove(self, name: str) -> None:
         """End and forget a container, whatever state it is in."""
-        self.call("rm", "--force", name, check=False)
+        self.call("rm", "--force", "--volumes", name, check=False)
 
 
 class ImageFaultError(AssertionError):
