@@ -145,6 +145,15 @@ def test_missing_program__77_and_loud(
     assert done.returncode == 77
     assert f"SKIPPED: {missing}" in done.stderr
 
+    def test_pipeline_check_without_node__77_and_loud(self, tmp_path: Path) -> None:
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        (programs / "python3").symlink_to(sys.executable)
+        script = str(ROOT / "sre" / "pipeline-check")
+        status, said, calls = self.run(tmp_path, script, user=1000)
+        assert (status, calls) == (77, [])
+        assert "SKIPPED: pipelines were not expanded: Node 20" in said
+
 
 class TestSuite:
     """sre/test on a suite of one test."""
