@@ -118,7 +118,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         jobs=ALWAYS | _on_success("infrastructure-plan"),
     ),
     Scenario(
-        name="infrastructure, default branch",
+        name="infrastructure, default branch, by push or by schedule",
         variables=CHILD_DEFAULT_BRANCH,
         changed="terraform/modules/s3/main.tf",
         jobs=DEPLOY,
