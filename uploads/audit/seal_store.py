@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
-from typing import Any, Protocol, cast
+from datetime import datetime, timedelta
+from typing import Protocol, cast
 
 from django.conf import settings
 from django.core.files.storage import storages
@@ -46,7 +46,8 @@ class ObjectStorage(Protocol):
         key: str,
         payload: Payload,
         metadata: Mapping[str, str],
-        parameters: Mapping[str, Any],
+        *,
+        locked_until: datetime | None,
     ) -> object: ...
     def read(
         self, key: str, chunk_bytes: int = ..., version_id: str = ...
@@ -74,37 +75,31 @@ class SealStore:
     def events_object_key(self, seal: Seal) -> str:
         return f"{self.prefix}events/{seal.number:010d}-{seal.root}.jsonl"
 
-    def retention(self) -> dict[str, Any]:
-        """Return the parameters that lock a copy, where the bucket has Object Lock.
-
-        COMPLIANCE, since one more permission is enough to open a GOVERNANCE lock.
-        """
+    def locked_until(self) -> datetime | None:
+        """Return until when to lock a copy, where the bucket has Object Lock."""
         days: int = settings.AUDIT_RETENTION_DAYS
         if not days or not self.storage.has_object_lock():
-            return {}
-        return {
-            "ObjectLockMode": "COMPLIANCE",
-            "ObjectLockRetainUntilDate": timezone.now() + timedelta(days=days),
-        }
+            return None
+        return timezone.now() + timedelta(days=days)
 
     def put(self, seal: Seal, events: bytes) -> None:
         """Write the events and then the seal, each unless it is there already.
 
         Raises `ObjectExistsError` when another seal has the number.
         """
-        retention = self.retention()
+        locked_until = self.locked_until()
         if seal.root != NO_EVENTS:
             self.storage.put_new(
                 self.events_object_key(seal),
                 BytesPayload(events, "application/jsonl"),
                 {},
-                retention,
+                locked_until=locked_until,
             )
         self.storage.put_new(
             self.seal_object_key(seal.number),
             BytesPayload(seal.file_bytes(), "application/json"),
             {},
-            retention,
+            locked_until=locked_until,
         )
 
     def seal(self, number: int) -> bytes | None:

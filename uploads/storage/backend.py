@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -129,15 +130,15 @@ class UploadStorage(S3Storage):
         key: str,
         payload: Payload,
         metadata: Mapping[str, str],
-        parameters: Mapping[str, Any] | None = None,
         *,
+        locked_until: datetime | None = None,
         on_retry: OnRetry = lambda attempt, error: None,
     ) -> StoredObject:
         """Create the object `key`; the body's digest is added to its metadata.
 
-        `parameters` are further ones that PutObject and CreateMultipartUpload both
-        take, such as those of Object Lock. `on_retry` is called before each further
-        attempt, with the number of the attempt that failed and its error.
+        Until `locked_until` nobody can delete it, in a bucket with Object Lock.
+        `on_retry` is called before each further attempt, with the number of the attempt
+        that failed and its error.
 
         An existing object with the same SHA-256 and the same `upload-id` in its
         metadata is the one meant here, whose answer was lost, and counts as stored.
@@ -146,7 +147,7 @@ class UploadStorage(S3Storage):
         `StoreRefusedError` when the store refuses, and `StoreUnavailableError` when it
         is unreachable or fails.
         """
-        return self._writer.put_new(key, payload, metadata, parameters or {}, on_retry)
+        return self._writer.put_new(key, payload, metadata, locked_until, on_retry)
 
     def head(self, key: str) -> StoredObject:
         """Return size, checksum and metadata of an object; see `Reader.head`."""

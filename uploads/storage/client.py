@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import boto3
-import botocore.handlers
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import Credentials
@@ -80,8 +79,6 @@ class StoreConfiguration:
     #: How often one request is sent.
     max_attempts: int = 2
     max_pool_connections: int = 10
-    #: False sends whole objects through boto3 (see uploads.storage.signed_puts).
-    signed_puts: bool = True
 
     def session(self) -> botocore.session.Session:
         session = botocore.session.Session()
@@ -293,8 +290,6 @@ def _transport(
         config=config,
         verify=certificates,
     )
-    # "Expect: 100-continue" costs a round trip before each small body.
-    client.meta.events.unregister("before-call.s3", botocore.handlers.add_expect_header)
     client.meta.events.register(
         "response-received.s3", partial(_refuse_redirects, client.meta.region_name)
     )

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from uploads.exceptions import (
 )
 from uploads.payloads import Payload
 from uploads.storage.client import StoreClient
+from uploads.storage.signed_puts import OBJECT_LOCK_MODE
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -52,13 +54,17 @@ class MultipartUploads:
         key: str,
         payload: Payload,
         metadata: Mapping[str, str],
-        parameters: Mapping[str, Any],
+        locked_until: datetime | None,
     ) -> CompleteMultipartUploadOutputTypeDef:
         """Create an object, never overwrite; raises `StoreError`.
 
         Until the request that completes it there is no object, so every error before
         that has a known outcome.
         """
+        lock: dict[str, Any] = {}
+        if locked_until is not None:
+            lock["ObjectLockMode"] = OBJECT_LOCK_MODE
+            lock["ObjectLockRetainUntilDate"] = locked_until
         try:
             upload_id = self._store.retried(
                 lambda s3: s3.create_multipart_upload(
@@ -67,7 +73,7 @@ class MultipartUploads:
                     ContentType=payload.content_type,
                     Metadata=dict(metadata),
                     ChecksumAlgorithm="SHA256",
-                    **parameters,
+                    **lock,
                 )["UploadId"]
             )
         except StoreUnavailableError as error:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import perf_counter
 from traceback import clear_frames
+from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from botocore.credentials import Credentials
@@ -24,6 +25,9 @@ from mirrorsite.metrics import STORE_SECONDS
 from uploads.exceptions import StoreError, StoreRefusedError
 from uploads.storage.errors import error_from_status, frozen, store_error
 from uploads.storage.signature import sign
+
+#: COMPLIANCE, since one more permission is enough to open a GOVERNANCE lock.
+OBJECT_LOCK_MODE: Final = "COMPLIANCE"
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _REGION = re.compile(rb"<Region>([a-z0-9-]+)</Region>")
@@ -58,6 +62,7 @@ class SignedPuts:
         sha256: str,
         content_type: str,
         metadata: Mapping[str, str],
+        locked_until: datetime | None,
     ) -> dict[str, str]:
         """Create an object, never overwrite; return its ETag and VersionId.
 
@@ -69,6 +74,11 @@ class SignedPuts:
             if not value.isascii():
                 raise StoreRefusedError(f"not sent: metadata {name} is not ASCII")
             headers[f"x-amz-meta-{name}"] = value
+        if locked_until is not None:
+            headers["x-amz-object-lock-mode"] = OBJECT_LOCK_MODE
+            headers["x-amz-object-lock-retain-until-date"] = (
+                f"{locked_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            )
         return self._put("PutObject", key, "", body, sha256, headers)
 
     def upload_part(

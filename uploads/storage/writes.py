@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from uploads.exceptions import (
@@ -42,7 +42,7 @@ class Writer:
         key: str,
         payload: Payload,
         metadata: Mapping[str, str],
-        parameters: Mapping[str, Any],
+        locked_until: datetime | None,
         on_retry: OnRetry,
     ) -> StoredObject:
         """See `UploadStorage.put_new`."""
@@ -51,7 +51,7 @@ class Writer:
         outcome_unknown = False
         for attempt in range(1, attempts + 1):
             try:
-                return self._put_once(key, payload, metadata, parameters)
+                return self._put_once(key, payload, metadata, locked_until)
             except ObjectExistsError as error:
                 return self._resolve(self._reader.head, key, payload, metadata, error)
             except StoreRefusedError as error:
@@ -79,9 +79,9 @@ class Writer:
         key: str,
         payload: Payload,
         metadata: Mapping[str, str],
-        parameters: Mapping[str, Any],
+        locked_until: datetime | None,
     ) -> StoredObject:
-        answer = self._send(key, payload, metadata, parameters)
+        answer = self._send(key, payload, metadata, locked_until)
         return translated(lambda: stored_object_from_put(payload, metadata, answer))
 
     def _send(
@@ -89,27 +89,13 @@ class Writer:
         key: str,
         payload: Payload,
         metadata: Mapping[str, str],
-        parameters: Mapping[str, Any],
+        locked_until: datetime | None,
     ) -> Mapping[str, Any]:
         if payload.size > PART_BYTES:
-            return self._multipart.create(key, payload, metadata, parameters)
+            return self._multipart.create(key, payload, metadata, locked_until)
         body = next(payload.parts(PART_BYTES), b"")
-        if self._store.configuration.signed_puts and not parameters:
-            return self._store.signed_puts.put_object(
-                key, body, payload.sha256, payload.content_type, metadata
-            )
-        checksum = base64.b64encode(bytes.fromhex(payload.sha256)).decode()
-        return self._store.once(
-            lambda s3: s3.put_object(
-                Bucket=self._store.bucket,
-                Key=key,
-                Body=bytes(body),
-                ContentType=payload.content_type,
-                ChecksumSHA256=checksum,
-                IfNoneMatch="*",
-                Metadata=dict(metadata),
-                **parameters,
-            )
+        return self._store.signed_puts.put_object(
+            key, body, payload.sha256, payload.content_type, metadata, locked_until
         )
 
     def _resolve(
