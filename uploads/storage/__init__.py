@@ -1,9 +1,9 @@
 """The bucket: objects are created once, never overwritten, and outcomes reported truthfully.
 
 `backend` is the storage that the other modules call; `writes` and `multipart` create
-objects, `reads` reads one; `client` holds the one configuration and the clients built
-from it; `signed_puts` sends bodies, with the `signature` of S3; `errors` translates every
-failure; `objects` are the values.
+objects; `client` holds the one configuration, the clients built from it, and the retries;
+`signed_puts` sends bodies, with the `signature` of S3; `errors` translates every failure;
+`objects` are the values.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,8 @@ from uploads.exceptions import (
     StoreRefusedError,
 )
 from uploads.payloads import BytesPayload, Payload
-from uploads.storage.client import StoreClient, StoreConfiguration
+from uploads.storage import writes
+from uploads.storage.client import OnRetry, StoreClient, StoreConfiguration
 from uploads.storage.errors import error_code, translated
 from uploads.storage.multipart import MultipartUploads
 from uploads.storage.objects import (
@@ -33,11 +35,10 @@ from uploads.storage.objects import (
     UnfinishedUpload,
     listed_folders,
     listed_objects,
+    stored_object_from_head,
     unfinished_uploads,
     versions_in_order,
 )
-from uploads.storage.reads import CHUNK_BYTES, Reader
-from uploads.storage.writes import OnRetry, Writer
 
 if TYPE_CHECKING:
     from django.core.files import File
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CHUNK_BYTES = 1024 * 1024
 #: Answers of stores without Object Lock, and about buckets without it.
 _NO_OBJECT_LOCK = frozenset(
     {
@@ -81,9 +83,7 @@ class UploadStorage(S3Storage):
             **{name: options[name] for name in _SHARED_OPTIONS if name in options},
         )
         self.store = StoreClient(self.configuration)
-        self._multipart = MultipartUploads(self.store)
-        self._reader = Reader(self.store)
-        self._writer = Writer(self.store, self._multipart, self._reader)
+        self.multipart = MultipartUploads(self.store)
 
     @property
     def client(self) -> S3Client:
@@ -147,23 +147,69 @@ class UploadStorage(S3Storage):
         `StoreRefusedError` when the store refuses, and `StoreUnavailableError` when it
         is unreachable or fails.
         """
-        return self._writer.put_new(key, payload, metadata, locked_until, on_retry)
+        return writes.put_new(self, key, payload, metadata, locked_until, on_retry)
 
     def head(self, key: str) -> StoredObject:
-        """Return size, checksum and metadata of an object; see `Reader.head`."""
-        return self._reader.head(key)
+        """Return size, checksum and metadata of an object.
+
+        `sha256` is the one the store computed, or, for objects sent in parts, the
+        one in the metadata. Raises `ObjectMissingError`, `BucketMissingError`,
+        `StoreRefusedError` or `StoreUnavailableError`.
+        """
+        return self.store.repeated(lambda: self.head_once(key))
+
+    def head_once(self, key: str) -> StoredObject:
+        """Return what `head` returns, from a single request."""
+        try:
+            return self.store.once(
+                lambda s3: stored_object_from_head(
+                    dict(
+                        s3.head_object(
+                            Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
+                        )
+                    )
+                )
+            )
+        except ObjectMissingError:
+            # The answer to HEAD has no body, so a missing bucket looks the same:
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+            if not self.bucket_exists():
+                raise BucketMissingError(
+                    f"there is no bucket {self.bucket_name}"
+                ) from None
+            raise
 
     def read(
         self, key: str, chunk_bytes: int = CHUNK_BYTES, version_id: str = ""
     ) -> Iterator[bytes]:
-        """Yield an object's bytes; see `Reader.read`."""
-        return self._reader.read(key, chunk_bytes, version_id)
+        """Yield an object's bytes; raises as `head` does, also half-way.
+
+        `version_id` selects another version than the current one.
+        """
+        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
+        answer = self.store.retried(
+            lambda s3: s3.get_object(Bucket=self.bucket_name, Key=key, **version)
+        )
+        body = answer["Body"]
+        try:
+            while chunk := translated(lambda: body.read(chunk_bytes)):
+                yield chunk
+        finally:
+            body.close()
 
     def read_digest(
         self, key: str, on_chunk: Callable[[], None] = lambda: None
     ) -> tuple[str, int]:
-        """Return the SHA-256 and the number of an object's bytes; see `Reader`."""
-        return self._reader.read_digest(key, on_chunk)
+        """Return the SHA-256 and the number of an object's bytes; raises as `read`.
+
+        `on_chunk` is called after each chunk.
+        """
+        digest, size = hashlib.sha256(), 0
+        for chunk in self.read(key):
+            on_chunk()
+            digest.update(chunk)
+            size += len(chunk)
+        return digest.hexdigest(), size
 
     def presigned_url(
         self, key: str, *, seconds: int, method: str = "GET", **parameters: str
@@ -254,12 +300,16 @@ class UploadStorage(S3Storage):
 
     def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
         """Discard the parts, if there are any."""
-        self._multipart.abort(unfinished.key, unfinished.upload_id)
+        self.multipart.abort(unfinished.key, unfinished.upload_id)
 
     # --- The bucket -------------------------------------------------------------------
 
     def bucket_exists(self) -> bool:
-        return self._reader.bucket_exists()
+        try:
+            self.store.retried(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
+        except (BucketMissingError, ObjectMissingError):
+            return False
+        return True
 
     def ensure_bucket(self) -> bool:
         """Create the bucket unless it exists; return True if it was created."""

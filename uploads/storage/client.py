@@ -59,6 +59,8 @@ _MARKERS = {
         "UploadIdMarker": "NextUploadIdMarker",
     },
 }
+#: Called before each further attempt, with the number and error of the failed one.
+OnRetry = Callable[[int, StoreError], None]
 #: How long a failure to build the client is returned to further requests.
 FAILURE_SECONDS = 1.0
 
@@ -215,15 +217,22 @@ class StoreClient:
         """Carry out a request that may be repeated."""
         return self.repeated(lambda: self.once(request))
 
-    def repeated(self, request: Callable[[], T]) -> T:
+    def repeated(
+        self,
+        request: Callable[[], T],
+        on_retry: OnRetry = lambda attempt, error: None,
+    ) -> T:
         """Call `request`, and again while the store is unavailable."""
         for attempt in range(1, self.configuration.max_attempts):
             try:
                 return request()
             except StoreCredentialsError:
                 raise  # botocore has repeated its requests for them
-            except StoreUnavailableError:
-                self.pause(attempt)
+            except StoreUnavailableError as error:
+                # Full jitter, so that clients of a store that came back do not return
+                # as one.
+                time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
+                on_retry(attempt, error)
         return request()
 
     def pages(self, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
@@ -247,11 +256,6 @@ class StoreClient:
             if following in ({}, marker):
                 raise unreadable_answer("its next page is this one")
             marker = following
-
-    @staticmethod
-    def pause(attempt: int) -> None:
-        # Full jitter, so that clients of a store that came back do not return as one.
-        time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
 
     def close(self) -> None:
         if self._transport is not None:

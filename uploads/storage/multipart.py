@@ -23,14 +23,12 @@ from uploads.exceptions import (
 )
 from uploads.payloads import Payload
 from uploads.storage.client import StoreClient
+from uploads.storage.objects import etag_and_version
 from uploads.storage.signed_puts import OBJECT_LOCK_MODE
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import (
-        CompletedPartTypeDef,
-        CompleteMultipartUploadOutputTypeDef,
-    )
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +53,8 @@ class MultipartUploads:
         payload: Payload,
         metadata: Mapping[str, str],
         locked_until: datetime | None,
-    ) -> CompleteMultipartUploadOutputTypeDef:
-        """Create an object, never overwrite; raises `StoreError`.
+    ) -> tuple[str, str]:
+        """Create an object, never overwrite; return its ETag and version.
 
         Until the request that completes it there is no object, so every error before
         that has a known outcome.
@@ -92,12 +90,14 @@ class MultipartUploads:
             raise
         try:
             return self._store.once(
-                lambda s3: s3.complete_multipart_upload(
-                    Bucket=self._bucket,
-                    Key=key,
-                    UploadId=upload_id,
-                    MultipartUpload={"Parts": parts},
-                    IfNoneMatch="*",
+                lambda s3: etag_and_version(
+                    s3.complete_multipart_upload(
+                        Bucket=self._bucket,
+                        Key=key,
+                        UploadId=upload_id,
+                        MultipartUpload={"Parts": parts},
+                        IfNoneMatch="*",
+                    )
                 )
             )
         except BaseException:

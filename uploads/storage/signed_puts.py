@@ -24,6 +24,7 @@ from urllib3 import BaseHTTPResponse, PoolManager
 from mirrorsite.metrics import STORE_SECONDS
 from uploads.exceptions import StoreError, StoreRefusedError
 from uploads.storage.errors import error_from_status, frozen, store_error
+from uploads.storage.objects import etag_and_version
 from uploads.storage.signature import sign
 
 #: COMPLIANCE, since one more permission is enough to open a GOVERNANCE lock.
@@ -63,8 +64,8 @@ class SignedPuts:
         content_type: str,
         metadata: Mapping[str, str],
         locked_until: datetime | None,
-    ) -> dict[str, str]:
-        """Create an object, never overwrite; return its ETag and VersionId.
+    ) -> tuple[str, str]:
+        """Create an object, never overwrite; return its ETag and version.
 
         `sha256` is hexadecimal; the store refuses a body that has another one. Raises
         `StoreError`.
@@ -79,7 +80,8 @@ class SignedPuts:
             headers["x-amz-object-lock-retain-until-date"] = (
                 f"{locked_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
             )
-        return self._put("PutObject", key, "", body, sha256, headers)
+        answer = self._put("PutObject", key, "", body, sha256, headers)
+        return etag_and_version(answer)
 
     def upload_part(
         self,
