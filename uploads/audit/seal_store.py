@@ -9,52 +9,25 @@ later one. A seal's name has only the number, so the bucket accepts one seal for
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Protocol, cast
 
 from django.conf import settings
-from django.core.files.storage import storages
 from django.utils import timezone
 
 from uploads.audit.canonical import NO_EVENTS, Seal
 from uploads.exceptions import ObjectMissingError
-from uploads.payloads import BytesPayload, Payload
+from uploads.storage import (
+    BytesPayload,
+    ObjectVersions,
+    UploadStorage,
+    upload_storage,
+)
 
 PREFIX = "audit/"
 #: More than any seal has; an object from elsewhere could be gigabytes.
 _SEAL_BYTES = 16 * 1024
 _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
-
-
-class ObjectVersions(Protocol):
-    """A key with its oldest version."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def first_id(self) -> str: ...
-    @property
-    def is_single(self) -> bool: ...
-
-
-class ObjectStorage(Protocol):
-    """What the bucket's storage must do; its methods raise `StoreError`."""
-
-    def put_new(
-        self,
-        key: str,
-        payload: Payload,
-        metadata: Mapping[str, str],
-        *,
-        locked_until: datetime | None,
-    ) -> object: ...
-    def read(
-        self, key: str, chunk_bytes: int = ..., version_id: str = ...
-    ) -> Iterator[bytes]: ...
-    def first_version(self, key: str) -> str | None: ...
-    def versions(self, prefix: str) -> Iterable[ObjectVersions]: ...
-    def has_object_lock(self) -> bool: ...
 
 
 class SealStore:
@@ -64,9 +37,9 @@ class SealStore:
     """
 
     def __init__(
-        self, storage: ObjectStorage | None = None, prefix: str = PREFIX
+        self, storage: UploadStorage | None = None, prefix: str = PREFIX
     ) -> None:
-        self.storage = storage or cast("ObjectStorage", storages["default"])
+        self.storage = storage or upload_storage()
         self.prefix = prefix
 
     def seal_object_key(self, number: int) -> str:

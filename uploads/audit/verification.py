@@ -36,7 +36,7 @@ from uploads.audit.keys import TrustedKeys
 from uploads.audit.log import database_errors
 from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.report import FaultKind, Report
-from uploads.audit.seal_store import ObjectVersions, SealStore
+from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import (
     learn_keys,
     readable_lines,
@@ -44,6 +44,7 @@ from uploads.audit.serialization import (
     seal_of,
 )
 from uploads.exceptions import SealError
+from uploads.storage import ObjectVersions
 
 #: How long an event may be unsealed, and how old the last seal may be.
 SEALING_GRACE = timedelta(minutes=5)
