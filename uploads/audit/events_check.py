@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -67,6 +68,7 @@ class EventsCheck:
         if self._store is None:
             return None
         subject = f"events of seal {seal.number}"
+        object_key = self._store.events_object_key(seal)
         try:
             if _digest(self._store.events(seal)) == seal.root:
                 return _parsed(self._store.events(seal))
@@ -74,16 +76,11 @@ class EventsCheck:
                 FaultKind.COPY_DIFFERS, subject, "the object is not what was sealed"
             )
         except ObjectMissingError:
-            self._report.add(
-                FaultKind.COPY_MISSING,
-                subject,
-                f"no {self._store.events_object_key(seal)}",
-            )
-        try:
-            if _digest(self._store.first_events(seal)) == seal.root:
-                return _parsed(self._store.first_events(seal))
-        except ObjectMissingError:
-            pass
+            self._report.add(FaultKind.COPY_MISSING, subject, f"no {object_key}")
+        first = self._store.storage.first_version(object_key)
+        with suppress(ObjectMissingError):
+            if first and _digest(self._store.events(seal, first)) == seal.root:
+                return _parsed(self._store.events(seal, first))
         return None
 
     def _report_without_copy(self, seal: Seal, count: int) -> None:

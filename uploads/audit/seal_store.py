@@ -75,15 +75,22 @@ class SealStore:
             locked_until=locked_until,
         )
 
-    def seal(self, number: int) -> bytes | None:
-        """Return the content of a seal's copy, or None when there is none."""
-        return self._content(self.seal_object_key(number))
+    def seal(self, number: int, version_id: str = "") -> bytes | None:
+        """Return the content of a seal's copy, or None when there is none.
 
-    def events(self, seal: Seal) -> Iterator[bytes]:
-        """Yield the content of the events' copy; raises `ObjectMissingError`."""
-        if seal.root == NO_EVENTS:
-            return iter(())
-        return self.storage.read(self.events_object_key(seal))
+        Of one that is too long for a seal only the beginning is returned.
+        """
+        content = b""
+        try:
+            for chunk in self.storage.read(
+                self.seal_object_key(number), _SEAL_BYTES, version_id
+            ):
+                content += chunk
+                if len(content) > _SEAL_BYTES:
+                    break
+        except ObjectMissingError:
+            return None
+        return content
 
     def first_seal(self, number: int) -> bytes | None:
         """Return the first version of a seal's copy.
@@ -91,37 +98,17 @@ class SealStore:
         In a versioned bucket `seal` returns a newer version, or None for a delete
         marker; a sealer that trusted it would sign a second seal with this number.
         """
-        key = self.seal_object_key(number)
-        return self._content(key, self.storage.first_version(key) or "")
+        version_id = self.storage.first_version(self.seal_object_key(number))
+        return self.seal(number, version_id or "")
 
-    def version(self, versions: ObjectVersions) -> bytes | None:
-        """Return the oldest version of a copy that was listed; None if there is none."""
-        if not versions.first_id:
-            return None
-        return self._content(versions.key, versions.first_id)
-
-    def first_events(self, seal: Seal) -> Iterator[bytes]:
-        """As `events`, of the first version."""
-        key = self.events_object_key(seal)
-        version = self.storage.first_version(key)
-        if version is None:
-            raise ObjectMissingError("there is no older version")
-        return self.storage.read(key, version_id=version)
+    def events(self, seal: Seal, version_id: str = "") -> Iterator[bytes]:
+        """Yield the content of the events' copy; raises `ObjectMissingError`."""
+        if seal.root == NO_EVENTS:
+            return iter(())
+        return self.storage.read(self.events_object_key(seal), version_id=version_id)
 
     def listed_seals(self) -> Iterator[tuple[int | None, ObjectVersions]]:
         """Yield the objects under `seals/`, with the number if the name is a seal's."""
         for versions in self.storage.versions(f"{self.prefix}seals/"):
             match = _SEAL_NAME.match(versions.key.removeprefix(self.prefix))
             yield int(match[1]) if match else None, versions
-
-    def _content(self, key: str, version_id: str = "") -> bytes | None:
-        """Return an object, or only the beginning of one that is too long for a seal."""
-        content = b""
-        try:
-            for chunk in self.storage.read(key, _SEAL_BYTES, version_id):
-                content += chunk
-                if len(content) > _SEAL_BYTES:
-                    break
-        except ObjectMissingError:
-            return None
-        return content

@@ -211,7 +211,8 @@ class _Verifier:
         content = self.store.seal(number)
         first = content
         if versions is not None and not versions.is_single:
-            first = self.store.version(versions)
+            first_id = versions.first_id
+            first = self.store.seal(number, first_id) if first_id else None
         if content is None:
             key = self.store.seal_object_key(number)
             self._add(FaultKind.COPY_MISSING, number, f"no object {key}")
