@@ -17,10 +17,11 @@ from django.db import IntegrityError, connection
 
 from mirrorsite.actors import Actor
 from mirrorsite.database import reason
-from uploads.audit import keys, log, projections
+from uploads.audit import keys, log
 from uploads.audit.canonical import Seal, parse_time
 from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.models import Action, UploadEvent
+from uploads.audit.report import projections
 from uploads.audit.seal_store import SealStore
 from uploads.exceptions import SealError, UploadsError
 
@@ -104,7 +105,7 @@ class Restoration:
         events = [_event(lines[event_id]) for event_id in missing]
         try:
             UploadEvent.objects.bulk_create(events)
-            for projection in projections.registered:
+            for projection in projections:
                 projection.restore({e.upload_id for e in events if e.upload_id})
         except IntegrityError as error:
             raise SealError(
@@ -144,7 +145,7 @@ def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
             f" {elsewhere.seal_id} in the database; {HINT}"
         )
     lost = [json.loads(lines[event_id]) for event_id in missing]
-    for projection in projections.registered:
+    for projection in projections:
         if contradiction := projection.contradiction(lost, seal.number):
             raise SealError(f"{contradiction}; {HINT}")
     return missing

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from uploads.audit import keys, projections
+from uploads.audit import keys
 from uploads.audit.canonical import (
     NO_SEAL,
     Seal,
@@ -35,7 +35,7 @@ from uploads.audit.events_check import EventsCheck
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.log import database_errors
 from uploads.audit.models import AuditSeal, UploadEvent
-from uploads.audit.report import FaultKind, Report
+from uploads.audit.report import FaultKind, Report, projections
 from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import (
     learn_keys,
@@ -114,7 +114,7 @@ class _Verifier:
         self.events.check_strays(first, excluding=self._without_row)
         self.events.report_differences()
         self._check_unsealed()
-        for projection in projections.registered:
+        for projection in projections:
             for _ in projection.check(
                 self.report, since=None if since is None else first
             ):
