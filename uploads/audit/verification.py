@@ -30,8 +30,7 @@ from uploads.audit.canonical import (
     parse_time,
 )
 from uploads.audit.chain import missing_events, sealed_lines, signed_seal
-from uploads.audit.diff import outer_join
-from uploads.audit.events_check import EventsCheck
+from uploads.audit.events_check import EventsCheck, outer_join
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.log import database_errors
 from uploads.audit.models import AuditSeal, UploadEvent
