@@ -164,7 +164,8 @@ class TestEnvironment:
         assert {r.body for r in parts} == {bytes(b) for b in LARGE.parts(PART_BYTES)}
 
     def test_proxy__is_used_for_all(self, fake_store, make_storage, monkeypatch):
-        monkeypatch.setenv("HTTP_PROXY", fake_store.url)
+        proxy = fake_store.url.replace("//", "//someone:pass%3Aword@")
+        monkeypatch.setenv("HTTP_PROXY", proxy)
         storage = make_storage(endpoint_url="http://store.invalid:8333")
         put_both(storage)
         assert len(fake_store.requests) == 5
@@ -172,6 +173,8 @@ class TestEnvironment:
             assert request.target.startswith(
                 "http://store.invalid:8333/mirrorsite-test/"
             )
+            credentials = base64.b64encode(b"someone:pass:word").decode()
+            assert request.headers["Proxy-Authorization"] == f"Basic {credentials}"
 
     def test_dead_proxy__nothing_was_sent(self, make_storage, monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
@@ -564,8 +567,8 @@ class TestErrors:
         self, fake_store, storage, monkeypatch, payload
     ):
         """Before the last request of an upload in parts, nothing can be there."""
-        http = storage.store.transport.http
-        monkeypatch.setattr(http, "urlopen", lambda *arguments, **options: [][0])
+        pool = storage.store.transport.http.connection_from_url(fake_store.url)
+        monkeypatch.setattr(pool, "urlopen", lambda *arguments, **options: [][0])
         fake_store.plan = lambda r: Answer(404) if r.method == "HEAD" else None
         with pytest.raises(StoreUnavailableError, match="IndexError") as caught:
             storage.put_new("key", payload, METADATA)
@@ -640,7 +643,7 @@ class TestParts:
         numbers = [completed.index(f"<PartNumber>{n}<") for n in range(1, 7)]
         assert numbers == sorted(numbers)
 
-    def test_memory__is_bounded(self, storage, monkeypatch):
+    def test_memory__is_bounded(self, fake_store, storage, monkeypatch):
         """Three parts are in memory, and no more."""
         made = threading.Condition()
         count = 0
@@ -663,9 +666,9 @@ class TestParts:
                     too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
             return send(method, url, **{**options, "body": b""})
 
-        http = storage.store.transport.http
-        send = http.urlopen
-        monkeypatch.setattr(http, "urlopen", without_body)
+        pool = storage.store.transport.http.connection_from_url(fake_store.url)
+        send = pool.urlopen
+        monkeypatch.setattr(pool, "urlopen", without_body)
         tracemalloc.start()
         storage.put_new("key", Payload(b"seed", 8 * PART_BYTES), METADATA)
         peak = tracemalloc.get_traced_memory()[1]

@@ -49,10 +49,14 @@ class SignedPuts:
         parts = urlsplit(presigned_url)
         scope = parse_qs(parts.query)["X-Amz-Credential"][0]
         _, _, self._region, self._service, _ = scope.rsplit("/", 4)
-        self._origin = f"{parts.scheme}://{parts.netloc}"
+        origin = f"{parts.scheme}://{parts.netloc}"
         self._host = parts.netloc
         self._bucket_path = parts.path.removesuffix("key")
-        self._http = http
+        # PoolManager.urlopen would parse the address and find the pool each time.
+        self._pool = http.connection_from_url(origin)
+        # A proxy for plain HTTP wants the whole address.
+        is_forwarded = http.proxy is not None and parts.scheme == "http"
+        self._prefix = origin if is_forwarded else ""
         self._credentials = credentials
         self._user_agent = user_agent
 
@@ -116,13 +120,14 @@ class SignedPuts:
                 credentials=credentials, region=self._region, service=self._service,
                 at=datetime.now(UTC),
             )  # fmt: skip
-            response = self._http.urlopen(
+            response = self._pool.urlopen(
                 "PUT",
-                f"{self._origin}{path}?{query}" if query else self._origin + path,
-                body=body,
+                self._prefix + (f"{path}?{query}" if query else path),
+                body=body,  # type: ignore[arg-type]  # http.client takes any buffer
                 headers={**signed, "user-agent": self._user_agent},
                 redirect=False,
                 retries=False,
+                assert_same_host=False,
             )
             outcome = f"{response.status // 100}xx"
             if response.status == 200:
