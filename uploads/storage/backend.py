@@ -7,8 +7,9 @@ import logging
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from storages.backends.s3 import S3Storage
@@ -26,17 +27,16 @@ from uploads.exceptions import (
 from uploads.payloads import BytesPayload, Payload
 from uploads.storage import writes
 from uploads.storage.client import OnRetry, StoreClient, StoreConfiguration
-from uploads.storage.errors import error_code, translated
+from uploads.storage.errors import error_code, translated, translated_items
 from uploads.storage.multipart import MultipartUploads
 from uploads.storage.objects import (
     ListedObject,
     ObjectVersions,
     StoredObject,
     UnfinishedUpload,
-    listed_folders,
-    listed_objects,
+    listed_object,
     stored_object_from_head,
-    unfinished_uploads,
+    unfinished_upload,
     versions_in_order,
 )
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CHUNK_BYTES = 1024 * 1024
 #: Answers of stores without Object Lock, and about buckets without it.
@@ -156,12 +157,12 @@ class UploadStorage(S3Storage):
         one in the metadata. Raises `ObjectMissingError`, `BucketMissingError`,
         `StoreRefusedError` or `StoreUnavailableError`.
         """
-        return self.store.repeated(lambda: self.head_once(key))
+        return self.store.with_retries(lambda: self.head_once(key))
 
     def head_once(self, key: str) -> StoredObject:
         """Return what `head` returns, from a single request."""
         try:
-            return self.store.once(
+            return self.store.run_once(
                 lambda s3: stored_object_from_head(
                     dict(
                         s3.head_object(
@@ -187,7 +188,7 @@ class UploadStorage(S3Storage):
         `version_id` selects another version than the current one.
         """
         version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
-        answer = self.store.retried(
+        answer = self.store.run(
             lambda s3: s3.get_object(Bucket=self.bucket_name, Key=key, **version)
         )
         body = answer["Body"]
@@ -200,7 +201,7 @@ class UploadStorage(S3Storage):
     def read_digest(
         self, key: str, on_chunk: Callable[[], None] = lambda: None
     ) -> tuple[str, int]:
-        """Return the SHA-256 and the number of an object's bytes; raises as `read`.
+        """Return an object's SHA-256, in hexadecimal, and its size; raises as `read`.
 
         `on_chunk` is called after each chunk.
         """
@@ -218,7 +219,7 @@ class UploadStorage(S3Storage):
 
         `parameters` are those of GetObject, such as `VersionId`.
         """
-        return self.store.once(
+        return self.store.run_once(
             lambda s3: s3.generate_presigned_url(
                 "head_object" if method == "HEAD" else "get_object",
                 Params={"Bucket": self.bucket_name, "Key": key, **parameters},
@@ -235,7 +236,7 @@ class UploadStorage(S3Storage):
         exists is unknown then.
         """
         try:
-            self.store.retried(
+            self.store.run(
                 lambda s3: s3.delete_object(
                     Bucket=self.bucket_name, Key=key, IfMatch=f'"{etag}"'
                 )
@@ -253,8 +254,8 @@ class UploadStorage(S3Storage):
         SeaweedFS directory by directory, so that `a/b` comes before `a-b`, and S3
         directory buckets in none.
         """
-        for page in self.store.pages("list_objects_v2", Prefix=prefix):
-            yield from translated(partial(listed_objects, page))
+        pages = self.store.pages("list_objects_v2", Prefix=prefix)
+        return _items(pages, "Contents", listed_object)
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys under `prefix`, in the order of `listing`."""
@@ -266,19 +267,16 @@ class UploadStorage(S3Storage):
         Of `uploads/` these are the prefixes of the years. One request returns a
         thousand of them, however many objects are below.
         """
-        for page in self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/"):
-            yield from translated(partial(listed_folders, page))
+        pages = self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/")
+        return _items(pages, "CommonPrefixes", itemgetter("Prefix"))
 
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
         """Yield every key under `prefix` with its versions and delete markers, in order.
 
         In a bucket without versions each key has one.
         """
-        found = versions_in_order(
-            self.store.pages("list_object_versions", Prefix=prefix)
-        )
-        while (versions := translated(lambda: next(found, None))) is not None:
-            yield versions
+        pages = self.store.pages("list_object_versions", Prefix=prefix)
+        return translated_items(versions_in_order(pages))
 
     def first_version(self, key: str) -> str | None:
         """Return the id of the oldest version of `key` if a newer one or a marker hides it."""
@@ -290,13 +288,14 @@ class UploadStorage(S3Storage):
     def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
         """Yield the multipart uploads under `prefix` that are neither completed nor aborted.
 
-        They are in progress, or were left behind by a failure: no objects, but their
-        parts take space.
+        They are in progress, or were abandoned after a failure. They are not objects,
+        but their parts take space.
         """
-        for page in self.store.pages("list_multipart_uploads", Prefix=prefix):
-            for found in translated(partial(unfinished_uploads, page)):
-                if found.key.startswith(prefix):
-                    yield found
+        pages = self.store.pages("list_multipart_uploads", Prefix=prefix)
+        for found in _items(pages, "Uploads", unfinished_upload):
+            # Reconciliation aborts them, even where a store ignores the prefix.
+            if found.key.startswith(prefix):
+                yield found
 
     def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
         """Discard the parts, if there are any."""
@@ -306,8 +305,9 @@ class UploadStorage(S3Storage):
 
     def bucket_exists(self) -> bool:
         try:
-            self.store.retried(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
+            self.store.run(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
         except (BucketMissingError, ObjectMissingError):
+            # The answer to HEAD has no body: 404 without a code reads as an object's.
             return False
         return True
 
@@ -320,7 +320,7 @@ class UploadStorage(S3Storage):
         if not self.configuration.endpoint_url and region != "us-east-1":
             # AWS takes no location for its first region; other stores ignore it.
             parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
-        self.store.once(
+        self.store.run_once(
             lambda s3: s3.create_bucket(Bucket=self.bucket_name, **parameters)
         )
         return True
@@ -328,7 +328,7 @@ class UploadStorage(S3Storage):
     def availability(self) -> str:
         """Return "ok", or in one line why the bucket cannot be used."""
         try:
-            self.store.once(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
+            self.store.run_once(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
         except StoreError as error:
             logger.warning("bucket unavailable: %s", error)
             return f"unavailable: {_why_unavailable(error)}"
@@ -337,7 +337,7 @@ class UploadStorage(S3Storage):
     def has_object_lock(self) -> bool:
         """Return True if the bucket has Object Lock."""
         try:
-            answer = self.store.retried(
+            answer = self.store.run(
                 lambda s3: s3.get_object_lock_configuration(Bucket=self.bucket_name)
             )
         except StoreRefusedError as error:
@@ -346,6 +346,15 @@ class UploadStorage(S3Storage):
             raise
         configuration = answer.get("ObjectLockConfiguration", {})
         return configuration.get("ObjectLockEnabled") == "Enabled"
+
+
+def _items(
+    pages: Iterator[dict[str, Any]], member: str, item_of: Callable[[Any], T]
+) -> Iterator[T]:
+    """Yield what the pages of a listing have under `member`."""
+    return translated_items(
+        item_of(entry) for page in pages for entry in page.get(member, ())
+    )
 
 
 def _why_unavailable(error: StoreError) -> str:

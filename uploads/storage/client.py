@@ -193,7 +193,7 @@ class StoreClient:
         if self._signed_puts is None:
             # botocore has the rules for host, path and region: an address that it signs
             # shows which ones apply to this bucket.
-            address = self.once(
+            address = self.run_once(
                 lambda s3: s3.generate_presigned_url(
                     "put_object", Params={"Bucket": self.bucket, "Key": "key"}
                 )
@@ -206,18 +206,18 @@ class StoreClient:
             )
         return self._signed_puts
 
-    def once(self, request: Callable[[S3Client], T]) -> T:
-        """Carry out a request."""
+    def run_once(self, request: Callable[[S3Client], T]) -> T:
+        """Send a request, once."""
         # Refreshed first: a failure of the token service inside the request could not
         # be distinguished from one of the store.
         frozen(self.transport.credentials)
         return translated(lambda: request(self.transport.client))
 
-    def retried(self, request: Callable[[S3Client], T]) -> T:
-        """Carry out a request that may be repeated."""
-        return self.repeated(lambda: self.once(request))
+    def run(self, request: Callable[[S3Client], T]) -> T:
+        """Send a request, and again while the store is unavailable."""
+        return self.with_retries(lambda: self.run_once(request))
 
-    def repeated(
+    def with_retries(
         self,
         request: Callable[[], T],
         on_retry: OnRetry = lambda attempt, error: None,
@@ -239,7 +239,7 @@ class StoreClient:
         """Yield the pages of a listing; each request may be repeated."""
         marker: dict[str, str] = {}
         while True:
-            page = self.retried(
+            page = self.run(
                 lambda s3, marker=marker: getattr(s3, operation)(  # type: ignore[misc]
                     Bucket=self.bucket, **parameters, **marker
                 )

@@ -58,29 +58,19 @@ class ObjectVersions:
         return self.count == 1 and bool(self.first_id)
 
 
-def listed_objects(page: Mapping[str, Any]) -> list[ListedObject]:
-    return [
-        ListedObject(
-            key=entry["Key"],
-            size=entry["Size"],
-            etag=entry["ETag"].strip('"'),
-            last_modified=entry["LastModified"],
-        )
-        for entry in page.get("Contents", ())
-    ]
+def listed_object(entry: Mapping[str, Any]) -> ListedObject:
+    return ListedObject(
+        key=entry["Key"],
+        size=entry["Size"],
+        etag=entry["ETag"].strip('"'),
+        last_modified=entry["LastModified"],
+    )
 
 
-def listed_folders(page: Mapping[str, Any]) -> list[str]:
-    return [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
-
-
-def unfinished_uploads(page: Mapping[str, Any]) -> list[UnfinishedUpload]:
-    return [
-        UnfinishedUpload(
-            key=entry["Key"], upload_id=entry["UploadId"], begun=entry["Initiated"]
-        )
-        for entry in page.get("Uploads", ())
-    ]
+def unfinished_upload(entry: Mapping[str, Any]) -> UnfinishedUpload:
+    return UnfinishedUpload(
+        key=entry["Key"], upload_id=entry["UploadId"], begun=entry["Initiated"]
+    )
 
 
 def versions_in_order(

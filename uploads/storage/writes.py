@@ -41,7 +41,7 @@ def put_new(
             raise
 
     try:
-        return storage.store.repeated(put, on_retry)
+        return storage.store.with_retries(put, on_retry)
     except ObjectExistsError as error:
         return _resolve(storage, storage.head, key, payload, metadata, error)
     except StoreError as error:
