@@ -1,7 +1,7 @@
 """The copies in the bucket: a file of events and a file for each seal, written once.
 
 `audit/seals/0000000012.json` is seal 12, and `audit/events/0000000012-<root>.jsonl`
-has the lines of its events (a seal over no events has none). The events are written
+has the lines of its events (an empty seal has none). The events are written
 first. Their root is in their name, so an attempt interrupted before the seal blocks no
 later one. A seal's name has only the number, so the bucket accepts one seal for it.
 """

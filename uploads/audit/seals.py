@@ -1,4 +1,4 @@
-"""Sealing: sign a seal over the events that have none, and copy both to the bucket.
+"""Sealing: sign a seal over the events without one, and copy both to the bucket.
 
 A seal is written to the bucket first and to the database second, and the bucket
 decides: the sealer that creates the object of seal N has made seal N. A sealer that
@@ -68,7 +68,7 @@ def seal_audit(
     next_key: bytes | None = None,
     events_per_seal: int = EVENTS_PER_SEAL,
 ) -> list[Sealed]:
-    """Seal every event that is visible now; without any, make one seal over none.
+    """Seal all committed events that have no seal; if there are none, make an empty seal.
 
     Events written during the run may be left to the next one. `next_key` is a public
     key to announce in the first seal of the run. The old key continues to sign until
@@ -86,7 +86,10 @@ def seal_audit(
         trusted_keys or keys.configured_trusted_keys(),
         events_per_seal,
     )
-    with database_errors("the database did not take the seal"), _sealing_lock():
+    with (
+        database_errors("the seal could not be written to the database"),
+        _sealing_lock(),
+    ):
         return sealer.run(next_key)
 
 
@@ -141,7 +144,7 @@ class _Sealer:
         any_new = False
         idle_rounds, number = 0, 0
         while True:
-            sealed = self._step(next_key, seal_nothing=not any_new)
+            sealed = self._step(next_key, may_be_empty=not any_new)
             if sealed is None:
                 if any_new:
                     return made
@@ -162,10 +165,11 @@ class _Sealer:
                     # load there always are some, and this one would never end.
                     return made
 
-    def _step(self, next_key: bytes | None, *, seal_nothing: bool) -> Sealed | None:
+    def _step(self, next_key: bytes | None, *, may_be_empty: bool) -> Sealed | None:
         """Make or finish one seal; None when there is nothing, or another was faster.
 
-        Without unsealed events a seal is made if `seal_nothing`, or to announce a key.
+        Without unsealed events an empty seal is made if `may_be_empty`, or to announce a
+        key.
         """
         previous = self.chain.last()
         self.number = number = 1 if previous is None else previous.number + 1
@@ -179,7 +183,7 @@ class _Sealer:
             )
         unsealed = UploadEvent.objects.filter(seal=None)
         pairs = list(sealable_lines(unsealed, self.events_per_seal))
-        if not pairs and next_key is None and not seal_nothing:
+        if not pairs and next_key is None and not may_be_empty:
             return None
         ids = [event_id for event_id, _ in pairs]
         lines = b"".join(line for _, line in pairs)
