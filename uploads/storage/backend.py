@@ -101,10 +101,6 @@ class UploadStorage(S3Storage):
         except StoreError as error:
             logger.warning("no connection to the object store yet: %s", error)
 
-    def close(self) -> None:
-        """Close the connections to the store."""
-        self.store.close()
-
     # --- Django's storage interface ---------------------------------------------------
 
     @cached_property

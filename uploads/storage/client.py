@@ -189,7 +189,7 @@ class StoreClient:
 
     @property
     def signed_puts(self) -> SignedPuts:
-        """The client for bodies: the same requests for half of boto3's processor time."""
+        """The client for bodies; see `uploads.storage.signed_puts`."""
         if self._signed_puts is None:
             # botocore has the rules for host, path and region: an address that it signs
             # shows which ones apply to this bucket.
@@ -271,34 +271,23 @@ def _build_transport(configuration: StoreConfiguration) -> Transport:
     except Exception as error:
         raise credentials_error(error) from error
     try:
-        return _transport(configuration, session, credentials)
-    except StoreError:
-        raise
+        certificates = ca_bundle(session) or get_cert_path(True)
+        client = boto3.Session(botocore_session=session).client(
+            "s3",
+            region_name=configuration.region_name,
+            endpoint_url=configuration.endpoint_url,
+            config=configuration.client_config(),
+            verify=certificates,
+        )
+        client.meta.events.register(
+            "response-received.s3", partial(_refuse_redirects, client.meta.region_name)
+        )
+        watch_store(client)
+        http = _http_client(configuration, client.meta.endpoint_url, certificates)
     except Exception as error:
         raise StoreUnavailableError(
             f"the object store's client cannot be built: {error}", outcome_unknown=False
         ) from error
-
-
-def _transport(
-    configuration: StoreConfiguration,
-    session: botocore.session.Session,
-    credentials: Credentials,
-) -> Transport:
-    config = configuration.client_config()
-    certificates = ca_bundle(session) or get_cert_path(True)
-    client = boto3.Session(botocore_session=session).client(
-        "s3",
-        region_name=configuration.region_name,
-        endpoint_url=configuration.endpoint_url,
-        config=config,
-        verify=certificates,
-    )
-    client.meta.events.register(
-        "response-received.s3", partial(_refuse_redirects, client.meta.region_name)
-    )
-    watch_store(client)
-    http = _http_client(configuration, client.meta.endpoint_url, certificates)
     return Transport(client, http, credentials, session.user_agent())
 
 
