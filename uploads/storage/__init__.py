@@ -15,7 +15,7 @@ from django.core.files.storage import storages
 from uploads.exceptions import OtherBucketError
 from uploads.payloads import BytesPayload, Payload
 from uploads.storage.backend import UploadStorage
-from uploads.storage.multipart import MAX_PARTS, PART_BYTES
+from uploads.storage.multipart import PART_BYTES
 from uploads.storage.objects import (
     ListedObject,
     ObjectVersions,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from uploads.models import Upload
 
 __all__ = [
-    "MAX_PARTS",
     "PART_BYTES",
     "BytesPayload",
     "ListedObject",

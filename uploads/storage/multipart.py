@@ -35,14 +35,12 @@ logger = logging.getLogger(__name__)
 
 #: Above this a body is sent in parts of this size.
 PART_BYTES = 8 * 1024 * 1024
-#: S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-MAX_PARTS = 10_000
 #: Parts that are hashed and sent at the same time: 24 MiB in memory.
 PARTS_IN_FLIGHT = 3
 
 
 class MultipartUploads:
-    """Uploads in parts into one bucket."""
+    """Uploads in parts into one bucket; raises nothing but `StoreError`."""
 
     def __init__(self, store: StoreClient) -> None:
         self._store = store
@@ -148,7 +146,7 @@ class MultipartUploads:
             logger.warning("key=%s multipart upload not aborted: %s", key, error)
 
     def abort(self, key: str, upload_id: str) -> None:
-        """Discard the parts, if there are any; raises `StoreError`."""
+        """Discard the parts, if there are any."""
         with suppress(ObjectMissingError):
             self._store.run(partial(self._request_abort, key, upload_id))
 

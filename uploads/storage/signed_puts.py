@@ -35,7 +35,7 @@ _REGION = re.compile(rb"<Region>([a-z0-9-]+)</Region>")
 
 
 class SignedPuts:
-    """Puts bodies into one bucket."""
+    """Puts bodies into one bucket; raises nothing but `StoreError`."""
 
     def __init__(
         self,
@@ -71,8 +71,7 @@ class SignedPuts:
     ) -> tuple[str, str]:
         """Create an object, never overwrite; return its ETag and version.
 
-        `sha256` is hexadecimal; the store refuses a body that has another one. Raises
-        `StoreError`.
+        `sha256` is hexadecimal; the store refuses a body that has another one.
         """
         headers = {"content-type": content_type, "if-none-match": "*"}
         for name, value in metadata.items():
@@ -95,7 +94,7 @@ class SignedPuts:
         body: bytes | memoryview,
         sha256: str,
     ) -> dict[str, str]:
-        """Send one part; return its ETag. Raises `StoreError`."""
+        """Send one part; return its ETag."""
         query = f"partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
         return self._put("UploadPart", key, query, body, sha256, {})
 
