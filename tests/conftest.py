@@ -125,7 +125,7 @@ def make_storage(settings: Any) -> Iterator[Any]:
     yield make
     for storage in list(vars(storages)["_storages"].values()):
         if isinstance(storage, UploadStorage):
-            storage.close()
+            storage.store.close()
 
 
 @pytest.fixture(scope="session")

@@ -19,12 +19,12 @@ class UploadsConfig(AppConfig):
         from mirrorsite.problem_types import declare
         from mirrorsite.readiness import readiness
         from uploads import accounts, checks, logins, projection  # noqa: F401 these register
-        from uploads.audit import projections
+        from uploads.audit.report import projections
         from uploads.problem_types import UPLOADS
         from uploads.readiness import check_bucket, check_trail
 
         declare(*UPLOADS)
-        projections.registered.append(projection)
+        projections.append(projection)
         readiness.add("bucket", check_bucket)
         readiness.add("trail", check_trail, needs_database=True)
         post_migrate.connect(_reinstall_triggers, sender=self)

@@ -36,27 +36,14 @@ def unfinished(bucket: UploadStorage) -> list[Any]:
     return list(answer.get("Uploads", []))
 
 
-@pytest.fixture(params=["signed", "boto3"])
-def storage(bucket: UploadStorage, make_storage: Any, request: Any) -> UploadStorage:
-    """Return the bucket with either way to send a whole object."""
-    made: UploadStorage = make_storage(
-        bucket_name=bucket.bucket_name,
-        endpoint_url=bucket.configuration.endpoint_url,
-        access_key=bucket.configuration.access_key,
-        secret_key=bucket.configuration.secret_key,
-        signed_puts=request.param == "signed",
-    )
-    return made
-
-
 class TestWholeObject:
-    def test_stored__and_again(self, storage):
-        stored = storage.put_new("key", BytesPayload(b"content"), METADATA)
-        again = storage.put_new(
+    def test_stored__and_again(self, bucket):
+        stored = bucket.put_new("key", BytesPayload(b"content"), METADATA)
+        again = bucket.put_new(
             "key", BytesPayload(b"content"), METADATA | {"request-id": "another"}
         )
-        assert content_of(storage, "key") == b"content"
-        found = storage.head("key")
+        assert content_of(bucket, "key") == b"content"
+        found = bucket.head("key")
         assert found.sha256 == hashlib.sha256(b"content").hexdigest()
         assert found.metadata == {**METADATA, "sha256": found.sha256}
         assert found.etag == stored.etag == again.etag
@@ -65,24 +52,24 @@ class TestWholeObject:
         ("content", "metadata"),
         [(b"CONTENT", METADATA), (b"content", METADATA | {"upload-id": "other"})],
     )
-    def test_another_object__is_kept(self, storage, content, metadata):
-        storage.put_new("key", BytesPayload(b"content"), METADATA)
+    def test_another_object__is_kept(self, bucket, content, metadata):
+        bucket.put_new("key", BytesPayload(b"content"), METADATA)
         with pytest.raises(ObjectExistsError):
-            storage.put_new("key", BytesPayload(content), metadata)
-        assert content_of(storage, "key") == b"content"
+            bucket.put_new("key", BytesPayload(content), metadata)
+        assert content_of(bucket, "key") == b"content"
 
-    def test_wrong_checksum__is_refused(self, storage):
+    def test_wrong_checksum__is_refused(self, bucket):
         payload = BytesPayload(b"content")
         payload.sha256 = hashlib.sha256(b"other").hexdigest()
         with pytest.raises(StoreRefusedError):
-            storage.put_new("key", payload, METADATA)
+            bucket.put_new("key", payload, METADATA)
         with pytest.raises(ObjectMissingError):
-            storage.head("key")
+            bucket.head("key")
 
-    def test_no_bucket__is_refused(self, storage):
-        storage.client.delete_bucket(Bucket=storage.bucket_name)
+    def test_no_bucket__is_refused(self, bucket):
+        bucket.client.delete_bucket(Bucket=bucket.bucket_name)
         with pytest.raises(StoreRefusedError, match="NoSuchBucket"):
-            storage.put_new("key", BytesPayload(b"content"), METADATA)
+            bucket.put_new("key", BytesPayload(b"content"), METADATA)
 
 
 class TestRealServer:

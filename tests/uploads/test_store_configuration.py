@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +42,12 @@ s3 =
     use_accelerate_endpoint = true
     payload_signing_enabled = false
 """
+LOCK: dict[str, Any] = {
+    "ObjectLockMode": "COMPLIANCE",
+    "ObjectLockRetainUntilDate": datetime(
+        2027, 1, 2, 3, 4, 5, 678, tzinfo=timezone(timedelta(hours=2))
+    ),
+}
 REGION_BODY = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>"
 
 
@@ -79,6 +87,22 @@ def _no_configuration_of_the_machine(
 def put_both(storage: UploadStorage) -> None:
     storage.put_new("small", SMALL, METADATA)
     storage.put_new("large", LARGE, METADATA)
+
+
+def what_counts(request: Request) -> dict[str, str]:
+    """Return the header fields that the store acts upon, and which ones are signed."""
+    fields = {name.lower(): value for name, value in request.headers.items()}
+    fields["signed"] = fields.pop("authorization").split(",")[1]
+    for name in (
+        "accept-encoding",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+        "expect",
+        "user-agent",
+        "x-amz-date",
+    ):
+        fields.pop(name, None)
+    return fields
 
 
 def use_everything(storage: UploadStorage) -> None:
@@ -140,7 +164,8 @@ class TestEnvironment:
         assert {r.body for r in parts} == {bytes(b) for b in LARGE.parts(PART_BYTES)}
 
     def test_proxy__is_used_for_all(self, fake_store, make_storage, monkeypatch):
-        monkeypatch.setenv("HTTP_PROXY", fake_store.url)
+        proxy = fake_store.url.replace("//", "//someone:pass%3Aword@")
+        monkeypatch.setenv("HTTP_PROXY", proxy)
         storage = make_storage(endpoint_url="http://store.invalid:8333")
         put_both(storage)
         assert len(fake_store.requests) == 5
@@ -148,6 +173,8 @@ class TestEnvironment:
             assert request.target.startswith(
                 "http://store.invalid:8333/mirrorsite-test/"
             )
+            credentials = base64.b64encode(b"someone:pass:word").decode()
+            assert request.headers["Proxy-Authorization"] == f"Basic {credentials}"
 
     def test_dead_proxy__nothing_was_sent(self, make_storage, monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
@@ -224,14 +251,35 @@ class TestAddresses:
             store.stop()
         assert {r.host for r in store.requests} == {f"[::1]:{store.port}"}
 
-    def test_key__is_quoted_as_boto3_does(self, fake_store, make_storage):
+    @pytest.mark.parametrize("lock", [{}, LOCK])
+    def test_put__as_boto3_sends_it(self, fake_store, storage, lock):
         key = "a b+c/ü~'(1)!*=&?#%41"
-        for signed_puts in (True, False):
-            storage = make_storage(endpoint_url=fake_store.url, signed_puts=signed_puts)
-            storage.put_new(key, SMALL, METADATA)
-        first, second = fake_store.requests
-        assert first.target == second.target
-        assert not any("Expect" in request.headers for request in fake_store.requests)
+        locked_until = lock.get("ObjectLockRetainUntilDate")
+        storage.put_new(key, SMALL, METADATA, locked_until=locked_until)
+        storage.client.put_object(
+            Bucket=storage.bucket_name,
+            Key=key,
+            Body=b"content",
+            ContentType=SMALL.content_type,
+            ChecksumSHA256=base64.b64encode(bytes.fromhex(SMALL.sha256)).decode(),
+            IfNoneMatch="*",
+            Metadata={**METADATA, "sha256": SMALL.sha256},
+            **lock,
+        )
+        ours, theirs = fake_store.requests
+        assert ours.target == theirs.target
+        assert what_counts(ours) == what_counts(theirs)
+        # It costs a round trip before each small body.
+        assert "Expect" not in ours.headers
+
+    def test_in_parts__locked_too(self, fake_store, storage):
+        storage.put_new(
+            "key", LARGE, METADATA, locked_until=LOCK["ObjectLockRetainUntilDate"]
+        )
+        headers = fake_store.requests[0].headers
+        assert headers["x-amz-object-lock-mode"] == "COMPLIANCE"
+        until = headers["x-amz-object-lock-retain-until-date"]
+        assert until == "2027-01-02T01:04:05Z"
 
 
 class TestCredentials:
@@ -399,10 +447,9 @@ class TestRedirects:
     def test_region__is_named(self, fake_store, make_storage):
         fake_store.plan = lambda request: Answer(400, REGION_BODY)
         storage = make_storage(endpoint_url=fake_store.url)
-        for signed_puts in (True, False):
-            storage = make_storage(endpoint_url=fake_store.url, signed_puts=signed_puts)
+        for payload in (SMALL, LARGE):
             with pytest.raises(StoreRedirectError, match="is in eu-west-3"):
-                storage.put_new("small", SMALL, METADATA)
+                storage.put_new("key", payload, METADATA)
 
     @pytest.mark.django_db
     def test_upload_and_readiness(self, fake_store, make_storage):
@@ -418,20 +465,14 @@ class TestRedirects:
 class TestAnswersOfAnotherServer:
     """Such as a proxy's login page, or a load balancer that answers for a dead store."""
 
-    @pytest.mark.parametrize("signed_puts", [True, False])
     @pytest.mark.parametrize(
         "answer",
         [Answer(200, b"<html>Login</html>"), Answer(204), Answer(520), Answer(599)],
     )
     def test_put__outcome_is_open(
-        self,
-        fake_store: FakeStore,
-        make_storage: Any,
-        answer: Answer,
-        signed_puts: bool,
+        self, fake_store: FakeStore, storage: UploadStorage, answer: Answer
     ) -> None:
         fake_store.plan = lambda request: answer
-        storage = make_storage(endpoint_url=fake_store.url, signed_puts=signed_puts)
         with pytest.raises(StoreUnavailableError) as caught:
             storage.put_new("small", SMALL, METADATA)
         assert caught.value.outcome_unknown is True
@@ -526,18 +567,17 @@ class TestErrors:
         self, fake_store, storage, monkeypatch, payload
     ):
         """Before the last request of an upload in parts, nothing can be there."""
-        http = storage.store.transport.http
-        monkeypatch.setattr(http, "urlopen", lambda *arguments, **options: [][0])
+        pool = storage.store.transport.http.connection_from_url(fake_store.url)
+        monkeypatch.setattr(pool, "urlopen", lambda *arguments, **options: [][0])
         fake_store.plan = lambda r: Answer(404) if r.method == "HEAD" else None
         with pytest.raises(StoreUnavailableError, match="IndexError") as caught:
             storage.put_new("key", payload, METADATA)
         assert caught.value.outcome_unknown is (payload is SMALL)
 
-    def test_metadata_that_is_not_ascii__is_refused(self, fake_store, make_storage):
-        for signed_puts in (True, False):
-            storage = make_storage(endpoint_url=fake_store.url, signed_puts=signed_puts)
+    def test_metadata_that_is_not_ascii__is_refused(self, fake_store, storage):
+        for payload in (SMALL, LARGE):
             with pytest.raises(StoreRefusedError, match="not sent"):
-                storage.put_new("key", SMALL, {"upload-id": "ü"})
+                storage.put_new("key", payload, {"upload-id": "ü"})
         assert fake_store.requests == []
 
     @pytest.mark.parametrize("trusted_by", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", ""])
@@ -603,7 +643,7 @@ class TestParts:
         numbers = [completed.index(f"<PartNumber>{n}<") for n in range(1, 7)]
         assert numbers == sorted(numbers)
 
-    def test_memory__is_bounded(self, storage, monkeypatch):
+    def test_memory__is_bounded(self, fake_store, storage, monkeypatch):
         """Three parts are in memory, and no more."""
         made = threading.Condition()
         count = 0
@@ -626,9 +666,9 @@ class TestParts:
                     too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
             return send(method, url, **{**options, "body": b""})
 
-        http = storage.store.transport.http
-        send = http.urlopen
-        monkeypatch.setattr(http, "urlopen", without_body)
+        pool = storage.store.transport.http.connection_from_url(fake_store.url)
+        send = pool.urlopen
+        monkeypatch.setattr(pool, "urlopen", without_body)
         tracemalloc.start()
         storage.put_new("key", Payload(b"seed", 8 * PART_BYTES), METADATA)
         peak = tracemalloc.get_traced_memory()[1]

@@ -112,7 +112,10 @@ def event_line(
     request_id: str,
     detail: dict[str, Any],
 ) -> bytes:
-    """Return an event's line; the arguments are in the order of the table's columns."""
+    """Return an event as one line of canonical JSON; raises `NotCanonicalError`.
+
+    `event_lines` passes the columns by position.
+    """
     return (
         encode(
             {

@@ -64,7 +64,7 @@ class Chain:
             return None
         object_key = self.store.seal_object_key(number)
         try:
-            seal = signed_seal(content, number, self.trusted)
+            seal = verified_seal(content, number, self.trusted)
         except SealError as error:
             raise SealError(f"{object_key} in the bucket {error}") from error
         if seal.previous != (NO_SEAL if previous is None else previous.hash()):
@@ -75,7 +75,7 @@ class Chain:
         return seal
 
 
-def signed_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:
+def verified_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:
     """Read the copy of seal `number`; the `SealError` ends a sentence about the copy."""
     try:
         seal = parse_seal(content)

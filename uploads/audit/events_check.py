@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from django.db.models import Exists, OuterRef, Q
 
-from uploads.audit.canonical import Seal
-from uploads.audit.diff import Differences
+from uploads.audit.canonical import Seal, encode
 from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import readable_lines
 from uploads.exceptions import ObjectMissingError
+
+_L = TypeVar("_L")
+_R = TypeVar("_R")
+
+#: Differences kept to find events that moved; a longer list is reported in pieces.
+_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """An id under a seal: the line that was sealed, and the line that is there."""
+
+    event: int
+    seal: int | None
+    expected: bytes | None
+    found: bytes | None
 
 
 class EventsCheck:
@@ -23,11 +44,8 @@ class EventsCheck:
     def __init__(self, report: Report, store: SealStore | None) -> None:
         self._report = report
         self._store = store
-        self._differences = Differences(report)
-
-    def report_differences(self) -> None:
-        """Report the events that differ, once all seals were checked."""
-        self._differences.report_all()
+        #: Differences between copies and database, over all seals.
+        self._kept: list[_Difference] = []
 
     def check(self, seal: Seal) -> None:
         """Compare the events under a seal with its root, and their copy with it."""
@@ -44,7 +62,7 @@ class EventsCheck:
         if lines is None:
             self._report_without_copy(seal, count)
             return
-        self._differences.compare(
+        self._compare(
             seal.number,
             lines,
             readable_lines(UploadEvent.objects.filter(seal_id=seal.number)),
@@ -60,13 +78,41 @@ class EventsCheck:
         strays = UploadEvent.objects.filter(
             Q(seal_id__lt=1) | (Q(seal_id__gte=first) & ~Exists(rows))
         ).exclude(seal_id__in=excluding)
-        self._differences.compare(None, iter(()), readable_lines(strays))
+        self._compare(None, iter(()), readable_lines(strays))
+
+    def report_differences(self) -> None:
+        """Report the events that differ, once all seals were checked."""
+        kept, self._kept = self._kept, []
+        sealed = {_without_id(d.expected): d for d in kept if d.expected is not None}
+        present = {_without_id(d.found): d for d in kept if d.found is not None}
+        for difference in kept:
+            fault = _fault(difference, sealed, present)
+            if fault is not None:
+                kind, detail = fault
+                self._report.add(kind, f"event {difference.event}", detail)
+
+    def _compare(
+        self,
+        seal: int | None,
+        expected: Iterator[tuple[int, bytes]],
+        found: Iterator[tuple[int, bytes]],
+    ) -> None:
+        """Compare the lines of one seal's copy with those of the database, by id.
+
+        Without a seal, `found` are lines under seals that do not exist.
+        """
+        for event_id, wanted, seen in outer_join(expected, found):
+            if wanted != seen:
+                self._kept.append(_Difference(event_id, seal, wanted, seen))
+                if len(self._kept) >= _KEPT:
+                    self.report_differences()
 
     def _copied_lines(self, seal: Seal) -> Iterator[tuple[int, bytes]] | None:
         """Return the sealed lines from the bucket, or None; report a bad copy."""
         if self._store is None:
             return None
         subject = f"events of seal {seal.number}"
+        object_key = self._store.events_object_key(seal)
         try:
             if _digest(self._store.events(seal)) == seal.root:
                 return _parsed(self._store.events(seal))
@@ -74,16 +120,11 @@ class EventsCheck:
                 FaultKind.COPY_DIFFERS, subject, "the object is not what was sealed"
             )
         except ObjectMissingError:
-            self._report.add(
-                FaultKind.COPY_MISSING,
-                subject,
-                f"no {self._store.events_object_key(seal)}",
-            )
-        try:
-            if _digest(self._store.first_events(seal)) == seal.root:
-                return _parsed(self._store.first_events(seal))
-        except ObjectMissingError:
-            pass
+            self._report.add(FaultKind.COPY_MISSING, subject, f"no {object_key}")
+        first = self._store.storage.first_version(object_key)
+        with suppress(ObjectMissingError):
+            if first and _digest(self._store.events(seal, first)) == seal.root:
+                return _parsed(self._store.events(seal, first))
         return None
 
     def _report_without_copy(self, seal: Seal, count: int) -> None:
@@ -96,6 +137,81 @@ class EventsCheck:
             f"{seal.event_count} were sealed, {count} are there,"
             " and not the same; no copy shows which",
         )
+
+
+_ByLine = dict[bytes, _Difference]
+
+
+def _fault(
+    difference: _Difference, sealed: _ByLine, present: _ByLine
+) -> tuple[FaultKind, str] | None:
+    """Return the fault; `sealed` and `present` have all differences by line without id.
+
+    None for an event that moved here: it is reported where it was sealed.
+    """
+    seal, expected, found = difference.seal, difference.expected, difference.found
+    is_from_elsewhere = found is not None and _without_id(found) in sealed
+    if expected is None:
+        if is_from_elsewhere:
+            return None
+        if seal is None:
+            return FaultKind.INVENTED, "under a seal that there is not"
+        return FaultKind.INVENTED, f"under seal {seal}, which does not cover it"
+    moved = present.get(_without_id(expected))
+    if moved is not None:
+        where = "no seal that there is" if moved.seal is None else f"seal {moved.seal}"
+        return (
+            FaultKind.REORDERED,
+            f"sealed by seal {seal}, now has id {moved.event} under {where}",
+        )
+    if found is None:
+        return _absent(difference.event, f"sealed by seal {seal}", expected)
+    if is_from_elsewhere:
+        return FaultKind.MISSING, f"sealed by seal {seal}; another event has its id"
+    fields = _changed_fields(expected, found)
+    return FaultKind.CHANGED, f"sealed by seal {seal}; differs in {fields}"
+
+
+def _absent(event_id: int, sealed: str, expected: bytes) -> tuple[FaultKind, str]:
+    """Return whether an event is missing or lost its seal."""
+    row = UploadEvent.objects.filter(pk=event_id)
+    seals = list(row.values_list("seal_id", flat=True))
+    if not seals:
+        return FaultKind.MISSING, sealed
+    is_unsealed = row.filter(seal=None).exists()
+    now = "now under no seal" if is_unsealed else f"now under seal {seals[0]}"
+    lines = [line for _, line in readable_lines(row)]
+    if lines == [expected]:
+        return FaultKind.REORDERED, f"{sealed}, {now}"
+    fields = _changed_fields(expected, lines[0])
+    return FaultKind.CHANGED, f"{sealed}, {now}; differs in {fields}"
+
+
+def outer_join(
+    left: Iterator[tuple[int, _L]], right: Iterator[tuple[int, _R]]
+) -> Iterator[tuple[int, _L | None, _R | None]]:
+    """Yield each key of two sorted iterators with the value that each has for it."""
+    merged: Iterator[tuple[int, int, Any]] = heapq.merge(
+        ((key, 0, value) for key, value in left),
+        ((key, 1, value) for key, value in right),
+        key=itemgetter(0),
+    )
+    for key, group in groupby(merged, itemgetter(0)):
+        values = {side: value for _, side, value in group}
+        yield key, values.get(0), values.get(1)
+
+
+def _without_id(line: bytes) -> bytes:
+    """Return a line without its id."""
+    values = json.loads(line)
+    values.pop("id", None)
+    return encode(values)
+
+
+def _changed_fields(expected: bytes, found: bytes) -> str:
+    before, after = json.loads(expected), json.loads(found)
+    names = sorted(before | after)
+    return ", ".join(name for name in names if before.get(name) != after.get(name))
 
 
 def _digest(chunks: Iterator[bytes]) -> str:

@@ -107,6 +107,17 @@ def configured_signing_key() -> SigningKey | None:
     return None if seed is None else SigningKey(seed)
 
 
+def required_signing_key() -> SigningKey:
+    """Return the key of AUDIT_SIGNING_KEY; raises `AuditKeyError` when it is not set."""
+    key = configured_signing_key()
+    if key is None:
+        raise AuditKeyError(
+            "there is no key to sign with: set AUDIT_SIGNING_KEY to the one in use, or"
+            " to a first one, the output of head -c 32 /dev/urandom | base64."
+        )
+    return key
+
+
 def configured_trusted_keys() -> TrustedKeys:
     """Return the keys of AUDIT_PUBLIC_KEYS and that of AUDIT_SIGNING_KEY.
 

@@ -73,7 +73,7 @@ class AuditSeal(AppendOnlyModel):
     """A signed statement over a set of events; never changed, never deleted.
 
     Each seal names the hash of the one before it, so seals are a chain, and what a
-    seal covers cannot change without its root changing. A seal over no events
+    seal covers cannot change without its root changing. A seal without events
     shows that nothing was recorded.
     """
 

@@ -1,11 +1,13 @@
-"""What verification can find, and the report that holds it."""
+"""What verification can find, the report that holds it, and who else reports."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 #: Faults kept in full; beyond them only their kinds are counted.
 KEPT_FAULTS = 1_000
@@ -88,3 +90,26 @@ class Report:
             "faults": [asdict(fault) for fault in self.faults],
             "faults_omitted": self.counts.total() - len(self.faults),
         }
+
+
+class Projection(Protocol):
+    """Rows that another app computes from its events; verified and restored with them.
+
+    An app adds it to `projections` in `AppConfig.ready`; a module will do.
+    """
+
+    def check(self, report: Report, *, since: int | None) -> Iterator[None]:
+        """Report and count every row that differs from its events, a page at a time.
+
+        `since` limits the rows to those with an event under that seal or a later one,
+        or under none yet.
+        """
+
+    def contradiction(self, lost: list[dict[str, Any]], seal: int) -> str | None:
+        """Return how a row contradicts the events that `seal` is to bring back."""
+
+    def restore(self, ids: Collection[UUID]) -> None:
+        """Write these rows as their events leave them."""
+
+
+projections: list[Projection] = []

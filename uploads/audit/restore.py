@@ -17,10 +17,11 @@ from django.db import IntegrityError, connection
 
 from mirrorsite.actors import Actor
 from mirrorsite.database import reason
-from uploads.audit import keys, log, projections
+from uploads.audit import keys, log
 from uploads.audit.canonical import Seal, parse_time
 from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
-from uploads.audit.models import Action, UploadEvent
+from uploads.audit.models import Action, AuditSeal, UploadEvent
+from uploads.audit.report import projections
 from uploads.audit.seal_store import SealStore
 from uploads.exceptions import SealError, UploadsError
 
@@ -46,13 +47,14 @@ class Restoration:
 
     def check(self) -> Iterator[LostSeal]:
         """Yield the seals that the database lacks; write nothing."""
-        last = 0
         with log.database_errors():
+            numbers = AuditSeal.objects.order_by("-number").values_list("number")
+            (last,) = numbers.first() or (0,)
             for seal, lines in self._lost():
                 missing = _missing(seal, lines)
                 last = seal.number
                 yield LostSeal(last, len(missing))
-            self._refuse_gap(last)
+            self._require_no_gap_after(last)
 
     def restore(self, checked: int, actor: Actor) -> Iterator[LostSeal]:
         """Restore the lost seals up to number `checked`, and yield each once it is.
@@ -83,13 +85,12 @@ class Restoration:
         while (seal := chain.next(seal)) is not None:
             yield seal, sealed_lines(self._store, seal)
 
-    def _refuse_gap(self, last: int) -> None:
-        """Raise `SealError` if the bucket has seals after the one that ends the chain."""
-        if not last:
-            return
+    def _require_no_gap_after(self, last: int) -> None:
+        """Raise `SealError` if the bucket lacks seal `last` + 1 and has a later one."""
         later = (n for n, _ in self._store.listed_seals() if n is not None and n > last)
         number = next(later, None)
-        if number is not None:
+        # A sealer may have written it since the chain was read.
+        if number is not None and self._store.first_seal(last + 1) is None:
             raise SealError(
                 f"{self._store.seal_object_key(last + 1)} is not in the bucket, though seal"
                 f" {number} is; {HINT}"
@@ -104,7 +105,7 @@ class Restoration:
         events = [_event(lines[event_id]) for event_id in missing]
         try:
             UploadEvent.objects.bulk_create(events)
-            for projection in projections.registered:
+            for projection in projections:
                 projection.restore({e.upload_id for e in events if e.upload_id})
         except IntegrityError as error:
             raise SealError(
@@ -144,7 +145,7 @@ def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
             f" {elsewhere.seal_id} in the database; {HINT}"
         )
     lost = [json.loads(lines[event_id]) for event_id in missing]
-    for projection in projections.registered:
+    for projection in projections:
         if contradiction := projection.contradiction(lost, seal.number):
             raise SealError(f"{contradiction}; {HINT}")
     return missing

@@ -1,7 +1,7 @@
 """The copies in the bucket: a file of events and a file for each seal, written once.
 
 `audit/seals/0000000012.json` is seal 12, and `audit/events/0000000012-<root>.jsonl`
-has the lines of its events (a seal over no events has none). The events are written
+has the lines of its events (an empty seal has none). The events are written
 first. Their root is in their name, so an attempt interrupted before the seal blocks no
 later one. A seal's name has only the number, so the bucket accepts one seal for it.
 """
@@ -9,51 +9,25 @@ later one. A seal's name has only the number, so the bucket accepts one seal for
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
-from typing import Any, Protocol, cast
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.core.files.storage import storages
 from django.utils import timezone
 
 from uploads.audit.canonical import NO_EVENTS, Seal
 from uploads.exceptions import ObjectMissingError
-from uploads.payloads import BytesPayload, Payload
+from uploads.storage import (
+    BytesPayload,
+    ObjectVersions,
+    UploadStorage,
+    upload_storage,
+)
 
 PREFIX = "audit/"
 #: More than any seal has; an object from elsewhere could be gigabytes.
 _SEAL_BYTES = 16 * 1024
 _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
-
-
-class ObjectVersions(Protocol):
-    """A key with its oldest version."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def first_id(self) -> str: ...
-    @property
-    def is_single(self) -> bool: ...
-
-
-class ObjectStorage(Protocol):
-    """What the bucket's storage must do; its methods raise `StoreError`."""
-
-    def put_new(
-        self,
-        key: str,
-        payload: Payload,
-        metadata: Mapping[str, str],
-        parameters: Mapping[str, Any],
-    ) -> object: ...
-    def read(
-        self, key: str, chunk_bytes: int = ..., version_id: str = ...
-    ) -> Iterator[bytes]: ...
-    def first_version(self, key: str) -> str | None: ...
-    def versions(self, prefix: str) -> Iterable[ObjectVersions]: ...
-    def has_object_lock(self) -> bool: ...
 
 
 class SealStore:
@@ -63,9 +37,9 @@ class SealStore:
     """
 
     def __init__(
-        self, storage: ObjectStorage | None = None, prefix: str = PREFIX
+        self, storage: UploadStorage | None = None, prefix: str = PREFIX
     ) -> None:
-        self.storage = storage or cast("ObjectStorage", storages["default"])
+        self.storage = storage or upload_storage()
         self.prefix = prefix
 
     def seal_object_key(self, number: int) -> str:
@@ -74,48 +48,49 @@ class SealStore:
     def events_object_key(self, seal: Seal) -> str:
         return f"{self.prefix}events/{seal.number:010d}-{seal.root}.jsonl"
 
-    def retention(self) -> dict[str, Any]:
-        """Return the parameters that lock a copy, where the bucket has Object Lock.
-
-        COMPLIANCE, since one more permission is enough to open a GOVERNANCE lock.
-        """
+    def locked_until(self) -> datetime | None:
+        """Return until when to lock a copy, where the bucket has Object Lock."""
         days: int = settings.AUDIT_RETENTION_DAYS
         if not days or not self.storage.has_object_lock():
-            return {}
-        return {
-            "ObjectLockMode": "COMPLIANCE",
-            "ObjectLockRetainUntilDate": timezone.now() + timedelta(days=days),
-        }
+            return None
+        return timezone.now() + timedelta(days=days)
 
     def put(self, seal: Seal, events: bytes) -> None:
         """Write the events and then the seal, each unless it is there already.
 
         Raises `ObjectExistsError` when another seal has the number.
         """
-        retention = self.retention()
+        locked_until = self.locked_until()
         if seal.root != NO_EVENTS:
             self.storage.put_new(
                 self.events_object_key(seal),
                 BytesPayload(events, "application/jsonl"),
                 {},
-                retention,
+                locked_until=locked_until,
             )
         self.storage.put_new(
             self.seal_object_key(seal.number),
             BytesPayload(seal.file_bytes(), "application/json"),
             {},
-            retention,
+            locked_until=locked_until,
         )
 
-    def seal(self, number: int) -> bytes | None:
-        """Return the content of a seal's copy, or None when there is none."""
-        return self._content(self.seal_object_key(number))
+    def seal(self, number: int, version_id: str = "") -> bytes | None:
+        """Return the content of a seal's copy, or None when there is none.
 
-    def events(self, seal: Seal) -> Iterator[bytes]:
-        """Yield the content of the events' copy; raises `ObjectMissingError`."""
-        if seal.root == NO_EVENTS:
-            return iter(())
-        return self.storage.read(self.events_object_key(seal))
+        Of one that is too long for a seal only the beginning is returned.
+        """
+        content = b""
+        try:
+            for chunk in self.storage.read(
+                self.seal_object_key(number), _SEAL_BYTES, version_id
+            ):
+                content += chunk
+                if len(content) > _SEAL_BYTES:
+                    break
+        except ObjectMissingError:
+            return None
+        return content
 
     def first_seal(self, number: int) -> bytes | None:
         """Return the first version of a seal's copy.
@@ -123,37 +98,17 @@ class SealStore:
         In a versioned bucket `seal` returns a newer version, or None for a delete
         marker; a sealer that trusted it would sign a second seal with this number.
         """
-        key = self.seal_object_key(number)
-        return self._content(key, self.storage.first_version(key) or "")
+        version_id = self.storage.first_version(self.seal_object_key(number))
+        return self.seal(number, version_id or "")
 
-    def version(self, versions: ObjectVersions) -> bytes | None:
-        """Return the oldest version of a copy that was listed; None if there is none."""
-        if not versions.first_id:
-            return None
-        return self._content(versions.key, versions.first_id)
-
-    def first_events(self, seal: Seal) -> Iterator[bytes]:
-        """As `events`, of the first version."""
-        key = self.events_object_key(seal)
-        version = self.storage.first_version(key)
-        if version is None:
-            raise ObjectMissingError("there is no older version")
-        return self.storage.read(key, version_id=version)
+    def events(self, seal: Seal, version_id: str = "") -> Iterator[bytes]:
+        """Yield the content of the events' copy; raises `ObjectMissingError`."""
+        if seal.root == NO_EVENTS:
+            return iter(())
+        return self.storage.read(self.events_object_key(seal), version_id=version_id)
 
     def listed_seals(self) -> Iterator[tuple[int | None, ObjectVersions]]:
         """Yield the objects under `seals/`, with the number if the name is a seal's."""
         for versions in self.storage.versions(f"{self.prefix}seals/"):
             match = _SEAL_NAME.match(versions.key.removeprefix(self.prefix))
             yield int(match[1]) if match else None, versions
-
-    def _content(self, key: str, version_id: str = "") -> bytes | None:
-        """Return an object, or only the beginning of one that is too long for a seal."""
-        content = b""
-        try:
-            for chunk in self.storage.read(key, _SEAL_BYTES, version_id):
-                content += chunk
-                if len(content) > _SEAL_BYTES:
-                    break
-        except ObjectMissingError:
-            return None
-        return content

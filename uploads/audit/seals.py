@@ -1,4 +1,4 @@
-"""Sealing: sign a seal over the events that have none, and copy both to the bucket.
+"""Sealing: sign a seal over the events without one, and copy both to the bucket.
 
 A seal is written to the bucket first and to the database second, and the bucket
 decides: the sealer that creates the object of seal N has made seal N. A sealer that
@@ -66,46 +66,31 @@ def seal_audit(
     signing_key: SigningKey | None = None,
     trusted_keys: TrustedKeys | None = None,
     next_key: bytes | None = None,
-    events_per_seal: int | None = None,
+    events_per_seal: int = EVENTS_PER_SEAL,
 ) -> list[Sealed]:
-    """Seal every event that is visible now; without any, make one seal over none.
+    """Seal all committed events that have no seal; if there are none, make an empty seal.
 
     Events written during the run may be left to the next one. `next_key` is a public
-    key to announce in the first seal of the run; see `uploads.audit.rotation`.
+    key to announce in the first seal of the run. The old key continues to sign until
+    AUDIT_SIGNING_KEY is changed; with the new key's first seal it is retired, and its
+    later seals are not valid. A key that was announced and lost is replaced by
+    announcing another one.
 
     Raises `AuditKeyError` when there is no key to sign with, `SealError` when the
     bucket contradicts the database, `StoreError`, and `TrailUnavailableError`. The next
     run finishes what an interrupted one began.
     """
-    sealer = _Sealer(store, signing_key, trusted_keys, events_per_seal)
-    with database_errors("the database did not take the seal"), _sealing_lock():
-        return _run(sealer, next_key)
-
-
-def _run(sealer: _Sealer, next_key: bytes | None) -> list[Sealed]:
-    made: list[Sealed] = []
-    any_new = False
-    idle_rounds, number = 0, 0
-    while True:
-        sealed = sealer.step(next_key, seal_nothing=not any_new)
-        if sealed is None:
-            if any_new:
-                return made
-            # Another sealer made this number; another number next time is progress.
-            idle_rounds = idle_rounds + 1 if sealer.number == number else 0
-            number = sealer.number
-            if idle_rounds > _MAX_IDLE_ROUNDS:
-                raise SealError(
-                    "other sealers take every number; check which processes seal this bucket"
-                )
-            continue
-        made.append(sealed)
-        if not sealed.finished:
-            any_new, next_key = True, None
-            if sealed.event_count < sealer.events_per_seal:
-                # Nothing was left. Newer events are left to the next run: under load
-                # there always are some, and this one would never end.
-                return made
+    sealer = _Sealer(
+        store or SealStore(),
+        signing_key or keys.required_signing_key(),
+        trusted_keys or keys.configured_trusted_keys(),
+        events_per_seal,
+    )
+    with (
+        database_errors("the seal could not be written to the database"),
+        _sealing_lock(),
+    ):
+        return sealer.run(next_key)
 
 
 @contextmanager
@@ -142,27 +127,49 @@ def _call(statement: str) -> bool:
 class _Sealer:
     def __init__(
         self,
-        store: SealStore | None,
-        signing_key: SigningKey | None,
-        trusted_keys: TrustedKeys | None,
-        events_per_seal: int | None,
+        store: SealStore,
+        signing_key: SigningKey,
+        trusted: TrustedKeys,
+        events_per_seal: int,
     ) -> None:
-        key = signing_key or keys.configured_signing_key()
-        if key is None:
-            raise AuditKeyError(
-                "there is no key to sign with: set AUDIT_SIGNING_KEY to the output of"
-                " head -c 32 /dev/urandom | base64."
-            )
-        self.signing_key = key
-        self.store = store or SealStore()
-        self.chain = Chain(self.store, trusted_keys or keys.configured_trusted_keys())
-        self.events_per_seal = events_per_seal or EVENTS_PER_SEAL
+        self.store = store
+        self.signing_key = signing_key
+        self.chain = Chain(store, trusted)
+        self.events_per_seal = events_per_seal
         self.number = 0  # of the seal that the last step was about
 
-    def step(self, next_key: bytes | None, *, seal_nothing: bool) -> Sealed | None:
+    def run(self, next_key: bytes | None) -> list[Sealed]:
+        """Make and finish seals until nothing is left; return them."""
+        made: list[Sealed] = []
+        any_new = False
+        idle_rounds, number = 0, 0
+        while True:
+            sealed = self._step(next_key, may_be_empty=not any_new)
+            if sealed is None:
+                if any_new:
+                    return made
+                # Another sealer made this number; another one next time is progress.
+                idle_rounds = idle_rounds + 1 if self.number == number else 0
+                number = self.number
+                if idle_rounds > _MAX_IDLE_ROUNDS:
+                    raise SealError(
+                        "other sealers take every number; check which processes seal"
+                        " this bucket"
+                    )
+                continue
+            made.append(sealed)
+            if not sealed.finished:
+                any_new, next_key = True, None
+                if sealed.event_count < self.events_per_seal:
+                    # Nothing was left. Newer events are left to the next run: under
+                    # load there always are some, and this one would never end.
+                    return made
+
+    def _step(self, next_key: bytes | None, *, may_be_empty: bool) -> Sealed | None:
         """Make or finish one seal; None when there is nothing, or another was faster.
 
-        Without unsealed events a seal is made if `seal_nothing`, or to announce a key.
+        Without unsealed events an empty seal is made if `may_be_empty`, or to announce a
+        key.
         """
         previous = self.chain.last()
         self.number = number = 1 if previous is None else previous.number + 1
@@ -174,8 +181,9 @@ class _Sealer:
                 f"key {self.signing_key.id} was replaced and can no longer sign;"
                 " set AUDIT_SIGNING_KEY to the key that took over."
             )
-        pairs = self._gather()
-        if not pairs and next_key is None and not seal_nothing:
+        unsealed = UploadEvent.objects.filter(seal=None)
+        pairs = list(sealable_lines(unsealed, self.events_per_seal))
+        if not pairs and next_key is None and not may_be_empty:
             return None
         ids = [event_id for event_id, _ in pairs]
         lines = b"".join(line for _, line in pairs)
@@ -197,11 +205,6 @@ class _Sealer:
         except ObjectExistsError:
             return None  # the next step finds and finishes it
         return self._record(seal, ids, finished=False)
-
-    def _gather(self) -> list[tuple[int, bytes]]:
-        """Return ids and lines of unsealed events, as many as one seal takes."""
-        unsealed = UploadEvent.objects.filter(seal=None)
-        return list(sealable_lines(unsealed, self.events_per_seal))
 
     def _finish(self, seal: Seal) -> Sealed | None:
         """Record a seal that is in the bucket only, if the database has its events."""

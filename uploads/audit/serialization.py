@@ -40,7 +40,10 @@ CHUNK = 2_000
 def event_lines(
     events: QuerySet[UploadEvent], limit: int | None = None
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield ids and lines, by id; raises one of `UNREADABLE` at a row that has no line."""
+    """Yield the id and line of each event, in order of id.
+
+    Raises one of `UNREADABLE` for a row that cannot be read.
+    """
     rows = events.order_by("id").values_list(
         "id", "upload_id", "action", "at", "actor", "request_id", "detail"
     )

@@ -22,21 +22,20 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from uploads.audit import keys, projections
+from uploads.audit import keys
 from uploads.audit.canonical import (
     NO_SEAL,
     Seal,
     format_time,
     parse_time,
 )
-from uploads.audit.chain import missing_events, sealed_lines, signed_seal
-from uploads.audit.diff import outer_join
-from uploads.audit.events_check import EventsCheck
+from uploads.audit.chain import missing_events, sealed_lines, verified_seal
+from uploads.audit.events_check import EventsCheck, outer_join
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.log import database_errors
 from uploads.audit.models import AuditSeal, UploadEvent
-from uploads.audit.report import FaultKind, Report
-from uploads.audit.seal_store import ObjectVersions, SealStore
+from uploads.audit.report import FaultKind, Report, projections
+from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import (
     learn_keys,
     readable_lines,
@@ -44,6 +43,7 @@ from uploads.audit.serialization import (
     seal_of,
 )
 from uploads.exceptions import SealError
+from uploads.storage import ObjectVersions
 
 #: How long an event may be unsealed, and how old the last seal may be.
 SEALING_GRACE = timedelta(minutes=5)
@@ -87,8 +87,8 @@ class _Verifier:
     ) -> None:
         self.store = store
         self.trusted = trusted
-        self.limit = now - grace  # an older unsealed event is a fault
-        self.ahead = now + grace  # a later time is a fault
+        # Of an unsealed event, and of the last seal.
+        self.earliest_time, self.latest_time = now - grace, now + grace
         self.read_copies = read_copies
         self.report = Report()
         self.events = EventsCheck(self.report, store if read_copies else None)
@@ -100,20 +100,21 @@ class _Verifier:
         self, since: int | datetime | None, on_progress: Callable[[Report], None]
     ) -> Report:
         first = _first_number(since)
-        previous = self._begin_at(first)
+        previous_hash = self._begin_at(first)
         last = first - 1
         for number, row, versions in outer_join(self._rows(first), self._listed(first)):
             if number > last + 1:
                 self._report_gap(last + 1, number - 1)
-                previous = None  # nothing to compare with
-            previous = self._check_seal(number, row, versions, previous)
+                previous_hash = None  # nothing to compare with
+            previous_hash = self._check_seal(number, row, versions, previous_hash)
             last = number
             on_progress(self.report)
-        self._report_numberless()
+        self._report_invalid_numbers()
         self.events.check_strays(first, excluding=self._without_row)
         self.events.report_differences()
         self._check_unsealed()
-        for projection in projections.registered:
+        for projection in projections:
+            # Without `since` all uploads are checked, even those without events.
             for _ in projection.check(
                 self.report, since=None if since is None else first
             ):
@@ -143,7 +144,7 @@ class _Verifier:
         where = "neither database nor bucket" if self.read_copies else "no row"
         self.report.add(FaultKind.MISSING, subject, where)
 
-    def _report_numberless(self) -> None:
+    def _report_invalid_numbers(self) -> None:
         """Report rows of seals with a number that no seal can have."""
         rows = AuditSeal.objects.filter(number__lt=1).order_by("number")
         for number in rows.values_list("number", flat=True).iterator():
@@ -167,7 +168,7 @@ class _Verifier:
         number: int,
         row: AuditSeal | None,
         versions: ObjectVersions | None,
-        previous: str | None,
+        previous_hash: str | None,
     ) -> str | None:
         """Check one seal and its events; return what must be `previous` in the next."""
         recorded = None if row is None else seal_of(row)
@@ -186,7 +187,7 @@ class _Verifier:
             if not self._report_unrecorded(seal):
                 return seal.hash()
             self._without_row.add(number)
-        if previous is not None and seal.previous != previous:
+        if previous_hash is not None and seal.previous != previous_hash:
             self._add(
                 FaultKind.BROKEN_CHAIN,
                 number,
@@ -210,7 +211,8 @@ class _Verifier:
         content = self.store.seal(number)
         first = content
         if versions is not None and not versions.is_single:
-            first = self.store.version(versions)
+            first_id = versions.first_id
+            first = self.store.seal(number, first_id) if first_id else None
         if content is None:
             key = self.store.seal_object_key(number)
             self._add(FaultKind.COPY_MISSING, number, f"no object {key}")
@@ -219,7 +221,7 @@ class _Verifier:
         if first is None:
             return None
         try:
-            return signed_seal(first, number, self.trusted)
+            return verified_seal(first, number, self.trusted)
         except SealError as error:
             self._add(FaultKind.COPY_DIFFERS, number, f"the object {error}")
             return None
@@ -250,7 +252,7 @@ class _Verifier:
         if AuditSeal.objects.filter(number__gt=seal.number).exists():
             self._add(FaultKind.MISSING, seal.number, "only its copy is there")
             return True
-        is_recent = parse_time(seal.sealed_at) > self.limit
+        is_recent = parse_time(seal.sealed_at) > self.earliest_time
         if is_recent and self._is_unfinished(seal):
             return False
         self._add(
@@ -273,14 +275,15 @@ class _Verifier:
     def _check_unsealed(self) -> None:
         unsealed = UploadEvent.objects.filter(seal=None)
         self.report.unsealed = unsealed.count()
-        limit, ahead = format_time(self.limit), format_time(self.ahead)
+        earliest = format_time(self.earliest_time)
+        latest = format_time(self.latest_time)
         for event_id, line in readable_lines(unsealed):
             values = json.loads(line)
             if "unreadable" in values:
                 detail = f"cannot be sealed: {values['unreadable']}"
-            elif values["at"] < limit:
+            elif values["at"] < earliest:
                 detail = f"of {values['at']} waits for a seal"
-            elif values["at"] > ahead:
+            elif values["at"] > latest:
                 detail = f"of {values['at']}, which is still to come, has no seal"
             else:
                 continue
@@ -290,7 +293,7 @@ class _Verifier:
             self.report.add(
                 FaultKind.SEALING_STOPPED, "the trail", "there is no seal to go by"
             )
-        elif not self.limit <= last <= self.ahead:
+        elif not self.earliest_time <= last <= self.latest_time:
             self.report.add(
                 FaultKind.SEALING_STOPPED,
                 "the trail",

@@ -1,9 +1,9 @@
 """The bucket: objects are created once, never overwritten, and outcomes reported truthfully.
 
 `backend` is the storage that the other modules call; `writes` and `multipart` create
-objects, `reads` reads one; `client` holds the one configuration and the clients built
-from it; `signed_puts` sends bodies, with the `signature` of S3; `errors` translates every
-failure; `objects` are the values.
+objects; `client` holds the one configuration, the clients built from it, and the retries;
+`signed_puts` sends bodies, with the `signature` of S3; `errors` translates every failure;
+`objects` are the values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.core.files.storage import storages
 from uploads.exceptions import OtherBucketError
 from uploads.payloads import BytesPayload, Payload
 from uploads.storage.backend import UploadStorage
-from uploads.storage.multipart import MAX_PARTS, PART_BYTES
+from uploads.storage.multipart import PART_BYTES
 from uploads.storage.objects import (
     ListedObject,
     ObjectVersions,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from uploads.models import Upload
 
 __all__ = [
-    "MAX_PARTS",
     "PART_BYTES",
     "BytesPayload",
     "ListedObject",

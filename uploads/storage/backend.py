@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from functools import cached_property
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from storages.backends.s3 import S3Storage
@@ -22,21 +25,20 @@ from uploads.exceptions import (
     StoreRefusedError,
 )
 from uploads.payloads import BytesPayload, Payload
-from uploads.storage.client import StoreClient, StoreConfiguration
-from uploads.storage.errors import error_code, translated
+from uploads.storage import writes
+from uploads.storage.client import OnRetry, StoreClient, StoreConfiguration
+from uploads.storage.errors import error_code, translated, translated_items
 from uploads.storage.multipart import MultipartUploads
 from uploads.storage.objects import (
     ListedObject,
     ObjectVersions,
     StoredObject,
     UnfinishedUpload,
-    listed_folders,
-    listed_objects,
-    unfinished_uploads,
+    listed_object,
+    stored_object_from_head,
+    unfinished_upload,
     versions_in_order,
 )
-from uploads.storage.reads import CHUNK_BYTES, Reader
-from uploads.storage.writes import OnRetry, Writer
 
 if TYPE_CHECKING:
     from django.core.files import File
@@ -44,7 +46,9 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
+CHUNK_BYTES = 1024 * 1024
 #: Answers of stores without Object Lock, and about buckets without it.
 _NO_OBJECT_LOCK = frozenset(
     {
@@ -80,9 +84,7 @@ class UploadStorage(S3Storage):
             **{name: options[name] for name in _SHARED_OPTIONS if name in options},
         )
         self.store = StoreClient(self.configuration)
-        self._multipart = MultipartUploads(self.store)
-        self._reader = Reader(self.store)
-        self._writer = Writer(self.store, self._multipart, self._reader)
+        self.multipart = MultipartUploads(self.store)
 
     @property
     def client(self) -> S3Client:
@@ -98,10 +100,6 @@ class UploadStorage(S3Storage):
             _ = self.store.signed_puts
         except StoreError as error:
             logger.warning("no connection to the object store yet: %s", error)
-
-    def close(self) -> None:
-        """Close the connections to the store."""
-        self.store.close()
 
     # --- Django's storage interface ---------------------------------------------------
 
@@ -129,15 +127,15 @@ class UploadStorage(S3Storage):
         key: str,
         payload: Payload,
         metadata: Mapping[str, str],
-        parameters: Mapping[str, Any] | None = None,
         *,
+        locked_until: datetime | None = None,
         on_retry: OnRetry = lambda attempt, error: None,
     ) -> StoredObject:
         """Create the object `key`; the body's digest is added to its metadata.
 
-        `parameters` are further ones that PutObject and CreateMultipartUpload both
-        take, such as those of Object Lock. `on_retry` is called before each further
-        attempt, with the number of the attempt that failed and its error.
+        Until `locked_until` nobody can delete it, in a bucket with Object Lock.
+        `on_retry` is called before each further attempt, with the number of the attempt
+        that failed and its error.
 
         An existing object with the same SHA-256 and the same `upload-id` in its
         metadata is the one meant here, whose answer was lost, and counts as stored.
@@ -146,23 +144,69 @@ class UploadStorage(S3Storage):
         `StoreRefusedError` when the store refuses, and `StoreUnavailableError` when it
         is unreachable or fails.
         """
-        return self._writer.put_new(key, payload, metadata, parameters or {}, on_retry)
+        return writes.put_new(self, key, payload, metadata, locked_until, on_retry)
 
     def head(self, key: str) -> StoredObject:
-        """Return size, checksum and metadata of an object; see `Reader.head`."""
-        return self._reader.head(key)
+        """Return size, checksum and metadata of an object.
+
+        `sha256` is the one the store computed, or, for objects sent in parts, the
+        one in the metadata. Raises `ObjectMissingError`, `BucketMissingError`,
+        `StoreRefusedError` or `StoreUnavailableError`.
+        """
+        return self.store.with_retries(lambda: self.head_once(key))
+
+    def head_once(self, key: str) -> StoredObject:
+        """Return what `head` returns, from a single request."""
+        try:
+            return self.store.run_once(
+                lambda s3: stored_object_from_head(
+                    dict(
+                        s3.head_object(
+                            Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
+                        )
+                    )
+                )
+            )
+        except ObjectMissingError:
+            # The answer to HEAD has no body, so a missing bucket looks the same:
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+            if not self.bucket_exists():
+                raise BucketMissingError(
+                    f"there is no bucket {self.bucket_name}"
+                ) from None
+            raise
 
     def read(
         self, key: str, chunk_bytes: int = CHUNK_BYTES, version_id: str = ""
     ) -> Iterator[bytes]:
-        """Yield an object's bytes; see `Reader.read`."""
-        return self._reader.read(key, chunk_bytes, version_id)
+        """Yield an object's bytes; raises as `head` does, also half-way.
+
+        `version_id` selects another version than the current one.
+        """
+        version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
+        answer = self.store.run(
+            lambda s3: s3.get_object(Bucket=self.bucket_name, Key=key, **version)
+        )
+        body = answer["Body"]
+        try:
+            while chunk := translated(lambda: body.read(chunk_bytes)):
+                yield chunk
+        finally:
+            body.close()
 
     def read_digest(
         self, key: str, on_chunk: Callable[[], None] = lambda: None
     ) -> tuple[str, int]:
-        """Return the SHA-256 and the number of an object's bytes; see `Reader`."""
-        return self._reader.read_digest(key, on_chunk)
+        """Return an object's SHA-256, in hexadecimal, and its size; raises as `read`.
+
+        `on_chunk` is called after each chunk.
+        """
+        digest, size = hashlib.sha256(), 0
+        for chunk in self.read(key):
+            on_chunk()
+            digest.update(chunk)
+            size += len(chunk)
+        return digest.hexdigest(), size
 
     def presigned_url(
         self, key: str, *, seconds: int, method: str = "GET", **parameters: str
@@ -171,7 +215,7 @@ class UploadStorage(S3Storage):
 
         `parameters` are those of GetObject, such as `VersionId`.
         """
-        return self.store.once(
+        return self.store.run_once(
             lambda s3: s3.generate_presigned_url(
                 "head_object" if method == "HEAD" else "get_object",
                 Params={"Bucket": self.bucket_name, "Key": key, **parameters},
@@ -188,7 +232,7 @@ class UploadStorage(S3Storage):
         exists is unknown then.
         """
         try:
-            self.store.retried(
+            self.store.run(
                 lambda s3: s3.delete_object(
                     Bucket=self.bucket_name, Key=key, IfMatch=f'"{etag}"'
                 )
@@ -206,8 +250,8 @@ class UploadStorage(S3Storage):
         SeaweedFS directory by directory, so that `a/b` comes before `a-b`, and S3
         directory buckets in none.
         """
-        for page in self.store.pages("list_objects_v2", Prefix=prefix):
-            yield from translated(partial(listed_objects, page))
+        pages = self.store.pages("list_objects_v2", Prefix=prefix)
+        return _items(pages, "Contents", listed_object)
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys under `prefix`, in the order of `listing`."""
@@ -219,19 +263,16 @@ class UploadStorage(S3Storage):
         Of `uploads/` these are the prefixes of the years. One request returns a
         thousand of them, however many objects are below.
         """
-        for page in self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/"):
-            yield from translated(partial(listed_folders, page))
+        pages = self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/")
+        return _items(pages, "CommonPrefixes", itemgetter("Prefix"))
 
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
         """Yield every key under `prefix` with its versions and delete markers, in order.
 
         In a bucket without versions each key has one.
         """
-        found = versions_in_order(
-            self.store.pages("list_object_versions", Prefix=prefix)
-        )
-        while (versions := translated(lambda: next(found, None))) is not None:
-            yield versions
+        pages = self.store.pages("list_object_versions", Prefix=prefix)
+        return translated_items(versions_in_order(pages))
 
     def first_version(self, key: str) -> str | None:
         """Return the id of the oldest version of `key` if a newer one or a marker hides it."""
@@ -243,22 +284,28 @@ class UploadStorage(S3Storage):
     def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
         """Yield the multipart uploads under `prefix` that are neither completed nor aborted.
 
-        They are in progress, or were left behind by a failure: no objects, but their
-        parts take space.
+        They are in progress, or were abandoned after a failure. They are not objects,
+        but their parts take space.
         """
-        for page in self.store.pages("list_multipart_uploads", Prefix=prefix):
-            for found in translated(partial(unfinished_uploads, page)):
-                if found.key.startswith(prefix):
-                    yield found
+        pages = self.store.pages("list_multipart_uploads", Prefix=prefix)
+        for found in _items(pages, "Uploads", unfinished_upload):
+            # Reconciliation aborts them, even where a store ignores the prefix.
+            if found.key.startswith(prefix):
+                yield found
 
     def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
         """Discard the parts, if there are any."""
-        self._multipart.abort(unfinished.key, unfinished.upload_id)
+        self.multipart.abort(unfinished.key, unfinished.upload_id)
 
     # --- The bucket -------------------------------------------------------------------
 
     def bucket_exists(self) -> bool:
-        return self._reader.bucket_exists()
+        try:
+            self.store.run(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
+        except (BucketMissingError, ObjectMissingError):
+            # The answer to HEAD has no body: 404 without a code reads as an object's.
+            return False
+        return True
 
     def ensure_bucket(self) -> bool:
         """Create the bucket unless it exists; return True if it was created."""
@@ -269,7 +316,7 @@ class UploadStorage(S3Storage):
         if not self.configuration.endpoint_url and region != "us-east-1":
             # AWS takes no location for its first region; other stores ignore it.
             parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
-        self.store.once(
+        self.store.run_once(
             lambda s3: s3.create_bucket(Bucket=self.bucket_name, **parameters)
         )
         return True
@@ -277,7 +324,7 @@ class UploadStorage(S3Storage):
     def availability(self) -> str:
         """Return "ok", or in one line why the bucket cannot be used."""
         try:
-            self.store.once(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
+            self.store.run_once(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
         except StoreError as error:
             logger.warning("bucket unavailable: %s", error)
             return f"unavailable: {_why_unavailable(error)}"
@@ -286,7 +333,7 @@ class UploadStorage(S3Storage):
     def has_object_lock(self) -> bool:
         """Return True if the bucket has Object Lock."""
         try:
-            answer = self.store.retried(
+            answer = self.store.run(
                 lambda s3: s3.get_object_lock_configuration(Bucket=self.bucket_name)
             )
         except StoreRefusedError as error:
@@ -295,6 +342,15 @@ class UploadStorage(S3Storage):
             raise
         configuration = answer.get("ObjectLockConfiguration", {})
         return configuration.get("ObjectLockEnabled") == "Enabled"
+
+
+def _items(
+    pages: Iterator[dict[str, Any]], member: str, item_of: Callable[[Any], T]
+) -> Iterator[T]:
+    """Yield what the pages of a listing have under `member`."""
+    return translated_items(
+        item_of(entry) for page in pages for entry in page.get(member, ())
+    )
 
 
 def _why_unavailable(error: StoreError) -> str:

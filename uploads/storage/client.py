@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import boto3
-import botocore.handlers
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import Credentials
@@ -60,6 +59,8 @@ _MARKERS = {
         "UploadIdMarker": "NextUploadIdMarker",
     },
 }
+#: Called before each further attempt, with the number and error of the failed one.
+OnRetry = Callable[[int, StoreError], None]
 #: How long a failure to build the client is returned to further requests.
 FAILURE_SECONDS = 1.0
 
@@ -80,8 +81,6 @@ class StoreConfiguration:
     #: How often one request is sent.
     max_attempts: int = 2
     max_pool_connections: int = 10
-    #: False sends whole objects through boto3 (see uploads.storage.signed_puts).
-    signed_puts: bool = True
 
     def session(self) -> botocore.session.Session:
         session = botocore.session.Session()
@@ -190,11 +189,11 @@ class StoreClient:
 
     @property
     def signed_puts(self) -> SignedPuts:
-        """The client for bodies: the same requests for half of boto3's processor time."""
+        """The client for bodies; see `uploads.storage.signed_puts`."""
         if self._signed_puts is None:
             # botocore has the rules for host, path and region: an address that it signs
             # shows which ones apply to this bucket.
-            address = self.once(
+            address = self.run_once(
                 lambda s3: s3.generate_presigned_url(
                     "put_object", Params={"Bucket": self.bucket, "Key": "key"}
                 )
@@ -207,33 +206,40 @@ class StoreClient:
             )
         return self._signed_puts
 
-    def once(self, request: Callable[[S3Client], T]) -> T:
-        """Carry out a request."""
+    def run_once(self, request: Callable[[S3Client], T]) -> T:
+        """Send a request, once."""
         # Refreshed first: a failure of the token service inside the request could not
         # be distinguished from one of the store.
         frozen(self.transport.credentials)
         return translated(lambda: request(self.transport.client))
 
-    def retried(self, request: Callable[[S3Client], T]) -> T:
-        """Carry out a request that may be repeated."""
-        return self.repeated(lambda: self.once(request))
+    def run(self, request: Callable[[S3Client], T]) -> T:
+        """Send a request, and again while the store is unavailable."""
+        return self.with_retries(lambda: self.run_once(request))
 
-    def repeated(self, request: Callable[[], T]) -> T:
+    def with_retries(
+        self,
+        request: Callable[[], T],
+        on_retry: OnRetry = lambda attempt, error: None,
+    ) -> T:
         """Call `request`, and again while the store is unavailable."""
         for attempt in range(1, self.configuration.max_attempts):
             try:
                 return request()
             except StoreCredentialsError:
                 raise  # botocore has repeated its requests for them
-            except StoreUnavailableError:
-                self.pause(attempt)
+            except StoreUnavailableError as error:
+                # Full jitter, so that clients of a store that came back do not return
+                # as one.
+                time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
+                on_retry(attempt, error)
         return request()
 
     def pages(self, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Yield the pages of a listing; each request may be repeated."""
         marker: dict[str, str] = {}
         while True:
-            page = self.retried(
+            page = self.run(
                 lambda s3, marker=marker: getattr(s3, operation)(  # type: ignore[misc]
                     Bucket=self.bucket, **parameters, **marker
                 )
@@ -251,11 +257,6 @@ class StoreClient:
                 raise unreadable_answer("its next page is this one")
             marker = following
 
-    @staticmethod
-    def pause(attempt: int) -> None:
-        # Full jitter, so that clients of a store that came back do not return as one.
-        time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
-
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
@@ -270,36 +271,23 @@ def _build_transport(configuration: StoreConfiguration) -> Transport:
     except Exception as error:
         raise credentials_error(error) from error
     try:
-        return _transport(configuration, session, credentials)
-    except StoreError:
-        raise
+        certificates = ca_bundle(session) or get_cert_path(True)
+        client = boto3.Session(botocore_session=session).client(
+            "s3",
+            region_name=configuration.region_name,
+            endpoint_url=configuration.endpoint_url,
+            config=configuration.client_config(),
+            verify=certificates,
+        )
+        client.meta.events.register(
+            "response-received.s3", partial(_refuse_redirects, client.meta.region_name)
+        )
+        watch_store(client)
+        http = _http_client(configuration, client.meta.endpoint_url, certificates)
     except Exception as error:
         raise StoreUnavailableError(
             f"the object store's client cannot be built: {error}", outcome_unknown=False
         ) from error
-
-
-def _transport(
-    configuration: StoreConfiguration,
-    session: botocore.session.Session,
-    credentials: Credentials,
-) -> Transport:
-    config = configuration.client_config()
-    certificates = ca_bundle(session) or get_cert_path(True)
-    client = boto3.Session(botocore_session=session).client(
-        "s3",
-        region_name=configuration.region_name,
-        endpoint_url=configuration.endpoint_url,
-        config=config,
-        verify=certificates,
-    )
-    # "Expect: 100-continue" costs a round trip before each small body.
-    client.meta.events.unregister("before-call.s3", botocore.handlers.add_expect_header)
-    client.meta.events.register(
-        "response-received.s3", partial(_refuse_redirects, client.meta.region_name)
-    )
-    watch_store(client)
-    http = _http_client(configuration, client.meta.endpoint_url, certificates)
     return Transport(client, http, credentials, session.user_agent())
 
 

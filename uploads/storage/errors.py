@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from botocore.credentials import Credentials, ReadOnlyCredentials
@@ -74,6 +74,16 @@ def translated(request: Callable[[], T]) -> T:
     """Carry out a request to the store; whatever it raises becomes a `StoreError`."""
     try:
         return request()
+    except StoreError:
+        raise
+    except Exception as error:
+        raise store_error(error) from error
+
+
+def translated_items(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items; whatever the iterator raises becomes a `StoreError`."""
+    try:
+        yield from items
     except StoreError:
         raise
     except Exception as error:
@@ -162,7 +172,7 @@ def error_from_status(status: int, code: str, region: str = "") -> StoreError:
 
 
 def error_code(error: StoreError) -> str:
-    """Return S3's code of an answer that became one of our errors."""
+    """Return the S3 error code of a boto3 request's error, "" if it has none."""
     cause = error.__cause__
     if not isinstance(cause, ClientError):
         return ""

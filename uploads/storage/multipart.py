@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,26 +24,23 @@ from uploads.exceptions import (
 )
 from uploads.payloads import Payload
 from uploads.storage.client import StoreClient
+from uploads.storage.objects import etag_and_version
+from uploads.storage.signed_puts import OBJECT_LOCK_MODE
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import (
-        CompletedPartTypeDef,
-        CompleteMultipartUploadOutputTypeDef,
-    )
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 logger = logging.getLogger(__name__)
 
 #: Above this a body is sent in parts of this size.
 PART_BYTES = 8 * 1024 * 1024
-#: S3's own limit: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-MAX_PARTS = 10_000
 #: Parts that are hashed and sent at the same time: 24 MiB in memory.
 PARTS_IN_FLIGHT = 3
 
 
 class MultipartUploads:
-    """Uploads in parts into one bucket."""
+    """Uploads in parts into one bucket; raises nothing but `StoreError`."""
 
     def __init__(self, store: StoreClient) -> None:
         self._store = store
@@ -52,46 +51,40 @@ class MultipartUploads:
         key: str,
         payload: Payload,
         metadata: Mapping[str, str],
-        parameters: Mapping[str, Any],
-    ) -> CompleteMultipartUploadOutputTypeDef:
-        """Create an object, never overwrite; raises `StoreError`.
+        locked_until: datetime | None,
+    ) -> tuple[str, str]:
+        """Create an object, never overwrite; return its ETag and version.
 
         Until the request that completes it there is no object, so every error before
         that has a known outcome.
         """
-        try:
-            upload_id = self._store.retried(
+        lock: dict[str, Any] = {}
+        if locked_until is not None:
+            lock["ObjectLockMode"] = OBJECT_LOCK_MODE
+            lock["ObjectLockRetainUntilDate"] = locked_until
+        with _nothing_stored():
+            upload_id = self._store.run(
                 lambda s3: s3.create_multipart_upload(
                     Bucket=self._bucket,
                     Key=key,
                     ContentType=payload.content_type,
                     Metadata=dict(metadata),
                     ChecksumAlgorithm="SHA256",
-                    **parameters,
+                    **lock,
                 )["UploadId"]
             )
-        except StoreUnavailableError as error:
-            if not error.outcome_unknown:
-                raise
-            raise StoreUnavailableError(str(error), outcome_unknown=False) from error
         try:
-            parts = self._send_parts(key, upload_id, payload)
-        except StoreUnavailableError as error:
-            self._abort_or_warn(key, upload_id)
-            if not error.outcome_unknown:
-                raise
-            raise StoreUnavailableError(str(error), outcome_unknown=False) from error
-        except BaseException:
-            self._abort_or_warn(key, upload_id)
-            raise
-        try:
-            return self._store.once(
-                lambda s3: s3.complete_multipart_upload(
-                    Bucket=self._bucket,
-                    Key=key,
-                    UploadId=upload_id,
-                    MultipartUpload={"Parts": parts},
-                    IfNoneMatch="*",
+            with _nothing_stored():
+                parts = self._send_parts(key, upload_id, payload)
+            return self._store.run_once(
+                lambda s3: etag_and_version(
+                    s3.complete_multipart_upload(
+                        Bucket=self._bucket,
+                        Key=key,
+                        UploadId=upload_id,
+                        MultipartUpload={"Parts": parts},
+                        IfNoneMatch="*",
+                    )
                 )
             )
         except BaseException:
@@ -101,34 +94,40 @@ class MultipartUploads:
     def _send_parts(
         self, key: str, upload_id: str, payload: Payload
     ) -> list[CompletedPartTypeDef]:
+        """Send the parts, `PARTS_IN_FLIGHT` at a time; return them in order."""
         sent: list[CompletedPartTypeDef] = []
         in_flight: deque[Future[CompletedPartTypeDef]] = deque()
         bodies = payload.parts(PART_BYTES)
         pool = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="store-part")
         try:
-            for number in range(1, -(-payload.size // PART_BYTES) + 1):
+            for number in range(1, math.ceil(payload.size / PART_BYTES) + 1):
                 if len(in_flight) == PARTS_IN_FLIGHT:
                     sent.append(in_flight.popleft().result())
-                # Nothing else may refer to the body: it would stay in memory when the
-                # next is made. The pool refers to the list a moment too long.
-                body = [next(bodies)]
+                # In a list, which `_send_part` empties: the pool keeps a job's arguments
+                # for a moment after it has ended, and no body may be in memory then.
+                body_holder = [next(bodies)]
                 in_flight.append(
-                    pool.submit(self._send_part, key, upload_id, number, body)
+                    pool.submit(self._send_part, key, upload_id, number, body_holder)
                 )
             sent.extend(part.result() for part in in_flight)
         finally:
-            # Waits for the parts that are being sent: one that came after the abort
-            # would stay in the store.
+            # Wait for parts in flight: one that arrives after the abort would stay in
+            # the store.
             pool.shutdown(cancel_futures=True)
         return sent
 
     def _send_part(
-        self, key: str, upload_id: str, number: int, part: list[bytes | memoryview]
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        body_holder: list[bytes | memoryview],
     ) -> CompletedPartTypeDef:
-        body = part.pop()
+        """Send the only item of `body_holder`, and empty it."""
+        body = body_holder.pop()
         digest = hashlib.sha256(body)
         sha256 = digest.hexdigest()
-        answer = self._store.repeated(
+        answer = self._store.with_retries(
             lambda: self._store.signed_puts.upload_part(
                 key, upload_id, number, body, sha256
             )
@@ -142,14 +141,25 @@ class MultipartUploads:
     def _abort_or_warn(self, key: str, upload_id: str) -> None:
         """Discard the parts; reconciliation does it later if this fails."""
         try:
-            self._store.once(partial(self._request_abort, key, upload_id))
+            self._store.run_once(partial(self._request_abort, key, upload_id))
         except StoreError as error:
             logger.warning("key=%s multipart upload not aborted: %s", key, error)
 
     def abort(self, key: str, upload_id: str) -> None:
-        """Discard the parts, if there are any; raises `StoreError`."""
+        """Discard the parts, if there are any."""
         with suppress(ObjectMissingError):
-            self._store.retried(partial(self._request_abort, key, upload_id))
+            self._store.run(partial(self._request_abort, key, upload_id))
 
     def _request_abort(self, key: str, upload_id: str, s3: S3Client) -> None:
         s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
+
+
+@contextmanager
+def _nothing_stored() -> Iterator[None]:
+    """Give errors a known outcome: until its completion there is no object."""
+    try:
+        yield
+    except StoreUnavailableError as error:
+        if not error.outcome_unknown:
+            raise
+        raise StoreUnavailableError(str(error), outcome_unknown=False) from error

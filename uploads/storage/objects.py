@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from uploads.payloads import Payload
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
@@ -60,29 +58,19 @@ class ObjectVersions:
         return self.count == 1 and bool(self.first_id)
 
 
-def listed_objects(page: Mapping[str, Any]) -> list[ListedObject]:
-    return [
-        ListedObject(
-            key=entry["Key"],
-            size=entry["Size"],
-            etag=entry["ETag"].strip('"'),
-            last_modified=entry["LastModified"],
-        )
-        for entry in page.get("Contents", ())
-    ]
+def listed_object(entry: Mapping[str, Any]) -> ListedObject:
+    return ListedObject(
+        key=entry["Key"],
+        size=entry["Size"],
+        etag=entry["ETag"].strip('"'),
+        last_modified=entry["LastModified"],
+    )
 
 
-def listed_folders(page: Mapping[str, Any]) -> list[str]:
-    return [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
-
-
-def unfinished_uploads(page: Mapping[str, Any]) -> list[UnfinishedUpload]:
-    return [
-        UnfinishedUpload(
-            key=entry["Key"], upload_id=entry["UploadId"], begun=entry["Initiated"]
-        )
-        for entry in page.get("Uploads", ())
-    ]
+def unfinished_upload(entry: Mapping[str, Any]) -> UnfinishedUpload:
+    return UnfinishedUpload(
+        key=entry["Key"], upload_id=entry["UploadId"], begun=entry["Initiated"]
+    )
 
 
 def versions_in_order(
@@ -119,31 +107,20 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
     else:
         sha256 = metadata.get("sha256", "")
         source = "metadata" if sha256 else ""
+    etag, version_id = etag_and_version(answer)
     return StoredObject(
         size=answer["ContentLength"],
         sha256=sha256,
-        etag=answer["ETag"].strip('"'),
-        version_id=_version_of(answer),
+        etag=etag,
+        version_id=version_id,
         metadata=metadata,
         sha256_source=source,
         last_modified=answer.get("LastModified"),
     )
 
 
-def stored_object_from_put(
-    payload: Payload, metadata: Mapping[str, str], answer: Mapping[str, Any]
-) -> StoredObject:
-    """Read the answer to a PUT; raises `KeyError` if S3 cannot have sent it."""
-    return StoredObject(
-        size=payload.size,
-        sha256=payload.sha256,
-        etag=answer["ETag"].strip('"'),
-        version_id=_version_of(answer),
-        metadata=metadata,
-    )
-
-
-def _version_of(answer: Mapping[str, Any]) -> str:
-    version: str = answer.get("VersionId") or ""
-    # Some buckets without versioning send this word.
-    return "" if version == "null" else version
+def etag_and_version(answer: Mapping[str, Any]) -> tuple[str, str]:
+    """Read the answer to a request; raises `KeyError` if S3 cannot have sent it."""
+    version = answer.get("VersionId") or ""
+    # Some buckets without versioning send the word null.
+    return answer["ETag"].strip('"'), "" if version == "null" else version

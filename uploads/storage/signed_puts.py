@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import perf_counter
 from traceback import clear_frames
+from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from botocore.credentials import Credentials
@@ -23,14 +24,18 @@ from urllib3 import BaseHTTPResponse, PoolManager
 from mirrorsite.metrics import STORE_SECONDS
 from uploads.exceptions import StoreError, StoreRefusedError
 from uploads.storage.errors import error_from_status, frozen, store_error
+from uploads.storage.objects import etag_and_version
 from uploads.storage.signature import sign
+
+#: COMPLIANCE, since one more permission is enough to open a GOVERNANCE lock.
+OBJECT_LOCK_MODE: Final = "COMPLIANCE"
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _REGION = re.compile(rb"<Region>([a-z0-9-]+)</Region>")
 
 
 class SignedPuts:
-    """Puts bodies into one bucket."""
+    """Puts bodies into one bucket; raises nothing but `StoreError`."""
 
     def __init__(
         self,
@@ -44,10 +49,14 @@ class SignedPuts:
         parts = urlsplit(presigned_url)
         scope = parse_qs(parts.query)["X-Amz-Credential"][0]
         _, _, self._region, self._service, _ = scope.rsplit("/", 4)
-        self._origin = f"{parts.scheme}://{parts.netloc}"
+        origin = f"{parts.scheme}://{parts.netloc}"
         self._host = parts.netloc
         self._bucket_path = parts.path.removesuffix("key")
-        self._http = http
+        # PoolManager.urlopen would parse the address and find the pool each time.
+        self._pool = http.connection_from_url(origin)
+        # A proxy for plain HTTP wants the whole address.
+        is_forwarded = http.proxy is not None and parts.scheme == "http"
+        self._prefix = origin if is_forwarded else ""
         self._credentials = credentials
         self._user_agent = user_agent
 
@@ -58,18 +67,24 @@ class SignedPuts:
         sha256: str,
         content_type: str,
         metadata: Mapping[str, str],
-    ) -> dict[str, str]:
-        """Create an object, never overwrite; return its ETag and VersionId.
+        locked_until: datetime | None,
+    ) -> tuple[str, str]:
+        """Create an object, never overwrite; return its ETag and version.
 
-        `sha256` is hexadecimal; the store refuses a body that has another one. Raises
-        `StoreError`.
+        `sha256` is hexadecimal; the store refuses a body that has another one.
         """
         headers = {"content-type": content_type, "if-none-match": "*"}
         for name, value in metadata.items():
             if not value.isascii():
                 raise StoreRefusedError(f"not sent: metadata {name} is not ASCII")
             headers[f"x-amz-meta-{name}"] = value
-        return self._put("PutObject", key, "", body, sha256, headers)
+        if locked_until is not None:
+            headers["x-amz-object-lock-mode"] = OBJECT_LOCK_MODE
+            headers["x-amz-object-lock-retain-until-date"] = (
+                f"{locked_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            )
+        answer = self._put("PutObject", key, "", body, sha256, headers)
+        return etag_and_version(answer)
 
     def upload_part(
         self,
@@ -79,7 +94,7 @@ class SignedPuts:
         body: bytes | memoryview,
         sha256: str,
     ) -> dict[str, str]:
-        """Send one part; return its ETag. Raises `StoreError`."""
+        """Send one part; return its ETag."""
         query = f"partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
         return self._put("UploadPart", key, query, body, sha256, {})
 
@@ -104,13 +119,14 @@ class SignedPuts:
                 credentials=credentials, region=self._region, service=self._service,
                 at=datetime.now(UTC),
             )  # fmt: skip
-            response = self._http.urlopen(
+            response = self._pool.urlopen(
                 "PUT",
-                f"{self._origin}{path}?{query}" if query else self._origin + path,
-                body=body,
+                self._prefix + (f"{path}?{query}" if query else path),
+                body=body,  # type: ignore[arg-type]  # http.client takes any buffer
                 headers={**signed, "user-agent": self._user_agent},
                 redirect=False,
                 retries=False,
+                assert_same_host=False,
             )
             outcome = f"{response.status // 100}xx"
             if response.status == 200:

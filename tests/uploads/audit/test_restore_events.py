@@ -318,6 +318,10 @@ class TestContradictedByTheBucket:
         with replaced(trail.storage, key, content):
             refused(message)
 
+    def test_gap_after_the_last_seal_of_the_database(self, trail, lost):
+        with replaced(trail.storage, trail.store.seal_object_key(2), None):
+            refused("seals/0000000002.json is not in the bucket, though seal 3 is")
+
 
 def _copied(upload: Upload, **changes: Any) -> Upload:
     names = [field.attname for field in Upload._meta.concrete_fields]

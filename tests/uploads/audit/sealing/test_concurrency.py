@@ -94,9 +94,9 @@ class TestConcurrency:
         for name in ("put_new", "read"):
             real = getattr(trail.storage, name)
 
-            def spy(*arguments: Any, real: Any = real) -> Any:
+            def spy(*arguments: Any, real: Any = real, **options: Any) -> Any:
                 opened.append(_has_transaction(pid))
-                return real(*arguments)
+                return real(*arguments, **options)
 
             monkeypatch.setattr(trail.storage, name, spy)
 

@@ -34,8 +34,8 @@ class TestInterruption:
     ) -> Callable[[], None]:
         put_new = trail.storage.put_new
 
-        def interrupted_put(key: str, *args: Any) -> Any:
-            done = put_new(key, *args)
+        def interrupted_put(key: str, *args: Any, **options: Any) -> Any:
+            done = put_new(key, *args, **options)
             if request.param == "lost answer" and "/seals/" in key:
                 raise StoreUnavailableError("no answer", outcome_unknown=True)
             if f"/{request.param}" in key:

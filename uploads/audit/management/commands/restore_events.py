@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
-from uploads.audit.restore import LostSeal, Restoration
+from uploads.audit.restore import Restoration
 
 
 class Command(OperatorCommand):
@@ -27,47 +27,35 @@ class Command(OperatorCommand):
 
     def run(self, *, dry_run: bool, as_json: bool, **options: Any) -> None:
         restoration = Restoration()
-        lost = _Seals()
-        for seal in self.progress("seals checked").over(restoration.check()):
-            lost.add(seal)
-        if not dry_run and lost.last is not None:
-            restored = _Seals()
-            done = restoration.restore(lost.last, self.actor())
-            for seal in self.progress("seals restored", lost.count).over(done):
-                restored.add(seal)
-                self.so_far = f"restored {restored}; the next run restores the rest"
+        lost = list(self.progress("seals checked").over(restoration.check()))
+        first = lost[0].number if lost else None
+        last = lost[-1].number if lost else None
+        events = sum(seal.events for seal in lost)
+        if last is not None and not dry_run:
+            restored = 0
+            done = restoration.restore(last, self.actor())
+            for seal in self.progress("seals restored", len(lost)).over(done):
+                restored += seal.events
+                text = _described(first, seal.number, restored)
+                self.so_far = f"restored {text}; the next run restores the rest"
+        text = _described(first, last, events)
         if as_json:
             self.print_json(
                 {
-                    "first_seal": lost.first,
-                    "last_seal": lost.last,
-                    "events": lost.events,
+                    "first_seal": first,
+                    "last_seal": last,
+                    "events": events,
                     "restored": not dry_run,
                 }
             )
-        elif lost.last is None:
+        elif not lost:
             self.print("the database has every seal of the bucket: nothing to restore")
         else:
-            self.print(f"{'would restore' if dry_run else 'restored'} {lost}")
-        if dry_run and lost.last is not None:
-            raise DifferencesFound(f"the database lacks {lost}.")
+            self.print(f"{'would restore' if dry_run else 'restored'} {text}")
+        if dry_run and lost:
+            raise DifferencesFound(f"the database lacks {text}.")
 
 
-class _Seals:
-    """Counts seals in order."""
-
-    def __init__(self) -> None:
-        self.first: int | None = None
-        self.last: int | None = None
-        self.count = self.events = 0
-
-    def add(self, seal: LostSeal) -> None:
-        self.first = self.first or seal.number
-        self.last = seal.number
-        self.count += 1
-        self.events += seal.events
-
-    def __str__(self) -> str:
-        numbers = f"{self.first}" if self.count == 1 else f"{self.first} to {self.last}"
-        noun = "seal" if self.count == 1 else "seals"
-        return f"{noun} {numbers} with {counted(self.events, 'lost event')}"
+def _described(first: int | None, last: int | None, events: int) -> str:
+    numbers = f"seal {first}" if first == last else f"seals {first} to {last}"
+    return f"{numbers} with {counted(events, 'lost event')}"

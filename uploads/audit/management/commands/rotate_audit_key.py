@@ -5,11 +5,14 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandParser
 
 from mirrorsite.files import prepared_file
 from mirrorsite.management.base import CommandFailed, OperatorCommand
-from uploads.audit.rotation import Rotation, announce, prepare_rotation, present_key
+from uploads.audit import keys
+from uploads.audit.keys import SigningKey
+from uploads.audit.seals import seal_audit
 
 
 class Command(OperatorCommand):
@@ -37,26 +40,30 @@ class Command(OperatorCommand):
     def run(
         self, *, dry_run: bool, write: Path | None, as_json: bool, **options: Any
     ) -> None:
-        old = present_key()
+        old = keys.required_signing_key()
         values = {} if write is None else _read(write)
         if dry_run:
             self._print_dry_run(old.id, as_json=as_json)
             return
-        rotation = prepare_rotation()
+        new = SigningKey.generate()
         self.so_far = (
-            f"key {old.id} continues to sign, and key {rotation.new.id} must not be"
-            " used: run this again"
+            f"key {old.id} continues to sign, and key {new.id} must not be used: run"
+            " this again"
         )
+        public_keys = settings.AUDIT_PUBLIC_KEYS | {
+            key.id: key.public_key for key in (old, new)
+        }
         values |= {
-            "AUDIT_SIGNING_KEY": rotation.signing_key,
-            "AUDIT_PUBLIC_KEYS": rotation.public_keys,
+            "AUDIT_SIGNING_KEY": new.secret_text(),
+            "AUDIT_PUBLIC_KEYS": ",".join(map(keys.public_text, public_keys.values())),
         }
         # Printed or on the disk before it is announced: otherwise it could be lost.
         shown = values if write is None else {}
-        self._print_values(rotation, shown, as_json=as_json)
+        self._print_values(old.id, new.id, shown, as_json=as_json)
         with _prepared(write, values):
-            seal = announce(rotation)
-        self.so_far = f"seal {seal} announces key {rotation.new.id}"
+            made = seal_audit(signing_key=old, next_key=new.public_key)
+        seal = next(sealed.number for sealed in made if not sealed.finished)
+        self.so_far = f"seal {seal} announces key {new.id}"
         if as_json:
             self.stdout.write(f',\n "seal": {seal}\n}}')
         else:
@@ -74,10 +81,9 @@ class Command(OperatorCommand):
             )
 
     def _print_values(
-        self, rotation: Rotation, values: dict[str, str], *, as_json: bool
+        self, old: str, new: str, values: dict[str, str], *, as_json: bool
     ) -> None:
         """Print what is known before the announcement: all but the seal's number."""
-        old, new = rotation.old.id, rotation.new.id
         if as_json:
             text = json.dumps({"old": old, "new": new, "set": values}, indent=1)
             self.stdout.write(text.removesuffix("\n}"), ending="")

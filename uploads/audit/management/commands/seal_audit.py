@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Command(OperatorCommand):
     help = (
         "Seal the events that no seal covers yet: sign them, copy them to the bucket."
-        " Without any, make a seal over none. Exit status 1: the bucket contradicts"
+        " Without any, make an empty seal. Exit status 1: the bucket contradicts"
         " the database."
     )
     so_far = "the next run completes what was begun"
