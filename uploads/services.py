@@ -171,7 +171,8 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
     if upload.status != Status.FAILED and upload.bucket != storage.bucket_name:
         # That bucket may hold the object, and no other record mentions it.
         raise UploadFailedError(
-            f"the outcome in bucket {upload.bucket} is unknown", upload=upload
+            "an earlier attempt was for another bucket, with an unknown outcome",
+            upload=upload,
         )
     transitions.record_new_attempt(upload, actor, bucket=storage.bucket_name)
 

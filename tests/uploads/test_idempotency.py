@@ -251,6 +251,7 @@ class TestTriedAgain:
 
         assert answer.status_code == 502
         assert answer.json()["upload_status"] == "pending"
+        assert "an earlier attempt was for another bucket" in answer.json()["detail"]
         upload.refresh_from_db()
         assert (upload.bucket, upload.status) == (bucket.bucket_name, Status.PENDING)
         assert keys_in(new) == []

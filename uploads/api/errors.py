@@ -110,9 +110,13 @@ def _upload_failed(error: UploadFailedError) -> Problem:
             f" {upload.status}.",
             **recorded,
         )
+    if isinstance(error.__cause__, StoreError):
+        detail = "The object store refused the upload"
+    else:
+        detail = f"The upload did not succeed: {error}"
     return Problem(
         502,
         "store-refused",
-        f"The object store refused the upload; it is recorded as {upload.status}.",
+        f"{detail}; it is recorded as {upload.status}.",
         **recorded,
     )
