@@ -1,4 +1,4 @@
-"""The actor of a request, a page or a command, as the audit log names it."""
+"""The actor of a request, a page or a command, as the audit trail names it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from mirrorsite.api import OpenView
 from mirrorsite.headers import PAGE_HEADERS
-from mirrorsite.openapi import answer, problems
+from mirrorsite.openapi import answer, problem_responses
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.problems import InvalidRequest, Problem
 from mirrorsite.query import query_of
@@ -80,7 +80,7 @@ class SchemaView(OpenView):
             (200, media_type): OpenApiResponse({"type": "object"}, "The description.")
             for media_type in _MEDIA_TYPES[:2]
         }
-        | problems("/api/schema", "invalid-parameter"),
+        | problem_responses("/api/schema", "invalid-parameter"),
     )
     def get(self, request: Request) -> Response | HttpResponse:
         wanted = query_of(request).get("format")
@@ -129,7 +129,7 @@ class ProblemTypeView(OpenView):
         ],
         responses={
             200: answer(ProblemTypeSerializer, "Its meaning.", _EXAMPLE),
-            **problems("/api/problems/unheard-of", "not-found"),
+            **problem_responses("/api/problems/unheard-of", "not-found"),
         },
     )
     def get(self, request: Request, slug: str) -> Response:

@@ -103,7 +103,7 @@ def reason(error: BaseException) -> str:
 def lift_statement_timeout() -> None:
     """Let the statements of this process take as long as they need.
 
-    For operators' commands: migrations, verification and sealing of the whole log.
+    For operators' commands: migrations, verification and sealing of the whole audit trail.
     The lock timeout stays.
     """
     connection_created.connect(

@@ -135,7 +135,7 @@ VARIABLES: dict[str, Variable] = {
         Variable(
             "AUDIT_RETENTION_DAYS",
             "365",
-            "How long Object Lock keeps the trail's copies; 0 leaves it to the bucket.",
+            "How long Object Lock keeps the audit trail's copies; 0 leaves it to the bucket.",
         ),
         Variable("BIND", "127.0.0.1:4545", "Address and port gunicorn listens on."),
         Variable(
@@ -182,7 +182,7 @@ VARIABLES: dict[str, Variable] = {
 
 
 def _base64(value: str) -> bytes:
-    """Decode strict base64; nothing when it is none."""
+    """Decode strict base64; return no bytes for text that is malformed."""
     try:
         return base64.b64decode(value, validate=True)
     except ValueError:

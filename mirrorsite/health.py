@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite.api import OpenView
-from mirrorsite.openapi import answer, problems
+from mirrorsite.openapi import answer, problem_responses
 from mirrorsite.problems import Problem
 from mirrorsite.readiness import readiness
 from mirrorsite.serializers import HealthSerializer, ReadySerializer
@@ -50,7 +50,7 @@ class ReadyView(OpenView):
                 "Everything that an upload needs is available.",
                 {"status": "ok", "checks": _CHECKS},
             ),
-            **problems(
+            **problem_responses(
                 "/api/ready",
                 "not-ready",
                 not_ready={

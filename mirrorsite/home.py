@@ -78,7 +78,7 @@ def home(request: HttpRequest) -> HttpResponse:
         return _upload(request)
     try:
         if "word" in request.GET:
-            return _page(request, **_mirrored(request))
+            return _page(request, **_mirror_context(request))
         if link := request.GET.get("upload"):
             return _page(request, **_record(request, link))
     except Problem as problem:
@@ -112,7 +112,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 # --- Mirror -----------------------------------------------------------------------
 
 
-def _mirrored(request: HttpRequest) -> dict[str, Any]:
+def _mirror_context(request: HttpRequest) -> dict[str, Any]:
     """Return the word and its mirror image; raises `Problem`."""
     query = request.META["QUERY_STRING"].encode("latin-1")
     try:

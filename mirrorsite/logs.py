@@ -21,9 +21,9 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes whole lines to the stream's descriptor.
 
     The standard handler holds its lock while it formats too, so a worker's threads
-    queue up. Here it is held for the write only. A pipe takes up to PIPE_BUF bytes at
-    once (POSIX) and mixes what is longer with what others write: so a second lock, on
-    the file, keeps the lines of other processes apart from a long one.
+    queue up. Here it is held for the write only. A write to a pipe is atomic up to
+    PIPE_BUF bytes (POSIX); a longer one may be mixed with those of other processes. A
+    second lock, on the file, prevents that.
     """
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -33,7 +33,7 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
         if isinstance(passed, logging.LogRecord):  # since Python 3.12
             record = passed
         try:
-            number = self.stream.fileno()
+            descriptor = self.stream.fileno()
         except (AttributeError, OSError):  # no file: a test's buffer
             super().handle(record)
             return True
@@ -41,7 +41,7 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
             line = (self.format(record) + "\n").encode("utf-8", "replace")
             self.acquire()
             try:
-                _write(number, line)
+                _write(descriptor, line)
             finally:
                 self.release()
         except Exception:  # noqa: BLE001 as every handler of the standard library
@@ -49,20 +49,20 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
         return True
 
 
-def _write(number: int, line: bytes) -> None:
+def _write(descriptor: int, line: bytes) -> None:
     """Write all of `line`, apart from what other processes write to the file."""
     is_locked = True
     try:
-        fcntl.lockf(number, fcntl.LOCK_EX)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
     except OSError:  # a kind of file that has no locks
         is_locked = False
     try:
-        written = os.write(number, line)
+        written = os.write(descriptor, line)
         while written < len(line):
-            written += os.write(number, line[written:])
+            written += os.write(descriptor, line[written:])
     finally:
         if is_locked:
-            fcntl.lockf(number, fcntl.LOCK_UN)
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
 def _utc(record: logging.LogRecord) -> str:

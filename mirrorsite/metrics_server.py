@@ -97,7 +97,7 @@ def _record_values() -> dict[str, float | None]:
 
 
 def registry() -> CollectorRegistry:
-    """Return what is shown: the workers' numbers and the record's."""
+    """Return a registry of the workers' metrics and the record's."""
     shown = CollectorRegistry()
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         multiprocess.MultiProcessCollector(shown)  # type: ignore[no-untyped-call]
@@ -105,24 +105,28 @@ def registry() -> CollectorRegistry:
     return shown
 
 
-def serve(bind: str, while_true: Callable[[], bool]) -> None:
-    """Answer scrapes as long as `while_true` returns True.
+def serve(bind: str, keep_running: Callable[[], bool]) -> None:
+    """Serve the metrics while `keep_running()` returns True.
 
-    A port that is in use is tried again: a predecessor may be about to release it.
+    Retries when the port cannot be bound: a predecessor may be about to release it.
     """
     host, _, port = bind.rpartition(":")
     reported = False
-    while while_true():
+    while keep_running():
         try:
             server, _ = start_http_server(int(port), host.strip("[]"), registry())
         except OSError as error:
             if not reported:
-                logger.warning("no metrics yet: %s: %s", bind, error.strerror)
+                logger.warning(
+                    "metrics cannot be served on %s: %s; trying again",
+                    bind,
+                    error.strerror,
+                )
                 reported = True
             time.sleep(_BIND_AGAIN_SECONDS)
             continue
         logger.info("metrics on http://%s/metrics", bind)
-        while while_true():
+        while keep_running():
             time.sleep(_POLL_SECONDS)
         server.shutdown()
         server.server_close()

@@ -49,17 +49,17 @@ def header(
     )
 
 
-def problems(
+def problem_responses(
     instance: str,
     *slugs: str,
     fields: Mapping[str, str] | None = None,
     **members: dict[str, Any],
 ) -> dict[tuple[int, str], OpenApiResponse]:
-    """Return the responses of an operation's problems, with an example of each.
+    """Return the responses for an operation's problems: one per status, with examples.
 
-    `instance` is the operation's path; `fields` gives further slugs, with the field
-    that the example names; `members` gives, by slug with underscores, other members
-    of the example.
+    `slugs` are problem types that the operation can answer, `instance` is its path.
+    `fields` maps further slugs to the field that the example's `errors` name. `members`
+    maps slugs, with underscores for hyphens, to further members of their example.
     """
     extra = {slug.replace("_", "-"): value for slug, value in members.items()}
     for slug, field in (fields or {}).items():
@@ -72,10 +72,12 @@ def problems(
     return {
         (status, PROBLEM_JSON): OpenApiResponse(
             ProblemSerializer,
-            " ".join(f"`{slug}`: {PROBLEM_TYPES[slug].meaning}" for slug in found),
-            [_example(instance, slug, extra.get(slug, {})) for slug in found],
+            " ".join(
+                f"`{slug}`: {PROBLEM_TYPES[slug].meaning}" for slug in slugs_of_status
+            ),
+            [_example(instance, slug, extra.get(slug, {})) for slug in slugs_of_status],
         )
-        for status, found in by_status.items()
+        for status, slugs_of_status in by_status.items()
     }
 
 

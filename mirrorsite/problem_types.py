@@ -30,7 +30,7 @@ class ProblemType:
 def problem_types(
     table: dict[int, dict[str, tuple[str, str, str]]],
 ) -> tuple[ProblemType, ...]:
-    """Return the types of a table: by status and slug, the title, meaning and remedy."""
+    """Return the types of a table: status → slug → (title, meaning, remedy)."""
     return tuple(
         ProblemType(slug, status, *texts)
         for status, slugs in table.items()

@@ -71,11 +71,11 @@ class RateLimiter:
         """Count a request; None when `UPLOAD_RATE_LIMIT` is off."""
         return self._add(client, 1)
 
-    def give_back(self, client: str) -> None:
+    def uncount(self, client: str) -> None:
         """Uncount a request.
 
-        If its window ended or its counter failed since, another count is lowered: it
-        allows one more.
+        If the window has changed since, or the counter has (from Redis to this process,
+        or back), the current count is lowered, and the client gets one request more.
         """
         self._add(client, -1)
 
@@ -147,8 +147,8 @@ class RateLimitedPosts(APIView):
 
     Invalid tokens and sessions have a counter of their own per network. A credential
     that this process has not accepted in the window is counted there before the
-    database is queried, so that many at once get no more queries than the quota, and
-    uncounted if it is valid. The header fields of every answer report what is left.
+    database is queried, so that a burst of them causes no more queries than the quota,
+    and uncounted if it is valid. The header fields of every answer report what is left.
     """
 
     _usage: Usage | None = None
@@ -169,7 +169,7 @@ class RateLimitedPosts(APIView):
             try:
                 self._count(unproven)
             except Problem:
-                limiter.give_back(unproven)
+                limiter.uncount(unproven)
                 raise
         client = network  # counted if authentication fails for another reason
         try:
@@ -185,7 +185,7 @@ class RateLimitedPosts(APIView):
                     self._count(unproven)
             else:
                 if is_counted:
-                    limiter.give_back(unproven)
+                    limiter.uncount(unproven)
                 if client != network:
                     limiter.accept(credential)
                 self._count(client)

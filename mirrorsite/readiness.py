@@ -17,6 +17,7 @@ CACHE_SECONDS = 3.0
 #: How long a probe or the first page waits for the checks.
 WAIT_SECONDS = 2.0
 SLOW = "unavailable: no answer yet"
+DATABASE_UNAVAILABLE = "unavailable: the database does not answer"
 
 
 def check_database() -> str:
@@ -27,7 +28,7 @@ def check_database() -> str:
             (is_read_only,) = cursor.fetchone()
     except Error as error:
         logger.warning("readiness: database unavailable: %s", error)
-        return "unavailable: the database does not answer"
+        return DATABASE_UNAVAILABLE
     if is_read_only == "on":  # such as a standby
         return "unavailable: the database is read-only"
     return "ok"
@@ -39,9 +40,9 @@ def check_migrations() -> str:
         executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
         unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Error:
-        return "unavailable: the database does not answer"
+        return DATABASE_UNAVAILABLE
     if unapplied:
-        return f"unavailable: {len(unapplied)} migrations are not applied"
+        return f"unavailable: unapplied migrations: {len(unapplied)}"
     return "ok"
 
 
@@ -57,7 +58,7 @@ class Readiness:
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._checks = checks
-        self._need_database = {"migrations"}
+        self._need_database = {"database", "migrations"}
         self._wait = wait_seconds
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -80,7 +81,7 @@ class Readiness:
         with self._lock:
             is_running = any(thread.is_alive() for thread in self._threads)
             if not is_running and time.monotonic() >= self._until:
-                self._begin()
+                self._start_checks()
             threads, outcome = self._threads, self._outcome
         deadline = time.monotonic() + self._wait
         for thread in threads:
@@ -88,19 +89,16 @@ class Readiness:
         known = dict(outcome)
         return {name: known.get(name, SLOW) for name in self._checks}
 
-    def _begin(self) -> None:
-        of_database = [
-            name
-            for name in self._checks
-            if name == "database" or name in self._need_database
-        ]
-        alone = [[name] for name in self._checks if name not in of_database]
+    def _start_checks(self) -> None:
+        """Start the checks in threads; the caller holds `_lock`."""
+        needing_database = [n for n in self._checks if n in self._need_database]
+        others = [n for n in self._checks if n not in self._need_database]
         outcome: dict[str, str] = {}
         threads = [
             threading.Thread(
                 target=self._run, args=(names, outcome), name="readiness", daemon=True
             )
-            for names in (of_database, *alone)
+            for names in (needing_database, *([name] for name in others))
         ]
         for thread in threads:
             thread.start()
@@ -110,7 +108,7 @@ class Readiness:
         try:
             for name in names:
                 database = outcome.get("database", "ok")
-                # Each would wait for the same server.
+                # Once "database" has failed, the rest would wait for the same server.
                 is_down = name in self._need_database and database != "ok"
                 outcome[name] = database if is_down else self._checks[name]()
         except Exception:

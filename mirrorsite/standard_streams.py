@@ -50,8 +50,8 @@ def guard_standard_streams() -> None:
     file gets its number and that writing to it fails. Messages for a closed standard
     error are dropped.
     """
-    sys.stdout = _guarded(sys.stdout or _open_closed(1, os.O_RDONLY))
-    sys.stderr = _guarded(sys.stderr or _open_closed(2, os.O_WRONLY))
+    sys.stdout = _guard(sys.stdout or _open_closed(1, os.O_RDONLY))
+    sys.stderr = _guard(sys.stderr or _open_closed(2, os.O_WRONLY))
 
 
 def _open_closed(descriptor: int, flags: int) -> TextIO:
@@ -66,7 +66,7 @@ def _open_null(descriptor: int, flags: int) -> None:
         os.close(null)
 
 
-def _guarded(stream: TextIO) -> GuardedStream:
+def _guard(stream: TextIO) -> GuardedStream:
     if not isinstance(stream, io.TextIOWrapper):
         raise TypeError(f"{stream!r} is not a standard stream")
     encoding, line_buffering = stream.encoding, stream.line_buffering

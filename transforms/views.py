@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mirrorsite.api import OpenView
-from mirrorsite.openapi import answer, header, problems
+from mirrorsite.openapi import answer, header, problem_responses
 from mirrorsite.problems import InvalidRequest
 from mirrorsite.server.fast_path import Fields
 from transforms.mirror import mirror
@@ -66,13 +66,15 @@ class MirrorView(OpenView):
                 MirroredSerializer, "The mirrored word.", {"transformed": "47RAbOoF"}
             ),
             304: OpenApiResponse(description="The earlier answer is still valid."),
-            **problems("/api/mirror", fields=dict.fromkeys(_BAD_WORDS, "word")),
+            **problem_responses(
+                "/api/mirror", fields=dict.fromkeys(_BAD_WORDS, "word")
+            ),
         },
     )
     def get(self, request: Request) -> Response:
         try:
             # WSGI hands the query's bytes over as latin-1 text (PEP 3333).
-            transformed, etag = _mirrored(
+            transformed, etag = _mirror_query(
                 request._request.META["QUERY_STRING"].encode("latin-1")
             )
         except QueryError as error:
@@ -86,7 +88,7 @@ class MirrorView(OpenView):
 def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
     """Return body and ETag of `MirrorView`'s 200; None leaves an error to Django."""
     try:
-        transformed, etag = _mirrored(query)
+        transformed, etag = _mirror_query(query)
     except QueryError:
         return None
     text = _JSON.encode({"transformed": transformed})
@@ -95,7 +97,7 @@ def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
     return text.encode(), [(b"etag", etag.encode())]
 
 
-def _mirrored(query: bytes) -> tuple[str, str]:
+def _mirror_query(query: bytes) -> tuple[str, str]:
     """Return the mirrored word and its ETag; raises `QueryError`."""
     word = single_parameter(query, "word", max_characters=MAX_WORD_CHARACTERS)
     transformed = mirror(word)

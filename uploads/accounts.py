@@ -59,7 +59,9 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
     is_user = isinstance(account, User)
     if before is None:
         action = Action.USER_MADE if is_user else Action.GROUP_MADE
-        log.record_event(action, actor, detail=_names(account) | _recorded(after))
+        log.record_event(
+            action, actor, detail=_names(account) | _recorded_fields(after)
+        )
         return
     changed = sorted(name for name in after if after[name] != before[name])
     if not changed:
@@ -70,8 +72,8 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
         detail=_names(account)
         | {
             "changed": changed,
-            "before": _recorded({name: before[name] for name in changed}),
-            "after": _recorded({name: after[name] for name in changed}),
+            "before": _recorded_fields({name: before[name] for name in changed}),
+            "after": _recorded_fields({name: after[name] for name in changed}),
         },
     )
 
@@ -117,7 +119,7 @@ def delete_group(group: Group, actor: Actor) -> None:
         log.record_event(
             Action.GROUP_DELETED,
             actor,
-            detail=_names(group) | _recorded(state) | {"members": members},
+            detail=_names(group) | _recorded_fields(state) | {"members": members},
         )
         group.delete()
 
@@ -147,5 +149,5 @@ def _names(account: Account) -> dict[str, Any]:
     return {kind: str(account), "number": account.pk}
 
 
-def _recorded(state: State) -> State:
+def _recorded_fields(state: State) -> State:
     return {name: state[name] for name in _RECORDED if name in state}

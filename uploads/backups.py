@@ -116,7 +116,7 @@ def restore(key: str) -> Backup:
             f"the database {connection.settings_dict['NAME']} has tables already"
             f" ({names[0]}, …); create an empty one and set DATABASE_URL to it."
         )
-    with _downloaded(key) as file:
+    with _downloaded_file(key) as file:
         with _reading(key):
             archive = zipfile.ZipFile(file)
             migrations, tables = _manifest(archive)
@@ -126,7 +126,7 @@ def restore(key: str) -> Backup:
     return Backup(key=key, rows=rows)
 
 
-# --- Out -----------------------------------------------------------------------------
+# --- Back up -------------------------------------------------------------------------
 
 
 def _dump(target: IO[bytes], now: datetime) -> dict[str, int]:
@@ -174,7 +174,7 @@ def _copy(table: str, columns: list[str], direction: str) -> str:
     return f"COPY {quote(table)} ({names}) {direction}"
 
 
-# --- Back ----------------------------------------------------------------------------
+# --- Restore ------------------------------------------------------------------------
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def _manifest(
 
 
 @contextmanager
-def _downloaded(key: str) -> Iterator[IO[bytes]]:
+def _downloaded_file(key: str) -> Iterator[IO[bytes]]:
     """Yield the backup, whose bytes are those that were stored."""
     storage = upload_storage()
     recorded = storage.head(key).metadata.get("sha256")
@@ -244,19 +244,17 @@ def _load(
     rows = {}
     with transaction.atomic(), connection.cursor() as cursor:
         for table, (columns, _) in tables.items():
-            # Their names become statements.
+            # Table and column names go into SQL: only those of the schema are allowed.
             if table not in _tables() or not set(columns) <= {*_columns(cursor, table)}:
                 raise BackupError(
-                    f"the backup has a table {table!r} that its migrations do not make."
+                    f"the backup's table {table!r}, or a column of it, is not in the"
+                    " schema of its migrations."
                 )
-        # What migrations put in is in the backup too. Foreign keys are checked at the
-        # end of the transaction, so the order of the tables does not matter.
+        # Rows that migrations inserted are deleted: the backup has them too. Foreign keys
+        # are checked at the end of the transaction, so the order of the tables does not
+        # matter.
         for table in tables:
-            cursor.execute(
-                f"SELECT EXISTS (SELECT FROM {connection.ops.quote_name(table)})"  # noqa: S608
-            )
-            if cursor.fetchone()[0]:
-                cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608
         for table, (columns, count) in tables.items():
             with (
                 archive.open(f"{table}.copy") as file,

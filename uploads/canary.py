@@ -27,7 +27,7 @@ WORD, MIRRORED = "fOoBar25", "47RAbOoF"
 #: The canary's object: several lines, and still nothing to a bucket.
 SIZE = 1000
 #: Answers are small; the object read back is SIZE bytes.
-_MOST_BYTES = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 
 
 class CanaryError(Exception):
@@ -79,9 +79,9 @@ class Canary:
     """The steps, in order; a later one is skipped when the one it needs went wrong.
 
     `base_url` is the service's address without a path. `token` opens the staff part
-    of the API, which `api` reading back and verifying need. `behind_tls` means that TLS
-    ended before, as a trusted proxy would: for a service with HTTPS_ONLY that is asked
-    past its proxy, inside a cluster. `timeout` is in seconds, for each request.
+    of the API, which `api` reading back and verifying need. `behind_tls` sends
+    X-Forwarded-Proto: https, as a proxy that ends TLS does: for a service with
+    HTTPS_ONLY that is reached past its proxy, inside a cluster. `timeout` is in seconds, for each request.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Canary:
         return str(upload["key"])
 
     def _read(self) -> str:
-        upload = self._uploaded()
+        upload = self._require_upload()
         if self._read_back == "api":
             digest = hashlib.sha256(self._content(upload)).hexdigest()
             source = "through the API"
@@ -163,7 +163,7 @@ class Canary:
         return source
 
     def _verify(self) -> str:
-        upload = self._uploaded()
+        upload = self._require_upload()
         if not self._token:
             raise _Skipped("needs a token (--token or CANARY_TOKEN)")
         path = f"/api/uploads/{upload['id']}"
@@ -173,7 +173,7 @@ class Canary:
         self._expect(answer, 200, {"id": upload["id"], "status": "stored"})
         return ""
 
-    def _uploaded(self) -> dict[str, Any]:
+    def _require_upload(self) -> dict[str, Any]:
         if self._upload is None:
             raise _Skipped("nothing was uploaded")
         return self._upload
@@ -238,7 +238,7 @@ class Canary:
                 return Answer(
                     status=answer.status,
                     headers=answer.headers,
-                    body=answer.read(_MOST_BYTES),
+                    body=answer.read(_MAX_BYTES),
                 )
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = str(getattr(error, "reason", "") or error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Reading an object's content: by a presigned address, or its first bytes."""
+"""Reading an object's content: by a presigned URL, or its first bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uploads.exceptions import ContentUnavailableError
 from uploads.models import Status, Upload
 from uploads.storage import storage_of
 
-#: How long an address is valid, in seconds: long enough to follow a redirect.
+#: How long a URL is valid, in seconds: long enough to follow a redirect.
 CONTENT_URL_SECONDS = 60
 
 
@@ -21,7 +21,7 @@ def require_stored(upload: Upload) -> None:
 
 
 def content_url(upload: Upload, method: Literal["GET", "HEAD"] = "GET") -> str:
-    """Return a presigned address of the object, without a request to the store.
+    """Return a presigned URL of the object, without a request to the store.
 
     It is signed for one method; the store refuses the other. In a versioned bucket it
     names the version that was stored. Raises `OtherBucketError` for a record of

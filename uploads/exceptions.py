@@ -19,6 +19,9 @@ class UploadsError(ServiceError):
 class StoreError(UploadsError):
     """The object store did not do what it was asked."""
 
+    #: S3's error code, or the HTTP status where an answer has none; empty without one.
+    code = ""
+
 
 class StoreRefusedError(StoreError):
     """The store refused: this request changed nothing there."""
@@ -38,6 +41,10 @@ class StoreUnavailableError(StoreError):
     def __init__(self, message: str, *, outcome_unknown: bool) -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
+
+
+class StoreFailedError(StoreUnavailableError):
+    """An answer came, but reports a failure that may pass (429, 5xx), or is not S3's."""
 
 
 class StoreCredentialsError(StoreUnavailableError):

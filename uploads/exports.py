@@ -29,8 +29,8 @@ M = TypeVar("M", bound=Model)
 EVERYTHING = "all that match"
 #: Rows read at a time.
 PAGE = 1000
-#: A cell that begins so is a formula to a spreadsheet, whatever quotes it stands in,
-#: and to some of them in the wide forms of East Asian scripts or after a space too:
+#: Spreadsheets take a cell that begins with one of these for a formula, quoted or not;
+#: some also take the full-width forms, or one after a space:
 #: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _BREAKS = ("\t", "\r", "\n")

@@ -47,9 +47,10 @@ class IdempotencyKey:
     def upload_id(self) -> UUID:
         """The id of the upload under this key: a UUIDv8 (RFC 9562, section 5.8).
 
-        Keyed with SECRET_KEY, so that ids, which are public, neither reveal the
-        actor's address nor can be computed by another actor beforehand. With
-        another SECRET_KEY the row is still found by its columns.
+        An HMAC with SECRET_KEY, because ids are public: they must not reveal an
+        anonymous actor's IP address, and no other actor may compute them in advance.
+        After SECRET_KEY has changed, the row is still found by its scope and key
+        (uploads.services._find).
         """
         text = json.dumps([self.scope, self.key])
         digest = salted_hmac("uploads.idempotency", text, algorithm="sha256").digest()

@@ -33,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 WINDOW = timedelta(minutes=15)
 #: Failures from one address (IPv6: one /64), for all names.
-MOST_FROM_ADDRESS = 10
+MAX_FROM_ADDRESS = 10
 #: Failures for one user name, from all addresses.
-MOST_FOR_USER = 30
+MAX_FOR_USER = 30
 #: How long after a login its network is exempt from the limit of that user name.
 KNOWN_FOR = timedelta(days=30)
 #: Keys in a request's META: the login was throttled; the attempts counted for it.
@@ -75,13 +75,13 @@ def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
     The attempt stays counted unless it is given to `forget_attempts`.
     """
     network = client_network(address)
-    from_address = _count(f"address:{network}", MOST_FROM_ADDRESS)
+    from_address = _count(f"address:{network}", MAX_FROM_ADDRESS)
     if from_address is None:
         return None
     user = get_user_model()._default_manager.filter(username=username).first()
     # The same statements for an unknown name, so that timing does not reveal it.
     key = f"address:{network}:unknown" if user is None else f"user:{user.pk}"
-    for_user = _count(key, MOST_FOR_USER)
+    for_user = _count(key, MAX_FOR_USER)
     if for_user is not None:
         return [from_address, for_user]
     # Otherwise anyone who knows a name could lock its user out.

@@ -1,6 +1,6 @@
 """The record: the current state of each upload.
 
-The history, `UploadEvent`, and the proof of it, `AuditSeal`, are models of the audit log;
+The history, `UploadEvent`, and the proof of it, `AuditSeal`, are models of the audit trail;
 Django finds them here.
 """
 

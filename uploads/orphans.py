@@ -27,10 +27,10 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
     """
     found = upload_storage().head(key)
     sources: dict[str, str] = {}
-    claims: dict[str, Any] = {}
-    sha256 = _sha256(key, found, sources, claims)
+    rejected: dict[str, Any] = {}
+    sha256 = _sha256(key, found, sources, rejected)
     upload = Upload(
-        id=_upload_id(found, sources, claims),
+        id=_upload_id(found, sources, rejected),
         bucket=upload_storage().bucket_name,
         key=key,
         size=found.size,
@@ -38,7 +38,7 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
         etag=found.etag,
         version_id=found.version_id,
         requester_name="unknown",
-        request_id=_request_id(found, sources, claims),
+        request_id=_request_id(found, sources, rejected),
         stored_at=found.last_modified,
         # When the record begins, which is now; `stored_at` is the object's time.
         created_at=timezone.now(),
@@ -50,32 +50,35 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
         "request_id": upload.request_id,
         "known_from": sources,
     }
-    if claims:
-        detail["claims_not_believed"] = claims
+    if rejected:
+        detail["claims_not_believed"] = rejected
     transitions.record_intent(upload, actor, Action.ADOPTED, detail=detail)
     return upload
 
 
 def _sha256(
-    key: str, found: StoredObject, sources: dict[str, str], claims: dict[str, Any]
+    key: str, found: StoredObject, sources: dict[str, str], rejected: dict[str, Any]
 ) -> str:
     claimed = found.metadata.get("sha256", "")
     if found.sha256_source == "store":
         sources["sha256"] = "checksum computed by the store"
         if claimed and claimed != found.sha256:
-            claims["sha256"] = claimed[:200]
+            rejected["sha256"] = claimed[:200]
         return found.sha256
     sources["sha256"] = "bytes read"
     digest, _ = upload_storage().read_digest(key)
     if claimed and claimed != digest:
-        claims["sha256"] = claimed[:200]
+        rejected["sha256"] = claimed[:200]
     return digest
 
 
 def _upload_id(
-    found: StoredObject, sources: dict[str, str], claims: dict[str, Any]
+    found: StoredObject, sources: dict[str, str], rejected: dict[str, Any]
 ) -> UUID:
-    """Return the id in the metadata if it can be used, else a new one; note the source."""
+    """Return the id in the metadata if it is well-formed and free, else a new one.
+
+    Records its origin in `sources`, and an unusable id in `rejected`.
+    """
     claimed = found.metadata.get("upload-id", "")
     if claimed:
         try:
@@ -90,19 +93,19 @@ def _upload_id(
         ):
             sources["id"] = "metadata"
             return upload_id
-        claims["upload-id"] = claimed[:200]
+        rejected["upload-id"] = claimed[:200]
     sources["id"] = "new"
     return new_upload_id()
 
 
 def _request_id(
-    found: StoredObject, sources: dict[str, str], claims: dict[str, Any]
+    found: StoredObject, sources: dict[str, str], rejected: dict[str, Any]
 ) -> str:
     claimed = found.metadata.get("request-id", "")
     if is_well_formed(claimed):
         sources["request_id"] = "metadata"
         return claimed
     if claimed:
-        claims["request-id"] = claimed[:200]
+        rejected["request-id"] = claimed[:200]
     sources["request_id"] = "unknown"
     return ""

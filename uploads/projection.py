@@ -1,6 +1,6 @@
 """Checks that an upload's row follows from its events, and restores it from them.
 
-The audit log calls this module: `uploads.apps` registers it.
+The audit trail calls this module: `uploads.apps` registers it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
 
 
 def restore(ids: Collection[UUID]) -> None:
-    """Write the rows of uploads as their events leave them."""
+    """Insert or update the rows of these uploads to match their events."""
     new = []
     for upload_id, row, events in _of(ids):
         columns = _columns(list(events))
@@ -114,7 +114,7 @@ def _suspects(
     try:
         return [
             upload_id
-            for upload_id, row, group in _paired(uploads, events)
+            for upload_id, row, group in _pairs(uploads, events)
             if _differences(row, list(group))
         ]
     except UNREADABLE as error:
@@ -140,7 +140,7 @@ def _examine(upload_id: UUID) -> list[_Difference]:
         return [(FaultKind.FACTS_DIFFER, "its row, or an event, cannot be read")]
 
 
-def _paired(
+def _pairs(
     uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
 ) -> Iterator[tuple[UUID, _Row | None, Iterable[_EventValues]]]:
     """Yield each upload's row and events; `events` are in the order of upload and id.
@@ -168,7 +168,7 @@ def _event_values(events: QuerySet[UploadEvent]) -> Iterator[_EventValues]:
 def _differences(row: _Row | None, events: list[_EventValues]) -> list[_Difference]:
     """Return in what an upload's row differs from its events."""
     if row is None:
-        detail = "its events are there, its row is not"
+        detail = "it has events and no row"
         return [(FaultKind.MISSING, detail)] if events else []
     if not events:
         return [(FaultKind.INVENTED, "it has no events")]
@@ -181,7 +181,7 @@ def _differences(row: _Row | None, events: list[_EventValues]) -> list[_Differen
         name for name, value in facts.items() if not _is_same(name, row[name], value)
     ]
     if names:
-        detail = f"its events say otherwise of {', '.join(names)}"
+        detail = f"differs from its events in {', '.join(names)}"
         found.append((FaultKind.FACTS_DIFFER, detail))
     return found
 
@@ -220,9 +220,7 @@ def _of(
     ids: Collection[Any],
 ) -> Iterator[tuple[UUID, _Row | None, Iterable[_EventValues]]]:
     events = UploadEvent.objects.filter(upload_id__in=ids)
-    return _paired(
-        Upload.objects.filter(pk__in=ids), events.order_by("upload_id", "id")
-    )
+    return _pairs(Upload.objects.filter(pk__in=ids), events.order_by("upload_id", "id"))
 
 
 def _columns(events: list[_EventValues]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
+from mirrorsite.readiness import DATABASE_UNAVAILABLE
 from uploads import triggers
 from uploads.storage import upload_storage
 
@@ -18,7 +19,7 @@ def check_trail() -> str:
     try:
         names = triggers.missing(connections[DEFAULT_DB_ALIAS])
     except Error:
-        return "unavailable: the database does not answer"
+        return DATABASE_UNAVAILABLE
     if names:
         return f"unavailable: append-only triggers are missing: {', '.join(names)}"
     return "ok"

@@ -41,7 +41,7 @@ from uploads.storage import storage_of, upload_storage
 PAGE = 500
 #: The most objects deleted at a time; as many may be recorded as purged and still exist
 #: after a crash.
-MOST_JOBS = 16
+MAX_JOBS = 16
 
 Outcome = Literal["would purge", "purged", "left alone", "purged by another run"]
 

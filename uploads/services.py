@@ -177,13 +177,18 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
     transitions.record_new_attempt(upload, actor, bucket=storage.bucket_name)
 
 
-# --- Act, and outcome -------------------------------------------------------------
+# --- Put and outcome --------------------------------------------------------------
 
 
 def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
-    """Put the object of an upload whose intent is recorded, and record the outcome."""
+    """Put the object of an upload whose intent is recorded, and record the outcome.
+
+    Raises `UploadFailedError` when the store refuses or is unavailable, and
+    `TrailUnavailableError`.
+    """
     started_at = upload.attempt_started_at or upload.created_at
 
+    # Called just before the next attempt: `duration` covers only the last one.
     def on_retry(attempt: int, error: StoreError) -> None:
         nonlocal started_at
         started_at = timezone.now()

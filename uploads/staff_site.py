@@ -89,12 +89,13 @@ class StaffSite(AdminSite):
         return super().admin_view(well_formed, cacheable)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """Extend the session of the user who opens a page."""
+        """Return the context of every admin page; extend a logged-in user's session."""
         now = int(time.time())
         if request.user.is_authenticated:
-            seen = request.session.get("seen_at", 0)
-            if now - seen > EXTEND_SESSION_SECONDS:
-                request.session["seen_at"] = now
+            extended_at = request.session.get("extended_at", 0)
+            if now - extended_at > EXTEND_SESSION_SECONDS:
+                # Any change makes Django save the session with a new expiry.
+                request.session["extended_at"] = now
         return super().each_context(request)
 
     def login(

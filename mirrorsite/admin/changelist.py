@@ -55,8 +55,8 @@ class FilteredChangeList(ChangeList):
 class CursorChangeList(FilteredChangeList):
     """A change list that pages by cursor, newest first.
 
-    The admin names its order in `ordering`: one or two columns, all descending, which
-    an index has.
+    The admin's `ordering` is one or two columns, all descending, in the order of an
+    index.
     """
 
     model_admin: BigTableAdmin[Any]
@@ -202,15 +202,19 @@ class ListMixin:
     def lookup_allowed(
         self, lookup: str, value: str, request: HttpRequest | None = None
     ) -> bool:
-        """Leave it to the change list, which knows the filters' parameters."""
+        """Leave the check to the change list, which knows the filters' parameters."""
         return True
 
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return validated_again(super().add_view, request, *args, **kwargs)  # type: ignore[misc]
+        return retry_on_conflict(super().add_view, request, *args, **kwargs)  # type: ignore[misc]
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        """Do the action; a selection that no page sends is a bad request."""
-        # Django takes any text but 0 and "false" for "all that match".
+        """Run the chosen action.
+
+        Answer 400 to a selection that the change list cannot have sent.
+        """
+        # Django's BooleanField reads any other text, except "" and "false", as True:
+        # all rows.
         if request.POST.get("select_across", "0") not in {"0", "1"}:
             raise BadRequest("select_across must be 0 or 1.")
         pk = self.opts.pk
@@ -218,7 +222,7 @@ class ListMixin:
             for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 pk.run_validators(pk.to_python(chosen))
         except (ValueError, ValidationError) as error:
-            raise BadRequest("The selection has what is no id.") from error
+            raise BadRequest("The selection contains an invalid id.") from error
         return super().response_action(request, queryset)  # type: ignore[misc]
 
 
@@ -231,7 +235,7 @@ class BigTableAdmin(ReadOnlyMixin, ListMixin, admin.ModelAdmin[M]):
     list_max_show_all = 0
     sortable_by = ()
     show_full_result_count = False
-    #: Returns the rows for what was typed into the search box.
+    #: Returns the rows that match the text of the search box.
     search: Callable[[QuerySet[M], str], QuerySet[M]]
 
     def changelist_view(
@@ -259,10 +263,10 @@ class BigTableAdmin(ReadOnlyMixin, ListMixin, admin.ModelAdmin[M]):
         return request.user.has_perm("uploads.export_upload")
 
 
-def validated_again(
+def retry_on_conflict(
     view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
 ) -> HttpResponse:
-    """Call a form's view; once more if another request took its name in between.
+    """Call a form's view; call it again if another request took the name in between.
 
     The second time the form sees the committed row, and shows its error.
     """

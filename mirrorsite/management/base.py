@@ -88,7 +88,7 @@ class OperatorCommand(BaseCommand):
         raise NotImplementedError
 
     def actor(self) -> Actor:
-        """Return who acts, for the trail."""
+        """Return the actor that the command's events name."""
         name = getattr(self, "command_name", type(self).__module__.rpartition(".")[2])
         return Actor(name=f"command:{name}")
 

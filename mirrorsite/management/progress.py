@@ -43,13 +43,13 @@ class Progress:
         now = time.monotonic()
         if self._visible and now - self._drawn >= _SECONDS_BETWEEN:
             self._drawn = now
-            self._stream.write(f"\r\033[K{self._line(now)}", str, "")
+            self._stream.write(f"\r\033[K{self._line(now)}", style_func=str, ending="")
             self._stream.flush()
 
     def clear(self) -> None:
         """Remove the line, so that something else can be written there."""
         if self._visible and self._drawn:
-            self._stream.write("\r\033[K", str, "")
+            self._stream.write("\r\033[K", style_func=str, ending="")
             self._stream.flush()
 
     def _line(self, now: float) -> str:

@@ -12,7 +12,8 @@ from mirrorsite.postgresql import driver
 
 #: How long a connection waits for the answer that shows it still works.
 HEALTH_CHECK_SECONDS = 3
-#: How psycopg reads times, whatever the role, the database or PGDATESTYLE set.
+#: The formats that psycopg can parse. The role, the database or PGDATESTYLE may set
+#: others.
 _STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
 #: A server that has answered this recently is asked only if it has hung up since.
 RECENT_SECONDS = 1.0
@@ -32,9 +33,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def init_connection_state(self) -> None:
         super().init_connection_state()
-        status = self.connection.info.parameter_status
+        reported = self.connection.info.parameter_status
         for name, style in _STYLES.items():
-            if (status(name) or "").split(",")[0] != style:
+            # DateStyle is reported as "ISO, MDY". Most connections need no statement.
+            if (reported(name) or "").split(",")[0] != style:
                 with self.cursor() as cursor:
                     cursor.execute(f"SET {name} TO {style}")
 

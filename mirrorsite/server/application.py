@@ -38,7 +38,7 @@ QUEUE_SECONDS = 10.0
 WARM_UP_SECONDS = 5.0
 #: Threads that never stream, so that slow clients cannot hold them all.
 THREADS_WITHOUT_STREAMS = 2
-#: Logged for a request whose client left before it was begun, as nginx does.
+#: nginx's status in the log for a client that left before its request was begun.
 CLIENT_CLOSED_REQUEST = 499
 
 
@@ -85,7 +85,8 @@ class Application:
                 environ["CONTENT_LENGTH"] = str(len(body))
             response = await self._respond(scope, environ, send)
         except ClientGoneError:
-            # A connection that is still open has been refused by the protocol.
+            # If the connection is still open, the protocol has refused the request, and
+            # has answered and logged it.
             if scope["state"]["is_closed"]():
                 response = Response(CLIENT_CLOSED_REQUEST, [], sent_bytes=0)
         finally:

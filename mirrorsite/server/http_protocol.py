@@ -146,13 +146,15 @@ class HTTPProtocol(HttpToolsProtocol):
         self._deadline = self.loop.time() + self.timeout_keep_alive
 
     def check_deadlines(self, now: float) -> None:
-        """Disconnect a client that does not send, or does not read; once a second."""
+        """Disconnect a client that is too slow to send or to read; called once a second."""
         if self.flow.write_paused:
             self._check_reading(now)
         elif now > self._deadline and not self.flow.read_paused:
             if self.transport.is_closing():
-                self.transport.abort()  # the client has not read the last of it
+                # Closed earlier, but the client has not read the rest of the answer.
+                self.transport.abort()
             elif self._phase is Phase.NOTHING or self._ignores_input:
+                # Idle, or refused: give the client time to read what is still buffered.
                 self._deadline = now + LINGER_SECONDS
                 self.transport.close()
             else:
@@ -244,7 +246,7 @@ class HTTPProtocol(HttpToolsProtocol):
             logger.info("too many pipelined requests: the connection is closed")
             self._ignores_input = True
             self.transport.abort()
-        # The application asks it whether the client has disconnected.
+        # The application calls it to see whether the client has disconnected.
         self.scope["state"]["is_closed"] = self.transport.is_closing
         self._phase = Phase.HEAD
         self._deadline = self.loop.time() + REQUEST_SECONDS
@@ -312,7 +314,7 @@ class HTTPProtocol(HttpToolsProtocol):
             self._wait_for_request()
 
     def _answer_now(self, path: bytes, query: bytes, started: float) -> bool:
-        """Answer a plain GET of health or mirror; return False to leave it."""
+        """Answer a plain GET of health or mirror; return False for any other request."""
         fields = dict(self.headers)
         if (
             self.parser.get_method() != b"GET"
@@ -330,7 +332,7 @@ class HTTPProtocol(HttpToolsProtocol):
             and self.parser.get_http_version() == "1.1"
             and not self._is_ending
         )
-        defaults = _rendered(tuple(self.server_state.default_headers))
+        defaults = _server_fields(tuple(self.server_state.default_headers))
         close = b"" if is_kept else b"connection: close\r\n"
         self.transport.write(
             b"HTTP/1.1 200 OK\r\n%b%b%b\r\n%b"
@@ -387,7 +389,7 @@ class HTTPProtocol(HttpToolsProtocol):
         head = [
             b"HTTP/1.1 %d %b\r\n"
             % (answer.status, HTTPStatus(answer.status).phrase.encode()),
-            _rendered(tuple(self.server_state.default_headers)),
+            _server_fields(tuple(self.server_state.default_headers)),
             as_sent(answer.fields),
             b"allow: %b\r\n" % _ALLOW if answer.status == 405 else b"",
             b"connection: close\r\n\r\n",
@@ -426,6 +428,6 @@ class HTTPProtocol(HttpToolsProtocol):
 
 
 @lru_cache(maxsize=2)
-def _rendered(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
+def _server_fields(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
     """Return the server's own header fields, which are the same for a second."""
     return as_sent(fields)

@@ -58,6 +58,7 @@ def build_environ(scope: Any) -> dict[str, Any]:
         "SERVER_NAME": server[0] if server else "",
         "SERVER_PORT": str(server[1]) if server else "",
         "SERVER_PROTOCOL": "HTTP/" + scope["http_version"],
+        # Percent-encoded: `instance` of problems.
         "mirrorsite.path": quoted_path(scope["raw_path"]),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],

@@ -46,15 +46,13 @@ class TokenForm(forms.ModelForm[Token]):
         return cleaned
 
     def save(self, commit: bool = True) -> Token:
+        """Create the token through the service, whatever `commit` is."""
         values = self.cleaned_data
-        scopes = [
-            scope
-            for scope, wanted in (
-                (Scope.UPLOAD, values["can_upload"]),
-                (Scope.READ, values["can_read"]),
-            )
-            if wanted
-        ]
+        scopes = []
+        if values["can_upload"]:
+            scopes.append(Scope.UPLOAD)
+        if values["can_read"]:
+            scopes.append(Scope.READ)
         self.instance, self.secret = services.create_token(
             owner=values["user"],
             name=values["name"],
@@ -65,7 +63,7 @@ class TokenForm(forms.ModelForm[Token]):
         return self.instance
 
     def save_m2m(self) -> None:
-        """Do nothing; the admin calls it, and there are no such fields."""
+        """Do nothing: the admin calls this, and there are no many-to-many fields."""
 
 
 @admin.register(Token)
@@ -122,13 +120,7 @@ class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         if obj is None:
-            # With the model's own `fields`, Django would look for "days" among them.
-            return super().get_form(
-                request,
-                obj,
-                change,
-                **{**kwargs, "form": TokenForm, "fields": TokenForm.Meta.fields},
-            )
+            kwargs["form"] = TokenForm
         return super().get_form(request, obj, change, **kwargs)
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:

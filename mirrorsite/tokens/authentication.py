@@ -34,7 +34,7 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
     """`Authorization: Bearer …` (RFC 6750): one query, whatever tokens the owner has.
 
     Without the header the client is anonymous. An invalid header is a 401, so that a
-    client with a mistake in it is not treated as anonymous.
+    client that sends a malformed one is not treated as anonymous.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, Token] | None:
@@ -46,7 +46,8 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
         return found
 
     def authenticate_credentials(self, token: bytes) -> tuple[Any, Token]:
-        # Refused before the query: it may hold bytes that PostgreSQL rejects.
+        # Checked before the query: a malformed token may contain bytes that PostgreSQL
+        # rejects.
         if not _WELL_FORMED.fullmatch(token.decode("latin-1")):
             raise _not_valid()
         try:

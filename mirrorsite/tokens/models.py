@@ -26,7 +26,7 @@ class Token(KeptModel, AbstractAuthToken):
 
     knox generates the secret (32 random bytes), hashes it (SHA-512: a random secret
     needs neither salt nor a slow hash), finds the row by its indexed first characters,
-    and compares in constant time. The differences are for the audit log:
+    and compares in constant time. The differences are for the audit trail:
 
     - the primary key is a number, so that no admin address contains the hash;
     - an expiry is required, and expired or revoked tokens stay, because events refer

@@ -15,7 +15,7 @@ from sre.lib.service import ROOT
 
 #: What a fault may leave behind: an intent without a recorded outcome, and parts of
 #: which no object came. No record mentions those parts.
-_TRUTHFUL = {"pending and present", "pending and absent", "begun in parts and left"}
+_TRUTHFUL = {"pending and present", "pending and absent", "unfinished multipart upload"}
 
 
 #: The body of an answer with status 201.

@@ -228,7 +228,8 @@ class TestMetrics:
             port = taken.getsockname()[1]
             service = start_service(METRICS_BIND=f"127.0.0.1:{port}", LOG_FORMAT="text")
             assert wait_until(
-                lambda: "no metrics yet" in service.log.read_text(), seconds=30
+                lambda: "metrics cannot be served" in service.log.read_text(),
+                seconds=30,
             )
             assert service.answers()
         ask(f"{service.url}/api/no%0Athing", X_Request_ID="mine")

@@ -122,12 +122,12 @@ class TestRealServer:
         begun = bucket.client.create_multipart_upload(
             Bucket=bucket.bucket_name, Key="uploads/a.txt"
         )
-        (left,) = bucket.unfinished("uploads/")
+        (left,) = bucket.multipart_uploads("uploads/")
         assert (left.key, left.upload_id) == ("uploads/a.txt", begun["UploadId"])
-        assert list(bucket.unfinished("audit/")) == []
-        bucket.abort_unfinished(left)
-        bucket.abort_unfinished(left)
-        assert list(bucket.unfinished("")) == []
+        assert list(bucket.multipart_uploads("audit/")) == []
+        bucket.abort_multipart_upload(left)
+        bucket.abort_multipart_upload(left)
+        assert list(bucket.multipart_uploads("")) == []
 
     def test_taken__by_other_bytes_that_claim_to_be_ours(self, bucket):
         """The server tells no checksum, and the metadata is anybody's."""

@@ -71,7 +71,7 @@ class TestReady:
         response = client.get("/api/ready")
         assert response.status_code == 503
         assert response.json()["checks"]["migrations"] == (
-            "unavailable: 2 migrations are not applied"
+            "unavailable: unapplied migrations: 2"
         )
 
     def test_no_database(self, client, bucket, monkeypatch):

@@ -21,7 +21,7 @@ from tests.uploads.making import run
 from uploads import exports, object_verification, retention
 from uploads.management import export
 from uploads.models import Upload
-from uploads.reconciliation import Plan, reconcile, scan, side_by_side
+from uploads.reconciliation import Options, reconcile, scan, side_by_side
 from uploads.storage import ListedObject, UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -54,7 +54,7 @@ class TestReconcile:
             making.pending()
         monkeypatch.setattr(scan, "PAGE", 2)
         with CaptureQueriesContext(connection) as queries:
-            rows = scan.recorded()
+            rows = scan.recorded_rows()
             next(rows)
             assert len(queries) == 1
             assert len(list(rows)) == 4
@@ -64,9 +64,9 @@ class TestReconcile:
     def test_checksums__a_page_at_a_time(self, bucket, monkeypatch):
         read: list[int] = []
         monkeypatch.setattr(scan, "PAGE", 3)
-        plan = Plan(actor=making.ACTOR, min_age=timedelta(0), checksums=True)
+        options = Options(actor=making.ACTOR, min_age=timedelta(0), checksums=True)
         pairs = ((entry, None) for entry in listed(50, read))
-        findings = reconcile(plan, pairs)
+        findings = reconcile(options, pairs)
         next(findings)
         assert len(read) == 3
         findings.close()  # type: ignore[attr-defined]
@@ -76,15 +76,15 @@ class TestReconcile:
             bucket.client.create_multipart_upload(
                 Bucket=bucket.bucket_name, Key=f"uploads/{number}.txt"
             )
-        unfinished, read = UploadStorage.unfinished, []
+        multipart_uploads, read = UploadStorage.multipart_uploads, []
 
         def counted(self: UploadStorage, prefix: str) -> Iterator[Any]:
-            for one in unfinished(self, prefix):
+            for one in multipart_uploads(self, prefix):
                 read.append(one)
                 yield one
 
-        monkeypatch.setattr(UploadStorage, "unfinished", counted)
-        findings = reconcile(Plan(actor=making.ACTOR, min_age=timedelta(0)))
+        monkeypatch.setattr(UploadStorage, "multipart_uploads", counted)
+        findings = reconcile(Options(actor=making.ACTOR, min_age=timedelta(0)))
         next(findings)
         assert len(read) == 1
         assert len(list(findings)) == 2

@@ -266,7 +266,7 @@ class TestEvent:
         make_fail(
             log,
             "record_event",
-            TrailUnavailableError("the database did not take the record"),
+            TrailUnavailableError("the record could not be written to the database"),
         )
         path = tmp_path / "copy"
         assert run("export_uploads", "--output", str(path))[0] == 2

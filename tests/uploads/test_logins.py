@@ -70,7 +70,7 @@ class TestEvents:
 
 class TestThrottle:
     def test_after_too_many_from_one_address(self, client, ada):
-        for i in range(logins.MOST_FROM_ADDRESS):
+        for i in range(logins.MAX_FROM_ADDRESS):
             assert log_in(client, "wrong", username=f"name-{i}").status_code == 200
 
         refused = log_in(client, "right-password")
@@ -80,12 +80,12 @@ class TestThrottle:
         assert b"Too many failed logins. Wait 15 minutes" in refused.content
         assert "_auth_user_id" not in client.session
         # A refusal looked at no password, so it is no failure, and prolongs nothing.
-        assert len(events()) == logins.MOST_FROM_ADDRESS
+        assert len(events()) == logins.MAX_FROM_ADDRESS
         elsewhere = log_in(client, "right-password", REMOTE_ADDR="192.0.2.9")
         assert elsewhere.status_code == 302
 
     def test_after_too_many_for_one_user(self, client, ada, monkeypatch):
-        monkeypatch.setattr(logins, "MOST_FOR_USER", 3)
+        monkeypatch.setattr(logins, "MAX_FOR_USER", 3)
         for i in range(3):
             log_in(client, "wrong", REMOTE_ADDR=f"192.0.2.{i}")
         assert (
@@ -93,7 +93,7 @@ class TestThrottle:
         )
 
     def test_strangers_cannot_keep_a_user_out(self, client, ada, monkeypatch):
-        monkeypatch.setattr(logins, "MOST_FOR_USER", 3)
+        monkeypatch.setattr(logins, "MAX_FOR_USER", 3)
         log_in(client, "right-password", REMOTE_ADDR="198.51.100.7")
         client.post("/admin/logout/")
         for i in range(3):
@@ -107,7 +107,7 @@ class TestThrottle:
         assert elsewhere.status_code == 429
 
     def test_a_network_of_ipv6_counts_as_one(self, client, ada):
-        for i in range(logins.MOST_FROM_ADDRESS):
+        for i in range(logins.MAX_FROM_ADDRESS):
             log_in(client, "wrong", REMOTE_ADDR=f"2001:db8::{i:x}")
         assert (
             log_in(client, "right-password", REMOTE_ADDR="2001:db8::ffff").status_code
@@ -116,13 +116,13 @@ class TestThrottle:
 
     def test_mapped_ipv4_addresses_are_no_network(self, client, ada):
         # What a server that listens on [::] sees of every IPv4 client.
-        for i in range(logins.MOST_FROM_ADDRESS):
+        for i in range(logins.MAX_FROM_ADDRESS):
             log_in(client, "wrong", REMOTE_ADDR=f"::ffff:192.0.2.{i}")
         elsewhere = log_in(client, "right-password", REMOTE_ADDR="::ffff:192.0.2.200")
         assert elsewhere.status_code == 302
 
     def test_old_failures_count_no_more(self, client, ada):
-        for _ in range(logins.MOST_FROM_ADDRESS):
+        for _ in range(logins.MAX_FROM_ADDRESS):
             log_in(client, "wrong")
         counted = LoginAttempts.objects.get(key="address:127.0.0.1")
         counted.at = [at - logins.WINDOW for at in counted.at]
@@ -138,9 +138,9 @@ class TestThrottle:
         assert not LoginAttempts.objects.filter(expires_at__lte=past).exists()
 
     def test_logins_that_succeed_do_not_count(self, client, ada):
-        for _ in range(logins.MOST_FOR_USER + 1):
+        for _ in range(logins.MAX_FOR_USER + 1):
             assert log_in(client, "right-password").status_code == 302
-        for _ in range(logins.MOST_FROM_ADDRESS):
+        for _ in range(logins.MAX_FROM_ADDRESS):
             assert log_in(client, "wrong").status_code == 200
         assert log_in(client, "right-password").status_code == 429
 
@@ -176,12 +176,12 @@ class TestManyAtOnce:
 
     def test_from_one_address(self):
         statuses = self.log_in_at_once(["192.0.2.1"] * 18)
-        assert statuses.count(200) == logins.MOST_FROM_ADDRESS
-        assert statuses.count(429) == 18 - logins.MOST_FROM_ADDRESS
-        assert len(events()) == logins.MOST_FROM_ADDRESS
+        assert statuses.count(200) == logins.MAX_FROM_ADDRESS
+        assert statuses.count(429) == 18 - logins.MAX_FROM_ADDRESS
+        assert len(events()) == logins.MAX_FROM_ADDRESS
 
     def test_for_one_user(self, monkeypatch):
-        monkeypatch.setattr(logins, "MOST_FOR_USER", 5)
+        monkeypatch.setattr(logins, "MAX_FOR_USER", 5)
         statuses = self.log_in_at_once([f"192.0.2.{i}" for i in range(18)])
         assert statuses.count(200) == 5
         assert len(events()) == 5

@@ -452,7 +452,7 @@ manage.main()
         monkeypatch.setattr(sys, "stdout", FullOutput())
         for sentence, *command in (
             ("token a-token is revoked", "revoke_token", "a-token"),
-            ("the check is in the trail", "verify_audit"),
+            ("the check is in the audit trail", "verify_audit"),
             ("1 corrupted", "verify_uploads"),
             ("1 repaired", "reconcile_uploads", "--fix", "--min-age=0s"),
         ):

@@ -254,7 +254,7 @@ class TestContent:
         make_fail(
             transitions,
             "record_event",
-            TrailUnavailableError("the database did not take the record"),
+            TrailUnavailableError("the record could not be written to the database"),
         )
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
         assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")

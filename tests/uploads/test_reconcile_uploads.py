@@ -167,7 +167,7 @@ class TestEveryWord:
             "failed but present": (late, ["stored"]),
             "missing but present": (back, ["verified"]),
             "recorded in another bucket": (elsewhere, []),
-            "begun in parts and left": (parts, []),
+            "unfinished multipart upload": (parts, []),
         }
 
     def snapshot(self, bucket: UploadStorage) -> list[list[Any]]:
@@ -175,7 +175,7 @@ class TestEveryWord:
             list(Upload.objects.order_by("pk").values()),
             list(UploadEvent.objects.order_by("pk").values()),
             list(bucket.listing("")),
-            list(bucket.unfinished("")),
+            list(bucket.multipart_uploads("")),
         ]
 
     @pytest.mark.parametrize("flags", [(), ("--checksums",), ("--json",)])

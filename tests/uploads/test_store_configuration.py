@@ -349,7 +349,9 @@ class TestCredentials:
             assert caught.value.outcome_unknown is False
         with pytest.raises(StoreUnavailableError):
             storage.presigned_url("key", seconds=60)
-        assert storage.availability().startswith("unavailable")
+        assert storage.availability() == (
+            "unavailable: there are no credentials for the object store"
+        )
         assert fake_store.requests == []
 
     @pytest.mark.parametrize("status", [403, 500])
@@ -410,6 +412,29 @@ class TestCredentials:
         assert answer.status_code == 503
         assert answer.json()["upload_status"] == "failed"
         assert Upload.objects.get().status == "failed"
+
+
+class TestAvailability:
+    @pytest.mark.parametrize(
+        ("status", "why"),
+        [
+            (403, "the bucket refuses access"),
+            (404, "there is no such bucket"),
+            (429, "the object store answers with a failure"),
+            (500, "the object store answers with a failure"),
+            (503, "the object store answers with a failure"),
+        ],
+    )
+    def test_by_answer(self, fake_store, make_storage, status, why):
+        fake_store.plan = lambda request: Answer(status)
+        storage = make_storage(endpoint_url=fake_store.url)
+        assert storage.availability() == f"unavailable: {why}"
+
+    def test_no_answer(self, make_storage):
+        storage = make_storage(endpoint_url="http://127.0.0.1:1")
+        assert storage.availability() == (
+            "unavailable: the object store does not answer"
+        )
 
 
 class TestRedirects:
@@ -526,7 +551,7 @@ class TestAnswersOfAnotherServer:
             storage.listing,
             storage.folders,
             storage.versions,
-            storage.unfinished,
+            storage.multipart_uploads,
         ):
             with pytest.raises(StoreUnavailableError, match="cannot be read"):
                 list(listing(""))

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from mirrorsite.actors import staff_actor
-from mirrorsite.admin.changelist import ListMixin, validated_again
+from mirrorsite.admin.changelist import ListMixin, retry_on_conflict
 from uploads import accounts
 
 admin.site.unregister([User, Group])
@@ -43,7 +43,7 @@ class _AccountMixin(ListMixin):
                     " The form now has the current values.",
                 )
                 return HttpResponseRedirect(request.get_full_path())
-            return validated_again(
+            return retry_on_conflict(
                 super().change_view,  # type: ignore[misc]
                 request,
                 object_id,

@@ -21,7 +21,7 @@ from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
 RANGES = {"24h": ("last 24 hours", 24), "7d": ("last 7 days", 7 * 24)}
 #: Events are sealed every minute; three missed in a row is a fault.
 SEAL_AGE = timedelta(minutes=3)
-#: The audit log is verified every day; an older result does not describe the present.
+#: The audit trail is verified every day; an older result does not describe the present.
 VERIFIED_AGE = timedelta(days=2)
 #: Rows are counted up to here; beyond, the card says "more than".
 MAX_COUNTED = 1_000
@@ -61,7 +61,7 @@ def context(wanted: str) -> dict[str, Any]:
         "ranges": [(key, text) for key, (text, _) in RANGES.items()],
         "is_empty": newest is None,
         "cards": [] if newest is None else cards(hours, words),
-        "charts": [] if newest is None else draw(hours),
+        "charts": [] if newest is None else hourly_charts(hours),
     }
 
 
@@ -147,12 +147,12 @@ def _last_verification() -> Card:
     checks = UploadEvent.objects.filter(action=Action.AUDIT_CHECKED)
     newest = checks.order_by("-at", "-id").first()
     if newest is None:
-        return Card("Audit log verified", "never", "run manage.py verify_audit")
+        return Card("Audit trail verified", "never", "run manage.py verify_audit")
     is_clean = newest.detail.get("faults") == 0
     is_old = timezone.now() - newest.at > VERIFIED_AGE
     note = formatting.age(newest.at)
     return Card(
-        "Audit log verified",
+        "Audit trail verified",
         "clean" if is_clean else "DIFFERENCES",
         format_html("{}; run manage.py verify_audit", note) if is_old else note,
         "good" if is_clean and not is_old else "bad",
@@ -166,7 +166,8 @@ def _count(rows: QuerySet[Any]) -> RoughCount:
     return RoughCount(count, f"more than {MAX_COUNTED:,}" if is_more else f"{count:,}")
 
 
-def draw(hours: list[Hour]) -> list[Chart]:
+def hourly_charts(hours: list[Hour]) -> list[Chart]:
+    """Return the charts of uploads, durations and bytes, with a value for each hour."""
     names = [_label(hour.start, len(hours)) for hour in hours]
     statuses = (
         Status.STORED,
@@ -186,8 +187,8 @@ def draw(hours: list[Hour]) -> list[Chart]:
     ]
     latency = [
         charts.Series(
-            name=f"p{share:.0%}".rstrip("%"),
-            style=f"stroke-p{share:.0%}".rstrip("%"),
+            name=f"p{share * 100:.0f}",
+            style=f"stroke-p{share * 100:.0f}",
             values=[hour.durations[i] if hour.durations else None for hour in hours],
         )
         for i, share in enumerate(hourly.PERCENTILES)

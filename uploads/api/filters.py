@@ -51,8 +51,8 @@ class CursorField(serializers.Field[tuple[datetime, UUID], str, str, Any]):
 
 class TimeField(serializers.DateTimeField):
     default_error_messages = {
-        "invalid": "{name} must be a time as in RFC 3339, such as 2026-01-31T12:00:00Z"
-        " (a + in it is %2B in an address)."
+        "invalid": "{name} must be an RFC 3339 date-time, such as 2026-01-31T12:00:00Z;"
+        " in a URL write + as %2B."
     }
 
     def to_internal_value(self, value: Any) -> datetime:

@@ -12,7 +12,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from mirrorsite.actors import actor_of, is_from_elsewhere
 from mirrorsite.api import ProtectedView
-from mirrorsite.openapi import answer, header, problems
+from mirrorsite.openapi import answer, header, problem_responses
 from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from uploads import transitions
@@ -62,7 +62,7 @@ class UploadListView(ProtectedView):
                 "A page.",
                 {"results": [examples.UPLOAD], "next": None},
             ),
-            **problems(
+            **problem_responses(
                 "/api/uploads",
                 *examples.PROBLEMS,
                 fields={
@@ -95,7 +95,7 @@ class UploadDetailView(ProtectedView):
         parameters=[_ID],
         responses={
             200: answer(UploadSerializer, "The record.", examples.UPLOAD),
-            **problems(_ONE, *examples.PROBLEMS, "upload-not-found"),
+            **problem_responses(_ONE, *examples.PROBLEMS, "upload-not-found"),
         },
     )
     def get(self, request: Request, upload_id: str) -> Response:
@@ -120,7 +120,7 @@ class UploadEventsView(ProtectedView):
                 "A page.",
                 {"results": [examples.EVENT], "next": None},
             ),
-            **problems(
+            **problem_responses(
                 f"{_ONE}/events",
                 *examples.PROBLEMS,
                 "upload-not-found",
@@ -169,7 +169,7 @@ class UploadContentView(ProtectedView):
         ],
         responses={
             302: OpenApiResponse(description="The address of the bytes."),
-            **problems(
+            **problem_responses(
                 f"{_ONE}/content",
                 *examples.PROBLEMS,
                 "upload-not-found",
@@ -185,7 +185,7 @@ class UploadContentView(ProtectedView):
     def get(self, request: Request, upload_id: str) -> Response:
         is_staff = request.auth is None
         if is_staff and is_from_elsewhere(request._request):
-            # A link on another site would record that they had read it.
+            # A link on another site would record a download that the user did not mean.
             raise Problem(
                 403, "permission-denied", "Another site's page asked for this."
             )
@@ -219,7 +219,7 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
                 "The result.",
                 {"result": "verified", "differences": [], "upload": examples.UPLOAD},
             ),
-            **problems(
+            **problem_responses(
                 f"{_ONE}/verify",
                 *examples.POST_PROBLEMS,
                 "csrf-failed",

@@ -105,7 +105,7 @@ class UploadedSerializer(_OkSerializer, _UploadFieldsSerializer):
 
 
 class UploadSerializer(_UploadFieldsSerializer):
-    """An upload as the trail has it: who asked, and how it went."""
+    """The record of an upload: who requested it, and its outcome."""
 
     requester = serializers.CharField(
         source="requester_name",

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from mirrorsite.actors import actor_of
 from mirrorsite.api import DatabaseView
-from mirrorsite.openapi import answer, header, problems
+from mirrorsite.openapi import answer, header, problem_responses
 from mirrorsite.problems import InvalidRequest
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.permissions import MayUpload
@@ -57,7 +57,7 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
         ],
         responses={
             201: answer(UploadedSerializer, "Stored and recorded.", examples.UPLOADED),
-            **problems(
+            **problem_responses(
                 "/api/upload-random",
                 *examples.POST_PROBLEMS,
                 "parse-error",

@@ -4,8 +4,8 @@ from django.apps import AppConfig
 
 
 class AuditConfig(AppConfig):
-    """The audit log; its tables and permissions have the label of `uploads`."""
+    """The audit trail; its tables and permissions have the label of `uploads`."""
 
     name = "uploads.audit"
     label = "audit"
-    verbose_name = "Audit log"
+    verbose_name = "Audit trail"

@@ -20,7 +20,7 @@ from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import learn_keys, readable_lines, row_of
 from uploads.exceptions import ObjectMissingError, SealError
 
-#: The command that shows more and writes no event, which could take a lost one's number.
+#: `--record-nothing`: an event of the check could take a lost event's number.
 HINT = "manage.py verify_audit --record-nothing shows more"
 #: Events compared with a copy by one query.
 _EVENTS_AT_A_TIME = 500
@@ -69,7 +69,7 @@ class Chain:
             raise SealError(f"{object_key} in the bucket {error}") from error
         if seal.previous != (NO_SEAL if previous is None else previous.hash()):
             raise SealError(
-                f"{object_key} in the bucket does not continue the database's last seal"
+                f"{object_key} in the bucket does not continue the seal before it"
             )
         self.trusted.learn(seal)
         return seal

@@ -115,7 +115,7 @@ class EventsCheck:
         object_key = self._store.events_object_key(seal)
         try:
             if _digest(self._store.events(seal)) == seal.root:
-                return _parsed(self._store.events(seal))
+                return _parse_lines(self._store.events(seal))
             self._report.add(
                 FaultKind.COPY_DIFFERS, subject, "the object is not what was sealed"
             )
@@ -124,7 +124,7 @@ class EventsCheck:
         first = self._store.storage.first_version(object_key)
         with suppress(ObjectMissingError):
             if first and _digest(self._store.events(seal, first)) == seal.root:
-                return _parsed(self._store.events(seal, first))
+                return _parse_lines(self._store.events(seal, first))
         return None
 
     def _report_without_copy(self, seal: Seal, count: int) -> None:
@@ -134,8 +134,8 @@ class EventsCheck:
         self._report.add(
             kind,
             f"events of seal {seal.number}",
-            f"{seal.event_count} were sealed, {count} are there,"
-            " and not the same; no copy shows which",
+            f"{seal.event_count} were sealed, {count} are in the"
+            " database, and not the same; no copy shows which differ",
         )
 
 
@@ -155,11 +155,13 @@ def _fault(
         if is_from_elsewhere:
             return None
         if seal is None:
-            return FaultKind.INVENTED, "under a seal that there is not"
+            return FaultKind.INVENTED, "under a seal that does not exist"
         return FaultKind.INVENTED, f"under seal {seal}, which does not cover it"
     moved = present.get(_without_id(expected))
     if moved is not None:
-        where = "no seal that there is" if moved.seal is None else f"seal {moved.seal}"
+        where = (
+            "a seal that does not exist" if moved.seal is None else f"seal {moved.seal}"
+        )
         return (
             FaultKind.REORDERED,
             f"sealed by seal {seal}, now has id {moved.event} under {where}",
@@ -221,7 +223,7 @@ def _digest(chunks: Iterator[bytes]) -> str:
     return hasher.hexdigest()
 
 
-def _parsed(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+def _parse_lines(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield ids and lines of a copy whose digest has been verified."""
     rest = b""
     for chunk in chunks:

@@ -1,4 +1,4 @@
-"""The keys of the log: Ed25519 (RFC 8032), through the `cryptography` library.
+"""The keys of the audit trail: Ed25519 (RFC 8032), through the `cryptography` library.
 
 The private key is 32 random bytes; only the sealer needs it. A key is named by its id,
 the first 16 hexadecimal digits of the SHA-256 of its public key. Keys are trusted

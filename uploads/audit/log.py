@@ -1,4 +1,4 @@
-"""The writes of the audit log: an event, together with the row that it explains.
+"""The writes of the audit trail: an event, together with the row that it explains.
 
 A single statement needs no transaction around it, so a write is one round trip where
 the ORM takes four. Besides this module only uploads.audit.restore writes events; seals
@@ -51,7 +51,7 @@ _INSERT_EVENT = f"{_INSERT} VALUES ($1, $2, $3, $4, $5, $6)"
 
 @contextmanager
 def database_errors(
-    failure: str = "the database did not take the record",
+    failure: str = "the record could not be written to the database",
 ) -> Iterator[None]:
     """Raise `TrailUnavailableError` for errors of the database, lock timeouts included."""
     try:

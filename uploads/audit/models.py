@@ -1,4 +1,4 @@
-"""The audit log's tables: what happened, and the signed statements over it.
+"""The audit trail's tables: what happened, and the signed statements over it.
 
 Django counts both among the models of `uploads`: the names of tables and permissions,
 and the admin's addresses, begin with it.
@@ -14,7 +14,7 @@ from mirrorsite.append_only import AppendOnlyModel, AppendOnlyQuerySet
 
 
 class Action(models.TextChoices):
-    """What can happen: to an upload, by its readers, or around the trail itself."""
+    """What can happen: to an upload, by its readers, or around the audit trail itself."""
 
     REQUESTED = "requested", "Requested"
     STORED = "stored", "Stored"

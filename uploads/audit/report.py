@@ -109,7 +109,7 @@ class Projection(Protocol):
         """Return how a row contradicts the events that `seal` is to bring back."""
 
     def restore(self, ids: Collection[UUID]) -> None:
-        """Write these rows as their events leave them."""
+        """Insert or update these rows to match their events."""
 
 
 projections: list[Projection] = []

@@ -68,7 +68,7 @@ def sealable_lines(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield up to `limit` lines as `event_lines` does, skipping unreadable rows.
 
-    The log never writes such an event. It must not stop the seals of the
+    `uploads.audit.log` never writes such an event. It must not stop the seals of the
     others, and stays unsealed for verify_audit to report.
     """
     count = 0

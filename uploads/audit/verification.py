@@ -148,7 +148,7 @@ class _Verifier:
         """Report rows of seals with a number that no seal can have."""
         rows = AuditSeal.objects.filter(number__lt=1).order_by("number")
         for number in rows.values_list("number", flat=True).iterator():
-            self._add(FaultKind.INVENTED, number, "they count from 1")
+            self._add(FaultKind.INVENTED, number, "seal numbers count from 1")
 
     def _listed(self, first: int) -> Iterator[tuple[int, ObjectVersions]]:
         if not self.read_copies:
@@ -158,7 +158,7 @@ class _Verifier:
                 self.report.add(
                     FaultKind.INVENTED,
                     f"object {versions.key}",
-                    "its name is no seal's",
+                    "its name is not that of a seal",
                 )
             elif number >= first:
                 yield number, versions
@@ -211,13 +211,13 @@ class _Verifier:
         content = self.store.seal(number)
         first = content
         if versions is not None and not versions.is_single:
-            first_id = versions.first_id
-            first = self.store.seal(number, first_id) if first_id else None
+            oldest_id = versions.oldest_id
+            first = self.store.seal(number, oldest_id) if oldest_id else None
         if content is None:
             key = self.store.seal_object_key(number)
             self._add(FaultKind.COPY_MISSING, number, f"no object {key}")
         elif content != first:
-            self._add(FaultKind.COPY_DIFFERS, number, "the object was written over")
+            self._add(FaultKind.COPY_DIFFERS, number, "the object was overwritten")
         if first is None:
             return None
         try:
@@ -250,7 +250,7 @@ class _Verifier:
         if AuditSeal.objects.filter(pk=seal.number).exists():
             return False  # recorded while we looked
         if AuditSeal.objects.filter(number__gt=seal.number).exists():
-            self._add(FaultKind.MISSING, seal.number, "only its copy is there")
+            self._add(FaultKind.MISSING, seal.number, "only its copy exists")
             return True
         is_recent = parse_time(seal.sealed_at) > self.earliest_time
         if is_recent and self._is_unfinished(seal):
@@ -282,22 +282,24 @@ class _Verifier:
             if "unreadable" in values:
                 detail = f"cannot be sealed: {values['unreadable']}"
             elif values["at"] < earliest:
-                detail = f"of {values['at']} waits for a seal"
+                detail = f"recorded at {values['at']} and still not sealed"
             elif values["at"] > latest:
-                detail = f"of {values['at']}, which is still to come, has no seal"
+                detail = f"not sealed, and dated {values['at']}, in the future"
             else:
                 continue
             self.report.add(FaultKind.UNSEALED, f"event {event_id}", detail)
         last = self._last_sealed_at
         if last is None:
             self.report.add(
-                FaultKind.SEALING_STOPPED, "the trail", "there is no seal to go by"
+                FaultKind.SEALING_STOPPED,
+                "the audit trail",
+                "no valid seal was found",
             )
         elif not self.earliest_time <= last <= self.latest_time:
             self.report.add(
                 FaultKind.SEALING_STOPPED,
-                "the trail",
-                f"the last seal is of {last:%Y-%m-%d %H:%M:%S}Z",
+                "the audit trail",
+                f"the last seal was made at {last:%Y-%m-%d %H:%M:%S}Z",
             )
 
 

@@ -1,4 +1,4 @@
 """Commands of operators. Each parses, calls one use case of `uploads`, and prints.
 
-Nothing imports it but the audit log's commands (writing files).
+Nothing imports it but the audit trail's commands (writing files).
 """

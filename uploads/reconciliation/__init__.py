@@ -16,22 +16,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from uploads.reconciliation import classify, repair
-from uploads.reconciliation.findings import Finding, FindingKind, Plan
+from uploads.reconciliation.findings import Finding, FindingKind, Options
 from uploads.reconciliation.multipart import unfinished_uploads
-from uploads.reconciliation.prefilter import suspicious
+from uploads.reconciliation.prefilter import suspicious_pairs
 from uploads.reconciliation.scan import Pair, side_by_side
 
-__all__ = ["Finding", "FindingKind", "Pair", "Plan", "reconcile", "side_by_side"]
+__all__ = ["Finding", "FindingKind", "Options", "Pair", "reconcile", "side_by_side"]
 
 
-def reconcile(plan: Plan, pairs: Iterable[Pair] | None = None) -> Iterator[Finding]:
-    """Yield the disagreements under `uploads/`, and repair them if `plan.fix` is set.
+def reconcile(
+    options: Options, pairs: Iterable[Pair] | None = None
+) -> Iterator[Finding]:
+    """Yield the disagreements under `uploads/`, and repair them if `options.fix` is set.
 
     Raises `StoreError`, `TrailUnavailableError` or `django.db.Error` when a side
     cannot be read; what was yielded until then stands.
     """
-    for listed, row in suspicious(plan, side_by_side() if pairs is None else pairs):
-        finding = classify.classify(plan, listed, row)
+    for listed, row in suspicious_pairs(
+        options, side_by_side() if pairs is None else pairs
+    ):
+        finding = classify.classify(options, listed, row)
         if finding is not None:
-            yield repair.repair(plan, finding) if plan.fix else finding
-    yield from unfinished_uploads(plan)
+            yield repair.repair(options, finding) if options.fix else finding
+    yield from unfinished_uploads(options)

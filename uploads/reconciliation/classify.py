@@ -9,13 +9,13 @@ from django.utils import timezone
 from uploads.exceptions import ObjectMissingError, OtherBucketError
 from uploads.models import Action, Status, Upload
 from uploads.object_verification import differences_from, examine
-from uploads.reconciliation.findings import Finding, FindingKind, Plan
+from uploads.reconciliation.findings import Finding, FindingKind, Options
 from uploads.reconciliation.scan import Row
 from uploads.storage import ListedObject, StoredObject, storage_of
 
 
 def classify(
-    plan: Plan, listed: ListedObject | None, row: Row | None
+    options: Options, listed: ListedObject | None, row: Row | None
 ) -> Finding | None:
     """Return what is wrong with one key, or None if nothing is (any more)."""
     if row is None:
@@ -23,12 +23,12 @@ def classify(
             return None
         upload = Upload.objects.filter(key=listed.key).first()
         if upload is None:
-            return _classify_unrecorded(plan, listed)
+            return _classify_unrecorded(options, listed)
     else:
         upload = Upload.objects.filter(pk=row.id).first()
         if upload is None:
             return None
-    if _may_be_in_progress(plan, upload):
+    if _may_be_in_progress(options, upload):
         return None
     try:
         finding = _classify_recorded(upload, listed)
@@ -42,11 +42,11 @@ def classify(
     return finding
 
 
-def _classify_unrecorded(plan: Plan, listed: ListedObject) -> Finding | None:
-    if timezone.now() - listed.last_modified < plan.min_age:
+def _classify_unrecorded(options: Options, listed: ListedObject) -> Finding | None:
+    if timezone.now() - listed.last_modified < options.min_age:
         return None
     return Finding(
-        word=FindingKind.NO_RECORD,
+        kind=FindingKind.NO_RECORD,
         key=listed.key,
         upload_id=None,
         action=Action.ADOPTED,
@@ -81,12 +81,12 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
         return _finding(FindingKind.PURGED_PRESENT, upload, Action.PURGED, seen)
     if differences:
         return _finding(FindingKind.DIFFERS, upload, Action.CORRUPTED, seen)
-    word = (
+    kind = (
         FindingKind.PENDING_PRESENT
         if status == Status.PENDING
         else FindingKind.FAILED_PRESENT
     )
-    return _finding(word, upload, Action.STORED, seen)
+    return _finding(kind, upload, Action.STORED, seen)
 
 
 def _classify_absent(upload: Upload) -> Finding | None:
@@ -111,14 +111,14 @@ def _classify_bytes(upload: Upload, found: StoredObject) -> Finding | None:
 
 
 def _finding(
-    word: FindingKind,
+    kind: FindingKind,
     upload: Upload,
     action: Action | None,
     seen: dict[str, Any],
     note: str = "",
 ) -> Finding:
     return Finding(
-        word=word,
+        kind=kind,
         key=upload.key,
         upload_id=upload.pk,
         action=action,
@@ -147,7 +147,7 @@ def _seen(found: StoredObject) -> dict[str, Any]:
     }
 
 
-def _may_be_in_progress(plan: Plan, upload: Upload) -> bool:
+def _may_be_in_progress(options: Options, upload: Upload) -> bool:
     """Return True if a request or command may be working on this upload.
 
     Decided by its last event, not by its age: a failed upload that is attempted again
@@ -156,7 +156,7 @@ def _may_be_in_progress(plan: Plan, upload: Upload) -> bool:
     if upload.status not in {Status.PENDING, Status.FAILED, Status.PURGED}:
         return False
     last = upload.events.order_by("-id").values_list("at", flat=True).first()
-    return last is not None and timezone.now() - last < plan.min_age
+    return last is not None and timezone.now() - last < options.min_age
 
 
 def _has_changed(upload: Upload) -> bool:

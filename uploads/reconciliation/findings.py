@@ -30,7 +30,7 @@ class FindingKind(models.TextChoices):
     # configured one prove nothing about it.
     ELSEWHERE = "recorded in another bucket"
     # There is no object to record, but the parts take space.
-    UNFINISHED = "begun in parts and left"
+    UNFINISHED = "unfinished multipart upload"
 
 
 Outcome = Literal["found", "repaired", "skipped"]
@@ -40,7 +40,7 @@ Outcome = Literal["found", "repaired", "skipped"]
 class Finding:
     """One disagreement. `action` is the event that resolves it, if there is one."""
 
-    word: FindingKind
+    kind: FindingKind
     key: str
     upload_id: UUID | None
     action: Action | None
@@ -50,7 +50,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Options:
     """How to reconcile.
 
     `fix` writes repairs; without it nothing changes. What happened less than `min_age`

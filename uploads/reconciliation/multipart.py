@@ -1,4 +1,4 @@
-"""Unfinished uploads in parts: there is no object, but the parts take space."""
+"""Unfinished multipart uploads: there is no object, but the parts take space."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from dataclasses import replace
 from django.utils import timezone
 
 from uploads.exceptions import StoreRefusedError
-from uploads.reconciliation.findings import Finding, FindingKind, Plan
+from uploads.reconciliation.findings import Finding, FindingKind, Options
 from uploads.services import PREFIX
 from uploads.storage import upload_storage
 
 logger = logging.getLogger(__name__)
 
 
-def unfinished_uploads(plan: Plan) -> Iterator[Finding]:
-    """Yield unfinished uploads in parts; discard the parts if `plan.fix` is set.
+def unfinished_uploads(options: Options) -> Iterator[Finding]:
+    """Yield unfinished multipart uploads; discard the parts if `options.fix` is set.
 
     The upload's own record is classified with its key: it has no object.
     """
     storage = upload_storage()
-    uploads = storage.unfinished(PREFIX)
+    uploads = storage.multipart_uploads(PREFIX)
     while True:
         try:
             unfinished = next(uploads, None)
         except StoreRefusedError as error:
             # IAM has a separate permission for it, which may not be granted.
-            logger.warning("uploads in parts cannot be listed: %s", error)
+            logger.warning("multipart uploads cannot be listed: %s", error)
             return
         if unfinished is None:
             return
-        if timezone.now() - unfinished.begun < plan.min_age:
+        if timezone.now() - unfinished.begun < options.min_age:
             continue
         finding = Finding(
-            word=FindingKind.UNFINISHED,
+            kind=FindingKind.UNFINISHED,
             key=unfinished.key,
             upload_id=None,
             action=None,
@@ -44,7 +44,7 @@ def unfinished_uploads(plan: Plan) -> Iterator[Finding]:
                 "begun": unfinished.begun.isoformat(),
             },
         )
-        if plan.fix:
-            storage.abort_unfinished(unfinished)
+        if options.fix:
+            storage.abort_multipart_upload(unfinished)
             finding = replace(finding, outcome="repaired")
         yield finding

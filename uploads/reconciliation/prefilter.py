@@ -9,19 +9,19 @@ from itertools import islice
 from uploads.exceptions import ObjectMissingError
 from uploads.models import Status, Upload
 from uploads.reconciliation import scan
-from uploads.reconciliation.findings import Plan
+from uploads.reconciliation.findings import Options
 from uploads.reconciliation.scan import Pair, Row
 from uploads.storage import ListedObject, upload_storage
 
 
-def suspicious(plan: Plan, pairs: Iterable[Pair]) -> Iterator[Pair]:
+def suspicious_pairs(options: Options, pairs: Iterable[Pair]) -> Iterator[Pair]:
     """Yield the pairs that need a closer look."""
     bucket = upload_storage().bucket_name
-    if not plan.checksums:
+    if not options.checksums:
         yield from (pair for pair in pairs if not _agree(*pair, bucket))
         return
     pairs = iter(pairs)
-    with ThreadPoolExecutor(plan.jobs) as pool:
+    with ThreadPoolExecutor(options.jobs) as pool:
         while window := list(islice(pairs, scan.PAGE)):
             digests = pool.map(lambda pair: _digest(pair[0], pair[1], bucket), window)
             stored = dict(

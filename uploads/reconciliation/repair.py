@@ -15,26 +15,26 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
-from uploads.reconciliation.findings import Finding, FindingKind, Plan
+from uploads.reconciliation.findings import Finding, FindingKind, Options
 from uploads.storage import storage_of
 
 
-def repair(plan: Plan, finding: Finding) -> Finding:
+def repair(options: Options, finding: Finding) -> Finding:
     """Repair one finding; skip it if another writer was faster."""
     if finding.action is None:  # recorded in another bucket: nothing to write
         return replace(finding, outcome="skipped")
-    detail = {"finding": finding.word.value, **finding.seen}
+    detail = {"finding": finding.kind.value, **finding.seen}
     try:
         if finding.upload_id is None:
-            recorded = orphans.record_orphan(finding.key, actor=plan.actor)
+            recorded = orphans.record_orphan(finding.key, actor=options.actor)
             return replace(finding, upload_id=recorded.pk, outcome="repaired")
         upload = Upload.objects.get(pk=finding.upload_id)
-        if finding.word == FindingKind.PURGED_PRESENT:
-            return _purge_again(plan, finding, upload, detail)
+        if finding.kind == FindingKind.PURGED_PRESENT:
+            return _purge_again(options, finding, upload, detail)
         transitions.record(
             upload,
             finding.action,
-            plan.actor,
+            options.actor,
             detail=detail,
             **_columns(finding),
         )
@@ -61,7 +61,7 @@ def _columns(finding: Finding) -> dict[str, Any]:
 
 
 def _purge_again(
-    plan: Plan, finding: Finding, upload: Upload, detail: dict[str, Any]
+    options: Options, finding: Finding, upload: Upload, detail: dict[str, Any]
 ) -> Finding:
     """Delete an object that is recorded as purged, if it is the recorded one.
 
@@ -82,9 +82,9 @@ def _purge_again(
         transitions.record(
             upload,
             Action.VERIFIED,
-            plan.actor,
+            options.actor,
             detail=detail | {"purge_refused": str(error)},
         )
         return replace(finding, action=Action.VERIFIED, outcome="repaired")
-    transitions.record(upload, Action.PURGED, plan.actor, detail=detail)
+    transitions.record(upload, Action.PURGED, options.actor, detail=detail)
     return replace(finding, outcome="repaired")

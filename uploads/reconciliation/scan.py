@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.retention import MOST_JOBS
+from uploads.retention import MAX_JOBS
 from uploads.services import PREFIX
 from uploads.storage import ListedObject, upload_storage
 
@@ -20,7 +20,7 @@ from uploads.storage import ListedObject, upload_storage
 PAGE = 1000
 #: How many of the last purges a scan of recent days includes: an interrupted run leaves
 #: the objects of its last purges, and so may the next run. Each costs one request.
-LAST_PURGES = 2 * MOST_JOBS
+LAST_PURGES = 2 * MAX_JOBS
 
 
 class Row(NamedTuple):
@@ -45,17 +45,17 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
     Keys begin with the day, so neither side reads more than that.
     """
     if since is None:
-        objects, rows = upload_storage().listing(PREFIX), recorded()
+        objects, rows = upload_storage().listing(PREFIX), recorded_rows()
     else:
         first = _of_day(since.astimezone(UTC).date())
         before = Upload.objects.filter(key__lt=first)
         pending = before.filter(status=Status.PENDING)
-        yield from map(_with_its_object, recorded(pending))
+        yield from map(_with_its_object, recorded_rows(pending))
         purges = UploadEvent.objects.filter(action=Action.PURGED).order_by("-at", "-id")
         last = list(purges.values_list("upload", flat=True)[:LAST_PURGES])
         purged = before.filter(status=Status.PURGED, pk__in=last)
-        yield from map(_with_its_object, recorded(purged))
-        objects, rows = _listed_since(since), recorded(after=first)
+        yield from map(_with_its_object, recorded_rows(purged))
+        objects, rows = _listed_since(since), recorded_rows(after=first)
     listed = next(objects, None)
     row = next(rows, None)
     while listed is not None or row is not None:
@@ -108,7 +108,7 @@ def _of_day(day: date) -> str:
     return f"{PREFIX}{day.isoformat().replace('-', '/')}/"
 
 
-def recorded(
+def recorded_rows(
     uploads: models.QuerySet[Upload] | None = None, *, after: str = ""
 ) -> Iterator[Row]:
     """Yield the uploads in the order of their keys, without a long-lived cursor."""

@@ -18,9 +18,9 @@ from uploads.storage.backend import UploadStorage
 from uploads.storage.multipart import PART_BYTES
 from uploads.storage.objects import (
     ListedObject,
+    MultipartUpload,
     ObjectVersions,
     StoredObject,
-    UnfinishedUpload,
 )
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ __all__ = [
     "PART_BYTES",
     "BytesPayload",
     "ListedObject",
+    "MultipartUpload",
     "ObjectVersions",
     "Payload",
     "StoredObject",
-    "UnfinishedUpload",
     "UploadStorage",
     "storage_of",
     "upload_storage",

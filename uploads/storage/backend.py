@@ -20,23 +20,25 @@ from uploads.exceptions import (
     ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
+    StoreCredentialsError,
     StoreError,
+    StoreFailedError,
     StoreRedirectError,
     StoreRefusedError,
 )
 from uploads.payloads import BytesPayload, Payload
 from uploads.storage import writes
 from uploads.storage.client import OnRetry, StoreClient, StoreConfiguration
-from uploads.storage.errors import error_code, translated, translated_items
+from uploads.storage.errors import translate_errors, translate_items
 from uploads.storage.multipart import MultipartUploads
 from uploads.storage.objects import (
     ListedObject,
+    MultipartUpload,
     ObjectVersions,
     StoredObject,
-    UnfinishedUpload,
     listed_object,
+    multipart_upload,
     stored_object_from_head,
-    unfinished_upload,
     versions_in_order,
 )
 
@@ -189,7 +191,7 @@ class UploadStorage(S3Storage):
         )
         body = answer["Body"]
         try:
-            while chunk := translated(lambda: body.read(chunk_bytes)):
+            while chunk := translate_errors(lambda: body.read(chunk_bytes)):
                 yield chunk
         finally:
             body.close()
@@ -272,30 +274,30 @@ class UploadStorage(S3Storage):
         In a bucket without versions each key has one.
         """
         pages = self.store.pages("list_object_versions", Prefix=prefix)
-        return translated_items(versions_in_order(pages))
+        return translate_items(versions_in_order(pages))
 
     def first_version(self, key: str) -> str | None:
         """Return the id of the oldest version of `key` if a newer one or a marker hides it."""
         for found in self.versions(key):
             if found.key == key and not found.is_single:
-                return found.first_id or None
+                return found.oldest_id or None
         return None
 
-    def unfinished(self, prefix: str) -> Iterator[UnfinishedUpload]:
-        """Yield the multipart uploads under `prefix` that are neither completed nor aborted.
+    def multipart_uploads(self, prefix: str) -> Iterator[MultipartUpload]:
+        """Yield the unfinished multipart uploads under `prefix`.
 
         They are in progress, or were abandoned after a failure. They are not objects,
         but their parts take space.
         """
         pages = self.store.pages("list_multipart_uploads", Prefix=prefix)
-        for found in _items(pages, "Uploads", unfinished_upload):
+        for found in _items(pages, "Uploads", multipart_upload):
             # Reconciliation aborts them, even where a store ignores the prefix.
             if found.key.startswith(prefix):
                 yield found
 
-    def abort_unfinished(self, unfinished: UnfinishedUpload) -> None:
+    def abort_multipart_upload(self, upload: MultipartUpload) -> None:
         """Discard the parts, if there are any."""
-        self.multipart.abort(unfinished.key, unfinished.upload_id)
+        self.multipart.abort(upload.key, upload.upload_id)
 
     # --- The bucket -------------------------------------------------------------------
 
@@ -337,7 +339,7 @@ class UploadStorage(S3Storage):
                 lambda s3: s3.get_object_lock_configuration(Bucket=self.bucket_name)
             )
         except StoreRefusedError as error:
-            if error_code(error) in _NO_OBJECT_LOCK:
+            if error.code in _NO_OBJECT_LOCK:
                 return False
             raise
         configuration = answer.get("ObjectLockConfiguration", {})
@@ -348,18 +350,23 @@ def _items(
     pages: Iterator[dict[str, Any]], member: str, item_of: Callable[[Any], T]
 ) -> Iterator[T]:
     """Yield what the pages of a listing have under `member`."""
-    return translated_items(
+    return translate_items(
         item_of(entry) for page in pages for entry in page.get(member, ())
     )
 
 
 def _why_unavailable(error: StoreError) -> str:
     match error:
+        # HEAD of a missing bucket is answered with a bare 404, as for an object.
         case BucketMissingError() | ObjectMissingError():
             return "there is no such bucket"
         case StoreRedirectError():
             return "the object store redirects to another address"
         case StoreRefusedError():
             return "the bucket refuses access"
+        case StoreCredentialsError():
+            return "there are no credentials for the object store"
+        case StoreFailedError():
+            return "the object store answers with a failure"
         case _:
             return "the object store does not answer"

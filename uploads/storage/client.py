@@ -35,8 +35,8 @@ from uploads.exceptions import (
 from uploads.storage.errors import (
     credentials_error,
     error_from_status,
-    frozen,
-    translated,
+    frozen_credentials,
+    translate_errors,
     unreadable_answer,
 )
 from uploads.storage.signed_puts import SignedPuts
@@ -78,7 +78,7 @@ class StoreConfiguration:
     secret_key: str | None = None
     connect_timeout: float = 2.0
     read_timeout: float = 5.0
-    #: How often one request is sent.
+    #: How many times one request is sent, at most.
     max_attempts: int = 2
     max_pool_connections: int = 10
 
@@ -105,7 +105,7 @@ class StoreConfiguration:
         return session
 
     def client_config(self) -> Config:
-        # Only the bucket in the host name gives presigned addresses of the regional
+        # Only the bucket in the host name gives presigned URLs of the regional
         # host; S3-compatible stores want it in the path.
         s3: dict[str, Any] = {
             "addressing_style": "path" if self.endpoint_url else "virtual",
@@ -191,15 +191,15 @@ class StoreClient:
     def signed_puts(self) -> SignedPuts:
         """The client for bodies; see `uploads.storage.signed_puts`."""
         if self._signed_puts is None:
-            # botocore has the rules for host, path and region: an address that it signs
+            # botocore has the rules for host, path and region: a URL that it signs
             # shows which ones apply to this bucket.
-            address = self.run_once(
+            presigned_url = self.run_once(
                 lambda s3: s3.generate_presigned_url(
                     "put_object", Params={"Bucket": self.bucket, "Key": "key"}
                 )
             )
             self._signed_puts = SignedPuts(
-                presigned_url=address,
+                presigned_url=presigned_url,
                 http=self.transport.http,
                 credentials=self.transport.credentials,
                 user_agent=self.transport.user_agent,
@@ -210,11 +210,11 @@ class StoreClient:
         """Send a request, once."""
         # Refreshed first: a failure of the token service inside the request could not
         # be distinguished from one of the store.
-        frozen(self.transport.credentials)
-        return translated(lambda: request(self.transport.client))
+        frozen_credentials(self.transport.credentials)
+        return translate_errors(lambda: request(self.transport.client))
 
     def run(self, request: Callable[[S3Client], T]) -> T:
-        """Send a request, and again while the store is unavailable."""
+        """Send a request up to `max_attempts` times while the store is unavailable."""
         return self.with_retries(lambda: self.run_once(request))
 
     def with_retries(
@@ -222,15 +222,15 @@ class StoreClient:
         request: Callable[[], T],
         on_retry: OnRetry = lambda attempt, error: None,
     ) -> T:
-        """Call `request`, and again while the store is unavailable."""
+        """Call `request` up to `max_attempts` times while the store is unavailable."""
         for attempt in range(1, self.configuration.max_attempts):
             try:
                 return request()
             except StoreCredentialsError:
-                raise  # botocore has repeated its requests for them
+                raise  # nothing was sent; the retries are for the store only
             except StoreUnavailableError as error:
-                # Full jitter, so that clients of a store that came back do not return
-                # as one.
+                # Full jitter: after an outage, clients should not all retry at the same
+                # moment.
                 time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
                 on_retry(attempt, error)
         return request()

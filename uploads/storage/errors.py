@@ -30,6 +30,7 @@ from uploads.exceptions import (
     ObjectMissingError,
     StoreCredentialsError,
     StoreError,
+    StoreFailedError,
     StoreRedirectError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -70,7 +71,7 @@ _INVALID_REQUEST_ERRORS = (EndpointProviderError, ParamValidationError)
 _UNREADABLE_ANSWER_ERRORS = (KeyError, ResponseParserError, ValueError)
 
 
-def translated(request: Callable[[], T]) -> T:
+def translate_errors(request: Callable[[], T]) -> T:
     """Carry out a request to the store; whatever it raises becomes a `StoreError`."""
     try:
         return request()
@@ -80,7 +81,7 @@ def translated(request: Callable[[], T]) -> T:
         raise store_error(error) from error
 
 
-def translated_items(items: Iterator[T]) -> Iterator[T]:
+def translate_items(items: Iterator[T]) -> Iterator[T]:
     """Yield the items; whatever the iterator raises becomes a `StoreError`."""
     try:
         yield from items
@@ -117,14 +118,14 @@ def store_error(error: Exception) -> StoreError:
     )
 
 
-def unreadable_answer(why: str) -> StoreUnavailableError:
+def unreadable_answer(why: str) -> StoreFailedError:
     """Return the error for an answer that is not one of S3's: anything may have happened."""
-    return StoreUnavailableError(
+    return StoreFailedError(
         f"the object store's answer cannot be read ({why})", outcome_unknown=True
     )
 
 
-def frozen(credentials: Credentials) -> ReadOnlyCredentials:
+def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
     """Return the keys to sign with, refreshed if they expire.
 
     Raises `StoreCredentialsError` when there are none: nothing was sent then.
@@ -148,6 +149,12 @@ def error_from_status(status: int, code: str, region: str = "") -> StoreError:
 
     `region` is the bucket's region, if the store reports it.
     """
+    error = _error_from_status(status, code, region)
+    error.code = code
+    return error
+
+
+def _error_from_status(status: int, code: str, region: str) -> StoreError:
     # The answer to a HEAD has no body: botocore takes the status for the code.
     answer = str(status) if code == str(status) else f"{status} {code}"
     message = f"the object store answered {answer}"
@@ -165,23 +172,12 @@ def error_from_status(status: int, code: str, region: str = "") -> StoreError:
     # Another server on the way answers 204, or 520 and up, without saying what was done.
     is_unclear = status < 300 or (status >= 500 and status != 501)
     if status in _TEMPORARY_STATUSES or is_unclear:
-        return StoreUnavailableError(
-            message, outcome_unknown=status not in _NOT_CARRIED_OUT
-        )
+        return StoreFailedError(message, outcome_unknown=status not in _NOT_CARRIED_OUT)
     return StoreRefusedError(message)
 
 
-def error_code(error: StoreError) -> str:
-    """Return the S3 error code of a boto3 request's error, "" if it has none."""
-    cause = error.__cause__
-    if not isinstance(cause, ClientError):
-        return ""
-    code: str = cause.response.get("Error", {}).get("Code", "")
-    return code
-
-
 def _is_certificate_error(error: BaseException | None) -> bool:
-    """Return True if the TLS handshake failed: nothing was sent after it."""
+    """Return True if the store's certificate was rejected: then no request was sent."""
     if not isinstance(error, SSLError | urllib3.SSLError):
         return False
     cause: BaseException | None = error

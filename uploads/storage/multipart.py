@@ -55,8 +55,8 @@ class MultipartUploads:
     ) -> tuple[str, str]:
         """Create an object, never overwrite; return its ETag and version.
 
-        Until the request that completes it there is no object, so every error before
-        that has a known outcome.
+        The object exists only after CompleteMultipartUpload, so an error before that
+        request means that nothing was stored.
         """
         lock: dict[str, Any] = {}
         if locked_until is not None:
@@ -156,7 +156,7 @@ class MultipartUploads:
 
 @contextmanager
 def _nothing_stored() -> Iterator[None]:
-    """Give errors a known outcome: until its completion there is no object."""
+    """Mark errors as having a known outcome: nothing was stored."""
     try:
         yield
     except StoreUnavailableError as error:

@@ -36,8 +36,8 @@ class ListedObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnfinishedUpload:
-    """An upload in parts that is neither completed nor aborted."""
+class MultipartUpload:
+    """A multipart upload that is neither completed nor aborted."""
 
     key: str
     upload_id: str
@@ -49,13 +49,13 @@ class ObjectVersions:
     """A key with its oldest version; `count` is of versions and delete markers."""
 
     key: str
-    first_id: str
+    oldest_id: str
     count: int
 
     @property
     def is_single(self) -> bool:
         """True if the object is as it was first written."""
-        return self.count == 1 and bool(self.first_id)
+        return self.count == 1 and bool(self.oldest_id)
 
 
 def listed_object(entry: Mapping[str, Any]) -> ListedObject:
@@ -67,8 +67,8 @@ def listed_object(entry: Mapping[str, Any]) -> ListedObject:
     )
 
 
-def unfinished_upload(entry: Mapping[str, Any]) -> UnfinishedUpload:
-    return UnfinishedUpload(
+def multipart_upload(entry: Mapping[str, Any]) -> MultipartUpload:
+    return MultipartUpload(
         key=entry["Key"], upload_id=entry["UploadId"], begun=entry["Initiated"]
     )
 
@@ -76,17 +76,20 @@ def unfinished_upload(entry: Mapping[str, Any]) -> UnfinishedUpload:
 def versions_in_order(
     pages: Iterable[Mapping[str, Any]],
 ) -> Iterator[ObjectVersions]:
-    """Summarize pages of ListObjectVersions, where each key's newest version is first."""
+    """Yield each key of ListObjectVersions pages with its oldest version, in order.
+
+    S3 lists a key's versions newest first, so the last one read is the oldest.
+    """
     found: dict[str, ObjectVersions] = {}
     for page in pages:
         for name in ("Versions", "DeleteMarkers"):
             for entry in page.get(name, ()):
                 key = entry["Key"]
                 version_id = entry.get("VersionId") or "null"
-                first_id = version_id if name == "Versions" else ""
-                newer = found.get(key, ObjectVersions(key, "", 0))
+                oldest_id = version_id if name == "Versions" else ""
+                so_far = found.get(key, ObjectVersions(key, "", 0))
                 found[key] = ObjectVersions(
-                    key, first_id or newer.first_id, newer.count + 1
+                    key, oldest_id or so_far.oldest_id, so_far.count + 1
                 )
         # The last key's versions can go on in the next page.
         last = max(found, default="")

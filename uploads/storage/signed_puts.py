@@ -23,7 +23,7 @@ from urllib3 import BaseHTTPResponse, PoolManager
 
 from mirrorsite.metrics import STORE_SECONDS
 from uploads.exceptions import StoreError, StoreRefusedError
-from uploads.storage.errors import error_from_status, frozen, store_error
+from uploads.storage.errors import error_from_status, frozen_credentials, store_error
 from uploads.storage.objects import etag_and_version
 from uploads.storage.signature import sign
 
@@ -107,7 +107,7 @@ class SignedPuts:
         sha256: str,
         headers: dict[str, str],
     ) -> dict[str, str]:
-        credentials = frozen(self._credentials)
+        credentials = frozen_credentials(self._credentials)
         path = self._bucket_path + quote(key, safe="/~")
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
         headers |= {"host": self._host, "x-amz-checksum-sha256": checksum}

@@ -191,7 +191,7 @@ class TestUsers:
         make_fail(
             log,
             "record_event",
-            TrailUnavailableError("the database did not take the record"),
+            TrailUnavailableError("the record could not be written to the database"),
         )
         with pytest.raises(TrailUnavailableError):
             change(admin_client, ada, is_superuser="on")

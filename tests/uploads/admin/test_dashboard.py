@@ -61,7 +61,7 @@ def test_last_check_of_the_trail__long_ago(admin_client, make_upload):
         actor="command:verify_audit",
         detail={"faults": 0},
     )
-    card = text(admin_client).split("Audit log verified")
+    card = text(admin_client).split("Audit trail verified")
     assert card[0].rstrip().endswith('<li class="card tone-bad"><h2>')
     assert "3\xa0days ago</time>; run manage.py verify_audit" in card[1]
 

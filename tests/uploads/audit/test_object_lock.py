@@ -52,7 +52,7 @@ class TestObjectLock:
     def test_no_version_can_be_deleted(self, locked):
         client, bucket = locked.storage.client, locked.storage.bucket_name
         for key in copies_of(locked):
-            version = next(locked.storage.versions(key)).first_id
+            version = next(locked.storage.versions(key)).oldest_id
             for bypass in (False, True):
                 with pytest.raises(ClientError, match="AccessDenied"):
                     client.delete_object(
@@ -135,7 +135,7 @@ class TestObjectLock:
         assert [n for n, v in enumerate(found) if not v.is_single] == [0, 3, 4, 6]
         for versions in found:
             if not versions.is_single:
-                first = locked.storage.read(versions.key, version_id=versions.first_id)
+                first = locked.storage.read(versions.key, version_id=versions.oldest_id)
                 assert b"".join(first) == b"1"
 
 

@@ -98,7 +98,7 @@ def test_verify_audit__writes_nothing_behind_a_cut_tail(trail, lost):
     told = StringIO()
     with pytest.raises(CommandError):
         call_command("verify_audit", stdout=StringIO(), stderr=told)
-    assert "the check is not in the trail" in told.getvalue()
+    assert "the check is not in the audit trail" in told.getvalue()
     assert UploadEvent.objects.count() == before
     assert run("restore_events")[0] == 0
     trail.seal()

@@ -305,7 +305,7 @@ class TestSeals:
             assert trail.faults() == [("changed", f"seal {number}")]
             # What it was to be compared with is named by a run over everything.
             if number != LAST:
-                stopped = ("sealing stopped", "the trail")
+                stopped = ("sealing stopped", "the audit trail")
                 assert stopped not in trail.faults(since=LAST)
 
     @pytest.mark.parametrize("pair", [(1, 2), (3, LAST)])
@@ -439,7 +439,7 @@ class TestCuts:
             assert found(trail, beside={"sealing stopped"}, now=now) == expected
             # Without the bucket, a cut tail shows as seals that stopped.
             named = trail.faults(now=now, read_copies=False)
-            assert named == [("sealing stopped", "the trail")]
+            assert named == [("sealing stopped", "the audit trail")]
 
     @pytest.mark.parametrize("gone", range(2, LAST))
     def test_seal_from_the_middle(self, trail, gone):

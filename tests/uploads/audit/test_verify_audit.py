@@ -75,7 +75,7 @@ class TestVerifyAudit:
     def test_sealing_stopped(self, signing):
         assert run("verify_audit") == (
             1,
-            "sealing stopped: the trail: there is no seal to go by\n"
+            "sealing stopped: the audit trail: no valid seal was found\n"
             "0 seals, 0 sealed events, 0 waiting, 0 uploads: NOT as signed\n"
             "1 faults: 1 sealing stopped",
         )

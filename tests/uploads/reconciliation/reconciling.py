@@ -1,4 +1,4 @@
-"""Reconciling in tests: the plans, what is found, and what is put there to be found."""
+"""Reconciling in tests: the options, what is found, and what is put there to be found."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from mirrorsite.actors import Actor
 from tests.uploads import making
 from uploads import transitions
 from uploads.models import Action, Upload
-from uploads.reconciliation import Plan, reconcile
+from uploads.reconciliation import Options, reconcile
 from uploads.storage import UploadStorage, upload_storage
 
 ACTOR = Actor(name="command:reconcile_uploads")
-NOW = Plan(actor=ACTOR, min_age=timedelta(0))
-FIX = Plan(actor=ACTOR, min_age=timedelta(0), fix=True)
+NOW = Options(actor=ACTOR, min_age=timedelta(0))
+FIX = Options(actor=ACTOR, min_age=timedelta(0), fix=True)
 
 
-def found(plan: Plan = NOW) -> list[tuple[str, str, str]]:
-    return [(f.word.value, f.key, f.outcome) for f in reconcile(plan)]
+def found(options: Options = NOW) -> list[tuple[str, str, str]]:
+    return [(f.kind.value, f.key, f.outcome) for f in reconcile(options)]
 
 
 def put_raw(bucket: UploadStorage, key: str, body: bytes, **metadata: str) -> None:

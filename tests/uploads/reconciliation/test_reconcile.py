@@ -16,7 +16,7 @@ from uploads import services, transitions
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.object_verification import verify_upload
-from uploads.reconciliation import FindingKind, Plan, reconcile
+from uploads.reconciliation import FindingKind, Options, reconcile
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +43,7 @@ class TestReconcile:
         making.put(upload, size)
         making.overwrite_in_parts(bucket, upload)
         (finding,) = reconcile(FIX)
-        assert (finding.word, finding.outcome) == (FindingKind.DIFFERS, "repaired")
+        assert (finding.kind, finding.outcome) == (FindingKind.DIFFERS, "repaired")
         assert finding.seen["sha256_from"] == "bytes"
         assert finding.seen["sha256"] != upload.sha256
         assert making.actions(upload) == ["requested", "corrupted"]
@@ -55,7 +55,7 @@ class TestReconcile:
         other = str(new_upload_id())
         upload_storage().put_new(upload.key, payload, {"upload-id": other})
         (finding,) = reconcile(FIX)
-        assert finding.word == FindingKind.DIFFERS
+        assert finding.kind == FindingKind.DIFFERS
         assert finding.seen["differences"] == [
             f"upload-id in the metadata is {other}, not {upload.pk}"
         ]
@@ -74,7 +74,7 @@ class TestReconcile:
         upload = making.stored(size=1)
         making.overwrite(bucket, upload.key, body)
         (finding,) = reconcile(FIX)
-        assert finding.word == FindingKind.DIFFERS
+        assert finding.kind == FindingKind.DIFFERS
         assert finding.seen["differences"][-1] == (
             f"SHA-256 is {hashlib.sha256(body).hexdigest()}, not {upload.sha256}"
         )
@@ -105,14 +105,14 @@ class TestReconcile:
         upload = making.stored()
         for key in (upload.key, "elsewhere/a.txt"):
             bucket.client.create_multipart_upload(Bucket=bucket.bucket_name, Key=key)
-        left = ("begun in parts and left", upload.key)
+        left = ("unfinished multipart upload", upload.key)
         assert found() == [(*left, "found")]
-        young = Plan(actor=ACTOR, min_age=timedelta(days=36500), fix=True)
+        young = Options(actor=ACTOR, min_age=timedelta(days=36500), fix=True)
         assert found(young) == []
         assert found(FIX) == [(*left, "repaired")]
         assert found() == []
         assert making.actions(upload) == ["requested", "stored"]
-        assert [u.key for u in bucket.unfinished("")] == ["elsewhere/a.txt"]
+        assert [u.key for u in bucket.multipart_uploads("")] == ["elsewhere/a.txt"]
 
     def test_reconcile__only_uploads(self, bucket):
         """Copies of seals, and whatever else is in the bucket, are not its business."""
@@ -123,15 +123,15 @@ class TestReconcile:
     def test_reconcile__min_age(self, bucket):
         upload = making.pending(age=timedelta(minutes=10))
         put_raw(bucket, "uploads/new.txt", b"x")
-        assert list(reconcile(Plan(actor=ACTOR))) == []
-        young = Plan(actor=ACTOR, min_age=timedelta(minutes=9))
+        assert list(reconcile(Options(actor=ACTOR))) == []
+        young = Options(actor=ACTOR, min_age=timedelta(minutes=9))
         assert [f.key for f in reconcile(young)] == [upload.key]
 
     def test_reconcile__min_age_counts_from_the_last_event(self, bucket):
         """An old upload that is being tried again is under way."""
         upload = making.failed(age=timedelta(days=3))
         transitions.record(upload, Action.REQUESTED, making.ACTOR)
-        assert list(reconcile(Plan(actor=ACTOR))) == []
+        assert list(reconcile(Options(actor=ACTOR))) == []
 
     def test_reconcile__checksums(self, bucket, monkeypatch):
         """A change that leaves size and ETag as recorded shows in the checksum alone."""
@@ -140,8 +140,8 @@ class TestReconcile:
         etag = bucket.head(upload.key).etag
         Upload.objects.filter(pk=upload.pk).update(etag=etag)
         assert found() == []
-        plan = Plan(actor=ACTOR, min_age=timedelta(0), checksums=True)
-        assert found(plan) == [("size or checksum differs", upload.key, "found")]
+        options = Options(actor=ACTOR, min_age=timedelta(0), checksums=True)
+        assert found(options) == [("size or checksum differs", upload.key, "found")]
 
 
 class TestAdoption:
@@ -154,7 +154,7 @@ class TestAdoption:
             key, payload, {"upload-id": str(upload_id), "request-id": "request-9"}
         )
         (finding,) = reconcile(FIX)
-        assert (finding.word, finding.outcome) == (FindingKind.NO_RECORD, "repaired")
+        assert (finding.kind, finding.outcome) == (FindingKind.NO_RECORD, "repaired")
 
         upload = Upload.objects.get(pk=upload_id)
         assert upload.status == Status.STORED

@@ -39,7 +39,7 @@ class TestSideBySide:
         monkeypatch.setattr(scan, "PAGE", 3)
         for key in random.sample(self.KEYS, len(self.KEYS)):
             making.record(key=key)
-        keys = [row.key for row in scan.recorded()]
+        keys = [row.key for row in scan.recorded_rows()]
         assert keys == sorted(self.KEYS, key=str.encode)
 
     def test_key_collation(self):
@@ -142,7 +142,7 @@ class TestSideBySide:
         put_raw(bucket, f"{upload.key}.txt", b"of another")
         since = timezone.now() - timedelta(days=1)
         assert [
-            (finding.word.value, finding.key, finding.outcome)
+            (finding.kind.value, finding.key, finding.outcome)
             for finding in reconcile(FIX, side_by_side(since))
         ] == [("pending and present", upload.key, "repaired")]
         upload.refresh_from_db()
@@ -155,7 +155,7 @@ class TestSideBySide:
         interrupted = purged(age=timedelta(days=40))
         since = timezone.now() - timedelta(days=1)
         assert [
-            (finding.word.value, finding.key, finding.outcome)
+            (finding.kind.value, finding.key, finding.outcome)
             for finding in reconcile(FIX, side_by_side(since))
         ] == [("purged but present", interrupted.key, "repaired")]
         assert not list(reconcile(FIX, side_by_side(since)))

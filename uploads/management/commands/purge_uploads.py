@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mirrorsite.management.arguments import duration_above_zero, positive_count
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
-from uploads.retention import MOST_JOBS, Purge, purge, purgeable
+from uploads.retention import MAX_JOBS, Purge, purge, purgeable
 
 #: A run interrupted between recording and deleting leaves such objects.
 _AFTERWARDS = "reconcile_uploads --fix deletes objects that are recorded as purged but still exist"
@@ -40,10 +40,10 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--jobs",
-            type=partial(positive_count, most=MOST_JOBS),
+            type=partial(positive_count, most=MAX_JOBS),
             default=8,
             metavar="N",
-            help=f"objects deleted concurrently, 1 to {MOST_JOBS}; default: %(default)s",
+            help=f"objects deleted concurrently, 1 to {MAX_JOBS}; default: %(default)s",
         )
         self.add_json_argument(
             parser, "one JSON object a line for each upload, and a summary last"

@@ -10,7 +10,7 @@ from django.core.management.base import CommandParser
 from mirrorsite.management.arguments import duration, moment, positive_count
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.models import Upload
-from uploads.reconciliation import Finding, Plan, reconcile, side_by_side
+from uploads.reconciliation import Finding, Options, reconcile, side_by_side
 
 
 class Command(OperatorCommand):
@@ -66,9 +66,9 @@ class Command(OperatorCommand):
         checksums: bool,
         jobs: int,
         as_json: bool,
-        **options: Any,
+        **rest: Any,
     ) -> None:
-        plan = Plan(
+        options = Options(
             actor=self.actor(),
             fix=fix,
             min_age=min_age,
@@ -80,12 +80,12 @@ class Command(OperatorCommand):
         progress = self.progress("keys", total)
         kinds: Counter[str] = Counter()
         outcomes: Counter[str] = Counter()
-        for finding in reconcile(plan, progress.over(side_by_side(since))):
-            kinds[finding.word.value] += 1
+        for finding in reconcile(options, progress.over(side_by_side(since))):
+            kinds[finding.kind.value] += 1
             outcomes[finding.outcome] += 1
             self.so_far = _summary(progress.count, kinds, outcomes)
             progress.clear()
-            self.print_result(asdict(finding), _line(finding), as_json=as_json)
+            self.print_result(_members(finding), _line(finding), as_json=as_json)
         self.print_result(
             {
                 "keys": progress.count,
@@ -99,8 +99,14 @@ class Command(OperatorCommand):
             raise DifferencesFound(f"{counted(kinds.total(), 'difference')} found.")
 
 
+def _members(finding: Finding) -> dict[str, Any]:
+    values = asdict(finding)
+    # Programs read the kind under this name.
+    return {"word": values.pop("kind"), **values}
+
+
 def _line(finding: Finding) -> str:
-    line = f"{finding.word.value}: {finding.key}"
+    line = f"{finding.kind.value}: {finding.key}"
     for difference in finding.seen.get("differences", ()):
         line += f"; {difference}"
     if finding.outcome == "repaired":

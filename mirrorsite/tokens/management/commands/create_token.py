@@ -49,7 +49,7 @@ class Command(OperatorCommand):
         if user is None:
             raise CommandFailed(f"There is no user {owner!r}; name an existing one.")
         try:
-            # Committed once the secret is printed: otherwise it could be lost.
+            # Committed once the secret is printed: otherwise the secret could be lost.
             with write_transaction():
                 token, secret = services.create_token(
                     owner=user,

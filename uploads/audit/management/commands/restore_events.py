@@ -36,9 +36,9 @@ class Command(OperatorCommand):
             done = restoration.restore(last, self.actor())
             for seal in self.progress("seals restored", len(lost)).over(done):
                 restored += seal.events
-                text = _described(first, seal.number, restored)
+                text = _describe(first, seal.number, restored)
                 self.so_far = f"restored {text}; the next run restores the rest"
-        text = _described(first, last, events)
+        text = _describe(first, last, events)
         if as_json:
             self.print_json(
                 {
@@ -56,6 +56,6 @@ class Command(OperatorCommand):
             raise DifferencesFound(f"the database lacks {text}.")
 
 
-def _described(first: int | None, last: int | None, events: int) -> str:
+def _describe(first: int | None, last: int | None, events: int) -> str:
     numbers = f"seal {first}" if first == last else f"seals {first} to {last}"
     return f"{numbers} with {counted(events, 'lost event')}"

@@ -57,10 +57,10 @@ class Command(OperatorCommand):
             "AUDIT_SIGNING_KEY": new.secret_text(),
             "AUDIT_PUBLIC_KEYS": ",".join(map(keys.public_text, public_keys.values())),
         }
-        # Printed or on the disk before it is announced: otherwise it could be lost.
+        # The key is printed or on the disk before it is announced: else it could be lost.
         shown = values if write is None else {}
         self._print_values(old.id, new.id, shown, as_json=as_json)
-        with _prepared(write, values):
+        with _prepare_file(write, values):
             made = seal_audit(signing_key=old, next_key=new.public_key)
         seal = next(sealed.number for sealed in made if not sealed.finished)
         self.so_far = f"seal {seal} announces key {new.id}"
@@ -109,7 +109,7 @@ def _read(path: Path) -> dict[str, str]:
     return values
 
 
-def _prepared(
+def _prepare_file(
     path: Path | None, values: dict[str, str]
 ) -> AbstractContextManager[None]:
     if path is None:

@@ -54,7 +54,7 @@ class Command(OperatorCommand):
             except UploadsError as error:
                 logger.error("not sealed: %s", error)
             finally:
-                # Not kept open while idle; and a broken one is not used again.
+                # None is kept open while idle, and a broken one is not used again.
                 connection.close()
             stop.wait(max(0.0, begun + every - time.monotonic()))
 

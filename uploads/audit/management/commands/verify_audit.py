@@ -92,8 +92,8 @@ class Command(OperatorCommand):
         """
         if report.counts[FaultKind.CUT_TAIL]:
             self.warn(
-                "the check is not in the trail, since the bucket has seals that the"
-                " database lacks: docs/runbook.md, 'The database is lost'"
+                "the check is not in the audit trail, since the bucket has seals that"
+                " the database lacks: docs/runbook.md, 'The database is lost'"
             )
             return
         detail = {
@@ -105,9 +105,9 @@ class Command(OperatorCommand):
         }
         try:
             log.record_event(Action.AUDIT_CHECKED, self.actor(), detail=detail)
-            self.so_far = "the check is in the trail"
+            self.so_far = "the check is in the audit trail"
         except UploadsError as error:
-            self.warn(f"the check is not in the trail: {error}")
+            self.warn(f"the check is not in the audit trail: {error}")
 
     def _print(self, report: Report) -> None:
         for fault in report.faults:
