@@ -49,7 +49,7 @@ class AppendOnlyQuerySet(KeptQuerySet[_M]):
         return super().bulk_create(objs, batch_size)
 
 
-#: What is said of a table and of what was tried on it.
+#: An error's text, for a table's label and the refused operation.
 REFUSED = "{} is append-only: {} is refused."
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
-# A client comes again, within one request too: for the record and for the log.
+# Each request needs the address twice, for the record and the log, and clients return.
 @lru_cache(maxsize=4096)
 def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str | None:
     """Return the address of the client, or None if it is unknown.

@@ -22,8 +22,8 @@ def run(arguments: list[str]) -> None:
     """Run the command that `arguments` name; exit with a status of `ExitStatus`."""
     guard_standard_streams()
     lift_statement_timeout()
-    # As Ctrl-C, so that it cleans up. As the first process of a container, it would
-    # even ignore the signal.
+    # SIGTERM is handled as Ctrl-C is, so that the command cleans up. Without a handler,
+    # the first process of a container would even ignore SIGTERM.
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> None:
     except ImproperlyConfigured as error:
         _fail(f"mirrorsite cannot start: {error}", ExitStatus.MISCONFIGURED)
     except (InterfaceError, OperationalError) as error:
-        # Of Django's own commands; ours end with a sentence about themselves.
+        # From Django's own commands: `OperatorCommand` has a sentence for these errors.
         _fail(
             f"the database cannot be used: {printable(reason(error))}",
             ExitStatus.COULD_NOT_RUN,

@@ -48,7 +48,7 @@ def prepared_file(path: Path, lines: Iterable[str]) -> Iterator[None]:
 def _open_beside(path: Path) -> tuple[int, Path | None]:
     """Return a new file in the folder of `path`, without a name where that is possible."""
     if hasattr(os, "O_TMPFILE"):
-        # Not all file systems have it.
+        # Not all file systems support O_TMPFILE.
         with suppress(OSError):
             return os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o600), None
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")

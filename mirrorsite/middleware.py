@@ -61,13 +61,13 @@ class EdgeMiddleware:
         try:
             request.get_host()
         except DisallowedHost as error:
-            # Refused before anything is done for it.
+            # Refused before anything else is done.
             response: HttpResponseBase = bad_request(request, error)
             for name, value in SECURITY_HEADERS.items():
                 response.headers[name] = value
             return response
         if request.path_info == "*" and request.method == "OPTIONS":
-            return _of_the_server()
+            return _answer_options_of_server()
         response = self.get_response(request)
         if response.status_code >= 400:
             return as_problem(request, response)
@@ -88,7 +88,7 @@ class EdgeMiddleware:
                 response.content = b""
 
 
-def _of_the_server() -> HttpResponse:
+def _answer_options_of_server() -> HttpResponse:
     """Answer `OPTIONS *`, which is about the server as a whole (RFC 9110, section 9.3.7)."""
     response = HttpResponse(status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"})
     del response.headers["Content-Type"]

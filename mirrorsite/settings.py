@@ -51,7 +51,7 @@ for _origin in CSRF_TRUSTED_ORIGINS:
         )
 
 BIND = env.address("BIND")
-#: None: nothing is shown.
+#: None: no metrics are served.
 METRICS_BIND: str | None = (
     None if env.text("METRICS_BIND") == "off" else env.address("METRICS_BIND")
 )
@@ -113,7 +113,7 @@ MIDDLEWARE = [
 ]
 #: Beside `/`, the paths that know who is logged in; others are free of that cost.
 STAFF_PATHS = ("/admin/", "/api/uploads")
-# Both look for Django's classes by name: StaffCsrfViewMiddleware is a subclass, and
+# Both checks look for Django's classes by name: StaffCsrfViewMiddleware is a subclass, and
 # EdgeMiddleware denies framing.
 SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003"]
 
@@ -180,7 +180,7 @@ DATABASES = {"default": connection_settings(env.required("DATABASE_URL"))}
 
 # --- The bucket ------------------------------------------------------------------
 
-# As wide as botocore takes them; the store knows better.
+# All names that botocore accepts; the store itself may refuse one.
 AWS_STORAGE_BUCKET_NAME = env.matching(
     "AWS_STORAGE_BUCKET_NAME",
     r"[\w.-]{1,255}|arn:[\w:/.-]{1,251}",

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -77,7 +78,7 @@ def longest_attempt(size: int, storage: UploadStorage) -> timedelta:
     attempts = store.max_attempts
     pauses = 0.1 * 2**attempts
     request = attempts * (store.connect_timeout + store.read_timeout) + pauses
-    parts = 0 if size <= PART_BYTES else -(-size // PART_BYTES) + 3
+    parts = 0 if size <= PART_BYTES else math.ceil(size / PART_BYTES) + 3
     requests = request * (1 + attempts * parts) + request
     making = attempts * size / _BYTES_PER_SECOND
     return timedelta(seconds=requests + making + _DATABASE_SECONDS)

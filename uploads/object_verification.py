@@ -21,17 +21,17 @@ from uploads.storage import StoredObject, storage_of, upload_storage
 
 Method = Literal["head", "read"]
 
-#: Uploads looked at before the next are read from the database.
+#: Uploads read from the database at a time.
 PAGE = 500
-#: The events of a look at the bucket.
-_LOOKS = (Action.VERIFIED, Action.MISSING, Action.CORRUPTED)
+#: The actions that a verification records.
+_RESULTS = (Action.VERIFIED, Action.MISSING, Action.CORRUPTED)
 #: The statuses in which an upload has an object, or had one.
 VERIFIABLE = (Status.STORED, Status.MISSING, Status.CORRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a look at the bucket showed: the action recorded, and what differed.
+    """The result of a verification: the action recorded, and what differed.
 
     `sha256_from` is the source of the SHA-256: `store` (its own checksum), `etag` (the
     ETag is still the one returned when the object was stored), or `bytes`.
@@ -68,19 +68,19 @@ def to_verify(
     created_since: datetime | None = None,
     not_verified_since: datetime | None = None,
 ) -> QuerySet[Upload]:
-    """Return the uploads of the configured bucket to look at, in the order of their ids.
+    """Return the uploads of the configured bucket to verify, in the order of their ids.
 
     Those with an event of a verification since `not_verified_since` are left out, so
-    an interrupted round goes on where it was.
+    an interrupted run can be resumed.
     """
     uploads = _verifiable().filter(bucket=upload_storage().bucket_name)
     if created_since:
         uploads = uploads.filter(created_at__gte=created_since)
     if not_verified_since:
-        looks = UploadEvent.objects.filter(
-            upload=OuterRef("pk"), action__in=_LOOKS, at__gte=not_verified_since
+        verifications = UploadEvent.objects.filter(
+            upload=OuterRef("pk"), action__in=_RESULTS, at__gte=not_verified_since
         )
-        uploads = uploads.filter(~Exists(looks))
+        uploads = uploads.filter(~Exists(verifications))
     return uploads.order_by("pk")
 
 
@@ -96,9 +96,9 @@ def _verifiable() -> QuerySet[Upload]:
 def verify_each(
     uploads: QuerySet[Upload], *, actor: Actor, method: Method, jobs: int
 ) -> Iterator[tuple[Upload, Verification | None]]:
-    """Look at every upload, `jobs` at a time; each result is recorded, then yielded.
+    """Verify every upload, `jobs` at a time; record each result, then yield it.
 
-    None instead of a result: the upload changed while its object was looked at, and
+    None instead of a result: the upload changed while its object was compared, and
     nothing was recorded. Only `PAGE` uploads are in memory. When the consumer stops, or
     the store fails (`StoreError`), what was yielded stands and nothing else was
     recorded. The database is used by this thread alone.

@@ -9,6 +9,7 @@ be the one meant.
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import random
 from collections.abc import Callable, Iterator
@@ -112,7 +113,7 @@ class RandomNumbers:
         remaining = self.size
         source = random.Random(self._seed)  # noqa: S311 as above
         while remaining > 0:
-            lines = min(_LINES_A_BLOCK, -(-remaining // _LINE_BYTES))
+            lines = min(_LINES_A_BLOCK, math.ceil(remaining / _LINE_BYTES))
             block = _lines_of_digits(source, lines)
             self._on_chunk()
             del block[remaining:]

@@ -82,9 +82,10 @@ UPLOADS = problem_types(
             ),
             "store-unavailable": (
                 "Object store unavailable",
-                "The object store did not answer. upload_status, if present, is"
-                " the recorded status: failed, or pending if the object may have"
-                " been stored; otherwise nothing was recorded.",
+                "The object store did not answer, or answered with a failure."
+                " upload_status, if present, is the recorded status: failed, or"
+                " pending if the object may have been stored; otherwise nothing was"
+                " recorded.",
                 "Retry after the number of seconds in Retry-After; reconciliation"
                 " resolves pending uploads.",
             ),

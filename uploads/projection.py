@@ -79,7 +79,7 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
 def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
     """Return how an upload contradicts the events that `seal` is to bring back."""
     ids = {event["upload"] for event in lost} - {None}
-    for upload_id, row, events in _of(ids):
+    for upload_id, row, events in _rows_with_events(ids):
         for _, difference in _differences(row, list(events)):
             return (
                 f"upload {upload_id} does not fit the events that the database has:"
@@ -95,7 +95,7 @@ def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
 def restore(ids: Collection[UUID]) -> None:
     """Insert or update the rows of these uploads to match their events."""
     new = []
-    for upload_id, row, events in _of(ids):
+    for upload_id, row, events in _rows_with_events(ids):
         columns = _columns(list(events))
         if row is None:
             new.append(Upload(id=upload_id, **columns))
@@ -216,7 +216,7 @@ def _is_same(name: str, column: Any, stated: Any) -> bool:
     return False
 
 
-def _of(
+def _rows_with_events(
     ids: Collection[Any],
 ) -> Iterator[tuple[UUID, _Row | None, Iterable[_EventValues]]]:
     events = UploadEvent.objects.filter(upload_id__in=ids)

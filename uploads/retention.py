@@ -94,12 +94,12 @@ def purge(
             for page in pages(uploads, PAGE):
                 for first in range(0, len(page), jobs):
                     some = page[first : first + jobs]
-                    looks = list(pool.map(_look, some))
+                    comparisons = list(pool.map(_compare, some))
                     if dry_run:
-                        yield from map(_would_purge, some, looks)
+                        yield from map(_would_purge, some, comparisons)
                     else:
                         yield from _purge_some(
-                            pool, some, looks, uploads, actor, reason
+                            pool, some, comparisons, uploads, actor, reason
                         )
         finally:
             # Otherwise leaving would wait for all that was queued.
@@ -107,7 +107,7 @@ def purge(
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Comparison:
     """What the store reports of an object; `note` is why to leave it alone, or empty."""
 
     detail: dict[str, Any]
@@ -115,22 +115,22 @@ class _Look:
     note: str = ""
 
 
-def _look(upload: Upload) -> _Look:
+def _compare(upload: Upload) -> _Comparison:
     """Compare the object with its record; raises `StoreError`."""
     try:
         found = storage_of(upload).head(upload.key)
         differences, known = differences_from(upload, found)
     except ObjectMissingError:
-        return _Look({}, note="the object is missing")
+        return _Comparison({}, note="the object is missing")
     if found.etag != upload.etag:
         differences += (f"ETag is {found.etag}, recorded is {upload.etag}",)
     detail = {"etag": found.etag, "size": found.size, **known}
-    return _Look(detail, found.etag, "; ".join(differences))
+    return _Comparison(detail, found.etag, "; ".join(differences))
 
 
-def _would_purge(upload: Upload, look: _Look) -> Purge:
-    if look.note:
-        return _left_alone(upload, look.note)
+def _would_purge(upload: Upload, comparison: _Comparison) -> Purge:
+    if comparison.note:
+        return _left_alone(upload, comparison.note)
     return _result(upload, "would purge")
 
 
@@ -143,7 +143,7 @@ def _left_alone(upload: Upload, note: str) -> Purge:
 def _purge_some(
     pool: ThreadPoolExecutor,
     some: Sequence[Upload],
-    looks: Sequence[_Look],
+    comparisons: Sequence[_Comparison],
     uploads: QuerySet[Upload],
     actor: Actor,
     reason: str,
@@ -156,11 +156,11 @@ def _purge_some(
     results: dict[UUID, Purge] = {}
     recorded: list[tuple[Upload, str]] = []
     failures: list[BaseException] = []
-    for upload, look in zip(some, looks, strict=True):
-        note = look.note
+    for upload, comparison in zip(some, comparisons, strict=True):
+        note = comparison.note
         if not note:
             try:
-                _record(upload, uploads, actor, {"reason": reason, **look.detail})
+                _record(upload, uploads, actor, {"reason": reason, **comparison.detail})
             except TransitionError as error:
                 note = str(error)
             except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
@@ -169,7 +169,7 @@ def _purge_some(
         if note:
             results[upload.pk] = _left_alone(upload, note)
         else:
-            recorded.append((upload, look.etag))
+            recorded.append((upload, comparison.etag))
     for done in _delete_all(pool, recorded, actor, failures):
         results[done.upload_id] = done
     yield from (results[upload.pk] for upload in some if upload.pk in results)

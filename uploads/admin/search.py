@@ -33,7 +33,7 @@ def uuid_range(prefix: str) -> tuple[UUID, UUID] | None:
 
 
 def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
-    """Return those whose id, key, request id or SHA-256 begins with `term`.
+    """Return the uploads whose id, key, request id or SHA-256 begins with `term`.
 
     One query for each column, limited to `MAX_FOUND`: for an OR over columns
     PostgreSQL may scan the table in the list's order instead.
@@ -53,7 +53,7 @@ def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
 
 
 def search_events(events: QuerySet[UploadEvent], term: str) -> QuerySet[UploadEvent]:
-    """Return those with this number, or whose upload's id has this prefix."""
+    """Return the events with this number, or whose upload's id has this prefix."""
     found = Q(pk__in=[])
     if term.isascii() and term.isdigit() and len(term) < 19:
         found |= Q(id=int(term))
@@ -63,7 +63,7 @@ def search_events(events: QuerySet[UploadEvent], term: str) -> QuerySet[UploadEv
 
 
 def search_seals(seals: QuerySet[AuditSeal], term: str) -> QuerySet[AuditSeal]:
-    """Return the one with this number."""
+    """Return the seal with this number."""
     if term.isascii() and term.isdigit() and len(term) < 19:
         return seals.filter(number=int(term))
     return seals.none()

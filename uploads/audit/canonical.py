@@ -195,6 +195,6 @@ def parse_seal(content: bytes) -> Seal:
     return seal
 
 
-def parse_time(text: str) -> datetime:
+def parse_canonical_time(text: str) -> datetime:
     """Parse a time in the form of `format_time`; raises ValueError for another form."""
     return datetime.strptime(text, _TIME).replace(tzinfo=UTC)

@@ -18,7 +18,7 @@ from django.db import IntegrityError, connection
 from mirrorsite.actors import Actor
 from mirrorsite.database import reason
 from uploads.audit import keys, log
-from uploads.audit.canonical import Seal, parse_time
+from uploads.audit.canonical import Seal, parse_canonical_time
 from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.models import Action, AuditSeal, UploadEvent
 from uploads.audit.report import projections
@@ -154,4 +154,4 @@ def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
 def _event(line: bytes) -> UploadEvent:
     values = json.loads(line)
     values["upload_id"] = values.pop("upload")
-    return UploadEvent(**values | {"at": parse_time(values["at"])})
+    return UploadEvent(**values | {"at": parse_canonical_time(values["at"])})

@@ -31,7 +31,7 @@ _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
 
 
 class SealStore:
-    """The log's objects in the bucket; `prefix` ends in a slash.
+    """The audit trail's objects in the bucket; `prefix` ends in a slash.
 
     Its methods raise `StoreError`, as the storage does.
     """
@@ -78,7 +78,7 @@ class SealStore:
     def seal(self, number: int, version_id: str = "") -> bytes | None:
         """Return the content of a seal's copy, or None when there is none.
 
-        Of one that is too long for a seal only the beginning is returned.
+        Only the beginning of a copy that is too long for a seal is returned.
         """
         content = b""
         try:

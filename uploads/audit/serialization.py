@@ -1,4 +1,4 @@
-"""The log's rows as the values that are hashed and signed."""
+"""The audit trail's rows as the values that are hashed and signed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from uploads.audit.canonical import (
     encode,
     event_line,
     format_time,
-    parse_time,
+    parse_canonical_time,
 )
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.models import AuditSeal, UploadEvent
@@ -143,7 +143,7 @@ def seal_of(row: AuditSeal) -> Seal:
 def row_of(seal: Seal, store: SealStore) -> AuditSeal:
     """Return the row of a seal; not saved yet."""
     columns = asdict(seal)
-    columns["sealed_at"] = parse_time(seal.sealed_at)
+    columns["sealed_at"] = parse_canonical_time(seal.sealed_at)
     columns["next_key"] = seal.next_key or ""
     return AuditSeal(**columns, object_key=store.seal_object_key(seal.number))
 

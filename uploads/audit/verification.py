@@ -27,7 +27,7 @@ from uploads.audit.canonical import (
     NO_SEAL,
     Seal,
     format_time,
-    parse_time,
+    parse_canonical_time,
 )
 from uploads.audit.chain import missing_events, sealed_lines, verified_seal
 from uploads.audit.events_check import EventsCheck, outer_join
@@ -194,7 +194,7 @@ class _Verifier:
                 f"does not continue seal {number - 1}",
             )
         self.trusted.learn(seal)
-        self._last_sealed_at = parse_time(seal.sealed_at)
+        self._last_sealed_at = parse_canonical_time(seal.sealed_at)
         self.report.seals += 1
         self.events.check(seal)
         return seal.hash()
@@ -252,7 +252,7 @@ class _Verifier:
         if AuditSeal.objects.filter(number__gt=seal.number).exists():
             self._add(FaultKind.MISSING, seal.number, "only its copy exists")
             return True
-        is_recent = parse_time(seal.sealed_at) > self.earliest_time
+        is_recent = parse_canonical_time(seal.sealed_at) > self.earliest_time
         if is_recent and self._is_unfinished(seal):
             return False
         self._add(

@@ -47,7 +47,7 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
     if since is None:
         objects, rows = upload_storage().listing(PREFIX), recorded_rows()
     else:
-        first = _of_day(since.astimezone(UTC).date())
+        first = _day_prefix(since.astimezone(UTC).date())
         before = Upload.objects.filter(key__lt=first)
         pending = before.filter(status=Status.PENDING)
         yield from map(_with_its_object, recorded_rows(pending))
@@ -98,11 +98,11 @@ def _listed_since(since: datetime) -> Iterator[ListedObject]:
             # Skips years without objects, such as those before the service began.
             day = date(day.year + 1, 1, 1)
             continue
-        yield from upload_storage().listing(_of_day(day))
+        yield from upload_storage().listing(_day_prefix(day))
         day += timedelta(days=1)
 
 
-def _of_day(day: date) -> str:
+def _day_prefix(day: date) -> str:
     """Return the prefix of a day's keys."""
     # %Y has fewer than four digits before the year 1000, which sorts elsewhere.
     return f"{PREFIX}{day.isoformat().replace('-', '/')}/"

@@ -17,8 +17,8 @@ from uploads.audit.canonical import (
     encode,
     event_line,
     format_time,
+    parse_canonical_time,
     parse_seal,
-    parse_time,
 )
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.report import FaultKind
@@ -97,7 +97,7 @@ class TestEventLine:
     def test_format_time__reads_back(self, at):
         text = format_time(at)
         assert len(text) == 27
-        assert parse_time(text) == at
+        assert parse_canonical_time(text) == at
 
 
 class TestSeal:
