@@ -30,7 +30,7 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
         )
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         if not re.fullmatch("[!-~]*", os.environ.get(name, "").strip()):
-            # Not its value. A request could not be sent with it.
+            # No request could be sent with the value, which the message leaves out.
             raise ImproperlyConfigured(
                 f"{name} holds characters that no key has; set it to the key alone."
             )

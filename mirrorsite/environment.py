@@ -202,7 +202,7 @@ class Environment:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            # Not its value: it may be a secret.
+            # The value is left out: it may be a secret.
             raise ImproperlyConfigured(
                 f"{name} holds bytes that are not UTF-8; set it to text."
             ) from error
@@ -306,7 +306,7 @@ class Environment:
             return None
         key = _base64(value)
         if len(key) != 32:
-            # Not the value itself: it is meant to be a secret.
+            # The value is left out: it is meant to be a secret.
             raise ImproperlyConfigured(
                 f"{name} is not 32 bytes in base64; set it to the output of"
                 " head -c 32 /dev/urandom | base64."

@@ -241,7 +241,7 @@ if CACHE_URL not in {"", "database"}:
     try:
         redis.connection.parse_url(CACHE_URL)  # type: ignore[no-untyped-call]
     except ValueError as error:
-        # Not its value: it may hold a password.
+        # The value is left out: it may hold a password.
         raise ImproperlyConfigured(
             "CACHE_URL cannot be read; set it to redis://host:6379/0, or to database."
         ) from error

@@ -115,7 +115,7 @@ def verify_each(
                     else:
                         yield upload, outcome
         finally:
-            # Otherwise leaving would wait for all that was queued.
+            # Otherwise the end of the block would wait for every queued job.
             pool.shutdown(wait=True, cancel_futures=True)
 
 

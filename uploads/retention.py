@@ -102,7 +102,7 @@ def purge(
                             pool, some, comparisons, uploads, actor, reason
                         )
         finally:
-            # Otherwise leaving would wait for all that was queued.
+            # Otherwise the end of the block would wait for every queued job.
             pool.shutdown(wait=True, cancel_futures=True)
 
 

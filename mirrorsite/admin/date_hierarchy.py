@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 _FORM = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d))?)?)?\Z", re.ASCII)
 
 
-#: Of year, month, day and hour: how one is written, its name, its name within the
-#: period that contains it, and a span that leads from its start into the next one.
+#: For year, month, day and hour: the formats of its text, its full name and its short
+#: name (within the period that contains it), and a span from its start into the next.
 _KINDS = (
     ("%Y", "%Y", "%Y", timedelta(days=366)),
     ("%Y-%m", "%B %Y", "%B", timedelta(days=31)),

@@ -102,7 +102,7 @@ def _read(path: Path) -> dict[str, str]:
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        # Without the text: it holds secrets.
+        # The text is left out: it holds secrets.
         raise CommandFailed(f"{path} is not JSON") from error
     if not isinstance(values, dict):
         raise CommandFailed(f"{path} is not a JSON object")
