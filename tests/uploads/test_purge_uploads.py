@@ -176,11 +176,11 @@ class TestPurgeUploads:
         upload = old()
         uploads = retention.purgeable(stored_before=timezone.now())
         seen = list(uploads)
-        looks = [retention._look(one) for one in seen]
+        looks = [retention._compare(one) for one in seen]
         (first,) = retention.purge(
             uploads, actor=making.ACTOR, reason="test", dry_run=False
         )
-        later = [retention._look(one) for one in seen]
+        later = [retention._compare(one) for one in seen]
         with ThreadPoolExecutor(1) as pool:
             for looked in (looks, later):
                 (second,) = retention._purge_some(
