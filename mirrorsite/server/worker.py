@@ -110,6 +110,8 @@ class DrainingServer(Server):
             connection, _ = listener.accept()
         except BlockingIOError:
             return False
+        except ConnectionAbortedError:
+            return True  # that client has left; others may wait behind it
         except OSError as error:
             logger.warning("a connection was not accepted: %s", error)
             if error.errno in _OUT_OF_RESOURCES:

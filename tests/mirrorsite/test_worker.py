@@ -7,7 +7,9 @@ import os
 import socket
 import time
 from contextlib import ExitStack, closing
+from typing import Any
 
+import pytest
 from uvicorn import Config
 
 from mirrorsite.server.connection_counts import FRESH_SECONDS, ConnectionCounts
@@ -28,14 +30,26 @@ def server_of(counts: ConnectionCounts, worker: int) -> DrainingServer:
     return DrainingServer(config, counts, worker)
 
 
-def test_connections_in_the_queue_of_the_kernel__answered() -> None:
+class FirstHasLeft(socket.socket):
+    """A listening socket whose first client has left before it is accepted."""
+
+    has_left = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if not self.has_left:
+            self.has_left = True
+            raise ConnectionAbortedError
+        return super().accept()
+
+
+@pytest.mark.parametrize("kind", [socket.socket, FirstHasLeft])
+def test_connections_in_the_queue_of_the_kernel__answered(kind) -> None:
     """Their requests were sent before the server was told to end."""
     server = server_of(ConnectionCounts(), 1)
     server.should_exit = True
     with ExitStack() as stack:
-        listener = stack.enter_context(
-            closing(socket.create_server(("127.0.0.1", 0), backlog=64))
-        )
+        bound = socket.create_server(("127.0.0.1", 0), backlog=64)
+        listener = stack.enter_context(closing(kind(fileno=bound.detach())))
         clients = [
             stack.enter_context(
                 closing(socket.create_connection(listener.getsockname(), timeout=30))
