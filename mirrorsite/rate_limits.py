@@ -107,7 +107,7 @@ class RateLimiter:
             try:
                 count = counter_for(settings.CACHE_URL).add(key, left, amount)
                 return Usage(quota, length, count, left)
-            except (redis.RedisError, django.db.Error, OSError) as error:
+            except (redis.RedisError, django.db.Error, OSError, ValueError) as error:
                 self._paused_until = time.monotonic() + PAUSE_SECONDS
                 logger.warning(
                     "rate limits are counted in this process for %s s: %s",
@@ -193,7 +193,7 @@ class RateLimitedPosts(APIView):
     def _credential(self, request: Request) -> str:
         """Return the token or session that the request presents, or an empty text."""
         if header := get_authorization_header(request):
-            return header.decode("latin-1")
+            return b" ".join(header.split()).decode("latin-1")
         if StaffSessionAuthentication in self.authentication_classes:
             return request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
         return ""

@@ -102,6 +102,12 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
+        if self.client is None:
+            # The client reset the connection before it was accepted. What it sent is not
+            # carried out: there is no address to record, or to count it for.
+            self._ignores_input = True
+            transport.abort()  # type: ignore[attr-defined]
+            return
         self._wait_for_request()
         if len(self.connections) > MAX_CONNECTIONS:
             self._make_room()

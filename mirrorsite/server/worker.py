@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
@@ -48,6 +49,7 @@ class DrainingServer(Server):
         super().__init__(config)
         self.counts = counts
         self.worker = worker
+        self._arbiter = os.getppid()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # accepts nothing itself
@@ -62,6 +64,8 @@ class DrainingServer(Server):
         while True:
             self._count()
             await asyncio.sleep(CHECK_SECONDS)
+            if os.getppid() != self._arbiter:
+                self.should_exit = True  # it was killed: nobody else ends this worker
             if self.config.callback_notify is not None:
                 # uvicorn's own heartbeat ends with its main loop, before the drain.
                 await self.config.callback_notify()
@@ -89,7 +93,8 @@ class DrainingServer(Server):
     def _count(self) -> int:
         """Return the connections of this worker, and let the others know."""
         count = len(self.server_state.connections) + len(self._connecting)
-        self.counts.report(self.worker, count)
+        if not self.should_exit:
+            self.counts.report(self.worker, count)
         return count
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -86,6 +86,15 @@ class TestWorkers:
 
 
 class TestEnding:
+    def test_gunicorn_killed__its_workers_end(self, start_service):
+        """Nobody else would: they hold the port, and nothing watches them."""
+        service = start_service(WEB_CONCURRENCY="2")
+        wait_for_both(service)
+        orphans = workers(service)
+        os.kill(service.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(orphans, timeout=60)
+        assert alive == []
+
     def test_taken_while_the_worker_ends__its_request_is_waited_for(
         self, start_service
     ):

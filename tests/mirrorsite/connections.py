@@ -18,8 +18,8 @@ DATE = b"Sun, 29 Nov 2026 12:00:00 GMT"
 class Transport(asyncio.Transport):
     """Keeps what is written; `unread` is what the client has not read."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("192.0.2.1", 50_000)})
+    def __init__(self, peer: tuple[str, int] | None = ("192.0.2.1", 50_000)) -> None:
+        super().__init__({"peername": peer})
         self.written = b""
         self.unread = 0
         self.is_closed = False
@@ -105,8 +105,8 @@ class Server:
         self.state = ServerState()
         self.state.default_headers = [(b"date", DATE)]  # uvicorn renews it each second
 
-    def connect(self) -> Connection:
-        return Connection(self)
+    def connect(self, transport: Transport | None = None) -> Connection:
+        return Connection(self, transport)
 
     def close(self) -> None:
         for task in asyncio.all_tasks(self.loop):
@@ -123,9 +123,9 @@ class Server:
 class Connection:
     """One connection: `send` bytes, look at what was `answered`."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, transport: Transport | None = None) -> None:
         self.server = server
-        self.transport = Transport()
+        self.transport = transport or Transport()
         self.protocol = HTTPProtocol(server.config, server.state, {}, server.loop)
         self._in_loop(lambda: self.protocol.connection_made(self.transport))
 

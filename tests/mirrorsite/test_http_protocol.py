@@ -19,7 +19,7 @@ from mirrorsite.server.http_protocol import (
     REQUEST_SECONDS,
     STALL_SECONDS,
 )
-from tests.mirrorsite.connections import DATE, Connection, Server, exchange
+from tests.mirrorsite.connections import DATE, Connection, Server, Transport, exchange
 
 HOST = b"Host: localhost\r\n"
 GET = b"GET /a HTTP/1.1\r\n" + HOST
@@ -416,6 +416,13 @@ class TestEnding:
 
 
 class TestClientGone:
+    def test_before_it_was_accepted__its_request_is_not_carried_out(self, server):
+        """It has no address any more, so it would count for nobody."""
+        connection = server.connect(Transport(peer=None))
+        assert connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
+        assert server.application.scopes == []
+        assert connection.transport.is_aborted
+
     def test_every_request_of_the_pipeline_ends(self, server):
         """The first waits for its body's reader, the second in the queue."""
         server.application.may_answer.clear()

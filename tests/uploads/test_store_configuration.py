@@ -29,6 +29,7 @@ from uploads.exceptions import (
 from uploads.models import Upload
 from uploads.payloads import RandomNumbers
 from uploads.storage import PART_BYTES, BytesPayload, UploadStorage, client
+from uploads.storage.signed_puts import MAX_ANSWER_BYTES
 
 METADATA = {"upload-id": "an-id", "request-id": "a-request"}
 SMALL = BytesPayload(b"content")
@@ -492,15 +493,35 @@ class TestAnswersOfAnotherServer:
 
     @pytest.mark.parametrize(
         "answer",
-        [Answer(200, b"<html>Login</html>"), Answer(204), Answer(520), Answer(599)],
+        [
+            Answer(200, b"<html>Login</html>"),
+            Answer(204),
+            Answer(520),
+            Answer(599),
+            # The connection broke within the header section.
+            Answer(200, headers={"ETag": '"0123'}),
+            Answer(200, headers={"ETag": f'"{"0" * 129}"'}),
+            Answer(200, headers={"ETag": '"01"', "x-amz-version-id": "0" * 1025}),
+            # Longer than any answer of S3, and perhaps without end.
+            Answer(200, b"0" * (MAX_ANSWER_BYTES + 1), {"ETag": '"01"'}),
+        ],
     )
     def test_put__outcome_is_open(
         self, fake_store: FakeStore, storage: UploadStorage, answer: Answer
     ) -> None:
-        fake_store.plan = lambda request: answer
+        fake_store.plan = lambda request: (
+            answer if request.method == "PUT" else Answer(500)
+        )
         with pytest.raises(StoreUnavailableError) as caught:
             storage.put_new("small", SMALL, METADATA)
         assert caught.value.outcome_unknown is True
+
+    @pytest.mark.parametrize("checksum", ["!!!!", "YWJj"])
+    def test_head__no_checksum(self, fake_store, storage, checksum):
+        fields = {"ETag": '"01"', "x-amz-checksum-sha256": checksum}
+        fake_store.plan = lambda request: Answer(200, headers=fields)
+        with pytest.raises(StoreUnavailableError):
+            storage.head("key")
 
     @pytest.mark.django_db
     def test_upload__is_not_stored(

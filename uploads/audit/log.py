@@ -121,7 +121,10 @@ def execute(statement: str, values: Sequence[Any]) -> int:
         try:
             with savepoint, connection.wrap_database_errors:
                 # As Django's cursor does: a connection that the server dropped is
-                # replaced.
+                # replaced. It may have dropped it since the request's first statement,
+                # while the object was put.
+                if not connection.in_atomic_block:
+                    connection.health_check_done = False  # type: ignore[attr-defined]
                 connection.close_if_health_check_failed()
                 connection.ensure_connection()
                 # Django's cursor writes each value into the statement, for a quarter

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+#: With both quotes, or without any; as long as the record has room for.
+_ETAG = re.compile(r'"[!#-~]{1,128}"|[!#-~]{1,128}')
+_VERSION = re.compile(r"[!-~]{0,1024}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +106,16 @@ def versions_in_order(
 
 
 def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
-    """Read a HeadObject answer; raises `KeyError` if S3 cannot have sent it."""
+    """Read a HeadObject answer; raises as `etag_and_version` if S3 cannot have sent it."""
     metadata = answer.get("Metadata", {})
     checksum = answer.get("ChecksumSHA256", "")
     # The composite checksum of a multipart upload (AWS: "…-<parts>") is no SHA-256 of
     # the content.
     if checksum and "-" not in checksum and answer.get("ChecksumType") != "COMPOSITE":
-        sha256, source = base64.b64decode(checksum).hex(), "store"
+        digest = base64.b64decode(checksum, validate=True)
+        if len(digest) != hashlib.sha256().digest_size:
+            raise ValueError("no SHA-256")
+        sha256, source = digest.hex(), "store"
     else:
         sha256 = metadata.get("sha256", "")
         source = "metadata" if sha256 else ""
@@ -123,7 +132,13 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
 
 
 def etag_and_version(answer: Mapping[str, Any]) -> tuple[str, str]:
-    """Read the answer to a request; raises `KeyError` if S3 cannot have sent it."""
-    version = answer.get("VersionId") or ""
+    """Read the answer to a request.
+
+    Raises `KeyError` or `ValueError` if S3 cannot have sent it: a connection that broke
+    within the header section leaves half an ETag.
+    """
+    etag, version = answer["ETag"], answer.get("VersionId") or ""
+    if not _ETAG.fullmatch(etag) or not _VERSION.fullmatch(version):
+        raise ValueError("no ETag or version of S3")
     # Some buckets without versioning send the word null.
-    return answer["ETag"].strip('"'), "" if version == "null" else version
+    return etag.strip('"'), "" if version == "null" else version

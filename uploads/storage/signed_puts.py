@@ -30,6 +30,8 @@ from uploads.storage.signature import sign
 #: COMPLIANCE, since one more permission is enough to open a GOVERNANCE lock.
 OBJECT_LOCK_MODE: Final = "COMPLIANCE"
 
+#: The answer to a put is an error in some hundred bytes, or empty.
+MAX_ANSWER_BYTES = 64 * 1024
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _REGION = re.compile(rb"<Region>([a-z0-9-]+)</Region>")
 
@@ -127,13 +129,21 @@ class SignedPuts:
                 redirect=False,
                 retries=False,
                 assert_same_host=False,
+                preload_content=False,
             )
+            answer = response.read(MAX_ANSWER_BYTES + 1)
+            if len(answer) > MAX_ANSWER_BYTES:
+                response.close()
+                raise ValueError("too long for an answer of S3")
+            response.release_conn()
             outcome = f"{response.status // 100}xx"
             if response.status == 200:
-                return {
+                found = {
                     "ETag": response.headers["etag"],
                     "VersionId": response.headers.get("x-amz-version-id", ""),
                 }
+                etag_and_version(found)  # raises if S3 cannot have sent it
+                return found
         except Exception as error:
             # urllib3's frames refer to the body, and to the error that refers to them.
             clear_frames(error.__traceback__)
@@ -141,12 +151,12 @@ class SignedPuts:
         finally:
             seconds = perf_counter() - started
             STORE_SECONDS.labels(operation, outcome).observe(seconds)
-        raise _error_of(response)
+        raise _error_of(response, answer)
 
 
-def _error_of(response: BaseHTTPResponse) -> StoreError:
-    code = _CODE.search(response.data)
-    region = _REGION.search(response.data)
+def _error_of(response: BaseHTTPResponse, answer: bytes) -> StoreError:
+    code = _CODE.search(answer)
+    region = _REGION.search(answer)
     return error_from_status(
         response.status,
         code[1].decode() if code else str(response.status),
