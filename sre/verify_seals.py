@@ -15,7 +15,8 @@ integers only. Its signature is Ed25519 (RFC 8032) over the line
 SHA-256 of the file of the seal before (64 zeros in the first); `root` is the SHA-256
 of the file of its events, whose lines are canonical JSON in ascending order of `id`.
 `key_id` starts the SHA-256 of the public key; `next_key` announces a public key that
-takes over; from its first seal on, the announcing key can no longer sign.
+takes over; from its first seal on, the announcing key can no longer sign, nor can the
+other keys that it announced.
 
 What it cannot know is what was cut off at the end: note the last seal's number and
 hash, which it prints, and give them to the next run with --expect.
@@ -221,6 +222,10 @@ class Verifier:
         old = self.announced_by.pop(seal["key_id"], None)
         if old is not None:
             self.retired.add(old)
+            # Also what it announced and nobody used: somebody may have such a key.
+            self.retired |= {
+                name for name, by in self.announced_by.items() if by == old
+            }
         if seal["next_key"] is not None:
             public_key = bytes.fromhex(seal["next_key"])
             self.keys.setdefault(key_id(public_key), public_key)

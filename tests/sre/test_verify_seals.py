@@ -257,6 +257,19 @@ class TestVerifySeals:
         audit.seal(6).write_bytes(KEY.sign(stolen).file_bytes())
         assert audit.faults() == [("unknown key", "seal 6")]
 
+    def test_announced_and_abandoned_key(self, trail: Trail, tmp_path: Path) -> None:
+        lost, new = SigningKey(b"l" * 32), SigningKey(b"n" * 32)
+        trail.seal(next_key=lost.public_key)
+        trail.seal(next_key=new.public_key)
+        trail.seal(signing_key=new)
+        audit = Audit(tmp_path)
+        audit.download(trail)
+        assert audit.faults() == []
+        last = parse_seal(audit.seal(6).read_bytes())
+        stolen = replace(last, number=7, previous=last.hash(), key_id=lost.id)
+        audit.seal(7).write_bytes(lost.sign(stolen).file_bytes())
+        assert audit.faults() == [("unknown key", "seal 7")]
+
     def test_could_not_run(self, audit: Audit) -> None:
         shutil.rmtree(audit.folder / "audit")
         status, text = audit.run("--public-key", KEY.public_text())

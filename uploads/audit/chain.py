@@ -95,7 +95,7 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
     """Return the lines of a seal's events by id; raises `SealError` for a bad copy."""
     object_key = store.events_object_key(seal)
     try:
-        content = b"".join(store.events(seal))
+        content = b"".join(store.first_events(seal))
     except ObjectMissingError as error:
         raise SealError(f"{object_key} is not in the bucket") from error
     if hashlib.sha256(content).hexdigest() != seal.root:

@@ -71,7 +71,7 @@ class TrustedKeys:
             name: Ed25519PublicKey.from_public_bytes(public_key)
             for name, public_key in public_keys.items()
         }
-        #: The number of the first seal that a replaced key must not sign, by key.
+        #: The number of the first seal that a replaced or unused key must not sign.
         self._retired: dict[str, int] = {}
         self._announced_by: dict[str, str] = {}
 
@@ -90,10 +90,16 @@ class TrustedKeys:
         return self._retired.get(name, number + 1) <= number
 
     def learn(self, seal: Seal) -> None:
-        """Add the key that a good seal announces; retire the one that it replaces."""
+        """Add the key that a good seal announces; retire those that its key replaces.
+
+        These are the key that announced it, and the others which that one announced:
+        nobody uses them, but somebody may have them.
+        """
         old = self._announced_by.pop(seal.key_id, None)
         if old is not None and old != seal.key_id:
-            self._retired.setdefault(old, seal.number)
+            unused = [name for name, by in self._announced_by.items() if by == old]
+            for name in (old, *unused):
+                self._retired.setdefault(name, seal.number)
         if seal.next_key is not None:
             public_key = bytes.fromhex(seal.next_key)
             name = key_id(public_key)

@@ -107,6 +107,13 @@ class SealStore:
             return iter(())
         return self.storage.read(self.events_object_key(seal), version_id=version_id)
 
+    def first_events(self, seal: Seal) -> Iterator[bytes]:
+        """As `events`, of the first version, which a newer one or a marker may hide."""
+        if seal.root == NO_EVENTS:
+            return iter(())
+        version_id = self.storage.first_version(self.events_object_key(seal))
+        return self.events(seal, version_id or "")
+
     def listed_seals(self) -> Iterator[tuple[int | None, ObjectVersions]]:
         """Yield the objects under `seals/`, with the number if the name is a seal's."""
         for versions in self.storage.versions(f"{self.prefix}seals/"):

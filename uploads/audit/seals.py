@@ -74,7 +74,7 @@ def seal_audit(
     key to announce in the first seal of the run. The old key continues to sign until
     AUDIT_SIGNING_KEY is changed; with the new key's first seal it is retired, and its
     later seals are not valid. A key that was announced and lost is replaced by
-    announcing another one.
+    announcing another one, and is retired with the old key.
 
     Raises `AuditKeyError` when there is no key to sign with, `SealError` when the
     bucket contradicts the database, `StoreError`, and `TrailUnavailableError`. The next

@@ -128,10 +128,20 @@ class _Verifier:
 
     def _begin_at(self, first: int) -> str | None:
         """Learn the keys up to the first seal; return what must be its `previous`."""
-        if first == 1:
+        if first <= 1:
             return NO_SEAL
-        seal = learn_keys(self.trusted, first - 1)
-        return None if seal is None else seal.hash()
+        number = first - 1
+        seal = learn_keys(self.trusted, number)
+        if seal is not None:
+            return seal.hash()
+        # The row is what proves that the seals before it are older than `since`.
+        if AuditSeal.objects.filter(number=number).exists():
+            self._add(FaultKind.CHANGED, number, "its row cannot be read")
+        else:
+            self._add(
+                FaultKind.MISSING, number, "no row, and the check starts after it"
+            )
+        return None
 
     def _rows(self, first: int) -> Iterator[tuple[int, AuditSeal | None]]:
         for number, row in readable_seals(AuditSeal.objects.filter(number__gte=first)):

@@ -10,11 +10,14 @@ import pytest
 from botocore.exceptions import ClientError
 from django.utils import timezone
 
+from tests.uploads.audit.commands import run
 from tests.uploads.audit.tampering import as_owner, delete, rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
+from uploads.audit.seal_store import PREFIX
+from uploads.audit.seals import Sealed
 from uploads.audit.serialization import seal_of
 from uploads.exceptions import SealError, StoreRefusedError
-from uploads.models import AuditSeal, UploadEvent
+from uploads.models import AuditSeal, Upload, UploadEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +28,7 @@ def locked(other_bucket: Any) -> Trail:
     storage.client.create_bucket(
         Bucket=storage.bucket_name, ObjectLockEnabledForBucket=True
     )
-    trail = Trail(storage)
+    trail = Trail(storage, prefix=PREFIX)
     add_uploads(2)
     trail.seal()
     add_uploads(1)
@@ -91,6 +94,35 @@ class TestObjectLock:
                 ("copy missing", "seal 1"),
                 ("facts differ", f"upload {event.upload_id}"),
             ]
+
+    @pytest.mark.parametrize("content", [None, b"{}\n"])
+    def test_events_hidden__seal_finished_or_restored(self, locked, settings, content):
+        """By a delete marker, or by a newer version: the first version is read."""
+        settings.AUDIT_SIGNING_KEY = None
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        seal = seal_of(AuditSeal.objects.get(number=2))
+        place = {
+            "Bucket": locked.storage.bucket_name,
+            "Key": locked.store.events_object_key(seal),
+        }
+        if content is None:
+            locked.storage.client.delete_object(**place)
+        else:
+            locked.storage.client.put_object(**place, Body=content)
+        with as_owner():
+            events = rows_of(UploadEvent).filter(seal=2)
+            uploads = list(events.values_list("upload", flat=True))
+            delete(events)
+            delete(rows_of(Upload).filter(pk__in=uploads))
+            delete(rows_of(AuditSeal).filter(number=2))
+            assert run("restore_events") == (
+                0,
+                "restored seal 2 with 2 lost events\n",
+            )
+        with as_owner():
+            rows_of(UploadEvent).filter(seal=2).update(seal=None)
+            delete(rows_of(AuditSeal).filter(number=2))
+            assert locked.seal()[0] == Sealed(number=2, event_count=2, finished=True)
 
     def test_tail_hidden_in_bucket_and_cut_in_database(self, locked):
         """A delete marker takes the seal from the listing, not from its versions."""

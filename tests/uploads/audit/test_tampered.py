@@ -308,6 +308,30 @@ class TestSeals:
                 stopped = ("sealing stopped", "the audit trail")
                 assert stopped not in trail.faults(since=LAST)
 
+    def test_since__rows_before_the_start_deleted(self, trail):
+        """The rows choose the start of `since`: without seal 3, it would be seal 4."""
+        since = AuditSeal.objects.get(number=3).sealed_at
+        with as_owner():
+            delete(rows_of(UploadEvent).filter(seal_id=3))
+            delete(rows_of(AuditSeal).filter(number=3))
+            for start in (since, 4):
+                assert ("missing", "seal 3") in trail.faults(since=start)
+                assert ("missing", "seal 3") in trail.faults(
+                    since=start, read_copies=False
+                )
+
+    @pytest.mark.parametrize("time", ["-infinity", "2020-01-01"])
+    def test_since__rows_dated_before_the_start(self, trail, time):
+        since = AuditSeal.objects.get(number=3).sealed_at
+        with as_owner():
+            execute("UPDATE uploads_uploadevent SET actor = 'x' WHERE seal_id = 3")
+            execute(
+                "UPDATE uploads_auditseal SET sealed_at = %s WHERE number = 3", time
+            )
+            found_since = trail.faults(since=since)
+        unreadable, dated = ("changed", "seal 3"), ("broken chain", "seal 4")
+        assert (unreadable if time == "-infinity" else dated) in found_since
+
     @pytest.mark.parametrize("pair", [(1, 2), (3, LAST)])
     def test_signatures_exchanged(self, trail, pair):
         signatures = dict(AuditSeal.objects.values_list("number", "signature"))

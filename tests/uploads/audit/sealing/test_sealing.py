@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -139,6 +140,23 @@ class TestRotation:
         with pytest.raises(AuditKeyError, match="was replaced"):
             trail.seal(trusted_keys=TrustedKeys(keys))
         assert trail.faults() == []
+
+    def test_abandoned_key_signs_no_more(self, trail):
+        """Announced, but another key took over: a thief may have it."""
+        lost, new = SigningKey(b"l" * 32), SigningKey(b"n" * 32)
+        trusted = TrustedKeys({KEY.id: KEY.public_key})
+        trail.seal(next_key=lost.public_key)
+        trail.seal(next_key=new.public_key)
+        trail.seal(signing_key=new)
+        last = seal_of(AuditSeal.objects.get(number=3))
+        stolen = replace(last, number=4, previous=last.hash(), key_id=lost.id)
+        with pytest.raises(AuditKeyError, match="was replaced"):
+            trail.seal(signing_key=lost)
+        trail.store.put(lost.sign(stolen), b"")
+        with pytest.raises(SealError, match="unknown key"):
+            trail.seal(signing_key=new, trusted_keys=trusted)
+        for since in (None, 4):
+            assert ("copy differs", "seal 4") in trail.faults(since=since)
 
     def test_seal_of_a_retired_key(self, trail):
         """As a thief of the old key would make it."""
