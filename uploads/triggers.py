@@ -159,7 +159,8 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
     """Return the names of triggers that are missing, disabled or altered.
 
-    The catalogue is compared with what `install` makes, function bodies included.
+    The catalogue is compared with what `install` makes, function bodies and settings
+    included.
     Before their migration none is missing. Raises `django.db.Error` when the database
     is unavailable.
     """
@@ -173,6 +174,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
             JOIN pg_class w ON w.oid = t.tgrelid
             JOIN pg_proc p ON p.oid = t.tgfoid
             WHERE t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
+            AND p.proconfig IS NULL AND NOT p.prosecdef
             """
         )
         found = [values for *values, is_ours in cursor if is_ours]

@@ -205,6 +205,9 @@ class TestMissing:
             " CREATE CONSTRAINT TRIGGER uploads_event_delete"
             " AFTER DELETE ON uploads_uploadevent FOR EACH ROW"
             " EXECUTE FUNCTION uploads_refuse()",
+            # Functions that see other operators, or run with other rights:
+            "ALTER FUNCTION uploads_refuse() SET search_path = evil, pg_catalog, public",
+            "ALTER FUNCTION uploads_refuse() SECURITY DEFINER",
         ],
     )
     def test_altered__replaced(self, statement):
