@@ -194,10 +194,14 @@ def _state_of(
     status: Status | None = None
     for _, action, at, actor, request_id, detail in events:
         if not facts:
-            facts["created_at"] = at
+            facts = {"created_at": at, "etag": "", "version_id": ""}
             facts |= {name: detail[name] for name in _STATED_FIRST if name in detail}
             if action == Action.REQUESTED:
                 facts |= {"requester_name": actor, "request_id": request_id}
+            elif action == Action.ADOPTED:
+                # The actor is who recorded the object, not who uploaded it.
+                request_id = detail.get("request_id", "")
+                facts |= {"requester_name": "unknown", "request_id": request_id}
         # The other actions do not change the status.
         status = STATUS_AFTER.get(Action(action), status)
         if action in _STATING:
@@ -227,8 +231,6 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
     """Return an upload's columns, as far as its events state them."""
     status, facts = _state_of(events)
     columns = {
-        "requester_name": "unknown",  # as of an object that reconciliation imported
-        "request_id": events[0][5].get("request_id", ""),
         "attempt_started_at": None,  # whatever was under way is over
         **facts,
         "status": status,
