@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -36,6 +36,7 @@ _COLUMNS = (
 )
 _STATING = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
 _UPLOADS_AT_A_TIME = 1_000
+_MAX_ERROR = Upload._meta.get_field("error").max_length
 
 _Row = dict[str, Any]
 #: Upload, action, time, actor, request id and detail.
@@ -85,7 +86,9 @@ def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
                 f"upload {upload_id} does not fit the events that the database has:"
                 f" {difference}"
             )
-    object_keys = {event["detail"].get("key") for event in lost} - {None}
+    details = [event["detail"] for event in lost if isinstance(event["detail"], dict)]
+    stated = [detail.get("key") for detail in details]
+    object_keys = {key for key in stated if isinstance(key, str)}
     other = Upload.objects.filter(key__in=object_keys).exclude(pk__in=ids).first()
     if other is None:
         return None
@@ -237,8 +240,14 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
     }
     for _, action, at, _, _, detail in events:
         if action in (Action.STORED, Action.ADOPTED):
-            modified = detail.get("last_modified")
-            columns["stored_at"] = datetime.fromisoformat(modified) if modified else at
+            columns["stored_at"] = _parsed_time(detail.get("last_modified")) or at
         if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
-            columns["error"] = detail.get("error", "")
+            columns["error"] = str(detail.get("error", ""))[:_MAX_ERROR]
     return columns
+
+
+def _parsed_time(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
