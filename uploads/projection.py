@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -36,6 +36,7 @@ _COLUMNS = (
 )
 _STATING = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
 _UPLOADS_AT_A_TIME = 1_000
+_MAX_ERROR = Upload._meta.get_field("error").max_length
 
 _Row = dict[str, Any]
 #: Upload, action, time, actor, request id and detail.
@@ -85,7 +86,9 @@ def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
                 f"upload {upload_id} does not fit the events that the database has:"
                 f" {difference}"
             )
-    object_keys = {event["detail"].get("key") for event in lost} - {None}
+    details = [event["detail"] for event in lost if isinstance(event["detail"], dict)]
+    stated = [detail.get("key") for detail in details]
+    object_keys = {key for key in stated if isinstance(key, str)}
     other = Upload.objects.filter(key__in=object_keys).exclude(pk__in=ids).first()
     if other is None:
         return None
@@ -194,10 +197,14 @@ def _state_of(
     status: Status | None = None
     for _, action, at, actor, request_id, detail in events:
         if not facts:
-            facts["created_at"] = at
+            facts = {"created_at": at, "etag": "", "version_id": ""}
             facts |= {name: detail[name] for name in _STATED_FIRST if name in detail}
             if action == Action.REQUESTED:
                 facts |= {"requester_name": actor, "request_id": request_id}
+            elif action == Action.ADOPTED:
+                # The actor is who recorded the object, not who uploaded it.
+                request_id = detail.get("request_id", "")
+                facts |= {"requester_name": "unknown", "request_id": request_id}
         # The other actions do not change the status.
         status = STATUS_AFTER.get(Action(action), status)
         if action in _STATING:
@@ -227,16 +234,20 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
     """Return an upload's columns, as far as its events state them."""
     status, facts = _state_of(events)
     columns = {
-        "requester_name": "unknown",  # as of an object that reconciliation imported
-        "request_id": events[0][5].get("request_id", ""),
         "attempt_started_at": None,  # whatever was under way is over
         **facts,
         "status": status,
     }
     for _, action, at, _, _, detail in events:
         if action in (Action.STORED, Action.ADOPTED):
-            modified = detail.get("last_modified")
-            columns["stored_at"] = datetime.fromisoformat(modified) if modified else at
+            columns["stored_at"] = _parsed_time(detail.get("last_modified")) or at
         if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
-            columns["error"] = detail.get("error", "")
+            columns["error"] = str(detail.get("error", ""))[:_MAX_ERROR]
     return columns
+
+
+def _parsed_time(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None

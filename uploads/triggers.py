@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -49,8 +50,7 @@ class _Trigger:
     def statement(self) -> str:
         level = "ROW" if self.is_for_rows else "STATEMENT"
         return (
-            f"CREATE OR REPLACE TRIGGER {self.name}"
-            f" BEFORE {' OR '.join(self.operations)}"
+            f"CREATE TRIGGER {self.name} BEFORE {' OR '.join(self.operations)}"
             f" ON {self.table} FOR EACH {level} EXECUTE FUNCTION {self.function}()"
         )
 
@@ -127,11 +127,16 @@ _TRIGGERS = (
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Create the triggers and their functions; replace those that exist."""
-    with connection.cursor() as cursor:
+    """Create the triggers and their functions; replace those that exist.
+
+    In one transaction, so that the tables are never seen without them.
+    """
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        # CREATE OR REPLACE cannot change what a function returns or a trigger's kind.
+        remove(connection)
         for name, body in _FUNCTIONS.items():
             cursor.execute(
-                f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger"
+                f"CREATE FUNCTION {name}() RETURNS trigger"
                 f" LANGUAGE plpgsql AS $${body}$$"
             )
         for trigger in _TRIGGERS:
@@ -154,7 +159,8 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
     """Return the names of triggers that are missing, disabled or altered.
 
-    The catalogue is compared with what `install` makes, function bodies included.
+    The catalogue is compared with what `install` makes, function bodies and settings
+    included.
     Before their migration none is missing. Raises `django.db.Error` when the database
     is unavailable.
     """
@@ -168,6 +174,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
             JOIN pg_class w ON w.oid = t.tgrelid
             JOIN pg_proc p ON p.oid = t.tgfoid
             WHERE t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
+            AND p.proconfig IS NULL AND NOT p.prosecdef
             """
         )
         found = [values for *values, is_ours in cursor if is_ours]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection
+from django.db.models import JSONField, Value
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -190,6 +191,17 @@ class TestNote:
         with pytest.raises(IntegrityError):
             UploadEvent.objects.create(
                 upload=upload, action=action, at=timezone.now(), actor="x"
+            )
+
+    @pytest.mark.parametrize("detail", [[], "x", 5, Value(None, JSONField())])
+    def test_database__detail_is_an_object(self, detail):
+        with pytest.raises(IntegrityError, match="uploadevent_detail_is_object"):
+            UploadEvent.objects.create(
+                upload=begin(),
+                action=Action.DOWNLOADED,
+                at=timezone.now(),
+                actor="x",
+                detail=detail,
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
+from django.db.models.lookups import Exact
 
 from mirrorsite.append_only import AppendOnlyModel, AppendOnlyQuerySet
 
@@ -172,6 +173,17 @@ class UploadEvent(AppendOnlyModel):
                     & ~models.Q(action__in=sorted(WITHOUT_UPLOAD))
                 ),
                 name="uploadevent_upload_fits_action",
+            ),
+            models.CheckConstraint(
+                condition=Exact(
+                    models.Func(
+                        "detail",
+                        function="jsonb_typeof",
+                        output_field=models.TextField(),
+                    ),
+                    "object",
+                ),
+                name="uploadevent_detail_is_object",
             ),
         )
 

@@ -1,5 +1,6 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
+import django.db.models.lookups
 import django.utils.timezone
 import uuid_utils.compat
 from django.conf import settings
@@ -520,6 +521,20 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="uploadevent_upload_fits_action",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="uploadevent",
+            constraint=models.CheckConstraint(
+                condition=django.db.models.lookups.Exact(
+                    models.Func(
+                        "detail",
+                        function="jsonb_typeof",
+                        output_field=models.TextField(),
+                    ),
+                    "object",
+                ),
+                name="uploadevent_detail_is_object",
             ),
         ),
         migrations.RunPython(install_triggers, remove_triggers),

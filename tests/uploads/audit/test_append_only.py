@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
@@ -198,12 +198,31 @@ class TestMissing:
             "CREATE OR REPLACE FUNCTION uploads_refuse() RETURNS trigger"
             " LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'",
             "DROP FUNCTION uploads_refuse() CASCADE",
+            # What CREATE OR REPLACE cannot replace:
+            "DROP FUNCTION uploads_refuse() CASCADE;"
+            " CREATE FUNCTION uploads_refuse() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "DROP TRIGGER uploads_event_delete ON uploads_uploadevent;"
+            " CREATE CONSTRAINT TRIGGER uploads_event_delete"
+            " AFTER DELETE ON uploads_uploadevent FOR EACH ROW"
+            " EXECUTE FUNCTION uploads_refuse()",
+            # Functions that see other operators, or run with other rights:
+            "ALTER FUNCTION uploads_refuse() SET search_path = evil, pg_catalog, public",
+            "ALTER FUNCTION uploads_refuse() SECURITY DEFINER",
         ],
     )
     def test_altered__replaced(self, statement):
         execute(statement)
         assert "uploads_event_delete" in triggers.reinstall(connection)
         assert triggers.missing(connection) == []
+
+    def test_reinstall_fails__nothing_dropped(self, monkeypatch):
+        execute("ALTER TABLE uploads_auditseal DISABLE TRIGGER uploads_seal_change")
+        bodies = triggers._FUNCTIONS | {"uploads_refuse": "not a body"}
+        with monkeypatch.context() as patched:
+            patched.setattr(triggers, "_FUNCTIONS", bodies)
+            with pytest.raises(ProgrammingError):
+                triggers.reinstall(connection)
+        assert triggers.missing(connection) == ["uploads_seal_change"]
 
     def test_table_replaced(self):
         """The triggers are there, on a table that nobody uses any more."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.audit.commands import run
@@ -182,6 +183,34 @@ def test_reports_and_records(trail, lost):
     assert event.pk == max(UploadEvent.objects.values_list("pk", flat=True))
     assert making.actions(lost[0]) == ["requested", "stored", "verified"]
     assert making.actions(lost[1]) == ["requested", "stored"]
+
+
+@pytest.mark.parametrize(
+    ("action", "detail"),
+    [
+        ("downloaded", {"key": []}),
+        ("downloaded", {"key": {"a": 1}}),
+        ("failed", {"error": "x" * 1001}),
+        ("stored", {"last_modified": "nonsense"}),
+        ("stored", {"last_modified": 5}),
+        ("stored", {"last_modified": "0001-01-01T00:00:00+23:00"}),
+    ],
+)
+def test_detail_that_the_service_never_writes__restored(trail, action, detail):
+    (upload,) = add_uploads(1, stored=False)
+    trail.seal()
+    restore_backup = backed_up()
+    event = UploadEvent.objects.create(
+        upload=upload, action=action, at=timezone.now(), actor="x", detail=detail
+    )
+    status = transitions.STATUS_AFTER.get(Action(action), Status.PENDING)
+    Upload.objects.filter(pk=upload.pk).update(status=status)
+    trail.seal()
+    assert trail.faults() == []
+    restore_backup()
+    assert run("restore_events")[0] == 0
+    assert UploadEvent.objects.get(pk=event.pk).detail == detail
+    assert trail.faults() == []
 
 
 def test_json(trail, lost):

@@ -33,6 +33,7 @@ from uploads.audit.keys import SigningKey
 from uploads.audit.serialization import row_of, seal_of
 from uploads.exceptions import SealError
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
+from uploads.orphans import record_orphan
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -523,3 +524,25 @@ class TestSealer:
             with pytest.raises(SealError, match=match):
                 trail.seal()
         assert AuditSeal.objects.count() == LAST
+
+
+@pytest.mark.parametrize("column", ["requester_name", "request_id"])
+def test_imported_upload__its_origin_is_checked(bucket, column):
+    key = f"uploads/2026/11/01/{new_upload_id()}.txt"
+    bucket.client.put_object(Bucket=bucket.bucket_name, Key=key, Body=b"hello")
+    imported = record_orphan(key, actor=Actor())
+    trail = Trail(bucket)
+    trail.seal()
+    assert trail.faults() == []
+    Upload.objects.filter(pk=imported.pk).update(**{column: "other"})
+    assert trail.faults() == [("facts differ", f"upload {imported.pk}")]
+
+
+@pytest.mark.parametrize("column", ["etag", "version_id"])
+def test_upload_without_an_object__nor_its_columns(bucket, column):
+    (upload,) = add_uploads(1, stored=False)
+    trail = Trail(bucket)
+    trail.seal()
+    assert trail.faults() == []
+    Upload.objects.filter(pk=upload.pk).update(**{column: "other"})
+    assert trail.faults() == [("facts differ", f"upload {upload.pk}")]
