@@ -143,6 +143,7 @@ def _dump(target: IO[bytes], now: datetime) -> dict[str, int]:
         for table in _tables():
             columns = _columns(cursor, table)
             with (
+                connection.wrap_database_errors,
                 archive.open(f"{table}.copy", "w", force_zip64=True) as file,
                 cursor.copy(_copy(table, columns, "TO STDOUT")) as copy,
             ):
@@ -257,6 +258,7 @@ def _load(
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608
         for table, (columns, count) in tables.items():
             with (
+                connection.wrap_database_errors,
                 archive.open(f"{table}.copy") as file,
                 cursor.copy(_copy(table, columns, "FROM STDIN")) as copy,
             ):

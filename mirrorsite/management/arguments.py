@@ -10,8 +10,8 @@ from mirrorsite.times import parse_time
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=36_525)
-#: As in the names of the seals' copies in the bucket.
-_SEAL_DIGITS = 10
+#: Of a count or a seal number, as in the names of the seals' copies in the bucket.
+_MOST_DIGITS = 10
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 
 
@@ -62,7 +62,9 @@ def moment(text: str) -> datetime:
 
 def positive_count(text: str, *, most: int = 64) -> int:
     """Return a whole number from 1 to `most`; an argparse type."""
-    if not text.isdecimal() or not 1 <= int(text) <= most:
+    # Python raises ValueError for thousands of digits.
+    is_number = text.isdecimal() and len(text) <= _MOST_DIGITS
+    if not is_number or not 1 <= int(text) <= most:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
     return int(text)
 
@@ -92,7 +94,7 @@ def _positive(text: str, unit: str, most: int) -> float:
 def seal_or_time(text: str) -> int | datetime:
     """Parse a seal number, a point in time, or a duration before now."""
     if text.isdecimal():
-        if len(text) > _SEAL_DIGITS:
+        if len(text) > _MOST_DIGITS:
             raise argparse.ArgumentTypeError(f"{text!r} is too large for a seal number")
         return int(text)
     try:

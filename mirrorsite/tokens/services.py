@@ -86,8 +86,8 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
     although it is not stored. A new token, valid for `days`, replaces one that expires
     within `RENEW_BEFORE`, was revoked, or was derived from another key. Its owner is a
     user with the program's name and no password, created if missing. Raises Django's
-    `ValidationError` if the name is malformed or that of a user who can log in, and
-    `TrailUnavailableError`.
+    `ValidationError` if the name is malformed or that of a user who can log in or is
+    deactivated, and `TrailUnavailableError`.
     """
     with write_transaction():
         # Serialises runs of one program, so that they return the same token.
@@ -99,6 +99,8 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
         owner = User.objects.filter(username=program).first()
         if owner is not None and owner.has_usable_password():
             raise ValidationError(f"{program} is a user who can log in, not a program.")
+        if owner is not None and not owner.is_active:
+            raise ValidationError(f"its user {program} is deactivated.")
         now = timezone.now()
         for token in Token.objects.filter(
             user=owner, revoked_at=None, expiry__gt=now + RENEW_BEFORE

@@ -97,7 +97,7 @@ class TestMoment:
 
 
 class TestJobCount:
-    @pytest.mark.parametrize("text", ["0", "65", "-1", "x", "", "1.0", "²"])
+    @pytest.mark.parametrize("text", ["0", "65", "-1", "x", "", "1.0", "²", "1" * 5000])
     def test_bad(self, text):
         with pytest.raises(argparse.ArgumentTypeError):
             positive_count(text)

@@ -101,12 +101,12 @@ def record(bucket: UploadStorage, settings: Any) -> dict[str, list[tuple[Any, ..
     return rows()
 
 
-def backup_of(table: str, columns: list[str]) -> dict[str, str]:
+def backup_of(table: str, columns: list[str], rows: str = "") -> dict[str, str]:
     """Return the files of a backup that somebody else made."""
     tables = {table: {"columns": columns, "rows": 0}}
     migrations = [["contenttypes", "0001_initial"]]
     manifest = {"migrations": migrations, "tables": tables}
-    return {f"{table}.copy": "", "backup.json": json.dumps(manifest)}
+    return {f"{table}.copy": rows, "backup.json": json.dumps(manifest)}
 
 
 class TestBackupAndRestore:
@@ -185,6 +185,10 @@ class TestBackupAndRestore:
             (
                 backup_of("tokens_token", ['"id") FROM PROGRAM \'x\'; --"']),
                 "is not in the schema",
+            ),
+            (
+                backup_of("django_content_type", ["id"], "no number\n"),
+                "invalid input syntax",
             ),
         ],
     )
@@ -281,6 +285,15 @@ class TestBackupAndRestore:
         ):
             call_command("backup_database")
         assert len(backups.backup_keys()) == 1
+
+    def test_connection_lost__says_so(
+        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        end = "COPY (SELECT pg_terminate_backend(pg_backend_pid())) TO STDOUT"
+        monkeypatch.setattr(backups, "_copy", lambda *arguments: end)
+        with pytest.raises(CommandError, match="the database cannot be used"):
+            call_command("backup_database")
+        assert backups.backup_keys() == []
 
     def test_answer_lost__says_that_it_may_be_stored(
         self, faulty_store: FaultyStore

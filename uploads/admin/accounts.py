@@ -33,6 +33,9 @@ class _AccountMixin(ListMixin):
 
         It has every field, and would write their old values back.
         """
+        if not self.has_change_permission(request):  # type: ignore[attr-defined]
+            # Shown or refused, without a lock.
+            return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[misc,no-any-return]
         with transaction.atomic():
             account = self.get_object(request, unquote(object_id))  # type: ignore[attr-defined]
             version = accounts.locked_version(account) if account else ""

@@ -3,11 +3,12 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
-from django.db import transaction
+from django.db import connection, transaction
 
-from mirrorsite.management.base import OperatorCommand
+from mirrorsite.management.base import CommandFailed, OperatorCommand
 from uploads.accounts import recorded_saves
 
 
@@ -20,14 +21,29 @@ class Command(OperatorCommand):
         parser.add_argument("--name", default="admin", help="default: %(default)s")
 
     def run(self, *, name: str, **options: Any) -> None:
-        users = get_user_model().objects
-        if users.filter(is_superuser=True).exists():
+        try:
+            # Committed once the password is printed: otherwise it could be lost.
+            with transaction.atomic():
+                self._ensure(name)
+        except ValidationError as error:
+            message = f"The name {name!r}: {' '.join(error.messages)}"
+            raise CommandFailed(message) from error
+
+    def _ensure(self, name: str) -> None:
+        # Serialises runs, so that one of them creates the administrator.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended('ensure_admin', 0))"
+            )
+        if User.objects.filter(is_superuser=True).exists():
             self.warn("an administrator exists; nothing changed")
             return
         password = secrets.token_urlsafe(12)
-        # Committed once the password is printed: otherwise it could be lost.
-        with transaction.atomic(), recorded_saves(self.actor()):
-            users.create_superuser(username=name, password=password)
-            self.print(f"admin user: {name}")
-            self.print(f"admin password: {password}")
-            self.stdout.flush()
+        user = User(username=name, is_staff=True, is_superuser=True)
+        user.set_password(password)
+        user.full_clean()
+        with recorded_saves(self.actor()):
+            user.save()
+        self.print(f"admin user: {name}")
+        self.print(f"admin password: {password}")
+        self.stdout.flush()

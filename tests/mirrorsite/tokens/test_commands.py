@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
@@ -223,6 +224,13 @@ class TestIssueToken:
         with pytest.raises(CommandError, match="can log in"):
             run("issue_token", owner.username)
         assert not Token.objects.exists()
+
+    def test_owner_deactivated__refused(self):
+        """The API would refuse the token."""
+        run("issue_token", "canary")
+        User.objects.filter(username="canary").update(is_active=False)
+        with pytest.raises(CommandError, match="user canary is deactivated"):
+            run("issue_token", "canary")
 
     def test_empty_name__the_message_names_the_argument(self):
         with pytest.raises(CommandError, match="program ''"):

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
@@ -74,6 +75,15 @@ class TestStaleForm:
         Client().force_login(ada)
         change(admin_client, ada, first_name="Ada", version=version)
         assert User.objects.get(pk=ada.pk).first_name == "Ada"
+
+    def test_no_permission__refused(self, client, ada, verifiers):
+        client.force_login(ada)
+        ada.user_permissions.add(Permission.objects.get(codename="view_user"))
+        for address in (f"{USERS}{ada.pk}/change/", f"{GROUPS}{verifiers.pk}/change/"):
+            assert client.post(address, {"version": "x"}).status_code == 403
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(f"{USERS}{ada.pk}/change/").status_code == 200
+        assert not any("FOR UPDATE" in query["sql"] for query in queries)
 
     def test_group__not_saved(self, admin_client, verifiers):
         address = f"{GROUPS}{verifiers.pk}/change/"
