@@ -19,7 +19,14 @@ from mirrorsite.actors import Actor
 from mirrorsite.database import reason
 from uploads.audit import keys, log
 from uploads.audit.canonical import Seal, parse_canonical_time
-from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
+from uploads.audit.chain import (
+    HINT,
+    Chain,
+    missing_events,
+    record_seal,
+    sealed_lines,
+    verified_seal,
+)
 from uploads.audit.models import Action, AuditSeal, UploadEvent
 from uploads.audit.report import projections
 from uploads.audit.seal_store import SealStore
@@ -86,8 +93,12 @@ class Restoration:
             yield seal, sealed_lines(self._store, seal)
 
     def _require_no_gap_after(self, last: int) -> None:
-        """Raise `SealError` if the bucket lacks seal `last` + 1 and has a later one."""
-        later = (n for n, _ in self._store.listed_seals() if n is not None and n > last)
+        """Raise `SealError` if the bucket lacks seal `last` + 1 and has a later one.
+
+        A later one is signed: an object that only has a seal's name prevents nothing.
+        """
+        listed = (number for number, _ in self._store.listed_seals())
+        later = (n for n in listed if n is not None and n > last and self._is_signed(n))
         number = next(later, None)
         # A sealer may have written it since the chain was read.
         if number is not None and self._store.first_seal(last + 1) is None:
@@ -95,6 +106,13 @@ class Restoration:
                 f"{self._store.seal_object_key(last + 1)} is not in the bucket, though seal"
                 f" {number} is; {HINT}"
             )
+
+    def _is_signed(self, number: int) -> bool:
+        try:
+            verified_seal(self._store.first_seal(number) or b"", number, self._trusted)
+        except SealError:
+            return False
+        return True
 
     def _restore(self, seal: Seal, lines: dict[int, bytes]) -> int:
         """Write a seal with its events and uploads; return how many events were lost."""

@@ -227,6 +227,8 @@ def test_nothing_lost__nothing_written(trail):
     before = tables()
     status, text = run("restore_events")
     assert (status, "nothing to restore" in text) == (0, True)
+    status, text = run("restore_events", "--json")
+    assert (status, json.loads(text)["restored"]) == (0, False)
     assert run("restore_events", "--dry-run")[0] == 0
     assert tables() == before
 
@@ -350,6 +352,13 @@ class TestContradictedByTheBucket:
     def test_gap_after_the_last_seal_of_the_database(self, trail, lost):
         with replaced(trail.storage, trail.store.seal_object_key(2), None):
             refused("seals/0000000002.json is not in the bucket, though seal 3 is")
+
+    @pytest.mark.parametrize("number", [6, 9999])
+    def test_unsigned_object_named_like_a_later_seal__no_gap(self, trail, lost, number):
+        """Anyone who can write to the bucket could prevent a restore with one."""
+        key = trail.store.seal_object_key(number)
+        with replaced(trail.storage, key, b"junk"):
+            assert run("restore_events")[0] == 0
 
 
 def _copied(upload: Upload, **changes: Any) -> Upload:

@@ -45,7 +45,7 @@ class Command(OperatorCommand):
                     "first_seal": first,
                     "last_seal": last,
                     "events": events,
-                    "restored": not dry_run,
+                    "restored": bool(lost) and not dry_run,
                 }
             )
         elif not lost:
