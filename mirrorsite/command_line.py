@@ -10,10 +10,12 @@ from typing import NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line, get_commands
+from django.core.management.base import CommandError
 from django.db import InterfaceError, OperationalError
 
 from mirrorsite.database import lift_statement_timeout, reason
 from mirrorsite.exit_status import ExitStatus
+from mirrorsite.management.base import CommandFailed
 from mirrorsite.printable import printable
 from mirrorsite.standard_streams import OutputError, guard_standard_streams
 
@@ -29,12 +31,7 @@ def run(arguments: list[str]) -> None:
     try:
         try:
             _refuse_other_encodings(arguments)
-            execute_from_command_line(arguments)
-        except SystemExit as error:
-            # Django ends with 1 for an unknown command.
-            if error.code == 1 and arguments[1:] and arguments[1] not in get_commands():
-                sys.exit(ExitStatus.COULD_NOT_RUN)
-            raise
+            _execute(arguments)
         finally:
             # Writing what is still buffered can fail too.
             sys.stdout.flush()
@@ -60,6 +57,28 @@ def run(arguments: list[str]) -> None:
         _fail(traceback.format_exc().rstrip(), ExitStatus.COULD_NOT_RUN)
 
 
+def _execute(arguments: list[str]) -> None:
+    try:
+        execute_from_command_line(arguments)
+    except CommandError as error:  # with --traceback
+        _fail(traceback.format_exc().rstrip(), _status(error))
+    except SystemExit as error:
+        # Django ends with 1 for an unknown command.
+        if error.code == 1 and arguments[1:] and arguments[1] not in get_commands():
+            sys.exit(ExitStatus.COULD_NOT_RUN)
+        # Django has printed the error.
+        if isinstance(error.__context__, CommandError):
+            sys.exit(_status(error.__context__))
+        raise
+
+
+def _status(error: CommandError) -> int:
+    """Return the exit status of an error; Django's own 1 does not mean differences."""
+    if error.returncode == 1 and not isinstance(error, CommandFailed):
+        return ExitStatus.COULD_NOT_RUN
+    return error.returncode
+
+
 def _refuse_other_encodings(arguments: list[str]) -> None:
     """Refuse bytes that are no text: the database takes none, nor does JSON."""
     for argument in arguments:
@@ -72,7 +91,7 @@ def _refuse_other_encodings(arguments: list[str]) -> None:
             )
 
 
-def _fail(message: str, status: ExitStatus) -> NoReturn:
+def _fail(message: str, status: int) -> NoReturn:
     with suppress(OutputError):
         sys.stderr.write(f"{message}\n")
         sys.stderr.flush()

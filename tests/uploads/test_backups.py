@@ -250,6 +250,15 @@ class TestBackupAndRestore:
         assert len(list(bucket.list_keys("backups/"))) == 2
         status, said = run("restore_database", empty_database, "--dry-run")
         assert (status, max(bucket.list_keys("backups/")) in said) == (0, True)
+        status, said = run("restore_database", empty_database, "--dry-run", "--json")
+        newest = max(bucket.list_keys("backups/"))
+        assert (status, json.loads(said)) == (0, {"dry_run": True, "key": newest})
+
+    @pytest.mark.parametrize("key", ["", "x"])
+    def test_dry_run__no_such_key(self, bucket: UploadStorage, key: str) -> None:
+        with pytest.raises(CommandError) as caught:
+            call_command("restore_database", key, "--dry-run")
+        assert caught.value.returncode == 2
 
     def test_keep__another_run_deletes_too(
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch

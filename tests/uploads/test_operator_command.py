@@ -348,6 +348,41 @@ manage.main()
         )
         assert (done.returncode, done.stdout) == (0, rb"\xe4 \udc80 \u65e5" + b"\n")
 
+    @pytest.mark.parametrize(
+        ("error", "status"),
+        [
+            ("DifferencesFound('of two')", 1),
+            ("CommandFailed('of two')", 2),
+            ("CommandError('of two')", 2),
+        ],
+    )
+    @pytest.mark.parametrize("traceback", [[], ["--traceback"]])
+    def test_error_of_a_command(self, error, status, traceback):
+        code = (
+            "import manage\n"
+            "from django.core import management\n"
+            "from mirrorsite.management.base import *\n"
+            "class Failing(OperatorCommand):\n"
+            "    requires_system_checks = []\n"
+            f"    def run(self, **options): raise {error}\n"
+            "management.get_commands()['fail'] = 'tests'\n"
+            "management.load_command_class = lambda *_: Failing()\n"
+            "manage.main()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, "fail", *traceback],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status
+        assert "of two" in done.stderr
+        assert ("Traceback" in done.stderr) is bool(traceback)
+
+    def test_options_that_exclude_each_other(self):
+        assert manage("seal_audit", "--no-color", "--force-color").returncode == 2
+
     def test_bug__not_taken_for_a_difference(self):
         status, told = self.end("raise LookupError('no such thing')")
         assert status == 2

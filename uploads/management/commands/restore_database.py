@@ -6,6 +6,7 @@ from django.core.management.base import CommandParser
 
 from mirrorsite.management.base import CommandFailed, OperatorCommand, counted
 from uploads.backups import PREFIX, backup_keys, restore
+from uploads.storage import upload_storage
 
 
 class Command(OperatorCommand):
@@ -32,7 +33,10 @@ class Command(OperatorCommand):
                 raise CommandFailed(f"the bucket holds no backup under {PREFIX}.")
             key = keys[-1]
         if dry_run:
-            self.print(f"would restore {key}")
+            upload_storage().head(key)  # raises ObjectMissingError
+            self.print_result(
+                {"dry_run": True, "key": key}, f"would restore {key}", as_json=as_json
+            )
             return
         self.so_far = "nothing was loaded; another try needs an empty database"
         done = restore(key)
