@@ -91,7 +91,9 @@ WITH drawn AS (
       ('requested', created_at, requester, request_id, jsonb_build_object(
         'key', key, 'size', size, 'sha256', sha256, 'number', number)),
       (CASE course WHEN 'failed' THEN 'failed' ELSE 'stored' END,
-        CASE WHEN course <> 'requested' THEN answered_at END, requester, request_id, '{}'),
+        CASE WHEN course <> 'requested' THEN answered_at END, requester, request_id,
+        CASE course WHEN 'failed' THEN '{}'
+          ELSE jsonb_build_object('etag', md5(number::text)) END),
       (course, checked_at, 'command:verify_uploads', '', '{}')
   ) AS event (action, at, actor, request_id, detail)
   WHERE at <= now()

@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from sre.lib.fill import fill
 from tests.uploads.making import new_upload
+from uploads import projection
+from uploads.audit.report import Report
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.transitions import STATUS_AFTER
 
@@ -26,6 +28,9 @@ class TestFill:
             last[upload_id] = STATUS_AFTER[Action(action)]
         assert last == dict(Upload.objects.values_list("id", "status"))
         assert not UploadEvent.objects.filter(at__gt=timezone.now()).exists()
+        report = Report()
+        list(projection.check(report, since=None))
+        assert report.faults == []
 
     def test_other_uploads__refused(self) -> None:
         new_upload(status="stored").save()
