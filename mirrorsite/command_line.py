@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line, get_commands
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, SystemCheckError
 from django.db import InterfaceError, OperationalError
 
 from mirrorsite.database import lift_statement_timeout, reason
@@ -73,8 +73,13 @@ def _execute(arguments: list[str]) -> None:
 
 
 def _status(error: CommandError) -> int:
-    """Return the exit status of an error; Django's own 1 does not mean differences."""
-    if error.returncode == 1 and not isinstance(error, CommandFailed):
+    """Return the exit status of an error.
+
+    Django's own 1 does not mean differences, except that `check` found something.
+    """
+    if error.returncode == 1 and not isinstance(
+        error, CommandFailed | SystemCheckError
+    ):
         return ExitStatus.COULD_NOT_RUN
     return error.returncode
 
