@@ -222,7 +222,7 @@ class Verifier:
         old = self.announced_by.pop(seal["key_id"], None)
         if old is not None:
             self.retired.add(old)
-            # Also what it announced and nobody used: somebody may have such a key.
+            # Also the keys it announced that were never used: one may have leaked.
             self.retired |= {
                 name for name, by in self.announced_by.items() if by == old
             }

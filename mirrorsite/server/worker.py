@@ -65,7 +65,7 @@ class DrainingServer(Server):
             self._count()
             await asyncio.sleep(CHECK_SECONDS)
             if os.getppid() != self._arbiter:
-                self.should_exit = True  # it was killed: nobody else ends this worker
+                self.should_exit = True  # it was killed: nothing else ends this worker
             if self.config.callback_notify is not None:
                 # uvicorn's own heartbeat ends with its main loop, before the drain.
                 await self.config.callback_notify()

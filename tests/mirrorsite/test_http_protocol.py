@@ -417,7 +417,7 @@ class TestEnding:
 
 class TestClientGone:
     def test_before_it_was_accepted__its_request_is_not_carried_out(self, server):
-        """It has no address any more, so it would count for nobody."""
+        """It has no address any more, so no quota would count it."""
         connection = server.connect(Transport(peer=None))
         assert connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
         assert server.application.scopes == []

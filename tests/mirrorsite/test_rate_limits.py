@@ -369,6 +369,12 @@ class TestCounterAway:
             "rate limits are counted in this process for 5.0 s: ConnectionError"
         ]
 
+    def test_redis__answers_nonsense(self, client, limited, monkeypatch):
+        counter = Mock(add=Mock(side_effect=ValueError("no number")))
+        monkeypatch.setattr("mirrorsite.rate_limits.counter_for", lambda url: counter)
+        statuses = [post(client).status_code for _ in range(4)]
+        assert statuses == [400, 400, 400, 429]
+
     def test_redis__used_again(self, client, limited, redis_url, monkeypatch):
         limited.CACHE_URL = f"redis://127.0.0.1:{free_port()}/0"
         post(client)

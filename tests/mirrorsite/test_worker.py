@@ -105,7 +105,7 @@ class TestConnectionCounts:
         assert counts.least() == 3
 
     def test_no_report_for_long__does_not_count(self, monkeypatch) -> None:
-        """A worker that hangs takes no connection: nobody waits for it to."""
+        """A worker that hangs takes no connection, so the others do not wait for it to."""
         counts = ConnectionCounts()
         counts.report(1, 0)
         reported_at = time.monotonic()

@@ -168,7 +168,7 @@ class TestPurgeUploads:
 
     def test_database_away__nothing_deleted(self, bucket, make_fail):
         upload = old()
-        make_fail(transitions, "record", TrailUnavailableError("away"))
+        make_fail(transitions, "record", TrailUnavailableError("unavailable"))
         assert purge("--yes")[0] == 2
         assert making.exists(bucket, upload.key)
 
@@ -232,7 +232,7 @@ class TestSeveralAtATime:
 
     @pytest.mark.parametrize(
         ("error", "status"),
-        [(TrailUnavailableError("away"), 2), (KeyboardInterrupt, 130)],
+        [(TrailUnavailableError("unavailable"), 2), (KeyboardInterrupt, 130)],
     )
     def test_ends_while_recording__what_is_recorded_is_deleted(
         self, bucket, monkeypatch, spy, error, status
@@ -253,7 +253,7 @@ class TestSeveralAtATime:
 
         def goes(upload: Upload, action: Action, *args: Any, **kwargs: Any) -> None:
             if action == Action.VERIFIED:
-                raise TrailUnavailableError("away")
+                raise TrailUnavailableError("unavailable")
 
         spy(UploadStorage, "delete_unchanged", before=refuse)
         spy(transitions, "record", before=goes)

@@ -93,7 +93,7 @@ class TrustedKeys:
         """Add the key that a good seal announces; retire those that its key replaces.
 
         These are the key that announced it, and the others which that one announced:
-        nobody uses them, but somebody may have them.
+        they were never used, but one may have leaked.
         """
         old = self._announced_by.pop(seal.key_id, None)
         if old is not None and old != seal.key_id:

@@ -135,7 +135,7 @@ class UploadStorage(S3Storage):
     ) -> StoredObject:
         """Create the object `key`; the body's digest is added to its metadata.
 
-        Until `locked_until` nobody can delete it, in a bucket with Object Lock.
+        In a bucket with Object Lock it cannot be deleted before `locked_until`.
         `on_retry` is called before each further attempt, with the number of the attempt
         that failed and its error.
 

@@ -17,7 +17,7 @@ M = TypeVar("M", bound=models.Model)
 
 @contextmanager
 def as_owner() -> Iterator[None]:
-    """Take triggers and the tables' checks away; all is undone at the end."""
+    """Remove the triggers and the tables' checks; all is undone at the end."""
     with transaction.atomic():
         # Checks that wait for the commit forbid ALTER TABLE until they have run.
         execute("SET CONSTRAINTS ALL IMMEDIATE")
