@@ -20,7 +20,6 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from sre.lib import local_service, smoke
-from sre.lib.pip_configuration import parse
 from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
 from tests.support import ROOT
@@ -561,17 +560,43 @@ class TestSmoke:
         assert "nothing healthy" in capsys.readouterr().out
 
 
-class TestPipConfiguration:
-    def test_parse__environment_goes_last(self) -> None:
-        listing = "\n".join(
-            [
-                "global.index-url='https://one.example/simple'",
-                "global.no-cache-dir='true'",
-                ":env:.index-url='https://two.example/simple'",
-                ":env:.default-timeout='60'",
-            ]
+class TestImage:
+    ENGINE = """#!/bin/bash
+case "$1 $2" in
+  "image inspect") echo 1 ;;
+  build*) for word; do case $word in
+    id=pip.conf,src=*) cp "${word#id=pip.conf,src=}" "$CALLS.conf" ;;
+    *:ro) echo "$word" >>"$CALLS" ;; esac; done ;;
+esac
+"""
+
+    def test_pip_configuration__environment_before_files(
+        self, tmp_path: Path, at_home: Machine
+    ) -> None:
+        podman = tmp_path / "bin/podman"
+        podman.write_text(self.ENGINE)
+        podman.chmod(0o755)
+        index = tmp_path / "index/simple"
+        index.mkdir(parents=True)
+        file = tmp_path / "pip.conf"
+        file.write_text(
+            "[global]\nindex-url = https://one.example/simple\nno-cache-dir = true\n"
+            f"extra-index-url =\n  file://{index}\n  https://three.example/simple\n"
         )
-        assert parse(listing) == {
-            "index-url": "https://two.example/simple",
-            "timeout": "60",
+        at_home.environment |= {
+            "PIP_CONFIG_FILE": str(file),
+            "PIP_INDEX_URL": "https://two.example/simple",
+            "PIP_DEFAULT_TIMEOUT": "60",
         }
+        status, said = at_home.run("image")
+        assert status == 0, said
+        first, *lines = (tmp_path / "calls.conf").read_text().splitlines()
+        assert first == "[global]"
+        # This machine may have more files.
+        assert dict(line.split(" = ") for line in lines).items() >= {
+            ("timeout", "60"),
+            ("index-url", "https://two.example/simple"),
+            ("extra-index-url", f" file://{index} https://three.example/simple"),
+        }
+        mounted = f"{index.parent}:{index.parent}:ro"
+        assert mounted in at_home.calls.read_text().splitlines()
