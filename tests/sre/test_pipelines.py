@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from mirrorsite.environment import VARIABLES
+from sre.lib.pipeline_check import PipelineFaultError, check_rollback
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = ROOT / "sre" / "lib" / "ci_environment.sh"
@@ -361,3 +363,13 @@ class TestEnvironment:
             "eks update-kubeconfig --region eu-west-1"
             " --name mirrorsite-staging --alias mirrorsite-staging\n"
         )
+
+
+@pytest.mark.parametrize(("needs", "is_skipped"), [("plan", False), ("smoke", True)])
+def test_pipeline_check__a_rollback_that_a_failed_job_skips(
+    needs: str, is_skipped: bool
+) -> None:
+    jobs = {"plan": "", "apply": "plan", "smoke": "apply", "rollback": needs}
+    rows = [{"name": name, "needs": f"[{needed}]"} for name, needed in jobs.items()]
+    with pytest.raises(PipelineFaultError) if is_skipped else nullcontext():
+        check_rollback(rows)
