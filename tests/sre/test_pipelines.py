@@ -93,6 +93,20 @@ def variables_in_table() -> dict[str, str]:
     return table
 
 
+def test_diagram__every_job() -> None:
+    """Of each kind: `plan` stands for `plan-staging` and `plan-production` too."""
+    page = (ROOT / "docs" / "gitlab.md").read_text()
+    diagram = page.partition("```mermaid\n")[2].partition("```")[0]
+    jobs = {
+        re.sub("-(staging|production)$", "", name)
+        for path in FILES[:2]
+        for name, job in pipeline(path).items()
+        if name[0] != "." and {"script", "trigger"} & set(job)
+    }
+    assert len(jobs) > 15
+    assert jobs <= set(re.findall(r"[a-z]+(?:-[a-z]+)*", diagram))
+
+
 class TestVariables:
     def test_table__every_variable(self) -> None:
         # Half of a key pair is read by the provider, not by us.
