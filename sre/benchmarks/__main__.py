@@ -44,7 +44,7 @@ SCENARIOS = {
     "audit": Scenario(audit, "seal and verify COUNT uploads; uploads beside a sealer", 50_000),
     "reconcile": Scenario(reconcile, "COUNT objects, beside `aws s3 ls --recursive`", 200_000),
     "admin": Scenario(admin, "pages with 1,000 and with COUNT uploads", 1_000_000),
-    "profile": Scenario(profile, "flame graph of a worker under uploads"),
+    "profile": Scenario(profile, "flame graph of the workers under uploads"),
 }  # fmt: skip
 
 
