@@ -112,7 +112,9 @@ def refused(status: int, method: str, path: str, body: bytes | None = None) -> C
 
 def ready(client: Client) -> None:
     answer = client.ask("GET", "/api/ready")
-    checks = dict(answer.member("checks") or {})
+    checks = answer.member("checks")
+    if not isinstance(checks, dict):
+        raise CheckFailedError(f"no checks in {answer.status} {answer.body!r}")
     failed = {name: result for name, result in checks.items() if result != "ok"}
     same("what is not ok", failed, {})
     same("answer", (answer.status, answer.member("status")), (200, "ok"))

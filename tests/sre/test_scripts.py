@@ -12,7 +12,9 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import ClassVar
 
 import psycopg
@@ -554,6 +556,29 @@ class TestSmoke:
     ) -> None:
         assert smoke.main(["--no-upload", "--host", "stranger", live_service.url]) == 1
         assert "FAIL  health answers ok: status is 400" in capsys.readouterr().out
+
+    def test_smoke__another_web_server__every_check_fails(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Such as a proxy's page: no check ends with a traceback."""
+
+        class Page(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"<html>")
+
+            do_POST = do_GET  # noqa: N815
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+            Thread(target=server.serve_forever, daemon=True).start()
+            assert smoke.main([f"http://127.0.0.1:{server.server_port}"]) == 1
+            server.shutdown()
+        total = len(smoke.CHECKS | smoke.UPLOADING)
+        assert f"0 passed, {total} failed" in capsys.readouterr().out
 
     def test_smoke__nobody_there(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert smoke.main(["--wait", "0.1", "http://127.0.0.1:9"]) == 1
