@@ -614,7 +614,7 @@ class TestErrors:
     ):
         """Before the last request of an upload in parts, nothing can be there."""
         client = storage.store.transport.http
-        monkeypatch.setattr(client, "put", lambda *arguments: [][0])
+        monkeypatch.setattr(client, "send", lambda *arguments: [][0])
         fake_store.plan = lambda r: Answer(404) if r.method == "HEAD" else None
         with pytest.raises(StoreUnavailableError, match="IndexError") as caught:
             storage.put_new("key", payload, METADATA)
@@ -705,16 +705,20 @@ class TestParts:
                     yield part
                     del part
 
-        def without_body(origin: str, target: str, headers: Any, body: Any) -> Any:
+        def without_body(
+            method: str, origin: str, target: str, headers: Any, body: Any
+        ) -> Any:
             if "partNumber=1&" in target:
                 with made:
                     assert made.wait_for(lambda: count == 3, timeout=10)
                     too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
-            return send(origin, target, headers, b"")
+            return send(
+                method, origin, target, headers, b"" if method == "PUT" else body
+            )
 
         client = storage.store.transport.http
-        send = client.put
-        monkeypatch.setattr(client, "put", without_body)
+        send = client.send
+        monkeypatch.setattr(client, "send", without_body)
         tracemalloc.start()
         storage.put_new("key", Payload(b"seed", 8 * PART_BYTES), METADATA)
         peak = tracemalloc.get_traced_memory()[1]
