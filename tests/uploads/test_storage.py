@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from botocore.stub import Stubber
 from botocore.utils import parse_timestamp
 from django.conf import settings
 from django.core.files.base import ContentFile
-from moto import mock_aws
 
 from uploads.exceptions import StoreUnavailableError
 from uploads.storage import BytesPayload, upload_storage
@@ -52,16 +50,24 @@ class TestDjangoInterface:
 
     def test_client__one_for_all_threads__a_connection_for_each(self, bucket):
         assert bucket.connection.meta.client is bucket.client
-        client: Any = upload_storage().client
-        assert client.meta.config.max_pool_connections >= settings.WEB_THREADS
+        options = upload_storage().store.transport.http.connection_pool_kw
+        assert options["maxsize"] >= settings.WEB_THREADS
 
 
-@mock_aws
 def test_bucket_of_another_region__is_created_there(make_storage):
     storage = make_storage(region_name="eu-south-1", bucket_name="in-milan")
-    assert storage.ensure_bucket() is True
-    where = storage.client.get_bucket_location(Bucket="in-milan")
-    assert where["LocationConstraint"] == "eu-south-1"
+    with Stubber(storage.client) as aws:
+        aws.add_client_error("head_bucket", "404", http_status_code=404)
+        aws.add_response(
+            "create_bucket",
+            {},
+            {
+                "Bucket": "in-milan",
+                "CreateBucketConfiguration": {"LocationConstraint": "eu-south-1"},
+            },
+        )
+        assert storage.ensure_bucket() is True
+        aws.assert_no_pending_responses()
 
 
 def test_composite_checksum__is_no_digest():
