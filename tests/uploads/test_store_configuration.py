@@ -35,6 +35,7 @@ from uploads.storage import (
     UploadStorage,
     client,
 )
+from uploads.storage.connections import MAX_ANSWER_BYTES as MAX_PAGE_BYTES
 from uploads.storage.signed_puts import MAX_ANSWER_BYTES
 
 METADATA = {"upload-id": "an-id", "request-id": "a-request"}
@@ -582,6 +583,16 @@ class TestAnswersOfAnotherServer:
         ):
             with pytest.raises(StoreUnavailableError, match="cannot be read"):
                 list(listing(""))
+
+    def test_page_that_is_too_long__one_clear_error(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        """It may be without end, and is not read into memory."""
+        page = b"<ListBucketResult>%s</ListBucketResult>"
+        fake_store.plan = lambda request: Answer(200, page % (b" " * MAX_PAGE_BYTES))
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+        with pytest.raises(StoreUnavailableError, match="cannot be read"):
+            list(storage.listing(""))
 
     def test_no_xml__one_clear_error(
         self,

@@ -16,12 +16,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSResponse
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3 import (
+    HTTPConnectionPool,
+    HTTPResponse,
+    HTTPSConnectionPool,
+    PoolManager,
+)
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 #: Slower than this, content runs into the timeout.
 _MIN_BYTES_PER_SECOND = 32 * 1024
 _BLOCK_BYTES = 64 * 1024
+#: More than a page of a listing has, with the longest keys.
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 class _TimeLeft:
@@ -137,4 +144,11 @@ def send(http: PoolManager, request: Any, **_: Any) -> Any:
         decode_content=False,
     )
     headers: Any = response.headers
-    return AWSResponse(request.url, response.status, headers, response)
+    raw: Any = response
+    if not request.stream_output:
+        content = response.read(MAX_ANSWER_BYTES + 1)
+        if len(content) > MAX_ANSWER_BYTES:
+            response.close()
+            raise ValueError("too long for an answer of S3")
+        raw = HTTPResponse(io.BytesIO(content), preload_content=False)
+    return AWSResponse(request.url, response.status, headers, raw)
