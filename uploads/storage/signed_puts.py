@@ -1,4 +1,4 @@
-"""PutObject and UploadPart, signed here and sent once.
+"""PutObject and UploadPart: signed here, and sent once.
 
 boto3 takes three times the processor time for a small body: it validates parameters,
 resolves the endpoint again, and parses.
