@@ -704,7 +704,7 @@ class TestSlowStore:
         storage = make_storage(
             endpoint_url=fake_store.url,
             connect_timeout=2.0,
-            read_timeout=30.0,
+            read_timeout=2.0,
             max_attempts=1,
         )
         with pytest.raises(StoreUnavailableError) as caught:
