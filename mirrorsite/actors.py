@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 
 from mirrorsite.client_address import client_address, client_network
-from mirrorsite.printable import printable
+from mirrorsite.logs import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 
 from mirrorsite.headers import API_HEADERS, PAGE_HEADERS, SECURITY_HEADERS
+from mirrorsite.logs import current_request_id, request_id_from
 from mirrorsite.metrics import observe_request
 from mirrorsite.problems import Problem, as_problem, bad_request, is_api, refusal
-from mirrorsite.request_ids import current_request_id, request_id_from
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 

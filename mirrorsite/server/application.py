@@ -16,9 +16,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from mirrorsite.logs import log_access, request_id_from
 from mirrorsite.metrics import observe_request
-from mirrorsite.request_ids import request_id_from
-from mirrorsite.server.access_log import log_access
 from mirrorsite.server.fast_path import FastAnswer, FastPath, address_of
 from mirrorsite.server.responses import Response, early_problem
 from mirrorsite.server.thread_pool import QueueFullError, ThreadPool

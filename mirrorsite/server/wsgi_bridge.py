@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from mirrorsite.printable import quoted_path
+from mirrorsite.logs import quoted_path
 from mirrorsite.server.responses import Fields, Response
 
 logger = logging.getLogger(__name__)
