@@ -20,10 +20,11 @@ from mirrorsite.logs import log_access, request_id_from
 from mirrorsite.metrics import observe_request
 from mirrorsite.server.fast_path import FastAnswer, FastPath, address_of
 from mirrorsite.server.responses import Response, early_problem
-from mirrorsite.server.thread_pool import QueueFullError, ThreadPool
 from mirrorsite.server.wsgi_bridge import (
     Call,
     ClientGoneError,
+    QueueFullError,
+    ThreadPool,
     TooManyStreamsError,
     WSGIApplication,
     build_environ,

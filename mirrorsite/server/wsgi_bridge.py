@@ -1,4 +1,4 @@
-"""Runs one ASGI request through a WSGI application (PEP 3333) in a thread."""
+"""Runs ASGI requests through a WSGI application (PEP 3333) in a bounded pool of threads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -24,14 +25,48 @@ Send = Callable[[Any], Any]
 #: A response without a known end is sent in one piece up to this size, and in pieces of
 #: this size beyond it.
 STREAM_BYTES = 64 * 1024
+#: Jobs that may wait for each thread: about a second of uploads.
+QUEUE_PER_THREAD = 32
 
 
 class ClientGoneError(Exception):
     """The client closed the connection, or was disconnected because it did not read."""
 
 
+class QueueFullError(RuntimeError):
+    """The queue is full."""
+
+
 class TooManyStreamsError(Exception):
     """Too many threads stream to clients already."""
+
+
+class ThreadPool:
+    """Runs jobs first in, first out; a job reports its own outcome."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._max_waiting = threads * QUEUE_PER_THREAD
+        for number in range(threads):
+            # Daemons: a request that never ends does not keep the process from ending.
+            threading.Thread(
+                target=self._work, name=f"{name}-{number}", daemon=True
+            ).start()
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Queue a job; raises `QueueFullError`."""
+        if self._jobs.qsize() >= self._max_waiting:
+            raise QueueFullError
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            try:
+                job()
+            except Exception:
+                # For example, its event loop is closed: the thread goes on.
+                logger.exception("a job failed")
 
 
 @lru_cache(maxsize=512)
