@@ -32,8 +32,9 @@ from mirrorsite.tokens.authentication import CHALLENGE
 from transforms.mirror import mirror
 from transforms.query import QueryError, single_parameter
 from transforms.views import MAX_WORD_CHARACTERS
-from uploads.api.errors import upload_problems
+from uploads.api.errors import problem_of
 from uploads.bulkhead import store_bulkhead
+from uploads.exceptions import UploadsError
 from uploads.idempotency import IdempotencyKey
 from uploads.models import Status, Upload
 from uploads.services import create_upload
@@ -169,7 +170,7 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
     except django.db.Error as error:
         raise _database_problem("nothing was uploaded") from error
     try:
-        with upload_problems(), store_bulkhead().permit(actor.quota_key):
+        with store_bulkhead().permit(actor.quota_key):
             created = create_upload(
                 actor=actor,
                 size=form.cleaned_data["size"],
@@ -177,12 +178,15 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
                 if key is None
                 else IdempotencyKey(actor.idempotency_scope, str(key)),
             )
-    except Problem as problem:
+    except UploadsError as error:
+        problem = problem_of(error)
+        if problem is None:
+            raise
         if detail := _DETAILS_OF_FORM.get(problem.slug):
-            raise Problem(
+            problem = Problem(
                 problem.status_code, problem.slug, detail, **problem.extensions
-            ) from problem
-        raise
+            )
+        raise problem from error
     return created.upload
 
 
