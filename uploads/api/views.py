@@ -12,7 +12,7 @@ from mirrorsite.api import DatabaseView
 from mirrorsite.openapi import answer, header, problem_responses
 from mirrorsite.problems import InvalidRequest
 from mirrorsite.rate_limits import RateLimitedPosts
-from mirrorsite.tokens.permissions import MayUpload
+from mirrorsite.tokens.authentication import MayUpload
 from uploads.api import examples
 from uploads.api.errors import UploadProblems
 from uploads.api.serializers import UploadedSerializer, UploadRandomSerializer
