@@ -15,13 +15,17 @@ from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.authentication import MayUpload
 from uploads.api import examples
 from uploads.api.errors import UploadProblems
-from uploads.api.serializers import UploadedSerializer, UploadRandomSerializer
+from uploads.api.serializers import (
+    UploadedSerializer,
+    UploadFieldsSerializer,
+    UploadRandomSerializer,
+)
 from uploads.bulkhead import store_bulkhead
 from uploads.idempotency import MAX_KEY, IdempotencyKey, parse_key
 from uploads.models import Status
 from uploads.services import create_upload
 
-_UPLOADED = UploadedSerializer()
+_UPLOAD = UploadFieldsSerializer()
 
 
 class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
@@ -94,7 +98,7 @@ class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
         key = idempotency_key_of(request, actor)
         with store_bulkhead().permit(actor.quota_key):
             created = create_upload(actor=actor, size=size, idempotency_key=key)
-        body = _UPLOADED.describe(created.upload, request)
+        body = {"uploaded": "ok", **_UPLOAD.describe(created.upload, request)}
         headers = {"Location": body["url"]}
         if created.is_replayed:
             # The first answer again, whatever happened to the object since.
