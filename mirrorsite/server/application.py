@@ -69,13 +69,9 @@ class Application:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._http(scope, receive, send)
-
-    async def _http(self, scope: Any, receive: Any, send: Any) -> None:
+            return
         started = perf_counter()
         environ = build_environ(scope)
-        response: Response | None = None
         try:
             if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
                 body = await _read_body(receive)
@@ -85,13 +81,30 @@ class Application:
                 environ["CONTENT_LENGTH"] = str(len(body))
             response = await self._respond(scope, environ, send)
         except ClientGoneError:
-            # If the connection is still open, the protocol has refused the request, and
-            # has answered and logged it.
-            if scope["state"]["is_closed"]():
-                response = Response(CLIENT_CLOSED_REQUEST, [], sent_bytes=0)
-        finally:
-            if response is not None:
-                await self._finish(scope, environ, response, send, started)
+            if not scope["state"]["is_closed"]():
+                # The protocol has refused the request, and has answered and logged it.
+                return
+            response = Response(CLIENT_CLOSED_REQUEST, [], sent_bytes=0)
+        if response.sent_bytes is None:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": response.status,
+                    "headers": response.fields,
+                }
+            )
+            await send({"type": "http.response.body", "body": response.body})
+        log_access(
+            method=scope["method"],
+            raw_path=scope["raw_path"],
+            route=environ.get("mirrorsite.route", ""),
+            status=response.status,
+            seconds=perf_counter() - started,
+            size=response.size,
+            request_id=environ.get("mirrorsite.request_id", ""),
+            peer=scope["client"],
+            forwarded_for=environ.get("HTTP_X_FORWARDED_FOR", ""),
+        )
 
     async def _respond(
         self, scope: Any, environ: dict[str, Any], send: Any
@@ -133,35 +146,6 @@ class Application:
         address = address_of(path, dict(scope["headers"]), scope["scheme"])
         if address is not None:
             self.fast_path.remember(address, scope["query_string"], response.fields)
-
-    async def _finish(
-        self,
-        scope: Any,
-        environ: dict[str, Any],
-        response: Response,
-        send: Any,
-        started: float,
-    ) -> None:
-        if response.sent_bytes is None:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": response.status,
-                    "headers": response.fields,
-                }
-            )
-            await send({"type": "http.response.body", "body": response.body})
-        log_access(
-            method=scope["method"],
-            raw_path=scope["raw_path"],
-            route=environ.get("mirrorsite.route", ""),
-            status=response.status,
-            seconds=perf_counter() - started,
-            size=response.size,
-            request_id=environ.get("mirrorsite.request_id", ""),
-            peer=scope["client"],
-            forwarded_for=environ.get("HTTP_X_FORWARDED_FOR", ""),
-        )
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()

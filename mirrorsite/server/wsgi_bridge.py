@@ -157,9 +157,10 @@ class Call:
             parts = self._application(self._environ, self._start_response)
             try:
                 if getattr(parts, "streaming", True):
-                    self._answer_in_pieces(iter(parts))
+                    response = self._stream(iter(parts))
                 else:
-                    self._answer(b"".join(parts))
+                    response = Response(self._status, self._fields, b"".join(parts))
+                self._loop.call_soon_threadsafe(self._succeed, response)
             finally:
                 close = getattr(parts, "close", None)
                 if close is not None:
@@ -174,28 +175,24 @@ class Call:
             for name, value in headers
         ]
 
-    def _answer(self, body: bytes) -> None:
-        response = Response(self._status, self._fields, body)
-        self._loop.call_soon_threadsafe(self._succeed, response)
-
-    def _answer_in_pieces(self, parts: Iterator[bytes]) -> None:
+    def _stream(self, parts: Iterator[bytes]) -> Response:
+        """Send the parts if they are more than one piece; return the response."""
         first = _next_piece(parts)
         if len(first) < STREAM_BYTES:
-            self._answer(first)
-        elif not self._stream_permits.acquire(blocking=False):
+            return Response(self._status, self._fields, first)
+        if not self._stream_permits.acquire(blocking=False):
             raise TooManyStreamsError
-        else:
-            try:
-                with tempfile.TemporaryFile() as file:
-                    if self._needs_length():
-                        length = file.write(first) + sum(map(file.write, parts))
-                        self._fields.append((b"content-length", b"%d" % length))
-                        file.seek(0)
-                        parts = iter(lambda: file.read(STREAM_BYTES), b"")
-                        first = next(parts)
-                    self._stream(first, parts)
-            finally:
-                self._stream_permits.release()
+        try:
+            with tempfile.TemporaryFile() as file:
+                if self._needs_length():
+                    length = file.write(first) + sum(map(file.write, parts))
+                    self._fields.append((b"content-length", b"%d" % length))
+                    file.seek(0)
+                    parts = iter(lambda: file.read(STREAM_BYTES), b"")
+                    first = next(parts)
+                return self._send_pieces(first, parts)
+        finally:
+            self._stream_permits.release()
 
     def _needs_length(self) -> bool:
         """Return True if the client cannot read chunks and there is no length yet."""
@@ -203,7 +200,7 @@ class Call:
             name == b"content-length" for name, _ in self._fields
         )
 
-    def _stream(self, piece: bytes, parts: Iterator[bytes]) -> None:
+    def _send_pieces(self, piece: bytes, parts: Iterator[bytes]) -> Response:
         size = 0
         self.response_started = True
         self._send(
@@ -218,8 +215,7 @@ class Call:
             self._send({"type": "http.response.body", "body": piece, "more_body": True})
             piece = _next_piece(parts)
         self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        response = Response(self._status, self._fields, sent_bytes=size)
-        self._loop.call_soon_threadsafe(self._succeed, response)
+        return Response(self._status, self._fields, sent_bytes=size)
 
     def _send(self, message: dict[str, Any]) -> None:
         """Send, and wait until the client has taken enough of what was sent before."""
