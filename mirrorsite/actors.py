@@ -80,24 +80,13 @@ def actor_named(
         name=name,
         key=key,
         user_id=user_id,
-        address=_address_of(request),
+        address=client_address(
+            meta.get("REMOTE_ADDR", ""),
+            meta.get("HTTP_X_FORWARDED_FOR", ""),
+            settings.TRUSTED_PROXIES,
+        ),
         user_agent=printable(meta.get("HTTP_USER_AGENT", "")),
         request_id=meta.get("mirrorsite.request_id", ""),
-    )
-
-
-def network_key_of(request: HttpRequest) -> str:
-    """Return the quota key of a request whose credentials are not checked."""
-    return f"network:{client_network(_address_of(request))}"
-
-
-def _address_of(request: HttpRequest) -> str | None:
-    """Return the client's address, seen through `TRUSTED_PROXIES` proxies."""
-    meta = request.META
-    return client_address(
-        meta.get("REMOTE_ADDR", ""),
-        meta.get("HTTP_X_FORWARDED_FOR", ""),
-        settings.TRUSTED_PROXIES,
     )
 
 

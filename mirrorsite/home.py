@@ -23,7 +23,7 @@ from django.urls import reverse
 from django.views import csrf
 from django.views.decorators.http import require_http_methods, require_safe
 
-from mirrorsite.actors import Actor, actor_named, network_key_of, staff_actor
+from mirrorsite.actors import Actor, actor_named, staff_actor
 from mirrorsite.forms import WholeNumberField
 from mirrorsite.problems import Problem, unavailable
 from mirrorsite.rate_limits import limiter, require_quota
@@ -132,7 +132,7 @@ def _mirror_context(request: HttpRequest) -> dict[str, Any]:
 
 def _upload(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST)
-    usage = limiter.hit(network_key_of(request))
+    usage = limiter.hit(actor_named(request, "anonymous").quota_key)
     try:
         require_quota(usage)
         if settings.UPLOAD_AUTH == "token":

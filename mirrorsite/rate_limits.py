@@ -25,7 +25,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mirrorsite.actors import actor_of, network_key_of
+from mirrorsite.actors import actor_named, actor_of
 from mirrorsite.problems import Problem
 from mirrorsite.rate_counters import MemoryCounter, counter_for
 from mirrorsite.tokens.authentication import StaffSessionAuthentication
@@ -67,9 +67,25 @@ class RateLimiter:
         #: A window, and the digests of credentials that this process accepted in it.
         self._accepted: tuple[int, set[bytes]] = (0, set())
 
-    def hit(self, client: str) -> Usage | None:
+    def hit(self, client: str, amount: int = 1) -> Usage | None:
         """Count a request; None when `UPLOAD_RATE_LIMIT` is off."""
-        return self._add(client, 1)
+        if settings.UPLOAD_RATE_LIMIT is None:
+            return None
+        quota, length = settings.UPLOAD_RATE_LIMIT
+        window, left = _window(length)
+        key = f"{client}/{length}/{window}"
+        if time.monotonic() >= self._paused_until:
+            try:
+                count = counter_for(settings.CACHE_URL).add(key, left, amount)
+                return Usage(quota, length, count, left)
+            except (redis.RedisError, django.db.Error, OSError, ValueError) as error:
+                self._paused_until = time.monotonic() + PAUSE_SECONDS
+                logger.warning(
+                    "rate limits are counted in this process for %s s: %s",
+                    PAUSE_SECONDS,
+                    type(error).__name__,
+                )
+        return Usage(quota, length, self._fallback.add(key, left, amount), left)
 
     def uncount(self, client: str) -> None:
         """Uncount a request.
@@ -77,7 +93,7 @@ class RateLimiter:
         If the window has changed since, or the counter has (from Redis to this process,
         or back), the current count is lowered, and the client gets one request more.
         """
-        self._add(client, -1)
+        self.hit(client, -1)
 
     def has_accepted(self, credential: str) -> bool:
         """Return True if the credential was valid in this window, in this process."""
@@ -96,25 +112,6 @@ class RateLimiter:
         if self._accepted[0] != window:
             self._accepted = (window, set())
         return self._accepted[1]
-
-    def _add(self, client: str, amount: int) -> Usage | None:
-        if settings.UPLOAD_RATE_LIMIT is None:
-            return None
-        quota, length = settings.UPLOAD_RATE_LIMIT
-        window, left = _window(length)
-        key = f"{client}/{length}/{window}"
-        if time.monotonic() >= self._paused_until:
-            try:
-                count = counter_for(settings.CACHE_URL).add(key, left, amount)
-                return Usage(quota, length, count, left)
-            except (redis.RedisError, django.db.Error, OSError, ValueError) as error:
-                self._paused_until = time.monotonic() + PAUSE_SECONDS
-                logger.warning(
-                    "rate limits are counted in this process for %s s: %s",
-                    PAUSE_SECONDS,
-                    type(error).__name__,
-                )
-        return Usage(quota, length, self._fallback.add(key, left, amount), left)
 
 
 def _digest(credential: str) -> bytes:
@@ -157,7 +154,7 @@ class RateLimitedPosts(APIView):
         if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
             super().perform_authentication(request)
             return
-        network = network_key_of(request._request)
+        network = actor_named(request._request, "anonymous").quota_key
         credential = self._credential(request)
         if not credential:
             self._count(network)
