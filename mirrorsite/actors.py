@@ -42,26 +42,21 @@ class Actor:
 
 def actor_of(request: Request) -> Actor:
     """Return the actor of an API request."""
+    http = request._request
     user: Any = request.user
     token: Any = request.auth
     if user is None:
-        return actor_named(request._request, "anonymous")
+        return actor_named(http, "anonymous")
     if token is None:
-        return _user(request._request, user)
+        return staff_actor(http)
     return actor_named(
-        request._request,
-        f"token:{token.name}",
-        key=f"token:{token.pk}",
-        user_id=user.pk,
+        http, f"token:{token.name}", key=f"token:{token.pk}", user_id=user.pk
     )
 
 
 def staff_actor(request: HttpRequest) -> Actor:
     """Return the logged-in user of a page as the actor."""
-    return _user(request, request.user)
-
-
-def _user(request: HttpRequest, user: Any) -> Actor:
+    user: Any = request.user
     return actor_named(
         request, f"user:{user.get_username()}", key=f"user:{user.pk}", user_id=user.pk
     )
