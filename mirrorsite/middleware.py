@@ -20,7 +20,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.template.loader import render_to_string
 from django.views import defaults
 
-from mirrorsite.headers import API_HEADERS, PAGE_HEADERS, SECURITY_HEADERS
+from mirrorsite.headers import API_HEADERS, PAGE_HEADERS
 from mirrorsite.logs import current_request_id, request_id_from
 from mirrorsite.metrics import observe_request
 from mirrorsite.problem_types import PROBLEM_TYPES, SLUG_OF_STATUS
@@ -74,13 +74,14 @@ class EdgeMiddleware:
         try:
             request.get_host()
         except DisallowedHost as error:
-            # Refused before anything else is done.
-            response: HttpResponseBase = bad_request(request, error)
-            for name, value in SECURITY_HEADERS.items():
-                response.headers[name] = value
-            return response
+            return bad_request(request, error)  # before anything else is done
         if request.path_info == "*" and request.method == "OPTIONS":
-            return _answer_options_of_server()
+            # About the server as a whole (RFC 9110, section 9.3.7).
+            options = HttpResponse(
+                status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"}
+            )
+            del options.headers["Content-Type"]
+            return options
         response = self.get_response(request)
         if response.status_code >= 400:
             return _as_problem(request, response)
@@ -99,15 +100,6 @@ class EdgeMiddleware:
             if request.method == "HEAD":
                 # RFC 9110, section 9.3.2: the headers of GET, without its content.
                 response.content = b""
-
-
-def _answer_options_of_server() -> HttpResponse:
-    """Answer `OPTIONS *`, which is about the server as a whole (RFC 9110, section 9.3.7)."""
-    response = HttpResponse(status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"})
-    del response.headers["Content-Type"]
-    for name, value in SECURITY_HEADERS.items():
-        response.headers[name] = value
-    return response
 
 
 def _is_api(request: HttpRequest) -> bool:
