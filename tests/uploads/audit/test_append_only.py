@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from django.core.management import call_command
-from django.core.management.base import SystemCheckError
+from django.core.management.base import CommandError, SystemCheckError
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
@@ -263,3 +264,27 @@ class TestMigrations:
         call_command("migrate", verbosity=0, skip_checks=True)
         assert triggers.missing(connection) == []
         assert set(Group.objects.values_list("name", flat=True)) == set(GROUPS)
+
+    def test_two_at_once__the_second_finds_nothing_to_do(self):
+        """Kubernetes may start a job's pod twice."""
+        call_command("migrate", "uploads", "zero", verbosity=0, skip_checks=True)
+        try:
+            with ThreadPoolExecutor(3) as pool:
+                list(pool.map(migrate_elsewhere, range(3)))
+        finally:
+            call_command("migrate", verbosity=0, skip_checks=True)
+        assert triggers.missing(connection) == []
+
+    def test_failed__the_next_one_does_not_wait(self):
+        with pytest.raises(CommandError):
+            call_command("migrate", "no_such_app", verbosity=0, skip_checks=True)
+        with ThreadPoolExecutor(1) as pool:
+            list(pool.map(migrate_elsewhere, range(1)))
+
+
+def migrate_elsewhere(_: int) -> None:
+    """Migrate with this thread's own connection."""
+    try:
+        call_command("migrate", verbosity=0, skip_checks=True)
+    finally:
+        connection.close()
