@@ -32,8 +32,8 @@ from uploads.storage import upload_storage
 
 PREFIX = "backups/"
 MANIFEST = "backup.json"
-#: Names sort by time, and two of one second still differ.
-_KEY = re.compile(PREFIX + r"\d{4}/\d\d/\d\d/\d{6}-[0-9a-f]{8}\.zip", re.ASCII)
+#: Names sort by time, to the microsecond, and two of the same still differ.
+_KEY = re.compile(PREFIX + r"\d{4}/\d\d/\d\d/\d{12}-[0-9a-f]{8}\.zip", re.ASCII)
 _CHUNK_BYTES = 1024 * 1024
 #: Raised by reading a file that is no zip file, or a damaged one.
 _UNREADABLE = (
@@ -86,7 +86,7 @@ def backup_keys() -> list[str]:
 def back_up() -> Backup:
     """Store a copy of the database; raises `StoreError` and Django's database errors."""
     now = datetime.now(UTC)
-    key = f"{PREFIX}{now:%Y/%m/%d/%H%M%S}-{secrets.token_hex(4)}.zip"
+    key = f"{PREFIX}{now:%Y/%m/%d/%H%M%S%f}-{secrets.token_hex(4)}.zip"
     # Without a name: a killed process leaves no copy of the database on the disk.
     with tempfile.TemporaryFile() as file:
         rows = _dump(file, now)

@@ -264,8 +264,7 @@ class TestBackupAndRestore:
         self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The copies are gone: that is what was wanted."""
-        # In the order of their names, which of one second are random.
-        made = sorted(backups.back_up().key for _ in range(3))
+        made = [backups.back_up().key for _ in range(3)]
         head = UploadStorage.head
 
         def slow(storage: UploadStorage, key: str) -> Any:
@@ -276,6 +275,14 @@ class TestBackupAndRestore:
 
         monkeypatch.setattr(UploadStorage, "head", slow)
         assert list(backups.delete_old(1)) == []
+        assert backups.backup_keys() == made[-1:]
+
+    def test_keep__several_in_one_second(self, bucket: UploadStorage) -> None:
+        """The newest is kept, whichever second it is of."""
+        made = []
+        for _ in range(6):
+            made.append(backups.back_up().key)
+            assert list(backups.delete_old(1)) == made[:-1][-1:]
         assert backups.backup_keys() == made[-1:]
 
     def test_keep__other_objects_do_not_count(self, bucket: UploadStorage) -> None:
