@@ -56,6 +56,7 @@ class _Trigger:
 
 
 _RAISE = "RAISE integrity_constraint_violation USING MESSAGE ="
+# The operators are those of PostgreSQL: the session's search_path may put others first.
 _FUNCTIONS = {
     "uploads_refuse": f"""
 BEGIN
@@ -66,11 +67,12 @@ END
     # number that became 1.0 is not taken for 1.
     "uploads_seal_only": f"""
 DECLARE
-  unsealed {EVENTS};
+  unsealed record;
 BEGIN
   unsealed := NEW;
   unsealed.seal_id := NULL;
-  IF OLD.seal_id IS NULL AND NEW.seal_id IS NOT NULL AND OLD *= unsealed THEN
+  IF OLD.seal_id IS NULL AND NEW.seal_id IS NOT NULL
+     AND OLD OPERATOR(pg_catalog.*=) unsealed THEN
     RETURN NEW;
   END IF;
   {_RAISE} TG_TABLE_NAME || ' is append-only: UPDATE is refused';
@@ -78,7 +80,8 @@ END
 """,
     "uploads_keep_identity": f"""
 BEGIN
-  IF OLD.id = NEW.id AND OLD.key = NEW.key THEN
+  IF OLD.id OPERATOR(pg_catalog.=) NEW.id
+     AND OLD.key OPERATOR(pg_catalog.=) NEW.key THEN
     RETURN NEW;
   END IF;
   {_RAISE} 'an upload keeps its id and key: UPDATE is refused';
@@ -86,14 +89,14 @@ END
 """,
     "uploads_revoke_only": f"""
 DECLARE
-  unrevoked {TOKENS};
+  unrevoked record;
 BEGIN
   unrevoked := NEW;
   unrevoked.last_used_at := OLD.last_used_at;
   IF OLD.revoked_at IS NULL THEN
     unrevoked.revoked_at := NULL;
   END IF;
-  IF OLD *= unrevoked THEN
+  IF OLD OPERATOR(pg_catalog.*=) unrevoked THEN
     RETURN NEW;
   END IF;
   {_RAISE} 'a token is revoked once and changes in no other way: UPDATE is refused';
@@ -101,7 +104,8 @@ END
 """,
     "uploads_keep_name": f"""
 BEGIN
-  IF OLD.id = NEW.id AND OLD.username = NEW.username THEN
+  IF OLD.id OPERATOR(pg_catalog.=) NEW.id
+     AND OLD.username OPERATOR(pg_catalog.=) NEW.username THEN
     RETURN NEW;
   END IF;
   {_RAISE} 'a user keeps their id and name: UPDATE is refused';

@@ -104,6 +104,30 @@ class TestTriggers:
         execute("SET LOCAL session_replication_role = replica")
         assert "append-only" in refused("DELETE FROM uploads_uploadevent")
 
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE uploads_uploadevent SET seal_id = 1, actor = 'nobody'",
+            "UPDATE uploads_upload SET key = 'other'",
+        ],
+    )
+    def test_operators_of_another_schema__not_used(self, event, seal, statement):
+        """Whoever may create a schema can put one before PostgreSQL's own."""
+        execute("SET CONSTRAINTS ALL IMMEDIATE")
+        execute(
+            "CREATE SCHEMA evil;"
+            " CREATE FUNCTION evil.always(record, record) RETURNS boolean"
+            " LANGUAGE plpgsql AS 'BEGIN RETURN true; END';"
+            " CREATE FUNCTION evil.always(text, text) RETURNS boolean"
+            " LANGUAGE sql AS 'SELECT true';"
+            " CREATE OPERATOR evil.*="
+            " (LEFTARG = record, RIGHTARG = record, FUNCTION = evil.always);"
+            " CREATE OPERATOR evil.="
+            " (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.always);"
+            " SET LOCAL search_path = evil, pg_catalog, public"
+        )
+        assert "UPDATE is refused" in refused(statement)
+
 
 class TestQuerySets:
     def test_events(self, event):
