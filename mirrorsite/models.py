@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.db import models
+
+_PYTHON_TIMES = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
+
+def readable_times(name: str, *columns: str) -> models.CheckConstraint:
+    """Return a constraint for times that can be read.
+
+    PostgreSQL has others: infinity, the year 44 BC, the year 12000.
+    """
+    within = {f"{column}__range": _PYTHON_TIMES for column in columns}
+    return models.CheckConstraint(condition=models.Q(**within), name=name)
 
 
 class RateWindow(models.Model):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from typing import Any
@@ -13,6 +14,7 @@ from django.db.models import ProtectedError
 from django.utils import timezone
 
 from mirrorsite.errors import AppendOnlyError
+from tests.tokens import new_token
 from tests.uploads.audit.tampering import execute, rows_of
 from tests.uploads.audit.trails import add_uploads
 from uploads import triggers
@@ -21,6 +23,11 @@ from uploads.models import AuditSeal, Upload, UploadEvent
 from uploads.readiness import check_trail
 
 pytestmark = pytest.mark.django_db
+
+NEW_EVENT = (
+    "INSERT INTO uploads_uploadevent (action, at, actor, request_id, detail)"
+    " VALUES ('logged_in', %s, 'x', '', %s)"
+)
 
 
 @pytest.fixture
@@ -127,6 +134,66 @@ class TestTriggers:
             " SET LOCAL search_path = evil, pg_catalog, public"
         )
         assert "UPDATE is refused" in refused(statement)
+
+
+class TestUnreadableValues:
+    """A single one would make every list that it is in an error."""
+
+    @pytest.mark.parametrize(
+        "at", ["infinity", "-infinity", "0044-03-15 BC", "12000-01-01"]
+    )
+    def test_times(self, event, seal, at):
+        new_token()
+        for table, column in (
+            ("uploads_upload", "created_at"),
+            ("uploads_upload", "stored_at"),
+            ("uploads_upload", "attempt_started_at"),
+            ("tokens_token", "last_used_at"),
+            ("tokens_token", "revoked_at"),
+        ):
+            statement = f"UPDATE {table} SET {column} = %s"  # noqa: S608
+            assert "check constraint" in refused(statement, at)
+        assert "check constraint" in refused(NEW_EVENT, at, "{}")
+        assert "check constraint" in refused(
+            "INSERT INTO uploads_auditseal SELECT 2, %s, first_event, last_event,"
+            " event_count, root, 'x', signature, key_id, next_key, object_key"
+            " FROM uploads_auditseal",
+            at,
+        )
+
+    @pytest.mark.parametrize("duration", ["infinity", "3000000 years"])
+    def test_durations(self, event, duration):
+        statement = "UPDATE uploads_upload SET duration = %s"
+        assert "check constraint" in refused(statement, duration)
+        assert execute(statement, "-1 second") == 2  # the clock was put back
+
+    @pytest.mark.parametrize(
+        "detail",
+        [
+            '{"a":' * 32 + "1" + "}" * 32,
+            f'{{"a": {"[" * 5000}{"]" * 5000}}}',
+            '{"size": 9223372036854775808}',
+            f'{{"a": [{{"size": -{"9" * 5000}}}]}}',
+            '{"size": 1e400}',
+            f'{{"a": "{"x" * 2**20}"}}',
+        ],
+        ids=["nested", "deep", "too long", "negative", "exponent", "large"],
+    )
+    def test_details(self, detail):
+        assert "check constraint" in refused(NEW_EVENT, "now", detail)
+
+    @pytest.mark.parametrize(
+        "detail",
+        [
+            '{"a":' * 31 + "1" + "}" * 31,
+            '{"size": 9223372036854775807, "number": -9223372036854775808}',
+            f'{{"members": ["{"x" * 10**6}"]}}',
+        ],
+        ids=["nested", "numbers", "large"],
+    )
+    def test_details__readable(self, detail):
+        assert execute(NEW_EVENT, "now", detail) == 1
+        assert UploadEvent.objects.get().detail == json.loads(detail)
 
 
 class TestQuerySets:
