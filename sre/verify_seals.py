@@ -136,6 +136,7 @@ class Verifier:
                 previous = None
             last = number
             previous = self.check(number, path, previous, expected)
+        self.check_names_of_events()
         if expected is not None and expected[0] > last:
             detail = f"seal {expected[0]} was seen before; the last one here is {last}"
             self.outcome.add("cut tail", f"seal {expected[0]}", detail)
@@ -150,6 +151,13 @@ class Verifier:
                 self.outcome.add(
                     "invented", path.name, "it is no file with a seal's name"
                 )
+
+    def check_names_of_events(self) -> None:
+        """Name what is no copy; there may be more than seals, of interrupted attempts."""
+        for path in sorted((self.folder / "events").glob("*")):
+            if not re.fullmatch(r"[0-9]{10}-[0-9a-f]{64}\.jsonl", path.name):
+                detail = "its name is not that of a copy of events"
+                self.outcome.add("invented", f"events/{path.name}", detail)
 
     def check(
         self,
