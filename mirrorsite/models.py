@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from django.db import models
 
-_PYTHON_TIMES = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+#: Python has no times after the year 9999, which "a year later" must not pass.
+_PYTHON_TIMES = (datetime.min.replace(tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC))
 
 
 def readable_times(name: str, *columns: str) -> models.CheckConstraint:

@@ -140,7 +140,14 @@ class TestUnreadableValues:
     """A single one would make every list that it is in an error."""
 
     @pytest.mark.parametrize(
-        "at", ["infinity", "-infinity", "0044-03-15 BC", "12000-01-01"]
+        "at",
+        [
+            "infinity",
+            "-infinity",
+            "0044-03-15 BC",
+            "12000-01-01",
+            "9999-06-01",
+        ],
     )
     def test_times(self, event, seal, at):
         new_token()
@@ -160,6 +167,13 @@ class TestUnreadableValues:
             " FROM uploads_auditseal",
             at,
         )
+
+    @pytest.mark.parametrize("at", ["0001-01-01 00:00:00Z", "9998-01-01 00:00:00Z"])
+    def test_times__readable(self, event, admin_client, at):
+        execute("UPDATE uploads_upload SET created_at = %s", at)
+        execute(NEW_EVENT, at, "{}")
+        for page in ("upload/", "uploadevent/", "upload/?oldest=1", ""):
+            assert admin_client.get(f"/admin/uploads/{page}").status_code == 200, page
 
     @pytest.mark.parametrize("duration", ["infinity", "3000000 years"])
     def test_durations(self, event, duration):
