@@ -347,10 +347,24 @@ class TestMissing:
         make_fail(triggers, "missing", OperationalError("no answer"))
         call_command("check", databases=["default"], stdout=StringIO())
 
-    def test_check__not_migrated(self, monkeypatch):
-        monkeypatch.setattr(triggers, "MIGRATION", ("uploads", "9999_not_applied"))
+    def test_check__not_migrated(self):
         triggers.remove(connection)
+        execute("ALTER TABLE uploads_uploadevent RENAME TO elsewhere")
         assert triggers.missing(connection) == []
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "DELETE FROM django_migrations",
+            "UPDATE django_migrations SET applied = 'infinity'",
+        ],
+    )
+    def test_check__list_of_migrations_changed(self, statement):
+        execute(statement)
+        triggers.remove(connection)
+        assert len(triggers.missing(connection)) == 14
+        with pytest.raises(SystemCheckError, match=r"uploads\.E002"):
+            call_command("check", databases=["default"], stdout=StringIO())
 
 
 @pytest.mark.django_db(transaction=True)
