@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import re
 import secrets
@@ -40,8 +41,10 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
+    lzma.LZMAError,
     NotImplementedError,  # another compression
-    RuntimeError,  # encrypted
+    RuntimeError,  # encrypted; a manifest that is nested too deeply
+    ValueError,  # a name that is not UTF-8
 )
 
 
@@ -199,7 +202,7 @@ def _manifest(
         for table in tables:
             archive.getinfo(f"{table}.copy")
         migrations = [(str(app), str(name)) for app, name in values["migrations"]]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise zipfile.BadZipFile(f"its {MANIFEST} is not one of a backup") from error
     return migrations, tables
 
