@@ -59,6 +59,7 @@ FORMS = {
     "next_key": r"[0-9a-f]{64}",
     "previous": r"[0-9a-f]{64}",
     "root": r"[0-9a-f]{64}",
+    "sealed_at": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
     "signature": r"[0-9a-f]{128}",
 }
 EVENT_FIELDS = {"action", "actor", "at", "detail", "id", "request_id", "upload"}
