@@ -20,19 +20,19 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 from django.test import Client
 
-from mirrorsite import rate_counters, rate_limits
+from mirrorsite import rate_limits
 from mirrorsite.actors import Actor
 from mirrorsite.client_address import client_network
 from mirrorsite.environment import Environment
 from mirrorsite.models import RateWindow
-from mirrorsite.rate_counters import (
+from mirrorsite.rate_limits import (
     Counter,
     DatabaseCounter,
     MemoryCounter,
+    RateLimiter,
     RedisCounter,
     counter_for,
 )
-from mirrorsite.rate_limits import RateLimiter
 from mirrorsite.tokens.authentication import TokenAuthentication
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import revoke_token
@@ -68,7 +68,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def redis_url(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Wait for its answers: one that came late would be asked for, and counted, twice."""
-    monkeypatch.setattr(rate_counters, "_REDIS_TIMEOUT_SECONDS", 30.0)
+    monkeypatch.setattr(rate_limits, "_REDIS_TIMEOUT_SECONDS", 30.0)
     return redis_server
 
 
@@ -322,18 +322,28 @@ class TestPost:
             assert post(client, **bearer(secret)).status_code == 429
 
     @pytest.mark.django_db
-    def test_database_fails__not_counted_as_bad(self, client, limited, monkeypatch):
+    @pytest.mark.parametrize("was_accepted", [False, True])
+    def test_database_fails__not_counted(
+        self, client, limited, monkeypatch, was_accepted
+    ):
         client.raise_request_exception = False
         _, secret = new_token(Scope.UPLOAD)
+        if was_accepted:
+            post(client, **bearer(secret))
         with monkeypatch.context() as broken:
             broken.setattr(
                 TokenAuthentication,
                 "validate_user",
                 Mock(side_effect=OperationalError("host db")),
             )
-            failed = [post(client, **bearer(secret)).status_code for _ in range(3)]
-        assert failed == [503] * 3
-        assert post(client, **bearer(secret)).status_code == 400
+            failed = [post(client, **bearer(secret)) for _ in range(5)]
+        assert [answer.status_code for answer in failed] == [503] * 5
+        assert not any("RateLimit" in answer for answer in failed)
+        left = 2 - was_accepted
+        assert post(client, **bearer(secret))["RateLimit"].startswith(
+            f'"default";r={left};'
+        )
+        assert [post(client).status_code for _ in range(4)] == [400] * 3 + [429]
 
     @pytest.mark.django_db
     def test_bad_sessions__refused_before_the_database_is_asked(

@@ -6,15 +6,15 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
 from uvicorn import Config
 
-from mirrorsite.server.connection_counts import FRESH_SECONDS, ConnectionCounts
 from mirrorsite.server.http_protocol import HTTPProtocol
-from mirrorsite.server.worker import DrainingServer
+from mirrorsite.server.worker import FRESH_SECONDS, ConnectionCounts, DrainingServer
 from tests.mirrorsite.connections import Echo
 
 
@@ -89,6 +89,48 @@ def test_connections_one_after_another__as_many_for_each_worker() -> None:
     assert asyncio.run(connect()) == [6, 6]
 
 
+def test_worker_that_ends__connections_are_not_left_to_it() -> None:
+    """It has fewest connections, and takes no more of them."""
+
+    async def end() -> None:
+        counts = ConnectionCounts()
+        ending, staying = servers = [server_of(counts, n) for n in (1, 2)]
+        application: Any = ending.config.app
+        application.may_answer.clear()
+        with ExitStack() as stack:
+            served, clients = [], []
+            for server, connections in ((ending, 1), (staying, 3)):
+                listener = socket.create_server(("127.0.0.1", 0))
+                address = listener.getsockname()
+                served.append(asyncio.create_task(server.serve(sockets=[listener])))
+                for _ in range(connections):
+                    clients.append(await asyncio.open_connection(*address))
+                    stack.callback(clients[-1][1].close)
+            await until(lambda: connections_of(servers) == len(clients))
+            reader, writer = clients[0]
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await until(lambda: application.scopes)
+            await until(lambda: counts.least() == 1)
+
+            ending.should_exit = True
+
+            await until(lambda: counts.least() == 3)
+            assert not served[0].done()
+            application.may_answer.set()
+            assert await reader.read(12) == b"HTTP/1.1 200"
+            await served[0]
+        staying.should_exit = True
+        await served[1]
+
+    asyncio.run(end())
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 def connections_of(servers: list[DrainingServer]) -> int:
     return sum(len(server.server_state.connections) for server in servers)
 
@@ -110,7 +152,7 @@ class TestConnectionCounts:
         counts.report(1, 0)
         reported_at = time.monotonic()
         monkeypatch.setattr(
-            "mirrorsite.server.connection_counts.monotonic",
+            "mirrorsite.server.worker.monotonic",
             lambda: reported_at + FRESH_SECONDS + 1,
         )
         counts.report(2, 4)
