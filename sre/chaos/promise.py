@@ -71,7 +71,7 @@ def check(promised: Sequence[Created], environment: Mapping[str, str]) -> Verdic
         if word not in _TRUTHFUL
     }
     _reconcile(environment, "--fix")
-    verdict.left_after_repair = _reconcile(environment, "--checksums")
+    verdict.left_after_repair = _reconcile(environment)
     records = {
         key: (status, sha256)
         for key, status, sha256 in Upload.objects.values_list("key", "status", "sha256")

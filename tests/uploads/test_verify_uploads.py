@@ -101,6 +101,15 @@ class TestVerifyUploads:
         )
         assert UploadEvent.objects.filter(action=Action.VERIFIED).count() == 5
 
+    def test_same_size_and_etag__the_checksum_decides(self, bucket):
+        upload = making.stored(size=5)
+        making.overwrite(bucket, upload.key, b"12345")
+        etag = bucket.head(upload.key).etag
+        Upload.objects.filter(pk=upload.pk).update(etag=etag)
+        status, text = run("verify_uploads")
+        assert status == 1
+        assert text.startswith(f"corrupted: {upload.key}: SHA-256 is")
+
     def test_changed_meanwhile(self, bucket, spy):
         """Purged while its object was looked at: the purge is the last word."""
         upload = making.stored()
