@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from mirrorsite.management.arguments import positive_seconds
 from mirrorsite.management.base import (
     CommandFailed,
     DifferencesFound,
@@ -40,38 +39,14 @@ class Command(OperatorCommand):
             help="for the endpoints that need one; prefer CANARY_TOKEN, which no"
             " process list shows",
         )
-        parser.add_argument(
-            "--read-back",
-            choices=("api", "bucket"),
-            help="where the object is read from; default: api with a token, else the"
-            " bucket this command is configured for",
-        )
-        parser.add_argument(
-            "--timeout",
-            type=positive_seconds,
-            default=10.0,
-            metavar="SECONDS",
-            help="for each request; default: %(default)s",
-        )
         self.add_json_argument(parser, "one JSON object")
 
-    def run(
-        self,
-        *,
-        base_url: str,
-        token: str,
-        read_back: Any,
-        timeout: float,
-        as_json: bool,
-        **options: Any,
-    ) -> None:
+    def run(self, *, base_url: str, token: str, as_json: bool, **options: Any) -> None:
         canary = Canary(
             base_url,
             token=token,
-            read_back=read_back,
             # The service has this command's settings, when it runs beside it.
             behind_tls=settings.HTTPS_ONLY and base_url.startswith("http://"),
-            timeout=timeout,
         )
         steps: list[Step] = []
         for step in canary.steps():
