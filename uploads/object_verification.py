@@ -63,19 +63,13 @@ def verify_upload(
     return outcome
 
 
-def to_verify(
-    *,
-    created_since: datetime | None = None,
-    not_verified_since: datetime | None = None,
-) -> QuerySet[Upload]:
+def to_verify(not_verified_since: datetime | None = None) -> QuerySet[Upload]:
     """Return the uploads of the configured bucket to verify, in the order of their ids.
 
     Those with an event of a verification since `not_verified_since` are left out, so
     an interrupted run can be resumed.
     """
     uploads = _verifiable().filter(bucket=upload_storage().bucket_name)
-    if created_since:
-        uploads = uploads.filter(created_at__gte=created_since)
     if not_verified_since:
         verifications = UploadEvent.objects.filter(
             upload=OuterRef("pk"), action__in=_RESULTS, at__gte=not_verified_since
