@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mirrorsite.environment import VARIABLES
+from mirrorsite.environment import DEFAULTS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = ROOT / "sre" / "lib" / "ci_environment.sh"
@@ -101,8 +101,8 @@ class TestVariables:
         yours = {
             name for name, by in variables_in_table().items() if by.startswith("you")
         }
-        aws = {name for name in VARIABLES if name.startswith("AWS_")}
-        assert yours & (set(VARIABLES) | {"POSTGRES_PASSWORD"}) <= aws
+        aws = {name for name in DEFAULTS if name.startswith("AWS_")}
+        assert yours & (set(DEFAULTS) | {"POSTGRES_PASSWORD"}) <= aws
 
 
 class TestGates:
