@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.admin import (
@@ -207,11 +207,6 @@ class DateFilter(_RangeFilter):
             self.column, flat=True
         )
         return times.first(), times.last()
-
-
-def as_utc(at: datetime) -> datetime:
-    """Return a time in UTC, which a naive one is; raises OverflowError beyond all years."""
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _time(text: str) -> datetime:
