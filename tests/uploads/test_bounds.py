@@ -54,7 +54,7 @@ class TestReconcile:
             making.pending()
         monkeypatch.setattr(scan, "PAGE", 2)
         with CaptureQueriesContext(connection) as queries:
-            rows = scan.recorded_rows()
+            rows = scan.recorded_rows(Upload.objects.all())
             next(rows)
             assert len(queries) == 1
             assert len(list(rows)) == 4
