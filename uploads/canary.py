@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mirrorsite.errors import ServiceError
 from uploads.exceptions import StoreError
 from uploads.storage import upload_storage
 
@@ -31,7 +32,7 @@ TIMEOUT_SECONDS = 10
 _MAX_BYTES = 1024 * 1024
 
 
-class CanaryError(Exception):
+class CanaryError(ServiceError):
     """A step failed; the message has the reason."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -33,7 +32,7 @@ class ExportCommand(OperatorCommand):
         )
         parser.add_argument(
             "--output",
-            type=_file,
+            type=Path,
             metavar="FILE",
             help="write to this file, completely or not at all; default: standard output",
         )
@@ -96,9 +95,3 @@ class ExportCommand(OperatorCommand):
         write_whole(output, text)
         if progress:
             self.warn(f"{output}: {counted(progress.count, self.noun)}")
-
-
-def _file(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("the file's name is empty")
-    return Path(text)

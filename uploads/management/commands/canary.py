@@ -9,12 +9,11 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from mirrorsite.management.base import (
-    CommandFailed,
     DifferencesFound,
     OperatorCommand,
     counted,
 )
-from uploads.canary import Canary, CanaryError, Step, report_to_kuberhealthy
+from uploads.canary import Canary, Step, report_to_kuberhealthy
 
 
 class Command(OperatorCommand):
@@ -63,18 +62,12 @@ class Command(OperatorCommand):
                     "steps": [asdict(step) for step in steps],
                 }
             )
-        self._report([f"{step.name}: {step.note}" for step in failed])
-        if failed:
-            raise DifferencesFound(f"{counted(len(failed), 'step')} failed.")
-
-    def _report(self, errors: list[str]) -> None:
-        url = settings.KH_REPORTING_URL
-        if not url:
-            return
-        try:
+        self.so_far = f"{counted(len(failed), 'step')} failed"
+        if url := settings.KH_REPORTING_URL:
+            errors = [f"{step.name}: {step.note}" for step in failed]
             report_to_kuberhealthy(url, settings.KH_RUN_UUID, errors)
-        except CanaryError as error:
-            raise CommandFailed(str(error)) from error
+        if failed:
+            raise DifferencesFound(f"{self.so_far}.")
 
 
 def _line(step: Step) -> str:
@@ -84,16 +77,18 @@ def _line(step: Step) -> str:
 
 
 def _base_url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} does not start with http:// or https://"
-        )
     try:
         parts = urlsplit(text)
-        is_address = bool(parts.hostname) and parts.port != 0
+        is_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_address = False
-    if not is_address or parts.path.strip("/") or parts.query or parts.fragment:
+        is_host = False
+    is_web = text.startswith(("http://", "https://"))
+    if (
+        not (is_web and is_host)
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+    ):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not an address without a path, such as http://127.0.0.1:4545"
         )
