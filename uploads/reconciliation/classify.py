@@ -45,13 +45,8 @@ def classify(
 def _classify_unrecorded(options: Options, listed: ListedObject) -> Finding | None:
     if timezone.now() - listed.last_modified < options.min_age:
         return None
-    return Finding(
-        kind=FindingKind.NO_RECORD,
-        key=listed.key,
-        upload_id=None,
-        action=Action.ADOPTED,
-        seen={"size": listed.size, "etag": listed.etag},
-    )
+    seen = {"size": listed.size, "etag": listed.etag}
+    return Finding(FindingKind.NO_RECORD, listed.key, None, Action.ADOPTED, seen)
 
 
 def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding | None:
@@ -117,14 +112,7 @@ def _finding(
     seen: dict[str, Any],
     note: str = "",
 ) -> Finding:
-    return Finding(
-        kind=kind,
-        key=upload.key,
-        upload_id=upload.pk,
-        action=action,
-        seen=seen,
-        note=note,
-    )
+    return Finding(kind, upload.key, upload.pk, action, seen, note=note)
 
 
 def _other_owner(upload: Upload, found: StoredObject) -> tuple[str, ...]:

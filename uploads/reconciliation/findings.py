@@ -36,7 +36,7 @@ class FindingKind(models.TextChoices):
 Outcome = Literal["found", "repaired", "skipped"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One disagreement. `action` is the event that resolves it, if there is one."""
 
