@@ -107,11 +107,7 @@ class CursorChangeList(FilteredChangeList):
         """Return the template's variables for the date hierarchy; None without one."""
         for spec in self.filter_specs:
             if isinstance(spec, DateFilter):
-                return {
-                    "trail": spec.trail(self),
-                    "current": spec.current(),
-                    "steps": spec.steps(self),
-                }
+                return spec.navigation(self)
         return None
 
     def pages(self) -> list[tuple[str, str]]:
