@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from uploads.exceptions import ObjectMissingError, OtherBucketError
 from uploads.models import Action, Status, Upload
-from uploads.object_verification import differences_from, examine
+from uploads.object_verification import differences_from
 from uploads.reconciliation.findings import Finding, FindingKind, Options
 from uploads.reconciliation.scan import Row
 from uploads.storage import ListedObject, StoredObject, storage_of
@@ -59,15 +59,18 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
         # store lists in another order. It is classified later in this run, or in the
         # next one.
         return None
-    status = Status(upload.status)
-    if status in {Status.STORED, Status.MISSING, Status.CORRUPTED}:
-        return _classify_bytes(upload, found)
     try:
         differences, digest = differences_from(upload, found)
     except ObjectMissingError:
         return None  # deleted since: the next run sees that
-    differences += _other_owner(upload, found)
+    status = Status(upload.status)
     seen = _seen(found) | digest
+    if status == Status.MISSING and not differences:
+        return _finding(FindingKind.MISSING_PRESENT, upload, Action.VERIFIED, seen)
+    if status == Status.CORRUPTED or (status == Status.STORED and not differences):
+        return None  # as recorded
+    if status in {Status.PENDING, Status.FAILED, Status.PURGED}:
+        differences += _other_owner(upload, found)
     if differences:
         seen["differences"] = list(differences)
     if status == Status.PURGED:
@@ -89,19 +92,6 @@ def _classify_absent(upload: Upload) -> Finding | None:
         return _finding(FindingKind.PENDING_ABSENT, upload, Action.FAILED, {})
     if upload.status in {Status.STORED, Status.CORRUPTED}:
         return _finding(FindingKind.STORED_MISSING, upload, Action.MISSING, {})
-    return None
-
-
-def _classify_bytes(upload: Upload, found: StoredObject) -> Finding | None:
-    outcome = examine(upload, method="head")
-    seen = _seen(found) | {"sha256_from": outcome.sha256_from}
-    if outcome.action == Action.CORRUPTED:
-        if upload.status == Status.CORRUPTED:
-            return None
-        seen["differences"] = list(outcome.differences)
-        return _finding(FindingKind.DIFFERS, upload, Action.CORRUPTED, seen)
-    if outcome.action == Action.VERIFIED and upload.status == Status.MISSING:
-        return _finding(FindingKind.MISSING_PRESENT, upload, Action.VERIFIED, seen)
     return None
 
 
