@@ -106,15 +106,10 @@ def _pending() -> Card:
 
 
 def _last_stored() -> Card:
-    newest = (
-        Upload.objects.filter(status=Status.STORED)
-        .order_by("-created_at", "-id")
-        .only("stored_at")
-        .first()
-    )
-    if newest is None:
+    at = Upload.objects.last_stored_at()
+    if at is None:
         return Card("Last stored upload", "never", "", "bad")
-    return Card("Last stored upload", formatting.age(newest.stored_at))
+    return Card("Last stored upload", formatting.age(at))
 
 
 def _last_seal() -> Card:
