@@ -40,7 +40,7 @@ class _Skipped(Exception):  # noqa: N818 no error
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """How one step went, in milliseconds of wall time."""
 
@@ -50,7 +50,7 @@ class Step:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back over HTTP."""
 
@@ -108,12 +108,8 @@ class Canary:
                 outcome, note = "skipped", str(reason)
             except (CanaryError, StoreError) as error:
                 outcome, note = "failed", str(error)
-            yield Step(
-                name=name,
-                outcome=outcome,
-                duration_ms=round((time.monotonic() - began) * 1000, 1),
-                note=note,
-            )
+            duration_ms = round((time.monotonic() - began) * 1000, 1)
+            yield Step(name, outcome, duration_ms, note)
 
     def _health(self) -> str:
         self._expect(self._send("GET", "/api/health"), 200, {"status": "ok"})
@@ -222,11 +218,7 @@ class Canary:
         )
         try:
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
-                return Answer(
-                    status=answer.status,
-                    headers=answer.headers,
-                    body=answer.read(_MAX_BYTES),
-                )
+                return Answer(answer.status, answer.headers, answer.read(_MAX_BYTES))
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = str(getattr(error, "reason", "") or error) or type(error).__name__
             raise CanaryError(f"no answer: {reason}") from error
