@@ -37,6 +37,8 @@ from uploads.object_verification import differences_from
 from uploads.paging import pages
 from uploads.storage import storage_of, upload_storage
 
+#: Uploads read at a time.
+PAGE = 500
 #: The most objects deleted at a time; as many may be recorded as purged and still exist
 #: after a crash.
 MAX_JOBS = 16
@@ -89,14 +91,16 @@ def purge(
     """
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            for some in pages(uploads, jobs):
-                comparisons = list(pool.map(_compare, some))
-                if dry_run:
-                    yield from map(_would_purge, some, comparisons)
-                else:
-                    yield from _purge_some(
-                        pool, some, comparisons, uploads, actor, reason
-                    )
+            for page in pages(uploads, PAGE):
+                for first in range(0, len(page), jobs):
+                    some = page[first : first + jobs]
+                    comparisons = list(pool.map(_compare, some))
+                    if dry_run:
+                        yield from map(_would_purge, some, comparisons)
+                    else:
+                        yield from _purge_some(
+                            pool, some, comparisons, uploads, actor, reason
+                        )
         finally:
             # Otherwise the end of the block would wait for every queued job.
             pool.shutdown(wait=True, cancel_futures=True)

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from tests.uploads import making
 from tests.uploads.making import run
-from uploads import exports, object_verification
+from uploads import exports, object_verification, retention
 from uploads.management import export
 from uploads.models import Upload
 from uploads.reconciliation import Options, reconcile, scan, side_by_side
@@ -122,13 +122,14 @@ class TestJobs:
 
 
 class TestPurge:
-    def test_pages(self, bucket):
+    def test_pages(self, bucket, monkeypatch):
         then = timezone.now() - timedelta(days=40)
         with mock.patch.object(timezone, "now", return_value=then):
             uploads = [making.stored() for _ in range(5)]
         making.seal(*uploads)
+        monkeypatch.setattr(retention, "PAGE", 2)
         with CaptureQueriesContext(connection) as queries:
-            status, text = run("purge_uploads", "--older-than", "30d", "--jobs", "2")
+            status, text = run("purge_uploads", "--older-than", "30d")
         assert (status, len(text.splitlines())) == (0, 7)
         assert all(upload.key in text for upload in uploads)
         pages = [query["sql"] for query in queries if "LIMIT 2" in query["sql"]]
