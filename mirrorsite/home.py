@@ -24,7 +24,7 @@ from django.views import csrf
 from django.views.decorators.http import require_http_methods, require_safe
 from rest_framework.exceptions import ErrorDetail
 
-from mirrorsite.actors import Actor, actor_named, network_key_of, staff_actor
+from mirrorsite.actors import Actor, actor_named, staff_actor
 from mirrorsite.forms import WholeNumberField
 from mirrorsite.problems import Problem, unavailable
 from mirrorsite.rate_limits import limiter, require_quota
@@ -33,8 +33,9 @@ from mirrorsite.tokens.authentication import CHALLENGE
 from transforms.mirror import mirror
 from transforms.query import QueryError, single_parameter
 from transforms.views import MAX_WORD_CHARACTERS
-from uploads.api.errors import upload_problems
+from uploads.api.errors import problem_of
 from uploads.bulkhead import store_bulkhead
+from uploads.exceptions import UploadsError
 from uploads.idempotency import IdempotencyKey
 from uploads.models import Status, Upload
 from uploads.services import create_upload
@@ -132,7 +133,7 @@ def _mirror_context(request: HttpRequest) -> dict[str, Any]:
 
 def _upload(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST)
-    usage = limiter.hit(network_key_of(request))
+    usage = limiter.hit(actor_named(request, "anonymous").quota_key)
     try:
         require_quota(usage)
         if settings.UPLOAD_AUTH == "token":
@@ -176,14 +177,19 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
         actor = _actor(request)
     except django.db.Error as error:
         raise _database_problem("nothing was uploaded") from error
-    with upload_problems(), store_bulkhead().permit(actor.quota_key):
-        created = create_upload(
-            actor=actor,
-            size=form.cleaned_data["size"],
-            idempotency_key=None
-            if key is None
-            else IdempotencyKey(actor.idempotency_scope, str(key)),
-        )
+    try:
+        with store_bulkhead().permit(actor.quota_key):
+            created = create_upload(
+                actor=actor,
+                size=form.cleaned_data["size"],
+                idempotency_key=None
+                if key is None
+                else IdempotencyKey(actor.idempotency_scope, str(key)),
+            )
+    except UploadsError as error:
+        if problem := problem_of(error):
+            raise problem from error
+        raise
     return created.upload
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from mirrorsite.request_ids import is_well_formed
+from mirrorsite.logs import is_request_id
 from uploads import transitions
 from uploads.models import Action, Upload, new_upload_id
 from uploads.storage import upload_storage
@@ -33,7 +33,7 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
         (sha256, _), sha256_from = storage.read_digest(key), "bytes read"
     claimed_id = _free_id(found.metadata.get("upload-id", ""))
     request_id = found.metadata.get("request-id", "")
-    if not is_well_formed(request_id):
+    if not is_request_id(request_id):
         request_id = ""
     upload = Upload(
         id=claimed_id or new_upload_id(),
