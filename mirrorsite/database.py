@@ -35,7 +35,7 @@ _CONNECTION_OPTIONS: dict[str, Any] = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
 }
-_WANTED = "set it to postgresql://user:password@host:5432/name"
+WANTED_URL = "postgresql://user:password@host:5432/name"
 
 
 def connection_settings(url: str) -> dict[str, Any]:
@@ -52,14 +52,16 @@ def connection_settings(url: str) -> dict[str, Any]:
         )
     except (ValueError, dj_database_url.ParseError) as error:
         raise ImproperlyConfigured(
-            f"DATABASE_URL cannot be read; {_WANTED}."
+            f"DATABASE_URL cannot be read; set it to {WANTED_URL}."
         ) from error
     if database["ENGINE"] != "django.db.backends.postgresql":
         raise ImproperlyConfigured(
-            f"DATABASE_URL is not an address of PostgreSQL; {_WANTED}."
+            f"DATABASE_URL is not an address of PostgreSQL; set it to {WANTED_URL}."
         )
     if not database["NAME"]:
-        raise ImproperlyConfigured(f"DATABASE_URL names no database; {_WANTED}.")
+        raise ImproperlyConfigured(
+            f"DATABASE_URL names no database; set it to {WANTED_URL}."
+        )
     options = _CONNECTION_OPTIONS | database.get("OPTIONS", {})
     options["options"] = _server_options(
         lock_timeout=f"{LOCK_TIMEOUT_SECONDS}s",
@@ -72,7 +74,7 @@ def connection_settings(url: str) -> dict[str, Any]:
         # libpq's message names the option and no password.
         raise ImproperlyConfigured(
             f"DATABASE_URL has an unusable option ({str(error).strip()});"
-            f" {_WANTED}?sslmode=require or another option that PostgreSQL knows."
+            f" set it to {WANTED_URL}?sslmode=require or another option that PostgreSQL knows."
         ) from error
     return database | {
         "ENGINE": "mirrorsite.postgresql",

@@ -30,7 +30,7 @@ def check(
 
     left_behind = _reconcile(environment)
     _reconcile(environment, "--fix")
-    left_after_repair = _reconcile(environment, "--checksums")
+    left_after_repair = _reconcile(environment)
     records = {
         key: (status, sha256)
         for key, status, sha256 in Upload.objects.values_list("key", "status", "sha256")
