@@ -35,7 +35,7 @@ _CONNECTION_OPTIONS: dict[str, Any] = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
 }
-WANTED_URL = "postgresql://user:password@host:5432/name"
+_WANTED = "set it to postgresql://user:password@host:5432/name"
 
 
 def connection_settings(url: str) -> dict[str, Any]:
@@ -52,16 +52,14 @@ def connection_settings(url: str) -> dict[str, Any]:
         )
     except (ValueError, dj_database_url.ParseError) as error:
         raise ImproperlyConfigured(
-            f"DATABASE_URL cannot be read; set it to {WANTED_URL}."
+            f"DATABASE_URL cannot be read; {_WANTED}."
         ) from error
     if database["ENGINE"] != "django.db.backends.postgresql":
         raise ImproperlyConfigured(
-            f"DATABASE_URL is not an address of PostgreSQL; set it to {WANTED_URL}."
+            f"DATABASE_URL is not an address of PostgreSQL; {_WANTED}."
         )
     if not database["NAME"]:
-        raise ImproperlyConfigured(
-            f"DATABASE_URL names no database; set it to {WANTED_URL}."
-        )
+        raise ImproperlyConfigured(f"DATABASE_URL names no database; {_WANTED}.")
     options = _CONNECTION_OPTIONS | database.get("OPTIONS", {})
     options["options"] = _server_options(
         lock_timeout=f"{LOCK_TIMEOUT_SECONDS}s",
@@ -74,7 +72,7 @@ def connection_settings(url: str) -> dict[str, Any]:
         # libpq's message names the option and no password.
         raise ImproperlyConfigured(
             f"DATABASE_URL has an unusable option ({str(error).strip()});"
-            f" set it to {WANTED_URL}?sslmode=require or another option that PostgreSQL knows."
+            f" {_WANTED}?sslmode=require or another option that PostgreSQL knows."
         ) from error
     return database | {
         "ENGINE": "mirrorsite.postgresql",

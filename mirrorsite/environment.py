@@ -1,7 +1,8 @@
 """The process environment as typed values; every variable is declared here once.
 
 A value that is missing, malformed or contradicts another raises
-`ImproperlyConfigured` with one sentence on what to set.
+`ImproperlyConfigured` with one sentence on what to set. A test compares
+`VARIABLES` with the table of docs/settings.md.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -24,42 +26,161 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 MULTIPART_LIMIT_BYTES = 10_000 * 8 * 1024 * 1024
 
 
-#: Each variable with its default; empty: none. docs/settings.md has their meanings.
-DEFAULTS = {
-    "SECRET_KEY": "",
-    "DEBUG": "false",
-    "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
-    "CSRF_TRUSTED_ORIGINS": "",
-    "HTTPS_ONLY": "true",
-    "TRUSTED_PROXIES": "0",
-    "DATABASE_URL": "",
-    "AWS_STORAGE_BUCKET_NAME": "",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_ACCESS_KEY_ID": "",
-    "AWS_SECRET_ACCESS_KEY": "",
-    "AWS_ENDPOINT_URL_S3": "",
-    "STORE_CONNECT_TIMEOUT_SECONDS": "2",
-    "STORE_READ_TIMEOUT_SECONDS": "5",
-    "STORE_MAX_ATTEMPTS": "2",
-    "UPLOAD_MAX_BYTES": "67108864",
-    "UPLOAD_AUTH": "open",
-    "UPLOAD_RATE_LIMIT": "600/minute",
-    "CACHE_URL": "",
-    "AUDIT_SIGNING_KEY": "",
-    "AUDIT_PUBLIC_KEYS": "",
-    "AUDIT_RETENTION_DAYS": "365",
-    "BIND": "127.0.0.1:4545",
-    "WEB_CONCURRENCY": "",
-    "WEB_THREADS": "6",
-    "GRACEFUL_TIMEOUT_SECONDS": "25",
-    "METRICS_BIND": "127.0.0.1:9464",
-    "LOG_FORMAT": "json",
-    "LOG_LEVEL": "INFO",
-    "STATIC_ROOT": ".local/static",
-    "CANARY_BASE_URL": "http://127.0.0.1:4545",
-    "CANARY_TOKEN": "",
-    "KH_REPORTING_URL": "",
-    "KH_RUN_UUID": "",
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: its name, its default as text, and its meaning."""
+
+    name: str
+    default: str | None
+    meaning: str
+
+
+VARIABLES: dict[str, Variable] = {
+    variable.name: variable
+    for variable in (
+        Variable(
+            "SECRET_KEY",
+            None,
+            "Django's signing key, at least 50 characters; required unless DEBUG.",
+        ),
+        Variable("DEBUG", "false", "Django's debug mode; never in production."),
+        Variable(
+            "ALLOWED_HOSTS",
+            "localhost,127.0.0.1,[::1]",
+            "Host names the service answers to, separated by commas; no *.",
+        ),
+        Variable(
+            "CSRF_TRUSTED_ORIGINS",
+            "",
+            "Origins that may post to the admin, such as https://mirror.example.org.",
+        ),
+        Variable(
+            "HTTPS_ONLY",
+            "true",
+            "Redirect HTTP to HTTPS, send HSTS, mark cookies secure.",
+        ),
+        Variable(
+            "TRUSTED_PROXIES",
+            "0",
+            "How many proxies stand in front; only their X-Forwarded-* is believed.",
+        ),
+        Variable(
+            "DATABASE_URL",
+            None,
+            "PostgreSQL, as postgresql://user:password@host:5432/name; required. The tables"
+            " are in its schema `public`, unless `?options=-c%20search_path%3D…` names"
+            " another.",
+        ),
+        Variable(
+            "AWS_STORAGE_BUCKET_NAME",
+            None,
+            "The bucket that takes the uploads; required.",
+        ),
+        Variable("AWS_DEFAULT_REGION", "us-east-1", "The bucket's region."),
+        Variable(
+            "AWS_ACCESS_KEY_ID",
+            "",
+            "With AWS_SECRET_ACCESS_KEY; leave both empty for the pod's or host's role.",
+        ),
+        Variable("AWS_SECRET_ACCESS_KEY", "", "With AWS_ACCESS_KEY_ID."),
+        Variable(
+            "AWS_ENDPOINT_URL_S3",
+            "",
+            "Address of an S3-compatible store; empty means AWS.",
+        ),
+        Variable(
+            "STORE_CONNECT_TIMEOUT_SECONDS",
+            "2",
+            "Longest wait for a connection to the store.",
+        ),
+        Variable(
+            "STORE_READ_TIMEOUT_SECONDS",
+            "5",
+            "Longest wait for a whole answer of the store; content may take a second more"
+            " for each 32 KiB.",
+        ),
+        Variable(
+            "STORE_MAX_ATTEMPTS",
+            "2",
+            "How often one request to the store is tried, 1 to 5.",
+        ),
+        Variable(
+            "UPLOAD_MAX_BYTES",
+            "67108864",
+            "Largest upload in bytes (64 MiB); up to 10,000 parts of 8 MiB.",
+        ),
+        Variable(
+            "UPLOAD_AUTH",
+            "open",
+            "open, or token: then POST /api/upload-random needs a token that may upload.",
+        ),
+        Variable(
+            "UPLOAD_RATE_LIMIT",
+            "600/minute",
+            "POSTs a client may send each second, minute, hour or day; or off.",
+        ),
+        Variable(
+            "CACHE_URL",
+            "",
+            "Shared store of the rate limit's counters: redis://host:6379/0, or database;"
+            " empty: each worker counts alone.",
+        ),
+        Variable(
+            "AUDIT_SIGNING_KEY",
+            "",
+            "Ed25519 seed that signs the seals, 32 bytes in base64; for the sealer only.",
+        ),
+        Variable(
+            "AUDIT_PUBLIC_KEYS",
+            "",
+            "Keys whose seals are trusted, as id:base64, separated by commas.",
+        ),
+        Variable(
+            "AUDIT_RETENTION_DAYS",
+            "365",
+            "How long Object Lock keeps the audit trail's copies; 0 leaves it to the bucket.",
+        ),
+        Variable("BIND", "127.0.0.1:4545", "Address and port gunicorn listens on."),
+        Variable(
+            "WEB_CONCURRENCY",
+            "",
+            "gunicorn workers; default two per processor.",
+        ),
+        Variable(
+            "WEB_THREADS",
+            "6",
+            "Threads per worker; two are reserved for requests that do not touch S3.",
+        ),
+        Variable(
+            "GRACEFUL_TIMEOUT_SECONDS",
+            "25",
+            "How long a stopping worker may finish its requests.",
+        ),
+        Variable(
+            "METRICS_BIND",
+            "127.0.0.1:9464",
+            "Address and port of the Prometheus metrics, or off.",
+        ),
+        Variable(
+            "LOG_FORMAT", "json", "json, one object per line, or text for people."
+        ),
+        Variable("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL."),
+        Variable("STATIC_ROOT", ".local/static", "Where collectstatic puts the files."),
+        Variable(
+            "CANARY_BASE_URL",
+            "http://127.0.0.1:4545",
+            "The service that `manage.py canary` uses.",
+        ),
+        Variable(
+            "CANARY_TOKEN", "", "API token of `manage.py canary`, to read and verify."
+        ),
+        Variable(
+            "KH_REPORTING_URL",
+            "",
+            "Where `manage.py canary` reports; set by Kuberhealthy.",
+        ),
+        Variable("KH_RUN_UUID", "", "With KH_REPORTING_URL; set by Kuberhealthy."),
+    )
 }
 
 
@@ -76,13 +197,14 @@ def _base64(value: str) -> bytes:
 
 
 class Environment:
-    """Typed, strict reads of the variables from a mapping (the process's by default)."""
+    """Typed, strict reads of `VARIABLES` from a mapping (the process's by default)."""
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
         self._values = os.environ if values is None else values
 
     def text(self, name: str) -> str:
         """Return the value without surrounding space, or the declared default."""
+        variable = VARIABLES[name]
         value = self._values.get(name, "").strip()
         try:
             value.encode()
@@ -91,13 +213,14 @@ class Environment:
             raise ImproperlyConfigured(
                 f"{name} holds bytes that are not UTF-8; set it to text."
             ) from error
-        return value or DEFAULTS[name]
+        if not value and variable.default is not None:
+            return variable.default
+        return value
 
-    def required(self, name: str, wanted: str) -> str:
-        """Return a value; `wanted` says in the error's sentence what to set it to."""
+    def required(self, name: str) -> str:
         value = self.text(name)
         if not value:
-            raise ImproperlyConfigured(f"set {name} to {wanted}.")
+            raise ImproperlyConfigured(f"set {name}: {VARIABLES[name].meaning}")
         return value
 
     def boolean(self, name: str) -> bool:
@@ -144,7 +267,7 @@ class Environment:
 
     def matching(self, name: str, pattern: str, wanted: str) -> str:
         """Return a required value that matches `pattern`; `wanted` describes the pattern."""
-        value = self.required(name, wanted)
+        value = self.required(name)
         if not re.fullmatch(pattern, value, re.ASCII):
             raise _wrong(name, value, wanted)
         return value
@@ -225,3 +348,16 @@ class Environment:
         if not least <= number <= most:
             raise _wrong(name, value, wanted)
         return number
+
+
+def markdown_table() -> str:
+    """Return the table of docs/settings.md."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for variable in VARIABLES.values():
+        default = f"`{variable.default}`" if variable.default else ""
+        rows.append(f"| `{variable.name}` | {default} | {variable.meaning} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(markdown_table())  # noqa: T201

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mirrorsite import openapi_components
 from mirrorsite.aws_configuration import check_aws_configuration
-from mirrorsite.database import WANTED_URL, connection_settings
+from mirrorsite.database import connection_settings
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
 
 django_stubs_ext.monkeypatch()  # lets ModelAdmin[Upload] stand at run time
@@ -176,7 +176,7 @@ if TRUSTED_PROXIES:
 
 # --- Database --------------------------------------------------------------------
 
-DATABASES = {"default": connection_settings(env.required("DATABASE_URL", WANTED_URL))}
+DATABASES = {"default": connection_settings(env.required("DATABASE_URL"))}
 
 # --- The bucket ------------------------------------------------------------------
 

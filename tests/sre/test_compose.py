@@ -18,7 +18,7 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from mirrorsite.environment import DEFAULTS
+from mirrorsite.environment import VARIABLES
 from sre.lib import processes
 from sre.lib.ports import answers, free_ports
 
@@ -50,7 +50,7 @@ class TestServices:
             assert service["security_opt"] == ["no-new-privileges:true"]
 
     def test_stop__after_the_last_request(self) -> None:
-        graceful = DEFAULTS["GRACEFUL_TIMEOUT_SECONDS"]
+        graceful = VARIABLES["GRACEFUL_TIMEOUT_SECONDS"].default
         allowed = SERVICES["web"]["stop_grace_period"].removesuffix("s")
         assert int(allowed) >= int(graceful or 0) + 10
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mirrorsite.environment import DEFAULTS
+from mirrorsite.environment import VARIABLES
 from sre.lib.pipeline_check import PipelineFaultError, check_rollback
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -117,8 +117,8 @@ class TestVariables:
         yours = {
             name for name, by in variables_in_table().items() if by.startswith("you")
         }
-        aws = {name for name in DEFAULTS if name.startswith("AWS_")}
-        assert yours & (set(DEFAULTS) | {"POSTGRES_PASSWORD"}) <= aws
+        aws = {name for name in VARIABLES if name.startswith("AWS_")}
+        assert yours & (set(VARIABLES) | {"POSTGRES_PASSWORD"}) <= aws
 
 
 class TestGates:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from mirrorsite.environment import DEFAULTS
+from mirrorsite.environment import VARIABLES
 from tests.support import ROOT
 
 TERRAFORM = ROOT / "terraform"
@@ -83,7 +83,7 @@ def test_docs__number_of_roots_on_eks() -> None:
 class TestGracePeriods:
     """Terraform and the runbook name the service's default, and add up."""
 
-    GRACEFUL = DEFAULTS["GRACEFUL_TIMEOUT_SECONDS"]
+    GRACEFUL = VARIABLES["GRACEFUL_TIMEOUT_SECONDS"].default
 
     def number(self, name: str, file: str) -> str:
         (found,) = re.findall(rf"{name} ?= ?(\d+)", (TERRAFORM / file).read_text())
@@ -135,7 +135,7 @@ class TestValues:
 
     def test_settings__known_to_the_service(self, path: Path) -> None:
         values = json.loads(path.read_text(encoding="utf-8"))
-        assert set(values.get("settings", {})) <= set(DEFAULTS)
+        assert set(values.get("settings", {})) <= set(VARIABLES)
 
 
 def test_module__sets_what_the_service_reads() -> None:
@@ -144,7 +144,7 @@ def test_module__sets_what_the_service_reads() -> None:
     environment = text[: text.index("database_ca_directory =")]
     names = set(re.findall(r"(?m)^ +([A-Z][A-Z0-9_]+) += ", environment))
     assert len(names) > 10
-    assert names <= set(DEFAULTS) | {"PGSSLROOTCERT"}
+    assert names <= set(VARIABLES) | {"PGSSLROOTCERT"}
 
 
 def test_lock__from_the_registry() -> None:
