@@ -62,7 +62,7 @@ VARIABLES: dict[str, Variable] = {
         Variable(
             "TRUSTED_PROXIES",
             "0",
-            "How many proxies stand in front; only their X-Forwarded-* is believed.",
+            "Number of proxies in front; only their X-Forwarded-* headers are trusted.",
         ),
         Variable(
             "DATABASE_URL",
@@ -96,7 +96,7 @@ VARIABLES: dict[str, Variable] = {
         Variable(
             "STORE_READ_TIMEOUT_SECONDS",
             "5",
-            "Longest wait for a whole answer of the store; content may take a second more"
+            "Longest wait for a complete answer of the store; content gets a second more"
             " for each 32 KiB.",
         ),
         Variable(
@@ -107,7 +107,7 @@ VARIABLES: dict[str, Variable] = {
         Variable(
             "UPLOAD_MAX_BYTES",
             "67108864",
-            "Largest upload in bytes (64 MiB); up to 10,000 parts of 8 MiB.",
+            "Largest upload in bytes (default 64 MiB); at most 10,000 parts of 8 MiB.",
         ),
         Variable(
             "UPLOAD_AUTH",
@@ -154,7 +154,7 @@ VARIABLES: dict[str, Variable] = {
         Variable(
             "GRACEFUL_TIMEOUT_SECONDS",
             "25",
-            "How long a stopping worker may finish its requests.",
+            "How long a stopping worker has to finish its requests.",
         ),
         Variable(
             "METRICS_BIND",
@@ -197,7 +197,7 @@ def _base64(value: str) -> bytes:
 
 
 class Environment:
-    """Typed, strict reads of `VARIABLES` from a mapping (the process's by default)."""
+    """Reads `VARIABLES` as typed values; from the process environment by default."""
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
         self._values = os.environ if values is None else values
