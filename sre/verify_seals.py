@@ -202,7 +202,7 @@ class Verifier:
                 if seal[name] is None and name == "next_key":
                     continue
                 if not re.fullmatch(form, seal[name]):
-                    raise ValueError(f"its {name} is not of its form")
+                    raise ValueError(f"its {name} is malformed")
             signature = bytes.fromhex(seal["signature"])
         except (ValueError, TypeError) as error:
             self.outcome.add("changed", subject, f"the file is no seal: {error}")

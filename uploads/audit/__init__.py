@@ -1,5 +1,5 @@
 """The audit trail: recording events, sealing and signing them, verifying the seals.
 
-Of the apps whose events it records it imports nothing. What it needs of them is
-registered in `report.projections`.
+It imports no app whose events it records (of `uploads`, only errors and storage). Apps
+register what it needs of them in `report.projections`.
 """

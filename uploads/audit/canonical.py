@@ -185,7 +185,7 @@ def parse_seal(content: bytes) -> Seal:
         if value is None and name == "next_key":
             continue
         if not isinstance(value, str) or not pattern.match(value):
-            raise NotCanonicalError(f"{name} is not of its form")
+            raise NotCanonicalError(f"{name} is malformed")
     for name in ("number", "event_count", "first_event", "last_event"):
         value = getattr(seal, name)
         if value is not None and type(value) is not int:

@@ -20,7 +20,7 @@ from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import learn_keys, readable_lines, row_of
 from uploads.exceptions import ObjectMissingError, SealError
 
-#: `--record-nothing`: an event of the check could take a lost event's number.
+#: `--record-nothing`, because the check's own event could take a lost event's number.
 HINT = "manage.py verify_audit --record-nothing shows more"
 #: Events compared with a copy by one query.
 _EVENTS_AT_A_TIME = 500
@@ -32,13 +32,13 @@ class Chain:
     def __init__(self, store: SealStore, trusted: TrustedKeys) -> None:
         self.store = store
         self.trusted = trusted
-        self._known_to = 0  # the database's announcements are learnt up to this seal
+        self._known_to = 0  # `trusted` has learnt the database's seals up to this one
 
     def last(self) -> Seal | None:
-        """Return the database's last seal, which has to be the bucket's too.
+        """Return the database's last seal; raises `SealError` if the bucket's differs.
 
-        Raises `SealError` otherwise: a row the sealer did not insert must not be
-        continued, since a signed seal cannot be taken back.
+        A row that the sealer did not insert must not be continued, since a signed seal
+        cannot be taken back.
         """
         numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
         number = numbers.first()
@@ -76,7 +76,10 @@ class Chain:
 
 
 def verified_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:
-    """Read the copy of seal `number`; the `SealError` ends a sentence about the copy."""
+    """Parse and verify the copy of seal `number`.
+
+    The message of its `SealError` is a predicate of the copy, such as "is seal 5".
+    """
     try:
         seal = parse_seal(content)
     except NotCanonicalError as error:
@@ -108,7 +111,7 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
 def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     """Return the ids of a seal's events that are not among the unsealed ones.
 
-    Raises `SealError` at an event that differs from its line.
+    Raises `SealError` if an event differs from its line.
     """
     missing: list[int] = []
     ids = list(lines)
@@ -131,7 +134,7 @@ def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
 def record_seal(seal: Seal, ids: list[int], store: SealStore) -> bool:
     """Write a seal's row and mark its events; return False if the row was there.
 
-    Raises `SealError` when one of the events is not there or under another seal, and
+    Raises `SealError` if an event is missing or under another seal, and
     `TrailUnavailableError`; nothing is written then.
     """
     with write_transaction():
@@ -152,7 +155,7 @@ def record_seal(seal: Seal, ids: list[int], store: SealStore) -> bool:
 
 
 def _mark(number: int, ids: list[int]) -> int:
-    """Set `seal` on unsealed events, the one change they take; return how many."""
+    """Set `seal` on unsealed events, the only update their trigger allows; return how many."""
     if not ids:
         return 0
     with connection.cursor() as cursor:

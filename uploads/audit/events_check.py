@@ -30,7 +30,7 @@ _KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """An id under a seal: the line that was sealed, and the line that is there."""
+    """An event id under a seal, and its lines: as sealed, and as in the database."""
 
     event: int
     seal: int | None
@@ -48,7 +48,7 @@ class EventsCheck:
         self._kept: list[_Difference] = []
 
     def check(self, seal: Seal) -> None:
-        """Compare the events under a seal with its root, and their copy with it."""
+        """Compare the root of a seal with its events in the database and with their copy."""
         hasher = hashlib.sha256()
         count = 0
         for _, line in readable_lines(UploadEvent.objects.filter(seal_id=seal.number)):
@@ -72,7 +72,7 @@ class EventsCheck:
         """Collect events under seals that do not exist, from seal `first` on.
 
         `excluding` are seals without a row that were checked. The foreign key prevents
-        such events, unless the tables' owner dropped it, but not numbers below 1.
+        such events unless the tables' owner dropped it. It allows seal numbers below 1.
         """
         rows = AuditSeal.objects.filter(number=OuterRef("seal_id"))
         strays = UploadEvent.objects.filter(
@@ -134,8 +134,8 @@ class EventsCheck:
         self._report.add(
             kind,
             f"events of seal {seal.number}",
-            f"{seal.event_count} were sealed, {count} are in the"
-            " database, and not the same; no copy shows which differ",
+            f"{seal.event_count} were sealed, and the {count} in the database differ;"
+            " without a copy it is unknown which",
         )
 
 
@@ -145,9 +145,10 @@ _ByLine = dict[bytes, _Difference]
 def _fault(
     difference: _Difference, sealed: _ByLine, present: _ByLine
 ) -> tuple[FaultKind, str] | None:
-    """Return the fault; `sealed` and `present` have all differences by line without id.
+    """Return a difference's fault, or None for an event that moved here.
 
-    None for an event that moved here: it is reported where it was sealed.
+    A moved event is reported where it was sealed. `sealed` and `present` have all
+    differences by their expected and found lines, without the ids.
     """
     seal, expected, found = difference.seal, difference.expected, difference.found
     is_from_elsewhere = found is not None and _without_id(found) in sealed
@@ -175,7 +176,7 @@ def _fault(
 
 
 def _absent(event_id: int, sealed: str, expected: bytes) -> tuple[FaultKind, str]:
-    """Return whether an event is missing or lost its seal."""
+    """Return the fault of a sealed event that is no longer under its seal."""
     row = UploadEvent.objects.filter(pk=event_id)
     seals = list(row.values_list("seal_id", flat=True))
     if not seals:

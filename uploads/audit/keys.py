@@ -30,7 +30,7 @@ def key_id(public_key: bytes) -> str:
 
 
 class SigningKey:
-    """A private key; it shows its id and never itself."""
+    """A private key; its repr shows the id only."""
 
     def __init__(self, seed: bytes) -> None:
         self._seed = seed
@@ -71,8 +71,9 @@ class TrustedKeys:
             name: Ed25519PublicKey.from_public_bytes(public_key)
             for name, public_key in public_keys.items()
         }
-        #: The number of the first seal that a replaced or unused key must not sign.
+        #: By id: the first seal number that a retired key can no longer sign.
         self._retired: dict[str, int] = {}
+        #: By id of a key that has not signed yet: the id of the key that announced it.
         self._announced_by: dict[str, str] = {}
 
     def fault_of(self, seal: Seal) -> FaultKind | None:
@@ -90,10 +91,10 @@ class TrustedKeys:
         return self._retired.get(name, number + 1) <= number
 
     def learn(self, seal: Seal) -> None:
-        """Add the key that a good seal announces; retire those that its key replaces.
+        """Add the key that a valid seal announces; retire those that its own key replaces.
 
-        These are the key that announced it, and the others which that one announced:
-        they were never used, but one may have leaked.
+        These are the key that announced it, and that one's other announcements: they
+        were never used, but may have leaked.
         """
         old = self._announced_by.pop(seal.key_id, None)
         if old is not None and old != seal.key_id:
@@ -118,8 +119,8 @@ def required_signing_key() -> SigningKey:
     key = configured_signing_key()
     if key is None:
         raise AuditKeyError(
-            "there is no key to sign with: set AUDIT_SIGNING_KEY to the one in use, or"
-            " to a first one, the output of head -c 32 /dev/urandom | base64."
+            "there is no key to sign with: set AUDIT_SIGNING_KEY to the key in use or, for"
+            " the first key, to the output of head -c 32 /dev/urandom | base64."
         )
     return key
 

@@ -1,4 +1,4 @@
-"""The writes of the audit trail: an event, together with the row that it explains.
+"""Writes events to the audit trail, each together with the row that it is about.
 
 A single statement needs no transaction around it, so a write is one round trip where
 the ORM takes four. Besides this module only uploads.audit.restore writes events; seals
@@ -86,7 +86,7 @@ def new_event(
     detail: dict[str, Any] | None = None,
     at: datetime | None = None,
 ) -> Event:
-    """Return an event of now, or of `at`; raises `NotCanonicalError`."""
+    """Return an event that is dated `at`, by default now; raises `NotCanonicalError`."""
     # A number with a fraction has no canonical form, and could never be sealed.
     refuse_fractions(detail)
     return Event(
@@ -95,14 +95,14 @@ def new_event(
 
 
 def insert_event(event: Event, upload_id: UUID | None) -> None:
-    """Write an event alone; raises `TrailUnavailableError`."""
+    """Write an event in a statement of its own; raises `TrailUnavailableError`."""
     execute(_INSERT_EVENT, [*event, upload_id])
 
 
 def with_event(change: str) -> str:
-    """Return the change of an upload and, if it changes one, the event after it.
+    """Return a statement that makes a change and, if it changed an upload, adds an event.
 
-    The first five parameters of the statement are those of the event.
+    The first five parameters are the columns of the event.
     """
     return (
         f"WITH upload AS ({change} RETURNING id)"
@@ -111,24 +111,22 @@ def with_event(change: str) -> str:
 
 
 def execute(statement: str, values: Sequence[Any]) -> int:
-    """Return the number of rows written.
+    """Execute a statement; return the number of rows written.
 
-    Raises `AlreadyRecordedError` for a value that must be unique and is not, and
+    Raises `AlreadyRecordedError` if a unique constraint is violated, and
     `TrailUnavailableError` for other errors of the database.
     """
-    # Within a transaction, a savepoint keeps an error from ending all of it.
+    # Within a transaction, a savepoint keeps an error from aborting all of it.
     savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
     try:
         with savepoint, connection.wrap_database_errors:
-            # As Django's cursor does: a connection that the server dropped is replaced.
-            # It may have dropped it since the request's first statement, while the
-            # object was put.
+            # Replace a dropped connection, as Django's cursor does. The server may have
+            # dropped it since the request's first statement, while the object was stored.
             if not connection.in_atomic_block:
                 connection.health_check_done = False  # type: ignore[attr-defined]
             connection.close_if_health_check_failed()
             connection.ensure_connection()
-            # Django's cursor writes each value into the statement, for a quarter more
-            # CPU.
+            # Django's cursor inserts the values into the text, for a quarter more CPU.
             with RawCursor(connection.connection) as cursor:
                 cursor.execute(statement, values, prepare=True)
                 return cursor.rowcount

@@ -1,7 +1,7 @@
 """The audit trail's tables: what happened, and the signed statements over it.
 
-Django counts both among the models of `uploads`: the names of tables and permissions,
-and the admin's addresses, begin with it.
+Both have the app label `uploads`, with which the names of their tables and permissions
+and their addresses in the admin begin.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mirrorsite.models import readable_times
 
 
 class Action(models.TextChoices):
-    """What can happen: to an upload, by its readers, or around the audit trail itself."""
+    """What an event records: about an upload, or without one (`WITHOUT_UPLOAD`)."""
 
     REQUESTED = "requested", "Requested"
     STORED = "stored", "Stored"
@@ -30,7 +30,7 @@ class Action(models.TextChoices):
     RETRIED = "retried", "Retried"
     DOWNLOADED = "downloaded", "Downloaded"
     PROOF_SHOWN = "proof_shown", "Proof shown"
-    # Such events without an upload.
+    # Events without an upload.
     EXPORTED = "exported", "Exported"
     LOGGED_IN = "logged_in", "Logged in"
     LOGIN_FAILED = "login_failed", "Login failed"
@@ -166,7 +166,7 @@ class UploadEvent(AppendOnlyModel):
                 name="uploadevent_unsealed",
             ),
             models.Index(fields=["-at", "-id"], name="uploadevent_newest_first"),
-            # Of a million uploads come two million of these two, and few of the rest.
+            # A million uploads have two million common events, and few uncommon ones.
             models.Index(
                 fields=["action", "-at", "-id"],
                 condition=models.Q(action__in=UNCOMMON),

@@ -1,4 +1,4 @@
-"""What verification can find, the report that holds it, and who else reports."""
+"""The faults that verification finds, its report, and the apps' part in it."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class FaultKind(StrEnum):
     UNSEALED = "unsealed"
     #: The last seal is too old, or there is none.
     SEALING_STOPPED = "sealing stopped"
-    #: An upload's status is not what its last event leaves behind.
+    #: An upload's status is not the one that its last event leads to.
     STATUS_DIFFERS = "status differs"
-    #: An upload's row is not what its events add up to.
+    #: An upload's row does not match its events.
     FACTS_DIFFER = "facts differ"
 
 
@@ -60,7 +60,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Report:
-    """The outcome of a verification; of constant size, however much is wrong."""
+    """The outcome of a verification; its size is bounded."""
 
     seals: int = 0
     events: int = 0
@@ -95,7 +95,7 @@ class Report:
 class Projection(Protocol):
     """Rows that another app computes from its events; verified and restored with them.
 
-    An app adds it to `projections` in `AppConfig.ready`; a module will do.
+    An app adds it to `projections` in `AppConfig.ready`; it can be a module.
     """
 
     def check(self, report: Report, *, since: int | None) -> Iterator[None]:
@@ -106,7 +106,7 @@ class Projection(Protocol):
         """
 
     def contradiction(self, lost: list[dict[str, Any]], seal: int) -> str | None:
-        """Return how a row contradicts the events that `seal` is to bring back."""
+        """Return how a row contradicts the lost events of `seal`, else None."""
 
     def restore(self, ids: Collection[UUID]) -> None:
         """Insert or update these rows to match their events."""

@@ -1,7 +1,7 @@
-"""Restoring: events that the database lost come back from the signed copies in the bucket.
+"""Restores events that the database lost, from the signed copies in the bucket.
 
-For a database that an older backup was restored to: the bucket has seals after its last
-one. They are restored in order, with their events and the rows of their uploads, all in
+After an older backup was restored, the bucket has seals after the database's last one.
+They are restored in order, with their events and the rows of their uploads, all in
 one transaction: an interrupted or refused run changes nothing.
 """
 
@@ -61,7 +61,7 @@ class Restoration:
     ) -> Lost:
         """Restore all lost seals, with an event that names them and `actor`.
 
-        A dry run does the same, and takes it back. Raises `SealError` when the bucket
+        A dry run does the same and rolls it back. Raises `SealError` when the bucket
         contradicts itself or the database, `StoreError`, and `TrailUnavailableError`.
         """
         lost = Lost()
@@ -96,7 +96,7 @@ class Restoration:
     def _require_no_gap(self) -> None:
         """Raise `SealError` if the bucket lacks the next seal and has a later one.
 
-        A later one is signed: an object that only has a seal's name prevents nothing.
+        Unsigned objects that have a seal's name do not count.
         """
         numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
         last = numbers.first() or 0
@@ -120,7 +120,7 @@ class Restoration:
     def _restore(self, seal: Seal, lines: dict[int, bytes]) -> int:
         """Write a seal with its events and uploads; return how many events were lost."""
         with connection.cursor() as cursor:
-            # Until the end, no event may take a lost one's number.
+            # Until the transaction ends, no new event may take a lost one's number.
             cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
         try:
             missing = _missing(seal, lines)

@@ -3,7 +3,7 @@
 `audit/seals/0000000012.json` is seal 12, and `audit/events/0000000012-<root>.jsonl`
 has the lines of its events (an empty seal has none). The events are written
 first. Their root is in their name, so an attempt interrupted before the seal blocks no
-later one. A seal's name has only the number, so the bucket accepts one seal for it.
+later one. A seal's name has only the number, so the bucket accepts one seal per number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from uploads.storage import (
 )
 
 PREFIX = "audit/"
-#: More than any seal has; an object from elsewhere could be gigabytes.
+#: More than any seal has; a foreign object could have gigabytes.
 _SEAL_BYTES = 16 * 1024
 _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
 _EVENTS_NAME = re.compile(r"events/([0-9]{10})-[0-9a-f]{64}\.jsonl\Z")
@@ -50,7 +50,7 @@ class SealStore:
         return f"{self.prefix}events/{seal.number:010d}-{seal.root}.jsonl"
 
     def locked_until(self) -> datetime | None:
-        """Return until when to lock a copy, where the bucket has Object Lock."""
+        """Return when the lock of a new copy is to end; None without Object Lock."""
         days: int = settings.AUDIT_RETENTION_DAYS
         if not days or not self.storage.has_object_lock():
             return None
@@ -109,7 +109,7 @@ class SealStore:
         return self.storage.read(self.events_object_key(seal), version_id=version_id)
 
     def first_events(self, seal: Seal) -> Iterator[bytes]:
-        """As `events`, of the first version, which a newer one or a marker may hide."""
+        """Like `events`, for the first version, which a newer one or a marker may hide."""
         if seal.root == NO_EVENTS:
             return iter(())
         version_id = self.storage.first_version(self.events_object_key(seal))
@@ -120,9 +120,9 @@ class SealStore:
         return self._listed("seals/", _SEAL_NAME)
 
     def listed_events(self) -> Iterator[tuple[int | None, ObjectVersions]]:
-        """As `listed_seals`, of the copies of events.
+        """Like `listed_seals`, for the copies of events.
 
-        There may be more than seals: those of interrupted attempts stay.
+        There can be more of them than seals: interrupted attempts leave theirs.
         """
         return self._listed("events/", _EVENTS_NAME)
 

@@ -42,9 +42,9 @@ logger = logging.getLogger(__name__)
 
 #: Events in one seal, some 5 MB of lines: what a sealer has in memory.
 EVENTS_PER_SEAL = 10_000
-#: Rounds lost for one seal number before the run fails.
+#: Rounds in which one seal number may stay taken by another sealer before the run fails.
 _MAX_IDLE_ROUNDS = 50
-#: An arbitrary number that names the lock; other programs use others.
+#: The key of the advisory lock: an arbitrary number.
 _ADVISORY_LOCK = 0x6D69_7272_6F72
 #: How long a sealer waits for another one before it works beside it.
 LOCK_WAIT_SECONDS = 60.0
@@ -95,7 +95,7 @@ def seal_audit(
 
 @contextmanager
 def _sealing_lock() -> Iterator[None]:
-    """Hold the session's advisory lock, or no lock when another sealer keeps it.
+    """Hold the advisory lock, or none if another sealer keeps it for `LOCK_WAIT_SECONDS`.
 
     The lock is polled: a statement that waits is ended by the connection's lock_timeout.
     """
@@ -148,7 +148,7 @@ class _Sealer:
             if sealed is None:
                 if any_new:
                     return made
-                # Another sealer made this number; another one next time is progress.
+                # Another sealer took this number; a different number next time is progress.
                 idle_rounds = idle_rounds + 1 if self.number == number else 0
                 number = self.number
                 if idle_rounds > _MAX_IDLE_ROUNDS:

@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 _M = TypeVar("_M", bound=Model)
 _V = TypeVar("_V")
 
-#: Raised when a value is read that the service never writes; by `django.db` too, since
-#: PostgreSQL has timestamps that Python has not ("infinity"). `require_database`
-#: distinguishes those from an unavailable database.
+#: Raised when a value is read that the service never writes. `django.db.Error` is one,
+#: since PostgreSQL has timestamps that Python lacks ("infinity"); `require_database`
+#: distinguishes these from an unavailable database.
 UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError, Error)
 
 #: Rows fetched at a time while a table is read.
@@ -52,9 +52,9 @@ def event_lines(
 
 
 def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]:
-    """As `event_lines`, with a line that equals no other for a row that has none.
+    """Like `event_lines`, with a line that equals no event's for each unreadable row.
 
-    An owner of the tables can store such a row. Raises `django.db.Error` when the
+    Only the tables' owner can store such a row. Raises `django.db.Error` when the
     database is unavailable.
     """
     for event_id, line in _readable(events, event_lines):
@@ -66,7 +66,7 @@ def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]
 def sealable_lines(
     events: QuerySet[UploadEvent], limit: int
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield up to `limit` lines as `event_lines` does, skipping unreadable rows.
+    """Like `event_lines`, for up to `limit` events, without unreadable rows.
 
     `uploads.audit.log` never writes such an event. It must not stop the seals of the
     others, and stays unsealed for verify_audit to report.
@@ -111,7 +111,7 @@ def _readable(
             pass
         else:
             return
-        # One by one, past what cannot be read.
+        # Read row by row, past the unreadable one.
         rest = rest if last is None else rows.filter(pk__gt=last)
         for last in list(rest.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
             try:
@@ -151,8 +151,8 @@ def row_of(seal: Seal, store: SealStore) -> AuditSeal:
 def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:
     """Learn the keys that the database's seals announce, up to seal `number`.
 
-    The first seal of an announced key retires the old one; only seal `number` can do
-    so for the key of the next. Returns that seal, or None when it is not readable.
+    Seals between announcements need not be read: the next announcement, or seal
+    `number`, retires the same keys. Returns seal `number`, or None if it is unreadable.
     """
     rows = AuditSeal.objects.filter(number__gt=after, number__lt=number)
     last = AuditSeal.objects.filter(number=number)

@@ -8,8 +8,8 @@ What must hold, in the order in which it is checked, in constant memory:
 4. Each seal names the hash of the one before it.
 5. The events under a seal hash to the root that it signs.
 6. No event names a seal that does not cover it, and none waits too long for one.
-7. Sealing goes on: the last seal is recent.
-8. Each row that is computed from events is what its events make of it.
+7. Sealing continues: the last seal is recent.
+8. Each row that is computed from events matches them.
 
 All faults are collected; none ends the verification.
 """
@@ -64,7 +64,7 @@ def verify_audit(
     `since` is the number of the first seal to check, or a point in time; only uploads
     with an event from there on are checked. `grace` is how long before `now` an event
     may be unsealed. Without `read_copies` the bucket is not read: a difference is
-    found without its event, and a cut tail is reported only as `sealing stopped`.
+    found, but not which event differs, and a cut tail is only `sealing stopped`.
 
     Raises `AuditKeyError` without a trusted key, `StoreError`, and
     `TrailUnavailableError`.
@@ -87,7 +87,7 @@ class _Verifier:
     ) -> None:
         self.store = store
         self.trusted = trusted
-        # Of an unsealed event, and of the last seal.
+        # Bounds for the time of an unsealed event, and of the last seal.
         self.earliest_time, self.latest_time = now - grace, now + grace
         self.read_copies = read_copies
         self.report = Report()
@@ -128,7 +128,7 @@ class _Verifier:
     # --- The seals -------------------------------------------------------------------
 
     def _begin_at(self, first: int) -> str | None:
-        """Learn the keys up to the first seal; return what must be its `previous`."""
+        """Learn the keys up to the first seal; return the `previous` that it must have."""
         if first <= 1:
             return NO_SEAL
         number = first - 1
@@ -162,7 +162,7 @@ class _Verifier:
             self._add(FaultKind.INVENTED, number, "seal numbers count from 1")
 
     def _check_copies_of_events(self, first: int) -> None:
-        """Report what their listing shows; `EventsCheck` reads their content."""
+        """Report faults that the listing shows; `EventsCheck` reads the content."""
         if not self.read_copies:
             return
         for number, versions in self.store.listed_events():
@@ -194,7 +194,7 @@ class _Verifier:
         versions: ObjectVersions | None,
         previous_hash: str | None,
     ) -> str | None:
-        """Check one seal and its events; return what must be `previous` in the next."""
+        """Check one seal and its events; return the `previous` that the next must have."""
         recorded = None if row is None else seal_of(row)
         copy = self._copied_seal(number, versions)
         if recorded is not None and row is not None:

@@ -18,7 +18,7 @@ from uploads.audit.seals import seal_audit
 class Command(OperatorCommand):
     help = (
         "Create a new key for the seals, print what to set (the private key too: mind"
-        " who can read it), and announce the key in a seal signed by the present one."
+        " who can read it), and announce the key in a seal signed by the current one."
         " Exit status 1: the bucket contradicts the database."
     )
 
@@ -57,7 +57,7 @@ class Command(OperatorCommand):
             "AUDIT_SIGNING_KEY": new.secret_text(),
             "AUDIT_PUBLIC_KEYS": ",".join(map(keys.public_text, public_keys.values())),
         }
-        # The key is printed or on the disk before it is announced: else it could be lost.
+        # The key is printed or on the disk before it is announced: otherwise it could be lost.
         shown = values if write is None else {}
         self._print_values(old.id, new.id, shown, as_json=as_json)
         with _prepare_file(write, values):

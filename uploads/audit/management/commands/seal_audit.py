@@ -54,7 +54,7 @@ class Command(OperatorCommand):
             except UploadsError as error:
                 logger.error("not sealed: %s", error)
             finally:
-                # None is kept open while idle, and a broken one is not used again.
+                # Keep no idle connection open, and do not reuse a broken one.
                 connection.close()
             stop.wait(max(0.0, begun + every - time.monotonic()))
 

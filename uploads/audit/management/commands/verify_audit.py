@@ -38,7 +38,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--database-only",
             action="store_true",
-            help="do not read the bucket; finds less, and names less exactly",
+            help="do not read the bucket; finds fewer faults, and locates them less exactly",
         )
         parser.add_argument(
             "--record-nothing",
