@@ -31,12 +31,12 @@ class Actor:
 
     @property
     def quota_key(self) -> str:
-        """What shares a quota: the actor with credentials, else the client's network."""
+        """The owner of a quota: the actor with credentials, else the client's network."""
         return self.key or f"network:{client_network(self.address)}"
 
     @property
     def idempotency_scope(self) -> str:
-        """Whose idempotency keys are the same: not all of a network's."""
+        """Where an idempotency key is unique: the actor with credentials, else the address."""
         return self.key or f"address:{self.address or 'unknown'}"
 
 

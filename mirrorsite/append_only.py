@@ -66,6 +66,6 @@ class AppendOnlyModel(KeptModel):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise AppendOnlyError(REFUSED.format(self._meta.label, "update"))
-        # Never an UPDATE, also when a row with this primary key is there already.
+        # Never an UPDATE, even if a row with this primary key exists.
         kwargs["force_insert"] = True
         super().save(*args, **kwargs)

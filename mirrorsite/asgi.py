@@ -12,7 +12,7 @@ from uploads.storage import upload_storage
 
 
 def warm_up() -> None:
-    """Do before the first request what it would wait for: URL map, store client."""
+    """Load what the first request would otherwise wait for: URL map, store client."""
     _ = get_resolver().url_patterns
     upload_storage().connect()
 

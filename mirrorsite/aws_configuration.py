@@ -1,4 +1,4 @@
-"""Checks the configuration that botocore reads by itself, without any request.
+"""Checks the configuration that botocore reads by itself; sends no request.
 
 Besides the variables of `mirrorsite.environment` it reads others (AWS_PROFILE,
 AWS_CONFIG_FILE, AWS_CA_BUNDLE, …) and shared configuration files:
@@ -30,7 +30,7 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
         )
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         if not re.fullmatch("[!-~]*", os.environ.get(name, "").strip()):
-            # No request could be sent with the value, which the message leaves out.
+            # A header cannot carry the value. It is left out: it may be a secret.
             raise ImproperlyConfigured(
                 f"{name} holds characters that no key has; set it to the key alone."
             )

@@ -21,7 +21,7 @@ def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str |
     request did not come through all the proxies, so the client may have written each
     entry: then only the peer is known.
 
-    IPv6 addresses lose their zone, which means something on one machine only.
+    The zone of an IPv6 address is dropped: it has a meaning on one machine only.
     """
     address = peer
     if trusted_proxies:
@@ -48,7 +48,7 @@ def client_network(address: str | None) -> str:
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is None:
-            # Without a zone, which only means something on one machine.
+            # `int` drops the zone.
             return str(ipaddress.ip_network((int(parsed), 64), strict=False))
         return str(parsed.ipv4_mapped)
     return str(parsed)

@@ -40,7 +40,7 @@ def run(arguments: list[str]) -> None:
     except ImproperlyConfigured as error:
         _fail(f"mirrorsite cannot start: {error}", ExitStatus.MISCONFIGURED)
     except (InterfaceError, OperationalError) as error:
-        # From Django's own commands: `OperatorCommand` has a sentence for these errors.
+        # Raised by Django's own commands; `OperatorCommand` handles these errors itself.
         _fail(
             f"the database cannot be used: {printable(reason(error))}",
             ExitStatus.COULD_NOT_RUN,
@@ -75,7 +75,7 @@ def _execute(arguments: list[str]) -> None:
 def _status(error: CommandError) -> int:
     """Return the exit status of an error.
 
-    Django's own 1 does not mean differences, except that `check` found something.
+    Django uses 1 for any error; only that of `check` means that differences were found.
     """
     if error.returncode == 1 and not isinstance(
         error, CommandFailed | SystemCheckError
@@ -85,7 +85,7 @@ def _status(error: CommandError) -> int:
 
 
 def _refuse_other_encodings(arguments: list[str]) -> None:
-    """Refuse bytes that are no text: the database takes none, nor does JSON."""
+    """Refuse arguments that are not UTF-8: PostgreSQL and JSON cannot hold them."""
     for argument in arguments:
         try:
             argument.encode()

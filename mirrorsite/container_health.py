@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-#: An address that stands for all of the machine's, and the one to connect to.
+#: Wildcard addresses that a server binds to, and the address to connect to instead.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 it is not bound here
 
 
@@ -22,9 +22,9 @@ def address(environment: Mapping[str, str]) -> tuple[str, int]:
 
 
 def allowed_host(environment: Mapping[str, str]) -> str:
-    """Return a Host that ALLOWED_HOSTS lets in."""
+    """Return a Host that ALLOWED_HOSTS accepts."""
     allowed = environment.get("ALLOWED_HOSTS", "").split(",")
-    # ".example.org" lets in example.org and everything below it.
+    # ".example.org" matches example.org and its subdomains.
     return allowed[0].strip().removeprefix(".") or "localhost"
 
 

@@ -1,8 +1,8 @@
 """How the service connects to PostgreSQL: one connection for each thread, with timeouts.
 
 Django checks a thread's connection before its first statement of a request and opens
-another if the server has dropped it, so a restarted server costs no request. psycopg's
-pool does not: it sleeps a second and more for each dead connection that it finds.
+another if the server has dropped it, so no request fails after a server restart. psycopg's
+pool sleeps a second or more for each dead connection that it finds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _WANTED = "set it to postgresql://user:password@host:5432/name"
 def connection_settings(url: str) -> dict[str, Any]:
     """Return Django's settings for the database of DATABASE_URL.
 
-    Options in the URL override the service's, those of the role and the database do not.
+    Options in the URL override the service's; options set for the role or the database do
+    not.
     Raises `ImproperlyConfigured`.
     """
     try:
@@ -82,7 +83,7 @@ def connection_settings(url: str) -> dict[str, Any]:
 
 
 def restricted(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
-    """Return settings for a connection that only reads and waits up to `seconds`."""
+    """Return settings for a read-only connection whose waits end after `seconds`."""
     options = dict(database["OPTIONS"])
     options["connect_timeout"] = seconds
     options["options"] += " " + _server_options(
@@ -92,7 +93,7 @@ def restricted(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
 
 
 def is_unavailable(error: BaseException | None) -> bool:
-    """Return True if the database's failure to answer is the error, or its cause."""
+    """Return True if the error or its cause is that the database is unavailable."""
     causes = (error, getattr(error, "__cause__", None))
     return any(isinstance(e, OperationalError | InterfaceError) for e in causes)
 

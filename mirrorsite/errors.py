@@ -17,4 +17,4 @@ class ServiceError(Exception):
 
 
 class AppendOnlyError(ServiceError):
-    """The table takes new rows; the change or deletion of a row was refused."""
+    """A change or deletion of a row that the table does not allow."""

@@ -1,4 +1,4 @@
-"""Exit statuses of the commands. No Django here: `manage.py` needs them at any time."""
+"""Exit statuses of the commands. No Django here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writes: a file gets its whole new content or stays as it was."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mirrorsite.standard_streams import OutputError
 
 
 def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Write `lines` beside `path` and move them there at the end; mode 0600."""
+    """Write `lines` to a temporary file (mode 0600) and rename it to `path`."""
     with prepared_file(path, lines):
         pass
 
 
 @contextmanager
 def prepared_file(path: Path, lines: Iterable[str]) -> Iterator[None]:
-    """Write `lines` beside `path`, and move them there if the block ends well.
+    """Write `lines` to a temporary file; rename it to `path` if the block succeeds.
 
-    On Linux the file has no name until then, so a killed process leaves nothing. Raises
-    `OutputError` when that is not possible.
+    On Linux the file has no name until then, so a killed process leaves nothing behind.
+    Raises `OutputError`.
     """
     with _file_errors(path):
         descriptor, name = _open_beside(path)
@@ -46,7 +46,7 @@ def prepared_file(path: Path, lines: Iterable[str]) -> Iterator[None]:
 
 
 def _open_beside(path: Path) -> tuple[int, Path | None]:
-    """Return a new file in the folder of `path`, without a name where that is possible."""
+    """Open a file in the folder of `path`; return its descriptor and any name it has."""
     if hasattr(os, "O_TMPFILE"):
         # Not all file systems support O_TMPFILE.
         with suppress(OSError):
@@ -56,13 +56,13 @@ def _open_beside(path: Path) -> tuple[int, Path | None]:
 
 
 def _link(descriptor: int, name: Path) -> None:
-    """Give a file without a name one.
+    """Give an unnamed file a name.
 
     https://man7.org/linux/man-pages/man2/open.2.html (O_TMPFILE)
     """
     folder = os.open(name.parent, os.O_PATH)
     try:
-        # Only with a folder's descriptor does Python follow the link of /proc.
+        # Python calls linkat(2), which follows the link in /proc, only with `dst_dir_fd`.
         os.link(f"/proc/self/fd/{descriptor}", name.name, dst_dir_fd=folder)
     finally:
         os.close(folder)

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 class WholeNumberField(forms.IntegerField):
     """A whole number of ASCII digits.
 
-    Django's takes whatever Python's `int` does, and `1.0`.
+    Django's field also accepts `1.0`, `1_000` and the digits of other scripts.
     """
 
     def __init__(self, *, min_value: int, max_value: int, **options: Any) -> None:
@@ -35,5 +35,5 @@ class WholeNumberField(forms.IntegerField):
         return int(digits)
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """Leave out a text that is far from a number, however long it is."""
+        """Redisplay what was entered, unless it is much longer than any valid number."""
         return "" if len(str(data)) > 2 * self._max_digits else data

@@ -8,7 +8,7 @@ _ALWAYS = {
         "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(),"
         " usb=()"
     ),
-    # As Django's SecurityMiddleware sets them on the answers that it sees.
+    # Django's SecurityMiddleware sets the same on the answers that pass through it.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",

@@ -45,7 +45,7 @@ LINK_AGE = timedelta(hours=1)
 #: Events shown of one upload; the admin has all of them.
 MAX_EVENTS = 20
 
-#: What the API says of an Idempotency-Key, for a form.
+#: Details of idempotency problems, worded for a form.
 _DETAILS_OF_FORM = {
     "idempotency-key-reused": "This form was sent before, with another size. Send the"
     " form below to create another upload.",
@@ -265,7 +265,7 @@ def _page(
     form: UploadForm | None = None,
     **context: Any,
 ) -> HttpResponse:
-    """Return the page; it asks the database for readiness alone."""
+    """Render the page; only its readiness checks query the database."""
     extensions = {} if problem is None else problem.extensions
     upload_id = extensions.get("upload_id")
     retry_after = extensions.get("retry_after")

@@ -1,8 +1,8 @@
 """Log lines: JSON for machines, one readable line for people.
 
-Whatever is logged while a request is worked on carries that request's identifier.
-No line holds a query string, a body or a header's value, and text from outside (keys,
-names, error messages) is made safe to print.
+Every line logged during a request carries the request's id. No line holds a query
+string, a body or a header's value, and text from outside (keys, names, error messages)
+is made safe to print.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mirrorsite.database import is_unavailable
 
 # --- Text from outside -----------------------------------------------------------
 
-#: json.dumps would make one for each line.
+#: json.dumps would build an encoder for each line.
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
@@ -48,7 +48,7 @@ def json_line(value: Any) -> str:
     line = _encode(value)
     if line.isprintable():
         return line
-    # [1:-1] is without the quotes.
+    # [1:-1] drops the quotes.
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
@@ -56,7 +56,7 @@ def json_line(value: Any) -> str:
 def quoted_path(raw_path: bytes) -> str:
     """Return a request's path as a URI reference (RFC 3986), percent-encoded once.
 
-    No line break of a client's gets into the log.
+    So a client cannot put a line break into the log.
     """
     return quote(unquote_to_bytes(raw_path), safe="/:@!$&'()*+,;=~-._")
 
@@ -66,24 +66,24 @@ def quoted_path(raw_path: bytes) -> str:
 #: What a client's X-Request-ID may look like: 1 to 128 characters that are safe in
 #: a log line, a header and an object's metadata.
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._~+/=:-]{1,128}")
-#: version, trace id, and what a later version appends. Identifiers of zeros alone
-#: are invalid. https://www.w3.org/TR/trace-context/#traceparent-header
+#: Groups: version, trace id, and what a later version appends. Ids of all zeros are
+#: invalid. https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})"
     r"-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
 )
 
-#: Identifiers have to differ, not to be unguessable: one seed from the system for each
-#: process serves them all, where a system call each would cost more than the rest.
+#: Ids must be unique, not unguessable: a generator that is seeded once per process saves
+#: a system call for each.
 _random = random.Random()  # noqa: S311
 os.register_at_fork(after_in_child=_random.seed)
 
-#: The identifier of the request that this thread works on; empty outside of one.
+#: The id of the request that this thread handles; empty outside of requests.
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
 
 
 def is_request_id(text: str) -> bool:
-    """Return True if this can be a request id here."""
+    """Return True if `text` is accepted as a request id."""
     return _WELL_FORMED.fullmatch(text) is not None
 
 
@@ -195,7 +195,7 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def _write(descriptor: int, line: bytes) -> None:
-    """Write all of `line`, apart from what other processes write to the file."""
+    """Write all of `line`, not interleaved with the lines of other processes."""
     is_locked = True
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
@@ -216,7 +216,7 @@ def _utc(record: logging.LogRecord) -> str:
 
 
 class NameCause(logging.Filter):
-    """Replaces a traceback by the error at its end, for libraries that log both."""
+    """Replaces a traceback with the error's type and message."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and (error := record.exc_info[1]):
@@ -228,7 +228,7 @@ class NameCause(logging.Filter):
 
 
 class NoTracebackOfTheDatabase(logging.Filter):
-    """Leaves out the traceback where the database is unavailable, which is no bug."""
+    """Drops the traceback when the database is unavailable: that is no bug."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and is_unavailable(record.exc_info[1]):

@@ -43,7 +43,7 @@ STORE_SECONDS = Histogram(
     buckets=STORE_BUCKETS,
 )
 
-# labels() checks and locks at every call; the series of a route are few.
+# A cache, since labels() validates and locks at every call. A route has few series.
 _requests: dict[tuple[str, str | None, int], Callable[[float], None]] = {}
 
 

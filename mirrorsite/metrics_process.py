@@ -49,6 +49,6 @@ class MetricsProcess:
                 [sys.executable, "-m", "mirrorsite.metrics_server"],
                 stdin=subprocess.DEVNULL,
             )
-            # gunicorn reaps every child and may be first: then this is 0 at once.
+            # gunicorn reaps every child; if it is first, this returns 0 immediately.
             self._process.wait()
             self._stopping.wait(_AGAIN_SECONDS)

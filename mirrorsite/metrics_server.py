@@ -1,10 +1,10 @@
 """The metrics' own port: `python -m mirrorsite.metrics_server`.
 
-A process beside gunicorn's workers, started by its configuration. It adds up what the
-workers wrote to PROMETHEUS_MULTIPROC_DIR, and asks the database, with a timeout of two
-seconds, what no worker knows: what is pending, and how old the last upload and the last
-seal are. An unavailable database costs those series and nothing else. The process ends
-when the one that started it does.
+A process beside gunicorn's workers, started by gunicorn's configuration. It sums what
+the workers wrote to PROMETHEUS_MULTIPROC_DIR, and reads from the database, with a timeout
+of two seconds, how many uploads are pending and how old the last upload and the last seal
+are. If the database is unavailable, only these series are missing. The process ends when
+its parent does.
 """
 
 from __future__ import annotations
@@ -86,12 +86,12 @@ def _record_values() -> dict[str, float | None]:
 
 
 def registry() -> CollectorRegistry:
-    """Return a registry of the workers' metrics and the record's."""
-    shown = CollectorRegistry()
+    """Return a registry of the workers' metrics and the gauges from the database."""
+    combined = CollectorRegistry()
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        multiprocess.MultiProcessCollector(shown)  # type: ignore[no-untyped-call]
-    shown.register(RecordCollector())
-    return shown
+        multiprocess.MultiProcessCollector(combined)  # type: ignore[no-untyped-call]
+    combined.register(RecordCollector())
+    return combined
 
 
 def serve(bind: str, keep_running: Callable[[], bool]) -> None:
@@ -126,7 +126,7 @@ def main() -> None:
     from django.conf import settings
 
     parent = os.getppid()
-    # For the connections that are accepted: prometheus_client's handler sets none.
+    # Applies to accepted connections: prometheus_client sets no timeout for them.
     socket.setdefaulttimeout(CLIENT_SECONDS)
     settings.DATABASES["default"] |= restricted(
         settings.DATABASES["default"], seconds=DATABASE_SECONDS
@@ -135,7 +135,7 @@ def main() -> None:
     if settings.METRICS_BIND is not None:
         serve(settings.METRICS_BIND, lambda: os.getppid() == parent)
     if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        # gunicorn, which made it, has ended without removing it.
+        # gunicorn, which made it, was killed and did not remove it.
         shutil.rmtree(directory, ignore_errors=True)
 
 

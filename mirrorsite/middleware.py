@@ -62,7 +62,7 @@ class EdgeMiddleware:
             current_request_id.reset(token)
         self._set_headers(request, response, request_id)
         match = request.resolver_match
-        # The first page's route is empty, which a metric takes for no label.
+        # The home page's route is empty, and an empty label means none to Prometheus.
         route = (match.route or "/") if match else "unmatched"
         meta["mirrorsite.route"] = route
         observe_request(
@@ -110,9 +110,9 @@ def _is_api(request: HttpRequest) -> bool:
 
 
 def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Return an error below /api/ as a problem, such as one of Django's pages.
+    """Replace an error page below /api/, such as Django's 404, with a problem.
 
-    Its headers are kept, such as Allow; its content is not.
+    Headers such as Allow are kept.
     """
     if response.headers.get("Content-Type") == CONTENT_TYPE or not _is_api(request):
         return response
@@ -185,7 +185,7 @@ class StaffSessionMiddleware(_StaffPagesOnly, SessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         """Ignore a cookie that is no session key.
 
-        A quoted one can hold a NUL, which PostgreSQL's text cannot.
+        A quoted cookie can contain a NUL, which PostgreSQL's text cannot hold.
         """
         key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
         if key and not (key.isascii() and key.isalnum()):
@@ -201,15 +201,15 @@ class StaffMessageMiddleware(_StaffPagesOnly, MessageMiddleware):
     pass
 
 
-#: What Django reads as a form.
+#: Content types that Django parses as a form.
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 _UTF_8 = ("utf-8", "utf8")
-#: The first page answers these with 405, whatever token is sent.
+#: The home page answers these with 405, with or without a CSRF token.
 _UNUSED_METHODS = frozenset({"PUT", "PATCH", "DELETE"})
 
 
 class StaffCsrfViewMiddleware(_StaffPagesOnly, CsrfViewMiddleware):
-    """CSRF for staff's pages; `process_view` runs apart from `__call__`."""
+    """CSRF for staff's pages; Django calls `process_view` apart from `__call__`."""
 
     def process_view(self, request, callback, callback_args, callback_kwargs):  # type: ignore[no-untyped-def]
         is_refused = request.path_info == "/" and request.method in _UNUSED_METHODS
@@ -223,9 +223,9 @@ class StaffCsrfViewMiddleware(_StaffPagesOnly, CsrfViewMiddleware):
 
 
 def _fault_of_form(request: HttpRequest) -> str:
-    """Return why a page cannot read the request's body, empty if it can.
+    """Return why the request's body cannot be read as a form; empty if it can.
 
-    Django takes a body of another type for an empty form.
+    Django treats a body of another type as an empty form.
     """
     if request.META.get("CONTENT_LENGTH") in {None, "", "0"}:
         return ""

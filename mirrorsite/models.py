@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 from django.db import models
 
-#: Python has no times after the year 9999, which "a year later" must not pass.
+#: Ends over a year before Python's last time, so that a year can be added to each.
 _PYTHON_TIMES = (datetime.min.replace(tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC))
 
 
 def readable_times(name: str, *columns: str) -> models.CheckConstraint:
-    """Return a constraint for times that can be read.
+    """Return a constraint for times that Python can read.
 
-    PostgreSQL has others: infinity, the year 44 BC, the year 12000.
+    PostgreSQL can store others: infinity, the year 44 BC, the year 12000.
     """
     within = {f"{column}__range": _PYTHON_TIMES for column in columns}
     return models.CheckConstraint(condition=models.Q(**within), name=name)

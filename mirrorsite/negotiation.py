@@ -17,7 +17,7 @@ from mirrorsite.problems import Problem
 
 #: Bodies have a few members; more is a mistake or an attack.
 MAX_BODY_BYTES = 16 * 1024
-MAX_DIGITS = 4_300  # Python's limit
+MAX_DIGITS = 4_300  # what Python's `int` accepts by default
 
 
 class AlwaysJSON(BaseContentNegotiation):
@@ -50,8 +50,8 @@ def accepts_coding(accept_encoding: str, coding: str) -> bool:
 class LimitedJSONParser(BaseParser):
     """JSON of up to `MAX_BODY_BYTES` that all parsers read alike: I-JSON (RFC 7493).
 
-    UTF-8, no member twice, no half of a surrogate pair, no NaN; in addition no number
-    of more than `MAX_DIGITS` digits.
+    UTF-8, no duplicate member, no lone surrogate, no NaN; in addition no number of more
+    than `MAX_DIGITS` digits.
     """
 
     media_type = "application/json"

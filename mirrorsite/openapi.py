@@ -17,7 +17,7 @@ from mirrorsite.serializers import ProblemSerializer
 
 PROBLEM_JSON = "application/problem+json"
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
-#: Headers of a status, whatever the operation.
+#: Headers that every answer with a status has.
 _HEADERS_OF_STATUS = {
     "401": ["WWW-Authenticate"],
     "429": ["Retry-After"],
@@ -25,7 +25,7 @@ _HEADERS_OF_STATUS = {
 }
 #: Answers to requests that never reach a view, so no rate limit counts them.
 _NOT_COUNTED = {"408", "413", "default"}
-#: Answers that may have more members than are declared; no other may.
+#: Schemas that allow undeclared members; no other does.
 _ADDITIONAL_PROPERTIES = {"Problem": True, "Checks": {"type": "string"}}
 
 

@@ -245,5 +245,5 @@ def declare(*kinds: ProblemType) -> None:
     PROBLEM_TYPES.update((kind.slug, kind) for kind in kinds)
 
 
-#: What a bare status means: the first type that is declared with it.
+#: The type for a bare status: the first one declared with it.
 SLUG_OF_STATUS = {kind.status: kind.slug for kind in reversed(GENERAL)}

@@ -122,7 +122,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 
 def api_exception_of(error: BaseException | None) -> exceptions.APIException | None:
-    """Return what an error of Django or the database is to a client, else None."""
+    """Return the API's error for one of Django or the database, else None."""
     match error:
         case Http404():
             return exceptions.NotFound()

@@ -14,9 +14,9 @@ _MALFORMED_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def query_of(request: Request) -> QueryDict:
-    """Return the parameters of a request; raises `InvalidRequest` that names one.
+    """Return a request's parameters; raises `InvalidRequest` for a malformed one.
 
-    Django itself replaces bytes that are not UTF-8 by U+FFFD.
+    Django itself replaces bytes that are not UTF-8 with U+FFFD.
     """
     malformed = malformed_parameter(request._request.META.get("QUERY_STRING", ""))
     if malformed is not None:

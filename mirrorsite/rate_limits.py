@@ -1,14 +1,14 @@
 """Limits on requests per client, and the header fields that report them.
 
-Windows are fixed: they begin at whole multiples of their length since 1970, the same
-in every process, so that one number per client is all that is shared. At a border a
-client can get through twice its rate, once.
+Windows are fixed: they begin at whole multiples of their length since 1970, in every
+process alike, so processes share only one number per client. Around the border of two
+windows a client can send up to twice its quota.
 
 The fields are those of draft-ietf-httpapi-ratelimit-headers-10.
 
-Requests are counted in Redis, in the database or in this process. Each counter counts in
-one atomic step, so that of many requests at once no two get the same number. (DRF's
-throttles and Django's DatabaseCache read and then write.)
+Requests are counted in Redis, in the database or in this process. Each counter increments
+atomically, so no two concurrent requests get the same number. (DRF's throttles and
+Django's DatabaseCache read and then write.)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from mirrorsite.tokens.authentication import StaffSessionAuthentication
 
 logger = logging.getLogger(__name__)
 
-#: How long a counter that failed is not used.
+#: How long a counter is not used after it failed.
 PAUSE_SECONDS = 5.0
 #: A limiter must not cost more than what it protects.
 _REDIS_TIMEOUT_SECONDS = 0.5
@@ -52,10 +52,10 @@ _MAX_IN_MEMORY = 100_000
 
 
 class Counter(Protocol):
-    """Counts under keys that expire."""
+    """Counts per key; keys expire."""
 
     def add(self, key: str, seconds: int, amount: int = 1) -> int:
-        """Add 1 or -1 and return the sum; the key may expire in `seconds`."""
+        """Add `amount`, 1 or -1, and return the sum; the key may expire in `seconds`."""
 
 
 class MemoryCounter:
@@ -88,7 +88,7 @@ class RedisCounter:
             url,
             socket_timeout=_REDIS_TIMEOUT_SECONDS,
             socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
-            # Once more, for a pooled connection that the server has closed.
+            # One retry, for a pooled connection that the server has closed.
             retry=Retry(NoBackoff(), 1),
         )
 
@@ -155,7 +155,7 @@ class Usage:
 
 
 class RateLimiter:
-    """Counts requests per client; never the reason why a request fails.
+    """Counts requests per client; a counter that fails does not fail the request.
 
     When Redis or the database is unavailable it counts in this process for a while:
     refusing all requests would add a dependency, and counting none would lift the limit.
@@ -243,12 +243,12 @@ def require_quota(usage: Usage | None) -> None:
 
 
 class RateLimitedPosts(APIView):
-    """Mixin: counts each POST by token, user or network, before anything is done.
+    """Mixin: counts each POST by token, user or network, before the view runs.
 
-    Invalid tokens and sessions have a counter of their own per network. A credential
-    that this process has not accepted in the window is counted there before the
-    database is queried, so that a burst of them causes no more queries than the quota,
-    and uncounted if it is valid. The header fields of every answer report what is left.
+    Requests with invalid credentials have a counter of their own per network. A
+    credential that this process has not accepted in the window is counted there before
+    the database is queried, and uncounted if it is valid: so a burst of invalid ones
+    causes no more queries than the quota. The header fields report what is left.
     """
 
     _usage: Usage | None = None
@@ -265,7 +265,7 @@ class RateLimitedPosts(APIView):
             super().perform_authentication(request)
 
     def _check(self, request: Request, credential: str, network: str) -> None:
-        """Authenticate, and count the request for whom the credential turns out to be."""
+        """Authenticate, then count the request for the credential's actor."""
         unproven = f"unproven:{network}"
         is_counted = not limiter.has_accepted(credential)
         if is_counted:
@@ -297,7 +297,7 @@ class RateLimitedPosts(APIView):
                     self._count(client)
 
     def _credential(self, request: Request) -> str:
-        """Return the token or session that the request presents, or an empty text."""
+        """Return the token or session key that the request presents; empty without one."""
         if header := get_authorization_header(request):
             return b" ".join(header.split()).decode("latin-1")
         if StaffSessionAuthentication in self.authentication_classes:

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 #: Several probers ask every few seconds; one check serves them all.
 CACHE_SECONDS = 3.0
-#: How long a probe or the first page waits for the checks.
+#: How long a probe or the home page waits for the checks.
 WAIT_SECONDS = 2.0
 SLOW = "unavailable: no answer yet"
 DATABASE_UNAVAILABLE = "unavailable: the database does not answer"
@@ -47,9 +47,9 @@ def check_migrations() -> str:
 
 
 class Readiness:
-    """Runs the checks in threads of their own and keeps their outcome briefly.
+    """Runs the checks in threads and caches their outcome.
 
-    Those that need the database run one after the other, each other one by itself.
+    Checks that need the database share a thread; each other check has its own.
     """
 
     def __init__(
@@ -118,12 +118,12 @@ class Readiness:
             self._until = time.monotonic() + CACHE_SECONDS
 
     def forget(self) -> None:
-        """Ask again at the next call."""
+        """Make the next call run the checks again."""
         with self._lock:
             self._until = 0.0
 
 
-#: Apps add what they depend on when they are ready.
+#: Apps add their checks in `AppConfig.ready`.
 readiness = Readiness(
     {
         "database": check_database,

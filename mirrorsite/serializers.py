@@ -16,8 +16,8 @@ from mirrorsite.query import query_of
 class QuerySerializer(serializers.Serializer[Any]):
     """The parameters of a query, each at most once.
 
-    Whatever is wrong with a value, its text is the field's error message `invalid`,
-    formatted with `name` and `field`.
+    Every invalid value is reported with the field's error message `invalid`, formatted
+    with `name` and `field`.
     """
 
     @classmethod

@@ -15,7 +15,7 @@ from mirrorsite.aws_configuration import check_aws_configuration
 from mirrorsite.database import connection_settings
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
 
-django_stubs_ext.monkeypatch()  # lets ModelAdmin[Upload] stand at run time
+django_stubs_ext.monkeypatch()  # allows ModelAdmin[Upload] at run time
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -98,7 +98,7 @@ REST_KNOX = {
     "SECURE_HASH_ALGORITHM": "hashlib.sha512",
     "AUTH_TOKEN_CHARACTER_LENGTH": 64,
     "AUTH_HEADER_PREFIX": "Bearer",
-    # Lets secret scanners know one of these when they see it.
+    # Lets secret scanners recognise these tokens.
     "TOKEN_PREFIX": "mst_",
 }
 
@@ -111,7 +111,7 @@ MIDDLEWARE = [
     "mirrorsite.middleware.StaffAuthenticationMiddleware",
     "mirrorsite.middleware.StaffMessageMiddleware",
 ]
-#: Beside `/`, the paths that know who is logged in; others are free of that cost.
+#: Besides `/`, the paths that read the session; the others do not pay for it.
 STAFF_PATHS = ("/admin/", "/api/uploads")
 # Both checks look for Django's classes by name: StaffCsrfViewMiddleware is a subclass, and
 # EdgeMiddleware denies framing.
@@ -163,12 +163,12 @@ CSRF_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "mirrorsite.home.csrf_failure"
 if HTTPS_ONLY:
-    # Browsers take a cookie of this prefix only over HTTPS and for this host alone:
+    # Browsers accept a cookie with this prefix only over HTTPS and for this host alone:
     # https://www.rfc-editor.org/rfc/rfc6265bis
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
-# An hour without a page ends a session (uploads.staff_site prolongs it), and so does
-# closing the browser.
+# A session ends an hour after the last page (uploads.staff_site extends it), or when the
+# browser is closed.
 SESSION_COOKIE_AGE = 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 if TRUSTED_PROXIES:
@@ -294,7 +294,7 @@ LOGGING: dict[str, Any] = {
         "django.security.csrf": {"level": "WARNING"},
         "django.security.SuspiciousSession": {"level": "WARNING"},
         "botocore": {"level": "WARNING"},
-        # Failures to refresh credentials; our own sentence follows.
+        # Failures to refresh credentials; the service logs its own message after them.
         "botocore.credentials": {"filters": ["name_cause"]},
         "botocore.tokens": {"filters": ["name_cause"]},
         "boto3": {"level": "WARNING"},

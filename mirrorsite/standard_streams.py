@@ -19,8 +19,8 @@ class GuardedStream(io.TextIOWrapper):
     """A text stream that raises `OutputError` instead of `OSError`.
 
     Otherwise a full disk behind standard output looks like any other `OSError` of the
-    program, and argparse ignores it. It raises once: later output is discarded, since
-    the interpreter would try and fail to write the rest of the buffer at its end.
+    program, and argparse ignores it. It raises once, and
+    discards later output: at exit the interpreter would fail again to write its buffer.
     https://docs.python.org/3/library/signal.html#note-on-sigpipe
     """
 
@@ -43,12 +43,11 @@ class GuardedStream(io.TextIOWrapper):
 
 
 def guard_standard_streams() -> None:
-    """Let failing writes raise `OutputError`, and characters that do not fit be escaped.
+    """Make failing writes raise `OutputError`; escape what the encoding cannot hold.
 
-    Python sets the stream of a descriptor that is closed to None. Such a descriptor is
-    opened here in the wrong direction, as gnulib's `stdopen` does, so that no other
-    file gets its number and that writing to it fails. Messages for a closed standard
-    error are dropped.
+    Python sets a stream to None if its descriptor is closed. Standard output is then
+    opened for reading, as gnulib's `stdopen` does: no other file gets its number, and
+    writing to it fails. Messages for a closed standard error are dropped.
     """
     sys.stdout = _guard(sys.stdout or _open_closed(1, os.O_RDONLY))
     sys.stderr = _guard(sys.stderr or _open_closed(2, os.O_WRONLY))

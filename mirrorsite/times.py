@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime
 
 _HOUR, _SIXTY = r"(?:[01][0-9]|2[0-3])", r"[0-5][0-9]"
-#: A date, a time of day and an offset, in the form of RFC 3339, section 5.6. What Python
-#: takes is more, and differs between its versions (24:00, +00:99, week dates).
+#: A date, a time of day and an offset, in the form of RFC 3339, section 5.6. Python
+#: accepts more, and not the same in all versions (24:00, +00:99, week dates).
 _TIME = re.compile(
     rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
     rf"([Tt ]{_HOUR}:{_SIXTY}(:{_SIXTY}(\.[0-9]{{1,9}})?)?"
@@ -18,8 +18,8 @@ _TIME = re.compile(
 def parse_time(text: str) -> datetime:
     """Return a point in time in UTC, which is assumed where no offset is given.
 
-    Raises `ValueError` for another form, and for what no calendar or clock shows:
-    24:00, a leap second, a year that is not 1 to 9999 in UTC.
+    Raises `ValueError` for another form, and for values out of range: 24:00, a leap
+    second, a year outside 1 to 9999 in UTC.
     """
     if not _TIME.fullmatch(text):
         raise ValueError(f"{text!r} is not a point in time")

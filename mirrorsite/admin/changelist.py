@@ -27,7 +27,7 @@ M = TypeVar("M", bound=Model)
 
 OLDER, NEWER, OLDEST = "older", "newer", "oldest"
 CURSORS = (OLDER, NEWER, OLDEST)
-#: Stands between the values of a cursor; no time, number or UUID holds one.
+#: Separates the values of a cursor; no time, number or UUID contains it.
 SEPARATOR = "~"
 
 
@@ -159,14 +159,14 @@ class CursorChangeList(FilteredChangeList):
         if len(names) == 1:
             return Q(**{f"{names[0]}__{side}": values[0]})
         first, second = names
-        # The index is searched with the first condition only.
+        # PostgreSQL can use the index for the first condition only.
         return Q(**{f"{first}__{side}e": values[0]}) & (
             Q(**{f"{first}__{side}": values[0]}) | Q(**{f"{second}__{side}": values[1]})
         )
 
 
 class ListMixin:
-    """Mends what Django mishandles: list requests, and one name added twice at once."""
+    """Fixes Django's handling of list requests, and of two requests that add one name."""
 
     opts: Any
 

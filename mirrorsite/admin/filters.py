@@ -55,7 +55,7 @@ class ChoiceFilter(RoughFacets, ChoicesFieldListFilter):
 
 
 class _RangeFilter(ListFilter):
-    """A filter of the time by which a list is ordered, by parameters of the query."""
+    """A filter on the time column that orders the list."""
 
     parameters: tuple[str, ...]
 
@@ -129,21 +129,21 @@ class TimeFilter(_RangeFilter):
             "until": used.get("until", ""),
             "others": self._others(),
         }
-        for name, (words, _) in self.stretches.items():
+        for name, (label, _) in self.stretches.items():
             yield {
                 "selected": used.get("within") == name,
                 "query_string": changelist.get_query_string(
                     {"within": name}, ["since", "until"]
                 ),
-                "display": words.capitalize(),
+                "display": label.capitalize(),
             }
 
 
 class DateFilter(_RangeFilter):
     """Year, month, day and hour to step down through; shown above the list.
 
-    Django's own date hierarchy asks which dates there are, which reads every row;
-    this offers each one between the first and the last upload.
+    Django's own date hierarchy reads every row to find the dates that occur; this one
+    offers every period between the first and the last row.
     """
 
     title = "date (UTC)"
@@ -165,7 +165,7 @@ class DateFilter(_RangeFilter):
         yield from ()
 
     def navigation(self, changelist: Any) -> dict[str, Any]:
-        """Return the links up and down as addresses and texts, and the current period."""
+        """Return the current period and the links (address, text) to those above and below."""
         on = self.used.get("on")
         period = date_hierarchy.parse(on) if on else None
         times = self.model._default_manager.order_by(self.column).values_list(

@@ -10,7 +10,7 @@ from mirrorsite.times import parse_time
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=36_525)
-#: Of a count or a seal number, as in the names of the seals' copies in the bucket.
+#: Digits of a count or a seal number; names in the bucket have as many for a seal.
 _MOST_DIGITS = 10
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 

@@ -45,9 +45,8 @@ class OperatorCommand(BaseCommand):
     """Base of every command; it reports by its exit status how it ended.
 
     Subclasses write `run` instead of `handle` and print through `print`, `warn`,
-    `print_json` and `print_result`, which escape what a terminal must not see. They may
-    keep `so_far` up to date: it ends the sentence of a command that fails or is
-    interrupted.
+    `print_json` and `print_result`, which escape control characters. They may keep
+    `so_far` up to date: it ends the message of a command that fails or is interrupted.
     """
 
     so_far = "nothing was changed"
@@ -58,7 +57,7 @@ class OperatorCommand(BaseCommand):
         kwargs.setdefault("epilog", ExitStatus.summary())
         self.command_name = subcommand
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        # An argument that is refused is printed: escape what a terminal must not see.
+        # The message quotes the refused argument: escape its control characters.
         error = parser.error
         parser.error = lambda message: error(printable(message))  # type: ignore[method-assign]
         return parser
@@ -140,7 +139,6 @@ class OperatorCommand(BaseCommand):
                 f"the database cannot be used: {reason(error)}"
             ) from error
         except OSError as error:
-            # Of a file or a connection.
             raise self._failed(f"the system reports: {_reason(error)}") from error
         except KeyboardInterrupt as error:
             raise self._failed("interrupted", ExitStatus.INTERRUPTED) from error
@@ -153,9 +151,9 @@ class OperatorCommand(BaseCommand):
 
 @contextmanager
 def ending_as_ours() -> Iterator[None]:
-    """Give the errors of a command of Django's the exit statuses of ours.
+    """Map the exit status of one of Django's own commands to an `ExitStatus`.
 
-    Its own status is 1 for all of them, which means here that differences were found.
+    Django uses 1 for every error; here that means that differences were found.
     """
     try:
         yield

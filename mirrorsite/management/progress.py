@@ -1,4 +1,4 @@
-"""How far a command is: a line on a terminal, nothing in a pipe."""
+"""The progress of a command: one line on a terminal, nothing in a pipe."""
 
 from __future__ import annotations
 

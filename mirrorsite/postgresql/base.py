@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend, which gives up a server that does not answer."""
+"""Django's PostgreSQL backend, with a timeout for the server's answers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django.db.backends.postgresql import base
 
 from mirrorsite.postgresql import driver
 
-#: How long a connection waits for the answer that shows it still works.
+#: How long the health check of a connection waits for an answer.
 HEALTH_CHECK_SECONDS = 3
 #: The formats that psycopg can parse. The role, the database or PGDATESTYLE may set
 #: others.
 _STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
-#: A server that has answered this recently is asked only if it has hung up since.
+#: A connection that was answered this recently is checked without a statement.
 RECENT_SECONDS = 1.0
 
 

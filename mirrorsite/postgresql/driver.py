@@ -1,7 +1,7 @@
 """psycopg, with connections that limit how long they wait for the server's answer.
 
-The server's own timeouts and those of TCP do not help when its process is stopped: its
-kernel still acknowledges what it does not read.
+Neither the server's timeouts nor those of TCP end the wait for a server process that is
+stopped (SIGSTOP): its kernel still acknowledges what the process does not read.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TimedConnection(psycopg.Connection[Any]):
             ) from error
 
     def is_quiet(self) -> bool:
-        """Return False if the server has sent something unasked: it has hung up."""
+        """Return False if there is unread input, such as the end of a closed connection."""
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
         return not poll.poll(0)

@@ -35,12 +35,12 @@ Send = Callable[[Any], Any]
 QUEUE_SECONDS = 10.0
 #: How long a worker waits for its warm-up before it serves, in seconds.
 WARM_UP_SECONDS = 5.0
-#: Threads that never stream, so that slow clients cannot hold them all.
+#: Streamed responses leave this many threads free: slow clients must not hold them all.
 THREADS_WITHOUT_STREAMS = 2
-#: nginx's status in the log for a client that left before its request was begun.
+#: nginx's status, in the log only, for a request whose client has disconnected.
 CLIENT_CLOSED_REQUEST = 499
-#: A response without a known end is sent in one piece up to this size, and in pieces of
-#: this size beyond it.
+#: A streaming response of less than this is sent whole, a longer one in pieces of at
+#: least this size.
 STREAM_BYTES = 64 * 1024
 #: Jobs that may wait for each thread: about a second of uploads.
 QUEUE_PER_THREAD = 32
@@ -51,7 +51,7 @@ class ClientGoneError(Exception):
 
 
 class QueueFullError(RuntimeError):
-    """The queue is full."""
+    """The queue is full, or no thread took the request within `QUEUE_SECONDS`."""
 
 
 class TooManyStreamsError(Exception):
@@ -196,7 +196,7 @@ class Application:
         try:
             error = await asyncio.wait_for(done, WARM_UP_SECONDS)
         except TimeoutError:
-            logger.warning("the warm-up takes long; it goes on in the background")
+            logger.warning("the warm-up is slow; it continues in the background")
             return
         if isinstance(error, ImproperlyConfigured):
             raise error
@@ -217,7 +217,7 @@ async def _read_body(receive: Any) -> bytes:
 
 
 def _give_up(call: Call) -> None:
-    """Refuse a call that no thread has begun."""
+    """Refuse a call that no thread has started."""
     if call.claim() and not call.response.done():
         call.response.set_exception(QueueFullError())
 
@@ -261,7 +261,7 @@ class ThreadPool:
             try:
                 job()
             except Exception:
-                # For example, its event loop is closed: the thread goes on.
+                # For example, its event loop is closed. The thread continues.
                 logger.exception("a job failed")
 
 
@@ -326,7 +326,7 @@ class Call:
         ]
 
     def _stream(self, parts: Iterator[bytes]) -> Response:
-        """Send the parts if they are more than one piece; return the response."""
+        """Return the response; send it if it is longer than one piece."""
         first = _next_piece(parts)
         if len(first) < STREAM_BYTES:
             return Response(self._status, self._fields, first)
@@ -368,7 +368,7 @@ class Call:
         return Response(self._status, self._fields, sent_bytes=size)
 
     def _send(self, message: dict[str, Any]) -> None:
-        """Send, and wait until the client has taken enough of what was sent before."""
+        """Send a message; wait while the write buffer is full."""
         asyncio.run_coroutine_threadsafe(
             self._send_message(message), self._loop
         ).result()
@@ -403,7 +403,8 @@ def _next_piece(parts: Iterator[bytes]) -> bytes:
 def _environ_name(name: bytes) -> str:
     """Return the environ key of a header field; empty for one that is dropped.
 
-    `X_Forwarded_For` and `X-Forwarded-For` would get the same key.
+    Names with an underscore are dropped, since `X_Forwarded_For` would get the key of
+    `X-Forwarded-For`.
     """
     if b"_" in name:
         return ""

@@ -2,7 +2,7 @@
 
 Both depend on the request alone. Django answers the first request to an address; its
 header fields are remembered, and further plain GETs of that address are answered with
-them. The body comes from the function that the view calls too.
+them. The body comes from the function that the view calls as well.
 
 Django answers everything else: other methods, conditional requests, requests with an
 error, and addresses that it has not answered with 200, such as an unknown host or plain
@@ -22,10 +22,11 @@ FastAnswer = Callable[[bytes], tuple[bytes, Fields] | None]
 #: Path, host, scheme and forwarded scheme: all that Django's header fields depend on.
 Address = tuple[bytes, bytes, str, bytes]
 
-#: A client may send any port in its Host.
+#: A bound, since a client may send any port in its Host.
 MAX_ADDRESSES = 256
+#: Fields that differ between answers: they are not remembered.
 _OWN_FIELDS = frozenset({b"x-request-id", b"content-length"})
-#: Header fields of a request that is not plain.
+#: Header fields that a plain request does not have.
 _NOT_PLAIN = frozenset(
     {b"if-none-match", b"content-length", b"transfer-encoding", b"expect", b"upgrade"}
 )

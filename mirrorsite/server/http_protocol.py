@@ -52,11 +52,11 @@ DRAIN_SECONDS = 1.0
 MAX_TARGET_BYTES = 25 * 1024
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 8190
-#: For a head, or a body with its chunk sizes, that arrives in several reads.
+#: Limit for a head, or for a body with its chunk sizes, that arrives in several reads.
 MAX_UNREAD_BYTES = 128 * 1024
 #: Requests in one read, or behind one that is being answered.
 MAX_PIPELINED = 64
-#: Connections of this process; the rest of its file descriptors is for database and
+#: Connections of this process; the other file descriptors are left for database and
 #: bucket.
 MAX_CONNECTIONS = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 #: Connections closed at once when there are too many.
@@ -68,7 +68,7 @@ _ALLOW = b"GET, HEAD, POST, OPTIONS"
 
 
 class Phase(Enum):
-    """What of a request has been read."""
+    """How much of a request has been read."""
 
     NOTHING = auto()
     HEAD = auto()
@@ -101,8 +101,8 @@ class HTTPProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
         if self.client is None:
-            # The client reset the connection before it was accepted. What it sent is not
-            # carried out: there is no address to record, or to count it for.
+            # The client reset the connection before it was accepted. Its requests
+            # are ignored: they have no address to record or to rate-limit.
             self._ignores_input = True
             transport.abort()  # type: ignore[attr-defined]
             return
@@ -331,19 +331,19 @@ class HTTPProtocol(HttpToolsProtocol):
         answer = self.app.fast_path.answer(path, query, fields, self.scope["scheme"])
         if answer is None:
             return False
-        is_kept = (
+        keep_alive = (
             self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"
             and not self._is_ending
         )
         defaults = _server_fields(tuple(self.server_state.default_headers))
-        close = b"" if is_kept else b"connection: close\r\n"
+        close = b"" if keep_alive else b"connection: close\r\n"
         self.transport.write(
             b"HTTP/1.1 200 OK\r\n%b%b%b\r\n%b"
             % (defaults, answer.head, close, answer.body)
         )
         self._is_answered = True
-        if not is_kept:
+        if not keep_alive:
             self._ignores_input = True
             self.transport.close()
         seconds = perf_counter() - started
@@ -372,7 +372,7 @@ class HTTPProtocol(HttpToolsProtocol):
             self._log_unread(slug, {})
             return
         if len(self._open) > 1 or (self._open and self._open[0].response_started):
-            self.transport.abort()  # this answer would be taken for another's
+            self.transport.abort()  # it would be taken for the answer to an earlier request
             return
         self._disconnect()  # the application stops reading
         self._answer_refusal(slug, is_body or slug == "body-too-large")
@@ -423,7 +423,7 @@ class HTTPProtocol(HttpToolsProtocol):
         logger.info("request not read: %s", slug, extra={"fields": fields})
 
     def _linger(self) -> None:
-        """Close for writing now, and for reading in a moment."""
+        """Close for writing now, and for reading after LINGER_SECONDS."""
         self._deadline = self.loop.time() + LINGER_SECONDS
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -433,5 +433,5 @@ class HTTPProtocol(HttpToolsProtocol):
 
 @lru_cache(maxsize=2)
 def _server_fields(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    """Return the server's own header fields, which are the same for a second."""
+    """Return the server's own header fields; cached, since they change once a second."""
     return as_sent(fields)

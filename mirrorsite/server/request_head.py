@@ -10,7 +10,7 @@ Headers = list[tuple[bytes, bytes]]
 
 #: The authority of a target in absolute form, and what follows it.
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)((?:[/?#].*)?)")
-#: Fields that may be there once only.
+#: Fields that must not be repeated.
 _SINGLE = (b"host", b"content-type")
 
 
@@ -23,10 +23,10 @@ class RefusedError(Exception):
 
 
 def check_fields(version: str, headers: Headers) -> None:
-    """Raise `RefusedError` unless the header fields are fit for the version.
+    """Raise `RefusedError` unless the header fields are valid for the HTTP version.
 
-    Names are in lower case. The parser has refused malformed fields, and lengths that
-    are repeated or come with a transfer coding.
+    Names are in lower case. The parser has already refused malformed fields, a repeated
+    Content-Length, and one beside a Transfer-Encoding.
     """
     fields = dict(headers)
     if version not in {"1.0", "1.1"}:
@@ -61,7 +61,8 @@ def to_origin_form(
 ) -> tuple[bytes, Headers]:
     """Return path and query of an absolute target, and headers with its host.
 
-    The target's host counts, not the field's (section 3.2.2). `*` stays as it is.
+    The target's host replaces that of the Host field (section 3.2.2). `*` is returned as
+    it is.
     """
     if target == b"*" and method == b"OPTIONS":
         return target, headers

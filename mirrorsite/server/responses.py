@@ -32,7 +32,7 @@ class Response:
 
 
 def early_problem(slug: str, request_id: str, path: str = "/") -> Response:
-    """Return the problem of a declared type; its meaning is its detail."""
+    """Return a problem of a declared type, with the type's meaning as its detail."""
     kind = PROBLEM_TYPES[slug]
     body = json.dumps(
         problem_body(path, request_id, kind.status, slug, kind.meaning)

@@ -21,14 +21,14 @@ from uvicorn_worker import UvicornWorker
 
 logger = logging.getLogger("gunicorn.error")
 
-#: How often clients that do not send or do not read are looked for, in seconds.
+#: How often the deadlines of connections are checked, in seconds.
 CHECK_SECONDS = 1.0
-#: How long a connection is left to a worker that has fewer.
+#: How long a worker waits for one with fewer connections to accept, in seconds.
 YIELD_SECONDS = 0.002
-#: Without a pause, a listener that cannot be accepted from would keep the loop busy.
+#: Errors that pause accepting: an immediate retry would keep the event loop busy.
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-#: Workers that may report at once.
+#: Workers that can report at the same time.
 _PLACES = 64
 #: A worker that has not reported for this long hangs, or has ended.
 FRESH_SECONDS = 2.0
@@ -37,7 +37,7 @@ FRESH_SECONDS = 2.0
 class ConnectionCounts:
     """How many connections each worker has, in memory that the workers share.
 
-    They are forked by the process that makes this object.
+    The process that forks them must create it.
     """
 
     def __init__(self) -> None:
@@ -45,12 +45,12 @@ class ConnectionCounts:
         self._counts, self._reported_at = memory[:_PLACES], memory[_PLACES:]
 
     def report(self, worker: int, count: int) -> None:
-        """Let the others know how many connections a worker has."""
+        """Publish how many connections a worker has."""
         self._counts[worker % _PLACES] = count
         self._reported_at[worker % _PLACES] = monotonic()
 
     def least(self) -> float:
-        """Return the count of the worker that has fewest."""
+        """Return the lowest count of the workers that report."""
         since = monotonic() - FRESH_SECONDS
         reports = zip(self._counts, self._reported_at, strict=True)
         return min((count for count, at in reports if at > since), default=0)
@@ -64,16 +64,16 @@ class DrainingServer(Server):
     """Spreads connections over the workers, and drains the listening sockets.
 
     All workers watch the same sockets, and the one that the kernel wakes first would get
-    all of a proxy's keep-alive connections. So a worker takes one at a time, and lets one
-    that has fewer go first.
+    all of a proxy's keep-alive connections. So a worker accepts one at a time, and first
+    lets a worker with fewer connections do so.
 
-    The kernel completes connections on the server's behalf. Those it has not handed
-    over when the sockets are closed would be reset, although their requests may have
+    The kernel completes handshakes before the server accepts. Connections still in its
+    queue when the sockets are closed would be reset, although their requests may have
     been sent already; so they are accepted first.
     """
 
     def __init__(self, config: Config, counts: ConnectionCounts, worker: int) -> None:
-        """Serve as the worker of this number; all workers share `counts`."""
+        """`worker` is the number of this worker; all share `counts`."""
         super().__init__(config)
         self.counts = counts
         self.worker = worker
@@ -93,7 +93,8 @@ class DrainingServer(Server):
             self._count()
             await asyncio.sleep(CHECK_SECONDS)
             if os.getppid() != self._arbiter:
-                self.should_exit = True  # it was killed: nothing else ends this worker
+                # It was killed: nothing else would end this worker.
+                self.should_exit = True
             if self.config.callback_notify is not None:
                 # uvicorn's own heartbeat ends with its main loop, before the drain.
                 await self.config.callback_notify()
@@ -105,7 +106,7 @@ class DrainingServer(Server):
             asyncio.get_running_loop().add_reader(listener, self._offer, listener)
 
     def _offer(self, listener: socket.socket) -> None:
-        """Accept a connection, unless a worker that has fewer takes it in a moment."""
+        """Accept a connection, but first let a worker with fewer connections take it."""
         if self._count() <= self.counts.least():
             self._accept(listener)
         else:
@@ -119,7 +120,7 @@ class DrainingServer(Server):
             self._accept(listener)
 
     def _count(self) -> int:
-        """Return the connections of this worker, and let the others know."""
+        """Return the number of this worker's connections, and publish it."""
         count = len(self.server_state.connections) + len(self._connecting)
         if not self.should_exit:
             self.counts.report(self.worker, count)
@@ -130,7 +131,7 @@ class DrainingServer(Server):
             asyncio.get_running_loop().remove_reader(listener)
             while self._accept(listener):
                 pass
-            # At once: what the kernel accepts from now on would be reset.
+            # Immediately: connections that the kernel completes from now on would be reset.
             listener.close()
         if self._connecting:
             await asyncio.wait(self._connecting)
@@ -167,7 +168,7 @@ class DrainingServer(Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End on a signal, and then with status 0: uvicorn would raise it again."""
+        """Shut down on a signal and exit with 0; uvicorn would raise the signal again."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -179,7 +180,7 @@ class Worker(UvicornWorker):
 
     CONFIG_KWARGS = {
         "loop": "uvloop",
-        # By name: it is imported in the worker, after the metrics' directory is made.
+        # By name: the worker imports it after the metrics' directory is made.
         "http": "mirrorsite.server.http_protocol:HTTPProtocol",
         "ws": "none",
         "lifespan": "on",

@@ -106,9 +106,9 @@ def _note_use(token: Token, now: datetime) -> None:
     try:
         with transaction.atomic():
             # Skips the row if another request is writing it.
-            free = Token.objects.select_for_update(skip_locked=True)
+            unlocked = Token.objects.select_for_update(skip_locked=True)
             Token.objects.filter(
-                pk__in=free.filter(outdated, pk=token.pk).values("pk")
+                pk__in=unlocked.filter(outdated, pk=token.pk).values("pk")
             ).update(last_used_at=now)
     except Error as error:
         logger.warning(

@@ -1,4 +1,4 @@
-"""Django's own command; the user it has changed is an event."""
+"""Django's own command, which also records the change as an event."""
 
 from __future__ import annotations
 
