@@ -57,7 +57,7 @@ class Server:
     ) -> None:
         self.requests: list[Request] = []
         self._server = _server_class(host)((host, 0), _Handler)
-        self._server.owner = self
+        self._server.store = self
         self.port = self._server.server_port
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{self.port}"
@@ -131,7 +131,7 @@ class FakeStore(Server):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    owner: Server
+    store: Server
 
 
 def _server_class(host: str) -> type[_Server]:
@@ -154,8 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = Request(self.command, self.path, self.headers, body)
-        self.server.owner.requests.append(request)
-        answer = self.server.owner.answer(request)
+        self.server.store.requests.append(request)
+        answer = self.server.store.answer(request)
         if answer is NO_ANSWER:
             self.close_connection = True
             return
