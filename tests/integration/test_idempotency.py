@@ -76,7 +76,8 @@ class TestService:
         with ThreadPoolExecutor(1) as pool:
             lost = pool.submit(send, service, "k")
             assert processes.wait_until(
-                lambda: any(m == "PUT" for m, _ in faulty_store.requests), seconds=20
+                lambda: any(r.method == "PUT" for r in faulty_store.requests),
+                seconds=20,
             )
             assert service.process is not None
             for worker in psutil.Process(service.process.pid).children():
