@@ -22,12 +22,6 @@ class TestHealth:
         assert response.status_code == 200
         assert response.json() == {"status": "ok"}
 
-    def test_health__head(self, client):
-        response = client.head("/api/health")
-        assert response.status_code == 200
-        assert response.content == b""
-        assert response.headers["Content-Length"] == str(len('{"status":"ok"}'))
-
     def test_no_cookie_no_session(self, client):
         for path in ("/api/health", "/api/mirror?word=a", "/api/nothing"):
             response = client.get(path)

@@ -183,13 +183,6 @@ class TestMethods:
         assert (response.status_code, slug_of(response)) == (405, "method-not-allowed")
         assert response.headers["Allow"] == allow
 
-    @pytest.mark.parametrize(
-        ("method", "path"),
-        [("POST", WORD), ("GET", "/api/upload-random"), ("HEAD", "/api/upload-random")],
-    )
-    def test_known_elsewhere__405(self, client, method, path):
-        assert client.generic(method, path).status_code == 405
-
     @pytest.mark.parametrize("path", ["/api/health", WORD, "/api/schema"])
     def test_head__headers_of_get(self, client, path):
         got, head = client.get(path), client.head(path)

@@ -289,12 +289,6 @@ class TestVerify:
         assert answer.json()["differences"] == []
         assert last_event(upload) == (Action.VERIFIED, "token:reader")
 
-    @pytest.mark.parametrize("kind", ["text/plain", "application/json", "x"])
-    @pytest.mark.parametrize("body", ["", "{}", "no JSON"])
-    def test_a_body_is_ignored(self, reader, upload, kind, body):
-        path = f"/api/uploads/{upload.pk}/verify"
-        assert reader.post(path, body, content_type=kind).status_code == 200
-
     def test_object_gone__missing(self, reader, bucket, upload):
         delete_object(bucket, upload.key)
         answer = self.verify(reader, upload).json()
