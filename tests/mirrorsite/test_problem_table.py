@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,9 @@ from django.test import Client
 from mirrorsite.problem_types import PROBLEM_TYPES
 from tests.faulty_store import FaultyStore
 from tests.mirrorsite.provoked import PROVOCATIONS, REQUEST_ID, Answer, World
+from tests.support import ROOT
 from uploads.storage import UploadStorage
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 _MEMBERS = {"type", "title", "status", "detail", "instance", "request_id"}
 
 
