@@ -11,7 +11,8 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from tests.uploads.making import ACTOR, delete_object, last_event, pages, record, slug
+from tests.problems import slug
+from tests.uploads.making import ACTOR, delete_object, last_event, pages, record
 from uploads import services, transitions
 from uploads.api.read_views import UploadEventsView
 from uploads.exceptions import TrailUnavailableError
@@ -214,7 +215,7 @@ class TestEvents:
     )
     def test_malformed__400(self, reader, query, field, code):
         answer = reader.get(f"/api/uploads/{record().pk}/events?{query}")
-        assert answer.status_code == 400
+        assert (answer.status_code, slug(answer)) == (400, code)
         (error,) = answer.json()["errors"]
         assert (error["field"], error["code"]) == (field, code)
 
