@@ -1,10 +1,12 @@
-"""What tests of every kind use: the project's folder, and programs that run to their end."""
+"""What tests of every kind use: the project's folder, programs, requests."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,3 +30,15 @@ def manage(
         [sys.executable, "manage.py", *arguments],
         env=os.environ if environment is None else environment,
     )
+
+
+def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
+    """Send a request to a running service; return status, headers and body."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, method=method, headers=named)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()

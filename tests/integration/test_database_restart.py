@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +16,7 @@ from sre.lib import processes
 from sre.lib.object_store import ObjectStore
 from sre.lib.postgres import Postgres, temporary_server
 from sre.lib.service import Service
-from tests.support import manage
+from tests.support import ask, manage
 from uploads.storage import UploadStorage
 
 pytestmark = [pytest.mark.integration, pytest.mark.service]
@@ -64,17 +62,7 @@ def service(
 
 def upload(service: Service) -> int:
     """Return the status of one upload."""
-    request = urllib.request.Request(f"{service.url}/api/upload-random", method="POST")
-    return status_of(request)
-
-
-def status_of(request: urllib.request.Request) -> int:
-    try:
-        with urllib.request.urlopen(request, timeout=45) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
+    return ask(f"{service.url}/api/upload-random", "POST")[0]
 
 
 def test_hangs_and_is_restarted__503_until_it_answers(service, database):
@@ -83,7 +71,7 @@ def test_hangs_and_is_restarted__503_until_it_answers(service, database):
     After a restart each thread's idle connection is dead: it is replaced before it is
     used.
     """
-    ready = urllib.request.Request(f"{service.url}/api/ready")
+    ready = f"{service.url}/api/ready"
     assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
     server = psutil.Process(
         int((database.data / "postmaster.pid").read_text().split()[0])
@@ -99,18 +87,17 @@ def test_hangs_and_is_restarted__503_until_it_answers(service, database):
             assert service.answers()
             assert not any(future.done() for future in together)
             assert {future.result() for future in together} == {503}
-        assert status_of(ready) == 503  # each thread is free again
+        assert ask(ready)[0] == 503  # each thread is free again
         for _ in range(4):  # of either worker
             started = time.monotonic()
-            with urllib.request.urlopen(f"{service.url}/", timeout=45) as answer:
-                page = answer.read().decode()
+            page = ask(f"{service.url}/")[2].decode()
             # Readiness is waited for two seconds.
             assert time.monotonic() - started < 4
             assert page.count("not ok") == 3  # all but the bucket
     finally:
         for process in stopped:
             process.send_signal(signal.SIGCONT)
-    assert processes.wait_until(lambda: status_of(ready) == 200, seconds=30)
+    assert processes.wait_until(lambda: ask(ready)[0] == 200, seconds=30)
     assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
 
     with ThreadPoolExecutor(2 * WORKERS * THREADS) as clients:

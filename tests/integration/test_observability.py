@@ -23,22 +23,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from sre.lib.ports import free_port, is_listening
 from sre.lib.processes import wait_until
 from sre.lib.service import Service
+from tests.support import ask
 from tests.uploads.making import new_upload
 
 pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
 StartService = Callable[..., Service]
-
-
-def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
-    """Return status, headers and body."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(url, method=method, headers=named)
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, error.read()
 
 
 def raw(port: int, sent: bytes) -> tuple[str, dict[str, str], bytes]:
