@@ -56,6 +56,7 @@ class Bench:
             bucket=self.new_bucket(),
             LOG_FORMAT="json",
             METRICS_BIND=f"127.0.0.1:{free_port()}",
+            TRUSTED_PROXIES="1",  # wrk's script names a client for each connection
             UPLOAD_RATE_LIMIT="off",
             WEB_CONCURRENCY=str(self.workers),
             WEB_THREADS=str(self.threads),

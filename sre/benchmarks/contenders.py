@@ -106,7 +106,7 @@ def _contenders(bench: Bench) -> list[tuple[str, Start]]:
 
 @contextmanager
 def _mirrorsite(bench: Bench, name: str, root: Path) -> Iterator[Running]:
-    environment = bench.environment(name, TRUSTED_PROXIES="1")
+    environment = bench.environment(name)
     with bench.stack.service(environment, root=root) as service:
         yield Running(service.url, service.pid, environment["AWS_STORAGE_BUCKET_NAME"])
 

@@ -29,7 +29,7 @@ from uploads.exceptions import (
 from uploads.models import Upload
 from uploads.payloads import RandomNumbers
 from uploads.storage import PART_BYTES, BytesPayload, UploadStorage, client
-from uploads.storage.signed_puts import MAX_ANSWER_BYTES
+from uploads.storage.http_client import MAX_ANSWER_BYTES
 
 METADATA = {"upload-id": "an-id", "request-id": "a-request"}
 SMALL = BytesPayload(b"content")
@@ -598,8 +598,8 @@ class TestErrors:
         self, fake_store, storage, monkeypatch, payload
     ):
         """Before the last request of an upload in parts, nothing can be there."""
-        pool = storage.store.transport.http.connection_from_url(fake_store.url)
-        monkeypatch.setattr(pool, "urlopen", lambda *arguments, **options: [][0])
+        client = storage.store.transport.http
+        monkeypatch.setattr(client, "put", lambda *arguments: [][0])
         fake_store.plan = lambda r: Answer(404) if r.method == "HEAD" else None
         with pytest.raises(StoreUnavailableError, match="IndexError") as caught:
             storage.put_new("key", payload, METADATA)
@@ -690,16 +690,16 @@ class TestParts:
                     yield part
                     del part
 
-        def without_body(method: str, url: str, **options: Any) -> Any:
-            if "partNumber=1&" in url:
+        def without_body(origin: str, target: str, headers: Any, body: Any) -> Any:
+            if "partNumber=1&" in target:
                 with made:
                     assert made.wait_for(lambda: count == 3, timeout=10)
                     too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
-            return send(method, url, **{**options, "body": b""})
+            return send(origin, target, headers, b"")
 
-        pool = storage.store.transport.http.connection_from_url(fake_store.url)
-        send = pool.urlopen
-        monkeypatch.setattr(pool, "urlopen", without_body)
+        client = storage.store.transport.http
+        send = client.put
+        monkeypatch.setattr(client, "put", without_body)
         tracemalloc.start()
         storage.put_new("key", Payload(b"seed", 8 * PART_BYTES), METADATA)
         peak = tracemalloc.get_traced_memory()[1]

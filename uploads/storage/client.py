@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies, parse_timestamp
-from urllib3 import PoolManager, ProxyManager, Timeout, make_headers
+from urllib3 import ProxyManager, make_headers
 
 from mirrorsite.aws_configuration import ca_bundle
 from mirrorsite.metrics import watch_store
@@ -39,6 +38,7 @@ from uploads.storage.errors import (
     translate_errors,
     unreadable_answer,
 )
+from uploads.storage.http_client import HTTPClient
 from uploads.storage.signed_puts import SignedPuts
 
 if TYPE_CHECKING:
@@ -138,13 +138,13 @@ class Transport:
     """What sends the requests. For any bucket of one store, and for all threads."""
 
     client: S3Client
-    http: PoolManager
+    http: HTTPClient
     credentials: Credentials
     user_agent: str
 
     def close(self) -> None:
         self.client.close()
-        self.http.clear()
+        self.http.close()
 
 
 class StoreClient:
@@ -293,29 +293,26 @@ def _build_transport(configuration: StoreConfiguration) -> Transport:
 
 def _http_client(
     configuration: StoreConfiguration, url: str, certificates: str | None
-) -> PoolManager:
+) -> HTTPClient:
     """Return the client for bodies, with the settings of the boto3 client."""
-    options: dict[str, Any] = {
-        "cert_reqs": "CERT_REQUIRED",
-        "ca_certs": certificates,
-        "timeout": Timeout(configuration.connect_timeout, configuration.read_timeout),
-        "maxsize": configuration.max_pool_connections,
-        # As botocore sets them; without TCP_NODELAY each body waits 40 ms.
-        "socket_options": [
-            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-        ],
-    }
     proxy = get_environ_proxies(url).get(urlsplit(url).scheme)
-    if not proxy:
-        return PoolManager(**options)
+    return HTTPClient(
+        certificates=certificates,
+        proxy=_proxy_manager(proxy) if proxy else None,
+        connect_timeout=configuration.connect_timeout,
+        read_timeout=configuration.read_timeout,
+    )
+
+
+def _proxy_manager(proxy: str) -> ProxyManager:
     proxy = proxy if "//" in proxy else f"//{proxy}"
     parts = urlsplit(proxy, scheme="http")
+    headers = None
     if parts.username and parts.password:
-        options["proxy_headers"] = make_headers(
+        headers = make_headers(
             proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password)}"
         )
-    return ProxyManager(parts.geturl(), **options)
+    return ProxyManager(parts.geturl(), proxy_headers=headers)
 
 
 def _refuse_redirects(

@@ -22,7 +22,8 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.parsers import ResponseParserError
-from urllib3 import exceptions as urllib3
+from httptools import HttpParserError
+from urllib3.exceptions import HTTPError
 
 from uploads.exceptions import (
     BucketMissingError,
@@ -62,13 +63,15 @@ _NOT_CONNECTED_ERRORS = (
     ConnectTimeoutError,
     EndpointConnectionError,
     ProxyConnectionError,
-    urllib3.ConnectTimeoutError,
-    urllib3.NewConnectionError,
-    urllib3.ProxyError,
 )
 _INVALID_REQUEST_ERRORS = (EndpointProviderError, ParamValidationError)
 #: Of answers that are not S3's, such as a proxy's login page, or that lack a field.
-_UNREADABLE_ANSWER_ERRORS = (KeyError, ResponseParserError, ValueError)
+_UNREADABLE_ANSWER_ERRORS = (
+    HttpParserError,
+    KeyError,
+    ResponseParserError,
+    ValueError,
+)
 
 
 def translate_errors(request: Callable[[], T]) -> T:
@@ -111,7 +114,7 @@ def store_error(error: Exception) -> StoreError:
     if isinstance(error, _UNREADABLE_ANSWER_ERRORS):
         is_missing = isinstance(error, KeyError)
         return unreadable_answer(f"no {error.args[0]}" if is_missing else name)
-    if not isinstance(error, BotoCoreError | urllib3.HTTPError | OSError):
+    if not isinstance(error, BotoCoreError | HTTPError | OSError):
         logger.error("unexpected error of the store's client", exc_info=error)
     return StoreUnavailableError(
         f"the object store did not answer ({name})", outcome_unknown=True
@@ -178,7 +181,7 @@ def _error_from_status(status: int, code: str, region: str) -> StoreError:
 
 def _is_certificate_error(error: BaseException | None) -> bool:
     """Return True if the store's certificate was rejected: then no request was sent."""
-    if not isinstance(error, SSLError | urllib3.SSLError):
+    if not isinstance(error, SSLError):
         return False
     cause: BaseException | None = error
     while cause is not None:

@@ -1,4 +1,4 @@
-"""PutObject and UploadPart, signed here and sent once through urllib3.
+"""PutObject and UploadPart, signed here and sent once.
 
 boto3 takes three times the processor time for a small body: it validates parameters,
 resolves the endpoint again, and parses.
@@ -19,19 +19,17 @@ from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from botocore.credentials import Credentials
-from urllib3 import BaseHTTPResponse, PoolManager
 
 from mirrorsite.metrics import STORE_SECONDS
 from uploads.exceptions import StoreError, StoreRefusedError
 from uploads.storage.errors import error_from_status, frozen_credentials, store_error
+from uploads.storage.http_client import Answer, HTTPClient
 from uploads.storage.objects import etag_and_version
 from uploads.storage.signature import sign
 
 #: COMPLIANCE, since one more permission is enough to open a GOVERNANCE lock.
 OBJECT_LOCK_MODE: Final = "COMPLIANCE"
 
-#: The answer to a put is an error in some hundred bytes, or empty.
-MAX_ANSWER_BYTES = 64 * 1024
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]+)</Code>")
 _REGION = re.compile(rb"<Region>([a-z0-9-]+)</Region>")
 
@@ -43,7 +41,7 @@ class SignedPuts:
         self,
         *,
         presigned_url: str,
-        http: PoolManager,
+        http: HTTPClient,
         credentials: Credentials,
         user_agent: str,
     ) -> None:
@@ -51,14 +49,10 @@ class SignedPuts:
         parts = urlsplit(presigned_url)
         scope = parse_qs(parts.query)["X-Amz-Credential"][0]
         _, _, self._region, self._service, _ = scope.rsplit("/", 4)
-        origin = f"{parts.scheme}://{parts.netloc}"
+        self._origin = f"{parts.scheme}://{parts.netloc}"
         self._host = parts.netloc
         self._bucket_path = parts.path.removesuffix("key")
-        # PoolManager.urlopen would parse the address and find the pool each time.
-        self._pool = http.connection_from_url(origin)
-        # A proxy for plain HTTP wants the whole address.
-        is_forwarded = http.proxy is not None and parts.scheme == "http"
-        self._prefix = origin if is_forwarded else ""
+        self._http = http
         self._credentials = credentials
         self._user_agent = user_agent
 
@@ -77,7 +71,7 @@ class SignedPuts:
         """
         headers = {"content-type": content_type, "if-none-match": "*"}
         for name, value in metadata.items():
-            if not value.isascii():
+            if not (value.isascii() and value.isprintable()):
                 raise StoreRefusedError(f"not sent: metadata {name} is not ASCII")
             headers[f"x-amz-meta-{name}"] = value
         if locked_until is not None:
@@ -121,45 +115,38 @@ class SignedPuts:
                 credentials=credentials, region=self._region, service=self._service,
                 at=datetime.now(UTC),
             )  # fmt: skip
-            response = self._pool.urlopen(
-                "PUT",
-                self._prefix + (f"{path}?{query}" if query else path),
-                body=body,  # type: ignore[arg-type]  # http.client takes any buffer
-                headers={**signed, "user-agent": self._user_agent},
-                redirect=False,
-                retries=False,
-                assert_same_host=False,
-                preload_content=False,
+            answer = self._http.put(
+                self._origin,
+                f"{path}?{query}" if query else path,
+                {**signed, "user-agent": self._user_agent},
+                body,
             )
-            answer = response.read(MAX_ANSWER_BYTES + 1)
-            if len(answer) > MAX_ANSWER_BYTES:
-                response.close()
-                raise ValueError("too long for an answer of S3")
-            response.release_conn()
-            outcome = f"{response.status // 100}xx"
-            if response.status == 200:
+            outcome = f"{answer.status // 100}xx"
+            if answer.status == 200:
                 found = {
-                    "ETag": response.headers["etag"],
-                    "VersionId": response.headers.get("x-amz-version-id", ""),
+                    "ETag": answer.fields["etag"],
+                    "VersionId": answer.fields.get("x-amz-version-id", ""),
                 }
                 etag_and_version(found)  # raises if S3 cannot have sent it
                 return found
+        except StoreError:
+            raise
         except Exception as error:
-            # urllib3's frames refer to the body, and to the error that refers to them.
+            # Its frames refer to the body.
             clear_frames(error.__traceback__)
             raise store_error(error) from error
         finally:
             seconds = perf_counter() - started
             STORE_SECONDS.labels(operation, outcome).observe(seconds)
-        raise _error_of(response, answer)
+        raise _error_of(answer)
 
 
-def _error_of(response: BaseHTTPResponse, answer: bytes) -> StoreError:
-    code = _CODE.search(answer)
-    region = _REGION.search(answer)
+def _error_of(answer: Answer) -> StoreError:
+    code = _CODE.search(answer.body)
+    region = _REGION.search(answer.body)
     return error_from_status(
-        response.status,
-        code[1].decode() if code else str(response.status),
-        response.headers.get("x-amz-bucket-region")
+        answer.status,
+        code[1].decode() if code else str(answer.status),
+        answer.fields.get("x-amz-bucket-region")
         or (region[1].decode() if region else ""),
     )

@@ -1,0 +1,285 @@
+"""The client that sends bodies, against a server that answers as it is told."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httptools
+import pytest
+
+from uploads.exceptions import StoreUnavailableError
+from uploads.storage.http_client import MAX_ANSWER_BYTES, HTTPClient
+
+OK = b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 0\r\n\r\n"
+
+
+class Server:
+    """Reads each request whole, and lets `answer` do the rest with the connection."""
+
+    def __init__(self, answer: Callable[[socket.socket], object]) -> None:
+        self.answer = answer
+        self.connections: list[socket.socket] = []
+        self.bodies: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.origin = origin_of(self._listener)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+        for connection in self.connections:
+            connection.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections.append(connection)
+            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            while head := _read_until(connection, b"\r\n\r\n"):
+                length = int(head.lower().split(b"content-length: ")[1].split()[0])
+                body = b""
+                while len(body) < length:
+                    body += connection.recv(length - len(body))
+                self.bodies.append(body)
+                self.answer(connection)
+        except OSError:
+            pass
+
+
+def origin_of(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _read_until(connection: socket.socket, end: bytes) -> bytes:
+    read = b""
+    while not read.endswith(end):
+        byte = connection.recv(1)
+        if not byte:
+            return b""
+        read += byte
+    return read
+
+
+@contextmanager
+def serving(answer: Callable[[socket.socket], object]) -> Iterator[Server]:
+    server = Server(answer)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def client() -> Iterator[HTTPClient]:
+    client = HTTPClient(
+        certificates=None, proxy=None, connect_timeout=5, read_timeout=5
+    )
+    yield client
+    client.close()
+
+
+def put(client: HTTPClient, server: Server, body: bytes = b"body"):
+    host = server.origin.removeprefix("http://")
+    return client.put(server.origin, "/bucket/key", {"host": host}, body)
+
+
+def end(connection: socket.socket, answer: bytes) -> None:
+    connection.sendall(answer)
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("size", [0, 1, 70_000, 8 * 1024 * 1024])
+    def test_body_arrives_whole(self, client, size):
+        with serving(lambda connection: connection.sendall(OK)) as server:
+            answer = put(client, server, bytes(size))
+            assert (answer.status, answer.fields["etag"]) == (200, "e")
+            assert server.bodies == [bytes(size)]
+
+    @pytest.mark.parametrize("pause", [False, True])
+    def test_interim_answer__is_skipped(self, client, pause):
+        def answer(connection):
+            connection.sendall(b"HTTP/1.1 100 Continue\r\nX: interim\r\n\r\n")
+            if pause:
+                time.sleep(0.05)
+            connection.sendall(OK)
+
+        with serving(answer) as server:
+            for _ in range(2):
+                answered = put(client, server)
+                assert (answered.status, answered.fields.get("x")) == (200, None)
+            assert len(server.connections) == 1
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"HTTP/1.1 403 No\r\nContent-Length: 3\r\n\r\nwhy",
+            b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nw\r\n2\r\nhy\r\n0\r\n\r\n",
+        ],
+    )
+    def test_byte_by_byte(self, client, answer):
+        def drip(connection):
+            for byte in answer:
+                connection.sendall(bytes([byte]))
+
+        with serving(drip) as server:
+            for _ in range(2):
+                answered = put(client, server)
+                assert (answered.status, answered.body) == (403, b"why")
+            assert len(server.connections) == 1
+
+    def test_without_length__ends_with_the_connection(self, client):
+        with serving(lambda c: end(c, b"HTTP/1.1 503 No\r\n\r\nwhy")) as server:
+            answered = put(client, server)
+            assert (answered.status, answered.body) == (503, b"why")
+            assert put(client, server).status == 503
+            assert len(server.connections) == 2
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"",
+            b"HTTP/1.1 200 OK\r\nETag: e",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwhy",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nwhy",
+            b"HTTP/1.1 100 Continue\r\n\r\n",
+        ],
+    )
+    def test_cut_off__error(self, client, answer):
+        with (
+            serving(lambda connection: end(connection, answer)) as server,
+            pytest.raises(ConnectionResetError),
+        ):
+            put(client, server)
+
+    def test_no_http__error(self, client):
+        with (
+            serving(lambda connection: end(connection, b"220 mail\r\n")) as server,
+            pytest.raises(httptools.HttpParserError),
+        ):
+            put(client, server)
+
+    def test_too_long__error(self, client):
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n"
+        with (
+            serving(lambda c: c.sendall(head + bytes(MAX_ANSWER_BYTES))) as server,
+            pytest.raises(ValueError, match="too long"),
+        ):
+            put(client, server)
+
+
+class TestTimeouts:
+    @pytest.mark.parametrize("interval", [0.05, 30])
+    def test_slow_answer__ends_in_time(self, interval):
+        """Also if a byte arrives within each timeout."""
+        is_over = threading.Event()
+
+        client = HTTPClient(
+            certificates=None, proxy=None, connect_timeout=5, read_timeout=0.5
+        )
+
+        def one_header_line_after_another(connection):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not is_over.wait(interval):
+                connection.sendall(b"a: b\r\n")
+
+        with serving(one_header_line_after_another) as server:
+            with pytest.raises(TimeoutError):
+                put(client, server)
+            is_over.set()
+
+    def test_body_that_is_not_read__ends_in_time(self):
+        client = HTTPClient(
+            certificates=None, proxy=None, connect_timeout=5, read_timeout=0.5
+        )
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            origin = origin_of(listener)
+            with pytest.raises(TimeoutError):
+                client.put(origin, "/", {"host": "h"}, bytes(32 * 1024 * 1024))
+
+
+class TestConnections:
+    def test_is_used_again(self, client):
+        with serving(lambda connection: connection.sendall(OK)) as server:
+            for _ in range(3):
+                put(client, server)
+            assert len(server.connections) == 1
+
+    def test_closed_while_idle__a_new_one(self, client):
+        with serving(lambda connection: connection.sendall(OK)) as server:
+            put(client, server)
+            server.connections[0].shutdown(socket.SHUT_RDWR)
+            assert put(client, server).status == 200
+            assert len(server.connections) == 2
+
+    def test_answer_that_closes__a_new_one(self, client):
+        closing = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        with serving(lambda connection: connection.sendall(closing)) as server:
+            put(client, server)
+            put(client, server)
+            assert len(server.connections) == 2
+
+    def test_after_an_error__a_new_one(self, client):
+        """What is left of the first answer is not taken for the second."""
+        answers = [OK.replace(b"Content-Length: 0", b"Content-Length: x"), OK]
+        with serving(lambda connection: connection.sendall(answers.pop(0))) as server:
+            with pytest.raises(httptools.HttpParserError):
+                put(client, server)
+            assert put(client, server).status == 200
+            assert len(server.connections) == 2
+
+    def test_refused_while_the_body_is_sent__answer_is_read(self, client):
+        """A store may refuse by the head alone, and close."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def refuse():
+                connection, _ = listener.accept()
+                _read_until(connection, b"\r\n\r\n")
+                connection.sendall(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+                connection.close()
+
+            thread = threading.Thread(target=refuse)
+            thread.start()
+            origin = origin_of(listener)
+            answer = client.put(origin, "/", {"host": "h"}, bytes(4 * 1024 * 1024))
+            assert answer.status == 403
+            client.close()
+            thread.join()
+
+    def test_nobody_listens__nothing_was_sent(self, client):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            origin = origin_of(listener)
+        with pytest.raises(StoreUnavailableError) as caught:
+            client.put(origin, "/", {"host": "h"}, b"")
+        assert caught.value.outcome_unknown is False
+
+    def test_many_threads(self, client):
+        with serving(lambda connection: connection.sendall(OK)) as server:
+            threads = [
+                threading.Thread(
+                    target=lambda n=n: [
+                        put(client, server, b"%d" % n) for _ in range(50)
+                    ]
+                )
+                for n in range(8)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sorted(server.bodies) == sorted(
+                b"%d" % n for n in range(8) for _ in range(50)
+            )
+            assert len(server.connections) <= 8
