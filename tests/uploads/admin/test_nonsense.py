@@ -85,14 +85,16 @@ def test_small_lists__their_filters(admin_client, address):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    "value",
-    ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00%2B23:59", "2026-13-01", "x"],
-)
-def test_expiry__the_whole_list_instead(admin_client, value):
-    response = admin_client.get(f"{TOKENS}?expiry__gte={value}")
-    assert response.status_code == 302
-    assert response.headers["Location"] == f"{TOKENS}?e=1"
+def test_expiry__the_whole_list_instead(admin_client):
+    for value in (
+        "9999-12-31T23:59:59-23:59",
+        "0001-01-01T00:00:00%2B23:59",
+        "2026-13-01",
+        "x",
+    ):
+        response = admin_client.get(f"{TOKENS}?expiry__gte={value}")
+        assert response.status_code == 302, value
+        assert response.headers["Location"] == f"{TOKENS}?e=1", value
 
 
 @pytest.mark.parametrize("page", [UPLOADS, EVENTS])
@@ -155,9 +157,9 @@ def test_queries(admin_client, make_upload, pages, queries, status, subtests):
                 assert admin_client.get(f"{page}?{query}").status_code == status
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+def test_no_address_has_a_nul(admin_client, make_upload, subtests):
+    make_upload()
+    for path in (
         f"{UPLOADS}?status__exact=%00",
         f"{UPLOADS}?requester=%00",
         f"{EVENTS}?action__exact=a%00",
@@ -175,11 +177,9 @@ def test_queries(admin_client, make_upload, pages, queries, status, subtests):
         f"{EVENTS}?since=%00",
         "/admin/autocomplete/?term=%00&app_label=tokens&model_name=token"
         "&field_name=user",
-    ],
-)
-def test_no_address_has_a_nul(admin_client, make_upload, path):
-    make_upload()
-    assert admin_client.get(path).status_code == 400
+    ):
+        with subtests.test(path):
+            assert admin_client.get(path).status_code == 400
 
 
 @pytest.mark.parametrize("page", [EVENTS, TOKENS, USERS, GROUPS])
@@ -190,9 +190,9 @@ def test_fields_of_a_popup__named_and_allowed(admin_client, page, name):
         assert admin_client.post(path, {"_to_field": name}).status_code in {400, 403}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+def test_no_address_is_an_error_of_ours(admin_client, make_upload, subtests):
+    make_upload()
+    for path in (
         f"{EVENTS}?older={'9' * 30}~{'9' * 30}",
         f"{SEALS}?older={'9' * 30}",
         f"{UPLOADS}x/change/",
@@ -212,11 +212,9 @@ def test_fields_of_a_popup__named_and_allowed(admin_client, page, name):
         f"{USERS}{'9' * 30}/password/",
         f"{GROUPS}{'9' * 30}/history/",
         f"{GROUPS}add/?permissions=x",
-    ],
-)
-def test_no_address_is_an_error_of_ours(admin_client, make_upload, path):
-    make_upload()
-    assert admin_client.get(path).status_code in {200, 302, 400, 404}
+    ):
+        with subtests.test(path):
+            assert admin_client.get(path).status_code in {200, 302, 400, 404}
 
 
 @pytest.mark.parametrize("page", [UPLOADS, EVENTS, TOKENS, USERS, GROUPS])
