@@ -57,7 +57,7 @@ class TestServices:
     @pytest.mark.parametrize("name", ["migrate", "web", "sealer"])
     def test_environment__settings_accept_it(self, name: str) -> None:
         done = subprocess.run(
-            [sys.executable, "-c", "import mirrorsite.settings"],
+            [sys.executable, "manage.py", "check"],
             env={
                 "PATH": os.environ["PATH"],
                 "STATIC_ROOT": str(ROOT / ".local" / "static"),
