@@ -94,7 +94,8 @@ VARIABLES: dict[str, Variable] = {
         Variable(
             "STORE_READ_TIMEOUT_SECONDS",
             "5",
-            "Longest wait for an answer of the store.",
+            "Longest wait for a whole answer of the store; content may take a second more"
+            " for each 32 KiB.",
         ),
         Variable(
             "STORE_MAX_ATTEMPTS",

@@ -20,7 +20,7 @@ import django.db
 import redis
 from django.conf import settings
 from rest_framework.authentication import get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -158,11 +158,14 @@ class RateLimitedPosts(APIView):
             super().perform_authentication(request)
             return
         network = network_key_of(request._request)
-        credential = self._credential(request)
-        if not credential:
+        if credential := self._credential(request):
+            self._check(request, credential, network)
+        else:
             self._count(network)
             super().perform_authentication(request)
-            return
+
+    def _check(self, request: Request, credential: str, network: str) -> None:
+        """Authenticate, and count the request for whom the credential turns out to be."""
         unproven = f"unproven:{network}"
         is_counted = not limiter.has_accepted(credential)
         if is_counted:
@@ -171,12 +174,13 @@ class RateLimitedPosts(APIView):
             except Problem:
                 limiter.uncount(unproven)
                 raise
-        client = network  # counted if authentication fails for another reason
+        client = ""  # not counted if the credential could not be checked
         try:
             super().perform_authentication(request)
             client = actor_of(request).key or unproven
-        except AuthenticationFailed:
-            client = unproven
+        except APIException as error:
+            is_invalid = isinstance(error, AuthenticationFailed)
+            client = unproven if is_invalid else network
             raise
         finally:
             if client == unproven:
@@ -186,9 +190,11 @@ class RateLimitedPosts(APIView):
             else:
                 if is_counted:
                     limiter.uncount(unproven)
-                if client != network:
+                    self._usage = None
+                if client not in {"", network}:
                     limiter.accept(credential)
-                self._count(client)
+                if client:
+                    self._count(client)
 
     def _credential(self, request: Request) -> str:
         """Return the token or session that the request presents, or an empty text."""

@@ -218,7 +218,6 @@ STORAGES = {
                 "STORE_READ_TIMEOUT_SECONDS", least=0.1, most=300
             ),
             "max_attempts": env.integer("STORE_MAX_ATTEMPTS", least=1, most=5),
-            "max_pool_connections": WEB_THREADS + 2,
         },
     },
     "staticfiles": {"BACKEND": "mirrorsite.static_files.StaticStorage"},

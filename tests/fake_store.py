@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -41,10 +42,15 @@ class Answer:
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    #: "head" or "content": what is sent a byte at a time, for `DRIP_SECONDS`.
+    drips: str = ""
 
 
 #: Close the connection instead.
 NO_ANSWER = Answer(0)
+
+#: How long the slow part of a request or of an answer takes.
+DRIP_SECONDS = 5.0
 
 Plan = Callable[[Request], Answer | None]
 
@@ -56,6 +62,8 @@ class Server:
         self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
     ) -> None:
         self.requests: list[Request] = []
+        #: How long the server pauses between reads of a body, for `DRIP_SECONDS`.
+        self.read_pause = 0.0
         self._server = _server_class(host)((host, 0), _Handler)
         self._server.store = self
         self.port = self._server.server_port
@@ -152,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._read(int(self.headers.get("Content-Length") or 0))
         request = Request(self.command, self.path, self.headers, body)
         self.server.store.requests.append(request)
         answer = self.server.store.answer(request)
@@ -164,9 +172,28 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if "Content-Length" not in answer.headers:  # HEAD tells an object's
             self.send_header("Content-Length", str(len(answer.body)))
+        if answer.drips == "head":
+            self.flush_headers()
+            self._drip(b"X-Drip: " + b"0" * 91 + b"\r\n")
         self.end_headers()
-        if self.command != "HEAD":
+        if answer.drips == "content":
+            self._drip(answer.body)
+        elif self.command != "HEAD":
             self.wfile.write(answer.body)
+
+    def _read(self, size: int) -> bytes:
+        """Read a body, slowly at first if the store is to pause."""
+        store, body = self.server.store, b""
+        slow_until = time.monotonic() + DRIP_SECONDS
+        while store.read_pause and len(body) < size and time.monotonic() < slow_until:
+            body += self.rfile.read(min(64 * 1024, size - len(body)))
+            time.sleep(store.read_pause)
+        return body + self.rfile.read(size - len(body))
+
+    def _drip(self, data: bytes) -> None:
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            time.sleep(DRIP_SECONDS / len(data))
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_CONNECT = do  # noqa: N815
 

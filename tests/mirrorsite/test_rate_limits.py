@@ -321,18 +321,28 @@ class TestPost:
             assert post(client, **bearer(secret)).status_code == 429
 
     @pytest.mark.django_db
-    def test_database_fails__not_counted_as_bad(self, client, limited, monkeypatch):
+    @pytest.mark.parametrize("was_accepted", [False, True])
+    def test_database_fails__not_counted(
+        self, client, limited, monkeypatch, was_accepted
+    ):
         client.raise_request_exception = False
         _, secret = new_token(Scope.UPLOAD)
+        if was_accepted:
+            post(client, **bearer(secret))
         with monkeypatch.context() as broken:
             broken.setattr(
                 TokenAuthentication,
                 "validate_user",
                 Mock(side_effect=OperationalError("host db")),
             )
-            failed = [post(client, **bearer(secret)).status_code for _ in range(3)]
-        assert failed == [503] * 3
-        assert post(client, **bearer(secret)).status_code == 400
+            failed = [post(client, **bearer(secret)) for _ in range(5)]
+        assert [answer.status_code for answer in failed] == [503] * 5
+        assert not any("RateLimit" in answer for answer in failed)
+        left = 2 - was_accepted
+        assert post(client, **bearer(secret))["RateLimit"].startswith(
+            f'"default";r={left};'
+        )
+        assert [post(client).status_code for _ in range(4)] == [400] * 3 + [429]
 
     @pytest.mark.django_db
     def test_bad_sessions__refused_before_the_database_is_asked(

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -87,6 +88,48 @@ def test_connections_one_after_another__as_many_for_each_worker():
         return held
 
     assert asyncio.run(connect()) == [6, 6]
+
+
+def test_worker_that_ends__connections_are_not_left_to_it() -> None:
+    """It has fewest connections, and takes no more of them."""
+
+    async def end() -> None:
+        counts = ConnectionCounts()
+        ending, staying = servers = [server_of(counts, n) for n in (1, 2)]
+        application: Any = ending.config.app
+        application.may_answer.clear()
+        with ExitStack() as stack:
+            served, clients = [], []
+            for server, connections in ((ending, 1), (staying, 3)):
+                listener = socket.create_server(("127.0.0.1", 0))
+                address = listener.getsockname()
+                served.append(asyncio.create_task(server.serve(sockets=[listener])))
+                for _ in range(connections):
+                    clients.append(await asyncio.open_connection(*address))
+                    stack.callback(clients[-1][1].close)
+            await until(lambda: connections_of(servers) == len(clients))
+            reader, writer = clients[0]
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await until(lambda: application.scopes)
+            await until(lambda: counts.least() == 1)
+
+            ending.should_exit = True
+
+            await until(lambda: counts.least() == 3)
+            assert not served[0].done()
+            application.may_answer.set()
+            assert await reader.read(12) == b"HTTP/1.1 200"
+            await served[0]
+        staying.should_exit = True
+        await served[1]
+
+    asyncio.run(end())
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 def connections_of(servers: list[DrainingServer]) -> int:

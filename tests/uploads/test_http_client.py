@@ -88,8 +88,10 @@ def client() -> Iterator[HTTPClient]:
 
 
 def put(client: HTTPClient, server: Server, body: bytes = b"body"):
+    """Return the answer, and its content."""
     host = server.origin.removeprefix("http://")
-    return client.put(server.origin, "/bucket/key", {"host": host}, body)
+    answer = client.send("PUT", server.origin, "/bucket/key", {"host": host}, body)
+    return answer, answer.read()
 
 
 def end(connection: socket.socket, answer: bytes) -> None:
@@ -101,7 +103,7 @@ class TestAnswers:
     @pytest.mark.parametrize("size", [0, 1, 70_000, 8 * 1024 * 1024])
     def test_body_arrives_whole(self, client, size):
         with serving(lambda connection: connection.sendall(OK)) as server:
-            answer = put(client, server, bytes(size))
+            answer, _ = put(client, server, bytes(size))
             assert (answer.status, answer.fields["etag"]) == (200, "e")
             assert server.bodies == [bytes(size)]
 
@@ -115,7 +117,7 @@ class TestAnswers:
 
         with serving(answer) as server:
             for _ in range(2):
-                answered = put(client, server)
+                answered, _ = put(client, server)
                 assert (answered.status, answered.fields.get("x")) == (200, None)
             assert len(server.connections) == 1
 
@@ -133,15 +135,15 @@ class TestAnswers:
 
         with serving(drip) as server:
             for _ in range(2):
-                answered = put(client, server)
-                assert (answered.status, answered.body) == (403, b"why")
+                answered, content = put(client, server)
+                assert (answered.status, content) == (403, b"why")
             assert len(server.connections) == 1
 
     def test_without_length__ends_with_the_connection(self, client):
         with serving(lambda c: end(c, b"HTTP/1.1 503 No\r\n\r\nwhy")) as server:
-            answered = put(client, server)
-            assert (answered.status, answered.body) == (503, b"why")
-            assert put(client, server).status == 503
+            for _ in range(2):
+                answered, content = put(client, server)
+                assert (answered.status, content) == (503, b"why")
             assert len(server.connections) == 2
 
     @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ class TestTimeouts:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             origin = origin_of(listener)
             with pytest.raises(TimeoutError):
-                client.put(origin, "/", {"host": "h"}, bytes(32 * 1024 * 1024))
+                client.send("PUT", origin, "/", {"host": "h"}, bytes(32 * 1024 * 1024))
 
 
 class TestConnections:
@@ -218,7 +220,7 @@ class TestConnections:
         with serving(lambda connection: connection.sendall(OK)) as server:
             put(client, server)
             server.connections[0].shutdown(socket.SHUT_RDWR)
-            assert put(client, server).status == 200
+            assert put(client, server)[0].status == 200
             assert len(server.connections) == 2
 
     def test_answer_that_closes__a_new_one(self, client):
@@ -234,7 +236,7 @@ class TestConnections:
         with serving(lambda connection: connection.sendall(answers.pop(0))) as server:
             with pytest.raises(httptools.HttpParserError):
                 put(client, server)
-            assert put(client, server).status == 200
+            assert put(client, server)[0].status == 200
             assert len(server.connections) == 2
 
     def test_refused_while_the_body_is_sent__answer_is_read(self, client):
@@ -253,7 +255,9 @@ class TestConnections:
             thread = threading.Thread(target=refuse)
             thread.start()
             origin = origin_of(listener)
-            answer = client.put(origin, "/", {"host": "h"}, bytes(4 * 1024 * 1024))
+            answer = client.send(
+                "PUT", origin, "/", {"host": "h"}, bytes(4 * 1024 * 1024)
+            )
             assert answer.status == 403
             client.close()
             thread.join()
@@ -262,7 +266,7 @@ class TestConnections:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             origin = origin_of(listener)
         with pytest.raises(StoreUnavailableError) as caught:
-            client.put(origin, "/", {"host": "h"}, b"")
+            client.send("PUT", origin, "/", {"host": "h"}, b"")
         assert caught.value.outcome_unknown is False
 
     def test_many_threads(self, client):

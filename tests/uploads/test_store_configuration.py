@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from rest_framework.test import APIClient
 
 from mirrorsite.aws_configuration import check_aws_configuration
 from tests.certificates import Authority
-from tests.fake_store import Answer, FakeStore, Request
+from tests.fake_store import DRIP_SECONDS, Answer, FakeStore, Request
 from uploads import object_verification
 from uploads.exceptions import (
     StoreError,
@@ -569,6 +570,14 @@ class TestAnswersOfAnotherServer:
             with pytest.raises(StoreUnavailableError, match="cannot be read"):
                 list(listing(""))
 
+    def test_page_that_is_too_long__one_clear_error(self, fake_store, make_storage):
+        """It may be without end, and is not read into memory."""
+        page = b"<ListBucketResult>%s</ListBucketResult>"
+        fake_store.plan = lambda request: Answer(200, page % (b" " * MAX_ANSWER_BYTES))
+        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+        with pytest.raises(StoreUnavailableError, match="cannot be read"):
+            list(storage.listing(""))
+
     def test_no_xml__one_clear_error(self, fake_store, make_storage, caplog):
         fake_store.plan = lambda request: Answer(200, b"<html><br>Login")
         storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
@@ -592,6 +601,100 @@ class TestAnswersOfAnotherServer:
         assert storage.availability() == "ok"  # as far as HEAD of a bucket can tell
 
 
+class TestSlowStore:
+    """Each byte comes in time, and the whole takes longer than the timeout."""
+
+    XML = b"<ListBucketResult>" + b" " * 100 + b"</ListBucketResult>"
+
+    @pytest.fixture
+    def storage(self, fake_store: FakeStore, make_storage: Any) -> UploadStorage:
+        made: UploadStorage = make_storage(
+            endpoint_url=fake_store.url,
+            connect_timeout=30.0,
+            read_timeout=0.5,
+            max_attempts=1,
+        )
+        return made
+
+    @pytest.mark.parametrize("drips", ["head", "content"])
+    @pytest.mark.parametrize(
+        "send",
+        [
+            lambda s: s.put_new("small", SMALL, METADATA),
+            lambda s: s.put_new("large", LARGE, METADATA),
+            lambda s: s.head("key"),
+            lambda s: list(s.read("key")),
+            lambda s: list(s.listing("")),
+            lambda s: s.delete_unchanged("key", "etag"),
+            lambda s: s.bucket_exists(),
+        ],
+        ids=["put", "parts", "head", "read", "list", "delete", "bucket"],
+    )
+    def test_answer_byte_by_byte__times_out(
+        self, fake_store: FakeStore, storage: UploadStorage, send: Any, drips: str
+    ) -> None:
+        def plan(request: Request) -> Answer:
+            part = "head" if request.method == "HEAD" else drips
+            return Answer(200, self.XML, {"ETag": '"01"'}, drips=part)
+
+        fake_store.plan = plan
+        with pytest.raises(StoreUnavailableError, match="TimeoutError"):
+            send(storage)
+
+    @pytest.mark.django_db
+    def test_upload__outcome_is_open(
+        self, fake_store: FakeStore, storage: UploadStorage
+    ) -> None:
+        fake_store.plan = lambda request: Answer(
+            200, b" " * 100, {"ETag": '"01"'}, drips="head"
+        )
+        answer = APIClient().post("/api/upload-random")
+        assert answer.status_code == 503
+        assert Upload.objects.get().status == "pending"
+
+    def test_answer_within_the_read_timeout__succeeds(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        fake_store.plan = lambda request: time.sleep(0.5)
+        storage = make_storage(
+            endpoint_url=fake_store.url,
+            connect_timeout=0.4,
+            read_timeout=30.0,
+            max_attempts=1,
+        )
+        storage.put_new("key", SMALL, METADATA)
+
+    def test_body_read_slowly__succeeds(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        """It takes longer than the timeout, and never waits for as long."""
+        fake_store.read_pause = 0.2
+        storage = make_storage(
+            endpoint_url=fake_store.url,
+            connect_timeout=2.0,
+            read_timeout=30.0,
+            max_attempts=1,
+        )
+        storage.put_new("key", BytesPayload(b"0" * PART_BYTES), METADATA)
+
+    def test_body_not_read__times_out(
+        self, fake_store: FakeStore, make_storage: Any
+    ) -> None:
+        fake_store.read_pause = DRIP_SECONDS
+        fake_store.plan = lambda request: (
+            Answer(404) if request.method == "HEAD" else None
+        )
+        storage = make_storage(
+            endpoint_url=fake_store.url,
+            connect_timeout=2.0,
+            read_timeout=2.0,
+            max_attempts=1,
+        )
+        with pytest.raises(StoreUnavailableError) as caught:
+            storage.put_new("key", BytesPayload(b"0" * PART_BYTES), METADATA)
+        assert caught.value.outcome_unknown is True
+
+
 class TestErrors:
     @pytest.mark.parametrize("payload", [SMALL, LARGE])
     def test_unexpected_exception__outcome_is_open(
@@ -599,7 +702,7 @@ class TestErrors:
     ):
         """Before the last request of an upload in parts, nothing can be there."""
         client = storage.store.transport.http
-        monkeypatch.setattr(client, "put", lambda *arguments: [][0])
+        monkeypatch.setattr(client, "send", lambda *arguments: [][0])
         fake_store.plan = lambda r: Answer(404) if r.method == "HEAD" else None
         with pytest.raises(StoreUnavailableError, match="IndexError") as caught:
             storage.put_new("key", payload, METADATA)
@@ -690,16 +793,20 @@ class TestParts:
                     yield part
                     del part
 
-        def without_body(origin: str, target: str, headers: Any, body: Any) -> Any:
+        def without_body(
+            method: str, origin: str, target: str, headers: Any, body: Any
+        ) -> Any:
             if "partNumber=1&" in target:
                 with made:
                     assert made.wait_for(lambda: count == 3, timeout=10)
                     too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
-            return send(origin, target, headers, b"")
+            return send(
+                method, origin, target, headers, b"" if method == "PUT" else body
+            )
 
         client = storage.store.transport.http
-        send = client.put
-        monkeypatch.setattr(client, "put", without_body)
+        send = client.send
+        monkeypatch.setattr(client, "send", without_body)
         tracemalloc.start()
         storage.put_new("key", Payload(b"seed", 8 * PART_BYTES), METADATA)
         peak = tracemalloc.get_traced_memory()[1]

@@ -2,8 +2,8 @@
 
 `backend` is the storage that the other modules call; `writes` and `multipart` create
 objects; `client` holds the one configuration, the clients built from it, and the retries;
-`signed_puts` sends bodies, with the `signature` of S3; `errors` translates every failure;
-`objects` are the values.
+`http_client` sends every request; `signed_puts` prepares those that have a body, with the
+`signature` of S3; `errors` translates every failure; `objects` are the values.
 """
 
 from __future__ import annotations

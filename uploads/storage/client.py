@@ -80,7 +80,6 @@ class StoreConfiguration:
     read_timeout: float = 5.0
     #: How many times one request is sent, at most.
     max_attempts: int = 2
-    max_pool_connections: int = 10
 
     def session(self) -> botocore.session.Session:
         session = botocore.session.Session()
@@ -116,9 +115,6 @@ class StoreConfiguration:
             # AWS_ENDPOINT_URL and its like: `endpoint_url` alone counts.
             "ignore_configured_endpoint_urls": True,
             "signature_version": "s3v4",
-            "connect_timeout": self.connect_timeout,
-            "read_timeout": self.read_timeout,
-            "max_pool_connections": self.max_pool_connections,
             # Attempts are counted here: botocore does not report whether an earlier
             # one, whose answer was lost, may have been carried out.
             "retries": {"mode": "standard", "total_max_attempts": 1},
@@ -126,7 +122,6 @@ class StoreConfiguration:
             # body has an explicit SHA-256 instead.
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",
-            "tcp_keepalive": True,
         }
         if self.endpoint_url:
             s3["use_accelerate_endpoint"] = False  # a host of AWS
@@ -284,6 +279,9 @@ def _build_transport(configuration: StoreConfiguration) -> Transport:
         )
         watch_store(client)
         http = _http_client(configuration, client.meta.endpoint_url, certificates)
+        # botocore sends a request by itself only if no handler returns an answer.
+        send: Any = http.send_prepared
+        client.meta.events.register_last("before-send", send)
     except Exception as error:
         raise StoreUnavailableError(
             f"the object store's client cannot be built: {error}", outcome_unknown=False
@@ -294,7 +292,7 @@ def _build_transport(configuration: StoreConfiguration) -> Transport:
 def _http_client(
     configuration: StoreConfiguration, url: str, certificates: str | None
 ) -> HTTPClient:
-    """Return the client for bodies, with the settings of the boto3 client."""
+    """Return what sends every request to the store at `url`."""
     proxy = get_environ_proxies(url).get(urlsplit(url).scheme)
     return HTTPClient(
         certificates=certificates,

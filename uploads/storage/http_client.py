@@ -1,7 +1,8 @@
-"""PUT requests over keep-alive connections.
+"""The HTTP client for every request to the object store.
 
 urllib3 connects, through proxies and with TLS; httptools parses the answers. Sending a
-request and reading its answer with urllib3 too takes six times the processor time: see
+request and reading its answer with urllib3 too takes six times the processor time, and
+has no limit for the time that an answer takes as a whole: see
 docs/decisions/0004-upload-speed.md.
 """
 
@@ -9,67 +10,139 @@ from __future__ import annotations
 
 import socket
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import httptools
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from urllib3 import ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from uploads.exceptions import StoreUnavailableError
 
-#: The answer to a PUT is an error in some hundred bytes, or has no body.
-MAX_ANSWER_BYTES: Final = 64 * 1024
-#: A body up to this size is sent in one packet with its head.
-_SMALL_BODY_BYTES = 64 * 1024
+#: A page of a listing has up to 1,000 keys of up to 1,024 bytes, percent-encoded.
+MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
+#: An answer or a body that is slower than this runs into the timeout.
+_MIN_BYTES_PER_SECOND = 32 * 1024
+_BLOCK_BYTES = 64 * 1024
 #: As botocore sets them; without TCP_NODELAY each body waits 40 ms.
 _SOCKET_OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 ]
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-@dataclass(slots=True)
 class Answer:
-    """An answer, which httptools' parser fills in; names of `fields` are in lower case."""
+    """An answer whose head has been read; its content is read on demand.
 
-    status: int = 0
-    fields: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    has_head: bool = False
-    is_complete: bool = False
+    httptools' parser calls the methods that begin with `on_`.
+    """
 
-    @property
-    def ends_with_connection(self) -> bool:
-        """True if only the end of the connection shows where the body ends."""
-        is_framed = {"content-length", "transfer-encoding"} & self.fields.keys()
-        return self.has_head and not self.is_complete and not is_framed
+    def __init__(
+        self,
+        method: str,
+        sock: socket.socket,
+        timeout: float,
+        release: Callable[[bool], None],
+    ) -> None:
+        """`release` is called once, with True if the connection can be used again."""
+        self.status = 0
+        #: Names are in lower case.
+        self.fields: dict[str, str] = {}
+        self._method = method
+        self._sock = sock
+        self._timeout = self._seconds_left = timeout
+        self._release = release
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._content = bytearray()
+        self._received = 0
+        self._has_head = self._is_complete = self._is_reusable = False
 
-    @property
-    def keeps_connection(self) -> bool:
-        """True unless the server closes the connection after this answer."""
-        return "close" not in self.fields.get("connection", "").lower()
+    def read(self, size: int | None = None) -> bytes:
+        """Return up to `size` bytes of the content, or all the rest."""
+        try:
+            while not self._is_complete and (size is None or len(self._content) < size):
+                self._receive()
+                if size is None:
+                    self._limit()
+        except BaseException:
+            self.close()
+            raise
+        data = bytes(self._content[:size])
+        del self._content[:size]
+        return data
 
-    def on_message_begin(self) -> None:
-        # What came before was an interim answer, such as 100.
-        self.fields, self.body = {}, b""
-        self.has_head = self.is_complete = False
+    def stream(self) -> Iterator[bytes]:
+        """Yield the content; botocore reads it this way."""
+        yield self.read()
+
+    def close(self) -> None:
+        """Close the connection, unless the answer has been read to its end."""
+        self._finish(is_reusable=False)
+
+    def read_head(self) -> None:
+        while not self._has_head:
+            self._receive()
+            self._limit()
+
+    def _limit(self) -> None:
+        if self._received > MAX_ANSWER_BYTES:
+            raise ValueError("too long for an answer of S3")
+
+    def _receive(self) -> None:
+        started = monotonic()
+        data = self._sock.recv(_BLOCK_BYTES)
+        # Only waiting takes of the time that is left, and what arrives gives some back.
+        self._seconds_left += len(data) / _MIN_BYTES_PER_SECOND - (
+            monotonic() - started
+        )
+        self._seconds_left = min(self._seconds_left, self._timeout)
+        self._received += len(data)
+        if data:
+            self._parser.feed_data(data)
+        elif self._has_head and not self._is_framed():
+            self._is_complete, self._is_reusable = True, False
+        else:
+            raise ConnectionResetError("closed within the answer")
+        if self._is_complete:
+            self._finish(is_reusable=self._is_reusable)
+        elif self._seconds_left <= 0:
+            raise TimeoutError("timed out")
+        else:
+            self._sock.settimeout(self._seconds_left)
+
+    def _is_framed(self) -> bool:
+        """Return False if only the end of the connection shows where the content ends."""
+        return not self.fields.keys().isdisjoint(
+            {"content-length", "transfer-encoding"}
+        )
+
+    def _finish(self, *, is_reusable: bool) -> None:
+        if self._parser is not None:
+            self._parser = None  # it refers to this object
+            self._release(is_reusable)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.fields[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        self.has_head = True
+        self.status = self._parser.get_status_code()
+        if self.status < 200:  # an interim answer
+            self.fields = {}
+            return
+        self._is_reusable = self._parser.should_keep_alive()
+        self._has_head = True
+        self._is_complete = self._method == "HEAD"
 
     def on_body(self, part: bytes) -> None:
-        self.body += part
+        self._content += part
 
     def on_message_complete(self) -> None:
-        self.is_complete = True
+        self._is_complete = self._has_head
 
 
 class HTTPClient:
@@ -90,35 +163,68 @@ class HTTPClient:
         self._read_timeout = read_timeout
         self._idle: dict[str, deque[HTTPConnection]] = defaultdict(deque)
 
-    def put(
+    def send(
         self,
+        method: str,
         origin: str,
         target: str,
         headers: Mapping[str, str],
-        body: bytes | memoryview,
+        body: bytes | memoryview = b"",
     ) -> Answer:
-        """Send a request once; `origin` is scheme, host and port, `headers` have a host.
+        """Send a request once, and read the head of its answer.
 
-        Raises `StoreUnavailableError` if there is no connection, so that nothing was
-        sent, and `OSError`, `ValueError` or an error of httptools after that.
+        `origin` is scheme, host and port; names of `headers` are in lower case, and there
+        is a host. Raises `StoreUnavailableError` if there is no connection, so that
+        nothing was sent, and after that `OSError`, `ValueError` or an error of httptools,
+        as `Answer.read` does.
         """
-        fields = {**headers, "content-length": str(len(body))}
+        fields = {**headers}
+        if body or method in {"POST", "PUT"}:
+            fields["content-length"] = str(len(body))
         if self._proxy is not None and origin.startswith("http:"):
             target = origin + target
             fields |= self._proxy.proxy_headers
         lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
-        head = f"PUT {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
+        head = f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
         connection = self._idle_connection(origin) or self._connect(origin)
+
+        def release(is_reusable: bool) -> None:
+            if is_reusable:
+                self._idle[origin].append(connection)
+            else:
+                connection.close()
+
+        sock = cast(socket.socket, connection.sock)
+        answer = Answer(method, sock, self._read_timeout, release)
         try:
-            answer, is_reusable = self._exchange(connection.sock, head, body)
+            sock.settimeout(self._read_timeout)
+            # A store that refuses may answer, and close, before it has read the body.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                _send_blocks(sock, head, body)
+            answer.read_head()
         except BaseException:
-            connection.close()
+            answer.close()
             raise
-        if is_reusable:
-            self._idle[origin].append(connection)
-        else:
-            connection.close()
         return answer
+
+    def send_prepared(self, request: AWSPreparedRequest, **kwargs: Any) -> AWSResponse:
+        """Send a request of botocore: a handler of its event `before-send`."""
+        parts = urlsplit(request.url)
+        headers = {
+            name.lower(): str(value, "latin-1") if isinstance(value, bytes) else value
+            for name, value in cast(Any, request.headers).items()
+        }
+        body = cast(Any, request.body or b"")
+        # As botocore signs it.
+        headers["host"] = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])
+        answer = self.send(
+            request.method,
+            f"{parts.scheme}://{parts.netloc}",
+            f"{parts.path}?{parts.query}" if parts.query else parts.path,
+            headers,
+            body.read() if hasattr(body, "read") else body,
+        )
+        return AWSResponse(request.url, answer.status, cast(Any, answer.fields), answer)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -168,36 +274,13 @@ class HTTPClient:
             ) from error
         return connection
 
-    def _exchange(
-        self, sock: socket.socket, head: bytes, body: bytes | memoryview
-    ) -> tuple[Answer, bool]:
-        """Send a request; return its answer, and whether the connection can be reused."""
-        sock.settimeout(self._read_timeout)
-        is_sent = False
-        # A store that refuses may answer, and close, before it has read the body.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            if len(body) <= _SMALL_BODY_BYTES:
-                sock.sendall(head + body)
-            else:
-                sock.sendall(head)
-                sock.sendall(body)
-            is_sent = True
-        answer = Answer()
-        parser = httptools.HttpResponseParser(answer)
-        deadline = monotonic() + self._read_timeout
-        left = MAX_ANSWER_BYTES
-        while True:
-            data = sock.recv(MAX_ANSWER_BYTES)
-            if not data and answer.ends_with_connection:
-                return answer, False
-            if not data:
-                raise ConnectionResetError("closed within the answer")
-            left -= len(data)
-            if left < 0:
-                raise ValueError("too long for an answer of S3")
-            parser.feed_data(data)
-            answer.status = parser.get_status_code()
-            if answer.is_complete and answer.status >= 200:
-                is_new = parser.get_http_version() == "1.1"
-                return answer, is_sent and is_new and answer.keeps_connection
-            sock.settimeout(max(0.001, deadline - monotonic()))
+
+def _send_blocks(sock: socket.socket, head: bytes, body: bytes | memoryview) -> None:
+    """Send a request; each block of it has the whole timeout of the socket."""
+    if len(body) <= _BLOCK_BYTES:
+        sock.sendall(head + body)  # one packet, if it is small
+        return
+    sock.sendall(head)
+    with memoryview(body) as view:
+        for start in range(0, len(view), _BLOCK_BYTES):
+            sock.sendall(view[start : start + _BLOCK_BYTES])

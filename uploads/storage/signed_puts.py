@@ -1,4 +1,4 @@
-"""PutObject and UploadPart, signed here and sent once.
+"""PutObject and UploadPart: signed here, and sent once.
 
 boto3 takes three times the processor time for a small body: it validates parameters,
 resolves the endpoint again, and parses.
@@ -115,12 +115,14 @@ class SignedPuts:
                 credentials=credentials, region=self._region, service=self._service,
                 at=datetime.now(UTC),
             )  # fmt: skip
-            answer = self._http.put(
+            answer = self._http.send(
+                "PUT",
                 self._origin,
                 f"{path}?{query}" if query else path,
                 {**signed, "user-agent": self._user_agent},
                 body,
             )
+            content = answer.read()
             outcome = f"{answer.status // 100}xx"
             if answer.status == 200:
                 found = {
@@ -138,12 +140,12 @@ class SignedPuts:
         finally:
             seconds = perf_counter() - started
             STORE_SECONDS.labels(operation, outcome).observe(seconds)
-        raise _error_of(answer)
+        raise _error_of(answer, content)
 
 
-def _error_of(answer: Answer) -> StoreError:
-    code = _CODE.search(answer.body)
-    region = _REGION.search(answer.body)
+def _error_of(answer: Answer, content: bytes) -> StoreError:
+    code = _CODE.search(content)
+    region = _REGION.search(content)
     return error_from_status(
         answer.status,
         code[1].decode() if code else str(answer.status),
