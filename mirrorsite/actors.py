@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 
 from mirrorsite.client_address import client_address, client_network
-from mirrorsite.printable import printable
+from mirrorsite.logs import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,26 +42,21 @@ class Actor:
 
 def actor_of(request: Request) -> Actor:
     """Return the actor of an API request."""
+    http = request._request
     user: Any = request.user
     token: Any = request.auth
     if user is None:
-        return actor_named(request._request, "anonymous")
+        return actor_named(http, "anonymous")
     if token is None:
-        return _user(request._request, user)
+        return staff_actor(http)
     return actor_named(
-        request._request,
-        f"token:{token.name}",
-        key=f"token:{token.pk}",
-        user_id=user.pk,
+        http, f"token:{token.name}", key=f"token:{token.pk}", user_id=user.pk
     )
 
 
 def staff_actor(request: HttpRequest) -> Actor:
     """Return the logged-in user of a page as the actor."""
-    return _user(request, request.user)
-
-
-def _user(request: HttpRequest, user: Any) -> Actor:
+    user: Any = request.user
     return actor_named(
         request, f"user:{user.get_username()}", key=f"user:{user.pk}", user_id=user.pk
     )
@@ -80,24 +75,13 @@ def actor_named(
         name=name,
         key=key,
         user_id=user_id,
-        address=_address_of(request),
+        address=client_address(
+            meta.get("REMOTE_ADDR", ""),
+            meta.get("HTTP_X_FORWARDED_FOR", ""),
+            settings.TRUSTED_PROXIES,
+        ),
         user_agent=printable(meta.get("HTTP_USER_AGENT", "")),
         request_id=meta.get("mirrorsite.request_id", ""),
-    )
-
-
-def network_key_of(request: HttpRequest) -> str:
-    """Return the quota key of a request whose credentials are not checked."""
-    return f"network:{client_network(_address_of(request))}"
-
-
-def _address_of(request: HttpRequest) -> str | None:
-    """Return the client's address, seen through `TRUSTED_PROXIES` proxies."""
-    meta = request.META
-    return client_address(
-        meta.get("REMOTE_ADDR", ""),
-        meta.get("HTTP_X_FORWARDED_FOR", ""),
-        settings.TRUSTED_PROXIES,
     )
 
 

@@ -12,10 +12,10 @@ from rest_framework.views import APIView
 
 from mirrorsite.tokens.authentication import (
     CHALLENGE,
+    MayRead,
     StaffSessionAuthentication,
     TokenAuthentication,
 )
-from mirrorsite.tokens.permissions import MayRead
 
 
 class Endpoint(APIView):

@@ -15,8 +15,8 @@ from django.db import InterfaceError, OperationalError
 
 from mirrorsite.database import lift_statement_timeout, reason
 from mirrorsite.exit_status import ExitStatus
+from mirrorsite.logs import printable
 from mirrorsite.management.base import CommandFailed
-from mirrorsite.printable import printable
 from mirrorsite.standard_streams import OutputError, guard_standard_streams
 
 

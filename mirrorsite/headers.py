@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-#: No page here uses any of the features that a browser guards.
-_PERMISSIONS_POLICY = (
-    "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
-)
+_ALWAYS = {
+    # No page here uses any of the features that a browser guards.
+    "Permissions-Policy": (
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(),"
+        " usb=()"
+    ),
+    # As Django's SecurityMiddleware sets them on the answers that it sees.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
 #: An API answer is data: a browser that opens one must load and run nothing.
 API_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Permissions-Policy": _PERMISSIONS_POLICY,
+    **_ALWAYS,
 }
 #: Pages: their own scripts and styles, no inline script, no other host.
 PAGE_HEADERS = {
@@ -18,12 +25,6 @@ PAGE_HEADERS = {
         " img-src 'self' data:; font-src 'self'; connect-src 'self';"
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    "Permissions-Policy": _PERMISSIONS_POLICY,
+    **_ALWAYS,
     "X-Frame-Options": "DENY",
-}
-#: What Django's SecurityMiddleware adds to every answer that it sees.
-SECURITY_HEADERS = {
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
 }

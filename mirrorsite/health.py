@@ -11,7 +11,7 @@ from mirrorsite.openapi import answer, problem_responses
 from mirrorsite.problems import Problem
 from mirrorsite.readiness import readiness
 from mirrorsite.serializers import HealthSerializer, ReadySerializer
-from mirrorsite.server.fast_path import Fields
+from mirrorsite.server.responses import Fields
 
 _CHECKS = {"database": "ok", "migrations": "ok", "bucket": "ok"}
 

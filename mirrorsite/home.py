@@ -23,7 +23,7 @@ from django.urls import reverse
 from django.views import csrf
 from django.views.decorators.http import require_http_methods, require_safe
 
-from mirrorsite.actors import Actor, actor_named, network_key_of, staff_actor
+from mirrorsite.actors import Actor, actor_named, staff_actor
 from mirrorsite.forms import WholeNumberField
 from mirrorsite.problems import Problem, unavailable
 from mirrorsite.rate_limits import limiter, require_quota
@@ -32,8 +32,9 @@ from mirrorsite.tokens.authentication import CHALLENGE
 from transforms.mirror import mirror
 from transforms.query import QueryError, single_parameter
 from transforms.views import MAX_WORD_CHARACTERS
-from uploads.api.errors import upload_problems
+from uploads.api.errors import problem_of
 from uploads.bulkhead import store_bulkhead
+from uploads.exceptions import UploadsError
 from uploads.idempotency import IdempotencyKey
 from uploads.models import Status, Upload
 from uploads.services import create_upload
@@ -131,7 +132,7 @@ def _mirror_context(request: HttpRequest) -> dict[str, Any]:
 
 def _upload(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST)
-    usage = limiter.hit(network_key_of(request))
+    usage = limiter.hit(actor_named(request, "anonymous").quota_key)
     try:
         require_quota(usage)
         if settings.UPLOAD_AUTH == "token":
@@ -169,7 +170,7 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
     except django.db.Error as error:
         raise _database_problem("nothing was uploaded") from error
     try:
-        with upload_problems(), store_bulkhead().permit(actor.quota_key):
+        with store_bulkhead().permit(actor.quota_key):
             created = create_upload(
                 actor=actor,
                 size=form.cleaned_data["size"],
@@ -177,12 +178,15 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
                 if key is None
                 else IdempotencyKey(actor.idempotency_scope, str(key)),
             )
-    except Problem as problem:
+    except UploadsError as error:
+        problem = problem_of(error)
+        if problem is None:
+            raise
         if detail := _DETAILS_OF_FORM.get(problem.slug):
-            raise Problem(
+            problem = Problem(
                 problem.status_code, problem.slug, detail, **problem.extensions
-            ) from problem
-        raise
+            )
+        raise problem from error
     return created.upload
 
 

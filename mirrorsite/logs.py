@@ -1,20 +1,165 @@
 """Log lines: JSON for machines, one readable line for people.
 
 Whatever is logged while a request is worked on carries that request's identifier.
-No line holds a query string, a body or a header's value.
+No line holds a query string, a body or a header's value, and text from outside (keys,
+names, error messages) is made safe to print.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
+import random
+import re
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
+from django.conf import settings
+
+from mirrorsite.client_address import client_address
 from mirrorsite.database import is_unavailable
-from mirrorsite.printable import json_line, printable
-from mirrorsite.request_ids import current_request_id
+
+# --- Text from outside -----------------------------------------------------------
+
+#: json.dumps would make one for each line.
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+def printable(text: str) -> str:
+    r"""Escape what would break the line, drive a terminal or reorder what it shows.
+
+    Line feeds, control and format characters and lone surrogates become `\n`,
+    `\x1b`, `\u202e`, `\udc80`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def json_line(value: Any) -> str:
+    """Return `value` as one line of JSON; escapes what `printable` does, as JSON does."""
+    line = _encode(value)
+    if line.isprintable():
+        return line
+    # [1:-1] is without the quotes.
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
+
+
+@lru_cache(maxsize=1024)
+def quoted_path(raw_path: bytes) -> str:
+    """Return a request's path as a URI reference (RFC 3986), percent-encoded once.
+
+    No line break of a client's gets into the log.
+    """
+    return quote(unquote_to_bytes(raw_path), safe="/:@!$&'()*+,;=~-._")
+
+
+# --- Request ids -----------------------------------------------------------------
+
+#: What a client's X-Request-ID may look like: 1 to 128 characters that are safe in
+#: a log line, a header and an object's metadata.
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._~+/=:-]{1,128}")
+#: version, trace id, and what a later version appends. Identifiers of zeros alone
+#: are invalid. https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT = re.compile(
+    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})"
+    r"-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+)
+
+#: Identifiers have to differ, not to be unguessable: one seed from the system for each
+#: process serves them all, where a system call each would cost more than the rest.
+_random = random.Random()  # noqa: S311
+os.register_at_fork(after_in_child=_random.seed)
+
+#: The identifier of the request that this thread works on; empty outside of one.
+current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
+
+
+def is_request_id(text: str) -> bool:
+    """Return True if this can be a request id here."""
+    return _WELL_FORMED.fullmatch(text) is not None
+
+
+def request_id_from(offered: str | None, traceparent: str | None = None) -> str:
+    """Return the identifier of a request.
+
+    The client's own X-Request-ID when well-formed; else the trace id of a valid W3C
+    `traceparent`, so that our lines are found from the trace; else a new one.
+    """
+    if offered is not None and is_request_id(offered):
+        return offered
+    if traceparent is not None and (trace_id := trace_id_from(traceparent)):
+        return trace_id
+    return f"{_random.getrandbits(128):032x}"
+
+
+def trace_id_from(traceparent: str) -> str | None:
+    """Return the trace id of a valid `traceparent`, else None."""
+    match = _TRACEPARENT.fullmatch(traceparent)
+    # Version 00 has exactly four fields.
+    if match is None or (match[1] == "00" and match[3]):
+        return None
+    return match[2]
+
+
+# --- The access log --------------------------------------------------------------
+
+_access = logging.getLogger("gunicorn.access")
+
+
+def log_access(
+    *,
+    method: str,
+    raw_path: bytes,
+    route: str,
+    status: int,
+    seconds: float,
+    size: int,
+    request_id: str,
+    peer: tuple[str, int] | None,
+    forwarded_for: str,
+) -> None:
+    """Log one request; `size` is the length of the answer's body in bytes.
+
+    The query is left out: it may hold personal data.
+    """
+    milliseconds = round(seconds * 1000, 3)
+    path = quoted_path(raw_path)
+    fields = {
+        "method": method,
+        "path": path,
+        "route": route,
+        "status": status,
+        "duration_ms": milliseconds,
+        "bytes": size,
+        "request_id": request_id,
+        "client": client_address(
+            peer[0] if peer else "", forwarded_for, settings.TRUSTED_PROXIES
+        ),
+    }
+    # `logger.info` would look up the calling function for each line.
+    _access.handle(
+        _access.makeRecord(
+            _access.name,
+            logging.INFO,
+            "",
+            0,
+            "%s %s %s %.1f ms %s",
+            (method, path, status, milliseconds, request_id),
+            None,
+            extra={"fields": fields},
+        )
+    )
+
+
+# --- Handler and formatters ------------------------------------------------------
 
 
 class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]

@@ -1,8 +1,13 @@
-"""Middleware: one small layer for every request, and sessions for staff pages only."""
+"""Middleware: one small layer for every request, and sessions for staff pages only.
+
+It also shapes the errors that arise outside of REST framework's views.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from http import HTTPStatus
 from time import perf_counter
 
 from django.conf import settings
@@ -12,11 +17,19 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
+from django.template.loader import render_to_string
+from django.views import defaults
 
-from mirrorsite.headers import API_HEADERS, PAGE_HEADERS, SECURITY_HEADERS
+from mirrorsite.headers import API_HEADERS, PAGE_HEADERS
+from mirrorsite.logs import current_request_id, request_id_from
 from mirrorsite.metrics import observe_request
-from mirrorsite.problems import Problem, as_problem, bad_request, is_api, refusal
-from mirrorsite.request_ids import current_request_id, request_id_from
+from mirrorsite.problem_types import PROBLEM_TYPES, SLUG_OF_STATUS
+from mirrorsite.problems import (
+    CONTENT_TYPE,
+    Problem,
+    api_exception_of,
+    problem_response,
+)
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -61,16 +74,17 @@ class EdgeMiddleware:
         try:
             request.get_host()
         except DisallowedHost as error:
-            # Refused before anything else is done.
-            response: HttpResponseBase = bad_request(request, error)
-            for name, value in SECURITY_HEADERS.items():
-                response.headers[name] = value
-            return response
+            return bad_request(request, error)  # before anything else is done
         if request.path_info == "*" and request.method == "OPTIONS":
-            return _answer_options_of_server()
+            # About the server as a whole (RFC 9110, section 9.3.7).
+            options = HttpResponse(
+                status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"}
+            )
+            del options.headers["Content-Type"]
+            return options
         response = self.get_response(request)
         if response.status_code >= 400:
-            return as_problem(request, response)
+            return _as_problem(request, response)
         return response
 
     def _set_headers(
@@ -78,7 +92,7 @@ class EdgeMiddleware:
     ) -> None:
         headers = response.headers
         headers["X-Request-ID"] = request_id
-        for name, value in (API_HEADERS if is_api(request) else PAGE_HEADERS).items():
+        for name, value in (API_HEADERS if _is_api(request) else PAGE_HEADERS).items():
             headers.setdefault(name, value)
         if isinstance(response, HttpResponse):
             if response.status_code not in _WITHOUT_LENGTH:
@@ -88,13 +102,69 @@ class EdgeMiddleware:
                 response.content = b""
 
 
-def _answer_options_of_server() -> HttpResponse:
-    """Answer `OPTIONS *`, which is about the server as a whole (RFC 9110, section 9.3.7)."""
-    response = HttpResponse(status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"})
-    del response.headers["Content-Type"]
-    for name, value in SECURITY_HEADERS.items():
-        response.headers[name] = value
-    return response
+def _is_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/") or request.path_info == "/api"
+
+
+# --- Errors outside of DRF's views ------------------------------------------------
+
+
+def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Return an error below /api/ as a problem, such as one of Django's pages.
+
+    Its headers are kept, such as Allow; its content is not.
+    """
+    if response.headers.get("Content-Type") == CONTENT_TYPE or not _is_api(request):
+        return response
+    status = response.status_code
+    slug = SLUG_OF_STATUS.get(status, "internal-error" if status >= 500 else "error")
+    kind = PROBLEM_TYPES.get(slug)
+    detail = kind.meaning if kind else HTTPStatus(status).phrase
+    answer = problem_response(request, Problem(status, slug, detail))
+    for name, value in response.headers.items():
+        if not name.startswith("Content-"):
+            answer.headers.setdefault(name, value)
+    return answer
+
+
+def _refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """Return a problem below /api/, and elsewhere a plain page that says the same."""
+    if _is_api(request):
+        return problem_response(request, problem)
+    status = problem.status_code
+    page = HttpResponse(
+        render_to_string(
+            "mirrorsite/error.html",
+            {"title": HTTPStatus(status).phrase, "detail": str(problem.detail)},
+        ),
+        status=status,
+        headers={"Cache-Control": "no-store"},
+    )
+    if (retry_after := problem.extensions.get("retry_after")) is not None:
+        page.headers["Retry-After"] = str(retry_after)
+    return page
+
+
+def _response_to(
+    request: HttpRequest, error: BaseException | None
+) -> HttpResponse | None:
+    problem = api_exception_of(error)
+    if not isinstance(problem, Problem):
+        return None  # Django's page: `_as_problem` replaces it below /api/
+    return _refusal(request, problem)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400: a disallowed host and other suspicious requests."""
+    return _response_to(request, exception) or defaults.bad_request(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500; an unavailable database is a 503."""
+    return _response_to(request, sys.exc_info()[1]) or defaults.server_error(request)
+
+
+# --- Staff's pages ----------------------------------------------------------------
 
 
 def _reads_session(request: HttpRequest) -> bool:
@@ -145,10 +215,10 @@ class StaffCsrfViewMiddleware(_StaffPagesOnly, CsrfViewMiddleware):
         is_refused = request.path_info == "/" and request.method in _UNUSED_METHODS
         if not _reads_session(request) or is_refused:
             return None
-        if request.method == "POST" and not is_api(request):
+        if request.method == "POST" and not _is_api(request):
             fault = _fault_of_form(request)
             if fault:
-                return refusal(request, Problem(415, "unsupported-media-type", fault))
+                return _refusal(request, Problem(415, "unsupported-media-type", fault))
         return super().process_view(request, callback, callback_args, callback_kwargs)
 
 

@@ -6,7 +6,7 @@ from django.db import models
 
 
 class RateWindow(models.Model):
-    """Requests of one client within one period; written by rate_counters."""
+    """Requests of one client within one period; written by rate_limits."""
 
     key = models.CharField(primary_key=True, max_length=200)
     count = models.BigIntegerField()

@@ -1,15 +1,13 @@
 """Errors as `application/problem+json` (RFC 9457), from every layer of the API.
 
 Views raise `Problem`. All other errors (Django's, the database's, bugs) become one of
-the declared types here: in DRF's exception handler, in Django's error views, and, for
-pages that neither made (those of DEBUG), in `as_problem`, which the outermost
-middleware calls. No answer contains anything internal.
+the declared types: in DRF's exception handler here and, outside of DRF's views, in
+`mirrorsite.middleware`. No answer contains anything internal.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -23,22 +21,14 @@ from django.core.exceptions import (
     TooManyFieldsSent,
     TooManyFilesSent,
 )
-from django.http import (
-    Http404,
-    HttpRequest,
-    HttpResponse,
-    HttpResponseBase,
-    JsonResponse,
-)
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
-from django.template.loader import render_to_string
 from django.utils.encoding import escape_uri_path
-from django.views import defaults
 from rest_framework import exceptions
 
 from mirrorsite.database import is_unavailable
-from mirrorsite.problem_types import PROBLEM_TYPES, SLUG_OF_STATUS
+from mirrorsite.problem_types import PROBLEM_TYPES
 
 logger = logging.getLogger(__name__)
 
@@ -99,10 +89,6 @@ def problem_body(
     }
 
 
-def is_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/api/") or request.path_info == "/api"
-
-
 def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
     """Return the answer; `retry_after` among the extensions becomes a header."""
     extensions = dict(problem.extensions)
@@ -126,7 +112,7 @@ def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
     """Turn what an API view raised into a problem; None leaves it to Django's 500."""
     request: HttpRequest = context["request"]._request
-    error = _api_exception_of(error) or error
+    error = api_exception_of(error) or error
     if not isinstance(error, exceptions.APIException):
         return None
     response = problem_response(request, _problem_of(error, request))
@@ -135,7 +121,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     return response
 
 
-def _api_exception_of(error: BaseException | None) -> exceptions.APIException | None:
+def api_exception_of(error: BaseException | None) -> exceptions.APIException | None:
     """Return what an error of Django or the database is to a client, else None."""
     match error:
         case Http404():
@@ -177,61 +163,3 @@ def _problem_of(error: exceptions.APIException, request: HttpRequest) -> Problem
     elif isinstance(error, exceptions.UnsupportedMediaType):
         detail = "The body's Content-Type must be application/json."
     return Problem(error.status_code, error.default_code.replace("_", "-"), detail)
-
-
-# --- Outside DRF's views -----------------------------------------------------------
-
-
-def as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Return an error below /api/ as a problem, such as one of Django's pages.
-
-    Its headers are kept, such as Allow; its content is not.
-    """
-    if response.headers.get("Content-Type") == CONTENT_TYPE or not is_api(request):
-        return response
-    status = response.status_code
-    slug = SLUG_OF_STATUS.get(status, "internal-error" if status >= 500 else "error")
-    kind = PROBLEM_TYPES.get(slug)
-    detail = kind.meaning if kind else HTTPStatus(status).phrase
-    answer = problem_response(request, Problem(status, slug, detail))
-    for name, value in response.headers.items():
-        if not name.startswith("Content-"):
-            answer.headers.setdefault(name, value)
-    return answer
-
-
-def refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
-    """Return a problem below /api/, and elsewhere a plain page that says the same."""
-    if is_api(request):
-        return problem_response(request, problem)
-    status = problem.status_code
-    page = HttpResponse(
-        render_to_string(
-            "mirrorsite/error.html",
-            {"title": HTTPStatus(status).phrase, "detail": str(problem.detail)},
-        ),
-        status=status,
-        headers={"Cache-Control": "no-store"},
-    )
-    if (retry_after := problem.extensions.get("retry_after")) is not None:
-        page.headers["Retry-After"] = str(retry_after)
-    return page
-
-
-def _response_to(
-    request: HttpRequest, error: BaseException | None
-) -> HttpResponse | None:
-    problem = _api_exception_of(error)
-    if not isinstance(problem, Problem):
-        return None  # Django's page: `as_problem` replaces it below /api/
-    return refusal(request, problem)
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler400: a disallowed host and other suspicious requests."""
-    return _response_to(request, exception) or defaults.bad_request(request, exception)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500; an unavailable database is a 503."""
-    return _response_to(request, sys.exc_info()[1]) or defaults.server_error(request)

@@ -5,6 +5,10 @@ in every process, so that one number per client is all that is shared. At a bord
 client can get through twice its rate, once.
 
 The fields are those of draft-ietf-httpapi-ratelimit-headers-10.
+
+Requests are counted in Redis, in the database or in this process. Each counter counts in
+one atomic step, so that of many requests at once no two get the same number. (DRF's
+throttles and Django's DatabaseCache read and then write.)
 """
 
 from __future__ import annotations
@@ -12,28 +16,124 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 import django.db
 import redis
 from django.conf import settings
+from django.db import connection
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rest_framework.authentication import get_authorization_header
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mirrorsite.actors import actor_of, network_key_of
+from mirrorsite.actors import actor_named, actor_of
+from mirrorsite.models import RateWindow
 from mirrorsite.problems import Problem
-from mirrorsite.rate_counters import MemoryCounter, counter_for
 from mirrorsite.tokens.authentication import StaffSessionAuthentication
 
 logger = logging.getLogger(__name__)
 
 #: How long a counter that failed is not used.
 PAUSE_SECONDS = 5.0
+#: A limiter must not cost more than what it protects.
+_REDIS_TIMEOUT_SECONDS = 0.5
+_MAX_IN_MEMORY = 100_000
+
+
+# --- Counters ---------------------------------------------------------------------
+
+
+class Counter(Protocol):
+    """Counts under keys that expire."""
+
+    def add(self, key: str, seconds: int, amount: int = 1) -> int:
+        """Add 1 or -1 and return the sum; the key may expire in `seconds`."""
+
+
+class MemoryCounter:
+    """Counts in this process; each worker has its own counts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, tuple[int, float]] = {}
+        self._clean_at = 0.0
+
+    def add(self, key: str, seconds: int, amount: int = 1) -> int:
+        now = time.monotonic()
+        with self._lock:
+            if now >= self._clean_at:
+                kept = self._counts.items()
+                self._counts = {k: held for k, held in kept if held[1] > now}
+                self._clean_at = now + seconds
+            if len(self._counts) >= _MAX_IN_MEMORY:
+                self._counts.clear()  # lets some requests through instead of filling memory
+            count = self._counts.get(key, (0, 0.0))[0] + amount
+            self._counts[key] = (count, now + seconds)
+        return count
+
+
+class RedisCounter:
+    """Counts in Redis: one round trip."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(
+            url,
+            socket_timeout=_REDIS_TIMEOUT_SECONDS,
+            socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
+            # Once more, for a pooled connection that the server has closed.
+            retry=Retry(NoBackoff(), 1),
+        )
+
+    def add(self, key: str, seconds: int, amount: int = 1) -> int:
+        with self._redis.pipeline(transaction=True) as commands:
+            commands.incrby(f"mirrorsite:rate:{key}", amount)
+            commands.expire(f"mirrorsite:rate:{key}", seconds)
+            count, _ = commands.execute()
+        return int(count)
+
+
+class DatabaseCounter:
+    """Counts in the service's own database: one statement."""
+
+    def __init__(self) -> None:
+        self._clean_at = 0.0
+
+    def add(self, key: str, seconds: int, amount: int = 1) -> int:
+        now = int(time.time())
+        table = connection.ops.quote_name(RateWindow._meta.db_table)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {table} (key, count, expires_at) VALUES (%s, %s, %s)"  # noqa: S608
+                f" ON CONFLICT (key) DO UPDATE SET count = {table}.count + EXCLUDED.count"
+                " RETURNING count",
+                [key, amount, now + seconds],
+            )
+            (count,) = cursor.fetchone()
+        if now >= self._clean_at:
+            self._clean_at = now + seconds
+            RateWindow.objects.filter(expires_at__lt=now).delete()
+        return int(count)
+
+
+@lru_cache(maxsize=4)
+def counter_for(cache_url: str) -> Counter:
+    """Return the counter of `CACHE_URL`; one for all threads."""
+    if not cache_url:
+        return MemoryCounter()
+    if cache_url == "database":
+        return DatabaseCounter()
+    return RedisCounter(cache_url)
+
+
+# --- The limiter ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +167,25 @@ class RateLimiter:
         #: A window, and the digests of credentials that this process accepted in it.
         self._accepted: tuple[int, set[bytes]] = (0, set())
 
-    def hit(self, client: str) -> Usage | None:
+    def hit(self, client: str, amount: int = 1) -> Usage | None:
         """Count a request; None when `UPLOAD_RATE_LIMIT` is off."""
-        return self._add(client, 1)
+        if settings.UPLOAD_RATE_LIMIT is None:
+            return None
+        quota, length = settings.UPLOAD_RATE_LIMIT
+        window, left = _window(length)
+        key = f"{client}/{length}/{window}"
+        if time.monotonic() >= self._paused_until:
+            try:
+                count = counter_for(settings.CACHE_URL).add(key, left, amount)
+                return Usage(quota, length, count, left)
+            except (redis.RedisError, django.db.Error, OSError, ValueError) as error:
+                self._paused_until = time.monotonic() + PAUSE_SECONDS
+                logger.warning(
+                    "rate limits are counted in this process for %s s: %s",
+                    PAUSE_SECONDS,
+                    type(error).__name__,
+                )
+        return Usage(quota, length, self._fallback.add(key, left, amount), left)
 
     def uncount(self, client: str) -> None:
         """Uncount a request.
@@ -77,7 +193,7 @@ class RateLimiter:
         If the window has changed since, or the counter has (from Redis to this process,
         or back), the current count is lowered, and the client gets one request more.
         """
-        self._add(client, -1)
+        self.hit(client, -1)
 
     def has_accepted(self, credential: str) -> bool:
         """Return True if the credential was valid in this window, in this process."""
@@ -96,25 +212,6 @@ class RateLimiter:
         if self._accepted[0] != window:
             self._accepted = (window, set())
         return self._accepted[1]
-
-    def _add(self, client: str, amount: int) -> Usage | None:
-        if settings.UPLOAD_RATE_LIMIT is None:
-            return None
-        quota, length = settings.UPLOAD_RATE_LIMIT
-        window, left = _window(length)
-        key = f"{client}/{length}/{window}"
-        if time.monotonic() >= self._paused_until:
-            try:
-                count = counter_for(settings.CACHE_URL).add(key, left, amount)
-                return Usage(quota, length, count, left)
-            except (redis.RedisError, django.db.Error, OSError, ValueError) as error:
-                self._paused_until = time.monotonic() + PAUSE_SECONDS
-                logger.warning(
-                    "rate limits are counted in this process for %s s: %s",
-                    PAUSE_SECONDS,
-                    type(error).__name__,
-                )
-        return Usage(quota, length, self._fallback.add(key, left, amount), left)
 
 
 def _digest(credential: str) -> bytes:
@@ -142,6 +239,9 @@ def require_quota(usage: Usage | None) -> None:
         )
 
 
+# --- The API ----------------------------------------------------------------------
+
+
 class RateLimitedPosts(APIView):
     """Mixin: counts each POST by token, user or network, before anything is done.
 
@@ -157,7 +257,7 @@ class RateLimitedPosts(APIView):
         if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
             super().perform_authentication(request)
             return
-        network = network_key_of(request._request)
+        network = actor_named(request._request, "anonymous").quota_key
         if credential := self._credential(request):
             self._check(request, credential, network)
         else:

@@ -59,5 +59,5 @@ FAST_ANSWERS: dict[bytes, FastAnswer] = {
     b"/api/mirror": transforms.fast_answer,
 }
 
-handler400 = "mirrorsite.problems.bad_request"
-handler500 = "mirrorsite.problems.server_error"
+handler400 = "mirrorsite.middleware.bad_request"
+handler500 = "mirrorsite.middleware.server_error"

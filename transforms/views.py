@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from mirrorsite.api import OpenView
 from mirrorsite.openapi import answer, header, problem_responses
 from mirrorsite.problems import InvalidRequest
-from mirrorsite.server.fast_path import Fields
+from mirrorsite.server.responses import Fields
 from transforms.mirror import mirror
 from transforms.query import QueryError, single_parameter
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -35,6 +36,11 @@ MAX_KEY = 255
 #: Bytes of a payload that are made in a second, at least.
 _BYTES_PER_SECOND = 10 * 1024 * 1024
 _DATABASE_SECONDS = 10
+#: Printable ASCII with the space, without the comma: servers and proxies join two
+#: headers of one name with it (RFC 9110, section 5.2), and two are no key.
+_PLAIN = re.compile(r"[ -+\--~]+")
+#: A string of RFC 8941, section 3.3.3: quoted, with \\" and \\\\ for themselves.
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,21 @@ class IdempotencyKey:
         number = number & ~(0xF << 76) | 8 << 76  # version
         number = number & ~(0x3 << 62) | 2 << 62  # variant
         return UUID(int=number)
+
+
+def parse_key(value: str) -> str | None:
+    """Return the key in a header's value, None if it is malformed.
+
+    The draft makes it a structured field, in quotes; most clients send it unquoted.
+    Both mean the same key.
+    """
+    value = value.strip(" \t")
+    if value.startswith('"'):
+        quoted = _QUOTED.fullmatch(value)
+        value = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
+    elif not _PLAIN.fullmatch(value):
+        return None
+    return value if 1 <= len(value) <= MAX_KEY else None
 
 
 def fingerprint_of(size: int | None) -> str:

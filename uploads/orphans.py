@@ -8,7 +8,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from mirrorsite.request_ids import is_well_formed
+from mirrorsite.logs import is_request_id
 from uploads import transitions
 from uploads.models import Action, Upload, new_upload_id
 from uploads.storage import StoredObject, upload_storage
@@ -102,7 +102,7 @@ def _request_id(
     found: StoredObject, sources: dict[str, str], rejected: dict[str, Any]
 ) -> str:
     claimed = found.metadata.get("request-id", "")
-    if is_well_formed(claimed):
+    if is_request_id(claimed):
         sources["request_id"] = "metadata"
         return claimed
     if claimed:

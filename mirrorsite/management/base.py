@@ -20,8 +20,8 @@ from mirrorsite.actors import Actor
 from mirrorsite.database import reason
 from mirrorsite.errors import ServiceError
 from mirrorsite.exit_status import ExitStatus
+from mirrorsite.logs import json_line, printable
 from mirrorsite.management.progress import Progress
-from mirrorsite.printable import json_line, printable
 from mirrorsite.standard_streams import OutputError
 
 

@@ -1,4 +1,4 @@
-"""A WSGI application as an ASGI application: a bounded queue and a pool of threads.
+"""A WSGI application (PEP 3333) as an ASGI application: a bounded queue and a pool of threads.
 
 `mirrorsite.server.http_protocol` answers plain GETs of health and mirror before this is
 called, and limits heads and bodies.
@@ -9,28 +9,27 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import sys
+import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from django.core.exceptions import ImproperlyConfigured
 
+from mirrorsite.logs import log_access, quoted_path, request_id_from
 from mirrorsite.metrics import observe_request
-from mirrorsite.request_ids import request_id_from
-from mirrorsite.server.access_log import log_access
 from mirrorsite.server.fast_path import FastAnswer, FastPath, address_of
-from mirrorsite.server.responses import Response, early_problem
-from mirrorsite.server.thread_pool import QueueFullError, ThreadPool
-from mirrorsite.server.wsgi_bridge import (
-    Call,
-    ClientGoneError,
-    TooManyStreamsError,
-    WSGIApplication,
-    build_environ,
-)
+from mirrorsite.server.responses import Fields, Response, early_problem
 
 logger = logging.getLogger(__name__)
+
+WSGIApplication = Callable[..., Iterable[bytes]]
+Send = Callable[[Any], Any]
 
 #: How long a request waits for a thread, in seconds.
 QUEUE_SECONDS = 10.0
@@ -40,6 +39,23 @@ WARM_UP_SECONDS = 5.0
 THREADS_WITHOUT_STREAMS = 2
 #: nginx's status in the log for a client that left before its request was begun.
 CLIENT_CLOSED_REQUEST = 499
+#: A response without a known end is sent in one piece up to this size, and in pieces of
+#: this size beyond it.
+STREAM_BYTES = 64 * 1024
+#: Jobs that may wait for each thread: about a second of uploads.
+QUEUE_PER_THREAD = 32
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection, or was disconnected because it did not read."""
+
+
+class QueueFullError(RuntimeError):
+    """The queue is full."""
+
+
+class TooManyStreamsError(Exception):
+    """Too many threads stream to clients already."""
 
 
 class Application:
@@ -69,13 +85,9 @@ class Application:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._http(scope, receive, send)
-
-    async def _http(self, scope: Any, receive: Any, send: Any) -> None:
+            return
         started = perf_counter()
         environ = build_environ(scope)
-        response: Response | None = None
         try:
             if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
                 body = await _read_body(receive)
@@ -85,13 +97,30 @@ class Application:
                 environ["CONTENT_LENGTH"] = str(len(body))
             response = await self._respond(scope, environ, send)
         except ClientGoneError:
-            # If the connection is still open, the protocol has refused the request, and
-            # has answered and logged it.
-            if scope["state"]["is_closed"]():
-                response = Response(CLIENT_CLOSED_REQUEST, [], sent_bytes=0)
-        finally:
-            if response is not None:
-                await self._finish(scope, environ, response, send, started)
+            if not scope["state"]["is_closed"]():
+                # The protocol has refused the request, and has answered and logged it.
+                return
+            response = Response(CLIENT_CLOSED_REQUEST, [], sent_bytes=0)
+        if response.sent_bytes is None:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": response.status,
+                    "headers": response.fields,
+                }
+            )
+            await send({"type": "http.response.body", "body": response.body})
+        log_access(
+            method=scope["method"],
+            raw_path=scope["raw_path"],
+            route=environ.get("mirrorsite.route", ""),
+            status=response.status,
+            seconds=perf_counter() - started,
+            size=response.size,
+            request_id=environ.get("mirrorsite.request_id", ""),
+            peer=scope["client"],
+            forwarded_for=environ.get("HTTP_X_FORWARDED_FOR", ""),
+        )
 
     async def _respond(
         self, scope: Any, environ: dict[str, Any], send: Any
@@ -133,35 +162,6 @@ class Application:
         address = address_of(path, dict(scope["headers"]), scope["scheme"])
         if address is not None:
             self.fast_path.remember(address, scope["query_string"], response.fields)
-
-    async def _finish(
-        self,
-        scope: Any,
-        environ: dict[str, Any],
-        response: Response,
-        send: Any,
-        started: float,
-    ) -> None:
-        if response.sent_bytes is None:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": response.status,
-                    "headers": response.fields,
-                }
-            )
-            await send({"type": "http.response.body", "body": response.body})
-        log_access(
-            method=scope["method"],
-            raw_path=scope["raw_path"],
-            route=environ.get("mirrorsite.route", ""),
-            status=response.status,
-            seconds=perf_counter() - started,
-            size=response.size,
-            request_id=environ.get("mirrorsite.request_id", ""),
-            peer=scope["client"],
-            forwarded_for=environ.get("HTTP_X_FORWARDED_FOR", ""),
-        )
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()
@@ -232,3 +232,214 @@ def _refusal(environ: dict[str, Any], slug: str) -> Response:
     response = early_problem(slug, request_id, environ["mirrorsite.path"])
     observe_request("unmatched", environ["REQUEST_METHOD"], response.status, 0.0)
     return response
+
+
+# --- In a thread -----------------------------------------------------------------
+
+
+class ThreadPool:
+    """Runs jobs first in, first out; a job reports its own outcome."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._max_waiting = threads * QUEUE_PER_THREAD
+        for number in range(threads):
+            # Daemons: a request that never ends does not keep the process from ending.
+            threading.Thread(
+                target=self._work, name=f"{name}-{number}", daemon=True
+            ).start()
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Queue a job; raises `QueueFullError`."""
+        if self._jobs.qsize() >= self._max_waiting:
+            raise QueueFullError
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            try:
+                job()
+            except Exception:
+                # For example, its event loop is closed: the thread goes on.
+                logger.exception("a job failed")
+
+
+class Call:
+    """One request to the WSGI application; `response` is an asyncio future of its outcome.
+
+    `is_closed` returns True once the client has disconnected; `stream_permits` limits
+    the responses that are streamed at once.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        environ: dict[str, Any],
+        send: Send,
+        is_closed: Callable[[], bool],
+        stream_permits: threading.Semaphore,
+    ) -> None:
+        self._application = application
+        self._environ = environ
+        self._send_message = send
+        self._is_closed = is_closed
+        self._stream_permits = stream_permits
+        # Acquired once, by the thread that runs the call or by the timeout.
+        self._claimed = threading.Lock()
+        self.response_started = False
+        self._status = 500
+        self._fields: Fields = []
+        self._loop = asyncio.get_running_loop()
+        self.response: asyncio.Future[Response] = self._loop.create_future()
+
+    def claim(self) -> bool:
+        """Return True once: to the thread that runs the call, or to the timeout."""
+        return self._claimed.acquire(blocking=False)
+
+    def run(self) -> None:
+        """Run the application, in a thread of the pool."""
+        if not self.claim():
+            return
+        try:
+            if self._is_closed():
+                raise ClientGoneError
+            parts = self._application(self._environ, self._start_response)
+            try:
+                if getattr(parts, "streaming", True):
+                    response = self._stream(iter(parts))
+                else:
+                    response = Response(self._status, self._fields, b"".join(parts))
+                self._loop.call_soon_threadsafe(self._succeed, response)
+            finally:
+                close = getattr(parts, "close", None)
+                if close is not None:
+                    close()
+        except BaseException as error:  # noqa: BLE001 it is raised in the loop
+            self._loop.call_soon_threadsafe(self._fail, error)
+
+    def _start_response(self, status: str, headers: Any, *_: Any) -> None:
+        self._status = int(status[:3])
+        self._fields = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in headers
+        ]
+
+    def _stream(self, parts: Iterator[bytes]) -> Response:
+        """Send the parts if they are more than one piece; return the response."""
+        first = _next_piece(parts)
+        if len(first) < STREAM_BYTES:
+            return Response(self._status, self._fields, first)
+        if not self._stream_permits.acquire(blocking=False):
+            raise TooManyStreamsError
+        try:
+            with tempfile.TemporaryFile() as file:
+                if self._needs_length():
+                    length = file.write(first) + sum(map(file.write, parts))
+                    self._fields.append((b"content-length", b"%d" % length))
+                    file.seek(0)
+                    parts = iter(lambda: file.read(STREAM_BYTES), b"")
+                    first = next(parts)
+                return self._send_pieces(first, parts)
+        finally:
+            self._stream_permits.release()
+
+    def _needs_length(self) -> bool:
+        """Return True if the client cannot read chunks and there is no length yet."""
+        return self._environ["SERVER_PROTOCOL"] == "HTTP/1.0" and not any(
+            name == b"content-length" for name, _ in self._fields
+        )
+
+    def _send_pieces(self, piece: bytes, parts: Iterator[bytes]) -> Response:
+        size = 0
+        self.response_started = True
+        self._send(
+            {
+                "type": "http.response.start",
+                "status": self._status,
+                "headers": self._fields,
+            }
+        )
+        while piece:
+            size += len(piece)
+            self._send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = _next_piece(parts)
+        self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        return Response(self._status, self._fields, sent_bytes=size)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        """Send, and wait until the client has taken enough of what was sent before."""
+        asyncio.run_coroutine_threadsafe(
+            self._send_message(message), self._loop
+        ).result()
+        if message.get("more_body", True) and self._is_closed():
+            raise ClientGoneError
+
+    def _succeed(self, response: Response) -> None:
+        if not self.response.done():
+            self.response.set_result(response)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.response.done():  # the answer was sent; closing the response failed
+            logger.error("error after the answer", exc_info=error)
+        else:
+            self.response.set_exception(error)
+
+
+def _next_piece(parts: Iterator[bytes]) -> bytes:
+    """Return the next `STREAM_BYTES` or more; less at the end only."""
+    piece = bytearray()
+    for part in parts:
+        piece += part
+        if len(piece) >= STREAM_BYTES:
+            break
+    return bytes(piece)
+
+
+# --- The environ -----------------------------------------------------------------
+
+
+@lru_cache(maxsize=512)
+def _environ_name(name: bytes) -> str:
+    """Return the environ key of a header field; empty for one that is dropped.
+
+    `X_Forwarded_For` and `X-Forwarded-For` would get the same key.
+    """
+    if b"_" in name:
+        return ""
+    text = name.decode("latin-1").upper().replace("-", "_")
+    return text if text in {"CONTENT_TYPE", "CONTENT_LENGTH"} else "HTTP_" + text
+
+
+def build_environ(scope: Any) -> dict[str, Any]:
+    """Return the WSGI environ of an ASGI request, without its body."""
+    client, server = scope["client"], scope["server"]
+    environ = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "REMOTE_ADDR": client[0] if client else "",
+        "SERVER_NAME": server[0] if server else "",
+        "SERVER_PORT": str(server[1]) if server else "",
+        "SERVER_PROTOCOL": "HTTP/" + scope["http_version"],
+        # Percent-encoded: `instance` of problems.
+        "mirrorsite.path": quoted_path(scope["raw_path"]),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for raw_name, raw_value in scope["headers"]:
+        name = _environ_name(raw_name)
+        if not name:
+            continue
+        value = raw_value.decode("latin-1")
+        if name in environ:
+            separator = "; " if name == "HTTP_COOKIE" else ","
+            value = f"{environ[name]}{separator}{value}"
+        environ[name] = value
+    return environ

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mirrorsite.request_ids import request_id_from
+from mirrorsite.logs import request_id_from
+from mirrorsite.server.responses import Fields
 
-Fields = list[tuple[bytes, bytes]]
 #: Returns body and further header fields for a query; None leaves the request to Django.
 FastAnswer = Callable[[bytes], tuple[bytes, Fields] | None]
 #: Path, host, scheme and forwarded scheme: all that Django's header fields depend on.

@@ -26,11 +26,9 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from mirrorsite.logs import log_access, quoted_path, request_id_from
 from mirrorsite.metrics import observe_request
 from mirrorsite.negotiation import MAX_BODY_BYTES
-from mirrorsite.printable import quoted_path
-from mirrorsite.request_ids import request_id_from
-from mirrorsite.server.access_log import log_access
 from mirrorsite.server.fast_path import as_sent
 from mirrorsite.server.request_head import RefusedError, check_fields, to_origin_form
 from mirrorsite.server.responses import early_problem

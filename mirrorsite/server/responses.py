@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from mirrorsite.headers import API_HEADERS, SECURITY_HEADERS
+from mirrorsite.headers import API_HEADERS
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.problems import CONTENT_TYPE, RETRY_AFTER_SECONDS, problem_body
 
 Fields = list[tuple[bytes, bytes]]
 
 _SECURITY_FIELDS = [
-    (name.lower().encode(), value.encode())
-    for name, value in (API_HEADERS | SECURITY_HEADERS).items()
+    (name.lower().encode(), value.encode()) for name, value in API_HEADERS.items()
 ]
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import mmap
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
 from uvicorn import Config, Server
 from uvicorn_worker import UvicornWorker
-
-from mirrorsite.server.connection_counts import ConnectionCounts
 
 logger = logging.getLogger("gunicorn.error")
 
@@ -27,6 +27,34 @@ CHECK_SECONDS = 1.0
 YIELD_SECONDS = 0.002
 #: Without a pause, a listener that cannot be accepted from would keep the loop busy.
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+#: Workers that may report at once.
+_PLACES = 64
+#: A worker that has not reported for this long hangs, or has ended.
+FRESH_SECONDS = 2.0
+
+
+class ConnectionCounts:
+    """How many connections each worker has, in memory that the workers share.
+
+    They are forked by the process that makes this object.
+    """
+
+    def __init__(self) -> None:
+        memory = memoryview(mmap.mmap(-1, _PLACES * 16)).cast("d")
+        self._counts, self._reported_at = memory[:_PLACES], memory[_PLACES:]
+
+    def report(self, worker: int, count: int) -> None:
+        """Let the others know how many connections a worker has."""
+        self._counts[worker % _PLACES] = count
+        self._reported_at[worker % _PLACES] = monotonic()
+
+    def least(self) -> float:
+        """Return the count of the worker that has fewest."""
+        since = monotonic() - FRESH_SECONDS
+        reports = zip(self._counts, self._reported_at, strict=True)
+        return min((count for count, at in reports if at > since), default=0)
+
 
 #: Made before gunicorn forks its workers.
 _counts = ConnectionCounts()

@@ -1,4 +1,4 @@
-"""Authentication of the API: tokens, and staff sessions."""
+"""Who may use the API: authentication by token or staff session, and permissions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import knox.auth
+from django.conf import settings
 from django.db import Error, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -16,10 +17,11 @@ from rest_framework.authentication import (
     get_authorization_header,
 )
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from mirrorsite.problems import Problem
-from mirrorsite.tokens.models import Token
+from mirrorsite.tokens.models import Scope, Token
 
 logger = logging.getLogger(__name__)
 
@@ -112,3 +114,54 @@ def _note_use(token: Token, now: datetime) -> None:
         logger.warning(
             "token=%s last use not recorded: %s", token.name, type(error).__name__
         )
+
+
+# --- Permissions ------------------------------------------------------------------
+
+
+class MayRead(BasePermission):
+    """A token with the scope `read`, or staff who hold the view's `staff_permission`.
+
+    It is the permission that the admin requires for the same data.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        user: Any = request.user
+        token: Any = request.auth
+        if user is None:
+            return False
+        if token is None:
+            return bool(user.has_perm(view.staff_permission))
+        return _holds(token, Scope.READ)
+
+
+class MayUpload(BasePermission):
+    """Anyone, or with UPLOAD_AUTH=token only a token with the scope `upload`.
+
+    A token that is presented must have the scope in both cases: one made only for
+    reading is not meant to write.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        token: Any = request.auth
+        if token is None:
+            return bool(settings.UPLOAD_AUTH == "open")
+        return _holds(token, Scope.UPLOAD)
+
+
+class InsufficientScope(Problem):
+    """403 with the challenge of RFC 6750, section 3.1."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(
+            403, "permission-denied", f"The token lacks the scope {scope}."
+        )
+        self.auth_header = (
+            f'{CHALLENGE}, error="insufficient_scope", scope="{scope.value}"'
+        )
+
+
+def _holds(token: Token, scope: Scope) -> bool:
+    if scope not in token.scopes:
+        raise InsufficientScope(scope)
+    return True

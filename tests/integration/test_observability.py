@@ -100,7 +100,7 @@ class TestLogs:
             "client": "203.0.113.9",
         }
         upload = [line for line in lines if line.get("request_id") == "upload-1"]
-        assert {"uploads.storage.writes", "uploads.services", "gunicorn.access"} <= {
+        assert {"uploads.storage.backend", "uploads.services", "gunicorn.access"} <= {
             line["logger"] for line in upload
         }
         nothing = access("nothing-1")

@@ -15,9 +15,12 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from mirrorsite.server import application as module
-from mirrorsite.server.application import Application
-from mirrorsite.server.thread_pool import QUEUE_PER_THREAD
-from mirrorsite.server.wsgi_bridge import STREAM_BYTES, build_environ
+from mirrorsite.server.application import (
+    QUEUE_PER_THREAD,
+    STREAM_BYTES,
+    Application,
+    build_environ,
+)
 from sre.lib.processes import wait_until
 
 HEALTH = b"/api/health"

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorsite.server import fast_path
+from mirrorsite.server.application import build_environ
 from mirrorsite.server.fast_path import FastPath, address_of
-from mirrorsite.server.wsgi_bridge import build_environ
 from mirrorsite.urls import FAST_ANSWERS
 
 Fields = list[tuple[bytes, bytes]]

@@ -16,7 +16,7 @@ from django.http import Http404, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.test import Client
 
-from mirrorsite.request_ids import current_request_id, request_id_from, trace_id_from
+from mirrorsite.logs import current_request_id, request_id_from, trace_id_from
 from tests.problems import slug as problem_of
 
 WORD = "/api/mirror?word=fOoBar25"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mirrorsite.printable import json_line, printable
+from mirrorsite.logs import json_line, printable
 
 HOSTILE = "a\n\r\x1b[31m\x7f\x9b\u202e\u2066\u2028\ud800\x00\xa0.txt"
 

@@ -19,19 +19,19 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 from django.test import Client
 
-from mirrorsite import rate_counters, rate_limits
+from mirrorsite import rate_limits
 from mirrorsite.actors import Actor
 from mirrorsite.client_address import client_network
 from mirrorsite.environment import Environment
 from mirrorsite.models import RateWindow
-from mirrorsite.rate_counters import (
+from mirrorsite.rate_limits import (
     Counter,
     DatabaseCounter,
     MemoryCounter,
+    RateLimiter,
     RedisCounter,
     counter_for,
 )
-from mirrorsite.rate_limits import RateLimiter
 from mirrorsite.tokens.authentication import TokenAuthentication
 from mirrorsite.tokens.models import Scope
 from mirrorsite.tokens.services import revoke_token
@@ -68,7 +68,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def redis_url(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Wait for its answers: one that came late would be asked for, and counted, twice."""
-    monkeypatch.setattr(rate_counters, "_REDIS_TIMEOUT_SECONDS", 30.0)
+    monkeypatch.setattr(rate_limits, "_REDIS_TIMEOUT_SECONDS", 30.0)
     return redis_server
 
 

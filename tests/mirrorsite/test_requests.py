@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorsite.client_address import client_address
-from mirrorsite.request_ids import request_id_from
+from mirrorsite.logs import request_id_from
 
 
 class TestRequestId:

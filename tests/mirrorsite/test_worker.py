@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 from uvicorn import Config
 
-from mirrorsite.server.connection_counts import FRESH_SECONDS, ConnectionCounts
 from mirrorsite.server.http_protocol import HTTPProtocol
-from mirrorsite.server.worker import DrainingServer
+from mirrorsite.server.worker import FRESH_SECONDS, ConnectionCounts, DrainingServer
 from tests.mirrorsite.connections import Echo
 
 
@@ -153,7 +152,7 @@ class TestConnectionCounts:
         counts.report(1, 0)
         reported_at = time.monotonic()
         monkeypatch.setattr(
-            "mirrorsite.server.connection_counts.monotonic",
+            "mirrorsite.server.worker.monotonic",
             lambda: reported_at + FRESH_SECONDS + 1,
         )
         counts.report(2, 4)

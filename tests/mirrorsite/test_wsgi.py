@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from mirrorsite.server.wsgi_bridge import build_environ
+from mirrorsite.server.application import build_environ
 from mirrorsite.wsgi import application
 
 pytestmark = pytest.mark.django_db

@@ -17,8 +17,7 @@ from tests.tokens import bearer, new_token
 from tests.uploads.making import ACTOR, actions, keys_in
 from tests.uploads.retrying import KEY, interrupted, post
 from uploads import services, transitions
-from uploads.api.idempotency_keys import parse_key
-from uploads.idempotency import IdempotencyKey, longest_attempt
+from uploads.idempotency import IdempotencyKey, longest_attempt, parse_key
 from uploads.models import Action, Status, Upload
 
 

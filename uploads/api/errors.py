@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem, unavailable
@@ -17,7 +18,6 @@ from uploads.exceptions import (
     StoreUnavailableError,
     TrailUnavailableError,
     UploadFailedError,
-    UploadsError,
 )
 from uploads.models import Status
 
@@ -33,19 +33,14 @@ _NO_CONTENT: dict[Status, tuple[str, str]] = {
 }
 
 
-@contextmanager
-def upload_problems() -> Iterator[None]:
-    """Raise the errors of this app as problems."""
-    try:
-        yield
-    except UploadsError as error:
-        problem = _problem_of(error)
-        if problem is None:
-            raise
-        raise problem from error
+class UploadProblems(APIView):
+    """Mixin: answers the errors of this app with problems."""
+
+    def handle_exception(self, exc: Exception) -> Response:
+        return super().handle_exception(problem_of(exc) or exc)
 
 
-def _problem_of(error: UploadsError) -> Problem | None:
+def problem_of(error: Exception) -> Problem | None:
     """Return the problem that an error of this app is, None for any other error."""
     match error:
         case UploadFailedError():

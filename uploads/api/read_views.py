@@ -17,7 +17,7 @@ from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from uploads import transitions
 from uploads.api import examples
-from uploads.api.errors import upload_problems
+from uploads.api.errors import UploadProblems
 from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
 from uploads.api.serializers import (
     UploadEventPageSerializer,
@@ -149,7 +149,7 @@ class UploadEventsView(ProtectedView):
         )
 
 
-class UploadContentView(ProtectedView):
+class UploadContentView(UploadProblems, ProtectedView):
     """Redirect to the object store for a minute; a GET is recorded as an event.
 
     HEAD is redirected to an address that is valid for HEAD alone.
@@ -190,19 +190,18 @@ class UploadContentView(ProtectedView):
                 403, "permission-denied", "Another site's page asked for this."
             )
         upload = _upload(upload_id)
-        with upload_problems():
-            require_stored(upload)
-            if request.method == "HEAD":
-                address = content_url(upload, "HEAD")
-            else:
-                address = content_url(upload)
-                transitions.record_event(
-                    Action.DOWNLOADED, actor_of(request), upload=upload
-                )
+        require_stored(upload)
+        if request.method == "HEAD":
+            address = content_url(upload, "HEAD")
+        else:
+            address = content_url(upload)
+            transitions.record_event(
+                Action.DOWNLOADED, actor_of(request), upload=upload
+            )
         return Response(status=302, headers={"Location": address})
 
 
-class UploadVerifyView(RateLimitedPosts, ProtectedView):
+class UploadVerifyView(UploadProblems, RateLimitedPosts, ProtectedView):
     """Compare the object with its record, and record the result; a body is ignored."""
 
     staff_permission = "uploads.verify_upload"
@@ -231,7 +230,7 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
     def post(self, request: Request, upload_id: str) -> Response:
         upload = _upload(upload_id)
         actor = actor_of(request)
-        with upload_problems(), store_bulkhead().permit(actor.quota_key):
+        with store_bulkhead().permit(actor.quota_key):
             try:
                 seen = verify_upload(upload, actor=actor)
             except TransitionError as error:

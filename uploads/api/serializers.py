@@ -55,21 +55,7 @@ class SecondsField(serializers.FloatField):
         return value.total_seconds()
 
 
-class OkField(serializers.ChoiceField):
-    """Always ok."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(["ok"], **options)
-
-    def get_attribute(self, instance: object) -> str:
-        return "ok"
-
-
-class _OkSerializer(serializers.Serializer[Any]):
-    uploaded = OkField()
-
-
-class _UploadFieldsSerializer(serializers.Serializer[Upload]):
+class UploadFieldsSerializer(serializers.Serializer[Upload]):
     """An upload as its uploader sees it.
 
     One instance serves all requests and threads: to make one takes ten times as long
@@ -100,11 +86,15 @@ class _UploadFieldsSerializer(serializers.Serializer[Upload]):
         return {**self.to_representation(upload), "url": address}
 
 
-class UploadedSerializer(_OkSerializer, _UploadFieldsSerializer):
+class _OkSerializer(serializers.Serializer[Any]):
+    uploaded = serializers.ChoiceField(["ok"])
+
+
+class UploadedSerializer(_OkSerializer, UploadFieldsSerializer):
     """A stored upload."""
 
 
-class UploadSerializer(_UploadFieldsSerializer):
+class UploadSerializer(UploadFieldsSerializer):
     """The record of an upload: who requested it, and its outcome."""
 
     requester = serializers.CharField(

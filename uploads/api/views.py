@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from django.conf import settings
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mirrorsite.actors import actor_of
+from mirrorsite.actors import Actor, actor_of
 from mirrorsite.api import DatabaseView
 from mirrorsite.openapi import answer, header, problem_responses
 from mirrorsite.problems import InvalidRequest
 from mirrorsite.rate_limits import RateLimitedPosts
-from mirrorsite.tokens.permissions import MayUpload
+from mirrorsite.tokens.authentication import MayUpload
 from uploads.api import examples
-from uploads.api.errors import upload_problems
-from uploads.api.idempotency_keys import IDEMPOTENCY_KEY, idempotency_key_of
-from uploads.api.serializers import UploadedSerializer, UploadRandomSerializer
+from uploads.api.errors import UploadProblems
+from uploads.api.serializers import (
+    UploadedSerializer,
+    UploadFieldsSerializer,
+    UploadRandomSerializer,
+)
 from uploads.bulkhead import store_bulkhead
+from uploads.idempotency import MAX_KEY, IdempotencyKey, parse_key
 from uploads.models import Status
 from uploads.services import create_upload
 
-_UPLOADED = UploadedSerializer()
+_UPLOAD = UploadFieldsSerializer()
 
 
-class UploadRandomView(RateLimitedPosts, DatabaseView):
+class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
     """Generate a text of random numbers and store it in the bucket.
 
     The intent is recorded before, and the outcome after.
@@ -44,7 +48,20 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
             OpenApiExample("one number", value={}, request_only=True),
         ],
         parameters=[
-            IDEMPOTENCY_KEY,
+            OpenApiParameter(
+                "Idempotency-Key",
+                {
+                    "type": "string",
+                    # Without quotes (no comma, and no space at either end: HTTP drops
+                    # those), or with.
+                    "pattern": r"^([!#-+\--~]([ -+\--~]{0,253}[!-+\--~])?"
+                    r'|"[ !#-\[\]-~]{1,255}")$',
+                },
+                location="header",
+                description="Printable ASCII, 1 to 255 characters, in double quotes or,"
+                " without a comma, unquoted: the same key and body make one upload,"
+                " however often they are sent.",
+            ),
             header(
                 "Location", "The upload's address.", 201, type="string", format="uri"
             ),
@@ -79,9 +96,9 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
         size = requested_size(request)
         actor = actor_of(request)
         key = idempotency_key_of(request, actor)
-        with upload_problems(), store_bulkhead().permit(actor.quota_key):
+        with store_bulkhead().permit(actor.quota_key):
             created = create_upload(actor=actor, size=size, idempotency_key=key)
-        body = _UPLOADED.describe(created.upload, request)
+        body = {"uploaded": "ok", **_UPLOAD.describe(created.upload, request)}
         headers = {"Location": body["url"]}
         if created.is_replayed:
             # The first answer again, whatever happened to the object since.
@@ -118,3 +135,19 @@ def requested_size(request: Request) -> int | None:
             "size", "invalid-size", f"size must be a whole number from 1 to {most}."
         )
     return size
+
+
+def idempotency_key_of(request: Request, actor: Actor) -> IdempotencyKey | None:
+    """Return the request's key, None without the header; raises `InvalidRequest`."""
+    value = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if value is None:
+        return None
+    key = parse_key(value)
+    if key is None:
+        raise InvalidRequest(
+            "Idempotency-Key",
+            "invalid-idempotency-key",
+            f"Idempotency-Key must be given once, with 1 to {MAX_KEY} printable ASCII"
+            " characters, in double quotes or, without a comma, unquoted.",
+        )
+    return IdempotencyKey(actor.idempotency_scope, key)

@@ -49,10 +49,11 @@ _INSERT = (
 _INSERT_EVENT = f"{_INSERT} VALUES ($1, $2, $3, $4, $5, $6)"
 
 
+_NOT_WRITTEN = "the record could not be written to the database"
+
+
 @contextmanager
-def database_errors(
-    failure: str = "the record could not be written to the database",
-) -> Iterator[None]:
+def database_errors(failure: str = _NOT_WRITTEN) -> Iterator[None]:
     """Raise `TrailUnavailableError` for errors of the database, lock timeouts included."""
     try:
         yield
@@ -117,22 +118,21 @@ def execute(statement: str, values: Sequence[Any]) -> int:
     """
     # Within a transaction, a savepoint keeps an error from ending all of it.
     savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
-    with database_errors():
-        try:
-            with savepoint, connection.wrap_database_errors:
-                # As Django's cursor does: a connection that the server dropped is
-                # replaced. It may have dropped it since the request's first statement,
-                # while the object was put.
-                if not connection.in_atomic_block:
-                    connection.health_check_done = False  # type: ignore[attr-defined]
-                connection.close_if_health_check_failed()
-                connection.ensure_connection()
-                # Django's cursor writes each value into the statement, for a quarter
-                # more CPU.
-                with RawCursor(connection.connection) as cursor:
-                    cursor.execute(statement, values, prepare=True)
-                    return cursor.rowcount
-        except Error as error:
-            if getattr(error.__cause__, "sqlstate", None) == _UNIQUE_VIOLATION:
-                raise AlreadyRecordedError("the upload is recorded already") from error
-            raise
+    try:
+        with savepoint, connection.wrap_database_errors:
+            # As Django's cursor does: a connection that the server dropped is replaced.
+            # It may have dropped it since the request's first statement, while the
+            # object was put.
+            if not connection.in_atomic_block:
+                connection.health_check_done = False  # type: ignore[attr-defined]
+            connection.close_if_health_check_failed()
+            connection.ensure_connection()
+            # Django's cursor writes each value into the statement, for a quarter more
+            # CPU.
+            with RawCursor(connection.connection) as cursor:
+                cursor.execute(statement, values, prepare=True)
+                return cursor.rowcount
+    except Error as error:
+        if getattr(error.__cause__, "sqlstate", None) == _UNIQUE_VIOLATION:
+            raise AlreadyRecordedError("the upload is recorded already") from error
+        raise TrailUnavailableError(f"{_NOT_WRITTEN}: {reason(error)}") from error

@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
+from django.core.files.storage import storages
 from storages.backends.s3 import S3Storage
 from storages.utils import clean_name
 
@@ -20,17 +21,18 @@ from uploads.exceptions import (
     ObjectChangedError,
     ObjectExistsError,
     ObjectMissingError,
+    OtherBucketError,
     StoreCredentialsError,
     StoreError,
     StoreFailedError,
     StoreRedirectError,
     StoreRefusedError,
+    StoreUnavailableError,
 )
 from uploads.payloads import BytesPayload, Payload
-from uploads.storage import writes
 from uploads.storage.client import OnRetry, StoreClient, StoreConfiguration
 from uploads.storage.errors import translate_errors, translate_items
-from uploads.storage.multipart import MultipartUploads
+from uploads.storage.multipart import PART_BYTES, MultipartUploads
 from uploads.storage.objects import (
     ListedObject,
     MultipartUpload,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from django.core.files import File
     from mypy_boto3_s3 import S3Client
 
+    from uploads.models import Upload
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -146,7 +149,88 @@ class UploadStorage(S3Storage):
         `StoreRefusedError` when the store refuses, and `StoreUnavailableError` when it
         is unreachable or fails.
         """
-        return writes.put_new(self, key, payload, metadata, locked_until, on_retry)
+        metadata = {**metadata, "sha256": payload.sha256}
+        outcome_unknown = False
+
+        def put() -> StoredObject:
+            nonlocal outcome_unknown
+            try:
+                if payload.size > PART_BYTES:  # each part may be repeated
+                    etag, version_id = self.multipart.create(
+                        key, payload, metadata, locked_until
+                    )
+                else:
+                    body = next(payload.parts(PART_BYTES), b"")
+                    etag, version_id = self.store.signed_puts.put_object(
+                        key, body, payload.sha256, payload.content_type, metadata,
+                        locked_until,
+                    )  # fmt: skip
+            except StoreUnavailableError as error:
+                outcome_unknown = outcome_unknown or error.outcome_unknown
+                logger.warning("key=%s not put: %s", key, error)
+                raise
+            return StoredObject(
+                size=payload.size,
+                sha256=payload.sha256,
+                etag=etag,
+                version_id=version_id,
+                metadata=metadata,
+            )
+
+        try:
+            return self.store.with_retries(put, on_retry)
+        except ObjectExistsError as error:
+            return self._resolve(self.head, key, payload, metadata, error)
+        except StoreError as error:
+            # A refusal is about the last attempt; the outcome of an earlier one may be
+            # open.
+            if not outcome_unknown:
+                raise
+            return self._resolve(self.head_once, key, payload, metadata, error)
+
+    def _resolve(
+        self,
+        head: Callable[[str], StoredObject],
+        key: str,
+        payload: Payload,
+        metadata: Mapping[str, str],
+        last_error: StoreError,
+    ) -> StoredObject:
+        """Return the object under `key` if it is this upload's, though no answer confirmed it.
+
+        Raises `ObjectExistsError` for another object, and `StoreUnavailableError` with
+        an unknown outcome when the object is missing (the request may still be in
+        progress) or cannot be read (it may be this upload's).
+        """
+        try:
+            found = head(key)
+            is_the_same = self._is_the_same(key, found, payload, metadata)
+        except StoreError as error:
+            raise StoreUnavailableError(
+                str(last_error), outcome_unknown=True
+            ) from error
+        if is_the_same:
+            return found
+        raise ObjectExistsError("another object has this key")
+
+    def _is_the_same(
+        self,
+        key: str,
+        found: StoredObject,
+        payload: Payload,
+        metadata: Mapping[str, str],
+    ) -> bool:
+        """Compare with the store's checksum, or with the bytes; raises as `read`."""
+        # Not the request id: a retry of the same upload has another one.
+        if found.size != payload.size or (
+            found.metadata.get("upload-id") != metadata.get("upload-id")
+        ):
+            return False
+        if found.sha256_source == "store":
+            return found.sha256 == payload.sha256
+        # Anyone who can put an object under this key can write the right SHA-256 into
+        # its metadata.
+        return self.read_digest(key)[0] == payload.sha256
 
     def head(self, key: str) -> StoredObject:
         """Return size, checksum and metadata of an object.
@@ -344,6 +428,29 @@ class UploadStorage(S3Storage):
             raise
         configuration = answer.get("ObjectLockConfiguration", {})
         return configuration.get("ObjectLockEnabled") == "Enabled"
+
+
+def upload_storage() -> UploadStorage:
+    """Return the storage of `STORAGES["default"]`; one object for all threads."""
+    storage = storages["default"]
+    if not isinstance(storage, UploadStorage):
+        raise TypeError("STORAGES['default'] must be an uploads.storage.UploadStorage.")
+    return storage
+
+
+def storage_of(upload: Upload) -> UploadStorage:
+    """Return the storage that holds the upload's object.
+
+    Raises `OtherBucketError` when the record names another bucket than the configured
+    one, whose objects are no evidence about it.
+    """
+    storage = upload_storage()
+    if upload.bucket != storage.bucket_name:
+        raise OtherBucketError(
+            f"upload {upload.pk} is recorded in bucket {upload.bucket}, and the"
+            f" configured one is {storage.bucket_name}"
+        )
+    return storage
 
 
 def _items(

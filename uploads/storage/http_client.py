@@ -232,6 +232,9 @@ class HTTPClient:
             while idle:
                 idle.pop().close()
 
+    def __del__(self) -> None:
+        self.close()
+
     def _idle_connection(self, origin: str) -> HTTPConnection | None:
         idle = self._idle[origin]
         with suppress(IndexError):
