@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -11,19 +10,14 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectTimeoutError,
     CredentialRetrievalError,
-    EndpointConnectionError,
     EndpointProviderError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
-    ProxyConnectionError,
-    SSLError,
 )
 from botocore.parsers import ResponseParserError
 from httptools import HttpParserError
-from urllib3.exceptions import HTTPError
 
 from uploads.exceptions import (
     BucketMissingError,
@@ -58,11 +52,6 @@ _CREDENTIALS_ERRORS = (
     CredentialRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
-)
-_NOT_CONNECTED_ERRORS = (
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    ProxyConnectionError,
 )
 _INVALID_REQUEST_ERRORS = (EndpointProviderError, ParamValidationError)
 #: Of answers that are not S3's, such as a proxy's login page, or that lack a field.
@@ -107,14 +96,10 @@ def store_error(error: Exception) -> StoreError:
         return credentials_error(error)
     if isinstance(error, _INVALID_REQUEST_ERRORS):
         return StoreRefusedError(f"not sent: {name}")
-    if isinstance(error, _NOT_CONNECTED_ERRORS) or _is_certificate_error(error):
-        return StoreUnavailableError(
-            f"the object store is unreachable ({name})", outcome_unknown=False
-        )
     if isinstance(error, _UNREADABLE_ANSWER_ERRORS):
         is_missing = isinstance(error, KeyError)
         return unreadable_answer(f"no {error.args[0]}" if is_missing else name)
-    if not isinstance(error, BotoCoreError | HTTPError | OSError):
+    if not isinstance(error, BotoCoreError | OSError):
         logger.error("unexpected error of the store's client", exc_info=error)
     return StoreUnavailableError(
         f"the object store did not answer ({name})", outcome_unknown=True
@@ -177,15 +162,3 @@ def _error_from_status(status: int, code: str, region: str) -> StoreError:
     if status in _TEMPORARY_STATUSES or is_unclear:
         return StoreFailedError(message, outcome_unknown=status not in _NOT_CARRIED_OUT)
     return StoreRefusedError(message)
-
-
-def _is_certificate_error(error: BaseException | None) -> bool:
-    """Return True if the store's certificate was rejected: then no request was sent."""
-    if not isinstance(error, SSLError):
-        return False
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
