@@ -41,7 +41,8 @@ _WANTED = "set it to postgresql://user:password@host:5432/name"
 def connection_settings(url: str) -> dict[str, Any]:
     """Return Django's settings for the database of DATABASE_URL.
 
-    Options in the URL override the service's. Raises `ImproperlyConfigured`.
+    Options in the URL override the service's, those of the role and the database do not.
+    Raises `ImproperlyConfigured`.
     """
     try:
         database: dict[str, Any] = dict(
@@ -63,6 +64,7 @@ def connection_settings(url: str) -> dict[str, Any]:
     options["options"] = _server_options(
         lock_timeout=f"{LOCK_TIMEOUT_SECONDS}s",
         statement_timeout=f"{STATEMENT_TIMEOUT_SECONDS}s",
+        search_path="public",  # tables of the same names in other schemas are not ours
     ) + options.get("options", "")
     try:
         make_conninfo(**{k: v for k, v in options.items() if k != "assume_role"})

@@ -67,7 +67,9 @@ VARIABLES: dict[str, Variable] = {
         Variable(
             "DATABASE_URL",
             None,
-            "PostgreSQL, as postgresql://user:password@host:5432/name; required.",
+            "PostgreSQL, as postgresql://user:password@host:5432/name; required. The"
+            " tables are in its schema `public`, unless `?options=-c%20search_path%3D…`"
+            " names another.",
         ),
         Variable(
             "AWS_STORAGE_BUCKET_NAME",

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.db import models
+
+#: Python has no times after the year 9999, which "a year later" must not pass.
+_PYTHON_TIMES = (datetime.min.replace(tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC))
+
+
+def readable_times(name: str, *columns: str) -> models.CheckConstraint:
+    """Return a constraint for times that can be read.
+
+    PostgreSQL has others: infinity, the year 44 BC, the year 12000.
+    """
+    within = {f"{column}__range": _PYTHON_TIMES for column in columns}
+    return models.CheckConstraint(condition=models.Q(**within), name=name)
 
 
 class RateWindow(models.Model):

@@ -59,6 +59,7 @@ FORMS = {
     "next_key": r"[0-9a-f]{64}",
     "previous": r"[0-9a-f]{64}",
     "root": r"[0-9a-f]{64}",
+    "sealed_at": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
     "signature": r"[0-9a-f]{128}",
 }
 EVENT_FIELDS = {"action", "actor", "at", "detail", "id", "request_id", "upload"}
@@ -136,6 +137,7 @@ class Verifier:
                 previous = None
             last = number
             previous = self.check(number, path, previous, expected)
+        self.check_names_of_events()
         if expected is not None and expected[0] > last:
             detail = f"seal {expected[0]} was seen before; the last one here is {last}"
             self.outcome.add("cut tail", f"seal {expected[0]}", detail)
@@ -150,6 +152,13 @@ class Verifier:
                 self.outcome.add(
                     "invented", path.name, "it is no file with a seal's name"
                 )
+
+    def check_names_of_events(self) -> None:
+        """Name what is no copy; there may be more than seals, of interrupted attempts."""
+        for path in sorted((self.folder / "events").glob("*")):
+            if not re.fullmatch(r"[0-9]{10}-[0-9a-f]{64}\.jsonl", path.name):
+                detail = "its name is not that of a copy of events"
+                self.outcome.add("invented", f"events/{path.name}", detail)
 
     def check(
         self,

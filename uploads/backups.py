@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import re
 import secrets
@@ -32,16 +33,18 @@ from uploads.storage import upload_storage
 
 PREFIX = "backups/"
 MANIFEST = "backup.json"
-#: Names sort by time, and two of one second still differ.
-_KEY = re.compile(PREFIX + r"\d{4}/\d\d/\d\d/\d{6}-[0-9a-f]{8}\.zip", re.ASCII)
+#: Names sort by time, to the microsecond, and two of the same still differ.
+_KEY = re.compile(PREFIX + r"\d{4}/\d\d/\d\d/\d{12}-[0-9a-f]{8}\.zip", re.ASCII)
 _CHUNK_BYTES = 1024 * 1024
 #: Raised by reading a file that is no zip file, or a damaged one.
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
+    lzma.LZMAError,
     NotImplementedError,  # another compression
-    RuntimeError,  # encrypted
+    RuntimeError,  # encrypted; a manifest that is nested too deeply
+    ValueError,  # a name that is not UTF-8
 )
 
 
@@ -86,7 +89,7 @@ def backup_keys() -> list[str]:
 def back_up() -> Backup:
     """Store a copy of the database; raises `StoreError` and Django's database errors."""
     now = datetime.now(UTC)
-    key = f"{PREFIX}{now:%Y/%m/%d/%H%M%S}-{secrets.token_hex(4)}.zip"
+    key = f"{PREFIX}{now:%Y/%m/%d/%H%M%S%f}-{secrets.token_hex(4)}.zip"
     # Without a name: a killed process leaves no copy of the database on the disk.
     with tempfile.TemporaryFile() as file:
         rows = _dump(file, now)
@@ -199,7 +202,7 @@ def _manifest(
         for table in tables:
             archive.getinfo(f"{table}.copy")
         migrations = [(str(app), str(name)) for app, name in values["migrations"]]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise zipfile.BadZipFile(f"its {MANIFEST} is not one of a backup") from error
     return migrations, tables
 

@@ -17,7 +17,10 @@ from typing import Any, Literal, TypeVar
 from django.db.models import Model, QuerySet
 
 from mirrorsite.actors import Actor
+from mirrorsite.database import reason
 from uploads.audit import log
+from uploads.audit.serialization import UNREADABLE, require_database
+from uploads.exceptions import UnreadableError
 from uploads.models import Action, Upload, UploadEvent
 from uploads.paging import pages
 
@@ -85,9 +88,18 @@ def record_export(
 
 
 def by_id(rows: QuerySet[M]) -> Iterator[M]:
-    """Yield the rows by id; reads a page at a time, so that no query stays open."""
-    for page in pages(rows, PAGE):
-        yield from page
+    """Yield the rows by id; reads a page at a time, so that no query stays open.
+
+    Raises `UnreadableError` at a page with a row that the service never wrote.
+    """
+    try:
+        for page in pages(rows, PAGE):
+            yield from page
+    except UNREADABLE as error:
+        require_database(error)
+        raise UnreadableError(
+            f"a row cannot be read ({reason(error)}); manage.py verify_audit names it"
+        ) from error
 
 
 def lines(

@@ -15,6 +15,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from mirrorsite.append_only import KeptModel, KeptQuerySet
+from mirrorsite.models import readable_times
 from uploads.audit.models import (
     UNCOMMON,
     WITHOUT_UPLOAD,
@@ -125,6 +126,16 @@ class Upload(KeptModel):
             models.CheckConstraint(
                 condition=models.Q(status__in=Status.values),
                 name="upload_status_is_known",
+            ),
+            readable_times(
+                "upload_times_are_readable",
+                "attempt_started_at",
+                "created_at",
+                "stored_at",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(duration__range=(timedelta.min, timedelta.max)),
+                name="upload_duration_is_readable",
             ),
             # Not `unique=True`, which adds an index for LIKE that this collation does
             # not need.

@@ -12,6 +12,7 @@ from django.utils import timezone
 from knox.models import AbstractAuthToken
 
 from mirrorsite.append_only import KeptModel, KeptQuerySet
+from mirrorsite.models import readable_times
 
 
 class Scope(models.TextChoices):
@@ -87,6 +88,13 @@ class Token(KeptModel, AbstractAuthToken):
                 condition=models.Q(can_upload=True) | models.Q(can_read=True),
                 name="token_has_a_scope",
                 violation_error_message="A token needs a scope: upload, read or both.",
+            ),
+            readable_times(
+                "token_times_are_readable",
+                "created",
+                "expiry",
+                "last_used_at",
+                "revoked_at",
             ),
         )
 

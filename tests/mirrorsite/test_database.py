@@ -60,6 +60,22 @@ class TestStyles:
             assert cursor.fetchone()[1] == timedelta(days=1, hours=2)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_schema__not_that_of_the_role_but_of_the_url():
+    url = service_database_url()
+    role = f"ALTER ROLE CURRENT_USER IN DATABASE {connection.settings_dict['NAME']}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{role} SET search_path = other")
+        try:
+            with opened(connection_settings(url)) as other:
+                assert show("search_path", other) == "public"
+            url += "?options=-c%20search_path%3Dmirrorsite"
+            with opened(connection_settings(url)) as other:
+                assert show("search_path", other) == "mirrorsite"
+        finally:
+            cursor.execute(f"{role} RESET search_path")
+
+
 @pytest.mark.django_db
 class TestTimeouts:
     def test_requests(self):

@@ -145,6 +145,13 @@ class TestVerifySeals:
         (audit.folder / "audit/seals/notes.txt").touch()
         assert audit.faults() == [("invented", "notes.txt")]
 
+    def test_foreign_file__beside_events(self, audit: Audit) -> None:
+        events = audit.events(1)
+        (events.parent / "notes.txt").write_text("x")
+        attempt = f"0000000002-{'ab' * 32}.jsonl"  # one that was interrupted
+        events.with_name(attempt).write_text("x")
+        assert audit.faults() == [("invented", "events/notes.txt")]
+
     HOSTILE = b"x\n999 seals, 1 events: all as signed\x1b[8m\xe2\x80\xae\xff\xc3\xa4"
 
     def test_hostile_file_name(self, audit: Audit) -> None:

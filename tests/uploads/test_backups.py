@@ -104,6 +104,17 @@ def backup_of(table: str, columns: list[str], rows: str = "") -> dict[str, str]:
     return {f"{table}.copy": rows, "backup.json": json.dumps(manifest)}
 
 
+def zipped(name: str, compression: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr(name, "{}" * 100)
+    return file.getvalue()
+
+
+DAMAGED_LZMA = zipped("backup.json", zipfile.ZIP_LZMA).replace(b"=\x9f", b"\xff\x9f")
+DAMAGED_NAME = zipped("\u00e4").replace("\u00e4".encode(), b"\xff\xff")
+
+
 class TestBackupAndRestore:
     def test_restore__same_rows(self, run, record, empty_database, bucket):
         here = str(connection.settings_dict["NAME"])
@@ -165,6 +176,15 @@ class TestBackupAndRestore:
         ("body", "reason"),
         [
             (b"no zip file", "File is not a zip file"),
+            (DAMAGED_LZMA, "Corrupt input data"),
+            (DAMAGED_NAME, "codec can't decode"),
+            ({"backup.json": "[" * 10**5}, "maximum recursion depth"),
+            (
+                {
+                    "backup.json": '{"tables": {"a": {"columns": [], "rows": 1e999}}}',
+                },
+                "its backup.json is not one of a backup",
+            ),
             ({}, "its backup.json is not one of a backup"),
             ({"backup.json": "{"}, "its backup.json is not one of a backup"),
             ({"backup.json": "[]"}, "its backup.json is not one of a backup"),
@@ -257,8 +277,7 @@ class TestBackupAndRestore:
 
     def test_keep__another_run_deletes_too(self, bucket, monkeypatch):
         """The copies are gone: that is what was wanted."""
-        # In the order of their names, which of one second are random.
-        made = sorted(backups.back_up().key for _ in range(3))
+        made = [backups.back_up().key for _ in range(3)]
         head = UploadStorage.head
 
         def slow(storage: UploadStorage, key: str) -> Any:
@@ -269,6 +288,14 @@ class TestBackupAndRestore:
 
         monkeypatch.setattr(UploadStorage, "head", slow)
         assert list(backups.delete_old(1)) == []
+        assert backups.backup_keys() == made[-1:]
+
+    def test_keep__several_in_one_second(self, bucket: UploadStorage) -> None:
+        """The newest is kept, whichever second it is of."""
+        made = []
+        for _ in range(6):
+            made.append(backups.back_up().key)
+            assert list(backups.delete_old(1)) == made[:-1][-1:]
         assert backups.backup_keys() == made[-1:]
 
     def test_keep__other_objects_do_not_count(self, bucket: UploadStorage) -> None:

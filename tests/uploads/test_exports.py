@@ -16,6 +16,8 @@ from django.test.utils import CaptureQueriesContext
 
 from mirrorsite.files import write_whole
 from tests.uploads import making
+from tests.uploads.audit import commands
+from tests.uploads.audit.tampering import as_owner, execute
 from tests.uploads.making import run
 from uploads import exports, transitions
 from uploads.audit import log
@@ -236,6 +238,41 @@ class TestExportEvents:
             ):
                 first = run(*command, "--format", form)
                 assert first == run(*command, "--format", form)
+
+
+class TestUnreadable:
+    """What the tables' owner can write once the database's checks are dropped."""
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [
+            ("detail", f'{{"size": {"9" * 5000}}}'),
+            ("detail", f'{{"a": {"[" * 5000}{"]" * 5000}}}'),
+            ("at", "infinity"),
+        ],
+        ids=["number", "nested", "time"],
+    )
+    @pytest.mark.parametrize("form", ["csv", "jsonl"])
+    def test_event(self, column, value, form):
+        recorded(1)
+        with as_owner():
+            execute(f"UPDATE uploads_uploadevent SET {column} = %s", value)  # noqa: S608
+            status, text = commands.run("export_events", "--format", form)
+        *_, sentence = text.splitlines()
+        assert status == 2
+        assert sentence.startswith("a row cannot be read (")
+        assert sentence.endswith("verify_audit names it; the output is cut short.")
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [("created_at", "infinity"), ("duration", "3000000 years")],
+    )
+    def test_upload(self, column, value):
+        recorded(1)
+        with as_owner():
+            execute(f"UPDATE uploads_upload SET {column} = %s", value)  # noqa: S608
+            status, text = commands.run("export_uploads")
+        assert (status, "a row cannot be read (" in text) == (2, True)
 
 
 class TestEvent:

@@ -190,7 +190,7 @@ def parse_seal(content: bytes) -> Seal:
         value = getattr(seal, name)
         if value is not None and type(value) is not int:
             raise NotCanonicalError(f"{name} is not an integer")
-    if seal.file_bytes() != content:
+    if not _is_time(seal.sealed_at) or seal.file_bytes() != content:
         raise NotCanonicalError("not in canonical form")
     return seal
 
@@ -198,3 +198,10 @@ def parse_seal(content: bytes) -> Seal:
 def parse_canonical_time(text: str) -> datetime:
     """Parse a time in the form of `format_time`; raises ValueError for another form."""
     return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+
+
+def _is_time(value: str) -> bool:
+    try:
+        return format_time(parse_canonical_time(value)) == value
+    except (TypeError, ValueError):
+        return False

@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models.lookups import Exact
 
 from mirrorsite.append_only import AppendOnlyModel, AppendOnlyQuerySet
+from mirrorsite.models import readable_times
 
 
 class Action(models.TextChoices):
@@ -69,6 +70,16 @@ UNCOMMON: tuple[Action, ...] = tuple(
     a for a in Action if a not in {Action.REQUESTED, Action.STORED}
 )
 
+#: Python's parser of JSON refuses deep nesting and long numbers.
+_READABLE = """
+octet_length(%(expressions)s::text) <= 1048576
+AND NOT jsonb_path_exists(%(expressions)s, '$.**{32}')
+AND NOT jsonb_path_exists(
+    %(expressions)s,
+    'strict $.** ? (@ < -9223372036854775808 || @ > 9223372036854775807)'
+)
+"""
+
 
 class AuditSeal(AppendOnlyModel):
     """A signed statement over a set of events; never changed, never deleted.
@@ -105,6 +116,7 @@ class AuditSeal(AppendOnlyModel):
         app_label = "uploads"
         base_manager_name = "objects"
         ordering = ("number",)
+        constraints = (readable_times("auditseal_time_is_readable", "sealed_at"),)
 
     def __str__(self) -> str:
         return f"seal {self.number}"
@@ -185,6 +197,13 @@ class UploadEvent(AppendOnlyModel):
                 ),
                 name="uploadevent_detail_is_object",
             ),
+            models.CheckConstraint(
+                condition=models.Func(
+                    "detail", template=_READABLE, output_field=models.BooleanField()
+                ),
+                name="uploadevent_detail_is_readable",
+            ),
+            readable_times("uploadevent_time_is_readable", "at"),
         )
 
     def __str__(self) -> str:

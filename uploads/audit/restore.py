@@ -1,22 +1,21 @@
 """Restoring: events that the database lost come back from the signed copies in the bucket.
 
 For a database that an older backup was restored to: the bucket has seals after its last
-one. They are restored in order, each in one transaction with its events and the rows of
-their uploads, so an interrupted run is continued by the next one. The copies, and what
-the database has of them, are checked before anything is written.
+one. They are restored in order, with their events and the rows of their uploads, all in
+one transaction: an interrupted or refused run changes nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 
 from django.core.management.color import no_style
-from django.db import IntegrityError, connection
+from django.db import connection, transaction
 
 from mirrorsite.actors import Actor
-from mirrorsite.database import reason
+from mirrorsite.database import is_unavailable, reason
 from uploads.audit import keys, log
 from uploads.audit.canonical import Seal, parse_canonical_time
 from uploads.audit.chain import (
@@ -30,60 +29,62 @@ from uploads.audit.chain import (
 from uploads.audit.models import Action, AuditSeal, UploadEvent
 from uploads.audit.report import projections
 from uploads.audit.seal_store import SealStore
+from uploads.audit.serialization import UNREADABLE
 from uploads.exceptions import SealError, UploadsError
 
 
-@dataclass(frozen=True, slots=True)
-class LostSeal:
-    """A seal that the database lacks, and how many of its events it lacks."""
+@dataclass(slots=True)
+class Lost:
+    """The seals that the database lacks, and how many of their events it lacks."""
 
-    number: int
-    events: int
+    first_seal: int | None = None
+    last_seal: int | None = None
+    events: int = 0
 
 
 class Restoration:
     """Restores what the bucket has and the database lacks.
 
-    Raises `AuditKeyError` without a trusted key. Its methods raise `SealError` when the
-    bucket contradicts itself or the database, `StoreError`, and `TrailUnavailableError`.
+    Raises `AuditKeyError` without a trusted key.
     """
 
     def __init__(self) -> None:
         self._store = SealStore()
         self._trusted = keys.configured_trusted_keys()
 
-    def check(self) -> Iterator[LostSeal]:
-        """Yield the seals that the database lacks; write nothing."""
-        with log.database_errors():
-            numbers = AuditSeal.objects.order_by("-number").values_list("number")
-            (last,) = numbers.first() or (0,)
-            for seal, lines in self._lost():
-                missing = _missing(seal, lines)
-                last = seal.number
-                yield LostSeal(last, len(missing))
-            self._require_no_gap_after(last)
+    def run(
+        self,
+        actor: Actor,
+        *,
+        dry_run: bool = False,
+        on_seal: Callable[[], None] = lambda: None,
+    ) -> Lost:
+        """Restore all lost seals, with an event that names them and `actor`.
 
-    def restore(self, checked: int, actor: Actor) -> Iterator[LostSeal]:
-        """Restore the lost seals up to number `checked`, and yield each once it is.
-
-        The last one is restored together with the event that names `actor`.
+        A dry run does the same, and takes it back. Raises `SealError` when the bucket
+        contradicts itself or the database, `StoreError`, and `TrailUnavailableError`.
         """
-        first, events = None, 0
-        for seal, lines in self._lost():
-            with log.write_transaction():
-                restored = self._restore(seal, lines)
-                first = first or seal.number
-                events += restored
-                if seal.number == checked:
-                    detail = {
-                        "first_seal": first,
-                        "last_seal": checked,
-                        "events": events,
-                    }
-                    log.record_event(Action.EVENTS_RESTORED, actor, detail=detail)
-            yield LostSeal(seal.number, restored)
-            if seal.number == checked:
-                return
+        lost = Lost()
+        with (
+            log.database_errors("the database cannot be used"),
+            transaction.atomic(),
+        ):
+            for seal, lines in self._lost():
+                lost.events += self._restore(seal, lines)
+                lost.first_seal = lost.first_seal or seal.number
+                lost.last_seal = seal.number
+                on_seal()
+            self._require_no_gap()
+            if dry_run:
+                transaction.set_rollback(True)
+            elif lost.last_seal is not None:
+                with connection.cursor() as cursor:
+                    for statement in connection.ops.sequence_reset_sql(
+                        no_style(), [UploadEvent]
+                    ):
+                        cursor.execute(statement)
+                log.record_event(Action.EVENTS_RESTORED, actor, detail=asdict(lost))
+        return lost
 
     def _lost(self) -> Iterator[tuple[Seal, dict[int, bytes]]]:
         """Yield the bucket's seals after the database's last one, with their lines."""
@@ -92,11 +93,13 @@ class Restoration:
         while (seal := chain.next(seal)) is not None:
             yield seal, sealed_lines(self._store, seal)
 
-    def _require_no_gap_after(self, last: int) -> None:
-        """Raise `SealError` if the bucket lacks seal `last` + 1 and has a later one.
+    def _require_no_gap(self) -> None:
+        """Raise `SealError` if the bucket lacks the next seal and has a later one.
 
         A later one is signed: an object that only has a seal's name prevents nothing.
         """
+        numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
+        last = numbers.first() or 0
         listed = (number for number, _ in self._store.listed_seals())
         later = (n for n in listed if n is not None and n > last and self._is_signed(n))
         number = next(later, None)
@@ -117,26 +120,24 @@ class Restoration:
     def _restore(self, seal: Seal, lines: dict[int, bytes]) -> int:
         """Write a seal with its events and uploads; return how many events were lost."""
         with connection.cursor() as cursor:
-            # No event may take a lost one's number while these are compared and written.
+            # Until the end, no event may take a lost one's number.
             cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
-        missing = _missing(seal, lines)
-        events = [_event(lines[event_id]) for event_id in missing]
         try:
+            missing = _missing(seal, lines)
+            events = [_event(lines[event_id]) for event_id in missing]
             UploadEvent.objects.bulk_create(events)
             for projection in projections:
                 projection.restore({e.upload_id for e in events if e.upload_id})
-        except IntegrityError as error:
+        except UNREADABLE as error:
+            if is_unavailable(error):
+                raise
+            # The database refuses a value, or an event has one that no column takes.
             raise SealError(
                 f"seal {seal.number} in the bucket contradicts the database:"
                 f" {reason(error)}; {HINT}"
             ) from error
         if missing_events(seal, lines):
             raise SealError(f"seal {seal.number} has events that cannot be restored")
-        with connection.cursor() as cursor:
-            for statement in connection.ops.sequence_reset_sql(
-                no_style(), [UploadEvent]
-            ):
-                cursor.execute(statement)
         if not record_seal(seal, list(lines), self._store):
             raise RestoredMeanwhileError(seal.number)
         return len(missing)

@@ -28,6 +28,7 @@ PREFIX = "audit/"
 #: More than any seal has; an object from elsewhere could be gigabytes.
 _SEAL_BYTES = 16 * 1024
 _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
+_EVENTS_NAME = re.compile(r"events/([0-9]{10})-[0-9a-f]{64}\.jsonl\Z")
 
 
 class SealStore:
@@ -116,6 +117,18 @@ class SealStore:
 
     def listed_seals(self) -> Iterator[tuple[int | None, ObjectVersions]]:
         """Yield the objects under `seals/`, with the number if the name is a seal's."""
-        for versions in self.storage.versions(f"{self.prefix}seals/"):
-            match = _SEAL_NAME.match(versions.key.removeprefix(self.prefix))
+        return self._listed("seals/", _SEAL_NAME)
+
+    def listed_events(self) -> Iterator[tuple[int | None, ObjectVersions]]:
+        """As `listed_seals`, of the copies of events.
+
+        There may be more than seals: those of interrupted attempts stay.
+        """
+        return self._listed("events/", _EVENTS_NAME)
+
+    def _listed(
+        self, folder: str, name: re.Pattern[str]
+    ) -> Iterator[tuple[int | None, ObjectVersions]]:
+        for versions in self.storage.versions(f"{self.prefix}{folder}"):
+            match = name.match(versions.key.removeprefix(self.prefix))
             yield int(match[1]) if match else None, versions

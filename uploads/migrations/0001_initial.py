@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.lookups
@@ -6,6 +8,7 @@ import uuid_utils.compat
 from django.conf import settings
 from django.db import migrations, models
 
+from mirrorsite.models import readable_times
 from uploads import triggers
 from uploads.groups import create_groups
 
@@ -372,6 +375,22 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="upload",
+            constraint=readable_times(
+                "upload_times_are_readable",
+                "attempt_started_at",
+                "created_at",
+                "stored_at",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="upload",
+            constraint=models.CheckConstraint(
+                condition=models.Q(duration__range=(timedelta.min, timedelta.max)),
+                name="upload_duration_is_readable",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="upload",
             constraint=models.UniqueConstraint(
                 fields=("key",), name="upload_key_is_unique"
             ),
@@ -536,6 +555,32 @@ class Migration(migrations.Migration):
                 ),
                 name="uploadevent_detail_is_object",
             ),
+        ),
+        migrations.AddConstraint(
+            model_name="uploadevent",
+            constraint=models.CheckConstraint(
+                condition=models.Func(
+                    "detail",
+                    output_field=models.BooleanField(),
+                    template="""
+octet_length(%(expressions)s::text) <= 1048576
+AND NOT jsonb_path_exists(%(expressions)s, '$.**{32}')
+AND NOT jsonb_path_exists(
+    %(expressions)s,
+    'strict $.** ? (@ < -9223372036854775808 || @ > 9223372036854775807)'
+)
+""",
+                ),
+                name="uploadevent_detail_is_readable",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="uploadevent",
+            constraint=readable_times("uploadevent_time_is_readable", "at"),
+        ),
+        migrations.AddConstraint(
+            model_name="auditseal",
+            constraint=readable_times("auditseal_time_is_readable", "sealed_at"),
         ),
         migrations.RunPython(install_triggers, remove_triggers),
         # The groups stay when this is undone: they may have members.

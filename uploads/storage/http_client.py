@@ -25,7 +25,7 @@ from uploads.exceptions import StoreUnavailableError
 
 #: A page of a listing has up to 1,000 keys of up to 1,024 bytes, percent-encoded.
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
-#: An answer or a body that is slower than this runs into the timeout.
+#: Content that arrives more slowly than this runs into the timeout.
 _MIN_BYTES_PER_SECOND = 32 * 1024
 _BLOCK_BYTES = 64 * 1024
 #: As botocore sets them; without TCP_NODELAY each body waits 40 ms.

@@ -4,6 +4,8 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+from mirrorsite.models import readable_times
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -102,7 +104,14 @@ class Migration(migrations.Migration):
                         ),
                         name="token_has_a_scope",
                         violation_error_message="A token needs a scope: upload, read or both.",
-                    )
+                    ),
+                    readable_times(
+                        "token_times_are_readable",
+                        "created",
+                        "expiry",
+                        "last_used_at",
+                        "revoked_at",
+                    ),
                 ],
             },
         ),

@@ -75,7 +75,11 @@ class TestCreateToken:
             (["ci", "--owner=nobody", "--scope=read"], "no user 'nobody'"),
             (["a b", "--owner=olga", "--scope=read"], "letters, digits"),
             (["n" * 101, "--owner=olga", "--scope=read"], "100"),
-            (["ci", "--owner=olga", "--scope=read", "--days=0"], "1 to 3650 days"),
+            (["ci", "--owner=olga", "--scope=read", "--days=0"], "from 1 to 3650"),
+            (
+                ["ci", "--owner=olga", "--scope=read", f"--days={'9' * 5000}"],
+                "is not a number from 1 to 3650",
+            ),
             (["ci", "--owner=olga", "--scope=write"], "invalid choice: 'write'"),
             (["ci", "--owner=olga"], "--scope"),
         ],

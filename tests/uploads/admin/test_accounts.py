@@ -51,6 +51,18 @@ def version_of(client: Client, address: str) -> str:
     return found[1]
 
 
+class TestNamesOfGroups:
+    @pytest.mark.parametrize("name", ["srotarepo\u202e", "a\u200bb", "a\x1bb"])
+    def test_characters_that_hide_or_reorder__refused(self, admin_client, name):
+        page = admin_client.post(f"{GROUPS}add/", {"name": name}).content.decode()
+        assert "without control or format characters" in page
+        assert not Group.objects.filter(name=name).exists()
+
+    def test_any_language__accepted(self, admin_client):
+        admin_client.post(f"{GROUPS}add/", {"name": "Nachtdienst \u590f, 1"})
+        assert Group.objects.filter(name="Nachtdienst \u590f, 1").exists()
+
+
 class TestStaleForm:
     """Of two forms opened at once, the second saved does not undo the first."""
 

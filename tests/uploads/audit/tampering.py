@@ -23,12 +23,21 @@ def as_owner() -> Iterator[None]:
         execute("SET CONSTRAINTS ALL IMMEDIATE")
         execute("SET CONSTRAINTS ALL DEFERRED")
         triggers.remove(connection)
-        execute(
-            "ALTER TABLE uploads_uploadevent"
-            " DROP CONSTRAINT uploadevent_detail_is_object"
-        )
+        for table, name in _checks():
+            execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
         yield
         transaction.set_rollback(True)
+
+
+def _checks() -> list[tuple[str, str]]:
+    """Return table and name of each check constraint of the record."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT conrelid::regclass::text, conname FROM pg_constraint"
+            " WHERE contype = 'c' AND conrelid::regclass::text LIKE 'uploads_%%'",
+            [],
+        )
+        return list(cursor.fetchall())
 
 
 @contextmanager

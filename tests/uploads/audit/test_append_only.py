@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from django.core.management import call_command
-from django.core.management.base import SystemCheckError
+from django.core.management.base import CommandError, SystemCheckError
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
 from mirrorsite.errors import AppendOnlyError
+from tests.tokens import new_token
 from tests.uploads.audit.tampering import execute, rows_of
 from tests.uploads.audit.trails import add_uploads
 from uploads import triggers
@@ -20,6 +23,11 @@ from uploads.models import AuditSeal, Upload, UploadEvent
 from uploads.readiness import check_trail
 
 pytestmark = pytest.mark.django_db
+
+NEW_EVENT = (
+    "INSERT INTO uploads_uploadevent (action, at, actor, request_id, detail)"
+    " VALUES ('logged_in', %s, 'x', '', %s)"
+)
 
 
 @pytest.fixture
@@ -102,6 +110,104 @@ class TestTriggers:
     def test_replication_role_does_not_switch_off(self, event):
         execute("SET LOCAL session_replication_role = replica")
         assert "append-only" in refused("DELETE FROM uploads_uploadevent")
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE uploads_uploadevent SET seal_id = 1, actor = 'nobody'",
+            "UPDATE uploads_upload SET key = 'other'",
+        ],
+    )
+    def test_operators_of_another_schema__not_used(self, event, seal, statement):
+        """Whoever may create a schema can put one before PostgreSQL's own."""
+        execute("SET CONSTRAINTS ALL IMMEDIATE")
+        execute(
+            "CREATE SCHEMA evil;"
+            " CREATE FUNCTION evil.always(record, record) RETURNS boolean"
+            " LANGUAGE plpgsql AS 'BEGIN RETURN true; END';"
+            " CREATE FUNCTION evil.always(text, text) RETURNS boolean"
+            " LANGUAGE sql AS 'SELECT true';"
+            " CREATE OPERATOR evil.*="
+            " (LEFTARG = record, RIGHTARG = record, FUNCTION = evil.always);"
+            " CREATE OPERATOR evil.="
+            " (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.always);"
+            " SET LOCAL search_path = evil, pg_catalog, public"
+        )
+        assert "UPDATE is refused" in refused(statement)
+
+
+class TestUnreadableValues:
+    """A single one would make every list that it is in an error."""
+
+    @pytest.mark.parametrize(
+        "at",
+        [
+            "infinity",
+            "-infinity",
+            "0044-03-15 BC",
+            "12000-01-01",
+            "9999-06-01",
+        ],
+    )
+    def test_times(self, event, seal, at):
+        new_token()
+        for table, column in (
+            ("uploads_upload", "created_at"),
+            ("uploads_upload", "stored_at"),
+            ("uploads_upload", "attempt_started_at"),
+            ("tokens_token", "last_used_at"),
+            ("tokens_token", "revoked_at"),
+        ):
+            statement = f"UPDATE {table} SET {column} = %s"  # noqa: S608
+            assert "check constraint" in refused(statement, at)
+        assert "check constraint" in refused(NEW_EVENT, at, "{}")
+        assert "check constraint" in refused(
+            "INSERT INTO uploads_auditseal SELECT 2, %s, first_event, last_event,"
+            " event_count, root, 'x', signature, key_id, next_key, object_key"
+            " FROM uploads_auditseal",
+            at,
+        )
+
+    @pytest.mark.parametrize("at", ["0001-01-01 00:00:00Z", "9998-01-01 00:00:00Z"])
+    def test_times__readable(self, event, admin_client, at):
+        execute("UPDATE uploads_upload SET created_at = %s", at)
+        execute(NEW_EVENT, at, "{}")
+        for page in ("upload/", "uploadevent/", "upload/?oldest=1", ""):
+            assert admin_client.get(f"/admin/uploads/{page}").status_code == 200, page
+
+    @pytest.mark.parametrize("duration", ["infinity", "3000000 years"])
+    def test_durations(self, event, duration):
+        statement = "UPDATE uploads_upload SET duration = %s"
+        assert "check constraint" in refused(statement, duration)
+        assert execute(statement, "-1 second") == 2  # the clock was put back
+
+    @pytest.mark.parametrize(
+        "detail",
+        [
+            '{"a":' * 32 + "1" + "}" * 32,
+            f'{{"a": {"[" * 5000}{"]" * 5000}}}',
+            '{"size": 9223372036854775808}',
+            f'{{"a": [{{"size": -{"9" * 5000}}}]}}',
+            '{"size": 1e400}',
+            f'{{"a": "{"x" * 2**20}"}}',
+        ],
+        ids=["nested", "deep", "too long", "negative", "exponent", "large"],
+    )
+    def test_details(self, detail):
+        assert "check constraint" in refused(NEW_EVENT, "now", detail)
+
+    @pytest.mark.parametrize(
+        "detail",
+        [
+            '{"a":' * 31 + "1" + "}" * 31,
+            '{"size": 9223372036854775807, "number": -9223372036854775808}',
+            f'{{"members": ["{"x" * 10**6}"]}}',
+        ],
+        ids=["nested", "numbers", "large"],
+    )
+    def test_details__readable(self, detail):
+        assert execute(NEW_EVENT, "now", detail) == 1
+        assert UploadEvent.objects.get().detail == json.loads(detail)
 
 
 class TestQuerySets:
@@ -241,10 +347,24 @@ class TestMissing:
         make_fail(triggers, "missing", OperationalError("no answer"))
         call_command("check", databases=["default"], stdout=StringIO())
 
-    def test_check__not_migrated(self, monkeypatch):
-        monkeypatch.setattr(triggers, "MIGRATION", ("uploads", "9999_not_applied"))
+    def test_check__not_migrated(self):
         triggers.remove(connection)
+        execute("ALTER TABLE uploads_uploadevent RENAME TO elsewhere")
         assert triggers.missing(connection) == []
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "DELETE FROM django_migrations",
+            "UPDATE django_migrations SET applied = 'infinity'",
+        ],
+    )
+    def test_check__list_of_migrations_changed(self, statement):
+        execute(statement)
+        triggers.remove(connection)
+        assert len(triggers.missing(connection)) == 14
+        with pytest.raises(SystemCheckError, match=r"uploads\.E002"):
+            call_command("check", databases=["default"], stdout=StringIO())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -263,3 +383,27 @@ class TestMigrations:
         call_command("migrate", verbosity=0, skip_checks=True)
         assert triggers.missing(connection) == []
         assert set(Group.objects.values_list("name", flat=True)) == set(GROUPS)
+
+    def test_two_at_once__the_second_finds_nothing_to_do(self):
+        """Kubernetes may start a job's pod twice."""
+        call_command("migrate", "uploads", "zero", verbosity=0, skip_checks=True)
+        try:
+            with ThreadPoolExecutor(3) as pool:
+                list(pool.map(migrate_elsewhere, range(3)))
+        finally:
+            call_command("migrate", verbosity=0, skip_checks=True)
+        assert triggers.missing(connection) == []
+
+    def test_failed__the_next_one_does_not_wait(self):
+        with pytest.raises(CommandError):
+            call_command("migrate", "no_such_app", verbosity=0, skip_checks=True)
+        with ThreadPoolExecutor(1) as pool:
+            list(pool.map(migrate_elsewhere, range(1)))
+
+
+def migrate_elsewhere(_: int) -> None:
+    """Migrate with this thread's own connection."""
+    try:
+        call_command("migrate", verbosity=0, skip_checks=True)
+    finally:
+        connection.close()

@@ -136,6 +136,11 @@ class TestSeal:
             SEAL.file_bytes().replace(b'"ab', b'"AB'),
             SEAL.file_bytes().replace(b"-seal-1", b"-seal-2"),
             SEAL.file_bytes().replace(b'"root"', b'"boot"'),
+            # The first ones would end a verification, if they were signed.
+            SEAL.file_bytes().replace(b'"2026-11-23T18:22:05.000123Z"', b"5"),
+            SEAL.file_bytes().replace(b"2026-11-23T", b"2026-11-31T"),
+            SEAL.file_bytes().replace(b"T18:22:05.000123Z", b"T18:22:05.000123+00:00"),
+            SEAL.file_bytes().replace(b".000123Z", b".1Z"),
         ],
     )
     def test_parse_seal__refused(self, content):

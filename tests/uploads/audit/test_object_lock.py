@@ -91,9 +91,23 @@ class TestObjectLock:
                 ("changed", f"event {event.pk}"),
                 ("changed", "seal 1"),
                 ("copy differs", "events of seal 1"),
+                ("copy differs", f"object {events_key}"),
                 ("copy missing", "seal 1"),
                 ("facts differ", f"upload {event.upload_id}"),
             ]
+
+    def test_overwritten_and_put_back__named(self, locked):
+        client, bucket = locked.storage.client, locked.storage.bucket_name
+        seal_key, events_key = copies_of(locked)
+        for key in (seal_key, events_key):
+            content = b"".join(locked.storage.read(key))
+            client.put_object(Bucket=bucket, Key=key, Body=b"{}\n")
+            client.put_object(Bucket=bucket, Key=key, Body=content)
+        assert locked.faults() == [
+            ("copy differs", f"object {events_key}"),
+            ("copy differs", "seal 1"),
+        ]
+        assert locked.faults(since=2) == []
 
     @pytest.mark.parametrize("content", [None, b"{}\n"])
     def test_events_hidden__seal_finished_or_restored(self, locked, settings, content):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import connection
@@ -213,6 +215,54 @@ def test_detail_that_the_service_never_writes__restored(trail, action, detail):
     assert trail.faults() == []
 
 
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"size": "many"},
+        {"size": None},
+        {"size": [4]},
+        {"number": {}},
+        {"client_address": "nonsense"},
+        {"client_address": 5},
+        {"client_address": {"a": ":"}},
+        {"user_agent": "x" * 1000},
+        {"sha256": None},
+        {"key": None},
+    ],
+    ids=str,
+)
+def test_detail_that_no_column_takes__refused(trail, detail):
+    """Who has the database's password can let the sealer sign such an event."""
+    add_uploads(1)
+    trail.seal()
+    restore_backup = backed_up()
+    log.record_event(Action.LOGGED_IN, ACTOR)
+    trail.seal()  # which could be restored
+    (upload,) = add_uploads(1, stored=False)
+    with without_triggers():
+        event = rows_of(UploadEvent).filter(upload=upload).order_by("id")[:1].get()
+        rows_of(UploadEvent).filter(pk=event.pk).update(detail=event.detail | detail)
+    trail.seal()
+    restore_backup()
+    refused("seal 3 in the bucket contradicts the database: ")
+
+
+def test_interrupted__nothing_restored(trail, lost, monkeypatch):
+    """What is restored is named by an event, and the last seal's is one of them."""
+    before = tables()
+    with monkeypatch.context() as patched:
+        interrupted = [True, True, KeyboardInterrupt]
+        patched.setattr(
+            "uploads.audit.restore.record_seal", Mock(side_effect=interrupted)
+        )
+        status, text = run("restore_events")
+    assert (status, "nothing was changed" in text) == (130, True)
+    assert tables() == before
+    assert run("restore_events") == (0, "restored seals 2 to 4 with 4 lost events\n")
+    event = UploadEvent.objects.get(action=Action.EVENTS_RESTORED)
+    assert event.detail == {"first_seal": 2, "last_seal": 4, "events": 4}
+
+
 def test_json(trail, lost):
     status, text = run("restore_events", "--json")
     assert (status, json.loads(text)) == (
@@ -247,14 +297,20 @@ def test_dry_run__changes_nothing(trail, lost):
 
 
 def test_another_run_restores_first__no_contradiction(trail, lost, monkeypatch):
-    real = chain.missing_events
-    name = "uploads.audit.restore.missing_events"
+    name = "uploads.audit.restore.sealed_lines"
 
-    def overtaken(*arguments: Any) -> list[int]:
-        missing = real(*arguments)
-        monkeypatch.setattr(name, real)
-        assert run("restore_events")[0] == 0
-        return missing
+    def elsewhere() -> int:
+        try:
+            return run("restore_events")[0]
+        finally:
+            connection.close()
+
+    def overtaken(*arguments: Any) -> dict[int, bytes]:
+        lines = chain.sealed_lines(*arguments)
+        monkeypatch.setattr(name, chain.sealed_lines)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(elsewhere).result() == 0
+        return lines
 
     monkeypatch.setattr(name, overtaken)
     status, text = run("restore_events")

@@ -146,9 +146,10 @@ class TestRotateAuditKey:
         assert run("rotate_audit_key", "--write", str(path))[0] == 0
         assert run("verify_audit")[0] == 0
 
-    def test_write__not_json__secrets_not_shown(self, signing, tmp_path):
+    @pytest.mark.parametrize("text", ['{"SECRET_KEY": "hush"', "[" * 10**5, "9" * 5000])
+    def test_write__not_json__secrets_not_shown(self, signing, tmp_path, text):
         path = tmp_path / "secrets.json"
-        path.write_text('{"SECRET_KEY": "hush"')
+        path.write_text(text)
         status, text = run("rotate_audit_key", "--write", str(path))
         assert (status, text) == (2, f"{path} is not JSON")
 

@@ -409,10 +409,19 @@ class TestCopies:
             assert trail.faults() == [("copy differs", "seal 1")]
             assert len(trail.store.seal(1) or b"") < 10**5
 
-    def test_foreign_object(self, trail):
-        key = f"{trail.prefix}seals/12.json"
+    @pytest.mark.parametrize(
+        "name", ["seals/12.json", "events/x", "events/0000000001-ab.jsonl"]
+    )
+    def test_foreign_object(self, trail, name):
+        key = f"{trail.prefix}{name}"
         with replaced(trail.storage, key, b"{}"):
             assert trail.faults() == [("invented", f"object {key}")]
+            assert trail.faults(read_copies=False) == []
+
+    def test_events_of_an_interrupted_attempt__clean(self, trail):
+        key = f"{trail.prefix}events/{LAST + 1:010d}-{'ab' * 32}.jsonl"
+        with replaced(trail.storage, key, b"{}\n"):
+            assert trail.faults() == []
 
 
 def cut(**which: Any) -> None:

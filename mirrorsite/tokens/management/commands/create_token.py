@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
+from mirrorsite.management.arguments import positive_count
 from mirrorsite.management.base import CommandFailed, OperatorCommand
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
@@ -29,7 +31,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--days",
-            type=int,
+            type=partial(positive_count, most=services.MAX_DAYS),
             default=services.DEFAULT_DAYS,
             help=f"how long it is valid, 1 to {services.MAX_DAYS}; default: %(default)s",
         )

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
-from uploads.audit.restore import Restoration
+from uploads.audit.restore import Lost, Restoration
 
 
 class Command(OperatorCommand):
@@ -26,36 +27,26 @@ class Command(OperatorCommand):
         self.add_json_argument(parser, "one JSON object")
 
     def run(self, *, dry_run: bool, as_json: bool, **options: Any) -> None:
-        restoration = Restoration()
-        lost = list(self.progress("seals checked").over(restoration.check()))
-        first = lost[0].number if lost else None
-        last = lost[-1].number if lost else None
-        events = sum(seal.events for seal in lost)
-        if last is not None and not dry_run:
-            restored = 0
-            done = restoration.restore(last, self.actor())
-            for seal in self.progress("seals restored", len(lost)).over(done):
-                restored += seal.events
-                text = _describe(first, seal.number, restored)
-                self.so_far = f"restored {text}; the next run restores the rest"
-        text = _describe(first, last, events)
+        bar = self.progress("seals")
+        try:
+            lost = Restoration().run(self.actor(), dry_run=dry_run, on_seal=bar.advance)
+        finally:
+            bar.clear()
+        is_lost = lost.last_seal is not None
+        text = _describe(lost)
+        if is_lost and not dry_run:
+            self.so_far = f"restored {text}"
         if as_json:
-            self.print_json(
-                {
-                    "first_seal": first,
-                    "last_seal": last,
-                    "events": events,
-                    "restored": bool(lost) and not dry_run,
-                }
-            )
-        elif not lost:
+            self.print_json({**asdict(lost), "restored": is_lost and not dry_run})
+        elif not is_lost:
             self.print("the database has every seal of the bucket: nothing to restore")
         else:
             self.print(f"{'would restore' if dry_run else 'restored'} {text}")
-        if dry_run and lost:
+        if dry_run and is_lost:
             raise DifferencesFound(f"the database lacks {text}.")
 
 
-def _describe(first: int | None, last: int | None, events: int) -> str:
+def _describe(lost: Lost) -> str:
+    first, last = lost.first_seal, lost.last_seal
     numbers = f"seal {first}" if first == last else f"seals {first} to {last}"
-    return f"{numbers} with {counted(events, 'lost event')}"
+    return f"{numbers} with {counted(lost.events, 'lost event')}"

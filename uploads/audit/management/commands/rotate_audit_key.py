@@ -101,7 +101,7 @@ def _read(path: Path) -> dict[str, str]:
         values = json.loads(path.read_text())
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         # The text is left out: it holds secrets.
         raise CommandFailed(f"{path} is not JSON") from error
     if not isinstance(values, dict):

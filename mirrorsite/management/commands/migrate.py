@@ -1,0 +1,34 @@
+"""Django's own command; a second one waits until the first has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from django.core.management.commands import migrate
+from django.db import DatabaseError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+_KEY = "hashtextextended('migrate', 0)"
+
+
+class Command(migrate.Command):
+    def handle(self, *args: Any, **options: Any) -> None:
+        # Kubernetes may start a job's pod twice, and Django's migrate takes no lock: the
+        # slower one fails at a table that exists already.
+        with _lock(connections[options["database"]]):
+            super().handle(*args, **options)
+
+
+@contextmanager
+def _lock(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        # For this wait only: a migration that waits for a table makes requests wait.
+        cursor.execute("SET LOCAL lock_timeout = 0")
+        cursor.execute(f"SELECT pg_advisory_lock({_KEY})")
+    try:
+        yield
+    finally:
+        with suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute(f"SELECT pg_advisory_unlock({_KEY})")
