@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar
 
 from django.db import models
@@ -35,16 +35,10 @@ class AppendOnlyQuerySet(KeptQuerySet[_M]):
     def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError(REFUSED.format(self.model._meta.label, "update"))
 
-    def bulk_create(
-        self,
-        objs: Iterable[_M],
-        batch_size: int | None = None,
-        ignore_conflicts: bool = False,
-        update_conflicts: bool = False,
-        update_fields: Collection[str] | None = None,
-        unique_fields: Collection[str] | None = None,
+    def bulk_create(  # type: ignore[override]
+        self, objs: Iterable[_M], batch_size: int | None = None, **conflicts: Any
     ) -> list[_M]:
-        if ignore_conflicts or update_conflicts:
+        if any(conflicts.values()):
             raise AppendOnlyError(REFUSED.format(self.model._meta.label, "upsert"))
         return super().bulk_create(objs, batch_size)
 

@@ -67,9 +67,9 @@ VARIABLES: dict[str, Variable] = {
         Variable(
             "DATABASE_URL",
             None,
-            "PostgreSQL, as postgresql://user:password@host:5432/name; required. The"
-            " tables are in its schema `public`, unless `?options=-c%20search_path%3D…`"
-            " names another.",
+            "PostgreSQL, as postgresql://user:password@host:5432/name; required. The tables"
+            " are in its schema `public`, unless `?options=-c%20search_path%3D…` names"
+            " another.",
         ),
         Variable(
             "AWS_STORAGE_BUCKET_NAME",
@@ -184,6 +184,10 @@ VARIABLES: dict[str, Variable] = {
 }
 
 
+def _wrong(name: str, value: str, wanted: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"{name} is {value!r}; set it to {wanted}.")
+
+
 def _base64(value: str) -> bytes:
     """Decode strict base64; return no bytes for text that is malformed."""
     try:
@@ -225,7 +229,7 @@ class Environment:
             return True
         if value in _FALSE:
             return False
-        raise ImproperlyConfigured(f"{name} is {value!r}; set it to true or false.")
+        raise _wrong(name, value, "true or false")
 
     def integer(
         self, name: str, *, least: int, most: int, default: int | None = None
@@ -241,9 +245,7 @@ class Environment:
         value = self.text(name)
         host, _, port = value.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ImproperlyConfigured(
-                f"{name} is {value!r}; set it to address:port, such as 127.0.0.1:4545."
-            )
+            raise _wrong(name, value, "address:port, such as 127.0.0.1:4545")
         return value
 
     def web_address(self, name: str) -> str | None:
@@ -253,23 +255,21 @@ class Environment:
             return None
         try:
             parts = urlsplit(value)
-            is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
             # `port` raises ValueError if it is not a number up to 65535.
-            is_valid = is_valid and parts.port != 0
+            is_valid = bool(parts.hostname) and parts.port != 0
+            is_valid = is_valid and parts.scheme in {"http", "https"}
         except ValueError:
             is_valid = False
         if not is_valid:
-            raise ImproperlyConfigured(
-                f"{name} is {value!r}; set it to an address that starts with http://"
-                " or https://, such as http://127.0.0.1:8333."
-            )
+            wanted = "an address that starts with http:// or https://"
+            raise _wrong(name, value, f"{wanted}, such as http://127.0.0.1:8333")
         return value
 
     def matching(self, name: str, pattern: str, wanted: str) -> str:
         """Return a required value that matches `pattern`; `wanted` describes the pattern."""
         value = self.required(name)
         if not re.fullmatch(pattern, value, re.ASCII):
-            raise ImproperlyConfigured(f"{name} is {value!r}; set it to {wanted}.")
+            raise _wrong(name, value, wanted)
         return value
 
     def seconds(self, name: str, *, least: float, most: float) -> float:
@@ -280,9 +280,7 @@ class Environment:
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name)
         if value not in allowed:
-            raise ImproperlyConfigured(
-                f"{name} is {value!r}; set it to one of {', '.join(allowed)}."
-            )
+            raise _wrong(name, value, f"one of {', '.join(allowed)}")
         return value
 
     def rate(self, name: str) -> tuple[int, int] | None:
@@ -292,10 +290,8 @@ class Environment:
             return None
         count, _, unit = value.partition("/")
         if not re.fullmatch("[1-9][0-9]{0,8}", count) or unit not in _UNIT_SECONDS:
-            raise ImproperlyConfigured(
-                f"{name} is {value!r}; set it to off, or to a number of requests and a"
-                f" unit ({', '.join(_UNIT_SECONDS)}), such as 60/minute."
-            )
+            wanted = f"a number of requests and a unit ({', '.join(_UNIT_SECONDS)})"
+            raise _wrong(name, value, f"off, or to {wanted}, such as 60/minute")
         return int(count), _UNIT_SECONDS[unit]
 
     def words(self, name: str) -> list[str]:
@@ -350,7 +346,7 @@ class Environment:
         except ValueError:
             number = least - 1
         if not least <= number <= most:
-            raise ImproperlyConfigured(f"{name} is {value!r}; set it to {wanted}.")
+            raise _wrong(name, value, wanted)
         return number
 
 

@@ -22,6 +22,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.views import csrf
 from django.views.decorators.http import require_http_methods, require_safe
+from rest_framework.exceptions import ErrorDetail
 
 from mirrorsite.actors import Actor, actor_named, staff_actor
 from mirrorsite.forms import WholeNumberField
@@ -150,8 +151,15 @@ def _upload(request: HttpRequest) -> HttpResponse:
                 if "key" in form.errors
                 else "Nothing was uploaded: correct the form below.",
             )
-        response = _redirect_to(_create_or_find(request, form))
+        # A redirect, so that reloading the page does not upload again.
+        response: HttpResponse = HttpResponseRedirect(
+            f"{_link_to(_create_or_find(request, form).pk)}#record",
+            status=303,
+            headers={"Cache-Control": "no-store"},
+        )
     except Problem as problem:
+        if detail := _DETAILS_OF_FORM.get(problem.slug):
+            problem.detail = ErrorDetail(detail)
         # A malformed or used key cannot be sent again: the page has a form with a new one.
         is_used = problem.slug == "idempotency-key-reused"
         needs_new_key = is_used or "key" in form.errors
@@ -179,14 +187,9 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
                 else IdempotencyKey(actor.idempotency_scope, str(key)),
             )
     except UploadsError as error:
-        problem = problem_of(error)
-        if problem is None:
-            raise
-        if detail := _DETAILS_OF_FORM.get(problem.slug):
-            problem = Problem(
-                problem.status_code, problem.slug, detail, **problem.extensions
-            )
-        raise problem from error
+        if problem := problem_of(error):
+            raise problem from error
+        raise
     return created.upload
 
 
@@ -195,14 +198,6 @@ def _actor(request: HttpRequest) -> Actor:
     if user.is_active and user.is_staff:
         return staff_actor(request)
     return actor_named(request, "anonymous")
-
-
-def _redirect_to(upload: Upload) -> HttpResponse:
-    """Redirect, so that reloading the page does not upload again."""
-    address = f"{_link_to(upload.pk)}#record"
-    return HttpResponseRedirect(
-        address, status=303, headers={"Cache-Control": "no-store"}
-    )
 
 
 # --- Record -----------------------------------------------------------------------
@@ -221,17 +216,23 @@ def _record(request: HttpRequest, link: str) -> dict[str, Any]:
     upload_id = link.partition(":")[0]
     try:
         may_view = _may(request, "uploads.view_upload")
-        if not may_view and not _is_signed(link):
-            raise Problem(
-                403,
-                "permission-denied",
-                "This link to a record has expired or is not valid. Staff can log in"
-                " to see the record.",
-            )
-        upload = _find(upload_id)
+        if not may_view:
+            _signer.unsign(link, max_age=LINK_AGE)
+        upload = Upload.objects.get(pk=UUID(upload_id))
         events = None
         if _may(request, "uploads.view_uploadevent"):
             events = list(upload.events.order_by("-pk")[: MAX_EVENTS + 1])
+    except BadSignature as error:
+        raise Problem(
+            403,
+            "permission-denied",
+            "This link to a record has expired or is not valid. Staff can log in to see"
+            " the record.",
+        ) from error
+    except (ValueError, Upload.DoesNotExist) as error:
+        raise Problem(
+            404, "upload-not-found", "There is no upload with this id."
+        ) from error
     except django.db.Error as error:
         raise _database_problem("the record cannot be shown") from error
     return {
@@ -252,23 +253,6 @@ def _record(request: HttpRequest, link: str) -> dict[str, Any]:
 def _may(request: HttpRequest, permission: str) -> bool:
     """Return True for staff with the permission, as the API does for their sessions."""
     return request.user.is_staff and request.user.has_perm(permission)
-
-
-def _is_signed(link: str) -> bool:
-    try:
-        _signer.unsign(link, max_age=LINK_AGE)
-    except BadSignature:
-        return False
-    return True
-
-
-def _find(upload_id: str) -> Upload:
-    try:
-        return Upload.objects.get(pk=UUID(upload_id))
-    except (ValueError, Upload.DoesNotExist) as error:
-        raise Problem(
-            404, "upload-not-found", "There is no upload with this id."
-        ) from error
 
 
 # --- The page ---------------------------------------------------------------------

@@ -72,24 +72,13 @@ _HELP = {
 def _record_values() -> dict[str, float | None]:
     from django.utils import timezone
 
-    from uploads.models import AuditSeal, Status, Upload
+    from uploads.models import AuditSeal, Upload
 
     now = timezone.now()
-    # Newest first is indexed; the largest stored_at is not.
-    stored_at = (
-        Upload.objects.filter(status=Status.STORED, stored_at__isnull=False)
-        .order_by("-created_at", "-id")
-        .values_list("stored_at", flat=True)
-        .first()
-    )
-    sealed_at = (
-        AuditSeal.objects.order_by("-number")
-        .values_list("sealed_at", flat=True)
-        .first()
-    )
+    seals = AuditSeal.objects.order_by("-number").values_list("sealed_at", flat=True)
     ages = [
         None if at is None else max((now - at).total_seconds(), 0.0)
-        for at in (stored_at, sealed_at)
+        for at in (Upload.objects.last_stored_at(), seals.first())
     ]
     return dict(
         zip(_HELP, [float(Upload.objects.overdue().count()), *ages], strict=True)

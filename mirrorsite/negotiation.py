@@ -38,23 +38,13 @@ class AlwaysJSON(BaseContentNegotiation):
         return next(iter(renderers)), "application/json"
 
 
-_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
-
-
 def accepts_coding(accept_encoding: str, coding: str) -> bool:
     """Return True if `Accept-Encoding` allows the coding (RFC 9110, section 12.5.3)."""
-    qualities = _qualities(accept_encoding)
-    return qualities.get(coding, qualities.get("*", 0.0)) > 0
-
-
-def _qualities(accept: str) -> dict[str, float]:
-    """Return the weight of each value that an `Accept` field lists."""
-    qualities = {}
-    for part in accept.lower().split(","):
-        value, *parameters = (word.strip() for word in part.split(";"))
-        weights = [match for word in parameters if (match := _WEIGHT.fullmatch(word))]
-        qualities[value] = float(weights[0][1]) if weights else 1.0
-    return qualities
+    for name in (coding, "*"):
+        listed = rf"(?:^|,)\s*{re.escape(name)}\s*(?:;\s*q=([01][.0-9]*)\s*)?(?:,|$)"
+        if found := re.search(listed, accept_encoding, re.IGNORECASE):
+            return not found[1] or found[1].strip("0.") != ""
+    return False
 
 
 class LimitedJSONParser(BaseParser):

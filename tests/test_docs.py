@@ -1,6 +1,7 @@
 """What README and docs/ name exists, and their ```bash blocks work when pasted.
 
-Blocks marked ```sh need a cluster, an account or the internet and are not run.
+Blocks marked ```sh need a cluster, an account or the internet and are not run; the
+section they are in says which. ```sql blocks are those of the runbook, and run too.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.management import get_commands, load_command_class
 from django.db import connection
@@ -117,8 +120,18 @@ class TestPages:
 
     @each_page
     def test_what_is_not_run__says_what_it_needs(self, page):
-        text = page.read_text()
-        assert not blocks(text, "sh") or re.search(r"\b[Nn]eeds?\b", text)
+        """In the prose of its section, or in the page's introduction."""
+        introduction, *sections = re.split(r"(?m)^## ", page.read_text())
+        for section in [introduction, *sections]:
+            if blocks(section, "sh"):
+                prose = re.sub(r"(?ms)^ *```.*?^ *```$", "", introduction + section)
+                assert re.search(r"\b[Nn]eeds?\b", prose), section.splitlines()[0]
+
+    @each_page
+    def test_blocks__are_run_or_marked(self, page):
+        languages = set(re.findall(r"^ *```(\S+)$", page.read_text(), re.M))
+        assert languages <= {"bash", "sh", "console", "mermaid", "sql"}
+        assert "sql" not in languages or page.name == "runbook.md"
 
 
 class TestTables:
@@ -357,3 +370,20 @@ def test_runbook__database_lost(service_environment, empty_database):
     assert restore_events.returncode == 0, restore_events.stdout
     assert afterwards.returncode == 0, afterwards.stdout
     assert "2 uploads: all as signed" in afterwards.stdout
+
+
+@pytest.mark.django_db(transaction=True)
+def test_runbook__session_holds_a_row():
+    """The two lines of SQL find the session and end it."""
+    (block,) = blocks((ROOT / "docs/runbook.md").read_text(), "sql")
+    find, end = block.splitlines()
+    with closing(psycopg.connect(service_database_url())) as holding:
+        holding.execute("UPDATE uploads_upload SET error = ''")
+        pid = holding.info.backend_pid
+        with connection.cursor() as cursor:
+            cursor.execute(find)
+            assert (pid, "UPDATE uploads_upload SET error = ''") in cursor.fetchall()
+            cursor.execute(end.replace("PID", str(pid)))
+            assert cursor.fetchone() == (True,)
+        with pytest.raises(psycopg.OperationalError):
+            holding.execute("SELECT 1")

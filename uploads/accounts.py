@@ -59,23 +59,18 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
     is_user = isinstance(account, User)
     if before is None:
         action = Action.USER_MADE if is_user else Action.GROUP_MADE
-        log.record_event(
-            action, actor, detail=_names(account) | _recorded_fields(after)
-        )
-        return
-    changed = sorted(name for name in after if after[name] != before[name])
-    if not changed:
-        return
-    log.record_event(
-        Action.USER_CHANGED if is_user else Action.GROUP_CHANGED,
-        actor,
-        detail=_names(account)
-        | {
+        detail = _recorded_fields(after)
+    else:
+        changed = sorted(name for name in after if after[name] != before[name])
+        if not changed:
+            return
+        action = Action.USER_CHANGED if is_user else Action.GROUP_CHANGED
+        detail = {
             "changed": changed,
             "before": _recorded_fields({name: before[name] for name in changed}),
             "after": _recorded_fields({name: after[name] for name in changed}),
-        },
-    )
+        }
+    log.record_event(action, actor, detail=_names(account) | detail)
 
 
 @contextmanager

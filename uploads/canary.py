@@ -13,24 +13,26 @@ import secrets
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mirrorsite.errors import ServiceError
 from uploads.exceptions import StoreError
 from uploads.storage import upload_storage
 
 Outcome = Literal["ok", "failed", "skipped"]
-ReadBack = Literal["api", "bucket"]
 
 WORD, MIRRORED = "fOoBar25", "47RAbOoF"
 #: The canary's object: several lines, and still nothing to a bucket.
 SIZE = 1000
+#: For each request.
+TIMEOUT_SECONDS = 10
 #: Answers are small; the object read back is SIZE bytes.
 _MAX_BYTES = 1024 * 1024
 
 
-class CanaryError(Exception):
+class CanaryError(ServiceError):
     """A step failed; the message has the reason."""
 
 
@@ -38,7 +40,7 @@ class _Skipped(Exception):  # noqa: N818 no error
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """How one step went, in milliseconds of wall time."""
 
@@ -48,19 +50,13 @@ class Step:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back over HTTP."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-    def json(self) -> Any:
-        try:
-            return json.loads(self.body)
-        except ValueError as error:
-            raise CanaryError(f"the answer is not JSON: {self.body[:80]!r}") from error
 
 
 class _EveryStatus(urllib.request.HTTPErrorProcessor):
@@ -78,33 +74,32 @@ class _EveryStatus(urllib.request.HTTPErrorProcessor):
 class Canary:
     """The steps, in order; a later one is skipped when the one it needs went wrong.
 
-    `base_url` is the service's address without a path. `token` opens the staff part
-    of the API, which `api` reading back and verifying need. `behind_tls` sends
-    X-Forwarded-Proto: https, as a proxy that ends TLS does: for a service with
-    HTTPS_ONLY that is reached past its proxy, inside a cluster. `timeout` is in seconds, for each request.
+    `base_url` is the service's address without a path. `token` is needed to verify, and
+    to read back through the API; without it the object is read from the bucket.
+    `behind_tls` sends X-Forwarded-Proto: https, as a proxy that ends TLS does: for a
+    service with HTTPS_ONLY that is reached past its proxy, inside a cluster.
     """
 
     def __init__(
-        self,
-        base_url: str,
-        *,
-        token: str = "",
-        read_back: ReadBack | None = None,
-        behind_tls: bool = False,
-        timeout: float = 10,
+        self, base_url: str, *, token: str = "", behind_tls: bool = False
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._token = token
-        self._read_back: ReadBack = read_back or ("api" if token else "bucket")
         self._behind_tls = behind_tls
-        self._timeout = timeout
         self._opener = urllib.request.build_opener(_EveryStatus)
         self._upload: dict[str, Any] | None = None
         self.request_id = f"canary-{secrets.token_hex(8)}"
 
     def steps(self) -> Iterator[Step]:
         """Run and yield the steps; never raises for what the service does."""
-        for name, step in self._steps():
+        steps: dict[str, Callable[[], str]] = {
+            "health": self._health,
+            "mirror": self._mirror,
+            "upload": self._create,
+            "read back": self._read,
+            "verify": self._verify,
+        }
+        for name, step in steps.items():
             began = time.monotonic()
             outcome: Outcome = "ok"
             try:
@@ -113,21 +108,8 @@ class Canary:
                 outcome, note = "skipped", str(reason)
             except (CanaryError, StoreError) as error:
                 outcome, note = "failed", str(error)
-            yield Step(
-                name=name,
-                outcome=outcome,
-                duration_ms=round((time.monotonic() - began) * 1000, 1),
-                note=note,
-            )
-
-    def _steps(self) -> Iterable[tuple[str, Callable[[], str]]]:
-        return (
-            ("health", self._health),
-            ("mirror", self._mirror),
-            ("upload", self._create),
-            ("read back", self._read),
-            ("verify", self._verify),
-        )
+            duration_ms = round((time.monotonic() - began) * 1000, 1)
+            yield Step(name, outcome, duration_ms, note)
 
     def _health(self) -> str:
         self._expect(self._send("GET", "/api/health"), 200, {"status": "ok"})
@@ -150,7 +132,7 @@ class Canary:
 
     def _read(self) -> str:
         upload = self._require_upload()
-        if self._read_back == "api":
+        if self._token:
             digest = hashlib.sha256(self._content(upload)).hexdigest()
             source = "through the API"
         else:
@@ -179,8 +161,6 @@ class Canary:
         return self._upload
 
     def _content(self, upload: dict[str, Any]) -> bytes:
-        if not self._token:
-            raise _Skipped("needs a token (--token or CANARY_TOKEN)")
         answer = self._send("GET", f"/api/uploads/{upload['id']}/content", token=True)
         if answer.status == 302:
             # A presigned URL carries its own authority, and refuses a second one.
@@ -203,9 +183,12 @@ class Canary:
     ) -> dict[str, Any]:
         if answer.status != status:
             raise CanaryError(_describe(answer))
-        body = answer.json()
-        if not isinstance(body, dict):
-            raise CanaryError(f"the answer is not a JSON object: {answer.body[:80]!r}")
+        try:
+            body = dict(json.loads(answer.body))
+        except (TypeError, ValueError) as error:
+            raise CanaryError(
+                f"the answer is not a JSON object: {answer.body[:80]!r}"
+            ) from error
         for name, wanted in members.items():
             if body.get(name) != wanted:
                 raise CanaryError(f"{name} is {body.get(name)!r}, not {wanted!r}")
@@ -234,12 +217,8 @@ class Canary:
             url, data=body, headers=headers, method=method
         )
         try:
-            with self._opener.open(request, timeout=self._timeout) as answer:
-                return Answer(
-                    status=answer.status,
-                    headers=answer.headers,
-                    body=answer.read(_MAX_BYTES),
-                )
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                return Answer(answer.status, answer.headers, answer.read(_MAX_BYTES))
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = str(getattr(error, "reason", "") or error) or type(error).__name__
             raise CanaryError(f"no answer: {reason}") from error
@@ -254,7 +233,7 @@ def report_to_kuberhealthy(url: str, run_uuid: str, errors: list[str]) -> None:
     headers = {"Content-Type": "application/json", "kh-run-uuid": run_uuid}
     request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=10):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
             pass
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise CanaryError(f"Kuberhealthy did not take the report: {error}") from error

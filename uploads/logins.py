@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,12 +60,8 @@ class ThrottleBackend:
         request.META[_ATTEMPTS] = attempts
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt, counted under a key before its password is checked."""
-
-    key: str
-    at: datetime
+#: One attempt, counted under a key before its password is checked; and when it was.
+Attempt = tuple[str, datetime]
 
 
 def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
@@ -94,11 +89,11 @@ def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
 def forget_attempts(attempts: Iterable[Attempt]) -> None:
     """Uncount the attempts of a login that succeeded or was throttled."""
     with connection.cursor() as cursor:
-        for attempt in attempts:
+        for key, at in attempts:
             cursor.execute(
                 "UPDATE uploads_loginattempts SET at = array_remove(at, %s)"
                 " WHERE key = %s",
-                [attempt.at, attempt.key],
+                [at, key],
             )
 
 
@@ -142,7 +137,7 @@ def _count(key: str, most: int) -> Attempt | None:
             """,
             [now],
         )
-    return Attempt(key, now) if is_counted else None
+    return (key, now) if is_counted else None
 
 
 def _is_known(network: str, username: str) -> bool:
@@ -158,13 +153,13 @@ def _is_known(network: str, username: str) -> bool:
 @receiver(user_logged_in, dispatch_uid="uploads.logged_in")
 def note_login(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
     forget_attempts(request.META.pop(_ATTEMPTS, ()))
-    _note(Action.LOGGED_IN, request, name=_actor(user.get_username()))
+    _note(Action.LOGGED_IN, request, _actor(user.get_username()))
 
 
 @receiver(user_logged_out, dispatch_uid="uploads.logged_out")
 def note_logout(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
     if user is not None:
-        _note(Action.LOGGED_OUT, request, name=_actor(user.get_username()))
+        _note(Action.LOGGED_OUT, request, _actor(user.get_username()))
 
 
 @receiver(user_login_failed, dispatch_uid="uploads.login_failed")
@@ -176,26 +171,17 @@ def note_failure(
     users = get_user_model()
     typed = str(credentials.get(users.USERNAME_FIELD, ""))
     known = users._default_manager.filter(**{users.USERNAME_FIELD: typed}).exists()
-    _note(
-        Action.LOGIN_FAILED,
-        request,
-        name="anonymous",
-        username=typed if known else None,
-    )
+    username = typed if known else None
+    _note(Action.LOGIN_FAILED, request, "anonymous", username=username)
 
 
 def note_refusal(request: HttpRequest, user: Any) -> None:
     """Record a correct password of a user without access; Django sends no signal."""
-    _note(
-        Action.LOGIN_FAILED,
-        request,
-        name="anonymous",
-        username=user.get_username(),
-        reason="not staff",
-    )
+    detail = {"username": user.get_username(), "reason": "not staff"}
+    _note(Action.LOGIN_FAILED, request, "anonymous", **detail)
 
 
-def _note(action: Action, request: HttpRequest, *, name: str, **detail: Any) -> None:
+def _note(action: Action, request: HttpRequest, name: str, **detail: Any) -> None:
     actor = actor_named(request, name)
     detail |= {
         "source": client_network(actor.address),

@@ -6,7 +6,7 @@ Django finds them here.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -64,6 +64,13 @@ class UploadQuerySet(KeptQuerySet["Upload"]):
         """Return the uploads that have been pending for longer than `OVERDUE_AFTER`."""
         latest = timezone.now() - OVERDUE_AFTER
         return self.filter(status=Status.PENDING, created_at__lt=latest)
+
+    def last_stored_at(self) -> datetime | None:
+        """Return when the newest stored upload was stored."""
+        # Newest first is indexed; the largest stored_at is not.
+        stored = self.filter(status=Status.STORED, stored_at__isnull=False)
+        newest = stored.order_by("-created_at", "-id")
+        return newest.values_list("stored_at", flat=True).first()
 
 
 class Upload(KeptModel):

@@ -63,19 +63,13 @@ def verify_upload(
     return outcome
 
 
-def to_verify(
-    *,
-    created_since: datetime | None = None,
-    not_verified_since: datetime | None = None,
-) -> QuerySet[Upload]:
+def to_verify(not_verified_since: datetime | None = None) -> QuerySet[Upload]:
     """Return the uploads of the configured bucket to verify, in the order of their ids.
 
     Those with an event of a verification since `not_verified_since` are left out, so
     an interrupted run can be resumed.
     """
     uploads = _verifiable().filter(bucket=upload_storage().bucket_name)
-    if created_since:
-        uploads = uploads.filter(created_at__gte=created_since)
     if not_verified_since:
         verifications = UploadEvent.objects.filter(
             upload=OuterRef("pk"), action__in=_RESULTS, at__gte=not_verified_since
@@ -136,54 +130,36 @@ def examine(upload: Upload, *, method: Method) -> Verification:
 
     Raises `StoreError`, and `OtherBucketError` for a record of another bucket.
     """
-    storage = storage_of(upload)
     try:
-        content = _content(upload, storage.head(upload.key), method)
+        found = storage_of(upload).head(upload.key)
+        differences, known = differences_from(upload, found, method)
     except ObjectMissingError:
         return Verification(Action.MISSING, ("the object is not in the bucket",))
-    differences = _compare(upload, content)
     action = Action.CORRUPTED if differences else Action.VERIFIED
-    return Verification(action, differences, content.sha256_from)
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    size: int
-    sha256: str
-    sha256_from: str
-
-
-def _content(upload: Upload, found: StoredObject, method: Method) -> _Content:
-    """Return the object's size and SHA-256, from the store's checksum or the bytes.
-
-    Never from the metadata, which can be copied onto other bytes.
-    """
-    if method == "head" and found.sha256_source == "store":
-        return _Content(found.size, found.sha256, "store")
-    if method == "head" and upload.etag and found.etag == upload.etag:
-        return _Content(found.size, upload.sha256, "etag")
-    sha256, size = storage_of(upload).read_digest(
-        upload.key, store_bulkhead().report_progress
-    )
-    return _Content(size, sha256, "bytes")
+    return Verification(action, differences, known["sha256_from"])
 
 
 def differences_from(
-    upload: Upload, found: StoredObject
+    upload: Upload, found: StoredObject, method: Method = "head"
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return how an object differs from its record, and its SHA-256 with its source.
 
-    Reads the bytes if the store has no checksum. Raises `StoreError`.
+    The SHA-256 is from the store's checksum or the bytes, never from the metadata,
+    which can be copied onto other bytes. Raises `StoreError`.
     """
-    content = _content(upload, found, "head")
-    known = {"sha256": content.sha256, "sha256_from": content.sha256_from}
-    return _compare(upload, content), known
-
-
-def _compare(upload: Upload, content: _Content) -> tuple[str, ...]:
+    size = found.size
+    if method == "head" and found.sha256_source == "store":
+        sha256, source = found.sha256, "store"
+    elif method == "head" and upload.etag and found.etag == upload.etag:
+        sha256, source = upload.sha256, "etag"
+    else:
+        source = "bytes"
+        sha256, size = storage_of(upload).read_digest(
+            upload.key, store_bulkhead().report_progress
+        )
     differences = []
-    if content.size != upload.size:
-        differences.append(f"size is {content.size}, recorded is {upload.size}")
-    if content.sha256 != upload.sha256:
-        differences.append(f"SHA-256 is {content.sha256}, not {upload.sha256}")
-    return tuple(differences)
+    if size != upload.size:
+        differences.append(f"size is {size}, recorded is {upload.size}")
+    if sha256 != upload.sha256:
+        differences.append(f"SHA-256 is {sha256}, not {upload.sha256}")
+    return tuple(differences), {"sha256": sha256, "sha256_from": source}

@@ -11,7 +11,7 @@ from mirrorsite.actors import Actor
 from mirrorsite.logs import is_request_id
 from uploads import transitions
 from uploads.models import Action, Upload, new_upload_id
-from uploads.storage import StoredObject, upload_storage
+from uploads.storage import upload_storage
 
 
 def record_orphan(key: str, *, actor: Actor) -> Upload:
@@ -25,20 +25,26 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
     Raises `ObjectMissingError` when it is missing, `AlreadyRecordedError` when it has a
     record by now, and as `UploadStorage.head` and `transitions.record_intent` do.
     """
-    found = upload_storage().head(key)
-    sources: dict[str, str] = {}
-    rejected: dict[str, Any] = {}
-    sha256 = _sha256(key, found, sources, rejected)
+    storage = upload_storage()
+    found = storage.head(key)
+    if found.sha256_source == "store":
+        sha256, sha256_from = found.sha256, "checksum computed by the store"
+    else:
+        (sha256, _), sha256_from = storage.read_digest(key), "bytes read"
+    claimed_id = _free_id(found.metadata.get("upload-id", ""))
+    request_id = found.metadata.get("request-id", "")
+    if not is_request_id(request_id):
+        request_id = ""
     upload = Upload(
-        id=_upload_id(found, sources, rejected),
-        bucket=upload_storage().bucket_name,
+        id=claimed_id or new_upload_id(),
+        bucket=storage.bucket_name,
         key=key,
         size=found.size,
         sha256=sha256,
         etag=found.etag,
         version_id=found.version_id,
         requester_name="unknown",
-        request_id=_request_id(found, sources, rejected),
+        request_id=request_id,
         stored_at=found.last_modified,
         # When the record begins, which is now; `stored_at` is the object's time.
         created_at=timezone.now(),
@@ -47,65 +53,32 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
         "etag": found.etag,
         "version_id": found.version_id,
         "last_modified": found.last_modified and found.last_modified.isoformat(),
-        "request_id": upload.request_id,
-        "known_from": sources,
+        "request_id": request_id,
+        "known_from": {
+            "sha256": sha256_from,
+            "id": "metadata" if claimed_id else "new",
+            "request_id": "metadata" if request_id else "unknown",
+        },
     }
-    if rejected:
+    recorded = {"sha256": sha256, "upload-id": str(upload.pk), "request-id": request_id}
+    if rejected := {
+        name: claim[:200]
+        for name, value in recorded.items()
+        if (claim := found.metadata.get(name)) and claim != value
+    }:
         detail["claims_not_believed"] = rejected
     transitions.record_intent(upload, actor, Action.ADOPTED, detail=detail)
     return upload
 
 
-def _sha256(
-    key: str, found: StoredObject, sources: dict[str, str], rejected: dict[str, Any]
-) -> str:
-    claimed = found.metadata.get("sha256", "")
-    if found.sha256_source == "store":
-        sources["sha256"] = "checksum computed by the store"
-        if claimed and claimed != found.sha256:
-            rejected["sha256"] = claimed[:200]
-        return found.sha256
-    sources["sha256"] = "bytes read"
-    digest, _ = upload_storage().read_digest(key)
-    if claimed and claimed != digest:
-        rejected["sha256"] = claimed[:200]
-    return digest
-
-
-def _upload_id(
-    found: StoredObject, sources: dict[str, str], rejected: dict[str, Any]
-) -> UUID:
-    """Return the id in the metadata if it is well-formed and free, else a new one.
-
-    Records its origin in `sources`, and an unusable id in `rejected`.
-    """
-    claimed = found.metadata.get("upload-id", "")
-    if claimed:
-        try:
-            upload_id = UUID(claimed)
-        except ValueError:
-            upload_id = None
-        # UUID() accepts several forms; the service writes one.
-        if (
-            upload_id is not None
-            and str(upload_id) == claimed
-            and not Upload.objects.filter(pk=upload_id).exists()
-        ):
-            sources["id"] = "metadata"
-            return upload_id
-        rejected["upload-id"] = claimed[:200]
-    sources["id"] = "new"
-    return new_upload_id()
-
-
-def _request_id(
-    found: StoredObject, sources: dict[str, str], rejected: dict[str, Any]
-) -> str:
-    claimed = found.metadata.get("request-id", "")
-    if is_request_id(claimed):
-        sources["request_id"] = "metadata"
-        return claimed
-    if claimed:
-        rejected["request-id"] = claimed[:200]
-    sources["request_id"] = "unknown"
-    return ""
+def _free_id(claim: str) -> UUID | None:
+    """Return the id in an object's metadata if it is well-formed and free."""
+    try:
+        upload_id = UUID(claim)
+    except ValueError:
+        return None
+    # UUID() accepts several forms; the service writes one.
+    is_usable = str(upload_id) == claim
+    if is_usable and not Upload.objects.filter(pk=upload_id).exists():
+        return upload_id
+    return None

@@ -46,7 +46,7 @@ MAX_JOBS = 16
 Outcome = Literal["would purge", "purged", "left alone", "purged by another run"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Purge:
     """The outcome for one upload; `note` explains an unusual one."""
 
@@ -106,13 +106,8 @@ def purge(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """What the store reports of an object; `note` is why to leave it alone, or empty."""
-
-    detail: dict[str, Any]
-    etag: str = ""
-    note: str = ""
+#: What the store reports of an object, for the event; and why to leave it alone, or "".
+_Comparison = tuple[dict[str, Any], str]
 
 
 def _compare(upload: Upload) -> _Comparison:
@@ -121,17 +116,15 @@ def _compare(upload: Upload) -> _Comparison:
         found = storage_of(upload).head(upload.key)
         differences, known = differences_from(upload, found)
     except ObjectMissingError:
-        return _Comparison({}, note="the object is missing")
+        return {}, "the object is missing"
     if found.etag != upload.etag:
         differences += (f"ETag is {found.etag}, recorded is {upload.etag}",)
-    detail = {"etag": found.etag, "size": found.size, **known}
-    return _Comparison(detail, found.etag, "; ".join(differences))
+    return {"etag": found.etag, "size": found.size, **known}, "; ".join(differences)
 
 
 def _would_purge(upload: Upload, comparison: _Comparison) -> Purge:
-    if comparison.note:
-        return _left_alone(upload, comparison.note)
-    return _result(upload, "would purge")
+    _, note = comparison
+    return _left_alone(upload, note) if note else _result(upload, "would purge")
 
 
 def _left_alone(upload: Upload, note: str) -> Purge:
@@ -156,20 +149,19 @@ def _purge_some(
     results: dict[UUID, Purge] = {}
     recorded: list[tuple[Upload, str]] = []
     failures: list[BaseException] = []
-    for upload, comparison in zip(some, comparisons, strict=True):
-        note = comparison.note
-        if not note:
-            try:
-                _record(upload, uploads, actor, {"reason": reason, **comparison.detail})
-            except TransitionError as error:
-                note = str(error)
-            except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
-                failures.append(error)
-                break
+    for upload, (detail, note) in zip(some, comparisons, strict=True):
         if note:
             results[upload.pk] = _left_alone(upload, note)
+            continue
+        try:
+            _record(upload, uploads, actor, {"reason": reason, **detail})
+        except TransitionError as error:
+            results[upload.pk] = _left_alone(upload, str(error))
+        except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
+            failures.append(error)
+            break
         else:
-            recorded.append((upload, comparison.etag))
+            recorded.append((upload, detail["etag"]))
     for done in _delete_all(pool, recorded, actor, failures):
         results[done.upload_id] = done
     yield from (results[upload.pk] for upload in some if upload.pk in results)
@@ -232,10 +224,4 @@ def _record(
 
 
 def _result(upload: Upload, outcome: Outcome, note: str = "") -> Purge:
-    return Purge(
-        upload_id=upload.pk,
-        key=upload.key,
-        size=upload.size,
-        outcome=outcome,
-        note=note,
-    )
+    return Purge(upload.pk, upload.key, upload.size, outcome, note)

@@ -24,32 +24,21 @@ UPLOADS = "uploads_upload"
 TOKENS = "tokens_token"
 USERS = "auth_user"
 
-# pg_trigger.tgtype, bit by bit: src/include/catalog/pg_trigger.h of PostgreSQL.
-_ROW, _BEFORE, _DELETE, _UPDATE, _TRUNCATE = 1, 2, 8, 16, 32
-_OPERATIONS = {"DELETE": _DELETE, "UPDATE": _UPDATE, "TRUNCATE": _TRUNCATE}
-
 
 @dataclass(frozen=True, slots=True)
 class _Trigger:
     name: str
     table: str
-    operations: tuple[str, ...]
+    operations: str
     function: str
 
     @property
-    def is_for_rows(self) -> bool:
-        return "TRUNCATE" not in self.operations
-
-    @property
-    def tgtype(self) -> int:
-        bits = sum(_OPERATIONS[operation] for operation in self.operations)
-        return bits | _BEFORE | (_ROW if self.is_for_rows else 0)
-
-    def statement(self) -> str:
-        level = "ROW" if self.is_for_rows else "STATEMENT"
+    def definition(self) -> str:
+        """Return the statement that creates it, as `pg_get_triggerdef` writes it."""
+        level = "STATEMENT" if self.operations == "TRUNCATE" else "ROW"
         return (
-            f"CREATE TRIGGER {self.name} BEFORE {' OR '.join(self.operations)}"
-            f" ON {self.table} FOR EACH {level} EXECUTE FUNCTION {self.function}()"
+            f"CREATE TRIGGER {self.name} BEFORE {self.operations} ON {self.table}"
+            f" FOR EACH {level} EXECUTE FUNCTION {self.function}()"
         )
 
 
@@ -111,20 +100,20 @@ END
 """,
 }
 _TRIGGERS = (
-    _Trigger("uploads_event_update", EVENTS, ("UPDATE",), "uploads_seal_only"),
-    _Trigger("uploads_event_delete", EVENTS, ("DELETE",), "uploads_refuse"),
-    _Trigger("uploads_event_truncate", EVENTS, ("TRUNCATE",), "uploads_refuse"),
-    _Trigger("uploads_seal_change", SEALS, ("DELETE", "UPDATE"), "uploads_refuse"),
-    _Trigger("uploads_seal_truncate", SEALS, ("TRUNCATE",), "uploads_refuse"),
-    _Trigger("uploads_upload_update", UPLOADS, ("UPDATE",), "uploads_keep_identity"),
-    _Trigger("uploads_upload_delete", UPLOADS, ("DELETE",), "uploads_refuse"),
-    _Trigger("uploads_upload_truncate", UPLOADS, ("TRUNCATE",), "uploads_refuse"),
-    _Trigger("uploads_token_update", TOKENS, ("UPDATE",), "uploads_revoke_only"),
-    _Trigger("uploads_token_delete", TOKENS, ("DELETE",), "uploads_refuse"),
-    _Trigger("uploads_token_truncate", TOKENS, ("TRUNCATE",), "uploads_refuse"),
-    _Trigger("uploads_user_update", USERS, ("UPDATE",), "uploads_keep_name"),
-    _Trigger("uploads_user_delete", USERS, ("DELETE",), "uploads_refuse"),
-    _Trigger("uploads_user_truncate", USERS, ("TRUNCATE",), "uploads_refuse"),
+    _Trigger("uploads_event_update", EVENTS, "UPDATE", "uploads_seal_only"),
+    _Trigger("uploads_event_delete", EVENTS, "DELETE", "uploads_refuse"),
+    _Trigger("uploads_event_truncate", EVENTS, "TRUNCATE", "uploads_refuse"),
+    _Trigger("uploads_seal_change", SEALS, "DELETE OR UPDATE", "uploads_refuse"),
+    _Trigger("uploads_seal_truncate", SEALS, "TRUNCATE", "uploads_refuse"),
+    _Trigger("uploads_upload_update", UPLOADS, "UPDATE", "uploads_keep_identity"),
+    _Trigger("uploads_upload_delete", UPLOADS, "DELETE", "uploads_refuse"),
+    _Trigger("uploads_upload_truncate", UPLOADS, "TRUNCATE", "uploads_refuse"),
+    _Trigger("uploads_token_update", TOKENS, "UPDATE", "uploads_revoke_only"),
+    _Trigger("uploads_token_delete", TOKENS, "DELETE", "uploads_refuse"),
+    _Trigger("uploads_token_truncate", TOKENS, "TRUNCATE", "uploads_refuse"),
+    _Trigger("uploads_user_update", USERS, "UPDATE", "uploads_keep_name"),
+    _Trigger("uploads_user_delete", USERS, "DELETE", "uploads_refuse"),
+    _Trigger("uploads_user_truncate", USERS, "TRUNCATE", "uploads_refuse"),
 )
 
 
@@ -142,7 +131,7 @@ def install(connection: BaseDatabaseWrapper) -> None:
                 f" LANGUAGE plpgsql AS $${body}$$"
             )
         for trigger in _TRIGGERS:
-            cursor.execute(trigger.statement())
+            cursor.execute(trigger.definition)
             # ALWAYS: session_replication_role = replica does not switch it off.
             cursor.execute(
                 f"ALTER TABLE {trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}"
@@ -162,7 +151,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     """Return the names of triggers that are missing, disabled or altered.
 
     The catalogue is compared with what `install` makes, function bodies and settings
-    included.
+    included. A table or function that is not found by its name alone is another one.
     Without the tables none is missing. Raises `django.db.Error` when the database is
     unavailable.
     """
@@ -173,20 +162,16 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
             return []
         cursor.execute(
             """
-            SELECT t.tgname, w.relname, t.tgtype, p.prosrc, t.tgrelid = to_regclass(w.relname)
-            FROM pg_trigger t
-            JOIN pg_class w ON w.oid = t.tgrelid
-            JOIN pg_proc p ON p.oid = t.tgfoid
-            WHERE t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
-            AND p.proconfig IS NULL AND NOT p.prosecdef
+            SELECT pg_get_triggerdef(t.oid, true), p.prosrc
+            FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+            WHERE t.tgenabled = 'A' AND p.proconfig IS NULL AND NOT p.prosecdef
             """
         )
-        found = [values for *values, is_ours in cursor if is_ours]
+        found = cursor.fetchall()
     return [
         trigger.name
         for trigger in _TRIGGERS
-        if [trigger.name, trigger.table, trigger.tgtype, _FUNCTIONS[trigger.function]]
-        not in found
+        if (trigger.definition, _FUNCTIONS[trigger.function]) not in found
     ]
 
 

@@ -7,8 +7,7 @@ counts above a limit are estimates; and rows are always in the order of an index
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -16,12 +15,13 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import Field, Model, Q, QuerySet
+from django.db.models import DateTimeField, Field, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
-from mirrorsite.admin.filters import DateFilter, as_utc
+from mirrorsite.admin.filters import DateFilter
 from mirrorsite.admin.row_estimates import RoughCount, rough_count
+from mirrorsite.times import parse_time
 
 M = TypeVar("M", bound=Model)
 
@@ -107,11 +107,7 @@ class CursorChangeList(FilteredChangeList):
         """Return the template's variables for the date hierarchy; None without one."""
         for spec in self.filter_specs:
             if isinstance(spec, DateFilter):
-                return {
-                    "trail": spec.trail(self),
-                    "current": spec.current(),
-                    "steps": spec.steps(self),
-                }
+                return spec.navigation(self)
         return None
 
     def pages(self) -> list[tuple[str, str]]:
@@ -137,34 +133,29 @@ class CursorChangeList(FilteredChangeList):
         )
 
     def _cursor(self, index: int) -> str:
-        row = self.result_list[index] if self.result_list else None
-        if row is None:
+        if not self.result_list:
             return ""
-        names = self._columns()
-        return SEPARATOR.join(_text(getattr(row, name)) for name in names)
+        row = self.result_list[index]
+        return SEPARATOR.join(field.value_to_string(row) for field in self._fields())
 
-    def _columns(self) -> list[str]:
-        return [name.lstrip("-") for name in self.model_admin.ordering]
-
-    def _field(self, name: str) -> Field[Any, Any]:
-        field = self.lookup_opts.get_field(name)
-        assert isinstance(field, Field)  # noqa: S101 an admin orders by its own columns
-        return field
-
-    def _value(self, name: str, text: str) -> Any:
-        value = self._field(name).to_python(text)
-        return as_utc(value) if isinstance(value, datetime) else value
+    def _fields(self) -> list[Field[Any, Any]]:
+        names = [name.lstrip("-") for name in self.model_admin.ordering]
+        return [cast("Field[Any, Any]", self.lookup_opts.get_field(n)) for n in names]
 
     def _beyond(self, cursor: str, side: str) -> Q:
         """Return the condition for the rows after (lt) or before (gt) a cursor."""
-        names = self._columns()
+        fields = self._fields()
         texts = cursor.split(SEPARATOR)
         try:
             values = [
-                self._value(name, text) for name, text in zip(names, texts, strict=True)
+                parse_time(text)
+                if isinstance(field, DateTimeField)
+                else field.to_python(text)
+                for field, text in zip(fields, texts, strict=True)
             ]
         except (ValueError, OverflowError, ValidationError) as error:
             raise IncorrectLookupParameters(error) from error
+        names = [field.name for field in fields]
         if len(names) == 1:
             return Q(**{f"{names[0]}__{side}": values[0]})
         first, second = names
@@ -172,23 +163,6 @@ class CursorChangeList(FilteredChangeList):
         return Q(**{f"{first}__{side}e": values[0]}) & (
             Q(**{f"{first}__{side}": values[0]}) | Q(**{f"{second}__{side}": values[1]})
         )
-
-
-def _text(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-class ReadOnlyMixin:
-    """Refuses to add, change and delete."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class ListMixin:
@@ -226,7 +200,7 @@ class ListMixin:
         return super().response_action(request, queryset)  # type: ignore[misc]
 
 
-class BigTableAdmin(ReadOnlyMixin, ListMixin, admin.ModelAdmin[M]):
+class BigTableAdmin(ListMixin, admin.ModelAdmin[M]):
     """A read-only admin whose list is a `CursorChangeList`."""
 
     ordering: ClassVar[tuple[str, ...]]
@@ -237,6 +211,15 @@ class BigTableAdmin(ReadOnlyMixin, ListMixin, admin.ModelAdmin[M]):
     show_full_result_count = False
     #: Returns the rows that match the text of the search box.
     search: Callable[[QuerySet[M], str], QuerySet[M]]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.admin import (
@@ -15,7 +15,6 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.functional import cached_property
 
 from mirrorsite.admin import date_hierarchy
 from mirrorsite.admin.row_estimates import rough_count
@@ -165,53 +164,32 @@ class DateFilter(_RangeFilter):
     def choices(self, changelist: Any) -> Iterator[Any]:
         yield from ()
 
-    def trail(self, changelist: Any) -> list[tuple[str, str]]:
-        """Return the links to the periods above: text and address of each."""
+    def navigation(self, changelist: Any) -> dict[str, Any]:
+        """Return the links up and down as addresses and texts, and the current period."""
         on = self.used.get("on")
-        if not on:
-            return []
-        above = [(changelist.get_query_string(remove=["on"]), "All dates")]
-        above += [
-            (changelist.get_query_string({"on": str(period)}), period.full_name())
-            for period in date_hierarchy.parse(on).above()
-        ]
-        return above
-
-    def current(self) -> str:
-        """Return what the steps are steps of; empty for all time."""
-        on = self.used.get("on")
-        if on:
-            return date_hierarchy.parse(on).full_name()
-        above = self._below[0].above() if self._below else []
-        return above[-1].full_name() if above else ""
-
-    def steps(self, changelist: Any) -> list[tuple[str, str]]:
-        """Return the links one level down."""
-        return [
-            (changelist.get_query_string({"on": str(period)}), period.short_name())
-            for period in self._below
-        ]
-
-    @cached_property
-    def _below(self) -> list[date_hierarchy.Period]:
-        first, last = self._ends()
-        if first is None or last is None:
-            return []
-        on = self.used.get("on")
-        return date_hierarchy.subdivisions(
-            date_hierarchy.parse(on) if on else None, first, last
-        )
-
-    def _ends(self) -> tuple[datetime | None, datetime | None]:
+        period = date_hierarchy.parse(on) if on else None
         times = self.model._default_manager.order_by(self.column).values_list(
             self.column, flat=True
         )
-        return times.first(), times.last()
+        first, last = times.first(), times.last()
+        below = (
+            date_hierarchy.subdivisions(period, first, last) if first and last else []
+        )
 
+        def link(to: date_hierarchy.Period, name: str) -> tuple[str, str]:
+            return changelist.get_query_string({"on": str(to)}), name
 
-def as_utc(at: datetime) -> datetime:
-    """Return a time in UTC, which a naive one is; raises OverflowError beyond all years."""
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        trail = []
+        if period:
+            trail = [(changelist.get_query_string(remove=["on"]), "All dates")]
+            trail += [link(above, above.full_name()) for above in period.above()]
+        elif below and (above := below[0].above()):
+            period = above[-1]
+        return {
+            "trail": trail,
+            "current": period.full_name() if period else "",
+            "steps": [link(step, step.short_name()) for step in below],
+        }
 
 
 def _time(text: str) -> datetime:

@@ -48,15 +48,10 @@ class TokenForm(forms.ModelForm[Token]):
     def save(self, commit: bool = True) -> Token:
         """Create the token through the service, whatever `commit` is."""
         values = self.cleaned_data
-        scopes = []
-        if values["can_upload"]:
-            scopes.append(Scope.UPLOAD)
-        if values["can_read"]:
-            scopes.append(Scope.READ)
         self.instance, self.secret = services.create_token(
             owner=values["user"],
             name=values["name"],
-            scopes=scopes,
+            scopes=[scope for scope in Scope if values[f"can_{scope.value}"]],
             days=values["days"],
             actor=self.actor,
         )

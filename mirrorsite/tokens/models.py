@@ -103,8 +103,7 @@ class Token(KeptModel, AbstractAuthToken):
 
     @property
     def scopes(self) -> frozenset[Scope]:
-        held = {Scope.UPLOAD: self.can_upload, Scope.READ: self.can_read}
-        return frozenset(scope for scope, is_held in held.items() if is_held)
+        return frozenset(s for s in Scope if getattr(self, f"can_{s.value}"))
 
     def facts(self) -> dict[str, Any]:
         """Return the token's attributes for an event, without the secret or its hash."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from sre.benchmarks.admin import admin
 from sre.benchmarks.audit import audit
 from sre.benchmarks.bench import Bench
 from sre.benchmarks.contenders import WrongAnswerError, compare
-from sre.benchmarks.growth import payload, rows
+from sre.benchmarks.growth import growth, payload
 from sre.benchmarks.profile import profile
 from sre.benchmarks.reconcile import reconcile
 from sre.benchmarks.report import Report
@@ -39,11 +40,11 @@ SCENARIOS = {
     "mirror": Scenario(partial(compare, "mirror"), f"GET /api/mirror {PEERS}"),
     "uploads": Scenario(partial(compare, "uploads"), f"POST /api/upload-random {PEERS}"),
     "payload": Scenario(payload, "4 B to 1 GiB, beside `aws s3 cp`; 3 GiB of disk a round"),
-    "rows": Scenario(rows, "uploads into 1,000 and COUNT rows; size on disk", 1_000_000),
+    "growth": Scenario(growth, "uploads into 1,000 and COUNT rows; size on disk", 1_000_000),
     "audit": Scenario(audit, "seal and verify COUNT uploads; uploads beside a sealer", 50_000),
     "reconcile": Scenario(reconcile, "COUNT objects, beside `aws s3 ls --recursive`", 200_000),
     "admin": Scenario(admin, "pages with 1,000 and with COUNT uploads", 1_000_000),
-    "profile": Scenario(profile, "flame graph of a worker under uploads"),
+    "profile": Scenario(profile, "flame graph of the workers under uploads"),
 }  # fmt: skip
 
 
@@ -115,12 +116,9 @@ def _circumstances(arguments: argparse.Namespace) -> str:
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return names[0] if names else "unknown"
+    linux = Path("/proc/cpuinfo")
+    found = linux.exists() and re.search("model name\\s*: (.*)", linux.read_text())
+    return found[1] if found else platform.processor()
 
 
 def _write_between_marks(path: Path, name: str, text: str) -> None:

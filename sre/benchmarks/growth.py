@@ -88,7 +88,7 @@ def _workers(service: Service) -> list[psutil.Process]:
     return psutil.Process(service.pid).children()
 
 
-def rows(bench: Bench) -> Report:
+def growth(bench: Bench) -> Report:
     """Upload into tables of 1,000 and of many rows; and what a row takes on disk."""
     table = Table("rows", COLUMNS)
     sizes = Table(f"table of {bench.count:,} uploads", ("rows", "MiB", "bytes a row"))

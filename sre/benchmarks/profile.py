@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 
-import psutil
-
 from sre.benchmarks import wrk
 from sre.benchmarks.bench import Bench, say
 from sre.benchmarks.contenders import PEERS_PYTHON
@@ -15,15 +13,10 @@ from sre.lib.service import ROOT
 
 
 def profile(bench: Bench) -> Report:
-    """Sample one worker while wrk uploads; write reports/profile.svg."""
+    """Sample the workers while wrk uploads; write reports/profile.svg."""
     target = ROOT / "reports" / "profile.svg"
     target.parent.mkdir(exist_ok=True)
     with bench.stack.service(bench.environment("profile")) as service:
-        worker = next(
-            child
-            for child in psutil.Process(service.pid).children()
-            if "metrics_server" not in " ".join(child.cmdline())
-        )
         url = f"{service.url}/api/upload-random"
         load = processes.start(
             wrk.command(
@@ -37,7 +30,7 @@ def profile(bench: Bench) -> Report:
                 [
                     PEERS_PYTHON.with_name("py-spy"), "record", "--format=flamegraph",
                     f"--duration={bench.seconds:.0f}", "--rate=250",
-                    f"--output={target}", f"--pid={worker.pid}",
+                    f"--output={target}", "--subprocesses", f"--pid={service.pid}",
                 ],
                 stdout=subprocess.DEVNULL,
                 check=True,

@@ -33,16 +33,32 @@ find_python() {
   return 1
 }
 
-# Install the given requirements files into .venv, unless they are there already.
+# Install a requirements file into .venv, unless it is installed already.
 ensure_environment() {
-  install_into .venv "$@"
+  install_into .venv "$1"
 }
 
-# install_into DIRECTORY FILE …: the same with another virtual environment.
+# install_into DIRECTORY FILE: the same with another virtual environment. Nothing is to do
+# where what was installed last has all pins of the file.
 install_into() {
-  local python
-  python="$(find_python)" || return 2
-  "$python" sre/lib/install.py "$@"
+  local directory="$1" file="$2" python="$1/bin/python" installed="$1/installed.txt"
+  local options=(--disable-pip-version-check --progress-bar=off) found
+  if [ -x "$python" ] && [ -e "$installed" ] &&
+    ! grep -qvxFf "$installed" <(grep -F == "$file"); then
+    return 0
+  fi
+  if ! "$python" -m pip --version >/dev/null 2>&1; then # none, or cut short
+    found="$(find_python)" || return 2
+    echo "Creating $directory with $found …" >&2
+    "$found" -m venv --clear "$directory" >&2 || return 2
+  fi
+  echo "Installing $file …" >&2
+  if grep -q -- --hash= "$file"; then
+    options+=(--require-hashes --no-deps)
+  fi
+  "$python" -m pip install "${options[@]}" --requirement "$file" |
+    { grep --line-buffered -E '^(Collecting|Installing)' >&2 || true; } || return 1
+  cp "$file" "$installed"
 }
 
 # ensure_program PROGRAM PACKAGE …: as root on Debian, install the packages that hold
@@ -75,4 +91,28 @@ ensure_program() {
 say_skipped() {
   local frame="************************************************************"
   { echo "$frame"; printf 'SKIPPED: %s\n' "$@"; echo "$frame"; } >&2
+}
+
+# Take --url and --token from the arguments: sets URL and TOKEN, and `others`.
+take_service() {
+  export URL="" TOKEN=""
+  others=()
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --url) URL="${2:?--url needs an address}"; shift ;;
+      --token) TOKEN="${2:?--token needs a token}"; shift ;;
+      *) others+=("$1") ;;
+    esac
+    shift
+  done
+}
+
+# with_service FUNCTION …: call it with URL and TOKEN; without a URL, of a new service.
+with_service() {
+  if [ -n "$URL" ]; then
+    "$@"
+  else
+    export -f "${1?}"
+    .venv/bin/python -m sre.lib.stack bash -euc '"$@"' "$0" "$@"
+  fi
 }

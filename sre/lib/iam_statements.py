@@ -35,56 +35,44 @@ def _listed(value: Any) -> list[str]:
 def policies(state: dict[str, Any]) -> Iterator[tuple[str, bool, dict[str, Any]]]:
     """Yield each policy's resource, whether it is an identity's, and the document."""
     for resource in state.get("resources", []):
-        address = ".".join(
-            filter(None, (resource.get("module"), resource["type"], resource["name"]))
-        )
+        names = resource.get("module"), resource["type"], resource["name"]
         for (kind, attribute), identity in POLICIES.items():
-            for instance in resource["instances"]:
-                text = instance["attributes"].get(attribute)
-                if resource["type"] == kind and text:
-                    yield address, identity, json.loads(text)
+            for instance in resource["instances"] if resource["type"] == kind else ():
+                if text := instance["attributes"].get(attribute):
+                    yield ".".join(filter(None, names)), identity, json.loads(text)
 
 
-def _allows(statement: dict[str, Any], action: str, resource: str) -> bool:
-    return any(
-        fnmatch.fnmatchcase(action.lower(), pattern.lower())
-        for pattern in _listed(statement.get("Action"))
-    ) and any(
-        fnmatch.fnmatchcase(resource, pattern)
-        for pattern in _listed(statement.get("Resource"))
-    )
+def _matches(patterns: Any, text: str) -> bool:
+    """IAM ignores the case of actions; to ignore that of resources refuses more."""
+    lower = text.lower()
+    return any(fnmatch.fnmatchcase(lower, it.lower()) for it in _listed(patterns))
 
 
 def faults(address: str, identity: bool, document: dict[str, Any]) -> list[str]:
     """Return what is wrong with one policy, a sentence each."""
     found: list[str] = []
     statements = document["Statement"]
-    statements = [statements] if isinstance(statements, dict) else statements
-    for statement in statements:
+    for statement in [statements] if isinstance(statements, dict) else statements:
         if statement["Effect"] != "Allow":
             continue
         name = f"{address}, {statement.get('Sid') or 'a statement without name'}"
+        actions = _listed(statement.get("Action"))
+        resources = _listed(statement.get("Resource"))
         if {"NotAction", "NotResource", "NotPrincipal"} & statement.keys():
             found.append(f"{name}: allows everything that it does not name")
-        wide = [a for a in _listed(statement.get("Action")) if a.endswith("*")]
-        if "*" in _listed(statement.get("Resource")) and any(
-            action == "*" or action.endswith(":*") for action in wide
-        ):
+        wide = [action for action in actions if action == "*" or action.endswith(":*")]
+        if "*" in resources and wide:
             found.append(f"{name}: {', '.join(wide)} on *")
-        if identity:
-            # Whichever bucket the policy names.
-            buckets = {
-                resource.split("/")[0]
-                if resource.startswith("arn:")
-                else "arn:aws:s3:::b"
-                for resource in _listed(statement.get("Resource"))
-            }
-            found += [
-                f"{name}: {action} under audit/"
-                for bucket in sorted(buckets)
-                for action in DELETING
-                if _allows(statement, action, f"{bucket}/{UNDER_AUDIT}")
-            ]
+        # Whichever bucket the policy names.
+        arns = [it.split("/")[0] for it in resources if it.startswith("arn:")]
+        buckets = {*arns, *(["arn:aws:s3:::b"] if len(arns) < len(resources) else [])}
+        found += [
+            f"{name}: {action} under audit/"
+            for bucket in sorted(buckets if identity else ())
+            for action in DELETING
+            if _matches(actions, action)
+            and _matches(resources, f"{bucket}/{UNDER_AUDIT}")
+        ]
     return found
 
 

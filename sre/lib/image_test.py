@@ -11,8 +11,7 @@ import secrets
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -31,12 +30,15 @@ LOAD_CLIENTS = 8
 LOAD_UPLOADS = 500
 
 
-class EngineError(RuntimeError):
-    """The engine's command failed; the text ends with its error output."""
+#: Where the engine runs in a container itself, it cannot raise them.
+LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", "--no-healthcheck")
 
 
-@dataclass(frozen=True)
-class Engine:
+class ImageError(RuntimeError):
+    """The image does not do what it must, or the engine's command failed."""
+
+
+class Engine(NamedTuple):
     """podman or docker, and one image."""
 
     program: str
@@ -47,17 +49,11 @@ class Engine:
             [self.program, *arguments], capture_output=True, text=True, check=False
         )
         if check and done.returncode:
-            raise EngineError(
+            raise ImageError(
                 f"{self.program} {' '.join(arguments[:2])} ended with"
                 f" {done.returncode}: {done.stderr.strip()[-2000:]}"
             )
         return done.stdout.strip()
-
-    def inspect(self) -> dict[str, Any]:
-        found: list[dict[str, Any]] = json.loads(
-            self.call("image", "inspect", self.image)
-        )
-        return found[0]
 
     def run(self, environment: dict[str, str], *command: str, name: str) -> str:
         """Run a command as strictly as a restricted pod; no command: the image's own."""
@@ -71,9 +67,7 @@ class Engine:
             "--tmpfs=/tmp:rw,size=64m,mode=1777",
             "--cap-drop=ALL",
             "--security-opt=no-new-privileges",
-            "--ulimit=nofile=1024:1024",
-            "--ulimit=nproc=4096:4096",
-            "--no-healthcheck",
+            *LIMITS,
             *(f"--env={key}={value}" for key, value in environment.items()),
             self.image,
             *command,
@@ -84,34 +78,35 @@ class Engine:
         self.call("rm", "--force", "--volumes", name, check=False)
 
 
-class ImageFaultError(AssertionError):
-    """The image does not do what it must."""
-
-
 def expect(what: str, condition: object) -> None:
     """Print a check that passed, or raise for one that failed."""
     if not condition:
-        raise ImageFaultError(what)
+        raise ImageError(what)
     print(f"ok    {what}")
+
+
+def image_facts(engine: Engine) -> tuple[dict[str, Any], list[str]]:
+    """Return what the engine knows of the image, and its health check's command."""
+    (facts,) = json.loads(engine.call("image", "inspect", engine.image))
+    # podman and docker keep it in two places.
+    kept = facts["Config"].get("Healthcheck") or facts.get("Healthcheck") or {}
+    return facts, kept.get("Test", [])
 
 
 def check_contents(engine: Engine) -> None:
     """Look at what the image declares and what lies in it."""
-    facts = engine.inspect()
+    facts, health = image_facts(engine)
     config = facts["Config"]
     environment = dict(entry.split("=", 1) for entry in config["Env"])
-    labels = config["Labels"]
     expect("user is 10001:10001", config["User"] == "10001:10001")
     expect("listens on 0.0.0.0:4545", environment["BIND"] == "0.0.0.0:4545")
     expect("gunicorn is started in exec form", config["Cmd"][0] == "gunicorn")
-    health = health_check(facts)
     expect("has a health check in exec form", health[:1] == ["CMD"])
-    expect(
-        f"labels: version {labels.get('org.opencontainers.image.version')},"
-        f" revision {labels.get('org.opencontainers.image.revision', '')[:12]}",
-        labels.get("org.opencontainers.image.version")
-        and labels.get("org.opencontainers.image.revision"),
+    version, revision = (
+        config["Labels"].get(f"org.opencontainers.image.{name}", "")
+        for name in ("version", "revision")
     )
+    expect(f"labels: version {version}, revision {revision[:12]}", version and revision)
     expect(
         "no secret in the image's environment",
         not {"SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "PIP_INDEX_URL"} & set(environment),
@@ -121,22 +116,14 @@ def check_contents(engine: Engine) -> None:
     )
     expect("no secret in its history", "SECRET_KEY" not in history)
     found = engine.call(
-        "run", "--rm", "--network=none", "--no-healthcheck",
-        "--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", engine.image, "sh", "-c",
+        "run", "--rm", "--network=none", *LIMITS, engine.image, "sh", "-c",
         "command -v gcc cc make; ls -d /root/.cache /tmp/* /app/.local /app/.git /app/tests"
         " /venv/lib/python3*/site-packages/pip /etc/pip.conf 2>/dev/null;"
         " find /app /venv -writable -not -type l | head; true",
     )  # fmt: skip
     expect(f"no compiler, cache, tests or writable file inside {found}", not found)
-    print(f"      size {facts['Size'] / 1e6:.0f} MB with its base image")
-    expect(f"smaller than {MOST_BYTES / 1e6:.0f} MB", facts["Size"] < MOST_BYTES)
-
-
-def health_check(facts: dict[str, Any]) -> list[str]:
-    """Return the health check's command; podman and docker keep it in two places."""
-    kept = facts["Config"].get("Healthcheck") or facts.get("Healthcheck") or {}
-    command: list[str] = kept.get("Test", [])
-    return command
+    size, most = facts["Size"] / 1e6, MOST_BYTES / 1e6
+    expect(f"{size:.0f} MB with its base image, at most {most:.0f}", size < most)
 
 
 def check_running(engine: Engine) -> None:
@@ -180,8 +167,7 @@ def serve(engine: Engine, name: str, url: str, database_url: str) -> None:
         check=False,
     )  # fmt: skip
     expect("its root cannot be written", written == "end")
-    probe = health_check(engine.inspect())
-    engine.call("exec", name, *probe[1:])
+    engine.call("exec", name, *image_facts(engine)[1][1:])
     expect("its health check passes", True)
     end_under_load(engine, name, url, database_url)
 
@@ -202,10 +188,7 @@ def end_under_load(engine: Engine, name: str, url: str, database_url: str) -> No
     expect(f"ended with 0 {took:.1f} s after SIGTERM", status == "0")
     expect(f"{load.outcomes['201']} uploads answered with 201", load.outcomes["201"])
     expect("no request was lost", load.outcomes["lost"] == 0)
-    expect(
-        "no other answer",
-        set(load.outcomes) <= {"201", "refused", "lost"},
-    )
+    expect("no other answer", set(load.outcomes) <= {"201", "refused", "lost"})
     recorded = statuses(database_url)
     expect(
         f"the record agrees: {recorded}",
@@ -227,7 +210,7 @@ def main(arguments: list[str]) -> int:
     try:
         check_contents(engine)
         check_running(engine)
-    except (ImageFaultError, EngineError) as error:
+    except ImageError as error:
         print(f"FAIL  {error}")
         return 1
     return 0

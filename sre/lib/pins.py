@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -24,39 +25,18 @@ def faults(project: dict[str, Any], compiled: dict[str, str]) -> list[str]:
     """
     found = []
     for group, text in compiled.items():
-        pins = _pins(text)
-        for requirement in _ranges(project, group):
+        pins = dict(re.findall(r"^([\w.-]+)(?:\[.*\])?==(\S+)", text, re.MULTILINE))
+        lines = [] if group in ALONE else list(project["project"]["dependencies"])
+        if group:
+            lines += resolve_dependency_groups(project["dependency-groups"], group)
+        for requirement in map(Requirement, lines):
             name = canonicalize_name(requirement.name)
-            version = pins.get(name)
-            if version is None:
-                found.append(f"{group or 'production'}: {name} has no pin.")
-            elif version not in requirement.specifier:
+            if name not in pins or pins[name] not in requirement.specifier:
                 found.append(
-                    f"{group or 'production'}: {name} {version} is outside"
-                    f" {requirement.specifier}."
+                    f"{group or 'production'}: {name} is {pins.get(name, 'not pinned')},"
+                    f" not {requirement.specifier or 'any'}."
                 )
-        found += [
-            f"{group or 'production'}: {line.split()[0]} has no hash."
-            for line in text.splitlines()
-            if "==" in line and not line.endswith("\\")
-        ]
     return found
-
-
-def _pins(text: str) -> dict[str, str]:
-    pins: dict[str, str] = {}
-    for line in text.splitlines():
-        if "==" in line and not line.startswith((" ", "#")):
-            name, _, rest = line.partition("==")
-            pins[canonicalize_name(name.partition("[")[0])] = rest.split()[0]
-    return pins
-
-
-def _ranges(project: dict[str, Any], group: str) -> list[Requirement]:
-    lines = [] if group in ALONE else list(project["project"]["dependencies"])
-    if group:
-        lines += resolve_dependency_groups(project["dependency-groups"], group)
-    return [Requirement(line) for line in lines]
 
 
 def main() -> int:

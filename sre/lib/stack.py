@@ -98,18 +98,6 @@ def temporary_service() -> Iterator[tuple[str, str]]:
             yield service.url, printed.split()[-1]
 
 
-@contextmanager
-def given_or_temporary_service(
-    url: str | None, token: str | None
-) -> Iterator[tuple[str, str | None]]:
-    """Yield a running service with its token, or run one."""
-    if url:
-        yield url, token
-    else:
-        with temporary_service() as found:
-            yield found
-
-
 def run(environment: dict[str, str], *arguments: str, root: Path = ROOT) -> str:
     """Run Python on a program; return what it prints, raise CalledProcessError."""
     return subprocess.run(
@@ -120,3 +108,14 @@ def run(environment: dict[str, str], *arguments: str, root: Path = ROOT) -> str:
         text=True,
         check=True,
     ).stdout
+
+
+def main(command: list[str]) -> int:
+    """Run a command with URL and TOKEN of a service of its own; return its status."""
+    with temporary_service() as (url, token):
+        environment = {**os.environ, "URL": url, "TOKEN": token}
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -73,6 +73,12 @@ def test_scenarios__run() -> None:
     assert re.search(budget, done.stdout, re.M), done.stdout
 
 
+def test_list__what_is_measured() -> None:
+    named = [line.split()[0] for line in bench("--list").stdout.splitlines()]
+    wanted = "health mirror uploads payload growth audit reconcile admin profile"
+    assert named == wanted.split()
+
+
 def test_unknown_scenario__named() -> None:
     done = bench("upload")
     assert done.returncode == 2

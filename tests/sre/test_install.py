@@ -1,109 +1,104 @@
-"""sre/lib/install.py with a virtual environment that is only pretended."""
+"""sre/lib/environment.sh makes virtual environments, of a Python that only pretends."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from sre.lib import install
+from tests.support import ROOT
 
 NAME = "requirements/local.txt"
+#: Makes an environment of itself, and says in a file what it was asked to do.
+PYTHON = """#!/bin/bash
+case "$*" in
+  "-m venv --clear "*)
+    echo create >>"$STEPS"
+    [ ! -e "$STEPS.no-ensurepip" ] || exit 1
+    rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
+  "-m pip install "*) echo "${@: -1}" >>"$STEPS"; [ ! -e "$STEPS.offline" ] ;;
+esac
+"""
+
+
+class Machine:
+    def __init__(self, directory: Path) -> None:
+        self.python = directory / "python"
+        self.python.write_text(PYTHON)
+        self.python.chmod(0o755)
+        self.environment = directory / ".venv"
+        self.record = directory / "steps"
+        self.record.touch()
+
+    def install(self, file: str = NAME) -> int:
+        script = '. sre/lib/environment.sh; install_into "$DIRECTORY" "$FILE"'
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=ROOT,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHON": str(self.python),
+                "STEPS": str(self.record),
+                "DIRECTORY": str(self.environment),
+                "FILE": file,
+            },
+            check=False,
+        ).returncode
+
+    def steps(self) -> list[str]:
+        return self.record.read_text().split()
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / ".venv"
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
 
 
-@pytest.fixture
-def done(directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Pretend an empty machine; return what is done there, step by step."""
-    steps: list[str] = []
-    python = directory / "bin" / "python"
-
-    def create(where: Path, *, with_pip: bool, clear: bool) -> None:
-        assert (where, with_pip, clear) == (directory, True, True)
-        for old in directory.rglob("*"):
-            if not old.is_dir():
-                old.unlink()
-        python.parent.mkdir(parents=True, exist_ok=True)
-        write_python(python, pip_works=True)
-        steps.append("create")
-
-    def install_one(python: Path, name: str) -> int:
-        steps.append(name)
-        return 0
-
-    monkeypatch.setattr("venv.create", create)
-    monkeypatch.setattr(install, "_install", install_one)
-    return steps
+def test_second_start__nothing_to_do(machine: Machine) -> None:
+    assert (machine.install(), machine.install()) == (0, 0)
+    assert machine.steps() == ["create", NAME]
 
 
-def write_python(path: Path, *, pip_works: bool) -> None:
-    path.write_text(f"#!/bin/sh\nexit {0 if pip_works else 1}\n")
-    path.chmod(0o755)
+def test_more_was_installed__nothing_to_do(machine: Machine) -> None:
+    """As when ./sre/test ran before: what its tests start installs nothing."""
+    for file in ("requirements/test.txt", NAME, "requirements.txt"):
+        assert machine.install(file) == 0
+    assert machine.steps() == ["create", "requirements/test.txt"]
+    assert machine.install("requirements/check.txt") == 0
+    assert machine.steps()[2:] == ["requirements/check.txt"]
 
 
-class TestMain:
-    def test_second_start__nothing_to_do(
-        self, directory: Path, done: list[str]
-    ) -> None:
-        assert install.main(directory, [NAME]) == 0
-        assert install.main(directory, [NAME]) == 0
-        assert done == ["create", NAME]
+def test_python_is_gone__all_is_installed_again(machine: Machine) -> None:
+    """As after an upgrade of the Python that the environment was made with."""
+    machine.install()
+    (machine.environment / "bin/python").unlink()
+    (machine.environment / "bin/python").symlink_to("python-that-was-removed")
+    assert machine.install() == 0
+    assert machine.steps() == ["create", NAME] * 2
 
-    def test_more_was_installed__nothing_to_do(
-        self, directory: Path, done: list[str]
-    ) -> None:
-        """As when ./sre/test ran before: what its tests start installs nothing."""
-        tests = "requirements/test.txt"
-        assert install.main(directory, [tests]) == 0
-        assert install.main(directory, [NAME, "requirements.txt"]) == 0
-        assert done == ["create", tests]
 
-    def test_python_is_gone__all_is_installed_again(
-        self, directory: Path, done: list[str]
-    ) -> None:
-        """As after an upgrade of the Python that the environment was made with."""
-        install.main(directory, [NAME])
-        python = directory / "bin" / "python"
-        python.unlink()
-        python.symlink_to("python-that-was-removed")
-        assert install.main(directory, [NAME]) == 0
-        assert done == ["create", NAME] * 2
+def test_creation_was_cut_short__created_again(machine: Machine) -> None:
+    python = machine.environment / "bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nexit 1\n")  # no pip
+    python.chmod(0o755)
+    assert machine.install() == 0
+    assert machine.steps() == ["create", NAME]
 
-    def test_creation_was_cut_short__created_again(
-        self, directory: Path, done: list[str]
-    ) -> None:
-        python = directory / "bin" / "python"
-        python.parent.mkdir(parents=True)
-        write_python(python, pip_works=False)
-        assert install.main(directory, [NAME]) == 0
-        assert done == ["create", NAME]
 
-    def test_installation_fails__is_tried_again(
-        self, directory: Path, done: list[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with monkeypatch.context() as broken:
-            broken.setattr(install, "_install", lambda python, name: 1)
-            assert install.main(directory, [NAME]) == 1
-        assert install.main(directory, [NAME]) == 0
-        assert done == ["create", NAME]
+def test_installation_fails__is_tried_again(machine: Machine) -> None:
+    offline = machine.record.with_suffix(".offline")
+    offline.touch()
+    assert machine.install() == 1
+    offline.unlink()
+    assert machine.install() == 0
+    assert machine.steps() == ["create", NAME, NAME]
 
-    def test_python_without_ensurepip__one_clear_sentence(
-        self,
-        directory: Path,
-        done: list[str],
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        """As on Debian without python3-venv."""
 
-        def fail(*arguments: object, **options: object) -> None:
-            raise subprocess.CalledProcessError(1, ["python3", "-m", "ensurepip"])
-
-        monkeypatch.setattr("venv.create", fail)
-        assert install.main(directory, [NAME]) == 2
-        assert "install python3-venv" in capsys.readouterr().err.splitlines()[-1]
+def test_no_environment_can_be_made__2(machine: Machine) -> None:
+    """As on Debian without python3-venv, which venv itself names."""
+    machine.record.with_suffix(".no-ensurepip").touch()
+    assert machine.install() == 2
+    assert machine.steps() == ["create"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from mirrorsite.environment import VARIABLES
+from sre.lib.pipeline_check import PipelineFaultError, check_rollback
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = ROOT / "sre" / "lib" / "ci_environment.sh"
@@ -89,6 +91,20 @@ def variables_in_table() -> dict[str, str]:
             names, set_by, *_ = line.strip("| ").split(" | ")
             table |= dict.fromkeys(re.findall(r"`(\w+)`", names), set_by)
     return table
+
+
+def test_diagram__every_job() -> None:
+    """Of each kind: `plan` stands for `plan-staging` and `plan-production` too."""
+    page = (ROOT / "docs" / "gitlab.md").read_text()
+    diagram = page.partition("```mermaid\n")[2].partition("```")[0]
+    jobs = {
+        re.sub("-(staging|production)$", "", name)
+        for path in FILES[:2]
+        for name, job in pipeline(path).items()
+        if name[0] != "." and {"script", "trigger"} & set(job)
+    }
+    assert len(jobs) > 15
+    assert jobs <= set(re.findall(r"[a-z]+(?:-[a-z]+)*", diagram))
 
 
 class TestVariables:
@@ -361,3 +377,13 @@ class TestEnvironment:
             "eks update-kubeconfig --region eu-west-1"
             " --name mirrorsite-staging --alias mirrorsite-staging\n"
         )
+
+
+@pytest.mark.parametrize(("needs", "is_skipped"), [("plan", False), ("smoke", True)])
+def test_pipeline_check__a_rollback_that_a_failed_job_skips(
+    needs: str, is_skipped: bool
+) -> None:
+    jobs = {"plan": "", "apply": "plan", "smoke": "apply", "rollback": needs}
+    rows = [{"name": name, "needs": f"[{needed}]"} for name, needed in jobs.items()]
+    with pytest.raises(PipelineFaultError) if is_skipped else nullcontext():
+        check_rollback(rows)

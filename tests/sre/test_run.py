@@ -184,8 +184,8 @@ def others_checkout(checkout: Checkout) -> Checkout:
     if os.geteuid() or subprocess.run(imports, user="nobody", check=False).returncode:
         pytest.skip("no other user can run this Python")
     # Its stamp: another user cannot install anything into this environment.
-    install = [sys.executable, "sre/lib/install.py", ".venv", "requirements/local.txt"]
-    subprocess.run(install, cwd=ROOT, check=True)
+    install = ". sre/lib/environment.sh; ensure_environment requirements/local.txt"
+    subprocess.run(["bash", "-c", install], cwd=ROOT, check=True)
     checkout.user = "nobody"
     return checkout
 

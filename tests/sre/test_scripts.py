@@ -12,7 +12,9 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import ClassVar
 
 import psycopg
@@ -20,7 +22,6 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from sre.lib import local_service, smoke
-from sre.lib.pip_configuration import parse
 from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
 from tests.support import ROOT
@@ -546,22 +547,71 @@ class TestSmoke:
         assert smoke.main(["--no-upload", "--host", "stranger", live_service.url]) == 1
         assert "FAIL  health answers ok: status is 400" in capsys.readouterr().out
 
+    def test_smoke__another_web_server__every_check_fails(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Such as a proxy's page: no check ends with a traceback."""
+
+        class Page(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"<html>")
+
+            do_POST = do_GET  # noqa: N815
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+            Thread(target=server.serve_forever, daemon=True).start()
+            assert smoke.main([f"http://127.0.0.1:{server.server_port}"]) == 1
+            server.shutdown()
+        total = len(smoke.CHECKS | smoke.UPLOADING)
+        assert f"0 passed, {total} failed" in capsys.readouterr().out
+
     def test_smoke__nobody_there(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert smoke.main(["--wait", "0.1", "http://127.0.0.1:9"]) == 1
         assert "nothing healthy" in capsys.readouterr().out
 
 
-class TestPipConfiguration:
-    def test_parse__environment_goes_last(self) -> None:
-        listing = "\n".join(
-            [
-                "global.index-url='https://one.example/simple'",
-                "global.no-cache-dir='true'",
-                ":env:.index-url='https://two.example/simple'",
-                ":env:.default-timeout='60'",
-            ]
+class TestImage:
+    ENGINE = """#!/bin/bash
+case "$1 $2" in
+  "image inspect") echo 1 ;;
+  build*) for word; do case $word in
+    id=pip.conf,src=*) cp "${word#id=pip.conf,src=}" "$CALLS.conf" ;;
+    *:ro) echo "$word" >>"$CALLS" ;; esac; done ;;
+esac
+"""
+
+    def test_pip_configuration__environment_before_files(
+        self, tmp_path: Path, at_home: Machine
+    ) -> None:
+        podman = tmp_path / "bin/podman"
+        podman.write_text(self.ENGINE)
+        podman.chmod(0o755)
+        index = tmp_path / "index/simple"
+        index.mkdir(parents=True)
+        file = tmp_path / "pip.conf"
+        file.write_text(
+            "[global]\nindex-url = https://one.example/simple\nno-cache-dir = true\n"
+            f"extra-index-url =\n  file://{index}\n  https://three.example/simple\n"
         )
-        assert parse(listing) == {
-            "index-url": "https://two.example/simple",
-            "timeout": "60",
+        at_home.environment |= {
+            "PIP_CONFIG_FILE": str(file),
+            "PIP_INDEX_URL": "https://two.example/simple",
+            "PIP_DEFAULT_TIMEOUT": "60",
         }
+        status, said = at_home.run("image")
+        assert status == 0, said
+        first, *lines = (tmp_path / "calls.conf").read_text().splitlines()
+        assert first == "[global]"
+        # This machine may have more files.
+        assert dict(line.split(" = ") for line in lines).items() >= {
+            ("timeout", "60"),
+            ("index-url", "https://two.example/simple"),
+            ("extra-index-url", f" file://{index} https://three.example/simple"),
+        }
+        mounted = f"{index.parent}:{index.parent}:ro"
+        assert mounted in at_home.calls.read_text().splitlines()

@@ -54,22 +54,12 @@ class TestReconcile:
             making.pending()
         monkeypatch.setattr(scan, "PAGE", 2)
         with CaptureQueriesContext(connection) as queries:
-            rows = scan.recorded_rows()
+            rows = scan.recorded_rows(Upload.objects.all())
             next(rows)
             assert len(queries) == 1
             assert len(list(rows)) == 4
         assert len(queries) == 3
         assert all(query["sql"].endswith("LIMIT 2") for query in queries)
-
-    def test_checksums__a_page_at_a_time(self, bucket, monkeypatch):
-        read: list[int] = []
-        monkeypatch.setattr(scan, "PAGE", 3)
-        options = Options(actor=making.ACTOR, min_age=timedelta(0), checksums=True)
-        pairs = ((entry, None) for entry in listed(50, read))
-        findings = reconcile(options, pairs)
-        next(findings)
-        assert len(read) == 3
-        findings.close()  # type: ignore[attr-defined]
 
     def test_left_in_parts__one_at_a_time(self, bucket, monkeypatch):
         for number in range(3):
@@ -110,15 +100,12 @@ class Crowd:
 
 
 class TestJobs:
-    @pytest.mark.parametrize(
-        "command", [("verify_uploads",), ("reconcile_uploads", "--checksums")]
-    )
-    def test_as_many_as_told__and_no_more(self, bucket, spy, command):
+    def test_as_many_as_told__and_no_more(self, bucket, spy):
         for _ in range(6):
             making.stored()
         crowd = Crowd(3)
         spy(UploadStorage, "head", before=lambda *_: crowd.pass_through())
-        assert run(*command, "--jobs", "3")[0] == 0
+        assert run("verify_uploads", "--jobs", "3")[0] == 0
         assert crowd.most == 3
 
     def test_verify__a_page_at_a_time(self, bucket, monkeypatch, spy):

@@ -46,14 +46,14 @@ def test_stacked_bars__heights_add_up():
         )
     )
     assert svg.get("aria-label") == "A <name>"
-    bars = svg.findall("g/rect")
+    bars = [bar for bar in svg.findall("rect") if bar.get("class") != "hover"]
     heights = [float(bar.get("height", "")) for bar in bars]
     assert heights[0] == pytest.approx(3 * heights[1], rel=0.01)
     assert float(bars[1].get("y", "")) + heights[1] == pytest.approx(
         float(bars[0].get("y", "")), abs=0.02
     )
-    assert [title.text for title in svg.findall("g/title")] == [
-        "10:00: 6 stored, 2 failed"
+    assert [title.text for title in svg.findall("rect/title")] == [
+        "10:00: stored 6, failed 2"
     ]
     texts = [t.text for t in svg.findall("text")]
     assert "uploads" in texts

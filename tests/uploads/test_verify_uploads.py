@@ -47,8 +47,9 @@ class TestVerifyUploads:
     def test_fine(self, bucket):
         making.stored()
         assert run("verify_uploads") == (0, "1 upload checked: 1 verified\n")
-        assert run("verify_uploads", "--since", "2026-01-01")[0] == 0
-        status, text = run("verify_uploads", "--since", "2999-01-01", "--json")
+        status, text = run(
+            "verify_uploads", "--not-verified-since", "2026-01-01", "--json"
+        )
         assert (status, json.loads(text)) == (0, {"uploads": 0, "outcomes": {}})
 
     def test_objects_in_parts__by_their_etag(self, bucket):
@@ -100,6 +101,15 @@ class TestVerifyUploads:
             "3 uploads checked: 3 verified\n",
         )
         assert UploadEvent.objects.filter(action=Action.VERIFIED).count() == 5
+
+    def test_same_size_and_etag__the_checksum_decides(self, bucket):
+        upload = making.stored(size=5)
+        making.overwrite(bucket, upload.key, b"12345")
+        etag = bucket.head(upload.key).etag
+        Upload.objects.filter(pk=upload.pk).update(etag=etag)
+        status, text = run("verify_uploads")
+        assert status == 1
+        assert text.startswith(f"corrupted: {upload.key}: SHA-256 is")
 
     def test_changed_meanwhile(self, bucket, spy):
         """Purged while its object was looked at: the purge is the last word."""

@@ -2,14 +2,4 @@
 
 from __future__ import annotations
 
-from uploads.admin.accounts import StaffGroupAdmin, StaffUserAdmin
-from uploads.admin.events import AuditSealAdmin, UploadEventAdmin
-from uploads.admin.uploads import UploadAdmin
-
-__all__ = [
-    "AuditSealAdmin",
-    "StaffGroupAdmin",
-    "StaffUserAdmin",
-    "UploadAdmin",
-    "UploadEventAdmin",
-]
+from uploads.admin import accounts, events, uploads  # noqa: F401 these register

@@ -64,16 +64,9 @@ def verify_selected(
     if skipped:
         text += f"; {skipped} cannot be verified (pending, failed or purged)"
     if done < left:
-        left_out = (
-            left
-            if not done
-            else f"{left} less {done}"
-            if left > 10_000
-            else left - done
-        )
         text += (
-            f"; left out: {left_out} (at most {MAX_VERIFIED:,} in {VERIFY_SECONDS:.0f} s;"
-            " manage.py verify_uploads takes any number)"
+            f"; left out: {left - done:,} (at most {MAX_VERIFIED:,} in"
+            f" {VERIFY_SECONDS:.0f} s; manage.py verify_uploads takes any number)"
         )
     if fault:
         text += f"; stopped: {fault}"

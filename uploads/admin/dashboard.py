@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import mark_safe
 
-from mirrorsite.admin.row_estimates import RoughCount
+from mirrorsite.admin.row_estimates import rough_count
 from uploads import charts, hourly
 from uploads.admin import formatting
 from uploads.hourly import Hour
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
 
 RANGES = {"24h": ("last 24 hours", 24), "7d": ("last 7 days", 7 * 24)}
+#: In the order of a bar, from its bottom.
+STATUSES = (
+    Status.STORED,
+    Status.PURGED,
+    Status.PENDING,
+    Status.FAILED,
+    Status.MISSING,
+    Status.CORRUPTED,
+)
 #: Events are sealed every minute; three missed in a row is a fault.
 SEAL_AGE = timedelta(minutes=3)
 #: The audit trail is verified every day; an older result does not describe the present.
 VERIFIED_AGE = timedelta(days=2)
-#: Rows are counted up to here; beyond, the card says "more than".
-MAX_COUNTED = 1_000
+#: Rows are counted up to here; beyond, the number is an estimate.
+EXACT_UP_TO = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,41 +46,24 @@ class Card:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart as SVG, its legend, and the same numbers as a table."""
-
-    name: str
-    svg: SafeString
-    legend: list[tuple[str, str]]
-    heads: list[str]
-    rows: list[list[str]]
-
-
 def context(wanted: str) -> dict[str, Any]:
     """Return the template's variables for a range of `RANGES`."""
     name = wanted if wanted in RANGES else "24h"
     words, count = RANGES[name]
     hours = hourly.recent_hours(count)
-    newest = Upload.objects.order_by("-created_at", "-id").only("created_at").first()
     return {
         "range": name,
-        "range_words": words,
         "ranges": [(key, text) for key, (text, _) in RANGES.items()],
-        "is_empty": newest is None,
-        "cards": [] if newest is None else cards(hours, words),
-        "charts": [] if newest is None else hourly_charts(hours),
+        "is_empty": not Upload.objects.exists(),
+        "cards": [
+            *_flow(hours, words),
+            _pending(),
+            _last_stored(),
+            _last_seal(),
+            _last_verification(),
+        ],
+        "charts": hourly_charts(hours),
     }
-
-
-def cards(hours: list[Hour], words: str) -> list[Card]:
-    return [
-        *_flow(hours, words),
-        _pending(),
-        _last_stored(),
-        _last_seal(),
-        _last_verification(),
-    ]
 
 
 def _flow(hours: list[Hour], words: str) -> list[Card]:
@@ -107,7 +98,7 @@ def _pending() -> Card:
     note = format_html("the oldest {}", formatting.age(oldest.created_at))
     return Card(
         "Pending over a minute",
-        str(_count(rows)),
+        str(rough_count(rows, EXACT_UP_TO)),
         note,
         "bad",
         "uploads/upload/?status__exact=pending",
@@ -115,20 +106,15 @@ def _pending() -> Card:
 
 
 def _last_stored() -> Card:
-    newest = (
-        Upload.objects.filter(status=Status.STORED)
-        .order_by("-created_at", "-id")
-        .only("stored_at")
-        .first()
-    )
-    if newest is None:
+    at = Upload.objects.last_stored_at()
+    if at is None:
         return Card("Last stored upload", "never", "", "bad")
-    return Card("Last stored upload", formatting.age(newest.stored_at))
+    return Card("Last stored upload", formatting.age(at))
 
 
 def _last_seal() -> Card:
     seal = AuditSeal.objects.order_by("-number").first()
-    unsealed = _count(UploadEvent.objects.filter(seal=None))
+    unsealed = rough_count(UploadEvent.objects.filter(seal=None), EXACT_UP_TO)
     note = f"{unsealed} event{pluralize(unsealed)} not sealed yet"
     if seal is None:
         return Card("Last seal", "never", f"{note}; run manage.py seal_audit", "bad")
@@ -159,53 +145,21 @@ def _last_verification() -> Card:
     )
 
 
-def _count(rows: QuerySet[Any]) -> RoughCount:
-    """Count up to `MAX_COUNTED` rows."""
-    count = rows.order_by()[: MAX_COUNTED + 1].count()
-    is_more = count > MAX_COUNTED
-    return RoughCount(count, f"more than {MAX_COUNTED:,}" if is_more else f"{count:,}")
-
-
-def hourly_charts(hours: list[Hour]) -> list[Chart]:
+def hourly_charts(hours: list[Hour]) -> list[dict[str, Any]]:
     """Return the charts of uploads, durations and bytes, with a value for each hour."""
-    names = [_label(hour.start, len(hours)) for hour in hours]
-    statuses = (
-        Status.STORED,
-        Status.PURGED,
-        Status.PENDING,
-        Status.FAILED,
-        Status.MISSING,
-        Status.CORRUPTED,
-    )
-    outcome = [
-        charts.Series(
-            name=str(status.value),
-            style=f"fill-{status.value}",
-            values=[hour.uploads[status] for hour in hours],
-        )
-        for status in statuses
-    ]
-    latency = [
-        charts.Series(
-            name=f"p{share * 100:.0f}",
-            style=f"stroke-p{share * 100:.0f}",
-            values=[hour.durations[i] if hour.durations else None for hour in hours],
-        )
-        for i, share in enumerate(hourly.PERCENTILES)
-    ]
-    size = [
-        charts.Series(
-            name="stored",
-            style="fill-bytes",
-            values=[hour.stored_bytes for hour in hours],
-        )
-    ]
     return [
         _chart(
             "Uploads per hour, by outcome",
             charts.stacked_bars,
-            names,
-            outcome,
+            hours,
+            [
+                charts.Series(
+                    name=status.value,
+                    style=f"fill-{status.value}",
+                    values=[hour.uploads[status] for hour in hours],
+                )
+                for status in STATUSES
+            ],
             charts.Axis(
                 title="uploads", write=lambda v: f"{v:,.0f}", width=charts.WIDE
             ),
@@ -213,15 +167,28 @@ def hourly_charts(hours: list[Hour]) -> list[Chart]:
         _chart(
             "Duration of uploads, by hour",
             charts.lines,
-            names,
-            latency,
+            hours,
+            [
+                charts.Series(
+                    name=f"p{share * 100:.0f}",
+                    style=f"stroke-p{share * 100:.0f}",
+                    values=[h.durations[i] if h.durations else None for h in hours],
+                )
+                for i, share in enumerate(hourly.PERCENTILES)
+            ],
             charts.Axis(title="time", write=_duration),
         ),
         _chart(
             "Bytes stored per hour",
             charts.stacked_bars,
-            names,
-            size,
+            hours,
+            [
+                charts.Series(
+                    name="stored",
+                    style="fill-bytes",
+                    values=[hour.stored_bytes for hour in hours],
+                )
+            ],
             charts.Axis(title="bytes", write=_bytes, base=2),
         ),
     ]
@@ -229,32 +196,25 @@ def hourly_charts(hours: list[Hour]) -> list[Chart]:
 
 def _chart(
     name: str,
-    kind: Any,
-    names: list[str],
+    draw: Any,
+    hours: list[Hour],
     series: list[charts.Series],
     axis: charts.Axis,
-) -> Chart:
-    rows = [
-        [
-            label,
-            *(
-                "—" if (value := s.values[i]) is None else axis.write(value)
-                for s in series
-            ),
-        ]
-        for i, label in enumerate(names)
+) -> dict[str, Any]:
+    """Return a chart as SVG, its legend, and the same numbers as a table."""
+    form = "%H:%M" if len(hours) <= 24 else "%a %H:%M"
+    labels = [hour.start.strftime(form) for hour in hours]
+    columns = [
+        ["—" if value is None else axis.write(value) for value in s.values]
+        for s in series
     ]
-    return Chart(
-        name,
-        mark_safe(kind(name, names, series, axis)),  # noqa: S308 charts escapes its texts
-        [(s.name, s.style) for s in series] if len(series) > 1 else [],
-        ["Hour (UTC)", *(s.name for s in series)],
-        rows,
-    )
-
-
-def _label(start: datetime, count: int) -> str:
-    return f"{start:%H:%M}" if count <= 24 else f"{start:%a %H:%M}"
+    return {
+        "name": name,
+        "svg": mark_safe(draw(name, labels, series, axis)),  # noqa: S308 charts escapes its texts
+        "legend": [(s.name, s.style) for s in series] if len(series) > 1 else [],
+        "heads": ["Hour (UTC)", *(s.name for s in series)],
+        "rows": list(zip(labels, *columns, strict=True)),
+    }
 
 
 def _duration(seconds: float) -> str:

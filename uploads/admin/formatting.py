@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
+from django.contrib import admin
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.html import format_html
@@ -19,6 +22,11 @@ _COLOUR_OF: dict[str, str] = {
     Action.ADOPTED: Status.STORED,
     Action.LOGIN_FAILED: Status.FAILED,
 }
+
+
+def column(title: str, show: Callable[[Any], Any]) -> Any:
+    """Return a column of a list, or a field of a page: its title and its value."""
+    return admin.display(description=title)(show)
 
 
 def status_label(status: str) -> SafeString:

@@ -22,6 +22,7 @@ from mirrorsite.admin.filters import (
 )
 from uploads.admin import formatting, views
 from uploads.admin.actions import export_csv, export_jsonl, verify_selected
+from uploads.admin.formatting import column
 from uploads.admin.search import RequesterFilter, search_uploads
 from uploads.models import Status, Upload, UploadEvent
 from uploads.object_verification import VERIFIABLE
@@ -30,14 +31,24 @@ from uploads.object_verification import VERIFIABLE
 MAX_EVENTS = 200
 
 
+def _key_link(upload: Upload) -> SafeString:
+    return format_html(
+        '<a href="{}" title="{}">{}</a> {}',
+        reverse("admin:uploads_upload_change", args=[upload.pk]),
+        upload.key,
+        formatting.short_key(upload.key),
+        formatting.copy_button(upload.key, name="key"),
+    )
+
+
 @admin.register(Upload)
 class UploadAdmin(BigTableAdmin[Upload]):
     list_display = (
-        "key_label",
-        "status_label",
-        "size_label",
-        "age_label",
-        "requester_label",
+        column("Key", _key_link),
+        column("Status", lambda upload: formatting.status_label(upload.status)),
+        column("Size", lambda upload: formatting.size_in_words(upload.size)),
+        column("Age", lambda upload: formatting.age(upload.created_at)),
+        column("Requester", lambda upload: upload.requester_name),
     )
     list_display_links = None  # the key's own
     list_filter = (
@@ -54,32 +65,6 @@ class UploadAdmin(BigTableAdmin[Upload]):
     search = staticmethod(search_uploads)
     ordering = ("-created_at", "-id")
     actions = (verify_selected, export_csv, export_jsonl)
-
-    @admin.display(description="Key")
-    def key_label(self, upload: Upload) -> SafeString | str:
-        return format_html(
-            '<a href="{}" title="{}">{}</a> {}',
-            reverse("admin:uploads_upload_change", args=[upload.pk]),
-            upload.key,
-            formatting.short_key(upload.key),
-            formatting.copy_button(upload.key, name="key"),
-        )
-
-    @admin.display(description="Status")
-    def status_label(self, upload: Upload) -> SafeString:
-        return formatting.status_label(upload.status)
-
-    @admin.display(description="Size")
-    def size_label(self, upload: Upload) -> SafeString:
-        return formatting.size_in_words(upload.size)
-
-    @admin.display(description="Age")
-    def age_label(self, upload: Upload) -> SafeString | str:
-        return formatting.age(upload.created_at)
-
-    @admin.display(description="Requester")
-    def requester_label(self, upload: Upload) -> str:
-        return upload.requester_name
 
     def has_verify_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("uploads.verify_upload")

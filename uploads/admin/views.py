@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
@@ -27,7 +26,7 @@ from uploads.exceptions import (
     StoreError,
     TransitionError,
 )
-from uploads.models import Action, AuditSeal, Upload, UploadEvent
+from uploads.models import Action, AuditSeal, Upload
 from uploads.object_verification import Method, verify_upload
 from uploads.storage import upload_storage
 
@@ -78,31 +77,6 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _page(upload)
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """The newest events of an upload and the seals that cover them."""
-
-    events: list[UploadEvent]
-    seals: list[AuditSeal]
-    unsealed: int
-    is_cut: bool
-
-
-def proof_of(upload: Upload) -> Proof:
-    """Return the newest `MAX_PROVEN_EVENTS` events, oldest first, and the seals over them."""
-    found = list(
-        upload.events.select_related("seal").order_by("-id")[: MAX_PROVEN_EVENTS + 1]
-    )
-    events = found[:MAX_PROVEN_EVENTS][::-1]
-    seals = {event.seal.number: event.seal for event in events if event.seal}
-    return Proof(
-        events=events,
-        seals=[seals[number] for number in sorted(seals)],
-        unsealed=sum(event.seal is None for event in events),
-        is_cut=len(found) > MAX_PROVEN_EVENTS,
-    )
-
-
 @require_GET
 @never_cache
 @permission_required("uploads.view_proof", raise_exception=True)
@@ -111,7 +85,8 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     if is_from_elsewhere(request):
         return HttpResponse(FROM_ELSEWHERE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
-    found = proof_of(upload)
+    newest = list(upload.events.order_by("-id")[: MAX_PROVEN_EVENTS + 1])
+    events = newest[:MAX_PROVEN_EVENTS][::-1]
     transitions.record_event(Action.PROOF_SHOWN, staff_actor(request), upload=upload)
     return TemplateResponse(
         request,
@@ -121,13 +96,17 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
             "title": "Proof",
             "opts": Upload._meta,
             "upload": upload,
-            "proof": found,
+            "events": [
+                (event, formatting.action_label(event.action)) for event in events
+            ],
+            "seals": AuditSeal.objects.filter(
+                number__in={event.seal_id for event in events}
+            ).order_by("number"),
+            "unsealed": sum(event.seal_id is None for event in events),
+            "is_cut": len(newest) > len(events),
             "bucket": upload_storage().bucket_name,
             "public_keys": [
                 public_text(key) for key in settings.AUDIT_PUBLIC_KEYS.values()
-            ],
-            "events": [
-                (event, formatting.action_label(event.action)) for event in found.events
             ],
         },
     )

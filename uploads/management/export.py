@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -33,7 +32,7 @@ class ExportCommand(OperatorCommand):
         )
         parser.add_argument(
             "--output",
-            type=_file,
+            type=Path,
             metavar="FILE",
             help="write to this file, completely or not at all; default: standard output",
         )
@@ -62,6 +61,7 @@ class ExportCommand(OperatorCommand):
             **{lookups[name]: value for name, value in given.items()}
         )
         output: Path | None = options["output"]
+        form = options["format"]
         if output and output.exists() and not output.is_file():
             # It would be replaced: a directory cannot be, and a device must not.
             raise CommandFailed(
@@ -71,34 +71,22 @@ class ExportCommand(OperatorCommand):
         record_export(
             self.actor(),
             f"{self.noun}s",
-            options["format"],
+            form,
             selection=EVERYTHING,
             chosen_by=urlencode(given, doseq=True),
         )
-        total = rows.count() if self.stderr.isatty() else None
-        # A bar beside the data on one terminal would be in its way.
-        progress = self.progress(f"{self.noun}s", total) if output else None
-        source = by_id(rows)
-        text = lines(
-            progress.over(source) if progress else source,
-            self.columns,
-            form=options["format"],
-        )
-        self.so_far = "no file was written" if output else "the output is cut short"
         if output is None:
+            self.so_far = "the output is cut short"
             # The same bytes under every locale; a test's StringIO has no encoding.
             reconfigure = getattr(self.stdout, "reconfigure", None)
             if reconfigure is not None:
                 reconfigure(encoding="utf-8", newline="")
-            for line in text:
+            for line in lines(by_id(rows), self.columns, form=form):
                 self.stdout.write(line, ending="")
             return
-        write_whole(output, text)
-        if progress:
-            self.warn(f"{output}: {counted(progress.count, self.noun)}")
-
-
-def _file(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("the file's name is empty")
-    return Path(text)
+        self.so_far = "no file was written"
+        total = rows.count() if self.stderr.isatty() else None
+        progress = self.progress(f"{self.noun}s", total)
+        source = progress.over(by_id(rows))
+        write_whole(output, lines(source, self.columns, form=form))
+        self.warn(f"{output}: {counted(progress.count, self.noun)}")

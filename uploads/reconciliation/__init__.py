@@ -32,9 +32,7 @@ def reconcile(
     Raises `StoreError`, `TrailUnavailableError` or `django.db.Error` when a side
     cannot be read; what was yielded until then stands.
     """
-    for listed, row in suspicious_pairs(
-        options, side_by_side() if pairs is None else pairs
-    ):
+    for listed, row in suspicious_pairs(side_by_side() if pairs is None else pairs):
         finding = classify.classify(options, listed, row)
         if finding is not None:
             yield repair.repair(options, finding) if options.fix else finding

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from uploads.exceptions import ObjectMissingError, OtherBucketError
 from uploads.models import Action, Status, Upload
-from uploads.object_verification import differences_from, examine
+from uploads.object_verification import differences_from
 from uploads.reconciliation.findings import Finding, FindingKind, Options
 from uploads.reconciliation.scan import Row
 from uploads.storage import ListedObject, StoredObject, storage_of
@@ -45,13 +45,8 @@ def classify(
 def _classify_unrecorded(options: Options, listed: ListedObject) -> Finding | None:
     if timezone.now() - listed.last_modified < options.min_age:
         return None
-    return Finding(
-        kind=FindingKind.NO_RECORD,
-        key=listed.key,
-        upload_id=None,
-        action=Action.ADOPTED,
-        seen={"size": listed.size, "etag": listed.etag},
-    )
+    seen = {"size": listed.size, "etag": listed.etag}
+    return Finding(FindingKind.NO_RECORD, listed.key, None, Action.ADOPTED, seen)
 
 
 def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding | None:
@@ -64,15 +59,18 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
         # store lists in another order. It is classified later in this run, or in the
         # next one.
         return None
-    status = Status(upload.status)
-    if status in {Status.STORED, Status.MISSING, Status.CORRUPTED}:
-        return _classify_bytes(upload, found)
     try:
         differences, digest = differences_from(upload, found)
     except ObjectMissingError:
         return None  # deleted since: the next run sees that
-    differences += _other_owner(upload, found)
+    status = Status(upload.status)
     seen = _seen(found) | digest
+    if status == Status.MISSING and not differences:
+        return _finding(FindingKind.MISSING_PRESENT, upload, Action.VERIFIED, seen)
+    if status == Status.CORRUPTED or (status == Status.STORED and not differences):
+        return None  # as recorded
+    if status in {Status.PENDING, Status.FAILED, Status.PURGED}:
+        differences += _other_owner(upload, found)
     if differences:
         seen["differences"] = list(differences)
     if status == Status.PURGED:
@@ -97,19 +95,6 @@ def _classify_absent(upload: Upload) -> Finding | None:
     return None
 
 
-def _classify_bytes(upload: Upload, found: StoredObject) -> Finding | None:
-    outcome = examine(upload, method="head")
-    seen = _seen(found) | {"sha256_from": outcome.sha256_from}
-    if outcome.action == Action.CORRUPTED:
-        if upload.status == Status.CORRUPTED:
-            return None
-        seen["differences"] = list(outcome.differences)
-        return _finding(FindingKind.DIFFERS, upload, Action.CORRUPTED, seen)
-    if outcome.action == Action.VERIFIED and upload.status == Status.MISSING:
-        return _finding(FindingKind.MISSING_PRESENT, upload, Action.VERIFIED, seen)
-    return None
-
-
 def _finding(
     kind: FindingKind,
     upload: Upload,
@@ -117,14 +102,7 @@ def _finding(
     seen: dict[str, Any],
     note: str = "",
 ) -> Finding:
-    return Finding(
-        kind=kind,
-        key=upload.key,
-        upload_id=upload.pk,
-        action=action,
-        seen=seen,
-        note=note,
-    )
+    return Finding(kind, upload.key, upload.pk, action, seen, note=note)
 
 
 def _other_owner(upload: Upload, found: StoredObject) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ class FindingKind(models.TextChoices):
 Outcome = Literal["found", "repaired", "skipped"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One disagreement. `action` is the event that resolves it, if there is one."""
 
@@ -54,12 +54,9 @@ class Options:
     """How to reconcile.
 
     `fix` writes repairs; without it nothing changes. What happened less than `min_age`
-    ago is skipped: it may be in progress. `checksums` compares the store's checksum of
-    every object, `jobs` at a time, instead of size and ETag.
+    ago is skipped: it may be in progress.
     """
 
     actor: Actor
     fix: bool = False
     min_age: timedelta = timedelta(minutes=15)
-    checksums: bool = False
-    jobs: int = 8

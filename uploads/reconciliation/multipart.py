@@ -34,16 +34,11 @@ def unfinished_uploads(options: Options) -> Iterator[Finding]:
             return
         if timezone.now() - unfinished.begun < options.min_age:
             continue
-        finding = Finding(
-            kind=FindingKind.UNFINISHED,
-            key=unfinished.key,
-            upload_id=None,
-            action=None,
-            seen={
-                "upload_in_parts": unfinished.upload_id,
-                "begun": unfinished.begun.isoformat(),
-            },
-        )
+        seen = {
+            "upload_in_parts": unfinished.upload_id,
+            "begun": unfinished.begun.isoformat(),
+        }
+        finding = Finding(FindingKind.UNFINISHED, unfinished.key, None, None, seen)
         if options.fix:
             storage.abort_multipart_upload(unfinished)
             finding = replace(finding, outcome="repaired")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import models
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.paging import pages
 from uploads.retention import MAX_JOBS
 from uploads.services import PREFIX
 from uploads.storage import ListedObject, upload_storage
@@ -45,7 +46,8 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
     Keys begin with the day, so neither side reads more than that.
     """
     if since is None:
-        objects, rows = upload_storage().listing(PREFIX), recorded_rows()
+        objects = upload_storage().listing(PREFIX)
+        rows = recorded_rows(Upload.objects.all())
     else:
         first = _day_prefix(since.astimezone(UTC).date())
         before = Upload.objects.filter(key__lt=first)
@@ -55,7 +57,8 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
         last = list(purges.values_list("upload", flat=True)[:LAST_PURGES])
         purged = before.filter(status=Status.PURGED, pk__in=last)
         yield from map(_with_its_object, recorded_rows(purged))
-        objects, rows = _listed_since(since), recorded_rows(after=first)
+        objects = _listed_since(since)
+        rows = recorded_rows(Upload.objects.filter(key__gt=first))
     listed = next(objects, None)
     row = next(rows, None)
     while listed is not None or row is not None:
@@ -108,18 +111,8 @@ def _day_prefix(day: date) -> str:
     return f"{PREFIX}{day.isoformat().replace('-', '/')}/"
 
 
-def recorded_rows(
-    uploads: models.QuerySet[Upload] | None = None, *, after: str = ""
-) -> Iterator[Row]:
+def recorded_rows(uploads: QuerySet[Upload]) -> Iterator[Row]:
     """Yield the uploads in the order of their keys, without a long-lived cursor."""
-    uploads = Upload.objects.all() if uploads is None else uploads
-    while True:
-        page = list(
-            uploads.filter(key__gt=after)
-            .order_by("key")
-            .values_list("key", "id", "status", "size", "etag", "bucket")[:PAGE]
-        )
-        yield from map(Row._make, page)
-        if len(page) < PAGE:
-            return
-        after = page[-1][0]
+    rows: Any = uploads.values_list(*Row._fields, named=True)
+    for page in pages(rows, PAGE, by="key"):
+        yield from page

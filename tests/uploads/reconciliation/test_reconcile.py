@@ -133,16 +133,6 @@ class TestReconcile:
         transitions.record(upload, Action.REQUESTED, making.ACTOR)
         assert list(reconcile(Options(actor=ACTOR))) == []
 
-    def test_reconcile__checksums(self, bucket, monkeypatch):
-        """A change that leaves size and ETag as recorded shows in the checksum alone."""
-        upload = making.stored(size=5)
-        making.overwrite(bucket, upload.key, b"12345")
-        etag = bucket.head(upload.key).etag
-        Upload.objects.filter(pk=upload.pk).update(etag=etag)
-        assert found() == []
-        options = Options(actor=ACTOR, min_age=timedelta(0), checksums=True)
-        assert found(options) == [("size or checksum differs", upload.key, "found")]
-
 
 class TestAdoption:
     def test_adopt__everything_known(self, bucket):

@@ -8,14 +8,12 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from mirrorsite.management.arguments import positive_seconds
 from mirrorsite.management.base import (
-    CommandFailed,
     DifferencesFound,
     OperatorCommand,
     counted,
 )
-from uploads.canary import Canary, CanaryError, Step, report_to_kuberhealthy
+from uploads.canary import Canary, Step, report_to_kuberhealthy
 
 
 class Command(OperatorCommand):
@@ -40,38 +38,14 @@ class Command(OperatorCommand):
             help="for the endpoints that need one; prefer CANARY_TOKEN, which no"
             " process list shows",
         )
-        parser.add_argument(
-            "--read-back",
-            choices=("api", "bucket"),
-            help="where the object is read from; default: api with a token, else the"
-            " bucket this command is configured for",
-        )
-        parser.add_argument(
-            "--timeout",
-            type=positive_seconds,
-            default=10.0,
-            metavar="SECONDS",
-            help="for each request; default: %(default)s",
-        )
         self.add_json_argument(parser, "one JSON object")
 
-    def run(
-        self,
-        *,
-        base_url: str,
-        token: str,
-        read_back: Any,
-        timeout: float,
-        as_json: bool,
-        **options: Any,
-    ) -> None:
+    def run(self, *, base_url: str, token: str, as_json: bool, **options: Any) -> None:
         canary = Canary(
             base_url,
             token=token,
-            read_back=read_back,
             # The service has this command's settings, when it runs beside it.
             behind_tls=settings.HTTPS_ONLY and base_url.startswith("http://"),
-            timeout=timeout,
         )
         steps: list[Step] = []
         for step in canary.steps():
@@ -88,18 +62,12 @@ class Command(OperatorCommand):
                     "steps": [asdict(step) for step in steps],
                 }
             )
-        self._report([f"{step.name}: {step.note}" for step in failed])
-        if failed:
-            raise DifferencesFound(f"{counted(len(failed), 'step')} failed.")
-
-    def _report(self, errors: list[str]) -> None:
-        url = settings.KH_REPORTING_URL
-        if not url:
-            return
-        try:
+        self.so_far = f"{counted(len(failed), 'step')} failed"
+        if url := settings.KH_REPORTING_URL:
+            errors = [f"{step.name}: {step.note}" for step in failed]
             report_to_kuberhealthy(url, settings.KH_RUN_UUID, errors)
-        except CanaryError as error:
-            raise CommandFailed(str(error)) from error
+        if failed:
+            raise DifferencesFound(f"{self.so_far}.")
 
 
 def _line(step: Step) -> str:
@@ -109,16 +77,18 @@ def _line(step: Step) -> str:
 
 
 def _base_url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} does not start with http:// or https://"
-        )
     try:
         parts = urlsplit(text)
-        is_address = bool(parts.hostname) and parts.port != 0
+        is_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_address = False
-    if not is_address or parts.path.strip("/") or parts.query or parts.fragment:
+        is_host = False
+    is_web = text.startswith(("http://", "https://"))
+    if (
+        not (is_web and is_host)
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+    ):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not an address without a path, such as http://127.0.0.1:4545"
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from mirrorsite.management.arguments import duration, moment, positive_count
+from mirrorsite.management.arguments import duration, moment
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.models import Upload
 from uploads.reconciliation import Finding, Options, reconcile, side_by_side
@@ -40,19 +40,6 @@ class Command(OperatorCommand):
             help="only the days from this one on (UTC), what is pending from before,"
             " and the last purges; a time, or how long ago, such as 1d",
         )
-        parser.add_argument(
-            "--checksums",
-            action="store_true",
-            help="request the checksum of each object (slow), instead of"
-            " comparing size and ETag from the listing",
-        )
-        parser.add_argument(
-            "--jobs",
-            type=positive_count,
-            default=8,
-            metavar="N",
-            help="concurrent requests with --checksums, 1 to 64; default: %(default)s",
-        )
         self.add_json_argument(
             parser, "one JSON object a line for each difference, and a summary last"
         )
@@ -63,18 +50,10 @@ class Command(OperatorCommand):
         fix: bool,
         min_age: timedelta,
         since: datetime | None,
-        checksums: bool,
-        jobs: int,
         as_json: bool,
         **rest: Any,
     ) -> None:
-        options = Options(
-            actor=self.actor(),
-            fix=fix,
-            min_age=min_age,
-            checksums=checksums,
-            jobs=jobs,
-        )
+        options = Options(actor=self.actor(), fix=fix, min_age=min_age)
         is_countable = since is None and self.stderr.isatty()
         total = Upload.objects.count() if is_countable else None
         progress = self.progress("keys", total)

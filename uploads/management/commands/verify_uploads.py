@@ -32,17 +32,11 @@ class Command(OperatorCommand):
             " checksum; the only proof for objects above 8 MiB, stored in parts",
         )
         parser.add_argument(
-            "--since",
-            type=moment,
-            metavar="TIME",
-            help="only uploads made since then, such as 2026-11-23 or 7d",
-        )
-        parser.add_argument(
             "--not-verified-since",
             type=moment,
             metavar="TIME",
-            help="skip uploads verified since then; an interrupted run prints the"
-            " time to resume with",
+            help="skip uploads verified since then, such as 2026-11-23 or 7d; an"
+            " interrupted run prints the time to resume with",
         )
         parser.add_argument(
             "--jobs",
@@ -59,13 +53,12 @@ class Command(OperatorCommand):
         self,
         *,
         read: bool,
-        since: datetime | None,
         not_verified_since: datetime | None,
         jobs: int,
         as_json: bool,
         **options: Any,
     ) -> None:
-        uploads = to_verify(created_since=since, not_verified_since=not_verified_since)
+        uploads = to_verify(not_verified_since)
         resume_at = not_verified_since or timezone.now()
         total = uploads.count() if self.stderr.isatty() else None
         progress = self.progress("uploads", total)
