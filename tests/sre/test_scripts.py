@@ -26,7 +26,6 @@ from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
 from tests.support import ROOT
 from uploads.audit.keys import SigningKey
-from uploads.models import Upload
 
 SCRIPTS = sorted(
     path
@@ -532,15 +531,6 @@ esac
 
 
 class TestSmoke:
-    @pytest.mark.service
-    def test_smoke__live(
-        self, live_service: Service, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert smoke.main([live_service.url]) == 0
-        total = len(smoke.CHECKS | smoke.UPLOADING)
-        assert f"{total} passed, 0 failed" in capsys.readouterr().out
-        assert Upload.objects.filter(status="stored").count() == len(smoke.UPLOADING)
-
     @pytest.mark.service
     def test_smoke__not_ready__says_what_failed(
         self, start_service: Callable[..., Service], capsys: pytest.CaptureFixture[str]
