@@ -9,14 +9,19 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from urllib.parse import urlencode
 
+import psutil
 import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
 
 from mirrorsite.server.http_protocol import STALL_SECONDS
 from sre.lib import processes
 from sre.lib.object_store import ObjectStore
 from sre.lib.service import Service
-from tests.integration.test_service import post
+from tests.integration.test_service import peak_memory, post
 from tests.support import ask
 from uploads.models import Status, Upload
 
@@ -111,6 +116,80 @@ class TestHalfSentRequests:
                 answers = list(pool.map(lambda _: post(service)[0], range(20)))
             assert answers == [201] * 20
             return all(is_open(half) for half in halves)
+
+
+class TestExport:
+    ROWS = 40_000
+
+    @pytest.fixture
+    def service(self, start_service):
+        User.objects.create_superuser("staff", password="a long password")
+        Upload.objects.create(
+            bucket="b", key="key-1", status=Status.PENDING, size=1,
+            sha256="", requester_name="anonymous",
+        )  # fmt: skip
+        copied = ", ".join(
+            field.column
+            for field in Upload._meta.concrete_fields
+            if field.name not in {"id", "key", "number"}
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO uploads_upload (id, key, {copied})"  # noqa: S608
+                f" SELECT gen_random_uuid(), 'key-' || number_of_copy, {copied}"
+                " FROM uploads_upload, generate_series(2, %s) AS number_of_copy",
+                [self.ROWS],
+            )
+        return start_service(WEB_CONCURRENCY="1", WEB_THREADS="4")
+
+    def export(self, service: Service) -> socket.socket:
+        """Ask for all uploads as CSV; return the connection, of which nothing is read."""
+        client = Client()
+        client.force_login(User.objects.get())
+        session = client.cookies["sessionid"].value
+        token = "a" * 32
+        body = urlencode(
+            {
+                "action": "export_csv",
+                "select_across": "1",
+                "index": "0",
+                "_selected_action": str(Upload.objects.values_list("pk", flat=True)[0]),
+                "csrfmiddlewaretoken": token,
+            }
+        )
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(60)
+        sock.connect(("127.0.0.1", service.port))
+        sock.sendall(
+            f"POST /admin/uploads/upload/ HTTP/1.1\r\nHost: 127.0.0.1:{service.port}\r\n"
+            f"Cookie: csrftoken={token}; sessionid={session}\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        return sock
+
+    def test_slow_readers__constant_memory_and_others_are_answered(self, service):
+        """As many of them as threads: two stream, and two are told to come again."""
+        assert service.process is not None
+        with ExitStack() as stack:
+            with self.export(service) as first:  # what is built once is built now
+                first.recv(65536)
+            [worker] = psutil.Process(service.process.pid).children()
+            before = peak_memory(worker)
+            readers = [stack.enter_context(self.export(service)) for _ in range(4)]
+            answers = [reader.recv(100) for reader in readers]
+            statuses = sorted(int(answer.split()[1]) for answer in answers)
+            assert statuses == [200, 200, 503, 503]
+            assert post(service)[0] == 201
+            get(service, "/api/ready")
+            assert "does not read its answer" not in service.log.read_text()
+            assert processes.wait_until(
+                lambda: service.log.read_text().count("does not read its answer") == 2,
+                seconds=STALL_SECONDS + 20,
+            )
+            assert peak_memory(worker) - before <= 32 * 1024 * 1024
+        assert "Traceback" not in service.log.read_text(), service.log.read_text()
 
 
 class TestFrozenStore:
