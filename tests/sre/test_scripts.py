@@ -122,6 +122,7 @@ class TestHelp:
         (["postman", "--install"], "the Postman collection was not run"),
         (["browser-test"], "the admin's pages were not looked at: no Chromium"),
         (["terraform-check"], "terraform/ was not checked"),
+        (["pipeline-check"], "pipelines were not expanded: Node 20"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -144,15 +145,6 @@ def test_missing_program__77_and_loud(
     )
     assert done.returncode == 77
     assert f"SKIPPED: {missing}" in done.stderr
-
-    def test_pipeline_check_without_node__77_and_loud(self, tmp_path: Path) -> None:
-        programs = tmp_path / "programs"
-        programs.mkdir()
-        (programs / "python3").symlink_to(sys.executable)
-        script = str(ROOT / "sre" / "pipeline-check")
-        status, said, calls = self.run(tmp_path, script, user=1000)
-        assert (status, calls) == (77, [])
-        assert "SKIPPED: pipelines were not expanded: Node 20" in said
 
 
 class TestSuite:
