@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Literal, TextIO
 
 
 class OutputError(Exception):
@@ -45,17 +45,19 @@ class GuardedStream(io.TextIOWrapper):
 def guard_standard_streams() -> None:
     """Make failing writes raise `OutputError`; escape what the encoding cannot hold.
 
-    Python sets a stream to None if its descriptor is closed. Standard output is then
-    opened for reading, as gnulib's `stdopen` does: no other file gets its number, and
-    writing to it fails. Messages for a closed standard error are dropped.
+    Python sets a stream to None if its descriptor is closed. The descriptor is then opened
+    in the wrong direction, as gnulib's `stdopen` does: no other file gets its number, and
+    writing to it fails. Messages for a closed standard error are dropped, and a closed
+    standard input is an empty one.
     """
+    sys.stdin = sys.stdin or _open_closed(0, os.O_RDONLY, "r")
     sys.stdout = _guard(sys.stdout or _open_closed(1, os.O_RDONLY))
     sys.stderr = _guard(sys.stderr or _open_closed(2, os.O_WRONLY))
 
 
-def _open_closed(descriptor: int, flags: int) -> TextIO:
+def _open_closed(descriptor: int, flags: int, mode: Literal["r", "w"] = "w") -> TextIO:
     _open_null(descriptor, flags)
-    return open(descriptor, "w", closefd=False)
+    return open(descriptor, mode, closefd=False)
 
 
 def _open_null(descriptor: int, flags: int) -> None:

@@ -117,11 +117,12 @@ def _suspects(
 ) -> list[UUID]:
     """Return the ids whose rows and events seem to differ."""
     try:
-        return [
+        differing = (
             upload_id
             for upload_id, row, group in _pairs(uploads, events)
             if _differences(row, list(group))
-        ]
+        )
+        return list(dict.fromkeys(differing))
     except UNREADABLE as error:
         require_database(error)
         # Some value cannot be read: examine every upload of the page by itself.
@@ -133,13 +134,14 @@ def _examine(upload_id: UUID) -> list[_Difference]:
     """Return how an upload differs from its events, both as of the same moment."""
     try:
         while True:
-            row = next(_rows(Upload.objects.filter(pk=upload_id)), None)
+            rows = list(_rows(Upload.objects.filter(pk=upload_id)))
             events = UploadEvent.objects.filter(upload_id=upload_id).order_by("id")
             values = list(_event_values(events))
-            after = next(_rows(Upload.objects.filter(pk=upload_id)), None)
-            if row == after:
+            if rows == list(_rows(Upload.objects.filter(pk=upload_id))):
                 break
-        return _differences(row, values)
+        if len(rows) > 1:
+            return [(FaultKind.INVENTED, "it has more than one row")]
+        return _differences(rows[0] if rows else None, values)
     except UNREADABLE as error:
         require_database(error)
         return [(FaultKind.FACTS_DIFFER, "its row, or an event, cannot be read")]
@@ -152,7 +154,11 @@ def _pairs(
 
     Raises one of `UNREADABLE`.
     """
-    rows = {row["id"]: row for row in _rows(uploads)}
+    rows: dict[UUID, _Row] = {}
+    for row in _rows(uploads):
+        if rows.setdefault(row["id"], row) is not row:
+            # A second row, possible without the primary key: no event explains it.
+            yield row["id"], row, ()
     for upload_id, group in groupby(_event_values(events), itemgetter(0)):
         yield upload_id, rows.pop(upload_id, None), group
     for upload_id, row in rows.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -103,14 +102,9 @@ class OperatorCommand(BaseCommand):
         """Print one line to standard error."""
         self.stderr.write(printable(line))
 
-    def print_json(
-        self, value: Mapping[str, Any], *, indent: int | None = None
-    ) -> None:
-        """Print one JSON object, on a line of its own unless `indent` is given."""
-        if indent is None:
-            self.stdout.write(json_line(value))
-        else:
-            self.stdout.write(json.dumps(value, default=str, indent=indent))
+    def print_json(self, value: Mapping[str, Any]) -> None:
+        """Print one JSON object on a line of its own."""
+        self.stdout.write(json_line(value))
 
     def print_result(
         self, value: Mapping[str, Any], line: str, *, as_json: bool

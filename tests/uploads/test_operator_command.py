@@ -336,6 +336,17 @@ manage.main()
     def test_nothing_printed__no_error(self, output):
         assert self.end("sys.exit(1)", output) == (1, "")
 
+    def test_input_closed__one_sentence(self):
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" <&-', "sh", *self.command("input('name? ')")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told = "standard input ended before every question was answered\n"
+        assert (done.returncode, done.stderr) == (2, told)
+
     def test_characters_that_do_not_fit__escaped(self):
         done = subprocess.run(
             self.command(r"print('ä', '\udc80', '日')"),
@@ -491,7 +502,7 @@ manage.main()
             [
                 "http://", "http://:4545", "http://127.0.0.1:99999",
                 "http://127.0.0.1:0", "http://127.0.0.1:x",
-                "http://127.0.0.1:4545/api", "http://127.0.0.1:4545?word=x",
+                "http://name:secret@127.0.0.1", "http://127.0.0.1:4545/api", "http://127.0.0.1:4545?word=x",
                 "file:///etc/passwd",
             ],
             "is not a URL without a path",

@@ -193,14 +193,23 @@ def _absent(event_id: int, sealed: str, expected: bytes) -> tuple[FaultKind, str
 def outer_join(
     left: Iterator[tuple[int, _L]], right: Iterator[tuple[int, _R]]
 ) -> Iterator[tuple[int, _L | None, _R | None]]:
-    """Yield each key of two sorted iterators with the value that each has for it."""
+    """Yield each key of two sorted iterators with the value that each has for it.
+
+    A key that one of them has twice is yielded twice, and null comes last: the tables'
+    owner can drop a primary key.
+    """
     merged: Iterator[tuple[int, int, Any]] = heapq.merge(
         ((key, 0, value) for key, value in left),
         ((key, 1, value) for key, value in right),
-        key=itemgetter(0),
+        key=lambda item: (item[0] is None, item[0]),
     )
     for key, group in groupby(merged, itemgetter(0)):
-        values = {side: value for _, side, value in group}
+        values: dict[int, Any] = {}
+        for _, side, value in group:
+            if side in values:
+                yield key, values.get(0), values.get(1)
+                values = {}
+            values[side] = value
         yield key, values.get(0), values.get(1)
 
 

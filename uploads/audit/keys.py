@@ -83,7 +83,7 @@ class TrustedKeys:
             return FaultKind.UNKNOWN_KEY
         try:
             key.verify(bytes.fromhex(seal.signature), seal.signed_bytes())
-        except (InvalidSignature, ValueError):
+        except (InvalidSignature, ValueError, TypeError):  # text, or null
             return FaultKind.FORGED_SIGNATURE
         return None
 

@@ -20,6 +20,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
+from django.db.models import Q
 from django.utils import timezone
 
 from uploads.audit import keys
@@ -103,6 +104,9 @@ class _Verifier:
         previous_hash = self._begin_at(first)
         last = first - 1
         for number, row, versions in outer_join(self._rows(first), self._listed(first)):
+            if number == last:
+                self._add(FaultKind.INVENTED, number, "it has more than one row")
+                continue
             if number > last + 1:
                 self._report_gap(last + 1, number - 1)
                 previous_hash = None  # nothing to compare with
@@ -157,7 +161,8 @@ class _Verifier:
 
     def _report_invalid_numbers(self) -> None:
         """Report rows of seals with a number that no seal can have."""
-        rows = AuditSeal.objects.filter(number__lt=1).order_by("number")
+        invalid = Q(number__lt=1) | Q(number__isnull=True)
+        rows = AuditSeal.objects.filter(invalid).order_by("number")
         for number in rows.values_list("number", flat=True).iterator():
             self._add(FaultKind.INVENTED, number, "seal numbers count from 1")
 

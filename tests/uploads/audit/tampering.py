@@ -66,6 +66,20 @@ def execute(statement: str, *parameters: Any) -> int:
         return int(cursor.rowcount)
 
 
+def insert_twin(table: str, where: str, **changes: str) -> None:
+    """Show a second row with the same key, changed so: in a table that inherits."""
+    execute(f"CREATE TABLE twin () INHERITS ({table})")
+    execute(f"INSERT INTO twin SELECT * FROM ONLY {table} WHERE {where}")  # noqa: S608
+    for column, value in changes.items():
+        execute(f"UPDATE twin SET {column} = {value}")  # noqa: S608
+
+
+def drop_primary_key(table: str, column: str) -> None:
+    execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey CASCADE")
+    execute(f"ALTER TABLE {table} ALTER {column} DROP IDENTITY IF EXISTS")
+    execute(f"ALTER TABLE {table} ALTER {column} DROP NOT NULL")
+
+
 def swap_events(first: int, second: int) -> None:
     """Exchange the ids of two events, and stay where they are otherwise."""
     events = rows_of(UploadEvent)

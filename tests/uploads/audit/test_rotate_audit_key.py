@@ -66,6 +66,7 @@ class TestRotateAuditKey:
     def test_second_rotation(self, signing, settings):
         for _ in range(2):
             _, text = run("rotate_audit_key", "--json")
+            assert text.count("\n") == 1
             self._use(settings, json.loads(text)["set"])
         run("seal_audit")
         assert len(settings.AUDIT_PUBLIC_KEYS) == 3

@@ -21,7 +21,9 @@ from mirrorsite.actors import Actor
 from tests.uploads.audit.tampering import (
     as_owner,
     delete,
+    drop_primary_key,
     execute,
+    insert_twin,
     replaced,
     rows_of,
     swap_events,
@@ -358,6 +360,54 @@ class TestSeals:
             key = trail.store.seal_object_key(2)
             with replaced(trail.storage, key, forged.file_bytes()):
                 assert found(trail) == {("broken chain", "seal 3")}
+
+    @pytest.mark.parametrize("number", [2, LAST])
+    def test_signature_null(self, trail, number):
+        with as_owner():
+            execute("ALTER TABLE uploads_auditseal ALTER signature DROP NOT NULL")
+            assign("uploads_auditseal", f"number = {number}", "signature", "NULL")
+            assert trail.faults() == [("forged signature", f"seal {number}")]
+
+    def test_number_null(self, trail):
+        with as_owner():
+            seal = f"number = {LAST}"
+            drop_primary_key("uploads_auditseal", "number")
+            insert_twin("uploads_auditseal", seal, number="NULL")
+            assert trail.faults() == [("invented", "seal None")]
+
+
+class TestSecondRows:
+    """The tables' owner can drop a primary key, or have a table inherit."""
+
+    @pytest.mark.parametrize("changes", [{}, {"actor": "'nobody'"}])
+    @pytest.mark.parametrize("place", [0, -1])
+    def test_event(self, trail, place, changes):
+        event = event_ids()[place]
+        with as_owner():
+            insert_twin("uploads_uploadevent", f"id = {event}", **changes)
+            assert found(trail) == {("invented", f"event {event}")}
+
+    @pytest.mark.parametrize("place", [0, -1])
+    def test_event_without_id(self, trail, place):
+        event = event_ids()[place]
+        with as_owner():
+            drop_primary_key("uploads_uploadevent", "id")
+            assign("uploads_uploadevent", f"id = {event}", "id", "NULL")
+            assert ("reordered", f"event {event}") in found(trail)
+
+    @pytest.mark.parametrize("changes", [{}, {"sealed_at": "now()"}])
+    @pytest.mark.parametrize("number", [1, LAST])
+    def test_seal(self, trail, number, changes):
+        with as_owner():
+            insert_twin("uploads_auditseal", f"number = {number}", **changes)
+            assert trail.faults() == [("invented", f"seal {number}")]
+
+    @pytest.mark.parametrize("changes", [{}, {"status": "'missing'"}])
+    def test_upload(self, trail, changes):
+        upload = Upload.objects.order_by("id")[1].pk
+        with as_owner():
+            insert_twin("uploads_upload", f"id = '{upload}'", **changes)
+            assert trail.faults() == [("invented", f"upload {upload}")]
 
 
 class TestCopies:

@@ -85,6 +85,7 @@ def _base_url(text: str) -> str:
     is_web = text.startswith(("http://", "https://"))
     if (
         not (is_web and is_host)
+        or "@" in parts.netloc  # a name and password, which nothing here sends
         or parts.path.strip("/")
         or parts.query
         or parts.fragment

@@ -65,7 +65,7 @@ class Command(OperatorCommand):
         seal = next(sealed.number for sealed in made if not sealed.finished)
         self.so_far = f"seal {seal} announces key {new.id}"
         if as_json:
-            self.stdout.write(f',\n "seal": {seal}\n}}')
+            self.stdout.write(f', "seal": {seal}}}')
         else:
             self.print(f"Announced in seal {seal}.")
             if write:
@@ -85,8 +85,8 @@ class Command(OperatorCommand):
     ) -> None:
         """Print what is known before the announcement: all but the seal's number."""
         if as_json:
-            text = json.dumps({"old": old, "new": new, "set": values}, indent=1)
-            self.stdout.write(text.removesuffix("\n}"), ending="")
+            text = json.dumps({"old": old, "new": new, "set": values})
+            self.stdout.write(text.removesuffix("}"), ending="")
         else:
             self.print(f"key {new} takes over from {old} once it is announced.")
             if values:

@@ -75,7 +75,7 @@ class Command(OperatorCommand):
         if not record_nothing:
             self._note(report, since=since, database_only=database_only)
         if as_json:
-            self.print_json(report.as_json(), indent=1)
+            self.print_json(report.as_json())
         else:
             self._print(report)
         if not report.is_clean:
