@@ -299,7 +299,10 @@ def public_key(text: str) -> bytes:
 
 def seen_before(text: str) -> tuple[int, str]:
     number, _, digest = text.partition(":")
-    if not number.isdecimal() or not re.fullmatch(r"[0-9a-f]{64}", digest):
+    if not (
+        re.fullmatch(r"[1-9][0-9]{0,18}", number)
+        and re.fullmatch(r"[0-9a-f]{64}", digest)
+    ):
         raise argparse.ArgumentTypeError(f"{text!r} is not <number>:<hash>")
     return int(number), digest
 

@@ -98,6 +98,9 @@ class TestVerifySeals:
     def test_another_seal_than_seen_before(self, audit: Audit) -> None:
         assert audit.faults("--expect", f"3:{'0' * 64}") == [("changed", "seal 3")]
 
+    def test_seal_that_cannot_exist(self, audit: Audit) -> None:
+        assert audit.run("--expect", f"0:{'0' * 64}")[0] == 2
+
     def test_event_changed(self, audit: Audit) -> None:
         content = audit.events(1).read_bytes()
         audit.events(1).write_bytes(content.replace(b"anonymous", b"anonymouz", 1))

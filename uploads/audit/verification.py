@@ -17,6 +17,7 @@ All faults are collected; none ends the verification.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -49,6 +50,8 @@ from uploads.storage import ObjectVersions
 #: How long an event may be unsealed, and how old the last seal may be.
 SEALING_GRACE = timedelta(minutes=5)
 
+logger = logging.getLogger(__name__)
+
 
 def verify_audit(
     *,
@@ -74,7 +77,14 @@ def verify_audit(
     now = now or timezone.now()
     verifier = _Verifier(store or SealStore(), trusted, now, grace, read_copies)
     with database_errors("the database cannot be used"):
-        return verifier.run(since, on_progress)
+        try:
+            verifier.run(since, on_progress)
+        except (AttributeError, TypeError, ValueError) as error:
+            # Such as after a change of a column's type.
+            logger.exception("verification stopped")
+            detail = f"verification stopped at a value that cannot be read: {error}"
+            verifier.report.add(FaultKind.CHANGED, "the tables", detail)
+    return verifier.report
 
 
 class _Verifier:
@@ -99,7 +109,7 @@ class _Verifier:
 
     def run(
         self, since: int | datetime | None, on_progress: Callable[[Report], None]
-    ) -> Report:
+    ) -> None:
         first = _first_number(since)
         previous_hash = self._begin_at(first)
         last = first - 1
@@ -124,7 +134,6 @@ class _Verifier:
                 self.report, since=None if since is None else first
             ):
                 on_progress(self.report)
-        return self.report
 
     def _add(self, kind: FaultKind, number: int, detail: str) -> None:
         self.report.add(kind, f"seal {number}", detail)

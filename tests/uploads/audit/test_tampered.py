@@ -410,6 +410,12 @@ class TestSecondRows:
             assert trail.faults() == [("invented", f"upload {upload}")]
 
 
+def test_column_of_another_type(trail):
+    with as_owner():
+        execute("ALTER TABLE uploads_auditseal ALTER number TYPE numeric")
+        assert ("changed", "the tables") in trail.faults()
+
+
 class TestCopies:
     @pytest.mark.parametrize("number", [1, 3, 4])
     def test_altered(self, trail, number):
