@@ -126,7 +126,13 @@ class Answer:
             self._parser = None  # it refers to this object
             self._release(is_reusable)
 
+    def on_message_begin(self) -> None:
+        if self._has_head:
+            raise ValueError("more than one answer to one request")
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._has_head:
+            return  # a trailer
         self.fields[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
@@ -139,7 +145,10 @@ class Answer:
         self._is_complete = self._method == "HEAD"
 
     def on_body(self, part: bytes) -> None:
-        self._content += part
+        if self._method == "HEAD":
+            self._is_reusable = False  # the rest of it may follow
+        else:
+            self._content += part
 
     def on_message_complete(self) -> None:
         self._is_complete = self._has_head
