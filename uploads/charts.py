@@ -16,13 +16,13 @@ WIDTH, HEIGHT = 720, 240
 #: The width of a chart that has a row of its own.
 WIDE = 1480
 LEFT, RIGHT, TOP, BOTTOM = 80, 12, 12, 34
-#: The room of one label of the horizontal axis.
+#: The width reserved for each label of the horizontal axis.
 _LABEL_WIDTH = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One colour of a chart: its name, its style class, and a value for each slot."""
+    """One series of a chart: its name, its CSS class, and a value for each label."""
 
     name: str
     style: str
@@ -33,13 +33,15 @@ class Series:
 class Axis:
     """The vertical axis: its title, and how its values are formatted.
 
-    `base` 10 gives ticks of 1, 2 or 5 times a power of ten, 2 powers of two (bytes).
-    `width` is that of the whole chart.
+    `base` 10 gives ticks at multiples of 1, 2 or 5 times a power of ten, `base` 2 at
+    multiples of a power of two, for bytes. Ticks are at least `least_step` apart: 1 for
+    counts. `width` is that of the whole chart.
     """
 
     title: str
     write: Callable[[float], str]
     base: int = 10
+    least_step: float = 0
     width: int = WIDTH
 
 
@@ -70,7 +72,7 @@ def stacked_bars(
 def lines(
     name: str, labels: Sequence[str], series: Sequence[Series], axis: Axis
 ) -> str:
-    """Return a line for each series; a slot without a value interrupts it."""
+    """Return a line for each series; a label without a value interrupts it."""
     values = [v for s in series for v in s.values if v is not None]
     frame = _Frame(name, labels, series, axis, max(values, default=0))
     shapes = []
@@ -89,16 +91,17 @@ def lines(
     return frame.svg("".join(shapes))
 
 
-def ticks(highest: float, base: int = 10, wanted: int = 4) -> list[float]:
+def ticks(highest: float, base: int = 10, least_step: float = 0) -> list[float]:
     """Return round values from 0 to at least `highest`."""
     if highest <= 0:
         return [0, 1]
-    rough = highest / wanted
+    rough = highest / 4
     if base == 10:
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
     else:
-        step = 2.0 ** max(0, math.ceil(math.log2(rough)))
+        step = 2.0 ** math.ceil(math.log2(rough))
+    step = max(step, least_step)
     count = math.ceil(highest / step - 1e-9)
     return [i * step for i in range(count + 1)]
 
@@ -115,7 +118,7 @@ class _Frame:
         highest: float,
     ) -> None:
         self.name, self.labels, self.series, self.axis = name, labels, series, axis
-        self.ticks = ticks(highest, axis.base)
+        self.ticks = ticks(highest, axis.base, axis.least_step)
         self.slot = (axis.width - LEFT - RIGHT) / max(len(labels), 1)
 
     def x(self, slot: float) -> float:

@@ -99,7 +99,7 @@ class Answer:
     def _receive(self) -> None:
         started = monotonic()
         data = self._sock.recv(_BLOCK_BYTES)
-        # Only waiting takes of the time that is left, and what arrives gives some back.
+        # Waiting uses up the time that is left; received bytes extend it again.
         self._seconds_left += len(data) / _MIN_BYTES_PER_SECOND - (
             monotonic() - started
         )
@@ -119,14 +119,14 @@ class Answer:
             self._sock.settimeout(self._seconds_left)
 
     def _is_framed(self) -> bool:
-        """Return False if only the end of the connection shows where the content ends."""
+        """Return False if the content ends only where the connection does."""
         return not self.fields.keys().isdisjoint(
             {"content-length", "transfer-encoding"}
         )
 
     def _finish(self, *, is_reusable: bool) -> None:
         if self._parser is not None:
-            self._parser = None  # it refers to this object
+            self._parser = None  # breaks the reference cycle
             self._release(is_reusable)
 
     def on_message_begin(self) -> None:
@@ -168,7 +168,7 @@ class HTTPClient:
         connect_timeout: float,
         read_timeout: float,
     ) -> None:
-        """`certificates` is a file; of `proxy` only the settings are used."""
+        """`certificates` is a CA bundle; only the settings of `proxy` are used."""
         self._certificates = certificates
         self._proxy = proxy
         self._connect_timeout = connect_timeout
@@ -185,10 +185,10 @@ class HTTPClient:
     ) -> Answer:
         """Send a request once, and read the head of its answer.
 
-        `origin` is scheme, host and port; names of `headers` are in lower case, and there
-        is a host. Raises `StoreUnavailableError` if there is no connection, so that
-        nothing was sent, and after that `OSError`, `ValueError` or an error of httptools,
-        as `Answer.read` does.
+        `origin` is scheme, host and port; `headers` have lower-case names and include
+        `host`. Raises `StoreUnavailableError` if it cannot connect (nothing was sent);
+        once connected, `OSError`, `ValueError` or an error of httptools, as `Answer.read`
+        does.
         """
         fields = {**headers}
         if body or method in {"POST", "PUT"}:
@@ -220,7 +220,7 @@ class HTTPClient:
         return answer
 
     def send_prepared(self, request: AWSPreparedRequest, **kwargs: Any) -> AWSResponse:
-        """Send a request of botocore: a handler of its event `before-send`."""
+        """Send a request of botocore; registered for its event `before-send`."""
         parts = urlsplit(request.url)
         headers = {
             name.lower(): str(value, "latin-1") if isinstance(value, bytes) else value
@@ -316,7 +316,7 @@ def host_of(parts: SplitResult) -> str:
 
 
 def _send_blocks(sock: socket.socket, head: bytes, body: bytes | memoryview) -> None:
-    """Send a request; each block of it has the whole timeout of the socket."""
+    """Send a request in blocks: the socket's timeout applies to each of them."""
     if len(body) <= _BLOCK_BYTES:
         sock.sendall(head + body)  # one packet, if it is small
         return
