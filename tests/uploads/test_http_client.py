@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 import httptools
 import pytest
 
+from tests.certificates import Authority
 from uploads.exceptions import StoreUnavailableError
 from uploads.storage.http_client import MAX_ANSWER_BYTES, HTTPClient
 
@@ -20,12 +22,15 @@ OK = b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 0\r\n\r\n"
 class Server:
     """Reads each request whole, and lets `answer` do the rest with the connection."""
 
-    def __init__(self, answer: Callable[[socket.socket], object]) -> None:
+    def __init__(
+        self, answer: Callable[[socket.socket], object], tls: ssl.SSLContext | None
+    ) -> None:
         self.answer = answer
+        self.tls = tls
         self.connections: list[socket.socket] = []
         self.bodies: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.origin = origin_of(self._listener)
+        self.origin = origin_of(self._listener, tls)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -39,6 +44,8 @@ class Server:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
             self.connections.append(connection)
             threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
@@ -55,8 +62,9 @@ class Server:
             pass
 
 
-def origin_of(listener: socket.socket) -> str:
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+def origin_of(listener: socket.socket, tls: ssl.SSLContext | None = None) -> str:
+    host = "https://localhost" if tls else "http://127.0.0.1"
+    return f"{host}:{listener.getsockname()[1]}"
 
 
 def _read_until(connection: socket.socket, end: bytes) -> bytes:
@@ -70,8 +78,10 @@ def _read_until(connection: socket.socket, end: bytes) -> bytes:
 
 
 @contextmanager
-def serving(answer: Callable[[socket.socket], object]) -> Iterator[Server]:
-    server = Server(answer)
+def serving(
+    answer: Callable[[socket.socket], object], tls: ssl.SSLContext | None = None
+) -> Iterator[Server]:
+    server = Server(answer, tls)
     try:
         yield server
     finally:
@@ -87,10 +97,23 @@ def client() -> Iterator[HTTPClient]:
     client.close()
 
 
+@pytest.fixture
+def authority(tmp_path) -> Authority:
+    return Authority(tmp_path, "an authority")
+
+
+@pytest.fixture
+def secure_client(authority) -> Iterator[HTTPClient]:
+    client = HTTPClient(
+        certificates=str(authority.ca), proxy=None, connect_timeout=5, read_timeout=5
+    )
+    yield client
+    client.close()
+
+
 def put(client: HTTPClient, server: Server, body: bytes = b"body"):
     """Return the answer, and its content."""
-    host = server.origin.removeprefix("http://")
-    answer = client.send("PUT", server.origin, "/bucket/key", {"host": host}, body)
+    answer = client.send("PUT", server.origin, "/bucket/key", {"host": "h"}, body)
     return answer, answer.read()
 
 
@@ -169,6 +192,35 @@ class TestAnswers:
             pytest.raises(httptools.HttpParserError),
         ):
             put(client, server)
+
+    @pytest.mark.parametrize("rest", [OK, OK[:20]])
+    def test_two_answers__error(self, client, rest):
+        """The second one is not taken for the answer, nor for that of the next request."""
+        refused = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
+        answers = [refused + rest, refused]
+        with serving(lambda connection: connection.sendall(answers.pop(0))) as server:
+            with pytest.raises(httptools.HttpParserError):
+                put(client, server)
+            assert put(client, server)[0].status == 403
+            assert len(server.connections) == 2
+
+    def test_head_with_content__a_new_connection(self, client):
+        """What arrives of it later would be taken for the next answer."""
+        answer = b"HTTP/1.1 400 No\r\nContent-Length: 9\r\n\r\nwhy"
+        with serving(lambda connection: connection.sendall(answer)) as server:
+            headers = {"host": "h", "content-length": "0"}
+            answered = client.send("HEAD", server.origin, "/bucket/key", headers)
+            assert (answered.status, answered.read()) == (400, b"")
+            answer = OK
+            assert put(client, server)[0].status == 200
+            assert len(server.connections) == 2
+
+    def test_trailers__are_not_header_fields(self, client):
+        answer = OK.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+        with serving(
+            lambda connection: connection.sendall(answer + b"0\r\nETag: t\r\n\r\n")
+        ) as server:
+            assert put(client, server)[0].fields["etag"] == "e"
 
     def test_too_long__error(self, client):
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n"
@@ -261,6 +313,15 @@ class TestConnections:
             assert answer.status == 403
             client.close()
             thread.join()
+
+    def test_authorities__are_read_once(self, authority, secure_client):
+        closing = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        tls = authority.context_for("localhost")
+        with serving(lambda connection: connection.sendall(closing), tls) as server:
+            put(secure_client, server)
+            authority.ca.unlink()
+            assert put(secure_client, server)[0].status == 200
+            assert len(server.connections) == 2
 
     def test_nobody_listens__nothing_was_sent(self, client):
         with socket.create_server(("127.0.0.1", 0)) as listener:

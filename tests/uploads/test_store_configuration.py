@@ -23,6 +23,7 @@ from tests.fake_store import DRIP_SECONDS, Answer, FakeStore, Request
 from uploads import object_verification
 from uploads.exceptions import (
     StoreError,
+    StoreFailedError,
     StoreRedirectError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -252,6 +253,19 @@ class TestAddresses:
         finally:
             store.stop()
         assert {r.host for r in store.requests} == {f"[::1]:{store.port}"}
+
+    def test_ipv6_without_a_port(self, fake_store, make_storage, monkeypatch):
+        monkeypatch.setenv("HTTPS_PROXY", fake_store.url)
+        use_everything(make_storage(endpoint_url="https://[fd00::a]"))
+        assert {r.target for r in fake_store.requests} == {"[fd00::a]:443"}
+
+    def test_default_port__is_not_in_the_host(
+        self, fake_store, make_storage, monkeypatch
+    ):
+        """A store that knows its scheme leaves it out when it checks the signature."""
+        monkeypatch.setenv("HTTP_PROXY", fake_store.url)
+        put_both(make_storage(endpoint_url="http://store.invalid:80"))
+        assert {r.host for r in fake_store.requests} == {"store.invalid"}
 
     @pytest.mark.parametrize("lock", [{}, LOCK])
     def test_put__as_boto3_sends_it(self, fake_store, storage, lock):
@@ -514,6 +528,12 @@ class TestAnswersOfAnotherServer:
         with pytest.raises(StoreUnavailableError) as caught:
             storage.put_new("small", SMALL, METADATA)
         assert caught.value.outcome_unknown is True
+
+    def test_other_protocol__one_clear_error(self, fake_store, storage):
+        headers = {"Connection": "Upgrade", "Upgrade": "h2c"}
+        fake_store.plan = lambda request: Answer(101, headers=headers)
+        with pytest.raises(StoreFailedError, match="cannot be read"):
+            list(storage.listing(""))
 
     @pytest.mark.parametrize("checksum", ["!!!!", "YWJj"])
     def test_head__no_checksum(self, fake_store, storage, checksum):

@@ -17,7 +17,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 from botocore.parsers import ResponseParserError
-from httptools import HttpParserError
+from httptools import HttpParserError, HttpParserUpgrade
 
 from uploads.exceptions import (
     BucketMissingError,
@@ -57,6 +57,7 @@ _INVALID_REQUEST_ERRORS = (EndpointProviderError, ParamValidationError)
 #: Raised for answers that are not S3's (a proxy's login page) or that lack a field.
 _UNREADABLE_ANSWER_ERRORS = (
     HttpParserError,
+    HttpParserUpgrade,
     KeyError,
     ResponseParserError,
     ValueError,

@@ -9,17 +9,20 @@ docs/decisions/0004-upload-speed.md.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from time import monotonic
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httptools
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from urllib3 import ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context
 
 from uploads.exceptions import StoreUnavailableError
 
@@ -33,7 +36,7 @@ _SOCKET_OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 ]
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Answer:
@@ -126,7 +129,13 @@ class Answer:
             self._parser = None  # breaks the reference cycle
             self._release(is_reusable)
 
+    def on_message_begin(self) -> None:
+        if self._has_head:
+            raise ValueError("more than one answer to one request")
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._has_head:
+            return  # a trailer
         self.fields[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
@@ -139,7 +148,10 @@ class Answer:
         self._is_complete = self._method == "HEAD"
 
     def on_body(self, part: bytes) -> None:
-        self._content += part
+        if self._method == "HEAD":
+            self._is_reusable = False  # the rest of it may follow
+        else:
+            self._content += part
 
     def on_message_complete(self) -> None:
         self._is_complete = self._has_head
@@ -215,8 +227,7 @@ class HTTPClient:
             for name, value in cast(Any, request.headers).items()
         }
         body = cast(Any, request.body or b"")
-        # botocore signs the host without the default port.
-        headers["host"] = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])
+        headers["host"] = host_of(parts)
         answer = self.send(
             request.method,
             f"{parts.scheme}://{parts.netloc}",
@@ -246,8 +257,24 @@ class HTTPClient:
         return None
 
     def _connect(self, origin: str) -> HTTPConnection:
+        connection = None
+        try:
+            connection = self._new_connection(origin)
+            connection.connect()
+        except Exception as error:
+            if connection is not None:
+                connection.close()
+            raise StoreUnavailableError(
+                f"the object store is unreachable ({type(error).__name__})",
+                outcome_unknown=False,
+            ) from error
+        return connection
+
+    def _new_connection(self, origin: str) -> HTTPConnection:
         parts = urlsplit(origin)
-        scheme, host, port = parts.scheme, cast(str, parts.hostname), parts.port
+        scheme, host = parts.scheme, cast(str, parts.hostname)
+        # http.client would look for a missing one in an IPv6 address.
+        port = parts.port or _DEFAULT_PORTS[scheme]
         options: dict[str, Any] = {
             "timeout": self._connect_timeout,
             "socket_options": _SOCKET_OPTIONS,
@@ -260,22 +287,32 @@ class HTTPClient:
             else:
                 scheme = proxy.scheme
             host, port = proxy.host, proxy.port
-            options |= {"proxy": proxy, "proxy_config": self._proxy.proxy_config}
+            config = cast(Any, self._proxy.proxy_config)
+            options["proxy"] = proxy
+            options["proxy_config"] = config._replace(ssl_context=self._tls)
+        kind = HTTPConnection
         if scheme == "https":
-            options |= {"ca_certs": self._certificates, "cert_reqs": "CERT_REQUIRED"}
-        kind = HTTPSConnection if scheme == "https" else HTTPConnection
+            kind = HTTPSConnection
+            options |= {"ssl_context": self._tls, "cert_reqs": "CERT_REQUIRED"}
         connection = kind(host, port, **options)
-        try:
-            if tunnel is not None:
-                connection.set_tunnel(*tunnel)
-            connection.connect()
-        except Exception as error:
-            connection.close()
-            raise StoreUnavailableError(
-                f"the object store is unreachable ({type(error).__name__})",
-                outcome_unknown=False,
-            ) from error
+        if tunnel is not None:
+            connection.set_tunnel(*tunnel)
         return connection
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """For all connections: reading the usual authorities takes 30 ms and 0.6 MiB."""
+        context = create_urllib3_context()
+        if self._certificates is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(self._certificates)
+        return context
+
+
+def host_of(parts: SplitResult) -> str:
+    """Return the value of the field Host as botocore signs it: without a default port."""
+    return parts.netloc.removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
 
 
 def _send_blocks(sock: socket.socket, head: bytes, body: bytes | memoryview) -> None:

@@ -23,7 +23,7 @@ from botocore.credentials import Credentials
 from mirrorsite.metrics import STORE_SECONDS
 from uploads.exceptions import StoreError, StoreRefusedError
 from uploads.storage.errors import error_from_status, frozen_credentials, store_error
-from uploads.storage.http_client import Answer, HTTPClient
+from uploads.storage.http_client import Answer, HTTPClient, host_of
 from uploads.storage.objects import etag_and_version
 from uploads.storage.signature import sign
 
@@ -50,7 +50,7 @@ class SignedPuts:
         scope = parse_qs(parts.query)["X-Amz-Credential"][0]
         _, _, self._region, self._service, _ = scope.rsplit("/", 4)
         self._origin = f"{parts.scheme}://{parts.netloc}"
-        self._host = parts.netloc
+        self._host = host_of(parts)
         self._bucket_path = parts.path.removesuffix("key")
         self._http = http
         self._credentials = credentials
