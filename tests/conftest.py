@@ -30,7 +30,8 @@ from tests.settings import EMBEDDED
 from uploads.storage import UploadStorage, upload_storage
 from uploads.storage.client import Transport
 
-hypothesis_settings.register_profile("suite", deadline=None)
+# Half of Hypothesis' own number: each run draws other examples.
+hypothesis_settings.register_profile("suite", deadline=None, max_examples=50)
 hypothesis_settings.load_profile("suite")
 
 _servers = pytest.StashKey[ExitStack]()
@@ -50,6 +51,28 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     logging.disable(logging.NOTSET)
     os.environ["DATABASE_URL"] = url
     settings.DATABASES["default"].update(connection_settings(url))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Run the long tests first, which start a service: none begins last and alone.
+
+    pytest-xdist gives each process one stretch of the list.
+    """
+    processes: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    if processes == 1:
+        return
+    long = [item for item in items if item.get_closest_marker("service")]
+    short = [item for item in items if not item.get_closest_marker("service")]
+    share = -(-len(short) // processes)
+    items[:] = [
+        item
+        for number in range(processes)
+        for item in long[number::processes]
+        + short[number * share : (number + 1) * share]
+    ]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -46,27 +46,24 @@ class Answer:
     drips: str = ""
 
 
+#: Close the connection instead.
+NO_ANSWER = Answer(0)
+
 #: How long the slow part of a request or of an answer takes.
 DRIP_SECONDS = 5.0
 
 Plan = Callable[[Request], Answer | None]
 
 
-class FakeStore:
-    """Answers as S3 does, unless the plan returns another answer.
-
-    `/credentials` returns new temporary credentials each time.
-    """
+class Server:
+    """An HTTP server whose answers are `answer`'s; keeps the requests."""
 
     def __init__(
         self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
     ) -> None:
         self.requests: list[Request] = []
-        self.plan: Plan = lambda request: None
-        #: How long the store pauses between reads of a body, for `DRIP_SECONDS`.
+        #: How long the server pauses between reads of a body, for `DRIP_SECONDS`.
         self.read_pause = 0.0
-        self.credentials_seconds = 3600
-        self.credentials_made = 0
         self._server = _server_class(host)((host, 0), _Handler)
         self._server.store = self
         self.port = self._server.server_port
@@ -78,14 +75,34 @@ class FakeStore:
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
             self.url = f"https://localhost:{self.port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # `stop` waits until it looks again whether to stop: after 10 ms.
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        ).start()
 
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
 
     def answer(self, request: Request) -> Answer:
-        self.requests.append(request)
+        raise NotImplementedError
+
+
+class FakeStore(Server):
+    """Answers as S3 does, unless the plan returns another answer.
+
+    `/credentials` returns new temporary credentials each time.
+    """
+
+    def __init__(
+        self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__(host, tls)
+        self.plan: Plan = lambda request: None
+        self.credentials_seconds = 3600
+        self.credentials_made = 0
+
+    def answer(self, request: Request) -> Answer:
         return self.plan(request) or self._as_s3(request)
 
     def _as_s3(self, request: Request) -> Answer:
@@ -122,14 +139,14 @@ class FakeStore:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    store: FakeStore
+    store: Server
 
 
 def _server_class(host: str) -> type[_Server]:
-    class Server(_Server):
+    class OfFamily(_Server):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
-    return Server
+    return OfFamily
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -145,11 +162,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do(self) -> None:
         body = self._read(int(self.headers.get("Content-Length") or 0))
         request = Request(self.command, self.path, self.headers, body)
+        self.server.store.requests.append(request)
         answer = self.server.store.answer(request)
+        if answer is NO_ANSWER:
+            self.close_connection = True
+            return
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
+        if "Content-Length" not in answer.headers:  # HEAD tells an object's
+            self.send_header("Content-Length", str(len(answer.body)))
         if answer.drips == "head":
             self.flush_headers()
             self._drip(b"X-Drip: " + b"0" * 91 + b"\r\n")

@@ -1,25 +1,44 @@
-"""What tests of every kind use: the project's folder, and manage.py as a process."""
+"""What tests of every kind use: the project's folder, programs, requests."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_program(
+    command: Sequence[Any], **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in the project's folder; capture what it prints."""
+    given: dict[str, Any] = {"cwd": ROOT, "capture_output": True, "check": False}
+    return subprocess.run(command, text=True, **given | options)
 
 
 def manage(
     *arguments: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run manage.py in this environment, or in the tests' own; capture what it prints."""
-    return subprocess.run(
+    """Run manage.py in this environment, or in the tests' own."""
+    return run_program(
         [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
         env=os.environ if environment is None else environment,
-        capture_output=True,
-        text=True,
-        check=False,
     )
+
+
+def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
+    """Send a request to a running service; return status, headers and body."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, method=method, headers=named)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()

@@ -33,13 +33,14 @@ class Series:
 class Axis:
     """The vertical axis: its title, and how its values are formatted.
 
-    `base` 10 gives ticks of 1, 2 or 5 times a power of ten, 2 powers of two (bytes).
-    `width` is that of the whole chart.
+    `base` 10 gives ticks of 1, 2 or 5 times a power of ten, 2 powers of two (bytes);
+    they are `least_step` apart at least, which is 1 for what is counted. `width` is that of the whole chart.
     """
 
     title: str
     write: Callable[[float], str]
     base: int = 10
+    least_step: float = 0
     width: int = WIDTH
 
 
@@ -89,16 +90,17 @@ def lines(
     return frame.svg("".join(shapes))
 
 
-def ticks(highest: float, base: int = 10, wanted: int = 4) -> list[float]:
+def ticks(highest: float, base: int = 10, least_step: float = 0) -> list[float]:
     """Return round values from 0 to at least `highest`."""
     if highest <= 0:
         return [0, 1]
-    rough = highest / wanted
+    rough = highest / 4
     if base == 10:
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
     else:
-        step = 2.0 ** max(0, math.ceil(math.log2(rough)))
+        step = 2.0 ** math.ceil(math.log2(rough))
+    step = max(step, least_step)
     count = math.ceil(highest / step - 1e-9)
     return [i * step for i in range(count + 1)]
 
@@ -115,7 +117,7 @@ class _Frame:
         highest: float,
     ) -> None:
         self.name, self.labels, self.series, self.axis = name, labels, series, axis
-        self.ticks = ticks(highest, axis.base)
+        self.ticks = ticks(highest, axis.base, axis.least_step)
         self.slot = (axis.width - LEFT - RIGHT) / max(len(labels), 1)
 
     def x(self, slot: float) -> float:

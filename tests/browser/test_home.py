@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from sre.lib.staffed_service import StaffedService
 from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
@@ -40,7 +39,7 @@ def mirror_and_upload(page: Any) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_mirror_upload_and_record(visit: Visit, scheme: str, size: str) -> None:
+def test_mirror_upload_and_record(visit, scheme, size):
     visitor = open_home(visit, size, color_scheme=scheme)
     page = visitor.page
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -55,13 +54,11 @@ def test_mirror_upload_and_record(visit: Visit, scheme: str, size: str) -> None:
     assert not page.evaluate(is_too_wide)
 
 
-def test_without_scripts(visit: Visit) -> None:
+def test_without_scripts(visit):
     mirror_and_upload(open_home(visit, "phone", java_script_enabled=False).page)
 
 
-def test_reload_then_events_after_the_login(
-    visit: Visit, staffed: StaffedService
-) -> None:
+def test_reload_then_events_after_the_login(visit, staffed):
     visitor = open_home(visit, "desktop")
     page = visitor.page
     mirror_and_upload(page)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +16,7 @@ from sre.lib import processes
 from sre.lib.object_store import ObjectStore
 from sre.lib.postgres import Postgres, temporary_server
 from sre.lib.service import Service
-from tests.support import manage
+from tests.support import ask, manage
 from uploads.storage import UploadStorage
 
 pytestmark = [pytest.mark.integration, pytest.mark.service]
@@ -64,35 +62,16 @@ def service(
 
 def upload(service: Service) -> int:
     """Return the status of one upload."""
-    request = urllib.request.Request(f"{service.url}/api/upload-random", method="POST")
-    return status_of(request)
+    return ask(f"{service.url}/api/upload-random", "POST")[0]
 
 
-def status_of(request: urllib.request.Request) -> int:
-    try:
-        with urllib.request.urlopen(request, timeout=45) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
+def test_hangs_and_is_restarted__503_until_it_answers(service, database):
+    """A stopped process's kernel acknowledges what nobody reads.
 
-
-def test_restarted__no_request_fails(service, database):
-    """Each thread's idle connection is dead, and is replaced before it is used."""
-    with ThreadPoolExecutor(2 * WORKERS * THREADS) as clients:
-        together = [clients.submit(upload, service) for _ in range(64)]
-        assert {future.result() for future in together} <= {201, 503}
-
-    database.stop()
-    assert upload(service) == 503
-    database.start()
-
-    assert [upload(service) for _ in range(32)] == [201] * 32
-
-
-def test_hangs__503_until_it_goes_on(service, database):
-    """Its kernel acknowledges what its stopped processes do not read."""
-    ready = urllib.request.Request(f"{service.url}/api/ready")
+    After a restart each thread's idle connection is dead: it is replaced before it is
+    used.
+    """
+    ready = f"{service.url}/api/ready"
     assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
     server = psutil.Process(
         int((database.data / "postmaster.pid").read_text().split()[0])
@@ -108,16 +87,25 @@ def test_hangs__503_until_it_goes_on(service, database):
             assert service.answers()
             assert not any(future.done() for future in together)
             assert {future.result() for future in together} == {503}
-        assert status_of(ready) == 503  # each thread is free again
+        assert ask(ready)[0] == 503  # each thread is free again
         for _ in range(4):  # of either worker
             started = time.monotonic()
-            with urllib.request.urlopen(f"{service.url}/", timeout=45) as answer:
-                page = answer.read().decode()
+            page = ask(f"{service.url}/")[2].decode()
             # Readiness is waited for two seconds.
             assert time.monotonic() - started < 4
             assert page.count("not ok") == 3  # all but the bucket
     finally:
         for process in stopped:
             process.send_signal(signal.SIGCONT)
-    assert processes.wait_until(lambda: status_of(ready) == 200, seconds=30)
+    assert processes.wait_until(lambda: ask(ready)[0] == 200, seconds=30)
     assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
+
+    with ThreadPoolExecutor(2 * WORKERS * THREADS) as clients:
+        together = [clients.submit(upload, service) for _ in range(64)]
+        assert {future.result() for future in together} <= {201, 503}
+
+    database.stop()
+    assert upload(service) == 503
+    database.start()
+
+    assert [upload(service) for _ in range(32)] == [201] * 32

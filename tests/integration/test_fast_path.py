@@ -94,11 +94,11 @@ def test_same_bytes_and_lines(start_service):
         assert by_the_loop == by_django, name
         first, second = access_lines(service, client, 2)
         assert first == second, name
+    assert_host_is_checked(service)
 
 
-def test_absolute_form__its_host_is_checked(start_service):
-    """The target's host counts, not the field's, though the field's is known."""
-    service = start_service(WEB_CONCURRENCY="1", ALLOWED_HOSTS="localhost,127.0.0.1")
+def assert_host_is_checked(service: Service) -> None:
+    """Ask for another host in absolute form, and for a known one in the field."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as sock:
         for target, status in [
             ("/api/health", 200),

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from email.message import Message
 from http.client import RemoteDisconnected
 from typing import Any
 
@@ -18,22 +15,13 @@ from django.utils import timezone
 
 from sre.lib import processes
 from sre.lib.service import Service
+from tests.support import ask
 from tests.uploads.making import actions, keys_in
 from uploads.models import Status, Upload
 
 
-def send(service: Service, key: str) -> tuple[int, Message, bytes]:
-    request = urllib.request.Request(
-        f"{service.url}/api/upload-random",
-        method="POST",
-        headers={"Idempotency-Key": key},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, error.read()
+def send(service: Service, key: str) -> tuple[int, Any, bytes]:
+    return ask(f"{service.url}/api/upload-random", "POST", Idempotency_Key=key)
 
 
 @pytest.mark.service
@@ -76,7 +64,8 @@ class TestService:
         with ThreadPoolExecutor(1) as pool:
             lost = pool.submit(send, service, "k")
             assert processes.wait_until(
-                lambda: any(m == "PUT" for m, _ in faulty_store.requests), seconds=20
+                lambda: any(r.method == "PUT" for r in faulty_store.requests),
+                seconds=20,
             )
             assert service.process is not None
             for worker in psutil.Process(service.process.pid).children():

@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -39,9 +38,7 @@ def ask(
 
 
 class TestSigterm:
-    def test_every_request_taken_is_answered_and_recorded(
-        self, live_service: Service
-    ) -> None:
+    def test_every_request_taken_is_answered_and_recorded(self, live_service):
         """Under load. What the kernel accepts while the server closes is not taken."""
         # The first makes the server make room for the bucket, which may take it a while.
         assert post(live_service)[0] == 201
@@ -62,7 +59,7 @@ class TestSigterm:
         recorded = Upload.objects.values_list("status", flat=True)
         assert list(recorded) == ["stored"] * (1 + load.outcomes["201"])
 
-    def test_idle_connections__do_not_delay_it(self, start_service: Any) -> None:
+    def test_idle_connections__do_not_delay_it(self, start_service):
         """Neither until they time out nor as long as the service may take to end."""
         service = start_service(GRACEFUL_TIMEOUT_SECONDS="120")
         with ExitStack() as stack:
@@ -72,9 +69,7 @@ class TestSigterm:
             assert service.process.wait(40) == 0
         assert "Traceback" not in service.log.read_text()
 
-    def test_request_on_an_idle_connection__answered_and_closed(
-        self, start_service: Any
-    ) -> None:
+    def test_request_on_an_idle_connection__answered_and_closed(self, start_service):
         """It was sent before the client could know; others are under way meanwhile."""
         service = start_service(WEB_CONCURRENCY="1")
         assert post(service)[0] == 201
@@ -106,7 +101,7 @@ def accepts(service: Service) -> bool:
 
 
 class TestRollingDeploy:
-    def test_order_of_kubernetes__no_request_is_lost(self, start_service: Any) -> None:
+    def test_order_of_kubernetes__no_request_is_lost(self, start_service):
         """Migration, endpoint removed, preStop, SIGTERM; under keep-alive load."""
         first = start_service(WEB_THREADS="16")
         balancer = Balancer()

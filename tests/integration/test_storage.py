@@ -188,7 +188,7 @@ class TestFaults:
         faulty_store.always("PUT", "403")
         with pytest.raises(StoreRefusedError):
             upload_storage().put_new("key", BytesPayload(b"content"), METADATA)
-        assert [method for method, _ in faulty_store.requests] == ["PUT"]
+        assert [request.method for request in faulty_store.requests] == ["PUT"]
 
     @pytest.mark.parametrize(
         ("first", "there"), [("lose_answer", True), ("500", False)]

@@ -42,8 +42,10 @@ class TestIsHealthy:
     def test_is_healthy__nobody_there(self):
         assert not is_healthy({"BIND": f"127.0.0.1:{free_port()}"})
 
-    def test_is_healthy(self, live_service):
-        assert is_healthy({"BIND": f"127.0.0.1:{live_service.port}"})
+    def test_is_healthy__or_host_refused(self, live_service):
+        bind = f"127.0.0.1:{live_service.port}"
+        assert is_healthy({"BIND": bind})
+        assert not is_healthy({"BIND": bind, "ALLOWED_HOSTS": "stranger.example"})
 
     @pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
     def test_is_healthy__where_bind_says(self, host):
@@ -62,7 +64,3 @@ class TestIsHealthy:
                 assert healthy.result()
         assert request.startswith(b"GET /api/health HTTP/1.1\r\n")
         assert b"\r\nHost: localhost\r\n" in request
-
-    def test_is_healthy__host_refused(self, live_service):
-        bind = f"127.0.0.1:{live_service.port}"
-        assert not is_healthy({"BIND": bind, "ALLOWED_HOSTS": "stranger.example"})

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
-from pathlib import Path
 from select import select
 from typing import Any
 
@@ -21,8 +19,7 @@ from psycopg import conninfo, pq
 
 from mirrorsite.database import connection_settings, restricted
 from tests.conftest import service_database_url
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.support import run_program
 
 
 def show(setting: str, opened: Any = connection) -> str:
@@ -46,9 +43,7 @@ class TestStyles:
     """psycopg reads no times but in its own style."""
 
     @pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres"])
-    def test_environment__does_not_matter(
-        self, monkeypatch: pytest.MonkeyPatch, style: str
-    ) -> None:
+    def test_environment__does_not_matter(self, monkeypatch, style):
         monkeypatch.setenv("PGDATESTYLE", style)
         with opened(connection_settings(service_database_url())) as other:
             assert show("DateStyle", other).startswith("ISO")
@@ -57,7 +52,7 @@ class TestStyles:
                 assert cursor.fetchone()[0].tzinfo is not None
 
     @pytest.mark.parametrize("interval", ["postgres_verbose", "iso_8601"])
-    def test_of_the_role__do_not_matter(self, interval: str) -> None:
+    def test_of_the_role__do_not_matter(self, interval):
         options = f"-c%20DateStyle%3DSQL%20-c%20IntervalStyle%3D{interval}"
         url = f"{service_database_url()}?options={options}"
         with opened(connection_settings(url)) as other, other.cursor() as cursor:
@@ -119,12 +114,9 @@ class TestTimeouts:
             " [print(cursor.execute(f'SHOW {name}').fetchone()[0])"
             " for name in ('statement_timeout', 'lock_timeout')]"
         )
-        done = subprocess.run(
+        done = run_program(
             [sys.executable, "manage.py", "shell", "-v0", "-c", code],
-            cwd=ROOT,
             env=os.environ | {"DATABASE_URL": service_database_url()},
-            capture_output=True,
-            text=True,
             check=True,
         )
         assert done.stdout.split() == ["0", "5s"]

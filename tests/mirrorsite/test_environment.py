@@ -12,7 +12,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from mirrorsite.environment import Environment
-from tests.support import ROOT, manage
+from tests.support import ROOT, manage, run_program
 from tests.uploads.audit.trails import KEY
 from uploads.audit.keys import SigningKey
 
@@ -29,13 +29,9 @@ PRODUCTION = {
 
 def gunicorn(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     config = ["--config", "python:mirrorsite.gunicorn_conf"]
-    return subprocess.run(
+    return run_program(
         [sys.executable, "-m", "gunicorn", *config, *arguments],
-        cwd=ROOT,
         env=PRODUCTION | environment,
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=60,
     )
 
@@ -47,7 +43,7 @@ class TestEnvironment:
             "AWS_DEFAULT_REGION"
         ) == ("eu-1")
 
-    def test_text__no_text(self) -> None:
+    def test_text__no_text(self):
         with pytest.raises(ImproperlyConfigured, match="SECRET_KEY holds bytes") as e:
             Environment({"SECRET_KEY": "secret\udcff"}).text("SECRET_KEY")
         assert "secret" not in str(e.value)

@@ -441,13 +441,6 @@ class TestReadiness:
             assert name in page
         assert "not ok" not in page
 
-    def test_no_bucket(self, client, bucket):
-        bucket.client.delete_bucket(Bucket=bucket.bucket_name)
-        response = client.get("/")
-        assert response.status_code == 200
-        assert text_of(response).count("not ok") == 1
-        assert "Unavailable: there is no such bucket" in text_of(response)
-
 
 class TestNoDatabase:
     def test_page_and_mirror_work(self, auditor, bucket, no_database):

@@ -8,13 +8,11 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from mirrorsite.logs import JsonFormatter, LineHandler, NameCause, TextFormatter
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.support import ROOT
 
 
 @pytest.fixture
@@ -26,9 +24,7 @@ def log() -> logging.Logger:
 
 
 class TestNameCause:
-    def test_traceback__is_replaced_by_its_error(
-        self, log: logging.Logger, tmp_path: Path
-    ) -> None:
+    def test_traceback__is_replaced_by_its_error(self, log, tmp_path):
         stream = io.StringIO()
         handler = logging.StreamHandler(stream)
         handler.setFormatter(TextFormatter())

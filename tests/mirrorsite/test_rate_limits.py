@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 import urllib.error
@@ -39,6 +38,7 @@ from mirrorsite.tokens.services import revoke_token
 from sre.lib import processes
 from sre.lib.ports import free_port, is_listening
 from sre.lib.processes import wait_until
+from tests.problems import slug
 from tests.tokens import bearer, new_token
 
 #: A body that is refused: it is counted, and needs neither bucket nor record.
@@ -191,8 +191,7 @@ class TestPost:
             name, left, reset = answer["RateLimit"].split(";")
             assert (name, left) == ('"default"', f"r={remaining}")
             assert int(reset.removeprefix("t=")) == 86_400 / 2
-        problem = answers[3].json()
-        assert re.split("[:/]", problem["type"])[-1] == "throttled"
+        assert slug(answers[3]) == "throttled"
         assert answers[3]["Retry-After"] == answers[3]["RateLimit"].split("t=")[1]
         assert "Retry-After" not in answers[0]
 

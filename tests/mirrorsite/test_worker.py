@@ -43,7 +43,7 @@ class FirstHasLeft(socket.socket):
 
 
 @pytest.mark.parametrize("kind", [socket.socket, FirstHasLeft])
-def test_connections_in_the_queue_of_the_kernel__answered(kind) -> None:
+def test_connections_in_the_queue_of_the_kernel__answered(kind):
     """Their requests were sent before the server was told to end."""
     server = server_of(ConnectionCounts(), 1)
     server.should_exit = True
@@ -63,7 +63,7 @@ def test_connections_in_the_queue_of_the_kernel__answered(kind) -> None:
     assert answers == [b"HTTP/1.1 200"] * 24
 
 
-def test_connections_one_after_another__as_many_for_each_worker() -> None:
+def test_connections_one_after_another__as_many_for_each_worker():
     async def connect() -> list[int]:
         counts = ConnectionCounts()
         servers = [server_of(counts, 1), server_of(counts, 2)]
@@ -136,7 +136,7 @@ def connections_of(servers: list[DrainingServer]) -> int:
 
 
 class TestConnectionCounts:
-    def test_report_of_a_forked_process__seen_by_the_first(self) -> None:
+    def test_report_of_a_forked_process__seen_by_the_first(self):
         counts = ConnectionCounts()
         counts.report(1, 5)
         child = os.fork()
@@ -146,7 +146,7 @@ class TestConnectionCounts:
         os.waitpid(child, 0)
         assert counts.least() == 3
 
-    def test_no_report_for_long__does_not_count(self, monkeypatch) -> None:
+    def test_no_report_for_long__does_not_count(self, monkeypatch):
         """A worker that hangs takes no connection, so the others do not wait for it to."""
         counts = ConnectionCounts()
         counts.report(1, 0)

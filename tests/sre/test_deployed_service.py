@@ -100,7 +100,7 @@ def settings_of(environment: str) -> dict[str, str]:
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("environment", ["minikube", "staging", "production"])
+@pytest.mark.parametrize("environment", ["minikube", "production"])
 def test_smoke_and_canary__by_a_token_of_their_own(
     start_service: Callable[..., Service],
     environment: str,

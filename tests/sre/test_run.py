@@ -331,7 +331,9 @@ class TestRun:
 
 
 class TestDatabase:
-    def test_killed__starts_again_with_its_data(self, checkout: Checkout) -> None:
+    def test_killed__starts_again__postgres_killed__ends_and_names_it(
+        self, checkout: Checkout
+    ) -> None:
         checkout.start()
         upload = checkout.upload()
         checkout.kill(children=True)
@@ -340,12 +342,6 @@ class TestDatabase:
         checkout.kill(children=False)
         checkout.start()
         assert checkout.upload_status(upload) == "stored"
-        assert checkout.stop(signal.SIGTERM) == []
-
-    def test_ended_by_itself__the_run_ends_and_names_it(
-        self, checkout: Checkout
-    ) -> None:
-        checkout.start()
         assert checkout.process is not None
         data = checkout.directory / ".local" / "postgres" / "data"
         os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
@@ -385,7 +381,7 @@ class TestDatabase:
             with psycopg.connect(url) as connection:
                 counted = connection.execute("SELECT count(*) FROM uploads_upload")
                 assert counted.fetchone() == (1,)
-            assert checkout.stop() == []
+            assert checkout.stop(signal.SIGTERM) == []
         assert not (checkout.directory / ".local" / "postgres").exists()
 
     def test_data_of_another_version__one_clear_sentence(

@@ -26,7 +26,6 @@ from sre.lib.postgres import temporary_postgres
 from sre.lib.service import Service
 from tests.support import ROOT
 from uploads.audit.keys import SigningKey
-from uploads.models import Upload
 
 SCRIPTS = sorted(
     path
@@ -123,6 +122,7 @@ class TestHelp:
         (["postman", "--install"], "the Postman collection was not run"),
         (["browser-test"], "the admin's pages were not looked at: no Chromium"),
         (["terraform-check"], "terraform/ was not checked"),
+        (["pipeline-check"], "pipelines were not expanded: Node 20"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -145,15 +145,6 @@ def test_missing_program__77_and_loud(
     )
     assert done.returncode == 77
     assert f"SKIPPED: {missing}" in done.stderr
-
-    def test_pipeline_check_without_node__77_and_loud(self, tmp_path: Path) -> None:
-        programs = tmp_path / "programs"
-        programs.mkdir()
-        (programs / "python3").symlink_to(sys.executable)
-        script = str(ROOT / "sre" / "pipeline-check")
-        status, said, calls = self.run(tmp_path, script, user=1000)
-        assert (status, calls) == (77, [])
-        assert "SKIPPED: pipelines were not expanded: Node 20" in said
 
 
 class TestSuite:
@@ -532,15 +523,6 @@ esac
 
 
 class TestSmoke:
-    @pytest.mark.service
-    def test_smoke__live(
-        self, live_service: Service, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert smoke.main([live_service.url]) == 0
-        total = len(smoke.CHECKS | smoke.UPLOADING)
-        assert f"{total} passed, 0 failed" in capsys.readouterr().out
-        assert Upload.objects.filter(status="stored").count() == len(smoke.UPLOADING)
-
     @pytest.mark.service
     def test_smoke__not_ready__says_what_failed(
         self, start_service: Callable[..., Service], capsys: pytest.CaptureFixture[str]

@@ -185,13 +185,14 @@ class TestVerifySeals:
         assert status == 1
         assert text.startswith(r"invented: \u65e5\u672c: it is no file")
 
-    @pytest.mark.parametrize("options", [[], ["--json"], ["--help"]])
     @pytest.mark.parametrize(
-        ("output", "reason"),
+        ("options", "output", "reason"),
         [
-            ("full", "No space left on device"),
-            ("broken pipe", "Broken pipe"),
-            ("closed", "Bad file descriptor"),
+            ([], "full", "No space left on device"),
+            ([], "broken pipe", "Broken pipe"),
+            ([], "closed", "Bad file descriptor"),
+            (["--json"], "full", "No space left on device"),
+            (["--help"], "full", "No space left on device"),
         ],
     )
     def test_output_cannot_be_written(

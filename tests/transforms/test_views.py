@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.problems import slug
+
 
 class TestMirrorView:
     @pytest.mark.parametrize(
@@ -21,12 +23,20 @@ class TestMirrorView:
         assert response.json() == {"transformed": transformed}
         assert response.headers["Cache-Control"].startswith("public")
 
-    def test_get__bad_word(self, client):
-        """The codes are test_query's."""
-        response = client.get("/api/mirror?word=a&word=b")
-        assert response.status_code == 400
+    @pytest.mark.parametrize(
+        ("query", "code"),
+        [
+            ("", "word-missing"),
+            ("word=a&word=b", "word-repeated"),
+            ("word=%FF", "word-not-utf8"),
+            ("word=" + "a" * 2001, "word-too-long"),
+        ],
+    )
+    def test_get__bad_word(self, client, query, code):
+        response = client.get(f"/api/mirror?{query}")
+        assert (response.status_code, slug(response)) == (400, code)
         errors = response.json()["errors"]
-        assert [(e["field"], e["code"]) for e in errors] == [("word", "word-repeated")]
+        assert [(e["field"], e["code"]) for e in errors] == [("word", code)]
 
     def test_longest_word(self, client):
         response = client.get("/api/mirror", {"word": "😀" * 2000})

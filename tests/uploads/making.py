@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -129,12 +128,6 @@ def last_event(upload: Upload) -> tuple[str, str]:
 
 def keys_in(bucket: UploadStorage) -> list[str]:
     return sorted(bucket.list_keys(""))
-
-
-def slug(answer: Any) -> str:
-    """Return the type of a problem."""
-    assert answer["Content-Type"] == "application/problem+json"
-    return re.split("[:/]", answer.json()["type"])[-1]
 
 
 def pages(client: Client, address: str) -> Iterator[list[dict[str, Any]]]:

@@ -14,7 +14,8 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from mirrorsite.actors import Actor
-from tests.uploads.making import actions, keys_in, slug, stored
+from tests.problems import slug
+from tests.uploads.making import actions, keys_in, stored
 from uploads import transitions
 from uploads.audit import log
 from uploads.models import Action, Status, Upload
@@ -154,7 +155,7 @@ class TestBadBody:
     )  # fmt: skip
     def test_names_the_field(self, client, bucket, body, field, code):
         response = post(client, body)
-        assert response.status_code == 400
+        assert (response.status_code, slug(response)) == (400, code)
         errors = response.json()["errors"]
         assert [(error["field"], error["code"]) for error in errors] == [(field, code)]
         assert not Upload.objects.exists()

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import secrets
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -23,8 +22,8 @@ from django.db.utils import DatabaseError
 from mirrorsite.actors import Actor
 from sre.lib.object_store import ObjectStore
 from tests.conftest import service_database_url
-from tests.faulty_store import FaultyStore
 from tests.outputs import FullOutput
+from tests.support import run_program
 from tests.uploads.audit.trails import KEY
 from uploads import backups, services
 from uploads.models import UploadEvent
@@ -57,7 +56,7 @@ def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any
     """Return a function that runs a command of manage.py on a database."""
 
     def run(command: str, database: str, *arguments: str) -> tuple[int, str]:
-        done = subprocess.run(
+        done = run_program(
             [sys.executable, "manage.py", command, *arguments],
             env={
                 "PATH": os.environ["PATH"],
@@ -68,10 +67,6 @@ def run(bucket: UploadStorage, object_store: ObjectStore, tmp_path: Path) -> Any
                 "AUDIT_PUBLIC_KEYS": KEY.public_text(),
                 **object_store.environment(bucket.bucket_name),
             },
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -275,14 +270,12 @@ class TestBackupAndRestore:
         assert (status, json.loads(said)) == (0, {"dry_run": True, "key": newest})
 
     @pytest.mark.parametrize("key", ["", "x"])
-    def test_dry_run__no_such_key(self, bucket: UploadStorage, key: str) -> None:
+    def test_dry_run__no_such_key(self, bucket, key):
         with pytest.raises(CommandError) as caught:
             call_command("restore_database", key, "--dry-run")
         assert caught.value.returncode == 2
 
-    def test_keep__another_run_deletes_too(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_keep__another_run_deletes_too(self, bucket, monkeypatch):
         """The copies are gone: that is what was wanted."""
         made = [backups.back_up().key for _ in range(3)]
         head = UploadStorage.head
@@ -312,9 +305,7 @@ class TestBackupAndRestore:
         assert list(backups.delete_old(1)) == []
         assert backups.backup_keys() == [made]
 
-    def test_stored_and_then_not_printed__says_so(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_stored_and_then_not_printed__says_so(self, bucket, monkeypatch):
         monkeypatch.setattr(sys, "stdout", FullOutput())
         with pytest.raises(
             CommandError, match=r"No space left.*; backups/.* was stored"
@@ -322,18 +313,14 @@ class TestBackupAndRestore:
             call_command("backup_database")
         assert len(backups.backup_keys()) == 1
 
-    def test_connection_lost__says_so(
-        self, bucket: UploadStorage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_connection_lost__says_so(self, bucket, monkeypatch):
         end = "COPY (SELECT pg_terminate_backend(pg_backend_pid())) TO STDOUT"
         monkeypatch.setattr(backups, "_copy", lambda *arguments: end)
         with pytest.raises(CommandError, match="the database cannot be used"):
             call_command("backup_database")
         assert backups.backup_keys() == []
 
-    def test_answer_lost__says_that_it_may_be_stored(
-        self, faulty_store: FaultyStore
-    ) -> None:
+    def test_answer_lost__says_that_it_may_be_stored(self, faulty_store):
         faulty_store.plan = lambda method, path: "500" if method != "GET" else "pass"
         with pytest.raises(
             CommandError, match="whether the copy was stored is unknown"

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -13,6 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from mirrorsite.tokens.models import Scope
+from tests.fake_store import Answer, FakeStore, Request
 from tests.tokens import new_token
 from tests.uploads.making import actions, run
 from uploads.canary import Canary
@@ -29,61 +27,44 @@ UPLOAD = {
 }
 
 
-@dataclass
-class FakeService:
-    """Answers as told, and remembers what it was asked."""
+class FakeService(FakeStore):
+    """Answers as told."""
 
-    answers: dict[str, tuple[int, Any]]
-    asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    url: str = ""
-
-    def headers_of(self, request: str) -> dict[str, str]:
-        return next(headers for line, headers, _ in self.asked if line == request)
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeService]:
-    path = f"/api/uploads/{UPLOAD['id']}"
-    service = FakeService(
-        {
+    def __init__(self) -> None:
+        super().__init__()
+        path = f"/api/uploads/{UPLOAD['id']}"
+        self.answers: dict[str, tuple[int, Any]] = {
             "GET /api/health": (200, {"status": "ok"}),
             "GET /api/mirror?word=fOoBar25": (200, {"transformed": "47RAbOoF"}),
             "POST /api/upload-random": (201, {"uploaded": "ok", **UPLOAD}),
-            f"GET {path}/content": (302, "/bucket/x.txt?X-Amz-Signature=1"),
+            f"GET {path}/content": (302, f"{self.url}/bucket/x.txt?X-Amz-Signature=1"),
             "GET /bucket/x.txt?X-Amz-Signature=1": (200, CONTENT),
             f"POST {path}/verify": (200, {"result": "verified"}),
             f"GET {path}": (200, UPLOAD),
             "POST /report": (200, {}),
         }
-    )
+        self.plan = self.told
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            line = f"{self.command} {self.path}"
-            service.asked.append((line, dict(self.headers), self.rfile.read(length)))
-            status, body = service.answers.get(line, (404, {"title": "Not Found"}))
-            self.send_response(status)
-            if status == 302:
-                here = service.url if body.startswith("/") else ""
-                self.send_header("Location", here + body)
-                body = b""
-            data = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+    def told(self, request: Request) -> Answer:
+        line = f"{request.method} {request.target}"
+        status, body = self.answers.get(line, (404, {"title": "Not Found"}))
+        if status == 302:
+            return Answer(status, headers={"Location": body})
+        return Answer(
+            status, body if isinstance(body, bytes) else json.dumps(body).encode()
+        )
 
-        do_POST = do_GET  # noqa: N815 the name is http.server's
+    @property
+    def asked(self) -> dict[str, Request]:
+        """Return the last request of each line."""
+        return {f"{r.method} {r.target}": r for r in self.requests}
 
-        def log_message(self, *args: Any) -> None:
-            pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    service.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+@pytest.fixture
+def fake() -> Iterator[FakeService]:
+    service = FakeService()
     yield service
-    server.shutdown()
-    server.server_close()
+    service.stop()
 
 
 def outcomes(text: str) -> dict[str, str]:
@@ -105,15 +86,14 @@ class TestCanary:
         assert report["ok"] is True
         assert all(step["duration_ms"] > 0 for step in report["steps"])
         # One id for all its requests, so that the logs can be searched for it.
-        assert {headers["X-Request-Id"] for _, headers, _ in fake.asked} == {
-            report["request_id"]
-        }
+        ids = {request.headers["X-Request-Id"] for request in fake.requests}
+        assert ids == {report["request_id"]}
 
     def test_token__only_where_it_belongs(self, fake):
         """Not to the presigned URL, which may be another company's host."""
         canary(fake, "--token", "secret")
         with_token = {
-            line for line, headers, _ in fake.asked if "Authorization" in headers
+            line for line, r in fake.asked.items() if "Authorization" in r.headers
         }
         path = f"/api/uploads/{UPLOAD['id']}"
         assert with_token == {
@@ -122,8 +102,8 @@ class TestCanary:
             f"POST {path}/verify",
             f"GET {path}",
         }
-        headers = fake.headers_of("POST /api/upload-random")
-        assert headers["Authorization"] == "Bearer secret"
+        sent = fake.asked["POST /api/upload-random"]
+        assert sent.headers["Authorization"] == "Bearer secret"
 
     def test_no_token__says_what_it_skipped(self, fake):
         status, text = canary(fake)
@@ -175,12 +155,9 @@ class TestCanary:
         """Past the proxy that ends TLS, it says what the proxy would; only there."""
         settings.HTTPS_ONLY = https_only
         assert canary(fake, "--token", "secret")[0] == 0
-        said = {
-            line.partition("?")[0]: headers.get("X-Forwarded-Proto")
-            for line, headers, _ in fake.asked
-        }
-        assert said["GET /api/health"] == ("https" if https_only else None)
-        assert said["POST /api/upload-random"] == ("https" if https_only else None)
+        for line in ("GET /api/health", "POST /api/upload-random"):
+            said = fake.asked[line].headers.get("X-Forwarded-Proto")
+            assert said == ("https" if https_only else None)
 
     def test_nobody_there(self):
         steps = list(Canary("http://127.0.0.1:1").steps())
@@ -198,8 +175,8 @@ class TestCanary:
 
     def test_token__line_end_of_its_file(self, fake):
         assert canary(fake, "--token", "secret\n")[0] == 0
-        headers = fake.headers_of("POST /api/upload-random")
-        assert headers["Authorization"] == "Bearer secret"
+        sent = fake.asked["POST /api/upload-random"]
+        assert sent.headers["Authorization"] == "Bearer secret"
 
     def test_sent_to_a_file(self, fake, tmp_path):
         """Urllib would read it; it is no business of the service's."""
@@ -225,8 +202,8 @@ class TestKuberhealthy:
         settings.KH_RUN_UUID = "run-1"
 
     def reported(self, fake: FakeService) -> tuple[str, Any]:
-        _, headers, body = fake.asked[-1]
-        return headers["Kh-Run-Uuid"], json.loads(body)
+        last = fake.requests[-1]
+        return last.headers["Kh-Run-Uuid"], json.loads(last.body)
 
     def test_ok(self, fake):
         assert canary(fake)[0] == 0

@@ -17,20 +17,21 @@ def parse(svg: str) -> ET.Element:
 
 
 @pytest.mark.parametrize(
-    ("highest", "base", "expected"),
+    ("highest", "base", "least_step", "expected"),
     [
-        (0, 10, [0, 1]),
-        (1, 10, [0, 0.5, 1]),
-        (7, 10, [0, 2, 4, 6, 8]),
-        (100, 10, [0, 50, 100]),
-        (101, 10, [0, 50, 100, 150]),
-        (0.003, 10, [0, 0.001, 0.002, 0.003]),
-        (3, 2, [0, 1, 2, 3]),
-        (3 * 1024**2, 2, [0, 1024**2, 2 * 1024**2, 3 * 1024**2]),
+        (0, 10, 0, [0, 1]),
+        (1, 10, 0, [0, 0.5, 1]),
+        (2, 10, 1, [0, 1, 2]),
+        (7, 10, 1, [0, 2, 4, 6, 8]),
+        (100, 10, 0, [0, 50, 100]),
+        (101, 10, 0, [0, 50, 100, 150]),
+        (0.003, 10, 0, [0, 0.001, 0.002, 0.003]),
+        (3, 2, 1, [0, 1, 2, 3]),
+        (3 * 1024**2, 2, 1, [0, 1024**2, 2 * 1024**2, 3 * 1024**2]),
     ],
 )
-def test_ticks(highest, base, expected):
-    assert ticks(highest, base) == pytest.approx(expected)
+def test_ticks(highest, base, least_step, expected):
+    assert ticks(highest, base, least_step) == pytest.approx(expected)
 
 
 def test_stacked_bars__heights_add_up():

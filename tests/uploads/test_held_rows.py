@@ -12,8 +12,9 @@ from django.db import connection
 from django.utils import timezone
 
 from tests.conftest import service_database_url
+from tests.problems import slug
 from tests.uploads import making
-from tests.uploads.making import ACTOR, actions, slug
+from tests.uploads.making import ACTOR, actions
 from tests.uploads.retrying import interrupted, post
 from uploads import transitions
 from uploads.exceptions import TrailUnavailableError

@@ -12,8 +12,9 @@ from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
 from mirrorsite.tokens.models import Scope
+from tests.problems import slug
 from tests.tokens import bearer, new_token
-from tests.uploads.making import ACTOR, actions, keys_in, slug
+from tests.uploads.making import ACTOR, actions, keys_in
 from tests.uploads.retrying import KEY, interrupted, post
 from uploads import services, transitions
 from uploads.idempotency import IdempotencyKey, longest_attempt, parse_key

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import pytest
 from django.utils import timezone
 
 from mirrorsite.exit_status import ExitStatus
+from tests.support import run_program
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail, backed_up
 from tests.uploads.making import run
@@ -32,7 +32,6 @@ from uploads.storage import UploadStorage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PUT_NEW = "uploads.storage.UploadStorage.put_new"
 DELETE = "uploads.storage.UploadStorage.delete_unchanged"
 WRITE = "uploads.transitions.record"
@@ -59,17 +58,13 @@ def kill(service_environment: dict[str, str], tmp_path: Path) -> Kill:
     def killed(
         point: tuple[str, int, str], *command: str, by: signal.Signals = signal.SIGKILL
     ) -> None:
-        done = subprocess.run(
+        done = run_program(
             [
                 *(sys.executable, "-m", "tests.uploads.kill_point"),
                 *map(str, (by.name, *point)),
                 *command,
             ],
-            cwd=ROOT,
             env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
         )
         expected = ExitStatus.INTERRUPTED if by == signal.SIGINT else -by
         assert done.returncode == expected, done.stdout + done.stderr
@@ -244,13 +239,15 @@ class TestVerifyUploads:
         nothing_is_left(trail)
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
 class TestExport:
-    @pytest.mark.parametrize("command", ["export_uploads", "export_events"])
     @pytest.mark.parametrize(
-        "point",
-        [("after", 3, "csv.writer"), ("before", 1, "os.fsync")],
-        ids=["half-way", "before its end"],
+        ("command", "point", "by"),
+        [
+            ("export_uploads", ("after", 3, "csv.writer"), signal.SIGKILL),
+            ("export_uploads", ("before", 1, "os.fsync"), signal.SIGINT),
+            ("export_events", ("after", 3, "csv.writer"), signal.SIGINT),
+            ("export_events", ("before", 1, "os.fsync"), signal.SIGKILL),
+        ],
     )
     def test_file_is_whole_or_as_before(
         self, bucket, kill, tmp_path, command, point, by
@@ -270,14 +267,15 @@ class TestExport:
         assert len(file.read_text().splitlines()) == 1 + rows
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
 class TestBackup:
     @pytest.mark.parametrize(
-        ("point", "is_in_bucket"),
+        ("point", "by", "is_in_bucket"),
         [
-            (("before", 1, "zipfile.ZipFile.writestr"), False),  # tables are copied
-            (("before", 1, PUT_NEW), False),
-            (("after", 1, PUT_NEW), True),
+            # The tables are copied.
+            (("before", 1, "zipfile.ZipFile.writestr"), signal.SIGINT, False),
+            (("before", 1, "zipfile.ZipFile.writestr"), signal.SIGKILL, False),
+            (("before", 1, PUT_NEW), signal.SIGKILL, False),
+            (("after", 1, PUT_NEW), signal.SIGKILL, True),
         ],
     )
     def test_bucket_holds_whole_backups_only(

@@ -507,9 +507,7 @@ class TestAnswersOfAnotherServer:
             Answer(200, b"0" * (MAX_ANSWER_BYTES + 1), {"ETag": '"01"'}),
         ],
     )
-    def test_put__outcome_is_open(
-        self, fake_store: FakeStore, storage: UploadStorage, answer: Answer
-    ) -> None:
+    def test_put__outcome_is_open(self, fake_store, storage, answer):
         fake_store.plan = lambda request: (
             answer if request.method == "PUT" else Answer(500)
         )
@@ -525,18 +523,14 @@ class TestAnswersOfAnotherServer:
             storage.head("key")
 
     @pytest.mark.django_db
-    def test_upload__is_not_stored(
-        self, fake_store: FakeStore, make_storage: Any
-    ) -> None:
+    def test_upload__is_not_stored(self, fake_store, make_storage):
         fake_store.plan = lambda request: Answer(200, b"<html>Login</html>")
         make_storage(endpoint_url=fake_store.url)
         answer = APIClient().post("/api/upload-random")
         assert answer.status_code == 503
         assert Upload.objects.get().status == "pending"
 
-    def test_completed_without_etag__outcome_is_open(
-        self, fake_store: FakeStore, make_storage: Any
-    ) -> None:
+    def test_completed_without_etag__outcome_is_open(self, fake_store, make_storage):
         def plan(request: Request) -> Answer | None:
             if request.method == "HEAD":
                 return Answer(500)
@@ -563,9 +557,7 @@ class TestAnswersOfAnotherServer:
             "<Upload><Key>k</Key></Upload>",
         ],
     )
-    def test_pages__one_clear_error(
-        self, fake_store: FakeStore, make_storage: Any, page: str
-    ) -> None:
+    def test_pages__one_clear_error(self, fake_store, make_storage, page):
         text = f"<ListBucketResult>{page}</ListBucketResult>"
         fake_store.plan = lambda request: Answer(200, text.encode())
         storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
@@ -578,9 +570,7 @@ class TestAnswersOfAnotherServer:
             with pytest.raises(StoreUnavailableError, match="cannot be read"):
                 list(listing(""))
 
-    def test_page_that_is_too_long__one_clear_error(
-        self, fake_store: FakeStore, make_storage: Any
-    ) -> None:
+    def test_page_that_is_too_long__one_clear_error(self, fake_store, make_storage):
         """It may be without end, and is not read into memory."""
         page = b"<ListBucketResult>%s</ListBucketResult>"
         fake_store.plan = lambda request: Answer(200, page % (b" " * MAX_ANSWER_BYTES))
@@ -588,12 +578,7 @@ class TestAnswersOfAnotherServer:
         with pytest.raises(StoreUnavailableError, match="cannot be read"):
             list(storage.listing(""))
 
-    def test_no_xml__one_clear_error(
-        self,
-        fake_store: FakeStore,
-        make_storage: Any,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
+    def test_no_xml__one_clear_error(self, fake_store, make_storage, caplog):
         fake_store.plan = lambda request: Answer(200, b"<html><br>Login")
         storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
         for request in (
@@ -606,9 +591,7 @@ class TestAnswersOfAnotherServer:
         assert not any(record.exc_info for record in caplog.records)
 
     @pytest.mark.django_db
-    def test_verification__records_nothing(
-        self, fake_store: FakeStore, make_storage: Any
-    ) -> None:
+    def test_verification__records_nothing(self, fake_store, make_storage):
         storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
         APIClient().post("/api/upload-random")
         upload = Upload.objects.get()

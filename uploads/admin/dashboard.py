@@ -161,7 +161,10 @@ def hourly_charts(hours: list[Hour]) -> list[dict[str, Any]]:
                 for status in STATUSES
             ],
             charts.Axis(
-                title="uploads", write=lambda v: f"{v:,.0f}", width=charts.WIDE
+                title="uploads",
+                write=lambda v: f"{v:,.0f}",
+                least_step=1,
+                width=charts.WIDE,
             ),
         ),
         _chart(
@@ -189,7 +192,7 @@ def hourly_charts(hours: list[Hour]) -> list[dict[str, Any]]:
                     values=[hour.stored_bytes for hour in hours],
                 )
             ],
-            charts.Axis(title="bytes", write=_bytes, base=2),
+            charts.Axis(title="bytes", write=_bytes, base=2, least_step=1),
         ),
     ]
 

@@ -19,8 +19,8 @@ from mirrorsite.tokens.authentication import LAST_USE_GRAIN
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import revoke_token
 from tests.conftest import service_database_url
+from tests.problems import slug
 from tests.tokens import bearer, new_token
-from tests.uploads.making import slug
 from uploads.models import Upload
 
 ACTOR = Actor(name="command:test")

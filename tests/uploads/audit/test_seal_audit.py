@@ -6,17 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from sre.lib import processes
+from tests.support import ROOT
 from tests.uploads.audit.commands import run
 from tests.uploads.audit.trails import KEY, add_uploads
 from uploads.models import AuditSeal, UploadEvent
 
 pytestmark = pytest.mark.django_db
-ROOT = Path(__file__).parent.parent.parent.parent
 
 
 class TestSealAudit:

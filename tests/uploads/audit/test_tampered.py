@@ -187,8 +187,10 @@ class TestEvents:
                 ("missing", f"event {i}") for i in ids
             }
 
-    @pytest.mark.parametrize("pk", [-1000, 10**9])
-    @pytest.mark.parametrize("seal", [1, LAST, 0, -1, LAST + 7])
+    @pytest.mark.parametrize(
+        ("pk", "seal"),
+        [(-1000, 1), *((10**9, seal) for seal in (1, LAST, 0, -1, LAST + 7))],
+    )
     def test_inserted(self, trail, pk, seal):
         """Also under no seal: neither sealed nor waiting, it could be changed again."""
         event = an_event()
@@ -291,7 +293,7 @@ class TestUploads:
 
 
 class TestSeals:
-    @pytest.mark.parametrize("number", [1, 2, LAST])
+    @pytest.mark.parametrize("number", [1, LAST])
     def test_any_field_changed(self, trail, number):
         for column, _ in each("uploads_auditseal", f"number = {number}", OF_SEALS):
             (fault,) = trail.verify().faults
@@ -454,7 +456,7 @@ class Impostor(SigningKey):
 
 
 class TestCuts:
-    @pytest.mark.parametrize("last", range(1, LAST))
+    @pytest.mark.parametrize("last", [1, LAST - 1])
     def test_head(self, trail, last):
         with as_owner():
             expected = {("missing", f"event {pk}") for pk in event_ids(seal__lte=last)}
@@ -462,7 +464,7 @@ class TestCuts:
             cut(lte=last)
             assert found(trail) == expected
 
-    @pytest.mark.parametrize("kept", range(LAST))
+    @pytest.mark.parametrize("kept", [0, 2, LAST - 1])
     def test_tail(self, trail, kept):
         """With nothing kept everything was deleted."""
         with as_owner():

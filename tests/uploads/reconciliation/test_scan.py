@@ -109,17 +109,16 @@ class TestSideBySide:
         ]
         assert len(found()) == 4
 
-    @pytest.mark.parametrize("year", [1, 999])
-    def test_side_by_side__since_long_before_the_first(self, bucket, spy, year):
+    def test_side_by_side__since_long_before_the_first(self, bucket, spy):
         """The same as everything, without a question for each day of centuries."""
         making.stored()
         gone = making.pending(age=timedelta(days=800))
         transitions.record(gone, Action.STORED, making.ACTOR)
-        first = timezone.now().year - 4
+        first = timezone.now().year - 1
         put_raw(bucket, f"uploads/{first}/11/01/unknown.txt", b"x")
         everything = list(side_by_side())
         asked = spy(UploadStorage, "listing")
-        assert list(side_by_side(datetime(year, 1, 1, tzinfo=UTC))) == everything
+        assert list(side_by_side(datetime(1, 1, 1, tzinfo=UTC))) == everything
         assert len(everything) == 3
         assert {int(prefix.split("/")[1]) for _, prefix in asked} <= {
             first,
