@@ -22,11 +22,11 @@ from uploads.audit import log
 from uploads.models import Action
 
 Account = User | Group
-#: The fields of an account and the names of what it belongs to or may do.
+#: An account's fields, groups and permissions, by field name.
 State = dict[str, Any]
 
-#: The fields whose values are recorded. Of others (password, e-mail address) only the
-#: fact that they changed is.
+#: The fields recorded with their values; of the others (password, e-mail address) only
+#: the name is recorded.
 _RECORDED = (
     "name",
     "is_active",
@@ -47,7 +47,7 @@ def locked_state(account: Account) -> State | None:
 
 
 def locked_version(account: Account) -> str:
-    """Lock the account's row; return a text that changes with each change of it."""
+    """Lock the account's row and return a digest of its state, without the last login."""
     state = locked_state(account) or {}
     state.pop("last_login", None)
     return salted_hmac(__name__, repr(sorted(state.items()))).hexdigest()
@@ -88,20 +88,20 @@ def recorded_saves(actor: Actor) -> Iterator[None]:
     """Record every user saved within the block, for Django's own commands."""
     states: dict[int, State | None] = {}
 
-    def look(instance: User, **rest: Any) -> None:
+    def before_save(instance: User, **rest: Any) -> None:
         states[id(instance)] = locked_state(instance)
 
-    def note(instance: User, **rest: Any) -> None:
+    def after_save(instance: User, **rest: Any) -> None:
         record_change(instance, states.pop(id(instance)), actor)
 
-    pre_save.connect(look, sender=User)
-    post_save.connect(note, sender=User)
+    pre_save.connect(before_save, sender=User)
+    post_save.connect(after_save, sender=User)
     try:
         with transaction.atomic():
             yield
     finally:
-        pre_save.disconnect(look, sender=User)
-        post_save.disconnect(note, sender=User)
+        pre_save.disconnect(before_save, sender=User)
+        post_save.disconnect(after_save, sender=User)
 
 
 def delete_group(group: Group, actor: Actor) -> None:

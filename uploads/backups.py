@@ -33,10 +33,10 @@ from uploads.storage import upload_storage
 
 PREFIX = "backups/"
 MANIFEST = "backup.json"
-#: Names sort by time, to the microsecond, and two of the same still differ.
+#: Keys sort by time, to the microsecond; the random end keeps two of one moment apart.
 _KEY = re.compile(PREFIX + r"\d{4}/\d\d/\d\d/\d{12}-[0-9a-f]{8}\.zip", re.ASCII)
 _CHUNK_BYTES = 1024 * 1024
-#: Raised by reading a file that is no zip file, or a damaged one.
+#: Raised when a file is not a zip file, or is damaged.
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -90,7 +90,7 @@ def back_up() -> Backup:
     """Store a copy of the database; raises `StoreError` and Django's database errors."""
     now = datetime.now(UTC)
     key = f"{PREFIX}{now:%Y/%m/%d/%H%M%S%f}-{secrets.token_hex(4)}.zip"
-    # Without a name: a killed process leaves no copy of the database on the disk.
+    # An unnamed file: a killed process leaves no copy of the database on disk.
     with tempfile.TemporaryFile() as file:
         rows = _dump(file, now)
         upload_storage().put_new(key, FilePayload(file), {"upload-id": key})
@@ -109,7 +109,7 @@ def delete_old(keep: int) -> Iterator[str]:
 
 
 def restore(key: str) -> Backup:
-    """Load a backup into an empty database, with the tables of its migrations.
+    """Migrate an empty database as far as the backup's was, and load its rows.
 
     Raises `BackupError` when the database has tables, the backup is damaged, or this
     release does not know its migrations.
@@ -163,7 +163,7 @@ def _dump(target: IO[bytes], now: datetime) -> dict[str, int]:
 
 
 def _tables() -> list[str]:
-    """Return the tables of all models; migrate itself fills django_migrations."""
+    """Return the tables of all models, without django_migrations: migrate fills it."""
     return sorted(connection.introspection.django_table_names(only_existing=True))
 
 
@@ -203,13 +203,13 @@ def _manifest(
             archive.getinfo(f"{table}.copy")
         migrations = [(str(app), str(name)) for app, name in values["migrations"]]
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise zipfile.BadZipFile(f"its {MANIFEST} is not one of a backup") from error
+        raise zipfile.BadZipFile(f"its {MANIFEST} is missing or invalid") from error
     return migrations, tables
 
 
 @contextmanager
 def _downloaded_file(key: str) -> Iterator[IO[bytes]]:
-    """Yield the backup, whose bytes are those that were stored."""
+    """Download a backup, check its SHA-256 against the recorded one, yield the file."""
     storage = upload_storage()
     recorded = storage.head(key).metadata.get("sha256")
     with tempfile.TemporaryFile() as file:
@@ -234,12 +234,12 @@ def _migrate(applied: list[tuple[str, str]]) -> None:
             f"this release does not know the migration {'.'.join(unknown[0])} of the"
             " backup; restore with the release that made it."
         )
-    last = [
+    targets = [
         node
         for node in applied
         if not any(child.key in applied for child in graph.node_map[node].children)
     ]
-    executor.migrate(last)
+    executor.migrate(targets)
 
 
 def _load(

@@ -1,8 +1,8 @@
 """A limit on the requests of this process that may use the object store at once.
 
-A store that stops answering holds each thread that waits for it until the timeouts
-end. The bulkhead keeps some threads free of the store, and some permits free of any one
-client. No Django models here.
+A store that stops answering blocks each thread that waits for it until the timeout. The
+bulkhead reserves some threads for requests that do not use the store, and keeps any one
+client from taking every permit. No Django models here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.conf import settings
 
 from uploads.exceptions import StoreBusyError, StoreUnavailableError
 
-#: Threads that never wait for the store.
+#: Threads reserved for requests that do not use the store.
 RESERVED_THREADS = 2
 #: How long a request waits for a permit while the requests that hold one make progress.
 MAX_WAIT_SECONDS = 5.0
@@ -27,7 +27,7 @@ STALL_SECONDS = 1.5
 
 
 class Bulkhead:
-    """`permits` for requests, of which one client may hold `permits_per_client`.
+    """Admits `permits` requests at once, `permits_per_client` of them from one client.
 
     Requests wait first in, first out. One whose client is at its limit does not delay
     those behind it.
@@ -74,7 +74,7 @@ class Bulkhead:
             self._release(client, is_progress=is_answered)
 
     def report_progress(self) -> None:
-        """Note that the store is not hung: a request that holds a permit goes on."""
+        """Note that a request with a permit made progress, so the store is not hung."""
         self._progress_at = time.monotonic()
 
     def _acquire(self, client: str) -> None:

@@ -1,7 +1,7 @@
 """A client that checks from outside that the service works end to end.
 
-Each step goes over HTTP to a base URL; only reading back may go straight to the
-bucket. Standard library for the HTTP part.
+Each step sends HTTP requests to a base URL; only reading back may go straight to the
+bucket. Uses only the standard library for HTTP.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uploads.storage import upload_storage
 Outcome = Literal["ok", "failed", "skipped"]
 
 WORD, MIRRORED = "fOoBar25", "47RAbOoF"
-#: The canary's object: several lines, and still nothing to a bucket.
+#: Bytes of the canary's object: several lines, but negligible storage.
 SIZE = 1000
 #: For each request.
 TIMEOUT_SECONDS = 10
@@ -42,7 +42,7 @@ class _Skipped(Exception):  # noqa: N818 no error
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How one step went, in milliseconds of wall time."""
+    """The outcome of one step; `duration_ms` is wall time."""
 
     name: str
     outcome: Outcome
@@ -52,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back over HTTP."""
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,9 +60,9 @@ class Answer:
 
 
 class _EveryStatus(urllib.request.HTTPErrorProcessor):
-    """Return an answer of any status; urllib would raise an error for some.
+    """Returns responses of any status, where urllib would raise for 4xx and 5xx.
 
-    It would also follow redirects, and send the token along to another host.
+    It would also follow redirects, and send the token to another host.
     """
 
     def http_response(self, request: Any, response: Any) -> Any:
@@ -72,12 +72,12 @@ class _EveryStatus(urllib.request.HTTPErrorProcessor):
 
 
 class Canary:
-    """The steps, in order; a later one is skipped when the one it needs went wrong.
+    """Runs the steps in order; skips those that need an upload when there is none.
 
     `base_url` is the service's address without a path. `token` is needed to verify, and
     to read back through the API; without it the object is read from the bucket.
-    `behind_tls` sends X-Forwarded-Proto: https, as a proxy that ends TLS does: for a
-    service with HTTPS_ONLY that is reached past its proxy, inside a cluster.
+    `behind_tls` sends X-Forwarded-Proto: https, as a TLS-terminating proxy does: needed
+    inside a cluster, where requests to a service with HTTPS_ONLY bypass its proxy.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Canary:
         self.request_id = f"canary-{secrets.token_hex(8)}"
 
     def steps(self) -> Iterator[Step]:
-        """Run and yield the steps; never raises for what the service does."""
+        """Run the steps and yield their outcomes; a failed step does not raise."""
         steps: dict[str, Callable[[], str]] = {
             "health": self._health,
             "mirror": self._mirror,
@@ -163,7 +163,7 @@ class Canary:
     def _content(self, upload: dict[str, Any]) -> bytes:
         answer = self._send("GET", f"/api/uploads/{upload['id']}/content", token=True)
         if answer.status == 302:
-            # A presigned URL carries its own authority, and refuses a second one.
+            # Without the token: S3 rejects a presigned URL with a second authorization.
             answer = self._send("GET", answer.headers.get("Location", ""))
         if answer.status != 200:
             raise CanaryError(_describe(answer))
@@ -204,8 +204,8 @@ class Canary:
     ) -> Answer:
         url = urllib.parse.urljoin(f"{self._base_url}/", target)
         if not url.startswith(("http://", "https://")):
-            # urllib opens files too.
-            raise CanaryError(f"was sent to {url[:80]!r}, which is no web address")
+            # A redirect may have another scheme, and urllib opens files too.
+            raise CanaryError(f"redirected to {url[:80]!r}, which is not an HTTP URL")
         headers = {"User-Agent": "mirrorsite-canary", "X-Request-ID": self.request_id}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -225,7 +225,7 @@ class Canary:
 
 
 def report_to_kuberhealthy(url: str, run_uuid: str, errors: list[str]) -> None:
-    """Report to Kuberhealthy; raises `CanaryError` if it does not take the report.
+    """Report to Kuberhealthy; raises `CanaryError` if it does not accept the report.
 
     https://github.com/kuberhealthy/kuberhealthy/blob/master/docs/CHECK_CREATION.md
     """
@@ -236,7 +236,7 @@ def report_to_kuberhealthy(url: str, run_uuid: str, errors: list[str]) -> None:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
             pass
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise CanaryError(f"Kuberhealthy did not take the report: {error}") from error
+        raise CanaryError(f"Kuberhealthy did not accept the report: {error}") from error
 
 
 def _describe(answer: Answer) -> str:

@@ -16,13 +16,13 @@ WIDTH, HEIGHT = 720, 240
 #: The width of a chart that has a row of its own.
 WIDE = 1480
 LEFT, RIGHT, TOP, BOTTOM = 80, 12, 12, 34
-#: The room of one label of the horizontal axis.
+#: The width reserved for each label of the horizontal axis.
 _LABEL_WIDTH = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One colour of a chart: its name, its style class, and a value for each slot."""
+    """One series of a chart: its name, its CSS class, and a value for each label."""
 
     name: str
     style: str
@@ -33,8 +33,9 @@ class Series:
 class Axis:
     """The vertical axis: its title, and how its values are formatted.
 
-    `base` 10 gives ticks of 1, 2 or 5 times a power of ten, 2 powers of two (bytes);
-    they are `least_step` apart at least, which is 1 for what is counted. `width` is that of the whole chart.
+    `base` 10 gives ticks at multiples of 1, 2 or 5 times a power of ten, `base` 2 at
+    multiples of a power of two, for bytes. Ticks are at least `least_step` apart: 1 for
+    counts. `width` is that of the whole chart.
     """
 
     title: str
@@ -71,7 +72,7 @@ def stacked_bars(
 def lines(
     name: str, labels: Sequence[str], series: Sequence[Series], axis: Axis
 ) -> str:
-    """Return a line for each series; a slot without a value interrupts it."""
+    """Return a line for each series; a label without a value interrupts it."""
     values = [v for s in series for v in s.values if v is not None]
     frame = _Frame(name, labels, series, axis, max(values, default=0))
     shapes = []

@@ -30,7 +30,7 @@ def check_storage(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_triggers(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Find missing append-only triggers, in the databases that a command asks about.
+    """Report missing append-only triggers, in the databases that the command checks.
 
     An unavailable or unmigrated database is reported elsewhere.
     """

@@ -19,7 +19,7 @@ class UploadsError(ServiceError):
 class StoreError(UploadsError):
     """The object store did not do what it was asked."""
 
-    #: S3's error code, or the HTTP status where an answer has none; empty without one.
+    #: S3's error code, or the HTTP status if it has none; empty if there is no answer.
     code = ""
 
 
@@ -44,7 +44,7 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreFailedError(StoreUnavailableError):
-    """An answer came, but reports a failure that may pass (429, 5xx), or is not S3's."""
+    """The store reported a temporary failure (429, 5xx), or the answer is not S3's."""
 
 
 class StoreCredentialsError(StoreUnavailableError):
@@ -95,9 +95,9 @@ class UnreadableError(UploadsError):
 
 
 class TransitionError(UploadsError):
-    """The action does not follow from the upload's status.
+    """The upload's status does not allow the action.
 
-    Raised too when another writer changed the status in between.
+    Also raised when another writer has changed the status since it was read.
     """
 
 
@@ -106,7 +106,7 @@ class AlreadyRecordedError(TransitionError):
 
 
 class KeyReusedError(UploadsError):
-    """An idempotency key came again with another body; `upload` is the first one's."""
+    """An idempotency key was reused with another body; `upload` is the first one's."""
 
     def __init__(self, message: str, *, upload: Upload) -> None:
         super().__init__(message)

@@ -28,12 +28,12 @@ Format = Literal["csv", "jsonl"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl")
 M = TypeVar("M", bound=Model)
 
-#: A selection that a filter alone limits.
+#: Recorded as the selection of an export that only its filter limits.
 EVERYTHING = "all that match"
 #: Rows read at a time.
 PAGE = 1000
-#: Spreadsheets take a cell that begins with one of these for a formula, quoted or not;
-#: some also take the full-width forms, or one after a space:
+#: Spreadsheets evaluate a cell that begins with one of these as a formula, even if it is
+#: quoted; some also accept the full-width forms, or one after a space:
 #: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _BREAKS = ("\t", "\r", "\n")
@@ -90,7 +90,8 @@ def record_export(
 def by_id(rows: QuerySet[M]) -> Iterator[M]:
     """Yield the rows by id; reads a page at a time, so that no query stays open.
 
-    Raises `UnreadableError` at a page with a row that the service never wrote.
+    Raises `UnreadableError` if a page has a value that Python cannot read, which the
+    service never writes.
     """
     try:
         for page in pages(rows, PAGE):
@@ -105,7 +106,7 @@ def by_id(rows: QuerySet[M]) -> Iterator[M]:
 def lines(
     rows: Iterable[M], columns: dict[str, Callable[[M], Any]], *, form: Format
 ) -> Iterator[str]:
-    """Yield the rows as text, each piece a whole line with its end."""
+    """Yield the rows as text, one complete line at a time; CSV begins with a header."""
     if form == "jsonl":
         for row in rows:
             record = {name: _plain(value(row)) for name, value in columns.items()}
@@ -145,5 +146,5 @@ def _plain(value: Any) -> Any:
 
 
 def _json(value: Any) -> str:
-    # ASCII, because some tools end a line at U+2028 too.
+    # ASCII only, because some tools treat U+2028 as the end of a line.
     return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The two groups of staff: auditors read and prove, operators also manage tokens."""
+"""The groups of staff: auditors read, verify and export; operators also manage tokens."""
 
 from __future__ import annotations
 

@@ -11,9 +11,8 @@ from django.db import connection
 from django.utils import timezone
 
 HOUR = timedelta(hours=1)
-#: How old `recent_hours` may be.
+#: How long `recent_hours` is cached.
 CACHE_SECONDS = 60
-#: The shares of uploads whose durations are reported.
 PERCENTILES = (0.50, 0.95, 0.99)
 
 

@@ -1,17 +1,17 @@
 """Idempotency-Key: which upload a key names, and how long one attempt can take.
 
-After draft-ietf-httpapi-idempotency-key-header-07. A key belongs to one actor, and is
-kept as long as the record is: permanently.
+Follows draft-ietf-httpapi-idempotency-key-header-07. A key belongs to one actor, and is
+kept permanently, with the record.
 
-These keep two requests with one key from making two uploads (uploads.services):
+Three mechanisms keep requests with the same key from making two uploads
+(uploads.services):
 
-- the row: scope and key are unique together, so that of two requests at the same
-  moment one writes the intent and the other finds it;
+- the row: scope and key are unique together, so that of two concurrent requests one
+  writes the intent and the other finds it;
 - the id: derived from scope and key, and the payload from the id, so that each attempt
-  sends the same bytes to the same object key, where `If-None-Match: *` lets the
-  first of them through and shows the others that it did. This holds even where the
-  row is lost or another database is asked, within the day whose date is in the
-  object key;
+  sends the same bytes to the same object key, where `If-None-Match: *` accepts only the
+  first. This holds even if the row is lost or another database is used, but only within
+  one day (UTC), because the object key contains the date;
 - the lease: a pending upload whose last attempt began longer ago than an attempt can
   take has lost its worker and is attempted again. If the worker is still running after
   all, both send the same bytes to the same key.
@@ -33,13 +33,13 @@ from uploads.storage import PART_BYTES, UploadStorage
 
 #: Longest key, in characters.
 MAX_KEY = 255
-#: Bytes of a payload that are made in a second, at least.
+#: A lower bound of the rate at which payloads are generated.
 _BYTES_PER_SECOND = 10 * 1024 * 1024
 _DATABASE_SECONDS = 10
-#: Printable ASCII with the space, without the comma: servers and proxies join two
-#: headers of one name with it (RFC 9110, section 5.2), and two are no key.
+#: Printable ASCII and spaces, but no comma: servers and proxies join repeated headers
+#: with one (RFC 9110, section 5.2), and a repeated Idempotency-Key is malformed.
 _PLAIN = re.compile(r"[ -+\--~]+")
-#: A string of RFC 8941, section 3.3.3: quoted, with \\" and \\\\ for themselves.
+#: A string of RFC 8941, section 3.3.3: quoted; a backslash escapes a quote or itself.
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 
 
@@ -83,7 +83,7 @@ def parse_key(value: str) -> str | None:
 
 
 def fingerprint_of(size: int | None) -> str:
-    """Return a digest that two requests with the same meaning share."""
+    """Return a digest of a request's body, to recognise another body under its key."""
     body = {} if size is None else {"size": size}
     return hashlib.sha256(json.dumps(body).encode()).hexdigest()
 
@@ -91,9 +91,9 @@ def fingerprint_of(size: int | None) -> str:
 def longest_attempt(size: int, storage: UploadStorage) -> timedelta:
     """Return how long one attempt to store `size` bytes can take.
 
-    Each request is sent up to `max_attempts` times. A body in parts takes a request for
-    each part and three around them, all of it may be repeated, and one more request may
-    look for the object at the end.
+    Each request is sent up to `max_attempts` times. A multipart upload takes a request
+    for each part and three more (create, complete, abort), and may be repeated as a
+    whole. A HEAD may follow.
     """
     store = storage.configuration
     attempts = store.max_attempts
@@ -101,5 +101,5 @@ def longest_attempt(size: int, storage: UploadStorage) -> timedelta:
     request = attempts * (store.connect_timeout + store.read_timeout) + pauses
     parts = 0 if size <= PART_BYTES else math.ceil(size / PART_BYTES) + 3
     requests = request * (1 + attempts * parts) + request
-    making = attempts * size / _BYTES_PER_SECOND
-    return timedelta(seconds=requests + making + _DATABASE_SECONDS)
+    generating = attempts * size / _BYTES_PER_SECOND
+    return timedelta(seconds=requests + generating + _DATABASE_SECONDS)

@@ -1,6 +1,6 @@
 """The admin's login: throttling, and an event for each login, failure and logout.
 
-A typed name is recorded only if a user has it: people type passwords into the wrong
+A typed name is recorded only if it is a user's: people type passwords into the wrong
 field, and events cannot be deleted.
 """
 
@@ -35,7 +35,7 @@ WINDOW = timedelta(minutes=15)
 MAX_FROM_ADDRESS = 10
 #: Failures for one user name, from all addresses.
 MAX_FOR_USER = 30
-#: How long after a login its network is exempt from the limit of that user name.
+#: For how long after a login its network is exempt from the limit of that user name.
 KNOWN_FOR = timedelta(days=30)
 #: Keys in a request's META: the login was throttled; the attempts counted for it.
 _THROTTLED, _ATTEMPTS = "mirrorsite.throttled", "mirrorsite.login_attempts"
@@ -60,7 +60,7 @@ class ThrottleBackend:
         request.META[_ATTEMPTS] = attempts
 
 
-#: One attempt, counted under a key before its password is checked; and when it was.
+#: The key that an attempt is counted under, and its time.
 Attempt = tuple[str, datetime]
 
 
@@ -79,7 +79,7 @@ def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
     for_user = _count(key, MAX_FOR_USER)
     if for_user is not None:
         return [from_address, for_user]
-    # Otherwise anyone who knows a name could lock its user out.
+    # Without this exemption, anyone who knows a user name could lock that user out.
     if _is_known(network, username):
         return [from_address]
     forget_attempts([from_address])
@@ -176,7 +176,7 @@ def note_failure(
 
 
 def note_refusal(request: HttpRequest, user: Any) -> None:
-    """Record a correct password of a user without access; Django sends no signal."""
+    """Record a login refused for lack of access; Django sends no signal for it."""
     detail = {"username": user.get_username(), "reason": "not staff"}
     _note(Action.LOGIN_FAILED, request, "anonymous", **detail)
 

@@ -1,7 +1,7 @@
 """The record: the current state of each upload.
 
-The history, `UploadEvent`, and the proof of it, `AuditSeal`, are models of the audit trail;
-Django finds them here.
+Its history, `UploadEvent`, and the proof of that, `AuditSeal`, are defined in
+`uploads.audit` and imported here, where Django looks for models.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Status(models.TextChoices):
     PURGED = "purged", "Purged"
 
 
-#: Every status but stored, in the order of the index that holds them.
+#: Every status but stored, in the order of the condition of `upload_not_stored`.
 NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
 
 
@@ -74,7 +74,7 @@ class UploadQuerySet(KeptQuerySet["Upload"]):
 
 
 class Upload(KeptModel):
-    """The current state of one upload, for browsing; the truth is in its events."""
+    """The current state of one upload, for browsing; its events are authoritative."""
 
     id = models.UUIDField(primary_key=True, default=new_upload_id, editable=False)
     bucket = models.CharField(
@@ -159,7 +159,7 @@ class Upload(KeptModel):
         )
         indexes = (
             models.Index(fields=["-created_at", "-id"], name="upload_newest_first"),
-            # Most uploads are stored; the rest are what one looks for.
+            # Most uploads are stored; the list is filtered by the other statuses.
             models.Index(
                 fields=["status", "-created_at", "-id"],
                 condition=models.Q(status__in=NOT_STORED),

@@ -25,7 +25,7 @@ Method = Literal["head", "read"]
 PAGE = 500
 #: The actions that a verification records.
 _RESULTS = (Action.VERIFIED, Action.MISSING, Action.CORRUPTED)
-#: The statuses in which an upload has an object, or had one.
+#: The statuses of uploads whose objects should exist.
 VERIFIABLE = (Status.STORED, Status.MISSING, Status.CORRUPTED)
 
 
@@ -66,8 +66,8 @@ def verify_upload(
 def to_verify(not_verified_since: datetime | None = None) -> QuerySet[Upload]:
     """Return the uploads of the configured bucket to verify, in the order of their ids.
 
-    Those with an event of a verification since `not_verified_since` are left out, so
-    an interrupted run can be resumed.
+    Those verified since `not_verified_since` are left out, so that an interrupted run
+    can be resumed.
     """
     uploads = _verifiable().filter(bucket=upload_storage().bucket_name)
     if not_verified_since:
@@ -92,10 +92,10 @@ def verify_each(
 ) -> Iterator[tuple[Upload, Verification | None]]:
     """Verify every upload, `jobs` at a time; record each result, then yield it.
 
-    None instead of a result: the upload changed while its object was compared, and
-    nothing was recorded. Only `PAGE` uploads are in memory. When the consumer stops, or
-    the store fails (`StoreError`), what was yielded stands and nothing else was
-    recorded. The database is used by this thread alone.
+    The result is None if the upload changed during the comparison; nothing is recorded
+    then. Up to `PAGE` uploads are in memory. When the consumer stops or the store fails
+    (`StoreError`), only the results yielded so far are recorded. Only the calling
+    thread uses the database.
     """
     with ThreadPoolExecutor(jobs) as pool:
         try:

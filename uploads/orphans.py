@@ -15,15 +15,15 @@ from uploads.storage import upload_storage
 
 
 def record_orphan(key: str, *, actor: Actor) -> Upload:
-    """Record the object `key`, which has no record, from what the bucket has about it.
+    """Create the record of an object that has none, from what the bucket reports.
 
     Size, ETag, version and time are the store's. The SHA-256 is the store's own
     checksum, or else computed from the bytes. Id and request id are those in the
     metadata if they are well-formed and the id is free. The event keeps the
-    metadata's values that are wrong or unusable. The requester is unknown.
+    metadata's values that were rejected. The requester is unknown.
 
-    Raises `ObjectMissingError` when it is missing, `AlreadyRecordedError` when it has a
-    record by now, and as `UploadStorage.head` and `transitions.record_intent` do.
+    Raises `AlreadyRecordedError` if it has a record by now, and whatever
+    `UploadStorage.head`, `UploadStorage.read` and `transitions.record_intent` raise.
     """
     storage = upload_storage()
     found = storage.head(key)
@@ -46,7 +46,7 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
         requester_name="unknown",
         request_id=request_id,
         stored_at=found.last_modified,
-        # When the record begins, which is now; `stored_at` is the object's time.
+        # The record is created now; `stored_at` is the object's own time.
         created_at=timezone.now(),
     )
     detail: dict[str, Any] = {

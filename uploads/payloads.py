@@ -1,9 +1,8 @@
-"""Payloads: bytes for the bucket. No Django.
+"""Payloads: the bytes of objects. No Django.
 
-An upload's are random numbers, made from a seed in constant memory: a pure function of
-the seed and the size. So their SHA-256 is known and recorded with the intent before a
-byte is sent, any part can be sent again, and an object in the bucket can be proven to
-be the one meant.
+The payload of an upload is random numbers, generated in constant memory: a pure function
+of a seed and a size. So its SHA-256 is recorded with the intent before a byte is sent,
+any part can be sent again, and any object can be compared with its payload.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ class RandomNumbers:
     ) -> None:
         """`seed` decides every byte; `size` is in bytes, at least 1.
 
-        `on_chunk` is called after each chunk that is made of a payload with a size.
+        `on_chunk` is called for each chunk generated, if `size` is given.
         """
         if size is not None and size < 1:
             raise ValueError(f"size is {size}; a payload has at least 1 byte.")
@@ -85,7 +84,7 @@ class RandomNumbers:
         #: The whole text, if it fits in one chunk.
         self._text = b""
         if size is None:
-            # A known stream is wanted here, not an unpredictable one.
+            # The numbers must be reproducible, not unpredictable.
             self._text = b"%d" % random.Random(seed).randrange(NUMBERS)  # noqa: S311
         #: Length in bytes.
         self.size = len(self._text) if size is None else size
@@ -129,8 +128,8 @@ class RandomNumbers:
         rest: bytes | bytearray = b""
         remaining = self.size
         while remaining > 0:
-            # Filled in place, and without a reference here while the caller has it: one
-            # part at a time is in memory.
+            # Popped, so that this generator holds no reference to a part that the
+            # caller has: only one part at a time is in memory.
             part = [_memory(min(part_bytes, remaining))]
             remaining -= len(part[0])
             rest = _fill(part[0], rest, chunks)
@@ -138,8 +137,8 @@ class RandomNumbers:
 
 
 def _memory(size: int) -> memoryview:
-    # A large part has a mapping of its own: malloc may keep a freed part and take new
-    # memory for the next.
+    # Freeing a mapping returns its memory to the system; malloc may keep that of a large
+    # part and allocate more for the next one.
     is_large = size >= 1024 * 1024
     return memoryview(mmap.mmap(-1, size) if is_large else bytearray(size))
 
@@ -150,11 +149,11 @@ def _fill(
     """Fill `part` with `rest` and then `chunks`; return what does not fit."""
     position = 0
     while True:
-        taken = len(part) - position
-        part[position : position + len(rest)] = rest[:taken]
-        position += min(taken, len(rest))
+        free = len(part) - position
+        part[position : position + len(rest)] = rest[:free]
+        position += min(free, len(rest))
         if position == len(part):
-            return rest[taken:]
+            return rest[free:]
         rest = next(chunks)
 
 

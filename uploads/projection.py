@@ -60,13 +60,13 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
     while True:
         ids = list(uploads.values_list("pk", flat=True)[:_UPLOADS_AT_A_TIME])
         is_last = len(ids) < _UPLOADS_AT_A_TIME
-        here, theirs = uploads, events
+        page, page_events = uploads, events
         if not is_last:
-            here = uploads.filter(pk__lte=ids[-1])
-            theirs = events.filter(upload_id__lte=ids[-1])
-        # Events beyond the last upload are checked too: their uploads are missing.
-        for upload_id in _suspects(ids, here, theirs):
-            # Both tables may have moved on between the two queries.
+            page = uploads.filter(pk__lte=ids[-1])
+            page_events = events.filter(upload_id__lte=ids[-1])
+        # The last page includes events beyond the last upload: their uploads are missing.
+        for upload_id in _suspects(ids, page, page_events):
+            # Examined again: the tables may have changed between the two queries.
             for kind, detail in _examine(upload_id):
                 report.add(kind, f"upload {upload_id}", detail)
         report.uploads += len(ids)
@@ -78,12 +78,12 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
 
 
 def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
-    """Return how an upload contradicts the events that `seal` is to bring back."""
+    """Return how an upload contradicts `lost`, the events of `seal` to be restored."""
     ids = {event["upload"] for event in lost} - {None}
     for upload_id, row, events in _rows_with_events(ids):
         for _, difference in _differences(row, list(events)):
             return (
-                f"upload {upload_id} does not fit the events that the database has:"
+                f"upload {upload_id} differs from the events that the database has:"
                 f" {difference}"
             )
     details = [event["detail"] for event in lost if isinstance(event["detail"], dict)]
@@ -92,7 +92,9 @@ def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
     other = Upload.objects.filter(key__in=object_keys).exclude(pk__in=ids).first()
     if other is None:
         return None
-    return f"upload {other.pk} has the key of another one in seal {seal} in the bucket"
+    return (
+        f"upload {other.pk} has an object key that seal {seal} has for another upload"
+    )
 
 
 def restore(ids: Collection[UUID]) -> None:
@@ -122,13 +124,13 @@ def _suspects(
         ]
     except UNREADABLE as error:
         require_database(error)
-        # Some value cannot be read: examine all of them, one by one.
+        # Some value cannot be read: examine every upload of the page by itself.
         of_events = events.order_by("upload_id").values_list("upload_id", flat=True)
         return list(dict.fromkeys([*ids, *of_events.distinct()]))
 
 
 def _examine(upload_id: UUID) -> list[_Difference]:
-    """Return in what an upload differs from its events, seen at one moment."""
+    """Return how an upload differs from its events, both as of the same moment."""
     try:
         while True:
             row = next(_rows(Upload.objects.filter(pk=upload_id)), None)
@@ -169,7 +171,7 @@ def _event_values(events: QuerySet[UploadEvent]) -> Iterator[_EventValues]:
 
 
 def _differences(row: _Row | None, events: list[_EventValues]) -> list[_Difference]:
-    """Return in what an upload's row differs from its events."""
+    """Return how an upload's row differs from its events."""
     if row is None:
         detail = "it has events and no row"
         return [(FaultKind.MISSING, detail)] if events else []
@@ -192,7 +194,7 @@ def _differences(row: _Row | None, events: list[_EventValues]) -> list[_Differen
 def _state_of(
     events: Iterable[_EventValues],
 ) -> tuple[Status | None, dict[str, Any]]:
-    """Return the status that events leave behind, and the columns that they state."""
+    """Return the status after the events, and the columns that they state."""
     facts: dict[str, Any] = {}
     status: Status | None = None
     for _, action, at, actor, request_id, detail in events:
@@ -234,7 +236,7 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
     """Return an upload's columns, as far as its events state them."""
     status, facts = _state_of(events)
     columns = {
-        "attempt_started_at": None,  # whatever was under way is over
+        "attempt_started_at": None,  # no attempt is in progress
         **facts,
         "status": status,
     }

@@ -4,7 +4,7 @@ The purge is recorded first and the object deleted second: intent before act, as
 uploading. A crash in between leaves `purged but present`, which reconciliation resolves
 by deleting the object. In the other order a crash would leave a deleted object without
 an event, and reconciliation could only call it `missing`, as if the bucket had lost it.
-If the store refuses to delete, a further event takes the purge back.
+If the store refuses to delete, a further event reverts the purge.
 
 Requests to the store run in several threads. Only the calling thread writes to the
 database.
@@ -39,8 +39,8 @@ from uploads.storage import storage_of, upload_storage
 
 #: Uploads read at a time.
 PAGE = 500
-#: The most objects deleted at a time; as many may be recorded as purged and still exist
-#: after a crash.
+#: The most objects deleted concurrently, and so the most that a crash can leave recorded
+#: as purged but present.
 MAX_JOBS = 16
 
 Outcome = Literal["would purge", "purged", "left alone", "purged by another run"]
@@ -58,10 +58,10 @@ class Purge:
 
 
 def purgeable(*, stored_before: datetime) -> QuerySet[Upload]:
-    """Return uploads of the configured bucket stored before then, all events sealed.
+    """Return the configured bucket's uploads that are old enough and entirely sealed.
 
-    The age is that of the sealed event that says when the object was stored or found.
-    `stored_at` only finds the rows quickly: it can be changed without breaking a seal.
+    The newest event `stored` or `adopted` decides the age. `stored_at` only narrows the
+    search: it can be changed without breaking a seal.
     """
     events = UploadEvent.objects.filter(upload=OuterRef("pk"))
     arrived = events.filter(action__in=(Action.STORED, Action.ADOPTED))
@@ -93,20 +93,20 @@ def purge(
         try:
             for page in pages(uploads, PAGE):
                 for first in range(0, len(page), jobs):
-                    some = page[first : first + jobs]
-                    comparisons = list(pool.map(_compare, some))
+                    batch = page[first : first + jobs]
+                    comparisons = list(pool.map(_compare, batch))
                     if dry_run:
-                        yield from map(_would_purge, some, comparisons)
+                        yield from map(_would_purge, batch, comparisons)
                     else:
                         yield from _purge_some(
-                            pool, some, comparisons, uploads, actor, reason
+                            pool, batch, comparisons, uploads, actor, reason
                         )
         finally:
             # Otherwise the end of the block would wait for every queued job.
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-#: What the store reports of an object, for the event; and why to leave it alone, or "".
+#: The event's detail, from the store; and why not to delete the object, or "".
 _Comparison = tuple[dict[str, Any], str]
 
 
@@ -135,21 +135,22 @@ def _left_alone(upload: Upload, note: str) -> Purge:
 
 def _purge_some(
     pool: ThreadPoolExecutor,
-    some: Sequence[Upload],
+    batch: Sequence[Upload],
     comparisons: Sequence[_Comparison],
     uploads: QuerySet[Upload],
     actor: Actor,
     reason: str,
 ) -> Iterator[Purge]:
-    """Record the purges, then delete; yield the results in the order of `some`.
+    """Record the purges, then delete; yield the results in the order of `batch`.
 
-    What is recorded is deleted even if another purge fails or the run is interrupted,
-    which is raised last: `reconcile_uploads --since` looks only at the last purges.
+    If a purge fails or the run is interrupted, the objects recorded until then are
+    deleted before the error is raised: `reconcile_uploads --since` looks only at the
+    last purges.
     """
     results: dict[UUID, Purge] = {}
     recorded: list[tuple[Upload, str]] = []
     failures: list[BaseException] = []
-    for upload, (detail, note) in zip(some, comparisons, strict=True):
+    for upload, (detail, note) in zip(batch, comparisons, strict=True):
         if note:
             results[upload.pk] = _left_alone(upload, note)
             continue
@@ -164,7 +165,7 @@ def _purge_some(
             recorded.append((upload, detail["etag"]))
     for done in _delete_all(pool, recorded, actor, failures):
         results[done.upload_id] = done
-    yield from (results[upload.pk] for upload in some if upload.pk in results)
+    yield from (results[upload.pk] for upload in batch if upload.pk in results)
     if failures:
         raise failures[0]
 
@@ -175,7 +176,7 @@ def _delete_all(
     actor: Actor,
     failures: list[BaseException],
 ) -> Iterator[Purge]:
-    """Delete what is recorded; take a purge back that the store refuses."""
+    """Delete the objects recorded as purged; revert a purge that the store refuses."""
     deletions = [
         (upload, pool.submit(_delete, upload, etag)) for upload, etag in recorded
     ]
@@ -210,13 +211,13 @@ def _record(
 ) -> None:
     """Record the purge if the upload is still one of `uploads`.
 
-    Its page was read earlier, and an event written since is not sealed yet. The row's
-    lock keeps the answer valid until the purge is recorded: every event refers to the
-    row, so its insert waits for the lock.
+    An event may have been written since its page was read. The row lock keeps the check
+    valid until the purge is recorded: every event references the row, so inserting one
+    waits for the lock.
     """
     with write_transaction():
-        # A statement of its own: one that waits for a lock sees other tables as they
-        # were before the wait.
+        # Lock and check are separate statements: one that waits for a lock still sees
+        # other tables as they were before the wait.
         Upload.objects.select_for_update().get(pk=upload.pk)
         if not uploads.filter(pk=upload.pk).exists():
             raise TransitionError("it has changed, or has an event that is not sealed")

@@ -169,7 +169,7 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
                 seconds=left.total_seconds(),
             )
     if upload.status != Status.FAILED and upload.bucket != storage.bucket_name:
-        # That bucket may hold the object, and no other record mentions it.
+        # The other bucket may hold the object, and only this record mentions it.
         raise UploadFailedError(
             "an earlier attempt was for another bucket, with an unknown outcome",
             upload=upload,
@@ -244,9 +244,9 @@ def _record_outcome(
 ) -> None:
     """Record the outcome, even if reconciliation has changed the status in between.
 
-    Then `stored` overrides `failed` and `missing`; any other status stays, and the next
-    reconciliation corrects it if it is wrong. Raises `UploadFailedError` when the object
-    was stored but its record is by now `corrupted` or `purged`.
+    In that case `stored` overrides `failed` and `missing`; any other status stays, and
+    the next reconciliation corrects it if it is wrong. Raises `UploadFailedError` when
+    the object was stored but its record is by now `corrupted` or `purged`.
     """
     while True:
         try:
@@ -270,8 +270,8 @@ def _record_outcome(
 def _find(key: IdempotencyKey) -> Upload | None:
     """Return the upload of this key.
 
-    The id also finds a record that was made from the bucket; the columns find one that
-    was made under another SECRET_KEY. Raises `TrailUnavailableError`.
+    The id also finds a record that reconciliation made from the object, without a key;
+    the columns find one made under another SECRET_KEY. Raises `TrailUnavailableError`.
     """
     by_columns = Q(idempotency_scope=key.scope, idempotency_key=key.key)
     with log.database_errors():
@@ -283,7 +283,7 @@ def _find(key: IdempotencyKey) -> Upload | None:
 def _require_same_request(upload: Upload, size: int | None) -> None:
     if upload.idempotency_key:
         is_same = upload.idempotency_fingerprint == fingerprint_of(size)
-    else:  # recorded from the bucket: only the bytes identify the request
+    else:  # recorded from the object: only the bytes identify the request
         is_same = upload.sha256 == payload_of(upload.pk, size).sha256
     if not is_same:
         raise KeyReusedError("the key came with another body before", upload=upload)

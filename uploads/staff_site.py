@@ -30,7 +30,7 @@ EXTEND_SESSION_SECONDS = 300
 
 
 class ThrottledAuthenticationForm(AdminAuthenticationForm):
-    """Shows a throttled login another message than a wrong password."""
+    """Shows a message of its own when a login is throttled."""
 
     def confirm_login_allowed(self, user: Any) -> None:
         try:
@@ -81,7 +81,7 @@ class StaffSite(AdminSite):
                 raise BadRequest("The address contains a NUL character.")
             if malformed_parameter(request.META.get("QUERY_STRING", "")) is not None:
                 raise BadRequest("The query is not percent-encoded UTF-8.")
-            # Django checks what it names, and looks for a field without a name.
+            # Django's own check skips an empty name, and the lookup of that field fails.
             if "" in (request.GET.get(TO_FIELD_VAR), request.POST.get(TO_FIELD_VAR)):
                 raise BadRequest(f"{TO_FIELD_VAR} is empty.")
             return view(request, *args, **kwargs)
@@ -120,7 +120,7 @@ class StaffSite(AdminSite):
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        from uploads.admin.dashboard import context  # models are not loaded before
+        from uploads.admin.dashboard import context  # models are not loaded at import
 
         if not request.user.has_perm("uploads.view_upload"):
             return super().index(request, extra_context)

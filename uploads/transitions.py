@@ -1,9 +1,9 @@
 """Which actions may follow which status of an upload, and the writes that record them.
 
-Each write is the upload's row together with the event that explains it, or neither;
-except `record_unknown_outcome`, which changes no status. Only uploads.projection writes
-uploads besides: it restores rows from their events. A write raises
-`TrailUnavailableError` when the database is unavailable.
+A status changes only together with its event, in one statement. Only
+`record_unknown_outcome`, which leaves the status unchanged, writes a row without an
+event. Elsewhere only uploads.projection writes uploads: it restores rows from their
+events. Each write raises `TrailUnavailableError` when the database is unavailable.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def record_intent(
     *,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """Write a new upload and its first event: the intent, and `detail`.
+    """Insert an upload and its first event, which has the intent and `detail`.
 
     Raises `AlreadyRecordedError` if its id, object key or idempotency key is taken.
     """
@@ -83,7 +83,7 @@ def record_intent(
 
 
 def record_new_attempt(upload: Upload, actor: Actor, *, bucket: str) -> None:
-    """Write that a failed or abandoned upload is attempted again, in `bucket`.
+    """Record that a failed or abandoned upload is attempted again, in `bucket`.
 
     Raises `TransitionError` if another request has begun an attempt.
     """
@@ -113,7 +113,7 @@ def record(
     only_if: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> None:
-    """Write an event that decides an upload's status, with `changes` to other columns.
+    """Record an event, the status that follows from it, and `changes` to other columns.
 
     Writes nothing and raises `TransitionError` if the action cannot follow the upload's
     status, or if its row no longer has the status of `upload` and the values of
@@ -139,17 +139,17 @@ def record_event(
     upload: Upload,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """Write an event that does not change an upload's status.
+    """Record an event that does not change an upload's status.
 
     Raises `TransitionError` for any other action.
     """
     if action in STATUS_AFTER or action in WITHOUT_UPLOAD:
-        raise TransitionError(f"{action} is no event of its own about {upload}.")
+        raise TransitionError(f"{action} cannot be recorded without changing {upload}.")
     log.insert_event(log.new_event(action, actor, detail), upload.pk)
 
 
 def record_unknown_outcome(upload: Upload, message: str) -> None:
-    """Save why a pending upload's outcome is unknown. There is no outcome to log yet.
+    """Save why a pending upload's outcome is unknown; there is no event for that.
 
     The request that worked on it has ended, so another attempt may begin.
     """
@@ -177,7 +177,7 @@ def _intent(upload: Upload) -> dict[str, Any]:
 def _update(changes: Sequence[str], conditions: Sequence[str]) -> str:
     """Return the statement that changes an upload, if `conditions` hold, with its event."""
     assignments = ", ".join(f"{c} = ${n}" for n, c in enumerate(changes, 7))
-    # Like "=", and true of two nulls; no index serves it.
+    # Like "=", but true for two nulls. No index can serve it; the id's does.
     met = "".join(
         f" AND {c} IS NOT DISTINCT FROM ${n}"
         for n, c in enumerate(conditions, 7 + len(changes))

@@ -43,15 +43,15 @@ class _Trigger:
 
 
 _RAISE = "RAISE integrity_constraint_violation USING MESSAGE ="
-# The operators are those of PostgreSQL: the session's search_path may put others first.
+# Operators name their schema: the session's search_path may have others first.
 _FUNCTIONS = {
     "uploads_refuse": f"""
 BEGIN
   {_RAISE} TG_TABLE_NAME || ' is append-only: ' || TG_OP || ' is refused';
 END
 """,
-    # *= compares the stored bytes of whole rows: no column is forgotten, and a JSON
-    # number that became 1.0 is not taken for 1.
+    # *= compares the stored bytes of whole rows: no column can be forgotten, and 1.0 in
+    # JSON differs from 1.
     "uploads_seal_only": f"""
 DECLARE
   unsealed record;
@@ -123,7 +123,7 @@ def install(connection: BaseDatabaseWrapper) -> None:
     In one transaction, so that the tables are never seen without them.
     """
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        # CREATE OR REPLACE cannot change what a function returns or a trigger's kind.
+        # CREATE OR REPLACE cannot change a function's return type or a trigger's kind.
         remove(connection)
         for name, body in _FUNCTIONS.items():
             cursor.execute(
@@ -150,14 +150,14 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
     """Return the names of triggers that are missing, disabled or altered.
 
-    The catalogue is compared with what `install` makes, function bodies and settings
-    included. A table or function that is not found by its name alone is another one.
-    Without the tables none is missing. Raises `django.db.Error` when the database is
+    Compares the catalogue with what `install` creates, including function bodies and
+    settings. Tables and functions outside the search_path do not count. Before the
+    tables exist, no trigger is missing. Raises `django.db.Error` when the database is
     unavailable.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [EVENTS])
-        # django_migrations does not decide: what it says needs no trigger to change.
+        # The table itself decides, not django_migrations, which no trigger protects.
         if cursor.fetchone() == (None,):
             return []
         cursor.execute(
@@ -176,7 +176,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def reinstall(connection: BaseDatabaseWrapper) -> list[str]:
-    """Create again what is missing; return its names."""
+    """Install the triggers if any is missing; return the names of the missing ones."""
     names = missing(connection)
     if names:
         install(connection)

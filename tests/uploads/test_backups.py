@@ -183,15 +183,15 @@ class TestBackupAndRestore:
                 {
                     "backup.json": '{"tables": {"a": {"columns": [], "rows": 1e999}}}',
                 },
-                "its backup.json is not one of a backup",
+                "its backup.json is missing or invalid",
             ),
-            ({}, "its backup.json is not one of a backup"),
-            ({"backup.json": "{"}, "its backup.json is not one of a backup"),
-            ({"backup.json": "[]"}, "its backup.json is not one of a backup"),
-            ({"backup.json": '{"tables": 5}'}, "its backup.json is not one of a"),
+            ({}, "its backup.json is missing or invalid"),
+            ({"backup.json": "{"}, "its backup.json is missing or invalid"),
+            ({"backup.json": "[]"}, "its backup.json is missing or invalid"),
+            ({"backup.json": '{"tables": 5}'}, "its backup.json is missing or invalid"),
             (
                 {"backup.json": '{"tables": {"a": {"columns": [], "rows": 1}}}'},
-                "its backup.json is not one of a backup",
+                "its backup.json is missing or invalid",
             ),
             (
                 backup_of('"tokens_token" ("id") FROM PROGRAM \'x\'; --"', ["id"]),

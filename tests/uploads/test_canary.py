@@ -170,7 +170,9 @@ class TestCanary:
     def test_token__refused_and_not_shown(self, token):
         with pytest.raises(CommandError) as caught:
             call_command("canary", "--token", token)
-        assert "the token has characters that no token has" in str(caught.value)
+        assert "the token has a character that is not allowed in tokens" in str(
+            caught.value
+        )
         assert token not in str(caught.value)
 
     def test_token__line_end_of_its_file(self, fake):
@@ -186,7 +188,7 @@ class TestCanary:
         fake.answers[content] = (302, here.as_uri())
         status, text = canary(fake, "--token", "secret", "--json")
         assert (status, outcomes(text)["read back"]) == (1, "failed")
-        assert "is no web address" in json.loads(text)["steps"][3]["note"]
+        assert "is not an HTTP URL" in json.loads(text)["steps"][3]["note"]
 
     def test_settings(self, fake, settings):
         settings.CANARY_BASE_URL = fake.url

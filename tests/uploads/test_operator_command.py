@@ -494,7 +494,7 @@ manage.main()
                 "http://127.0.0.1:4545/api", "http://127.0.0.1:4545?word=x",
                 "file:///etc/passwd",
             ],
-            "is not an address without a path",
+            "is not a URL without a path",
         ),
         ("export_uploads --format", ["xml"], "invalid choice: 'xml'"),
         ("export_uploads --output", [""], "is not a regular file"),

@@ -1,4 +1,4 @@
-"""The admin: look, prove, export. Nothing here writes but through the services."""
+"""The admin: view, verify, export. It writes only through the use cases of `uploads`."""
 
 from __future__ import annotations
 

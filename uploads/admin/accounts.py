@@ -32,10 +32,10 @@ class _AccountMixin(ListMixin):
     ) -> HttpResponse:
         """Refuse a form that was opened before another change was saved.
 
-        It has every field, and would write their old values back.
+        A form submits every field, so the older values would overwrite the change.
         """
         if not self.has_change_permission(request):  # type: ignore[attr-defined]
-            # Shown or refused, without a lock.
+            # Read-only or refused: needs no lock.
             return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[misc,no-any-return]
         with transaction.atomic():
             account = self.get_object(request, unquote(object_id))  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ class _AccountMixin(ListMixin):
 @admin.register(User)
 class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Keep the user name, by which events name the user, and the dates."""
+        """Make the dates and the user name read-only; events refer to users by name."""
         return ("username", "last_login", "date_joined") if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -35,10 +35,10 @@ LINES_AT_ONCE = 500
 def verify_selected(
     model_admin: Any, request: HttpRequest, queryset: QuerySet[Upload]
 ) -> None:
-    """Verify as many as the limits allow, and report the outcome of each."""
+    """Verify as many as the limits allow, and report the number of each outcome."""
     verifiable = queryset.filter(status__in=VERIFIABLE)
     # Counted first: a verified upload may no longer match the list's filters.
-    selected, left = rough_count(queryset), rough_count(verifiable)
+    selected, eligible = rough_count(queryset), rough_count(verifiable)
     skipped = rough_count(queryset.exclude(status__in=VERIFIABLE))
     outcomes: Counter[str] = Counter()
     actor = staff_actor(request)
@@ -63,9 +63,9 @@ def verify_selected(
     text = f"Of {selected} selected: {text or 'none verified'}"
     if skipped:
         text += f"; {skipped} cannot be verified (pending, failed or purged)"
-    if done < left:
+    if done < eligible:
         text += (
-            f"; left out: {left - done:,} (at most {MAX_VERIFIED:,} in"
+            f"; left out: {eligible - done:,} (at most {MAX_VERIFIED:,} in"
             f" {VERIFY_SECONDS:.0f} s; manage.py verify_uploads takes any number)"
         )
     if fault:

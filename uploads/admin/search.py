@@ -1,4 +1,4 @@
-"""Search boxes of the lists, and the filter by requester: what an index can find."""
+"""The searches and the requester filter of the lists; each can use an index."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
     One query for each column, limited to `MAX_FOUND`: for an OR over columns
     PostgreSQL may scan the table in the list's order instead.
     """
-    asked = [
+    queries = [
         uploads.filter(key__startswith=term).order_by("-key"),
         uploads.filter(request_id__startswith=term).order_by(),
     ]
     if ids := uuid_range(term):
-        asked.append(uploads.filter(id__range=ids).order_by("-id"))
+        queries.append(uploads.filter(id__range=ids).order_by("-id"))
     if _HEX.match(term) and len(term) <= 64:
-        asked.append(uploads.filter(sha256__startswith=term.lower()).order_by())
+        queries.append(uploads.filter(sha256__startswith=term.lower()).order_by())
     found: set[UUID] = set()
-    for rows in asked:
+    for rows in queries:
         found.update(rows.values_list("pk", flat=True)[:MAX_FOUND])
     return uploads.filter(pk__in=found)
 

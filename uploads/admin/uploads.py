@@ -50,7 +50,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
         column("Age", lambda upload: formatting.age(upload.created_at)),
         column("Requester", lambda upload: upload.requester_name),
     )
-    list_display_links = None  # the key's own
+    list_display_links = None  # the key is a link already
     list_filter = (
         ("status", ChoiceFilter),
         DateFilter,

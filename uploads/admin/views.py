@@ -35,8 +35,8 @@ READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
 #: Events shown on a proof's page, which has a note when there are more.
 MAX_PROVEN_EVENTS = 500
-#: The answer to a request that a page of another site sent: it would record an event that
-#: the user did not mean.
+#: The answer to a request from another site's page, which would record an event that the
+#: user did not intend.
 FROM_ELSEWHERE = "Open this from the upload's own page."
 STORE_BUSY = "too many requests are using the object store; try again."
 
@@ -81,7 +81,7 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
 @never_cache
 @permission_required("uploads.view_proof", raise_exception=True)
 def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Show which seal covers each event, and how to check that elsewhere."""
+    """Show which seal covers each event, and how to verify that independently."""
     if is_from_elsewhere(request):
         return HttpResponse(FROM_ELSEWHERE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
@@ -116,7 +116,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
 @never_cache
 @permission_required("uploads.download_upload", raise_exception=True)
 def download(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Redirect to the object, by an address that is valid for a minute."""
+    """Redirect to a presigned URL of the object, valid for a minute."""
     if is_from_elsewhere(request):
         return HttpResponse(FROM_ELSEWHERE, status=403)
     upload = get_object_or_404(Upload, pk=pk)

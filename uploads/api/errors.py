@@ -41,7 +41,7 @@ class UploadProblems(APIView):
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """Return the problem that an error of this app is, None for any other error."""
+    """Return the problem for an error of this app; None for any other error."""
     match error:
         case UploadFailedError():
             return _upload_failed(error)

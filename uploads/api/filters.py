@@ -31,10 +31,10 @@ _WITH_SECONDS_AND_OFFSET = re.compile(
 
 @extend_schema_field({"type": "string"})
 class CursorField(serializers.Field[tuple[datetime, UUID], str, str, Any]):
-    """The position after one upload in the order newest first; ids break ties.
+    """The position of the last upload of a page, newest first; ids break ties.
 
-    A page begins below this position whatever was added above it since, so no upload
-    comes twice and none is left out.
+    The next page begins after it. Newer uploads come before it, so none is repeated or
+    left out.
     """
 
     default_error_messages = {
@@ -64,7 +64,7 @@ class TimeField(serializers.DateTimeField):
             raise ValidationError from error
 
 
-# What Python calls printable is more; this much is always accepted.
+# `isprintable` accepts more; the description promises only ASCII.
 @extend_schema_field({"type": "string", "pattern": "^[ -~]+$"})
 class PrintableField(serializers.CharField):
     default_error_messages = {
@@ -81,7 +81,7 @@ class PrintableField(serializers.CharField):
 
 
 class UploadListQuery(QuerySerializer):
-    """The list of uploads; the source of a filter is its lookup."""
+    """Parameters of the list of uploads; the `source` of a filter is its lookup."""
 
     status = StatusField(required=False)
     created_after = TimeField(
@@ -131,7 +131,7 @@ def page_of(query: dict[str, Any]) -> tuple[list[Upload], str | None]:
     found = Upload.objects.filter(**filters).order_by("-created_at", "-id")
     if cursor is not None:
         moment, upload_id = cursor
-        # The first condition is implied; it lets the database start in the index.
+        # The first condition is implied; with it the index scan starts at the position.
         found = found.filter(
             Q(created_at__lte=moment) & (Q(created_at__lt=moment) | Q(id__lt=upload_id))
         )

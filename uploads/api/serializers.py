@@ -24,7 +24,7 @@ class StatusField(serializers.ChoiceField):
 
 
 class BlankAsNullField(serializers.CharField):
-    """Text that the database holds as empty and an answer as null."""
+    """Text that is empty in the database and null in an answer."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_null=True, **options)
@@ -58,7 +58,7 @@ class SecondsField(serializers.FloatField):
 class UploadFieldsSerializer(serializers.Serializer[Upload]):
     """An upload as its uploader sees it.
 
-    One instance serves all requests and threads: to make one takes ten times as long
+    One instance serves all requests and threads: creating one takes ten times as long
     as `describe`.
     """
 

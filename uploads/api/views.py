@@ -1,4 +1,4 @@
-"""The upload endpoint: parse, call the service, present."""
+"""The upload endpoint: parse, call the service, answer."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
                 "Idempotency-Key",
                 {
                     "type": "string",
-                    # Without quotes (no comma, and no space at either end: HTTP drops
-                    # those), or with.
+                    # Unquoted (no comma, and no space at either end, which HTTP strips),
+                    # or quoted.
                     "pattern": r"^([!#-+\--~]([ -+\--~]{0,253}[!-+\--~])?"
                     r'|"[ !#-\[\]-~]{1,255}")$',
                 },
@@ -109,7 +109,7 @@ class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
 
 def requested_size(request: Request) -> int | None:
     """Return the body's `size`, None without one; raises `Problem`."""
-    # The server reads a chunked body first, and sets its length as well.
+    # Also set for a chunked body, which the server reads before.
     if request._request.META.get("CONTENT_LENGTH") in {None, "", "0"}:
         return None
     body = request.data

@@ -1,4 +1,4 @@
-"""What the export commands share: where the lines go."""
+"""The base class of the export commands."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from uploads.exports import EVERYTHING, FORMATS, by_id, lines, record_export
 
 
 class ExportCommand(OperatorCommand):
-    """Write rows to a file, which appears whole or not at all, or to stdout."""
+    """Write rows to stdout, or to a file that is created completely or not at all."""
 
     noun: str
     model: type[Model]
     columns: dict[str, Any]
     time_column: str
-    #: A column with few values, which is also an option that selects some of them.
+    #: A column with few values; the option of the same name selects rows by it.
     choice: str
     choices: list[str]
 
@@ -37,10 +37,13 @@ class ExportCommand(OperatorCommand):
             help="write to this file, completely or not at all; default: standard output",
         )
         parser.add_argument(
-            "--since", type=moment, metavar="TIME", help="such as 2026-11-01 or 30d"
+            "--since",
+            type=moment,
+            metavar="TIME",
+            help="from this time on, such as 2026-11-01 or 30d",
         )
         parser.add_argument(
-            "--until", type=moment, metavar="TIME", help="up to, and without"
+            "--until", type=moment, metavar="TIME", help="before this time"
         )
         parser.add_argument(
             f"--{self.choice}",
@@ -63,7 +66,7 @@ class ExportCommand(OperatorCommand):
         output: Path | None = options["output"]
         form = options["format"]
         if output and output.exists() and not output.is_file():
-            # It would be replaced: a directory cannot be, and a device must not.
+            # The file is replaced: a directory cannot be, and a device must not be.
             raise CommandFailed(
                 f"{output} is not a regular file; omit --output to write to a pipe or"
                 " device"

@@ -1,4 +1,4 @@
-"""Where the bucket and the record disagree, and the repair.
+"""Finds where the bucket and the records disagree, and repairs it.
 
 Both are read in key order, a page of each in memory at a time. A key without
 a counterpart is not yet a finding: its object is first requested with HEAD, and its row

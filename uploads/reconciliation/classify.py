@@ -1,4 +1,4 @@
-"""Classifies one key by its object and its row, each looked up again."""
+"""Classifies one key by its object and its row, each read again."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from uploads.models import Action
 
 
 class FindingKind(models.TextChoices):
-    """What can be wrong between the record and the bucket."""
+    """How the bucket and the records can disagree."""
 
     PENDING_PRESENT = "pending and present"
     PENDING_ABSENT = "pending and absent"

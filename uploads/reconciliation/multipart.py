@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 def unfinished_uploads(options: Options) -> Iterator[Finding]:
     """Yield unfinished multipart uploads; discard the parts if `options.fix` is set.
 
-    The upload's own record is classified with its key: it has no object.
+    The upload's record is classified with the other keys, as one without an object.
     """
     storage = upload_storage()
     uploads = storage.multipart_uploads(PREFIX)
@@ -27,7 +27,7 @@ def unfinished_uploads(options: Options) -> Iterator[Finding]:
         try:
             unfinished = next(uploads, None)
         except StoreRefusedError as error:
-            # IAM has a separate permission for it, which may not be granted.
+            # Listing them has its own IAM permission, which may not be granted.
             logger.warning("multipart uploads cannot be listed: %s", error)
             return
         if unfinished is None:

@@ -1,4 +1,4 @@
-"""Which pairs of the scan need a closer look, by listing and row."""
+"""Drops the pairs of the scan whose listed object and row agree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uploads.storage import ListedObject, upload_storage
 
 
 def suspicious_pairs(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """Yield the pairs that need a closer look."""
+    """Yield the pairs that do not agree, and those that a listing cannot decide."""
     bucket = upload_storage().bucket_name
     return (pair for pair in pairs if not _agree(*pair, bucket))
 

@@ -65,7 +65,7 @@ def _purge_again(
 ) -> Finding:
     """Delete an object that is recorded as purged, if it is the recorded one.
 
-    The record says purged already, so a crash before the event leaves it true.
+    The record says purged already, so it is right even if a crash prevents the event.
     """
     if "differences" in finding.seen:
         return replace(
@@ -78,7 +78,7 @@ def _purge_again(
     except ObjectChangedError as error:
         return replace(finding, outcome="skipped", note=str(error))
     except StoreRefusedError as error:
-        # The object stays, so the record must no longer say that it is purged.
+        # The object still exists, so the record must no longer say that it is purged.
         transitions.record(
             upload,
             Action.VERIFIED,

@@ -19,8 +19,8 @@ from uploads.storage import ListedObject, upload_storage
 
 #: Rows read at a time; S3 lists as many keys.
 PAGE = 1000
-#: How many of the last purges a scan of recent days includes: an interrupted run leaves
-#: the objects of its last purges, and so may the next run. Each costs one request.
+#: How many of the last purges a scan with `since` includes: an interrupted purge may leave
+#: up to `MAX_JOBS` objects, and so may the one after it. Each costs one request.
 LAST_PURGES = 2 * MAX_JOBS
 
 
@@ -42,27 +42,27 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
     """Yield each key of bucket and table once, with its object and its row.
 
     With `since`, the keys of that day and later, and the older uploads that are pending
-    or were purged last: what a crash or an outage of these days can have left behind.
-    Keys begin with the day, so neither side reads more than that.
+    or among the last purges: what a recent crash or outage can have left behind. Keys
+    begin with their day, so both sides read only that range.
     """
     if since is None:
         objects = upload_storage().listing(PREFIX)
         rows = recorded_rows(Upload.objects.all())
     else:
         first = _day_prefix(since.astimezone(UTC).date())
-        before = Upload.objects.filter(key__lt=first)
-        pending = before.filter(status=Status.PENDING)
+        older = Upload.objects.filter(key__lt=first)
+        pending = older.filter(status=Status.PENDING)
         yield from map(_with_its_object, recorded_rows(pending))
         purges = UploadEvent.objects.filter(action=Action.PURGED).order_by("-at", "-id")
         last = list(purges.values_list("upload", flat=True)[:LAST_PURGES])
-        purged = before.filter(status=Status.PURGED, pk__in=last)
+        purged = older.filter(status=Status.PURGED, pk__in=last)
         yield from map(_with_its_object, recorded_rows(purged))
         objects = _listed_since(since)
         rows = recorded_rows(Upload.objects.filter(key__gt=first))
     listed = next(objects, None)
     row = next(rows, None)
     while listed is not None or row is not None:
-        # Code points compare as UTF-8 bytes do.
+        # Python compares code points, whose order is that of UTF-8 bytes.
         if row is None or (listed is not None and listed.key < row.key):
             yield listed, None
             listed = next(objects, None)
@@ -75,7 +75,7 @@ def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
 
 
 def _with_its_object(row: Row) -> Pair:
-    """Pair a row with the object under its key, by a HEAD, whatever its day."""
+    """Pair a row with its object, from a HEAD request instead of the listing."""
     try:
         found = upload_storage().head(row.key)
     except ObjectMissingError:
@@ -90,7 +90,7 @@ def _with_its_object(row: Row) -> Pair:
 
 
 def _listed_since(since: datetime) -> Iterator[ListedObject]:
-    """Yield the objects day by day, tomorrow's too: a clock may be ahead."""
+    """Yield the objects day by day, including tomorrow: a clock may be ahead."""
     today = timezone.now().date()
     day = since.astimezone(UTC).date()
     years: set[str] = set()
@@ -107,7 +107,7 @@ def _listed_since(since: datetime) -> Iterator[ListedObject]:
 
 def _day_prefix(day: date) -> str:
     """Return the prefix of a day's keys."""
-    # %Y has fewer than four digits before the year 1000, which sorts elsewhere.
+    # Not %Y, which does not pad years before 1000 to four digits: they sort wrongly.
     return f"{PREFIX}{day.isoformat().replace('-', '/')}/"
 
 

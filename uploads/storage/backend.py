@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CHUNK_BYTES = 1024 * 1024
-#: Answers of stores without Object Lock, and about buckets without it.
+#: Error codes of stores without Object Lock, and for buckets without it.
 _NO_OBJECT_LOCK = frozenset(
     {
         "ObjectLockConfigurationNotFoundError",
@@ -62,7 +62,7 @@ _NO_OBJECT_LOCK = frozenset(
         "NotImplemented",
     }
 )
-#: Options that django-storages has under the same name.
+#: Options that have the same name in django-storages.
 _SHARED_OPTIONS = (
     "bucket_name",
     "region_name",
@@ -110,7 +110,7 @@ class UploadStorage(S3Storage):
 
     @cached_property
     def connection(self) -> Any:
-        """A boto3 resource on our client; django-storages would build its own."""
+        """A boto3 resource that uses `client`; django-storages would build another."""
         session = boto3.Session(botocore_session=self.configuration.session())
         resource = session.resource("s3", region_name=self.configuration.region_name)
         resource.meta.client = self.client
@@ -143,7 +143,7 @@ class UploadStorage(S3Storage):
         that failed and its error.
 
         An existing object with the same SHA-256 and the same `upload-id` in its
-        metadata is the one meant here, whose answer was lost, and counts as stored.
+        metadata is from an earlier attempt whose answer was lost: it counts as stored.
 
         Raises `ObjectExistsError` when another object has the key,
         `StoreRefusedError` when the store refuses, and `StoreUnavailableError` when it
@@ -182,8 +182,8 @@ class UploadStorage(S3Storage):
         except ObjectExistsError as error:
             return self._resolve(self.head, key, payload, metadata, error)
         except StoreError as error:
-            # A refusal is about the last attempt; the outcome of an earlier one may be
-            # open.
+            # The error is that of the last attempt; an earlier one may have stored the
+            # object.
             if not outcome_unknown:
                 raise
             return self._resolve(self.head_once, key, payload, metadata, error)
@@ -196,7 +196,7 @@ class UploadStorage(S3Storage):
         metadata: Mapping[str, str],
         last_error: StoreError,
     ) -> StoredObject:
-        """Return the object under `key` if it is this upload's, though no answer confirmed it.
+        """Return the object under `key` if it is this upload's, after a lost answer.
 
         Raises `ObjectExistsError` for another object, and `StoreUnavailableError` with
         an unknown outcome when the object is missing (the request may still be in
@@ -220,7 +220,7 @@ class UploadStorage(S3Storage):
         payload: Payload,
         metadata: Mapping[str, str],
     ) -> bool:
-        """Compare with the store's checksum, or with the bytes; raises as `read`."""
+        """Compare by the store's checksum or the bytes; raises what `read` raises."""
         # Not the request id: a retry of the same upload has another one.
         if found.size != payload.size or (
             found.metadata.get("upload-id") != metadata.get("upload-id")
@@ -265,7 +265,7 @@ class UploadStorage(S3Storage):
     def read(
         self, key: str, chunk_bytes: int = CHUNK_BYTES, version_id: str = ""
     ) -> Iterator[bytes]:
-        """Yield an object's bytes; raises as `head` does, also half-way.
+        """Yield an object's bytes; raises what `head` raises, even after some bytes.
 
         `version_id` selects another version than the current one.
         """
@@ -283,7 +283,7 @@ class UploadStorage(S3Storage):
     def read_digest(
         self, key: str, on_chunk: Callable[[], None] = lambda: None
     ) -> tuple[str, int]:
-        """Return an object's SHA-256, in hexadecimal, and its size; raises as `read`.
+        """Return an object's SHA-256, in hexadecimal, and its size; raises what `read` does.
 
         `on_chunk` is called after each chunk.
         """
@@ -344,10 +344,9 @@ class UploadStorage(S3Storage):
         return (entry.key for entry in self.listing(prefix))
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """Yield the prefixes of keys up to and with the next slash after `prefix`.
+        """Yield the folders directly below `prefix`: `uploads/2026/` below `uploads/`.
 
-        Of `uploads/` these are the prefixes of the years. One request returns a
-        thousand of them, however many objects are below.
+        One request returns up to 1,000 of them, however many objects they hold.
         """
         pages = self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/")
         return _items(pages, "CommonPrefixes", itemgetter("Prefix"))
@@ -361,7 +360,7 @@ class UploadStorage(S3Storage):
         return translate_items(versions_in_order(pages))
 
     def first_version(self, key: str) -> str | None:
-        """Return the id of the oldest version of `key` if a newer one or a marker hides it."""
+        """Return the id of the oldest version of `key` if it is not the current one."""
         for found in self.versions(key):
             if found.key == key and not found.is_single:
                 return found.oldest_id or None
@@ -375,7 +374,7 @@ class UploadStorage(S3Storage):
         """
         pages = self.store.pages("list_multipart_uploads", Prefix=prefix)
         for found in _items(pages, "Uploads", multipart_upload):
-            # Reconciliation aborts them, even where a store ignores the prefix.
+            # A store may ignore the prefix, and reconciliation aborts what is yielded.
             if found.key.startswith(prefix):
                 yield found
 
@@ -389,7 +388,7 @@ class UploadStorage(S3Storage):
         try:
             self.store.run(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
         except (BucketMissingError, ObjectMissingError):
-            # The answer to HEAD has no body: 404 without a code reads as an object's.
+            # An answer to HEAD has no body, so no code: any 404 is an ObjectMissingError.
             return False
         return True
 
@@ -400,7 +399,7 @@ class UploadStorage(S3Storage):
         region = self.configuration.region_name
         parameters: dict[str, Any] = {}
         if not self.configuration.endpoint_url and region != "us-east-1":
-            # AWS takes no location for its first region; other stores ignore it.
+            # AWS rejects a LocationConstraint of us-east-1; other stores ignore any.
             parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
         self.store.run_once(
             lambda s3: s3.create_bucket(Bucket=self.bucket_name, **parameters)
@@ -464,7 +463,7 @@ def _items(
 
 def _why_unavailable(error: StoreError) -> str:
     match error:
-        # HEAD of a missing bucket is answered with a bare 404, as for an object.
+        # An answer to HEAD has no code, see `bucket_exists`.
         case BucketMissingError() | ObjectMissingError():
             return "there is no such bucket"
         case StoreRedirectError():

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: The parameters that ask for the next page of a listing, and where a page has them.
+#: The parameters that request the next page of a listing, and the members with them.
 _MARKERS = {
     "list_objects_v2": {"ContinuationToken": "NextContinuationToken"},
     "list_object_versions": {
@@ -61,7 +61,7 @@ _MARKERS = {
 }
 #: Called before each further attempt, with the number and error of the failed one.
 OnRetry = Callable[[int, StoreError], None]
-#: How long a failure to build the client is returned to further requests.
+#: How long a failure to build the client is cached.
 FAILURE_SECONDS = 1.0
 
 
@@ -89,7 +89,7 @@ class StoreConfiguration:
                 self.secret_key or "",
                 os.environ.get("AWS_SESSION_TOKEN", "").strip(),
             )
-        # For the clients of token services, which botocore makes by itself.
+        # For the clients of token services, which botocore creates by itself.
         session.set_default_client_config(
             Config(
                 connect_timeout=self.connect_timeout,
@@ -104,15 +104,15 @@ class StoreConfiguration:
         return session
 
     def client_config(self) -> Config:
-        # Only the bucket in the host name gives presigned URLs of the regional
-        # host; S3-compatible stores want it in the path.
+        # On AWS, only virtual-hosted addressing gives presigned URLs of the regional
+        # host; S3-compatible stores need the bucket in the path.
         s3: dict[str, Any] = {
             "addressing_style": "path" if self.endpoint_url else "virtual",
             "us_east_1_regional_endpoint": "regional",
         }
         options: dict[str, Any] = {
             "s3": s3,
-            # AWS_ENDPOINT_URL and its like: `endpoint_url` alone counts.
+            # Only `endpoint_url` counts, not AWS_ENDPOINT_URL and similar variables.
             "ignore_configured_endpoint_urls": True,
             "signature_version": "s3v4",
             # Attempts are counted here: botocore does not report whether an earlier
@@ -124,13 +124,13 @@ class StoreConfiguration:
             "response_checksum_validation": "when_required",
         }
         if self.endpoint_url:
-            s3["use_accelerate_endpoint"] = False  # a host of AWS
+            s3["use_accelerate_endpoint"] = False  # only AWS has one
         return Config(**options)
 
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """What sends the requests. For any bucket of one store, and for all threads."""
+    """Sends the requests of all threads to one store, for any of its buckets."""
 
     client: S3Client
     http: HTTPClient
@@ -167,7 +167,7 @@ class StoreClient:
         return self._transport
 
     def _new_transport(self) -> Transport:
-        # Threads that waited for the lock do not each repeat a slow failure.
+        # Otherwise each thread that waited for the lock would repeat a slow failure.
         if self._failure is not None and time.monotonic() < self._failure_until:
             raise self._failure
         try:
@@ -242,14 +242,14 @@ class StoreClient:
             yield page
             if not page.get("IsTruncated"):
                 return
-            # A key's last version may end a page, which then has no marker for versions.
+            # A page that ends with a key's last version has no marker for versions.
             following = {
                 name: page[at]
                 for name, at in _MARKERS[operation].items()
                 if page.get(at)
             }
             if following in ({}, marker):
-                raise unreadable_answer("its next page is this one")
+                raise unreadable_answer("the next page's marker is missing or repeated")
             marker = following
 
     def close(self) -> None:
@@ -292,7 +292,7 @@ def _build_transport(configuration: StoreConfiguration) -> Transport:
 def _http_client(
     configuration: StoreConfiguration, url: str, certificates: str | None
 ) -> HTTPClient:
-    """Return what sends every request to the store at `url`."""
+    """Return the HTTP client for the store at `url`."""
     proxy = get_environ_proxies(url).get(urlsplit(url).scheme)
     return HTTPClient(
         certificates=certificates,
@@ -319,7 +319,7 @@ def _refuse_redirects(
     parsed_response: dict[str, Any] | None,
     **kwargs: Any,
 ) -> None:
-    """Raise before botocore follows a redirect, which it does without end.
+    """Raise before botocore follows a redirect, which it may do endlessly.
 
     https://github.com/boto/botocore/blob/develop/botocore/utils.py S3RegionRedirectorv2
     """

@@ -36,8 +36,8 @@ T = TypeVar("T")
 
 #: Statuses below 500 that mean "not now" rather than "no".
 _TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
-#: Statuses that are sent before the request was carried out: too busy, or a conflict
-#: with another conditional request for the same key.
+#: Statuses that mean that the request was not carried out: the store is too busy, or
+#: another conditional request for the same key is in progress.
 _NOT_CARRIED_OUT = frozenset({408, 409, 425, 429, 503})
 #: AWS's answers to a request for a bucket of another region.
 _OTHER_REGION_CODES = frozenset(
@@ -54,7 +54,7 @@ _CREDENTIALS_ERRORS = (
     PartialCredentialsError,
 )
 _INVALID_REQUEST_ERRORS = (EndpointProviderError, ParamValidationError)
-#: Of answers that are not S3's, such as a proxy's login page, or that lack a field.
+#: Raised for answers that are not S3's (a proxy's login page) or that lack a field.
 _UNREADABLE_ANSWER_ERRORS = (
     HttpParserError,
     KeyError,
@@ -107,14 +107,14 @@ def store_error(error: Exception) -> StoreError:
 
 
 def unreadable_answer(why: str) -> StoreFailedError:
-    """Return the error for an answer that is not one of S3's: anything may have happened."""
+    """Return the error for an answer that is not S3's: the outcome is unknown."""
     return StoreFailedError(
         f"the object store's answer cannot be read ({why})", outcome_unknown=True
     )
 
 
 def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
-    """Return the keys to sign with, refreshed if they expire.
+    """Return the keys to sign with, refreshed if they are about to expire.
 
     Raises `StoreCredentialsError` when there are none: nothing was sent then.
     """
@@ -143,7 +143,7 @@ def error_from_status(status: int, code: str, region: str = "") -> StoreError:
 
 
 def _error_from_status(status: int, code: str, region: str) -> StoreError:
-    # The answer to a HEAD has no body: botocore takes the status for the code.
+    # An answer to HEAD has no body: botocore uses the status as the code.
     answer = str(status) if code == str(status) else f"{status} {code}"
     message = f"the object store answered {answer}"
     if status == 412:
@@ -157,7 +157,7 @@ def _error_from_status(status: int, code: str, region: str) -> StoreError:
         return StoreRedirectError(
             f"{message}{where}: AWS_DEFAULT_REGION or AWS_ENDPOINT_URL_S3 is wrong"
         )
-    # Another server on the way answers 204, or 520 and up, without saying what was done.
+    # A proxy may answer 204, or 520 and above: whether S3 did anything is unknown.
     is_unclear = status < 300 or (status >= 500 and status != 501)
     if status in _TEMPORARY_STATUSES or is_unclear:
         return StoreFailedError(message, outcome_unknown=status not in _NOT_CARRIED_OUT)

@@ -96,7 +96,7 @@ class Answer:
     def _receive(self) -> None:
         started = monotonic()
         data = self._sock.recv(_BLOCK_BYTES)
-        # Only waiting takes of the time that is left, and what arrives gives some back.
+        # Waiting uses up the time that is left; received bytes extend it again.
         self._seconds_left += len(data) / _MIN_BYTES_PER_SECOND - (
             monotonic() - started
         )
@@ -116,14 +116,14 @@ class Answer:
             self._sock.settimeout(self._seconds_left)
 
     def _is_framed(self) -> bool:
-        """Return False if only the end of the connection shows where the content ends."""
+        """Return False if the content ends only where the connection does."""
         return not self.fields.keys().isdisjoint(
             {"content-length", "transfer-encoding"}
         )
 
     def _finish(self, *, is_reusable: bool) -> None:
         if self._parser is not None:
-            self._parser = None  # it refers to this object
+            self._parser = None  # breaks the reference cycle
             self._release(is_reusable)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -156,7 +156,7 @@ class HTTPClient:
         connect_timeout: float,
         read_timeout: float,
     ) -> None:
-        """`certificates` is a file; of `proxy` only the settings are used."""
+        """`certificates` is a CA bundle; only the settings of `proxy` are used."""
         self._certificates = certificates
         self._proxy = proxy
         self._connect_timeout = connect_timeout
@@ -173,10 +173,10 @@ class HTTPClient:
     ) -> Answer:
         """Send a request once, and read the head of its answer.
 
-        `origin` is scheme, host and port; names of `headers` are in lower case, and there
-        is a host. Raises `StoreUnavailableError` if there is no connection, so that
-        nothing was sent, and after that `OSError`, `ValueError` or an error of httptools,
-        as `Answer.read` does.
+        `origin` is scheme, host and port; `headers` have lower-case names and include
+        `host`. Raises `StoreUnavailableError` if it cannot connect (nothing was sent);
+        once connected, `OSError`, `ValueError` or an error of httptools, as `Answer.read`
+        does.
         """
         fields = {**headers}
         if body or method in {"POST", "PUT"}:
@@ -208,14 +208,14 @@ class HTTPClient:
         return answer
 
     def send_prepared(self, request: AWSPreparedRequest, **kwargs: Any) -> AWSResponse:
-        """Send a request of botocore: a handler of its event `before-send`."""
+        """Send a request of botocore; registered for its event `before-send`."""
         parts = urlsplit(request.url)
         headers = {
             name.lower(): str(value, "latin-1") if isinstance(value, bytes) else value
             for name, value in cast(Any, request.headers).items()
         }
         body = cast(Any, request.body or b"")
-        # As botocore signs it.
+        # botocore signs the host without the default port.
         headers["host"] = parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])
         answer = self.send(
             request.method,
@@ -279,7 +279,7 @@ class HTTPClient:
 
 
 def _send_blocks(sock: socket.socket, head: bytes, body: bytes | memoryview) -> None:
-    """Send a request; each block of it has the whole timeout of the socket."""
+    """Send a request in blocks: the socket's timeout applies to each of them."""
     if len(body) <= _BLOCK_BYTES:
         sock.sendall(head + body)  # one packet, if it is small
         return

@@ -103,8 +103,8 @@ class MultipartUploads:
             for number in range(1, math.ceil(payload.size / PART_BYTES) + 1):
                 if len(in_flight) == PARTS_IN_FLIGHT:
                     sent.append(in_flight.popleft().result())
-                # In a list, which `_send_part` empties: the pool keeps a job's arguments
-                # for a moment after it has ended, and no body may be in memory then.
+                # In a list, which `_send_part` empties: the pool may keep a job's arguments
+                # after the job has ended, and with them the body.
                 body_holder = [next(bodies)]
                 in_flight.append(
                     pool.submit(self._send_part, key, upload_id, number, body_holder)

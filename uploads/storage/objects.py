@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-#: With both quotes, or without any; as long as the record has room for.
+#: With both quotes or none; no longer than the column.
 _ETAG = re.compile(r'"[!#-~]{1,128}"|[!#-~]{1,128}')
 _VERSION = re.compile(r"[!-~]{0,1024}")
 
@@ -52,7 +52,7 @@ class MultipartUpload:
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersions:
-    """A key with its oldest version; `count` is of versions and delete markers."""
+    """A key with its oldest version; `count` includes delete markers."""
 
     key: str
     oldest_id: str
@@ -97,7 +97,7 @@ def versions_in_order(
                 found[key] = ObjectVersions(
                     key, oldest_id or so_far.oldest_id, so_far.count + 1
                 )
-        # The last key's versions can go on in the next page.
+        # The versions of the last key may continue on the next page.
         last = max(found, default="")
         for key in sorted(found):
             if key < last:
@@ -106,7 +106,7 @@ def versions_in_order(
 
 
 def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
-    """Read a HeadObject answer; raises as `etag_and_version` if S3 cannot have sent it."""
+    """Read a HeadObject answer; raises what `etag_and_version` raises."""
     metadata = answer.get("Metadata", {})
     checksum = answer.get("ChecksumSHA256", "")
     # The composite checksum of a multipart upload (AWS: "…-<parts>") is no SHA-256 of
@@ -132,7 +132,7 @@ def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
 
 
 def etag_and_version(answer: Mapping[str, Any]) -> tuple[str, str]:
-    """Read the answer to a request.
+    """Return the ETag and version id of an answer.
 
     Raises `KeyError` or `ValueError` if S3 cannot have sent it: a connection that broke
     within the header section leaves half an ETag.

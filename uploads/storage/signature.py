@@ -28,7 +28,7 @@ def sign(
     service: str,
     at: datetime,
 ) -> dict[str, str]:
-    """Return `headers`, which have lower-case names and include `host`, and the signature.
+    """Return `headers` with the signature; they include `host`, all names lower-case.
 
     `path` and `query` are as they are sent; the parameters of the query are in order.
     `sha256` is the body's, in hexadecimal; `at` is in UTC.

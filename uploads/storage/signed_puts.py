@@ -45,7 +45,7 @@ class SignedPuts:
         credentials: Credentials,
         user_agent: str,
     ) -> None:
-        """`presigned_url` is one of the key `key`: host, path and region are taken from it."""
+        """Take host, path and region from `presigned_url`, which is for the key `key`."""
         parts = urlsplit(presigned_url)
         scope = parse_qs(parts.query)["X-Amz-Credential"][0]
         _, _, self._region, self._service, _ = scope.rsplit("/", 4)
@@ -134,7 +134,7 @@ class SignedPuts:
         except StoreError:
             raise
         except Exception as error:
-            # Its frames refer to the body.
+            # The frames of the traceback would keep the body in memory.
             clear_frames(error.__traceback__)
             raise store_error(error) from error
         finally:

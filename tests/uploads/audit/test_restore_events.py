@@ -340,16 +340,16 @@ class TestContradictedByTheDatabase:
 
     def test_row_of_an_older_upload(self, trail, lost):
         Upload.objects.filter(pk=lost[0].pk).update(size=5)
-        refused(f"upload {lost[0].pk} does not fit the events that the database has")
+        refused(f"upload {lost[0].pk} differs from the events that the database has")
 
     def test_row_of_a_lost_upload(self, trail, lost):
         lost[1].save(force_insert=True)
-        refused(f"upload {lost[1].pk} does not fit the events that the database has")
+        refused(f"upload {lost[1].pk} differs from the events that the database has")
 
     def test_key_taken_by_another_upload(self, trail, lost):
         other = new_upload_id()
         Upload.objects.bulk_create([_copied(lost[1], id=other)])
-        refused(f"upload {other} has the key of another one in seal 2")
+        refused(f"upload {other} has an object key that seal 2 has for another upload")
 
     def test_event_under_another_seal(self, trail, lost):
         execute(

@@ -44,7 +44,7 @@ class Command(OperatorCommand):
         canary = Canary(
             base_url,
             token=token,
-            # The service has this command's settings, when it runs beside it.
+            # Beside the service this command has the same settings.
             behind_tls=settings.HTTPS_ONLY and base_url.startswith("http://"),
         )
         steps: list[Step] = []
@@ -90,14 +90,16 @@ def _base_url(text: str) -> str:
         or parts.fragment
     ):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not an address without a path, such as http://127.0.0.1:4545"
+            f"{text!r} is not a URL without a path, such as http://127.0.0.1:4545"
         )
     return text
 
 
 def _token(text: str) -> str:
-    """Refuse what a header cannot hold, without printing it."""
+    """Refuse a token that a header cannot hold; the message does not show it."""
     text = text.strip()
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise argparse.ArgumentTypeError("the token has characters that no token has")
+        raise argparse.ArgumentTypeError(
+            "the token has a character that is not allowed in tokens"
+        )
     return text

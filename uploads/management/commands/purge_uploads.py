@@ -31,7 +31,7 @@ class Command(OperatorCommand):
             type=duration_above_zero,
             required=True,
             metavar="DURATION",
-            help="since they were stored, such as 30d",
+            help="time since they were stored, such as 30d",
         )
         parser.add_argument(
             "--yes",

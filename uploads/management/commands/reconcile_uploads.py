@@ -30,15 +30,15 @@ class Command(OperatorCommand):
             type=duration,
             default=timedelta(minutes=15),
             metavar="DURATION",
-            help="ignore what is younger and may be in progress, such as 2h or 0s;"
+            help="ignore anything younger, which may be in progress, such as 2h or 0s;"
             " default: 15m",
         )
         parser.add_argument(
             "--since",
             type=moment,
             metavar="TIME",
-            help="only the days from this one on (UTC), what is pending from before,"
-            " and the last purges; a time, or how long ago, such as 1d",
+            help="only keys of this day (UTC) and later, older pending uploads, and the"
+            " most recent purges; a time or an age, such as 1d",
         )
         self.add_json_argument(
             parser, "one JSON object a line for each difference, and a summary last"
@@ -80,7 +80,7 @@ class Command(OperatorCommand):
 
 def _members(finding: Finding) -> dict[str, Any]:
     values = asdict(finding)
-    # Programs read the kind under this name.
+    # Programs depend on this name in the JSON output.
     return {"word": values.pop("kind"), **values}
 
 

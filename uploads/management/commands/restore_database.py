@@ -12,9 +12,9 @@ from uploads.storage import upload_storage
 class Command(OperatorCommand):
     help = (
         "Load a copy made by backup_database into the empty database of DATABASE_URL."
-        " Afterwards, and in its order: docs/runbook.md, 'The database is lost'."
+        " A step of docs/runbook.md, 'The database is lost'; follow it in order."
     )
-    # There are no tables yet for checks to look at.
+    # The checks would query tables that do not exist yet.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
