@@ -11,7 +11,7 @@ from typing import NoReturn
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line, get_commands
 from django.core.management.base import CommandError, SystemCheckError
-from django.db import InterfaceError, OperationalError
+from django.db import Error
 
 from mirrorsite.database import lift_statement_timeout, reason
 from mirrorsite.exit_status import ExitStatus
@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> None:
         _fail(str(error), ExitStatus.OUTPUT_FAILED)
     except ImproperlyConfigured as error:
         _fail(f"mirrorsite cannot start: {error}", ExitStatus.MISCONFIGURED)
-    except (InterfaceError, OperationalError) as error:
+    except Error as error:
         # Raised by Django's own commands; `OperatorCommand` handles these errors itself.
         _fail(
             f"the database cannot be used: {printable(reason(error))}",

@@ -35,6 +35,8 @@ _CONNECTION_OPTIONS: dict[str, Any] = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
 }
+#: Django makes the last one an `InternalError`, and keeps it as its cause.
+_UNAVAILABLE = (OperationalError, InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 _WANTED = "set it to postgresql://user:password@host:5432/name"
 
 
@@ -93,9 +95,15 @@ def restricted(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
 
 
 def is_unavailable(error: BaseException | None) -> bool:
-    """Return True if the error or its cause is that the database is unavailable."""
-    causes = (error, getattr(error, "__cause__", None))
-    return any(isinstance(e, OperationalError | InterfaceError) for e in causes)
+    """Return True if the error or one of its causes is that the database is unavailable.
+
+    A database that refuses to write, such as a standby, counts as unavailable.
+    """
+    while error is not None:
+        if isinstance(error, _UNAVAILABLE):
+            return True
+        error = error.__cause__
+    return False
 
 
 def reason(error: BaseException) -> str:

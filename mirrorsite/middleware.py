@@ -13,6 +13,7 @@ from time import perf_counter
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -20,6 +21,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.template.loader import render_to_string
 from django.views import defaults
 
+from mirrorsite.database import is_unavailable
 from mirrorsite.headers import API_HEADERS, PAGE_HEADERS
 from mirrorsite.logs import current_request_id, request_id_from
 from mirrorsite.metrics import observe_request
@@ -191,6 +193,19 @@ class StaffSessionMiddleware(_StaffPagesOnly, SessionMiddleware):
         if key and not (key.isascii() and key.isalnum()):
             del request.COOKIES[settings.SESSION_COOKIE_NAME]
         super().process_request(request)
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponse
+    ) -> HttpResponse:
+        """Save the session; Django takes any error of the database for a deleted one."""
+        try:
+            return super().process_response(request, response)
+        except SessionInterrupted as error:
+            update_error = error.__context__
+            failure = update_error and update_error.__context__
+            if failure is not None and is_unavailable(failure):
+                raise failure from failure.__cause__
+            raise
 
 
 class StaffAuthenticationMiddleware(_StaffPagesOnly, AuthenticationMiddleware):

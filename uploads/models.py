@@ -140,8 +140,12 @@ class Upload(KeptModel):
                 "created_at",
                 "stored_at",
             ),
+            # Well below what Python can read: a year is 360 days to a comparison in
+            # PostgreSQL, and 365 to psycopg.
             models.CheckConstraint(
-                condition=models.Q(duration__range=(timedelta.min, timedelta.max)),
+                condition=models.Q(
+                    duration__range=(-timedelta(days=10**8), timedelta(days=10**8))
+                ),
                 name="upload_duration_is_readable",
             ),
             # Not `unique=True`, which adds an index for LIKE that this collation does

@@ -122,6 +122,20 @@ class TestTimeouts:
         assert done.stdout.split() == ["0", "5s"]
 
 
+@pytest.mark.django_db
+def test_command_of_django__read_only__a_sentence():
+    url = f"{service_database_url()}?options=-c%20default_transaction_read_only%3Don"
+    done = run_program(
+        [sys.executable, "manage.py", "clearsessions"],
+        env=os.environ | {"DATABASE_URL": url},
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "the database cannot be used:"
+        " cannot execute DELETE in a read-only transaction\n"
+    )
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="socket options of Linux")
 def test_dead_peer__noticed_within_seconds():
     """No test can pull a cable: the socket options are read back."""

@@ -385,7 +385,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="upload",
             constraint=models.CheckConstraint(
-                condition=models.Q(duration__range=(timedelta.min, timedelta.max)),
+                condition=models.Q(
+                    duration__range=(-timedelta(days=10**8), timedelta(days=10**8))
+                ),
                 name="upload_duration_is_readable",
             ),
         ),

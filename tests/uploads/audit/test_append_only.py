@@ -175,7 +175,9 @@ class TestUnreadableValues:
         for page in ("upload/", "uploadevent/", "upload/?oldest=1", ""):
             assert admin_client.get(f"/admin/uploads/{page}").status_code == 200, page
 
-    @pytest.mark.parametrize("duration", ["infinity", "3000000 years"])
+    @pytest.mark.parametrize(
+        "duration", ["infinity", "3000000 years", "2770000 years", "-2770000 years"]
+    )
     def test_durations(self, event, duration):
         statement = "UPDATE uploads_upload SET duration = %s"
         assert "check constraint" in refused(statement, duration)
