@@ -85,6 +85,6 @@ def actor_named(
     )
 
 
-def is_from_elsewhere(request: HttpRequest) -> bool:
+def is_cross_site(request: HttpRequest) -> bool:
     """Return True if another site's page sent the request; old browsers do not report it."""
     return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}

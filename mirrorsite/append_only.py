@@ -12,7 +12,7 @@ from mirrorsite.errors import AppendOnlyError
 _M = TypeVar("_M", bound=models.Model)
 
 
-class KeptQuerySet(models.QuerySet[_M]):
+class UndeletableQuerySet(models.QuerySet[_M]):
     """A queryset that raises `AppendOnlyError` instead of deleting.
 
     The triggers refuse it too (uploads.triggers), but only when the statement is
@@ -26,7 +26,7 @@ class KeptQuerySet(models.QuerySet[_M]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
-class AppendOnlyQuerySet(KeptQuerySet[_M]):
+class AppendOnlyQuerySet(UndeletableQuerySet[_M]):
     """A queryset that reads and inserts, and raises `AppendOnlyError` for the rest."""
 
     def update(self, **kwargs: Any) -> NoReturn:
@@ -47,7 +47,7 @@ class AppendOnlyQuerySet(KeptQuerySet[_M]):
 REFUSED = "{} is append-only: {} is refused."
 
 
-class KeptModel(models.Model):
+class UndeletableModel(models.Model):
     """A row that is never deleted."""
 
     class Meta:
@@ -57,7 +57,7 @@ class KeptModel(models.Model):
         raise AppendOnlyError(REFUSED.format(self._meta.label, "delete"))
 
 
-class AppendOnlyModel(KeptModel):
+class AppendOnlyModel(UndeletableModel):
     """A row that is written once."""
 
     class Meta:

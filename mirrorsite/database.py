@@ -68,6 +68,7 @@ def connection_settings(url: str) -> dict[str, Any]:
         lock_timeout=f"{LOCK_TIMEOUT_SECONDS}s",
         statement_timeout=f"{STATEMENT_TIMEOUT_SECONDS}s",
         search_path="public",  # tables of the same names in other schemas are not ours
+        quote_all_identifiers="off",  # the definitions of triggers are compared as text
     ) + options.get("options", "")
     try:
         make_conninfo(**{k: v for k, v in options.items() if k != "assume_role"})

@@ -12,14 +12,14 @@ from pathlib import Path
 from mirrorsite.standard_streams import OutputError
 
 
-def write_whole(path: Path, lines: Iterable[str]) -> None:
+def write_atomically(path: Path, lines: Iterable[str]) -> None:
     """Write `lines` to a temporary file (mode 0600) and rename it to `path`."""
-    with prepared_file(path, lines):
+    with atomic_replacement(path, lines):
         pass
 
 
 @contextmanager
-def prepared_file(path: Path, lines: Iterable[str]) -> Iterator[None]:
+def atomic_replacement(path: Path, lines: Iterable[str]) -> Iterator[None]:
     """Write `lines` to a temporary file; rename it to `path` if the block succeeds.
 
     On Linux the file has no name until then, so a killed process leaves nothing behind.

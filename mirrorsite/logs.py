@@ -215,7 +215,7 @@ def _utc(record: logging.LogRecord) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class NameCause(logging.Filter):
+class ReplaceTraceback(logging.Filter):
     """Replaces a traceback with the error's type and message."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -227,7 +227,7 @@ class NameCause(logging.Filter):
         return True
 
 
-class NoTracebackOfTheDatabase(logging.Filter):
+class DropDatabaseTraceback(logging.Filter):
     """Drops the traceback when the database is unavailable: that is no bug."""
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.5
 CLIENT_SECONDS = 5.0
 
 
-class RecordCollector(Collector):
+class DatabaseCollector(Collector):
     """Gauges read from the database at each scrape."""
 
     def collect(self) -> Iterator[Metric]:
@@ -41,7 +41,7 @@ class RecordCollector(Collector):
 
         values: dict[str, float | None] = {}
         try:
-            values = _record_values()
+            values = _database_values()
         except Error as error:
             logger.warning("metrics: database unavailable: %s", error)
         finally:
@@ -69,7 +69,7 @@ _HELP = {
 }
 
 
-def _record_values() -> dict[str, float | None]:
+def _database_values() -> dict[str, float | None]:
     from django.utils import timezone
 
     from uploads.models import AuditSeal, Upload
@@ -90,7 +90,7 @@ def registry() -> CollectorRegistry:
     combined = CollectorRegistry()
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         multiprocess.MultiProcessCollector(combined)  # type: ignore[no-untyped-call]
-    combined.register(RecordCollector())
+    combined.register(DatabaseCollector())
     return combined
 
 

@@ -231,13 +231,13 @@ class StaffCsrfViewMiddleware(_StaffPagesOnly, CsrfViewMiddleware):
         if not _reads_session(request) or is_refused:
             return None
         if request.method == "POST" and not _is_api(request):
-            fault = _fault_of_form(request)
+            fault = _form_error(request)
             if fault:
                 return _refusal(request, Problem(415, "unsupported-media-type", fault))
         return super().process_view(request, callback, callback_args, callback_kwargs)
 
 
-def _fault_of_form(request: HttpRequest) -> str:
+def _form_error(request: HttpRequest) -> str:
     """Return why the request's body cannot be read as a form; empty if it can.
 
     Django treats a body of another type as an empty form.

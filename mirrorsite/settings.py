@@ -275,8 +275,8 @@ LOGGING: dict[str, Any] = {
         "text": {"()": "mirrorsite.logs.TextFormatter"},
     },
     "filters": {
-        "database": {"()": "mirrorsite.logs.NoTracebackOfTheDatabase"},
-        "name_cause": {"()": "mirrorsite.logs.NameCause"},
+        "database": {"()": "mirrorsite.logs.DropDatabaseTraceback"},
+        "name_cause": {"()": "mirrorsite.logs.ReplaceTraceback"},
     },
     "handlers": {
         "stderr": {"class": "mirrorsite.logs.LineHandler", "formatter": LOG_FORMAT},

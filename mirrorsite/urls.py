@@ -39,7 +39,7 @@ urlpatterns = [
         read_views.UploadVerifyView.as_view(),
         name="upload-verify",
     ),
-    re_path(r"^api/uploads/", read_views.NothingHereView.as_view()),
+    re_path(r"^api/uploads/", read_views.NotFoundView.as_view()),
     path("api/schema", api_docs.SchemaView.as_view(), name="schema"),
     path("api/docs", api_docs.DocsView.as_view(), name="docs"),
     path("api/problems", api_docs.ProblemListView.as_view(), name="problems"),

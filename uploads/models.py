@@ -14,10 +14,10 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from mirrorsite.append_only import KeptModel, KeptQuerySet
+from mirrorsite.append_only import UndeletableModel, UndeletableQuerySet
 from mirrorsite.models import readable_times
 from uploads.audit.models import (
-    UNCOMMON,
+    UNCOMMON_ACTIONS,
     WITHOUT_UPLOAD,
     Action,
     AuditSeal,
@@ -26,7 +26,7 @@ from uploads.audit.models import (
 
 __all__ = [
     "NOT_STORED",
-    "UNCOMMON",
+    "UNCOMMON_ACTIONS",
     "WITHOUT_UPLOAD",
     "Action",
     "AuditSeal",
@@ -59,7 +59,7 @@ class Status(models.TextChoices):
 NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
 
 
-class UploadQuerySet(KeptQuerySet["Upload"]):
+class UploadQuerySet(UndeletableQuerySet["Upload"]):
     def overdue(self) -> UploadQuerySet:
         """Return the uploads that have been pending for longer than `OVERDUE_AFTER`."""
         latest = timezone.now() - OVERDUE_AFTER
@@ -73,7 +73,7 @@ class UploadQuerySet(KeptQuerySet["Upload"]):
         return newest.values_list("stored_at", flat=True).first()
 
 
-class Upload(KeptModel):
+class Upload(UndeletableModel):
     """The current state of one upload, for browsing; its events are authoritative."""
 
     id = models.UUIDField(primary_key=True, default=new_upload_id, editable=False)

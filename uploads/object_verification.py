@@ -63,7 +63,7 @@ def verify_upload(
     return outcome
 
 
-def to_verify(not_verified_since: datetime | None = None) -> QuerySet[Upload]:
+def uploads_to_verify(not_verified_since: datetime | None = None) -> QuerySet[Upload]:
     """Return the uploads of the configured bucket to verify, in the order of their ids.
 
     Those verified since `not_verified_since` are left out, so that an interrupted run
@@ -78,7 +78,7 @@ def to_verify(not_verified_since: datetime | None = None) -> QuerySet[Upload]:
     return uploads.order_by("pk")
 
 
-def count_elsewhere() -> int:
+def count_in_other_buckets() -> int:
     """Return how many verifiable uploads are recorded in other buckets."""
     return _verifiable().exclude(bucket=upload_storage().bucket_name).count()
 

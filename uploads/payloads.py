@@ -17,10 +17,10 @@ from typing import Protocol
 
 #: Numbers go from 0 to 9999, as in the original challenge.
 NUMBERS = 10_000
-_DIGITS_A_LINE = 4
-_LINE_BYTES = _DIGITS_A_LINE + 1
-_LINES_A_BLOCK = 64 * 1024 // _LINE_BYTES
-_BLOCK_BYTES = _LINES_A_BLOCK * _LINE_BYTES
+_DIGITS_PER_LINE = 4
+_LINE_BYTES = _DIGITS_PER_LINE + 1
+_LINES_PER_BLOCK = 64 * 1024 // _LINE_BYTES
+_BLOCK_BYTES = _LINES_PER_BLOCK * _LINE_BYTES
 #: Random bytes below 250 become a decimal digit each; the six above would favour some
 #: digits and are dropped.
 _TO_DIGIT = bytes(48 + value % 10 for value in range(256))
@@ -94,7 +94,7 @@ class RandomNumbers:
     @cached_property
     def number(self) -> int:
         """The first number of the text, cut to its size."""
-        return int(next(self.chunks())[:_DIGITS_A_LINE])
+        return int(next(self.chunks())[:_DIGITS_PER_LINE])
 
     @cached_property
     def sha256(self) -> str:
@@ -112,7 +112,7 @@ class RandomNumbers:
         remaining = self.size
         source = random.Random(self._seed)  # noqa: S311 as above
         while remaining > 0:
-            lines = min(_LINES_A_BLOCK, math.ceil(remaining / _LINE_BYTES))
+            lines = min(_LINES_PER_BLOCK, math.ceil(remaining / _LINE_BYTES))
             block = _lines_of_digits(source, lines)
             self._on_chunk()
             del block[remaining:]
@@ -158,13 +158,13 @@ def _fill(
 
 
 def _lines_of_digits(source: random.Random, lines: int) -> bytearray:
-    wanted = lines * _DIGITS_A_LINE
+    wanted = lines * _DIGITS_PER_LINE
     digits = b""
     while len(digits) < wanted:
         # 1 in 43 bytes is dropped; asking for 3 % more makes a second round rare.
         more = source.randbytes((wanted - len(digits)) * 103 // 100 + 16)
         digits += more.translate(_TO_DIGIT, _BIASED)
     text = bytearray(b"\n") * (lines * _LINE_BYTES)
-    for position in range(_DIGITS_A_LINE):
-        text[position::_LINE_BYTES] = digits[position:wanted:_DIGITS_A_LINE]
+    for position in range(_DIGITS_PER_LINE):
+        text[position::_LINE_BYTES] = digits[position:wanted:_DIGITS_PER_LINE]
     return text

@@ -98,7 +98,7 @@ def purge(
                     if dry_run:
                         yield from map(_would_purge, batch, comparisons)
                     else:
-                        yield from _purge_some(
+                        yield from _purge_batch(
                             pool, batch, comparisons, uploads, actor, reason
                         )
         finally:
@@ -133,7 +133,7 @@ def _left_alone(upload: Upload, note: str) -> Purge:
     return _result(upload, "left alone", note)
 
 
-def _purge_some(
+def _purge_batch(
     pool: ThreadPoolExecutor,
     batch: Sequence[Upload],
     comparisons: Sequence[_Comparison],

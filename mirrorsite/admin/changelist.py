@@ -165,7 +165,7 @@ class CursorChangeList(FilteredChangeList):
         )
 
 
-class ListMixin:
+class StrictListMixin:
     """Fixes Django's handling of list requests, and of two requests that add one name."""
 
     opts: Any
@@ -200,7 +200,7 @@ class ListMixin:
         return super().response_action(request, queryset)  # type: ignore[misc]
 
 
-class BigTableAdmin(ListMixin, admin.ModelAdmin[M]):
+class BigTableAdmin(StrictListMixin, admin.ModelAdmin[M]):
     """A read-only admin whose list is a `CursorChangeList`."""
 
     ordering: ClassVar[tuple[str, ...]]

@@ -75,7 +75,7 @@ class OperatorCommand(BaseCommand):
             raise
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with self._one_sentence():
+        with self._errors_as_messages():
             try:
                 self.run(**options)
             finally:
@@ -116,7 +116,7 @@ class OperatorCommand(BaseCommand):
             self.print(line)
 
     @contextmanager
-    def _one_sentence(self) -> Iterator[None]:
+    def _errors_as_messages(self) -> Iterator[None]:
         """Turn every expected error into a sentence and an exit status."""
         try:
             yield

@@ -50,7 +50,7 @@ class ClientGoneError(Exception):
     """The client closed the connection, or was disconnected because it did not read."""
 
 
-class QueueFullError(RuntimeError):
+class BusyError(RuntimeError):
     """The queue is full, or no thread took the request within `QUEUE_SECONDS`."""
 
 
@@ -140,7 +140,7 @@ class Application:
         try:
             pool.submit(call.run)
             response = await call.response
-        except (QueueFullError, TooManyStreamsError):
+        except (BusyError, TooManyStreamsError):
             return _refusal(environ, "server-busy")
         except ClientGoneError:
             raise
@@ -219,7 +219,7 @@ async def _read_body(receive: Any) -> bytes:
 def _give_up(call: Call) -> None:
     """Refuse a call that no thread has started."""
     if call.claim() and not call.response.done():
-        call.response.set_exception(QueueFullError())
+        call.response.set_exception(BusyError())
 
 
 def _refusal(environ: dict[str, Any], slug: str) -> Response:
@@ -250,9 +250,9 @@ class ThreadPool:
             ).start()
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Queue a job; raises `QueueFullError`."""
+        """Queue a job; raises `BusyError`."""
         if self._jobs.qsize() >= self._max_waiting:
-            raise QueueFullError
+            raise BusyError
         self._jobs.put(job)
 
     def _work(self) -> None:

@@ -29,7 +29,7 @@ YIELD_SECONDS = 0.002
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 #: Workers that can report at the same time.
-_PLACES = 64
+_MAX_WORKERS = 64
 #: A worker that has not reported for this long hangs, or has ended.
 FRESH_SECONDS = 2.0
 
@@ -41,13 +41,13 @@ class ConnectionCounts:
     """
 
     def __init__(self) -> None:
-        memory = memoryview(mmap.mmap(-1, _PLACES * 16)).cast("d")
-        self._counts, self._reported_at = memory[:_PLACES], memory[_PLACES:]
+        memory = memoryview(mmap.mmap(-1, _MAX_WORKERS * 16)).cast("d")
+        self._counts, self._reported_at = memory[:_MAX_WORKERS], memory[_MAX_WORKERS:]
 
     def report(self, worker: int, count: int) -> None:
         """Publish how many connections a worker has."""
-        self._counts[worker % _PLACES] = count
-        self._reported_at[worker % _PLACES] = monotonic()
+        self._counts[worker % _MAX_WORKERS] = count
+        self._reported_at[worker % _MAX_WORKERS] = monotonic()
 
     def least(self) -> float:
         """Return the lowest count of the workers that report."""
@@ -103,9 +103,11 @@ class DrainingServer(Server):
 
     def _listen(self, listener: socket.socket) -> None:
         if not self.should_exit:
-            asyncio.get_running_loop().add_reader(listener, self._offer, listener)
+            asyncio.get_running_loop().add_reader(
+                listener, self._accept_or_yield, listener
+            )
 
-    def _offer(self, listener: socket.socket) -> None:
+    def _accept_or_yield(self, listener: socket.socket) -> None:
         """Accept a connection, but first let a worker with fewer connections take it."""
         if self._count() <= self.counts.least():
             self._accept(listener)

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from mirrorsite.actors import Actor, staff_actor
-from mirrorsite.admin.changelist import ListMixin
+from mirrorsite.admin.changelist import StrictListMixin
 from mirrorsite.forms import WholeNumberField
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Scope, Token
@@ -62,7 +62,7 @@ class TokenForm(forms.ModelForm[Token]):
 
 
 @admin.register(Token)
-class TokenAdmin(ListMixin, admin.ModelAdmin[Token]):
+class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
     list_display = (
         "name", "user", "can_upload", "can_read", "state",
         "token_key", "created", "expiry", "last_used_at",

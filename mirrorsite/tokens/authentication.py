@@ -63,7 +63,7 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
         now = timezone.now()
         if not auth_token.is_valid_at(now) or not auth_token.user.is_active:
             raise _not_valid()
-        _note_use(auth_token, now)
+        _record_use(auth_token, now)
         return auth_token.user, auth_token
 
     def _cleanup_token(self, auth_token: Token) -> bool:
@@ -97,7 +97,7 @@ def _not_valid() -> AuthenticationFailed:
     return AuthenticationFailed("The token is not valid: unknown, expired or revoked.")
 
 
-def _note_use(token: Token, now: datetime) -> None:
+def _record_use(token: Token, now: datetime) -> None:
     """Record the last use, to the minute, without failing or blocking the request."""
     stale = now - LAST_USE_GRAIN
     if token.last_used_at is not None and token.last_used_at > stale:

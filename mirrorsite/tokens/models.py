@@ -11,7 +11,7 @@ from django.db import models
 from django.utils import timezone
 from knox.models import AbstractAuthToken
 
-from mirrorsite.append_only import KeptModel, KeptQuerySet
+from mirrorsite.append_only import UndeletableModel, UndeletableQuerySet
 from mirrorsite.models import readable_times
 
 
@@ -22,7 +22,7 @@ class Scope(models.TextChoices):
     READ = "read", "Read"
 
 
-class Token(KeptModel, AbstractAuthToken):
+class Token(UndeletableModel, AbstractAuthToken):
     """A token of django-rest-knox, with a name, scopes, last use and revocation.
 
     knox generates the secret (32 random bytes), hashes it (SHA-512: a random secret
@@ -75,7 +75,7 @@ class Token(KeptModel, AbstractAuthToken):
     )
     revoked_at = models.DateTimeField(null=True, editable=False)
 
-    objects = KeptQuerySet["Token"].as_manager()
+    objects = UndeletableQuerySet["Token"].as_manager()
 
     class Meta:
         ordering = ("-created", "-id")

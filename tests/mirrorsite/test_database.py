@@ -61,19 +61,21 @@ class TestStyles:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_schema__not_that_of_the_role_but_of_the_url():
+def test_settings_of_the_role__overridden_but_not_those_of_the_url():
     url = service_database_url()
     role = f"ALTER ROLE CURRENT_USER IN DATABASE {connection.settings_dict['NAME']}"
     with connection.cursor() as cursor:
         cursor.execute(f"{role} SET search_path = other")
+        cursor.execute(f"{role} SET quote_all_identifiers = on")
         try:
             with opened(connection_settings(url)) as other:
                 assert show("search_path", other) == "public"
+                assert show("quote_all_identifiers", other) == "off"
             url += "?options=-c%20search_path%3Dmirrorsite"
             with opened(connection_settings(url)) as other:
                 assert show("search_path", other) == "mirrorsite"
         finally:
-            cursor.execute(f"{role} RESET search_path")
+            cursor.execute(f"{role} RESET ALL")
 
 
 @pytest.mark.django_db

@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from mirrorsite.logs import JsonFormatter, LineHandler, NameCause, TextFormatter
+from mirrorsite.logs import JsonFormatter, LineHandler, ReplaceTraceback, TextFormatter
 from tests.support import ROOT
 
 
@@ -29,7 +29,7 @@ class TestNameCause:
         handler = logging.StreamHandler(stream)
         handler.setFormatter(TextFormatter())
         log.addHandler(handler)
-        log.addFilter(NameCause())
+        log.addFilter(ReplaceTraceback())
         try:
             (tmp_path / "token").read_text()
         except OSError:

@@ -56,7 +56,7 @@ class TestRecordCollector:
 
     def shown(self) -> str:
         registry = CollectorRegistry()
-        registry.register(metrics_server.RecordCollector())
+        registry.register(metrics_server.DatabaseCollector())
         return generate_latest(registry).decode()
 
     @pytest.mark.django_db
@@ -68,7 +68,7 @@ class TestRecordCollector:
 
     @pytest.mark.django_db
     def test_database_away__says_so_and_no_more(self, make_fail):
-        make_fail(metrics_server, "_record_values", OperationalError("away"))
+        make_fail(metrics_server, "_database_values", OperationalError("away"))
         shown = self.shown()
         assert "mirrorsite_database_up 0.0" in shown
         assert "pending" not in shown

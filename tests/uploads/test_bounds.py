@@ -21,7 +21,7 @@ from tests.uploads.making import run
 from uploads import exports, object_verification, retention
 from uploads.management import export
 from uploads.models import Upload
-from uploads.reconciliation import Options, reconcile, scan, side_by_side
+from uploads.reconciliation import Options, reconcile, scan, scan_pairs
 from uploads.storage import ListedObject, UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ class TestReconcile:
         monkeypatch.setattr(
             UploadStorage, "listing", lambda self, prefix: listed(50, read)
         )
-        for number, _ in enumerate(side_by_side(), start=1):
+        for number, _ in enumerate(scan_pairs(), start=1):
             assert len(read) <= number + 1
         assert len(read) == 50
 
@@ -114,7 +114,10 @@ class TestJobs:
         monkeypatch.setattr(object_verification, "PAGE", 2)
         asked = spy(UploadStorage, "head")
         results = object_verification.verify_each(
-            object_verification.to_verify(), actor=making.ACTOR, method="head", jobs=2
+            object_verification.uploads_to_verify(),
+            actor=making.ACTOR,
+            method="head",
+            jobs=2,
         )
         next(results)
         assert len(asked) <= 2

@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from mirrorsite.files import write_whole
+from mirrorsite.files import write_atomically
 from tests.uploads import making
 from tests.uploads.audit import commands
 from tests.uploads.audit.tampering import as_owner, execute
@@ -140,7 +140,7 @@ class TestExportUploads:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            write_whole(path, broken())
+            write_atomically(path, broken())
         assert path.read_bytes() == text.encode()
         assert [file.name for file in tmp_path.iterdir()] == ["uploads.csv"]
 

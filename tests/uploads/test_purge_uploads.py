@@ -183,7 +183,7 @@ class TestPurgeUploads:
         later = [retention._compare(one) for one in seen]
         with ThreadPoolExecutor(1) as pool:
             for looked in (looks, later):
-                (second,) = retention._purge_some(
+                (second,) = retention._purge_batch(
                     pool, seen, looked, uploads, making.ACTOR, "test"
                 )
                 assert second.outcome == "purged by another run"

@@ -14,13 +14,13 @@ from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from mirrorsite.actors import staff_actor
-from mirrorsite.admin.changelist import ListMixin, retry_on_conflict
+from mirrorsite.admin.changelist import StrictListMixin, retry_on_conflict
 from uploads import accounts
 
 admin.site.unregister([User, Group])
 
 
-class _AccountMixin(ListMixin):
+class _AccountMixin(StrictListMixin):
     """Records what a form changes; the admin saves within a transaction."""
 
     def change_view(

@@ -56,7 +56,7 @@ def context(wanted: str) -> dict[str, Any]:
         "ranges": [(key, text) for key, (text, _) in RANGES.items()],
         "is_empty": not Upload.objects.exists(),
         "cards": [
-            *_flow(hours, words),
+            *_upload_cards(hours, words),
             _pending(),
             _last_stored(),
             _last_seal(),
@@ -66,7 +66,7 @@ def context(wanted: str) -> dict[str, Any]:
     }
 
 
-def _flow(hours: list[Hour], words: str) -> list[Card]:
+def _upload_cards(hours: list[Hour], words: str) -> list[Card]:
     total = sum(hour.uploads.total() for hour in hours)
     stored = sum(hour.uploads[Status.STORED] for hour in hours)
     purged = sum(hour.uploads[Status.PURGED] for hour in hours)

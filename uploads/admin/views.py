@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from mirrorsite.actors import is_from_elsewhere, staff_actor
+from mirrorsite.actors import is_cross_site, staff_actor
 from uploads import transitions
 from uploads.admin import formatting
 from uploads.audit.keys import public_text
@@ -37,7 +37,7 @@ PREVIEW_BYTES = 4096
 MAX_PROVEN_EVENTS = 500
 #: The answer to a request from another site's page, which would record an event that the
 #: user did not intend.
-FROM_ELSEWHERE = "Open this from the upload's own page."
+CROSS_SITE = "Open this from the upload's own page."
 STORE_BUSY = "too many requests are using the object store; try again."
 
 
@@ -82,8 +82,8 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
 @permission_required("uploads.view_proof", raise_exception=True)
 def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show which seal covers each event, and how to verify that independently."""
-    if is_from_elsewhere(request):
-        return HttpResponse(FROM_ELSEWHERE, status=403)
+    if is_cross_site(request):
+        return HttpResponse(CROSS_SITE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     newest = list(upload.events.order_by("-id")[: MAX_PROVEN_EVENTS + 1])
     events = newest[:MAX_PROVEN_EVENTS][::-1]
@@ -117,8 +117,8 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
 @permission_required("uploads.download_upload", raise_exception=True)
 def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Redirect to a presigned URL of the object, valid for a minute."""
-    if is_from_elsewhere(request):
-        return HttpResponse(FROM_ELSEWHERE, status=403)
+    if is_cross_site(request):
+        return HttpResponse(CROSS_SITE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     try:
         address = content_url(upload)
@@ -134,8 +134,8 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
 @permission_required("uploads.download_upload", raise_exception=True)
 def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Return a small object as plain text, recorded as a download."""
-    if is_from_elsewhere(request):
-        return HttpResponse(FROM_ELSEWHERE, status=403)
+    if is_cross_site(request):
+        return HttpResponse(CROSS_SITE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     kind = "text/plain; charset=utf-8"
     if upload.size > PREVIEW_BYTES:

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from mirrorsite.actors import actor_of, is_from_elsewhere
+from mirrorsite.actors import actor_of, is_cross_site
 from mirrorsite.api import ProtectedView
 from mirrorsite.openapi import answer, header, problem_responses
 from mirrorsite.problems import Problem
@@ -184,7 +184,7 @@ class UploadContentView(UploadProblems, ProtectedView):
     )
     def get(self, request: Request, upload_id: str) -> Response:
         is_staff = request.auth is None
-        if is_staff and is_from_elsewhere(request._request):
+        if is_staff and is_cross_site(request._request):
             # A link on another site would record a download that the user did not mean.
             raise Problem(
                 403, "permission-denied", "Another site's page asked for this."
@@ -250,7 +250,7 @@ class UploadVerifyView(UploadProblems, RateLimitedPosts, ProtectedView):
         )
 
 
-class NothingHereView(ProtectedView):
+class NotFoundView(ProtectedView):
     """Every other path below /api/uploads: a 404, after authentication."""
 
     staff_permission = "uploads.view_upload"

@@ -68,7 +68,7 @@ class EventsCheck:
             readable_lines(UploadEvent.objects.filter(seal_id=seal.number)),
         )
 
-    def check_strays(self, first: int, *, excluding: Collection[int]) -> None:
+    def check_orphans(self, first: int, *, excluding: Collection[int]) -> None:
         """Collect events under seals that do not exist, from seal `first` on.
 
         `excluding` are seals without a row that were checked. The foreign key prevents

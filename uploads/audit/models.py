@@ -66,7 +66,7 @@ WITHOUT_UPLOAD: frozenset[Action] = frozenset(
 )
 
 #: Every action except the two of a normal upload.
-UNCOMMON: tuple[Action, ...] = tuple(
+UNCOMMON_ACTIONS: tuple[Action, ...] = tuple(
     a for a in Action if a not in {Action.REQUESTED, Action.STORED}
 )
 
@@ -169,7 +169,7 @@ class UploadEvent(AppendOnlyModel):
             # A million uploads have two million common events, and few uncommon ones.
             models.Index(
                 fields=["action", "-at", "-id"],
-                condition=models.Q(action__in=UNCOMMON),
+                condition=models.Q(action__in=UNCOMMON_ACTIONS),
                 name="uploadevent_uncommon",
             ),
         )

@@ -139,11 +139,11 @@ class Restoration:
         if missing_events(seal, lines):
             raise SealError(f"seal {seal.number} has events that cannot be restored")
         if not record_seal(seal, list(lines), self._store):
-            raise RestoredMeanwhileError(seal.number)
+            raise ConcurrentRestoreError(seal.number)
         return len(missing)
 
 
-class RestoredMeanwhileError(UploadsError):
+class ConcurrentRestoreError(UploadsError):
     """Another process restored the seal while this one compared it."""
 
     def __init__(self, number: int) -> None:
@@ -157,7 +157,7 @@ def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     missing = missing_events(seal, lines)
     elsewhere = UploadEvent.objects.filter(pk__in=missing).order_by("pk").first()
     if elsewhere is not None and elsewhere.seal_id == seal.number:
-        raise RestoredMeanwhileError(seal.number)
+        raise ConcurrentRestoreError(seal.number)
     if elsewhere is not None:
         raise SealError(
             f"event {elsewhere.pk}, of seal {seal.number} in the bucket, is under seal"

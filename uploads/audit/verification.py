@@ -125,7 +125,7 @@ class _Verifier:
             on_progress(self.report)
         self._report_invalid_numbers()
         self._check_copies_of_events(first)
-        self.events.check_strays(first, excluding=self._without_row)
+        self.events.check_orphans(first, excluding=self._without_row)
         self.events.report_differences()
         self._check_unsealed()
         for projection in projections:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from django.core.management.base import CommandParser
 from django.db.models import Model
 
-from mirrorsite.files import write_whole
+from mirrorsite.files import write_atomically
 from mirrorsite.management.arguments import moment
 from mirrorsite.management.base import CommandFailed, OperatorCommand, counted
 from uploads.exports import EVERYTHING, FORMATS, by_id, lines, record_export
@@ -91,5 +91,5 @@ class ExportCommand(OperatorCommand):
         total = rows.count() if self.stderr.isatty() else None
         progress = self.progress(f"{self.noun}s", total)
         source = progress.over(by_id(rows))
-        write_whole(output, lines(source, self.columns, form=form))
+        write_atomically(output, lines(source, self.columns, form=form))
         self.warn(f"{output}: {counted(progress.count, self.noun)}")

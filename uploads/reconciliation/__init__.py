@@ -19,9 +19,9 @@ from uploads.reconciliation import classify, repair
 from uploads.reconciliation.findings import Finding, FindingKind, Options
 from uploads.reconciliation.multipart import unfinished_uploads
 from uploads.reconciliation.prefilter import suspicious_pairs
-from uploads.reconciliation.scan import Pair, side_by_side
+from uploads.reconciliation.scan import Pair, scan_pairs
 
-__all__ = ["Finding", "FindingKind", "Options", "Pair", "reconcile", "side_by_side"]
+__all__ = ["Finding", "FindingKind", "Options", "Pair", "reconcile", "scan_pairs"]
 
 
 def reconcile(
@@ -32,7 +32,7 @@ def reconcile(
     Raises `StoreError`, `TrailUnavailableError` or `django.db.Error` when a side
     cannot be read; what was yielded until then stands.
     """
-    for listed, row in suspicious_pairs(side_by_side() if pairs is None else pairs):
+    for listed, row in suspicious_pairs(scan_pairs() if pairs is None else pairs):
         finding = classify.classify(options, listed, row)
         if finding is not None:
             yield repair.repair(options, finding) if options.fix else finding

@@ -38,7 +38,7 @@ class Row(NamedTuple):
 Pair = tuple[ListedObject | None, Row | None]
 
 
-def side_by_side(since: datetime | None = None) -> Iterator[Pair]:
+def scan_pairs(since: datetime | None = None) -> Iterator[Pair]:
     """Yield each key of bucket and table once, with its object and its row.
 
     With `since`, the keys of that day and later, and the older uploads that are pending

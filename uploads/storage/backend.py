@@ -204,7 +204,7 @@ class UploadStorage(S3Storage):
         """
         try:
             found = head(key)
-            is_the_same = self._is_the_same(key, found, payload, metadata)
+            is_the_same = self._matches(key, found, payload, metadata)
         except StoreError as error:
             raise StoreUnavailableError(
                 str(last_error), outcome_unknown=True
@@ -213,7 +213,7 @@ class UploadStorage(S3Storage):
             return found
         raise ObjectExistsError("another object has this key")
 
-    def _is_the_same(
+    def _matches(
         self,
         key: str,
         found: StoredObject,

@@ -11,7 +11,7 @@ from tests.uploads.reconciliation.reconciling import ACTOR, FIX, NOW, found, put
 from uploads import transitions
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.reconciliation import classify, reconcile, repair, side_by_side
+from uploads.reconciliation import classify, reconcile, repair, scan_pairs
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -57,7 +57,7 @@ class TestTogether:
             making.put(making.pending())
         making.pending()
         put_raw(bucket, "uploads/x.txt", b"x")
-        pairs = list(side_by_side())
+        pairs = list(scan_pairs())
         judged = [
             finding
             for listed, row in pairs

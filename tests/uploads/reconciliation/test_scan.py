@@ -15,7 +15,7 @@ from tests.uploads import making
 from tests.uploads.reconciliation.reconciling import FIX, NOW, found, purged, put_raw
 from uploads import transitions
 from uploads.models import Action, Status, Upload
-from uploads.reconciliation import reconcile, scan, side_by_side
+from uploads.reconciliation import reconcile, scan, scan_pairs
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -84,7 +84,7 @@ class TestSideBySide:
     def test_side_by_side__pages(self, bucket, monkeypatch):
         monkeypatch.setattr(scan, "PAGE", 2)
         uploads = [making.stored() for _ in range(5)]
-        pairs = list(side_by_side())
+        pairs = list(scan_pairs())
         assert [row.id for _, row in pairs if row] == [u.pk for u in uploads]
         assert all(listed and row for listed, row in pairs)
 
@@ -99,7 +99,7 @@ class TestSideBySide:
         put_raw(bucket, "uploads/2026/11/01/unknown.txt", b"x")
         asked = spy(UploadStorage, "listing")
         now = timezone.now()
-        pairs = side_by_side(now - timedelta(days=1))
+        pairs = scan_pairs(now - timedelta(days=1))
         assert [finding.key for finding in reconcile(NOW, pairs)] == [
             hanging.key,
             gone.key,
@@ -116,9 +116,9 @@ class TestSideBySide:
         transitions.record(gone, Action.STORED, making.ACTOR)
         first = timezone.now().year - 1
         put_raw(bucket, f"uploads/{first}/11/01/unknown.txt", b"x")
-        everything = list(side_by_side())
+        everything = list(scan_pairs())
         asked = spy(UploadStorage, "listing")
-        assert list(side_by_side(datetime(1, 1, 1, tzinfo=UTC))) == everything
+        assert list(scan_pairs(datetime(1, 1, 1, tzinfo=UTC))) == everything
         assert len(everything) == 3
         assert {int(prefix.split("/")[1]) for _, prefix in asked} <= {
             first,
@@ -142,7 +142,7 @@ class TestSideBySide:
         since = timezone.now() - timedelta(days=1)
         assert [
             (finding.kind.value, finding.key, finding.outcome)
-            for finding in reconcile(FIX, side_by_side(since))
+            for finding in reconcile(FIX, scan_pairs(since))
         ] == [("pending and present", upload.key, "repaired")]
         upload.refresh_from_db()
         assert upload.status == Status.STORED
@@ -155,9 +155,9 @@ class TestSideBySide:
         since = timezone.now() - timedelta(days=1)
         assert [
             (finding.kind.value, finding.key, finding.outcome)
-            for finding in reconcile(FIX, side_by_side(since))
+            for finding in reconcile(FIX, scan_pairs(since))
         ] == [("purged but present", interrupted.key, "repaired")]
-        assert not list(reconcile(FIX, side_by_side(since)))
+        assert not list(reconcile(FIX, scan_pairs(since)))
 
     def test_side_by_side__since_by_the_clock_of_elsewhere(self, bucket):
         """Keys have the day of UTC, whatever the zone of the time that is given."""
@@ -165,7 +165,7 @@ class TestSideBySide:
         hours_ahead = timezone.get_fixed_timezone(14 * 60)
         midnight = now.replace(hour=0, minute=0).astimezone(hours_ahead)
         upload = making.stored()
-        rows = [row for _, row in side_by_side(midnight) if row]
+        rows = [row for _, row in scan_pairs(midnight) if row]
         assert [row.key for row in rows] == [upload.key]
 
     def test_side_by_side__since_asks_an_index(self):

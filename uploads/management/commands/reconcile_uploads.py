@@ -10,7 +10,7 @@ from django.core.management.base import CommandParser
 from mirrorsite.management.arguments import duration, moment
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.models import Upload
-from uploads.reconciliation import Finding, Options, reconcile, side_by_side
+from uploads.reconciliation import Finding, Options, reconcile, scan_pairs
 
 
 class Command(OperatorCommand):
@@ -59,7 +59,7 @@ class Command(OperatorCommand):
         progress = self.progress("keys", total)
         kinds: Counter[str] = Counter()
         outcomes: Counter[str] = Counter()
-        for finding in reconcile(options, progress.over(side_by_side(since))):
+        for finding in reconcile(options, progress.over(scan_pairs(since))):
             kinds[finding.kind.value] += 1
             outcomes[finding.outcome] += 1
             self.so_far = _summary(progress.count, kinds, outcomes)

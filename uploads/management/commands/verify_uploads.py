@@ -12,8 +12,8 @@ from mirrorsite.management.base import DifferencesFound, OperatorCommand, counte
 from uploads.models import Action
 from uploads.object_verification import (
     Method,
-    count_elsewhere,
-    to_verify,
+    count_in_other_buckets,
+    uploads_to_verify,
     verify_each,
 )
 
@@ -58,7 +58,7 @@ class Command(OperatorCommand):
         as_json: bool,
         **options: Any,
     ) -> None:
-        uploads = to_verify(not_verified_since)
+        uploads = uploads_to_verify(not_verified_since)
         resume_at = not_verified_since or timezone.now()
         total = uploads.count() if self.stderr.isatty() else None
         progress = self.progress("uploads", total)
@@ -86,7 +86,7 @@ class Command(OperatorCommand):
                     f"{outcome.action}: {upload.key}: {'; '.join(outcome.differences)}",
                     as_json=as_json,
                 )
-        if elsewhere := count_elsewhere():
+        if elsewhere := count_in_other_buckets():
             counts["in another bucket"] = elsewhere
         summary = {"uploads": counts.total(), "outcomes": dict(counts)}
         self.print_result(summary, _summary(counts), as_json=as_json)

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from mirrorsite.files import prepared_file
+from mirrorsite.files import atomic_replacement
 from mirrorsite.management.base import CommandFailed, OperatorCommand
 from uploads.audit import keys
 from uploads.audit.keys import SigningKey
@@ -114,4 +114,4 @@ def _prepare_file(
 ) -> AbstractContextManager[None]:
     if path is None:
         return nullcontext()
-    return prepared_file(path, [json.dumps(values, indent=1)])
+    return atomic_replacement(path, [json.dumps(values, indent=1)])
