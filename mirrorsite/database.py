@@ -43,9 +43,8 @@ _WANTED = "set it to postgresql://user:password@host:5432/name"
 def connection_settings(url: str) -> dict[str, Any]:
     """Return Django's settings for the database of DATABASE_URL.
 
-    Options in the URL override the service's; options set for the role or the database do
-    not.
-    Raises `ImproperlyConfigured`.
+    Options in the URL take precedence over those set here, and these over ALTER ROLE and
+    ALTER DATABASE. Raises `ImproperlyConfigured`.
     """
     try:
         database: dict[str, Any] = dict(
@@ -71,12 +70,13 @@ def connection_settings(url: str) -> dict[str, Any]:
         quote_all_identifiers="off",  # the definitions of triggers are compared as text
     ) + options.get("options", "")
     try:
+        # assume_role is Django's own option.
         make_conninfo(**{k: v for k, v in options.items() if k != "assume_role"})
     except psycopg.Error as error:
         # libpq's message names the option and no password.
         raise ImproperlyConfigured(
             f"DATABASE_URL has an unusable option ({str(error).strip()});"
-            f" {_WANTED}?sslmode=require or another option that PostgreSQL knows."
+            f" {_WANTED}, with options that PostgreSQL knows, such as ?sslmode=require."
         ) from error
     return database | {
         "ENGINE": "mirrorsite.postgresql",

@@ -245,7 +245,7 @@ class Environment:
         value = self.text(name)
         host, _, port = value.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise _wrong(name, value, "address:port, such as 127.0.0.1:4545")
+            raise _wrong(name, value, "host:port, such as 127.0.0.1:4545")
         return value
 
     def web_address(self, name: str) -> str | None:

@@ -35,7 +35,7 @@ def atomic_replacement(path: Path, lines: Iterable[str]) -> Iterator[None]:
                 os.fsync(descriptor)
             yield
             with _file_errors(path):
-                if name is None:
+                if name is None:  # a link cannot replace an existing file
                     name = path.parent / f".{secrets.token_hex(8)}"
                     _link(descriptor, name)
                 name.replace(path)

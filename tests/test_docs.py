@@ -322,7 +322,7 @@ def test_blocks_run(shell, subtests):
                 assert printed.count('"status":"stored"') == 4
                 assert "2 keys compared, 0 differences" in printed
                 assert "2 uploads checked: 2 verified" in printed
-                assert "2 uploads: all as signed" in printed
+                assert "2 uploads: no faults" in printed
                 assert "events: all as signed" in printed
                 assert "the file is not what was sealed" in printed
                 assert "exit status 1" in printed
@@ -369,7 +369,7 @@ def test_runbook__database_lost(service_environment, empty_database):
     assert "is not in the database" in restore.stdout
     assert restore_events.returncode == 0, restore_events.stdout
     assert afterwards.returncode == 0, afterwards.stdout
-    assert "2 uploads: all as signed" in afterwards.stdout
+    assert "2 uploads: no faults" in afterwards.stdout
 
 
 @pytest.mark.django_db(transaction=True)

@@ -109,10 +109,10 @@ def delete_old(keep: int) -> Iterator[str]:
 
 
 def restore(key: str) -> Backup:
-    """Migrate an empty database as far as the backup's was, and load its rows.
+    """Apply the backup's migrations to an empty database, and load the backup's rows.
 
-    Raises `BackupError` when the database has tables, the backup is damaged, or this
-    release does not know its migrations.
+    Raises `BackupError` if the database has tables, the backup is damaged, or this
+    release lacks one of the backup's migrations.
     """
     if names := connection.introspection.table_names():
         raise BackupError(

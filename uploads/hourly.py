@@ -30,9 +30,9 @@ class Hour:
 
 
 def recent_hours(count: int) -> list[Hour]:
-    """Return the last `count` hours including the current one, up to a minute old.
+    """Return the last `count` hours, including the current one.
 
-    A million uploads in the range take about a second to count, which is why the
+    The figures are up to a minute old. A million uploads in the range take about a second to count, which is why the
     result is cached. Raises `OperationalError` when counting exceeds the statement
     timeout.
     """

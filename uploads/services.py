@@ -133,9 +133,10 @@ def _begin(
 def _begin_or_find(
     key: IdempotencyKey, size: int | None, actor: Actor
 ) -> tuple[Upload, RandomNumbers | None]:
-    """Begin an attempt under `key`; return its upload and payload.
+    """Begin an attempt under `key`, or find the upload that an earlier one stored.
 
-    The payload is None if the upload is stored already.
+    Return the upload and its payload, which is None if the upload was ever stored.
+    Raises as `create_upload`.
     """
     for _ in range(_MAX_LOST_RACES):
         upload = _find(key)

@@ -151,13 +151,13 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     """Return the names of triggers that are missing, disabled or altered.
 
     Compares the catalogue with what `install` creates, including function bodies and
-    settings. Tables and functions outside the search_path do not count. Before the
-    tables exist, no trigger is missing. Raises `django.db.Error` when the database is
+    settings; a trigger on a table, or with a function, outside the search_path does not
+    stand in for one of ours. Before the tables exist, no trigger is missing. Raises `django.db.Error` when the database is
     unavailable.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [EVENTS])
-        # The table itself decides, not django_migrations, which no trigger protects.
+        # Not django_migrations, whose rows no trigger protects.
         if cursor.fetchone() == (None,):
             return []
         cursor.execute(

@@ -126,7 +126,8 @@ class CursorChangeList(FilteredChangeList):
         return self.get_query_string({**empty, **cursor})
 
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
-        # With another filter the list starts at its first page.
+        # A link that sets no cursor drops the current one: another filter starts at the
+        # first page.
         dropped = {} if new_params and set(new_params) & set(CURSORS) else CURSORS
         return super().get_query_string(
             {**dict.fromkeys(dropped), **(new_params or {})}, remove

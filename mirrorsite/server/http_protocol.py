@@ -250,7 +250,7 @@ class HTTPProtocol(HttpToolsProtocol):
             logger.info("too many pipelined requests: the connection is closed")
             self._ignores_input = True
             self.transport.abort()
-        # The application calls it to see whether the client has disconnected.
+        # The application calls `is_closed` to see whether the client has disconnected.
         self.scope["state"]["is_closed"] = self.transport.is_closing
         self._phase = Phase.HEAD
         self._deadline = self.loop.time() + REQUEST_SECONDS

@@ -44,8 +44,8 @@ def create_token(
     """Create a token; return its record and its secret, which is not stored.
 
     It is valid for `days`, 1 to `MAX_DAYS`. The secret is random unless it is given.
-    Raises Django's `ValidationError` for a name that is taken or malformed, no scope,
-    or days out of range, and `TrailUnavailableError`.
+    Raises Django's `ValidationError` if the name is taken or malformed, there is no
+    scope, or `days` is out of range. Raises `TrailUnavailableError`.
     """
     if not 1 <= days <= MAX_DAYS:
         raise ValidationError(f"A token is valid for 1 to {MAX_DAYS} days, not {days}.")
@@ -70,7 +70,7 @@ def create_token(
         if isinstance(error.__cause__, IntegrityError):
             token.full_clean()  # another request took the name in between
         raise
-    # The commands commit once the secret is printed.
+    # The commands print the secret first, and roll back if that fails.
     transaction.on_commit(
         lambda: logger.info(
             "token=%s owner=%s created", token.name, owner.get_username()

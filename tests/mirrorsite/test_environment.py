@@ -176,7 +176,7 @@ class TestStart:
         assert done.returncode == 1
         assert done.stderr.strip() == (
             "mirrorsite cannot start: BIND is 'nowhere';"
-            " set it to address:port, such as 127.0.0.1:4545."
+            " set it to host:port, such as 127.0.0.1:4545."
         )
 
     def test_gunicorn__configuration_of_aws(self):

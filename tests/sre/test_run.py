@@ -294,7 +294,7 @@ class TestRun:
     @pytest.mark.parametrize(
         ("variable", "value", "sentence"),
         [
-            ("BIND", "127.0.0.1:99999", "set it to address:port"),
+            ("BIND", "127.0.0.1:99999", "set it to host:port"),
             ("STORE_PORT", "99999", "set it to a port number"),
         ],
     )

@@ -35,10 +35,10 @@ class Chain:
         self._known_to = 0  # `trusted` has learnt the database's seals up to this one
 
     def last(self) -> Seal | None:
-        """Return the database's last seal; raises `SealError` if the bucket's differs.
+        """Return the database's last seal.
 
-        A row that the sealer did not insert must not be continued, since a signed seal
-        cannot be taken back.
+        Raises `SealError` unless the bucket's first copy of it is identical: the next
+        seal would be signed on top of a forged row, and cannot be taken back.
         """
         numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
         number = numbers.first()

@@ -98,7 +98,8 @@ class _Verifier:
     ) -> None:
         self.store = store
         self.trusted = trusted
-        # Bounds for the time of an unsealed event, and of the last seal.
+        # An unsealed event or a last seal outside these times is a fault; clocks may be
+        # ahead by `grace`.
         self.earliest_time, self.latest_time = now - grace, now + grace
         self.read_copies = read_copies
         self.report = Report()

@@ -29,8 +29,8 @@ def reconcile(
 ) -> Iterator[Finding]:
     """Yield the disagreements under `uploads/`, and repair them if `options.fix` is set.
 
-    Raises `StoreError`, `TrailUnavailableError` or `django.db.Error` when a side
-    cannot be read; what was yielded until then stands.
+    Raises `StoreError`, `TrailUnavailableError` or `django.db.Error` if the bucket or the
+    database cannot be read. Findings yielded before remain valid, and repairs are kept.
     """
     for listed, row in suspicious_pairs(scan_pairs() if pairs is None else pairs):
         finding = classify.classify(options, listed, row)

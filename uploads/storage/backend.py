@@ -360,7 +360,10 @@ class UploadStorage(S3Storage):
         return translate_items(versions_in_order(pages))
 
     def first_version(self, key: str) -> str | None:
-        """Return the id of the oldest version of `key` if it is not the current one."""
+        """Return the id of the oldest of several versions of `key`.
+
+        None if there is only one, so that reading without an id is the same.
+        """
         for found in self.versions(key):
             if found.key == key and not found.is_single:
                 return found.oldest_id or None

@@ -186,8 +186,8 @@ class StoreClient:
     def signed_puts(self) -> SignedPuts:
         """The client for bodies; see `uploads.storage.signed_puts`."""
         if self._signed_puts is None:
-            # botocore has the rules for host, path and region: a URL that it signs
-            # shows which ones apply to this bucket.
+            # botocore decides the host, path and region of a bucket; they are read from
+            # a URL that it signs.
             presigned_url = self.run_once(
                 lambda s3: s3.generate_presigned_url(
                     "put_object", Params={"Bucket": self.bucket, "Key": "key"}
@@ -202,9 +202,9 @@ class StoreClient:
         return self._signed_puts
 
     def run_once(self, request: Callable[[S3Client], T]) -> T:
-        """Send a request, once."""
-        # Refreshed first: a failure of the token service inside the request could not
-        # be distinguished from one of the store.
+        """Call `request` with the client, without retries."""
+        # Refresh the credentials first: inside the request, a failure of the token
+        # service would look like one of the store.
         frozen_credentials(self.transport.credentials)
         return translate_errors(lambda: request(self.transport.client))
 

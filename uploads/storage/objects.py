@@ -139,6 +139,6 @@ def etag_and_version(answer: Mapping[str, Any]) -> tuple[str, str]:
     """
     etag, version = answer["ETag"], answer.get("VersionId") or ""
     if not _ETAG.fullmatch(etag) or not _VERSION.fullmatch(version):
-        raise ValueError("no ETag or version of S3")
+        raise ValueError("the ETag or version id is malformed")
     # Some buckets without versioning send the word null.
     return etag.strip('"'), "" if version == "null" else version

@@ -28,10 +28,10 @@ def sign(
     service: str,
     at: datetime,
 ) -> dict[str, str]:
-    """Return `headers` with the signature; they include `host`, all names lower-case.
+    """Return `headers` with those of the signature added.
 
-    `path` and `query` are as they are sent; the parameters of the query are in order.
-    `sha256` is the body's, in hexadecimal; `at` is in UTC.
+    `headers` must include `host`, and all names must be lower-case. `path` and `query`
+    must be exactly as they are sent, the query's parameters sorted by name. `sha256` is the body's, in hexadecimal; `at` is in UTC.
     """
     time = at.strftime("%Y%m%dT%H%M%SZ")
     signed = {**headers, "x-amz-content-sha256": sha256, "x-amz-date": time}

@@ -90,7 +90,7 @@ class SignedPuts:
         body: bytes | memoryview,
         sha256: str,
     ) -> dict[str, str]:
-        """Send one part; return its ETag."""
+        """Send one part; return its `ETag` and `VersionId` by those names."""
         query = f"partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
         return self._put("UploadPart", key, query, body, sha256, {})
 

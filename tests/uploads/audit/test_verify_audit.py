@@ -23,7 +23,7 @@ class TestVerifyAudit:
         add_uploads(1)
         assert run("verify_audit") == (
             0,
-            "1 seals, 4 sealed events, 2 waiting, 3 uploads: all as signed\n",
+            "1 seals, 4 sealed events, 2 events not sealed yet, 3 uploads: no faults\n",
         )
 
     def test_faults__status_1(self, signing):
@@ -35,7 +35,7 @@ class TestVerifyAudit:
             assert run("verify_audit") == (
                 1,
                 f"changed: event {event.pk}: sealed by seal 1; differs in actor\n"
-                "1 seals, 4 sealed events, 0 waiting, 2 uploads: NOT as signed\n"
+                "1 seals, 4 sealed events, 0 events not sealed yet, 2 uploads: 1 faults\n"
                 "1 faults: 1 changed",
             )
             status, text = run("verify_audit", "--json")
@@ -76,7 +76,7 @@ class TestVerifyAudit:
         assert run("verify_audit") == (
             1,
             "sealing stopped: the audit trail: no valid seal was found\n"
-            "0 seals, 0 sealed events, 0 waiting, 0 uploads: NOT as signed\n"
+            "0 seals, 0 sealed events, 0 events not sealed yet, 0 uploads: 1 faults\n"
             "1 faults: 1 sealing stopped",
         )
 

@@ -22,14 +22,14 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "program",
-            help="the program's name, which is also the user name of the token's owner; events"
-            " name the actor token:PROGRAM-TIME-HEX",
+            help="the program's name, which is also the user name of the token's owner; in"
+            " events, the actor is written token:PROGRAM-TIME-HEX",
         )
         parser.add_argument(
             "--days",
             type=partial(positive_count, most=90),
             default=30,
-            help="how long a new one is valid, 1 to 90; default: %(default)s",
+            help="days for which a new token is valid, 1 to 90; default: %(default)s",
         )
 
     def run(self, *, program: str, days: int, **options: Any) -> None:

@@ -117,6 +117,6 @@ class Command(OperatorCommand):
             self.print(f"… and {omitted} more")
         self.print(
             f"{report.seals} seals, {report.events} sealed events,"
-            f" {report.unsealed} waiting, {report.uploads} uploads:"
-            f" {'all as signed' if report.is_clean else 'NOT as signed'}"
+            f" {report.unsealed} events not sealed yet, {report.uploads} uploads:"
+            f" {report.counts.total() or 'no'} faults"
         )
