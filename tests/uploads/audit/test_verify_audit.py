@@ -95,7 +95,7 @@ class TestVerifyAudit:
             status, text = run("verify_audit", "--since", since)
         assert text.startswith("broken chain: seal 2") == (status == 1)
         # Waiting: the note of the check before.
-        assert "1 seals, 2 sealed events, 1 waiting, 1 uploads" in text
+        assert "1 seals, 2 sealed events, 1 events not sealed yet, 1 uploads" in text
 
     def test_since__that_long_ago(self, signing):
         add_uploads(1)
