@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 _FORM = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d))?)?)?\Z", re.ASCII)
 
 
-#: For year, month, day and hour: the formats of its text, its full name and its short
-#: name (within the period that contains it), and a span from its start into the next.
+#: For year, month, day and hour: the length of its text in ISO 8601, the formats of its
+#: full name and of its short name (within the period that contains it), and a span from
+#: its start into the next.
 _KINDS = (
-    ("%Y", "%Y", "%Y", timedelta(days=366)),
-    ("%Y-%m", "%B %Y", "%B", timedelta(days=31)),
-    ("%Y-%m-%d", "%-d %B %Y", "%-d", timedelta(days=1)),
-    ("%Y-%m-%dT%H", "%-d %B %Y, %H:00", "%H:00", timedelta(hours=1)),
+    (len("2026"), "%Y", "%Y", timedelta(days=366)),
+    (len("2026-11"), "%B %Y", "%B", timedelta(days=31)),
+    (len("2026-11-23"), "%-d %B %Y", "%-d", timedelta(days=1)),
+    (len("2026-11-23T18"), "%-d %B %Y, %H:00", "%H:00", timedelta(hours=1)),
 )
 
 
@@ -27,7 +28,7 @@ class Period:
     depth: int
 
     def __str__(self) -> str:
-        return self.at.strftime(_KINDS[self.depth - 1][0])
+        return self.at.isoformat()[: _KINDS[self.depth - 1][0]]
 
     def full_name(self) -> str:
         """Return its full name, for use outside the period that contains it."""

@@ -57,3 +57,8 @@ def test_below__steps_over_what_leaves_no_choice():
         "2026-11-01",
         "2026-11-02",
     ]
+
+
+@pytest.mark.parametrize("text", ["0999", "0001-02", "0999-12-31", "2026-11-23T18"])
+def test_text__is_what_is_parsed(text):
+    assert str(parse(text)) == text
