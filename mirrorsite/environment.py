@@ -263,6 +263,8 @@ class Environment:
         if not is_valid:
             wanted = "an address that starts with http:// or https://"
             raise _wrong(name, value, f"{wanted}, such as http://127.0.0.1:8333")
+        if parts.username is not None:  # not printed: it may come with a password
+            raise ImproperlyConfigured(f"{name} has a user name; set it without one.")
         return value
 
     def matching(self, name: str, pattern: str, wanted: str) -> str:

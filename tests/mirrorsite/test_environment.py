@@ -106,6 +106,7 @@ class TestStart:
             ("AWS_ENDPOINT_URL_S3", "127.0.0.1:1", "starts with http:// or https://"),
             ("AWS_ENDPOINT_URL_S3", "http://", "starts with http:// or https://"),
             ("AWS_ENDPOINT_URL_S3", "http://host:port", "such as http://127.0.0.1"),
+            ("AWS_ENDPOINT_URL_S3", "http://u:hush@host", "has a user name; set it"),
             ("AWS_STORAGE_BUCKET_NAME", "Our Bucket", "set it to the name of a bucket"),
             ("AWS_DEFAULT_REGION", "eu west", "set it to the name of a region"),
             ("METRICS_BIND", "127.0.0.1:4545", "set METRICS_BIND to another port"),
