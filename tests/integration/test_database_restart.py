@@ -66,7 +66,7 @@ def upload(service: Service) -> int:
 
 
 def test_hangs_and_is_restarted__503_until_it_answers(service, database):
-    """A stopped process's kernel acknowledges what nobody reads.
+    """The kernel still acknowledges packets to a stopped process, which reads none.
 
     After a restart each thread's idle connection is dead: it is replaced before it is
     used.

@@ -1,4 +1,4 @@
-"""The client that sends bodies, against a server that answers as it is told."""
+"""The object store's HTTP client, against a server with scripted answers."""
 
 from __future__ import annotations
 

@@ -88,6 +88,7 @@ class Answer:
         self._finish(is_reusable=False)
 
     def read_head(self) -> None:
+        """Receive until the header section is complete; sets `status` and `fields`."""
         while not self._has_head:
             self._receive()
             self._limit()
@@ -97,6 +98,7 @@ class Answer:
             raise ValueError("too long for an answer of S3")
 
     def _receive(self) -> None:
+        """Receive once and parse it; raises `TimeoutError` when no time is left."""
         started = monotonic()
         data = self._sock.recv(_BLOCK_BYTES)
         # Waiting uses up the time that is left; received bytes extend it again.
