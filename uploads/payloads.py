@@ -3,6 +3,9 @@
 The payload of an upload is random numbers, generated in constant memory: a pure function
 of a seed and a size. So its SHA-256 is recorded with the intent before a byte is sent,
 any part can be sent again, and any object can be compared with its payload.
+
+Only the first 64 KiB of numbers are drawn. Each further block has the same numbers, in the
+same order, from another random one on: drawing them all takes longer than sending them.
 """
 
 from __future__ import annotations
@@ -104,20 +107,20 @@ class RandomNumbers:
             digest.update(chunk)
         return digest.hexdigest()
 
-    def chunks(self) -> Iterator[bytes | bytearray]:
+    def chunks(self) -> Iterator[bytes | memoryview]:
         """Yield the text from its start, at most 64 KiB at a time."""
         if self._text:
             yield self._text
             return
-        remaining = self.size
         source = random.Random(self._seed)  # noqa: S311 as above
-        while remaining > 0:
-            lines = min(_LINES_PER_BLOCK, math.ceil(remaining / _LINE_BYTES))
-            block = _lines_of_digits(source, lines)
+        lines = min(_LINES_PER_BLOCK, math.ceil(self.size / _LINE_BYTES))
+        block = _lines_of_digits(source, lines)
+        twice = memoryview(block + block)
+        start = 0
+        for remaining in range(self.size, 0, -_BLOCK_BYTES):
             self._on_chunk()
-            del block[remaining:]
-            yield block
-            remaining -= len(block)
+            yield twice[start : start + min(remaining, _BLOCK_BYTES)]
+            start = source.randrange(lines) * _LINE_BYTES
 
     def parts(self, part_bytes: int) -> Iterator[bytes | memoryview]:
         """Yield the text in pieces of exactly `part_bytes`; the last may be shorter."""
@@ -125,7 +128,7 @@ class RandomNumbers:
             yield self._text
             return
         chunks = self.chunks()
-        rest: bytes | bytearray = b""
+        rest: bytes | memoryview = b""
         remaining = self.size
         while remaining > 0:
             # Popped, so that this generator holds no reference to a part that the
@@ -144,8 +147,8 @@ def _memory(size: int) -> memoryview:
 
 
 def _fill(
-    part: memoryview, rest: bytes | bytearray, chunks: Iterator[bytes | bytearray]
-) -> bytes | bytearray:
+    part: memoryview, rest: bytes | memoryview, chunks: Iterator[bytes | memoryview]
+) -> bytes | memoryview:
     """Fill `part` with `rest` and then `chunks`; return what does not fit."""
     position = 0
     while True:

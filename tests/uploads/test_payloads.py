@@ -75,10 +75,16 @@ class TestSized:
         made.assert_called_once()
 
     def test_digits_are_unbiased(self):
-        counts = Counter(text_of(RandomNumbers(b"seed", 1_000_000)))
+        counts = Counter(text_of(RandomNumbers(b"seed", 65_000)))
         digits = [counts[ord(digit)] for digit in "0123456789"]
-        # 80,000 of each expected; five standard deviations are about 1,350.
-        assert all(abs(count - 80_000) < 1_400 for count in digits)
+        # 5,200 of each expected; five standard deviations are about 342.
+        assert all(abs(count - 5_200) < 342 for count in digits)
+
+    def test_blocks_begin_at_different_numbers(self):
+        blocks = list(RandomNumbers(b"seed", 640_000).chunks())
+        assert len({bytes(block) for block in blocks}) == len(blocks)
+        whole = [sorted(bytes(block).split()) for block in blocks[:-1]]
+        assert all(numbers == whole[0] for numbers in whole)
 
     def test_parts__memory_is_bounded(self):
         payload = RandomNumbers(b"seed", 64 * 1024 * 1024)
