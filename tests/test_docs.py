@@ -1,35 +1,35 @@
 """What README and docs/ name exists, and their ```bash blocks work when pasted.
 
-Blocks marked ```sh need a cluster, an account or the internet and are not run; the
-section they are in says which. ```sql blocks are those of the runbook, and run too.
+Blocks marked ```sh need a cluster, an account or the internet and are not run. The
+tutorial's blocks are run in tests/sre/test_run.py, those of the runbook here. On other
+pages they are commands of manage.py, each with tests of its own: here the command line is
+parsed.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import secrets
-import shutil
-import signal
+import shlex
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from django.core.management import get_commands, load_command_class
+from django.core.management.base import CommandParser
 from django.db import connection
 
 from mirrorsite.environment import VARIABLES, markdown_table
-from sre.lib import processes
-from sre.lib.ports import free_ports
 from tests.conftest import service_database_url
-from tests.support import ROOT, manage
+from tests.support import ROOT
+from tests.uploads.audit.commands import run
 from tests.uploads.audit.trails import KEY
 from tests.uploads.making import ACTOR
 from uploads.audit.report import FaultKind
@@ -48,12 +48,13 @@ TRACKED = [
     if name and (ROOT / name).is_file()
 ]
 PAGES = [path for path in TRACKED if path.suffix == ".md"]
+#: Everything but pages and pictures.
+SOURCES = {
+    path: path.read_text(errors="ignore")
+    for path in TRACKED
+    if path.suffix not in {".md", ".png", ".svg"}
+}
 README = (ROOT / "README.md").read_text()
-#: The curls and the answers below them.
-CURLS = re.findall(
-    r"\$ curl (?:-X (\w+) )?'?http://127\.0\.0\.1:4545([^\s']+)'?\n(\{.*\})",
-    README + (ROOT / "docs/api.md").read_text(),
-)
 each_page = pytest.mark.parametrize(
     "page", PAGES, ids=lambda path: str(path.relative_to(ROOT))
 )
@@ -74,6 +75,14 @@ def anchors(page: Path) -> set[str]:
     }
 
 
+def parser_of(name: str) -> CommandParser:
+    known = get_commands()
+    assert name in known, name
+    app = known[name]
+    assert isinstance(app, str)
+    return load_command_class(app, name).create_parser("manage.py", name)
+
+
 class TestPages:
     @each_page
     def test_links__exist(self, page):
@@ -85,53 +94,41 @@ class TestPages:
             assert not anchor or anchor in anchors(linked), anchor
 
     @each_page
-    def test_scripts__exist(self, page):
-        for name in re.findall(r"\bsre/([a-z][\w.-]*\w)", page.read_text()):
-            assert (ROOT / "sre" / name).exists(), name
-
-    @each_page
     def test_files__exist(self, page):
         packages = "mirrorsite|transforms|uploads|tests|requirements"
-        path = rf"`((?:{packages})/[\w/]+(?:\.py|\.txt|/))`"
-        for name in re.findall(path, page.read_text()):
-            assert (ROOT / name).exists(), name
+        path = rf"`((?:{packages})/[\w/]+(?:\.py|\.txt|/))`|\b(sre/[a-z][\w.-]*\w)"
+        for names in re.findall(path, page.read_text()):
+            assert (ROOT / "".join(names)).exists(), names
 
     @each_page
     def test_commands__exist_with_their_options(self, page):
-        """Of manage.py and ./sre/manage, in blocks and between backticks."""
-        known = get_commands()
         line = r"(?:manage\.py|sre/manage) ([a-z_]+)([^`\n#|;&)]*)"
         for name, rest in re.findall(line, page.read_text()):
-            assert name in known, name
-            app = known[name]
-            assert isinstance(app, str)
-            parser = load_command_class(app, name).create_parser("manage.py", name)
+            options = parser_of(name).format_help()
             for option in re.findall(r"(?<!\S)(--[a-z-]+)", rest):
-                assert option in parser._option_string_actions, (name, option)
+                assert re.search(rf"{option}\b", options), (name, option)
 
     @each_page
     def test_variables__exist(self, page):
         if page.parent.name == "decisions":
             pytest.skip("records name what was not chosen, too")
-        for name in re.findall(
-            r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)=?[^`]*`", page.read_text()
-        ):
-            assert name in WORDS, name
+        known = {
+            word
+            for text in SOURCES.values()
+            for word in re.findall(r"[A-Z][A-Z0-9_]{3,}", text)
+        }
+        names = re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)=?[^`]*`", page.read_text())
+        assert set(names) <= known
 
-    @each_page
-    def test_what_is_not_run__says_what_it_needs(self, page):
-        """In the prose of its section, or in the page's introduction."""
-        introduction, *sections = re.split(r"(?m)^## ", page.read_text())
-        for section in [introduction, *sections]:
-            if blocks(section, "sh"):
-                prose = re.sub(r"(?ms)^ *```.*?^ *```$", "", introduction + section)
-                assert re.search(r"\b[Nn]eeds?\b", prose), section.splitlines()[0]
 
-    @each_page
-    def test_blocks__are_run_or_marked(self, page):
-        languages = set(re.findall(r"^ *```(\S+)$", page.read_text(), re.M))
-        assert languages <= {"bash", "sh", "console", "mermaid", "sql"}
-        assert "sql" not in languages or page.name == "runbook.md"
+def test_sources__name_pages_and_headings_that_exist():
+    """As messages do: see docs/runbook.md, 'The database is lost'."""
+    reference = r"""(?<![\w/])docs/([\w/-]+\.md)(?:,['"\s#]+(?<=['"])([^'"]+)['"])?"""
+    for path, text in SOURCES.items():
+        for name, heading in re.findall(reference, text):
+            page = (ROOT / "docs" / name).read_text()
+            found = re.search(rf"^#+ {re.escape(heading)}$", page, re.M)
+            assert found or not heading, (path, heading)
 
 
 class TestTables:
@@ -149,6 +146,14 @@ class TestTables:
     def test_faults(self):
         assert self.first_column("verify_audit") == sorted(FaultKind)
 
+    def test_commands(self):
+        ours = {
+            path.stem
+            for package in ("mirrorsite", "uploads")
+            for path in (ROOT / package).rglob("management/commands/*.py")
+        }
+        assert self.first_column("") == sorted(ours - {"__init__"})
+
     def test_variables(self):
         assert markdown_table() in (ROOT / "docs/settings.md").read_text()
 
@@ -157,7 +162,7 @@ class TestTables:
         read = set(re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', settings))
         assert read == set(VARIABLES)
 
-    def test_scripts__each_in_the_table(self):
+    def test_scripts(self):
         table = (ROOT / "sre" / "README.md").read_text()
         named = {
             name
@@ -171,33 +176,16 @@ class TestTables:
         }
         assert named == scripts
 
-    def test_commands(self):
-        ours = {
-            path.stem
-            for package in ("mirrorsite", "uploads")
-            for path in (ROOT / package).rglob("management/commands/*.py")
-        }
-        assert self.first_column("") == sorted(ours - {"__init__"})
-
-    def test_decisions__each_in_the_index_with_a_number_of_its_own(self):
-        folder = ROOT / "docs/decisions"
-        records = sorted(path.name for path in folder.glob("0*.md"))
-        index = (folder / "README.md").read_text()
-        assert re.findall(r"^\| \[(\d{4})\]\((.*?)\)", index, re.MULTILINE) == [
-            (f"{number:04}", name) for number, name in enumerate(records, 1)
-        ]
-        for number, name in enumerate(records, 1):
-            assert (folder / name).read_text().startswith(f"# {number}. "), name
-
-    def test_folders(self):
-        for folder in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
-            assert (ROOT / folder).is_dir(), folder
-
 
 @pytest.mark.django_db
 def test_curls(client, bucket):
-    assert len(CURLS) == 4
-    for method, path, shown in CURLS:
+    """Each is answered as the page shows."""
+    curls = re.findall(
+        r"\$ curl (?:-X (\w+) )?'?http://127\.0\.0\.1:4545([^\s']+)'?\n(\{.*\})",
+        README + (ROOT / "docs/api.md").read_text(),
+    )
+    assert len(curls) == 4
+    for method, path, shown in curls:
         response = client.generic(method or "GET", path)
         answered = response.content.decode()
         if path == "/api/upload-random":
@@ -206,170 +194,62 @@ def test_curls(client, bucket):
             assert answered == shown
 
 
-#: Everything but pages and pictures.
-SOURCES = {
-    path: path.read_text(errors="ignore")
-    for path in TRACKED
-    if path.suffix not in {".md", ".png", ".svg"}
-}
-WORDS = {
-    word
-    for text in SOURCES.values()
-    for word in re.findall(r"[A-Z][A-Z0-9_]{3,}", text)
-}
+def manage_lines(block: str) -> list[list[str]]:
+    """Return the commands of a block that holds nothing but lines for manage.py."""
+    lines = [shlex.split(line, comments=True) for line in block.splitlines()]
+    for line in lines:
+        assert {"./sre/manage", "manage.py"} & set(line[:2]), line
+    return [line[1:] if line[0] == "./sre/manage" else line[2:] for line in lines]
 
 
-def test_sources__name_pages_and_headings_that_exist():
-    """As messages do: see docs/runbook.md, 'The database is lost'."""
-    reference = r"""(?<![\w/])docs/([\w/-]+\.md)(?:,['"\s#]+(?<=['"])([^'"]+)['"])?"""
-    found = [
-        (path, *match)
-        for path in SOURCES
-        for match in re.findall(reference, SOURCES[path])
-    ]
-    assert any(heading for _, _, heading in found)
-    for path, name, heading in found:
-        page = ROOT / "docs" / name
-        assert page.exists(), (path, name)
-        if heading:
-            assert re.search(rf"^#+ {re.escape(heading)}$", page.read_text(), re.M), (
-                path
-            )
-
-
-@dataclass
-class Shell:
-    """A bash in a copy of the project whose ./sre/run is running."""
-
-    directory: Path
-    environment: dict[str, str]
-    ports: dict[str, str]
-
-    def run(self, commands: str) -> str:
-        for default, port in self.ports.items():
-            commands = commands.replace(f"127.0.0.1:{default}", f"127.0.0.1:{port}")
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands],
-            cwd=self.directory,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+def test_bash_blocks__run_or_parsed():
+    """README's two commands are what tests/sre/test_run.py and this suite are."""
+    parsed = set()
+    for page in PAGES:
+        found = blocks(page.read_text(), "bash")
+        if not found or page.stem in {"README", "tutorial", "runbook"}:
+            continue
+        parsed.add(page.stem)
+        for name, *arguments in manage_lines("".join(found)):
+            parser_of(name).parse_args(arguments)
+    assert parsed == {"api", "backup", "commands", "keys"}
 
 
 @pytest.fixture
-def shell() -> Iterator[Shell]:
-    # Not in tmp_path: as root, the database's user passes through the folders above.
-    with tempfile.TemporaryDirectory(prefix="mirrorsite-docs-") as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        for path in TRACKED:
-            copy = directory / path.relative_to(ROOT)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, copy)
-        (directory / ".venv").symlink_to(sys.prefix)
-        port, store_port = map(str, free_ports(2))
-        kept = {"HOME", "LANG", "PYTHON", "PIP_CONFIG_FILE", "PIP_INDEX_URL"}
-        environment = {
-            **{key: value for key, value in os.environ.items() if key in kept},
-            "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",
-            "BIND": f"127.0.0.1:{port}",
-            "STORE_PORT": store_port,
-            "METRICS_BIND": "off",
-        }
-        output = directory / "output"
-        with output.open("wb") as file:
-            service = subprocess.Popen(
-                [directory / "sre/run"],
-                env=environment,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            assert processes.wait_until(
-                lambda: b"Ctrl-C stops everything" in output.read_bytes(),
-                seconds=180,
-                process=service,
-            ), output.read_text()
-            yield Shell(directory, environment, {"4545": port, "8333": store_port})
-        finally:
-            service.send_signal(signal.SIGINT)
-            service.wait(60)
-
-
-#: Pages whose blocks are run, in this order: the last one rotates the key. README's two
-#: commands are what tests/sre/test_run.py and this suite are.
-RUN = ["tutorial", "api", "commands", "backup", "keys"]
-
-
-def test_every_runnable_block_is_run():
-    found = {page.stem for page in PAGES if blocks(page.read_text(), "bash")}
-    assert found == {"README", "runbook", *RUN}
-
-
-@pytest.mark.service
-def test_blocks_run(shell, subtests):
-    for page in RUN:
-        text = (ROOT / f"docs/{page}.md").read_text()
-        with subtests.test(page):
-            # One shell for a page's steps, as a reader has.
-            printed = shell.run("\n".join(blocks(text, "bash")))
-            if page == "tutorial":
-                assert printed.count('"status":"stored"') == 4
-                assert "2 keys compared, 0 differences" in printed
-                assert "2 uploads checked: 2 verified" in printed
-                assert "2 uploads: no faults" in printed
-                assert "events: all as signed" in printed
-                assert "the file is not what was sealed" in printed
-                assert "exit status 1" in printed
-
-
-@pytest.fixture
-def empty_database(transactional_db: None) -> Iterator[str]:
-    """Return the URL of an empty database."""
-    name = f"restored_{secrets.token_hex(4)}"
+def lose_database(transactional_db: None) -> Iterator[Callable[[], None]]:
+    """Return a function after which the database in use is another one, and empty."""
+    own, name = connection.settings_dict["NAME"], f"restored_{secrets.token_hex(4)}"
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
-    yield service_database_url(name)
+
+    def use(database: str) -> None:
+        connection.close()
+        connection.settings_dict["NAME"] = database
+
+    yield lambda: use(name)
+    use(own)
     with connection.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.mark.integration
-def test_runbook__database_lost(service_environment, empty_database):
+def test_runbook__database_lost(bucket: Any, settings: Any, lose_database):
     """After a seal over an upload that the backup lacks."""
-    environment = {
-        **os.environ,
-        **service_environment,
-        "AUDIT_SIGNING_KEY": KEY.secret_text(),
-        "AUDIT_PUBLIC_KEYS": KEY.public_text(),
-    }
+    settings.AUDIT_SIGNING_KEY = base64.b64decode(KEY.secret_text())
+    settings.AUDIT_PUBLIC_KEYS = {}
     for commands in (["seal_audit", "backup_database"], ["seal_audit"]):
         create_upload(actor=ACTOR)
-        for command in commands:
-            done = manage(command, environment=environment)
-            assert done.returncode == 0, done.stderr
+        assert [run(command)[0] for command in commands] == [0] * len(commands)
+    lose_database()
     restore, restore_events, afterwards = (
-        subprocess.run(
-            ["bash", "-c", block.replace(".venv/bin/python", sys.executable)],
-            cwd=ROOT,
-            env=environment | {"DATABASE_URL": empty_database},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        [run(*line) for line in manage_lines(block)]
         for block in blocks((ROOT / "docs/runbook.md").read_text(), "bash")
     )
-    assert restore.returncode == 1
-    assert "is not in the database" in restore.stdout
-    assert restore_events.returncode == 0, restore_events.stdout
-    assert afterwards.returncode == 0, afterwards.stdout
-    assert "2 uploads: no faults" in afterwards.stdout
+    assert restore[-1][0] == 1
+    assert "is not in the database" in restore[-1][1]
+    assert restore_events[-1][0] == 0
+    assert afterwards[-1][0] == 0
+    assert "2 uploads: no faults" in afterwards[-1][1]
 
 
 @pytest.mark.django_db(transaction=True)
