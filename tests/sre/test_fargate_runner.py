@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 
-RUNNER = Path(__file__).resolve().parents[2] / "terraform" / "eks" / "runner"
+from tests.support import ROOT, run_program
 
-
-def given_by_the_task() -> set[str]:
-    """Return the variables that the manager's task definition gives."""
-    text = (RUNNER / "main.tf").read_text()
-    manager = text.split('resource "aws_ecs_task_definition" "manager"')[1]
-    environment = manager.split("environment = ")[1].split("} : {")[0]
-    names = set(re.findall(r"^\s+([A-Z_]+)\s+=", environment, re.MULTILINE))
-    return names | set(re.findall(r'secrets = \[\{ name = "(\w+)"', manager))
+RUNNER = ROOT / "terraform" / "eks" / "runner"
+TASK = {
+    "CI_SERVER_URL": "https://gitlab.com",
+    "CI_SERVER_TOKEN": "glrt-token",
+    "RUNNER_CONCURRENT": "4",
+    "FARGATE_CLUSTER": "mirrorsite-staging-runner",
+    "FARGATE_REGION": "eu-west-1",
+    "FARGATE_SUBNET": "subnet-a",
+    "FARGATE_SECURITY_GROUP": "sg-worker",
+    "FARGATE_TASK_DEFINITION": "mirrorsite-staging-runner-worker",
+    "FARGATE_USE_PUBLIC_IP": "false",
+}
 
 
 def start(image: str, tmp_path: Path, **environment: str) -> tuple[int, str, str]:
@@ -27,7 +30,7 @@ def start(image: str, tmp_path: Path, **environment: str) -> tuple[int, str, str
         path = tmp_path / program
         path.write_text('#!/bin/sh\necho "$(basename "$0") $*"\n')
         path.chmod(0o755)
-    done = subprocess.run(
+    done = run_program(
         [RUNNER / "images" / image / "start"],
         env={
             "PATH": f"{tmp_path}:/usr/bin:/bin",
@@ -35,43 +38,30 @@ def start(image: str, tmp_path: Path, **environment: str) -> tuple[int, str, str
             "RUNNER_DIRECTORY": str(tmp_path),
             **environment,
         },
-        capture_output=True,
-        text=True,
-        check=False,
     )
     return done.returncode, done.stdout, done.stderr
 
 
 class TestManager:
-    TASK = {
-        "CI_SERVER_URL": "https://gitlab.com",
-        "CI_SERVER_TOKEN": "glrt-token",
-        "RUNNER_CONCURRENT": "4",
-        "FARGATE_CLUSTER": "mirrorsite-staging-runner",
-        "FARGATE_REGION": "eu-west-1",
-        "FARGATE_SUBNET": "subnet-a",
-        "FARGATE_SECURITY_GROUP": "sg-worker",
-        "FARGATE_TASK_DEFINITION": "mirrorsite-staging-runner-worker",
-        "FARGATE_USE_PUBLIC_IP": "false",
-    }
+    def test_task__gives_what_is_read(self):
+        text = (RUNNER / "main.tf").read_text()
+        manager = text.split('resource "aws_ecs_task_definition" "manager"')[1]
+        environment = manager.split("environment = ")[1].split("} : {")[0]
+        names = set(re.findall(r"^\s+([A-Z_]+)\s+=", environment, re.MULTILINE))
+        names |= set(re.findall(r'secrets = \[\{ name = "(\w+)"', manager))
+        assert names == set(TASK)
 
-    def test_task__gives_what_is_read(self) -> None:
-        assert given_by_the_task() == set(self.TASK)
-
-    def test_configuration(self, tmp_path: Path) -> None:
-        status, said, _ = start("manager", tmp_path, **self.TASK)
-        assert (status, said) == (
-            0,
-            f"gitlab-runner run --config {tmp_path}/config.toml\n",
-        )
-        configuration = tomllib.loads((tmp_path / "config.toml").read_text())
+    def test_configuration(self, tmp_path):
+        file = tmp_path / "config.toml"
+        status, said, _ = start("manager", tmp_path, **TASK)
+        assert (status, said) == (0, f"gitlab-runner run --config {file}\n")
+        assert file.stat().st_mode & 0o077 == 0
+        configuration = tomllib.loads(file.read_text())
         assert configuration["concurrent"] == 4
         (runner,) = configuration["runners"]
-        assert (runner["url"], runner["token"], runner["executor"]) == (
-            "https://gitlab.com",
-            "glrt-token",
-            "custom",
-        )
+        assert runner["url"] == "https://gitlab.com"
+        assert runner["token"] == "glrt-token"
+        assert runner["executor"] == "custom"
         for step in ("config", "prepare", "run", "cleanup"):
             assert runner["custom"][f"{step}_exec"] == f"{tmp_path}/fargate"
             assert runner["custom"][f"{step}_args"] == [
@@ -87,11 +77,10 @@ class TestManager:
             "EnablePublicIP": False,
             "UsePublicIP": False,
         }
-        assert (tmp_path / "config.toml").stat().st_mode & 0o077 == 0
 
     @pytest.mark.parametrize("value", ["", 'a"b'])
-    def test_refuses(self, tmp_path: Path, value: str) -> None:
-        task = self.TASK | {"CI_SERVER_TOKEN": value}
+    def test_refuses(self, tmp_path, value):
+        task = TASK | {"CI_SERVER_TOKEN": value}
         status, _, said = start("manager", tmp_path, **task)
         assert status == 2
         assert said.startswith("start: CI_SERVER_TOKEN ")
@@ -99,14 +88,14 @@ class TestManager:
 
 
 class TestWorker:
-    def test_lets_the_manager_in(self, tmp_path: Path) -> None:
+    def test_lets_the_manager_in(self, tmp_path):
         status, said, _ = start("worker", tmp_path, SSH_PUBLIC_KEY="ssh-rsa AAAA")
         assert status == 0
         assert said.splitlines()[0] == "ssh-keygen -A"
         assert "PasswordAuthentication=no" in said
         assert (tmp_path / ".ssh/authorized_keys").read_text() == "ssh-rsa AAAA\n"
 
-    def test_without_a_key__nobody_gets_in(self, tmp_path: Path) -> None:
+    def test_without_a_key__nobody_gets_in(self, tmp_path):
         status, said, error = start("worker", tmp_path)
         assert (status, said) == (2, "")
         assert "SSH_PUBLIC_KEY is not set" in error

@@ -216,6 +216,10 @@ class TestRun:
         kept = checkout.paste("./sre/manage reconcile_uploads")
         assert "2 keys compared, 0 differences" in kept
         checkout.stop()
+        # Not 1, which means that a command found differences.
+        said = checkout.paste("./sre/manage verify_audit || echo status $?")
+        assert said.startswith("sre/manage cannot run: ./sre/run is not running;")
+        assert said.endswith("status 2\n")
 
     def test_killed__its_children_are_ended_and_nothing_is_lost(self, checkout):
         """With a database that still runs, as where no child ends with its parent."""
