@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sre.lib.browser import NoBrowserError, browser
 from sre.lib.stack import temporary_stack
-from sre.lib.staffed_service import StaffedService, staffed_service
+from tests.browser.chromium import NoBrowserError, browser
+from tests.browser.staffed_service import StaffedService, staffed_service
 
 #: What WCAG 2.2 AA asks for, and what axe calls best practice.
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

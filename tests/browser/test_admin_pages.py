@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sre.lib.staffed_service import StaffedService
 from tests.browser.conftest import Visitor
+from tests.browser.staffed_service import StaffedService
 from tests.support import ROOT, run_program
 
 pytestmark = pytest.mark.browser

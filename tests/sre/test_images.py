@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-import pytest
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = (
     ".gitlab-ci.yml",
     "terraform/.gitlab-ci.yml",
@@ -21,35 +19,21 @@ REFERENCE = re.compile(
     r"""(?mx)
     (?: ^FROM\ | image:\  | image\s=\ " | -?\ name:\  | PYTHON_IMAGE(?:=|:-) )
     (?:docker\.io/)? (?:library/)?
-    ([a-z][\w./-]*) ((?: :[\w.-]+ | @sha256:[0-9a-f]{64} )+)
+    (?!mirrorsite:) ([a-z][\w./-]*) ((?: :[\w.-]+ | @sha256:[0-9a-f]{64} )+)
     """
 )
 #: Exact versions of the others have three numbers.
 TWO_NUMBERS = {"postgres", "chrislusf/seaweedfs"}
 
 
-def references() -> list[tuple[str, str, str]]:
-    """Return file, name and version of each image."""
-    found = []
+def test_exact_versions__the_same_everywhere():
+    """What was tried stays what is run, and what is tested is what is deployed."""
+    versions: dict[str, str] = {}
     for file in FILES:
-        for name, tag in REFERENCE.findall((ROOT / file).read_text()):
-            version = re.search(r"\d+(\.\d+)*", tag.partition("@")[0])
-            found.append((file, name, version[0] if version else ""))
-    return [reference for reference in found if reference[1] != "mirrorsite"]
-
-
-@pytest.mark.parametrize(("file", "name", "version"), references())
-def test_exact_version(file: str, name: str, version: str) -> None:
-    """What was tried stays what is run."""
-    assert len(version.split(".")) >= (2 if name in TWO_NUMBERS else 3)
-
-
-def test_every_file() -> None:
-    """The pattern finds the images of each of them."""
-    assert {file for file, _, _ in references()} == set(FILES)
-
-
-def test_one_version_of_each() -> None:
-    """What is tested is what is deployed."""
-    named = {(name, version) for _, name, version in references()}
-    assert len(named) == len({name for name, _ in named}), sorted(named)
+        found = REFERENCE.findall((ROOT / file).read_text())
+        assert found, file
+        for name, tag in found:
+            match = re.search(r"\d+(\.\d+)*", tag.partition("@")[0])
+            version = match[0] if match else ""
+            assert version.count(".") >= (1 if name in TWO_NUMBERS else 2), (file, name)
+            assert versions.setdefault(name, version) == version, (file, name)

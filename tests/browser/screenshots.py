@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from sre.lib.browser import NoBrowserError, browser
 from sre.lib.stack import run, temporary_stack
-from sre.lib.staffed_service import StaffedService, staffed_service
+from tests.browser.chromium import NoBrowserError, browser
+from tests.browser.staffed_service import StaffedService, staffed_service
+from tests.support import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = ROOT / "docs" / "screenshots"
 SIZE = {"width": 1440, "height": 900}
 
