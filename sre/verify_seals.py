@@ -9,17 +9,26 @@ an auditor can read it in full. It states the rules a second time, on purpose.
 
 The folder holds `seals/0000000012.json` and `events/0000000012-<root>.jsonl`.
 
-A seal is a JSON object in one canonical form: keys sorted, no white space, ASCII,
-integers only. Its signature is Ed25519 (RFC 8032) over the line
-`mirrorsite-audit-seal-1` and the same object without `signature`. `previous` is the
-SHA-256 of the file of the seal before (64 zeros in the first); `root` is the SHA-256
-of the file of its events, whose lines are canonical JSON in ascending order of `id`.
-`key_id` starts the SHA-256 of the public key; `next_key` announces a public key that
-takes over; from its first seal on, the announcing key can no longer sign, nor can the
-other keys that it announced.
+A seal is a JSON object. `previous` is the SHA-256 of the file of the seal before (64
+zeros in the first), `root` that of the file of its events, and `key_id` the start of
+that of the public key; `next_key` announces a public key that takes over. The signature
+is Ed25519 (RFC 8032) over the line `mirrorsite-audit-seal-1` and the object without it.
 
-What it cannot know is what was cut off at the end: note the last seal's number and
-hash, which it prints, and give them to the next run with --expect.
+What is verified, with the same numbers in the code:
+
+1. Every file has the name of a seal, or of a seal's events.
+2. The numbers of the seals have no gap.
+3. A seal has the number of its name and is in canonical form: keys sorted, no white
+   space, ASCII, integers only.
+4. Its key is trusted: it is given, or was announced under a trusted key. With the first
+   seal of an announced key, the one that announced it is retired, and with it all others
+   that it announced: they may have leaked.
+5. The signature is that key's.
+6. It names the hash of the seal before it.
+7. The file of its events has its root, and its count, first and last event.
+8. Each event is one line in canonical form, in ascending order of id.
+9. The seal of `--expect` is there, with the hash that an earlier run printed. Nothing
+   else can find what was cut off at the end: note what each run prints last.
 
 Exit status: 0 everything as signed, 1 differences, 2 could not run, 74 the output
 could not be written, 130 interrupted.
@@ -31,14 +40,13 @@ import argparse
 import base64
 import hashlib
 import json
-import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 try:
     from cryptography.exceptions import InvalidSignature
@@ -64,35 +72,11 @@ FORMS = {
 }
 EVENT_FIELDS = {"action", "actor", "at", "detail", "id", "request_id", "upload"}
 NO_EVENTS = hashlib.sha256(b"").hexdigest()
-#: Faults printed; the rest are counted.
-SHOWN = 1000
-DIFFERENCES = 1
-COULD_NOT_RUN = 2
-OUTPUT_FAILED = 74  # EX_IOERR of sysexits.h
-INTERRUPTED = 130  # 128 + SIGINT
-
-
-@dataclass
-class Outcome:
-    """What was read, and what is wrong with it."""
-
-    seals: int = 0
-    events: int = 0
-    last: dict[str, Any] | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    faults: list[dict[str, str]] = field(default_factory=list)
-
-    def add(self, kind: str, subject: str, detail: str) -> None:
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        if len(self.faults) < SHOWN:
-            self.faults.append({"kind": kind, "subject": subject, "detail": detail})
 
 
 def canonical(value: Any) -> bytes:
     """Return the one form of a value, which has no fractions."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    ).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def no_fractions(text: str) -> Any:
@@ -114,84 +98,88 @@ def parse(content: bytes) -> Any:
 
 
 def key_id(public_key: bytes) -> str:
+    """Return the name of a public key."""
     return hashlib.sha256(public_key).hexdigest()[:16]
 
 
+def event_id(line: bytes) -> int:
+    """Return the id of an event's line; raises ValueError if it is none."""
+    event = parse(line.removesuffix(b"\n"))
+    if not isinstance(event, dict) or set(event) != EVENT_FIELDS:
+        raise ValueError("other keys than an event's")
+    if type(event["id"]) is not int:
+        raise ValueError("its id is no integer")
+    return event["id"]
+
+
 class Verifier:
-    """Goes through the seals in order and learns announced keys on the way."""
+    """Goes through the seals in order; collects faults and announced keys on the way."""
 
     def __init__(self, folder: Path, public_keys: list[bytes]) -> None:
         self.folder = folder
         self.keys = {key_id(key): key for key in public_keys}
         self.announced_by: dict[str, str] = {}
         self.retired: set[str] = set()
-        self.outcome = Outcome()
+        self.seals = self.events = 0
+        self.last: dict[str, Any] | None = None
+        self.faults: list[dict[str, str]] = []
 
-    def run(self, expected: tuple[int, str] | None) -> Outcome:
+    def add(self, kind: str, subject: str, detail: str) -> None:
+        self.faults.append({"kind": kind, "subject": subject, "detail": detail})
+
+    def run(self, expected: tuple[int, str] | None) -> None:
+        """Verify the whole folder; raises OSError for a file that cannot be read."""
+        expected_number, expected_hash = expected or (0, "")
         previous: str | None = "0" * 64
         last = 0
-        for number, path in self.files():
+        for number, path in self.seal_files():
+            # 2.
             if number > last + 1:
                 gap = f"{last + 1} to {number - 1}" if number > last + 2 else last + 1
-                self.outcome.add("missing", f"seal {gap}", "no file")
+                self.add("missing", f"seal {gap}", "no file")
                 previous = None
             last = number
-            previous = self.check(number, path, previous, expected)
-        self.check_names_of_events()
-        if expected is not None and expected[0] > last:
-            detail = f"seal {expected[0]} was seen before; the last one here is {last}"
-            self.outcome.add("cut tail", f"seal {expected[0]}", detail)
-        return self.outcome
+            content = path.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+            seal = self.signed_seal(content, number)
+            if seal is not None:
+                # 6.
+                if previous is not None and seal["previous"] != previous:
+                    detail = f"does not continue seal {number - 1}"
+                    self.add("broken chain", f"seal {number}", detail)
+                self.learn_keys(seal)
+                self.check_events(seal)
+                self.seals += 1
+                at = seal["sealed_at"]
+                self.last = {"number": number, "hash": digest, "sealed_at": at}
+            # 9.
+            if number == expected_number and digest != expected_hash:
+                self.add(
+                    "changed", f"seal {number}", "not the one that was seen before"
+                )
+            previous = digest
+        if expected_number > last:
+            detail = f"it was seen before; the last one here is seal {last}"
+            self.add("cut tail", f"seal {expected_number}", detail)
 
-    def files(self) -> Iterator[tuple[int, Path]]:
+    def seal_files(self) -> Iterator[tuple[int, Path]]:
+        """Yield number and file of each seal; report files with other names."""
+        # 1. Interrupted attempts may have left files of events that no seal names.
+        for path in sorted((self.folder / "events").glob("*")):
+            if not re.fullmatch(r"[0-9]{10}-[0-9a-f]{64}\.jsonl", path.name):
+                detail = "its name is not that of a copy of events"
+                self.add("invented", f"events/{path.name}", detail)
         for path in sorted((self.folder / "seals").iterdir()):
             is_seal = re.fullmatch(r"[0-9]{10}\.json", path.name) and int(path.stem)
             if is_seal and path.is_file():
                 yield int(path.stem), path
             else:
-                self.outcome.add(
-                    "invented", path.name, "it is no file with a seal's name"
-                )
+                self.add("invented", path.name, "it is no file with a seal's name")
 
-    def check_names_of_events(self) -> None:
-        """Name what is no copy; there may be more than seals, of interrupted attempts."""
-        for path in sorted((self.folder / "events").glob("*")):
-            if not re.fullmatch(r"[0-9]{10}-[0-9a-f]{64}\.jsonl", path.name):
-                detail = "its name is not that of a copy of events"
-                self.outcome.add("invented", f"events/{path.name}", detail)
-
-    def check(
-        self,
-        number: int,
-        path: Path,
-        previous: str | None,
-        expected: tuple[int, str] | None,
-    ) -> str:
-        """Check one seal; return the hash that the next one must name."""
-        content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
+    def signed_seal(self, content: bytes, number: int) -> dict[str, Any] | None:
+        """Return a seal that is signed; report what is wrong with any other."""
         subject = f"seal {number}"
-        if expected is not None and expected[0] == number and expected[1] != digest:
-            self.outcome.add("changed", subject, "not the one that was seen before")
-        seal = self.read_seal(content, number)
-        if seal is None:
-            return digest
-        if previous is not None and seal["previous"] != previous:
-            detail = f"does not continue seal {number - 1}"
-            self.outcome.add("broken chain", subject, detail)
-        self.learn(seal)
-        self.outcome.seals += 1
-        self.outcome.last = {
-            "number": number,
-            "hash": digest,
-            "sealed_at": seal["sealed_at"],
-        }
-        self.check_events(seal)
-        return digest
-
-    def read_seal(self, content: bytes, number: int) -> dict[str, Any] | None:
-        """Return a seal that is signed; name what is wrong with any other."""
-        subject = f"seal {number}"
+        # 3.
         try:
             seal = parse(content)
             if not isinstance(seal, dict) or set(seal) != FIELDS:
@@ -203,84 +191,92 @@ class Verifier:
                     continue
                 if not re.fullmatch(form, seal[name]):
                     raise ValueError(f"its {name} is malformed")
-            signature = bytes.fromhex(seal["signature"])
         except (ValueError, TypeError) as error:
-            self.outcome.add("changed", subject, f"the file is no seal: {error}")
+            self.add("changed", subject, f"the file is no seal: {error}")
             return None
         if seal["number"] != number:
-            self.outcome.add("reordered", subject, f"the file is seal {seal['number']}")
+            self.add("reordered", subject, f"the file is seal {seal['number']}")
             return None
-        name = seal["key_id"]
-        if name not in self.keys or name in self.retired:
-            why = "was replaced" if name in self.keys else "is not trusted"
-            self.outcome.add("unknown key", subject, f"key {name} {why}")
+        # 4.
+        key = seal["key_id"]
+        if key not in self.keys or key in self.retired:
+            why = "was replaced" if key in self.keys else "is not trusted"
+            self.add("unknown key", subject, f"key {key} {why}")
             return None
-        signed = {key: value for key, value in seal.items() if key != "signature"}
-        message = FORMAT.encode() + b"\n" + canonical(signed)
+        # 5.
+        signed = {name: value for name, value in seal.items() if name != "signature"}
         try:
-            Ed25519PublicKey.from_public_bytes(self.keys[name]).verify(
-                signature, message
+            Ed25519PublicKey.from_public_bytes(self.keys[key]).verify(
+                bytes.fromhex(seal["signature"]),
+                FORMAT.encode() + b"\n" + canonical(signed),
             )
         except InvalidSignature:
-            detail = f"not signed by key {name}"
-            self.outcome.add("forged signature", subject, detail)
+            self.add("forged signature", subject, f"not signed by key {key}")
             return None
         return dict(seal)
 
-    def learn(self, seal: dict[str, Any]) -> None:
+    def learn_keys(self, seal: dict[str, Any]) -> None:
+        """Trust the key that a seal announces; retire those that its own key replaces."""
+        # 4.
         old = self.announced_by.pop(seal["key_id"], None)
         if old is not None:
-            self.retired.add(old)
-            # Also the keys it announced that were never used: one may have leaked.
-            self.retired |= {
-                name for name, by in self.announced_by.items() if by == old
-            }
+            unused = {name for name, by in self.announced_by.items() if by == old}
+            self.retired |= {old, *unused}
         if seal["next_key"] is not None:
             public_key = bytes.fromhex(seal["next_key"])
             self.keys.setdefault(key_id(public_key), public_key)
             self.announced_by[key_id(public_key)] = seal["key_id"]
 
     def check_events(self, seal: dict[str, Any]) -> None:
+        """Compare the file of a seal's events with the seal."""
+        # 7.
         subject = f"events of seal {seal['number']}"
         if seal["root"] == NO_EVENTS and seal["event_count"] == 0:
             return
         name = f"{seal['number']:010d}-{seal['root']}.jsonl"
         path = self.folder / "events" / name
         if not path.is_file():
-            self.outcome.add("missing", subject, f"no file events/{name}")
+            self.add("missing", subject, f"no file events/{name}")
             return
-        hasher = hashlib.sha256()
-        ids: list[int] = []
-        fault = ""
-        with path.open("rb") as lines:
-            for line in lines:
-                hasher.update(line)
-                fault = fault or self.check_line(line, ids)
-        if hasher.hexdigest() != seal["root"]:
-            self.outcome.add("changed", subject, "the file is not what was sealed")
-            return
-        ends = (seal["event_count"], seal["first_event"], seal["last_event"])
-        found = (len(ids), ids[0] if ids else None, ids[-1] if ids else None)
-        if found != ends:
-            fault = fault or "count or ends are not those of the seal"
-        if fault:
-            self.outcome.add("changed", subject, fault)
-        self.outcome.events += len(ids)
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != seal["root"]:
+                self.add("changed", subject, "the file is not what was sealed")
+                return
+            file.seek(0)
+            # 8.
+            try:
+                ids = [event_id(line) for line in file]
+            except ValueError as error:
+                self.add("changed", subject, f"a line is no event: {error}")
+                return
+        if ids != sorted(set(ids)):
+            self.add("changed", subject, "the events are out of order")
+        ends = [seal["event_count"], seal["first_event"], seal["last_event"]]
+        if [len(ids), *ids[:1], *ids[-1:]] != ends:
+            self.add("changed", subject, "count or ends are not those of the seal")
+        self.events += len(ids)
 
-    @staticmethod
-    def check_line(line: bytes, ids: list[int]) -> str:
-        try:
-            event = parse(line.removesuffix(b"\n"))
-        except ValueError as error:
-            return f"a line is no event: {error}"
-        if not isinstance(event, dict) or set(event) != EVENT_FIELDS:
-            return "a line is no event: other keys than an event's"
-        if type(event["id"]) is not int:
-            return "a line is no event: its id is no integer"
-        if ids and event["id"] <= ids[-1]:
-            return f"event {event['id']} is out of order"
-        ids.append(event["id"])
-        return ""
+    def as_json(self) -> str:
+        outcome = {
+            "seals": self.seals,
+            "events": self.events,
+            "last": self.last,
+            "counts": Counter(fault["kind"] for fault in self.faults),
+            "faults": self.faults,
+        }
+        return json.dumps(outcome, indent=1)
+
+    def as_text(self) -> str:
+        verdict = "NOT as signed" if self.faults else "all as signed"
+        lines = [
+            *("{kind}: {subject}: {detail}".format(**fault) for fault in self.faults),
+            f"{self.seals} seals, {self.events} events: {verdict}",
+        ]
+        if self.last:
+            lines.append(
+                "last: --expect {number}:{hash} of {sealed_at}".format(**self.last)
+            )
+        return "\n".join(map(printable, lines))
 
 
 def public_key(text: str) -> bytes:
@@ -298,31 +294,33 @@ def public_key(text: str) -> bytes:
 
 
 def seen_before(text: str) -> tuple[int, str]:
-    number, _, digest = text.partition(":")
-    if not (
-        re.fullmatch(r"[1-9][0-9]{0,18}", number)
-        and re.fullmatch(r"[0-9a-f]{64}", digest)
-    ):
+    """Read `number:hash`, as a run prints it."""
+    if not re.fullmatch(r"[1-9][0-9]{0,18}:[0-9a-f]{64}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not <number>:<hash>")
+    number, _, digest = text.partition(":")
     return int(number), digest
 
 
-class Parser(argparse.ArgumentParser):
-    """Writes as the rest of this program does; argparse ignores failures."""
-
-    def print_help(self, file: Any = None) -> None:
-        write(1, self.format_help().splitlines())
-
-    def error(self, message: str) -> NoReturn:
-        usage = self.format_usage().splitlines()
-        with suppress(OSError):
-            write(2, [*usage, f"{self.prog}: error: {message}"])
-        sys.exit(COULD_NOT_RUN)
+def printable(text: str) -> str:
+    """Escape what would break the line, drive a terminal or reorder what it shows."""
+    return text.encode("unicode_escape").decode()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = Parser(
-        prog="sre/verify_seals.py",
+def write(descriptor: int, text: str) -> None:
+    """Write a text and a line feed; raises OSError, as Python's own streams may not."""
+    with open(descriptor, "w", encoding="ascii", closefd=False) as output:
+        output.write(f"{text}\n")
+
+
+def fail(sentence: str, status: int = 2) -> int:
+    """Write a sentence to standard error, if that is possible; return the status."""
+    with suppress(OSError):
+        write(2, printable(sentence))
+    return status
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
         description="Verify a downloaded audit/ folder. Exit status 1: differences;"
         " 2: could not run.",
     )
@@ -342,83 +340,28 @@ def main(arguments: list[str] | None = None) -> int:
         help="a seal that an earlier run printed; finds a cut tail",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    try:
-        options = parser.parse_args(arguments)
-    except OSError as error:
-        return output_failed(error)
+    options = parser.parse_args()
+    verifier = Verifier(options.folder, options.public_key)
     try:
         if not (options.folder / "seals").is_dir():
-            return complain(f"{options.folder} holds no seals/ folder")
-        outcome = Verifier(options.folder, options.public_key).run(options.expect)
+            return fail(f"{options.folder} holds no seals/ folder")
+        verifier.run(options.expect)
     except OSError as error:
-        return complain(f"could not read {error.filename}: {error.strerror}")
-    if not outcome.seals and not outcome.counts:
-        return complain(f"{options.folder} holds no seal")
-    if options.json:
-        lines = json.dumps(vars(outcome), indent=1).splitlines()
-    else:
-        lines = report(outcome)
+        return fail(f"could not read {error.filename}: {error.strerror}")
+    if not verifier.seals and not verifier.faults:
+        return fail(f"{options.folder} holds no seal")
     try:
-        write(1, lines)
+        write(1, verifier.as_json() if options.json else verifier.as_text())
     except OSError as error:
-        return output_failed(error)
-    return DIFFERENCES if outcome.counts else 0
-
-
-def report(outcome: Outcome) -> list[str]:
-    lines = [
-        f"{fault['kind']}: {fault['subject']}: {fault['detail']}"
-        for fault in outcome.faults
-    ]
-    omitted = sum(outcome.counts.values()) - len(outcome.faults)
-    if omitted:
-        lines.append(f"… and {omitted} more")
-    verdict = "NOT as signed" if outcome.counts else "all as signed"
-    lines.append(f"{outcome.seals} seals, {outcome.events} events: {verdict}")
-    if outcome.last:
-        last = outcome.last
-        at = last["sealed_at"]
-        lines.append(f"last: --expect {last['number']}:{last['hash']} of {at}")
-    return lines
-
-
-def printable(text: str) -> str:
-    """Escape what would break the line, drive a terminal or reorder what it shows."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
-
-
-def write(descriptor: int, lines: list[str]) -> None:
-    """Write lines, each harmless and in the terminal's encoding; raises OSError."""
-    text = "".join(f"{printable(line)}\n" for line in lines)
-    # Python has no stream for a descriptor that is closed.
-    encoding = sys.stdout.encoding if sys.stdout else "ascii"
-    content = text.encode(encoding, "backslashreplace")
-    while content:
-        content = content[os.write(descriptor, content) :]
-
-
-def complain(sentence: str, status: int = COULD_NOT_RUN) -> int:
-    """Write a sentence to standard error, if that is possible; return the status."""
-    with suppress(OSError):
-        write(2, [sentence])
-    return status
-
-
-def output_failed(error: OSError) -> int:
-    return complain(f"the output cannot be written: {error.strerror}", OUTPUT_FAILED)
-
-
-def run() -> int:
-    """Run `main`; whatever happens, only differences end with their status."""
-    try:
-        return main()
-    except KeyboardInterrupt:
-        return complain("interrupted", INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 the outermost place
-        return complain(f"could not run: {type(error).__name__}: {error}")
+        return fail(f"the output cannot be written: {error.strerror}", 74)
+    return 1 if verifier.faults else 0
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        status = fail("interrupted", 130)
+    except Exception as error:  # noqa: BLE001 only differences may end with 1
+        status = fail(f"could not run: {type(error).__name__}: {error}")
+    sys.exit(status)

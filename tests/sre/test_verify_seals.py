@@ -1,63 +1,92 @@
-"""The auditor's script, alone in a folder, on copies downloaded from the bucket."""
+"""The auditor's script, on copies as the bucket has them."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from uuid_utils.compat import uuid7
 
-from tests.outputs import REFUSING, run_into
+from tests.outputs import run_into
+from tests.support import ROOT, run_program
 from tests.uploads.audit.trails import KEY, SEED, Trail, add_uploads
-from uploads.audit.canonical import parse_seal
-from uploads.audit.keys import SigningKey, TrustedKeys
+from uploads.audit.canonical import NO_SEAL, Seal, event_line, format_time
+from uploads.audit.keys import SigningKey
 from uploads.storage import UploadStorage
 
-pytestmark = pytest.mark.django_db
-
-SCRIPT = Path(__file__).parent.parent.parent / "sre" / "verify_seals.py"
+SCRIPT = ROOT / "sre" / "verify_seals.py"
+KEY_TEXT = KEY.public_text()
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 class Audit:
-    """A downloaded trail and the script beside it."""
+    """A folder with copies of seals, and the script."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
-        shutil.copy(SCRIPT, folder / "verify_seals.py")
+        self.capfd = capfd
+        specification = importlib.util.spec_from_file_location("verify_seals", SCRIPT)
+        assert specification
+        assert specification.loader
+        self.script = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(self.script)
+        for name in ("seals", "events"):
+            (folder / "audit" / name).mkdir(parents=True)
+        self.last: Seal | None = None
+        self.next_event = 1
 
-    def download(self, trail: Trail) -> None:
-        for key in trail.storage.list_keys(trail.prefix):
-            path = self.folder / "audit" / key.removeprefix(trail.prefix)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"".join(trail.storage.read(key)))
-
-    def command(self, key: str) -> list[str]:
-        return [sys.executable, "-I", "verify_seals.py", "audit", "--public-key", key]
-
-    def run(self, *arguments: str, locale: str = "utf-8") -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "verify_seals.py", "audit", *arguments],
-            cwd=self.folder,
-            env={"PYTHONIOENCODING": locale},
-            capture_output=True,
-            encoding=locale,
-            check=False,
+    def add_seal(
+        self, events: int = 0, *, key: SigningKey = KEY, next_key: bytes | None = None
+    ) -> None:
+        """Add what sealing this many events leaves in the bucket."""
+        ids = list(range(self.next_event, self.next_event + events))
+        self.next_event += events
+        lines = b"".join(
+            event_line(pk, uuid7(), "stored", NOON, "anonymous", "", {"size": 4})
+            for pk in ids
         )
-        return done.returncode, done.stdout + done.stderr
+        self.last = seal = key.sign_seal(
+            Seal(
+                number=self.last.number + 1 if self.last else 1,
+                sealed_at=format_time(NOON),
+                event_count=events,
+                first_event=ids[0] if ids else None,
+                last_event=ids[-1] if ids else None,
+                root=hashlib.sha256(lines).hexdigest(),
+                previous=self.last.hash() if self.last else NO_SEAL,
+                key_id=key.id,
+                next_key=next_key.hex() if next_key else None,
+            )
+        )
+        self.seal(seal.number).write_bytes(seal.file_bytes())
+        if events:
+            name = f"{seal.number:010d}-{seal.root}.jsonl"
+            (self.folder / "audit/events" / name).write_bytes(lines)
+
+    def run(self, *arguments: str, key: str = KEY_TEXT) -> tuple[int, str]:
+        folder = str(self.folder / "audit")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sys, "argv", ["x", folder, "--public-key", key, *arguments])
+            status = self.script.main()
+        out, err = self.capfd.readouterr()
+        return status, out + err
 
     def faults(self, *arguments: str) -> list[tuple[str, str]]:
-        key = KEY.public_text()
-        status, text = self.run("--public-key", key, "--json", *arguments)
+        status, text = self.run("--json", *arguments)
         outcome: dict[str, Any] = json.loads(text)
-        assert status == (1 if outcome["counts"] else 0)
+        assert status == (1 if outcome["faults"] else 0)
+        assert sum(outcome["counts"].values()) == len(outcome["faults"])
         return [(fault["kind"], fault["subject"]) for fault in outcome["faults"]]
 
     def seal(self, number: int) -> Path:
@@ -66,242 +95,241 @@ class Audit:
     def events(self, number: int) -> Path:
         return next((self.folder / "audit/events").glob(f"{number:010d}-*"))
 
+    def sign(self, number: int, **changes: Any) -> None:
+        """Change a seal, and sign it with the trail's key."""
+        seal = json.loads(self.seal(number).read_bytes()) | changes
+        del seal["signature"]
+        text = json.dumps(seal, sort_keys=True, separators=(",", ":"))
+        message = b"mirrorsite-audit-seal-1\n" + text.encode()
+        signature = Ed25519PrivateKey.from_private_bytes(SEED).sign(message)
+        seal["signature"] = signature.hex()
+        text = json.dumps(seal, sort_keys=True, separators=(",", ":"))
+        self.seal(number).write_text(text)
+
 
 @pytest.fixture
-def trail(bucket: UploadStorage) -> Trail:
-    trail = Trail(bucket)
-    for count in (2, 0, 1):
-        add_uploads(count)
-        trail.seal()
-    return trail
-
-
-@pytest.fixture
-def audit(trail: Trail, tmp_path: Path) -> Audit:
-    audit = Audit(tmp_path)
-    audit.download(trail)
+def audit(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Audit:
+    audit = Audit(tmp_path, capfd)
+    for events in (4, 0, 2):
+        audit.add_seal(events)
     return audit
 
 
-class TestVerifySeals:
-    def test_untouched(self, audit: Audit) -> None:
-        status, text = audit.run("--public-key", KEY.public_text())
-        assert status == 0
-        assert text.startswith("3 seals, 6 events: all as signed\n")
-        seen = re.search(r"--expect (3:[0-9a-f]{64})", text)
-        assert seen
-        assert audit.faults("--expect", seen[1]) == []
-        audit.seal(3).unlink()
-        assert audit.faults() == []  # what it cannot know …
-        assert audit.faults("--expect", seen[1]) == [("cut tail", "seal 3")]
+def change(path: Path, old: bytes, new: bytes) -> None:
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
 
-    def test_another_seal_than_seen_before(self, audit: Audit) -> None:
-        assert audit.faults("--expect", f"3:{'0' * 64}") == [("changed", "seal 3")]
 
-    def test_seal_that_cannot_exist(self, audit: Audit) -> None:
-        assert audit.run("--expect", f"0:{'0' * 64}")[0] == 2
+def exchange(first: Path, second: Path) -> None:
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
 
-    def test_event_changed(self, audit: Audit) -> None:
-        content = audit.events(1).read_bytes()
-        audit.events(1).write_bytes(content.replace(b"anonymous", b"anonymouz", 1))
-        assert audit.faults() == [("changed", "events of seal 1")]
 
-    def test_events_missing(self, audit: Audit) -> None:
-        audit.events(1).unlink()
-        assert audit.faults() == [("missing", "events of seal 1")]
+def capitals(seal: Path) -> None:
+    """Write the signature in capitals: of the last seal, whose hash no other names."""
+    signature = json.loads(seal.read_bytes())["signature"].encode()
+    change(seal, signature, signature.upper())
 
-    def test_seal_changed(self, audit: Audit) -> None:
-        content = audit.seal(2).read_bytes()
-        audit.seal(2).write_bytes(
-            content.replace(b'"event_count":0', b'"event_count":1')
-        )
-        assert audit.faults() == [
-            ("forged signature", "seal 2"),
-            ("broken chain", "seal 3"),
-        ]
 
-    def test_signature_written_otherwise(self, audit: Audit) -> None:
-        """Of the last seal, whose hash no other one names."""
-        content = audit.seal(3).read_bytes()
-        signature = json.loads(content)["signature"].encode()
-        audit.seal(3).write_bytes(content.replace(signature, signature.upper()))
-        assert audit.faults() == [("changed", "seal 3")]
+def reorder_events(audit: Audit) -> None:
+    """Reorder the lines as the holder of the key can, who seals them so."""
+    events = audit.events(3)
+    content = b"".join(events.read_bytes().splitlines(keepends=True)[::-1])
+    root = hashlib.sha256(content).hexdigest()
+    events.with_name(f"0000000003-{root}.jsonl").write_bytes(content)
+    audit.sign(3, root=root)
 
-    def test_seal_missing(self, audit: Audit) -> None:
-        audit.seal(2).unlink()
-        assert audit.faults() == [("missing", "seal 2")]
 
-    def test_seals_exchanged(self, audit: Audit) -> None:
-        first, second = audit.seal(1).read_bytes(), audit.seal(2).read_bytes()
-        audit.seal(1).write_bytes(second)
-        audit.seal(2).write_bytes(first)
-        assert audit.faults()[:2] == [("reordered", "seal 1"), ("reordered", "seal 2")]
-
-    @pytest.mark.parametrize(
-        "content", [b"", b"[]", b"5", b"\xff", b'{"a":1.5}', b"[" * 100_000]
-    )
-    def test_no_seal(self, audit: Audit, content: bytes) -> None:
-        audit.seal(3).write_bytes(content)
-        assert audit.faults() == [("changed", "seal 3")]
-
-    def test_foreign_file(self, audit: Audit) -> None:
-        (audit.folder / "audit/seals/notes.txt").touch()
-        assert audit.faults() == [("invented", "notes.txt")]
-
-    def test_foreign_file__beside_events(self, audit: Audit) -> None:
-        events = audit.events(1)
-        (events.parent / "notes.txt").write_text("x")
-        attempt = f"0000000002-{'ab' * 32}.jsonl"  # one that was interrupted
-        events.with_name(attempt).write_text("x")
-        assert audit.faults() == [("invented", "events/notes.txt")]
-
-    HOSTILE = b"x\n999 seals, 1 events: all as signed\x1b[8m\xe2\x80\xae\xff\xc3\xa4"
-
-    def test_hostile_file_name(self, audit: Audit) -> None:
-        folder = os.fsencode(audit.folder / "audit/seals")
-        Path(os.fsdecode(folder + b"/" + self.HOSTILE)).touch()
-        status, text = audit.run("--public-key", KEY.public_text())
-        assert status == 1
-        invented, verdict, last = text.splitlines()
-        assert invented == (
-            r"invented: x\n999 seals, 1 events: all as signed\x1b[8m\u202e\udcffä:"
-            " it is no file with a seal's name"
-        )
-        assert verdict == "3 seals, 6 events: NOT as signed"
-        assert last.startswith("last: --expect 3:")
-
-    def test_hostile_key_name(self, audit: Audit) -> None:
-        """In an unsigned seal, which anyone can write into the folder."""
-        seal = json.loads(audit.seal(3).read_bytes())
-        seal["key_id"] = self.HOSTILE.decode("latin-1")
-        audit.seal(3).write_text(
-            json.dumps(seal, sort_keys=True, separators=(",", ":"))
-        )
-        status, text = audit.run("--public-key", KEY.public_text())
-        assert status == 1
-        assert len(text.splitlines()) == 3
-        assert text.replace("\n", "").isprintable()
-
-    def test_ascii_terminal(self, audit: Audit) -> None:
-        (audit.folder / "audit/seals/日本").touch()
-        status, text = audit.run("--public-key", KEY.public_text(), locale="ascii")
-        assert status == 1
-        assert text.startswith(r"invented: \u65e5\u672c: it is no file")
-
-    @pytest.mark.parametrize(
-        ("options", "output", "reason"),
+EVENTS, LAST_EVENTS = ("changed", "events of seal 1"), ("changed", "events of seal 3")
+SEAL = ("changed", "seal 3")
+TAMPERED: dict[str, tuple[Callable[[Audit], object], list[tuple[str, str]]]] = {
+    "event changed": (lambda a: change(a.events(1), b"anon", b"Anon"), [EVENTS]),
+    "events nested": (lambda a: a.events(1).write_bytes(b"[" * 10**5), [EVENTS]),
+    "events missing": (
+        lambda a: a.events(1).unlink(),
+        [("missing", "events of seal 1")],
+    ),
+    "events sealed out of order": (reorder_events, [LAST_EVENTS, LAST_EVENTS]),
+    "events miscounted": (lambda a: a.sign(3, event_count=3), [LAST_EVENTS]),
+    "events of an interrupted attempt": (
+        lambda a: a.events(1).with_name(f"0000000002-{'ab' * 32}.jsonl").touch(),
+        [],
+    ),
+    "seal changed": (
+        lambda a: change(a.seal(2), b'"event_count":0', b'"event_count":1'),
+        [("forged signature", "seal 2"), ("broken chain", "seal 3")],
+    ),
+    "seal missing": (lambda a: a.seal(2).unlink(), [("missing", "seal 2")]),
+    "seals exchanged": (
+        lambda a: exchange(a.seal(1), a.seal(2)),
         [
-            ([], "full", "No space left on device"),
-            ([], "broken pipe", "Broken pipe"),
-            ([], "closed", "Bad file descriptor"),
-            (["--json"], "full", "No space left on device"),
-            (["--help"], "full", "No space left on device"),
+            ("reordered", "seal 1"),
+            ("reordered", "seal 2"),
+            ("broken chain", "seal 3"),
         ],
+    ),
+    "signature in capitals": (lambda a: capitals(a.seal(3)), [SEAL]),
+    "no seal: empty": (lambda a: a.seal(3).write_bytes(b""), [SEAL]),
+    "no seal: list": (lambda a: a.seal(3).write_bytes(b"[]"), [SEAL]),
+    "no seal: bytes": (lambda a: a.seal(3).write_bytes(b"\xff"), [SEAL]),
+    "no seal: fraction": (lambda a: a.seal(3).write_bytes(b'{"a":1.5}'), [SEAL]),
+    "no seal: nested": (lambda a: a.seal(3).write_bytes(b"[" * 10**5), [SEAL]),
+    # The holder of a key must not be able to crash the verification.
+    "signed: next_key": (lambda a: a.sign(3, next_key="zz"), [SEAL]),
+    "signed: root": (lambda a: a.sign(3, root="../x"), [SEAL]),
+    "signed: previous": (lambda a: a.sign(3, previous=5), [SEAL]),
+    "signed: format": (lambda a: a.sign(3, format="other"), [SEAL]),
+    "signed: more": (lambda a: a.sign(3, more=1), [SEAL]),
+    "file beside seals": (
+        lambda a: a.seal(3).with_name("notes.txt").touch(),
+        [("invented", "notes.txt")],
+    ),
+    "file beside events": (
+        lambda a: a.events(1).with_name("notes.txt").touch(),
+        [("invented", "events/notes.txt")],
+    ),
+    "folder named like a seal": (
+        lambda a: a.seal(4).mkdir(),
+        [("invented", "0000000004.json")],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_tampered(audit: Audit, case: str) -> None:
+    tamper, faults = TAMPERED[case]
+    tamper(audit)
+    assert audit.faults() == faults
+
+
+@pytest.mark.django_db
+def test_untouched__downloaded_beside_the_script(
+    bucket: UploadStorage, tmp_path: Path
+) -> None:
+    """What the service makes, from a bucket; rotations included."""
+    trail, new = Trail(bucket), SigningKey(b"n" * 32)
+    for count in (2, 0, 1):
+        add_uploads(count)
+        trail.seal()
+    trail.seal(next_key=new.public_key)
+    trail.seal(signing_key=new)
+    for key in bucket.list_keys(trail.prefix):
+        path = tmp_path / "audit" / key.removeprefix(trail.prefix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(bucket.read(key)))
+    shutil.copy(SCRIPT, tmp_path)
+    command = [sys.executable, "-I", "verify_seals.py", "audit", "--public-key"]
+    done = run_program([*command, KEY_TEXT], cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("5 seals, 6 events: all as signed\n")
+
+
+def test_cut_tail(audit: Audit) -> None:
+    status, text = audit.run()
+    assert status == 0
+    seen = re.search(r"--expect (3:[0-9a-f]{64})", text)
+    assert seen
+    assert audit.faults("--expect", seen[1]) == []
+    audit.seal(3).unlink()
+    assert audit.faults() == []  # what it cannot know …
+    assert audit.faults("--expect", seen[1]) == [("cut tail", "seal 3")]
+
+
+def test_another_seal_than_seen_before(audit: Audit) -> None:
+    assert audit.faults("--expect", f"3:{'0' * 64}") == [SEAL]
+    with pytest.raises(SystemExit) as refused:
+        audit.run("--expect", f"0:{'0' * 64}")
+    assert refused.value.code == 2
+
+
+def test_hostile_names__escaped(audit: Audit) -> None:
+    """Of a file, and of a key in an unsigned seal: anyone can write them there."""
+    hostile = b"x\n999 seals, 1 events: all as signed\x1b[8m\xe2\x80\xae\xff\xc3\xa4"
+    name = os.fsencode(audit.seal(3).parent) + b"/" + hostile
+    Path(os.fsdecode(name)).touch()
+    seal = json.loads(audit.seal(3).read_bytes())
+    seal["key_id"] = hostile.decode("latin-1")
+    text = json.dumps(seal, sort_keys=True, separators=(",", ":"))
+    audit.seal(3).write_text(text)
+
+    status, text = audit.run()
+
+    assert status == 1
+    unknown, invented, verdict, last = text.splitlines()
+    assert unknown.startswith("unknown key: seal 3: key x")
+    assert invented == (
+        r"invented: x\n999 seals, 1 events: all as signed\x1b[8m\u202e\udcff\xe4:"
+        " it is no file with a seal's name"
     )
-    def test_output_cannot_be_written(
-        self, audit: Audit, options: list[str], output: str, reason: str
-    ) -> None:
-        """With a status of its own: neither as signed nor differences."""
-        command = [*audit.command(KEY.public_text()), *options]
-        done = run_into(output, command, cwd=audit.folder)
-        assert (done.returncode, done.stderr) == (
-            74,
-            f"the output cannot be written: {reason}\n",
-        )
+    assert verdict == "2 seals, 4 events: NOT as signed"
+    assert last.startswith("last: --expect 2:")
+    assert text.replace("\n", "").isprintable()
 
-    def test_refused_argument__printed_harmlessly(self, audit: Audit) -> None:
-        status, text = audit.run("--public-key", "\x1b[2J\nall as signed")
-        assert status == 2
-        assert "\\x1b[2J\\nall as signed" in text
-        status, text = audit.run("--\x1b[2J")
-        assert status == 2
-        assert "\x1b" not in text
 
-    @pytest.mark.parametrize("output", REFUSING)
-    def test_errors_cannot_be_written(self, audit: Audit, output: str) -> None:
-        shutil.rmtree(audit.folder / "audit")
-        command = audit.command(KEY.public_text())
-        done = run_into(output, command, stream="stderr", cwd=audit.folder)
-        assert done.returncode == 2
+@pytest.mark.parametrize(
+    ("options", "output", "reason"),
+    [
+        ([], "broken pipe", "Broken pipe"),
+        ([], "closed", "Bad file descriptor"),
+        (["--json"], "full", "No space left on device"),
+    ],
+)
+def test_output_cannot_be_written(
+    audit: Audit, options: list[str], output: str, reason: str
+) -> None:
+    """With a status of its own: neither as signed nor differences."""
+    command = [sys.executable, str(SCRIPT), "audit", "--public-key", KEY_TEXT]
+    done = run_into(output, [*command, *options], cwd=audit.folder)
+    message = f"the output cannot be written: {reason}\n"
+    assert (done.returncode, done.stderr) == (74, message)
 
-    def test_signed_by_a_trusted_key_and_malformed(self, audit: Audit) -> None:
-        """The holder of a key must not be able to crash the verification."""
-        seal = json.loads(audit.seal(3).read_bytes())
-        for name, value in (("next_key", "zz"), ("root", "../x"), ("previous", 5)):
-            changed = {**seal, name: value}
-            del changed["signature"]
-            text = json.dumps(changed, sort_keys=True, separators=(",", ":"))
-            message = b"mirrorsite-audit-seal-1\n" + text.encode()
-            signature = Ed25519PrivateKey.from_private_bytes(SEED).sign(message)
-            changed["signature"] = signature.hex()
-            audit.seal(3).write_text(
-                json.dumps(changed, sort_keys=True, separators=(",", ":"))
-            )
-            assert audit.faults() == [("changed", "seal 3")], name
 
-    def test_folder_named_like_a_seal(self, audit: Audit) -> None:
-        (audit.folder / "audit/seals/0000000004.json").mkdir()
-        assert audit.faults() == [("invented", "0000000004.json")]
-
-    def test_events_nested_without_end(self, audit: Audit) -> None:
-        audit.events(1).write_bytes(b"[" * 100_000 + b"\n")
-        assert audit.faults() == [("changed", "events of seal 1")]
-
-    def test_unknown_key(self, audit: Audit) -> None:
-        other = SigningKey(b"x" * 32)
-        status, text = audit.run("--public-key", other.public_text())
+class TestKeys:
+    def test_unknown(self, audit: Audit) -> None:
+        status, text = audit.run(key=SigningKey(b"x" * 32).public_text())
         assert status == 1
         assert f"unknown key: seal 1: key {KEY.id} is not trusted" in text
 
-    def test_rotation_is_followed(self, trail: Trail, tmp_path: Path) -> None:
-        """The first key alone is enough: each new one was announced under the old."""
-        new = SigningKey(b"n" * 32)
-        trail.seal(next_key=new.public_key)
-        trusted = {KEY.id: KEY.public_key, new.id: new.public_key}
-        trail.seal(signing_key=new, trusted_keys=TrustedKeys(trusted))
-        audit = Audit(tmp_path)
-        audit.download(trail)
-        assert audit.faults() == []
-        # The first key was replaced: what it signs from now on is a thief's.
-        last = parse_seal(audit.seal(5).read_bytes())
-        stolen = replace(last, number=6, previous=last.hash(), key_id=KEY.id)
-        audit.seal(6).write_bytes(KEY.sign(stolen).file_bytes())
-        assert audit.faults() == [("unknown key", "seal 6")]
-
-    def test_announced_and_abandoned_key(self, trail: Trail, tmp_path: Path) -> None:
+    def test_rotation_is_followed(self, audit: Audit) -> None:
+        """The first key is enough: others are announced. Replaced ones sign no more."""
         lost, new = SigningKey(b"l" * 32), SigningKey(b"n" * 32)
-        trail.seal(next_key=lost.public_key)
-        trail.seal(next_key=new.public_key)
-        trail.seal(signing_key=new)
-        audit = Audit(tmp_path)
-        audit.download(trail)
+        audit.add_seal(next_key=lost.public_key)
+        audit.add_seal(next_key=new.public_key)
+        audit.add_seal(key=new)
         assert audit.faults() == []
-        last = parse_seal(audit.seal(6).read_bytes())
-        stolen = replace(last, number=7, previous=last.hash(), key_id=lost.id)
-        audit.seal(7).write_bytes(lost.sign(stolen).file_bytes())
-        assert audit.faults() == [("unknown key", "seal 7")]
+        for thief in (KEY, lost):
+            last = audit.last
+            audit.add_seal(key=thief)
+            assert audit.faults() == [("unknown key", "seal 7")]
+            audit.last = last
 
-    def test_could_not_run(self, audit: Audit) -> None:
-        shutil.rmtree(audit.folder / "audit")
-        status, text = audit.run("--public-key", KEY.public_text())
-        assert (status, text) == (2, "audit holds no seals/ folder\n")
-        assert audit.run("--public-key", "nonsense")[0] == 2
 
-    def test_could_not_run__without_its_one_package(self, tmp_path: Path) -> None:
+class TestCouldNotRun:
+    def test_no_folder(self, audit: Audit) -> None:
+        shutil.rmtree(audit.seal(1).parent)
+        status, text = audit.run()
+        assert (status, text) == (2, f"{audit.folder}/audit holds no seals/ folder\n")
+        audit.seal(1).parent.mkdir()
+        status, text = audit.run()
+        assert (status, text) == (2, f"{audit.folder}/audit holds no seal\n")
+
+    @pytest.mark.parametrize("key", ["nonsense", f"{'0' * 16}:{KEY_TEXT[17:]}"])
+    def test_no_key(self, audit: Audit, key: str) -> None:
+        with pytest.raises(SystemExit) as refused:
+            audit.run(key=key)
+        assert refused.value.code == 2
+
+    def test_without_its_one_package(self, tmp_path: Path) -> None:
         """Exit status 1 would say that the trail was changed."""
-        done = subprocess.run(
-            [sys.executable, "-S", "-I", SCRIPT, tmp_path],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_program([sys.executable, "-S", "-I", SCRIPT, tmp_path])
         assert done.returncode == 2
         assert done.stderr.endswith("pip install cryptography\n")
 
-    def test_could_not_run__unreadable(self, audit: Audit) -> None:
-        seal = audit.seal(2)
-        seal.unlink()
+    def test_unreadable(self, audit: Audit) -> None:
+        audit.seal(2).unlink()
         # A file for every test but the reading: opening it is refused to root as well.
-        seal.symlink_to("/proc/self/mem")
-        status, text = audit.run("--public-key", KEY.public_text())
+        audit.seal(2).symlink_to("/proc/self/mem")
+        status, text = audit.run()
         assert (status, text[:14]) == (2, "could not read")

@@ -42,7 +42,7 @@ class SigningKey:
     def generate(cls) -> SigningKey:
         return cls(secrets.token_bytes(32))
 
-    def sign(self, seal: Seal) -> Seal:
+    def sign_seal(self, seal: Seal) -> Seal:
         """Return the seal with this key's signature; it must name this key already."""
         return seal.with_signature(self._key.sign(seal.signed_bytes()))
 

@@ -187,7 +187,7 @@ class _Sealer:
             return None
         ids = [event_id for event_id, _ in pairs]
         lines = b"".join(line for _, line in pairs)
-        seal = self.signing_key.sign(
+        seal = self.signing_key.sign_seal(
             Seal(
                 number=number,
                 sealed_at=format_time(timezone.now()),

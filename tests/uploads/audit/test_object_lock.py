@@ -155,7 +155,7 @@ class TestObjectLock:
     def test_overwritten_and_sealed(self, locked):
         """A newer version that is signed too does not count."""
         key = locked.store.seal_object_key(2)
-        other = KEY.sign(
+        other = KEY.sign_seal(
             replace(seal_of(AuditSeal.objects.get(number=2)), event_count=5)
         )
         locked.storage.client.put_object(

@@ -379,13 +379,15 @@ class TestContradictedByTheBucket:
             (
                 lambda seal: (
                     SigningKey(b"x" * 32)
-                    .sign(replace(seal, key_id=SigningKey(b"x" * 32).id))
+                    .sign_seal(replace(seal, key_id=SigningKey(b"x" * 32).id))
                     .file_bytes()
                 ),
                 "unknown key",
             ),
             (
-                lambda seal: KEY.sign(replace(seal, previous="0" * 64)).file_bytes(),
+                lambda seal: KEY.sign_seal(
+                    replace(seal, previous="0" * 64)
+                ).file_bytes(),
                 "does not continue",
             ),
         ],

@@ -352,7 +352,7 @@ class TestSeals:
         """Who has the private key still cannot replace what the chain goes through."""
         with as_owner():
             seal = seal_of(AuditSeal.objects.get(number=2))
-            forged = KEY.sign(replace(seal, event_count=7, signature=""))
+            forged = KEY.sign_seal(replace(seal, event_count=7, signature=""))
             delete(rows_of(AuditSeal).filter(number=2))
             rows_of(AuditSeal).bulk_create([row_of(forged, trail.store)])
             assert found(trail) == {("changed", "seal 2")}
@@ -506,8 +506,8 @@ def taken_along(trail: Trail, key: SigningKey) -> Trail:
 class Impostor(SigningKey):
     """Signs in the name of a key that it does not have."""
 
-    def sign(self, seal: Seal) -> Seal:
-        signature = super().sign(seal).signature
+    def sign_seal(self, seal: Seal) -> Seal:
+        signature = super().sign_seal(seal).signature
         return seal.with_signature(bytes.fromhex(signature)[::-1])
 
 

@@ -152,7 +152,7 @@ class TestRotation:
         stolen = replace(last, number=4, previous=last.hash(), key_id=lost.id)
         with pytest.raises(AuditKeyError, match="was replaced"):
             trail.seal(signing_key=lost)
-        trail.store.put(lost.sign(stolen), b"")
+        trail.store.put(lost.sign_seal(stolen), b"")
         with pytest.raises(SealError, match="unknown key"):
             trail.seal(signing_key=new, trusted_keys=trusted)
         for since in (None, 4):
@@ -165,7 +165,7 @@ class TestRotation:
         keys = {KEY.id: KEY.public_key, new.id: new.public_key}
         trail.seal(signing_key=new, trusted_keys=TrustedKeys(keys))
         last = seal_of(AuditSeal.objects.get(number=2))
-        stolen = KEY.sign(
+        stolen = KEY.sign_seal(
             seal_of(
                 AuditSeal(
                     number=3,
