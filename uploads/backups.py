@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import os
 import re
 import secrets
@@ -41,9 +40,7 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
-    lzma.LZMAError,
-    NotImplementedError,  # another compression
-    RuntimeError,  # encrypted; a manifest that is nested too deeply
+    RuntimeError,  # encrypted or compressed otherwise; a manifest nested too deeply
     ValueError,  # a name that is not UTF-8
 )
 
