@@ -13,8 +13,9 @@ import logging
 import os
 import random
 import re
+import time
+from contextlib import suppress
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -159,60 +160,23 @@ def log_access(
     )
 
 
-# --- Handler and formatters ------------------------------------------------------
+# --- Handler, filters and formatters ---------------------------------------------
 
 
 class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes whole lines to the stream's descriptor.
+    """Locks the stream's file, so that lines of several processes are not mixed.
 
-    The standard handler holds its lock while it formats too, so a worker's threads
-    queue up. Here it is held for the write only. A write to a pipe is atomic up to
-    PIPE_BUF bytes (POSIX); a longer one may be mixed with those of other processes. A
-    second lock, on the file, prevents that.
+    A write to a pipe is atomic up to PIPE_BUF bytes only (POSIX).
     """
 
-    def handle(self, record: logging.LogRecord) -> bool:
-        passed: Any = self.filter(record)
-        if not passed:
-            return False
-        if isinstance(passed, logging.LogRecord):  # since Python 3.12
-            record = passed
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError, ValueError):  # not every kind of file can be locked
+            fcntl.lockf(self.stream, fcntl.LOCK_EX)
         try:
-            descriptor = self.stream.fileno()
-        except (AttributeError, OSError):  # no file: a test's buffer
-            super().handle(record)
-            return True
-        try:
-            line = (self.format(record) + "\n").encode("utf-8", "replace")
-            self.acquire()
-            try:
-                _write(descriptor, line)
-            finally:
-                self.release()
-        except Exception:  # noqa: BLE001 as every handler of the standard library
-            self.handleError(record)
-        return True
-
-
-def _write(descriptor: int, line: bytes) -> None:
-    """Write all of `line`, not interleaved with the lines of other processes."""
-    is_locked = True
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX)
-    except OSError:  # a kind of file that has no locks
-        is_locked = False
-    try:
-        written = os.write(descriptor, line)
-        while written < len(line):
-            written += os.write(descriptor, line[written:])
-    finally:
-        if is_locked:
-            fcntl.lockf(descriptor, fcntl.LOCK_UN)
-
-
-def _utc(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            super().emit(record)
+        finally:
+            with suppress(OSError, ValueError):
+                fcntl.lockf(self.stream, fcntl.LOCK_UN)
 
 
 class ReplaceTraceback(logging.Filter):
@@ -236,12 +200,20 @@ class DropDatabaseTraceback(logging.Filter):
         return True
 
 
-class JsonFormatter(logging.Formatter):
+class UTCFormatter(logging.Formatter):
+    """Times in UTC (RFC 3339), to the millisecond."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+
+class JsonFormatter(UTCFormatter):
     """One JSON object a line; `extra={"fields": {...}}` adds members."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
-            "time": _utc(record),
+            "time": self.formatTime(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -254,12 +226,15 @@ class JsonFormatter(logging.Formatter):
         return json_line(entry)
 
 
-class TextFormatter(logging.Formatter):
+class TextFormatter(UTCFormatter):
     """Time, level and message; a traceback below it."""
+
+    default_time_format = "%H:%M:%S"
+    default_msec_format = "%s.%03d"
 
     def format(self, record: logging.LogRecord) -> str:
         message = printable(record.getMessage())
-        line = f"{_utc(record)[11:-1]} {record.levelname:<7} {message}"
+        line = f"{self.formatTime(record)} {record.levelname:<7} {message}"
         if request_id := current_request_id.get():
             line += f" request_id={request_id}"
         if record.exc_info:

@@ -8,6 +8,7 @@ process. Labels have few values: a path that matches no route is "unmatched".
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -43,22 +44,14 @@ STORE_SECONDS = Histogram(
     buckets=STORE_BUCKETS,
 )
 
-# A cache, since labels() validates and locks at every call. A route has few series.
-_requests: dict[tuple[str, str | None, int], Callable[[float], None]] = {}
 
-
-def observe_request(
-    route: str, method: str | None, status: int, seconds: float
-) -> None:
-    """Count one request and its duration."""
-    try:
-        observe = _requests[route, method, status]
-    except KeyError:
-        known = method if method in METHODS else "other"
-        observe = REQUEST_SECONDS.labels(route, known, str(status)).observe
-        if known != "other":
-            _requests[route, method, status] = observe
-    observe(seconds)
+@lru_cache(maxsize=1024)  # labels() validates and locks at every call
+def request_observer(
+    route: str, method: str | None, status: int
+) -> Callable[[float], None]:
+    """Return the function that counts one request and its duration in seconds."""
+    known = method if method in METHODS else "other"
+    return REQUEST_SECONDS.labels(route, known, str(status)).observe
 
 
 def observe_upload(outcome: str, size: int = 0) -> None:

@@ -24,7 +24,7 @@ from django.views import defaults
 from mirrorsite.database import is_unavailable
 from mirrorsite.headers import API_HEADERS, PAGE_HEADERS
 from mirrorsite.logs import current_request_id, request_id_from
-from mirrorsite.metrics import observe_request
+from mirrorsite.metrics import request_observer
 from mirrorsite.problem_types import PROBLEM_TYPES, SLUG_OF_STATUS
 from mirrorsite.problems import (
     CONTENT_TYPE,
@@ -62,14 +62,22 @@ class EdgeMiddleware:
             response = self._answer(request)
         finally:
             current_request_id.reset(token)
-        self._set_headers(request, response, request_id)
+        headers = response.headers
+        headers["X-Request-ID"] = request_id
+        for name, value in (API_HEADERS if _is_api(request) else PAGE_HEADERS).items():
+            headers.setdefault(name, value)
+        if isinstance(response, HttpResponse):
+            if response.status_code not in _WITHOUT_LENGTH:
+                headers.setdefault("Content-Length", str(len(response.content)))
+            if request.method == "HEAD":
+                # RFC 9110, section 9.3.2: the headers of GET, without its content.
+                response.content = b""
         match = request.resolver_match
         # The home page's route is empty, and an empty label means none to Prometheus.
         route = (match.route or "/") if match else "unmatched"
         meta["mirrorsite.route"] = route
-        observe_request(
-            route, request.method, response.status_code, perf_counter() - started
-        )
+        observe = request_observer(route, request.method, response.status_code)
+        observe(perf_counter() - started)
         return response
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
@@ -88,20 +96,6 @@ class EdgeMiddleware:
         if response.status_code >= 400:
             return _as_problem(request, response)
         return response
-
-    def _set_headers(
-        self, request: HttpRequest, response: HttpResponseBase, request_id: str
-    ) -> None:
-        headers = response.headers
-        headers["X-Request-ID"] = request_id
-        for name, value in (API_HEADERS if _is_api(request) else PAGE_HEADERS).items():
-            headers.setdefault(name, value)
-        if isinstance(response, HttpResponse):
-            if response.status_code not in _WITHOUT_LENGTH:
-                headers.setdefault("Content-Length", str(len(response.content)))
-            if request.method == "HEAD":
-                # RFC 9110, section 9.3.2: the headers of GET, without its content.
-                response.content = b""
 
 
 def _is_api(request: HttpRequest) -> bool:
@@ -169,21 +163,29 @@ def server_error(request: HttpRequest) -> HttpResponse:
 # --- Staff's pages ----------------------------------------------------------------
 
 
-def _reads_session(request: HttpRequest) -> bool:
-    path = request.path_info
-    return path == "/" or path.startswith(settings.STAFF_PATHS)
+class StaffPages:
+    """Session, CSRF protection, login and messages, for `/` and `STAFF_PATHS` only."""
 
-
-class _StaffPagesOnly:
-    """Skip the middleware it is mixed into for every path but `/` and `STAFF_PATHS`."""
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        inner = AuthenticationMiddleware(MessageMiddleware(get_response))  # type: ignore[arg-type]
+        self._csrf = CsrfMiddleware(inner)  # type: ignore[arg-type]
+        self._staff_pages = StaffSessionMiddleware(self._csrf)  # type: ignore[arg-type]
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if _reads_session(request):
-            return super().__call__(request)  # type: ignore[misc, no-any-return]
-        return self.get_response(request)  # type: ignore[attr-defined, no-any-return]
+        path = request.path_info
+        if path == "/" or path.startswith(settings.STAFF_PATHS):
+            return self._staff_pages(request)  # type: ignore[return-value]
+        return self.get_response(request)
+
+    def process_view(self, request, *view):  # type: ignore[no-untyped-def]
+        """Check the CSRF token; Django calls this apart from `__call__`."""
+        if hasattr(request, "session"):
+            return self._csrf.process_view(request, *view)  # type: ignore[no-untyped-call]
+        return None
 
 
-class StaffSessionMiddleware(_StaffPagesOnly, SessionMiddleware):
+class StaffSessionMiddleware(SessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         """Ignore a cookie that is no session key.
 
@@ -208,14 +210,6 @@ class StaffSessionMiddleware(_StaffPagesOnly, SessionMiddleware):
             raise
 
 
-class StaffAuthenticationMiddleware(_StaffPagesOnly, AuthenticationMiddleware):
-    pass
-
-
-class StaffMessageMiddleware(_StaffPagesOnly, MessageMiddleware):
-    pass
-
-
 #: Content types that Django parses as a form.
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 _UTF_8 = ("utf-8", "utf8")
@@ -223,12 +217,9 @@ _UTF_8 = ("utf-8", "utf8")
 _UNUSED_METHODS = frozenset({"PUT", "PATCH", "DELETE"})
 
 
-class StaffCsrfViewMiddleware(_StaffPagesOnly, CsrfViewMiddleware):
-    """CSRF for staff's pages; Django calls `process_view` apart from `__call__`."""
-
+class CsrfMiddleware(CsrfViewMiddleware):
     def process_view(self, request, callback, callback_args, callback_kwargs):  # type: ignore[no-untyped-def]
-        is_refused = request.path_info == "/" and request.method in _UNUSED_METHODS
-        if not _reads_session(request) or is_refused:
+        if request.path_info == "/" and request.method in _UNUSED_METHODS:
             return None
         if request.method == "POST" and not _is_api(request):
             fault = _form_error(request)

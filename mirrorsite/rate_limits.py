@@ -165,15 +165,16 @@ class RateLimiter:
         self._fallback = MemoryCounter()
         self._paused_until = 0.0
         #: A window, and the digests of credentials that this process accepted in it.
-        self._accepted: tuple[int, set[bytes]] = (0, set())
+        self._accepted: tuple[float, set[bytes]] = (0, set())
 
     def hit(self, client: str, amount: int = 1) -> Usage | None:
         """Count a request; None when `UPLOAD_RATE_LIMIT` is off."""
         if settings.UPLOAD_RATE_LIMIT is None:
             return None
         quota, length = settings.UPLOAD_RATE_LIMIT
-        window, left = _window(length)
-        key = f"{client}/{length}/{window}"
+        window, elapsed = divmod(time.time(), length)
+        left = math.ceil(length - elapsed)
+        key = f"{client}/{length}/{window:.0f}"
         if time.monotonic() >= self._paused_until:
             try:
                 count = counter_for(settings.CACHE_URL).add(key, left, amount)
@@ -208,7 +209,7 @@ class RateLimiter:
     def _accepted_now(self) -> set[bytes]:
         if settings.UPLOAD_RATE_LIMIT is None:
             return set()
-        window, _ = _window(settings.UPLOAD_RATE_LIMIT[1])
+        window = time.time() // settings.UPLOAD_RATE_LIMIT[1]
         if self._accepted[0] != window:
             self._accepted = (window, set())
         return self._accepted[1]
@@ -216,13 +217,6 @@ class RateLimiter:
 
 def _digest(credential: str) -> bytes:
     return hashlib.sha256(credential.encode()).digest()
-
-
-def _window(length: int) -> tuple[int, int]:
-    """Return the number of the current window and the seconds that are left of it."""
-    now = time.time()
-    window = int(now // length)
-    return window, max(1, math.ceil((window + 1) * length - now))
 
 
 limiter = RateLimiter()
@@ -258,7 +252,12 @@ class RateLimitedPosts(APIView):
             super().perform_authentication(request)
             return
         network = actor_named(request._request, "anonymous").quota_key
-        if credential := self._credential(request):
+        # A token, or the key of a session where the view accepts one.
+        header = get_authorization_header(request)
+        credential = b" ".join(header.split()).decode("latin-1")
+        if not credential and StaffSessionAuthentication in self.authentication_classes:
+            credential = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+        if credential:
             self._check(request, credential, network)
         else:
             self._count(network)
@@ -295,14 +294,6 @@ class RateLimitedPosts(APIView):
                     limiter.accept(credential)
                 if client:
                     self._count(client)
-
-    def _credential(self, request: Request) -> str:
-        """Return the token or session key that the request presents; empty without one."""
-        if header := get_authorization_header(request):
-            return b" ".join(header.split()).decode("latin-1")
-        if StaffSessionAuthentication in self.authentication_classes:
-            return request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
-        return ""
 
     def _count(self, client: str) -> None:
         self._usage = limiter.hit(client)

@@ -106,16 +106,15 @@ REST_KNOX = {
 MIDDLEWARE = [
     "mirrorsite.middleware.EdgeMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "mirrorsite.middleware.StaffSessionMiddleware",
-    "mirrorsite.middleware.StaffCsrfViewMiddleware",
-    "mirrorsite.middleware.StaffAuthenticationMiddleware",
-    "mirrorsite.middleware.StaffMessageMiddleware",
+    "mirrorsite.middleware.StaffPages",
 ]
 #: Besides `/`, the paths that read the session; the others do not pay for it.
 STAFF_PATHS = ("/admin/", "/api/uploads")
-# Both checks look for Django's classes by name: StaffCsrfViewMiddleware is a subclass, and
-# EdgeMiddleware denies framing.
-SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003"]
+# These checks look for Django's classes by name: EdgeMiddleware denies framing (W002), and
+# StaffPages contains the others.
+SILENCED_SYSTEM_CHECKS = [
+    "security.W002", "security.W003", "admin.E408", "admin.E409", "admin.E410",
+]  # fmt: skip
 
 TEMPLATES: list[dict[str, Any]] = [
     {

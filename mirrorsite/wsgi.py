@@ -14,17 +14,10 @@ class UTF8Request(WSGIRequest):
     """A request whose query and form are UTF-8, whatever its Content-Type says.
 
     Django would decode the query with the charset of the body, and fail for one that is
-    no text encoding, such as `hex`.
+    no text encoding, such as `hex`: its property `encoding` is not used.
     """
 
-    @property
-    def encoding(self) -> None:
-        """None is Django's default, UTF-8."""
-        return None
-
-    @encoding.setter
-    def encoding(self, value: str | None) -> None:
-        pass
+    encoding = None  # type: ignore[override]
 
 
 application = get_wsgi_application()

@@ -1,28 +1,64 @@
-"""Django's PostgreSQL backend, with a timeout for the server's answers."""
+"""Django's PostgreSQL backend, with a timeout for the server's answers.
+
+Neither the server's timeouts nor those of TCP end the wait for a server process that is
+stopped (SIGSTOP): its kernel still acknowledges what the process does not read.
+"""
 
 from __future__ import annotations
 
+import select
 import sys
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 from django.db.backends.postgresql import base
-
-from mirrorsite.postgresql import driver
+from psycopg.pq import TransactionStatus
 
 #: How long the health check of a connection waits for an answer.
 HEALTH_CHECK_SECONDS = 3
+#: A connection that was answered this recently is checked without a statement.
+RECENT_SECONDS = 1.0
 #: The formats that psycopg can parse. The role, the database or PGDATESTYLE may set
 #: others.
 _STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
-#: A connection that was answered this recently is checked without a statement.
-RECENT_SECONDS = 1.0
+
+
+class TimedConnection(psycopg.Connection[Any]):
+    """A connection that is closed when an answer takes over `answer_seconds`."""
+
+    answer_seconds: float | None = None
+    #: When the server answered last, by the monotonic clock.
+    answered_at = 0.0
+
+    def wait(
+        self, gen: Any, interval: float = 0.1, timeout: float | None = None
+    ) -> Any:
+        if timeout is None:
+            timeout = self.answer_seconds
+        try:
+            answer = super().wait(gen, interval, timeout)
+        except psycopg.OperationalError as error:
+            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                raise
+            # The answer could still come, and would be taken for that of the next
+            # statement.
+            self.close()
+            raise psycopg.OperationalError(
+                f"the server did not answer within {timeout:g} seconds"
+                if timeout is not None
+                else str(error)
+            ) from error
+        self.answered_at = monotonic()
+        return answer
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """Waits up to ANSWER_SECONDS of the database's settings for each answer."""
 
-    Database = driver
+    #: psycopg's module as Django uses it, with the connections above.
+    Database = SimpleNamespace(**vars(psycopg) | {"connect": TimedConnection.connect})
 
     def get_new_connection(self, conn_params: Any) -> Any:
         connection = super().get_new_connection(conn_params)
@@ -45,7 +81,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if connection is None or connection.closed:
             return False
         if monotonic() - connection.answered_at < RECENT_SECONDS:
-            return bool(connection.is_quiet())
+            # Unread input is the end of a connection that the server has closed.
+            poll = select.poll()
+            poll.register(connection.fileno(), select.POLLIN)
+            return not poll.poll(0)
         before = connection.answer_seconds
         connection.answer_seconds = HEALTH_CHECK_SECONDS
         try:

@@ -13,6 +13,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import lru_cache
 from queue import SimpleQueue
 from time import perf_counter
@@ -22,7 +24,7 @@ from urllib.parse import unquote_to_bytes
 from django.core.exceptions import ImproperlyConfigured
 
 from mirrorsite.logs import log_access, quoted_path, request_id_from
-from mirrorsite.metrics import observe_request
+from mirrorsite.metrics import request_observer
 from mirrorsite.server.fast_path import FastAnswer, FastPath, address_of
 from mirrorsite.server.responses import Fields, Response, early_problem
 
@@ -116,7 +118,9 @@ class Application:
             route=environ.get("mirrorsite.route", ""),
             status=response.status,
             seconds=perf_counter() - started,
-            size=response.size,
+            size=len(response.body)
+            if response.sent_bytes is None
+            else response.sent_bytes,
             request_id=environ.get("mirrorsite.request_id", ""),
             peer=scope["client"],
             forwarded_for=environ.get("HTTP_X_FORWARDED_FOR", ""),
@@ -126,17 +130,19 @@ class Application:
         self, scope: Any, environ: dict[str, Any], send: Any
     ) -> Response:
         path = scope["raw_path"]
-        pool = (
-            self._fast_path_thread if path in self.fast_path.answers else self._threads
-        )
+        is_fast_path = path in self.fast_path.answers
+        pool = self._fast_path_thread if is_fast_path else self._threads
+        loop = asyncio.get_running_loop()
         call = Call(
             self._application,
             environ,
             send,
             scope["state"]["is_closed"],
             self._stream_permits,
+            loop,
+            loop.create_future(),
         )
-        timer = asyncio.get_running_loop().call_later(QUEUE_SECONDS, _give_up, call)
+        timer = loop.call_later(QUEUE_SECONDS, call.give_up)
         try:
             pool.submit(call.run)
             response = await call.response
@@ -151,17 +157,11 @@ class Application:
             return _refusal(environ, "internal-error")
         finally:
             timer.cancel()
-        if response.status == 200 and scope["method"] == "GET":
-            self._remember(scope, response)
+        if is_fast_path and response.status == 200 and scope["method"] == "GET":
+            address = address_of(path, dict(scope["headers"]), scope["scheme"])
+            if address is not None:
+                self.fast_path.remember(address, scope["query_string"], response.fields)
         return response
-
-    def _remember(self, scope: Any, response: Response) -> None:
-        path = scope["raw_path"]
-        if path not in self.fast_path.answers:
-            return
-        address = address_of(path, dict(scope["headers"]), scope["scheme"])
-        if address is not None:
-            self.fast_path.remember(address, scope["query_string"], response.fields)
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()
@@ -177,24 +177,19 @@ class Application:
 
     async def _warm_up_in_time(self) -> None:
         """Warm up in a thread; raises `ImproperlyConfigured`, logs any other failure."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[BaseException | None] = loop.create_future()
-
-        def finish(error: BaseException | None) -> None:
-            if not done.done():
-                done.set_result(error)
+        done: Future[BaseException | None] = Future()
+        done.set_running_or_notify_cancel()  # it continues after the timeout
 
         def run() -> None:
-            outcome: BaseException | None = None
             try:
                 self._warm_up()
+                done.set_result(None)
             except BaseException as error:  # noqa: BLE001 it is handled in the loop
-                outcome = error
-            loop.call_soon_threadsafe(finish, outcome)
+                done.set_result(error)
 
         self._threads.submit(run)
         try:
-            error = await asyncio.wait_for(done, WARM_UP_SECONDS)
+            error = await asyncio.wait_for(asyncio.wrap_future(done), WARM_UP_SECONDS)
         except TimeoutError:
             logger.warning("the warm-up is slow; it continues in the background")
             return
@@ -216,12 +211,6 @@ async def _read_body(receive: Any) -> bytes:
             return b"".join(parts)
 
 
-def _give_up(call: Call) -> None:
-    """Refuse a call that no thread has started."""
-    if call.claim() and not call.response.done():
-        call.response.set_exception(BusyError())
-
-
 def _refusal(environ: dict[str, Any], slug: str) -> Response:
     request_id = environ.setdefault(
         "mirrorsite.request_id",
@@ -230,7 +219,7 @@ def _refusal(environ: dict[str, Any], slug: str) -> Response:
         ),
     )
     response = early_problem(slug, request_id, environ["mirrorsite.path"])
-    observe_request("unmatched", environ["REQUEST_METHOD"], response.status, 0.0)
+    request_observer("unmatched", environ["REQUEST_METHOD"], response.status)(0.0)
     return response
 
 
@@ -265,62 +254,56 @@ class ThreadPool:
                 logger.exception("a job failed")
 
 
+@dataclass(eq=False)
 class Call:
-    """One request to the WSGI application; `response` is an asyncio future of its outcome.
+    """One request to the WSGI application; `response` is the future of its outcome.
 
     `is_closed` returns True once the client has disconnected; `stream_permits` limits
     the responses that are streamed at once.
     """
 
-    def __init__(
-        self,
-        application: WSGIApplication,
-        environ: dict[str, Any],
-        send: Send,
-        is_closed: Callable[[], bool],
-        stream_permits: threading.Semaphore,
-    ) -> None:
-        self._application = application
-        self._environ = environ
-        self._send_message = send
-        self._is_closed = is_closed
-        self._stream_permits = stream_permits
-        # Acquired once, by the thread that runs the call or by the timeout.
-        self._claimed = threading.Lock()
-        self.response_started = False
-        self._status = 500
-        self._fields: Fields = []
-        self._loop = asyncio.get_running_loop()
-        self.response: asyncio.Future[Response] = self._loop.create_future()
+    application: WSGIApplication
+    environ: dict[str, Any]
+    send_message: Send
+    is_closed: Callable[[], bool]
+    stream_permits: threading.Semaphore
+    loop: asyncio.AbstractEventLoop
+    response: asyncio.Future[Response]
+    response_started: bool = False
+    status: int = 500
+    fields: Fields = field(default_factory=list)
+    #: Acquired once, by the thread that runs the call or by the timeout.
+    claimed: threading.Lock = field(default_factory=threading.Lock)
 
-    def claim(self) -> bool:
-        """Return True once: to the thread that runs the call, or to the timeout."""
-        return self._claimed.acquire(blocking=False)
+    def give_up(self) -> None:
+        """Refuse the call if no thread has started it."""
+        if self.claimed.acquire(blocking=False) and not self.response.done():
+            self.response.set_exception(BusyError())
 
     def run(self) -> None:
         """Run the application, in a thread of the pool."""
-        if not self.claim():
+        if not self.claimed.acquire(blocking=False):
             return
         try:
-            if self._is_closed():
+            if self.is_closed():
                 raise ClientGoneError
-            parts = self._application(self._environ, self._start_response)
+            parts = self.application(self.environ, self._start_response)
             try:
                 if getattr(parts, "streaming", True):
                     response = self._stream(iter(parts))
                 else:
-                    response = Response(self._status, self._fields, b"".join(parts))
-                self._loop.call_soon_threadsafe(self._succeed, response)
+                    response = Response(self.status, self.fields, b"".join(parts))
+                self.loop.call_soon_threadsafe(self.response.set_result, response)
             finally:
                 close = getattr(parts, "close", None)
                 if close is not None:
                     close()
         except BaseException as error:  # noqa: BLE001 it is raised in the loop
-            self._loop.call_soon_threadsafe(self._fail, error)
+            self.loop.call_soon_threadsafe(self._fail, error)
 
     def _start_response(self, status: str, headers: Any, *_: Any) -> None:
-        self._status = int(status[:3])
-        self._fields = [
+        self.status = int(status[:3])
+        self.fields = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in headers
         ]
@@ -329,25 +312,25 @@ class Call:
         """Return the response; send it if it is longer than one piece."""
         first = _next_piece(parts)
         if len(first) < STREAM_BYTES:
-            return Response(self._status, self._fields, first)
-        if not self._stream_permits.acquire(blocking=False):
+            return Response(self.status, self.fields, first)
+        if not self.stream_permits.acquire(blocking=False):
             raise TooManyStreamsError
         try:
             with tempfile.TemporaryFile() as file:
                 if self._needs_length():
                     length = file.write(first) + sum(map(file.write, parts))
-                    self._fields.append((b"content-length", b"%d" % length))
+                    self.fields.append((b"content-length", b"%d" % length))
                     file.seek(0)
                     parts = iter(lambda: file.read(STREAM_BYTES), b"")
                     first = next(parts)
                 return self._send_pieces(first, parts)
         finally:
-            self._stream_permits.release()
+            self.stream_permits.release()
 
     def _needs_length(self) -> bool:
         """Return True if the client cannot read chunks and there is no length yet."""
-        return self._environ["SERVER_PROTOCOL"] == "HTTP/1.0" and not any(
-            name == b"content-length" for name, _ in self._fields
+        return self.environ["SERVER_PROTOCOL"] == "HTTP/1.0" and not any(
+            name == b"content-length" for name, _ in self.fields
         )
 
     def _send_pieces(self, piece: bytes, parts: Iterator[bytes]) -> Response:
@@ -356,8 +339,8 @@ class Call:
         self._send(
             {
                 "type": "http.response.start",
-                "status": self._status,
-                "headers": self._fields,
+                "status": self.status,
+                "headers": self.fields,
             }
         )
         while piece:
@@ -365,19 +348,13 @@ class Call:
             self._send({"type": "http.response.body", "body": piece, "more_body": True})
             piece = _next_piece(parts)
         self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        return Response(self._status, self._fields, sent_bytes=size)
+        return Response(self.status, self.fields, sent_bytes=size)
 
     def _send(self, message: dict[str, Any]) -> None:
         """Send a message; wait while the write buffer is full."""
-        asyncio.run_coroutine_threadsafe(
-            self._send_message(message), self._loop
-        ).result()
-        if message.get("more_body", True) and self._is_closed():
+        asyncio.run_coroutine_threadsafe(self.send_message(message), self.loop).result()
+        if message.get("more_body", True) and self.is_closed():
             raise ClientGoneError
-
-    def _succeed(self, response: Response) -> None:
-        if not self.response.done():
-            self.response.set_result(response)
 
     def _fail(self, error: BaseException) -> None:
         if self.response.done():  # the answer was sent; closing the response failed

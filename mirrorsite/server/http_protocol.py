@@ -27,10 +27,9 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from mirrorsite.logs import log_access, quoted_path, request_id_from
-from mirrorsite.metrics import observe_request
+from mirrorsite.metrics import request_observer
 from mirrorsite.negotiation import MAX_BODY_BYTES
 from mirrorsite.server.fast_path import as_sent
-from mirrorsite.server.request_head import RefusedError, check_fields, to_origin_form
 from mirrorsite.server.responses import early_problem
 
 logger = logging.getLogger("gunicorn.error")
@@ -67,6 +66,23 @@ _UNKNOWN_METHOD = re.compile(rb"\s*[A-Z][A-Z-]{2,19} [!-~]")
 _ALLOW = b"GET, HEAD, POST, OPTIONS"
 
 
+Headers = list[tuple[bytes, bytes]]
+
+#: The authority of a target in absolute form, and what follows it.
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)((?:[/?#].*)?)")
+#: Fields that must not be repeated.
+_SINGLE = (b"host", b"content-type")
+_UNUSUAL = {b"transfer-encoding", b"expect"}
+
+
+class RefusedError(Exception):
+    """The request breaks a rule or a limit; `slug` is the type of the problem."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(slug)
+        self.slug = slug
+
+
 class Phase(Enum):
     """How much of a request has been read."""
 
@@ -74,6 +90,9 @@ class Phase(Enum):
     HEAD = auto()
     BODY = auto()
     ALL = auto()
+
+
+_INCOMPLETE = (Phase.HEAD, Phase.BODY)
 
 
 class HTTPProtocol(HttpToolsProtocol):
@@ -123,7 +142,7 @@ class HTTPProtocol(HttpToolsProtocol):
             and connection.waits_for_client
         ]
         for connection in heapq.nsmallest(
-            CONNECTIONS_TO_CLOSE, idle, key=lambda other: other.deadline
+            CONNECTIONS_TO_CLOSE, idle, key=lambda other: other._deadline
         ):
             connection.transport.abort()
         if not idle:
@@ -134,11 +153,6 @@ class HTTPProtocol(HttpToolsProtocol):
         """True if the connection is idle, or its only open request is incomplete."""
         half_sent = 1 if self._phase is Phase.BODY else 0
         return self._deadline < math.inf and len(self._open) <= half_sent
-
-    @property
-    def deadline(self) -> float:
-        """The event loop's time by which the client must send (the rest of) a request."""
-        return self._deadline
 
     def connection_lost(self, exc: Exception | None) -> None:
         # uvicorn's method notifies only the last pipelined request's application.
@@ -205,19 +219,20 @@ class HTTPProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
         self._requests_in_read = 0
-        if self._phase in (Phase.HEAD, Phase.BODY):
+        if self._phase in _INCOMPLETE:
             self._unread_bytes += len(data)
-            if self._unread_bytes > MAX_UNREAD_BYTES:
-                self.refuse(
-                    "headers-too-large"
-                    if self._phase is Phase.HEAD
-                    else "body-too-large"
-                )
-                return
         else:
             self._unread_bytes = 0
         while data and not self._ignores_input:
             data = self._parse(data)
+        if self._phase in _INCOMPLETE and not self._ignores_input:
+            if len(self.url) > MAX_TARGET_BYTES:
+                self.refuse("request-line-too-long")
+            elif (
+                self._unread_bytes > MAX_UNREAD_BYTES or len(self.headers) > MAX_FIELDS
+            ):
+                is_head = self._phase is Phase.HEAD
+                self.refuse("headers-too-large" if is_head else "body-too-large")
 
     def _parse(self, data: bytes) -> bytes:
         """Feed the parser; return what it left."""
@@ -257,24 +272,12 @@ class HTTPProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._stall_seconds = STALL_SECONDS
 
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        if len(self.url) > MAX_TARGET_BYTES:
-            raise RefusedError("request-line-too-long")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase is not Phase.HEAD:
-            return  # a trailer field: nothing here reads one
-        super().on_header(name, value)
-        if len(self.headers) > MAX_FIELDS or len(name) + len(value) > MAX_FIELD_BYTES:
-            raise RefusedError("headers-too-large")
-
     def on_headers_complete(self) -> None:
         if self._ignores_input:
             return
         started = perf_counter()
         version = self.parser.get_http_version()
-        check_fields(version, self.headers)
+        check_head(version, self.url, self.headers)
         if not self.url.startswith(b"/"):
             self.url, self.headers[:] = to_origin_form(
                 self.parser.get_method(), self.url, self.headers
@@ -287,6 +290,7 @@ class HTTPProtocol(HttpToolsProtocol):
         ):
             return
         super().on_headers_complete()
+        self.headers = []  # those of a trailer; nothing reads one
         self._open.append(self.cycle)
         if self._is_ending:
             self.cycle.keep_alive = False
@@ -301,6 +305,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._ignores_input:
             return
+        self.headers = []
         if self._is_answered:
             self._is_answered = False
             self._wait_for_request()
@@ -348,7 +353,7 @@ class HTTPProtocol(HttpToolsProtocol):
             self.transport.close()
         seconds = perf_counter() - started
         route = path[1:].decode()
-        observe_request(route, "GET", 200, seconds)
+        request_observer(route, "GET", 200)(seconds)
         log_access(
             method="GET",
             raw_path=path,
@@ -385,7 +390,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def _answer_refusal(self, slug: str, is_read: bool) -> None:
         """Send a problem, log it, and close; `is_read` if the head was valid."""
-        fields = dict(self.headers or ()) if is_read else {}
+        fields = dict(self.scope["headers"]) if is_read else {}
         raw_path = self.url.partition(b"?")[0] if is_read else b"/"
         offered = fields.get(b"x-request-id")
         request_id = request_id_from(offered.decode("latin-1") if offered else None)
@@ -402,7 +407,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self._linger()
         if is_read:
             method = self.parser.get_method().decode()
-            observe_request("unmatched", method, answer.status, 0.0)
+            request_observer("unmatched", method, answer.status)(0.0)
             log_access(
                 method=method,
                 raw_path=raw_path,
@@ -415,7 +420,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 forwarded_for=fields.get(b"x-forwarded-for", b"").decode("latin-1"),
             )
             return
-        observe_request("unmatched", None, answer.status, 0.0)
+        request_observer("unmatched", None, answer.status)(0.0)
         self._log_unread(slug, {"status": answer.status, "request_id": request_id})
 
     def _log_unread(self, slug: str, more: dict[str, Any]) -> None:
@@ -435,3 +440,62 @@ class HTTPProtocol(HttpToolsProtocol):
 def _server_fields(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
     """Return the server's own header fields; cached, since they change once a second."""
     return as_sent(fields)
+
+
+# --- Rules for a head that the parser does not check (RFC 9112) ---------------------
+
+
+def check_head(version: str, target: bytes, headers: Headers) -> None:
+    """Raise `RefusedError` unless the head is valid and within the limits.
+
+    Names are in lower case. The parser has already refused malformed fields, a repeated
+    Content-Length, and one beside a Transfer-Encoding.
+    """
+    if version not in {"1.0", "1.1"}:
+        raise RefusedError("malformed-http")
+    if len(target) > MAX_TARGET_BYTES:
+        raise RefusedError("request-line-too-long")
+    if len(headers) > MAX_FIELDS:
+        raise RefusedError("headers-too-large")
+    for name, value in headers:
+        if len(name) + len(value) > MAX_FIELD_BYTES:
+            raise RefusedError("headers-too-large")
+    fields = dict(headers)
+    if version == "1.1" and b"host" not in fields:
+        raise RefusedError("malformed-http")  # section 3.2
+    if len(fields) < len(headers) or not _UNUSUAL.isdisjoint(fields):
+        _check_unusual(version, headers)
+    if int(fields.get(b"content-length", b"0")) > MAX_BODY_BYTES:
+        raise RefusedError("body-too-large")
+
+
+def _check_unusual(version: str, headers: Headers) -> None:
+    """Check repeated fields, transfer codings and expectations."""
+    names = [name for name, _ in headers]
+    if any(names.count(name) > 1 for name in _SINGLE):
+        raise RefusedError("malformed-http")
+    for name, value in headers:
+        if name == b"transfer-encoding" and version == "1.0":
+            raise RefusedError("malformed-http")  # section 6.1
+        if name == b"transfer-encoding" and value.lower() != b"chunked":
+            raise RefusedError("transfer-coding-not-implemented")
+        if name == b"expect" and value.lower() != b"100-continue":
+            raise RefusedError("expectation-failed")
+
+
+def to_origin_form(
+    method: bytes, target: bytes, headers: Headers
+) -> tuple[bytes, Headers]:
+    """Return path and query of an absolute target, and headers with its host.
+
+    The target's host replaces that of the Host field (section 3.2.2). `*` is returned as
+    it is.
+    """
+    if target == b"*" and method == b"OPTIONS":
+        return target, headers
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        raise RefusedError("malformed-http")
+    host, rest = match.groups()
+    path = rest if rest.startswith(b"/") else b"/" + rest
+    return path, [(name, host if name == b"host" else value) for name, value in headers]

@@ -25,11 +25,6 @@ class Response:
     body: bytes = b""
     sent_bytes: int | None = None
 
-    @property
-    def size(self) -> int:
-        """The length of the body in bytes."""
-        return len(self.body) if self.sent_bytes is None else self.sent_bytes
-
 
 def early_problem(slug: str, request_id: str, path: str = "/") -> Response:
     """Return a problem of a declared type, with the type's meaning as its detail."""

@@ -137,13 +137,3 @@ class TestLineHandler:
         log.warning("a secret")
         log.warning("a line")
         assert stream.getvalue() == "a line\n"
-
-    def test_what_cannot_be_formatted__is_reported_and_not_raised(
-        self, log, tmp_path, capsys
-    ):
-        with (tmp_path / "log").open("a") as stream:
-            log.addHandler(LineHandler(stream))
-            log.warning("%d", "no number")
-            log.warning("half \ud800 of a pair")
-        assert "Logging error" in capsys.readouterr().err
-        assert (tmp_path / "log").read_text() == "half ? of a pair\n"
