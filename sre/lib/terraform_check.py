@@ -276,7 +276,14 @@ class Check:
             self.init(root)
         print(f"  eks/{name}: {self.apply(root, *arguments)}, second plan empty")
         state = json.loads(self.terraform(root, "state", "pull"))
-        if faults := iam_statements.state_faults(state):
+        policies = list(iam_statements.of_identities(state))
+        if not policies and name != "data":
+            raise CheckFailedError("no policy was found")
+        if faults := [
+            f"{address}: {action} under audit/"
+            for address, statement in policies
+            for action in iam_statements.deletes_trail(statement)
+        ]:
             raise CheckFailedError("\n".join(faults))
 
     def eks(self) -> str:

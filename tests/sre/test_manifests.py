@@ -1,8 +1,10 @@
-"""Kubernetes objects of a plan, and the rights that installing them needs."""
+"""The rights that installing a plan's Kubernetes objects needs."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import pytest
 
 from sre.lib.manifests import manifests, missing_rights
 
@@ -15,23 +17,21 @@ manifests:
   kind: NetworkPolicy
   metadata: {name: mirrorsite-web}
 """
-
-
-def plan(*resources: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "planned_values": {
-            "root_module": {
-                "child_modules": [
-                    {"resources": [{"mode": "managed", **it} for it in resources]}
-                ]
-            }
+RESOURCES = [
+    {"type": "helm_release", "values": {"values": [DEPLOYMENT]}},
+    # Another chart's release has values of its own.
+    {"type": "helm_release", "values": {"values": ["replicas: 1\n"]}},
+    {"type": "kubernetes_pod_v1"},
+]
+PLAN: dict[str, Any] = {
+    "planned_values": {
+        "root_module": {
+            "child_modules": [
+                {"resources": [{"mode": "managed", **it} for it in RESOURCES]}
+            ]
         }
     }
-
-
-RELEASE = {"type": "helm_release", "values": {"values": [DEPLOYMENT]}}
-#: Another chart's release has values of its own.
-OTHER = {"type": "helm_release", "values": {"values": ["replicas: 1\n"]}}
+}
 VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
 
@@ -39,37 +39,33 @@ def rule(group: str, *resources: str, verbs: list[str] = VERBS) -> dict[str, Any
     return {"api_groups": [group], "resources": list(resources), "verbs": verbs}
 
 
-def test_manifests__of_our_chart_only() -> None:
-    found = manifests(plan(RELEASE, OTHER))
-    assert [item["kind"] for item in found] == ["Deployment", "NetworkPolicy"]
+#: A Helm release is itself a Secret.
+RULES = [rule("", "secrets", "pods"), rule("apps", "deployments")]
+POLICIES = "networking.k8s.io", "networkpolicies"
 
 
-class TestMissingRights:
-    RULES = (
-        rule("", "secrets", "pods"),
-        rule("apps", "deployments"),
-        rule("networking.k8s.io", "networkpolicies"),
-    )
+def test_manifests__of_our_chart_only():
+    assert [it["kind"] for it in manifests(PLAN)] == ["Deployment", "NetworkPolicy"]
 
-    def test_enough(self) -> None:
-        wanted = plan(RELEASE, {"type": "kubernetes_pod_v1"})
-        assert missing_rights(wanted, list(self.RULES)) == []
 
-    def test_a_kind_that_is_not_named(self) -> None:
-        assert missing_rights(plan(RELEASE), list(self.RULES[:2])) == [
-            "networking.k8s.io/networkpolicies: create, delete, get, patch, update"
-        ]
-
-    def test_a_verb_that_is_lacking(self) -> None:
-        rules = [
-            *self.RULES[:2],
-            rule("networking.k8s.io", "networkpolicies", verbs=["get", "create"]),
-        ]
-        assert missing_rights(plan(RELEASE), rules) == [
-            "networking.k8s.io/networkpolicies: delete, patch, update"
-        ]
-
-    def test_release__is_a_secret(self) -> None:
-        assert missing_rights(plan(), []) == [
-            "core/secrets: create, delete, get, patch, update"
-        ]
+@pytest.mark.parametrize(
+    ("rules", "missing"),
+    [
+        ([*RULES, rule(*POLICIES)], []),
+        (
+            RULES,
+            ["networking.k8s.io/networkpolicies: create, delete, get, patch, update"],
+        ),
+        (
+            [*RULES, rule(*POLICIES, verbs=["get", "create"])],
+            ["networking.k8s.io/networkpolicies: delete, patch, update"],
+        ),
+        (
+            [rule("", "pods"), *RULES[1:], rule(*POLICIES)],
+            ["core/secrets: create, delete, get, patch, update"],
+        ),
+    ],
+    ids=["enough", "kind", "verb", "secrets"],
+)
+def test_missing_rights(rules, missing):
+    assert missing_rights(PLAN, rules) == missing
