@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sre.benchmarks.admin import admin
-from sre.benchmarks.audit import audit
 from sre.benchmarks.bench import Bench
-from sre.benchmarks.contenders import WrongAnswerError, compare
+from sre.benchmarks.commands import audit, reconcile
+from sre.benchmarks.contenders import WrongAnswerError, compare, profile
 from sre.benchmarks.growth import growth, payload
-from sre.benchmarks.profile import profile
-from sre.benchmarks.reconcile import reconcile
 from sre.benchmarks.report import Report
 from sre.lib.service import ROOT
 from sre.lib.stack import temporary_stack
@@ -41,7 +39,7 @@ SCENARIOS = {
     "uploads": Scenario(partial(compare, "uploads"), f"POST /api/upload-random {PEERS}"),
     "payload": Scenario(payload, "4 B to 1 GiB, beside `aws s3 cp`; 3 GiB of disk a round"),
     "growth": Scenario(growth, "uploads into 1,000 and COUNT rows; size on disk", 1_000_000),
-    "audit": Scenario(audit, "seal and verify COUNT uploads; uploads beside a sealer", 50_000),
+    "audit": Scenario(audit, "seal and verify COUNT uploads", 50_000),
     "reconcile": Scenario(reconcile, "COUNT objects, beside `aws s3 ls --recursive`", 200_000),
     "admin": Scenario(admin, "pages with 1,000 and with COUNT uploads", 1_000_000),
     "profile": Scenario(profile, "flame graph of the workers under uploads"),

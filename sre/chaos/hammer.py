@@ -10,7 +10,6 @@ import secrets
 import subprocess
 import sys
 import time
-from typing import Any
 
 import psycopg
 
@@ -105,7 +104,7 @@ def _hammer(
         **promise.check(load.created, environment),
     }
     found["held"] = promise.held(found)
-    print(json.dumps(found) if options.as_json else _table(found))
+    print(json.dumps(found, indent=2))
     if not found["held"]:
         _say(service.log.read_text(errors="replace")[-4000:])
     return 0 if found["held"] else 1
@@ -145,23 +144,11 @@ def _body(chosen: random.Random) -> bytes:
     return json.dumps({"size": size}).encode()
 
 
-def _table(found: dict[str, Any]) -> str:
-    lines = []
-    for name, value in found.items():
-        if isinstance(value, dict):
-            lines.append(name)
-            lines += [f"  {kind:<46}{count:>8,}" for kind, count in value.items()]
-        else:
-            lines.append(f"{name:<48}{value!s:>8}")
-    return "\n".join(lines)
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sre/hammer")
     parser.add_argument("--faults", type=int, default=4 * len(FAULTS))
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    parser.add_argument("--json", action="store_true", dest="as_json")
     return parser.parse_args()
 
 

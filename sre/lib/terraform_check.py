@@ -156,14 +156,19 @@ class Check:
         return plan
 
     def apply(self, directory: Path, *arguments: str) -> str:
-        """Apply; a second plan must be empty, and the state without secrets."""
+        """Apply the saved plan, or a new one."""
         saved = directory / "check.tfplan"
         what = [saved.name] if saved.exists() else ["-auto-approve", *arguments]
         output = self.terraform(directory, "apply", "-no-color", *what)
-        self.terraform(directory, "plan", "-no-color", "-detailed-exitcode", *arguments)
-        state = self.terraform(directory, "state", "pull")
-        _refuse_secrets("state", state.encode())
         return _first(r"(\d+ added)", output)
+
+    def applied(self, directory: Path, *arguments: str) -> dict[str, Any]:
+        """Return the state; a second plan must be empty, and the state without secrets."""
+        self.terraform(directory, "plan", "-no-color", "-detailed-exitcode", *arguments)
+        pulled = self.terraform(directory, "state", "pull")
+        _refuse_secrets("state", pulled.encode())
+        state: dict[str, Any] = json.loads(pulled)
+        return state
 
     # --- What a plan installs in a cluster ----------------------------------------
 
@@ -207,17 +212,10 @@ class Check:
         outcome += "; the agent's role suffices"
         if self.stub_providers:
             outcome += f"; {self.apply(tree, *arguments)}"
+            self.applied(tree, *arguments)
         return outcome
 
     # --- AWS, as far as moto implements it ----------------------------------------
-
-    def bucket(self) -> str:
-        arguments = ("-var=bucket_name=mirrorsite-check-uploads",)
-        root = self.copy() / "bucket"
-        self.init(root)
-        outcome = self.apply(root, *arguments)
-        self.terraform(root, "destroy", "-no-color", "-auto-approve", *arguments)
-        return f"{outcome}, second plan empty, destroyed"
 
     def state(self) -> str:
         """Apply the state bucket, and a root whose state is in it and locked there."""
@@ -227,6 +225,7 @@ class Check:
         bootstrap, root = tree / "bootstrap", tree / "eks" / "pipeline"
         self.init(bootstrap)
         outcome = self.apply(bootstrap, STATE_BUCKET)
+        self.applied(bootstrap, STATE_BUCKET)
         store: Any = boto3.client(
             "s3",
             endpoint_url=self.aws,
@@ -246,39 +245,46 @@ class Check:
             "-backend-config=key=check.tfstate",
             "-backend-config=use_path_style=true",
         )
-        arguments = ("-var-file=vars/staging.tfvars.json", *EKS["pipeline"])
         lock = {"Bucket": bucket, "Key": "check.tfstate.tflock"}
         store.put_object(**lock, Body=b'{"ID": "another-run"}')
-        refused = self.terraform(root, "plan", "-no-color", *arguments, status=1)
+        refused = self.terraform(
+            root, "plan", "-no-color", *_arguments("pipeline"), status=1
+        )
         if "Error acquiring the state lock" not in refused:
             raise CheckFailedError(refused)
         store.delete_object(**lock)
-        self.eks_root(tree, "pipeline")
+        self.apply_root(tree, "pipeline")
+        self.check_root(tree, "pipeline")
         arguments = ("-no-color", "-auto-approve", STATE_BUCKET)
         kept = self.terraform(bootstrap, "destroy", *arguments, status=1)
         if "prevent_destroy" not in kept:
             raise CheckFailedError(kept)
         return f"{outcome}, second plan empty, not destroyed; a lock is respected"
 
-    def eks_root(self, tree: Path, name: str) -> None:
-        """Apply one root and check its IAM policies; only plan `app` without stub providers."""
+    def apply_root(self, tree: Path, name: str) -> None:
+        """Apply one root of eks/; only plan `app` without stub providers."""
         root = tree / "eks" / name
         if (gaps := GAPS / f"{name}.tf").exists():
             shutil.copy(gaps, root / "moto_override.tf")
             for gap in re.findall(r"(?m)^# not in moto: (.*)", gaps.read_text()):
                 print(f"  not in moto, eks/{name}: {gap}")
-        arguments = ("-var-file=vars/staging.tfvars.json", *EKS[name])
+        arguments = _arguments(name)
         if name == "app":
             print(f"  eks/app: {self.render('eks', self.plan(root, *arguments))}")
             if not self.stub_providers:
                 return
-        elif not (root / ".terraform").exists():
+        elif name != "pipeline":  # whose state is in the bucket
             self.init(root)
-        print(f"  eks/{name}: {self.apply(root, *arguments)}, second plan empty")
-        state = json.loads(self.terraform(root, "state", "pull"))
+        print(f"  eks/{name}: {self.apply(root, *arguments)}")
+
+    def check_root(self, tree: Path, name: str) -> None:
+        """Check that nothing is left to change, and the IAM policies."""
+        if name == "app" and not self.stub_providers:
+            return
+        state = self.applied(tree / "eks" / name, *_arguments(name))
         policies = list(iam_statements.of_identities(state))
         if not policies and name != "data":
-            raise CheckFailedError("no policy was found")
+            raise CheckFailedError(f"eks/{name}: no policy was found")
         if faults := [
             f"{address}: {action} under audit/"
             for address, statement in policies
@@ -289,30 +295,35 @@ class Check:
     def eks(self) -> str:
         """Apply the roots in order; each reads parameters of the previous ones."""
         tree = self.copy()
-        self.eks_root(tree, "network")
-        with ThreadPoolExecutor(1) as pool:
-            runner = pool.submit(self.eks_root, tree, "runner")
-            for name in ("cluster", "data", "app"):
-                self.eks_root(tree, name)
+        with ThreadPoolExecutor() as pool:
+            checks = []
+            for name in ("network", "cluster", "data", "app"):
+                self.apply_root(tree, name)
+                checks.append(pool.submit(self.check_root, tree, name))
+                if name == "network":
+                    runner = pool.submit(self.apply_root, tree, "runner")
             runner.result()
-        return "applied in order"
+            checks.append(pool.submit(self.check_root, tree, "runner"))
+            for check in checks:
+                check.result()
+        return "applied in order, second plans empty"
 
-    def checkov(self) -> str:
-        config = ROOT / "sre" / "lib" / "checkov-manifests.yaml"
-        files = ("--directory", SOURCE, "--framework", "terraform")
-        for arguments in (
-            (*files, "--skip-path", "tests/"),
-            ("--directory", self.work / "manifests", "--config-file", config),
-        ):
-            done = subprocess.run(
-                [CHECKOV, *arguments, "--skip-download", "--compact", "--quiet"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise CheckFailedError(done.stdout + done.stderr)
-        return "passed on the files and on the manifests"
+    def checkov(self, directory: Path, *options: str) -> str:
+        command = [CHECKOV, "--directory", directory, *options]
+        done = subprocess.run(
+            [*command, "--skip-download", "--compact", "--quiet"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise CheckFailedError(done.stdout + done.stderr)
+        return "passed"
+
+
+def _arguments(name: str) -> tuple[str, ...]:
+    """Return the arguments of a root of eks/."""
+    return ("-var-file=vars/staging.tfvars.json", *EKS[name])
 
 
 def _environment(work: Path, aws: str) -> dict[str, str]:
@@ -356,7 +367,6 @@ def _first(pattern: str, text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="sre/terraform-check")
-    parser.add_argument("--keep", action="store_true")
     parser.add_argument("--stub-providers", action="store_true")
     options = parser.parse_args(arguments)
     work = Path(tempfile.mkdtemp(prefix="mirrorsite-terraform-"))
@@ -376,8 +386,12 @@ def main(arguments: list[str]) -> int:
             # moto makes immediately.
             futures = [
                 pool.submit(check.run, name, getattr(check, name))
-                for name in ("eks", "state", "bucket", "minikube")
+                for name in ("eks", "state", "minikube")
             ]
+            files = ("--framework", "terraform", "--skip-path", "tests/")
+            futures.append(
+                pool.submit(check.run, "checkov, files", check.checkov, SOURCE, *files)
+            )
             tree = check.copy()
             futures += [
                 pool.submit(
@@ -390,13 +404,11 @@ def main(arguments: list[str]) -> int:
             ]
         for future in futures:
             future.result()
-        check.run("checkov", check.checkov)
+        rules = ("--config-file", str(ROOT / "sre" / "lib" / "checkov-manifests.yaml"))
+        check.run("checkov, manifests", check.checkov, work / "manifests", *rules)
     finally:
         moto.stop()
-        if options.keep:
-            print(f"Kept: {work}")
-        else:
-            shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
     for text in check.skipped:
         print(f"SKIPPED: {text}")
     print(f"{len(check.failed)} failed, {len(check.skipped)} skipped")
