@@ -28,50 +28,42 @@ def broken(monkeypatch: pytest.MonkeyPatch, where: str, error: Exception) -> Non
     monkeypatch.setattr(where, Mock(side_effect=error))
 
 
+VIEW = "transforms.views.mirror"
+MIDDLEWARE = "django.middleware.security.SecurityMiddleware.process_request"
+ERRORS = [
+    (RuntimeError("internal name"), 500, "internal-error"),
+    (Http404("internal name"), 404, "not-found"),
+    (PermissionDenied("internal name"), 403, "permission-denied"),
+    (SuspiciousOperation("internal name"), 400, "bad-request"),
+    (MultiPartParserError("internal name"), 400, "bad-request"),
+]
+
+
 @pytest.mark.parametrize("debug", [False, True])
 class TestErrors:
     """The same with DEBUG: its pages, and what they tell, stay away from the API."""
-
-    VIEW = "transforms.views.mirror"
-    MIDDLEWARE = "django.middleware.security.SecurityMiddleware.process_request"
 
     @pytest.fixture
     def caller(self, debug: bool, settings: Any) -> Client:
         settings.DEBUG = debug
         return Client(raise_request_exception=False)
 
-    @pytest.mark.parametrize("where", [VIEW, MIDDLEWARE])
     @pytest.mark.parametrize(
-        ("error", "status", "slug"),
+        ("where", "error", "status", "slug"),
         [
-            (RuntimeError("internal name"), 500, "internal-error"),
-            (Http404("internal name"), 404, "not-found"),
-            (PermissionDenied("internal name"), 403, "permission-denied"),
-            (SuspiciousOperation("internal name"), 400, "bad-request"),
-            (MultiPartParserError("internal name"), 400, "bad-request"),
+            *[(where, *case) for where in (VIEW, MIDDLEWARE) for case in ERRORS],
+            (VIEW, OperationalError("internal name"), 503, "database-unavailable"),
+            (VIEW, InterfaceError("internal name"), 503, "database-unavailable"),
+            (VIEW, RequestDataTooBig("internal name"), 413, "body-too-large"),
         ],
     )
     def test_raised(self, caller, monkeypatch, where, error, status, slug):
         broken(monkeypatch, where, error)
         response = caller.get(WORD)
         assert (response.status_code, problem_of(response)) == (status, slug)
+        assert (response.headers.get("Retry-After") == "5") == (status == 503)
         assert b"internal name" not in response.content
         assert b"Traceback" not in response.content
-
-    @pytest.mark.parametrize(
-        ("error", "status", "slug"),
-        [
-            (OperationalError("db host"), 503, "database-unavailable"),
-            (InterfaceError("db host"), 503, "database-unavailable"),
-            (RequestDataTooBig("x"), 413, "body-too-large"),
-        ],
-    )
-    def test_raised_in_a_view(self, caller, monkeypatch, error, status, slug):
-        broken(monkeypatch, self.VIEW, error)
-        response = caller.get(WORD)
-        assert (response.status_code, problem_of(response)) == (status, slug)
-        assert (response.headers.get("Retry-After") == "5") == (status == 503)
-        assert b"db host" not in response.content
 
     @pytest.mark.parametrize(
         "path",
@@ -87,25 +79,27 @@ class TestErrors:
         assert (response.status_code, problem_of(response)) == (400, "host-not-allowed")
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
-    @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", ""])
-    def test_media_type(self, caller, content_type):
+    @pytest.mark.parametrize(
+        ("content_type", "coding", "detail"),
+        [
+            ("text/plain", "identity", "must be application/json"),
+            ("multipart/form-data", "identity", "must be application/json"),
+            ("", "identity", "must be application/json"),
+            ("application/json", "gzip", "without a Content-Encoding"),
+            ("application/json", "unheard-of", "without a Content-Encoding"),
+        ],
+    )
+    def test_media_type_and_coding(self, caller, content_type, coding, detail):
         response = caller.generic(
-            "POST", "/api/upload-random", "size=1", content_type=content_type
-        )
-        assert response.status_code == 415
-        assert problem_of(response) == "unsupported-media-type"
-
-    @pytest.mark.parametrize("coding", ["gzip", "br, gzip", "unheard-of"])
-    def test_content_coding(self, caller, coding):
-        response = caller.post(
+            "POST",
             "/api/upload-random",
-            b'{"size": 1}',
-            content_type="application/json",
+            '{"size": 1}',
+            content_type=content_type,
             headers={"Content-Encoding": coding},
         )
         assert response.status_code == 415
         assert problem_of(response) == "unsupported-media-type"
-        assert "without a Content-Encoding" in response.json()["detail"]
+        assert detail in response.json()["detail"]
 
     def test_host__redirect_to_https_comes_later(self, caller, settings):
         settings.SECURE_SSL_REDIRECT = True
@@ -120,17 +114,13 @@ class TestErrors:
 
 class TestErrorViews:
     def test_database_away_below_the_views(self, client, monkeypatch):
-        broken(monkeypatch, TestErrors.MIDDLEWARE, OperationalError("db host"))
+        broken(monkeypatch, MIDDLEWARE, OperationalError("db host"))
         client.raise_request_exception = False
-        response = client.get(WORD)
-        assert (response.status_code, problem_of(response)) == (
-            503,
-            "database-unavailable",
-        )
+        assert problem_of(client.get(WORD)) == "database-unavailable"
 
     def test_page_of_something_below__a_problem(self, client, monkeypatch):
         page = Mock(return_value=HttpResponse("<h1>Bad</h1>", status=400))
-        monkeypatch.setattr(TestErrors.MIDDLEWARE, page)
+        monkeypatch.setattr(MIDDLEWARE, page)
         assert problem_of(client.get(WORD)) == "bad-request"
 
     def test_elsewhere__pages(self, client):
@@ -176,7 +166,7 @@ class TestMethods:
     def test_asterisk__no_resource(self, client, method, path):
         assert client.generic(method, path).status_code == 404
 
-    @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "BREW"])
+    @pytest.mark.parametrize("method", ["PUT", "DELETE", "BREW"])
     @pytest.mark.parametrize(("path", "allow"), PATHS)
     def test_other__405(self, client, path, allow, method):
         response = client.generic(method, path)
@@ -222,8 +212,6 @@ class TestConditional:
         response = client.get(WORD, headers={"If-None-Match": header})
         assert response.status_code == 200
         assert response.json() == {"transformed": "47RAbOoF"}
-
-    def test_etag__differs_by_word(self, client, etag):
         assert client.get("/api/mirror?word=other").headers["ETag"] != etag
 
     def test_error__not_304_and_not_kept(self, client):
@@ -251,11 +239,8 @@ class TestSecurityHeaders:
         assert policy.startswith("default-src 'none'")
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
-
-    def test_api__nothing_may_run(self, client):
-        assert client.get("/api/health").headers["Content-Security-Policy"] == (
-            "default-src 'none'; frame-ancestors 'none'"
-        )
+        nothing_runs = policy == "default-src 'none'; frame-ancestors 'none'"
+        assert nothing_runs or path in {"/api/docs", "/admin/login/"}
 
 
 class TestRequestIds:
@@ -288,13 +273,11 @@ class TestRequestIds:
         assert trace_id_from(traceparent) is None
         assert len(request_id_from(None, traceparent)) == 32
 
-    def test_own_id_wins(self, client):
+    def test_own_id_wins__if_well_formed(self, client):
         headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", "X-Request-ID": "mine"}
         response = client.get("/api/health", headers=headers)
         assert response.headers["X-Request-ID"] == "mine"
-
-    def test_malformed_id__traceparent_serves(self):
-        assert request_id_from("not well formed", f"00-{TRACE}-{SPAN}-01") == TRACE
+        assert request_id_from("not well formed", headers["traceparent"]) == TRACE
 
     def test_current__during_the_request_only(self, client, monkeypatch):
         seen = []

@@ -31,7 +31,7 @@ def content_of(response: Any) -> bytes:
 
 class TestContent:
     def test_plain(self, client):
-        response = client.get(PATH)
+        response = client.get(PATH, headers={"Accept-Encoding": "gzip;q=0"})
         assert content_of(response) == STYLE
         assert response.headers["Content-Type"] == 'text/css; charset="utf-8"'
         assert response.headers["Content-Length"] == str(len(STYLE))
@@ -40,19 +40,12 @@ class TestContent:
         assert "Content-Disposition" not in response.headers
         assert "Accept-Ranges" not in response.headers
 
-    @pytest.mark.parametrize("accept", ["gzip", "gzip;q=0.5, *;q=0", "br, *"])
-    def test_gzip(self, client, accept):
-        response = client.get(PATH, headers={"Accept-Encoding": accept})
+    def test_gzip(self, client):
+        response = client.get(PATH, headers={"Accept-Encoding": "br, gzip"})
         assert response.headers["Content-Encoding"] == "gzip"
         content = content_of(response)
         assert response.headers["Content-Length"] == str(len(content))
         assert gzip.decompress(content) == STYLE
-
-    @pytest.mark.parametrize("accept", ["", "br", "gzip;q=0", "gzip;q=0.0, *"])
-    def test_gzip_not_accepted(self, client, accept):
-        response = client.get(PATH, headers={"Accept-Encoding": accept})
-        assert "Content-Encoding" not in response.headers
-        assert content_of(response) == STYLE
 
     def test_empty(self, client):
         response = client.get("/static/empty.js")
@@ -87,18 +80,16 @@ class TestContent:
         assert gzip.decompress(content_of(response)) == hashed.read_bytes()
 
 
-class TestRanges:
-    """Ranges are ignored (RFC 9110, section 14.2), so `If-Range` decides nothing."""
-
-    @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    @pytest.mark.parametrize("wanted", ["bytes=0-0", "bytes=5-9", "bytes=99999-", "x"])
-    def test_whole_file(self, client, method, wanted):
-        headers = {"Range": wanted, "If-Range": '"other"'}
-        response = client.generic(method, PATH, headers=headers)
-        assert response.status_code == 200
-        assert response.headers["Content-Length"] == str(len(STYLE))
-        assert "Content-Range" not in response.headers
-        assert content_of(response) == (STYLE if method == "GET" else b"")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("wanted", ["bytes=5-9", "x"])
+def test_range__ignored(client, method, wanted):
+    """RFC 9110, section 14.2, allows that; `If-Range` decides nothing."""
+    headers = {"Range": wanted, "If-Range": '"other"'}
+    response = client.generic(method, PATH, headers=headers)
+    assert response.status_code == 200
+    assert response.headers["Content-Length"] == str(len(STYLE))
+    assert "Content-Range" not in response.headers
+    assert content_of(response) == (STYLE if method == "GET" else b"")
 
 
 class TestConditional:
@@ -107,17 +98,14 @@ class TestConditional:
         content_of(response)
         return response.headers
 
-    def test_etag__weak_as_both_codings_share_it(self, client):
+    def test_etag__of_the_content_in_each_coding(self, client, root, settings):
         plain = self.headers_of(client)["ETag"]
         assert plain.startswith('W/"')
         assert self.headers_of(client, **{"Accept-Encoding": "gzip"})["ETag"] == plain
-
-    def test_etag__of_the_content(self, client, tmp_path, settings):
-        before = self.headers_of(client)["ETag"]
-        settings.STATIC_ROOT = str(tmp_path / "other")
-        (tmp_path / "other").mkdir()
-        (tmp_path / "other" / "style.css").write_bytes(STYLE.replace(b"bl", b"BL"))
-        assert self.headers_of(client)["ETag"] != before
+        settings.STATIC_ROOT = str(root / "other")
+        (root / "other").mkdir()
+        (root / "other" / "style.css").write_bytes(STYLE.replace(b"bl", b"BL"))
+        assert self.headers_of(client)["ETag"] != plain
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     @pytest.mark.parametrize("value", ["{0}", '"other", {0}', "*"])
@@ -130,11 +118,9 @@ class TestConditional:
             assert response.headers[name] == shown[name]
         assert "X-Request-ID" in response.headers
 
-    def test_unmodified_since__304(self, client):
+    def test_unmodified_since__304__and_other__200(self, client):
         headers = {"If-Modified-Since": self.headers_of(client)["Last-Modified"]}
         assert client.get(PATH, headers=headers).status_code == 304
-
-    def test_other__200(self, client):
         response = client.get(PATH, headers={"If-None-Match": 'W/"other"'})
         assert (response.status_code, content_of(response)) == (200, STYLE)
 
@@ -165,6 +151,7 @@ class TestMiddleware:
         content_of(response)
         assert response.status_code == status
         assert response.headers["X-Request-ID"] == "mine"
+        assert response.headers.get("Allow") == ("GET, HEAD" if status == 405 else None)
         for name in self.EVERYWHERE:
             assert name in response.headers
 
@@ -183,9 +170,6 @@ class TestMiddleware:
             del response.headers["X-Request-ID"]
         assert dict(head.headers) == dict(got.headers)
 
-    def test_405__allowed_methods(self, client):
-        assert client.post(PATH).headers["Allow"] == "GET, HEAD"
-
     def test_https_only__redirect(self, settings):
         settings.SECURE_SSL_REDIRECT = True
         settings.SECURE_HSTS_SECONDS = 60
@@ -199,7 +183,3 @@ class TestMiddleware:
         response = client.get(PATH, secure=True)
         content_of(response)
         assert "Strict-Transport-Security" in response.headers
-
-    def test_host(self, client):
-        response = client.get(PATH, headers={"Host": "elsewhere.example"})
-        assert response.status_code == 400
