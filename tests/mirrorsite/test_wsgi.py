@@ -14,8 +14,6 @@ from mirrorsite.server.application import build_environ
 from mirrorsite.wsgi import application
 
 pytestmark = pytest.mark.django_db
-#: Of bytes, not of text; of text; unknown to Python.
-CHARSETS = ["hex", "utf-16", "nope"]
 
 
 def ask(
@@ -50,16 +48,13 @@ def ask(
     return int(status[:3]), found, json.loads(body) if is_json else body
 
 
-@pytest.mark.parametrize("charset", CHARSETS)
+@pytest.mark.parametrize("charset", ["hex", "utf-16", "nope"])
 @pytest.mark.parametrize(
     ("path", "query", "status"),
     [
         ("/", "word=%C3%A9", 200),
-        ("/", "upload=%C3%A9", 403),
         ("/api/uploads", "key_prefix=%C3%A9", 401),
-        ("/api/schema", "format=json", 200),
         ("/admin/login/", "next=%C3%A9", 200),
-        ("/api/problems", "x=%C3%A9", 200),
     ],
 )
 def test_charset_of_a_body__queries_are_utf_8_still(path, query, status, charset):
@@ -77,22 +72,12 @@ def test_form_that_says_it_is_utf_8__read(path, charset):
     assert "CSRF" in page or "the form has expired" in page
 
 
+@pytest.mark.parametrize("key", [r'"\000aaaaaaaaaaaaaaa"', r'"\377aaaaaaaaaaaaaa"'])
 @pytest.mark.parametrize(
-    "key", [r'"\000aaaaaaaaaaaaaaa"', r'"a\000aaaaaaaaaaaaaa"', r'"\377aaaaaaaaaaaaaa"']
-)
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/", 200),
-        ("/?upload=x", 403),
-        ("/admin/", 302),
-        ("/admin/login/", 200),
-        ("/api/uploads", 401),
-    ],
+    ("path", "status"), [("/", 200), ("/admin/", 302), ("/api/uploads", 401)]
 )
 def test_cookie_that_is_no_session_key__no_session(path, status, key):
-    path, _, query = path.partition("?")
-    assert ask(path, query, cookie=f"sessionid={key}")[0] == status
+    assert ask(path, cookie=f"sessionid={key}")[0] == status
 
 
 @pytest.mark.parametrize(
@@ -123,14 +108,11 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("path", "query", "host", "detail"),
         [
-            (path, query, host, detail)
-            for query, host, detail in [
-                ("", "elsewhere.example", "does not answer to this host"),
-                ("", "a<b>", "does not answer to this host"),
-                ("a=1&" * 1001, "localhost", "more than 1000 parameters"),
-            ]
-            for path in ["/", "/admin/login/", "/api/uploads", "/api/schema"]
-            if host != "localhost" or path != "/api/uploads"  # a 401
+            ("/", "", "elsewhere.example", "does not answer to this host"),
+            ("/admin/login/", "", "a<b>", "does not answer to this host"),
+            ("/api/uploads", "", "a<b>", "does not answer to this host"),
+            ("/", "a=1&" * 1001, "localhost", "more than 1000 parameters"),
+            ("/api/schema", "a=1&" * 1001, "localhost", "more than 1000 parameters"),
         ],
     )
     def test_400(self, path, query, host, detail):
@@ -149,9 +131,7 @@ class TestRefused:
             assert detail in body
             assert "a<b>" not in body
 
-    @pytest.mark.parametrize(
-        "path", ["/admin/", "/admin/login/", "/admin/uploads/upload/"]
-    )
+    @pytest.mark.parametrize("path", ["/admin/", "/admin/login/"])
     def test_database_unavailable__503(self, path):
         def fail(*arguments: Any, **options: Any) -> Any:
             raise OperationalError("the name of a host")
