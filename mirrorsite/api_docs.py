@@ -34,20 +34,15 @@ _MEDIA_TYPES = (
 #: The description changes only with a release.
 _CACHE_HEADERS = {"Cache-Control": "public, max-age=300"}
 _EXAMPLE = dict(ProblemTypeSerializer(PROBLEM_TYPES["word-missing"]).data)
-#: drf-spectacular caches its extensions in classes that all threads share, so two
-#: concurrent generations fail.
+#: Two concurrent generations fail: drf-spectacular's caches are shared by all threads.
 _GENERATING = threading.Lock()
 
 
+@cache
 def openapi() -> dict[str, Any]:
     """Return the API's description; generated once per process."""
     with _GENERATING:
-        return _generate()
-
-
-@cache
-def _generate() -> dict[str, Any]:
-    described: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+        described: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     return described
 
 
@@ -85,18 +80,17 @@ class SchemaView(OpenView):
     def get(self, request: Request) -> Response | HttpResponse:
         wanted = query_of(request).get("format")
         if wanted not in {None, "json", "yaml"}:
-            raise InvalidRequest(
-                "format", "invalid-parameter", "format must be json or yaml."
-            )
-        headers = _CACHE_HEADERS | {"Vary": "Accept"}
+            detail = "format must be json or yaml."
+            raise InvalidRequest("format", "invalid-parameter", detail)
         if wanted is None:
             preferred = request._request.get_preferred_type(_MEDIA_TYPES)
             wanted = "json" if preferred in {None, "application/json"} else "yaml"
-        if wanted == "yaml":
-            return HttpResponse(
-                openapi_yaml(), content_type="application/yaml", headers=headers
-            )
-        return Response(openapi(), headers=headers)
+        headers = _CACHE_HEADERS | {"Vary": "Accept"}
+        if wanted == "json":
+            return Response(openapi(), headers=headers)
+        return HttpResponse(
+            openapi_yaml(), content_type="application/yaml", headers=headers
+        )
 
 
 class ProblemListView(OpenView):
@@ -135,8 +129,8 @@ class ProblemTypeView(OpenView):
     def get(self, request: Request, slug: str) -> Response:
         if slug not in PROBLEM_TYPES:
             raise Problem(404, "not-found", "There is no such type of problem.")
-        described = ProblemTypeSerializer(PROBLEM_TYPES[slug]).data
-        return Response(described, headers=_CACHE_HEADERS)
+        kind = ProblemTypeSerializer(PROBLEM_TYPES[slug])
+        return Response(kind.data, headers=_CACHE_HEADERS)
 
 
 class DocsView(OpenView):

@@ -1,8 +1,7 @@
 """The page at `/`: mirror a word, upload, see an upload's record, read readiness.
 
-It works without scripts. No login is needed: who uploads here is redirected to a
-signed link that shows the record of this upload for an hour. Staff see what the API
-shows them.
+It works without scripts. An upload needs no login: it redirects to a signed link that
+shows its record for an hour. Staff see what the API shows them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
-import django.db
 from django import forms
 from django.conf import settings
 from django.core.signing import BadSignature, TimestampSigner
@@ -24,9 +22,9 @@ from django.views import csrf
 from django.views.decorators.http import require_http_methods, require_safe
 from rest_framework.exceptions import ErrorDetail
 
-from mirrorsite.actors import Actor, actor_named, staff_actor
+from mirrorsite.actors import actor_named, staff_actor
 from mirrorsite.forms import WholeNumberField
-from mirrorsite.problems import Problem, unavailable
+from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import limiter, require_quota
 from mirrorsite.readiness import readiness
 from mirrorsite.tokens.authentication import CHALLENGE
@@ -37,7 +35,7 @@ from uploads.api.errors import problem_of
 from uploads.bulkhead import store_bulkhead
 from uploads.exceptions import UploadsError
 from uploads.idempotency import IdempotencyKey
-from uploads.models import Status, Upload
+from uploads.models import Status, Upload, UploadEvent
 from uploads.services import create_upload
 
 #: How long the link to a record is valid for those who are not staff.
@@ -136,28 +134,16 @@ def _upload(request: HttpRequest) -> HttpResponse:
     usage = limiter.hit(actor_named(request, "anonymous").quota_key)
     try:
         require_quota(usage)
-        if settings.UPLOAD_AUTH == "token":
-            raise Problem(
-                401,
-                "not-authenticated",
-                "Nothing was uploaded: uploading needs a token.",
-            )
-        if not form.is_valid():
-            raise Problem(
-                400,
-                "invalid-parameter",
-                "Nothing was uploaded: the form's hidden key is malformed. Send the form"
-                " below."
-                if "key" in form.errors
-                else "Nothing was uploaded: correct the form below.",
-            )
         # A redirect, so that reloading the page does not upload again.
         response: HttpResponse = HttpResponseRedirect(
             f"{_link_to(_create_or_find(request, form).pk)}#record",
             status=303,
             headers={"Cache-Control": "no-store"},
         )
-    except Problem as problem:
+    except (Problem, UploadsError) as error:
+        problem = problem_of(error) or error
+        if not isinstance(problem, Problem):
+            raise
         if detail := _DETAILS_OF_FORM.get(problem.slug):
             problem.detail = ErrorDetail(detail)
         # A malformed or used key cannot be sent again: the page has a form with a new one.
@@ -171,33 +157,25 @@ def _upload(request: HttpRequest) -> HttpResponse:
 
 
 def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
-    """Create the upload, or find the one that this form created; raises `Problem`."""
+    """Create the upload, or find the one that this form created.
+
+    Raises `Problem` and `UploadsError`.
+    """
+    if settings.UPLOAD_AUTH == "token":
+        detail = "Nothing was uploaded: uploading needs a token."
+        raise Problem(401, "not-authenticated", detail)
+    if not form.is_valid():
+        detail = "Nothing was uploaded: the form was not valid. Correct it below."
+        raise Problem(400, "invalid-parameter", detail)
+    is_staff = request.user.is_staff
+    actor = staff_actor(request) if is_staff else actor_named(request, "anonymous")
     key = form.cleaned_data["key"]
-    try:
-        actor = _actor(request)
-    except django.db.Error as error:
-        raise _database_problem("nothing was uploaded") from error
-    try:
-        with store_bulkhead().permit(actor.quota_key):
-            created = create_upload(
-                actor=actor,
-                size=form.cleaned_data["size"],
-                idempotency_key=None
-                if key is None
-                else IdempotencyKey(actor.idempotency_scope, str(key)),
-            )
-    except UploadsError as error:
-        if problem := problem_of(error):
-            raise problem from error
-        raise
-    return created.upload
-
-
-def _actor(request: HttpRequest) -> Actor:
-    user = request.user
-    if user.is_active and user.is_staff:
-        return staff_actor(request)
-    return actor_named(request, "anonymous")
+    with store_bulkhead().permit(actor.quota_key):
+        return create_upload(
+            actor=actor,
+            size=form.cleaned_data["size"],
+            idempotency_key=key and IdempotencyKey(actor.idempotency_scope, str(key)),
+        ).upload
 
 
 # --- Record -----------------------------------------------------------------------
@@ -213,35 +191,30 @@ def _record(request: HttpRequest, link: str) -> dict[str, Any]:
     The link is an upload's id with a signature; staff need no signature. Raises
     `Problem`.
     """
-    upload_id = link.partition(":")[0]
+    may_view = _may(request, "uploads.view_upload")
     try:
-        may_view = _may(request, "uploads.view_upload")
         if not may_view:
             _signer.unsign(link, max_age=LINK_AGE)
-        upload = Upload.objects.get(pk=UUID(upload_id))
-        events = None
-        if _may(request, "uploads.view_uploadevent"):
-            events = list(upload.events.order_by("-pk")[: MAX_EVENTS + 1])
+        upload = Upload.objects.get(pk=UUID(link.partition(":")[0]))
     except BadSignature as error:
-        raise Problem(
-            403,
-            "permission-denied",
+        detail = (
             "This link to a record has expired or is not valid. Staff can log in to see"
-            " the record.",
-        ) from error
+            " the record."
+        )
+        raise Problem(403, "permission-denied", detail) from error
     except (ValueError, Upload.DoesNotExist) as error:
-        raise Problem(
-            404, "upload-not-found", "There is no upload with this id."
-        ) from error
-    except django.db.Error as error:
-        raise _database_problem("the record cannot be shown") from error
+        detail = "There is no upload with this id."
+        raise Problem(404, "upload-not-found", detail) from error
+    events: list[UploadEvent] = []
+    if _may(request, "uploads.view_uploadevent"):
+        events = list(upload.events.order_by("-pk")[: MAX_EVENTS + 1])
     return {
         "upload": upload,
         "milliseconds": None
         if upload.duration is None
-        else upload.duration.total_seconds() * 1000,
-        "events": events and events[:MAX_EVENTS],
-        "has_more_events": events is not None and len(events) > MAX_EVENTS,
+        else upload.duration / timedelta(milliseconds=1),
+        "events": events[:MAX_EVENTS],
+        "has_more_events": len(events) > MAX_EVENTS,
         "may_view": may_view,
         "may_download": upload.status == Status.STORED
         and _may(request, "uploads.download_upload"),
@@ -266,7 +239,7 @@ def _page(
     **context: Any,
 ) -> HttpResponse:
     """Render the page; only its readiness checks query the database."""
-    extensions = {} if problem is None else problem.extensions
+    extensions = problem.extensions if problem else {}
     upload_id = extensions.get("upload_id")
     retry_after = extensions.get("retry_after")
     response = render(
@@ -284,7 +257,7 @@ def _page(
             "checks": readiness.checks().items(),
             **context,
         },
-        status=200 if problem is None else problem.status_code,
+        status=problem.status_code if problem else 200,
     )
     response.headers["Cache-Control"] = "no-store"
     if retry_after is not None:
@@ -292,9 +265,3 @@ def _page(
     if response.status_code == 401:
         response.headers["WWW-Authenticate"] = CHALLENGE
     return response
-
-
-def _database_problem(consequence: str) -> Problem:
-    return unavailable(
-        "database-unavailable", f"The database is unavailable; {consequence}."
-    )

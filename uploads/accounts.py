@@ -46,11 +46,11 @@ def locked_state(account: Account) -> State | None:
     return None if row is None else _state(row)
 
 
-def locked_version(account: Account) -> str:
-    """Lock the account's row and return a digest of its state, without the last login."""
-    state = locked_state(account) or {}
-    state.pop("last_login", None)
-    return salted_hmac(__name__, repr(sorted(state.items()))).hexdigest()
+def version_of(state: State | None) -> str:
+    """Return a digest of an account's state, without the last login."""
+    items = sorted((state or {}).items())
+    kept = [item for item in items if item[0] != "last_login"]
+    return salted_hmac(__name__, repr(kept)).hexdigest()
 
 
 def record_change(account: Account, before: State | None, actor: Actor) -> None:

@@ -7,7 +7,7 @@ dark theme. For readers who cannot see it, the page shows the same numbers as a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
@@ -20,13 +20,8 @@ LEFT, RIGHT, TOP, BOTTOM = 80, 12, 12, 34
 _LABEL_WIDTH = 80
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """One series of a chart: its name, its CSS class, and a value for each label."""
-
-    name: str
-    style: str
-    values: Sequence[float | None]
+#: A value for each label, by the series' name; its CSS class is `series-<name>`.
+Series = Mapping[str, Sequence[float | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,47 +40,43 @@ class Axis:
     width: int = WIDTH
 
 
-def stacked_bars(
-    name: str, labels: Sequence[str], series: Sequence[Series], axis: Axis
-) -> str:
+def stacked_bars(name: str, labels: Sequence[str], series: Series, axis: Axis) -> str:
     """Return bars with the series on top of each other, the first at the bottom."""
-    totals = [sum(s.values[i] or 0 for s in series) for i in range(len(labels))]
+    totals = [sum(v[i] or 0 for v in series.values()) for i in range(len(labels))]
     frame = _Frame(name, labels, series, axis, max(totals, default=0))
     gap = frame.slot * (0.25 if frame.slot > 6 else 0.08)
     shapes = []
     for i in range(len(labels)):
         top = 0.0
-        for s in series:
-            if value := s.values[i]:
+        for style, values in series.items():
+            if value := values[i]:
                 bottom = frame.y(top)
                 top += value
                 # A single failure among thousands stays visible.
                 height = max(bottom - frame.y(top), 1.5)
                 shapes.append(
-                    f'<rect class="{s.style}" x="{frame.x(i) + gap / 2:g}"'
+                    f'<rect class="series-{style}" x="{frame.x(i) + gap / 2:g}"'
                     f' y="{bottom - height:g}" width="{frame.slot - gap:g}"'
                     f' height="{height:g}"/>'
                 )
     return frame.svg("".join(shapes))
 
 
-def lines(
-    name: str, labels: Sequence[str], series: Sequence[Series], axis: Axis
-) -> str:
+def lines(name: str, labels: Sequence[str], series: Series, axis: Axis) -> str:
     """Return a line for each series; a label without a value interrupts it."""
-    values = [v for s in series for v in s.values if v is not None]
-    frame = _Frame(name, labels, series, axis, max(values, default=0))
+    known = [v for values in series.values() for v in values if v is not None]
+    frame = _Frame(name, labels, series, axis, max(known, default=0))
     shapes = []
-    for s in series:
-        for has_value, run in groupby(enumerate(s.values), lambda p: p[1] is not None):
+    for style, values in series.items():
+        for has_value, run in groupby(enumerate(values), lambda p: p[1] is not None):
             if not has_value:
                 continue
             points = [(frame.x(i + 0.5), frame.y(v or 0)) for i, v in run]
             path = "L".join(f"{x:g} {y:g}" for x, y in points)
-            shapes.append(f'<path class="line {s.style}" d="M{path}"/>')
+            shapes.append(f'<path class="line series-{style}" d="M{path}"/>')
             if len(points) == 1 or len(labels) <= 48:
                 shapes += [
-                    f'<circle class="dot {s.style}" cx="{x:g}" cy="{y:g}" r="2.5"/>'
+                    f'<circle class="dot series-{style}" cx="{x:g}" cy="{y:g}" r="2.5"/>'
                     for x, y in points
                 ]
     return frame.svg("".join(shapes))
@@ -113,7 +104,7 @@ class _Frame:
         self,
         name: str,
         labels: Sequence[str],
-        series: Sequence[Series],
+        series: Series,
         axis: Axis,
         highest: float,
     ) -> None:
@@ -166,9 +157,9 @@ class _Frame:
         tooltips = []
         for i, label in enumerate(self.labels):
             words = ", ".join(
-                f"{s.name} {self.axis.write(value)}"
-                for s in self.series
-                if (value := s.values[i])
+                f"{name} {self.axis.write(value)}"
+                for name, values in self.series.items()
+                if (value := values[i])
             )
             if words:
                 tooltips.append(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 from django.db.models import Model, QuerySet
 
@@ -21,7 +23,7 @@ from mirrorsite.database import reason
 from uploads.audit import log
 from uploads.audit.serialization import UNREADABLE, require_database
 from uploads.exceptions import UnreadableError
-from uploads.models import Action, Upload, UploadEvent
+from uploads.models import Action
 from uploads.paging import pages
 
 Format = Literal["csv", "jsonl"]
@@ -38,36 +40,19 @@ PAGE = 1000
 _FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _BREAKS = ("\t", "\r", "\n")
 
-UPLOAD_COLUMNS: dict[str, Callable[[Upload], Any]] = {
-    "id": lambda upload: str(upload.pk),
-    "status": lambda upload: upload.status,
-    "bucket": lambda upload: upload.bucket,
-    "key": lambda upload: upload.key,
-    "size": lambda upload: upload.size,
-    "sha256": lambda upload: upload.sha256,
-    "etag": lambda upload: upload.etag,
-    "version_id": lambda upload: upload.version_id,
-    "number": lambda upload: upload.number,
-    "requester": lambda upload: upload.requester_name,
-    "client_address": lambda upload: upload.client_address,
-    "user_agent": lambda upload: upload.user_agent,
-    "request_id": lambda upload: upload.request_id,
-    "error": lambda upload: upload.error,
-    "created_at": lambda upload: upload.created_at,
-    "stored_at": lambda upload: upload.stored_at,
-    "duration_ms": lambda upload: upload.duration,
-}
-EVENT_COLUMNS: dict[str, Callable[[UploadEvent], Any]] = {
-    "id": lambda event: event.pk,
-    "upload_id": lambda event: (
-        None if event.upload_id is None else str(event.upload_id)
-    ),
-    "action": lambda event: event.action,
-    "at": lambda event: event.at,
-    "actor": lambda event: event.actor,
-    "request_id": lambda event: event.request_id,
-    "detail": lambda event: event.detail,
-    "seal": lambda event: event.seal_id,
+UPLOAD_COLUMNS: tuple[str, ...] = (
+    "id", "status", "bucket", "key", "size", "sha256", "etag", "version_id", "number",
+    "requester", "client_address", "user_agent", "request_id", "error", "created_at",
+    "stored_at", "duration_ms",
+)  # fmt: skip
+EVENT_COLUMNS: tuple[str, ...] = (
+    "id", "upload_id", "action", "at", "actor", "request_id", "detail", "seal",
+)  # fmt: skip
+#: The attributes of columns that are called differently.
+_ATTRIBUTES = {
+    "requester": "requester_name",
+    "duration_ms": "duration",
+    "seal": "seal_id",
 }
 
 
@@ -104,17 +89,18 @@ def by_id(rows: QuerySet[M]) -> Iterator[M]:
 
 
 def lines(
-    rows: Iterable[M], columns: dict[str, Callable[[M], Any]], *, form: Format
+    rows: Iterable[Model], columns: Sequence[str], *, form: Format
 ) -> Iterator[str]:
     """Yield the rows as text, one complete line at a time; CSV begins with a header."""
-    if form == "jsonl":
-        for row in rows:
-            record = {name: _plain(value(row)) for name, value in columns.items()}
-            yield _json(record) + "\n"
-        return
-    yield _csv_line(columns)
+    values_of = attrgetter(*(_ATTRIBUTES.get(name, name) for name in columns))
+    if form == "csv":
+        yield _csv_line(columns)
     for row in rows:
-        yield _csv_line(_cell(_plain(value(row))) for value in columns.values())
+        values = [_plain(value) for value in values_of(row)]
+        if form == "csv":
+            yield _csv_line(_cell(value) for value in values)
+        else:
+            yield _json(dict(zip(columns, values, strict=True))) + "\n"
 
 
 def _csv_line(cells: Iterable[str]) -> str:
@@ -141,6 +127,8 @@ def _plain(value: Any) -> Any:
             return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
         case timedelta():
             return value // timedelta(milliseconds=1)
+        case UUID():
+            return str(value)
         case _:
             return value
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.contrib.auth.signals import (
     user_logged_in,
     user_logged_out,
@@ -52,10 +52,11 @@ class ThrottleBackend:
     ) -> None:
         if request is None or not username:
             return
-        attempts = begin_attempt(_address(request), username)
+        address = actor_named(request, "anonymous").address
+        attempts = begin_attempt(address, username)
         if attempts is None:
             request.META[_THROTTLED] = True
-            logger.warning("login throttled client=%s", _address(request))
+            logger.warning("login throttled client=%s", address)
             raise PermissionDenied
         request.META[_ATTEMPTS] = attempts
 
@@ -73,7 +74,7 @@ def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
     from_address = _count(f"address:{network}", MAX_FROM_ADDRESS)
     if from_address is None:
         return None
-    user = get_user_model()._default_manager.filter(username=username).first()
+    user = User.objects.filter(username=username).first()
     # The same statements for an unknown name, so that timing does not reveal it.
     key = f"address:{network}:unknown" if user is None else f"user:{user.pk}"
     for_user = _count(key, MAX_FOR_USER)
@@ -145,7 +146,7 @@ def _is_known(network: str, username: str) -> bool:
     return UploadEvent.objects.filter(
         action=Action.LOGGED_IN,
         at__gt=timezone.now() - KNOWN_FOR,
-        actor=_actor(username),
+        actor=f"user:{username}",
         detail__source=network,
     ).exists()
 
@@ -153,13 +154,13 @@ def _is_known(network: str, username: str) -> bool:
 @receiver(user_logged_in, dispatch_uid="uploads.logged_in")
 def note_login(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
     forget_attempts(request.META.pop(_ATTEMPTS, ()))
-    _note(Action.LOGGED_IN, request, _actor(user.get_username()))
+    _note(Action.LOGGED_IN, request, f"user:{user.get_username()}")
 
 
 @receiver(user_logged_out, dispatch_uid="uploads.logged_out")
 def note_logout(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
     if user is not None:
-        _note(Action.LOGGED_OUT, request, _actor(user.get_username()))
+        _note(Action.LOGGED_OUT, request, f"user:{user.get_username()}")
 
 
 @receiver(user_login_failed, dispatch_uid="uploads.login_failed")
@@ -168,10 +169,8 @@ def note_failure(
 ) -> None:
     if request is None or request.META.get(_THROTTLED):
         return  # no password was checked
-    users = get_user_model()
-    typed = str(credentials.get(users.USERNAME_FIELD, ""))
-    known = users._default_manager.filter(**{users.USERNAME_FIELD: typed}).exists()
-    username = typed if known else None
+    typed = str(credentials.get("username", ""))
+    username = typed if User.objects.filter(username=typed).exists() else None
     _note(Action.LOGIN_FAILED, request, "anonymous", username=username)
 
 
@@ -189,11 +188,3 @@ def _note(action: Action, request: HttpRequest, name: str, **detail: Any) -> Non
         "user_agent": actor.user_agent[:512],
     }
     log.record_event(action, actor, detail=detail)
-
-
-def _actor(username: str) -> str:
-    return f"user:{username}"
-
-
-def _address(request: HttpRequest) -> str | None:
-    return actor_named(request, "").address

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any
 
@@ -42,10 +43,9 @@ class ThrottledAuthenticationForm(AdminAuthenticationForm):
 
     def get_invalid_login_error(self) -> ValidationError:
         if self.request is not None and self.request.META.get("mirrorsite.throttled"):
-            minutes = int(WINDOW.total_seconds() // 60)
+            minutes = WINDOW // timedelta(minutes=1)
             return ValidationError(
-                f"Too many failed logins. Wait {minutes} minutes, then try again.",
-                code="throttled",
+                f"Too many failed logins. Wait {minutes} minutes, then try again."
             )
         return super().get_invalid_login_error()
 
@@ -76,8 +76,7 @@ class StaffSite(AdminSite):
         def well_formed(
             request: HttpRequest, *args: Any, **kwargs: Any
         ) -> HttpResponseBase:
-            values = [text for values in request.GET.lists() for text in values[1]]
-            if any("\0" in text for text in (request.path, *request.GET, *values)):
+            if "%00" in request.get_full_path():
                 raise BadRequest("The address contains a NUL character.")
             if malformed_parameter(request.META.get("QUERY_STRING", "")) is not None:
                 raise BadRequest("The query is not percent-encoded UTF-8.")
@@ -111,8 +110,6 @@ class StaffSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """Change the user's own password and record the event."""
-        if request.method != "POST":
-            return super().password_change(request, extra_context)
         user = get_object_or_404(User, pk=request.user.pk)
         with accounts.recorded(user, staff_actor(request)):
             return super().password_change(request, extra_context)

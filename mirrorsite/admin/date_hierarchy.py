@@ -1,63 +1,55 @@
-"""The date hierarchy of a list: years, months, days and hours. Pure: no Django."""
+"""The date hierarchy of a list: years, months, days and hours, in UTC."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-_FORM = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d))?)?)?\Z", re.ASCII)
-
-
-#: For year, month, day and hour: the length of its text in ISO 8601, the formats of its
-#: full name and of its short name (within the period that contains it), and a span from
-#: its start into the next.
-_KINDS = (
-    (len("2026"), "%Y", "%Y", timedelta(days=366)),
-    (len("2026-11"), "%B %Y", "%B", timedelta(days=31)),
-    (len("2026-11-23"), "%-d %B %Y", "%-d", timedelta(days=1)),
-    (len("2026-11-23T18"), "%-d %B %Y, %H:00", "%H:00", timedelta(hours=1)),
+#: Of year, month, day and hour: the length of its text in ISO 8601.
+_LENGTHS = (len("2026"), len("2026-11"), len("2026-11-23"), len("2026-11-23T18"))
+_FULL_NAMES = ("%Y", "%B %Y", "%-d %B %Y", "%-d %B %Y, %H:00")
+#: Names within the period that contains it.
+_SHORT_NAMES = ("%Y", "%B", "%-d", "%H:00")
+#: From its start into the next one.
+_SPANS = (
+    timedelta(days=366),
+    timedelta(days=31),
+    timedelta(days=1),
+    timedelta(hours=1),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A year (`depth` 1), month (2), day (3) or hour (4) that starts at `at`, in UTC."""
+    """A year (`level` 0), month (1), day (2) or hour (3)."""
 
-    at: datetime
-    depth: int
+    start: datetime
+    level: int
 
     def __str__(self) -> str:
-        return self.at.isoformat()[: _KINDS[self.depth - 1][0]]
+        return self.start.isoformat()[: _LENGTHS[self.level]]
 
     def full_name(self) -> str:
-        """Return its full name, for use outside the period that contains it."""
-        return self.at.strftime(_KINDS[self.depth - 1][1])
+        return self.start.strftime(_FULL_NAMES[self.level])
 
     def short_name(self) -> str:
-        """Return its short name, for use within the period that contains it."""
-        return self.at.strftime(_KINDS[self.depth - 1][2])
+        return self.start.strftime(_SHORT_NAMES[self.level])
 
-    def bounds(self) -> tuple[datetime, datetime]:
-        """Return its start and its end, which is not part of it."""
-        return self.at, self.following().at
+    def following(self) -> Period:
+        return _containing(self.start + _SPANS[self.level], self.level)
 
     def above(self) -> list[Period]:
         """Return the periods that contain it, largest first."""
-        return [_period(self.at, depth) for depth in range(1, self.depth)]
-
-    def following(self) -> Period:
-        return _period(self.at + _KINDS[self.depth - 1][3], self.depth)
+        return [_containing(self.start, level) for level in range(self.level)]
 
 
 def parse(text: str) -> Period:
     """Read `2026`, `2026-11`, `2026-11-23` or `2026-11-23T18`; raises ValueError."""
-    match = _FORM.match(text)
-    if not match or match[1] == "9999":
+    start = datetime.fromisoformat(text + "0000-01-01T00:00:00+00:00"[len(text) :])
+    period = Period(start, _LENGTHS.index(len(text)))
+    if str(period) != text:
         raise ValueError(f"{text!r} is no year, month, day or hour")
-    year, month, day, hour = match.groups()
-    at = datetime(int(year), int(month or 1), int(day or 1), int(hour or 0), tzinfo=UTC)
-    return Period(at, sum(part is not None for part in match.groups()))
+    return period
 
 
 def subdivisions(
@@ -68,24 +60,19 @@ def subdivisions(
     None stands for all time. A single year or month is replaced by its own
     subdivisions, since it offers no choice.
     """
-    depth = period.depth + 1 if period else 1
-    if depth > 4:
+    level = period.level + 1 if period else 0
+    if level == len(_LENGTHS):
         return []
-    start, end = (
-        period.bounds() if period else (first, last + timedelta(microseconds=1))
-    )
-    at = _period(max(start, first), depth)
+    part = _containing(max(first, period.start) if period else first, level)
+    end = period.following().start if period else None
     parts = []
-    while at.at < end and at.at <= last:
-        parts.append(at)
-        at = at.following()
-    if len(parts) == 1 and depth < 3:
+    while part.start <= last and (end is None or part.start < end):
+        parts.append(part)
+        part = part.following()
+    if len(parts) == 1 and level < 2:
         return subdivisions(parts[0], first, last)
     return parts
 
 
-def _period(at: datetime, depth: int) -> Period:
-    at = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    names = ("month", "day", "hour")[depth - 1 :]
-    at = at.replace(**{name: 0 if name == "hour" else 1 for name in names})  # type: ignore[arg-type]
-    return Period(at, depth)
+def _containing(at: datetime, level: int) -> Period:
+    return parse(at.astimezone(UTC).isoformat()[: _LENGTHS[level]])

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from django.contrib.admin import (
-    ChoicesFieldListFilter,
-    ListFilter,
-)
+from django.contrib.admin import ChoicesFieldListFilter, ListFilter
 from django.contrib.admin.filters import FacetsMixin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from mirrorsite.admin import date_hierarchy
+from mirrorsite.admin.date_hierarchy import Period, parse, subdivisions
 from mirrorsite.admin.row_estimates import rough_count
 from mirrorsite.times import parse_time
 
@@ -54,10 +51,23 @@ class ChoiceFilter(RoughFacets, ChoicesFieldListFilter):
         ]
 
 
-class _RangeFilter(ListFilter):
-    """A filter on the time column that orders the list."""
+class TimeFilter(ListFilter):
+    """A span of the time that orders the list, in UTC: the last hours, or from and until.
 
-    parameters: tuple[str, ...]
+    `on` is a year, month, day or hour to step down through, above the list. Django's own
+    date hierarchy reads every row to find the dates that occur; this one offers every
+    period between the first and the last row.
+    """
+
+    title = "time (UTC)"
+    template = "admin/uploads/time_filter.html"
+    parameters = ("on", "within", "since", "until")
+    stretches = {
+        "1h": ("last hour", timedelta(hours=1)),
+        "24h": ("last 24 hours", timedelta(hours=24)),
+        "7d": ("last 7 days", timedelta(days=7)),
+        "30d": ("last 30 days", timedelta(days=30)),
+    }
 
     def __init__(
         self,
@@ -68,12 +78,10 @@ class _RangeFilter(ListFilter):
     ) -> None:
         # Each value is a list, though Django's types say otherwise.
         super().__init__(request, params, model, model_admin)  # type: ignore[arg-type]
-        self.request = request
         self.model = model
         self.column = model_admin.ordering[0].removeprefix("-")
-        self.used = {
-            name: params.pop(name)[-1] for name in self.parameters if name in params
-        }
+        given = {n: params.pop(n)[-1] for n in self.parameters if n in params}
+        self.used = {name: value for name, value in given.items() if value}
 
     def has_output(self) -> bool:
         return True
@@ -81,107 +89,58 @@ class _RangeFilter(ListFilter):
     def expected_parameters(self) -> list[str | None]:
         return list(self.parameters)
 
-    def _others(self) -> list[tuple[str, str]]:
-        """Return the other parameters, for a form to send along."""
-        dropped = {*self.parameters, "p", "older", "newer", "oldest", "e"}
-        return [
-            (name, value)
-            for name, values in self.request.GET.lists()
-            for value in values
-            if name not in dropped
-        ]
-
-
-class TimeFilter(_RangeFilter):
-    """From and until, in UTC, with links for the usual periods."""
-
-    title = "time (UTC)"
-    template = "admin/uploads/time_filter.html"
-    parameters = ("within", "since", "until")
-    stretches = {
-        "1h": ("last hour", timedelta(hours=1)),
-        "24h": ("last 24 hours", timedelta(hours=24)),
-        "7d": ("last 7 days", timedelta(days=7)),
-        "30d": ("last 30 days", timedelta(days=30)),
-    }
-
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows of the span; raises ValueError or OverflowError for no time."""
         used = self.used
+        bounds = []
+        if period := self._period():
+            bounds += [("gte", period.start), ("lt", period.following().start)]
         if within := used.get("within"):
             if within not in self.stretches:
                 raise IncorrectLookupParameters(f"within={within!r}")
-            start = timezone.now() - self.stretches[within][1]
-            queryset = queryset.filter(**{f"{self.column}__gte": start})
+            bounds.append(("gte", timezone.now() - self.stretches[within][1]))
+        # What a datetime-local field sends is read as UTC.
         if since := used.get("since"):
-            queryset = queryset.filter(**{f"{self.column}__gte": _time(since)})
+            bounds.append(("gte", parse_time(since)))
         if until := used.get("until"):
-            queryset = queryset.filter(**{f"{self.column}__lt": _time(until)})
+            bounds.append(("lt", parse_time(until)))
+        for side, at in bounds:
+            queryset = queryset.filter(**{f"{self.column}__{side}": at})
         return queryset
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         used = self.used
+        others = changelist.params.items()
         yield {
             "selected": not used,
-            "query_string": changelist.get_query_string(remove=list(self.parameters)),
+            "query_string": self._link(changelist),
             "display": "Any time",
             # For the form beside the links.
             "since": used.get("since", ""),
             "until": used.get("until", ""),
-            "others": self._others(),
+            "others": [(n, v) for n, v in others if n not in self.parameters],
         }
         for name, (label, _) in self.stretches.items():
             yield {
                 "selected": used.get("within") == name,
-                "query_string": changelist.get_query_string(
-                    {"within": name}, ["since", "until"]
-                ),
+                "query_string": self._link(changelist, within=name),
                 "display": label.capitalize(),
             }
 
-
-class DateFilter(_RangeFilter):
-    """Year, month, day and hour to step down through; shown above the list.
-
-    Django's own date hierarchy reads every row to find the dates that occur; this one
-    offers every period between the first and the last row.
-    """
-
-    title = "date (UTC)"
-    template = "admin/uploads/nothing.html"
-    parameters = ("on",)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if not (on := self.used.get("on")):
-            return queryset
-        try:
-            start, end = date_hierarchy.parse(on).bounds()
-        except ValueError as error:
-            raise IncorrectLookupParameters(str(error)) from error
-        return queryset.filter(
-            **{f"{self.column}__gte": start, f"{self.column}__lt": end}
-        )
-
-    def choices(self, changelist: Any) -> Iterator[Any]:
-        yield from ()
-
     def navigation(self, changelist: Any) -> dict[str, Any]:
         """Return the current period and the links (address, text) to those above and below."""
-        on = self.used.get("on")
-        period = date_hierarchy.parse(on) if on else None
-        times = self.model._default_manager.order_by(self.column).values_list(
-            self.column, flat=True
-        )
+        period = self._period()
+        rows = self.model._default_manager.order_by(self.column)
+        times = rows.values_list(self.column, flat=True)
         first, last = times.first(), times.last()
-        below = (
-            date_hierarchy.subdivisions(period, first, last) if first and last else []
-        )
+        below = subdivisions(period, first, last) if first and last else []
 
-        def link(to: date_hierarchy.Period, name: str) -> tuple[str, str]:
-            return changelist.get_query_string({"on": str(to)}), name
+        def link(to: Period, name: str) -> tuple[str, str]:
+            return self._link(changelist, on=str(to)), name
 
         trail = []
         if period:
-            trail = [(changelist.get_query_string(remove=["on"]), "All dates")]
+            trail = [(self._link(changelist), "All dates")]
             trail += [link(above, above.full_name()) for above in period.above()]
         elif below and (above := below[0].above()):
             period = above[-1]
@@ -191,10 +150,9 @@ class DateFilter(_RangeFilter):
             "steps": [link(step, step.short_name()) for step in below],
         }
 
+    def _period(self) -> Period | None:
+        return parse(self.used["on"]) if "on" in self.used else None
 
-def _time(text: str) -> datetime:
-    """Read what a datetime-local field sends, as UTC."""
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise IncorrectLookupParameters(str(error)) from error
+    def _link(self, changelist: Any, **chosen: str) -> str:
+        """Return the address of the list with another span, or with none."""
+        return str(changelist.get_query_string(chosen, list(self.parameters)))

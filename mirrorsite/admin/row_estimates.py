@@ -15,28 +15,24 @@ EXACT_UP_TO = 10_000
 class RoughCount(int):
     """A number of rows whose text shows whether it is exact or estimated."""
 
-    words: str
-
-    def __new__(cls, number: int, words: str) -> RoughCount:
-        count = super().__new__(cls, number)
-        count.words = words
-        return count
+    is_exact: bool
 
     def __str__(self) -> str:
-        return self.words
+        return f"{self:,}" if self.is_exact else f"about {self:,}"
 
 
-def rough_count(queryset: QuerySet[Any], exact_up_to: int | None = None) -> RoughCount:
+def rough_count(queryset: QuerySet[Any], exact_up_to: int = EXACT_UP_TO) -> RoughCount:
     """Return the number of rows: exact while small, else PostgreSQL's estimate."""
-    most = EXACT_UP_TO if exact_up_to is None else exact_up_to
     rows = queryset.order_by()
-    counted = rows[: most + 1].count()
-    if counted <= most:
-        return RoughCount(counted, f"{counted:,}")
-    estimate = max(_estimate(rows), counted)
-    digits = len(str(estimate)) - 3
-    rounded = round(estimate, -digits) if digits > 0 else estimate
-    return RoughCount(rounded, f"about {rounded:,}")
+    counted = rows[: exact_up_to + 1].count()
+    is_exact = counted <= exact_up_to
+    if not is_exact:
+        counted = max(_estimate(rows), counted)
+        # Three digits: no estimate is more precise.
+        counted = round(counted, min(0, 3 - len(str(counted))))
+    count = RoughCount(counted)
+    count.is_exact = is_exact
+    return count
 
 
 def _estimate(rows: QuerySet[Any]) -> int:

@@ -7,22 +7,20 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from mirrorsite.actors import Actor, staff_actor
+from mirrorsite.actors import staff_actor
 from mirrorsite.admin.changelist import StrictListMixin
 from mirrorsite.forms import WholeNumberField
 from mirrorsite.tokens import services
-from mirrorsite.tokens.models import Scope, Token
-from uploads.audit.log import write_transaction
+from mirrorsite.tokens.models import Token
 
 
 class TokenForm(forms.ModelForm[Token]):
-    """Collects the arguments of `services.create_token`, and calls it."""
+    """The arguments of `services.create_token`."""
 
     # The admin's autocomplete is a combobox without a name for screen readers.
     user = forms.ModelChoiceField(User.objects.order_by("username"))
@@ -32,33 +30,6 @@ class TokenForm(forms.ModelForm[Token]):
         max_value=services.MAX_DAYS,
         initial=services.DEFAULT_DAYS,
     )
-    actor: Actor
-    secret = ""
-
-    class Meta:
-        model = Token
-        fields = ("name", "user", "can_upload", "can_read")
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if not (cleaned.get("can_upload") or cleaned.get("can_read")):
-            raise ValidationError("A token needs a scope: upload, read or both.")
-        return cleaned
-
-    def save(self, commit: bool = True) -> Token:
-        """Create the token through the service, whatever `commit` is."""
-        values = self.cleaned_data
-        self.instance, self.secret = services.create_token(
-            owner=values["user"],
-            name=values["name"],
-            scopes=[scope for scope in Scope if values[f"can_{scope.value}"]],
-            days=values["days"],
-            actor=self.actor,
-        )
-        return self.instance
-
-    def save_m2m(self) -> None:
-        """Do nothing: the admin calls this, and there are no many-to-many fields."""
 
 
 @admin.register(Token)
@@ -68,11 +39,8 @@ class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
         "token_key", "created", "expiry", "last_used_at",
     )  # fmt: skip
     list_filter = (
-        "can_upload",
-        "can_read",
-        "expiry",
-        ("revoked_at", admin.EmptyFieldListFilter),
-    )
+        "can_upload", "can_read", "expiry", ("revoked_at", admin.EmptyFieldListFilter),
+    )  # fmt: skip
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
     fields = (
@@ -91,10 +59,9 @@ class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
     def revoke(self, request: HttpRequest, queryset: QuerySet[Token]) -> None:
         revoked = 0
         for token in queryset:
-            with write_transaction():
-                if services.revoke_token(token, staff_actor(request)):
-                    self.log_change(request, token, "Revoked.")
-                    revoked += 1
+            if services.revoke_token(token, staff_actor(request)):
+                self.log_change(request, token, "Revoked.")
+                revoked += 1
         messages.success(request, f"Tokens revoked: {revoked}.")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -103,8 +70,7 @@ class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    has_delete_permission = has_change_permission
 
     def get_fields(self, request: HttpRequest, obj: Token | None = None) -> Any:
         if obj is None:
@@ -118,16 +84,19 @@ class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
             kwargs["form"] = TokenForm
         return super().get_form(request, obj, change, **kwargs)
 
-    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Token:
-        form.actor = staff_actor(request)
-        token: Token = form.save()
-        request.new_token = form.secret  # type: ignore[attr-defined]
-        return token
-
     def save_model(
         self, request: HttpRequest, obj: Token, form: Any, change: bool
     ) -> None:
-        """Do nothing: the service has saved the token."""
+        """Create the token; there is no other change."""
+        token, secret = services.create_token(
+            owner=obj.user,
+            name=obj.name,
+            scopes=obj.scopes,
+            days=form.cleaned_data["days"],
+            actor=staff_actor(request),
+        )
+        obj.pk, obj.expiry = token.pk, token.expiry
+        request.new_token = secret  # type: ignore[attr-defined]
 
     def response_add(
         self, request: HttpRequest, obj: Token, post_url_continue: str | None = None

@@ -25,16 +25,11 @@ class Scope(models.TextChoices):
 class Token(UndeletableModel, AbstractAuthToken):
     """A token of django-rest-knox, with a name, scopes, last use and revocation.
 
-    knox generates the secret (32 random bytes), hashes it (SHA-512: a random secret
-    needs neither salt nor a slow hash), finds the row by its indexed first characters,
-    and compares in constant time. The differences are for the audit trail:
-
-    - the primary key is a number, so that no admin address contains the hash;
-    - an expiry is required, and expired or revoked tokens stay, because events refer
-      to them (knox would delete them during a request);
-    - names are unique, and tokens and their owners are never deleted, so
-      `token:<name>` always means one token. Triggers (uploads.triggers) allow
-      changes of the last use and the revocation only.
+    knox generates, hashes, finds and compares the secret. Of its table this one differs
+    for the audit trail: no admin address contains the hash, as the primary key is a
+    number; and tokens and their owners are never deleted, so `token:<name>` always means
+    one token. Triggers (uploads.triggers) allow changes of the last use and the
+    revocation only.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from knox.crypto import hash_token
@@ -21,7 +21,6 @@ from mirrorsite.tokens.models import Scope, Token
 from uploads.accounts import recorded_saves
 from uploads.audit import log
 from uploads.audit.log import write_transaction
-from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action
 
 logger = logging.getLogger(__name__)
@@ -43,12 +42,10 @@ def create_token(
 ) -> tuple[Token, str]:
     """Create a token; return its record and its secret, which is not stored.
 
-    It is valid for `days`, 1 to `MAX_DAYS`. The secret is random unless it is given.
-    Raises Django's `ValidationError` if the name is taken or malformed, there is no
-    scope, or `days` is out of range. Raises `TrailUnavailableError`.
+    It is valid for `days`, which callers keep within `MAX_DAYS`. The secret is random
+    unless it is given. Raises Django's `ValidationError` if the name is taken or
+    malformed or there is no scope, and `TrailUnavailableError`.
     """
-    if not 1 <= days <= MAX_DAYS:
-        raise ValidationError(f"A token is valid for 1 to {MAX_DAYS} days, not {days}.")
     secret = secret or get_digest_token()[1]
     now = timezone.now()
     token = Token(
@@ -62,14 +59,9 @@ def create_token(
         token_key=secret[: CONSTANTS.TOKEN_KEY_LENGTH],
     )
     token.full_clean()
-    try:
-        with write_transaction():
-            token.save(force_insert=True)
-            log.record_event(Action.TOKEN_MADE, actor, detail=token.facts())
-    except TrailUnavailableError as error:
-        if isinstance(error.__cause__, IntegrityError):
-            token.full_clean()  # another request took the name in between
-        raise
+    with write_transaction():
+        token.save(force_insert=True)
+        log.record_event(Action.TOKEN_MADE, actor, detail=token.facts())
     # The commands print the secret first, and roll back if that fails.
     transaction.on_commit(
         lambda: logger.info(

@@ -86,10 +86,10 @@ class TestList:
         visitor.go(LIST)
         first = page.locator("#result_list tbody a").first.inner_text()
         page.get_by_role("link", name="Older").click()
-        page.wait_for_url("**older=*")
+        page.wait_for_url("**p=older*")
         assert page.locator("#result_list tbody a").first.inner_text() != first
         page.get_by_role("link", name="Newer").click()
-        page.wait_for_url("**newer=*")
+        page.wait_for_url("**p=newer*")
         assert page.locator("#result_list tbody a").first.inner_text() == first
         # On the first days of a month, or a year, there are two of those to choose from.
         for _ in range(3):
@@ -201,9 +201,9 @@ class TestDashboard:
         boxes = [chart.bounding_box() for chart in page.locator("svg.chart").all()]
         assert len(boxes) == 3
         assert all(box["width"] > 400 and box["height"] > 100 for box in boxes)
-        assert page.locator("svg.chart rect.fill-stored").count() > 12
-        assert page.locator("svg.chart path.stroke-p95").count() >= 1
-        filled = page.locator("svg.chart rect.fill-stored").first
+        assert page.locator("svg.chart rect.series-stored").count() > 12
+        assert page.locator("svg.chart path.series-p95").count() >= 1
+        filled = page.locator("svg.chart rect.series-stored").first
         colour = filled.evaluate("e => getComputedStyle(e).fill")
         assert (
             colour == {"light": "rgb(59, 143, 85)", "dark": "rgb(76, 168, 106)"}[scheme]
@@ -218,7 +218,7 @@ class TestDashboard:
         visitor.assert_accessible()
         page.get_by_role("link", name="Last 7 days").click()
         page.wait_for_url("**range=7d")
-        assert page.locator("svg.chart rect.fill-stored").count() > 48
+        assert page.locator("svg.chart rect.series-stored").count() > 48
 
     def test_other_pages_are_accessible_in_the_dark(self, visit, upload, staffed):
         # The light ones are looked at where they are used.
@@ -226,7 +226,7 @@ class TestDashboard:
         visitor = visit(color_scheme="dark")
         visitor.log_in("admin")
         for path in (
-            f"{LIST}?oldest=1&_facets=True",
+            f"{LIST}?p=oldest&_facets=True",
             f"{LIST}{upload['id']}/change/",
             f"{LIST}{upload['id']}/proof/",
             "uploads/uploadevent/?action__exact=failed",

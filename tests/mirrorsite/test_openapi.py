@@ -82,40 +82,29 @@ class TestSchema:
 
 
 class TestServed:
-    def test_json(self, client):
-        response = client.get("/api/schema")
-        assert response.headers["Content-Type"] == "application/json"
-        assert response.json() == openapi()
-        assert response.json()["openapi"] == "3.1.1"
-
     @pytest.mark.parametrize(
-        ("path", "accept"),
+        ("query", "accept", "is_yaml"),
         [
-            ("/api/schema?format=yaml", "*/*"),
-            ("/api/schema?format=yaml", "application/json"),
-            ("/api/schema", "application/yaml"),
-            ("/api/schema", "text/yaml"),
-            ("/api/schema", "application/json;q=0.5, application/yaml"),
+            ("", "*/*", False),
+            ("?format=yaml", "application/json", True),
+            ("?format=json", "application/yaml", False),
+            ("", "application/yaml", True),
+            ("", "text/yaml", True),
+            ("", "application/json;q=0.5, application/yaml", True),
+            ("", "application/yaml;q=0.1, application/json", False),
+            ("", "application/yaml;q=0, */*", False),
+            ("", "application/yaml;q=0", False),
+            ("", "text/html", False),
         ],
     )
-    def test_yaml(self, client, path, accept):
-        response = client.get(path, headers={"Accept": accept})
-        assert response.headers["Content-Type"] == "application/yaml"
-        assert response.content.decode() == openapi_yaml()
-
-    @pytest.mark.parametrize(
-        ("path", "accept"),
-        [
-            ("/api/schema?format=json", "application/yaml"),
-            ("/api/schema", "application/yaml;q=0.1, application/json"),
-            ("/api/schema", "application/yaml;q=0, */*"),
-            ("/api/schema", "application/yaml;q=0"),
-            ("/api/schema", "text/html"),
-        ],
-    )
-    def test_json__by_weight(self, client, path, accept):
-        response = client.get(path, headers={"Accept": accept})
-        assert response.headers["Content-Type"] == "application/json"
+    def test_format(self, client, query, accept, is_yaml):
+        response = client.get(f"/api/schema{query}", headers={"Accept": accept})
+        if is_yaml:
+            assert response.headers["Content-Type"] == "application/yaml"
+            assert response.content.decode() == openapi_yaml()
+        else:
+            assert response.headers["Content-Type"] == "application/json"
+            assert response.json() == openapi()
 
     @pytest.mark.parametrize("value", ["xml", "", "%FF", "json%"])
     def test_other_formats__400(self, client, value):

@@ -5,10 +5,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from uploads.charts import Axis, Series, lines, stacked_bars, ticks
+from uploads.charts import Axis, lines, stacked_bars, ticks
 
 AXIS = Axis(title="uploads", write=lambda v: f"{v:g}")
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def parse(svg: str) -> ET.Element:
@@ -35,17 +34,8 @@ def test_ticks(highest, base, least_step, expected):
 
 
 def test_stacked_bars__heights_add_up():
-    svg = parse(
-        stacked_bars(
-            "A <name>",
-            ["10:00", "11:00"],
-            [
-                Series(name="stored", style="a", values=[6, 0]),
-                Series(name="failed", style="b", values=[2, 0]),
-            ],
-            AXIS,
-        )
-    )
+    series = {"stored": [6, 0], "failed": [2, 0]}
+    svg = parse(stacked_bars("A <name>", ["10:00", "11:00"], series, AXIS))
     assert svg.get("aria-label") == "A <name>"
     bars = [bar for bar in svg.findall("rect") if bar.get("class") != "hover"]
     heights = [float(bar.get("height", "")) for bar in bars]
@@ -53,47 +43,23 @@ def test_stacked_bars__heights_add_up():
     assert float(bars[1].get("y", "")) + heights[1] == pytest.approx(
         float(bars[0].get("y", "")), abs=0.02
     )
-    assert [title.text for title in svg.findall("rect/title")] == [
-        "10:00: stored 6, failed 2"
-    ]
-    texts = [t.text for t in svg.findall("text")]
-    assert "uploads" in texts
-    assert "10:00" in texts
+    titles = [title.text for title in svg.findall("rect/title")]
+    assert titles == ["10:00: stored 6, failed 2"]
+    assert {"uploads", "10:00"} <= {text.text for text in svg.findall("text")}
 
 
 def test_stacked_bars__a_single_failure_is_seen():
-    svg = stacked_bars(
-        "n",
-        ["x"],
-        [
-            Series(name="stored", style="a", values=[1_000_000]),
-            Series(name="failed", style="b", values=[1]),
-        ],
-        AXIS,
-    )
+    svg = stacked_bars("n", ["x"], {"stored": [1_000_000], "failed": [1]}, AXIS)
     assert 'height="1.5"' in svg
 
 
 def test_lines__a_gap_interrupts():
-    svg = parse(
-        lines(
-            "n",
-            list("abcd"),
-            [Series(name="p50", style="s", values=[1, 2, None, 4])],
-            AXIS,
-        )
-    )
+    svg = parse(lines("n", list("abcd"), {"p50": [1, 2, None, 4]}, AXIS))
     paths = [path.get("d", "") for path in svg.findall("path")]
     assert [len(re.findall("[ML]", path)) for path in paths] == [2, 1]
 
 
-def test_no_inline_style_or_script():
-    svg = stacked_bars("n", ["x"], [Series(name="s", style="a", values=[1])], AXIS)
-    assert "style=" not in svg
-    assert "<script" not in svg
-
-
-def test_no_values_at_all():
-    for draw in (stacked_bars, lines):
-        parse(draw("n", [], [], AXIS))
-        parse(draw("n", ["x"], [Series(name="s", style="a", values=[None])], AXIS))
+@pytest.mark.parametrize("draw", [stacked_bars, lines])
+def test_no_values_at_all(draw):
+    parse(draw("n", [], {}, AXIS))
+    parse(draw("n", ["x"], {"s": [None]}, AXIS))

@@ -14,14 +14,14 @@ from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from mirrorsite.actors import staff_actor
-from mirrorsite.admin.changelist import StrictListMixin, retry_on_conflict
+from mirrorsite.admin.changelist import StrictListMixin
 from uploads import accounts
 
 admin.site.unregister([User, Group])
 
 
 class _AccountMixin(StrictListMixin):
-    """Records what a form changes; the admin saves within a transaction."""
+    """Records what a form changes, in the same transaction."""
 
     def change_view(
         self,
@@ -39,7 +39,8 @@ class _AccountMixin(StrictListMixin):
             return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[misc,no-any-return]
         with transaction.atomic():
             account = self.get_object(request, unquote(object_id))  # type: ignore[attr-defined]
-            version = accounts.locked_version(account) if account else ""
+            before = accounts.locked_state(account) if account else {}
+            version = accounts.version_of(before)
             if request.POST.get("version", version) != version:
                 messages.error(
                     request,
@@ -47,25 +48,16 @@ class _AccountMixin(StrictListMixin):
                     " The form now has the current values.",
                 )
                 return HttpResponseRedirect(request.get_full_path())
-            return retry_on_conflict(
-                super().change_view,  # type: ignore[misc]
-                request,
-                object_id,
-                form_url,
-                {"version": version, **(extra_context or {})},
-            )
-
-    def save_model(
-        self, request: HttpRequest, obj: Any, form: Any, change: bool
-    ) -> None:
-        form.state_before = accounts.locked_state(obj) if change else None
-        super().save_model(request, obj, form, change)  # type: ignore[misc]
+            request.account_before = before  # type: ignore[attr-defined]
+            context = {"version": version, **(extra_context or {})}
+            return super().change_view(request, object_id, form_url, context)  # type: ignore[misc,no-any-return]
 
     def save_related(
         self, request: HttpRequest, form: Any, formsets: Any, change: bool
     ) -> None:
         super().save_related(request, form, formsets, change)  # type: ignore[misc]
-        accounts.record_change(form.instance, form.state_before, staff_actor(request))
+        before = request.account_before if change else None  # type: ignore[attr-defined]
+        accounts.record_change(form.instance, before, staff_actor(request))
 
 
 @admin.register(User)
@@ -84,7 +76,7 @@ class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
         form_url: str = "",
     ) -> HttpResponse:
         user = self.get_object(request, unquote(id))
-        if request.method != "POST" or user is None:
+        if user is None:
             return super().user_change_password(request, id, form_url)
         with accounts.recorded(user, staff_actor(request)):
             return super().user_change_password(request, id, form_url)
@@ -109,6 +101,5 @@ class StaffGroupAdmin(_AccountMixin, GroupAdmin):
         accounts.delete_group(obj, staff_actor(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
-        with transaction.atomic():
-            for group in queryset:
-                accounts.delete_group(group, staff_actor(request))
+        for group in queryset:
+            accounts.delete_group(group, staff_actor(request))

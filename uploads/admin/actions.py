@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.contrib.admin.helpers import ActionForm
+from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
 from mirrorsite.actors import staff_actor
@@ -36,15 +36,13 @@ def verify_selected(
     model_admin: Any, request: HttpRequest, queryset: QuerySet[Upload]
 ) -> None:
     """Verify as many as the limits allow, and report the number of each outcome."""
-    verifiable = queryset.filter(status__in=VERIFIABLE)
     # Counted first: a verified upload may no longer match the list's filters.
-    selected, eligible = rough_count(queryset), rough_count(verifiable)
-    skipped = rough_count(queryset.exclude(status__in=VERIFIABLE))
+    selected = rough_count(queryset)
     outcomes: Counter[str] = Counter()
     actor = staff_actor(request)
     deadline = time.monotonic() + VERIFY_SECONDS
     fault = ""
-    for upload in verifiable[:MAX_VERIFIED]:
+    for upload in queryset.filter(status__in=VERIFIABLE)[:MAX_VERIFIED]:
         if time.monotonic() > deadline:
             break
         try:
@@ -58,15 +56,12 @@ def verify_selected(
             # The next would most likely fail in the same way.
             fault = str(error)
             break
-    done = outcomes.total()
     text = ", ".join(f"{number} {words}" for words, number in sorted(outcomes.items()))
     text = f"Of {selected} selected: {text or 'none verified'}"
-    if skipped:
-        text += f"; {skipped} cannot be verified (pending, failed or purged)"
-    if done < eligible:
+    if left := selected - outcomes.total():
         text += (
-            f"; left out: {eligible - done:,} (at most {MAX_VERIFIED:,} in"
-            f" {VERIFY_SECONDS:.0f} s; manage.py verify_uploads takes any number)"
+            f"; left out: {left:,} (pending, failed, purged, or beyond {MAX_VERIFIED:,}"
+            f" in {VERIFY_SECONDS:.0f} s; manage.py verify_uploads takes any number)"
         )
     if fault:
         text += f"; stopped: {fault}"
@@ -79,27 +74,27 @@ def verify_selected(
 def export_csv(
     model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]
 ) -> StreamingHttpResponse:
-    return _export(model_admin.model, request, queryset, "csv")
+    return _export(request, queryset, "csv")
 
 
 @admin.action(description="Export as JSON lines", permissions=["export"])
 def export_jsonl(
     model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]
 ) -> StreamingHttpResponse:
-    return _export(model_admin.model, request, queryset, "jsonl")
+    return _export(request, queryset, "jsonl")
 
 
 def _export(
-    model: type[Model],
-    request: HttpRequest,
-    queryset: QuerySet[Any],
-    form: exports.Format,
+    request: HttpRequest, queryset: QuerySet[Any], form: exports.Format
 ) -> StreamingHttpResponse:
     """Record the export, then stream it row by row."""
-    is_uploads = model is Upload
-    name = "uploads" if is_uploads else "events"
-    columns: Any = exports.UPLOAD_COLUMNS if is_uploads else exports.EVENT_COLUMNS
-    everything = request.POST.get("select_across") == "1"
+    if queryset.model is Upload:
+        name, columns = "uploads", exports.UPLOAD_COLUMNS
+    else:
+        name, columns = "events", exports.EVENT_COLUMNS
+    # As Django reads it: any text but "", "0" and "false" selects everything.
+    across = ActionForm.base_fields["select_across"]
+    everything = across.to_python(request.POST.get("select_across", ""))
     exports.record_export(
         staff_actor(request),
         name,
@@ -108,17 +103,14 @@ def _export(
         chosen_by=request.META.get("QUERY_STRING", ""),
     )
     kind = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}[form]
+    lines = exports.lines(exports.by_id(queryset), columns, form=form)
+    # Joined, because each piece is one write to the client.
+    pieces = iter(lambda: "".join(islice(lines, LINES_AT_ONCE)), "")
     return StreamingHttpResponse(
-        _pieces(exports.lines(exports.by_id(queryset), columns, form=form)),
+        pieces,
         content_type=kind,
         headers={
             "Content-Disposition": f'attachment; filename="{name}.{form}"',
             "Cache-Control": "no-store",
         },
     )
-
-
-def _pieces(lines: Iterator[str]) -> Iterator[bytes]:
-    """Yield the lines in batches, because each piece is one write to the client."""
-    while piece := "".join(islice(lines, LINES_AT_ONCE)):
-        yield piece.encode()

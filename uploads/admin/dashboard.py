@@ -147,75 +147,40 @@ def _last_verification() -> Card:
 
 def hourly_charts(hours: list[Hour]) -> list[dict[str, Any]]:
     """Return the charts of uploads, durations and bytes, with a value for each hour."""
+    uploads: charts.Series = {s.value: [h.uploads[s] for h in hours] for s in STATUSES}
+    durations: charts.Series = {
+        f"p{share * 100:.0f}": [h.durations[i] if h.durations else None for h in hours]
+        for i, share in enumerate(hourly.PERCENTILES)
+    }
+    stored: charts.Series = {"bytes": [hour.stored_bytes for hour in hours]}
+    counts = charts.Axis(
+        title="uploads", write=lambda v: f"{v:,.0f}", least_step=1, width=charts.WIDE
+    )
+    times = charts.Axis(title="time", write=_duration)
+    sizes = charts.Axis(title="bytes", write=_bytes, base=2, least_step=1)
+    bars, lines = charts.stacked_bars, charts.lines
     return [
-        _chart(
-            "Uploads per hour, by outcome",
-            charts.stacked_bars,
-            hours,
-            [
-                charts.Series(
-                    name=status.value,
-                    style=f"fill-{status.value}",
-                    values=[hour.uploads[status] for hour in hours],
-                )
-                for status in STATUSES
-            ],
-            charts.Axis(
-                title="uploads",
-                write=lambda v: f"{v:,.0f}",
-                least_step=1,
-                width=charts.WIDE,
-            ),
-        ),
-        _chart(
-            "Duration of uploads, by hour",
-            charts.lines,
-            hours,
-            [
-                charts.Series(
-                    name=f"p{share * 100:.0f}",
-                    style=f"stroke-p{share * 100:.0f}",
-                    values=[h.durations[i] if h.durations else None for h in hours],
-                )
-                for i, share in enumerate(hourly.PERCENTILES)
-            ],
-            charts.Axis(title="time", write=_duration),
-        ),
-        _chart(
-            "Bytes stored per hour",
-            charts.stacked_bars,
-            hours,
-            [
-                charts.Series(
-                    name="stored",
-                    style="fill-bytes",
-                    values=[hour.stored_bytes for hour in hours],
-                )
-            ],
-            charts.Axis(title="bytes", write=_bytes, base=2, least_step=1),
-        ),
+        _chart("Uploads per hour, by outcome", bars, hours, uploads, counts),
+        _chart("Duration of uploads, by hour", lines, hours, durations, times),
+        _chart("Bytes stored per hour", bars, hours, stored, sizes),
     ]
 
 
 def _chart(
-    name: str,
-    draw: Any,
-    hours: list[Hour],
-    series: list[charts.Series],
-    axis: charts.Axis,
+    name: str, draw: Any, hours: list[Hour], series: charts.Series, axis: charts.Axis
 ) -> dict[str, Any]:
     """Return a chart as SVG, its legend, and the same numbers as a table."""
     form = "%H:%M" if len(hours) <= 24 else "%a %H:%M"
     labels = [hour.start.strftime(form) for hour in hours]
     columns = [
-        ["—" if value is None else axis.write(value) for value in s.values]
-        for s in series
+        ["—" if value is None else axis.write(value) for value in values]
+        for values in series.values()
     ]
     return {
         "name": name,
         "svg": mark_safe(draw(name, labels, series, axis)),  # noqa: S308 charts escapes its texts
-        "legend": [(s.name, s.style) for s in series] if len(series) > 1 else [],
-        "heads": ["Hour (UTC)", *(s.name for s in series)],
+        "legend": list(series) if len(series) > 1 else [],
+        "heads": ["Hour (UTC)", *series],
         "rows": list(zip(labels, *columns, strict=True)),
     }
 

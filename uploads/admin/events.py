@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mirrorsite.admin.changelist import BigTableAdmin
-from mirrorsite.admin.filters import ChoiceFilter, DateFilter, TimeFilter
+from mirrorsite.admin.filters import ChoiceFilter, TimeFilter
 from uploads.admin import formatting
 from uploads.admin.actions import export_csv, export_jsonl
 from uploads.admin.formatting import column
@@ -40,7 +40,7 @@ _SEAL = column("Seal", _seal_link)
 @admin.register(UploadEvent)
 class UploadEventAdmin(BigTableAdmin[UploadEvent]):
     list_display = (_NUMBER, _AT, _ACTION, _UPLOAD, "actor", _SEAL)
-    list_filter = (("action", ChoiceFilter), DateFilter, TimeFilter)
+    list_filter = (("action", ChoiceFilter), TimeFilter)
     search_fields = ("id", "upload_id")
     search_help_text = "An event's number, or the beginning of an upload's id."
     search = staticmethod(search_events)

@@ -15,7 +15,7 @@ from mirrorsite.admin.filters import RoughFacets
 from uploads.models import AuditSeal, Upload, UploadEvent
 
 _HEX = re.compile(r"[0-9a-f]+\Z", re.IGNORECASE)
-_WITH_HYPHENS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{0,27}\Z", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 #: Matches per column; the help text states it.
 MAX_FOUND = 500
 #: Names offered as choices; `?requester=` takes any name.
@@ -24,12 +24,10 @@ MAX_REQUESTERS = 50
 
 def uuid_range(prefix: str) -> tuple[UUID, UUID] | None:
     """Return the first and last UUID with this prefix; None if no UUID has it."""
-    text = prefix.replace("-", "").lower()
-    if not text or len(text) > 32 or not _HEX.match(text):
+    digits = prefix.replace("-", "")
+    if len(digits) > 32 or not _HEX.match(digits):
         return None
-    if "-" in prefix and not _WITH_HYPHENS.match(prefix):
-        return None
-    return UUID(text.ljust(32, "0")), UUID(text.ljust(32, "f"))
+    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
 
 
 def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
@@ -55,18 +53,16 @@ def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
 def search_events(events: QuerySet[UploadEvent], term: str) -> QuerySet[UploadEvent]:
     """Return the events with this number, or whose upload's id has this prefix."""
     found = Q(pk__in=[])
-    if term.isascii() and term.isdigit() and len(term) < 19:
+    if _NUMBER.match(term):
         found |= Q(id=int(term))
     if ids := uuid_range(term):
-        found |= Q(upload_id__gte=ids[0], upload_id__lte=ids[1])
+        found |= Q(upload_id__range=ids)
     return events.filter(found)
 
 
 def search_seals(seals: QuerySet[AuditSeal], term: str) -> QuerySet[AuditSeal]:
     """Return the seal with this number."""
-    if term.isascii() and term.isdigit() and len(term) < 19:
-        return seals.filter(number=int(term))
-    return seals.none()
+    return seals.filter(number=int(term)) if _NUMBER.match(term) else seals.none()
 
 
 class RequesterFilter(RoughFacets, SimpleListFilter):

@@ -15,11 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mirrorsite.admin.changelist import BigTableAdmin
-from mirrorsite.admin.filters import (
-    ChoiceFilter,
-    DateFilter,
-    TimeFilter,
-)
+from mirrorsite.admin.filters import ChoiceFilter, TimeFilter
 from uploads.admin import formatting, views
 from uploads.admin.actions import export_csv, export_jsonl, verify_selected
 from uploads.admin.formatting import column
@@ -51,12 +47,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
         column("Requester", lambda upload: upload.requester_name),
     )
     list_display_links = None  # the key is a link already
-    list_filter = (
-        ("status", ChoiceFilter),
-        DateFilter,
-        TimeFilter,
-        RequesterFilter,
-    )
+    list_filter = (("status", ChoiceFilter), TimeFilter, RequesterFilter)
     search_fields = ("id", "key", "request_id", "sha256")
     search_help_text = (
         "The beginning of an id, key, request id or SHA-256. Keys and request ids are"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -35,16 +35,9 @@ READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
 #: Events shown on a proof's page, which has a note when there are more.
 MAX_PROVEN_EVENTS = 500
-#: The answer to a request from another site's page, which would record an event that the
-#: user did not intend.
-CROSS_SITE = "Open this from the upload's own page."
-STORE_BUSY = "too many requests are using the object store; try again."
-
-
-def _page(upload: Upload) -> HttpResponseRedirect:
-    return HttpResponseRedirect(
-        reverse("admin:uploads_upload_change", args=[upload.pk])
-    )
+#: The page of one upload.
+_PAGE = "admin:uploads_upload_change"
+_View = Callable[[HttpRequest, UUID], HttpResponse]
 
 
 @require_POST
@@ -53,20 +46,17 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Compare the object with its record now."""
     upload = get_object_or_404(Upload, pk=pk)
     method: Method = "read" if upload.size <= READ_BYTES else "head"
-    how = (
-        "its bytes were read and hashed"
-        if method == "read"
-        else "the store's checksum was compared"
-    )
+    how = {
+        "read": "its bytes were read and hashed",
+        "head": "the store's checksum was compared",
+    }[method]
     actor = staff_actor(request)
     try:
         with store_bulkhead().permit(actor.quota_key):
             outcome = verify_upload(upload, actor=actor, method=method)
-    except StoreBusyError:
-        messages.error(request, f"Not verified: {STORE_BUSY}")
     except TransitionError:
         messages.warning(request, f"Not verified: the upload is {upload.status}.")
-    except StoreError as error:
+    except (StoreBusyError, StoreError) as error:
         messages.error(request, f"Not verified, and nothing recorded: {error}.")
     else:
         if outcome.differences:
@@ -74,16 +64,30 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
             messages.error(request, f"The object is {outcome.action}: {found}.")
         else:
             messages.success(request, f"Verified: size and SHA-256 are right; {how}.")
-    return _page(upload)
+    return redirect(_PAGE, upload.pk)
 
 
-@require_GET
-@never_cache
-@permission_required("uploads.view_proof", raise_exception=True)
+def _reading(permission: str) -> Callable[[_View], _View]:
+    """Require a permission and a GET that did not come from another site's page.
+
+    That would record an event that the user did not intend.
+    """
+
+    def decorate(view: _View) -> _View:
+        def same_site(request: HttpRequest, pk: UUID) -> HttpResponse:
+            if is_cross_site(request):
+                return HttpResponse("Open this from the upload's own page.", status=403)
+            return view(request, pk)
+
+        allowed = permission_required(permission, raise_exception=True)(same_site)
+        return require_GET(never_cache(allowed))
+
+    return decorate
+
+
+@_reading("uploads.view_proof")
 def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show which seal covers each event, and how to verify that independently."""
-    if is_cross_site(request):
-        return HttpResponse(CROSS_SITE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     newest = list(upload.events.order_by("-id")[: MAX_PROVEN_EVENTS + 1])
     events = newest[:MAX_PROVEN_EVENTS][::-1]
@@ -112,30 +116,22 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     )
 
 
-@require_GET
-@never_cache
-@permission_required("uploads.download_upload", raise_exception=True)
+@_reading("uploads.download_upload")
 def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Redirect to a presigned URL of the object, valid for a minute."""
-    if is_cross_site(request):
-        return HttpResponse(CROSS_SITE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     try:
         address = content_url(upload)
     except StoreError as error:
         messages.error(request, f"No download: {error}.")
-        return _page(upload)
+        return redirect(_PAGE, upload.pk)
     transitions.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
     return HttpResponseRedirect(address)
 
 
-@require_GET
-@never_cache
-@permission_required("uploads.download_upload", raise_exception=True)
+@_reading("uploads.download_upload")
 def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Return a small object as plain text, recorded as a download."""
-    if is_cross_site(request):
-        return HttpResponse(CROSS_SITE, status=403)
     upload = get_object_or_404(Upload, pk=pk)
     kind = "text/plain; charset=utf-8"
     if upload.size > PREVIEW_BYTES:
@@ -144,12 +140,11 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         with store_bulkhead().permit(actor.quota_key):
             body = read_start(upload, PREVIEW_BYTES)
-    except StoreBusyError:
-        return HttpResponse(f"Not read: {STORE_BUSY}", status=503, content_type=kind)
     except ObjectMissingError:
         return HttpResponse("Not in the bucket.", status=404, content_type=kind)
-    except StoreError as error:
-        return HttpResponse(f"Not read: {error}.", status=502, content_type=kind)
+    except (StoreBusyError, StoreError) as error:
+        status = 503 if isinstance(error, StoreBusyError) else 502
+        return HttpResponse(f"Not read: {error}.", status=status, content_type=kind)
     transitions.record_event(
         Action.DOWNLOADED, actor, upload=upload, detail={"preview": True}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +21,7 @@ class ExportCommand(OperatorCommand):
 
     noun: str
     model: type[Model]
-    columns: dict[str, Any]
+    columns: Sequence[str]
     time_column: str
     #: A column with few values; the option of the same name selects rows by it.
     choice: str

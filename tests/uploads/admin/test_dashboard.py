@@ -6,8 +6,6 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from mirrorsite.actors import Actor
-from uploads.audit import log
 from uploads.models import Action, Status, UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -53,26 +51,24 @@ def test_no_figures_without_permission(member_of, make_upload):
     assert "At a glance" not in page
 
 
-def test_last_check_of_the_trail__long_ago(admin_client, make_upload):
-    make_upload()
-    UploadEvent.objects.create(
-        action=Action.AUDIT_CHECKED,
-        at=timezone.now() - dt.timedelta(days=3),
-        actor="command:verify_audit",
-        detail={"faults": 0},
-    )
-    card = text(admin_client).split("Audit trail verified")
-    assert card[0].rstrip().endswith('<li class="card tone-bad"><h2>')
-    assert "3\xa0days ago</time>; run manage.py verify_audit" in card[1]
-
-
-@pytest.mark.parametrize(("faults", "words"), [(0, "clean"), (2, "DIFFERENCES")])
-def test_last_check_of_the_trail(admin_client, make_upload, faults, words):
+@pytest.mark.parametrize(
+    ("age", "faults", "words", "tone"),
+    [
+        (0, 0, "clean", "good"),
+        (0, 2, "DIFFERENCES", "bad"),
+        (3, 0, "clean", "bad"),
+    ],
+)
+def test_last_check_of_the_trail(admin_client, make_upload, age, faults, words, tone):
     make_upload()
     assert "run manage.py verify_audit" in text(admin_client)
-    log.record_event(
-        Action.AUDIT_CHECKED,
-        Actor(name="command:verify_audit"),
+    UploadEvent.objects.create(
+        action=Action.AUDIT_CHECKED,
+        at=timezone.now() - dt.timedelta(days=age),
+        actor="command:verify_audit",
         detail={"faults": faults},
     )
-    assert f'<p class="value">{words}</p>' in text(admin_client)
+    before, card = text(admin_client).split("Audit trail verified")
+    assert before.rstrip().endswith(f'<li class="card tone-{tone}"><h2>')
+    assert f'<p class="value">{words}</p>' in card
+    assert ("3\xa0days ago</time>; run manage.py verify_audit" in card) == (age == 3)

@@ -172,7 +172,7 @@ class TestUnreadableValues:
     def test_times__readable(self, event, admin_client, at):
         execute("UPDATE uploads_upload SET created_at = %s", at)
         execute(NEW_EVENT, at, "{}")
-        for page in ("upload/", "uploadevent/", "upload/?oldest=1", ""):
+        for page in ("upload/", "uploadevent/", "upload/?p=oldest", ""):
             assert admin_client.get(f"/admin/uploads/{page}").status_code == 200, page
 
     @pytest.mark.parametrize(

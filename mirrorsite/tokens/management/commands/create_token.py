@@ -10,7 +10,7 @@ from django.core.management.base import CommandParser
 from mirrorsite.management.arguments import positive_count
 from mirrorsite.management.base import CommandFailed, OperatorCommand
 from mirrorsite.tokens import services
-from mirrorsite.tokens.models import Scope, Token
+from mirrorsite.tokens.models import Scope
 from uploads.audit.log import write_transaction
 
 
@@ -60,26 +60,24 @@ class Command(OperatorCommand):
                     days=days,
                     actor=self.actor(),
                 )
-                self._print(token, secret, as_json=as_json)
+                if as_json:
+                    self.print_json(
+                        {
+                            "name": name,
+                            "owner": owner,
+                            "scopes": sorted(scope.value for scope in token.scopes),
+                            "expires_at": token.expiry.isoformat().replace(
+                                "+00:00", "Z"
+                            ),
+                            "token": secret,
+                        }
+                    )
+                else:
+                    self.warn(
+                        f"token {name} of {owner}, valid until"
+                        f" {token.expiry:%Y-%m-%d %H:%M} UTC; shown only this once:"
+                    )
+                    self.print(secret)
+                self.stdout.flush()
         except ValidationError as error:
             raise CommandFailed(" ".join(error.messages)) from error
-
-    def _print(self, token: Token, secret: str, *, as_json: bool) -> None:
-        owner = token.user.get_username()
-        if as_json:
-            self.print_json(
-                {
-                    "name": token.name,
-                    "owner": owner,
-                    "scopes": sorted(scope.value for scope in token.scopes),
-                    "expires_at": token.expiry.isoformat().replace("+00:00", "Z"),
-                    "token": secret,
-                }
-            )
-        else:
-            self.warn(
-                f"token {token.name} of {owner}, valid until"
-                f" {token.expiry:%Y-%m-%d %H:%M} UTC; shown only this once:"
-            )
-            self.print(secret)
-        self.stdout.flush()
