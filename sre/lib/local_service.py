@@ -112,7 +112,8 @@ def _serve(children: contextlib.ExitStack) -> int:
         store.keep_open = (lock,)
         children.callback(store.stop)
         store.start()
-        environment = _with_store(environment, store)
+        # A session token or profile of the shell belongs to another account's keys.
+        environment = _without_aws(environment) | store.environment(BUCKET)
     names = {"DATABASE_URL", "NO_PROXY", "no_proxy"}
     shared = {
         k: v for k, v in environment.items() if k in names or k.startswith("AWS_")
@@ -134,7 +135,11 @@ def _serve(children: contextlib.ExitStack) -> int:
     sealer = _start_sealer(environment, lock)
     children.callback(lambda: processes.stop(sealer))  # the latest
     _announce(bind, servers, admin)
-    while (status := _ended(server, seconds=CHECK_SECONDS)) is None:
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = server.wait(CHECK_SECONDS)
+            _say(f"The web server ended with {status}.")
+            return status
         for name, child in servers.items():
             ended = child.process.poll() if child.process else None
             if ended is not None:
@@ -145,8 +150,6 @@ def _serve(children: contextlib.ExitStack) -> int:
         if (ended := sealer.poll()) is not None:
             _say(f"The sealer ended with {ended}; starting it again.")
             sealer = _start_sealer(environment, lock)
-    _say(f"The web server ended with {status}.")
-    return status
 
 
 def _start_sealer(environment: dict[str, str], lock: int) -> subprocess.Popen[bytes]:
@@ -157,14 +160,6 @@ def _start_sealer(environment: dict[str, str], lock: int) -> subprocess.Popen[by
         cwd=ROOT,
         keep_open=[lock],
     )
-
-
-def _ended(process: subprocess.Popen[bytes], *, seconds: float) -> int | None:
-    """Return the exit status, None when the process has not ended by then."""
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return None
 
 
 def _environment() -> dict[str, str]:
@@ -218,21 +213,16 @@ def command_environment() -> dict[str, str]:
         if not RUNNING.exists():
             raise StartError("./sre/run is still starting; try again.") from None
         running: dict[str, str] = json.loads(RUNNING.read_text())
-        return {
-            k: v for k, v in environment.items() if not k.startswith("AWS_")
-        } | running
+        return _without_aws(environment) | running
     raise StartError("./sre/run is not running; start it in another terminal.")
+
+
+def _without_aws(environment: dict[str, str]) -> dict[str, str]:
+    return {k: v for k, v in environment.items() if not k.startswith("AWS_")}
 
 
 def _is_given(name: str) -> bool:
     return bool(os.environ.get(name, "").strip())
-
-
-def _with_store(environment: dict[str, str], store: ObjectStore) -> dict[str, str]:
-    """Return the environment with the embedded server as its only AWS."""
-    # A session token or profile of the shell belongs to another account's keys.
-    kept = {k: v for k, v in environment.items() if not k.startswith("AWS_")}
-    return kept | store.environment(BUCKET)
 
 
 def _kept_secrets() -> dict[str, str]:
@@ -359,13 +349,12 @@ def _announce(
 ) -> None:
     base = f"http://{bind}"
     lines = ["", f"mirrorsite   {base}/", f"admin        {base}/admin/"]
-    lines += [f"{line}   (shown only this once)" for line in admin.splitlines()[1:]]
     if admin:
-        lines.insert(-1, admin.splitlines()[0])
-    for name, server in servers.items():
-        where = server.url if name == "S3 server" else f"127.0.0.1:{server.port}"
-        bucket = f"   bucket {BUCKET}" if name == "S3 server" else ""
-        lines.append(f"{name:13}{where}{bucket}")
+        lines.append(f"{admin}   (shown only this once)")
+    if postgres := servers.get("PostgreSQL"):
+        lines.append(f"PostgreSQL   127.0.0.1:{postgres.port}")
+    if store := servers.get("S3 server"):
+        lines.append(f"S3 server    {store.url}   bucket {BUCKET}")
     if servers:
         lines.append("             keys in .local/secrets.json")
     lines += [

@@ -12,16 +12,8 @@ from tests.support import run_program
 
 @pytest.mark.service
 def test_nothing_lost():
-    done = run_program(
-        [
-            sys.executable,
-            "-m",
-            "sre.chaos.hammer",
-            "--json",
-            "--faults=3",
-            "--clients=8",
-        ]
-    )
+    options = ["--faults=3", "--clients=8"]
+    done = run_program([sys.executable, "-m", "sre.chaos.hammer", *options])
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert sum(report["faults"].values()) == 3
