@@ -309,7 +309,7 @@ class Check:
         return "applied in order, second plans empty"
 
     def checkov(self, directory: Path, *options: str) -> str:
-        command = [CHECKOV, "--directory", directory, *options]
+        command = [str(CHECKOV), "--directory", str(directory), *options]
         done = subprocess.run(
             [*command, "--skip-download", "--compact", "--quiet"],
             capture_output=True,

@@ -17,7 +17,7 @@ manifests:
   kind: NetworkPolicy
   metadata: {name: mirrorsite-web}
 """
-RESOURCES = [
+RESOURCES: list[dict[str, Any]] = [
     {"type": "helm_release", "values": {"values": [DEPLOYMENT]}},
     # Another chart's release has values of its own.
     {"type": "helm_release", "values": {"values": ["replicas: 1\n"]}},
