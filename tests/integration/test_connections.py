@@ -63,7 +63,10 @@ def open_connections(
 
 class TestWorkers:
     def test_kept_connections__spread_over_the_workers_that_run(self, start_service):
-        """One that hangs holds the fewest, and never comes for its share."""
+        """One that hangs holds the fewest, and never comes for its share.
+
+        Without gunicorn they end: nothing would watch them, and they hold the port.
+        """
         service = start_service(WEB_CONCURRENCY="2")
         wait_for_both(service)
         with ExitStack() as stack:
@@ -81,17 +84,13 @@ class TestWorkers:
         finally:
             os.kill(hangs.pid, signal.SIGCONT)
 
-
-class TestEnding:
-    def test_gunicorn_killed__its_workers_end(self, start_service):
-        """Nobody else would: they hold the port, and nothing watches them."""
-        service = start_service(WEB_CONCURRENCY="2")
-        wait_for_both(service)
         orphans = workers(service)
         os.kill(service.pid, signal.SIGKILL)
         _, alive = psutil.wait_procs(orphans, timeout=60)
         assert alive == []
 
+
+class TestEnding:
     def test_taken_while_the_worker_ends__its_request_is_waited_for(
         self, start_service
     ):

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mirrorsite.postgresql.base import RECENT_SECONDS
 from sre.lib import processes
 from sre.lib.object_store import ObjectStore
 from sre.lib.postgres import Postgres, temporary_server
@@ -37,19 +38,11 @@ def database() -> Iterator[Postgres]:
 def service(
     database: Postgres, object_store: ObjectStore, bucket: UploadStorage, tmp_path: Path
 ) -> Iterator[Service]:
-    environment = {
-        **os.environ,
-        # Those of the tests name no hashes.
-        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
-        "STATIC_ROOT": str(tmp_path / "static"),
-    }
-    collected = manage("collectstatic", "--no-input", "-v0", environment=environment)
-    collected.check_returncode()
     service = Service(
         {
             **object_store.environment(bucket.bucket_name),
             "DATABASE_URL": database.url,
-            "STATIC_ROOT": str(tmp_path / "static"),
+            "STATIC_ROOT": str(tmp_path),
             "WEB_CONCURRENCY": str(WORKERS),
             "WEB_THREADS": str(THREADS),
         },
@@ -72,7 +65,9 @@ def test_hangs_and_is_restarted__503_until_it_answers(service, database):
     used.
     """
     ready = f"{service.url}/api/ready"
-    assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
+    threads = WORKERS * THREADS
+    assert [upload(service) for _ in range(2 * threads)] == [201] * 2 * threads
+    answered_at = time.monotonic()
     server = psutil.Process(
         int((database.data / "postmaster.pid").read_text().split()[0])
     )
@@ -80,32 +75,24 @@ def test_hangs_and_is_restarted__503_until_it_answers(service, database):
     for process in stopped:
         process.send_signal(signal.SIGSTOP)
     try:
-        with ThreadPoolExecutor(2 * WORKERS * THREADS) as clients:
-            together = [
-                clients.submit(upload, service) for _ in range(2 * WORKERS * THREADS)
-            ]
+        # Until then a connection is used without a check, and waits for its statement.
+        assert processes.wait_until(
+            lambda: time.monotonic() > answered_at + RECENT_SECONDS, seconds=30
+        )
+        with ThreadPoolExecutor(threads) as clients:
+            together = [clients.submit(upload, service) for _ in range(threads)]
             assert service.answers()
             assert not any(future.done() for future in together)
             assert {future.result() for future in together} == {503}
         assert ask(ready)[0] == 503  # each thread is free again
-        for _ in range(4):  # of either worker
-            started = time.monotonic()
-            page = ask(f"{service.url}/")[2].decode()
-            # Readiness is waited for two seconds.
-            assert time.monotonic() - started < 4
-            assert page.count("not ok") == 3  # all but the bucket
     finally:
         for process in stopped:
             process.send_signal(signal.SIGCONT)
     assert processes.wait_until(lambda: ask(ready)[0] == 200, seconds=30)
-    assert [upload(service) for _ in range(2 * WORKERS * THREADS)] == [201] * 16
-
-    with ThreadPoolExecutor(2 * WORKERS * THREADS) as clients:
-        together = [clients.submit(upload, service) for _ in range(64)]
-        assert {future.result() for future in together} <= {201, 503}
+    assert [upload(service) for _ in range(2 * threads)] == [201] * 2 * threads
 
     database.stop()
     assert upload(service) == 503
     database.start()
 
-    assert [upload(service) for _ in range(32)] == [201] * 32
+    assert [upload(service) for _ in range(2 * threads)] == [201] * 2 * threads

@@ -138,8 +138,12 @@ class Connection:
 
     def send(self, *parts: bytes) -> bytes:
         """Send each part by itself; return all that was answered until now."""
-        for part in parts:
-            self._in_loop(lambda data=part: self.protocol.data_received(data))
+
+        def receive() -> None:
+            for part in parts:
+                self.protocol.data_received(part)
+
+        self._in_loop(receive)
         return self.transport.written
 
     def after(self, seconds: float) -> bytes:

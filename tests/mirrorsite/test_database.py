@@ -80,10 +80,6 @@ def test_settings_of_the_role__overridden_but_not_those_of_the_url():
 
 @pytest.mark.django_db
 class TestTimeouts:
-    def test_requests(self):
-        assert show("lock_timeout") == "5s"
-        assert show("statement_timeout") == "30s"
-
     def test_options_of_the_url__win(self):
         options = "-c%20lock_timeout%3D250ms%20-c%20application_name%3Dtests"
         url = f"{service_database_url()}?options={options}"
@@ -91,6 +87,7 @@ class TestTimeouts:
             assert show("lock_timeout", other) == "250ms"
             assert show("statement_timeout", other) == "30s"
             assert show("application_name", other) == "tests"
+        assert show("lock_timeout") == "5s"
 
     @pytest.mark.django_db(transaction=True)
     def test_row_held_by_another_session__given_up(self):
@@ -110,28 +107,22 @@ class TestTimeouts:
             assert show("statement_timeout", other) == "2s"
             assert show("default_transaction_read_only", other) == "on"
 
-    def test_commands__no_limit_for_a_statement(self):
-        code = (
-            "from django.db import connection; cursor = connection.cursor();"
-            " [print(cursor.execute(f'SHOW {name}').fetchone()[0])"
-            " for name in ('statement_timeout', 'lock_timeout')]"
-        )
-        done = run_program(
-            [sys.executable, "manage.py", "shell", "-v0", "-c", code],
-            env=os.environ | {"DATABASE_URL": service_database_url()},
-            check=True,
-        )
-        assert done.stdout.split() == ["0", "5s"]
-
 
 @pytest.mark.django_db
-def test_command_of_django__read_only__a_sentence():
+def test_command__no_limit_for_a_statement_and_a_sentence_for_an_error():
+    code = (
+        "from django.db import connection; cursor = connection.cursor();"
+        " [print(cursor.execute(f'SHOW {name}').fetchone()[0])"
+        " for name in ('statement_timeout', 'lock_timeout')];"
+        " cursor.execute('DELETE FROM django_session')"
+    )
     url = f"{service_database_url()}?options=-c%20default_transaction_read_only%3Don"
     done = run_program(
-        [sys.executable, "manage.py", "clearsessions"],
+        [sys.executable, "manage.py", "shell", "-v0", "-c", code],
         env=os.environ | {"DATABASE_URL": url},
     )
     assert done.returncode == 2
+    assert done.stdout.split() == ["0", "5s"]
     assert done.stderr == (
         "the database cannot be used:"
         " cannot execute DELETE in a read-only transaction\n"

@@ -320,7 +320,7 @@ class TestSlowReader:
 
     @pytest.mark.parametrize(("share", "is_aborted"), [(0.5, True), (1.1, False)])
     def test_reads_slowly__as_fast_as_it_must(self, stalled, share, is_aborted):
-        for second in range(1, 61):
+        for second in range(1, 31):
             stalled.transport.unread -= int(share * MIN_BYTES_PER_SECOND)
             stalled.after(second)
         assert stalled.transport.is_aborted is is_aborted

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirrorsite.negotiation import accepts_coding, read_json
@@ -17,6 +17,7 @@ VALUES = st.recursive(
 
 
 class TestReadJson:
+    @settings(max_examples=30)
     @given(VALUES)
     def test_what_json_can_say(self, value):
         assert read_json(json.dumps(value).encode()) == value
