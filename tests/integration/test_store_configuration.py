@@ -14,12 +14,6 @@ pytestmark = pytest.mark.service
 SIZES = (None, {"size": 1000}, {"size": PART_BYTES + 1})
 
 
-def test_endpoint_with_space_around_it(start_service, object_store):
-    service = start_service(AWS_ENDPOINT_URL_S3=f" {object_store.url}\n")
-    for body in SIZES:
-        assert post(service, body)[0] == 201
-
-
 def test_no_credentials__starts_and_says_so(start_service, tmp_path):
     """The token service is unreachable."""
     (tmp_path / "token").write_text("token")

@@ -118,24 +118,6 @@ class TestSameAnswer:
     def test_mirror(self, query):
         assert_same(warm(), scope_of(MIRROR, query.encode()))
 
-    def test_line_separators(self):
-        scope = scope_of(MIRROR, b"word=%E2%80%A8%E2%80%A9")
-        found = ask_fast_path(warm(), scope)
-        assert found is not None
-        assert found[1] == b'{"transformed":"\\u2029\\u2028"}'
-        assert_same(warm(), scope)
-
-    def test_health__without_django(self):
-        scope = scope_of(HEALTH)
-        assert ask_fast_path(warm(), scope) is not None
-        assert_same(warm(), scope)
-
-    def test_request_id__made_when_absent(self):
-        path, fields = warm(), {b"host": HOST}
-        answers = [path.answer(HEALTH, b"", fields, "http") for _ in range(2)]
-        made = {answer.request_id for answer in answers if answer}
-        assert [len(request_id) for request_id in made] == [32, 32]
-
     def test_https__with_its_header(self, settings):
         """A proxy's word on the scheme is part of the address."""
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -20,10 +20,6 @@ def value(name: str, **labels: str) -> float:
 class TestRequests:
     COUNT = "mirrorsite_request_duration_seconds_count"
 
-    def test_buckets_begin_below_a_millisecond(self):
-        assert metrics.REQUEST_BUCKETS[0] < 0.001
-        assert sum(bound < 0.001 for bound in metrics.REQUEST_BUCKETS) >= 3
-
     @pytest.mark.parametrize(
         ("method", "label"),
         [("GET", "GET"), ("DELETE", "DELETE"), ("BREW", "other"), (None, "other")],
@@ -70,7 +66,7 @@ class TestRecordCollector:
 
 @pytest.mark.django_db(transaction=True)
 class TestServe:
-    @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "[::]"])
+    @pytest.mark.parametrize("host", ["127.0.0.1", "[::]"])
     def test_every_kind_of_address(self, host):
         family = socket.AF_INET6 if "[" in host else socket.AF_INET
         with socket.socket(family) as free:
