@@ -109,9 +109,6 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     )
 
 
-# --- Mirror -----------------------------------------------------------------------
-
-
 def _mirror_context(request: HttpRequest) -> dict[str, Any]:
     """Return the word and its mirror image; raises `Problem`."""
     query = request.META["QUERY_STRING"].encode("latin-1")
@@ -124,9 +121,6 @@ def _mirror_context(request: HttpRequest) -> dict[str, Any]:
         "transformed": mirror(word),
         "mirror_url": f"{reverse('mirror')}?{urlencode({'word': word})}",
     }
-
-
-# --- Upload -----------------------------------------------------------------------
 
 
 def _upload(request: HttpRequest) -> HttpResponse:
@@ -178,9 +172,6 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
         ).upload
 
 
-# --- Record -----------------------------------------------------------------------
-
-
 def _link_to(upload_id: UUID | str) -> str:
     return f"{reverse('home')}?{urlencode({'upload': _signer.sign(str(upload_id))})}"
 
@@ -226,9 +217,6 @@ def _record(request: HttpRequest, link: str) -> dict[str, Any]:
 def _may(request: HttpRequest, permission: str) -> bool:
     """Return True for staff with the permission, as the API does for their sessions."""
     return request.user.is_staff and request.user.has_perm(permission)
-
-
-# --- The page ---------------------------------------------------------------------
 
 
 def _page(

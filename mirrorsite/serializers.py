@@ -72,9 +72,6 @@ class UriReferenceField(serializers.CharField):
     pass
 
 
-# --- Answers -----------------------------------------------------------------------
-
-
 @extend_schema_field({"$ref": "#/components/schemas/UploadStatus"})
 class _UploadStatusField(serializers.CharField):
     """Typed as text here, since the app `uploads` declares the choices."""

@@ -16,7 +16,7 @@ from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import DataError
 from django.db.models import DateTimeField, Field, Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.text import capfirst
 
 from mirrorsite.admin.filters import TimeFilter
@@ -59,6 +59,10 @@ class CursorChangeList(FilteredChangeList):
     """
 
     model_admin: BigTableAdmin[Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = capfirst(str(self.opts.verbose_name_plural))
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         return list(self.model_admin.ordering)
@@ -175,14 +179,6 @@ class BigTableAdmin(StrictListMixin, admin.ModelAdmin[M]):
         return False
 
     has_add_permission = has_delete_permission = has_change_permission
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        title = capfirst(self.opts.verbose_name_plural)
-        return super().changelist_view(
-            request, {"title": title, **(extra_context or {})}
-        )
 
     def get_changelist(
         self, request: HttpRequest, **kwargs: Any

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -20,8 +22,10 @@ AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practi
 
 @pytest.fixture(scope="module")
 def staffed() -> Iterator[StaffedService]:
-    # Its trail is sealed with a key of its own.
+    """Run a service with uploads of each outcome, which are invented."""
     with temporary_stack(fsync=False) as stack, staffed_service(stack) as it:
+        filling = "from sre.lib.fill import fill; fill(200, days=3, seed=1)"
+        it.manage("shell", "-v0", "-c", filling)
         yield it
 
 
@@ -34,7 +38,7 @@ def running_browser() -> Iterator[Any]:
     except NoBrowserError as error:
         if os.environ.get("BROWSER_REQUIRED"):
             pytest.fail(str(error))
-        pytest.skip(f"NO BROWSER, the admin's pages were not looked at: {error}")
+        pytest.skip(f"NO BROWSER, the pages were not looked at: {error}")
 
 
 class Visitor:
@@ -66,14 +70,14 @@ class Visitor:
                 self.complaints.append(f"no policy: {response.url}")
 
     def go(self, path: str = "") -> Any:
+        """Open a page of the admin."""
         return self.page.goto(f"{self.service.url}/admin/{path}")
 
-    def log_in(self, name: str, password: str | None = None) -> Any:
-        self.go()
+    def log_in(self, name: str, password: str | None = None) -> None:
+        """Fill in the login form that the page shows."""
         self.page.fill("#id_username", name)
         self.page.fill("#id_password", password or self.service.password)
         self.page.get_by_role("button", name="Log in").click()
-        return self.page
 
     def assert_accessible(self) -> None:
         """Run axe on the page as it is."""
@@ -91,17 +95,38 @@ class Visitor:
         assert not faults, "\n".join(faults)
 
 
+@pytest.fixture(scope="module")
+def session_of(
+    running_browser: Any, staffed: StaffedService
+) -> Callable[[str], dict[str, Any]]:
+    """Return a function that returns a user's session, which all tests share."""
+
+    @cache
+    def log_in(name: str) -> dict[str, Any]:
+        with running_browser.new_context() as context:
+            visitor = Visitor(context, staffed)
+            visitor.go()
+            visitor.log_in(name)
+            visitor.page.wait_for_selector("h1:text-is('Dashboard')")
+            return dict(context.storage_state())
+
+    return log_in
+
+
 @pytest.fixture
 def visit(
-    running_browser: Any, staffed: StaffedService
+    running_browser: Any,
+    staffed: StaffedService,
+    session_of: Callable[[str], dict[str, Any]],
 ) -> Iterator[Callable[..., Visitor]]:
     """Return a function that opens a window; at the end nothing may have complained."""
     opened = []
 
-    def open_window(**options: Any) -> Visitor:
-        context = running_browser.new_context(
-            viewport={"width": 1440, "height": 900}, **options
-        )
+    def open_window(name: str = "", **options: Any) -> Visitor:
+        if name:
+            options["storage_state"] = session_of(name)
+        size = {"width": 1440, "height": 900}
+        context = running_browser.new_context(**{"viewport": size, **options})
         context.set_default_timeout(60_000)
         opened.append((context, visitor := Visitor(context, staffed)))
         return visitor
@@ -116,8 +141,6 @@ def visit(
 @pytest.fixture
 def upload(staffed: StaffedService) -> dict[str, Any]:
     """Return what the API says of a new upload."""
-    import json
-
     request = urllib.request.Request(f"{staffed.url}/api/upload-random", method="POST")
     with urllib.request.urlopen(request, timeout=60) as answer:
         return dict(json.load(answer))

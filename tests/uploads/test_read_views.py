@@ -36,18 +36,17 @@ PATHS = [
 
 
 class TestWithoutCredentials:
-    @pytest.mark.parametrize("path", PATHS)
     @pytest.mark.parametrize("method", ["get", "head", "options", "post", "delete"])
-    def test_always_the_same_401(self, client, path, method):
+    def test_always_the_same_401(self, client, method):
         known = str(record().pk)
         answers = [
             getattr(client, method)(path.replace("{id}", identifier))
+            for path in PATHS
             for identifier in (known, UNKNOWN, "not-an-id", "%00", "é")
         ]
         assert {answer.status_code for answer in answers} == {401}
-        assert {answer["WWW-Authenticate"] for answer in answers} == {
-            'Bearer realm="mirrorsite"'
-        }
+        challenges = {answer["WWW-Authenticate"] for answer in answers}
+        assert challenges == {'Bearer realm="mirrorsite"'}
         if method != "head":
             bodies = [answer.json() for answer in answers]
             for body in bodies:
@@ -61,11 +60,9 @@ class TestWithoutCredentials:
 
 
 class TestStaffSession:
-    def test_staff(self, staff):
-        assert staff.get("/api/uploads").status_code == 200
-
     @pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}])
     def test_others__401(self, staff, change):
+        assert staff.get("/api/uploads").status_code == 200
         User.objects.update(**change)
         assert staff.get("/api/uploads").status_code == 401
 
@@ -104,7 +101,7 @@ class TestStaffSession:
         assert staff.get(path).status_code == 302
         assert last_event(upload) == (Action.DOWNLOADED, "user:sam")
 
-    def test_verify__needs_csrf(self, staff, upload):
+    def test_verify__needs_csrf_and_ignores_a_body(self, staff, reader, upload):
         path = f"/api/uploads/{upload.pk}/verify"
 
         refused = staff.post(path)
@@ -112,34 +109,16 @@ class TestStaffSession:
         assert upload.events.count() == 2
 
         staff.get("/admin/password_change/")  # its form brings the CSRF cookie
-        csrf = staff.cookies["csrftoken"].value
-        answer = staff.post(
-            path, content_type="application/json", headers={"x-csrftoken": csrf}
-        )
-        assert answer.status_code == 200
-        assert last_event(upload) == (Action.VERIFIED, "user:sam")
-
-    @pytest.mark.parametrize(
-        ("kind", "body"),
-        [
-            ("application/json", "no JSON"),
-            ("application/x-www-form-urlencoded", "a=b"),
-            ("text/plain", "x"),
-        ],
-    )
-    def test_verify__a_body_is_ignored(self, staff, reader, bucket, kind, body):
-        upload = services.create_upload(actor=ACTOR).upload
-        staff.get("/admin/password_change/")  # its form brings the CSRF cookie
-        csrf = staff.cookies["csrftoken"].value
-        for client in (staff, reader):
-            answer = client.generic(
-                "POST",
-                f"/api/uploads/{upload.pk}/verify",
-                body,
-                content_type=kind,
-                headers={"x-csrftoken": csrf},
-            )
-            assert answer.status_code == 200, answer.content
+        csrf = {"x-csrftoken": staff.cookies["csrftoken"].value}
+        for client, actor in ((staff, "user:sam"), (reader, "token:reader")):
+            for kind, body in (
+                ("application/json", "no JSON"),
+                ("application/x-www-form-urlencoded", "a=b"),
+                ("text/plain", "x"),
+            ):
+                answer = client.generic("POST", path, body, kind, headers=csrf)
+                assert answer.status_code == 200, answer.content
+                assert last_event(upload) == (Action.VERIFIED, actor)
 
     def test_session_does_not_upload(self, staff, settings):
         settings.UPLOAD_AUTH = "token"
@@ -153,22 +132,21 @@ class TestDetail:
             answer = reader.get(f"/api/uploads/{upload.pk}")
         assert answer.json() == reader.get("/api/uploads").json()["results"][0]
 
-    @pytest.mark.parametrize(
-        "identifier", [UNKNOWN, "x", "{" + UNKNOWN + "}", UNKNOWN.replace("-", "")]
-    )
     @pytest.mark.parametrize("suffix", ["", "/events", "/content"])
-    def test_unknown__404(self, reader, identifier, suffix):
-        answer = reader.get(f"/api/uploads/{identifier}{suffix}")
-        assert (answer.status_code, slug(answer)) == (404, "upload-not-found")
+    def test_unknown__404(self, reader, suffix):
+        for identifier in (UNKNOWN, "x", f"{{{UNKNOWN}}}", UNKNOWN.replace("-", "")):
+            answer = reader.get(f"/api/uploads/{identifier}{suffix}")
+            assert (answer.status_code, slug(answer)) == (404, "upload-not-found")
 
-    def test_other_paths_below__404(self, reader):
-        answer = reader.get(f"/api/uploads/{record().pk}/nothing")
+    def test_other_paths_and_methods(self, reader):
+        path = f"/api/uploads/{record().pk}"
+        answer = reader.get(f"{path}/nothing")
         assert (answer.status_code, slug(answer)) == (404, "not-found")
-
-    def test_other_method__405(self, reader):
-        answer = reader.delete(f"/api/uploads/{record().pk}")
-        assert answer.status_code == 405
-        assert answer["Allow"] == "GET, HEAD, OPTIONS"
+        for answer, allowed in (
+            (reader.delete(path), "GET, HEAD, OPTIONS"),
+            (reader.get(f"{path}/verify"), "POST, OPTIONS"),
+        ):
+            assert (answer.status_code, answer["Allow"]) == (405, allowed)
 
 
 class TestEvents:
@@ -208,8 +186,6 @@ class TestEvents:
             ("after=-1", "after", "invalid-parameter"),
             ("after=1&after=2", "after", "repeated-parameter"),
             ("before=1", "before", "unknown-parameter"),
-            ("after=%FF", "after", "invalid-parameter"),
-            ("after=1%", "after", "invalid-parameter"),
             ("before=%FF", "before", "invalid-parameter"),
         ],
     )
@@ -261,22 +237,19 @@ class TestContent:
         assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
         assert "Location" not in answer
 
-    @pytest.mark.parametrize(
-        ("status", "code", "expected"),
-        [
+    def test_not_stored(self, reader):
+        upload = record()
+        for status, code, expected in (
             (Status.PENDING, 409, "upload-not-stored"),
             (Status.FAILED, 409, "upload-not-stored"),
             (Status.CORRUPTED, 409, "object-corrupted"),
             (Status.MISSING, 404, "object-missing"),
             (Status.PURGED, 410, "upload-purged"),
-        ],
-    )
-    def test_not_stored(self, reader, status, code, expected):
-        upload = record()
-        Upload.objects.filter(pk=upload.pk).update(status=status)
-        answer = reader.get(f"/api/uploads/{upload.pk}/content")
-        assert (answer.status_code, slug(answer)) == (code, expected)
-        assert "Location" not in answer
+        ):
+            Upload.objects.filter(pk=upload.pk).update(status=status)
+            answer = reader.get(f"/api/uploads/{upload.pk}/content")
+            assert (answer.status_code, slug(answer)) == (code, expected)
+            assert "Location" not in answer
 
 
 class TestVerify:
@@ -304,14 +277,3 @@ class TestVerify:
         answer = self.verify(reader, upload)
         assert (answer.status_code, slug(answer)) == (409, "upload-not-verifiable")
         assert upload.events.count() == 1
-
-    def test_store_away__503(self, reader, upload, make_storage):
-        make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
-        answer = self.verify(reader, upload)
-        assert (answer.status_code, slug(answer)) == (503, "store-unavailable")
-        assert answer["Retry-After"] == "5"
-
-    def test_get__405(self, reader):
-        answer = reader.get(f"/api/uploads/{record().pk}/verify")
-        assert answer.status_code == 405
-        assert answer["Allow"] == "POST, OPTIONS"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -67,19 +68,20 @@ def context(wanted: str) -> dict[str, Any]:
 
 
 def _upload_cards(hours: list[Hour], words: str) -> list[Card]:
-    total = sum(hour.uploads.total() for hour in hours)
-    stored = sum(hour.uploads[Status.STORED] for hour in hours)
-    purged = sum(hour.uploads[Status.PURGED] for hour in hours)
+    counts: Counter[str] = sum((hour.uploads for hour in hours), Counter())
     size = sum(hour.stored_bytes for hour in hours)
     # A purged upload was stored, and deleted on purpose.
-    finished = total - sum(hour.uploads[Status.PENDING] for hour in hours)
-    good = (stored + purged) / finished if finished else None
+    bad = sum(counts[s] for s in (Status.FAILED, Status.MISSING, Status.CORRUPTED))
+    finished = counts.total() - counts[Status.PENDING]
+    good = (finished - bad) / finished if finished else None
     return [
-        Card(f"Uploads, {words}", f"{total:,}", f"{filesizeformat(size)} stored"),
+        Card(
+            f"Uploads, {words}", f"{counts.total():,}", f"{filesizeformat(size)} stored"
+        ),
         Card(
             "Success rate",
             "—" if good is None else _percentage(good),
-            f"{finished - stored - purged:,} failed, missing or corrupted",
+            f"{bad:,} failed, missing or corrupted",
             "plain" if good is None else "good" if good >= 0.99 else "bad",
         ),
     ]
@@ -91,25 +93,20 @@ def _percentage(share: float) -> str:
 
 
 def _pending() -> Card:
+    title = "Pending over a minute"
     rows = Upload.objects.overdue()
     oldest = rows.order_by("created_at").only("created_at").first()
     if oldest is None:
-        return Card("Pending over a minute", "0", "none", "good")
+        return Card(title, "0", "none", "good")
+    count = str(rough_count(rows, EXACT_UP_TO))
     note = format_html("the oldest {}", formatting.age(oldest.created_at))
-    return Card(
-        "Pending over a minute",
-        str(rough_count(rows, EXACT_UP_TO)),
-        note,
-        "bad",
-        "uploads/upload/?status__exact=pending",
-    )
+    return Card(title, count, note, "bad", "uploads/upload/?status__exact=pending")
 
 
 def _last_stored() -> Card:
     at = Upload.objects.last_stored_at()
-    if at is None:
-        return Card("Last stored upload", "never", "", "bad")
-    return Card("Last stored upload", formatting.age(at))
+    value, tone = (formatting.age(at), "plain") if at else ("never", "bad")
+    return Card("Last stored upload", value, tone=tone)
 
 
 def _last_seal() -> Card:

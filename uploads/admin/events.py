@@ -32,7 +32,7 @@ def _seal_link(event: UploadEvent) -> SafeString | str:
 
 _NUMBER = column("Number", lambda event: event.pk)
 _AT = column("At", lambda event: formatting.exact_time(event.at))
-_ACTION = column("Action", lambda event: formatting.action_label(event.action))
+_ACTION = column("Action", lambda event: formatting.label(event.action))
 _UPLOAD = column("Upload", _upload_link)
 _SEAL = column("Seal", _seal_link)
 

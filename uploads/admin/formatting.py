@@ -13,41 +13,24 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from uploads.models import Action, Status
-
-#: Actions whose label has the colour of a status with another name.
-_COLOUR_OF: dict[str, str] = {
-    Action.REQUESTED: Status.PENDING,
-    Action.VERIFIED: Status.STORED,
-    Action.ADOPTED: Status.STORED,
-    Action.LOGIN_FAILED: Status.FAILED,
-}
-
 
 def column(title: str, show: Callable[[Any], Any]) -> Any:
     """Return a column of a list, or a field of a page: its title and its value."""
     return admin.display(description=title)(show)
 
 
-def status_label(status: str) -> SafeString:
-    return format_html('<span class="label label-{}">{}</span>', status, status)
-
-
-def action_label(action: str) -> SafeString:
-    colour = _COLOUR_OF.get(action, action if action in Status.values else "note")
-    return format_html(
-        '<span class="label label-{}">{}</span>', colour, action.replace("_", " ")
-    )
+def label(name: str) -> SafeString:
+    """Return a status or an action, in a colour that the style sheet gives it."""
+    words = name.replace("_", " ")
+    return format_html('<span class="label label-{}">{}</span>', name, words)
 
 
 def size_in_words(size: int) -> SafeString:
     return format_html('<span title="{} bytes">{}</span>', size, filesizeformat(size))
 
 
-def age(at: datetime | None) -> SafeString | str:
+def age(at: datetime) -> SafeString:
     """Return how long ago something was; the exact time is in its title."""
-    if at is None:
-        return "—"
     seconds = (timezone.now() - at).total_seconds()
     words = "just now" if seconds < 60 else f"{timesince(at, depth=1)} ago"
     return format_html(

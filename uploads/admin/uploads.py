@@ -41,7 +41,7 @@ def _key_link(upload: Upload) -> SafeString:
 class UploadAdmin(BigTableAdmin[Upload]):
     list_display = (
         column("Key", _key_link),
-        column("Status", lambda upload: formatting.status_label(upload.status)),
+        column("Status", lambda upload: formatting.label(upload.status)),
         column("Size", lambda upload: formatting.size_in_words(upload.size)),
         column("Age", lambda upload: formatting.age(upload.created_at)),
         column("Requester", lambda upload: upload.requester_name),
@@ -93,7 +93,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
             newest = list(upload.events.order_by("-id")[: MAX_EVENTS + 1])
             has_more_events = len(newest) > MAX_EVENTS
             events = [
-                (event, formatting.action_label(event.action), details(event))
+                (event, formatting.label(event.action), details(event))
                 for event in newest[:MAX_EVENTS]
             ]
         return TemplateResponse(
@@ -105,13 +105,11 @@ class UploadAdmin(BigTableAdmin[Upload]):
                 "opts": self.opts,
                 "upload": upload,
                 "facts": facts(upload),
-                "status_label": formatting.status_label(upload.status),
+                "status_label": formatting.label(upload.status),
                 "events": events,
                 "has_more_events": has_more_events,
                 "may_verify": may("uploads.verify_upload")
                 and upload.status in VERIFIABLE,
-                "may_view_proof": may("uploads.view_proof"),
-                "may_download": may("uploads.download_upload"),
                 "has_content": upload.status in {Status.STORED, Status.CORRUPTED},
                 "has_preview": upload.size <= views.PREVIEW_BYTES,
                 "media": self.media,

@@ -100,9 +100,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
             "title": "Proof",
             "opts": Upload._meta,
             "upload": upload,
-            "events": [
-                (event, formatting.action_label(event.action)) for event in events
-            ],
+            "events": [(event, formatting.label(event.action)) for event in events],
             "seals": AuditSeal.objects.filter(
                 number__in={event.seal_id for event in events}
             ).order_by("number"),

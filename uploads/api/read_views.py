@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -46,6 +47,19 @@ _ID = OpenApiParameter(
 )
 
 
+def _page_of(example: dict[str, Any]) -> dict[str, Any]:
+    return {"results": [example], "next": None}
+
+
+def _invalid_query(unknown: str, known: str) -> dict[str, str]:
+    """Return the problems of a query, with an example of a field for each."""
+    return {
+        "unknown-parameter": unknown,
+        "repeated-parameter": known,
+        "invalid-parameter": known,
+    }
+
+
 class UploadListView(ProtectedView):
     """Uploads, newest first, in pages; `next` is the address of the next page."""
 
@@ -57,30 +71,19 @@ class UploadListView(ProtectedView):
         tags=["uploads"],
         parameters=[UploadListQuery],
         responses={
-            200: answer(
-                UploadPageSerializer,
-                "A page.",
-                {"results": [examples.UPLOAD], "next": None},
-            ),
+            200: answer(UploadPageSerializer, "A page.", _page_of(examples.UPLOAD)),
             **problem_responses(
                 "/api/uploads",
                 *examples.PROBLEMS,
-                fields={
-                    "unknown-parameter": "colour",
-                    "repeated-parameter": "limit",
-                    "invalid-parameter": "limit",
-                },
+                fields=_invalid_query("colour", "limit"),
             ),
         },
     )
     def get(self, request: Request) -> Response:
         uploads, cursor = page_of(UploadListQuery.of(request))
-        return Response(
-            {
-                "results": [_UPLOAD.describe(upload, request) for upload in uploads],
-                "next": cursor and _next_page(request, "cursor", cursor),
-            }
-        )
+        results = [_UPLOAD.describe(upload, request) for upload in uploads]
+        following = cursor and _next_page(request, "cursor", cursor)
+        return Response({"results": results, "next": following})
 
 
 class UploadDetailView(ProtectedView):
@@ -115,20 +118,12 @@ class UploadEventsView(ProtectedView):
         tags=["uploads"],
         parameters=[_ID, UploadEventsQuery],
         responses={
-            200: answer(
-                UploadEventPageSerializer,
-                "A page.",
-                {"results": [examples.EVENT], "next": None},
-            ),
+            200: answer(UploadEventPageSerializer, "A page.", _page_of(examples.EVENT)),
             **problem_responses(
                 f"{_ONE}/events",
                 *examples.PROBLEMS,
                 "upload-not-found",
-                fields={
-                    "unknown-parameter": "before",
-                    "repeated-parameter": "after",
-                    "invalid-parameter": "after",
-                },
+                fields=_invalid_query("before", "after"),
             ),
         },
     )
@@ -141,12 +136,8 @@ class UploadEventsView(ProtectedView):
         if len(events) > self.PAGE:
             events.pop()
             following = _next_page(request, "after", events[-1].pk)
-        return Response(
-            {
-                "results": [_EVENT.to_representation(event) for event in events],
-                "next": following,
-            }
-        )
+        results = [_EVENT.to_representation(event) for event in events]
+        return Response({"results": results, "next": following})
 
 
 class UploadContentView(UploadProblems, ProtectedView):
@@ -183,21 +174,18 @@ class UploadContentView(UploadProblems, ProtectedView):
         },
     )
     def get(self, request: Request, upload_id: str) -> Response:
-        is_staff = request.auth is None
-        if is_staff and is_cross_site(request._request):
+        if request.auth is None and is_cross_site(request._request):
             # A link on another site would record a download that the user did not mean.
-            raise Problem(
-                403, "permission-denied", "Another site's page asked for this."
-            )
+            detail = "Another site's page asked for this."
+            raise Problem(403, "permission-denied", detail)
         upload = _upload(upload_id)
         require_stored(upload)
         if request.method == "HEAD":
-            address = content_url(upload, "HEAD")
-        else:
-            address = content_url(upload)
-            transitions.record_event(
-                Action.DOWNLOADED, actor_of(request), upload=upload
+            return Response(
+                status=302, headers={"Location": content_url(upload, "HEAD")}
             )
+        address = content_url(upload)
+        transitions.record_event(Action.DOWNLOADED, actor_of(request), upload=upload)
         return Response(status=302, headers={"Location": address})
 
 
@@ -234,12 +222,13 @@ class UploadVerifyView(UploadProblems, RateLimitedPosts, ProtectedView):
             try:
                 seen = verify_upload(upload, actor=actor)
             except TransitionError as error:
+                status = upload.status
                 raise Problem(
                     409,
                     "upload-not-verifiable",
-                    f"An upload that is {upload.status} has no object to verify, or its"
-                    " state changed just now.",
-                    upload_status=upload.status,
+                    f"An upload that is {status} has no object to verify, or its state"
+                    " changed just now.",
+                    upload_status=status,
                 ) from error
         return Response(
             {

@@ -50,13 +50,6 @@ def get(client: Client, secret: str) -> Any:
 
 
 class TestTokenAuthentication:
-    def test_valid(self, client, token):
-        answer = get(client, token[1])
-
-        assert answer.status_code == 200
-        assert answer.json() == {"results": [], "next": None}
-        assert answer["Cache-Control"] == "no-store"
-
     @pytest.mark.parametrize(
         "header",
         [
@@ -73,17 +66,26 @@ class TestTokenAuthentication:
             "\x00",
         ],
     )
-    @pytest.mark.parametrize("method", ["get", "post"])
-    def test_presented_but_no_token(self, client, token, header, method):
-        path = "/api/uploads" if method == "get" else "/api/upload-random"
-        answer = getattr(client, method)(path, headers={"authorization": header})
+    def test_presented_but_no_token(self, client, token, header):
+        for answer in (
+            client.get("/api/uploads", headers={"authorization": header}),
+            client.post("/api/upload-random", headers={"authorization": header}),
+        ):
+            assert answer.status_code == 401
+            assert answer["WWW-Authenticate"] == INVALID
+            assert slug(answer) == "authentication-failed"
 
-        assert answer.status_code == 401
-        assert answer["WWW-Authenticate"] == INVALID
-        assert slug(answer) == "authentication-failed"
-
-    def test_right_beginning_wrong_end(self, client, token):
-        assert get(client, token[1][:-1] + "x").status_code == 401
+    @pytest.mark.parametrize("fault", ["wrong end", "revoked", "owner inactive"])
+    def test_no_longer_or_never_valid(self, client, token, fault):
+        secret = token[1]
+        assert get(client, secret).status_code == 200
+        if fault == "wrong end":
+            secret = secret[:-1] + ("0" if secret[-1] != "0" else "1")
+        elif fault == "revoked":
+            assert revoke_token(token[0], ACTOR)
+        else:
+            User.objects.update(is_active=False)
+        assert get(client, secret).status_code == 401
 
     def test_expired__kept_and_refused(self, client, owner, monkeypatch):
         token = made_days_ago(2, monkeypatch, name="old", days=1)
@@ -93,14 +95,6 @@ class TestTokenAuthentication:
         assert answer.status_code == 401
         assert answer["WWW-Authenticate"] == INVALID
         assert Token.objects.filter(pk=token[0].pk).exists()
-
-    def test_revoked(self, client, token):
-        assert revoke_token(token[0], ACTOR)
-        assert get(client, token[1]).status_code == 401
-
-    def test_owner_left(self, client, token):
-        User.objects.update(is_active=False)
-        assert get(client, token[1]).status_code == 401
 
     def test_other_scope__403(self, client, owner):
         _, secret = new_token(Scope.UPLOAD)
@@ -122,7 +116,9 @@ class TestTokenAuthentication:
         get(client, token[1])  # writes the last use
 
         with django_assert_num_queries(2):  # the token with its owner; the list
-            assert get(client, token[1]).status_code == 200
+            answer = get(client, token[1])
+        assert answer.json() == {"results": [], "next": None}
+        assert answer["Cache-Control"] == "no-store"
 
     def test_last_use__at_most_once_a_minute(self, client, token):
         def last_use() -> Any:
@@ -167,66 +163,54 @@ class TestTokenAuthentication:
         assert not [line for line in kept if token[1][4:] in line or secret in line]
 
 
-class TestUploadAuth:
-    def post(self, client: Client, secret: str | None = None) -> Any:
-        headers = bearer(secret) if secret else {}
-        return client.post(
-            "/api/upload-random", content_type="application/json", headers=headers
-        )
+def test_upload_auth__nobody_without_a_token(client, settings):
+    settings.UPLOAD_AUTH = "token"
 
-    def test_token__nobody(self, client, settings):
-        settings.UPLOAD_AUTH = "token"
+    answer = client.post("/api/upload-random")
 
-        answer = self.post(client)
-
-        assert answer.status_code == 401
-        assert answer["WWW-Authenticate"] == 'Bearer realm="mirrorsite"'
-        assert slug(answer) == "not-authenticated"
-
-    @pytest.mark.parametrize("mode", ["open", "token"])
-    def test_wrong_scope(self, client, settings, token, mode):
-        settings.UPLOAD_AUTH = mode
-        assert self.post(client, token[1]).status_code == 403
-
-    @pytest.mark.parametrize("mode", ["open", "token"])
-    def test_token__named_in_the_record(self, client, settings, owner, bucket, mode):
-        settings.UPLOAD_AUTH = mode
-        _, secret = new_token(Scope.UPLOAD, name="ci.probe")
-
-        answer = self.post(client, secret)
-
-        assert answer.status_code == 201
-        upload = Upload.objects.get()
-        assert upload.requester == owner
-        assert upload.requester_name == "token:ci.probe"
-        assert {event.actor for event in upload.events.all()} == {"token:ci.probe"}
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"] == 'Bearer realm="mirrorsite"'
+    assert slug(answer) == "not-authenticated"
 
 
-class TestDatabaseAway:
-    """The client gets a 503 that says so, and nothing of the database's words."""
+@pytest.mark.parametrize("mode", ["open", "token"])
+def test_upload_auth__by_scope_and_named_in_the_record(
+    client, settings, token, owner, bucket, mode
+):
+    settings.UPLOAD_AUTH = mode
+    refused = client.post("/api/upload-random", headers=bearer(token[1]))
+    assert refused.status_code == 403
+    _, secret = new_token(Scope.UPLOAD, name="ci.probe")
 
-    @pytest.fixture
-    def gone(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        return lambda: monkeypatch.setattr(
-            connections["default"],
-            "cursor",
-            Mock(side_effect=OperationalError("server closed the connection")),
-        )
-
-    @pytest.mark.parametrize(
-        ("method", "path"), [("get", "/api/uploads"), ("post", "/api/upload-random")]
+    answer = client.post(
+        "/api/upload-random",
+        content_type="application/json",
+        headers=bearer(secret),
     )
-    def test_tokens__503(self, client, token, gone, method, path):
-        gone()
-        self.check(getattr(client, method)(path, headers=bearer(token[1])))
 
-    def test_session__503(self, client, owner, gone):
-        client.force_login(owner)
-        gone()
-        self.check(client.get("/api/uploads"))
+    assert answer.status_code == 201
+    upload = Upload.objects.get()
+    assert (upload.requester, upload.requester_name) == (owner, "token:ci.probe")
+    assert {event.actor for event in upload.events.all()} == {"token:ci.probe"}
 
-    def check(self, answer: Any) -> None:
-        assert answer.status_code == 503
-        assert answer["Retry-After"] == "5"
-        assert slug(answer) == "database-unavailable"
-        assert "server closed" not in answer.content.decode()
+
+@pytest.mark.parametrize(
+    ("path", "by"),
+    [
+        ("/api/uploads", "token"),
+        ("/api/upload-random", "token"),
+        ("/api/uploads", "session"),
+    ],
+)
+def test_database_unavailable__503(client, token, owner, monkeypatch, path, by):
+    """It says so, and nothing of the database's words."""
+    headers = bearer(token[1]) if by == "token" else {}
+    client.force_login(owner)
+    error = OperationalError("server closed the connection")
+    monkeypatch.setattr(connections["default"], "cursor", Mock(side_effect=error))
+    method = client.post if path == "/api/upload-random" else client.get
+    answer = method(path, headers=headers)
+    assert answer.status_code == 503
+    assert answer["Retry-After"] == "5"
+    assert slug(answer) == "database-unavailable"
+    assert "server closed" not in answer.content.decode()

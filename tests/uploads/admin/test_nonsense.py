@@ -22,44 +22,30 @@ NO_ID = "00000000-0000-7000-8000-000000000000"
 #: Values of no page of a list, and lookups on columns that are no filters.
 NO_PAGES_OR_FILTERS = [
     "p=older",
-    "p=older~",
     "p=older~1~2~3",
     "p=older~None~None",
-    f"p=older~9999-12-31T23:59:59-23:59~{NO_ID}",
     f"p=newer~0001-01-01T00:00:00%2B23:59~{NO_ID}",
     "p=newer~9999-12-31T23:59:59-23:59~1",
     f"p=newer~{'9' * 40}x",
     "id__regex=(",
-    "pk__regex=(",
     "key__regex=(",
     "actor__iregex=(",
     "root__contains=a",
-    "older=x",
     "nonsense=1",
 ]
 NO_TIMES = [
     "since=x",
     "since=2026-01-01T24:00",
-    "since=2026-01-01T23:59:60",
-    "until=2026-01-01T00:00%2B24:00",
-    "until=2026-01-01T00:00%2B00:60",
-    "until=0000-01-01T00:00",
-    "until=99999-01-01T00:00",
     "until=9999-12-31T23:59:59-23:59",
     "since=0001-01-01T00:00%2B23:59",
     "on=9999",
-    "on=0000",
-    "on=2026-13",
     "on=2026-02-30",
     "within=2",
 ]
 NO_FILTERS_OF_SMALL_LISTS = [
     "id__regex=(",
-    "name__regex=(",
-    "username__regex=(",
     "username__startswith=a",
     "digest__startswith=a",
-    "digest=a",
     "token_key__startswith=mst_",
     "created__year=99999",
     "last_login__year__gt=99999999999",
@@ -108,44 +94,30 @@ ADDRESSES = {
         f"{TOKENS}?can_read__exact=1",
         f"{TOKENS}?expiry__gte=2026-01-01+00:00:00%2B00:00",
         f"{TOKENS}?revoked_at__isempty=1",
-        f"{USERS}?is_staff__exact=1",
         f"{USERS}?groups__id__exact=1",
-        *(
-            f"{page}?{query}"
-            for page in (UPLOADS, SEALS, USERS)
-            for query in ("p=abc", "p=-1", "q=%F0%9F%98%80", "o=9.x")
-        ),
-        f"{UPLOADS}?p=99999999999999999999",
+        f"{USERS}?p=-1&o=9.x&q=%F0%9F%98%80",
+        f"{SEALS}?p=-1&o=9.x&q=%F0%9F%98%80",
+        f"{UPLOADS}?p=99999999999999999999&o=9.x&q={'f' * 5000}",
         f"{UPLOADS}?p=older~0001-01-01T00:00:00~{NO_ID}",
-        f"{UPLOADS}?status__exact=",
-        f"{UPLOADS}?status__exact=none-such",
-        f"{UPLOADS}?requester=nobody",
-        f"{UPLOADS}?on=0001-01-01T00",
-        f"{UPLOADS}?on=9998-12-31T23",
-        f"{UPLOADS}?since=9999-12-31T23:59&until=0001-01-01T00:00",
-        f"{UPLOADS}?q={'f' * 5000}",
+        f"{UPLOADS}?status__exact=none-such&requester=nobody",
+        f"{UPLOADS}?status__exact=&on=9998-12-31T23",
+        f"{UPLOADS}?since=9999-12-31T23:59&until=0001-01-01T00:00&on=0001-01-01T00",
     ],
     400: [
         # Not UTF-8, or not percent-encoded.
         *(
             f"{page}?{query}"
-            for page in (UPLOADS, EVENTS, SEALS, TOKENS, USERS, GROUPS)
+            for page in (UPLOADS, TOKENS, USERS)
             for query in ("q=%FF", "%FF=1", "q=100%", "q=%zz")
         ),
         # With a NUL.
         f"{UPLOADS}?status__exact=%00",
-        f"{UPLOADS}?requester=%00",
-        f"{EVENTS}?action__exact=a%00",
-        f"{TOKENS}%00/change/",
-        f"{USERS}?username__exact=%00",
-        f"{UPLOADS}%00/change/",
-        f"{SEALS}%00/history/",
-        "/admin/%00/",
-        "/admin/?range=%00",
-        f"{UPLOADS}?q=%00",
         f"{UPLOADS}?p=older~%00~{NO_ID}",
         f"{UPLOADS}?nonsense%00=1",
-        f"{EVENTS}?since=%00",
+        f"{TOKENS}%00/change/",
+        f"{USERS}?username__exact=%00",
+        "/admin/%00/",
+        "/admin/?range=%00",
         "/admin/autocomplete/?term=%00&app_label=tokens&model_name=token"
         "&field_name=user",
         # Django refuses lookups through a relation, and any on a password.
@@ -182,22 +154,16 @@ def test_no_address_is_an_error_of_ours(admin_client, make_upload):
     make_upload()
     for path in (
         f"{EVENTS}?p=older~{'9' * 30}~{'9' * 30}",
-        f"{SEALS}?p=older~{'9' * 30}",
         f"{UPLOADS}x/change/",
-        f"{UPLOADS}{NO_ID}/change/",
-        f"{UPLOADS}{NO_ID}/proof/",
-        f"{UPLOADS}{NO_ID}/preview/",
-        f"{UPLOADS}{NO_ID}/download/",
-        f"{EVENTS}x/change/",
-        f"{EVENTS}{'9' * 30}/change/",
-        f"{SEALS}{'9' * 30}/change/",
+        *(
+            f"{UPLOADS}{NO_ID}/{act}/"
+            for act in ("change", "proof", "preview", "download")
+        ),
+        *(f"{p}{'9' * 30}/change/" for p in (EVENTS, SEALS, TOKENS, USERS, GROUPS)),
         "/admin/login/?next=%00",
         "/admin/r/7/abc/",
-        "/admin/r/7/1/",
         "/admin/r/x/1/",
-        f"{TOKENS}{'9' * 30}/change/",
         f"{USERS}x/password/",
-        f"{USERS}{'9' * 30}/password/",
         f"{GROUPS}{'9' * 30}/history/",
         f"{GROUPS}add/?permissions=x",
     ):
