@@ -8,15 +8,13 @@ import traceback
 from contextlib import suppress
 from typing import NoReturn
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line, get_commands
-from django.core.management.base import CommandError, SystemCheckError
-from django.db import Error
+from django.core.management import execute_from_command_line
+from django.core.management.base import SystemCheckError
 
-from mirrorsite.database import lift_statement_timeout, reason
+from mirrorsite.database import lift_statement_timeout
 from mirrorsite.exit_status import ExitStatus
 from mirrorsite.logs import printable
-from mirrorsite.management.base import CommandFailed
+from mirrorsite.management.base import EXPECTED, CommandFailed, describe
 from mirrorsite.standard_streams import OutputError, guard_standard_streams
 
 
@@ -30,70 +28,38 @@ def run(arguments: list[str]) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
-            _refuse_other_encodings(arguments)
-            _execute(arguments)
+            for argument in arguments:
+                argument.encode()  # PostgreSQL and JSON cannot hold anything else
+            execute_from_command_line(arguments)
         finally:
             # Writing what is still buffered can fail too.
             sys.stdout.flush()
-    except OutputError as error:
-        _fail(str(error), ExitStatus.OUTPUT_FAILED)
-    except ImproperlyConfigured as error:
-        _fail(f"mirrorsite cannot start: {error}", ExitStatus.MISCONFIGURED)
-    except Error as error:
-        # Raised by Django's own commands; `OperatorCommand` handles these errors itself.
-        _fail(
-            f"the database cannot be used: {printable(reason(error))}",
-            ExitStatus.COULD_NOT_RUN,
-        )
-    except EOFError:
-        _fail(
-            "standard input ended before every question was answered",
-            ExitStatus.COULD_NOT_RUN,
-        )
-    except KeyboardInterrupt:
-        _fail("interrupted", ExitStatus.INTERRUPTED)
-    except Exception:  # noqa: BLE001 the outermost place
-        # Python's own status would be 1, which means that differences were found.
-        _fail(traceback.format_exc().rstrip(), ExitStatus.COULD_NOT_RUN)
-
-
-def _execute(arguments: list[str]) -> None:
-    try:
-        execute_from_command_line(arguments)
-    except CommandError as error:  # with --traceback
-        _fail(traceback.format_exc().rstrip(), _status(error))
-    except SystemExit as error:
-        # Django ends with 1 for an unknown command.
-        if error.code == 1 and arguments[1:] and arguments[1] not in get_commands():
-            sys.exit(ExitStatus.COULD_NOT_RUN)
-        # Django has printed the error.
-        if isinstance(error.__context__, CommandError):
-            sys.exit(_status(error.__context__))
+    except SystemExit as end:  # Django has printed the error
+        if end.code == 1 and end.__context__ is not None:
+            sys.exit(_status(end.__context__, arguments))
         raise
+    except EXPECTED as error:
+        # Raised by Django's own commands; `OperatorCommand` handles these errors itself.
+        sentence, status = describe(error)
+        _fail(printable(sentence), status)
+    except Exception as error:  # noqa: BLE001 a bug, or the option --traceback
+        _fail(traceback.format_exc().rstrip(), _status(error, arguments))
 
 
-def _status(error: CommandError) -> int:
+def _status(error: BaseException, arguments: list[str]) -> int:
     """Return the exit status of an error.
 
-    Django uses 1 for any error; only that of `check` means that differences were found.
+    Django uses 1 for any error, even for an interruption; here 1 means that differences
+    were found, by a command of ours or by `check`.
     """
-    if error.returncode == 1 and not isinstance(
-        error, CommandFailed | SystemCheckError
-    ):
-        return ExitStatus.COULD_NOT_RUN
-    return error.returncode
-
-
-def _refuse_other_encodings(arguments: list[str]) -> None:
-    """Refuse arguments that are not UTF-8: PostgreSQL and JSON cannot hold them."""
-    for argument in arguments:
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            _fail(
-                f"the argument '{printable(argument)}' is not UTF-8",
-                ExitStatus.COULD_NOT_RUN,
-            )
+    if isinstance(error, CommandFailed):
+        return error.returncode
+    if isinstance(error, KeyboardInterrupt):
+        return ExitStatus.INTERRUPTED
+    if isinstance(error, SystemCheckError):
+        is_asked = arguments[1:2] == ["check"]
+        return ExitStatus.DIFFERENCES if is_asked else ExitStatus.MISCONFIGURED
+    return ExitStatus.COULD_NOT_RUN
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -26,161 +26,111 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 MULTIPART_LIMIT_BYTES = 10_000 * 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One environment variable: its name, its default as text, and its meaning."""
+class Variable(NamedTuple):
+    """An environment variable: its default as text, and its meaning."""
 
-    name: str
     default: str | None
     meaning: str
 
 
 VARIABLES: dict[str, Variable] = {
-    variable.name: variable
-    for variable in (
-        Variable(
-            "SECRET_KEY",
-            None,
-            "Django's signing key, at least 50 characters; required unless DEBUG.",
-        ),
-        Variable("DEBUG", "false", "Django's debug mode; never in production."),
-        Variable(
-            "ALLOWED_HOSTS",
-            "localhost,127.0.0.1,[::1]",
-            "Host names the service answers to, separated by commas; no *.",
-        ),
-        Variable(
-            "CSRF_TRUSTED_ORIGINS",
-            "",
-            "Origins that may post to the admin, such as https://mirror.example.org.",
-        ),
-        Variable(
-            "HTTPS_ONLY",
-            "true",
-            "Redirect HTTP to HTTPS, send HSTS, mark cookies secure.",
-        ),
-        Variable(
-            "TRUSTED_PROXIES",
-            "0",
-            "Number of proxies in front; only their X-Forwarded-* headers are trusted.",
-        ),
-        Variable(
-            "DATABASE_URL",
-            None,
-            "PostgreSQL, as postgresql://user:password@host:5432/name; required. The tables"
-            " are in its schema `public`, unless `?options=-c%20search_path%3D…` names"
-            " another.",
-        ),
-        Variable(
-            "AWS_STORAGE_BUCKET_NAME",
-            None,
-            "The bucket that takes the uploads; required.",
-        ),
-        Variable("AWS_DEFAULT_REGION", "us-east-1", "The bucket's region."),
-        Variable(
-            "AWS_ACCESS_KEY_ID",
-            "",
-            "With AWS_SECRET_ACCESS_KEY; leave both empty for the pod's or host's role.",
-        ),
-        Variable("AWS_SECRET_ACCESS_KEY", "", "With AWS_ACCESS_KEY_ID."),
-        Variable(
-            "AWS_ENDPOINT_URL_S3",
-            "",
-            "Address of an S3-compatible store; empty means AWS.",
-        ),
-        Variable(
-            "STORE_CONNECT_TIMEOUT_SECONDS",
-            "2",
-            "Longest wait for a connection to the store.",
-        ),
-        Variable(
-            "STORE_READ_TIMEOUT_SECONDS",
-            "5",
-            "Longest wait for a complete answer of the store; content gets a second more"
-            " for each 32 KiB.",
-        ),
-        Variable(
-            "STORE_MAX_ATTEMPTS",
-            "2",
-            "How often one request to the store is tried, 1 to 5.",
-        ),
-        Variable(
-            "UPLOAD_MAX_BYTES",
-            "67108864",
-            "Largest upload in bytes (default 64 MiB); at most 10,000 parts of 8 MiB.",
-        ),
-        Variable(
-            "UPLOAD_AUTH",
-            "open",
-            "open, or token: then POST /api/upload-random needs a token that may upload.",
-        ),
-        Variable(
-            "UPLOAD_RATE_LIMIT",
-            "600/minute",
-            "POSTs a client may send each second, minute, hour or day; or off.",
-        ),
-        Variable(
-            "CACHE_URL",
-            "",
-            "Shared store of the rate limit's counters: redis://host:6379/0, or database;"
-            " empty: each worker counts alone.",
-        ),
-        Variable(
-            "AUDIT_SIGNING_KEY",
-            "",
-            "Ed25519 seed that signs the seals, 32 bytes in base64; for the sealer only.",
-        ),
-        Variable(
-            "AUDIT_PUBLIC_KEYS",
-            "",
-            "Keys whose seals are trusted, as id:base64, separated by commas.",
-        ),
-        Variable(
-            "AUDIT_RETENTION_DAYS",
-            "365",
-            "How long Object Lock keeps the audit trail's copies; 0 leaves it to the bucket.",
-        ),
-        Variable("BIND", "127.0.0.1:4545", "Address and port gunicorn listens on."),
-        Variable(
-            "WEB_CONCURRENCY",
-            "",
-            "gunicorn workers; default two per processor.",
-        ),
-        Variable(
-            "WEB_THREADS",
-            "6",
-            "Threads per worker; two are reserved for requests that do not touch S3.",
-        ),
-        Variable(
-            "GRACEFUL_TIMEOUT_SECONDS",
-            "25",
-            "How long a stopping worker has to finish its requests.",
-        ),
-        Variable(
-            "METRICS_BIND",
-            "127.0.0.1:9464",
-            "Address and port of the Prometheus metrics, or off.",
-        ),
-        Variable(
-            "LOG_FORMAT", "json", "json, one object per line, or text for people."
-        ),
-        Variable("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL."),
-        Variable("STATIC_ROOT", ".local/static", "Where collectstatic puts the files."),
-        Variable(
-            "CANARY_BASE_URL",
-            "http://127.0.0.1:4545",
-            "The service that `manage.py canary` uses.",
-        ),
-        Variable(
-            "CANARY_TOKEN", "", "API token of `manage.py canary`, to read and verify."
-        ),
-        Variable(
-            "KH_REPORTING_URL",
-            "",
-            "Where `manage.py canary` reports; set by Kuberhealthy.",
-        ),
-        Variable("KH_RUN_UUID", "", "With KH_REPORTING_URL; set by Kuberhealthy."),
-    )
+    "SECRET_KEY": Variable(
+        None, "Django's signing key, at least 50 characters; required unless DEBUG."
+    ),
+    "DEBUG": Variable("false", "Django's debug mode; never in production."),
+    "ALLOWED_HOSTS": Variable(
+        "localhost,127.0.0.1,[::1]",
+        "Host names the service answers to, separated by commas; no *.",
+    ),
+    "CSRF_TRUSTED_ORIGINS": Variable(
+        "", "Origins that may post to the admin, such as https://mirror.example.org."
+    ),
+    "HTTPS_ONLY": Variable(
+        "true", "Redirect HTTP to HTTPS, send HSTS, mark cookies secure."
+    ),
+    "TRUSTED_PROXIES": Variable(
+        "0", "Number of proxies in front; only their X-Forwarded-* headers are trusted."
+    ),
+    "DATABASE_URL": Variable(
+        None,
+        "PostgreSQL, as postgresql://user:password@host:5432/name; required. The tables"
+        " are in its schema `public`, unless `?options=-c%20search_path%3D…` names"
+        " another.",
+    ),
+    "AWS_STORAGE_BUCKET_NAME": Variable(
+        None, "The bucket that takes the uploads; required."
+    ),
+    "AWS_DEFAULT_REGION": Variable("us-east-1", "The bucket's region."),
+    "AWS_ACCESS_KEY_ID": Variable(
+        "", "With AWS_SECRET_ACCESS_KEY; leave both empty for the pod's or host's role."
+    ),
+    "AWS_SECRET_ACCESS_KEY": Variable("", "With AWS_ACCESS_KEY_ID."),
+    "AWS_ENDPOINT_URL_S3": Variable(
+        "", "Address of an S3-compatible store; empty means AWS."
+    ),
+    "STORE_CONNECT_TIMEOUT_SECONDS": Variable(
+        "2", "Longest wait for a connection to the store."
+    ),
+    "STORE_READ_TIMEOUT_SECONDS": Variable(
+        "5",
+        "Longest wait for a complete answer of the store; content gets a second more"
+        " for each 32 KiB.",
+    ),
+    "STORE_MAX_ATTEMPTS": Variable(
+        "2", "How often one request to the store is tried, 1 to 5."
+    ),
+    "UPLOAD_MAX_BYTES": Variable(
+        "67108864",
+        "Largest upload in bytes (default 64 MiB); at most 10,000 parts of 8 MiB.",
+    ),
+    "UPLOAD_AUTH": Variable(
+        "open",
+        "open, or token: then POST /api/upload-random needs a token that may upload.",
+    ),
+    "UPLOAD_RATE_LIMIT": Variable(
+        "600/minute",
+        "POSTs a client may send each second, minute, hour or day; or off.",
+    ),
+    "CACHE_URL": Variable(
+        "",
+        "Shared store of the rate limit's counters: redis://host:6379/0, or database;"
+        " empty: each worker counts alone.",
+    ),
+    "AUDIT_SIGNING_KEY": Variable(
+        "",
+        "Ed25519 seed that signs the seals, 32 bytes in base64; for the sealer only.",
+    ),
+    "AUDIT_PUBLIC_KEYS": Variable(
+        "", "Keys whose seals are trusted, as id:base64, separated by commas."
+    ),
+    "AUDIT_RETENTION_DAYS": Variable(
+        "365",
+        "How long Object Lock keeps the audit trail's copies; 0 leaves it to the bucket.",
+    ),
+    "BIND": Variable("127.0.0.1:4545", "Address and port gunicorn listens on."),
+    "WEB_CONCURRENCY": Variable("", "gunicorn workers; default two per processor."),
+    "WEB_THREADS": Variable(
+        "6", "Threads per worker; two are reserved for requests that do not touch S3."
+    ),
+    "GRACEFUL_TIMEOUT_SECONDS": Variable(
+        "25", "How long a stopping worker has to finish its requests."
+    ),
+    "METRICS_BIND": Variable(
+        "127.0.0.1:9464", "Address and port of the Prometheus metrics, or off."
+    ),
+    "LOG_FORMAT": Variable("json", "json, one object per line, or text for people."),
+    "LOG_LEVEL": Variable("INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL."),
+    "STATIC_ROOT": Variable(".local/static", "Where collectstatic puts the files."),
+    "CANARY_BASE_URL": Variable(
+        "http://127.0.0.1:4545", "The service that `manage.py canary` uses."
+    ),
+    "CANARY_TOKEN": Variable(
+        "", "API token of `manage.py canary`, to read and verify."
+    ),
+    "KH_REPORTING_URL": Variable(
+        "", "Where `manage.py canary` reports; set by Kuberhealthy."
+    ),
+    "KH_RUN_UUID": Variable("", "With KH_REPORTING_URL; set by Kuberhealthy."),
 }
 
 
@@ -355,9 +305,9 @@ class Environment:
 def markdown_table() -> str:
     """Return the table of docs/settings.md."""
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for variable in VARIABLES.values():
+    for name, variable in VARIABLES.items():
         default = f"`{variable.default}`" if variable.default else ""
-        rows.append(f"| `{variable.name}` | {default} | {variable.meaning} |")
+        rows.append(f"| `{name}` | {default} | {variable.meaning} |")
     return "\n".join(rows)
 
 

@@ -6,14 +6,16 @@ import logging
 import os
 import secrets
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 from urllib.parse import quote, urlsplit
 
 import pytest
+from botocore.exceptions import ClientError
 from django.conf import settings
 from django.core.files.storage import storages
 from django.db import connection
@@ -29,6 +31,9 @@ from tests.faulty_store import FaultyStore
 from tests.settings import EMBEDDED
 from uploads.storage import UploadStorage, upload_storage
 from uploads.storage.client import Transport
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
 
 # Half of Hypothesis' own number: each run draws other examples.
 hypothesis_settings.register_profile("suite", deadline=None, max_examples=50)
@@ -165,13 +170,31 @@ def s3_transport(object_store: ObjectStore) -> Iterator[Transport]:
     transport.close()
 
 
+@pytest.fixture(scope="session")
+def used_buckets() -> deque[str]:
+    """Return the names of earlier tests' buckets, emptied, the oldest first."""
+    return deque()
+
+
 @pytest.fixture
 def bucket(
-    object_store: ObjectStore, make_storage: Any, s3_transport: Transport
+    object_store: ObjectStore,
+    make_storage: Any,
+    s3_transport: Transport,
+    used_buckets: deque[str],
 ) -> Iterator[UploadStorage]:
-    """Return the project's storage on a new bucket of the real S3 server."""
+    """Return the project's storage on an empty bucket of the real S3 server.
+
+    Buckets are used again, because the server needs 0.2 s for the first object of a new
+    one; each rests for two tests, in case a request of its last one is still under way.
+    """
+    client, name = s3_transport.client, f"test-{secrets.token_hex(6)}"
+    if len(used_buckets) > 2:
+        rested = used_buckets.popleft()
+        if client.list_objects_v2(Bucket=rested)["KeyCount"] == 0:
+            name = rested
     storage: UploadStorage = make_storage(
-        bucket_name=f"test-{secrets.token_hex(6)}",
+        bucket_name=name,
         endpoint_url=object_store.url,
         access_key=object_store.access_key,
         secret_key=object_store.secret_key,
@@ -180,6 +203,20 @@ def bucket(
     storage.ensure_bucket()
     yield storage
     storage.store.use_transport(None)
+    with suppress(ClientError):  # the test has deleted it
+        if "Status" not in client.get_bucket_versioning(Bucket=name):
+            empty(client, name)
+            used_buckets.append(name)
+
+
+def empty(client: S3Client, bucket: str) -> None:
+    """Delete what is in a bucket, up to a thousand objects."""
+    for found in client.list_objects_v2(Bucket=bucket).get("Contents", []):
+        client.delete_object(Bucket=bucket, Key=found["Key"])
+    for begun in client.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
+        client.abort_multipart_upload(
+            Bucket=bucket, Key=begun["Key"], UploadId=begun["UploadId"]
+        )
 
 
 @pytest.fixture
@@ -202,8 +239,7 @@ def other_bucket(bucket: UploadStorage, make_storage: Any) -> Iterator[Any]:
 
     yield change
     for storage in made:
-        for key in storage.list_keys(""):
-            storage.client.delete_object(Bucket=storage.bucket_name, Key=key)
+        empty(storage.client, storage.bucket_name)
         storage.client.delete_bucket(Bucket=storage.bucket_name)
 
 

@@ -33,7 +33,7 @@ from tests.uploads.audit.commands import run
 from tests.uploads.audit.trails import KEY
 from tests.uploads.making import ACTOR
 from uploads.audit.report import FaultKind
-from uploads.reconciliation.findings import FindingKind
+from uploads.reconciliation import FindingKind
 from uploads.services import create_upload
 
 TRACKED = [

@@ -26,8 +26,7 @@ Outcome = Literal["ok", "failed", "skipped"]
 WORD, MIRRORED = "fOoBar25", "47RAbOoF"
 #: Bytes of the canary's object: several lines, but negligible storage.
 SIZE = 1000
-#: For each request.
-TIMEOUT_SECONDS = 10
+_TIMEOUT_SECONDS = 10
 #: Answers are small; the object read back is SIZE bytes.
 _MAX_BYTES = 1024 * 1024
 
@@ -71,6 +70,9 @@ class _EveryStatus(urllib.request.HTTPErrorProcessor):
     https_response = http_response
 
 
+_opener = urllib.request.build_opener(_EveryStatus)
+
+
 class Canary:
     """Runs the steps in order; skips those that need an upload when there is none.
 
@@ -86,15 +88,16 @@ class Canary:
         self._base_url = base_url.rstrip("/")
         self._token = token
         self._behind_tls = behind_tls
-        self._opener = urllib.request.build_opener(_EveryStatus)
         self._upload: dict[str, Any] | None = None
         self.request_id = f"canary-{secrets.token_hex(8)}"
 
     def steps(self) -> Iterator[Step]:
         """Run the steps and yield their outcomes; a failed step does not raise."""
         steps: dict[str, Callable[[], str]] = {
-            "health": self._health,
-            "mirror": self._mirror,
+            "health": lambda: self._get("/api/health", {"status": "ok"}),
+            "mirror": lambda: self._get(
+                f"/api/mirror?word={WORD}", {"transformed": MIRRORED}
+            ),
             "upload": self._create,
             "read back": self._read,
             "verify": self._verify,
@@ -111,13 +114,8 @@ class Canary:
             duration_ms = round((time.monotonic() - began) * 1000, 1)
             yield Step(name, outcome, duration_ms, note)
 
-    def _health(self) -> str:
-        self._expect(self._send("GET", "/api/health"), 200, {"status": "ok"})
-        return ""
-
-    def _mirror(self) -> str:
-        answer = self._send("GET", f"/api/mirror?word={WORD}")
-        self._expect(answer, 200, {"transformed": MIRRORED})
+    def _get(self, target: str, members: dict[str, Any], *, token: bool = False) -> str:
+        self._expect(self._send("GET", target, token=token), 200, members)
         return ""
 
     def _create(self) -> str:
@@ -136,7 +134,13 @@ class Canary:
             digest = hashlib.sha256(self._content(upload)).hexdigest()
             source = "through the API"
         else:
-            digest = self._digest_in_bucket(upload)
+            storage = upload_storage()
+            if upload["bucket"] != storage.bucket_name:
+                raise _Skipped(
+                    f"the service uploads to {upload['bucket']}, this command is"
+                    f" configured for {storage.bucket_name}"
+                )
+            digest = storage.read_digest(upload["key"])[0]
             source = "from the bucket"
         if digest != upload["sha256"]:
             raise CanaryError(
@@ -151,9 +155,7 @@ class Canary:
         path = f"/api/uploads/{upload['id']}"
         answer = self._send("POST", f"{path}/verify", token=True)
         self._expect(answer, 200, {"result": "verified"})
-        answer = self._send("GET", path, token=True)
-        self._expect(answer, 200, {"id": upload["id"], "status": "stored"})
-        return ""
+        return self._get(path, {"id": upload["id"], "status": "stored"}, token=True)
 
     def _require_upload(self) -> dict[str, Any]:
         if self._upload is None:
@@ -168,15 +170,6 @@ class Canary:
         if answer.status != 200:
             raise CanaryError(_describe(answer))
         return answer.body
-
-    def _digest_in_bucket(self, upload: dict[str, Any]) -> str:
-        storage = upload_storage()
-        if upload["bucket"] != storage.bucket_name:
-            raise _Skipped(
-                f"the service uploads to {upload['bucket']}, this command is"
-                f" configured for {storage.bucket_name}"
-            )
-        return storage.read_digest(upload["key"])[0]
 
     def _expect(
         self, answer: Answer, status: int, members: dict[str, Any]
@@ -213,15 +206,7 @@ class Canary:
             headers["X-Forwarded-Proto"] = "https"
         if token and self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        request = urllib.request.Request(  # noqa: S310
-            url, data=body, headers=headers, method=method
-        )
-        try:
-            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
-                return Answer(answer.status, answer.headers, answer.read(_MAX_BYTES))
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = str(getattr(error, "reason", "") or error) or type(error).__name__
-            raise CanaryError(f"no answer: {reason}") from error
+        return _request(method, url, headers, body)
 
 
 def report_to_kuberhealthy(url: str, run_uuid: str, errors: list[str]) -> None:
@@ -231,12 +216,25 @@ def report_to_kuberhealthy(url: str, run_uuid: str, errors: list[str]) -> None:
     """
     body = json.dumps({"OK": not errors, "Errors": errors}).encode()
     headers = {"Content-Type": "application/json", "kh-run-uuid": run_uuid}
-    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310
+    answer = _request("POST", url, headers, body)
+    if not 200 <= answer.status < 300:
+        raise CanaryError(f"Kuberhealthy {_describe(answer)}")
+
+
+def _request(
+    method: str, url: str, headers: dict[str, str], body: bytes | None
+) -> Answer:
+    """Send a request; raises `CanaryError` if there is no answer."""
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
-            pass
+        request = urllib.request.Request(  # noqa: S310 `_send` checks a redirect
+            url, data=body, headers=headers, method=method
+        )
+        with _opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
+            return Answer(answer.status, answer.headers, answer.read(_MAX_BYTES))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise CanaryError(f"Kuberhealthy did not accept the report: {error}") from error
+        reason = str(getattr(error, "reason", "") or error) or type(error).__name__
+        host = urllib.parse.urlsplit(url).netloc  # a presigned URL is a secret
+        raise CanaryError(f"no answer of {host}: {reason}") from error
 
 
 def _describe(answer: Answer) -> str:

@@ -13,7 +13,7 @@ database.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -30,7 +30,6 @@ from uploads.exceptions import (
     StoreError,
     StoreRefusedError,
     TrailUnavailableError,
-    TransitionError,
 )
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.object_verification import differences_from
@@ -90,20 +89,17 @@ def purge(
     still exist, which `reconcile_uploads --fix` resolves.
     """
     with ThreadPoolExecutor(jobs) as pool:
-        try:
-            for page in pages(uploads, PAGE):
-                for first in range(0, len(page), jobs):
-                    batch = page[first : first + jobs]
-                    comparisons = list(pool.map(_compare, batch))
-                    if dry_run:
-                        yield from map(_would_purge, batch, comparisons)
-                    else:
-                        yield from _purge_batch(
-                            pool, batch, comparisons, uploads, actor, reason
-                        )
-        finally:
-            # Otherwise the end of the block would wait for every queued job.
-            pool.shutdown(wait=True, cancel_futures=True)
+        for page in pages(uploads, PAGE):
+            for first in range(0, len(page), jobs):
+                batch = page[first : first + jobs]
+                compared = list(zip(batch, pool.map(_compare, batch), strict=True))
+                if dry_run:
+                    yield from (
+                        _left_alone(upload, note) or _result(upload, "would purge")
+                        for upload, (_, note) in compared
+                    )
+                else:
+                    yield from _purge_batch(pool, compared, uploads, actor, reason)
 
 
 #: The event's detail, from the store; and why not to delete the object, or "".
@@ -122,12 +118,10 @@ def _compare(upload: Upload) -> _Comparison:
     return {"etag": found.etag, "size": found.size, **known}, "; ".join(differences)
 
 
-def _would_purge(upload: Upload, comparison: _Comparison) -> Purge:
-    _, note = comparison
-    return _left_alone(upload, note) if note else _result(upload, "would purge")
-
-
-def _left_alone(upload: Upload, note: str) -> Purge:
+def _left_alone(upload: Upload, note: str) -> Purge | None:
+    """Return the outcome for an upload that is not purged because of `note`, if any."""
+    if not note:
+        return None
     if Upload.objects.filter(pk=upload.pk, status=Status.PURGED).exists():
         return _result(upload, "purged by another run")
     return _result(upload, "left alone", note)
@@ -135,64 +129,48 @@ def _left_alone(upload: Upload, note: str) -> Purge:
 
 def _purge_batch(
     pool: ThreadPoolExecutor,
-    batch: Sequence[Upload],
-    comparisons: Sequence[_Comparison],
+    compared: Sequence[tuple[Upload, _Comparison]],
     uploads: QuerySet[Upload],
     actor: Actor,
     reason: str,
 ) -> Iterator[Purge]:
-    """Record the purges, then delete; yield the results in the order of `batch`.
+    """Record each purge, then delete; yield the results in the same order.
 
     If a purge fails or the run is interrupted, the objects recorded until then are
     deleted before the error is raised: `reconcile_uploads --since` looks only at the
     last purges.
     """
-    results: dict[UUID, Purge] = {}
-    recorded: list[tuple[Upload, str]] = []
-    failures: list[BaseException] = []
-    for upload, (detail, note) in zip(batch, comparisons, strict=True):
-        if note:
-            results[upload.pk] = _left_alone(upload, note)
-            continue
+    begun: list[Purge | tuple[Upload, Future[str]]] = []
+    failure: BaseException | None = None
+    try:
+        for upload, (detail, note) in compared:
+            detail = {"reason": reason, **detail}
+            note = note or _record(upload, uploads, actor, detail)
+            begun.append(
+                _left_alone(upload, note)
+                or (upload, pool.submit(_delete, upload, detail["etag"]))
+            )
+    except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
+        failure = error
+    results = []
+    for one in begun:
         try:
-            _record(upload, uploads, actor, {"reason": reason, **detail})
-        except TransitionError as error:
-            results[upload.pk] = _left_alone(upload, str(error))
-        except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
-            failures.append(error)
-            break
-        else:
-            recorded.append((upload, detail["etag"]))
-    for done in _delete_all(pool, recorded, actor, failures):
-        results[done.upload_id] = done
-    yield from (results[upload.pk] for upload in batch if upload.pk in results)
-    if failures:
-        raise failures[0]
+            results.append(one if isinstance(one, Purge) else _deleted(*one, actor))
+        except (StoreError, TrailUnavailableError) as error:
+            failure = failure or error
+    yield from results
+    if failure is not None:
+        raise failure
 
 
-def _delete_all(
-    pool: ThreadPoolExecutor,
-    recorded: Sequence[tuple[Upload, str]],
-    actor: Actor,
-    failures: list[BaseException],
-) -> Iterator[Purge]:
-    """Delete the objects recorded as purged; revert a purge that the store refuses."""
-    deletions = [
-        (upload, pool.submit(_delete, upload, etag)) for upload, etag in recorded
-    ]
-    for upload, deletion in deletions:
-        try:
-            yield _result(upload, "purged", deletion.result())
-        except StoreRefusedError as refusal:
-            detail = {"purge_refused": str(refusal)}
-            try:
-                transitions.record(upload, Action.VERIFIED, actor, detail=detail)
-            except TrailUnavailableError as error:
-                failures.append(error)
-            else:
-                yield _result(upload, "left alone", str(refusal))
-        except StoreError as error:
-            failures.append(error)
+def _deleted(upload: Upload, deletion: Future[str], actor: Actor) -> Purge:
+    """Wait for the deletion; revert a purge that the store refuses."""
+    try:
+        return _result(upload, "purged", deletion.result())
+    except StoreRefusedError as refusal:
+        detail = {"purge_refused": str(refusal)}
+        transitions.record(upload, Action.VERIFIED, actor, detail=detail)
+        return _result(upload, "left alone", str(refusal))
 
 
 def _delete(upload: Upload, etag: str) -> str:
@@ -208,8 +186,8 @@ def _delete(upload: Upload, etag: str) -> str:
 
 def _record(
     upload: Upload, uploads: QuerySet[Upload], actor: Actor, detail: dict[str, Any]
-) -> None:
-    """Record the purge if the upload is still one of `uploads`.
+) -> str:
+    """Record the purge if the upload is still one of `uploads`; return why it is not.
 
     An event may have been written since its page was read. The row lock keeps the check
     valid until the purge is recorded: every event references the row, so inserting one
@@ -220,8 +198,9 @@ def _record(
         # other tables as they were before the wait.
         Upload.objects.select_for_update().get(pk=upload.pk)
         if not uploads.filter(pk=upload.pk).exists():
-            raise TransitionError("it has changed, or has an event that is not sealed")
+            return "it has changed, or has an event that is not sealed"
         transitions.record(upload, Action.PURGED, actor, detail=detail)
+    return ""
 
 
 def _result(upload: Upload, outcome: Outcome, note: str = "") -> Purge:

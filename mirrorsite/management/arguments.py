@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from mirrorsite.times import parse_time
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=36_525)
-#: Digits of a count or a seal number; names in the bucket have as many for a seal.
-_MOST_DIGITS = 10
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 
 
@@ -62,24 +61,12 @@ def moment(text: str) -> datetime:
 
 def positive_count(text: str, *, most: int = 64) -> int:
     """Return a whole number from 1 to `most`; an argparse type."""
-    # Python raises ValueError for thousands of digits.
-    is_number = text.isdecimal() and len(text) <= _MOST_DIGITS
-    if not is_number or not 1 <= int(text) <= most:
+    if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= most:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
     return int(text)
 
 
-def positive_seconds(text: str) -> float:
-    """Parse a number of seconds above zero, at most a day."""
-    return _positive(text, "seconds", 86_400)
-
-
-def positive_minutes(text: str) -> float:
-    """Parse a number of minutes above zero, at most a year."""
-    return _positive(text, "minutes", 527_040)
-
-
-def _positive(text: str, unit: str, most: int) -> float:
+def _positive(text: str, *, unit: str, most: int) -> float:
     try:
         number = float(text)
     except ValueError:
@@ -91,11 +78,15 @@ def _positive(text: str, unit: str, most: int) -> float:
     return number
 
 
+#: Up to a day.
+positive_seconds = partial(_positive, unit="seconds", most=86_400)
+#: Up to a year.
+positive_minutes = partial(_positive, unit="minutes", most=527_040)
+
+
 def seal_or_time(text: str) -> int | datetime:
     """Parse a seal number, a point in time, or a duration before now."""
-    if text.isdecimal():
-        if len(text) > _MOST_DIGITS:
-            raise argparse.ArgumentTypeError(f"{text!r} is too large for a seal number")
+    if re.fullmatch("[0-9]{1,10}", text):  # names in the bucket have as many digits
         return int(text)
     try:
         return moment(text)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import (
-    BaseCommand,
-    CommandError,
-    CommandParser,
-    SystemCheckError,
-)
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
 
 from mirrorsite.actors import Actor
@@ -22,6 +16,44 @@ from mirrorsite.exit_status import ExitStatus
 from mirrorsite.logs import json_line, printable
 from mirrorsite.management.progress import Progress
 from mirrorsite.standard_streams import OutputError
+
+#: Errors that end a command with a sentence instead of a traceback.
+EXPECTED = (
+    OutputError,
+    ImproperlyConfigured,
+    ServiceError,
+    DatabaseError,
+    OSError,
+    EOFError,
+    UnicodeEncodeError,
+    KeyboardInterrupt,
+)
+
+
+def describe(error: BaseException) -> tuple[str, ExitStatus]:
+    """Return the sentence and the exit status for one of the `EXPECTED` errors."""
+    status = ExitStatus.COULD_NOT_RUN
+    match error:
+        case OutputError():
+            return str(error), ExitStatus.OUTPUT_FAILED
+        case ImproperlyConfigured():
+            return f"mirrorsite is misconfigured: {error}", ExitStatus.MISCONFIGURED
+        case ServiceError():
+            return str(error), error.exit_status
+        case DatabaseError():
+            return f"the database cannot be used: {reason(error)}", status
+        case OSError():
+            file = f": {error.filename}" if error.filename else ""
+            return (
+                f"the system reports: {error.strerror or reason(error)}{file}",
+                status,
+            )
+        case EOFError():
+            return "standard input ended before every question was answered", status
+        case UnicodeEncodeError():
+            return f"{error.object!r} is not UTF-8", status
+        case _:
+            return "interrupted", ExitStatus.INTERRUPTED
 
 
 class CommandFailed(CommandError):  # noqa: N818 it is an outcome
@@ -54,7 +86,6 @@ class OperatorCommand(BaseCommand):
         self, prog_name: str, subcommand: str, **kwargs: Any
     ) -> CommandParser:
         kwargs.setdefault("epilog", ExitStatus.summary())
-        self.command_name = subcommand
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         # The message quotes the refused argument: escape its control characters.
         error = parser.error
@@ -66,20 +97,16 @@ class OperatorCommand(BaseCommand):
             "--json", action="store_true", dest="as_json", help=f"print {what}"
         )
 
-    def check(self, *args: Any, **kwargs: Any) -> None:
-        """Run the system checks; a wrong setting is not a difference."""
-        try:
-            super().check(*args, **kwargs)
-        except SystemCheckError as error:
-            error.returncode = ExitStatus.MISCONFIGURED
-            raise
-
     def handle(self, *args: Any, **options: Any) -> None:
-        with self._errors_as_messages():
+        try:
             try:
                 self.run(**options)
             finally:
                 self.stdout.flush()
+        except EXPECTED as error:
+            sentence, status = describe(error)
+            message = f"{sentence.rstrip('.')}; {self.so_far}."
+            raise CommandFailed(message, status) from error
 
     def run(self, *args: Any, **options: Any) -> None:
         """Do the work; raise `DifferencesFound` when something is not as it should be."""
@@ -87,11 +114,10 @@ class OperatorCommand(BaseCommand):
 
     def actor(self) -> Actor:
         """Return the actor that the command's events name."""
-        name = getattr(self, "command_name", type(self).__module__.rpartition(".")[2])
-        return Actor(name=f"command:{name}")
+        return Actor(name=f"command:{type(self).__module__.rpartition('.')[2]}")
 
-    def progress(self, what: str, total: int | None = None) -> Progress:
-        """Return a progress line on the error stream."""
+    def progress(self, what: str, total: Callable[[], int] | None = None) -> Progress:
+        """Return a progress line on the error stream; `total` counts what there is."""
         return Progress(self.stderr, what=what, total=total)
 
     def print(self, line: str) -> None:
@@ -115,55 +141,7 @@ class OperatorCommand(BaseCommand):
         else:
             self.print(line)
 
-    @contextmanager
-    def _errors_as_messages(self) -> Iterator[None]:
-        """Turn every expected error into a sentence and an exit status."""
-        try:
-            yield
-        except OutputError as error:
-            raise self._failed(str(error), ExitStatus.OUTPUT_FAILED) from error
-        except ImproperlyConfigured as error:
-            raise self._failed(
-                f"mirrorsite is misconfigured: {error}", ExitStatus.MISCONFIGURED
-            ) from error
-        except ServiceError as error:
-            raise self._failed(str(error), error.exit_status) from error
-        except DatabaseError as error:
-            raise self._failed(
-                f"the database cannot be used: {reason(error)}"
-            ) from error
-        except OSError as error:
-            raise self._failed(f"the system reports: {_reason(error)}") from error
-        except KeyboardInterrupt as error:
-            raise self._failed("interrupted", ExitStatus.INTERRUPTED) from error
-
-    def _failed(
-        self, what: str, status: ExitStatus = ExitStatus.COULD_NOT_RUN
-    ) -> CommandFailed:
-        return CommandFailed(f"{what.rstrip('.')}; {self.so_far}.", status)
-
-
-@contextmanager
-def ending_as_ours() -> Iterator[None]:
-    """Map the exit status of one of Django's own commands to an `ExitStatus`.
-
-    Django uses 1 for every error; here that means that differences were found.
-    """
-    try:
-        yield
-    except CommandError as error:
-        error.returncode = ExitStatus.COULD_NOT_RUN
-        raise
-    except SystemExit as error:
-        raise SystemExit(ExitStatus.INTERRUPTED if error.code else 0) from error
-
 
 def counted(count: int, noun: str) -> str:
     """Return `1 object`, `2 objects`, `1,000 objects`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _reason(error: OSError) -> str:
-    """Return what the system reports, and of which file where there is one."""
-    words = error.strerror or reason(error)
-    return f"{words}: {error.filename}" if error.filename else words

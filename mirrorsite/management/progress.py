@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from django.core.management.base import OutputWrapper
 
 T = TypeVar("T")
-
 
 _WIDTH = 24
 _SECONDS_BETWEEN = 0.1
@@ -19,13 +18,17 @@ class Progress:
     """Counts, and redraws one line of `stream` at most ten times a second."""
 
     def __init__(
-        self, stream: OutputWrapper, *, what: str, total: int | None = None
+        self,
+        stream: OutputWrapper,
+        *,
+        what: str,
+        total: Callable[[], int] | None = None,
     ) -> None:
         self.count = 0
         self._stream = stream
         self._what = what
-        self._total = total
         self._visible = stream.isatty()
+        self._total = total() if total and self._visible else 0
         self._began = time.monotonic()
         self._drawn = 0.0
 

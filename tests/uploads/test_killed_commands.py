@@ -197,13 +197,15 @@ class TestPurgeUploads:
         purge = ("purge_uploads", "--older-than", "30d", "--yes", "--jobs", "3")
         kill(("before", 2, DELETE), *purge)
         recorded = [making.actions(upload)[-1] == "purged" for upload in uploads]
-        assert recorded == [True, True, True, False, False]
+        assert recorded[:2] == [True, True]
+        assert recorded[3:] == [False, False]
         objects = [making.exists(trail.storage, upload.key) for upload in uploads]
         assert objects[3:] == [True, True]
-        assert sum(objects[:3]) >= 1
+        left = sum(map(all, zip(recorded, objects, strict=True)))
+        assert left >= 1
         assert run(*purge)[0] == 0
         status, text = run("reconcile_uploads", "--fix", "--min-age", "0s")
-        assert (status, text.count("purged but present")) == (1, sum(objects[:3]))
+        assert (status, text.count("purged but present")) == (1, left)
         assert not any(making.exists(trail.storage, upload.key) for upload in uploads)
         nothing_is_left(trail)
 

@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 from unittest import mock
 
 import pytest
@@ -21,7 +20,6 @@ from django.utils import timezone
 from mirrorsite.management.progress import Progress
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY
-from uploads.storage import UploadStorage
 
 
 def shown_on_a_terminal(act: Callable[[TextIO], None]) -> str:
@@ -39,47 +37,22 @@ def shown_on_a_terminal(act: Callable[[TextIO], None]) -> str:
     return shown.removesuffix(end).decode()
 
 
-class TestProgress:
-    def test_pipe__nothing(self):
-        stream = io.StringIO()
-        progress = Progress(command_stream(stream), what="keys", total=3)
-        assert list(progress.over([1, 2, 3])) == [1, 2, 3]
-        assert (progress.count, stream.getvalue()) == (3, "")
+def test_terminal__a_line_that_goes_away():
+    def act(stream: TextIO) -> None:
+        command = BaseCommand(stderr=stream)
+        progress = Progress(command.stderr, what="keys", total=lambda: 2)
+        assert list(progress.over("ab")) == ["a", "b"]
 
-    def test_terminal__a_line_that_goes_away(self):
-        def act(stream: TextIO) -> None:
-            progress = Progress(command_stream(stream), what="keys", total=2)
-            for _ in progress.over([1, 2]):
-                pass
-
-        shown = shown_on_a_terminal(act)
-        assert "[############            ]  50% 1 keys" in shown
-        assert shown.endswith("\r\033[K")
-
-
-def command_stream(stream: Any) -> Any:
-    return BaseCommand(stderr=stream).stderr
+    shown = shown_on_a_terminal(act)
+    assert "[############            ]  50% 1 keys" in shown
+    assert shown.endswith("\r\033[K")
 
 
 @pytest.mark.django_db
 class TestProgressOfCommands:
     """Each that takes long shows how far it is; where a machine reads, none does."""
 
-    @pytest.fixture
-    def arguments(
-        self,
-        request: pytest.FixtureRequest,
-        bucket: UploadStorage,
-        settings: Any,
-        tmp_path: Path,
-    ) -> list[str]:
-        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
-        then = timezone.now() - timedelta(days=1)
-        with mock.patch.object(timezone, "now", return_value=then):
-            making.seal(making.stored())
-        return [word.replace("FILE", f"{tmp_path}/file") for word in request.param]
-
-    each = pytest.mark.parametrize(
+    @pytest.mark.parametrize(
         "arguments",
         [
             ["reconcile_uploads"],
@@ -89,24 +62,22 @@ class TestProgressOfCommands:
             ["export_events", "--output", "FILE"],
             ["verify_audit", "--database-only"],
         ],
-        indirect=True,
         ids=lambda words: words[0],
     )
+    def test_terminal_and_pipe(self, bucket, settings, tmp_path, arguments):
+        settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
+        then = timezone.now() - timedelta(days=1)
+        with mock.patch.object(timezone, "now", return_value=then):
+            making.seal(making.stored())
+        words = [word.replace("FILE", f"{tmp_path}/file") for word in arguments]
 
-    @each
-    def test_terminal(self, arguments):
-        shown = shown_on_a_terminal(lambda stream: self.call(arguments, stream))
-        line, _, rest = shown.rpartition("\r\033[K")
+        def call(stream: TextIO) -> None:
+            with suppress(CommandError):
+                call_command(*words, stdout=io.StringIO(), stderr=stream)
+
+        line, _, rest = shown_on_a_terminal(call).rpartition("\r\033[K")
         assert re.search(r"\r\033\[K.*\d (keys|seals|uploads|events)", line)
         assert "\033" not in rest
-
-    @each
-    def test_pipe(self, arguments):
-        stream = io.StringIO()
-        self.call(arguments, stream)
-        assert "\033" not in stream.getvalue()
-        assert "a second" not in stream.getvalue()
-
-    def call(self, arguments: list[str], stream: Any) -> None:
-        with suppress(CommandError):
-            call_command(*arguments, stdout=io.StringIO(), stderr=stream)
+        call(pipe := io.StringIO())
+        assert "\033" not in pipe.getvalue()
+        assert "a second" not in pipe.getvalue()

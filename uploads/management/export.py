@@ -89,8 +89,7 @@ class ExportCommand(OperatorCommand):
                 self.stdout.write(line, ending="")
             return
         self.so_far = "no file was written"
-        total = rows.count() if self.stderr.isatty() else None
-        progress = self.progress(f"{self.noun}s", total)
+        progress = self.progress(f"{self.noun}s", rows.count)
         source = progress.over(by_id(rows))
         write_atomically(output, lines(source, self.columns, form=form))
         self.warn(f"{output}: {counted(progress.count, self.noun)}")

@@ -6,9 +6,8 @@ queried. So a store that lists in another order (see `UploadStorage.listing`), a
 that was read too early, or an upload that finishes during the scan costs a further
 request, but never causes a wrong finding.
 
-`scan` pairs objects and rows, `prefilter` drops the pairs that agree, `classify` names
-what is wrong, `repair` writes the event that resolves it; `multipart` finds unfinished
-uploads in parts, and `findings` holds the values.
+`scan` pairs objects and rows, `classify` names what is wrong, `repair` writes the event
+that resolves it; `multipart` finds unfinished uploads in parts.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from uploads.reconciliation import classify, repair
-from uploads.reconciliation.findings import Finding, FindingKind, Options
+from uploads.reconciliation.classify import Finding, FindingKind, Options
 from uploads.reconciliation.multipart import unfinished_uploads
-from uploads.reconciliation.prefilter import suspicious_pairs
-from uploads.reconciliation.scan import Pair, scan_pairs
+from uploads.reconciliation.scan import Pair, agree, scan_pairs
+from uploads.storage import upload_storage
 
 __all__ = ["Finding", "FindingKind", "Options", "Pair", "reconcile", "scan_pairs"]
 
@@ -32,8 +31,12 @@ def reconcile(
     Raises `StoreError`, `TrailUnavailableError` or `django.db.Error` if the bucket or the
     database cannot be read. Findings yielded before remain valid, and repairs are kept.
     """
-    for listed, row in suspicious_pairs(scan_pairs() if pairs is None else pairs):
-        finding = classify.classify(options, listed, row)
+    bucket = upload_storage().bucket_name
+    for listed, row in scan_pairs() if pairs is None else pairs:
+        if agree(listed, row, bucket):
+            continue
+        key = next(side.key for side in (listed, row) if side)
+        finding = classify.classify(options, key, listed)
         if finding is not None:
             yield repair.repair(options, finding) if options.fix else finding
     yield from unfinished_uploads(options)

@@ -1,45 +1,106 @@
-"""Classifies one key by its object and its row, each read again."""
+"""What reconciliation finds: one key classified by its object and row, both read again."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import UUID
 
+from django.db import models
 from django.utils import timezone
 
+from mirrorsite.actors import Actor
 from uploads.exceptions import ObjectMissingError, OtherBucketError
 from uploads.models import Action, Status, Upload
 from uploads.object_verification import differences_from
-from uploads.reconciliation.findings import Finding, FindingKind, Options
-from uploads.reconciliation.scan import Row
 from uploads.storage import ListedObject, StoredObject, storage_of
 
 
-def classify(
-    options: Options, listed: ListedObject | None, row: Row | None
-) -> Finding | None:
+class FindingKind(models.TextChoices):
+    """How the bucket and the records can disagree."""
+
+    PENDING_PRESENT = "pending and present"
+    PENDING_ABSENT = "pending and absent"
+    STORED_MISSING = "stored but missing"
+    DIFFERS = "size or checksum differs"
+    NO_RECORD = "object without record"
+    PURGED_PRESENT = "purged but present"
+    # A PUT whose answer was lost can arrive after the upload was recorded as failed, and
+    # a deleted object can be restored from a version.
+    FAILED_PRESENT = "failed but present"
+    MISSING_PRESENT = "missing but present"
+    # The record names another bucket than the configured one, so objects in the
+    # configured one prove nothing about it.
+    ELSEWHERE = "recorded in another bucket"
+    # There is no object to record, but the parts take space.
+    UNFINISHED = "unfinished multipart upload"
+
+
+Outcome = Literal["found", "repaired", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One disagreement. `action` is the event that resolves it, if there is one."""
+
+    kind: FindingKind
+    key: str
+    upload_id: UUID | None
+    action: Action | None
+    seen: dict[str, Any] = field(default_factory=dict)
+    outcome: Outcome = "found"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to reconcile.
+
+    `fix` writes repairs; without it nothing changes. What happened less than `min_age`
+    ago is skipped: it may be in progress.
+    """
+
+    actor: Actor
+    fix: bool = False
+    min_age: timedelta = timedelta(minutes=15)
+
+
+#: The statuses of an upload whose object may be about to appear or disappear.
+_MAY_CHANGE = (Status.PENDING, Status.FAILED, Status.PURGED)
+#: What is wrong when there is no object, by the record's status, and the event that says so.
+_ABSENT = {
+    Status.PENDING: (FindingKind.PENDING_ABSENT, Action.FAILED),
+    Status.STORED: (FindingKind.STORED_MISSING, Action.MISSING),
+    Status.CORRUPTED: (FindingKind.STORED_MISSING, Action.MISSING),
+}
+#: The same when the object is there, as it was recorded or intended.
+_PRESENT = {
+    Status.PENDING: (FindingKind.PENDING_PRESENT, Action.STORED),
+    Status.FAILED: (FindingKind.FAILED_PRESENT, Action.STORED),
+    Status.MISSING: (FindingKind.MISSING_PRESENT, Action.VERIFIED),
+    # With differences `repair` leaves the object alone: it may only delete the recorded
+    # one.
+    Status.PURGED: (FindingKind.PURGED_PRESENT, Action.PURGED),
+}
+
+
+def classify(options: Options, key: str, listed: ListedObject | None) -> Finding | None:
     """Return what is wrong with one key, or None if nothing is (any more)."""
-    if row is None:
-        if listed is None:
-            return None
-        upload = Upload.objects.filter(key=listed.key).first()
-        if upload is None:
-            return _classify_unrecorded(options, listed)
-    else:
-        upload = Upload.objects.filter(pk=row.id).first()
-        if upload is None:
-            return None
+    upload = Upload.objects.filter(key=key).first()
+    if upload is None:
+        return _classify_unrecorded(options, listed) if listed else None
     if _may_be_in_progress(options, upload):
         return None
     try:
         finding = _classify_recorded(upload, listed)
     except OtherBucketError as error:
-        seen = {"bucket": upload.bucket}
-        return _finding(FindingKind.ELSEWHERE, upload, None, seen, note=str(error))
+        elsewhere, seen = FindingKind.ELSEWHERE, {"bucket": upload.bucket}
+        return Finding(elsewhere, key, upload.pk, None, seen, note=str(error))
     # The bucket was read after the row: an upload that has changed in between is being
     # worked on, and the next run sees it complete.
-    if finding is not None and _has_changed(upload):
-        return None
-    return finding
+    unchanged = Upload.objects.filter(pk=upload.pk, status=upload.status)
+    return finding if finding and unchanged.exists() else None
 
 
 def _classify_unrecorded(options: Options, listed: ListedObject) -> Finding | None:
@@ -50,66 +111,32 @@ def _classify_unrecorded(options: Options, listed: ListedObject) -> Finding | No
 
 
 def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding | None:
+    status = Status(upload.status)
     try:
         found = storage_of(upload).head(upload.key)
     except ObjectMissingError:
-        return _classify_absent(upload)
-    if listed is None:
-        # The object exists but was not listed: it was created during the scan, or the
-        # store lists in another order. It is classified later in this run, or in the
-        # next one.
+        kind, action = _ABSENT.get(status, (None, None))
+        return Finding(kind, upload.key, upload.pk, action) if kind else None
+    # An object that exists but was not listed was created during the scan, or the store
+    # lists in another order. It is classified later in this run, or in the next one.
+    if listed is None or status == Status.CORRUPTED:
         return None
     try:
         differences, digest = differences_from(upload, found)
     except ObjectMissingError:
         return None  # deleted since: the next run sees that
-    status = Status(upload.status)
+    owner = found.metadata.get("upload-id") or "missing"
+    if status in _MAY_CHANGE and owner != str(upload.pk):
+        differences += (f"upload-id in the metadata is {owner}, not {upload.pk}",)
+    kind, action = FindingKind.DIFFERS, Action.CORRUPTED
+    if not differences or status == Status.PURGED:
+        if status == Status.STORED:
+            return None  # as recorded
+        kind, action = _PRESENT[status]
     seen = _seen(found) | digest
-    if status == Status.MISSING and not differences:
-        return _finding(FindingKind.MISSING_PRESENT, upload, Action.VERIFIED, seen)
-    if status == Status.CORRUPTED or (status == Status.STORED and not differences):
-        return None  # as recorded
-    if status in {Status.PENDING, Status.FAILED, Status.PURGED}:
-        differences += _other_owner(upload, found)
     if differences:
         seen["differences"] = list(differences)
-    if status == Status.PURGED:
-        # With differences `repair` leaves the object alone: it may only delete the
-        # recorded one.
-        return _finding(FindingKind.PURGED_PRESENT, upload, Action.PURGED, seen)
-    if differences:
-        return _finding(FindingKind.DIFFERS, upload, Action.CORRUPTED, seen)
-    kind = (
-        FindingKind.PENDING_PRESENT
-        if status == Status.PENDING
-        else FindingKind.FAILED_PRESENT
-    )
-    return _finding(kind, upload, Action.STORED, seen)
-
-
-def _classify_absent(upload: Upload) -> Finding | None:
-    if upload.status == Status.PENDING:
-        return _finding(FindingKind.PENDING_ABSENT, upload, Action.FAILED, {})
-    if upload.status in {Status.STORED, Status.CORRUPTED}:
-        return _finding(FindingKind.STORED_MISSING, upload, Action.MISSING, {})
-    return None
-
-
-def _finding(
-    kind: FindingKind,
-    upload: Upload,
-    action: Action | None,
-    seen: dict[str, Any],
-    note: str = "",
-) -> Finding:
-    return Finding(kind, upload.key, upload.pk, action, seen, note=note)
-
-
-def _other_owner(upload: Upload, found: StoredObject) -> tuple[str, ...]:
-    owner = found.metadata.get("upload-id", "")
-    if owner == str(upload.pk):
-        return ()
-    return (f"upload-id in the metadata is {owner or 'missing'}, not {upload.pk}",)
+    return Finding(kind, upload.key, upload.pk, action, seen)
 
 
 def _seen(found: StoredObject) -> dict[str, Any]:
@@ -131,11 +158,7 @@ def _may_be_in_progress(options: Options, upload: Upload) -> bool:
     Decided by its last event, not by its age: a failed upload that is attempted again
     is pending under its old id.
     """
-    if upload.status not in {Status.PENDING, Status.FAILED, Status.PURGED}:
+    if upload.status not in _MAY_CHANGE:
         return False
     last = upload.events.order_by("-id").values_list("at", flat=True).first()
     return last is not None and timezone.now() - last < options.min_age
-
-
-def _has_changed(upload: Upload) -> bool:
-    return not Upload.objects.filter(pk=upload.pk, status=upload.status).exists()

@@ -9,9 +9,9 @@ from dataclasses import replace
 from django.utils import timezone
 
 from uploads.exceptions import StoreRefusedError
-from uploads.reconciliation.findings import Finding, FindingKind, Options
+from uploads.reconciliation.classify import Finding, FindingKind, Options
 from uploads.services import PREFIX
-from uploads.storage import upload_storage
+from uploads.storage import MultipartUpload, UploadStorage, upload_storage
 
 logger = logging.getLogger(__name__)
 
@@ -22,16 +22,7 @@ def unfinished_uploads(options: Options) -> Iterator[Finding]:
     The upload's record is classified with the other keys, as one without an object.
     """
     storage = upload_storage()
-    uploads = storage.multipart_uploads(PREFIX)
-    while True:
-        try:
-            unfinished = next(uploads, None)
-        except StoreRefusedError as error:
-            # Listing them has its own IAM permission, which may not be granted.
-            logger.warning("multipart uploads cannot be listed: %s", error)
-            return
-        if unfinished is None:
-            return
+    for unfinished in _listed(storage):
         if timezone.now() - unfinished.begun < options.min_age:
             continue
         seen = {
@@ -43,3 +34,11 @@ def unfinished_uploads(options: Options) -> Iterator[Finding]:
             storage.abort_multipart_upload(unfinished)
             finding = replace(finding, outcome="repaired")
         yield finding
+
+
+def _listed(storage: UploadStorage) -> Iterator[MultipartUpload]:
+    try:
+        yield from storage.multipart_uploads(PREFIX)
+    except StoreRefusedError as error:
+        # Listing them has its own IAM permission, which may not be granted.
+        logger.warning("multipart uploads cannot be listed: %s", error)

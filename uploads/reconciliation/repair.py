@@ -15,7 +15,7 @@ from uploads.exceptions import (
     TransitionError,
 )
 from uploads.models import Action, Upload
-from uploads.reconciliation.findings import Finding, FindingKind, Options
+from uploads.reconciliation.classify import Finding, FindingKind, Options
 from uploads.storage import storage_of
 
 

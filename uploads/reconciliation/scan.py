@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -38,6 +39,19 @@ class Row(NamedTuple):
 Pair = tuple[ListedObject | None, Row | None]
 
 
+def agree(listed: ListedObject | None, row: Row | None, bucket: str) -> bool:
+    """Return True if the listing alone shows that nothing is wrong with this pair."""
+    if row is None or row.bucket != bucket:
+        return False
+    if listed is None:
+        # Missing, as recorded.
+        return row.status in {Status.FAILED, Status.MISSING, Status.PURGED}
+    if row.status == Status.CORRUPTED:
+        return True  # as recorded; verify_uploads checks whether it is intact again
+    as_listed = (Status.STORED, listed.size, listed.etag)
+    return (row.status, row.size, row.etag) == as_listed
+
+
 def scan_pairs(since: datetime | None = None) -> Iterator[Pair]:
     """Yield each key of bucket and table once, with its object and its row.
 
@@ -49,16 +63,16 @@ def scan_pairs(since: datetime | None = None) -> Iterator[Pair]:
         objects = upload_storage().listing(PREFIX)
         rows = recorded_rows(Upload.objects.all())
     else:
-        first = _day_prefix(since.astimezone(UTC).date())
-        older = Upload.objects.filter(key__lt=first)
+        day = since.astimezone(UTC).date()
+        older = Upload.objects.filter(key__lt=_day_prefix(day))
         pending = older.filter(status=Status.PENDING)
         yield from map(_with_its_object, recorded_rows(pending))
         purges = UploadEvent.objects.filter(action=Action.PURGED).order_by("-at", "-id")
         last = list(purges.values_list("upload", flat=True)[:LAST_PURGES])
         purged = older.filter(status=Status.PURGED, pk__in=last)
         yield from map(_with_its_object, recorded_rows(purged))
-        objects = _listed_since(since)
-        rows = recorded_rows(Upload.objects.filter(key__gt=first))
+        objects = _listed_since(day)
+        rows = recorded_rows(Upload.objects.filter(key__gt=_day_prefix(day)))
     listed = next(objects, None)
     row = next(rows, None)
     while listed is not None or row is not None:
@@ -89,20 +103,16 @@ def _with_its_object(row: Row) -> Pair:
     return listed, row
 
 
-def _listed_since(since: datetime) -> Iterator[ListedObject]:
+def _listed_since(first: date) -> Iterator[ListedObject]:
     """Yield the objects day by day, including tomorrow: a clock may be ahead."""
-    today = timezone.now().date()
-    day = since.astimezone(UTC).date()
-    years: set[str] = set()
-    if day.year < today.year:
-        years = set(upload_storage().folders(PREFIX))
-    while day <= today + timedelta(days=1):
-        if day.year < today.year and f"{PREFIX}{day.year:04}/" not in years:
-            # Skips years without objects, such as those before the service began.
-            day = date(day.year + 1, 1, 1)
-            continue
-        yield from upload_storage().listing(_day_prefix(day))
-        day += timedelta(days=1)
+    last = timezone.now().date() + timedelta(days=1)
+    if last - first > timedelta(days=366):  # a request for each day would cost more
+        objects = upload_storage().listing(PREFIX)
+        return (found for found in objects if found.key > _day_prefix(first))
+    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+    return chain.from_iterable(
+        upload_storage().listing(_day_prefix(day)) for day in days
+    )
 
 
 def _day_prefix(day: date) -> str:

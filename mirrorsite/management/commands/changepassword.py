@@ -7,11 +7,10 @@ from typing import Any
 from django.contrib.auth.management.commands import changepassword
 
 from mirrorsite.actors import Actor
-from mirrorsite.management.base import ending_as_ours
 from uploads.accounts import recorded_saves
 
 
 class Command(changepassword.Command):
     def handle(self, *args: Any, **options: Any) -> str | None:
-        with ending_as_ours(), recorded_saves(Actor(name="command:changepassword")):
+        with recorded_saves(Actor(name="command:changepassword")):
             return super().handle(*args, **options)

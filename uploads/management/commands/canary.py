@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,11 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from mirrorsite.management.base import (
-    DifferencesFound,
-    OperatorCommand,
-    counted,
-)
+from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.canary import Canary, Step, report_to_kuberhealthy
 
 
@@ -53,15 +50,14 @@ class Command(OperatorCommand):
             if not as_json:
                 self.print(_line(step))
         failed = [step for step in steps if step.outcome == "failed"]
+        report = {
+            "ok": not failed,
+            "base_url": base_url,
+            "request_id": canary.request_id,
+            "steps": [asdict(step) for step in steps],
+        }
         if as_json:
-            self.print_json(
-                {
-                    "ok": not failed,
-                    "base_url": base_url,
-                    "request_id": canary.request_id,
-                    "steps": [asdict(step) for step in steps],
-                }
-            )
+            self.print_json(report)
         self.so_far = f"{counted(len(failed), 'step')} failed"
         if url := settings.KH_REPORTING_URL:
             errors = [f"{step.name}: {step.note}" for step in failed]
@@ -82,14 +78,8 @@ def _base_url(text: str) -> str:
         is_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_host = False
-    is_web = text.startswith(("http://", "https://"))
-    if (
-        not (is_web and is_host)
-        or "@" in parts.netloc  # a name and password, which nothing here sends
-        or parts.path.strip("/")
-        or parts.query
-        or parts.fragment
-    ):
+    # Neither a path nor a name and password, which nothing here sends.
+    if not is_host or not re.fullmatch(r"https?://[^/?#@]+/?", text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a URL without a path, such as http://127.0.0.1:4545"
         )

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mirrorsite.management.arguments import duration_above_zero, positive_count
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
-from uploads.retention import MAX_JOBS, Purge, purge, purgeable
+from uploads.retention import MAX_JOBS, purge, purgeable
 
 #: A run interrupted between recording and deleting leaves such objects.
 _AFTERWARDS = "reconcile_uploads --fix deletes objects that are recorded as purged but still exist"
@@ -60,25 +60,25 @@ class Command(OperatorCommand):
     ) -> None:
         before = timezone.now() - older_than
         uploads = purgeable(stored_before=before)
-        total = uploads.count() if self.stderr.isatty() else None
-        progress = self.progress("uploads", total)
+        results = purge(
+            uploads,
+            actor=self.actor(),
+            reason=f"stored before {before.isoformat()}",
+            dry_run=not yes,
+            jobs=jobs,
+        )
+        progress = self.progress("uploads", uploads.count)
         counts: Counter[str] = Counter()
         size = 0
-        for result in progress.over(
-            purge(
-                uploads,
-                actor=self.actor(),
-                reason=f"stored before {before.isoformat()}",
-                dry_run=not yes,
-                jobs=jobs,
-            )
-        ):
+        for result in progress.over(results):
             counts[result.outcome] += 1
             if result.outcome in {"purged", "would purge"}:
                 size += result.size
             self.so_far = f"{_summary(counts, size)}; {_AFTERWARDS}"
             progress.clear()
-            self.print_result(asdict(result), _line(result), as_json=as_json)
+            note = f": {result.note}" if result.note else ""
+            line = f"{result.outcome}: {result.key}{note}"
+            self.print_result(asdict(result), line, as_json=as_json)
         summary = {"dry_run": not yes, "outcomes": dict(counts), "bytes": size}
         self.print_result(summary, _summary(counts, size), as_json=as_json)
         if counts["would purge"] and not as_json:
@@ -88,11 +88,6 @@ class Command(OperatorCommand):
                 f"{counted(counts['left alone'], 'object')} differ from their records"
                 " or cannot be deleted; run reconcile_uploads."
             )
-
-
-def _line(result: Purge) -> str:
-    note = f": {result.note}" if result.note else ""
-    return f"{result.outcome}: {result.key}{note}"
 
 
 def _summary(counts: Counter[str], size: int) -> str:

@@ -54,9 +54,7 @@ class Command(OperatorCommand):
         **rest: Any,
     ) -> None:
         options = Options(actor=self.actor(), fix=fix, min_age=min_age)
-        is_countable = since is None and self.stderr.isatty()
-        total = Upload.objects.count() if is_countable else None
-        progress = self.progress("keys", total)
+        progress = self.progress("keys", None if since else Upload.objects.count)
         kinds: Counter[str] = Counter()
         outcomes: Counter[str] = Counter()
         for finding in reconcile(options, progress.over(scan_pairs(since))):
@@ -64,24 +62,19 @@ class Command(OperatorCommand):
             outcomes[finding.outcome] += 1
             self.so_far = _summary(progress.count, kinds, outcomes)
             progress.clear()
-            self.print_result(_members(finding), _line(finding), as_json=as_json)
-        self.print_result(
-            {
-                "keys": progress.count,
-                "differences": dict(kinds),
-                "outcomes": dict(outcomes),
-            },
-            _summary(progress.count, kinds, outcomes),
-            as_json=as_json,
-        )
+            # Programs depend on this name in the JSON output.
+            members = {"word": finding.kind, **asdict(finding)}
+            del members["kind"]
+            self.print_result(members, _line(finding), as_json=as_json)
+        summary = {
+            "keys": progress.count,
+            "differences": dict(kinds),
+            "outcomes": dict(outcomes),
+        }
+        text = _summary(progress.count, kinds, outcomes)
+        self.print_result(summary, text, as_json=as_json)
         if kinds:
             raise DifferencesFound(f"{counted(kinds.total(), 'difference')} found.")
-
-
-def _members(finding: Finding) -> dict[str, Any]:
-    values = asdict(finding)
-    # Programs depend on this name in the JSON output.
-    return {"word": values.pop("kind"), **values}
 
 
 def _line(finding: Finding) -> str:

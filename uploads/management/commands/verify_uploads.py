@@ -60,32 +60,28 @@ class Command(OperatorCommand):
     ) -> None:
         uploads = uploads_to_verify(not_verified_since)
         resume_at = not_verified_since or timezone.now()
-        total = uploads.count() if self.stderr.isatty() else None
-        progress = self.progress("uploads", total)
+        progress = self.progress("uploads", uploads.count)
         counts: Counter[str] = Counter()
         method: Method = "read" if read else "head"
         for upload, outcome in progress.over(
             verify_each(uploads, actor=self.actor(), method=method, jobs=jobs)
         ):
-            counts[
-                outcome.action.value if outcome else "changed by another request"
-            ] += 1
+            action = outcome.action.value if outcome else "changed by another request"
+            counts[action] += 1
             self.so_far = (
                 f"{_summary(counts)}; resume with"
                 f" --not-verified-since {resume_at.isoformat()}"
             )
             if outcome and outcome.action != Action.VERIFIED:
                 progress.clear()
-                self.print_result(
-                    {
-                        "upload_id": upload.pk,
-                        "key": upload.key,
-                        "action": outcome.action,
-                        "differences": outcome.differences,
-                    },
-                    f"{outcome.action}: {upload.key}: {'; '.join(outcome.differences)}",
-                    as_json=as_json,
-                )
+                fault = {
+                    "upload_id": upload.pk,
+                    "key": upload.key,
+                    "action": action,
+                    "differences": outcome.differences,
+                }
+                line = f"{action}: {upload.key}: {'; '.join(outcome.differences)}"
+                self.print_result(fault, line, as_json=as_json)
         if elsewhere := count_in_other_buckets():
             counts["in another bucket"] = elsewhere
         summary = {"uploads": counts.total(), "outcomes": dict(counts)}
