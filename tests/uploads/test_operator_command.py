@@ -264,8 +264,6 @@ class TestEndings:
         ):
             assert (code, text.splitlines()[-1:]) == (status, [last] if last else [])
             assert ("Traceback" in text) is ("LookupError" in command[-1]), text
-
-    def test_with_traceback__the_same_status(self):
         failing = {
             command: code
             for command, code, _ in self.ENDINGS
