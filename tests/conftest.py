@@ -30,7 +30,7 @@ from sre.lib.service import Service
 from tests.faulty_store import FaultyStore
 from tests.settings import EMBEDDED
 from uploads.storage import UploadStorage, upload_storage
-from uploads.storage.client import Transport
+from uploads.storage.configuration import Transport
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -167,7 +167,7 @@ def s3_transport(object_store: ObjectStore) -> Iterator[Transport]:
     }
     transport = UploadStorage(**options).store.transport
     yield transport
-    transport.close()
+    transport.http.close()
 
 
 @pytest.fixture(scope="session")
@@ -199,10 +199,9 @@ def bucket(
         access_key=object_store.access_key,
         secret_key=object_store.secret_key,
     )
-    storage.store.use_transport(s3_transport)
+    storage.store.connect(s3_transport)
     storage.ensure_bucket()
     yield storage
-    storage.store.use_transport(None)
     with suppress(ClientError):  # the test has deleted it
         if "Status" not in client.get_bucket_versioning(Bucket=name):
             empty(client, name)
@@ -231,7 +230,7 @@ def other_bucket(bucket: UploadStorage, make_storage: Any) -> Iterator[Any]:
             access_key=bucket.configuration.access_key,
             secret_key=bucket.configuration.secret_key,
         )
-        storage.store.use_transport(bucket.store.transport)
+        storage.store.connect(bucket.store.transport)
         if exists:
             storage.ensure_bucket()
             made.append(storage)

@@ -19,12 +19,16 @@ class UploadsError(ServiceError):
 class StoreError(UploadsError):
     """The object store did not do what it was asked."""
 
-    #: S3's error code, or the HTTP status if it has none; empty if there is no answer.
-    code = ""
-
 
 class StoreRefusedError(StoreError):
-    """The store refused: this request changed nothing there."""
+    """The store refused: this request changed nothing there.
+
+    `code` is S3's error code, if the message alone does not say why.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class StoreRedirectError(StoreRefusedError):

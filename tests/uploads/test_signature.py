@@ -12,7 +12,7 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploads.storage.signature import sign
+from uploads.storage.client import sign
 
 NAMES = st.from_regex(r"x-amz-meta-[a-z0-9-]{1,20}", fullmatch=True)
 VALUES = st.text("aZ09 =;:/+\t", min_size=1)

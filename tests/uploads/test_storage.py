@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 from botocore.utils import parse_timestamp
-from django.core.files.base import ContentFile
 from moto import mock_aws
 
 from uploads.exceptions import StoreUnavailableError
 from uploads.storage import BytesPayload
-from uploads.storage.client import parse_store_time
+from uploads.storage.configuration import parse_store_time
 from uploads.storage.errors import error_from_status
-from uploads.storage.objects import stored_object_from_head
 
 
 def test_nobody_listens__nothing_was_stored(make_storage):
@@ -29,28 +27,6 @@ def test_error__status_once(code, words):
     assert str(error) == f"the object store answered {words}"
 
 
-class TestDjangoInterface:
-    """What django-storages does, on our client and without overwriting."""
-
-    def test_save__does_not_overwrite(self, bucket):
-        first = bucket.save("name.txt", ContentFile(b"one"))
-        second = bucket.save("name.txt", ContentFile(b"two"))
-        assert first == "name.txt"
-        assert second != first
-        for name, content in ((first, b"one"), (second, b"two")):
-            assert bucket.exists(name)
-            with bucket.open(name) as file:
-                assert file.read() == content
-
-    def test_url__is_signed_and_short_lived(self, bucket):
-        url = bucket.url("key", expire=60)
-        assert "X-Amz-Expires=60" in url
-        assert "X-Amz-Signature=" in url
-
-    def test_client__one_for_all_threads(self, bucket):
-        assert bucket.connection.meta.client is bucket.client
-
-
 @mock_aws
 def test_bucket_of_another_region__is_created_there(make_storage):
     storage = make_storage(region_name="eu-south-1", bucket_name="in-milan")
@@ -60,19 +36,6 @@ def test_bucket_of_another_region__is_created_there(make_storage):
     assert storage.ensure_bucket() is True
     where = storage.client.get_bucket_location(Bucket="in-milan")
     assert where["LocationConstraint"] == "eu-south-1"
-
-
-def test_composite_checksum__is_no_digest():
-    found = stored_object_from_head(
-        {
-            "ContentLength": 1,
-            "ETag": '"x"',
-            "ChecksumSHA256": "AAAA-2",
-            "ChecksumType": "COMPOSITE",
-            "Metadata": {"sha256": "from-metadata"},
-        }
-    )
-    assert found.sha256 == "from-metadata"
 
 
 class TestParseStoreTime:

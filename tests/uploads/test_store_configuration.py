@@ -30,7 +30,7 @@ from uploads.exceptions import (
 )
 from uploads.models import Upload
 from uploads.payloads import RandomNumbers
-from uploads.storage import PART_BYTES, BytesPayload, UploadStorage, client
+from uploads.storage import PART_BYTES, BytesPayload, UploadStorage
 from uploads.storage.http_client import MAX_ANSWER_BYTES
 
 METADATA = {"upload-id": "an-id", "request-id": "a-request"}
@@ -387,29 +387,32 @@ class TestCredentials:
             assert caught.value.outcome_unknown is False
             assert len(fake_store.requests) == number
 
-    def test_token_service_hangs__threads_do_not_wait_one_after_the_other(
+    def test_token_service_hangs__threads_wait_at_the_same_time(
         self, fake_store, make_storage, monkeypatch
     ):
-        fake_store.plan = lambda request: Answer(500)
+        together = threading.Barrier(4, timeout=10)
+
+        def plan(request: Request) -> Answer:
+            together.wait()
+            return Answer(500)
+
+        fake_store.plan = plan
         monkeypatch.setenv(
             "AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{fake_store.url}/credentials"
         )
-        monkeypatch.setattr(client, "FAILURE_SECONDS", 60.0)
         storage = make_storage(access_key=None, secret_key=None)
 
         def put(_: int) -> None:
             with pytest.raises(StoreUnavailableError, match="credentials"):
                 storage.put_new("key", SMALL, METADATA)
 
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(put, range(8)))
-        # botocore's own repetitions, once for all.
-        assert len(fake_store.requests) <= 3
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(put, range(4)))
+        assert not together.broken
 
     def test_had_again__requests_succeed(
         self, fake_store, make_storage, monkeypatch, tmp_path
     ):
-        monkeypatch.setattr(client, "FAILURE_SECONDS", 0.0)
         storage = make_storage(
             endpoint_url=fake_store.url, access_key=None, secret_key=None
         )

@@ -1,9 +1,9 @@
 """The bucket: objects are created once and never overwritten; no outcome is guessed.
 
 `backend` is the storage that the other modules call; `multipart` creates large objects;
-`client` holds the one configuration, the clients built from it, and the retries;
-`http_client` sends every request; `signed_puts` prepares those with a body, signed by
-`signature`; `errors` translates every failure; `objects` has the value types.
+`client` signs, sends and repeats requests to one bucket; `configuration` has how the
+store is reached, and builds what all of them are sent with; `http_client` sends every
+request; `errors` translates every failure; `objects` has the value types.
 """
 
 from __future__ import annotations

@@ -1,20 +1,16 @@
-"""The storage of `STORAGES["default"]`: django-storages' S3 storage, never overwriting."""
+"""The storage of `STORAGES["default"]`: one bucket, whose objects are never overwritten."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
-import mimetypes
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
-from functools import cached_property
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import boto3
 from django.core.files.storage import storages
-from storages.backends.s3 import S3Storage
-from storages.utils import clean_name
 
 from uploads.exceptions import (
     BucketMissingError,
@@ -29,10 +25,15 @@ from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from uploads.payloads import BytesPayload, Payload
-from uploads.storage.client import OnRetry, StoreClient, StoreConfiguration
+from uploads.payloads import Payload
+from uploads.storage.client import OnRetry, StoreClient, etag_and_version
+from uploads.storage.configuration import StoreConfiguration
 from uploads.storage.errors import translate_errors, translate_items
-from uploads.storage.multipart import PART_BYTES, MultipartUploads
+from uploads.storage.multipart import (
+    OBJECT_LOCK_MODE,
+    PART_BYTES,
+    MultipartUploads,
+)
 from uploads.storage.objects import (
     ListedObject,
     MultipartUpload,
@@ -40,12 +41,10 @@ from uploads.storage.objects import (
     StoredObject,
     listed_object,
     multipart_upload,
-    stored_object_from_head,
     versions_in_order,
 )
 
 if TYPE_CHECKING:
-    from django.core.files import File
     from mypy_boto3_s3 import S3Client
 
     from uploads.models import Upload
@@ -62,32 +61,17 @@ _NO_OBJECT_LOCK = frozenset(
         "NotImplemented",
     }
 )
-#: Options that have the same name in django-storages.
-_SHARED_OPTIONS = (
-    "bucket_name",
-    "region_name",
-    "endpoint_url",
-    "access_key",
-    "secret_key",
-)
 
 
-class UploadStorage(S3Storage):
-    """S3 storage that creates objects once and never overwrites one.
+class UploadStorage:
+    """One bucket; raises nothing but `StoreError`.
 
-    The options of `STORAGES["default"]` are the fields of `StoreConfiguration`. The
-    methods here raise `StoreError`; Django's own (`open`, `save`, `url`, …) are those
-    of django-storages, with our client.
+    The options of `STORAGES["default"]` are the fields of `StoreConfiguration`.
     """
-
-    bucket_name: str
 
     def __init__(self, **options: Any) -> None:
         self.configuration = StoreConfiguration(**options)
-        super().__init__(
-            file_overwrite=False,
-            **{name: options[name] for name in _SHARED_OPTIONS if name in options},
-        )
+        self.bucket_name = self.configuration.bucket_name
         self.store = StoreClient(self.configuration)
         self.multipart = MultipartUploads(self.store)
 
@@ -97,33 +81,14 @@ class UploadStorage(S3Storage):
         return self.store.transport.client
 
     def connect(self) -> None:
-        """Build the clients, which takes 0.2 s, before the first request needs them.
+        """Build the client, which takes 0.2 s, before the first request needs it.
 
         A failure is logged, and the next request tries again.
         """
         try:
-            _ = self.store.signed_puts
+            self.store.connect()
         except StoreError as error:
             logger.warning("no connection to the object store yet: %s", error)
-
-    # --- Django's storage interface ---------------------------------------------------
-
-    @cached_property
-    def connection(self) -> Any:
-        """A boto3 resource that uses `client`; django-storages would build another."""
-        session = boto3.Session(botocore_session=self.configuration.session())
-        resource = session.resource("s3", region_name=self.configuration.region_name)
-        resource.meta.client = self.client
-        return resource
-
-    def _save(self, name: str, content: File[Any]) -> str:
-        """Create through `put_new`, which never overwrites."""
-        data = content.read()
-        body = data.encode() if isinstance(data, str) else data
-        key: str = clean_name(name)
-        content_type = mimetypes.guess_type(key)[0] or self.default_content_type
-        self.put_new(key, BytesPayload(body, content_type), {})
-        return key
 
     # --- One object -------------------------------------------------------------------
 
@@ -150,6 +115,16 @@ class UploadStorage(S3Storage):
         is unreachable or fails.
         """
         metadata = {**metadata, "sha256": payload.sha256}
+        headers = {"content-type": payload.content_type, "if-none-match": "*"}
+        for name, value in metadata.items():
+            if not (value.isascii() and value.isprintable()):
+                raise StoreRefusedError(f"not sent: metadata {name} is not ASCII")
+            headers[f"x-amz-meta-{name}"] = value
+        if locked_until is not None:
+            headers["x-amz-object-lock-mode"] = OBJECT_LOCK_MODE
+            headers["x-amz-object-lock-retain-until-date"] = (
+                f"{locked_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            )
         outcome_unknown = False
 
         def put() -> StoredObject:
@@ -161,10 +136,9 @@ class UploadStorage(S3Storage):
                     )
                 else:
                     body = next(payload.parts(PART_BYTES), b"")
-                    etag, version_id = self.store.signed_puts.put_object(
-                        key, body, payload.sha256, payload.content_type, metadata,
-                        locked_until,
-                    )  # fmt: skip
+                    etag, version_id = self.store.put(
+                        "PutObject", key, body, payload.sha256, headers=headers
+                    )
             except StoreUnavailableError as error:
                 outcome_unknown = outcome_unknown or error.outcome_unknown
                 logger.warning("key=%s not put: %s", key, error)
@@ -245,11 +219,9 @@ class UploadStorage(S3Storage):
         """Return what `head` returns, from a single request."""
         try:
             return self.store.run_once(
-                lambda s3: stored_object_from_head(
-                    dict(
-                        s3.head_object(
-                            Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
-                        )
+                lambda s3: _stored_object(
+                    s3.head_object(
+                        Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
                     )
                 )
             )
@@ -453,6 +425,32 @@ def storage_of(upload: Upload) -> UploadStorage:
             f" configured one is {storage.bucket_name}"
         )
     return storage
+
+
+def _stored_object(answer: Mapping[str, Any]) -> StoredObject:
+    """Read an answer to HeadObject."""
+    metadata = answer.get("Metadata", {})
+    checksum = answer.get("ChecksumSHA256", "")
+    # The composite checksum of a multipart upload (AWS: "…-<parts>") is no SHA-256 of
+    # the content.
+    if checksum and "-" not in checksum and answer.get("ChecksumType") != "COMPOSITE":
+        digest = base64.b64decode(checksum, validate=True)
+        if len(digest) != hashlib.sha256().digest_size:
+            raise ValueError("no SHA-256")
+        sha256, source = digest.hex(), "store"
+    else:
+        sha256 = metadata.get("sha256", "")
+        source = "metadata" if sha256 else ""
+    etag, version_id = etag_and_version(answer["ETag"], answer.get("VersionId"))
+    return StoredObject(
+        size=answer["ContentLength"],
+        sha256=sha256,
+        etag=etag,
+        version_id=version_id,
+        metadata=metadata,
+        sha256_source=source,
+        last_modified=answer.get("LastModified"),
+    )
 
 
 def _items(

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -114,18 +113,6 @@ def unreadable_answer(why: str) -> StoreFailedError:
     )
 
 
-def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
-    """Return the keys to sign with, refreshed if they are about to expire.
-
-    Raises `StoreCredentialsError` when there are none: nothing was sent then.
-    """
-    try:
-        return credentials.get_frozen_credentials()
-    except Exception as error:
-        # ClientError of a token service, OSError of its file, and others.
-        raise credentials_error(error) from error
-
-
 def credentials_error(error: Exception) -> StoreCredentialsError:
     """Return the error of a request that was not sent because credentials are missing."""
     return StoreCredentialsError(
@@ -136,15 +123,9 @@ def credentials_error(error: Exception) -> StoreCredentialsError:
 def error_from_status(status: int, code: str, region: str = "") -> StoreError:
     """Return the error for an answer of the store, by HTTP status and S3 error code.
 
-    `region` is the bucket's region, if the store reports it.
+    `region` is the bucket's region, if the store reports it. An answer to HEAD has no
+    body: its status is the code.
     """
-    error = _error_from_status(status, code, region)
-    error.code = code
-    return error
-
-
-def _error_from_status(status: int, code: str, region: str) -> StoreError:
-    # An answer to HEAD has no body: botocore uses the status as the code.
     answer = str(status) if code == str(status) else f"{status} {code}"
     message = f"the object store answered {answer}"
     if status == 412:
@@ -162,4 +143,4 @@ def _error_from_status(status: int, code: str, region: str) -> StoreError:
     is_unclear = status < 300 or (status >= 500 and status != 501)
     if status in _TEMPORARY_STATUSES or is_unclear:
         return StoreFailedError(message, outcome_unknown=status not in _NOT_CARRIED_OUT)
-    return StoreRefusedError(message)
+    return StoreRefusedError(message, code)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from time import monotonic
@@ -36,6 +36,8 @@ _SOCKET_OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 ]
+#: An answer without these ends where the connection does.
+_LENGTH_FIELDS = frozenset({"content-length", "transfer-encoding"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -48,109 +50,98 @@ class Answer:
     def __init__(
         self,
         method: str,
-        sock: socket.socket,
+        connection: HTTPConnection,
         timeout: float,
-        release: Callable[[bool], None],
+        idle: deque[HTTPConnection],
     ) -> None:
-        """`release` is called once, with True if the connection can be used again."""
+        """`idle` takes the connection back when it can be used again."""
         self.status = 0
         #: Names are in lower case.
         self.fields: dict[str, str] = {}
-        self._method = method
-        self._sock = sock
+        self._is_head = method == "HEAD"
+        self._connection = connection
+        self._idle = idle
         self._timeout = self._seconds_left = timeout
-        self._release = release
         self._parser: Any = httptools.HttpResponseParser(self)
         self._content = bytearray()
+        #: Bytes that were received since the caller last took some.
         self._received = 0
         self._has_head = self._is_complete = self._is_reusable = False
 
     def read(self, size: int | None = None) -> bytes:
         """Return up to `size` bytes of the content, or all the rest."""
-        try:
-            while not self._is_complete and (size is None or len(self._content) < size):
-                self._receive()
-                if size is None:
-                    self._limit()
-        except BaseException:
-            self.close()
-            raise
+        self.receive(size)
         data = bytes(self._content[:size])
         del self._content[:size]
+        self._received = 0
         return data
 
     def stream(self) -> Iterator[bytes]:
         """Yield the content; botocore reads it this way."""
         yield self.read()
 
-    def close(self) -> None:
-        """Close the connection, unless the answer has been read to its end."""
-        self._finish(is_reusable=False)
+    def receive(self, size: int | None) -> None:
+        """Receive the head and `size` bytes of the content, or all of it.
 
-    def read_head(self) -> None:
-        """Receive until the header section is complete; sets `status` and `fields`."""
-        while not self._has_head:
-            self._receive()
-            self._limit()
-
-    def _limit(self) -> None:
-        if self._received > MAX_ANSWER_BYTES:
-            raise ValueError("too long for an answer of S3")
-
-    def _receive(self) -> None:
-        """Receive once and parse it; raises `TimeoutError` when no time is left."""
-        started = monotonic()
-        data = self._sock.recv(_BLOCK_BYTES)
-        # Waiting uses up the time that is left; received bytes extend it again.
-        self._seconds_left += len(data) / _MIN_BYTES_PER_SECOND - (
-            monotonic() - started
-        )
-        self._seconds_left = min(self._seconds_left, self._timeout)
-        self._received += len(data)
-        if data:
-            self._parser.feed_data(data)
-        elif self._has_head and not self._is_framed():
-            self._is_complete, self._is_reusable = True, False
-        else:
-            raise ConnectionResetError("closed within the answer")
+        Raises `TimeoutError` when no time is left.
+        """
+        try:
+            sock = cast(socket.socket, self._connection.sock)
+            while not self._is_complete and (
+                not self._has_head or size is None or len(self._content) < size
+            ):
+                sock.settimeout(self._seconds_left)
+                started = monotonic()
+                data = sock.recv(_BLOCK_BYTES)
+                if data:
+                    self._parser.feed_data(data)
+                elif self._has_head and not _LENGTH_FIELDS & self.fields.keys():
+                    self._is_complete, self._is_reusable = True, False
+                else:
+                    raise ConnectionResetError("closed within the answer")
+                # Waiting uses up the time that is left; received bytes extend it again.
+                self._seconds_left += len(data) / _MIN_BYTES_PER_SECOND
+                self._seconds_left -= monotonic() - started
+                self._seconds_left = min(self._seconds_left, self._timeout)
+                self._received += len(data)
+                if self._received > MAX_ANSWER_BYTES:
+                    raise ValueError("too long for an answer of S3")
+                if self._seconds_left <= 0 and not self._is_complete:
+                    raise TimeoutError("timed out")
+        except BaseException:
+            self._is_reusable = False
+            self.close()
+            raise
         if self._is_complete:
-            self._finish(is_reusable=self._is_reusable)
-        elif self._seconds_left <= 0:
-            raise TimeoutError("timed out")
+            self.close()
+
+    def close(self) -> None:
+        """Give up the connection; it stays open if the answer has been read whole."""
+        if self._parser is None:
+            return
+        self._parser = None  # breaks the reference cycle
+        if self._is_complete and self._is_reusable:
+            self._idle.append(self._connection)
         else:
-            self._sock.settimeout(self._seconds_left)
-
-    def _is_framed(self) -> bool:
-        """Return False if the content ends only where the connection does."""
-        return not self.fields.keys().isdisjoint(
-            {"content-length", "transfer-encoding"}
-        )
-
-    def _finish(self, *, is_reusable: bool) -> None:
-        if self._parser is not None:
-            self._parser = None  # breaks the reference cycle
-            self._release(is_reusable)
-
-    def on_message_begin(self) -> None:
-        if self._has_head:
-            raise ValueError("more than one answer to one request")
+            self._connection.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._has_head:
-            return  # a trailer
-        self.fields[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if not self._has_head:  # otherwise a trailer
+            self.fields[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
+        if self._has_head:
+            raise ValueError("more than one answer to one request")
         self.status = self._parser.get_status_code()
         if self.status < 200:  # an interim answer
             self.fields = {}
             return
         self._is_reusable = self._parser.should_keep_alive()
         self._has_head = True
-        self._is_complete = self._method == "HEAD"
+        self._is_complete = self._is_head
 
     def on_body(self, part: bytes) -> None:
-        if self._method == "HEAD":
+        if self._is_head:
             self._is_reusable = False  # the rest of it may follow
         else:
             self._content += part
@@ -198,27 +189,28 @@ class HTTPClient:
         if self._proxy is not None and origin.startswith("http:"):
             target = origin + target
             fields |= self._proxy.proxy_headers
-        lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
-        head = f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
+        head = f"{method} {target} HTTP/1.1\r\n"
+        for name, value in fields.items():
+            head += f"{name}: {value}\r\n"
+        data = f"{head}\r\n".encode("latin-1")
         connection = self._idle_connection(origin) or self._connect(origin)
-
-        def release(is_reusable: bool) -> None:
-            if is_reusable:
-                self._idle[origin].append(connection)
-            else:
-                connection.close()
-
+        answer = Answer(method, connection, self._read_timeout, self._idle[origin])
         sock = cast(socket.socket, connection.sock)
-        answer = Answer(method, sock, self._read_timeout, release)
         try:
+            # The timeout applies to each block.
             sock.settimeout(self._read_timeout)
             # A store that refuses may answer, and close, before it has read the body.
-            with suppress(BrokenPipeError, ConnectionResetError):
-                _send_blocks(sock, head, body)
-            answer.read_head()
+            with (
+                suppress(BrokenPipeError, ConnectionResetError),
+                memoryview(body) as view,
+            ):
+                sock.sendall(data + view[:_BLOCK_BYTES])  # one packet, if it is small
+                for start in range(_BLOCK_BYTES, len(view), _BLOCK_BYTES):
+                    sock.sendall(view[start : start + _BLOCK_BYTES])
         except BaseException:
             answer.close()
             raise
+        answer.receive(0)
         return answer
 
     def send_prepared(self, request: AWSPreparedRequest, **kwargs: Any) -> AWSResponse:
@@ -315,14 +307,3 @@ class HTTPClient:
 def host_of(parts: SplitResult) -> str:
     """Return the value of the field Host as botocore signs it: without a default port."""
     return parts.netloc.removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
-
-
-def _send_blocks(sock: socket.socket, head: bytes, body: bytes | memoryview) -> None:
-    """Send a request in blocks: the socket's timeout applies to each of them."""
-    if len(body) <= _BLOCK_BYTES:
-        sock.sendall(head + body)  # one packet, if it is small
-        return
-    sock.sendall(head)
-    with memoryview(body) as view:
-        for start in range(0, len(view), _BLOCK_BYTES):
-            sock.sendall(view[start : start + _BLOCK_BYTES])

@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from uploads.exceptions import (
     ObjectMissingError,
@@ -23,9 +24,7 @@ from uploads.exceptions import (
     StoreUnavailableError,
 )
 from uploads.payloads import Payload
-from uploads.storage.client import StoreClient
-from uploads.storage.objects import etag_and_version
-from uploads.storage.signed_puts import OBJECT_LOCK_MODE
+from uploads.storage.client import StoreClient, etag_and_version
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: COMPLIANCE, since one more permission is enough to open a GOVERNANCE lock.
+OBJECT_LOCK_MODE: Final = "COMPLIANCE"
 #: Above this a body is sent in parts of this size.
 PART_BYTES = 8 * 1024 * 1024
 #: Parts that are hashed and sent at the same time: 24 MiB in memory.
@@ -76,17 +77,18 @@ class MultipartUploads:
         try:
             with _nothing_stored():
                 parts = self._send_parts(key, upload_id, payload)
-            return self._store.run_once(
-                lambda s3: etag_and_version(
-                    s3.complete_multipart_upload(
-                        Bucket=self._bucket,
-                        Key=key,
-                        UploadId=upload_id,
-                        MultipartUpload={"Parts": parts},
-                        IfNoneMatch="*",
-                    )
+
+            def complete(s3: S3Client) -> tuple[str, str]:
+                answer = s3.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=key,
+                    UploadId=upload_id,
+                    MultipartUpload={"Parts": parts},
+                    IfNoneMatch="*",
                 )
-            )
+                return etag_and_version(answer["ETag"], answer.get("VersionId"))
+
+            return self._store.run_once(complete)
         except BaseException:
             self._abort_or_warn(key, upload_id)
             raise
@@ -126,14 +128,14 @@ class MultipartUploads:
         """Send the only item of `body_holder`, and empty it."""
         body = body_holder.pop()
         digest = hashlib.sha256(body)
-        sha256 = digest.hexdigest()
-        answer = self._store.with_retries(
-            lambda: self._store.signed_puts.upload_part(
-                key, upload_id, number, body, sha256
+        query = f"partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
+        etag, _ = self._store.with_retries(
+            lambda: self._store.put(
+                "UploadPart", key, body, digest.hexdigest(), headers={}, query=query
             )
         )
         return {
-            "ETag": answer["ETag"],
+            "ETag": f'"{etag}"',
             "PartNumber": number,
             "ChecksumSHA256": base64.b64encode(digest.digest()).decode(),
         }

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-#: With both quotes or none; no longer than the column.
-_ETAG = re.compile(r'"[!#-~]{1,128}"|[!#-~]{1,128}')
-_VERSION = re.compile(r"[!-~]{0,1024}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,42 +96,3 @@ def versions_in_order(
             if key < last:
                 yield found.pop(key)
     yield from found.values()
-
-
-def stored_object_from_head(answer: Mapping[str, Any]) -> StoredObject:
-    """Read a HeadObject answer; raises what `etag_and_version` raises."""
-    metadata = answer.get("Metadata", {})
-    checksum = answer.get("ChecksumSHA256", "")
-    # The composite checksum of a multipart upload (AWS: "…-<parts>") is no SHA-256 of
-    # the content.
-    if checksum and "-" not in checksum and answer.get("ChecksumType") != "COMPOSITE":
-        digest = base64.b64decode(checksum, validate=True)
-        if len(digest) != hashlib.sha256().digest_size:
-            raise ValueError("no SHA-256")
-        sha256, source = digest.hex(), "store"
-    else:
-        sha256 = metadata.get("sha256", "")
-        source = "metadata" if sha256 else ""
-    etag, version_id = etag_and_version(answer)
-    return StoredObject(
-        size=answer["ContentLength"],
-        sha256=sha256,
-        etag=etag,
-        version_id=version_id,
-        metadata=metadata,
-        sha256_source=source,
-        last_modified=answer.get("LastModified"),
-    )
-
-
-def etag_and_version(answer: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the ETag and version id of an answer.
-
-    Raises `KeyError` or `ValueError` if S3 cannot have sent it: a connection that broke
-    within the header section leaves half an ETag.
-    """
-    etag, version = answer["ETag"], answer.get("VersionId") or ""
-    if not _ETAG.fullmatch(etag) or not _VERSION.fullmatch(version):
-        raise ValueError("the ETag or version id is malformed")
-    # Some buckets without versioning send the word null.
-    return etag.strip('"'), "" if version == "null" else version

@@ -1,0 +1,200 @@
+"""One configuration for every request to the store, and the transport built from it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import NoCredentialsError
+from botocore.httpsession import get_cert_path
+from botocore.loaders import Loader, create_loader
+from botocore.utils import get_environ_proxies, parse_timestamp
+from urllib3 import ProxyManager, make_headers
+
+from mirrorsite.aws_configuration import ca_bundle
+from mirrorsite.metrics import watch_store
+from uploads.exceptions import StoreRedirectError, StoreUnavailableError
+from uploads.storage.errors import credentials_error, error_from_status
+from uploads.storage.http_client import HTTPClient
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfiguration:
+    """How the store is reached. Timeouts are in seconds."""
+
+    bucket_name: str
+    region_name: str
+    #: None means AWS.
+    endpoint_url: str | None = None
+    #: Without keys, botocore looks for credentials: a profile, a role of the pod or host.
+    access_key: str | None = None
+    secret_key: str | None = None
+    connect_timeout: float = 2.0
+    read_timeout: float = 5.0
+    #: How many times one request is sent, at most.
+    max_attempts: int = 2
+
+    def session(self) -> botocore.session.Session:
+        session = botocore.session.Session()
+        session.register_component("data_loader", _loader())
+        if self.access_key:
+            session.set_credentials(
+                self.access_key,
+                self.secret_key or "",
+                os.environ.get("AWS_SESSION_TOKEN", "").strip(),
+            )
+        # For the clients of token services, which botocore creates by itself.
+        session.set_default_client_config(
+            Config(
+                connect_timeout=self.connect_timeout,
+                read_timeout=self.read_timeout,
+                retries={"mode": "standard", "total_max_attempts": 1},
+            )
+        )
+        # boto3 tries several formats for each timestamp of a listing, which takes two
+        # thirds of its time.
+        parsers = session.get_component("response_parser_factory")
+        parsers.set_parser_defaults(timestamp_parser=parse_store_time)
+        return session
+
+    def client_config(self) -> Config:
+        # On AWS, only virtual-hosted addressing gives presigned URLs of the regional
+        # host; S3-compatible stores need the bucket in the path, and have no
+        # accelerated endpoint, which the shared configuration may ask for.
+        addressing: dict[str, Any] = (
+            {"addressing_style": "path", "use_accelerate_endpoint": False}
+            if self.endpoint_url
+            else {"addressing_style": "virtual"}
+        )
+        options: dict[str, Any] = {
+            "s3": {"us_east_1_regional_endpoint": "regional", **addressing},
+            # Only `endpoint_url` counts, not AWS_ENDPOINT_URL and similar variables.
+            "ignore_configured_endpoint_urls": True,
+            "signature_version": "s3v4",
+            # Attempts are counted here: botocore does not report whether an earlier
+            # one, whose answer was lost, may have been carried out.
+            "retries": {"mode": "standard", "total_max_attempts": 1},
+            # The default CRC32 trailer breaks several S3-compatible stores; each
+            # body has an explicit SHA-256 instead.
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        }
+        return Config(**options)
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Sends the requests of all threads to one store, for any of its buckets."""
+
+    client: S3Client
+    http: HTTPClient
+    credentials: Credentials
+    user_agent: str
+
+
+def build_transport(configuration: StoreConfiguration) -> Transport:
+    try:
+        session = configuration.session()
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+    except Exception as error:
+        raise credentials_error(error) from error
+    try:
+        certificates = ca_bundle(session) or get_cert_path(True)
+        client = boto3.Session(botocore_session=session).client(
+            "s3",
+            region_name=configuration.region_name,
+            endpoint_url=configuration.endpoint_url,
+            config=configuration.client_config(),
+            verify=certificates,
+        )
+        client.meta.events.register(
+            "response-received.s3", partial(_refuse_redirects, client.meta.region_name)
+        )
+        watch_store(client)
+        http = _http_client(configuration, client.meta.endpoint_url, certificates)
+        # botocore sends a request by itself only if no handler returns an answer.
+        send: Any = http.send_prepared
+        client.meta.events.register_last("before-send", send)
+    except Exception as error:
+        raise StoreUnavailableError(
+            f"the object store's client cannot be built: {error}", outcome_unknown=False
+        ) from error
+    return Transport(client, http, credentials, session.user_agent())
+
+
+def _http_client(
+    configuration: StoreConfiguration, url: str, certificates: str | None
+) -> HTTPClient:
+    """Return the HTTP client for the store at `url`."""
+    proxy = get_environ_proxies(url).get(urlsplit(url).scheme)
+    return HTTPClient(
+        certificates=certificates,
+        proxy=_proxy_manager(proxy) if proxy else None,
+        connect_timeout=configuration.connect_timeout,
+        read_timeout=configuration.read_timeout,
+    )
+
+
+def _proxy_manager(proxy: str) -> ProxyManager:
+    proxy = proxy if "//" in proxy else f"//{proxy}"
+    parts = urlsplit(proxy, scheme="http")
+    headers = None
+    if parts.username and parts.password:
+        headers = make_headers(
+            proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password)}"
+        )
+    return ProxyManager(parts.geturl(), proxy_headers=headers)
+
+
+def _refuse_redirects(
+    configured_region: str,
+    response_dict: dict[str, Any] | None,
+    parsed_response: dict[str, Any] | None,
+    **kwargs: Any,
+) -> None:
+    """Raise before botocore follows a redirect, which it may do endlessly.
+
+    https://github.com/boto/botocore/blob/develop/botocore/utils.py S3RegionRedirectorv2
+    """
+    if response_dict is None:
+        return
+    status = response_dict["status_code"]
+    error = (parsed_response or {}).get("Error", {})
+    code = error.get("Code", str(status))
+    region = response_dict["headers"].get("x-amz-bucket-region") or error.get("Region")
+    if status == 400 and region and region != configured_region:
+        code = "PermanentRedirect"  # the answer to HEAD has no code
+    if status >= 300:
+        found = error_from_status(status, code, region or "")
+        if isinstance(found, StoreRedirectError):
+            raise found
+
+
+@cache
+def _loader() -> Loader:
+    """Return the loader of botocore's service descriptions; reading them takes 0.2 s."""
+    return create_loader()
+
+
+def parse_store_time(value: Any) -> datetime:
+    """Parse a timestamp as botocore does, but faster where it is ISO 8601."""
+    if isinstance(value, str) and value.endswith("Z"):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    parsed: datetime = parse_timestamp(value)
+    return parsed
