@@ -45,15 +45,16 @@ class Bulkhead:
         self._per_client = permits_per_client
         self._max_wait = max_wait_seconds
         self._stall = stall_seconds
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._held: Counter[str] = Counter()
-        self._waiting: list[_Waiter] = []
+        #: The clients of the requests that wait, in the order of their arrival.
+        self._queue: dict[object, str] = {}
         self._progress_at = time.monotonic()
 
     @property
     def waiting(self) -> int:
         """The number of requests that wait for a permit."""
-        return len(self._waiting)
+        return len(self._queue)
 
     @contextmanager
     def permit(self, client: str) -> Iterator[None]:
@@ -62,7 +63,22 @@ class Bulkhead:
         Raises `StoreBusyError` when none becomes free in time, or none is free and the
         store hangs.
         """
-        self._acquire(client)
+        request = object()
+        deadline = time.monotonic() + self._max_wait
+        with self._changed:
+            self._queue[request] = client
+            try:
+                while not self._is_next(request):
+                    until = min(deadline, self._progress_at + self._stall)
+                    if time.monotonic() >= until:
+                        raise StoreBusyError("too many requests use the object store")
+                    self._changed.wait(until - time.monotonic())
+                self._free_permits -= 1
+                self._held[client] += 1
+                self._progress_at = time.monotonic()
+            finally:
+                del self._queue[request]
+                self._changed.notify_all()  # another one may be next
         is_answered = True
         try:
             yield
@@ -71,64 +87,27 @@ class Bulkhead:
             is_answered = not any(isinstance(e, StoreUnavailableError) for e in causes)
             raise
         finally:
-            self._release(client, is_progress=is_answered)
+            with self._changed:
+                if is_answered:
+                    self._progress_at = time.monotonic()
+                self._free_permits += 1
+                self._held[client] -= 1
+                if not self._held[client]:
+                    del self._held[client]
+                self._changed.notify_all()
 
     def report_progress(self) -> None:
         """Note that a request with a permit made progress, so the store is not hung."""
         self._progress_at = time.monotonic()
 
-    def _acquire(self, client: str) -> None:
-        with self._lock:
-            if self._try_acquire(client):
-                return
-            waiter = _Waiter(client)
-            self._waiting.append(waiter)
-        deadline = time.monotonic() + self._max_wait
-        while not waiter.is_admitted.wait(self._seconds_left(deadline)):
-            if self._seconds_left(deadline) > 0:
-                continue  # a request that holds a permit has made progress
-            with self._lock:
-                if waiter.is_admitted.is_set():
-                    return
-                self._waiting.remove(waiter)
-                raise StoreBusyError("too many requests use the object store")
-
-    def _seconds_left(self, deadline: float) -> float:
-        now = time.monotonic()
-        return max(0.0, min(deadline, self._progress_at + self._stall) - now)
-
-    def _try_acquire(self, client: str) -> bool:
-        """Take a permit for `client` if one is free for it; the caller holds `_lock`."""
-        if not self._free_permits or self._held[client] >= self._per_client:
+    def _is_next(self, request: object) -> bool:
+        """Return True if the first permit that is free is for this request."""
+        if not self._free_permits:
             return False
-        self._free_permits -= 1
-        self._held[client] += 1
-        self._progress_at = time.monotonic()
-        return True
-
-    def _release(self, client: str, *, is_progress: bool) -> None:
-        with self._lock:
-            if is_progress:
-                self._progress_at = time.monotonic()
-            self._free_permits += 1
-            self._held[client] -= 1
-            if not self._held[client]:
-                del self._held[client]
-            for waiter in self._waiting:
-                if self._try_acquire(waiter.client):
-                    self._waiting.remove(waiter)
-                    waiter.is_admitted.set()
-                    return
-
-
-class _Waiter:
-    """A request that waits for a permit."""
-
-    __slots__ = ("client", "is_admitted")
-
-    def __init__(self, client: str) -> None:
-        self.client = client
-        self.is_admitted = threading.Event()
+        for waiting, client in self._queue.items():
+            if self._held[client] < self._per_client:
+                return waiting is request
+        return False
 
 
 @cache

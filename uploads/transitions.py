@@ -77,8 +77,7 @@ def record_intent(
     """
     upload.status = STATUS_AFTER[action]
     intent = _intent(upload) | (detail or {})
-    event = log.new_event(action, actor, intent, upload.created_at)
-    log.execute(_INSERT, [*event, *_values(upload)])
+    log.write(_INSERT, _values(upload), action, actor, intent, upload.created_at)
     upload._state.adding = False
 
 
@@ -124,9 +123,9 @@ def record(
         raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
     changes["status"] = STATUS_AFTER[action]
     conditions = {"status": before, **(only_if or {})}
-    event = log.new_event(action, actor, detail)
-    values = [*event, upload.pk, *changes.values(), *conditions.values()]
-    if log.execute(_update(tuple(changes), tuple(conditions)), values) == 0:
+    values = [upload.pk, *changes.values(), *conditions.values()]
+    update = _update(tuple(changes), tuple(conditions))
+    if log.write(update, values, action, actor, detail) == 0:
         raise TransitionError(f"upload {upload.pk} is no longer {before}.")
     for name, value in changes.items():
         setattr(upload, name, value)
@@ -145,7 +144,7 @@ def record_event(
     """
     if action in STATUS_AFTER or action in WITHOUT_UPLOAD:
         raise TransitionError(f"{action} cannot be recorded without changing {upload}.")
-    log.insert_event(log.new_event(action, actor, detail), upload.pk)
+    log.write(log.INSERT_EVENT, [upload.pk], action, actor, detail)
 
 
 def record_unknown_outcome(upload: Upload, message: str) -> None:

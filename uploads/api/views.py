@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -93,9 +95,13 @@ class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
         },
     )
     def post(self, request: Request) -> Response:
-        size = requested_size(request)
+        meta = request._request.META
+        # CONTENT_LENGTH is also set for a chunked body, which the server reads before.
+        has_body = meta.get("CONTENT_LENGTH") not in {None, "", "0"}
+        size = requested_size(request.data) if has_body else None
         actor = actor_of(request)
-        key = idempotency_key_of(request, actor)
+        sent_key = meta.get("HTTP_IDEMPOTENCY_KEY")
+        key = None if sent_key is None else idempotency_key(sent_key, actor)
         with store_bulkhead().permit(actor.quota_key):
             created = create_upload(actor=actor, size=size, idempotency_key=key)
         body = {"uploaded": "ok", **_UPLOAD.describe(created.upload, request)}
@@ -107,12 +113,8 @@ class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
         return Response(body, status=201, headers=headers)
 
 
-def requested_size(request: Request) -> int | None:
-    """Return the body's `size`, None without one; raises `Problem`."""
-    # Also set for a chunked body, which the server reads before.
-    if request._request.META.get("CONTENT_LENGTH") in {None, "", "0"}:
-        return None
-    body = request.data
+def requested_size(body: Any) -> int | None:
+    """Return the `size` of a request's body, None without one; raises `Problem`."""
     if not isinstance(body, dict):
         raise InvalidRequest(
             "body",
@@ -137,11 +139,8 @@ def requested_size(request: Request) -> int | None:
     return size
 
 
-def idempotency_key_of(request: Request, actor: Actor) -> IdempotencyKey | None:
-    """Return the request's key, None without the header; raises `InvalidRequest`."""
-    value = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
-    if value is None:
-        return None
+def idempotency_key(value: str, actor: Actor) -> IdempotencyKey:
+    """Return the key in a header's value; raises `InvalidRequest`."""
     key = parse_key(value)
     if key is None:
         raise InvalidRequest(

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
 from django.db import Error, connection, transaction
 from django.utils import timezone
@@ -32,23 +31,13 @@ from uploads.exceptions import (
 _UNIQUE_VIOLATION = "23505"
 
 
-class Event(NamedTuple):
-    """The columns of a new event, except its upload."""
-
-    action: str
-    at: datetime
-    actor: str
-    request_id: str
-    detail: Jsonb
-
-
 # ruff: noqa: S608 the statements hold names of tables and columns, and no values
 _INSERT = (
-    f"INSERT INTO {UploadEvent._meta.db_table} ({', '.join(Event._fields)}, upload_id)"
+    f"INSERT INTO {UploadEvent._meta.db_table}"
+    " (action, at, actor, request_id, detail, upload_id)"
 )
-_INSERT_EVENT = f"{_INSERT} VALUES ($1, $2, $3, $4, $5, $6)"
-
-
+#: Its own parameter is the upload's id.
+INSERT_EVENT = f"{_INSERT} VALUES ($1, $2, $3, $4, $5, $6)"
 _NOT_WRITTEN = "the record could not be written to the database"
 
 
@@ -77,32 +66,13 @@ def record_event(
     """
     if action not in WITHOUT_UPLOAD:
         raise TransitionError(f"{action} is an event of an upload.")
-    insert_event(new_event(action, actor, detail), None)
-
-
-def new_event(
-    action: Action,
-    actor: Actor,
-    detail: dict[str, Any] | None = None,
-    at: datetime | None = None,
-) -> Event:
-    """Return an event that is dated `at`, by default now; raises `NotCanonicalError`."""
-    # A number with a fraction has no canonical form, and could never be sealed.
-    refuse_fractions(detail)
-    return Event(
-        action, at or timezone.now(), actor.name, actor.request_id, Jsonb(detail or {})
-    )
-
-
-def insert_event(event: Event, upload_id: UUID | None) -> None:
-    """Write an event in a statement of its own; raises `TrailUnavailableError`."""
-    execute(_INSERT_EVENT, [*event, upload_id])
+    write(INSERT_EVENT, [None], action, actor, detail)
 
 
 def with_event(change: str) -> str:
     """Return a statement that makes a change and, if it changed an upload, adds an event.
 
-    The first five parameters are the columns of the event.
+    It is for `write`: its own parameters begin at `$6`.
     """
     return (
         f"WITH upload AS ({change} RETURNING id)"
@@ -110,12 +80,27 @@ def with_event(change: str) -> str:
     )
 
 
-def execute(statement: str, values: Sequence[Any]) -> int:
-    """Execute a statement; return the number of rows written.
+def write(
+    statement: str,
+    values: Sequence[Any],
+    action: Action,
+    actor: Actor,
+    detail: dict[str, Any] | None = None,
+    at: datetime | None = None,
+) -> int:
+    """Execute a statement that adds an event; return the number of events added.
 
-    Raises `AlreadyRecordedError` if a unique constraint is violated, and
+    The event, which is dated `at` or now, makes its first five parameters, and `values`
+    the others.
+
+    Raises `NotCanonicalError` for a detail that could never be sealed,
+    `AlreadyRecordedError` if a unique constraint is violated, and
     `TrailUnavailableError` for other errors of the database.
     """
+    # A number with a fraction has no canonical form.
+    refuse_fractions(detail)
+    event = action, at or timezone.now(), actor.name, actor.request_id
+    parameters = [*event, Jsonb(detail or {}), *values]
     # Within a transaction, a savepoint keeps an error from aborting all of it.
     savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
     try:
@@ -128,7 +113,7 @@ def execute(statement: str, values: Sequence[Any]) -> int:
             connection.ensure_connection()
             # Django's cursor inserts the values into the text, for a quarter more CPU.
             with RawCursor(connection.connection) as cursor:
-                cursor.execute(statement, values, prepare=True)
+                cursor.execute(statement, parameters, prepare=True)
                 return cursor.rowcount
     except Error as error:
         if getattr(error.__cause__, "sqlstate", None) == _UNIQUE_VIOLATION:
