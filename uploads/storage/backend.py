@@ -7,8 +7,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import storages
 
@@ -28,7 +27,7 @@ from uploads.exceptions import (
 from uploads.payloads import Payload
 from uploads.storage.client import OnRetry, StoreClient, etag_and_version
 from uploads.storage.configuration import StoreConfiguration
-from uploads.storage.errors import translate_errors, translate_items
+from uploads.storage.errors import store_errors
 from uploads.storage.multipart import (
     OBJECT_LOCK_MODE,
     PART_BYTES,
@@ -39,8 +38,6 @@ from uploads.storage.objects import (
     MultipartUpload,
     ObjectVersions,
     StoredObject,
-    listed_object,
-    multipart_upload,
     versions_in_order,
 )
 
@@ -50,7 +47,6 @@ if TYPE_CHECKING:
     from uploads.models import Upload
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 CHUNK_BYTES = 1024 * 1024
 #: Error codes of stores without Object Lock, and for buckets without it.
@@ -247,8 +243,9 @@ class UploadStorage:
         )
         body = answer["Body"]
         try:
-            while chunk := translate_errors(lambda: body.read(chunk_bytes)):
-                yield chunk
+            with store_errors():
+                while chunk := body.read(chunk_bytes):
+                    yield chunk
         finally:
             body.close()
 
@@ -308,8 +305,15 @@ class UploadStorage:
         SeaweedFS directory by directory, so that `a/b` comes before `a-b`, and S3
         directory buckets in none.
         """
-        pages = self.store.pages("list_objects_v2", Prefix=prefix)
-        return _items(pages, "Contents", listed_object)
+        with store_errors():
+            for page in self.store.pages("list_objects_v2", Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield ListedObject(
+                        key=entry["Key"],
+                        size=entry["Size"],
+                        etag=entry["ETag"].strip('"'),
+                        last_modified=entry["LastModified"],
+                    )
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys under `prefix`, in the order of `listing`."""
@@ -320,16 +324,21 @@ class UploadStorage:
 
         One request returns up to 1,000 of them, however many objects they hold.
         """
-        pages = self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/")
-        return _items(pages, "CommonPrefixes", itemgetter("Prefix"))
+        with store_errors():
+            pages = self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/")
+            for page in pages:
+                for entry in page.get("CommonPrefixes", ()):
+                    yield entry["Prefix"]
 
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
         """Yield every key under `prefix` with its versions and delete markers, in order.
 
         In a bucket without versions each key has one.
         """
-        pages = self.store.pages("list_object_versions", Prefix=prefix)
-        return translate_items(versions_in_order(pages))
+        with store_errors():
+            yield from versions_in_order(
+                self.store.pages("list_object_versions", Prefix=prefix)
+            )
 
     def first_version(self, key: str) -> str | None:
         """Return the id of the oldest of several versions of `key`.
@@ -347,11 +356,18 @@ class UploadStorage:
         They are in progress, or were abandoned after a failure. They are not objects,
         but their parts take space.
         """
-        pages = self.store.pages("list_multipart_uploads", Prefix=prefix)
-        for found in _items(pages, "Uploads", multipart_upload):
-            # A store may ignore the prefix, and reconciliation aborts what is yielded.
-            if found.key.startswith(prefix):
-                yield found
+        with store_errors():
+            for page in self.store.pages("list_multipart_uploads", Prefix=prefix):
+                for entry in page.get("Uploads", ()):
+                    found = MultipartUpload(
+                        key=entry["Key"],
+                        upload_id=entry["UploadId"],
+                        begun=entry["Initiated"],
+                    )
+                    # A store may ignore the prefix, and reconciliation aborts what is
+                    # yielded.
+                    if found.key.startswith(prefix):
+                        yield found
 
     def abort_multipart_upload(self, upload: MultipartUpload) -> None:
         """Discard the parts, if there are any."""
@@ -450,15 +466,6 @@ def _stored_object(answer: Mapping[str, Any]) -> StoredObject:
         metadata=metadata,
         sha256_source=source,
         last_modified=answer.get("LastModified"),
-    )
-
-
-def _items(
-    pages: Iterator[dict[str, Any]], member: str, item_of: Callable[[Any], T]
-) -> Iterator[T]:
-    """Yield what the pages of a listing have under `member`."""
-    return translate_items(
-        item_of(entry) for page in pages for entry in page.get(member, ())
     )
 
 

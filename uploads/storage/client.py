@@ -33,7 +33,7 @@ from uploads.storage.errors import (
     credentials_error,
     error_from_status,
     store_error,
-    translate_errors,
+    store_errors,
     unreadable_answer,
 )
 from uploads.storage.http_client import host_of
@@ -174,7 +174,8 @@ class StoreClient:
         # Refresh the credentials first: inside the request, a failure of the token
         # service would look like one of the store.
         frozen_credentials(transport.credentials)
-        return translate_errors(lambda: request(transport.client))
+        with store_errors():
+            return request(transport.client)
 
     def run(self, request: Callable[[S3Client], T]) -> T:
         """Send a request up to `max_attempts` times while the store is unavailable."""
@@ -229,11 +230,10 @@ class StoreClient:
 def _address(transport: Transport, bucket: str) -> BucketAddress:
     """Return the address of a bucket, read from a URL that botocore signs."""
     frozen_credentials(transport.credentials)
-    url = translate_errors(
-        lambda: transport.client.generate_presigned_url(
+    with store_errors():
+        url = transport.client.generate_presigned_url(
             "put_object", Params={"Bucket": bucket, "Key": "key"}
         )
-    )
     parts = urlsplit(url)
     scope = parse_qs(parts.query)["X-Amz-Credential"][0]
     _, _, region, service, _ = scope.rsplit("/", 4)

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
-from botocore.httpsession import get_cert_path
+from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.loaders import Loader, create_loader
 from botocore.utils import get_environ_proxies, parse_timestamp
-from urllib3 import ProxyManager, make_headers
+from urllib3 import ProxyManager
 
 from mirrorsite.aws_configuration import ca_bundle
 from mirrorsite.metrics import watch_store
@@ -139,24 +138,17 @@ def _http_client(
     configuration: StoreConfiguration, url: str, certificates: str | None
 ) -> HTTPClient:
     """Return the HTTP client for the store at `url`."""
-    proxy = get_environ_proxies(url).get(urlsplit(url).scheme)
+    proxies = ProxyConfiguration(get_environ_proxies(url))
+    proxy = None
+    if proxy_url := proxies.proxy_url_for(url):
+        headers = proxies.proxy_headers_for(proxy_url)
+        proxy = ProxyManager(proxy_url, proxy_headers=headers)
     return HTTPClient(
         certificates=certificates,
-        proxy=_proxy_manager(proxy) if proxy else None,
+        proxy=proxy,
         connect_timeout=configuration.connect_timeout,
         read_timeout=configuration.read_timeout,
     )
-
-
-def _proxy_manager(proxy: str) -> ProxyManager:
-    proxy = proxy if "//" in proxy else f"//{proxy}"
-    parts = urlsplit(proxy, scheme="http")
-    headers = None
-    if parts.username and parts.password:
-        headers = make_headers(
-            proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password)}"
-        )
-    return ProxyManager(parts.geturl(), proxy_headers=headers)
 
 
 def _refuse_redirects(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -31,7 +31,6 @@ from uploads.exceptions import (
 )
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 #: Statuses below 500 that mean "not now" rather than "no".
 _TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
@@ -47,36 +46,13 @@ _OTHER_REGION_CODES = frozenset(
         "TemporaryRedirect",
     }
 )
-_CREDENTIALS_ERRORS = (
-    CredentialRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
-_INVALID_REQUEST_ERRORS = (EndpointProviderError, ParamValidationError)
-#: Raised for answers that are not S3's (a proxy's login page) or that lack a field.
-_UNREADABLE_ANSWER_ERRORS = (
-    HttpParserError,
-    HttpParserUpgrade,
-    KeyError,
-    ResponseParserError,
-    ValueError,
-)
 
 
-def translate_errors(request: Callable[[], T]) -> T:
-    """Carry out a request to the store; whatever it raises becomes a `StoreError`."""
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Raise a `StoreError` for whatever a request, or reading its answer, raises."""
     try:
-        return request()
-    except StoreError:
-        raise
-    except Exception as error:
-        raise store_error(error) from error
-
-
-def translate_items(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items; whatever the iterator raises becomes a `StoreError`."""
-    try:
-        yield from items
+        yield
     except StoreError:
         raise
     except Exception as error:
@@ -86,19 +62,29 @@ def translate_items(items: Iterator[T]) -> Iterator[T]:
 def store_error(error: Exception) -> StoreError:
     """Return the `StoreError` for an exception of botocore or of what it uses."""
     name = type(error).__name__
-    if isinstance(error, ClientError):
-        metadata = error.response.get("ResponseMetadata", {})
-        return error_from_status(
-            metadata.get("HTTPStatusCode", 0),
-            error.response.get("Error", {}).get("Code", "unknown"),
-        )
-    if isinstance(error, _CREDENTIALS_ERRORS):
-        return credentials_error(error)
-    if isinstance(error, _INVALID_REQUEST_ERRORS):
-        return StoreRefusedError(f"not sent: {name}")
-    if isinstance(error, _UNREADABLE_ANSWER_ERRORS):
-        is_missing = isinstance(error, KeyError)
-        return unreadable_answer(f"no {error.args[0]}" if is_missing else name)
+    match error:
+        case ClientError():
+            metadata = error.response.get("ResponseMetadata", {})
+            code = error.response.get("Error", {}).get("Code", "unknown")
+            return error_from_status(metadata.get("HTTPStatusCode", 0), code)
+        case (
+            CredentialRetrievalError()
+            | NoCredentialsError()
+            | PartialCredentialsError()
+        ):
+            return credentials_error(error)
+        case EndpointProviderError() | ParamValidationError():
+            return StoreRefusedError(f"not sent: {name}")
+        # An answer that is not S3's (a proxy's login page), or that lacks a field.
+        case KeyError():
+            return unreadable_answer(f"no {error.args[0]}")
+        case (
+            HttpParserError()
+            | HttpParserUpgrade()
+            | ResponseParserError()
+            | ValueError()
+        ):
+            return unreadable_answer(name)
     if not isinstance(error, BotoCoreError | OSError):
         logger.error("unexpected error of the store's client", exc_info=error)
     return StoreUnavailableError(

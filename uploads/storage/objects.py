@@ -57,21 +57,6 @@ class ObjectVersions:
         return self.count == 1 and bool(self.oldest_id)
 
 
-def listed_object(entry: Mapping[str, Any]) -> ListedObject:
-    return ListedObject(
-        key=entry["Key"],
-        size=entry["Size"],
-        etag=entry["ETag"].strip('"'),
-        last_modified=entry["LastModified"],
-    )
-
-
-def multipart_upload(entry: Mapping[str, Any]) -> MultipartUpload:
-    return MultipartUpload(
-        key=entry["Key"], upload_id=entry["UploadId"], begun=entry["Initiated"]
-    )
-
-
 def versions_in_order(
     pages: Iterable[Mapping[str, Any]],
 ) -> Iterator[ObjectVersions]:
