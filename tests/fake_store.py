@@ -49,7 +49,7 @@ class Answer:
 #: Close the connection instead.
 NO_ANSWER = Answer(0)
 
-#: How long the slow part of a request or of an answer takes.
+#: How long the slow part of an answer takes.
 DRIP_SECONDS = 5.0
 
 Plan = Callable[[Request], Answer | None]
@@ -62,8 +62,6 @@ class Server:
         self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
     ) -> None:
         self.requests: list[Request] = []
-        #: How long the server pauses between reads of a body, for `DRIP_SECONDS`.
-        self.read_pause = 0.0
         self._server = _server_class(host)((host, 0), _Handler)
         self._server.store = self
         self.port = self._server.server_port
@@ -160,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do(self) -> None:
-        body = self._read(int(self.headers.get("Content-Length") or 0))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = Request(self.command, self.path, self.headers, body)
         self.server.store.requests.append(request)
         answer = self.server.store.answer(request)
@@ -180,15 +178,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._drip(answer.body)
         elif self.command != "HEAD":
             self.wfile.write(answer.body)
-
-    def _read(self, size: int) -> bytes:
-        """Read a body, slowly at first if the store is to pause."""
-        store, body = self.server.store, b""
-        slow_until = time.monotonic() + DRIP_SECONDS
-        while store.read_pause and len(body) < size and time.monotonic() < slow_until:
-            body += self.rfile.read(min(64 * 1024, size - len(body)))
-            time.sleep(store.read_pause)
-        return body + self.rfile.read(size - len(body))
 
     def _drip(self, data: bytes) -> None:
         for byte in data:

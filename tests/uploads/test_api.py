@@ -153,7 +153,7 @@ class TestBadBody:
             ),
         ],
     )  # fmt: skip
-    def test_names_the_field(self, client, bucket, body, field, code):
+    def test_names_the_field(self, client, body, field, code):
         response = post(client, body)
         assert (response.status_code, slug(response)) == (400, code)
         errors = response.json()["errors"]

@@ -17,6 +17,7 @@ from uploads.exceptions import StoreUnavailableError
 from uploads.storage.http_client import MAX_ANSWER_BYTES, HTTPClient
 
 OK = b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 0\r\n\r\n"
+CLOSING = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
 
 class Server:
@@ -89,26 +90,28 @@ def serving(
 
 
 @pytest.fixture
-def client() -> Iterator[HTTPClient]:
-    client = HTTPClient(
-        certificates=None, proxy=None, connect_timeout=5, read_timeout=5
-    )
-    yield client
-    client.close()
+def make_client() -> Iterator[Callable[..., HTTPClient]]:
+    clients: list[HTTPClient] = []
+
+    def make(read_timeout: float = 5, certificates: str | None = None) -> HTTPClient:
+        clients.append(
+            HTTPClient(
+                certificates=certificates,
+                proxy=None,
+                connect_timeout=5,
+                read_timeout=read_timeout,
+            )
+        )
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
 
 
 @pytest.fixture
-def authority(tmp_path) -> Authority:
-    return Authority(tmp_path, "an authority")
-
-
-@pytest.fixture
-def secure_client(authority) -> Iterator[HTTPClient]:
-    client = HTTPClient(
-        certificates=str(authority.ca), proxy=None, connect_timeout=5, read_timeout=5
-    )
-    yield client
-    client.close()
+def client(make_client: Callable[..., HTTPClient]) -> HTTPClient:
+    return make_client()
 
 
 def put(client: HTTPClient, server: Server, body: bytes = b"body"):
@@ -234,13 +237,9 @@ class TestAnswers:
 
 class TestTimeouts:
     @pytest.mark.parametrize("interval", [0.05, 30])
-    def test_slow_answer__ends_in_time(self, interval):
+    def test_slow_answer__ends_in_time(self, make_client, interval):
         """Also if a byte arrives within each timeout."""
         is_over = threading.Event()
-
-        client = HTTPClient(
-            certificates=None, proxy=None, connect_timeout=5, read_timeout=0.5
-        )
 
         def one_header_line_after_another(connection):
             connection.sendall(b"HTTP/1.1 200 OK\r\n")
@@ -249,39 +248,59 @@ class TestTimeouts:
 
         with serving(one_header_line_after_another) as server:
             with pytest.raises(TimeoutError):
-                put(client, server)
+                put(make_client(read_timeout=0.3), server)
             is_over.set()
 
-    def test_body_that_is_not_read__ends_in_time(self):
-        client = HTTPClient(
-            certificates=None, proxy=None, connect_timeout=5, read_timeout=0.5
-        )
+    def test_body_that_is_not_read__ends_in_time(self, make_client):
+        client = make_client(read_timeout=0.3)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             origin = origin_of(listener)
             with pytest.raises(TimeoutError):
                 client.send("PUT", origin, "/", {"host": "h"}, bytes(32 * 1024 * 1024))
 
+    def test_body_that_is_read_slowly__succeeds(self, make_client):
+        """It takes longer than the timeout, and no part of it does."""
+        client = make_client(1.0)
+        size = 32 * 1024 * 1024
+
+        def read_slowly():
+            connection, _ = listener.accept()
+            with connection:
+                _read_until(connection, b"\r\n\r\n")
+                left = size
+                while left:
+                    left -= len(connection.recv(min(left, 1024 * 1024)))
+                    time.sleep(0.05)
+                connection.sendall(OK)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=read_slowly)
+            thread.start()
+            before = time.monotonic()
+            headers = {"host": "h"}
+            answer = client.send("PUT", origin_of(listener), "/", headers, bytes(size))
+            assert answer.status == 200
+            assert time.monotonic() - before > 1.0
+            answer.close()
+            thread.join()
+
 
 class TestConnections:
-    def test_is_used_again(self, client):
-        with serving(lambda connection: connection.sendall(OK)) as server:
-            for _ in range(3):
-                put(client, server)
-            assert len(server.connections) == 1
-
-    def test_closed_while_idle__a_new_one(self, client):
-        with serving(lambda connection: connection.sendall(OK)) as server:
+    @pytest.mark.parametrize(
+        ("answer", "between", "connections"),
+        [
+            (OK, lambda connection: None, 1),
+            (OK, lambda connection: connection.shutdown(socket.SHUT_RDWR), 2),
+            (CLOSING, lambda connection: None, 2),
+        ],
+        ids=["kept", "closed while idle", "closing"],
+    )
+    def test_is_used_again_if_open(self, client, answer, between, connections):
+        with serving(lambda connection: connection.sendall(answer)) as server:
             put(client, server)
-            server.connections[0].shutdown(socket.SHUT_RDWR)
+            between(server.connections[0])
             assert put(client, server)[0].status == 200
-            assert len(server.connections) == 2
-
-    def test_answer_that_closes__a_new_one(self, client):
-        closing = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-        with serving(lambda connection: connection.sendall(closing)) as server:
-            put(client, server)
-            put(client, server)
-            assert len(server.connections) == 2
+            assert len(server.connections) == connections
 
     def test_after_an_error__a_new_one(self, client):
         """What is left of the first answer is not taken for the second."""
@@ -312,13 +331,14 @@ class TestConnections:
             client.close()
             thread.join()
 
-    def test_authorities__are_read_once(self, authority, secure_client):
-        closing = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    def test_authorities__are_read_once(self, tmp_path, make_client):
+        authority = Authority(tmp_path, "an authority")
+        client = make_client(certificates=str(authority.ca))
         tls = authority.context_for("localhost")
-        with serving(lambda connection: connection.sendall(closing), tls) as server:
-            put(secure_client, server)
+        with serving(lambda connection: connection.sendall(CLOSING), tls) as server:
+            put(client, server)
             authority.ca.unlink()
-            assert put(secure_client, server)[0].status == 200
+            assert put(client, server)[0].status == 200
             assert len(server.connections) == 2
 
     def test_nobody_listens__nothing_was_sent(self, client):

@@ -19,7 +19,7 @@ from rest_framework.test import APIClient
 
 from mirrorsite.aws_configuration import check_aws_configuration
 from tests.certificates import Authority
-from tests.fake_store import DRIP_SECONDS, Answer, FakeStore, Request
+from tests.fake_store import Answer, FakeStore, Request
 from uploads import object_verification
 from uploads.exceptions import (
     StoreError,
@@ -63,7 +63,7 @@ def fake_store() -> Iterator[FakeStore]:
 
 @pytest.fixture
 def storage(fake_store: FakeStore, make_storage: Any) -> UploadStorage:
-    made: UploadStorage = make_storage(endpoint_url=fake_store.url)
+    made: UploadStorage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
     return made
 
 
@@ -130,17 +130,21 @@ class TestEnvironment:
     @pytest.mark.parametrize(
         "environment",
         [
-            {"AWS_ENDPOINT_URL_S3": ""},
             {"AWS_ENDPOINT_URL_S3": " \n"},
-            {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"},
-            {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
-            {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"},
+            {
+                "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+                "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+                "AWS_REGION": "eu-west-1",
+                "AWS_DEFAULT_REGION": "eu-west-1",
+                "AWS_ACCESS_KEY_ID": "other",
+                "AWS_SECRET_ACCESS_KEY": "other",
+                "AWS_CA_BUNDLE": "",
+                "REQUESTS_CA_BUNDLE": " ",
+                "HTTP_PROXY": "http://127.0.0.1:1",
+                "HTTPS_PROXY": "http://127.0.0.1:1",
+                "NO_PROXY": "127.0.0.1",
+            },
             {"AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_USE_FIPS_ENDPOINT": "true"},
-            {"AWS_CA_BUNDLE": "", "REQUESTS_CA_BUNDLE": " "},
-            {"AWS_SKIP_SIGNATURE": "true", "AWS_ALLOW_HTTP": "false"},
-            {"HTTPS_PROXY": "http://127.0.0.1:1"},
-            {"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.1"},
-            {"AWS_ACCESS_KEY_ID": "other", "AWS_SECRET_ACCESS_KEY": "other"},
             {"config": CONFIG_FILE},
         ],
     )
@@ -205,7 +209,7 @@ class TestAddresses:
         self, fake_store, make_storage, monkeypatch, bucket, region, host, path
     ):
         monkeypatch.setenv("HTTPS_PROXY", fake_store.url)
-        storage = make_storage(bucket_name=bucket, region_name=region)
+        storage = make_storage(bucket_name=bucket, region_name=region, max_attempts=1)
 
         use_everything(storage)
 
@@ -214,26 +218,22 @@ class TestAddresses:
         address = urlsplit(storage.presigned_url("key", seconds=60))
         assert (address.netloc, address.path) == (host, f"{path}/key")
 
-    @pytest.mark.parametrize(
-        "environment",
-        [
-            {"AWS_ENDPOINT_URL_S3": ""},
-            {"AWS_ENDPOINT_URL_S3": " \n"},
-            {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
-            {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"},
-        ],
-    )
     def test_aws__variables_of_the_sdk_change_nothing(
-        self, fake_store, make_storage, monkeypatch, environment
+        self, fake_store, make_storage, monkeypatch
     ):
-        for name, value in {**environment, "HTTPS_PROXY": fake_store.url}.items():
-            monkeypatch.setenv(name, value)
-        use_everything(make_storage(bucket_name="bucket", region_name="eu-south-1"))
+        monkeypatch.setenv("HTTPS_PROXY", fake_store.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        storage = make_storage(
+            bucket_name="bucket", region_name="eu-south-1", max_attempts=1
+        )
+        use_everything(storage)
         assert {r.target for r in fake_store.requests} == {
             "bucket.s3.eu-south-1.amazonaws.com:443"
         }
 
-    @pytest.mark.parametrize("path", ["", "/", "/a/prefix", "/a/prefix/"])
+    @pytest.mark.parametrize("path", ["/", "/a/prefix"])
     def test_endpoint_with_a_path(self, fake_store, make_storage, path):
         storage = make_storage(endpoint_url=fake_store.url + path)
         use_everything(storage)
@@ -254,18 +254,27 @@ class TestAddresses:
             store.stop()
         assert {r.host for r in store.requests} == {f"[::1]:{store.port}"}
 
-    def test_ipv6_without_a_port(self, fake_store, make_storage, monkeypatch):
-        monkeypatch.setenv("HTTPS_PROXY", fake_store.url)
-        use_everything(make_storage(endpoint_url="https://[fd00::a]"))
-        assert {r.target for r in fake_store.requests} == {"[fd00::a]:443"}
-
-    def test_default_port__is_not_in_the_host(
-        self, fake_store, make_storage, monkeypatch
+    @pytest.mark.parametrize(
+        ("proxy", "endpoint", "target", "host"),
+        [
+            ("HTTPS_PROXY", "https://[fd00::a]", "[fd00::a]:443", ""),  # CONNECT
+            # A store that knows its scheme leaves the default port out when it checks
+            # the signature.
+            (
+                "HTTP_PROXY",
+                "http://store.invalid:80",
+                "http://store.invalid:80/mirrorsite-test/small",
+                "store.invalid",
+            ),
+        ],
+    )
+    def test_default_port(
+        self, fake_store, make_storage, monkeypatch, proxy, endpoint, target, host
     ):
-        """A store that knows its scheme leaves it out when it checks the signature."""
-        monkeypatch.setenv("HTTP_PROXY", fake_store.url)
-        put_both(make_storage(endpoint_url="http://store.invalid:80"))
-        assert {r.host for r in fake_store.requests} == {"store.invalid"}
+        monkeypatch.setenv(proxy, fake_store.url)
+        use_everything(make_storage(endpoint_url=endpoint, max_attempts=1))
+        assert fake_store.requests[0].target == target
+        assert {r.host for r in fake_store.requests} == {host}
 
     @pytest.mark.parametrize("lock", [{}, LOCK])
     def test_put__as_boto3_sends_it(self, fake_store, storage, lock):
@@ -323,12 +332,12 @@ class TestCredentials:
         put_both(make_storage(endpoint_url=fake_store.url))
         assert set(self.used(fake_store)) == {("test-key", "a-token")}
 
-    def test_temporary__kept_while_valid(self, fake_store, storage):
+    def test_temporary__refreshed_before_they_expire(self, fake_store, storage):
         put_both(storage)
         assert set(self.used(fake_store)) == {("KEY1", "token-1")}
-
-    def test_temporary__refreshed_before_they_expire(self, fake_store, storage):
+        fake_store.requests.clear()
         fake_store.credentials_seconds = 60
+        storage.store.connect()
         storage.put_new("a", SMALL, METADATA)
         storage.head("a")
         used = self.used(fake_store)
@@ -339,10 +348,6 @@ class TestCredentials:
         "environment",
         [
             {},
-            {
-                "AWS_WEB_IDENTITY_TOKEN_FILE": "/no/such/file",
-                "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/a-role",
-            },
             {
                 "AWS_WEB_IDENTITY_TOKEN_FILE": __file__,
                 "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/a-role",
@@ -424,36 +429,21 @@ class TestCredentials:
         storage.put_new("key", SMALL, METADATA)
         assert fake_store.requests[0].credential[0] == "late"
 
-    @pytest.mark.django_db
-    def test_upload__503_and_failed(self, make_storage):
-        make_storage(access_key=None, secret_key=None)
-        answer = APIClient().post("/api/upload-random")
-        assert answer.status_code == 503
-        assert answer.json()["upload_status"] == "failed"
-        assert Upload.objects.get().status == "failed"
-
 
 class TestAvailability:
-    @pytest.mark.parametrize(
-        ("status", "why"),
-        [
-            (403, "the bucket refuses access"),
-            (404, "there is no such bucket"),
-            (429, "the object store answers with a failure"),
-            (500, "the object store answers with a failure"),
-            (503, "the object store answers with a failure"),
-        ],
-    )
-    def test_by_answer(self, fake_store, make_storage, status, why):
-        fake_store.plan = lambda request: Answer(status)
-        storage = make_storage(endpoint_url=fake_store.url)
-        assert storage.availability() == f"unavailable: {why}"
-
-    def test_no_answer(self, make_storage):
-        storage = make_storage(endpoint_url="http://127.0.0.1:1")
-        assert storage.availability() == (
-            "unavailable: the object store does not answer"
-        )
+    def test_one_line(self, fake_store, storage, make_storage):
+        failure = "the object store answers with a failure"
+        for status, why in {
+            403: "the bucket refuses access",
+            404: "there is no such bucket",
+            429: failure,
+            500: failure,
+        }.items():
+            fake_store.plan = lambda request, status=status: Answer(status)
+            assert storage.availability() == f"unavailable: {why}"
+        unreachable = make_storage(endpoint_url="http://127.0.0.1:1")
+        why = "the object store does not answer"
+        assert unreachable.availability() == f"unavailable: {why}"
 
 
 class TestRedirects:
@@ -461,9 +451,7 @@ class TestRedirects:
         "answer",
         [
             Answer(301, headers={"Location": "http://127.0.0.1:1/"}),
-            Answer(302, headers={"Location": "/elsewhere"}),
             Answer(307, headers={"Location": "/"}),
-            Answer(308, headers={"Location": "/", "x-amz-bucket-region": "eu-west-3"}),
             Answer(400, REGION_BODY, {"x-amz-bucket-region": "eu-west-3"}),
         ],
     )
@@ -488,9 +476,8 @@ class TestRedirects:
             "unavailable: the object store redirects to another address"
         )
 
-    def test_region__is_named(self, fake_store, make_storage):
+    def test_region__is_named(self, fake_store, storage):
         fake_store.plan = lambda request: Answer(400, REGION_BODY)
-        storage = make_storage(endpoint_url=fake_store.url)
         for payload in (SMALL, LARGE):
             with pytest.raises(StoreRedirectError, match="is in eu-west-3"):
                 storage.put_new("key", payload, METADATA)
@@ -545,15 +532,17 @@ class TestAnswersOfAnotherServer:
         with pytest.raises(StoreUnavailableError):
             storage.head("key")
 
-    @pytest.mark.django_db
-    def test_upload__is_not_stored(self, fake_store, make_storage):
-        fake_store.plan = lambda request: Answer(200, b"<html>Login</html>")
-        make_storage(endpoint_url=fake_store.url)
-        answer = APIClient().post("/api/upload-random")
-        assert answer.status_code == 503
-        assert Upload.objects.get().status == "pending"
+    def test_head__composite_checksum_is_no_digest(self, fake_store, storage):
+        fields = {
+            "ETag": '"01"',
+            "x-amz-checksum-sha256": "AAAA-2",
+            "x-amz-meta-sha256": "from-metadata",
+        }
+        fake_store.plan = lambda request: Answer(200, headers=fields)
+        found = storage.head("key")
+        assert (found.sha256, found.sha256_source) == ("from-metadata", "metadata")
 
-    def test_completed_without_etag__outcome_is_open(self, fake_store, make_storage):
+    def test_completed_without_etag__outcome_is_open(self, fake_store, storage):
         def plan(request: Request) -> Answer | None:
             if request.method == "HEAD":
                 return Answer(500)
@@ -561,7 +550,6 @@ class TestAnswersOfAnotherServer:
             return Answer(200, b"<html></html>") if is_last else None
 
         fake_store.plan = plan
-        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
         with pytest.raises(StoreUnavailableError) as caught:
             storage.put_new("large", LARGE, METADATA)
         assert caught.value.outcome_unknown is True
@@ -580,10 +568,9 @@ class TestAnswersOfAnotherServer:
             "<Upload><Key>k</Key></Upload>",
         ],
     )
-    def test_pages__one_clear_error(self, fake_store, make_storage, page):
+    def test_pages__one_clear_error(self, fake_store, storage, page):
         text = f"<ListBucketResult>{page}</ListBucketResult>"
         fake_store.plan = lambda request: Answer(200, text.encode())
-        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
         for listing in (
             storage.listing,
             storage.folders,
@@ -593,29 +580,24 @@ class TestAnswersOfAnotherServer:
             with pytest.raises(StoreUnavailableError, match="cannot be read"):
                 list(listing(""))
 
-    def test_page_that_is_too_long__one_clear_error(self, fake_store, make_storage):
-        """It may be without end, and is not read into memory."""
-        page = b"<ListBucketResult>%s</ListBucketResult>"
-        fake_store.plan = lambda request: Answer(200, page % (b" " * MAX_ANSWER_BYTES))
-        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
-        with pytest.raises(StoreUnavailableError, match="cannot be read"):
+    @pytest.mark.parametrize(
+        "page",
+        [
+            b"<html><br>Login",
+            # It may be without end, and is not read into memory.
+            b"<ListBucketResult>%s</ListBucketResult>" % (b" " * MAX_ANSWER_BYTES),
+        ],
+        ids=["no-xml", "too-long"],
+    )
+    def test_no_page__one_clear_error(self, fake_store, storage, page, caplog):
+        fake_store.plan = lambda request: Answer(200, page)
+        # botocore takes what is no XML for an error 500 that was answered late.
+        with pytest.raises(StoreUnavailableError, match=r"cannot be read|answered 500"):
             list(storage.listing(""))
-
-    def test_no_xml__one_clear_error(self, fake_store, make_storage, caplog):
-        fake_store.plan = lambda request: Answer(200, b"<html><br>Login")
-        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
-        for request in (
-            lambda: storage.put_new("large", LARGE, METADATA),
-            lambda: list(storage.listing("")),
-            lambda: storage.head("small"),
-        ):
-            with pytest.raises(StoreUnavailableError):
-                request()
         assert not any(record.exc_info for record in caplog.records)
 
     @pytest.mark.django_db
-    def test_verification__records_nothing(self, fake_store, make_storage):
-        storage = make_storage(endpoint_url=fake_store.url, max_attempts=1)
+    def test_verification__records_nothing(self, fake_store, storage):
         APIClient().post("/api/upload-random")
         upload = Upload.objects.get()
         fake_store.plan = lambda request: Answer(200, b"<html>Login</html>")
@@ -626,8 +608,6 @@ class TestAnswersOfAnotherServer:
 
 class TestSlowStore:
     """Each byte comes in time, and the whole takes longer than the timeout."""
-
-    XML = b"<ListBucketResult>" + b" " * 100 + b"</ListBucketResult>"
 
     @pytest.fixture
     def storage(self, fake_store: FakeStore, make_storage: Any) -> UploadStorage:
@@ -644,23 +624,18 @@ class TestSlowStore:
         "send",
         [
             lambda s: s.put_new("small", SMALL, METADATA),
-            lambda s: s.put_new("large", LARGE, METADATA),
-            lambda s: s.head("key"),
             lambda s: list(s.read("key")),
-            lambda s: list(s.listing("")),
-            lambda s: s.delete_unchanged("key", "etag"),
-            lambda s: s.bucket_exists(),
         ],
-        ids=["put", "parts", "head", "read", "list", "delete", "bucket"],
+        ids=["put", "read"],
     )
     def test_answer_byte_by_byte__times_out(
         self, fake_store: FakeStore, storage: UploadStorage, send: Any, drips: str
     ) -> None:
-        def plan(request: Request) -> Answer:
-            part = "head" if request.method == "HEAD" else drips
-            return Answer(200, self.XML, {"ETag": '"01"'}, drips=part)
-
-        fake_store.plan = plan
+        fake_store.plan = lambda request: (
+            Answer(200, b" " * 100, {"ETag": '"01"'}, drips=drips)
+            if request.method != "HEAD"
+            else Answer(500)
+        )
         with pytest.raises(StoreUnavailableError, match="TimeoutError"):
             send(storage)
 
@@ -678,44 +653,14 @@ class TestSlowStore:
     def test_answer_within_the_read_timeout__succeeds(
         self, fake_store: FakeStore, make_storage: Any
     ) -> None:
-        fake_store.plan = lambda request: time.sleep(0.5)
+        fake_store.plan = lambda request: time.sleep(0.2)
         storage = make_storage(
             endpoint_url=fake_store.url,
-            connect_timeout=0.4,
+            connect_timeout=0.1,
             read_timeout=30.0,
             max_attempts=1,
         )
         storage.put_new("key", SMALL, METADATA)
-
-    def test_body_read_slowly__succeeds(
-        self, fake_store: FakeStore, make_storage: Any
-    ) -> None:
-        """It takes longer than the timeout, and never waits for as long."""
-        fake_store.read_pause = 0.2
-        storage = make_storage(
-            endpoint_url=fake_store.url,
-            connect_timeout=2.0,
-            read_timeout=30.0,
-            max_attempts=1,
-        )
-        storage.put_new("key", BytesPayload(b"0" * PART_BYTES), METADATA)
-
-    def test_body_not_read__times_out(
-        self, fake_store: FakeStore, make_storage: Any
-    ) -> None:
-        fake_store.read_pause = DRIP_SECONDS
-        fake_store.plan = lambda request: (
-            Answer(404) if request.method == "HEAD" else None
-        )
-        storage = make_storage(
-            endpoint_url=fake_store.url,
-            connect_timeout=2.0,
-            read_timeout=2.0,
-            max_attempts=1,
-        )
-        with pytest.raises(StoreUnavailableError) as caught:
-            storage.put_new("key", BytesPayload(b"0" * PART_BYTES), METADATA)
-        assert caught.value.outcome_unknown is True
 
 
 class TestErrors:

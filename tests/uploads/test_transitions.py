@@ -66,7 +66,9 @@ def sequential_scans() -> int:
 
 
 class TestRecord:
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
     @given(st.lists(st.sampled_from(Action), max_size=8))
     def test_any_actions__status_is_what_the_last_event_says(self, db, wanted):
         upload = begin()
