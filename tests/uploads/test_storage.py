@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from botocore.utils import parse_timestamp
+from django.core.files.base import ContentFile
 from moto import mock_aws
 
 from uploads.exceptions import StoreUnavailableError
@@ -25,6 +26,28 @@ def test_nobody_listens__nothing_was_stored(make_storage):
 def test_error__status_once(code, words):
     error = error_from_status(403, code)
     assert str(error) == f"the object store answered {words}"
+
+
+class TestDjangoInterface:
+    """What django-storages does, on our client and without overwriting."""
+
+    def test_save__does_not_overwrite(self, bucket):
+        first = bucket.save("name.txt", ContentFile(b"one"))
+        second = bucket.save("name.txt", ContentFile(b"two"))
+        assert first == "name.txt"
+        assert second != first
+        for name, content in ((first, b"one"), (second, b"two")):
+            assert bucket.exists(name)
+            with bucket.open(name) as file:
+                assert file.read() == content
+
+    def test_url__is_signed_and_short_lived(self, bucket):
+        url = bucket.url("key", expire=60)
+        assert "X-Amz-Expires=60" in url
+        assert "X-Amz-Signature=" in url
+
+    def test_client__one_for_all_threads(self, bucket):
+        assert bucket.connection.meta.client is bucket.client
 
 
 @mock_aws

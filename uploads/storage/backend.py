@@ -1,15 +1,20 @@
-"""The storage of `STORAGES["default"]`: one bucket, whose objects are never overwritten."""
+"""The storage of `STORAGES["default"]`: django-storages' S3 storage, never overwriting."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import logging
+import mimetypes
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import boto3
 from django.core.files.storage import storages
+from storages.backends.s3 import S3Storage
+from storages.utils import clean_name
 
 from uploads.exceptions import (
     BucketMissingError,
@@ -24,7 +29,7 @@ from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from uploads.payloads import Payload
+from uploads.payloads import BytesPayload, Payload
 from uploads.storage.client import OnRetry, StoreClient, etag_and_version
 from uploads.storage.configuration import StoreConfiguration
 from uploads.storage.errors import store_errors
@@ -42,6 +47,7 @@ from uploads.storage.objects import (
 )
 
 if TYPE_CHECKING:
+    from django.core.files import File
     from mypy_boto3_s3 import S3Client
 
     from uploads.models import Upload
@@ -59,15 +65,32 @@ _NO_OBJECT_LOCK = frozenset(
 )
 
 
-class UploadStorage:
-    """One bucket; raises nothing but `StoreError`.
+#: Options that have the same name in django-storages.
+_SHARED_OPTIONS = (
+    "bucket_name",
+    "region_name",
+    "endpoint_url",
+    "access_key",
+    "secret_key",
+)
 
-    The options of `STORAGES["default"]` are the fields of `StoreConfiguration`.
+
+class UploadStorage(S3Storage):
+    """S3 storage that creates objects once and never overwrites one.
+
+    The options of `STORAGES["default"]` are the fields of `StoreConfiguration`. The
+    methods here raise nothing but `StoreError`; Django's own (`open`, `save`, `url`, …)
+    are those of django-storages, with our client.
     """
+
+    bucket_name: str
 
     def __init__(self, **options: Any) -> None:
         self.configuration = StoreConfiguration(**options)
-        self.bucket_name = self.configuration.bucket_name
+        super().__init__(
+            file_overwrite=False,
+            **{name: options[name] for name in _SHARED_OPTIONS if name in options},
+        )
         self.store = StoreClient(self.configuration)
         self.multipart = MultipartUploads(self.store)
 
@@ -85,6 +108,25 @@ class UploadStorage:
             self.store.connect()
         except StoreError as error:
             logger.warning("no connection to the object store yet: %s", error)
+
+    # --- Django's storage interface ---------------------------------------------------
+
+    @cached_property
+    def connection(self) -> Any:
+        """A boto3 resource that uses `client`; django-storages would build another."""
+        session = boto3.Session(botocore_session=self.configuration.session())
+        resource = session.resource("s3", region_name=self.configuration.region_name)
+        resource.meta.client = self.client
+        return resource
+
+    def _save(self, name: str, content: File[Any]) -> str:
+        """Create through `put_new`, which never overwrites."""
+        data = content.read()
+        body = data.encode() if isinstance(data, str) else data
+        key: str = clean_name(name)
+        content_type = mimetypes.guess_type(key)[0] or self.default_content_type
+        self.put_new(key, BytesPayload(body, content_type), {})
+        return key
 
     # --- One object -------------------------------------------------------------------
 
