@@ -119,6 +119,23 @@ def test_waiting__first_come_first_served():
     assert order == list("abcdef")
 
 
+def test_two_freed_at_once__both_are_taken():
+    full = bulkhead(2)
+    for _ in range(20):
+        together = threading.Barrier(2, timeout=10)
+
+        def meet(together: threading.Barrier = together) -> None:
+            with full.permit("a"):
+                together.wait()
+
+        with threads() as pool:
+            with full.permit("a"), full.permit("a"):
+                meeting = [pool.submit(meet) for _ in range(2)]
+                assert wait_until(lambda: full.waiting == 2, seconds=30)
+            for one in meeting:
+                one.result(30)
+
+
 def test_never_more_than_there_are_permits__and_everybody_gets_one():
     full = bulkhead(2)
     inside, most, lock = [0], [0], threading.Lock()

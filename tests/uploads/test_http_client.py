@@ -207,6 +207,7 @@ class TestAnswers:
             else:
                 assert put(client, server)[0].status == 403
             assert put(client, server)[0].status == 403
+            assert len(server.connections) == (2 if rest == OK else 1)
 
     def test_head_with_content__a_new_connection(self, client):
         """What arrives of it later would be taken for the next answer."""
