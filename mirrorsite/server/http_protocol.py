@@ -224,7 +224,15 @@ class HTTPProtocol(HttpToolsProtocol):
         else:
             self._unread_bytes = 0
         while data and not self._ignores_input:
-            data = self._parse(data)
+            try:
+                self.parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                # No other protocol is supported: the request is answered in HTTP/1.1
+                # (RFC 9110, section 7.8), and what follows is the next one.
+                data = data[upgrade.args[0] :]
+            except httptools.HttpParserError as error:
+                self.refuse(_slug_of(error, data))
         if self._phase in _INCOMPLETE and not self._ignores_input:
             if len(self.url) > MAX_TARGET_BYTES:
                 self.refuse("request-line-too-long")
@@ -233,30 +241,6 @@ class HTTPProtocol(HttpToolsProtocol):
             ):
                 is_head = self._phase is Phase.HEAD
                 self.refuse("headers-too-large" if is_head else "body-too-large")
-
-    def _parse(self, data: bytes) -> bytes:
-        """Feed the parser; return what it left."""
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # No other protocol is supported: the request is answered in HTTP/1.1
-            # (RFC 9110, section 7.8), and what follows is the next one.
-            return data[upgrade.args[0] :]
-        except httptools.HttpParserInvalidMethodError:
-            is_method = _UNKNOWN_METHOD.match(data) is not None
-            self.refuse("method-not-allowed" if is_method else "malformed-http")
-        except httptools.HttpParserCallbackError as error:
-            reason = error.__context__
-            if isinstance(reason, RefusedError):
-                self.refuse(reason.slug)
-            elif isinstance(reason, httptools.HttpParserError):
-                self.refuse("malformed-http")
-            else:
-                logger.error("the request was not handled", exc_info=error)
-                self.refuse("internal-error")
-        except httptools.HttpParserError:
-            self.refuse("malformed-http")
-        return b""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -440,6 +424,21 @@ class HTTPProtocol(HttpToolsProtocol):
 def _server_fields(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
     """Return the server's own header fields; cached, since they change once a second."""
     return as_sent(fields)
+
+
+def _slug_of(error: httptools.HttpParserError, data: bytes) -> str:
+    """Return the type of the problem that the parser, or a callback of it, found."""
+    if isinstance(error, httptools.HttpParserInvalidMethodError):
+        is_method = _UNKNOWN_METHOD.match(data) is not None
+        return "method-not-allowed" if is_method else "malformed-http"
+    if isinstance(error, httptools.HttpParserCallbackError):
+        reason = error.__context__
+        if isinstance(reason, RefusedError):
+            return reason.slug
+        if not isinstance(reason, httptools.HttpParserError):
+            logger.error("the request was not handled", exc_info=error)
+            return "internal-error"
+    return "malformed-http"
 
 
 # --- Rules for a head that the parser does not check (RFC 9112) ---------------------

@@ -64,37 +64,33 @@ def peak_memory(process: psutil.Process) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-class TestUploads:
-    def test_parallel__every_object_and_record(self, start_service, bucket):
-        clients = 32
-        # Room for all in one worker, and the two that never wait for the store: none is
-        # to be told that it is busy, as while the server makes room for a new bucket.
-        service = start_service(WEB_THREADS=str(clients + 2))
-        with ThreadPoolExecutor(clients) as pool:
-            answers = list(pool.map(lambda _: post(service), range(96)))
+def test_uploads__every_object_and_record_and_constant_memory(start_service, bucket):
+    """Many at once, then one larger than the worker may grow.
 
-        assert [status for status, _ in answers] == [201] * 96
-        keys = {answer["key"] for _, answer in answers}
-        assert len(keys) == 96
-        listed = bucket.client.list_objects_v2(Bucket=bucket.bucket_name)["Contents"]
-        assert {entry["Key"] for entry in listed} == keys
-        rows = {upload.key: upload for upload in Upload.objects.all()}
-        assert rows.keys() == keys
-        assert {row.status for row in rows.values()} == {Status.STORED}
-        assert "locked" not in service.log.read_text()
+    Of one worker: another might still be starting, and grow by that.
+    """
+    clients = 32
+    # Room for all, and the two threads that never wait for the store: none is to be told
+    # that it is busy, as while the server makes room for a new bucket.
+    service = start_service(WEB_CONCURRENCY="1", WEB_THREADS=str(clients + 2))
+    with ThreadPoolExecutor(clients) as pool:
+        answers = list(pool.map(lambda _: post(service), range(96)))
 
-    def test_large__constant_memory(self, start_service, bucket):
-        # One worker: another might still be starting, and grow by that.
-        service = start_service(WEB_CONCURRENCY="1")
-        # Everything that is built once is built now; a body may come in chunks.
-        assert post(service, iter([b'{"si', b'ze": 10}']))[1]["size"] == 10
-        assert service.process is not None
-        [worker] = psutil.Process(service.process.pid).children()
-        before = peak_memory(worker)
+    assert [status for status, _ in answers] == [201] * 96
+    keys = {answer["key"] for _, answer in answers}
+    assert len(keys) == 96
+    listed = bucket.client.list_objects_v2(Bucket=bucket.bucket_name)["Contents"]
+    assert {entry["Key"] for entry in listed} == keys
+    rows = {upload.key: upload for upload in Upload.objects.all()}
+    assert rows.keys() == keys
+    assert {row.status for row in rows.values()} == {Status.STORED}
 
-        status, answer = post(service, {"size": SIZE})
-
-        assert status == 201
-        assert bucket.head(answer["key"]).size == SIZE
-        assert digest_in(bucket, answer["key"]) == answer["sha256"]
-        assert peak_memory(worker) - before <= SIZE // 2
+    # A body may come in chunks.
+    assert post(service, iter([b'{"si', b'ze": 10}']))[1]["size"] == 10
+    [worker] = psutil.Process(service.pid).children()
+    before = peak_memory(worker)
+    status, answer = post(service, {"size": SIZE})
+    assert status == 201
+    assert bucket.head(answer["key"]).size == SIZE
+    assert digest_in(bucket, answer["key"]) == answer["sha256"]
+    assert peak_memory(worker) - before <= SIZE // 2
