@@ -110,7 +110,5 @@ def _client_has(etag: str, if_none_match: str | None) -> bool:
 
     RFC 9110, sections 8.8.3.2 and 13.1.2.
     """
-    if not if_none_match:
-        return False
-    offered = parse_etags(if_none_match)
-    return offered == ["*"] or any(tag.removeprefix("W/") == etag for tag in offered)
+    offered = parse_etags(if_none_match or "")
+    return offered == ["*"] or etag in (tag.removeprefix("W/") for tag in offered)

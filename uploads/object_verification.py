@@ -69,7 +69,8 @@ def uploads_to_verify(not_verified_since: datetime | None = None) -> QuerySet[Up
     Those verified since `not_verified_since` are left out, so that an interrupted run
     can be resumed.
     """
-    uploads = _verifiable().filter(bucket=upload_storage().bucket_name)
+    bucket = upload_storage().bucket_name
+    uploads = Upload.objects.filter(status__in=VERIFIABLE, bucket=bucket)
     if not_verified_since:
         verifications = UploadEvent.objects.filter(
             upload=OuterRef("pk"), action__in=_RESULTS, at__gte=not_verified_since
@@ -80,11 +81,8 @@ def uploads_to_verify(not_verified_since: datetime | None = None) -> QuerySet[Up
 
 def count_in_other_buckets() -> int:
     """Return how many verifiable uploads are recorded in other buckets."""
-    return _verifiable().exclude(bucket=upload_storage().bucket_name).count()
-
-
-def _verifiable() -> QuerySet[Upload]:
-    return Upload.objects.filter(status__in=VERIFIABLE)
+    uploads = Upload.objects.filter(status__in=VERIFIABLE)
+    return uploads.exclude(bucket=upload_storage().bucket_name).count()
 
 
 def verify_each(
@@ -102,12 +100,12 @@ def verify_each(
             for page in pages(uploads, PAGE):
                 outcomes = pool.map(partial(examine, method=method), page)
                 for upload, outcome in zip(page, outcomes, strict=True):
+                    result: Verification | None = outcome
                     try:
                         record_verification(upload, outcome, actor=actor, method=method)
                     except TransitionError:
-                        yield upload, None
-                    else:
-                        yield upload, outcome
+                        result = None
+                    yield upload, result
         finally:
             # Otherwise the end of the block would wait for every queued job.
             pool.shutdown(wait=True, cancel_futures=True)

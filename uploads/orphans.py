@@ -32,9 +32,8 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
     else:
         (sha256, _), sha256_from = storage.read_digest(key), "bytes read"
     claimed_id = _free_id(found.metadata.get("upload-id", ""))
-    request_id = found.metadata.get("request-id", "")
-    if not is_request_id(request_id):
-        request_id = ""
+    claimed_request = found.metadata.get("request-id", "")
+    request_id = claimed_request if is_request_id(claimed_request) else ""
     upload = Upload(
         id=claimed_id or new_upload_id(),
         bucket=storage.bucket_name,
@@ -78,7 +77,5 @@ def _free_id(claim: str) -> UUID | None:
     except ValueError:
         return None
     # UUID() accepts several forms; the service writes one.
-    is_usable = str(upload_id) == claim
-    if is_usable and not Upload.objects.filter(pk=upload_id).exists():
-        return upload_id
-    return None
+    is_taken = str(upload_id) != claim or Upload.objects.filter(pk=upload_id).exists()
+    return None if is_taken else upload_id

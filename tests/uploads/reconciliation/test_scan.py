@@ -81,13 +81,6 @@ class TestSideBySide:
             ("stored but missing", lost.key, "found"),
         ]
 
-    def test_side_by_side__pages(self, bucket, monkeypatch):
-        monkeypatch.setattr(scan, "PAGE", 2)
-        uploads = [making.stored() for _ in range(5)]
-        pairs = list(scan_pairs())
-        assert [row.id for _, row in pairs if row] == [u.pk for u in uploads]
-        assert all(listed and row for listed, row in pairs)
-
     def test_side_by_side__since(self, bucket, spy):
         """The days since then on either side, and whatever hangs from before."""
         making.stored()
