@@ -70,7 +70,7 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
             "before": _recorded_fields({name: before[name] for name in changed}),
             "after": _recorded_fields({name: after[name] for name in changed}),
         }
-    log.record_event(action, actor, detail=_names(account) | detail)
+    log.record_without_upload(action, actor, detail=_names(account) | detail)
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def delete_group(group: Group, actor: Actor) -> None:
         if state is None:
             return
         members = sorted(group.user_set.values_list("username", flat=True))
-        log.record_event(
+        log.record_without_upload(
             Action.GROUP_DELETED,
             actor,
             detail=_names(group) | _recorded_fields(state) | {"members": members},

@@ -138,10 +138,8 @@ def _dump(target: IO[bytes], now: datetime) -> dict[str, int]:
     ):
         # One snapshot for all tables.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        recorder = MigrationRecorder(connection)
-        migrations = list(recorder.applied_migrations())
-        for table in _tables():
-            columns = _columns(cursor, table)
+        migrations = list(MigrationRecorder(connection).applied_migrations())
+        for table, columns in _tables(cursor).items():
             with (
                 connection.wrap_database_errors,
                 archive.open(f"{table}.copy", "w", force_zip64=True) as file,
@@ -159,14 +157,18 @@ def _dump(target: IO[bytes], now: datetime) -> dict[str, int]:
     return {table: entry["rows"] for table, entry in described.items()}
 
 
-def _tables() -> list[str]:
-    """Return the tables of all models, without django_migrations: migrate fills it."""
-    return sorted(connection.introspection.django_table_names(only_existing=True))
+def _tables(cursor: Any) -> dict[str, list[str]]:
+    """Return the columns of all models' tables.
 
-
-def _columns(cursor: Any, table: str) -> list[str]:
-    description = connection.introspection.get_table_description(cursor, table)
-    return [column.name for column in description]
+    Without django_migrations, which migrating fills.
+    """
+    introspection = connection.introspection
+    return {
+        table: [
+            column.name for column in introspection.get_table_description(cursor, table)
+        ]
+        for table in sorted(introspection.django_table_names(only_existing=True))
+    }
 
 
 def _copy(table: str, columns: list[str], direction: str) -> str:
@@ -244,9 +246,10 @@ def _load(
 ) -> dict[str, int]:
     rows = {}
     with transaction.atomic(), connection.cursor() as cursor:
+        schema = _tables(cursor)
         for table, (columns, _) in tables.items():
             # Table and column names go into SQL: only those of the schema are allowed.
-            if table not in _tables() or not set(columns) <= {*_columns(cursor, table)}:
+            if not set(columns) <= set(schema.get(table, ())) or table not in schema:
                 raise BackupError(
                     f"the backup's table {table!r}, or a column of it, is not in the"
                     " schema of its migrations."

@@ -60,7 +60,7 @@ def record_export(
     actor: Actor, what: str, form: Format, *, selection: str, chosen_by: str
 ) -> None:
     """Record that `what` is about to be exported; `chosen_by` is the filter."""
-    log.record_event(
+    log.record_without_upload(
         Action.EXPORTED,
         actor,
         detail={

@@ -187,4 +187,4 @@ def _note(action: Action, request: HttpRequest, name: str, **detail: Any) -> Non
         "client_address": actor.address,
         "user_agent": actor.user_agent[:512],
     }
-    log.record_event(action, actor, detail=detail)
+    log.record_without_upload(action, actor, detail=detail)

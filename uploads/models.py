@@ -14,7 +14,6 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from mirrorsite.append_only import UndeletableModel, UndeletableQuerySet
 from mirrorsite.models import readable_times
 from uploads.audit.models import (
     UNCOMMON_ACTIONS,
@@ -59,7 +58,7 @@ class Status(models.TextChoices):
 NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
 
 
-class UploadQuerySet(UndeletableQuerySet["Upload"]):
+class UploadQuerySet(models.QuerySet["Upload"]):
     def overdue(self) -> UploadQuerySet:
         """Return the uploads that have been pending for longer than `OVERDUE_AFTER`."""
         latest = timezone.now() - OVERDUE_AFTER
@@ -73,7 +72,7 @@ class UploadQuerySet(UndeletableQuerySet["Upload"]):
         return newest.values_list("stored_at", flat=True).first()
 
 
-class Upload(UndeletableModel):
+class Upload(models.Model):
     """The current state of one upload, for browsing; its events are authoritative."""
 
     id = models.UUIDField(primary_key=True, default=new_upload_id, editable=False)

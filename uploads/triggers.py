@@ -151,9 +151,8 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     """Return the names of triggers that are missing, disabled or altered.
 
     Compares the catalogue with what `install` creates, including function bodies and
-    settings; a trigger on a table, or with a function, outside the search_path does not
-    stand in for one of ours. Before the tables exist, no trigger is missing. Raises `django.db.Error` when the database is
-    unavailable.
+    settings. Before the tables exist, no trigger is missing. Raises `django.db.Error`
+    when the database is unavailable.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [EVENTS])

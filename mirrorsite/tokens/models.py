@@ -11,7 +11,6 @@ from django.db import models
 from django.utils import timezone
 from knox.models import AbstractAuthToken
 
-from mirrorsite.append_only import UndeletableModel, UndeletableQuerySet
 from mirrorsite.models import readable_times
 
 
@@ -22,7 +21,7 @@ class Scope(models.TextChoices):
     READ = "read", "Read"
 
 
-class Token(UndeletableModel, AbstractAuthToken):
+class Token(AbstractAuthToken, models.Model):
     """A token of django-rest-knox, with a name, scopes, last use and revocation.
 
     knox generates, hashes, finds and compares the secret. Of its table this one differs
@@ -70,7 +69,7 @@ class Token(UndeletableModel, AbstractAuthToken):
     )
     revoked_at = models.DateTimeField(null=True, editable=False)
 
-    objects = UndeletableQuerySet["Token"].as_manager()
+    objects = models.Manager["Token"]()
 
     class Meta:
         ordering = ("-created", "-id")

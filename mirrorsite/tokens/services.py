@@ -61,7 +61,7 @@ def create_token(
     token.full_clean()
     with write_transaction():
         token.save(force_insert=True)
-        log.record_event(Action.TOKEN_MADE, actor, detail=token.facts())
+        log.record_without_upload(Action.TOKEN_MADE, actor, detail=token.facts())
     # The commands print the secret first, and roll back if that fails.
     transaction.on_commit(
         lambda: logger.info(
@@ -129,7 +129,7 @@ def revoke_token(token: Token, actor: Actor) -> bool:
         active = Token.objects.filter(pk=token.pk, revoked_at=None)
         if not active.update(revoked_at=now):
             return False
-        log.record_event(Action.TOKEN_REVOKED, actor, detail=token.facts())
+        log.record_without_upload(Action.TOKEN_REVOKED, actor, detail=token.facts())
     token.revoked_at = now
     transaction.on_commit(lambda: logger.info("token=%s revoked", token.name))
     return True

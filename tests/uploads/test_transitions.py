@@ -36,7 +36,7 @@ def begin(action: Action = Action.REQUESTED) -> Upload:
 def note(action: Action, upload: Upload, detail: dict[str, Any] | None = None) -> None:
     """Write an event that changes no status, about the upload if it is about one."""
     if action in WITHOUT_UPLOAD:
-        log.record_event(action, ACTOR, detail=detail)
+        log.record_without_upload(action, ACTOR, detail=detail)
     else:
         transitions.record_event(action, ACTOR, upload=upload, detail=detail)
 
@@ -176,7 +176,7 @@ class TestNote:
         upload = begin()
         if action not in WITHOUT_UPLOAD:
             with pytest.raises(TransitionError):
-                log.record_event(action, ACTOR)
+                log.record_without_upload(action, ACTOR)
         if action not in NOTES - WITHOUT_UPLOAD:
             with pytest.raises(TransitionError):
                 transitions.record_event(action, ACTOR, upload=upload)

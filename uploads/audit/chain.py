@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from uploads.audit.canonical import NO_SEAL, NotCanonicalError, Seal, parse_seal
 from uploads.audit.keys import TrustedKeys
@@ -140,28 +140,17 @@ def record_seal(seal: Seal, ids: list[int], store: SealStore) -> bool:
     with write_transaction():
         try:
             with transaction.atomic():
-                row_of(seal, store).save()
+                row_of(seal, store).save(force_insert=True)
         except IntegrityError:
             if AuditSeal.objects.filter(pk=seal.number).exists():
                 return False
             raise
-        marked = _mark(seal.number, ids)
-        if marked != len(ids):
+        # The only update that the events' trigger allows.
+        unsealed = UploadEvent.objects.filter(pk__in=ids, seal=None)
+        changed = len(ids) - unsealed.update(seal=seal.number)
+        if changed:
             raise SealError(
-                f"{len(ids) - marked} events of seal {seal.number} changed while"
-                f" it was written; {HINT}"
+                f"{changed} events of seal {seal.number} changed while it was written;"
+                f" {HINT}"
             )
     return True
-
-
-def _mark(number: int, ids: list[int]) -> int:
-    """Set `seal` on unsealed events, the only update their trigger allows; return how many."""
-    if not ids:
-        return 0
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE uploads_uploadevent SET seal_id = %s"
-            " WHERE id = ANY(%s) AND seal_id IS NULL",
-            [number, ids],
-        )
-        return int(cursor.rowcount)

@@ -57,7 +57,7 @@ def write_transaction() -> Iterator[None]:
         yield
 
 
-def record_event(
+def record_without_upload(
     action: Action, actor: Actor, *, detail: dict[str, Any] | None = None
 ) -> None:
     """Write an event that is about no upload.

@@ -11,7 +11,6 @@ from typing import Any
 from django.db import models
 from django.db.models.lookups import Exact
 
-from mirrorsite.append_only import AppendOnlyModel, AppendOnlyQuerySet
 from mirrorsite.models import readable_times
 
 
@@ -81,7 +80,7 @@ AND NOT jsonb_path_exists(
 """
 
 
-class AuditSeal(AppendOnlyModel):
+class AuditSeal(models.Model):
     """A signed statement over a set of events; never changed, never deleted.
 
     Each seal names the hash of the one before it, so seals are a chain, and what a
@@ -110,8 +109,6 @@ class AuditSeal(AppendOnlyModel):
         max_length=1024, help_text="Where its copy lies in the bucket."
     )
 
-    objects = AppendOnlyQuerySet["AuditSeal"].as_manager()
-
     class Meta:
         app_label = "uploads"
         base_manager_name = "objects"
@@ -122,7 +119,7 @@ class AuditSeal(AppendOnlyModel):
         return f"seal {self.number}"
 
 
-class UploadEvent(AppendOnlyModel):
+class UploadEvent(models.Model):
     """One thing that happened; never changed, never deleted.
 
     It happened to an upload, except for the actions of `WITHOUT_UPLOAD`. The actor is
@@ -152,8 +149,6 @@ class UploadEvent(AppendOnlyModel):
         related_name="events",
         help_text="The seal that covers this event; empty until it is sealed.",
     )
-
-    objects = AppendOnlyQuerySet["UploadEvent"].as_manager()
 
     class Meta:
         app_label = "uploads"

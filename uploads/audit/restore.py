@@ -8,7 +8,7 @@ one transaction: an interrupted or refused run changes nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from django.core.management.color import no_style
@@ -26,11 +26,12 @@ from uploads.audit.chain import (
     sealed_lines,
     verified_seal,
 )
-from uploads.audit.models import Action, AuditSeal, UploadEvent
+from uploads.audit.keys import TrustedKeys
+from uploads.audit.models import Action, UploadEvent
 from uploads.audit.report import projections
 from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import UNREADABLE
-from uploads.exceptions import SealError, UploadsError
+from uploads.exceptions import SealError
 
 
 @dataclass(slots=True)
@@ -42,122 +43,77 @@ class Lost:
     events: int = 0
 
 
-class Restoration:
-    """Restores what the bucket has and the database lacks.
+def restore_lost_events(
+    actor: Actor,
+    *,
+    dry_run: bool = False,
+    on_seal: Callable[[], None] = lambda: None,
+) -> Lost:
+    """Restore what the bucket has and the database lacks; record it as an event of `actor`.
 
-    Raises `AuditKeyError` without a trusted key.
+    A dry run does the same and rolls it back. Raises `AuditKeyError` without a trusted
+    key, `SealError` when the bucket contradicts itself or the database, `StoreError`,
+    and `TrailUnavailableError`.
     """
-
-    def __init__(self) -> None:
-        self._store = SealStore()
-        self._trusted = keys.configured_trusted_keys()
-
-    def run(
-        self,
-        actor: Actor,
-        *,
-        dry_run: bool = False,
-        on_seal: Callable[[], None] = lambda: None,
-    ) -> Lost:
-        """Restore all lost seals, with an event that names them and `actor`.
-
-        A dry run does the same and rolls it back. Raises `SealError` when the bucket
-        contradicts itself or the database, `StoreError`, and `TrailUnavailableError`.
-        """
-        lost = Lost()
-        with (
-            log.database_errors("the database cannot be used"),
-            transaction.atomic(),
-        ):
-            for seal, lines in self._lost():
-                lost.events += self._restore(seal, lines)
-                lost.first_seal = lost.first_seal or seal.number
-                lost.last_seal = seal.number
-                on_seal()
-            self._require_no_gap()
-            if dry_run:
-                transaction.set_rollback(True)
-            elif lost.last_seal is not None:
-                with connection.cursor() as cursor:
-                    for statement in connection.ops.sequence_reset_sql(
-                        no_style(), [UploadEvent]
-                    ):
-                        cursor.execute(statement)
-                log.record_event(Action.EVENTS_RESTORED, actor, detail=asdict(lost))
-        return lost
-
-    def _lost(self) -> Iterator[tuple[Seal, dict[int, bytes]]]:
-        """Yield the bucket's seals after the database's last one, with their lines."""
-        chain = Chain(self._store, self._trusted)
-        seal = chain.last()
-        while (seal := chain.next(seal)) is not None:
-            yield seal, sealed_lines(self._store, seal)
-
-    def _require_no_gap(self) -> None:
-        """Raise `SealError` if the bucket lacks the next seal and has a later one.
-
-        Unsigned objects that have a seal's name do not count.
-        """
-        numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
-        last = numbers.first() or 0
-        listed = (number for number, _ in self._store.listed_seals())
-        later = (n for n in listed if n is not None and n > last and self._is_signed(n))
-        number = next(later, None)
-        # A sealer may have written it since the chain was read.
-        if number is not None and self._store.first_seal(last + 1) is None:
-            raise SealError(
-                f"{self._store.seal_object_key(last + 1)} is not in the bucket, though seal"
-                f" {number} is; {HINT}"
+    store, trusted = SealStore(), keys.configured_trusted_keys()
+    chain = Chain(store, trusted)
+    lost = Lost()
+    with (
+        log.database_errors("the database cannot be used"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        # Until the transaction ends, no new event may take a lost one's number, and a
+        # second run waits.
+        cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
+        last = chain.last()
+        while (seal := chain.next(last)) is not None:
+            lost.events += _restore(seal, store)
+            lost.first_seal = lost.first_seal or seal.number
+            lost.last_seal = seal.number
+            last = seal
+            on_seal()
+        _require_no_gap(last.number if last else 0, store, trusted)
+        if dry_run:
+            transaction.set_rollback(True)
+        elif lost.last_seal is not None:
+            for statement in connection.ops.sequence_reset_sql(
+                no_style(), [UploadEvent]
+            ):
+                cursor.execute(statement)
+            log.record_without_upload(
+                Action.EVENTS_RESTORED, actor, detail=asdict(lost)
             )
-
-    def _is_signed(self, number: int) -> bool:
-        try:
-            verified_seal(self._store.first_seal(number) or b"", number, self._trusted)
-        except SealError:
-            return False
-        return True
-
-    def _restore(self, seal: Seal, lines: dict[int, bytes]) -> int:
-        """Write a seal with its events and uploads; return how many events were lost."""
-        with connection.cursor() as cursor:
-            # Until the transaction ends, no new event may take a lost one's number.
-            cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
-        try:
-            missing = _missing(seal, lines)
-            events = [_event(lines[event_id]) for event_id in missing]
-            UploadEvent.objects.bulk_create(events)
-            for projection in projections:
-                projection.restore({e.upload_id for e in events if e.upload_id})
-        except UNREADABLE as error:
-            if is_unavailable(error):
-                raise
-            # The database refuses a value, or an event has one that no column takes.
-            raise SealError(
-                f"seal {seal.number} in the bucket contradicts the database:"
-                f" {reason(error)}; {HINT}"
-            ) from error
-        if missing_events(seal, lines):
-            raise SealError(f"seal {seal.number} has events that cannot be restored")
-        if not record_seal(seal, list(lines), self._store):
-            raise ConcurrentRestoreError(seal.number)
-        return len(missing)
+    return lost
 
 
-class ConcurrentRestoreError(UploadsError):
-    """Another process restored the seal while this one compared it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(
-            f"seal {number} was restored by another process; run this again"
-        )
+def _restore(seal: Seal, store: SealStore) -> int:
+    """Write a seal with its events and uploads; return how many events were lost."""
+    lines = sealed_lines(store, seal)
+    try:
+        missing = _missing(seal, lines)
+        events = [_event(lines[event_id]) for event_id in missing]
+        UploadEvent.objects.bulk_create(events)
+        for projection in projections:
+            projection.restore({e.upload_id for e in events if e.upload_id})
+    except UNREADABLE as error:
+        if is_unavailable(error):
+            raise
+        # The database refuses a value, or an event has one that no column takes.
+        raise SealError(
+            f"seal {seal.number} in the bucket contradicts the database:"
+            f" {reason(error)}; {HINT}"
+        ) from error
+    # As they were written: a column may have taken another value.
+    if missing_events(seal, lines) or not record_seal(seal, list(lines), store):
+        raise SealError(f"seal {seal.number} has events that cannot be restored")
+    return len(missing)
 
 
 def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     """Return the ids of a seal's lost events; raises `SealError` at a contradiction."""
     missing = missing_events(seal, lines)
     elsewhere = UploadEvent.objects.filter(pk__in=missing).order_by("pk").first()
-    if elsewhere is not None and elsewhere.seal_id == seal.number:
-        raise ConcurrentRestoreError(seal.number)
     if elsewhere is not None:
         raise SealError(
             f"event {elsewhere.pk}, of seal {seal.number} in the bucket, is under seal"
@@ -168,6 +124,27 @@ def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
         if contradiction := projection.contradiction(lost, seal.number):
             raise SealError(f"{contradiction}; {HINT}")
     return missing
+
+
+def _require_no_gap(last: int, store: SealStore, trusted: TrustedKeys) -> None:
+    """Raise `SealError` if the bucket lacks the seal after `last` and has a later one.
+
+    Unsigned objects that have a seal's name do not count.
+    """
+    for number, _ in store.listed_seals():
+        if number is None or number <= last:
+            continue
+        try:
+            verified_seal(store.first_seal(number) or b"", number, trusted)
+        except SealError:
+            continue
+        # A sealer may have written it since the chain was read.
+        if store.first_seal(last + 1) is None:
+            raise SealError(
+                f"{store.seal_object_key(last + 1)} is not in the bucket, though seal"
+                f" {number} is; {HINT}"
+            )
+        return
 
 
 def _event(line: bytes) -> UploadEvent:

@@ -118,7 +118,8 @@ def _readable(
                 yield from values_of(rows.filter(pk=last))
             except UNREADABLE as error:
                 require_database(error)
-                yield last, error
+                # Without the traceback, which would keep the query's cursor open.
+                yield last, error.with_traceback(None)
         rest = rest if last is None else rows.filter(pk__gt=last)
 
 

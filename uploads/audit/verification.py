@@ -1,17 +1,16 @@
 """Verification: compares the database, the seals, their signatures and the copies.
 
-What must hold, in the order in which it is checked, in constant memory:
+What must hold; the same numbers are at the code. All faults are collected, in constant
+memory; none ends the verification:
 
 1. The numbers of the seals have no gap, in the database and in the bucket.
 2. Each copy in the bucket was written once, and each seal signed by a trusted key.
 3. Each row is equal to its signed copy; without a copy it has a good signature itself.
 4. Each seal names the hash of the one before it.
-5. The events under a seal hash to the root that it signs.
+5. The events under a seal hash to the root that it signs (`events_check`).
 6. No event names a seal that does not cover it, and none waits too long for one.
 7. Sealing continues: the last seal is recent.
 8. Each row that is computed from events matches them.
-
-All faults are collected; none ends the verification.
 """
 
 from __future__ import annotations
@@ -88,6 +87,8 @@ def verify_audit(
 
 
 class _Verifier:
+    """Goes through the seals in order, and collects faults in `report`."""
+
     def __init__(
         self,
         store: SealStore,
@@ -111,35 +112,38 @@ class _Verifier:
     def run(
         self, since: int | datetime | None, on_progress: Callable[[Report], None]
     ) -> None:
+        """Check everything from `since` on; call `on_progress` after each seal or page."""
         first = _first_number(since)
         previous_hash = self._begin_at(first)
         last = first - 1
         for number, row, versions in outer_join(self._rows(first), self._listed(first)):
+            # 1.
             if number == last:
                 self._add(FaultKind.INVENTED, number, "it has more than one row")
                 continue
             if number > last + 1:
-                self._report_gap(last + 1, number - 1)
+                gap = f"seals {last + 1} to {number - 1}"
+                subject = gap if number > last + 2 else f"seal {last + 1}"
+                where = "neither database nor bucket" if self.read_copies else "no row"
+                self.report.add(FaultKind.MISSING, subject, where)
                 previous_hash = None  # nothing to compare with
+            # 2. to 5.
             previous_hash = self._check_seal(number, row, versions, previous_hash)
             last = number
             on_progress(self.report)
-        self._report_invalid_numbers()
-        self._check_copies_of_events(first)
+        # 6.
         self.events.check_orphans(first, excluding=self._without_row)
         self.events.report_differences()
         self._check_unsealed()
+        self._check_last_seal()
+        # 8. Without `since` all uploads are checked, even those without events.
+        projected_since = None if since is None else first
         for projection in projections:
-            # Without `since` all uploads are checked, even those without events.
-            for _ in projection.check(
-                self.report, since=None if since is None else first
-            ):
+            for _ in projection.check(self.report, since=projected_since):
                 on_progress(self.report)
 
     def _add(self, kind: FaultKind, number: int, detail: str) -> None:
         self.report.add(kind, f"seal {number}", detail)
-
-    # --- The seals -------------------------------------------------------------------
 
     def _begin_at(self, first: int) -> str | None:
         """Learn the keys up to the first seal; return the `previous` that it must have."""
@@ -159,27 +163,21 @@ class _Verifier:
         return None
 
     def _rows(self, first: int) -> Iterator[tuple[int, AuditSeal | None]]:
+        """Yield number and row of each seal in the database; report unreadable rows."""
+        invalid = Q(number__lt=1) | Q(number__isnull=True)
+        rows = AuditSeal.objects.filter(invalid).order_by("number")
+        for number in rows.values_list("number", flat=True).iterator():
+            self._add(FaultKind.INVENTED, number, "seal numbers count from 1")
         for number, row in readable_seals(AuditSeal.objects.filter(number__gte=first)):
             if row is None:
                 self._add(FaultKind.CHANGED, number, "its row cannot be read")
             yield number, row
 
-    def _report_gap(self, first: int, last: int) -> None:
-        subject = f"seal {first}" if first == last else f"seals {first} to {last}"
-        where = "neither database nor bucket" if self.read_copies else "no row"
-        self.report.add(FaultKind.MISSING, subject, where)
-
-    def _report_invalid_numbers(self) -> None:
-        """Report rows of seals with a number that no seal can have."""
-        invalid = Q(number__lt=1) | Q(number__isnull=True)
-        rows = AuditSeal.objects.filter(invalid).order_by("number")
-        for number in rows.values_list("number", flat=True).iterator():
-            self._add(FaultKind.INVENTED, number, "seal numbers count from 1")
-
-    def _check_copies_of_events(self, first: int) -> None:
-        """Report faults that the listing shows; `EventsCheck` reads the content."""
+    def _listed(self, first: int) -> Iterator[tuple[int, ObjectVersions]]:
+        """Yield number and versions of each seal in the bucket; report other objects."""
         if not self.read_copies:
             return
+        # 2. `EventsCheck` reads the content of the events' copies.
         for number, versions in self.store.listed_events():
             subject = f"object {versions.key}"
             if number is None:
@@ -188,17 +186,10 @@ class _Verifier:
             elif number >= first and not versions.is_single:
                 detail = "overwritten or deleted; it has other versions"
                 self.report.add(FaultKind.COPY_DIFFERS, subject, detail)
-
-    def _listed(self, first: int) -> Iterator[tuple[int, ObjectVersions]]:
-        if not self.read_copies:
-            return
         for number, versions in self.store.listed_seals():
             if number is None or number < 1:
-                self.report.add(
-                    FaultKind.INVENTED,
-                    f"object {versions.key}",
-                    "its name is not that of a seal",
-                )
+                subject, detail = f"object {versions.key}", "its name is not a seal's"
+                self.report.add(FaultKind.INVENTED, subject, detail)
             elif number >= first:
                 yield number, versions
 
@@ -210,8 +201,10 @@ class _Verifier:
         previous_hash: str | None,
     ) -> str | None:
         """Check one seal and its events; return the `previous` that the next must have."""
-        recorded = None if row is None else seal_of(row)
+        # 2.
         copy = self._copied_seal(number, versions)
+        # 3.
+        recorded = None if row is None else seal_of(row)
         if recorded is not None and row is not None:
             self._check_row(row, recorded, copy)
         # The copy decides, because the bucket accepts each seal only once.
@@ -226,19 +219,16 @@ class _Verifier:
             if not self._report_unrecorded(seal):
                 return seal.hash()
             self._without_row.add(number)
+        # 4.
         if previous_hash is not None and seal.previous != previous_hash:
-            self._add(
-                FaultKind.BROKEN_CHAIN,
-                number,
-                f"does not continue seal {number - 1}",
-            )
+            detail = f"does not continue seal {number - 1}"
+            self._add(FaultKind.BROKEN_CHAIN, number, detail)
         self.trusted.learn(seal)
         self._last_sealed_at = parse_canonical_time(seal.sealed_at)
         self.report.seals += 1
+        # 5.
         self.events.check(seal)
         return seal.hash()
-
-    # --- One seal --------------------------------------------------------------------
 
     def _copied_seal(self, number: int, versions: ObjectVersions | None) -> Seal | None:
         """Return the good seal in the bucket, if there is one; report a bad copy.
@@ -265,13 +255,18 @@ class _Verifier:
             return None
 
     def _check_row(self, row: AuditSeal, recorded: Seal, copy: Seal | None) -> None:
+        """Compare a seal's row with its copy; without a copy check its signature."""
         expected_key = self.store.seal_object_key(row.number)
         if row.object_key != expected_key:
             self._add(
                 FaultKind.CHANGED, row.number, f"object_key is not {expected_key}"
             )
         fault = self.trusted.fault_of(recorded)
-        changed = [] if copy is None else _differing_columns(recorded, copy)
+        changed = [
+            name
+            for name in Seal.__dataclass_fields__
+            if copy is not None and getattr(recorded, name) != getattr(copy, name)
+        ]
         if changed and (changed != ["signature"] or fault is None):
             self._add(
                 FaultKind.CHANGED,
@@ -308,9 +303,9 @@ class _Verifier:
         except SealError:
             return False
 
-    # --- Unsealed events --------------------------------------------------------------------
-
     def _check_unsealed(self) -> None:
+        """Report events that have waited too long, or that no seal can take."""
+        # 6.
         unsealed = UploadEvent.objects.filter(seal=None)
         self.report.unsealed = unsealed.count()
         earliest = format_time(self.earliest_time)
@@ -326,19 +321,17 @@ class _Verifier:
             else:
                 continue
             self.report.add(FaultKind.UNSEALED, f"event {event_id}", detail)
+
+    def _check_last_seal(self) -> None:
+        # 7.
         last = self._last_sealed_at
         if last is None:
-            self.report.add(
-                FaultKind.SEALING_STOPPED,
-                "the audit trail",
-                "no valid seal was found",
-            )
+            detail = "no valid seal was found"
         elif not self.earliest_time <= last <= self.latest_time:
-            self.report.add(
-                FaultKind.SEALING_STOPPED,
-                "the audit trail",
-                f"the last seal was made at {last:%Y-%m-%d %H:%M:%S}Z",
-            )
+            detail = f"the last seal was made at {last:%Y-%m-%d %H:%M:%S}Z"
+        else:
+            return
+        self.report.add(FaultKind.SEALING_STOPPED, "the audit trail", detail)
 
 
 def _first_number(since: int | datetime | None) -> int:
@@ -347,16 +340,6 @@ def _first_number(since: int | datetime | None) -> int:
     if isinstance(since, int):
         return max(since, 1)
     row = AuditSeal.objects.filter(sealed_at__gte=since).order_by("number").first()
-    if row is not None:
-        return row.number
-    last = AuditSeal.objects.order_by("-number").first()
     # The last seal at least: it shows whether sealing has stopped.
-    return 1 if last is None else last.number
-
-
-def _differing_columns(recorded: Seal, copy: Seal) -> list[str]:
-    return [
-        name
-        for name in Seal.__dataclass_fields__
-        if getattr(recorded, name) != getattr(copy, name)
-    ]
+    row = row or AuditSeal.objects.order_by("-number").first()
+    return 1 if row is None else row.number

@@ -43,36 +43,22 @@ def copies_of(trail: Trail) -> list[str]:
 
 
 class TestObjectLock:
-    def test_copies_are_locked(self, locked):
+    def test_copies_are_locked__no_version_can_be_deleted(self, locked):
+        client, bucket = locked.storage.client, locked.storage.bucket_name
         for key in copies_of(locked):
-            told = locked.storage.client.head_object(
-                Bucket=locked.storage.bucket_name, Key=key
-            )
+            told = client.head_object(Bucket=bucket, Key=key)
             assert told["ObjectLockMode"] == "COMPLIANCE"
             until: datetime = told["ObjectLockRetainUntilDate"]
             assert until - timezone.now() > timedelta(days=364)
-
-    def test_no_version_can_be_deleted(self, locked):
-        client, bucket = locked.storage.client, locked.storage.bucket_name
-        for key in copies_of(locked):
             version = next(locked.storage.versions(key)).oldest_id
+            place = {"Bucket": bucket, "Key": key, "VersionId": version}
             for bypass in (False, True):
                 with pytest.raises(ClientError, match="AccessDenied"):
-                    client.delete_object(
-                        Bucket=bucket,
-                        Key=key,
-                        VersionId=version,
-                        BypassGovernanceRetention=bypass,
-                    )
+                    client.delete_object(**place, BypassGovernanceRetention=bypass)
+            soon = timezone.now() + timedelta(seconds=1)
             with pytest.raises(ClientError, match="AccessDenied"):
                 client.put_object_retention(
-                    Bucket=bucket,
-                    Key=key,
-                    VersionId=version,
-                    Retention={
-                        "Mode": "COMPLIANCE",
-                        "RetainUntilDate": timezone.now() + timedelta(seconds=1),
-                    },
+                    **place, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": soon}
                 )
 
     def test_overwritten_and_deleted__named_and_restored_from_the_first_version(

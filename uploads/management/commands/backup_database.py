@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from mirrorsite.management.arguments import positive_count
 from mirrorsite.management.base import OperatorCommand, counted
-from uploads.audit.log import record_event
+from uploads.audit.log import record_without_upload
 from uploads.backups import back_up, delete_old
 from uploads.exceptions import StoreUnavailableError
 from uploads.models import Action
@@ -29,7 +29,9 @@ class Command(OperatorCommand):
         self.add_json_argument(parser, "one JSON object")
 
     def run(self, *, keep: int | None, as_json: bool, **options: Any) -> None:
-        record_event(Action.EXPORTED, self.actor(), detail={"what": "database"})
+        record_without_upload(
+            Action.EXPORTED, self.actor(), detail={"what": "database"}
+        )
         try:
             made = back_up()
         except StoreUnavailableError as error:

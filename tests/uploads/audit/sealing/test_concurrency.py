@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from mirrorsite.actors import Actor
 from sre.lib.processes import wait_until
 from tests.uploads import making
-from tests.uploads.audit.trails import Trail, add_uploads
+from tests.uploads.audit.trails import add_uploads
 from uploads import transitions
 from uploads.audit import seals
 from uploads.audit.seals import Sealed
@@ -24,50 +23,32 @@ from uploads.models import Action, AuditSeal, UploadEvent
 
 @pytest.mark.django_db(transaction=True)
 class TestConcurrency:
-    def test_four_sealers_sixteen_writers(self, trail):
-        self._run(trail, sealers=4, writers=16, uploads=12)
-
-    def _run(self, trail: Trail, *, sealers: int, writers: int, uploads: int) -> None:
-        writing = threading.Semaphore(0)
-        errors: list[BaseException] = []
-
-        def guarded(work: Callable[[], None]) -> threading.Thread:
-            def run() -> None:
-                try:
-                    work()
-                except BaseException as error:  # noqa: BLE001 shown by the assertion
-                    errors.append(error)
-                finally:
-                    connections.close_all()
-
-            thread = threading.Thread(target=run)
-            thread.start()
-            return thread
+    @pytest.mark.parametrize("wait_seconds", [60.0, 0.0])
+    def test_sealers_and_writers(self, trail, monkeypatch, wait_seconds):
+        """The bucket keeps the chain from forking, even without the lock."""
+        monkeypatch.setattr("uploads.audit.seals.LOCK_WAIT_SECONDS", wait_seconds)
+        written = threading.Event()
 
         def write() -> None:
-            try:
-                for _ in range(uploads):
-                    _record_one()
-            finally:
-                writing.release()
-
-        done = threading.Event()
+            for _ in range(8):
+                _record_one()
+            connection.close()
 
         def seal() -> None:
-            while not done.is_set():
+            while not written.is_set():
                 trail.seal(events_per_seal=20)
+            connection.close()
 
-        writer_threads = [guarded(write) for _ in range(writers)]
-        sealer_threads = [guarded(seal) for _ in range(sealers)]
-        for _ in range(writers):
-            writing.acquire()
-        done.set()
-        for thread in writer_threads + sealer_threads:
-            thread.join()
-        assert errors == []
+        with ThreadPoolExecutor(7) as pool:
+            sealers = [pool.submit(seal) for _ in range(3)]
+            writers = [pool.submit(write) for _ in range(4)]
+            wait(writers)
+            written.set()
+        for worker in sealers + writers:
+            worker.result()  # raises what it raised
         trail.seal()
 
-        events = writers * uploads * 2
+        events = 4 * 8 * 2
         assert UploadEvent.objects.count() == events
         assert not UploadEvent.objects.filter(seal=None).exists()
         report = trail.verify()
@@ -79,11 +60,6 @@ class TestConcurrency:
             for line in b"".join(trail.store.events(seal_of(row))).splitlines()
         ]
         assert len(copied) == len(set(copied)) == events
-
-    def test_sealers_that_do_not_wait_for_each_other(self, trail, monkeypatch):
-        """The bucket keeps the chain from forking, not the lock."""
-        monkeypatch.setattr("uploads.audit.seals.LOCK_WAIT_SECONDS", 0.0)
-        self._run(trail, sealers=3, writers=2, uploads=8)
 
     def test_no_transaction_while_the_bucket_is_used(self, trail, monkeypatch):
         """A hung store must not keep a transaction open: it would stop VACUUM."""

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
-from uploads.audit.restore import Lost, Restoration
+from uploads.audit.restore import Lost, restore_lost_events
 
 
 class Command(OperatorCommand):
@@ -29,7 +29,9 @@ class Command(OperatorCommand):
     def run(self, *, dry_run: bool, as_json: bool, **options: Any) -> None:
         bar = self.progress("seals")
         try:
-            lost = Restoration().run(self.actor(), dry_run=dry_run, on_seal=bar.advance)
+            lost = restore_lost_events(
+                self.actor(), dry_run=dry_run, on_seal=bar.advance
+            )
         finally:
             bar.clear()
         is_lost = lost.last_seal is not None

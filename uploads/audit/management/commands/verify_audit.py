@@ -104,7 +104,7 @@ class Command(OperatorCommand):
             "database_only": database_only,
         }
         try:
-            log.record_event(Action.AUDIT_CHECKED, self.actor(), detail=detail)
+            log.record_without_upload(Action.AUDIT_CHECKED, self.actor(), detail=detail)
             self.so_far = "the check is in the audit trail"
         except UploadsError as error:
             self.warn(f"the check is not in the audit trail: {error}")
