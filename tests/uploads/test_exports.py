@@ -263,7 +263,7 @@ class TestEvent:
     def test_no_copy_without_it(self, tmp_path, make_fail):
         make_fail(
             log,
-            "record_event",
+            "record_without_upload",
             TrailUnavailableError("the record could not be written to the database"),
         )
         path = tmp_path / "copy"

@@ -155,7 +155,7 @@ class TestUsers:
     def test_no_change_without_its_event(self, admin_client, ada, make_fail):
         make_fail(
             log,
-            "record_event",
+            "record_without_upload",
             TrailUnavailableError("the record could not be written to the database"),
         )
         with pytest.raises(TrailUnavailableError):
