@@ -85,8 +85,9 @@ def test_cut_anywhere__restored(trail):
         trail.seal(trusted_keys=first_key(), **options)
 
     def fail(upload: Upload) -> None:
-        detail = {"error": "made to fail"}
-        transitions.record(upload, Action.FAILED, ACTOR, detail=detail, **detail)
+        error = "made to fail"
+        detail = {"error": error}
+        transitions.record(upload, Action.FAILED, ACTOR, detail=detail, error=error)
 
     def rotate() -> None:
         seal(next_key=new_key.public_key)
