@@ -123,7 +123,11 @@ class TestRevokeToken:
 
 def test_audit_log_unavailable__not_created_and_not_revoked(owner, make_fail):
     new_token(name="old")
-    make_fail(log, "record_without_upload", TrailUnavailableError("the database is unavailable"))
+    make_fail(
+        log,
+        "record_without_upload",
+        TrailUnavailableError("the database is unavailable"),
+    )
     with pytest.raises(CommandError, match="database is unavailable; no token was"):
         run(*CREATE)
     with pytest.raises(CommandError, match="database is unavailable; nothing was"):
