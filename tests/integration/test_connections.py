@@ -88,34 +88,3 @@ class TestWorkers:
         os.kill(service.pid, signal.SIGKILL)
         _, alive = psutil.wait_procs(orphans, timeout=60)
         assert alive == []
-
-
-class TestEnding:
-    def test_taken_while_the_worker_ends__its_request_is_waited_for(
-        self, start_service
-    ):
-        """The kernel had completed the connection; its request is still on its way."""
-        service = start_service(WEB_CONCURRENCY="1")
-        [worker] = workers(service)
-        worker.suspend()
-        assert processes.wait_until(
-            lambda: worker.status() == psutil.STATUS_STOPPED, seconds=30
-        )
-        worker.terminate()
-        with closing(
-            http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
-        ) as client:
-            client.connect()
-            worker.resume()
-            assert processes.wait_until(lambda: not listens(worker), seconds=30)
-
-            client.request("GET", "/api/health")
-
-            assert client.getresponse().read() == b'{"status":"ok"}'
-
-
-def listens(worker: psutil.Process) -> bool:
-    return any(
-        connection.status == psutil.CONN_LISTEN
-        for connection in worker.net_connections("tcp")
-    )

@@ -39,25 +39,17 @@ def opened(settings: dict[str, Any]) -> Iterator[Any]:
 
 
 @pytest.mark.django_db
-class TestStyles:
-    """psycopg reads no times but in its own style."""
-
-    @pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres"])
-    def test_environment__does_not_matter(self, monkeypatch, style):
-        monkeypatch.setenv("PGDATESTYLE", style)
-        with opened(connection_settings(service_database_url())) as other:
-            assert show("DateStyle", other).startswith("ISO")
-            with other.cursor() as cursor:
-                cursor.execute("SELECT now()")
-                assert cursor.fetchone()[0].tzinfo is not None
-
-    @pytest.mark.parametrize("interval", ["postgres_verbose", "iso_8601"])
-    def test_of_the_role__do_not_matter(self, interval):
-        options = f"-c%20DateStyle%3DSQL%20-c%20IntervalStyle%3D{interval}"
-        url = f"{service_database_url()}?options={options}"
-        with opened(connection_settings(url)) as other, other.cursor() as cursor:
-            cursor.execute("SELECT now(), interval '1 day 2 hours'")
-            assert cursor.fetchone()[1] == timedelta(days=1, hours=2)
+@pytest.mark.parametrize("date", ["German", "SQL, DMY", "Postgres"])
+@pytest.mark.parametrize("interval", ["postgres_verbose", "iso_8601"])
+def test_styles__of_environment_and_role_do_not_matter(monkeypatch, date, interval):
+    """Psycopg reads no times but in its own style."""
+    monkeypatch.setenv("PGDATESTYLE", date)
+    url = f"{service_database_url()}?options=-c%20IntervalStyle%3D{interval}"
+    with opened(connection_settings(url)) as other, other.cursor() as cursor:
+        cursor.execute("SELECT now(), interval '1 day 2 hours'")
+        now, length = cursor.fetchone()
+    assert now.tzinfo is not None
+    assert length == timedelta(days=1, hours=2)
 
 
 @pytest.mark.django_db(transaction=True)

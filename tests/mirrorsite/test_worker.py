@@ -63,32 +63,6 @@ def test_connections_in_the_queue_of_the_kernel__answered(kind):
     assert answers == [b"HTTP/1.1 200"] * 24
 
 
-def test_connections_one_after_another__as_many_for_each_worker():
-    async def connect() -> list[int]:
-        counts = ConnectionCounts()
-        servers = [server_of(counts, 1), server_of(counts, 2)]
-        listener = socket.create_server(("127.0.0.1", 0))
-        served = [
-            asyncio.create_task(server.serve(sockets=[listener.dup()]))
-            for server in servers
-        ]
-        clients = []
-        for number in range(1, 13):
-            clients.append(await asyncio.open_connection(*listener.getsockname()))
-            while connections_of(servers) < number:
-                await asyncio.sleep(0.001)
-        held = [len(server.server_state.connections) for server in servers]
-        for _, writer in clients:
-            writer.close()
-        for server in servers:
-            server.should_exit = True
-        await asyncio.gather(*served)
-        listener.close()
-        return held
-
-    assert asyncio.run(connect()) == [6, 6]
-
-
 def test_worker_that_ends__connections_are_not_left_to_it() -> None:
     """It has fewest connections, and takes no more of them."""
 
