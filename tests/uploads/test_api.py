@@ -215,11 +215,6 @@ class TestStoreFails:
         assert upload.error
         assert keys_in(bucket) == ([upload.key] if "HEAD" in faults else [])
 
-    def test_answer_lost__stored(self, faulty_store, bucket):
-        faulty_store.always("PUT", "lose_answer")
-        assert stored().status == Status.STORED
-        assert keys_in(bucket) == [Upload.objects.get().key]
-
     def test_second_attempt__an_event_and_its_own_duration(self, faulty_store, bucket):
         faulty_store.first("PUT", "503")
         upload = stored()
