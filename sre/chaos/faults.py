@@ -12,12 +12,17 @@ from dataclasses import dataclass, field
 import psutil
 import psycopg
 
+from sre.chaos.redirects import redirecting
+from sre.lib import processes
 from sre.lib.object_store import ObjectStore
+from sre.lib.ports import free_port
 from sre.lib.postgres import Postgres
 from sre.lib.service import Service
 
 #: Longer than STORE_READ_TIMEOUT_SECONDS, which is 5 unless set.
 FROZEN_SECONDS = 6.0
+#: Requests that meet a redirect before the store is back.
+REDIRECTED = 20
 
 
 @dataclass
@@ -75,6 +80,14 @@ class Faults:
         finally:
             frozen.resume()
 
+    def _redirect_from_store(self) -> None:
+        """Answer 307 to every request on the store's port: to itself, or elsewhere."""
+        self.store.stop()
+        target = self.chosen.choice([self.store.port, free_port()])
+        with redirecting(self.store.port, f"http://127.0.0.1:{target}") as requests:
+            processes.wait_until(lambda: len(requests) >= REDIRECTED, seconds=30)
+        self.store.start()
+
     def _restart_database(self) -> None:
         self.database.stop()
         self.service.health_seconds()
@@ -94,6 +107,7 @@ FAULTS: dict[str, Callable[[Faults], None]] = {
     "store stopped and started": Faults._restart_store,
     "store killed (SIGKILL) and started": Faults._crash_store,
     "store frozen (SIGSTOP) for a while": Faults._freeze_store,
+    "store redirects (307) for a while": Faults._redirect_from_store,
     "database connections terminated": Faults._terminate_connections,
     "database stopped and started": Faults._restart_database,
 }

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -298,6 +299,22 @@ class TestEndings:
         command = self.alone("sys.stderr.write('x' * 10_000)")
         done = run_into(output, command, stream="stderr", cwd=ROOT)
         assert done.returncode == status
+
+    def test_interrupted_while_importing__no_traceback(self):
+        code = (
+            "import os, signal, sys, manage\n"
+            "class Finder:\n"
+            "    def find_spec(self, name, *_):\n"
+            "        if name == 'mirrorsite.command_line':\n"
+            "            os.kill(os.getpid(), signal.SIGINT)\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "sys.meta_path.insert(0, Finder())\n"
+            "manage.main()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
     def test_input_closed_and_nothing_printed__no_error(self):
         shell = ["sh", "-c", 'exec "$@" <&- >&-', "sh"]

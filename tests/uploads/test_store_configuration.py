@@ -578,7 +578,6 @@ class TestAnswersOfAnotherServer:
         fake_store.plan = lambda request: Answer(200, text.encode())
         for listing in (
             storage.listing,
-            storage.folders,
             storage.versions,
             storage.multipart_uploads,
         ):

@@ -361,17 +361,6 @@ class UploadStorage(S3Storage):
         """Yield the keys under `prefix`, in the order of `listing`."""
         return (entry.key for entry in self.listing(prefix))
 
-    def folders(self, prefix: str) -> Iterator[str]:
-        """Yield the folders directly below `prefix`: `uploads/2026/` below `uploads/`.
-
-        One request returns up to 1,000 of them, however many objects they hold.
-        """
-        with store_errors():
-            pages = self.store.pages("list_objects_v2", Prefix=prefix, Delimiter="/")
-            for page in pages:
-                for entry in page.get("CommonPrefixes", ()):
-                    yield entry["Prefix"]
-
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
         """Yield every key under `prefix` with its versions and delete markers, in order.
 

@@ -42,7 +42,7 @@ from uploads.exceptions import SealError
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
 from uploads.orphans import record_orphan
 from uploads.storage import UploadStorage
-from uploads.storage.client import Transport
+from uploads.storage.configuration import Transport
 
 SEALS = (2, 0, 3, 1, 0)  # uploads under each seal
 LAST = len(SEALS)
@@ -116,7 +116,7 @@ def shared(
         "secret_key": object_store.secret_key,
     }
     storage = UploadStorage(**options)
-    storage.store.use_transport(s3_transport)
+    storage.store.connect(s3_transport)
     storage.ensure_bucket()
     trail = Trail(storage, grace=timedelta(hours=1))
     with django_db_blocker.unblock(), transaction.atomic():
