@@ -54,13 +54,6 @@ def request_observer(
     return REQUEST_SECONDS.labels(route, known, str(status)).observe
 
 
-def observe_upload(outcome: str, size: int = 0) -> None:
-    """Count one upload; `size` in bytes when it is stored."""
-    UPLOADS.labels(outcome).inc()
-    if size:
-        UPLOAD_BYTES.inc(size)
-
-
 def watch_store(client: Any) -> None:
     """Measure every request of a boto3 S3 client, by operation and outcome."""
 

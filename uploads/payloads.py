@@ -15,7 +15,6 @@ import math
 import mmap
 import random
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Protocol
 
 #: Numbers go from 0 to 9999, as in the original challenge.
@@ -78,54 +77,43 @@ class RandomNumbers:
     ) -> None:
         """`seed` decides every byte; `size` is in bytes, at least 1.
 
-        `on_chunk` is called for each chunk generated, if `size` is given.
+        `on_chunk` is called for each chunk after the first.
         """
         if size is not None and size < 1:
             raise ValueError(f"size is {size}; a payload has at least 1 byte.")
         self._seed = seed
         self._on_chunk = on_chunk
-        #: The whole text, if it fits in one chunk.
-        self._text = b""
+        # The numbers must be reproducible, not unpredictable.
+        source = random.Random(seed)  # noqa: S311
         if size is None:
-            # The numbers must be reproducible, not unpredictable.
-            self._text = b"%d" % random.Random(seed).randrange(NUMBERS)  # noqa: S311
+            self._first = b"%d" % source.randrange(NUMBERS)
+        else:
+            lines = min(_LINES_PER_BLOCK, math.ceil(size / _LINE_BYTES))
+            self._first = bytes(_lines_of_digits(source, lines)[:size])
         #: Length in bytes.
-        self.size = len(self._text) if size is None else size
-        if size is not None and size <= _BLOCK_BYTES:
-            self._text = bytes(next(self.chunks()))
-
-    @cached_property
-    def number(self) -> int:
-        """The first number of the text, cut to its size."""
-        return int(next(self.chunks())[:_DIGITS_PER_LINE])
-
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 of the whole text, in hexadecimal; reads it through once."""
+        self.size = len(self._first) if size is None else size
+        #: The first number of the text, cut to its size.
+        self.number = int(self._first[:_DIGITS_PER_LINE])
         digest = hashlib.sha256()
         for chunk in self.chunks():
             digest.update(chunk)
-        return digest.hexdigest()
+        #: SHA-256 of the whole text, in hexadecimal.
+        self.sha256 = digest.hexdigest()
 
     def chunks(self) -> Iterator[bytes | memoryview]:
         """Yield the text from its start, at most 64 KiB at a time."""
-        if self._text:
-            yield self._text
-            return
-        source = random.Random(self._seed)  # noqa: S311 as above
-        lines = min(_LINES_PER_BLOCK, math.ceil(self.size / _LINE_BYTES))
-        block = _lines_of_digits(source, lines)
-        twice = memoryview(block + block)
-        start = 0
-        for remaining in range(self.size, 0, -_BLOCK_BYTES):
+        yield self._first
+        twice = memoryview(self._first * 2)
+        lines = random.Random(self._seed)  # noqa: S311 as above
+        for remaining in range(self.size - _BLOCK_BYTES, 0, -_BLOCK_BYTES):
             self._on_chunk()
+            start = lines.randrange(_LINES_PER_BLOCK) * _LINE_BYTES
             yield twice[start : start + min(remaining, _BLOCK_BYTES)]
-            start = source.randrange(lines) * _LINE_BYTES
 
     def parts(self, part_bytes: int) -> Iterator[bytes | memoryview]:
         """Yield the text in pieces of exactly `part_bytes`; the last may be shorter."""
-        if self._text and self.size <= part_bytes:
-            yield self._text
+        if self.size <= min(part_bytes, _BLOCK_BYTES):
+            yield self._first
             return
         chunks = self.chunks()
         rest: bytes | memoryview = b""

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from mirrorsite.metrics import observe_upload
+from mirrorsite.metrics import UPLOAD_BYTES, UPLOADS
 from uploads import transitions
 from uploads.audit import log
 from uploads.bulkhead import store_bulkhead
@@ -85,7 +85,7 @@ def create_upload(
     try:
         _put(upload, payload, actor)
     except TrailUnavailableError as error:
-        observe_upload("pending")
+        UPLOADS.labels("pending").inc()
         # Reconciliation looks at the bucket and completes the record.
         logger.warning(
             "upload=%s outcome not recorded, it stays pending: %s", upload.pk, error
@@ -125,7 +125,7 @@ def _begin(
     try:
         transitions.record_intent(upload, actor)
     except TrailUnavailableError:
-        observe_upload("unrecorded")
+        UPLOADS.labels("unrecorded").inc()
         raise
     return upload, payload
 
@@ -226,7 +226,8 @@ def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
         duration=now - started_at,
         error="",
     )
-    observe_upload("stored", stored.size)
+    UPLOADS.labels(upload.status).inc()
+    UPLOAD_BYTES.inc(stored.size)
 
 
 def _record_failure(upload: Upload, error: StoreError, actor: Actor) -> None:
@@ -237,7 +238,7 @@ def _record_failure(upload: Upload, error: StoreError, actor: Actor) -> None:
     else:
         detail = {"error": message}
         _record_outcome(upload, Action.FAILED, actor, detail=detail, error=message)
-    observe_upload(upload.status)
+    UPLOADS.labels(upload.status).inc()
 
 
 def _record_outcome(

@@ -65,14 +65,11 @@ class TestSized:
     def test_other_seed_other_text(self):
         assert text_of(RandomNumbers(b"a", 100)) != text_of(RandomNumbers(b"b", 100))
 
-    def test_small__made_once(self):
-        """The digest, the number and the body of most uploads are of one chunk."""
+    def test_progress__reported_for_each_further_chunk(self):
         made = Mock()
-        payload = RandomNumbers(b"seed", 60_000, on_chunk=made)
-        body = b"".join(payload.parts(8 * 1024 * 1024))
-        assert hashlib.sha256(body).hexdigest() == payload.sha256
-        assert int(body[:4]) == payload.number
-        made.assert_called_once()
+        chunks = list(RandomNumbers(b"seed", 300_000, on_chunk=made).chunks())
+        assert len(chunks) == 5
+        assert made.call_count == 2 * 4  # for the digest, and here
 
     def test_digits_are_unbiased(self):
         counts = Counter(text_of(RandomNumbers(b"seed", 65_000)))
