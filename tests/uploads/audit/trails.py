@@ -17,7 +17,7 @@ from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.report import Report
 from uploads.audit.seal_store import SealStore
 from uploads.audit.seals import Sealed, seal_audit
-from uploads.audit.verification import SEALING_GRACE, verify_audit
+from uploads.audit.verification import verify_audit
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
 from uploads.storage import UploadStorage
 
@@ -32,7 +32,6 @@ class Trail:
     storage: UploadStorage
     prefix: str = field(default_factory=lambda: f"audit-{secrets.token_hex(6)}/")
     key: SigningKey = KEY
-    grace: timedelta = SEALING_GRACE
 
     @property
     def store(self) -> SealStore:
@@ -53,12 +52,7 @@ class Trail:
 
     def verify(self, **options: Any) -> Report:
         return verify_audit(
-            **{
-                "store": self.store,
-                "trusted_keys": self.trusted(),
-                "grace": self.grace,
-                **options,
-            }
+            **{"store": self.store, "trusted_keys": self.trusted(), **options}
         )
 
     def faults(self, **options: Any) -> list[tuple[str, str]]:
