@@ -46,7 +46,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 try:
     from cryptography.exceptions import InvalidSignature
@@ -319,8 +319,15 @@ def fail(sentence: str, status: int = 2) -> int:
     return status
 
 
+class Parser(argparse.ArgumentParser):
+    """Prints a refused argument harmlessly."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Verify a downloaded audit/ folder. Exit status 1: differences;"
         " 2: could not run.",
     )

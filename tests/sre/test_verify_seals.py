@@ -315,11 +315,16 @@ class TestCouldNotRun:
         status, text = audit.run()
         assert (status, text) == (2, f"{audit.folder}/audit holds no seal\n")
 
-    @pytest.mark.parametrize("key", ["nonsense", f"{'0' * 16}:{KEY_TEXT[17:]}"])
+    @pytest.mark.parametrize(
+        "key", ["\x1b[2J\nall as signed", f"{'0' * 16}:{KEY_TEXT[17:]}"]
+    )
     def test_no_key(self, audit: Audit, key: str) -> None:
         with pytest.raises(SystemExit) as refused:
             audit.run(key=key)
         assert refused.value.code == 2
+        message = audit.capfd.readouterr().err.splitlines()[-1]
+        assert message.isprintable()
+        assert "error: argument --public-key: " in message
 
     def test_without_its_one_package(self, tmp_path: Path) -> None:
         """Exit status 1 would say that the trail was changed."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import errno
 import json
+import os
 import stat
+import tempfile
 from typing import Any
 from unittest.mock import Mock
 
@@ -37,14 +39,15 @@ class TestRotateAuditKey:
         status, text = run("rotate_audit_key")
         assert status == 0
         lines = text.splitlines()
-        values = dict(line.split("=", 1) for line in lines[2:])
+        assert lines[1] == "Set then, and restart the sealer:"
+        values = dict(line.split("=", 1) for line in lines[2:4])
         self._use(settings, values)
         new = keys.configured_signing_key()
         assert new is not None
-        assert lines[:2] == [
-            f"key {new.id} takes over from {KEY.id}; seal 2 announces it.",
-            "Set, and restart the sealer:",
-        ]
+        assert lines[0] == (
+            f"key {new.id} takes over from {KEY.id} once it is announced."
+        )
+        assert lines[4:] == ["Announced in seal 2."]
         assert set(settings.AUDIT_PUBLIC_KEYS) == {KEY.id, new.id}
         add_uploads(1)
         run("seal_audit")
@@ -71,14 +74,12 @@ class TestRotateAuditKey:
         settings.AUDIT_SIGNING_KEY = None
         assert run("verify_audit")[0] == 0
 
-    def test_output_full__another_key_is_announced(self, signing):
-        """The lost one was announced: with the old key it is retired."""
-        with pytest.raises(CommandError, match="must not be used: run") as caught:
-            call_command("rotate_audit_key", stdout=FullOutput())
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_output_full__nothing_announced(self, signing, options):
+        with pytest.raises(CommandError, match="No space left on device") as caught:
+            call_command("rotate_audit_key", *options, stdout=FullOutput())
         assert caught.value.returncode == 74
-        assert run("rotate_audit_key")[0] == 0
-        assert AuditSeal.objects.exclude(next_key="").count() == 2
-        assert run("verify_audit")[0] == 0
+        assert AuditSeal.objects.count() == 0
 
     def test_not_announced__printed_key_is_called_unusable(self, signing):
         signing.client.put_object(
@@ -102,6 +103,29 @@ class TestRotateAuditKey:
         run("seal_audit")
         assert run("verify_audit")[0] == 0
 
+    @pytest.mark.parametrize("content", [None, "[]", "{"])
+    def test_write__file_unreadable__status_2(self, signing, tmp_path, content):
+        """Before anything is announced."""
+        path = tmp_path / "secrets.json"
+        if content is not None:
+            path.write_text(content)
+        assert run("rotate_audit_key", "--write", str(path))[0] == 2
+        assert AuditSeal.objects.count() == 0
+
+    def test_write__folder_not_writable(
+        self, signing, tmp_path, make_fail, monkeypatch
+    ):
+        """Before anything is announced, too."""
+        path = tmp_path / "secrets.json"
+        path.write_text("{}")
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+        make_fail(
+            tempfile, "mkstemp", PermissionError(errno.EACCES, "Permission denied")
+        )
+        status, text = run("rotate_audit_key", "--write", str(path))
+        assert (status, "cannot be written: Permission" in text) == (74, True)
+        assert AuditSeal.objects.count() == 0
+
     def test_write__disk_full(self, signing, tmp_path, monkeypatch):
         """A key that cannot be kept is not announced."""
         path = tmp_path / "secrets.json"
@@ -123,23 +147,12 @@ class TestRotateAuditKey:
         assert run("rotate_audit_key", "--write", str(path))[0] == 0
         assert run("verify_audit")[0] == 0
 
-    @pytest.mark.parametrize(
-        ("content", "message"),
-        [
-            (None, "cannot be read: No such file or directory"),
-            ("[]", "is not a JSON object"),
-            ('{"SECRET_KEY": "hush"', "is not JSON"),
-            ("[" * 10**5, "is not JSON"),
-        ],
-    )
-    def test_write__file_unreadable(self, signing, tmp_path, content, message):
-        """Before anything is announced; the text, which has secrets, is not shown."""
+    @pytest.mark.parametrize("text", ['{"SECRET_KEY": "hush"', "[" * 10**5, "9" * 5000])
+    def test_write__not_json__secrets_not_shown(self, signing, tmp_path, text):
         path = tmp_path / "secrets.json"
-        if content is not None:
-            path.write_text(content)
+        path.write_text(text)
         status, text = run("rotate_audit_key", "--write", str(path))
-        assert (status, text) == (2, f"{path} {message}")
-        assert AuditSeal.objects.count() == 0
+        assert (status, text) == (2, f"{path} is not JSON")
 
     def test_dry_run(self, signing):
         status, text = run("rotate_audit_key", "--dry-run")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,9 @@ class Command(OperatorCommand):
         old = keys.required_signing_key()
         values = {} if write is None else _read(write)
         if dry_run:
-            self.print_result(
-                {"old": old.id, "new": None, "seal": None, "set": {}},
-                f"key {old.id} signs now; it would sign a seal that announces a new key."
-                " Nothing was changed.",
-                as_json=as_json,
-            )
+            self._print_dry_run(old.id, as_json=as_json)
             return
         new = SigningKey.generate()
-        # A key that is announced and then lost is replaced by announcing another.
         self.so_far = (
             f"key {old.id} continues to sign, and key {new.id} must not be used: run"
             " this again"
@@ -63,29 +57,43 @@ class Command(OperatorCommand):
             "AUDIT_SIGNING_KEY": new.secret_text(),
             "AUDIT_PUBLIC_KEYS": ",".join(map(keys.public_text, public_keys.values())),
         }
-        file = (
-            nullcontext()
-            if write is None
-            else atomic_replacement(write, [json.dumps(values, indent=1)])
-        )
-        with file:
+        # The key is printed or on the disk before it is announced: otherwise it could be lost.
+        shown = values if write is None else {}
+        self._print_values(old.id, new.id, shown, as_json=as_json)
+        with _prepare_file(write, values):
             made = seal_audit(signing_key=old, next_key=new.public_key)
         seal = next(sealed.number for sealed in made if not sealed.finished)
-        if write is not None:
-            self.so_far = f"seal {seal} announces key {new.id}"
-        shown = values if write is None else {}
-        lines = [
-            f"key {new.id} takes over from {old.id}; seal {seal} announces it.",
-            "Set, and restart the sealer:"
-            if write is None
-            else "Written; restart the service to sign with it.",
-            *(f"{name}={value}" for name, value in shown.items()),
-        ]
+        self.so_far = f"seal {seal} announces key {new.id}"
         if as_json:
-            self.print_json({"old": old.id, "new": new.id, "set": shown, "seal": seal})
+            self.stdout.write(f', "seal": {seal}}}')
         else:
-            for line in lines:
-                self.print(line)
+            self.print(f"Announced in seal {seal}.")
+            if write:
+                self.print("Written; restart the service to sign with it.")
+
+    def _print_dry_run(self, old: str, *, as_json: bool) -> None:
+        if as_json:
+            self.print_json({"old": old, "new": None, "seal": None, "set": {}})
+        else:
+            self.print(
+                f"key {old} signs now; it would sign a seal that announces a new key."
+                " Nothing was changed."
+            )
+
+    def _print_values(
+        self, old: str, new: str, values: dict[str, str], *, as_json: bool
+    ) -> None:
+        """Print what is known before the announcement: all but the seal's number."""
+        if as_json:
+            text = json.dumps({"old": old, "new": new, "set": values})
+            self.stdout.write(text.removesuffix("}"), ending="")
+        else:
+            self.print(f"key {new} takes over from {old} once it is announced.")
+            if values:
+                self.print("Set then, and restart the sealer:")
+            for name, value in values.items():
+                self.print(f"{name}={value}")
+        self.stdout.flush()
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -99,3 +107,11 @@ def _read(path: Path) -> dict[str, str]:
     if not isinstance(values, dict):
         raise CommandFailed(f"{path} is not a JSON object")
     return values
+
+
+def _prepare_file(
+    path: Path | None, values: dict[str, str]
+) -> AbstractContextManager[None]:
+    if path is None:
+        return nullcontext()
+    return atomic_replacement(path, [json.dumps(values, indent=1)])
