@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+from collections.abc import Collection, Generator, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -95,17 +95,18 @@ class EventsCheck:
         self,
         seal: int | None,
         expected: Iterator[tuple[int, bytes]],
-        found: Iterator[tuple[int, bytes]],
+        found: Generator[tuple[int, bytes]],
     ) -> None:
         """Compare the lines of one seal's copy with those of the database, by id.
 
         Without a seal, `found` are lines under seals that do not exist.
         """
-        for event_id, wanted, seen in outer_join(expected, found):
-            if wanted != seen:
-                self._kept.append(_Difference(event_id, seal, wanted, seen))
-                if len(self._kept) >= _KEPT:
-                    self.report_differences()
+        with closing(found):  # also if the bucket fails: see verification.py
+            for event_id, wanted, seen in outer_join(expected, found):
+                if wanted != seen:
+                    self._kept.append(_Difference(event_id, seal, wanted, seen))
+                    if len(self._kept) >= _KEPT:
+                        self.report_differences()
 
     def _copied_lines(self, seal: Seal) -> Iterator[tuple[int, bytes]] | None:
         """Return the sealed lines from the bucket, or None; report a bad copy."""

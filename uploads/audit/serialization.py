@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, fields
 from functools import partial
 from itertools import chain
@@ -51,7 +51,7 @@ def event_lines(
         yield values[0], event_line(*values)
 
 
-def readable_lines(events: QuerySet[UploadEvent]) -> Iterator[tuple[int, bytes]]:
+def readable_lines(events: QuerySet[UploadEvent]) -> Generator[tuple[int, bytes]]:
     """Like `event_lines`, with a line that equals no event's for each unreadable row.
 
     Only the tables' owner can store such a row. Raises `django.db.Error` when the

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from datetime import datetime, timedelta
 
 from django.db.models import Q
@@ -116,21 +117,29 @@ class _Verifier:
         first = _first_number(since)
         previous_hash = self._begin_at(first)
         last = first - 1
-        for number, row, versions in outer_join(self._rows(first), self._listed(first)):
-            # 1.
-            if number == last:
-                self._add(FaultKind.INVENTED, number, "it has more than one row")
-                continue
-            if number > last + 1:
-                gap = f"seals {last + 1} to {number - 1}"
-                subject = gap if number > last + 2 else f"seal {last + 1}"
-                where = "neither database nor bucket" if self.read_copies else "no row"
-                self.report.add(FaultKind.MISSING, subject, where)
-                previous_hash = None  # nothing to compare with
-            # 2. to 5.
-            previous_hash = self._check_seal(number, row, versions, previous_hash)
-            last = number
-            on_progress(self.report)
+        # Closed here: the garbage collector might close the cursor during a statement,
+        # and wait for the lock that the statement holds.
+        with (
+            closing(self._rows(first)) as rows,
+            closing(self._listed(first)) as copies,
+        ):
+            for number, row, versions in outer_join(rows, copies):
+                # 1.
+                if number == last:
+                    self._add(FaultKind.INVENTED, number, "it has more than one row")
+                    continue
+                if number > last + 1:
+                    gap = f"seals {last + 1} to {number - 1}"
+                    subject = gap if number > last + 2 else f"seal {last + 1}"
+                    where = (
+                        "neither database nor bucket" if self.read_copies else "no row"
+                    )
+                    self.report.add(FaultKind.MISSING, subject, where)
+                    previous_hash = None  # nothing to compare with
+                # 2. to 5.
+                previous_hash = self._check_seal(number, row, versions, previous_hash)
+                last = number
+                on_progress(self.report)
         # 6.
         self.events.check_orphans(first, excluding=self._without_row)
         self.events.report_differences()
@@ -162,7 +171,7 @@ class _Verifier:
             )
         return None
 
-    def _rows(self, first: int) -> Iterator[tuple[int, AuditSeal | None]]:
+    def _rows(self, first: int) -> Generator[tuple[int, AuditSeal | None]]:
         """Yield number and row of each seal in the database; report unreadable rows."""
         invalid = Q(number__lt=1) | Q(number__isnull=True)
         rows = AuditSeal.objects.filter(invalid).order_by("number")
@@ -173,7 +182,7 @@ class _Verifier:
                 self._add(FaultKind.CHANGED, number, "its row cannot be read")
             yield number, row
 
-    def _listed(self, first: int) -> Iterator[tuple[int, ObjectVersions]]:
+    def _listed(self, first: int) -> Generator[tuple[int, ObjectVersions]]:
         """Yield number and versions of each seal in the bucket; report other objects."""
         if not self.read_copies:
             return
