@@ -1,4 +1,4 @@
-"""The actor of a request, a page or a command, as the audit trail names it."""
+"""The actor of a request, page or command, as recorded in the audit trail."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mirrorsite.logs import printable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who acts, as far as it is known.
+    """The user, token or command that acts, and where its request came from.
 
     `name` is `anonymous`, `user:<username>`, `token:<name>`, or
-    `command:<management command>`. `key` names an actor with credentials by id
-    (`user:<id>`, `token:<id>`): ids are never reused.
+    `command:<management command>`. `key` identifies an actor with credentials by an id
+    that is never reused (`user:<id>`, `token:<id>`); it is empty for others.
     """
 
     name: str = "anonymous"
@@ -31,12 +31,12 @@ class Actor:
 
     @property
     def quota_key(self) -> str:
-        """The owner of a quota: the actor with credentials, else the client's network."""
+        """The key of a quota: the actor with credentials, else the client's network."""
         return self.key or f"network:{client_network(self.address)}"
 
     @property
     def idempotency_scope(self) -> str:
-        """Where an idempotency key is unique: the actor with credentials, else the address."""
+        """The scope of an idempotency key: the actor with credentials, else the address."""
         return self.key or f"address:{self.address or 'unknown'}"
 
 
@@ -86,5 +86,5 @@ def actor_named(
 
 
 def is_cross_site(request: HttpRequest) -> bool:
-    """Return True if another site's page sent the request; old browsers do not report it."""
+    """Return True if a page of another site sent the request; old browsers hide that."""
     return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}

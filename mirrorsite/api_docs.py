@@ -34,7 +34,7 @@ _MEDIA_TYPES = (
 #: The description changes only with a release.
 _CACHE_HEADERS = {"Cache-Control": "public, max-age=300"}
 _EXAMPLE = dict(ProblemTypeSerializer(PROBLEM_TYPES["word-missing"]).data)
-#: Two concurrent generations fail: drf-spectacular's caches are shared by all threads.
+#: Serialises generation: drf-spectacular's caches are shared by all threads.
 _GENERATING = threading.Lock()
 
 
@@ -136,7 +136,7 @@ class ProblemTypeView(OpenView):
 class DocsView(OpenView):
     """Swagger UI, from our own /static."""
 
-    schema = None  # a page, no operation
+    schema = None  # a page, not an operation
 
     def get(self, request: Request) -> HttpResponse:
         response = render(request._request, "mirrorsite/docs.html")

@@ -1,6 +1,6 @@
 """Checks the configuration that botocore reads by itself; sends no request.
 
-Besides the variables of `mirrorsite.environment` it reads others (AWS_PROFILE,
+Besides the variables of `mirrorsite.environment`, botocore reads others (AWS_PROFILE,
 AWS_CONFIG_FILE, AWS_CA_BUNDLE, …) and shared configuration files:
 https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
 """
@@ -32,7 +32,7 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
         if not re.fullmatch("[!-~]*", os.environ.get(name, "").strip()):
             # A header cannot carry the value. It is left out: it may be a secret.
             raise ImproperlyConfigured(
-                f"{name} holds characters that no key has; set it to the key alone."
+                f"{name} holds characters that a key cannot have; set it to the key alone."
             )
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         if os.environ.get(name) == "":  # botocore looks for a profile named ""

@@ -10,16 +10,16 @@ from django.core import checks
 
 @checks.register(checks.Tags.security, deploy=True)
 def check_proxies(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Warn of a configuration that redirects each request to itself endlessly."""
+    """Warn of redirects to HTTPS that never end."""
     if not settings.HTTPS_ONLY or settings.TRUSTED_PROXIES:
         return []
     return [
         checks.Warning(
-            "HTTPS_ONLY is true and TRUSTED_PROXIES is 0: unless gunicorn itself speaks"
+            "HTTPS_ONLY is true and TRUSTED_PROXIES is 0: unless gunicorn itself uses"
             " TLS, no request counts as HTTPS, and all but the probes are redirected.",
             hint=(
                 "Set TRUSTED_PROXIES to the number of proxies in front, whose"
-                " X-Forwarded-Proto is then believed, or HTTPS_ONLY to false."
+                " X-Forwarded-Proto is then trusted, or HTTPS_ONLY to false."
             ),
             id="mirrorsite.W001",
         )

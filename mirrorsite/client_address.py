@@ -10,16 +10,15 @@ from functools import lru_cache
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
-# Each request needs the address twice, for the record and the log, and clients return.
+# Called twice for each request: for its record and for the log.
 @lru_cache(maxsize=4096)
 def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str | None:
     """Return the address of the client, or None if it is unknown.
 
-    Each trusted proxy appends the address it was called from to X-Forwarded-For,
-    so with n proxies the client is the n-th entry from the right. Whatever stands
-    further left was sent by the client itself and is ignored. With fewer entries the
-    request did not come through all the proxies, so the client may have written each
-    entry: then only the peer is known.
+    Each trusted proxy appends the address of its peer to X-Forwarded-For, so with n
+    proxies the client is the n-th entry from the right. Entries further left come from
+    the client and are ignored. With fewer than n entries the request has bypassed a
+    proxy, and any entry may be the client's own: then the peer's address is returned.
 
     The zone of an IPv6 address is dropped: it has a meaning on one machine only.
     """

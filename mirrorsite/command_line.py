@@ -1,4 +1,4 @@
-"""Running a management command: expected errors become a sentence and an exit status."""
+"""Runs management commands: expected errors become a sentence and an exit status."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def run(arguments: list[str]) -> None:
     """Run the command that `arguments` name; exit with a status of `ExitStatus`."""
     guard_standard_streams()
     lift_statement_timeout()
-    # SIGTERM is handled as Ctrl-C is, so that the command cleans up. Without a handler,
-    # the first process of a container would even ignore SIGTERM.
+    # SIGTERM acts like Ctrl-C, so that the command cleans up. Without a handler, the first
+    # process of a container would ignore it.
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
             for argument in arguments:
-                argument.encode()  # PostgreSQL and JSON cannot hold anything else
+                argument.encode()  # raises for what PostgreSQL and JSON cannot hold
             execute_from_command_line(arguments)
         finally:
             # Writing what is still buffered can fail too.
@@ -50,15 +50,15 @@ def _status(error: BaseException, arguments: list[str]) -> int:
     """Return the exit status of an error.
 
     Django uses 1 for any error, even for an interruption; here 1 means that differences
-    were found, by a command of ours or by `check`.
+    were found, by a command of this service or by `check`.
     """
     if isinstance(error, CommandFailed):
         return error.returncode
     if isinstance(error, KeyboardInterrupt):
         return ExitStatus.INTERRUPTED
     if isinstance(error, SystemCheckError):
-        is_asked = arguments[1:2] == ["check"]
-        return ExitStatus.DIFFERENCES if is_asked else ExitStatus.MISCONFIGURED
+        is_check = arguments[1:2] == ["check"]
+        return ExitStatus.DIFFERENCES if is_check else ExitStatus.MISCONFIGURED
     return ExitStatus.COULD_NOT_RUN
 
 

@@ -1,4 +1,4 @@
-"""The container's HEALTHCHECK: ask /api/health as a client would. Standard library only.
+"""The container's HEALTHCHECK: one request of /api/health. Standard library only.
 
 `python -m mirrorsite.container_health` exits with 0 if the answer is 200, else with 1.
 """
@@ -15,7 +15,7 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 it is not bound 
 
 
 def address(environment: Mapping[str, str]) -> tuple[str, int]:
-    """Return where gunicorn can be reached, from BIND."""
+    """Return the host and port at which gunicorn can be reached, from BIND."""
     host, _, port = environment.get("BIND", "127.0.0.1:4545").rpartition(":")
     host = host.strip("[]")
     return _LOOPBACK.get(host, host), int(port)

@@ -1,8 +1,8 @@
 """How the service connects to PostgreSQL: one connection for each thread, with timeouts.
 
 Django checks a thread's connection before its first statement of a request and opens
-another if the server has dropped it, so no request fails after a server restart. psycopg's
-pool sleeps a second or more for each dead connection that it finds.
+another if the server has dropped it, so no request fails after a server restart. There is
+no pool: psycopg's sleeps a second or more for each dead connection that it finds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CONNECTION_OPTIONS: dict[str, Any] = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
 }
-#: Django makes the last one an `InternalError`, and keeps it as its cause.
+#: Django raises the last one as the cause of an `InternalError`.
 _UNAVAILABLE = (OperationalError, InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 _WANTED = "set it to postgresql://user:password@host:5432/name"
 
@@ -96,7 +96,7 @@ def restricted(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
 
 
 def is_unavailable(error: BaseException | None) -> bool:
-    """Return True if the error or one of its causes is that the database is unavailable.
+    """Return True if the error or one of its causes means an unavailable database.
 
     A database that refuses to write, such as a standby, counts as unavailable.
     """
@@ -113,10 +113,9 @@ def reason(error: BaseException) -> str:
 
 
 def lift_statement_timeout() -> None:
-    """Let the statements of this process take as long as they need.
+    """Lift the statement timeout of this process's connections, not the lock timeout.
 
     For operators' commands: migrations, verification and sealing of the whole audit trail.
-    The lock timeout stays.
     """
     connection_created.connect(
         _lift_statement_timeout, dispatch_uid="mirrorsite.statement_timeout"

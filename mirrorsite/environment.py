@@ -1,8 +1,8 @@
 """The process environment as typed values; every variable is declared here once.
 
-A value that is missing, malformed or contradicts another raises
-`ImproperlyConfigured` with one sentence on what to set. A test compares
-`VARIABLES` with the table of docs/settings.md.
+A value that is missing or malformed, or that contradicts another, raises
+`ImproperlyConfigured` with one sentence on what to set. A test compares `VARIABLES` with
+the table of docs/settings.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
-#: S3 takes at most 10,000 parts of an object; parts here are 8 MiB.
+#: S3 accepts up to 10,000 parts of an object; parts here are 8 MiB.
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MULTIPART_LIMIT_BYTES = 10_000 * 8 * 1024 * 1024
 
@@ -73,11 +73,11 @@ VARIABLES: dict[str, Variable] = {
     ),
     "STORE_READ_TIMEOUT_SECONDS": Variable(
         "5",
-        "Longest wait for a complete answer of the store; content gets a second more"
+        "Longest wait for a complete answer from the store; content gets a second more"
         " for each 32 KiB.",
     ),
     "STORE_MAX_ATTEMPTS": Variable(
-        "2", "How often one request to the store is tried, 1 to 5."
+        "2", "How many times one request to the store is tried, 1 to 5."
     ),
     "UPLOAD_MAX_BYTES": Variable(
         "67108864",
@@ -89,7 +89,7 @@ VARIABLES: dict[str, Variable] = {
     ),
     "UPLOAD_RATE_LIMIT": Variable(
         "600/minute",
-        "POSTs a client may send each second, minute, hour or day; or off.",
+        "POSTs allowed to a client per second, minute, hour or day; or off.",
     ),
     "CACHE_URL": Variable(
         "",
@@ -139,7 +139,7 @@ def _wrong(name: str, value: str, wanted: str) -> ImproperlyConfigured:
 
 
 def _base64(value: str) -> bytes:
-    """Decode strict base64; return no bytes for text that is malformed."""
+    """Decode strict base64; return no bytes for malformed text."""
     try:
         return base64.b64decode(value, validate=True)
     except ValueError:
@@ -184,7 +184,7 @@ class Environment:
     def integer(
         self, name: str, *, least: int, most: int, default: int | None = None
     ) -> int:
-        """Return a whole number; `default` stands in for a variable that is not set."""
+        """Return a whole number; `default`, if given, for a variable that is not set."""
         if default is not None and not self.text(name):
             return default
         wanted = f"a whole number from {least} to {most}"

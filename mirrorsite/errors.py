@@ -10,11 +10,11 @@ from mirrorsite.exit_status import ExitStatus
 class ServiceError(Exception):
     """An expected error: its text is a sentence for the user.
 
-    `exit_status` is what a command that ends with it reports.
+    A command that fails with it exits with `exit_status`.
     """
 
     exit_status: ClassVar[ExitStatus] = ExitStatus.COULD_NOT_RUN
 
 
 class AppendOnlyError(ServiceError):
-    """A change or deletion of a row that the table does not allow."""
+    """The row must not be deleted."""

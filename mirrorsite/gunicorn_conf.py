@@ -27,11 +27,11 @@ workers: int = settings.WEB_CONCURRENCY
 keepalive = 75  # longer than the usual 60 s of a load balancer in front
 timeout = 60
 graceful_timeout: int = settings.GRACEFUL_TIMEOUT_SECONDS
-# Heartbeat files in memory, where there is such a file system: a slow disk must not
-# look like a hanging worker.
+# Heartbeat files are in memory, if possible: a slow disk must not make a worker look
+# hung.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 control_socket_disable = True
-forwarded_allow_ips = ""  # Django decides about proxies (TRUSTED_PROXIES)
+forwarded_allow_ips = ""  # Django handles proxies (TRUSTED_PROXIES)
 
 
 class ProjectLogger(Logger):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _ALWAYS = {
-    # No page here uses any of the features that a browser guards.
+    # No page uses these features of the browser.
     "Permissions-Policy": (
         "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(),"
         " usb=()"

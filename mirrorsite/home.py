@@ -38,13 +38,13 @@ from uploads.idempotency import IdempotencyKey
 from uploads.models import Status, Upload, UploadEvent
 from uploads.services import create_upload
 
-#: How long the link to a record is valid for those who are not staff.
+#: How long the link to a record is valid; staff can use it at any time.
 LINK_AGE = timedelta(hours=1)
 #: Events shown of one upload; the admin has all of them.
 MAX_EVENTS = 20
 
 #: Details of idempotency problems, worded for a form.
-_DETAILS_OF_FORM = {
+_FORM_DETAILS = {
     "idempotency-key-reused": "This form was sent before, with another size. Send the"
     " form below to create another upload.",
     "idempotency-key-in-use": "This form was sent before, and its upload is being"
@@ -88,7 +88,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
-    """Redirect to the icon; browsers ask for it where no page names one."""
+    """Redirect to the icon; browsers request it for pages that name none."""
     return HttpResponseRedirect(
         static("uploads/icon.svg"), headers={"Cache-Control": "public, max-age=86400"}
     )
@@ -103,14 +103,14 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         Problem(
             403,
             "csrf-failed",
-            "Nothing was uploaded: the form has expired, or the browser keeps no"
+            "Nothing was uploaded: the form has expired, or the browser rejects"
             " cookies. Send the form below.",
         ),
     )
 
 
 def _mirror_context(request: HttpRequest) -> dict[str, Any]:
-    """Return the word and its mirror image; raises `Problem`."""
+    """Return the template's variables for the mirrored word; raises `Problem`."""
     query = request.META["QUERY_STRING"].encode("latin-1")
     try:
         word = single_parameter(query, "word", max_characters=MAX_WORD_CHARACTERS)
@@ -125,7 +125,7 @@ def _mirror_context(request: HttpRequest) -> dict[str, Any]:
 
 def _upload(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST)
-    usage = limiter.hit(actor_named(request, "anonymous").quota_key)
+    usage = limiter.count(actor_named(request, "anonymous").quota_key)
     try:
         require_quota(usage)
         # A redirect, so that reloading the page does not upload again.
@@ -138,7 +138,7 @@ def _upload(request: HttpRequest) -> HttpResponse:
         problem = problem_of(error) or error
         if not isinstance(problem, Problem):
             raise
-        if detail := _DETAILS_OF_FORM.get(problem.slug):
+        if detail := _FORM_DETAILS.get(problem.slug):
             problem.detail = ErrorDetail(detail)
         # A malformed or used key cannot be sent again: the page has a form with a new one.
         is_used = problem.slug == "idempotency-key-reused"
@@ -177,7 +177,7 @@ def _link_to(upload_id: UUID | str) -> str:
 
 
 def _record(request: HttpRequest, link: str) -> dict[str, Any]:
-    """Return the record that a link names, for those who may see it.
+    """Return the template's variables for the upload that a link names.
 
     The link is an upload's id with a signature; staff need no signature. Raises
     `Problem`.

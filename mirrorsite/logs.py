@@ -2,7 +2,7 @@
 
 Every line logged during a request carries the request's id. No line holds a query
 string, a body or a header's value, and text from outside (keys, names, error messages)
-is made safe to print.
+is escaped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def printable(text: str) -> str:
-    r"""Escape what would break the line, drive a terminal or reorder what it shows.
+    r"""Escape characters that would break the line, control a terminal or reorder text.
 
     Line feeds, control and format characters and lone surrogates become `\n`,
     `\x1b`, `\u202e`, `\udc80`.
@@ -45,7 +45,7 @@ def printable(text: str) -> str:
 
 
 def json_line(value: Any) -> str:
-    """Return `value` as one line of JSON; escapes what `printable` does, as JSON does."""
+    """Return `value` as one line of JSON, with all unprintable characters escaped."""
     line = _encode(value)
     if line.isprintable():
         return line
@@ -89,10 +89,10 @@ def is_request_id(text: str) -> bool:
 
 
 def request_id_from(offered: str | None, traceparent: str | None = None) -> str:
-    """Return the identifier of a request.
+    """Return the id of a request.
 
-    The client's own X-Request-ID when well-formed; else the trace id of a valid W3C
-    `traceparent`, so that our lines are found from the trace; else a new one.
+    The client's own X-Request-ID if well-formed; else the trace id of a valid W3C
+    `traceparent`, so that a trace leads to its log lines; else a new one.
     """
     if offered is not None and is_request_id(offered):
         return offered
@@ -192,7 +192,7 @@ class ReplaceTraceback(logging.Filter):
 
 
 class DropDatabaseTraceback(logging.Filter):
-    """Drops the traceback when the database is unavailable: that is no bug."""
+    """Drops the traceback when the database is unavailable: that is not a bug."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and is_unavailable(record.exc_info[1]):
@@ -209,7 +209,7 @@ class UTCFormatter(logging.Formatter):
 
 
 class JsonFormatter(UTCFormatter):
-    """One JSON object a line; `extra={"fields": {...}}` adds members."""
+    """One JSON object per line; `extra={"fields": {...}}` adds members."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {

@@ -10,13 +10,13 @@ import tempfile
 import threading
 
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_AGAIN_SECONDS = 5.0
+_RESTART_SECONDS = 5.0
 
 
 class MetricsProcess:
     """The workers' metrics directory, and the process that serves it.
 
-    One for each gunicorn master. A thread of the master restarts it when it ends.
+    Each gunicorn master has one, and a thread that restarts the process when it ends.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class MetricsProcess:
         os.environ[_VARIABLE] = self._directory
 
     def start(self) -> None:
-        threading.Thread(target=self._keep, name="metrics", daemon=True).start()
+        threading.Thread(target=self._keep_running, name="metrics", daemon=True).start()
 
     def stop(self) -> None:
         """End the process and remove the directory."""
@@ -43,12 +43,12 @@ class MetricsProcess:
             self._process.terminate()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _keep(self) -> None:
+    def _keep_running(self) -> None:
         while not self._stopping.is_set():
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mirrorsite.metrics_server"],
                 stdin=subprocess.DEVNULL,
             )
-            # gunicorn reaps every child; if it is first, this returns 0 immediately.
+            # gunicorn reaps every child; if it did so first, this returns immediately.
             self._process.wait()
-            self._stopping.wait(_AGAIN_SECONDS)
+            self._stopping.wait(_RESTART_SECONDS)

@@ -1,4 +1,4 @@
-"""The metrics' own port: `python -m mirrorsite.metrics_server`.
+"""Serves the metrics on a port of their own: `python -m mirrorsite.metrics_server`.
 
 A process beside gunicorn's workers, started by gunicorn's configuration. It sums what
 the workers wrote to PROMETHEUS_MULTIPROC_DIR, and reads from the database, with a timeout
@@ -27,7 +27,7 @@ from mirrorsite.database import restricted
 logger = logging.getLogger("mirrorsite.metrics_server")
 
 DATABASE_SECONDS = 2
-_BIND_AGAIN_SECONDS = 2.0
+_BIND_RETRY_SECONDS = 2.0
 _POLL_SECONDS = 0.5
 #: How long a client may take to send its request.
 CLIENT_SECONDS = 5.0
@@ -112,7 +112,7 @@ def serve(bind: str, keep_running: Callable[[], bool]) -> None:
                     error.strerror,
                 )
                 reported = True
-            time.sleep(_BIND_AGAIN_SECONDS)
+            time.sleep(_BIND_RETRY_SECONDS)
             continue
         logger.info("metrics on http://%s/metrics", bind)
         while keep_running():
@@ -135,7 +135,7 @@ def main() -> None:
     if settings.METRICS_BIND is not None:
         serve(settings.METRICS_BIND, lambda: os.getppid() == parent)
     if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        # gunicorn, which made it, was killed and did not remove it.
+        # gunicorn made the directory; if it was killed, it did not remove it.
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -1,7 +1,4 @@
-"""Middleware: one small layer for every request, and sessions for staff pages only.
-
-It also shapes the errors that arise outside of REST framework's views.
-"""
+"""Middleware for all requests, sessions for some pages, and errors outside DRF's views."""
 
 from __future__ import annotations
 
@@ -41,9 +38,9 @@ _WITHOUT_LENGTH = frozenset({204, 304})
 
 
 class EdgeMiddleware:
-    """The outermost: request id, host check, shape of errors, headers, measurement.
+    """The outermost middleware: request id, host check, errors, headers and metrics.
 
-    One layer, because each costs every request a few microseconds.
+    All in one, because each middleware costs every request a few microseconds.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -55,7 +52,7 @@ class EdgeMiddleware:
         request_id = request_id_from(
             meta.get("HTTP_X_REQUEST_ID"), meta.get("HTTP_TRACEPARENT")
         )
-        # In META so that the access log of the server finds it as well.
+        # The server's access log reads it from META.
         meta["mirrorsite.request_id"] = request_id
         token = current_request_id.set(request_id)
         try:
@@ -73,7 +70,7 @@ class EdgeMiddleware:
                 # RFC 9110, section 9.3.2: the headers of GET, without its content.
                 response.content = b""
         match = request.resolver_match
-        # The home page's route is empty, and an empty label means none to Prometheus.
+        # The home page's route is empty, and Prometheus drops a label without a value.
         route = (match.route or "/") if match else "unmatched"
         meta["mirrorsite.route"] = route
         observe = request_observer(route, request.method, response.status_code)
@@ -84,7 +81,7 @@ class EdgeMiddleware:
         try:
             request.get_host()
         except DisallowedHost as error:
-            return bad_request(request, error)  # before anything else is done
+            return bad_request(request, error)  # before any other middleware
         if request.path_info == "*" and request.method == "OPTIONS":
             # About the server as a whole (RFC 9110, section 9.3.7).
             options = HttpResponse(
@@ -124,7 +121,7 @@ def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpRespons
 
 
 def _refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
-    """Return a problem below /api/, and elsewhere a plain page that says the same."""
+    """Return a problem below /api/, and elsewhere a plain page with the same text."""
     if _is_api(request):
         return problem_response(request, problem)
     status = problem.status_code
@@ -187,7 +184,7 @@ class StaffPages:
 
 class StaffSessionMiddleware(SessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
-        """Ignore a cookie that is no session key.
+        """Ignore a cookie that is not a session key.
 
         A quoted cookie can contain a NUL, which PostgreSQL's text cannot hold.
         """
@@ -199,7 +196,7 @@ class StaffSessionMiddleware(SessionMiddleware):
     def process_response(
         self, request: HttpRequest, response: HttpResponse
     ) -> HttpResponse:
-        """Save the session; Django takes any error of the database for a deleted one."""
+        """Save the session; Django would report a database error as a deleted session."""
         try:
             return super().process_response(request, response)
         except SessionInterrupted as error:

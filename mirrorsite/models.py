@@ -1,4 +1,4 @@
-"""What all apps share in the database."""
+"""The constraint on times that all apps use, and the rate limits' table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from django.db import models
 
-#: Ends over a year before Python's last time, so that a year can be added to each.
+#: Ends over a year before `datetime.max`, so that a year can be added to any of them.
 _PYTHON_TIMES = (datetime.min.replace(tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC))
 
 
@@ -20,7 +20,7 @@ def readable_times(name: str, *columns: str) -> models.CheckConstraint:
 
 
 class RateWindow(models.Model):
-    """Requests of one client within one period; written by rate_limits."""
+    """Number of requests of one client in one window; written by rate_limits."""
 
     key = models.CharField(primary_key=True, max_length=200)
     count = models.BigIntegerField()

@@ -1,4 +1,4 @@
-"""How the API reads and writes bodies: JSON alone."""
+"""Content negotiation: bodies are JSON, and nothing else."""
 
 from __future__ import annotations
 

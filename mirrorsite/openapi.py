@@ -1,4 +1,4 @@
-"""What drf-spectacular cannot know: problems, headers, and how our fields are described."""
+"""Additions to what drf-spectacular finds: problems, headers, security schemes, enums."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from mirrorsite.serializers import ProblemSerializer
 
 PROBLEM_JSON = "application/problem+json"
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
-#: Headers that every answer with a status has.
+#: Headers of every response with this status.
 _HEADERS_OF_STATUS = {
     "401": ["WWW-Authenticate"],
     "429": ["Retry-After"],
     "503": ["Retry-After"],
 }
-#: Answers to requests that never reach a view, so no rate limit counts them.
+#: Responses to requests that reach no view, and so are not rate-limited.
 _NOT_COUNTED = {"408", "413", "default"}
 #: Schemas that allow undeclared members; no other does.
 _ADDITIONAL_PROPERTIES = {"Problem": True, "Checks": {"type": "string"}}
 
 
 def answer(serializer: Any, description: str, example: Any) -> OpenApiResponse:
-    """Return a success with its example."""
+    """Return a successful response with an example."""
     return OpenApiResponse(
         serializer, description, [OpenApiExample("answer", value=example)]
     )
@@ -39,7 +39,7 @@ def answer(serializer: Any, description: str, example: Any) -> OpenApiResponse:
 def header(
     name: str, description: str, *statuses: int, **schema: str
 ) -> OpenApiParameter:
-    """Return a header of the answers with these statuses."""
+    """Return a header of the responses with these statuses."""
     return OpenApiParameter(
         name,
         schema,
@@ -57,7 +57,7 @@ def problem_responses(
 ) -> dict[tuple[int, str], OpenApiResponse]:
     """Return the responses for an operation's problems: one per status, with examples.
 
-    `slugs` are problem types that the operation can answer, `instance` is its path.
+    `slugs` are the problem types of the operation, `instance` is its path.
     `fields` maps further slugs to the field that the example's `errors` name. `members`
     maps slugs, with underscores for hyphens, to further members of their example.
     """

@@ -17,19 +17,19 @@ HEADERS: dict[str, Any] = {
         "schema": {"type": "integer", "minimum": 0},
     },
     "RateLimit-Policy": {
-        "description": "Requests (q) in a window of so many seconds (w), when there is"
-        " a limit.",
+        "description": "Requests (q) allowed per window of w seconds; absent without a"
+        " limit.",
         "schema": {"type": "string"},
         "example": '"default";q=60;w=60',
     },
     "RateLimit": {
-        "description": "Requests that remain (r) for so many seconds (t), when there"
-        " is a limit.",
+        "description": "Requests that remain (r) in the next t seconds; absent without"
+        " a limit.",
         "schema": {"type": "string"},
         "example": '"default";r=59;t=31',
     },
     "WWW-Authenticate": {
-        "description": "The scheme that is asked for (RFC 6750).",
+        "description": "The authentication scheme to use (RFC 6750).",
         "schema": {"type": "string"},
     },
 }
@@ -66,10 +66,13 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": False,
     "TAGS": [
-        {"name": "probes", "description": "Is it alive, and can it work?"},
+        {"name": "probes", "description": "Liveness and readiness."},
         {"name": "mirror", "description": "The transformation."},
-        {"name": "uploads", "description": "Uploading, and the record of it."},
-        {"name": "about", "description": "What this API says of itself."},
+        {"name": "uploads", "description": "Uploads and their records."},
+        {
+            "name": "about",
+            "description": "The description of this API and of its problems.",
+        },
     ],
     "APPEND_COMPONENTS": {"headers": HEADERS, "parameters": PARAMETERS},
     "POSTPROCESSING_HOOKS": ["mirrorsite.openapi.describe_every_operation"],

@@ -199,7 +199,7 @@ GENERAL = problem_types(
         431: {
             "headers-too-large": (
                 "Headers too large",
-                "The headers are more, or longer, than the service accepts.",
+                "There are more headers, or longer ones, than the service accepts.",
                 "Send fewer and shorter headers; cookies are often the reason.",
             ),
         },

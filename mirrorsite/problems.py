@@ -2,7 +2,7 @@
 
 Views raise `Problem`. All other errors (Django's, the database's, bugs) become one of
 the declared types: in DRF's exception handler here and, outside of DRF's views, in
-`mirrorsite.middleware`. No answer contains anything internal.
+`mirrorsite.middleware`. No answer contains internal details.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RETRY_AFTER_SECONDS = 5
 class Problem(exceptions.APIException):
     """An error with its own problem type; raise it from any API view.
 
-    `slug` names the type (declared in `problem_types`), `detail` says what was wrong
+    `slug` names the type (declared in `problem_types`), `detail` states what was wrong
     and what is allowed, and `extensions` are further members of the body;
     `retry_after`, in seconds, becomes a header.
     """
@@ -55,7 +55,7 @@ class Problem(exceptions.APIException):
 
 
 class InvalidRequest(Problem):
-    """400: one field of the request is wrong."""
+    """A 400 that names the invalid field of the request."""
 
     def __init__(self, field: str, slug: str, detail: str) -> None:
         super().__init__(
@@ -64,7 +64,7 @@ class InvalidRequest(Problem):
 
 
 def unavailable(slug: str, detail: str, **extensions: object) -> Problem:
-    """Return a 503 that may be tried again."""
+    """Return a 503 with Retry-After."""
     return Problem(503, slug, detail, retry_after=RETRY_AFTER_SECONDS, **extensions)
 
 
@@ -110,7 +110,7 @@ def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    """Turn what an API view raised into a problem; None leaves it to Django's 500."""
+    """Return the problem for an API view's error; None leaves it to Django's 500."""
     request: HttpRequest = context["request"]._request
     error = api_exception_of(error) or error
     if not isinstance(error, exceptions.APIException):
@@ -122,7 +122,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 
 def api_exception_of(error: BaseException | None) -> exceptions.APIException | None:
-    """Return the API's error for one of Django or the database, else None."""
+    """Return the API error that a Django or database error stands for, else None."""
     match error:
         case Http404():
             return exceptions.NotFound()
@@ -154,7 +154,7 @@ def api_exception_of(error: BaseException | None) -> exceptions.APIException | N
 
 
 def _problem_of(error: exceptions.APIException, request: HttpRequest) -> Problem:
-    """Return what an API view raised as a `Problem`."""
+    """Return an API view's error as a `Problem`."""
     if isinstance(error, Problem):
         return error
     detail = str(error.detail)

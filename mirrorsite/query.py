@@ -1,4 +1,4 @@
-"""Reading a query string strictly."""
+"""Strict parsing of query strings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def malformed_parameter(query_string: str) -> str | None:
 
 
 def _decodes_as_utf8(pair: str) -> bool:
-    # WSGI hands the raw bytes of the query over as latin-1 text (PEP 3333).
+    # WSGI passes the query's bytes as latin-1 text (PEP 3333).
     try:
         unquote_to_bytes(pair.encode("latin-1")).decode()
     except UnicodeDecodeError:

@@ -1,8 +1,8 @@
 """Limits on requests per client, and the header fields that report them.
 
-Windows are fixed: they begin at whole multiples of their length since 1970, in every
-process alike, so processes share only one number per client. Around the border of two
-windows a client can send up to twice its quota.
+Windows are fixed: each begins at a multiple of its length since 1970, so processes share
+only one number per client. Across the boundary of two windows a client can send up to
+twice its quota.
 
 The fields are those of draft-ietf-httpapi-ratelimit-headers-10.
 
@@ -41,9 +41,9 @@ from mirrorsite.tokens.authentication import StaffSessionAuthentication
 
 logger = logging.getLogger(__name__)
 
-#: How long a counter is not used after it failed.
+#: How long a counter that failed is not used.
 PAUSE_SECONDS = 5.0
-#: A limiter must not cost more than what it protects.
+#: Short, because every limited request waits for Redis.
 _REDIS_TIMEOUT_SECONDS = 0.5
 _MAX_IN_MEMORY = 100_000
 
@@ -157,8 +157,8 @@ class Usage:
 class RateLimiter:
     """Counts requests per client; a counter that fails does not fail the request.
 
-    When Redis or the database is unavailable it counts in this process for a while:
-    refusing all requests would add a dependency, and counting none would lift the limit.
+    While Redis or the database is unavailable, requests are counted in this process:
+    refusing all would add a dependency, and counting none would lift the limit.
     """
 
     def __init__(self) -> None:
@@ -167,8 +167,8 @@ class RateLimiter:
         #: A window, and the digests of credentials that this process accepted in it.
         self._accepted: tuple[float, set[bytes]] = (0, set())
 
-    def hit(self, client: str, amount: int = 1) -> Usage | None:
-        """Count a request; None when `UPLOAD_RATE_LIMIT` is off."""
+    def count(self, client: str, amount: int = 1) -> Usage | None:
+        """Count a request and return the usage; None when `UPLOAD_RATE_LIMIT` is off."""
         if settings.UPLOAD_RATE_LIMIT is None:
             return None
         quota, length = settings.UPLOAD_RATE_LIMIT
@@ -191,10 +191,10 @@ class RateLimiter:
     def uncount(self, client: str) -> None:
         """Uncount a request.
 
-        If the window has changed since, or the counter has (from Redis to this process,
-        or back), the current count is lowered, and the client gets one request more.
+        If the window or the counter (Redis, or this process) has changed since, the
+        current count is lowered, and the client gets one request more.
         """
-        self.hit(client, -1)
+        self.count(client, -1)
 
     def has_accepted(self, credential: str) -> bool:
         """Return True if the credential was valid in this window, in this process."""
@@ -258,12 +258,12 @@ class RateLimitedPosts(APIView):
         if not credential and StaffSessionAuthentication in self.authentication_classes:
             credential = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
         if credential:
-            self._check(request, credential, network)
+            self._authenticate(request, credential, network)
         else:
             self._count(network)
             super().perform_authentication(request)
 
-    def _check(self, request: Request, credential: str, network: str) -> None:
+    def _authenticate(self, request: Request, credential: str, network: str) -> None:
         """Authenticate, then count the request for the credential's actor."""
         unproven = f"unproven:{network}"
         is_counted = not limiter.has_accepted(credential)
@@ -296,7 +296,7 @@ class RateLimitedPosts(APIView):
                     self._count(client)
 
     def _count(self, client: str) -> None:
-        self._usage = limiter.hit(client)
+        self._usage = limiter.count(client)
         require_quota(self._usage)
 
     def finalize_response(

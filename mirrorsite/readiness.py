@@ -12,7 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 logger = logging.getLogger(__name__)
 
-#: Several probers ask every few seconds; one check serves them all.
+#: Several probes run every few seconds and share the result.
 CACHE_SECONDS = 3.0
 #: How long a probe or the home page waits for the checks.
 WAIT_SECONDS = 2.0
@@ -108,7 +108,7 @@ class Readiness:
         try:
             for name in names:
                 database = outcome.get("database", "ok")
-                # Once "database" has failed, the rest would wait for the same server.
+                # Without the database, these would only wait for a timeout.
                 is_down = name in self._need_database and database != "ok"
                 outcome[name] = database if is_down else self._checks[name]()
         except Exception:

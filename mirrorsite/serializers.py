@@ -1,4 +1,4 @@
-"""The base of queries that are checked strictly; answers of health, readiness, problems."""
+"""Strict query parameters, and the answers of health, readiness and problems."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ class FieldErrorSerializer(serializers.Serializer[Any]):
 class ProblemSerializer(serializers.Serializer[Any]):
     """An error (RFC 9457).
 
-    `type` is a path of this API that says what it means and what to do; further
-    members depend on it.
+    `type` is a path of this API with its meaning and a remedy; further members depend on
+    it.
     """
 
     type = UriReferenceField()

@@ -102,13 +102,13 @@ REST_KNOX = {
     "TOKEN_PREFIX": "mst_",
 }
 
-# Sessions, CSRF and messages run for the pages alone (mirrorsite.middleware).
+# Sessions, CSRF protection and messages run on some paths only (mirrorsite.middleware).
 MIDDLEWARE = [
     "mirrorsite.middleware.EdgeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "mirrorsite.middleware.StaffPages",
 ]
-#: Besides `/`, the paths that read the session; the others do not pay for it.
+#: Besides `/`, the paths on which the session is loaded.
 STAFF_PATHS = ("/admin/", "/api/uploads")
 # These checks look for Django's classes by name: EdgeMiddleware denies framing (W002), and
 # StaffPages contains the others.

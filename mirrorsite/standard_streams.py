@@ -19,8 +19,8 @@ class GuardedStream(io.TextIOWrapper):
     """A text stream that raises `OutputError` instead of `OSError`.
 
     Otherwise a full disk behind standard output looks like any other `OSError` of the
-    program, and argparse ignores it. It raises once, and
-    discards later output: at exit the interpreter would fail again to write its buffer.
+    program, and argparse ignores it. After the first error, output is discarded: at exit
+    the interpreter would fail again to write its buffer.
     https://docs.python.org/3/library/signal.html#note-on-sigpipe
     """
 
@@ -43,7 +43,7 @@ class GuardedStream(io.TextIOWrapper):
 
 
 def guard_standard_streams() -> None:
-    """Make failing writes raise `OutputError`; escape what the encoding cannot hold.
+    """Make failing writes raise `OutputError`; escape what cannot be encoded.
 
     Python sets a stream to None if its descriptor is closed. The descriptor is then opened
     in the wrong direction, as gnulib's `stdopen` does: no other file gets its number, and

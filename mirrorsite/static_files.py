@@ -7,7 +7,7 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
 class ServedFilesConfig(StaticFilesConfig):
-    """Leaves out Redoc, which we do not use, and source maps: 30 MB, ten seconds."""
+    """Leaves out Redoc, which is not used, and source maps: 30 MB, ten seconds."""
 
     ignore_patterns = [*StaticFilesConfig.ignore_patterns, "redoc", "*.map"]
 

@@ -1,4 +1,4 @@
-"""Points in time as people and clients write them. No Django here."""
+"""Strict parsing of points in time. No Django here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 _HOUR, _SIXTY = r"(?:[01][0-9]|2[0-3])", r"[0-5][0-9]"
 #: A date, a time of day and an offset, in the form of RFC 3339, section 5.6. Python
-#: accepts more, and not the same in all versions (24:00, +00:99, week dates).
+#: accepts more, which differs by version (24:00, +00:99, week dates).
 _TIME = re.compile(
     rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}"
     rf"([Tt ]{_HOUR}:{_SIXTY}(:{_SIXTY}(\.[0-9]{{1,9}})?)?"

@@ -11,10 +11,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 
 
 class UTF8Request(WSGIRequest):
-    """A request whose query and form are UTF-8, whatever its Content-Type says.
+    """A request whose query and form are UTF-8, whatever its Content-Type.
 
-    Django would decode the query with the charset of the body, and fail for one that is
-    no text encoding, such as `hex`: its property `encoding` is not used.
+    Django's `encoding` would decode the query with the charset of the body, and fail for
+    one that is not a text encoding, such as `hex`.
     """
 
     encoding = None  # type: ignore[override]

@@ -34,8 +34,7 @@ def mirror(word: str) -> str:
 def _swap(character: str) -> str:
     if character.isascii():
         return character.translate(_ASCII_SWAP)
-    # Cased letters alone: ª, Ⅷ and Ⓐ have case in Unicode but are no letters of
-    # category Lu or Ll.
+    # Lu and Ll only: ª, Ⅷ and Ⓐ have case in Unicode, but are in neither category.
     category = unicodedata.category(character)
     if category == "Ll":
         counterpart = character.upper()

@@ -1,4 +1,4 @@
-"""Reading one parameter out of a raw query string, strictly. No Django here."""
+"""Strict parsing of one parameter of a raw query string. No Django here."""
 
 from __future__ import annotations
 

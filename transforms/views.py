@@ -73,7 +73,7 @@ class MirrorView(OpenView):
     )
     def get(self, request: Request) -> Response:
         try:
-            # WSGI hands the query's bytes over as latin-1 text (PEP 3333).
+            # WSGI passes the query's bytes as latin-1 text (PEP 3333).
             transformed, etag = _mirror_query(
                 request._request.META["QUERY_STRING"].encode("latin-1")
             )

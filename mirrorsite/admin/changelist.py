@@ -32,9 +32,9 @@ SEPARATOR = "~"
 class FilteredChangeList(ChangeList):
     """A change list that accepts only the parameters of its filters.
 
-    Django's accepts any lookup on any column: a regular expression over every row, or
-    the beginning of a token's hash. Raises `IncorrectLookupParameters` for these, and
-    for values that neither Python nor the database can read.
+    Django's own accepts any lookup on any column, such as a regular expression over
+    every row, or the beginning of a token's hash. Raises `IncorrectLookupParameters` for
+    unknown parameters, and for values that Python or the database rejects.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class FilteredChangeList(ChangeList):
     def get_filters(self, request: HttpRequest) -> Any:
         found = super().get_filters(request)
         if unknown := found[2]:
-            raise IncorrectLookupParameters(f"no filters: {sorted(unknown)}")
+            raise IncorrectLookupParameters(f"unknown filters: {sorted(unknown)}")
         return found
 
 
@@ -54,8 +54,8 @@ class CursorChangeList(FilteredChangeList):
     """A change list that pages by cursor, newest first.
 
     The admin's `ordering` is one or two columns, all descending, in the order of an
-    index. Django's parameter for the page is `oldest`, or `older` or `newer` with the
-    values of the row that the page follows or precedes.
+    index. The page parameter is `oldest`, or `older` or `newer` with the values of the
+    row that the page follows or precedes.
     """
 
     model_admin: BigTableAdmin[Any]
@@ -85,7 +85,7 @@ class CursorChangeList(FilteredChangeList):
         self.result_list = found
         self.result_count = rough_count(self.queryset)
         # A template formats an int itself and ignores `RoughCount.__str__`.
-        self.result_count_words = str(self.result_count)
+        self.result_count_text = str(self.result_count)
         self.multi_page = self.has_older or self.has_newer
         # Django's own get_results sets these, and its template tags read them.
         self.show_full_result_count = False
@@ -146,7 +146,7 @@ class CursorChangeList(FilteredChangeList):
 
 
 class StrictListMixin:
-    """Accepts only the filters of a list, and only a selection of valid ids."""
+    """Rejects unknown parameters of a list, and selections with an invalid id."""
 
     opts: Any
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-#: Of year, month, day and hour: the length of its text in ISO 8601.
+#: Length in ISO 8601 of a year, a month, a day and an hour.
 _LENGTHS = (len("2026"), len("2026-11"), len("2026-11-23"), len("2026-11-23T18"))
 _FULL_NAMES = ("%Y", "%B %Y", "%-d %B %Y", "%-d %B %Y, %H:00")
-#: Names within the period that contains it.
+#: Names that leave out the containing period.
 _SHORT_NAMES = ("%Y", "%B", "%-d", "%H:00")
-#: From its start into the next one.
+#: A time that is this long after the start of a period is in the following one.
 _SPANS = (
     timedelta(days=366),
     timedelta(days=31),
@@ -48,7 +48,7 @@ def parse(text: str) -> Period:
     start = datetime.fromisoformat(text + "0000-01-01T00:00:00+00:00"[len(text) :])
     period = Period(start, _LENGTHS.index(len(text)))
     if str(period) != text:
-        raise ValueError(f"{text!r} is no year, month, day or hour")
+        raise ValueError(f"{text!r} is not a year, month, day or hour")
     return period
 
 

@@ -1,4 +1,4 @@
-"""Filters of the lists: equality and range conditions that an index serves."""
+"""List filters: equality and range conditions that an index can answer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mirrorsite.admin.date_hierarchy import Period, parse, subdivisions
 from mirrorsite.admin.row_estimates import rough_count
 from mirrorsite.times import parse_time
 
-#: Lower than the limit for a list, since a page has a count for each choice.
+#: Lower than a list's own limit, since the rows of every choice are counted.
 FACET_EXACT_UP_TO = 1_000
 
 
 class RoughFacets(FacetsMixin):
-    """Counts each choice up to a limit, where Django's facets read every row."""
+    """Facet counts that are exact up to a limit; Django's own read every row."""
 
     request: HttpRequest
     expected_parameters: Any
@@ -42,7 +42,7 @@ class RoughFacets(FacetsMixin):
 
 
 class ChoiceFilter(RoughFacets, ChoicesFieldListFilter):
-    """One of a column's choices, each with its count when counts are asked for."""
+    """Filters by one of a column's choices; shows the count of each on request."""
 
     def facet_rows(self, rows: QuerySet[Any]) -> list[QuerySet[Any]]:
         return [
@@ -52,17 +52,17 @@ class ChoiceFilter(RoughFacets, ChoicesFieldListFilter):
 
 
 class TimeFilter(ListFilter):
-    """A span of the time that orders the list, in UTC: the last hours, or from and until.
+    """Filters by the time that orders the list, in UTC: the last hours, or from and until.
 
-    `on` is a year, month, day or hour to step down through, above the list. Django's own
-    date hierarchy reads every row to find the dates that occur; this one offers every
-    period between the first and the last row.
+    The parameter `on` is the year, month, day or hour chosen in the date hierarchy above
+    the list. Django's own hierarchy reads every row to find the dates that occur; this one
+    offers every period between the first and the last row.
     """
 
     title = "time (UTC)"
     template = "admin/uploads/time_filter.html"
     parameters = ("on", "within", "since", "until")
-    stretches = {
+    recent_spans = {
         "1h": ("last hour", timedelta(hours=1)),
         "24h": ("last 24 hours", timedelta(hours=24)),
         "7d": ("last 7 days", timedelta(days=7)),
@@ -90,16 +90,16 @@ class TimeFilter(ListFilter):
         return list(self.parameters)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the span; raises ValueError or OverflowError for no time."""
+        """Return the rows of the span; raises ValueError or OverflowError for bad times."""
         used = self.used
         bounds = []
         if period := self._period():
             bounds += [("gte", period.start), ("lt", period.following().start)]
         if within := used.get("within"):
-            if within not in self.stretches:
+            if within not in self.recent_spans:
                 raise IncorrectLookupParameters(f"within={within!r}")
-            bounds.append(("gte", timezone.now() - self.stretches[within][1]))
-        # What a datetime-local field sends is read as UTC.
+            bounds.append(("gte", timezone.now() - self.recent_spans[within][1]))
+        # A datetime-local field sends no offset: UTC is assumed.
         if since := used.get("since"):
             bounds.append(("gte", parse_time(since)))
         if until := used.get("until"):
@@ -120,7 +120,7 @@ class TimeFilter(ListFilter):
             "until": used.get("until", ""),
             "others": [(n, v) for n, v in others if n not in self.parameters],
         }
-        for name, (label, _) in self.stretches.items():
+        for name, (label, _) in self.recent_spans.items():
             yield {
                 "selected": used.get("within") == name,
                 "query_string": self._link(changelist, within=name),

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-#: Up to here rows are counted; beyond, the answer is an estimate.
+#: A larger number of rows is estimated.
 EXACT_UP_TO = 10_000
 
 
@@ -22,7 +22,7 @@ class RoughCount(int):
 
 
 def rough_count(queryset: QuerySet[Any], exact_up_to: int = EXACT_UP_TO) -> RoughCount:
-    """Return the number of rows: exact while small, else PostgreSQL's estimate."""
+    """Return the number of rows: above `exact_up_to`, PostgreSQL's estimate."""
     rows = queryset.order_by()
     counted = rows[: exact_up_to + 1].count()
     is_exact = counted <= exact_up_to

@@ -22,7 +22,7 @@ def duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text.strip())
     if not match:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no duration; write a whole number and a unit,"
+            f"{text!r} is not a duration; write a whole number and a unit,"
             " such as 90s, 15m, 2h, 30d or 4w"
         )
     span = timedelta(**{_UNITS[match[2]]: int(match[1])})
@@ -86,7 +86,7 @@ positive_minutes = partial(_positive, unit="minutes", most=527_040)
 
 def seal_or_time(text: str) -> int | datetime:
     """Parse a seal number, a point in time, or a duration before now."""
-    if re.fullmatch("[0-9]{1,10}", text):  # names in the bucket have as many digits
+    if re.fullmatch("[0-9]{1,10}", text):  # seals' keys in the bucket have ten digits
         return int(text)
     try:
         return moment(text)

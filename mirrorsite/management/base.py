@@ -1,4 +1,4 @@
-"""What all commands share: exit statuses, safe output, errors in one sentence."""
+"""The base class of commands: exit status, escaped output, errors in one sentence."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def describe(error: BaseException) -> tuple[str, ExitStatus]:
 
 
 class CommandFailed(CommandError):  # noqa: N818 it is an outcome
-    """The command could not do what it was asked."""
+    """The command failed, or found differences."""
 
     def __init__(
         self, message: str, status: ExitStatus = ExitStatus.COULD_NOT_RUN
@@ -66,16 +66,16 @@ class CommandFailed(CommandError):  # noqa: N818 it is an outcome
 
 
 class DifferencesFound(CommandFailed):
-    """The command ran, and what it checked is not as it should be."""
+    """The command ran and found differences."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, ExitStatus.DIFFERENCES)
 
 
 class OperatorCommand(BaseCommand):
-    """Base of every command; it reports by its exit status how it ended.
+    """Base of every command; the exit status reports the outcome.
 
-    Subclasses write `run` instead of `handle` and print through `print`, `warn`,
+    Subclasses implement `run` instead of `handle` and print through `print`, `warn`,
     `print_json` and `print_result`, which escape control characters. They may keep
     `so_far` up to date: it ends the message of a command that fails or is interrupted.
     """
@@ -87,7 +87,7 @@ class OperatorCommand(BaseCommand):
     ) -> CommandParser:
         kwargs.setdefault("epilog", ExitStatus.summary())
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        # The message quotes the refused argument: escape its control characters.
+        # The message quotes an argument, which may contain control characters.
         error = parser.error
         parser.error = lambda message: error(printable(message))  # type: ignore[method-assign]
         return parser
@@ -109,7 +109,7 @@ class OperatorCommand(BaseCommand):
             raise CommandFailed(message, status) from error
 
     def run(self, *args: Any, **options: Any) -> None:
-        """Do the work; raise `DifferencesFound` when something is not as it should be."""
+        """Do the work; raise `DifferencesFound` if a check fails."""
         raise NotImplementedError
 
     def actor(self) -> Actor:
@@ -117,7 +117,7 @@ class OperatorCommand(BaseCommand):
         return Actor(name=f"command:{type(self).__module__.rpartition('.')[2]}")
 
     def progress(self, what: str, total: Callable[[], int] | None = None) -> Progress:
-        """Return a progress line on the error stream; `total` counts what there is."""
+        """Return a progress line on standard error; `total` returns the number of items."""
         return Progress(self.stderr, what=what, total=total)
 
     def print(self, line: str) -> None:

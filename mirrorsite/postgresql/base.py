@@ -18,7 +18,7 @@ from psycopg.pq import TransactionStatus
 
 #: How long the health check of a connection waits for an answer.
 HEALTH_CHECK_SECONDS = 3
-#: A connection that was answered this recently is checked without a statement.
+#: A connection with an answer as recent as this is checked without a statement.
 RECENT_SECONDS = 1.0
 #: The formats that psycopg can parse. The role, the database or PGDATESTYLE may set
 #: others.
@@ -26,7 +26,7 @@ _STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
 
 
 class TimedConnection(psycopg.Connection[Any]):
-    """A connection that is closed when an answer takes over `answer_seconds`."""
+    """A connection that is closed if an answer takes longer than `answer_seconds`."""
 
     answer_seconds: float | None = None
     #: When the server answered last, by the monotonic clock.
@@ -42,8 +42,7 @@ class TimedConnection(psycopg.Connection[Any]):
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
-            # The answer could still come, and would be taken for that of the next
-            # statement.
+            # A late answer would be read as that of the next statement.
             self.close()
             raise psycopg.OperationalError(
                 f"the server did not answer within {timeout:g} seconds"
@@ -81,7 +80,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if connection is None or connection.closed:
             return False
         if monotonic() - connection.answered_at < RECENT_SECONDS:
-            # Unread input is the end of a connection that the server has closed.
+            # Input means that the server has closed the connection: none is expected.
             poll = select.poll()
             poll.register(connection.fileno(), select.POLLIN)
             return not poll.poll(0)

@@ -1,4 +1,4 @@
 """The web server in front of Django: gunicorn's worker, HTTP/1.1, and the threads.
 
-Views and the composition import it; it imports no app.
+Views, `urls` and `asgi` import it; it imports no app.
 """

@@ -48,7 +48,7 @@ STREAM_BYTES = 64 * 1024
 QUEUE_PER_THREAD = 32
 
 
-class ClientGoneError(Exception):
+class ClientDisconnectedError(Exception):
     """The client closed the connection, or was disconnected because it did not read."""
 
 
@@ -63,8 +63,8 @@ class TooManyStreamsError(Exception):
 class Application:
     """Runs a WSGI application in a pool of threads behind a bounded queue.
 
-    Requests to the paths of `answers` that are not plain GETs run in a thread of their
-    own: they need neither database nor bucket, and never wait for requests that do.
+    Requests to the paths of `answers` that are not plain GETs run in a separate
+    thread: they need neither database nor bucket, and never wait for requests that do.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Application:
                 environ.pop("HTTP_TRANSFER_ENCODING", None)
                 environ["CONTENT_LENGTH"] = str(len(body))
             response = await self._respond(scope, environ, send)
-        except ClientGoneError:
+        except ClientDisconnectedError:
             if not scope["state"]["is_closed"]():
                 # The protocol has refused the request, and has answered and logged it.
                 return
@@ -148,11 +148,11 @@ class Application:
             response = await call.response
         except (BusyError, TooManyStreamsError):
             return _refusal(environ, "server-busy")
-        except ClientGoneError:
+        except ClientDisconnectedError:
             raise
         except Exception:
             if call.response_started:
-                raise  # the server logs it and cuts the connection
+                raise  # the server logs it and closes the connection
             logger.exception("the request failed")
             return _refusal(environ, "internal-error")
         finally:
@@ -178,7 +178,7 @@ class Application:
     async def _warm_up_in_time(self) -> None:
         """Warm up in a thread; raises `ImproperlyConfigured`, logs any other failure."""
         done: Future[BaseException | None] = Future()
-        done.set_running_or_notify_cancel()  # it continues after the timeout
+        done.set_running_or_notify_cancel()  # so the timeout cannot cancel it
 
         def run() -> None:
             try:
@@ -200,12 +200,12 @@ class Application:
 
 
 async def _read_body(receive: Any) -> bytes:
-    """Return the whole body; raises `ClientGoneError`. The protocol limits it."""
+    """Return the whole body; raises `ClientDisconnectedError`. The protocol limits it."""
     parts = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGoneError
+            raise ClientDisconnectedError
         parts.append(message["body"])
         if not message["more_body"]:
             return b"".join(parts)
@@ -233,7 +233,7 @@ class ThreadPool:
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._max_waiting = threads * QUEUE_PER_THREAD
         for number in range(threads):
-            # Daemons: a request that never ends does not keep the process from ending.
+            # Daemons: a request that hangs must not keep the process alive.
             threading.Thread(
                 target=self._work, name=f"{name}-{number}", daemon=True
             ).start()
@@ -250,7 +250,7 @@ class ThreadPool:
             try:
                 job()
             except Exception:
-                # For example, its event loop is closed. The thread continues.
+                # Such as a closed event loop. The thread takes the next job.
                 logger.exception("a job failed")
 
 
@@ -286,7 +286,7 @@ class Call:
             return
         try:
             if self.is_closed():
-                raise ClientGoneError
+                raise ClientDisconnectedError
             parts = self.application(self.environ, self._start_response)
             try:
                 if getattr(parts, "streaming", True):
@@ -354,7 +354,7 @@ class Call:
         """Send a message; wait while the write buffer is full."""
         asyncio.run_coroutine_threadsafe(self.send_message(message), self.loop).result()
         if message.get("more_body", True) and self.is_closed():
-            raise ClientGoneError
+            raise ClientDisconnectedError
 
     def _fail(self, error: BaseException) -> None:
         if self.response.done():  # the answer was sent; closing the response failed

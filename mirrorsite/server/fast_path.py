@@ -1,12 +1,12 @@
-"""Answers to plain GETs of health and mirror, given in the event loop.
+"""Answers to plain GETs of health and mirror, from the event loop.
 
-Both depend on the request alone. Django answers the first request to an address; its
-header fields are remembered, and further plain GETs of that address are answered with
-them. The body comes from the function that the view calls as well.
+These answers depend on the request alone. Django answers the first request to an address
+(path, host and scheme); its header fields are remembered, and further plain GETs of that
+address are answered with them. The body comes from a function that the view calls too.
 
 Django answers everything else: other methods, conditional requests, requests with an
-error, and addresses that it has not answered with 200, such as an unknown host or plain
-HTTP that is redirected.
+error, and addresses for which it has not returned 200, such as those with an unknown host
+or with HTTP that is redirected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FastAnswer = Callable[[bytes], tuple[bytes, Fields] | None]
 #: Path, host, scheme and forwarded scheme: all that Django's header fields depend on.
 Address = tuple[bytes, bytes, str, bytes]
 
-#: A bound, since a client may send any port in its Host.
+#: Limited, since a client may send any port in its Host.
 MAX_ADDRESSES = 256
 #: Fields that differ between answers: they are not remembered.
 _OWN_FIELDS = frozenset({b"x-request-id", b"content-length"})
@@ -76,7 +76,7 @@ class FastPath:
         )
         return FastResponse(
             b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n"
-            % (head, as_sent(own), request_id.encode(), len(body)),
+            % (head, field_lines(own), request_id.encode(), len(body)),
             body,
             request_id,
         )
@@ -87,13 +87,13 @@ class FastPath:
         own = _OWN_FIELDS | {name for name, _ in (found or (b"", ()))[1]}
         if len(self._heads) >= MAX_ADDRESSES:
             self._heads.clear()
-        self._heads[address] = as_sent(
+        self._heads[address] = field_lines(
             (name, value) for name, value in fields if name not in own
         )
 
 
-def as_sent(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return header fields as they are sent."""
+def field_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return header fields as HTTP/1.1 sends them."""
     return b"".join([b"%b: %b\r\n" % pair for pair in fields])
 
 

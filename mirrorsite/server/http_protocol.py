@@ -1,8 +1,8 @@
 """uvicorn's HTTP/1.1 protocol with limits on the size and duration of requests.
 
-uvicorn's own waits indefinitely for the rest of a request, and limits neither the
-request line nor the header fields. This one answers a request beyond a limit with a
-problem, and plain GETs of health and mirror itself (`mirrorsite.server.fast_path`).
+uvicorn's own protocol waits indefinitely for the rest of a request, and limits neither
+the request line nor the header fields. This one answers a request beyond a limit with a
+problem. It also answers plain GETs of health and mirror (`mirrorsite.server.fast_path`).
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from uvicorn.protocols.http.httptools_impl import (
 from mirrorsite.logs import log_access, quoted_path, request_id_from
 from mirrorsite.metrics import request_observer
 from mirrorsite.negotiation import MAX_BODY_BYTES
-from mirrorsite.server.fast_path import as_sent
-from mirrorsite.server.responses import early_problem
+from mirrorsite.server.fast_path import field_lines
+from mirrorsite.server.responses import Fields, early_problem
 
 logger = logging.getLogger("gunicorn.error")
 
 #: From a request's first byte to its last, in seconds.
 REQUEST_SECONDS = 10.0
 #: How long a client may stall while it reads an answer, in seconds in total. Reading
-#: `MIN_BYTES_PER_SECOND` bytes earns one second back.
+#: `MIN_BYTES_PER_SECOND` bytes restores one second.
 STALL_SECONDS = 10.0
 MIN_BYTES_PER_SECOND = 32 * 1024
 #: How long input is still read and discarded after a refusal, in seconds, so that the
@@ -52,7 +52,7 @@ MAX_TARGET_BYTES = 25 * 1024
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 8190
 #: Limit for a head, or for a body with its chunk sizes, that arrives in several reads.
-MAX_UNREAD_BYTES = 128 * 1024
+MAX_INCOMPLETE_BYTES = 128 * 1024
 #: Requests in one read, or behind one that is being answered.
 MAX_PIPELINED = 64
 #: Connections of this process; the other file descriptors are left for database and
@@ -61,12 +61,9 @@ MAX_CONNECTIONS = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 #: Connections closed at once when there are too many.
 CONNECTIONS_TO_CLOSE = 32
 
-#: A method that the parser does not know.
+#: The start of a request line with a method that the parser does not support.
 _UNKNOWN_METHOD = re.compile(rb"\s*[A-Z][A-Z-]{2,19} [!-~]")
 _ALLOW = b"GET, HEAD, POST, OPTIONS"
-
-
-Headers = list[tuple[bytes, bytes]]
 
 #: The authority of a target in absolute form, and what follows it.
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)((?:[/?#].*)?)")
@@ -96,7 +93,7 @@ _INCOMPLETE = (Phase.HEAD, Phase.BODY)
 
 
 class HTTPProtocol(HttpToolsProtocol):
-    """One connection."""
+    """A client's connection; limits the size and duration of its requests."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -105,7 +102,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self._phase = Phase.NOTHING
         self._deadline = math.inf
         self._requests_in_read = 0
-        self._unread_bytes = 0
+        self._incomplete_bytes = 0
         self._body_bytes = 0
         self._is_ending = False
         self._ignores_input = False
@@ -166,7 +163,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def check_deadlines(self, now: float) -> None:
         """Disconnect a client that is too slow to send or to read; called once a second."""
         if self.flow.write_paused:
-            self._check_reading(now)
+            self._check_stall(now)
         elif now > self._deadline and not self.flow.read_paused:
             if self.transport.is_closing():
                 # Closed earlier, but the client has not read the rest of the answer.
@@ -183,19 +180,19 @@ class HTTPProtocol(HttpToolsProtocol):
         self._stalled_at = self.loop.time()
         self._stalled_bytes = self.transport.get_write_buffer_size()
 
-    def _check_reading(self, now: float) -> None:
-        unread = self.transport.get_write_buffer_size()
-        taken = max(0, self._stalled_bytes - unread)
+    def _check_stall(self, now: float) -> None:
+        buffered = self.transport.get_write_buffer_size()
+        taken = max(0, self._stalled_bytes - buffered)
         self._stall_seconds += taken / MIN_BYTES_PER_SECOND - (now - self._stalled_at)
         self._stall_seconds = min(self._stall_seconds, STALL_SECONDS)
-        self._stalled_at, self._stalled_bytes = now, unread
+        self._stalled_at, self._stalled_bytes = now, buffered
         if self._stall_seconds <= 0:
             logger.info("a client does not read its answer: the connection is closed")
             self.transport.abort()
 
     def resume_writing(self) -> None:
         if self.flow.write_paused:
-            self._check_reading(self.loop.time())
+            self._check_stall(self.loop.time())
         super().resume_writing()
 
     def shutdown(self) -> None:
@@ -220,9 +217,9 @@ class HTTPProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = None
         self._requests_in_read = 0
         if self._phase in _INCOMPLETE:
-            self._unread_bytes += len(data)
+            self._incomplete_bytes += len(data)
         else:
-            self._unread_bytes = 0
+            self._incomplete_bytes = 0
         while data and not self._ignores_input:
             try:
                 self.parser.feed_data(data)
@@ -237,7 +234,8 @@ class HTTPProtocol(HttpToolsProtocol):
             if len(self.url) > MAX_TARGET_BYTES:
                 self.refuse("request-line-too-long")
             elif (
-                self._unread_bytes > MAX_UNREAD_BYTES or len(self.headers) > MAX_FIELDS
+                self._incomplete_bytes > MAX_INCOMPLETE_BYTES
+                or len(self.headers) > MAX_FIELDS
             ):
                 is_head = self._phase is Phase.HEAD
                 self.refuse("headers-too-large" if is_head else "body-too-large")
@@ -274,7 +272,7 @@ class HTTPProtocol(HttpToolsProtocol):
         ):
             return
         super().on_headers_complete()
-        self.headers = []  # those of a trailer; nothing reads one
+        self.headers = []  # trailer fields follow, and are ignored
         self._open.append(self.cycle)
         if self._is_ending:
             self.cycle.keep_alive = False
@@ -352,7 +350,7 @@ class HTTPProtocol(HttpToolsProtocol):
         return True
 
     def refuse(self, slug: str) -> None:
-        """Answer a problem and close, after the answers to earlier requests."""
+        """Answer with a problem and close; after earlier requests' answers, only close."""
         self._ignores_input = True
         is_body = self._phase is Phase.BODY
         if self._open and not is_body:
@@ -361,19 +359,19 @@ class HTTPProtocol(HttpToolsProtocol):
             self._log_unread(slug, {})
             return
         if len(self._open) > 1 or (self._open and self._open[0].response_started):
-            self.transport.abort()  # it would be taken for the answer to an earlier request
+            self.transport.abort()  # a problem would be read as an earlier answer
             return
         self._disconnect()  # the application stops reading
         self._answer_refusal(slug, is_body or slug == "body-too-large")
 
     def _disconnect(self) -> None:
-        """Let the application see that the client has disconnected."""
+        """Make the application see that the client has disconnected."""
         for cycle in self._open:
             cycle.disconnected = True
             cycle.message_event.set()
 
     def _answer_refusal(self, slug: str, is_read: bool) -> None:
-        """Send a problem, log it, and close; `is_read` if the head was valid."""
+        """Send a problem, log it, and close; `is_read` is True if the head was valid."""
         fields = dict(self.scope["headers"]) if is_read else {}
         raw_path = self.url.partition(b"?")[0] if is_read else b"/"
         offered = fields.get(b"x-request-id")
@@ -383,7 +381,7 @@ class HTTPProtocol(HttpToolsProtocol):
             b"HTTP/1.1 %d %b\r\n"
             % (answer.status, HTTPStatus(answer.status).phrase.encode()),
             _server_fields(tuple(self.server_state.default_headers)),
-            as_sent(answer.fields),
+            field_lines(answer.fields),
             b"allow: %b\r\n" % _ALLOW if answer.status == 405 else b"",
             b"connection: close\r\n\r\n",
         ]
@@ -422,12 +420,12 @@ class HTTPProtocol(HttpToolsProtocol):
 
 @lru_cache(maxsize=2)
 def _server_fields(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    """Return the server's own header fields; cached, since they change once a second."""
-    return as_sent(fields)
+    """Return the server's own header fields, which change once a second."""
+    return field_lines(fields)
 
 
 def _slug_of(error: httptools.HttpParserError, data: bytes) -> str:
-    """Return the type of the problem that the parser, or a callback of it, found."""
+    """Return the type of the problem that the parser or one of its callbacks found."""
     if isinstance(error, httptools.HttpParserInvalidMethodError):
         is_method = _UNKNOWN_METHOD.match(data) is not None
         return "method-not-allowed" if is_method else "malformed-http"
@@ -444,7 +442,7 @@ def _slug_of(error: httptools.HttpParserError, data: bytes) -> str:
 # --- Rules for a head that the parser does not check (RFC 9112) ---------------------
 
 
-def check_head(version: str, target: bytes, headers: Headers) -> None:
+def check_head(version: str, target: bytes, headers: Fields) -> None:
     """Raise `RefusedError` unless the head is valid and within the limits.
 
     Names are in lower case. The parser has already refused malformed fields, a repeated
@@ -468,7 +466,7 @@ def check_head(version: str, target: bytes, headers: Headers) -> None:
         raise RefusedError("body-too-large")
 
 
-def _check_unusual(version: str, headers: Headers) -> None:
+def _check_unusual(version: str, headers: Fields) -> None:
     """Check repeated fields, transfer codings and expectations."""
     names = [name for name, _ in headers]
     if any(names.count(name) > 1 for name in _SINGLE):
@@ -483,8 +481,8 @@ def _check_unusual(version: str, headers: Headers) -> None:
 
 
 def to_origin_form(
-    method: bytes, target: bytes, headers: Headers
-) -> tuple[bytes, Headers]:
+    method: bytes, target: bytes, headers: Fields
+) -> tuple[bytes, Fields]:
     """Return path and query of an absolute target, and headers with its host.
 
     The target's host replaces that of the Host field (section 3.2.2). `*` is returned as

@@ -37,7 +37,7 @@ FRESH_SECONDS = 2.0
 class ConnectionCounts:
     """How many connections each worker has, in memory that the workers share.
 
-    The process that forks them must create it.
+    Must be created before the workers are forked.
     """
 
     def __init__(self) -> None:
@@ -45,18 +45,18 @@ class ConnectionCounts:
         self._counts, self._reported_at = memory[:_MAX_WORKERS], memory[_MAX_WORKERS:]
 
     def report(self, worker: int, count: int) -> None:
-        """Publish how many connections a worker has."""
+        """Report how many connections a worker has."""
         self._counts[worker % _MAX_WORKERS] = count
         self._reported_at[worker % _MAX_WORKERS] = monotonic()
 
-    def least(self) -> float:
+    def lowest(self) -> float:
         """Return the lowest count of the workers that report."""
         since = monotonic() - FRESH_SECONDS
         reports = zip(self._counts, self._reported_at, strict=True)
         return min((count for count, at in reports if at > since), default=0)
 
 
-#: Made before gunicorn forks its workers.
+# gunicorn imports this module before it forks the workers.
 _counts = ConnectionCounts()
 
 
@@ -80,7 +80,7 @@ class DrainingServer(Server):
         self._arbiter = os.getppid()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup([])  # accepts nothing itself
+        await super().startup([])  # uvicorn itself accepts nothing
         self._connecting: set[asyncio.Task[Any]] = set()
         for listener in sockets or []:
             listener.setblocking(False)
@@ -90,10 +90,10 @@ class DrainingServer(Server):
     async def _check_deadlines(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            self._count()
+            self._report_count()
             await asyncio.sleep(CHECK_SECONDS)
             if os.getppid() != self._arbiter:
-                # It was killed: nothing else would end this worker.
+                # gunicorn's arbiter was killed: nothing else would end this worker.
                 self.should_exit = True
             if self.config.callback_notify is not None:
                 # uvicorn's own heartbeat ends with its main loop, before the drain.
@@ -109,7 +109,7 @@ class DrainingServer(Server):
 
     def _accept_or_yield(self, listener: socket.socket) -> None:
         """Accept a connection, but first let a worker with fewer connections take it."""
-        if self._count() <= self.counts.least():
+        if self._report_count() <= self.counts.lowest():
             self._accept(listener)
         else:
             loop = asyncio.get_running_loop()
@@ -121,8 +121,8 @@ class DrainingServer(Server):
             self._listen(listener)
             self._accept(listener)
 
-    def _count(self) -> int:
-        """Return the number of this worker's connections, and publish it."""
+    def _report_count(self) -> int:
+        """Report the number of this worker's connections, and return it."""
         count = len(self.server_state.connections) + len(self._connecting)
         if not self.should_exit:
             self.counts.report(self.worker, count)
@@ -133,21 +133,21 @@ class DrainingServer(Server):
             asyncio.get_running_loop().remove_reader(listener)
             while self._accept(listener):
                 pass
-            # Immediately: connections that the kernel completes from now on would be reset.
+            # Connections that the kernel completes before this would be reset.
             listener.close()
         if self._connecting:
             await asyncio.wait(self._connecting)
         await super().shutdown([])
 
     def _accept(self, listener: socket.socket) -> bool:
-        """Accept one connection; return False if none waits."""
+        """Accept one connection; return False if none is queued."""
         loop = asyncio.get_running_loop()
         try:
             connection, _ = listener.accept()
         except BlockingIOError:
             return False
         except ConnectionAbortedError:
-            return True  # that client has left; others may wait behind it
+            return True  # that client has disconnected; others may be queued behind it
         except OSError as error:
             logger.warning("a connection was not accepted: %s", error)
             if error.errno in _OUT_OF_RESOURCES:
@@ -188,7 +188,7 @@ class Worker(UvicornWorker):
         "lifespan": "on",
         "interface": "asgi3",
         "access_log": False,
-        "proxy_headers": False,  # Django decides about proxies (TRUSTED_PROXIES)
+        "proxy_headers": False,  # Django handles proxies (TRUSTED_PROXIES)
         "headers": [("Server", "gunicorn")],
     }
 

@@ -87,7 +87,7 @@ class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
     def save_model(
         self, request: HttpRequest, obj: Token, form: Any, change: bool
     ) -> None:
-        """Create the token; there is no other change."""
+        """Create the token; tokens are never changed here."""
         token, secret = services.create_token(
             owner=obj.user,
             name=obj.name,

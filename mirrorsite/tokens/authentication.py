@@ -28,12 +28,12 @@ logger = logging.getLogger(__name__)
 #: RFC 6750, section 3: a challenge has at least one parameter.
 CHALLENGE = 'Bearer realm="mirrorsite"'
 #: The last use is written at most this often.
-LAST_USE_GRAIN = timedelta(minutes=1)
+LAST_USE_INTERVAL = timedelta(minutes=1)
 _WELL_FORMED = re.compile(r"[A-Za-z0-9_]{10,128}")
 
 
 class TokenAuthentication(knox.auth.TokenAuthentication):
-    """`Authorization: Bearer …` (RFC 6750): one query, whatever tokens the owner has.
+    """`Authorization: Bearer …` (RFC 6750): one query, however many tokens the owner has.
 
     Without the header the client is anonymous. An invalid header is a 401, so that a
     client that sends a malformed one is not treated as anonymous.
@@ -44,7 +44,7 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
             return None
         found: tuple[Any, Token] | None = super().authenticate(request)
         if found is None:
-            raise AuthenticationFailed("The Authorization scheme here is Bearer.")
+            raise AuthenticationFailed("The Authorization scheme must be Bearer.")
         return found
 
     def authenticate_credentials(self, token: bytes) -> tuple[Any, Token]:
@@ -74,7 +74,7 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
 class StaffSessionAuthentication(SessionAuthentication):
     """The session of an active member of staff, with CSRF protection.
 
-    It works on `settings.STAFF_PATHS` only, where sessions are read.
+    It works on `settings.STAFF_PATHS` only, where sessions are loaded.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
@@ -99,7 +99,7 @@ def _not_valid() -> AuthenticationFailed:
 
 def _record_use(token: Token, now: datetime) -> None:
     """Record the last use, to the minute, without failing or blocking the request."""
-    stale = now - LAST_USE_GRAIN
+    stale = now - LAST_USE_INTERVAL
     if token.last_used_at is not None and token.last_used_at > stale:
         return
     outdated = Q(last_used_at=None) | Q(last_used_at__lte=stale)
@@ -120,9 +120,9 @@ def _record_use(token: Token, now: datetime) -> None:
 
 
 class MayRead(BasePermission):
-    """A token with the scope `read`, or staff who hold the view's `staff_permission`.
+    """A token with the scope `read`, or staff with the view's `staff_permission`.
 
-    It is the permission that the admin requires for the same data.
+    The admin requires the same permission for the same data.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -132,21 +132,21 @@ class MayRead(BasePermission):
             return False
         if token is None:
             return bool(user.has_perm(view.staff_permission))
-        return _holds(token, Scope.READ)
+        return _require_scope(token, Scope.READ)
 
 
 class MayUpload(BasePermission):
     """Anyone, or with UPLOAD_AUTH=token only a token with the scope `upload`.
 
-    A token that is presented must have the scope in both cases: one made only for
-    reading is not meant to write.
+    A token that is sent must have the scope in both cases: one made for reading only is
+    not meant to write.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         token: Any = request.auth
         if token is None:
             return bool(settings.UPLOAD_AUTH == "open")
-        return _holds(token, Scope.UPLOAD)
+        return _require_scope(token, Scope.UPLOAD)
 
 
 class InsufficientScope(Problem):
@@ -161,7 +161,8 @@ class InsufficientScope(Problem):
         )
 
 
-def _holds(token: Token, scope: Scope) -> bool:
+def _require_scope(token: Token, scope: Scope) -> bool:
+    """Return True, or raise `InsufficientScope`."""
     if scope not in token.scopes:
         raise InsufficientScope(scope)
     return True

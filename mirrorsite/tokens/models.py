@@ -24,11 +24,10 @@ class Scope(models.TextChoices):
 class Token(AbstractAuthToken, models.Model):
     """A token of django-rest-knox, with a name, scopes, last use and revocation.
 
-    knox generates, hashes, finds and compares the secret. Of its table this one differs
-    for the audit trail: no admin address contains the hash, as the primary key is a
-    number; and tokens and their owners are never deleted, so `token:<name>` always means
-    one token. Triggers (uploads.triggers) allow changes of the last use and the
-    revocation only.
+    knox generates, hashes, finds and compares the secret. Unlike in knox's own table, the
+    primary key is a number, so no URL of the admin contains the hash, and tokens and their
+    owners are never deleted, so `token:<name>` always means one token. Triggers
+    (uploads.triggers) allow changes of the last use and the revocation only.
     """
 
     id = models.BigAutoField(primary_key=True)

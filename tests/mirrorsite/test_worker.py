@@ -84,11 +84,11 @@ def test_worker_that_ends__connections_are_not_left_to_it() -> None:
             reader, writer = clients[0]
             writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await until(lambda: application.scopes)
-            await until(lambda: counts.least() == 1)
+            await until(lambda: counts.lowest() == 1)
 
             ending.should_exit = True
 
-            await until(lambda: counts.least() == 3)
+            await until(lambda: counts.lowest() == 3)
             assert not served[0].done()
             application.may_answer.set()
             assert await reader.read(12) == b"HTTP/1.1 200"
@@ -119,8 +119,8 @@ class TestConnectionCounts:
             counts.report(2, 3)
             os._exit(0)
         os.waitpid(child, 0)
-        assert counts.least() == 3
+        assert counts.lowest() == 3
         later = time.monotonic() + FRESH_SECONDS + 1
         monkeypatch.setattr("mirrorsite.server.worker.monotonic", lambda: later)
         counts.report(1, 5)
-        assert counts.least() == 5
+        assert counts.lowest() == 5

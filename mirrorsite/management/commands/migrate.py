@@ -15,8 +15,8 @@ _KEY = "hashtextextended('migrate', 0)"
 
 class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
-        # Kubernetes may start a job's pod twice, and Django's migrate takes no lock: the
-        # slower one fails at a table that exists already.
+        # Kubernetes may start a job's pod twice. Django's migrate takes no lock: the slower
+        # run would fail to create a table that exists already.
         with _lock(connections[options["database"]]):
             super().handle(*args, **options)
 
@@ -24,7 +24,7 @@ class Command(migrate.Command):
 @contextmanager
 def _lock(connection: BaseDatabaseWrapper) -> Iterator[None]:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        # Only for this wait: a migration that waits for a table lock blocks requests.
+        # For this wait only: a migration that waits for a table lock blocks requests.
         cursor.execute("SET LOCAL lock_timeout = 0")
         cursor.execute(f"SELECT pg_advisory_lock({_KEY})")
     try:

@@ -1,7 +1,7 @@
 "use strict";
 
-/* A session's unsafe requests need Django's CSRF token; the cookie is HttpOnly, so
-   "Try it out" works with a bearer token, and with a session for reading. */
+/* "Try it out" works with a bearer token; with a session it can only read, because
+   scripts cannot read the CSRF token from its cookie (HttpOnly). */
 SwaggerUIBundle({
   url: "/api/schema",
   dom_id: "#swagger-ui",

@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from mirrorsite.tokens.authentication import LAST_USE_GRAIN
+from mirrorsite.tokens.authentication import LAST_USE_INTERVAL
 from mirrorsite.tokens.models import Scope, Token
 from mirrorsite.tokens.services import revoke_token
 from tests.conftest import service_database_url
@@ -130,7 +130,7 @@ class TestTokenAuthentication:
         assert first is not None
         assert last_use() == first
 
-        Token.objects.update(last_used_at=first - LAST_USE_GRAIN)
+        Token.objects.update(last_used_at=first - LAST_USE_INTERVAL)
         get(client, token[1])
         assert last_use() >= first
 

@@ -33,7 +33,7 @@ class Command(OperatorCommand):
             "--days",
             type=partial(positive_count, most=services.MAX_DAYS),
             default=services.DEFAULT_DAYS,
-            help=f"how long it is valid, 1 to {services.MAX_DAYS}; default: %(default)s",
+            help=f"days for which it is valid, 1 to {services.MAX_DAYS}; default: %(default)s",
         )
         self.add_json_argument(parser, "one JSON object")
 

@@ -34,7 +34,7 @@ class Command(OperatorCommand):
 
     def run(self, *, program: str, days: int, **options: Any) -> None:
         try:
-            # Rolled back if the secret cannot be printed, as `so_far` says.
+            # Rolled back if the secret cannot be printed, as `so_far` reports.
             with write_transaction():
                 _, secret = services.issue_token(
                     program=program, days=days, actor=self.actor()

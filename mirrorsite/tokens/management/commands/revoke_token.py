@@ -10,7 +10,7 @@ from mirrorsite.tokens.models import Token
 
 
 class Command(OperatorCommand):
-    help = "Revoke an API token by its name; requests with it are answered 401 immediately."
+    help = "Revoke an API token by its name; requests with it get 401 immediately."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="as given to create_token")
