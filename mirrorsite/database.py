@@ -85,7 +85,7 @@ def connection_settings(url: str) -> dict[str, Any]:
     }
 
 
-def restricted(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
+def read_only_settings(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
     """Return settings for a read-only connection whose waits end after `seconds`."""
     options = dict(database["OPTIONS"])
     options["connect_timeout"] = seconds

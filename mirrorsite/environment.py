@@ -246,9 +246,9 @@ class Environment:
             raise _wrong(name, value, f"off, or to {wanted}, such as 60/minute")
         return int(count), _UNIT_SECONDS[unit]
 
-    def words(self, name: str) -> list[str]:
+    def entries(self, name: str) -> list[str]:
         """Return a comma-separated value as a list without empty entries."""
-        return [word.strip() for word in self.text(name).split(",") if word.strip()]
+        return [entry.strip() for entry in self.text(name).split(",") if entry.strip()]
 
     def key_bytes(self, name: str) -> bytes | None:
         """Return 32 bytes given in base64, or None when there is no value."""
@@ -267,12 +267,12 @@ class Environment:
     def public_keys(self, name: str) -> dict[str, bytes]:
         """Return Ed25519 public keys by their ids (see uploads.audit.keys)."""
         keys = {}
-        for word in self.words(name):
-            key_id, _, value = word.partition(":")
+        for entry in self.entries(name):
+            key_id, _, value = entry.partition(":")
             key = _base64(value)
             if len(key) != 32:
                 raise ImproperlyConfigured(
-                    f"{name} holds {word!r}; set each entry to"
+                    f"{name} holds {entry!r}; set each entry to"
                     " <key id>:<32 bytes in base64>."
                 )
             actual = hashlib.sha256(key).hexdigest()[:16]

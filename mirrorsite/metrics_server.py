@@ -22,7 +22,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from mirrorsite.database import restricted
+from mirrorsite.database import read_only_settings
 
 logger = logging.getLogger("mirrorsite.metrics_server")
 
@@ -128,7 +128,7 @@ def main() -> None:
     parent = os.getppid()
     # Applies to accepted connections: prometheus_client sets no timeout for them.
     socket.setdefaulttimeout(CLIENT_SECONDS)
-    settings.DATABASES["default"] |= restricted(
+    settings.DATABASES["default"] |= read_only_settings(
         settings.DATABASES["default"], seconds=DATABASE_SECONDS
     )
     django.setup()

@@ -35,14 +35,14 @@ elif len(SECRET_KEY) < 50 and not DEBUG:
     raise ImproperlyConfigured(
         f"SECRET_KEY has {len(SECRET_KEY)} characters; set it to at least 50 random ones."
     )
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
+ALLOWED_HOSTS = env.entries("ALLOWED_HOSTS")
 for _host in ALLOWED_HOSTS or [""]:
     if not _host or _host.startswith("*") or "/" in _host:
         raise ImproperlyConfigured(
             f"ALLOWED_HOSTS holds {_host!r};"
             " set it to the host names the service answers to."
         )
-CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+CSRF_TRUSTED_ORIGINS = env.entries("CSRF_TRUSTED_ORIGINS")
 for _origin in CSRF_TRUSTED_ORIGINS:
     if not _origin.startswith(("https://", "http://")):
         raise ImproperlyConfigured(

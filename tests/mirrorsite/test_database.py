@@ -17,7 +17,7 @@ from django.db import OperationalError, connection
 from django.db.utils import ConnectionHandler
 from psycopg import conninfo, pq
 
-from mirrorsite.database import connection_settings, restricted
+from mirrorsite.database import connection_settings, read_only_settings
 from tests.conftest import service_database_url
 from tests.support import run_program
 
@@ -94,7 +94,9 @@ class TestTimeouts:
                 cursor.execute("UPDATE auth_group SET name = name")
 
     def test_metrics__read_only_and_short(self):
-        settings = restricted(connection_settings(service_database_url()), seconds=2)
+        settings = read_only_settings(
+            connection_settings(service_database_url()), seconds=2
+        )
         with opened(settings) as other:
             assert show("statement_timeout", other) == "2s"
             assert show("default_transaction_read_only", other) == "on"
