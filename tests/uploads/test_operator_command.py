@@ -1,4 +1,4 @@
-"""What all operators' commands do alike, and that each has a test."""
+"""What all operators' commands do alike."""
 
 from __future__ import annotations
 
