@@ -1,36 +1,40 @@
 #!/usr/bin/env python3
 """Verify a downloaded audit/ folder with a public key: no service, no database.
 
-Needs Python 3.11 and `pip install cryptography`, and no other file of this project:
-an auditor can read it in full. It states the rules a second time, on purpose.
+Needs Python 3.11 and `pip install cryptography`, but no other file of this project, so
+that an auditor can read all of it. It repeats the service's rules on purpose.
 
     aws s3 sync s3://BUCKET/audit/ audit/
     python3 verify_seals.py audit/ --public-key eb06…:base64…
 
 The folder holds `seals/0000000012.json` and `events/0000000012-<root>.jsonl`.
 
-A seal is a JSON object. `previous` is the SHA-256 of the file of the seal before (64
-zeros in the first), `root` that of the file of its events, and `key_id` the start of
-that of the public key; `next_key` announces a public key that takes over. The signature
-is Ed25519 (RFC 8032) over the line `mirrorsite-audit-seal-1` and the object without it.
+A seal is a JSON object. Of its keys,
 
-What is verified, with the same numbers in the code:
+- `previous` is the SHA-256 of the previous seal's file, in the first seal 64 zeros;
+- `root` is the SHA-256 of the file of its events;
+- `key_id` is the start of the SHA-256 of the public key that verifies it;
+- `next_key`, unless null, announces a public key that takes over;
+- `signature` is Ed25519 (RFC 8032) over the line `mirrorsite-audit-seal-1` and the
+  object without `signature`.
+
+What is verified; the code repeats the numbers:
 
 1. Every file has the name of a seal, or of a seal's events.
 2. The numbers of the seals have no gap.
 3. A seal has the number of its name and is in canonical form: keys sorted, no white
    space, ASCII, integers only.
-4. Its key is trusted: it is given, or was announced under a trusted key. With the first
-   seal of an announced key, the one that announced it is retired, and with it all others
-   that it announced: they may have leaked.
-5. The signature is that key's.
-6. It names the hash of the seal before it.
+4. Its key is trusted: given, or announced in a seal signed by a trusted key. The first
+   seal of an announced key retires the key that announced it, and all others which that
+   one announced: they may have leaked.
+5. The signature is by that key.
+6. It has the hash of the seal before it.
 7. The file of its events has its root, and its count, first and last event.
 8. Each event is one line in canonical form, in ascending order of id.
-9. The seal of `--expect` is there, with the hash that an earlier run printed. Nothing
-   else can find what was cut off at the end: note what each run prints last.
+9. The seal of `--expect` exists, with the hash that an earlier run printed. Only this
+   shows that seals were cut off at the end: keep the seal that each run prints last.
 
-Exit status: 0 everything as signed, 1 differences, 2 could not run, 74 the output
+Exit status: 0 everything is as signed, 1 differences, 2 could not run, 74 the output
 could not be written, 130 interrupted.
 """
 
@@ -62,7 +66,8 @@ FIELDS = {
     "event_count", "first_event", "format", "key_id", "last_event", "next_key",
     "number", "previous", "root", "sealed_at", "signature",
 }  # fmt: skip
-#: Of texts. fromhex takes capitals and spaces too: other bytes, the same signature.
+#: The form of each text. Without it, `bytes.fromhex` would also accept capitals and
+#: spaces: a changed file with a valid signature.
 FORMS = {
     "next_key": r"[0-9a-f]{64}",
     "previous": r"[0-9a-f]{64}",
@@ -75,7 +80,7 @@ NO_EVENTS = hashlib.sha256(b"").hexdigest()
 
 
 def canonical(value: Any) -> bytes:
-    """Return the one form of a value, which has no fractions."""
+    """Return the canonical form of a value without fractions."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -98,22 +103,22 @@ def parse(content: bytes) -> Any:
 
 
 def key_id(public_key: bytes) -> str:
-    """Return the name of a public key."""
+    """Return the id of a public key."""
     return hashlib.sha256(public_key).hexdigest()[:16]
 
 
 def event_id(line: bytes) -> int:
-    """Return the id of an event's line; raises ValueError if it is none."""
+    """Return the id in an event's line; raises ValueError for any other line."""
     event = parse(line.removesuffix(b"\n"))
     if not isinstance(event, dict) or set(event) != EVENT_FIELDS:
-        raise ValueError("other keys than an event's")
+        raise ValueError("its keys are not those of an event")
     if type(event["id"]) is not int:
-        raise ValueError("its id is no integer")
+        raise ValueError("its id is not an integer")
     return event["id"]
 
 
 class Verifier:
-    """Goes through the seals in order; collects faults and announced keys on the way."""
+    """Verifies the seals in order; collects faults and announced keys."""
 
     def __init__(self, folder: Path, public_keys: list[bytes]) -> None:
         self.folder = folder
@@ -154,12 +159,11 @@ class Verifier:
                 self.last = {"number": number, "hash": digest, "sealed_at": at}
             # 9.
             if number == expected_number and digest != expected_hash:
-                self.add(
-                    "changed", f"seal {number}", "not the one that was seen before"
-                )
+                detail = "it is not the seal that an earlier run printed"
+                self.add("changed", f"seal {number}", detail)
             previous = digest
         if expected_number > last:
-            detail = f"it was seen before; the last one here is seal {last}"
+            detail = f"an earlier run printed it; the last one here is seal {last}"
             self.add("cut tail", f"seal {expected_number}", detail)
 
     def seal_files(self) -> Iterator[tuple[int, Path]]:
@@ -174,16 +178,17 @@ class Verifier:
             if is_seal and path.is_file():
                 yield int(path.stem), path
             else:
-                self.add("invented", path.name, "it is no file with a seal's name")
+                detail = "it is not a file with the name of a seal"
+                self.add("invented", path.name, detail)
 
     def signed_seal(self, content: bytes, number: int) -> dict[str, Any] | None:
-        """Return a seal that is signed; report what is wrong with any other."""
+        """Return the seal if a trusted key signed it; else report what is wrong."""
         subject = f"seal {number}"
         # 3.
         try:
             seal = parse(content)
             if not isinstance(seal, dict) or set(seal) != FIELDS:
-                raise ValueError("other keys than a seal's")
+                raise ValueError("its keys are not those of a seal")
             if seal["format"] != FORMAT or not isinstance(seal["key_id"], str):
                 raise ValueError("not a seal of this format")
             for name, form in FORMS.items():
@@ -192,7 +197,7 @@ class Verifier:
                 if not re.fullmatch(form, seal[name]):
                     raise ValueError(f"its {name} is malformed")
         except (ValueError, TypeError) as error:
-            self.add("changed", subject, f"the file is no seal: {error}")
+            self.add("changed", subject, f"the file is not a seal: {error}")
             return None
         if seal["number"] != number:
             self.add("reordered", subject, f"the file is seal {seal['number']}")
@@ -216,7 +221,7 @@ class Verifier:
         return dict(seal)
 
     def learn_keys(self, seal: dict[str, Any]) -> None:
-        """Trust the key that a seal announces; retire those that its own key replaces."""
+        """Trust the key that a seal announces; retire those that its key replaces."""
         # 4.
         old = self.announced_by.pop(seal["key_id"], None)
         if old is not None:
@@ -247,13 +252,14 @@ class Verifier:
             try:
                 ids = [event_id(line) for line in file]
             except ValueError as error:
-                self.add("changed", subject, f"a line is no event: {error}")
+                self.add("changed", subject, f"a line is not an event: {error}")
                 return
         if ids != sorted(set(ids)):
             self.add("changed", subject, "the events are out of order")
-        ends = [seal["event_count"], seal["first_event"], seal["last_event"]]
-        if [len(ids), *ids[:1], *ids[-1:]] != ends:
-            self.add("changed", subject, "count or ends are not those of the seal")
+        stated = [seal["event_count"], seal["first_event"], seal["last_event"]]
+        if [len(ids), *ids[:1], *ids[-1:]] != stated:
+            detail = "their count, or the first or last one, is not that of the seal"
+            self.add("changed", subject, detail)
         self.events += len(ids)
 
     def as_json(self) -> str:
@@ -280,7 +286,7 @@ class Verifier:
 
 
 def public_key(text: str) -> bytes:
-    """Read `base64`, or `key id:base64` as AUDIT_PUBLIC_KEYS has it."""
+    """Read `base64`, or `key id:base64` as in AUDIT_PUBLIC_KEYS."""
     name, _, value = text.rpartition(":")
     try:
         key = base64.b64decode(value, validate=True)
@@ -293,8 +299,8 @@ def public_key(text: str) -> bytes:
     return key
 
 
-def seen_before(text: str) -> tuple[int, str]:
-    """Read `number:hash`, as a run prints it."""
+def expected_seal(text: str) -> tuple[int, str]:
+    """Read `number:hash`, as an earlier run printed it."""
     if not re.fullmatch(r"[1-9][0-9]{0,18}:[0-9a-f]{64}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not <number>:<hash>")
     number, _, digest = text.partition(":")
@@ -302,18 +308,18 @@ def seen_before(text: str) -> tuple[int, str]:
 
 
 def printable(text: str) -> str:
-    """Escape what would break the line, drive a terminal or reorder what it shows."""
+    """Escape what would break the line, control the terminal or reorder its text."""
     return text.encode("unicode_escape").decode()
 
 
 def write(descriptor: int, text: str) -> None:
-    """Write a text and a line feed; raises OSError, as Python's own streams may not."""
+    """Write a text and a line feed; raises OSError, unlike `print`, which buffers."""
     with open(descriptor, "w", encoding="ascii", closefd=False) as output:
         output.write(f"{text}\n")
 
 
 def fail(sentence: str, status: int = 2) -> int:
-    """Write a sentence to standard error, if that is possible; return the status."""
+    """Write a sentence to standard error if possible; return the status."""
     with suppress(OSError):
         write(2, printable(sentence))
     return status
@@ -331,32 +337,32 @@ def main() -> int:
         description="Verify a downloaded audit/ folder. Exit status 1: differences;"
         " 2: could not run.",
     )
-    parser.add_argument("folder", type=Path, help="holds seals/ and events/")
+    parser.add_argument("folder", type=Path, help="with the folders seals/ and events/")
     parser.add_argument(
         "--public-key",
         type=public_key,
         action="append",
         required=True,
         metavar="KEY",
-        help="base64, or id:base64; again for further keys",
+        help="base64, or id:base64; may be given several times",
     )
     parser.add_argument(
         "--expect",
-        type=seen_before,
+        type=expected_seal,
         metavar="NUMBER:HASH",
-        help="a seal that an earlier run printed; finds a cut tail",
+        help="a seal that an earlier run printed; detects seals cut off at the end",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     verifier = Verifier(options.folder, options.public_key)
     try:
         if not (options.folder / "seals").is_dir():
-            return fail(f"{options.folder} holds no seals/ folder")
+            return fail(f"{options.folder} has no folder seals/")
         verifier.run(options.expect)
     except OSError as error:
         return fail(f"could not read {error.filename}: {error.strerror}")
     if not verifier.seals and not verifier.faults:
-        return fail(f"{options.folder} holds no seal")
+        return fail(f"{options.folder} has no seals")
     try:
         write(1, verifier.as_json() if options.json else verifier.as_text())
     except OSError as error:

@@ -261,7 +261,7 @@ def test_hostile_names__escaped(audit: Audit) -> None:
     assert unknown.startswith("unknown key: seal 3: key x")
     assert invented == (
         r"invented: x\n999 seals, 1 events: all as signed\x1b[8m\u202e\udcff\xe4:"
-        " it is no file with a seal's name"
+        " it is not a file with the name of a seal"
     )
     assert verdict == "2 seals, 4 events: NOT as signed"
     assert last.startswith("last: --expect 2:")
@@ -310,10 +310,10 @@ class TestCouldNotRun:
     def test_no_folder(self, audit: Audit) -> None:
         shutil.rmtree(audit.seal(1).parent)
         status, text = audit.run()
-        assert (status, text) == (2, f"{audit.folder}/audit holds no seals/ folder\n")
+        assert (status, text) == (2, f"{audit.folder}/audit has no folder seals/\n")
         audit.seal(1).parent.mkdir()
         status, text = audit.run()
-        assert (status, text) == (2, f"{audit.folder}/audit holds no seal\n")
+        assert (status, text) == (2, f"{audit.folder}/audit has no seals\n")
 
     @pytest.mark.parametrize(
         "key", ["\x1b[2J\nall as signed", f"{'0' * 16}:{KEY_TEXT[17:]}"]

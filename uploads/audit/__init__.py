@@ -1,5 +1,5 @@
-"""The audit trail: recording events, sealing and signing them, verifying the seals.
+"""The audit trail: records events, seals and signs them, and verifies the seals.
 
-It imports no app whose events it records (of `uploads`, only errors and storage). Apps
-register what it needs of them in `report.projections`.
+It does not import the apps whose events it records (from `uploads`, only exceptions and
+storage). Those register the rows to verify and restore in `report.projections`.
 """

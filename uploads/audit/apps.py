@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class AuditConfig(AppConfig):
-    """The audit trail; its tables and permissions have the label of `uploads`."""
+    """The audit trail; its models have the app label `uploads`."""
 
     name = "uploads.audit"
     label = "audit"

@@ -14,11 +14,11 @@ form is not unique.
 ``at`` is UTC with six decimals of a second, ``2026-11-23T18:22:05.000123Z``;
 ``upload`` is a UUID with hyphens, in lower case, or null.
 
-**The events of a seal** are the lines of its events, in ascending order of id. Their
-**root** is the SHA-256 of exactly these bytes, which are the content of the copy in the
-bucket. ``sha256sum`` on the copy prints the root. When the events in the database have
-another root, comparing them with the copy's lines shows which ones differ. A Merkle tree
-would prove one event without the others, which is not needed here.
+**The events of a seal** are one file: their lines, in ascending order of id. The
+**root** is the SHA-256 of exactly these bytes; ``sha256sum`` on the copy in the bucket
+prints it. When the events in the database have another root, comparing them with the
+copy's lines shows which ones differ. A Merkle tree would prove one event without the
+others, which is not needed here.
 
 **A seal** is canonical JSON with these keys, without a line feed at the end:
 
@@ -29,21 +29,21 @@ would prove one event without the others, which is not needed here.
 ``event_count``  how many events it covers, which may be 0
 ``first_event``  the lowest of their ids, or null
 ``last_event``   the highest of their ids, or null
-``root``         of their lines, 64 hexadecimal digits
-``previous``     SHA-256 of the seal before, signature included; 64 zeros at first
-``key_id``       of the signing key: 16 hexadecimal digits, the start of the SHA-256
-                 of the 32 bytes of the public key
+``root``         of its events, 64 hexadecimal digits
+``previous``     the hash of the seal before, in the first seal 64 zeros
+``key_id``       the signing key: the first 16 hexadecimal digits of the SHA-256 of
+                 its public key (32 bytes)
 ``next_key``     null, or the public key (64 hexadecimal digits) that takes over
 ``signature``    Ed25519 (RFC 8032), 128 hexadecimal digits
 ================ ====================================================================
 
 The **signature** covers ``mirrorsite-audit-seal-1``, a line feed, and the canonical
-JSON of all keys except ``signature``. The **hash of a seal**, which the next one names as
-``previous``, is the SHA-256 of the seal with its signature: ``sha256sum`` on its copy.
+JSON of all keys except ``signature``. The **hash of a seal** is the SHA-256 of the seal
+with its signature: ``sha256sum`` on its copy.
 
-The bytes that a root hashes are empty or start with ``{"action":``, those that a seal's
-hash covers start with ``{"event_count":``, and the signed ones with the format's name. So
-none of the three can be passed off as another.
+The bytes under a root are empty or start with ``{"action":``, those under a seal's hash
+start with ``{"event_count":``, and the signed ones with the format's name. So none of
+the three can be passed off as another.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ from typing import Any
 from uuid import UUID
 
 FORMAT = "mirrorsite-audit-seal-1"
-#: What the first seal names as the hash of the one before it.
+#: `previous` of the first seal.
 NO_SEAL = "0" * 64
-#: The root of no events.
+#: The root of a seal without events.
 NO_EVENTS = hashlib.sha256().hexdigest()
 
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -73,7 +73,7 @@ _encoder = json.JSONEncoder(
 
 
 class NotCanonicalError(ValueError):
-    """The value has no canonical form, or the bytes are not in it."""
+    """The value has no canonical form, or the bytes are not in canonical form."""
 
 
 def encode(value: Any) -> bytes:
@@ -94,7 +94,8 @@ def refuse_fractions(value: Any) -> None:
     elif not isinstance(value, list | tuple):
         return
     for inner in value:
-        if type(inner) not in _PLAIN:  # most are: this is the sealer's inner loop
+        # Most are plain, and a call for each would slow down the sealer.
+        if type(inner) not in _PLAIN:
             refuse_fractions(inner)
 
 
@@ -114,7 +115,7 @@ def event_line(
 ) -> bytes:
     """Return an event as one line of canonical JSON; raises `NotCanonicalError`.
 
-    `event_lines` passes the columns by position.
+    The parameters are in the order in which `event_lines` selects the columns.
     """
     return (
         encode(
@@ -134,7 +135,7 @@ def event_line(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """A seal as it is signed and copied; see the module for its keys."""
+    """A seal as it is signed and copied; the module's docstring describes the keys."""
 
     number: int
     sealed_at: str
@@ -154,11 +155,11 @@ class Seal:
         return f"{FORMAT}\n".encode() + encode(content)
 
     def file_bytes(self) -> bytes:
-        """Return the content of its copy."""
+        """Return the content of the seal's copy in the bucket."""
         return encode(self._content())
 
     def hash(self) -> str:
-        """Return what the next seal names as `previous`."""
+        """Return the `previous` of the next seal."""
         return hashlib.sha256(self.file_bytes()).hexdigest()
 
     def with_signature(self, signature: bytes) -> Seal:
@@ -196,7 +197,7 @@ def parse_seal(content: bytes) -> Seal:
 
 
 def parse_canonical_time(text: str) -> datetime:
-    """Parse a time in the form of `format_time`; raises ValueError for another form."""
+    """Parse a time in the form of `format_time`; raises ValueError for any other."""
     return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
 
 

@@ -1,7 +1,7 @@
-"""The chain of seals: the database's last one, and those that the bucket has after it.
+"""The chain of seals: the last one in the database, and the bucket's seals after it.
 
-Sealing and restoring both continue from the database's last seal. The next ones
-are read from the bucket, and must be signed by a trusted key and continue the chain.
+Sealing and restoring both continue from the database's last seal. Later seals are read
+from the bucket; they must be signed by a trusted key and continue the chain.
 """
 
 from __future__ import annotations
@@ -20,37 +20,38 @@ from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import learn_keys, readable_lines, row_of
 from uploads.exceptions import ObjectMissingError, SealError
 
-#: `--record-nothing`, because the check's own event could take a lost event's number.
+#: `--record-nothing`, because the check's own event could take a lost event's id.
 HINT = "manage.py verify_audit --record-nothing shows more"
-#: Events compared with a copy by one query.
+#: Events read by one query to compare them with a copy.
 _EVENTS_AT_A_TIME = 500
 
 
 class Chain:
-    """Reads the chain forwards; `trusted` learns the keys that it announces."""
+    """Reads the chain forwards; adds the keys that it announces to `trusted`."""
 
     def __init__(self, store: SealStore, trusted: TrustedKeys) -> None:
         self.store = store
         self.trusted = trusted
-        self._known_to = 0  # `trusted` has learnt the database's seals up to this one
+        # `trusted` has the keys announced by the database's seals up to this number.
+        self._keys_known_to = 0
 
     def last(self) -> Seal | None:
         """Return the database's last seal.
 
-        Raises `SealError` unless the bucket's first copy of it is identical: the next
-        seal would be signed on top of a forged row, and cannot be taken back.
+        Raises `SealError` unless its first copy in the bucket is identical: otherwise
+        the next seal could irrevocably confirm a forged row.
         """
         numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
         number = numbers.first()
         if number is None:
             return None
-        seal = learn_keys(self.trusted, number, after=self._known_to)
+        seal = learn_keys(self.trusted, number, after=self._keys_known_to)
         if seal is None or self.store.first_seal(number) != seal.file_bytes():
             raise SealError(
                 f"seal {number}, the last one in the database, differs from"
                 f" {self.store.seal_object_key(number)} in the bucket; {HINT}"
             )
-        self._known_to = number
+        self._keys_known_to = number
         return seal
 
     def next(self, previous: Seal | None) -> Seal | None:
@@ -78,12 +79,13 @@ class Chain:
 def verified_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:
     """Parse and verify the copy of seal `number`.
 
-    The message of its `SealError` is a predicate of the copy, such as "is seal 5".
+    Raises `SealError`; its message continues a sentence that begins with the copy's
+    name, such as "is seal 5".
     """
     try:
         seal = parse_seal(content)
     except NotCanonicalError as error:
-        raise SealError(f"is no seal: {error}") from error
+        raise SealError(f"is not a seal: {error}") from error
     if seal.number != number:
         raise SealError(f"is seal {seal.number}")
     fault = trusted.fault_of(seal)
@@ -109,7 +111,7 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
 
 
 def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
-    """Return the ids of a seal's events that are not among the unsealed ones.
+    """Return the ids of a seal's events that are not unsealed events of the database.
 
     Raises `SealError` if an event differs from its line.
     """
@@ -125,17 +127,17 @@ def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
                 missing.append(event_id)
             elif found[event_id] != lines[event_id]:
                 raise SealError(
-                    f"event {event_id} differs from what seal {seal.number} in the"
-                    f" bucket says; {HINT}"
+                    f"event {event_id} differs from the copy that seal {seal.number}"
+                    f" has in the bucket; {HINT}"
                 )
     return missing
 
 
 def record_seal(seal: Seal, ids: list[int], store: SealStore) -> bool:
-    """Write a seal's row and mark its events; return False if the row was there.
+    """Write a seal's row and mark its events; return False if the row exists already.
 
     Raises `SealError` if an event is missing or under another seal, and
-    `TrailUnavailableError`; nothing is written then.
+    `TrailUnavailableError`; in both cases nothing is written.
     """
     with write_transaction():
         try:

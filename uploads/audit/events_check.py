@@ -1,4 +1,4 @@
-"""Compares the events of a seal, in the database and in the bucket, with its root."""
+"""Checks the events of each seal, in database and bucket, against the seal's root."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from uploads.exceptions import ObjectMissingError
 _L = TypeVar("_L")
 _R = TypeVar("_R")
 
-#: Differences kept to find events that moved; a longer list is reported in pieces.
+#: Differences kept to find events that moved. When there are more, those collected so
+#: far are reported, and a move across that boundary is reported as two faults.
 _KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """An event id under a seal, and its lines: as sealed, and as in the database."""
+    """An event's id and seal, and its line as sealed and as in the database, if any."""
 
     event: int
     seal: int | None
@@ -56,7 +57,7 @@ class EventsCheck:
             count += 1
         self._report.events += count
         is_intact = hasher.hexdigest() == seal.root
-        lines = self._copied_lines(seal)
+        lines = self._copied_lines(seal)  # reports a bad copy of intact events too
         if is_intact:
             return
         if lines is None:
@@ -68,20 +69,20 @@ class EventsCheck:
             readable_lines(UploadEvent.objects.filter(seal_id=seal.number)),
         )
 
-    def check_orphans(self, first: int, *, excluding: Collection[int]) -> None:
+    def check_dangling(self, first: int, *, excluding: Collection[int]) -> None:
         """Collect events under seals that do not exist, from seal `first` on.
 
         `excluding` are seals without a row that were checked. The foreign key prevents
-        such events unless the tables' owner dropped it. It allows seal numbers below 1.
+        such events, unless the tables' owner dropped it or the number is below 1.
         """
         rows = AuditSeal.objects.filter(number=OuterRef("seal_id"))
-        strays = UploadEvent.objects.filter(
+        dangling = UploadEvent.objects.filter(
             Q(seal_id__lt=1) | (Q(seal_id__gte=first) & ~Exists(rows))
         ).exclude(seal_id__in=excluding)
-        self._compare(None, iter(()), readable_lines(strays))
+        self._compare(None, iter(()), readable_lines(dangling))
 
     def report_differences(self) -> None:
-        """Report the events that differ, once all seals were checked."""
+        """Report the differences collected so far; call it after the last seal."""
         kept, self._kept = self._kept, []
         sealed = {_without_id(d.expected): d for d in kept if d.expected is not None}
         present = {_without_id(d.found): d for d in kept if d.found is not None}
@@ -146,10 +147,10 @@ _ByLine = dict[bytes, _Difference]
 def _fault(
     difference: _Difference, sealed: _ByLine, present: _ByLine
 ) -> tuple[FaultKind, str] | None:
-    """Return a difference's fault, or None for an event that moved here.
+    """Return a difference's fault, or None for an event that was moved here.
 
-    A moved event is reported where it was sealed. `sealed` and `present` have all
-    differences by their expected and found lines, without the ids.
+    A moved event is reported once, where it was sealed. `sealed` and `present` have all
+    differences by the expected and by the found line, without the id.
     """
     seal, expected, found = difference.seal, difference.expected, difference.found
     is_from_elsewhere = found is not None and _without_id(found) in sealed
@@ -194,10 +195,10 @@ def _absent(event_id: int, sealed: str, expected: bytes) -> tuple[FaultKind, str
 def outer_join(
     left: Iterator[tuple[int, _L]], right: Iterator[tuple[int, _R]]
 ) -> Iterator[tuple[int, _L | None, _R | None]]:
-    """Yield each key of two sorted iterators with the value that each has for it.
+    """Yield each key of two sorted iterators, with its value in both or None.
 
-    A key that one of them has twice is yielded twice, and null comes last: the tables'
-    owner can drop a primary key.
+    A duplicate key is yielded twice, and a null key last: both can occur after the
+    tables' owner has dropped a primary key.
     """
     merged: Iterator[tuple[int, int, Any]] = heapq.merge(
         ((key, 0, value) for key, value in left),
@@ -215,7 +216,6 @@ def outer_join(
 
 
 def _without_id(line: bytes) -> bytes:
-    """Return a line without its id."""
     values = json.loads(line)
     values.pop("id", None)
     return encode(values)

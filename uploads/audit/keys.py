@@ -1,9 +1,8 @@
 """The keys of the audit trail: Ed25519 (RFC 8032), through the `cryptography` library.
 
-The private key is 32 random bytes; only the sealer needs it. A key is named by its id,
-the first 16 hexadecimal digits of the SHA-256 of its public key. Keys are trusted
-because the environment names them, or because a seal signed by a trusted key announced
-them (`Seal.next_key`).
+The private key is 32 random bytes; only the sealer needs it. A key's id is the first 16
+hexadecimal digits of the SHA-256 of its public key. A key is trusted if the environment
+has it, or if a seal signed by a trusted key announces it (`Seal.next_key`).
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class SigningKey:
         return cls(secrets.token_bytes(32))
 
     def sign_seal(self, seal: Seal) -> Seal:
-        """Return the seal with this key's signature; it must name this key already."""
+        """Return the seal with this key's signature; it must have this `key_id`."""
         return seal.with_signature(self._key.sign(seal.signed_bytes()))
 
     def secret_text(self) -> str:
@@ -64,7 +63,7 @@ def public_text(public_key: bytes) -> str:
 
 
 class TrustedKeys:
-    """The public keys whose seals are valid; announced ones are added by `learn`."""
+    """The public keys whose seals are valid; `learn` adds the announced ones."""
 
     def __init__(self, public_keys: dict[str, bytes]) -> None:
         self._keys = {
@@ -77,24 +76,25 @@ class TrustedKeys:
         self._announced_by: dict[str, str] = {}
 
     def fault_of(self, seal: Seal) -> FaultKind | None:
-        """Return what is wrong with a seal's signature; a retired key cannot sign."""
+        """Return what is wrong with a seal's key or signature; None if it is valid."""
         key = self._keys.get(seal.key_id)
         if key is None or self.is_retired(seal.key_id, seal.number):
             return FaultKind.UNKNOWN_KEY
         try:
             key.verify(bytes.fromhex(seal.signature), seal.signed_bytes())
-        except (InvalidSignature, ValueError, TypeError):  # text, or null
+        except (InvalidSignature, ValueError, TypeError):  # not hexadecimal, or null
             return FaultKind.FORGED_SIGNATURE
         return None
 
     def is_retired(self, name: str, number: int) -> bool:
+        """Return True if the key with the id `name` cannot sign seal `number`."""
         return self._retired.get(name, number + 1) <= number
 
     def learn(self, seal: Seal) -> None:
-        """Add the key that a valid seal announces; retire those that its own key replaces.
+        """Add the key that a valid seal announces; retire those that its key replaces.
 
-        These are the key that announced it, and that one's other announcements: they
-        were never used, but may have leaked.
+        With its first seal a key replaces the key that announced it, and all others
+        which that one announced: they were never used, but may have leaked.
         """
         old = self._announced_by.pop(seal.key_id, None)
         if old is not None and old != seal.key_id:

@@ -1,8 +1,8 @@
-"""Writes events to the audit trail, each together with the row that it is about.
+"""Writes events to the audit trail, each in one statement with the change it records.
 
 A single statement needs no transaction around it, so a write is one round trip where
-the ORM takes four. Besides this module only uploads.audit.restore writes events; seals
-are made in uploads.audit.seals.
+the ORM takes four. Only this module and `uploads.audit.restore` write events;
+`uploads.audit.seals` makes the seals.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _INSERT = (
     f"INSERT INTO {UploadEvent._meta.db_table}"
     " (action, at, actor, request_id, detail, upload_id)"
 )
-#: Its own parameter is the upload's id.
+#: For `write`, whose `values` are then the upload's id, or None.
 INSERT_EVENT = f"{_INSERT} VALUES ($1, $2, $3, $4, $5, $6)"
 _NOT_WRITTEN = "the record could not be written to the database"
 
@@ -52,7 +52,7 @@ def database_errors(failure: str = _NOT_WRITTEN) -> Iterator[None]:
 
 @contextmanager
 def write_transaction() -> Iterator[None]:
-    """Open a transaction that writes; raises `TrailUnavailableError`."""
+    """Open a transaction; raises `TrailUnavailableError` for errors of the database."""
     with database_errors(), transaction.atomic():
         yield
 
@@ -60,19 +60,20 @@ def write_transaction() -> Iterator[None]:
 def record_without_upload(
     action: Action, actor: Actor, *, detail: dict[str, Any] | None = None
 ) -> None:
-    """Write an event that is about no upload.
+    """Record an event that concerns no upload.
 
-    Raises `TrailUnavailableError`, and `TransitionError` for any other action.
+    Raises `TrailUnavailableError`, and `TransitionError` for an action that needs an
+    upload.
     """
     if action not in WITHOUT_UPLOAD:
-        raise TransitionError(f"{action} is an event of an upload.")
+        raise TransitionError(f"an event {action} needs an upload.")
     write(INSERT_EVENT, [None], action, actor, detail)
 
 
 def with_event(change: str) -> str:
-    """Return a statement that makes a change and, if it changed an upload, adds an event.
+    """Return a statement for `write` that changes an upload and adds an event.
 
-    It is for `write`: its own parameters begin at `$6`.
+    It adds none if `change` affects no row. The parameters of `change` begin at `$6`.
     """
     return (
         f"WITH upload AS ({change} RETURNING id)"
@@ -90,8 +91,8 @@ def write(
 ) -> int:
     """Execute a statement that adds an event; return the number of events added.
 
-    The event, which is dated `at` or now, makes its first five parameters, and `values`
-    the others.
+    The statement's first five parameters are the event's columns, and `values` the
+    others. `at` is the event's time, the current one by default.
 
     Raises `NotCanonicalError` for a detail that could never be sealed,
     `AlreadyRecordedError` if a unique constraint is violated, and
@@ -111,7 +112,7 @@ def write(
                 connection.health_check_done = False  # type: ignore[attr-defined]
             connection.close_if_health_check_failed()
             connection.ensure_connection()
-            # Django's cursor inserts the values into the text, for a quarter more CPU.
+            # Django's cursor puts the values into the SQL text: a quarter more CPU.
             with RawCursor(connection.connection) as cursor:
                 cursor.execute(statement, parameters, prepare=True)
                 return cursor.rowcount

@@ -1,7 +1,7 @@
-"""The audit trail's tables: what happened, and the signed statements over it.
+"""The audit trail's tables: the events, and the signed seals over them.
 
-Both have the app label `uploads`, with which the names of their tables and permissions
-and their addresses in the admin begin.
+Both models have the app label `uploads`: the names of their tables and permissions, and
+their URLs in the admin, begin with it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mirrorsite.models import readable_times
 
 
 class Action(models.TextChoices):
-    """What an event records: about an upload, or without one (`WITHOUT_UPLOAD`)."""
+    """What an event records, about an upload or without one (`WITHOUT_UPLOAD`)."""
 
     REQUESTED = "requested", "Requested"
     STORED = "stored", "Stored"
@@ -25,7 +25,7 @@ class Action(models.TextChoices):
     CORRUPTED = "corrupted", "Corrupted"
     ADOPTED = "adopted", "Adopted"
     PURGED = "purged", "Purged"
-    # Events that change no status.
+    # Events that do not change the upload's status.
     RETRIED = "retried", "Retried"
     DOWNLOADED = "downloaded", "Downloaded"
     PROOF_SHOWN = "proof_shown", "Proof shown"
@@ -45,7 +45,7 @@ class Action(models.TextChoices):
     EVENTS_RESTORED = "events_restored", "Events restored"
 
 
-#: Actions about no upload; every other one is about one.
+#: Actions of events that concern no upload; events of all others concern one.
 WITHOUT_UPLOAD: frozenset[Action] = frozenset(
     {
         Action.EXPORTED,
@@ -64,7 +64,7 @@ WITHOUT_UPLOAD: frozenset[Action] = frozenset(
     }
 )
 
-#: Every action except the two of a normal upload.
+#: Every action except the two that each successful upload records.
 UNCOMMON_ACTIONS: tuple[Action, ...] = tuple(
     a for a in Action if a not in {Action.REQUESTED, Action.STORED}
 )
@@ -83,9 +83,9 @@ AND NOT jsonb_path_exists(
 class AuditSeal(models.Model):
     """A signed statement over a set of events; never changed, never deleted.
 
-    Each seal names the hash of the one before it, so seals are a chain, and what a
-    seal covers cannot change without its root changing. A seal without events
-    shows that nothing was recorded.
+    Each seal has the hash of the previous one, so the seals form a chain. Its root
+    changes with any of its events. A seal without events shows that nothing was
+    recorded since the previous one.
     """
 
     number = models.BigIntegerField(primary_key=True, help_text="Counts from 1.")
@@ -122,8 +122,8 @@ class AuditSeal(models.Model):
 class UploadEvent(models.Model):
     """One thing that happened; never changed, never deleted.
 
-    It happened to an upload, except for the actions of `WITHOUT_UPLOAD`. The actor is
-    text, not a reference; users and tokens keep their names, and are never deleted.
+    The actor is a name, not a foreign key: users and tokens are never renamed or
+    deleted.
     """
 
     id = models.BigAutoField(primary_key=True)

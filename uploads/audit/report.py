@@ -1,4 +1,4 @@
-"""The faults that verification finds, its report, and the apps' part in it."""
+"""The report of a verification, its faults, and the rows of apps that it includes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-#: Faults kept in full; beyond them only their kinds are counted.
+#: Faults kept in full; further ones are only counted, by kind.
 KEPT_FAULTS = 1_000
 
 
 class FaultKind(StrEnum):
-    """The names of faults; stable, for machines too."""
+    """The kinds of faults; stable names, because programs read them too."""
 
     #: A sealed event, or a seal, is not what was signed.
     CHANGED = "changed"
@@ -22,11 +22,11 @@ class FaultKind(StrEnum):
     MISSING = "missing"
     #: Something exists that was never sealed or never recorded.
     INVENTED = "invented"
-    #: A sealed event is there, but under another id or another seal.
+    #: A sealed event exists, but under another id or another seal.
     REORDERED = "reordered"
     #: The bucket holds signed seals after the database's last one.
     CUT_TAIL = "cut tail"
-    #: A seal does not name the hash of the one before it.
+    #: A seal does not have the hash of the one before it.
     BROKEN_CHAIN = "broken chain"
     #: The signature is not the key's.
     FORGED_SIGNATURE = "forged signature"
@@ -36,7 +36,7 @@ class FaultKind(StrEnum):
     COPY_DIFFERS = "copy differs"
     #: A copy is not in the bucket.
     COPY_MISSING = "copy missing"
-    #: An event has waited for a seal too long.
+    #: An event is unsealed for too long, cannot be sealed, or is dated in the future.
     UNSEALED = "unsealed"
     #: The last seal is too old, or there is none.
     SEALING_STOPPED = "sealing stopped"
@@ -93,9 +93,9 @@ class Report:
 
 
 class Projection(Protocol):
-    """Rows that another app computes from its events; verified and restored with them.
+    """Rows that an app computes from its events; verified and restored with them.
 
-    An app adds it to `projections` in `AppConfig.ready`; it can be a module.
+    The app adds it to `projections` in `AppConfig.ready`; it can be a module.
     """
 
     def check(self, report: Report, *, since: int | None) -> Iterator[None]:
@@ -106,7 +106,7 @@ class Projection(Protocol):
         """
 
     def contradiction(self, lost: list[dict[str, Any]], seal: int) -> str | None:
-        """Return how a row contradicts the lost events of `seal`, else None."""
+        """Return how a row contradicts the lost events of `seal`, or None."""
 
     def restore(self, ids: Collection[UUID]) -> None:
         """Insert or update these rows to match their events."""

@@ -1,8 +1,8 @@
 """Restores events that the database lost, from the signed copies in the bucket.
 
 After an older backup was restored, the bucket has seals after the database's last one.
-They are restored in order, with their events and the rows of their uploads, all in
-one transaction: an interrupted or refused run changes nothing.
+They are restored in order, with their events and the rows of their uploads, all in one
+transaction: a run that fails or is interrupted changes nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def restore_lost_events(
     dry_run: bool = False,
     on_seal: Callable[[], None] = lambda: None,
 ) -> Lost:
-    """Restore what the bucket has and the database lacks; record it as an event of `actor`.
+    """Restore what the database lacks from the bucket; record that as an event.
 
     A dry run does the same and rolls it back. Raises `AuditKeyError` without a trusted
     key, `SealError` when the bucket contradicts itself or the database, `StoreError`,
@@ -63,7 +63,7 @@ def restore_lost_events(
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
-        # Until the transaction ends, no new event may take a lost one's number, and a
+        # Until the transaction ends, no new event can take the id of a lost one, and a
         # second run waits.
         cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
         last = chain.last()
@@ -99,19 +99,22 @@ def _restore(seal: Seal, store: SealStore) -> int:
     except UNREADABLE as error:
         if is_unavailable(error):
             raise
-        # The database refuses a value, or an event has one that no column takes.
+        # The database refuses a value, or the copy has one that no column can hold.
         raise SealError(
             f"seal {seal.number} in the bucket contradicts the database:"
             f" {reason(error)}; {HINT}"
         ) from error
-    # As they were written: a column may have taken another value.
+    # Compare the written rows with the copy: a column may have altered a value.
     if missing_events(seal, lines) or not record_seal(seal, list(lines), store):
         raise SealError(f"seal {seal.number} has events that cannot be restored")
     return len(missing)
 
 
 def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
-    """Return the ids of a seal's lost events; raises `SealError` at a contradiction."""
+    """Return the ids of a seal's lost events.
+
+    Raises `SealError` if the database contradicts one of them.
+    """
     missing = missing_events(seal, lines)
     elsewhere = UploadEvent.objects.filter(pk__in=missing).order_by("pk").first()
     if elsewhere is not None:

@@ -1,8 +1,8 @@
 """The copies in the bucket: a file of events and a file for each seal, written once.
 
-`audit/seals/0000000012.json` is seal 12, and `audit/events/0000000012-<root>.jsonl`
-has the lines of its events (an empty seal has none). The events are written
-first. Their root is in their name, so an attempt interrupted before the seal blocks no
+`audit/seals/0000000012.json` is seal 12, and `audit/events/0000000012-<root>.jsonl` has
+the lines of its events (an empty seal has no such file). The events are written first.
+Their root is in the name, so that what an interrupted attempt left does not block a
 later one. A seal's name has only the number, so the bucket accepts one seal per number.
 """
 
@@ -25,8 +25,8 @@ from uploads.storage import (
 )
 
 PREFIX = "audit/"
-#: More than any seal has; a foreign object could have gigabytes.
-_SEAL_BYTES = 16 * 1024
+#: More than the size of any seal: an object under a seal's name could have gigabytes.
+_MAX_SEAL_BYTES = 16 * 1024
 _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
 _EVENTS_NAME = re.compile(r"events/([0-9]{10})-[0-9a-f]{64}\.jsonl\Z")
 
@@ -50,14 +50,14 @@ class SealStore:
         return f"{self.prefix}events/{seal.number:010d}-{seal.root}.jsonl"
 
     def locked_until(self) -> datetime | None:
-        """Return when the lock of a new copy is to end; None without Object Lock."""
+        """Return when the lock of a new copy ends; None without Object Lock."""
         days: int = settings.AUDIT_RETENTION_DAYS
         if not days or not self.storage.has_object_lock():
             return None
         return timezone.now() + timedelta(days=days)
 
     def put(self, seal: Seal, events: bytes) -> None:
-        """Write the events and then the seal, each unless it is there already.
+        """Write the events and then the seal; identical objects count as written.
 
         Raises `ObjectExistsError` when another seal has the number.
         """
@@ -84,20 +84,20 @@ class SealStore:
         content = b""
         try:
             for chunk in self.storage.read(
-                self.seal_object_key(number), _SEAL_BYTES, version_id
+                self.seal_object_key(number), _MAX_SEAL_BYTES, version_id
             ):
                 content += chunk
-                if len(content) > _SEAL_BYTES:
+                if len(content) > _MAX_SEAL_BYTES:
                     break
         except ObjectMissingError:
             return None
         return content
 
     def first_seal(self, number: int) -> bytes | None:
-        """Return the first version of a seal's copy.
+        """Return the first version of a seal's copy, or None when there is none.
 
-        In a versioned bucket `seal` returns a newer version, or None for a delete
-        marker; a sealer that trusted it would sign a second seal with this number.
+        In a versioned bucket `seal` returns the newest version, or None for a delete
+        marker; a sealer that relied on it would sign a second seal with this number.
         """
         version_id = self.storage.first_version(self.seal_object_key(number))
         return self.seal(number, version_id or "")
@@ -109,20 +109,20 @@ class SealStore:
         return self.storage.read(self.events_object_key(seal), version_id=version_id)
 
     def first_events(self, seal: Seal) -> Iterator[bytes]:
-        """Like `events`, for the first version, which a newer one or a marker may hide."""
+        """Like `events`, for the first version, which may be hidden by a newer one."""
         if seal.root == NO_EVENTS:
             return iter(())
         version_id = self.storage.first_version(self.events_object_key(seal))
         return self.events(seal, version_id or "")
 
     def listed_seals(self) -> Iterator[tuple[int | None, ObjectVersions]]:
-        """Yield the objects under `seals/`, with the number if the name is a seal's."""
+        """Yield number and object for all of `seals/`; no number for other names."""
         return self._listed("seals/", _SEAL_NAME)
 
     def listed_events(self) -> Iterator[tuple[int | None, ObjectVersions]]:
         """Like `listed_seals`, for the copies of events.
 
-        There can be more of them than seals: interrupted attempts leave theirs.
+        There can be more of them than seals: interrupted attempts leave some.
         """
         return self._listed("events/", _EVENTS_NAME)
 

@@ -1,15 +1,15 @@
-"""Sealing: sign a seal over the events without one, and copy both to the bucket.
+"""Sealing: signs a seal over the unsealed events, and copies both to the bucket.
 
-A seal is written to the bucket first and to the database second, and the bucket
-decides: the sealer that creates the object of seal N has made seal N. A sealer that
-finds a seal in the bucket without a row (another sealer is between the two steps, or was
-interrupted there) finishes it from the copy, if the copy is signed, continues the chain
-and has the same events as the database. Otherwise it refuses and signs nothing. So
-sealers are safe without a lock; an advisory lock only avoids double work. No transaction
-is open while the bucket is read or written.
+A seal is written to the bucket first and to the database second. The bucket accepts one
+object for each seal number, so of several sealers one makes seal N. A sealer that finds
+a seal in the bucket without a row (another sealer is between the two steps, or was
+interrupted there) records it from the copy, if the copy is signed, continues the chain
+and has the same events as the database. Otherwise it raises `SealError` and signs
+nothing. So concurrent sealers are safe without a lock; an advisory lock only avoids
+double work. No transaction is open while the bucket is read or written.
 
-An event is unsealed while its `seal` is null, whatever its id: one whose transaction
-commits late has a low id and is covered by the next seal.
+An event is unsealed while its `seal` is null, whatever its id: an event whose
+transaction commits late has a low id and is covered by the next seal.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from uploads.exceptions import (
 
 logger = logging.getLogger(__name__)
 
-#: Events in one seal, some 5 MB of lines: what a sealer has in memory.
+#: The most events in one seal. A sealer has their lines in memory, some 5 MB.
 EVENTS_PER_SEAL = 10_000
-#: Rounds in which one seal number may stay taken by another sealer before the run fails.
+#: How often in a row another sealer may take the same seal number before the run fails.
 _MAX_IDLE_ROUNDS = 50
 #: The key of the advisory lock: an arbitrary number.
 _ADVISORY_LOCK = 0x6D69_7272_6F72
-#: How long a sealer waits for another one before it works beside it.
+#: How long a sealer waits for the lock of another one before it runs without it.
 LOCK_WAIT_SECONDS = 60.0
 _LOCK_POLL_SECONDS = 0.2
 
@@ -68,13 +68,13 @@ def seal_audit(
     next_key: bytes | None = None,
     events_per_seal: int = EVENTS_PER_SEAL,
 ) -> list[Sealed]:
-    """Seal all committed events that have no seal; if there are none, make an empty seal.
+    """Seal all committed unsealed events; if there are none, make an empty seal.
 
     Events written during the run may be left to the next one. `next_key` is a public
     key to announce in the first seal of the run. The old key continues to sign until
-    AUDIT_SIGNING_KEY is changed; with the new key's first seal it is retired, and its
-    later seals are not valid. A key that was announced and lost is replaced by
-    announcing another one, and is retired with the old key.
+    AUDIT_SIGNING_KEY is changed; the new key's first seal retires it, and later seals
+    by it are not valid. A key that was announced and lost is replaced by announcing
+    another one, and is retired together with the old key.
 
     Raises `AuditKeyError` when there is no key to sign with, `SealError` when the
     bucket contradicts the database, `StoreError`, and `TrailUnavailableError`. The next
@@ -95,15 +95,15 @@ def seal_audit(
 
 @contextmanager
 def _sealing_lock() -> Iterator[None]:
-    """Hold the advisory lock, or none if another sealer keeps it for `LOCK_WAIT_SECONDS`.
+    """Hold the advisory lock, unless another sealer holds it for `LOCK_WAIT_SECONDS`.
 
-    The lock is polled: a statement that waits is ended by the connection's lock_timeout.
+    The lock is polled, because lock_timeout would end a statement that waits for it.
     """
     deadline = time.monotonic() + LOCK_WAIT_SECONDS
     while not (is_held := _call("SELECT pg_try_advisory_lock(%s)")):
         if time.monotonic() >= deadline:
             logger.warning(
-                "another sealer has held the lock for %g s; sealing beside it",
+                "another sealer has held the lock for %g s; sealing without it",
                 LOCK_WAIT_SECONDS,
             )
             break
@@ -136,10 +136,10 @@ class _Sealer:
         self.signing_key = signing_key
         self.chain = Chain(store, trusted)
         self.events_per_seal = events_per_seal
-        self.number = 0  # of the seal that the last step was about
+        self.number = 0  # the seal number that the last step tried to make
 
     def run(self, next_key: bytes | None) -> list[Sealed]:
-        """Make and finish seals until nothing is left; return them."""
+        """Make and finish seals until no event is left; return the seals."""
         made: list[Sealed] = []
         any_new = False
         idle_rounds, number = 0, 0
@@ -148,28 +148,28 @@ class _Sealer:
             if sealed is None:
                 if any_new:
                     return made
-                # Another sealer took this number; a different number next time is progress.
+                # Another sealer took this number; another number next time is progress.
                 idle_rounds = idle_rounds + 1 if self.number == number else 0
                 number = self.number
                 if idle_rounds > _MAX_IDLE_ROUNDS:
                     raise SealError(
-                        "other sealers take every number; check which processes seal"
-                        " this bucket"
+                        "another sealer takes each seal number; check which processes"
+                        " seal this bucket"
                     )
                 continue
             made.append(sealed)
             if not sealed.finished:
                 any_new, next_key = True, None
                 if sealed.event_count < self.events_per_seal:
-                    # Nothing was left. Newer events are left to the next run: under
-                    # load there always are some, and this one would never end.
+                    # Newer events are left to the next run: under load there are always
+                    # some, and this run would never end.
                     return made
 
     def _step(self, next_key: bytes | None, *, may_be_empty: bool) -> Sealed | None:
-        """Make or finish one seal; None when there is nothing, or another was faster.
+        """Make or finish one seal; None if nothing is left or another sealer did it.
 
-        Without unsealed events an empty seal is made if `may_be_empty`, or to announce a
-        key.
+        Without unsealed events it makes an empty seal if `may_be_empty`, or to announce
+        a key.
         """
         previous = self.chain.last()
         self.number = number = 1 if previous is None else previous.number + 1
@@ -207,23 +207,21 @@ class _Sealer:
         return self._record(seal, ids, finished=False)
 
     def _finish(self, seal: Seal) -> Sealed | None:
-        """Record a seal that is in the bucket only, if the database has its events."""
+        """Record a seal that only the bucket has, if the database has its events."""
         try:
             lines = sealed_lines(self.store, seal)
             if missing := missing_events(seal, lines):
                 raise SealError(
                     f"event {min(missing)}, of seal {seal.number} in the bucket, is not"
-                    f" in the database, or under another seal; {HINT}. After an older"
+                    f" in the database or is under another seal; {HINT}. If an older"
                     " backup was restored, first run manage.py restore_events:"
                     " docs/runbook.md, 'The database is lost'"
                 )
         except SealError:
             if AuditSeal.objects.filter(pk=seal.number).exists():
-                return None  # another sealer recorded it while we compared
+                return None  # another sealer has recorded it by now
             raise
-        logger.warning(
-            "seal=%s was in the bucket only; recorded from there", seal.number
-        )
+        logger.warning("seal=%s was only in the bucket; recorded now", seal.number)
         return self._record(seal, list(lines), finished=True)
 
     def _record(self, seal: Seal, ids: list[int], *, finished: bool) -> Sealed | None:

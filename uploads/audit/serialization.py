@@ -1,4 +1,4 @@
-"""The audit trail's rows as the values that are hashed and signed."""
+"""Converts rows of the audit trail to what is hashed and signed, and back."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 _M = TypeVar("_M", bound=Model)
 _V = TypeVar("_V")
 
-#: Raised when a value is read that the service never writes. `django.db.Error` is one,
-#: since PostgreSQL has timestamps that Python lacks ("infinity"); `require_database`
-#: distinguishes these from an unavailable database.
+#: Raised by reading a value that the service never writes. `django.db.Error` is among
+#: them, because PostgreSQL has timestamps that Python lacks ("infinity"); call
+#: `require_database` to rule out that the database is unavailable.
 UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError, Error)
 
 #: Rows fetched at a time while a table is read.
@@ -52,10 +52,10 @@ def event_lines(
 
 
 def readable_lines(events: QuerySet[UploadEvent]) -> Generator[tuple[int, bytes]]:
-    """Like `event_lines`, with a line that equals no event's for each unreadable row.
+    """Like `event_lines`, with a placeholder for each unreadable row.
 
-    Only the tables' owner can store such a row. Raises `django.db.Error` when the
-    database is unavailable.
+    The placeholder differs from the line of every event. Only the tables' owner can
+    store such a row. Raises `django.db.Error` when the database is unavailable.
     """
     for event_id, line in _readable(events, event_lines):
         if isinstance(line, Exception):
@@ -68,8 +68,8 @@ def sealable_lines(
 ) -> Iterator[tuple[int, bytes]]:
     """Like `event_lines`, for up to `limit` events, without unreadable rows.
 
-    `uploads.audit.log` never writes such an event. It must not stop the seals of the
-    others, and stays unsealed for verify_audit to report.
+    `uploads.audit.log` never writes such a row. It must not prevent the sealing of
+    others; it stays unsealed, and verify_audit reports it.
     """
     count = 0
     for event_id, line in _readable(events, partial(event_lines, limit=limit)):
@@ -83,7 +83,7 @@ def sealable_lines(
 
 
 def readable_seals(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal | None]]:
-    """Yield numbers and rows in order, with None for a row that is unreadable.
+    """Yield numbers and rows in order, with None for an unreadable row.
 
     Raises `django.db.Error` when the database is unavailable.
     """
@@ -100,7 +100,7 @@ def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal]]:
 def _readable(
     rows: QuerySet[_M], values_of: Callable[[QuerySet[_M]], Iterator[tuple[int, _V]]]
 ) -> Iterator[tuple[int, _V | Exception]]:
-    """Yield primary keys and values in order, and errors for unreadable rows."""
+    """Yield primary keys and values in order, with the error of an unreadable row."""
     rest = rows
     while True:
         last: int | None = None
@@ -111,22 +111,22 @@ def _readable(
             pass
         else:
             return
-        # Read row by row, past the unreadable one.
+        # Read the next rows one by one, to continue after the unreadable one.
         rest = rest if last is None else rows.filter(pk__gt=last)
         for last in list(rest.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
             try:
                 yield from values_of(rows.filter(pk=last))
             except UNREADABLE as error:
                 require_database(error)
-                # Without the traceback, which would keep the query's cursor open.
+                # The traceback would keep the query's cursor open.
                 yield last, error.with_traceback(None)
         rest = rest if last is None else rows.filter(pk__gt=last)
 
 
 def require_database(error: BaseException) -> None:
-    """Raise `django.db.Error` if the database is unavailable.
+    """Raise `django.db.Error` if `error` means that the database is unavailable.
 
-    If `error` is about a value that cannot be read, the database still answers.
+    After an error about an unreadable value the database still answers a query.
     """
     if isinstance(error, Error):
         with connection.cursor() as cursor:
@@ -134,7 +134,7 @@ def require_database(error: BaseException) -> None:
 
 
 def seal_of(row: AuditSeal) -> Seal:
-    """Return the seal that a row stands for."""
+    """Return the seal that a row records."""
     columns = {field.name: getattr(row, field.name) for field in fields(Seal)}
     columns["sealed_at"] = format_time(row.sealed_at)
     columns["next_key"] = row.next_key or None
@@ -142,7 +142,7 @@ def seal_of(row: AuditSeal) -> Seal:
 
 
 def row_of(seal: Seal, store: SealStore) -> AuditSeal:
-    """Return the row of a seal; not saved yet."""
+    """Return a row that records the seal; not saved yet."""
     columns = asdict(seal)
     columns["sealed_at"] = parse_canonical_time(seal.sealed_at)
     columns["next_key"] = seal.next_key or ""
@@ -150,10 +150,10 @@ def row_of(seal: Seal, store: SealStore) -> AuditSeal:
 
 
 def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:
-    """Learn the keys that the database's seals announce, up to seal `number`.
+    """Add to `trusted` the keys that the database's seals up to `number` announce.
 
-    Seals between announcements need not be read: the next announcement, or seal
-    `number`, retires the same keys. Returns seal `number`, or None if it is unreadable.
+    Other seals are not read: a key that one of them retires is retired by the next
+    announcement or by seal `number`. Returns seal `number`, None if it is unreadable.
     """
     rows = AuditSeal.objects.filter(number__gt=after, number__lt=number)
     last = AuditSeal.objects.filter(number=number)

@@ -1,15 +1,15 @@
 """Verification: compares the database, the seals, their signatures and the copies.
 
-What must hold; the same numbers are at the code. All faults are collected, in constant
-memory; none ends the verification:
+It checks these rules, whose numbers are repeated in the code. A fault does not end the
+verification; all faults are collected, in bounded memory:
 
 1. The numbers of the seals have no gap, in the database and in the bucket.
 2. Each copy in the bucket was written once, and each seal signed by a trusted key.
-3. Each row is equal to its signed copy; without a copy it has a good signature itself.
-4. Each seal names the hash of the one before it.
-5. The events under a seal hash to the root that it signs (`events_check`).
-6. No event names a seal that does not cover it, and none waits too long for one.
-7. Sealing continues: the last seal is recent.
+3. Each row is equal to its signed copy; a row without a copy has a valid signature.
+4. Each seal has the hash of the one before it.
+5. The events under a seal have the root that it signs (`events_check`).
+6. No event is under a seal that does not cover it, and none is unsealed for too long.
+7. The last seal is recent.
 8. Each row that is computed from events matches them.
 """
 
@@ -63,12 +63,12 @@ def verify_audit(
     now: datetime | None = None,
     on_progress: Callable[[Report], None] = lambda report: None,
 ) -> Report:
-    """Compare the record with what was signed and copied; changes nothing.
+    """Compare the record with what was signed and copied; change nothing.
 
     `since` is the number of the first seal to check, or a point in time; only uploads
     with an event from there on are checked. `grace` is how long before `now` an event
-    may be unsealed. Without `read_copies` the bucket is not read: a difference is
-    found, but not which event differs, and a cut tail is only `sealing stopped`.
+    may be unsealed. Without `read_copies` the bucket is not read: the report cannot
+    name the events that differ, and has `sealing stopped` in place of `cut tail`.
 
     Raises `AuditKeyError` without a trusted key, `StoreError`, and
     `TrailUnavailableError`.
@@ -80,7 +80,7 @@ def verify_audit(
         try:
             verifier.run(since, on_progress)
         except (AttributeError, TypeError, ValueError) as error:
-            # Such as after a change of a column's type.
+            # For example after a change of a column's type.
             logger.exception("verification stopped")
             detail = f"verification stopped at a value that cannot be read: {error}"
             verifier.report.add(FaultKind.CHANGED, "the tables", detail)
@@ -88,7 +88,7 @@ def verify_audit(
 
 
 class _Verifier:
-    """Goes through the seals in order, and collects faults in `report`."""
+    """Checks the seals in order, and collects faults in `report`."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class _Verifier:
     ) -> None:
         self.store = store
         self.trusted = trusted
-        # An unsealed event or a last seal outside these times is a fault; clocks may be
+        # A last seal or an unsealed event outside these times is a fault. Clocks may be
         # ahead by `grace`.
         self.earliest_time, self.latest_time = now - grace, now + grace
         self.read_copies = read_copies
@@ -131,17 +131,19 @@ class _Verifier:
                 if number > last + 1:
                     gap = f"seals {last + 1} to {number - 1}"
                     subject = gap if number > last + 2 else f"seal {last + 1}"
-                    where = (
-                        "neither database nor bucket" if self.read_copies else "no row"
+                    detail = (
+                        "not in the database, not in the bucket"
+                        if self.read_copies
+                        else "not in the database"
                     )
-                    self.report.add(FaultKind.MISSING, subject, where)
+                    self.report.add(FaultKind.MISSING, subject, detail)
                     previous_hash = None  # nothing to compare with
                 # 2. to 5.
                 previous_hash = self._check_seal(number, row, versions, previous_hash)
                 last = number
                 on_progress(self.report)
         # 6.
-        self.events.check_orphans(first, excluding=self._without_row)
+        self.events.check_dangling(first, excluding=self._without_row)
         self.events.report_differences()
         self._check_unsealed()
         self._check_last_seal()
@@ -162,12 +164,12 @@ class _Verifier:
         seal = learn_keys(self.trusted, number)
         if seal is not None:
             return seal.hash()
-        # The row is what proves that the seals before it are older than `since`.
+        # Only this row shows that the seals before it are older than `since`.
         if AuditSeal.objects.filter(number=number).exists():
             self._add(FaultKind.CHANGED, number, "its row cannot be read")
         else:
             self._add(
-                FaultKind.MISSING, number, "no row, and the check starts after it"
+                FaultKind.MISSING, number, "not in the database; `since` is after it"
             )
         return None
 
@@ -216,13 +218,13 @@ class _Verifier:
         recorded = None if row is None else seal_of(row)
         if recorded is not None and row is not None:
             self._check_row(row, recorded, copy)
-        # The copy decides, because the bucket accepts each seal only once.
+        # The copy takes precedence: the bucket accepts each seal number only once.
         if copy is not None:
             seal = copy
         elif recorded is not None and self.trusted.fault_of(recorded) is None:
             seal = recorded
         else:
-            # Nothing here can be trusted; the chain continues from the row.
+            # Neither is valid; the next seal is compared with the row, if there is one.
             return recorded.hash() if recorded is not None else None
         if row is None:
             if not self._report_unrecorded(seal):
@@ -240,9 +242,9 @@ class _Verifier:
         return seal.hash()
 
     def _copied_seal(self, number: int, versions: ObjectVersions | None) -> Seal | None:
-        """Return the good seal in the bucket, if there is one; report a bad copy.
+        """Return the seal in the bucket, None if it is invalid; report a bad copy.
 
-        A copy that was overwritten is reported, and its first version is read.
+        Of a copy that was overwritten, which is a fault, the first version is read.
         """
         if not self.read_copies:
             return None
@@ -264,7 +266,7 @@ class _Verifier:
             return None
 
     def _check_row(self, row: AuditSeal, recorded: Seal, copy: Seal | None) -> None:
-        """Compare a seal's row with its copy; without a copy check its signature."""
+        """Compare a seal's row with its copy; without a copy, check its signature."""
         expected_key = self.store.seal_object_key(row.number)
         if row.object_key != expected_key:
             self._add(
@@ -288,9 +290,9 @@ class _Verifier:
             self._add(fault, row.number, f"not signed by key {recorded.key_id}")
 
     def _report_unrecorded(self, seal: Seal) -> bool:
-        """Report a signed seal without a row; False if the next run will finish it."""
+        """Report a signed seal without a row; False if a sealer can still record it."""
         if AuditSeal.objects.filter(pk=seal.number).exists():
-            return False  # recorded while we looked
+            return False  # recorded since the rows were read
         if AuditSeal.objects.filter(number__gt=seal.number).exists():
             self._add(FaultKind.MISSING, seal.number, "only its copy exists")
             return True
@@ -300,20 +302,20 @@ class _Verifier:
         self._add(
             FaultKind.CUT_TAIL,
             seal.number,
-            f"in the bucket, signed, with {seal.event_count} events,"
-            " and not in the database",
+            f"signed and in the bucket, with {seal.event_count} events, but not in the"
+            " database",
         )
         return True
 
     def _is_unfinished(self, seal: Seal) -> bool:
-        """Return True if the next sealer will record this seal: its events wait for it."""
+        """Return True if the events of a seal are all unsealed: it can be recorded."""
         try:
             return not missing_events(seal, sealed_lines(self.store, seal))
         except SealError:
             return False
 
     def _check_unsealed(self) -> None:
-        """Report events that have waited too long, or that no seal can take."""
+        """Report events that are unsealed for too long, or that cannot be sealed."""
         # 6.
         unsealed = UploadEvent.objects.filter(seal=None)
         self.report.unsealed = unsealed.count()
@@ -324,7 +326,7 @@ class _Verifier:
             if "unreadable" in values:
                 detail = f"cannot be sealed: {values['unreadable']}"
             elif values["at"] < earliest:
-                detail = f"recorded at {values['at']} and still not sealed"
+                detail = f"recorded at {values['at']} and not sealed yet"
             elif values["at"] > latest:
                 detail = f"not sealed, and dated {values['at']}, in the future"
             else:
@@ -344,11 +346,12 @@ class _Verifier:
 
 
 def _first_number(since: int | datetime | None) -> int:
+    """Return the number of the first seal to check."""
     if since is None:
         return 1
     if isinstance(since, int):
         return max(since, 1)
     row = AuditSeal.objects.filter(sealed_at__gte=since).order_by("number").first()
-    # The last seal at least: it shows whether sealing has stopped.
+    # At least the last seal is checked: its age shows whether sealing has stopped.
     row = row or AuditSeal.objects.order_by("-number").first()
     return 1 if row is None else row.number

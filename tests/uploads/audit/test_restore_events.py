@@ -292,7 +292,7 @@ def refused(message: str, *options: str) -> None:
 
 def take_number(lost: list[Upload]) -> str:
     log.record_without_upload(Action.LOGGED_OUT, ACTOR)
-    return "differs from what seal 2 in the bucket says"
+    return "differs from the copy that seal 2 has in the bucket"
 
 
 def change_older_upload(lost: list[Upload]) -> str:
@@ -310,7 +310,7 @@ def take_object_key(lost: list[Upload]) -> str:
     columns = {name: getattr(lost[1], name) for name in names}
     other = Upload(**columns | {"id": new_upload_id()})
     Upload.objects.bulk_create([other])
-    return f"upload {other.pk} has an object key that seal 2 has for another upload"
+    return f"upload {other.pk} has an object key of another upload under seal 2"
 
 
 def insert_under_another_seal(lost: list[Upload]) -> str:
@@ -348,7 +348,7 @@ def test_contradicted_by_the_database__refused(trail, lost):
 OTHER_KEY = SigningKey(b"x" * 32)
 #: New contents of seal 3, with what is said of each.
 FORGED: tuple[tuple[Callable[[Seal], bytes | None], str], ...] = (
-    (lambda seal: b"{}", "is no seal"),
+    (lambda seal: b"{}", "is not a seal"),
     (lambda seal: None, "seals/0000000003.json is not in the bucket"),
     (lambda seal: seal.with_signature(bytes(64)).file_bytes(), "forged signature"),
     (

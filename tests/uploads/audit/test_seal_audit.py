@@ -36,7 +36,7 @@ class TestSealAudit:
         )
         status, text = run("seal_audit")
         assert status == 1
-        assert "audit/seals/0000000001.json in the bucket is no seal" in text
+        assert "audit/seals/0000000001.json in the bucket is not a seal" in text
         assert AuditSeal.objects.count() == 0
 
     def test_store_away__status_2(self, make_storage, settings):

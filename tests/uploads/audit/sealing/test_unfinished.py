@@ -96,8 +96,11 @@ class TestContradiction:
         ("statement", "message"),
         [
             ("DELETE FROM uploads_uploadevent", "is not in the database"),
-            ("UPDATE uploads_uploadevent SET actor = 'x'", "differs from what seal 2"),
-            ("UPDATE uploads_uploadevent SET seal_id = 1", "or under another seal"),
+            (
+                "UPDATE uploads_uploadevent SET actor = 'x'",
+                "differs from the copy that seal 2",
+            ),
+            ("UPDATE uploads_uploadevent SET seal_id = 1", "or is under another seal"),
             (
                 "UPDATE uploads_auditseal SET sealed_at = '2020-01-01 00:00:00'",
                 "seal 1, the last one in the database, differs from",

@@ -11,9 +11,10 @@ from uploads.audit.restore import Lost, restore_lost_events
 
 class Command(OperatorCommand):
     help = (
-        "Restore the sealed events that the database lost, from their signed copies in"
-        " the bucket, with their seals and uploads: after an older backup was restored,"
-        " and before anything writes an event (docs/runbook.md, 'The database is lost')."
+        "Restore the sealed events that the database lost, with their seals and"
+        " uploads, from the signed copies in the bucket. Run it after restoring an"
+        " older backup, before anything writes an event"
+        " (docs/runbook.md, 'The database is lost')."
         " Exit status 1: the bucket contradicts itself or the database; with --dry-run,"
         " events are lost."
     )
@@ -41,7 +42,7 @@ class Command(OperatorCommand):
         if as_json:
             self.print_json({**asdict(lost), "restored": is_lost and not dry_run})
         elif not is_lost:
-            self.print("the database has every seal of the bucket: nothing to restore")
+            self.print("nothing to restore: the database has every seal of the bucket")
         else:
             self.print(f"{'would restore' if dry_run else 'restored'} {text}")
         if dry_run and is_lost:

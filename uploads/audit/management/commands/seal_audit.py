@@ -19,20 +19,19 @@ logger = logging.getLogger(__name__)
 
 class Command(OperatorCommand):
     help = (
-        "Seal the events that no seal covers yet: sign them, copy them to the bucket."
-        " Without any, make an empty seal. Exit status 1: the bucket contradicts"
-        " the database."
+        "Seal the unsealed events: sign them, and copy them to the bucket. If there are"
+        " none, make an empty seal. Exit status 1: the bucket contradicts the database."
     )
-    so_far = "the next run completes what was begun"
+    so_far = "the next run finishes what this one began"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--every",
             type=positive_seconds,
             metavar="SECONDS",
-            help="repeat until SIGTERM or Ctrl-C; errors are logged and retried",
+            help="repeat until SIGTERM or Ctrl-C; log an error and go on",
         )
-        self.add_json_argument(parser, "one JSON object a line for each run")
+        self.add_json_argument(parser, "one JSON object per run, each on a line")
 
     def run(
         self, *, every: float | None, as_json: bool, verbosity: int, **options: Any
@@ -48,7 +47,7 @@ class Command(OperatorCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         while not stop.is_set():
-            begun = time.monotonic()
+            started = time.monotonic()
             try:
                 self._print(seal_audit(), as_json=as_json)
             except UploadsError as error:
@@ -56,7 +55,7 @@ class Command(OperatorCommand):
             finally:
                 # Keep no idle connection open, and do not reuse a broken one.
                 connection.close()
-            stop.wait(max(0.0, begun + every - time.monotonic()))
+            stop.wait(max(0.0, started + every - time.monotonic()))
 
     def _print(self, made: list[Sealed], *, as_json: bool) -> None:
         if self._is_quiet:

@@ -16,8 +16,8 @@ from uploads.exceptions import UploadsError
 
 class Command(OperatorCommand):
     help = (
-        "Check database, seals, signatures and the copies in the bucket against each"
-        " other, and name every difference."
+        "Compare the database, the seals, their signatures and the copies in the"
+        " bucket, and report every difference."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,26 +25,26 @@ class Command(OperatorCommand):
             "--since",
             type=seal_or_time,
             metavar="SEAL|TIME",
-            help="begin at this seal, or at the first one from this time on; 2d is two"
-            " days ago",
+            help="begin at this seal, or at the first one made since this time, such as"
+            " 2026-11-23 or 2d",
         )
         parser.add_argument(
             "--unsealed-minutes",
             type=positive_minutes,
             default=SEALING_GRACE.total_seconds() / 60,
             metavar="N",
-            help="how long an event may wait for a seal; default: %(default)g",
+            help="how long an event may be unsealed; default: %(default)g",
         )
         parser.add_argument(
             "--database-only",
             action="store_true",
-            help="do not read the bucket; finds fewer faults, and locates them less exactly",
+            help="do not read the bucket; finds fewer faults, and not which events differ",
         )
         parser.add_argument(
             "--record-nothing",
             action="store_true",
-            help="do not record the check as an event: for a database that a backup was"
-            " restored to, where a new event takes the number of a lost one",
+            help="do not record the check as an event: for a database that was restored"
+            " from a backup, where a new event could take the id of a lost one",
         )
         self.add_json_argument(parser, "the report as one JSON object")
 
@@ -73,7 +73,7 @@ class Command(OperatorCommand):
         finally:
             bar.clear()
         if not record_nothing:
-            self._note(report, since=since, database_only=database_only)
+            self._record(report, since=since, database_only=database_only)
         if as_json:
             self.print_json(report.as_json())
         else:
@@ -84,15 +84,14 @@ class Command(OperatorCommand):
                 + ", ".join(f"{n} {kind}" for kind, n in sorted(report.counts.items()))
             )
 
-    def _note(self, report: Report, *, since: object, database_only: bool) -> None:
-        """Record the check and its outcome as an event.
+    def _record(self, report: Report, *, since: object, database_only: bool) -> None:
+        """Record the check and its outcome as an event, except after a cut tail.
 
-        Not after a cut tail: the event would take the number of a lost one, which then
-        could not be restored.
+        Then the event would take the id of a lost one, which could not be restored.
         """
         if report.counts[FaultKind.CUT_TAIL]:
             self.warn(
-                "the check is not in the audit trail, since the bucket has seals that"
+                "the check is not in the audit trail, because the bucket has seals that"
                 " the database lacks: docs/runbook.md, 'The database is lost'"
             )
             return
