@@ -1,7 +1,7 @@
 """Charts as SVG, rendered on the server so that pages need no script. No Django here.
 
-Colours come from classes of the style sheet, so a chart follows the page's light or
-dark theme. For readers who cannot see it, the page shows the same numbers as a table.
+The style sheet gives the colours, by class, so that a chart has the page's light or
+dark theme. For readers who cannot see it, the page has the same numbers as a table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ LEFT, RIGHT, TOP, BOTTOM = 80, 12, 12, 34
 _LABEL_WIDTH = 80
 
 
-#: A value for each label, by the series' name; its CSS class is `series-<name>`.
+#: The values of each series by its name, one value per label; the CSS class of a series
+#: is `series-<name>`.
 Series = Mapping[str, Sequence[float | None]]
 
 
@@ -28,20 +29,20 @@ Series = Mapping[str, Sequence[float | None]]
 class Axis:
     """The vertical axis: its title, and how its values are formatted.
 
-    `base` 10 gives ticks at multiples of 1, 2 or 5 times a power of ten, `base` 2 at
-    multiples of a power of two, for bytes. Ticks are at least `least_step` apart: 1 for
-    counts. `width` is that of the whole chart.
+    `base` 10 gives ticks at multiples of 1, 2 or 5 times a power of ten, `base` 2, for
+    bytes, at multiples of a power of two. Ticks are at least `least_step` apart: 1 for
+    counts. `width` is the width of the whole chart.
     """
 
     title: str
-    write: Callable[[float], str]
+    format_value: Callable[[float], str]
     base: int = 10
     least_step: float = 0
     width: int = WIDTH
 
 
 def stacked_bars(name: str, labels: Sequence[str], series: Series, axis: Axis) -> str:
-    """Return bars with the series on top of each other, the first at the bottom."""
+    """Return a bar for each label, with the series stacked, the first at the bottom."""
     totals = [sum(v[i] or 0 for v in series.values()) for i in range(len(labels))]
     frame = _Frame(name, labels, series, axis, max(totals, default=0))
     gap = frame.slot * (0.25 if frame.slot > 6 else 0.08)
@@ -63,7 +64,7 @@ def stacked_bars(name: str, labels: Sequence[str], series: Series, axis: Axis) -
 
 
 def lines(name: str, labels: Sequence[str], series: Series, axis: Axis) -> str:
-    """Return a line for each series; a label without a value interrupts it."""
+    """Return a line for each series, interrupted at labels without a value."""
     known = [v for values in series.values() for v in values if v is not None]
     frame = _Frame(name, labels, series, axis, max(known, default=0))
     shapes = []
@@ -130,7 +131,7 @@ class _Frame:
             f'<line class="grid" x1="{LEFT}" x2="{self.axis.width - RIGHT}"'
             f' y1="{self.y(t):g}" y2="{self.y(t):g}"/>'
             f'<text class="tick" x="{LEFT - 6}" y="{self.y(t) + 4:g}"'
-            f' text-anchor="end">{escape(self.axis.write(t))}</text>'
+            f' text-anchor="end">{escape(self.axis.format_value(t))}</text>'
             for t in self.ticks
         )
         middle = (HEIGHT - BOTTOM + TOP) / 2
@@ -157,7 +158,7 @@ class _Frame:
         tooltips = []
         for i, label in enumerate(self.labels):
             words = ", ".join(
-                f"{name} {self.axis.write(value)}"
+                f"{name} {self.axis.format_value(value)}"
                 for name, values in self.series.items()
                 if (value := values[i])
             )

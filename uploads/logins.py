@@ -1,7 +1,7 @@
 """The admin's login: throttling, and an event for each login, failure and logout.
 
-A typed name is recorded only if it is a user's: people type passwords into the wrong
-field, and events cannot be deleted.
+A name that was typed is recorded only if a user has it: people type passwords into the
+wrong field, and events cannot be deleted.
 """
 
 from __future__ import annotations
@@ -31,20 +31,22 @@ from uploads.models import Action, UploadEvent
 logger = logging.getLogger(__name__)
 
 WINDOW = timedelta(minutes=15)
-#: Failures from one address (IPv6: one /64), for all names.
+#: The most failures within `WINDOW` from one address (IPv6: one /64), for all names.
 MAX_FROM_ADDRESS = 10
-#: Failures for one user name, from all addresses.
+#: The most failures within `WINDOW` for one user name, from all addresses.
 MAX_FOR_USER = 30
-#: For how long after a login its network is exempt from the limit of that user name.
+#: How long after a login `MAX_FOR_USER` does not apply to that user from that network.
 KNOWN_FOR = timedelta(days=30)
-#: Keys in a request's META: the login was throttled; the attempts counted for it.
-_THROTTLED, _ATTEMPTS = "mirrorsite.throttled", "mirrorsite.login_attempts"
+#: Key in a request's META: set if its login was throttled.
+THROTTLED = "mirrorsite.throttled"
+#: Key in a request's META: the attempts that were counted for its login.
+_ATTEMPTS = "mirrorsite.login_attempts"
 
 
 class ThrottleBackend:
-    """The first backend: refuses a login after too many failures.
+    """The first authentication backend: refuses a login after too many failures.
 
-    It has no `get_user`, so Django never stores it as the backend of a session.
+    It authenticates no one, so the next backend decides about all other logins.
     """
 
     def authenticate(
@@ -55,27 +57,27 @@ class ThrottleBackend:
         address = actor_named(request, "anonymous").address
         attempts = begin_attempt(address, username)
         if attempts is None:
-            request.META[_THROTTLED] = True
+            request.META[THROTTLED] = True
             logger.warning("login throttled client=%s", address)
             raise PermissionDenied
         request.META[_ATTEMPTS] = attempts
 
 
-#: The key that an attempt is counted under, and its time.
+#: The key under which an attempt is counted, and its time.
 Attempt = tuple[str, datetime]
 
 
 def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
-    """Count an attempt to log in; None if a limit is reached.
+    """Count an attempt to log in; return None if a limit is reached.
 
-    The attempt stays counted unless it is given to `forget_attempts`.
+    The attempt stays counted until it is passed to `forget_attempts`.
     """
     network = client_network(address)
     from_address = _count(f"address:{network}", MAX_FROM_ADDRESS)
     if from_address is None:
         return None
     user = User.objects.filter(username=username).first()
-    # The same statements for an unknown name, so that timing does not reveal it.
+    # An unknown name takes the same statements, so that timing does not reveal it.
     key = f"address:{network}:unknown" if user is None else f"user:{user.pk}"
     for_user = _count(key, MAX_FOR_USER)
     if for_user is not None:
@@ -88,7 +90,7 @@ def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
 
 
 def forget_attempts(attempts: Iterable[Attempt]) -> None:
-    """Uncount the attempts of a login that succeeded or was throttled."""
+    """Delete the counted attempts of a login that succeeded or was throttled."""
     with connection.cursor() as cursor:
         for key, at in attempts:
             cursor.execute(
@@ -152,35 +154,35 @@ def _is_known(network: str, username: str) -> bool:
 
 
 @receiver(user_logged_in, dispatch_uid="uploads.logged_in")
-def note_login(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
+def record_login(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
     forget_attempts(request.META.pop(_ATTEMPTS, ()))
-    _note(Action.LOGGED_IN, request, f"user:{user.get_username()}")
+    _record(Action.LOGGED_IN, request, f"user:{user.get_username()}")
 
 
 @receiver(user_logged_out, dispatch_uid="uploads.logged_out")
-def note_logout(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
+def record_logout(sender: Any, request: HttpRequest, user: Any, **rest: Any) -> None:
     if user is not None:
-        _note(Action.LOGGED_OUT, request, f"user:{user.get_username()}")
+        _record(Action.LOGGED_OUT, request, f"user:{user.get_username()}")
 
 
 @receiver(user_login_failed, dispatch_uid="uploads.login_failed")
-def note_failure(
+def record_failure(
     sender: Any, credentials: dict[str, Any], request: HttpRequest | None, **rest: Any
 ) -> None:
-    if request is None or request.META.get(_THROTTLED):
+    if request is None or request.META.get(THROTTLED):
         return  # no password was checked
     typed = str(credentials.get("username", ""))
     username = typed if User.objects.filter(username=typed).exists() else None
-    _note(Action.LOGIN_FAILED, request, "anonymous", username=username)
+    _record(Action.LOGIN_FAILED, request, "anonymous", username=username)
 
 
-def note_refusal(request: HttpRequest, user: Any) -> None:
-    """Record a login refused for lack of access; Django sends no signal for it."""
+def record_refusal(request: HttpRequest, user: Any) -> None:
+    """Record the login of a user who is not staff; Django sends no signal for it."""
     detail = {"username": user.get_username(), "reason": "not staff"}
-    _note(Action.LOGIN_FAILED, request, "anonymous", **detail)
+    _record(Action.LOGIN_FAILED, request, "anonymous", **detail)
 
 
-def _note(action: Action, request: HttpRequest, name: str, **detail: Any) -> None:
+def _record(action: Action, request: HttpRequest, name: str, **detail: Any) -> None:
     actor = actor_named(request, name)
     detail |= {
         "source": client_network(actor.address),

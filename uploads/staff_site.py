@@ -24,25 +24,25 @@ from django.template.response import TemplateResponse
 from mirrorsite.actors import staff_actor
 from mirrorsite.query import malformed_parameter
 from uploads import accounts
-from uploads.logins import WINDOW, note_refusal
+from uploads.logins import THROTTLED, WINDOW, record_refusal
 
-#: How often a session in use is extended, which costs a write.
+#: How often a session in use is extended; each time takes a write.
 EXTEND_SESSION_SECONDS = 300
 
 
 class ThrottledAuthenticationForm(AdminAuthenticationForm):
-    """Shows a message of its own when a login is throttled."""
+    """Shows its own message when a login is throttled, and records refused users."""
 
     def confirm_login_allowed(self, user: Any) -> None:
         try:
             super().confirm_login_allowed(user)
         except ValidationError:
             assert self.request is not None  # noqa: S101 AdminSite.login gives it
-            note_refusal(self.request, user)
+            record_refusal(self.request, user)
             raise
 
     def get_invalid_login_error(self) -> ValidationError:
-        if self.request is not None and self.request.META.get("mirrorsite.throttled"):
+        if self.request is not None and self.request.META.get(THROTTLED):
             minutes = WINDOW // timedelta(minutes=1)
             return ValidationError(
                 f"Too many failed logins. Wait {minutes} minutes, then try again."
@@ -70,7 +70,7 @@ class StaffSite(AdminSite):
     def admin_view(
         self, view: Callable[..., HttpResponseBase], cacheable: bool = False
     ) -> Any:
-        """Refuse malformed encoding, and a NUL, which PostgreSQL's text cannot hold."""
+        """Refuse malformed URLs, and NUL characters, which PostgreSQL cannot store."""
 
         @wraps(view)
         def well_formed(
@@ -80,7 +80,7 @@ class StaffSite(AdminSite):
                 raise BadRequest("The address contains a NUL character.")
             if malformed_parameter(request.META.get("QUERY_STRING", "")) is not None:
                 raise BadRequest("The query is not percent-encoded UTF-8.")
-            # Django's own check skips an empty name, and the lookup of that field fails.
+            # Django does not check an empty name, and then fails to look up the field.
             if "" in (request.GET.get(TO_FIELD_VAR), request.POST.get(TO_FIELD_VAR)):
                 raise BadRequest(f"{TO_FIELD_VAR} is empty.")
             return view(request, *args, **kwargs)
@@ -101,7 +101,7 @@ class StaffSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         response = super().login(request, extra_context)
-        if request.META.get("mirrorsite.throttled"):
+        if request.META.get(THROTTLED):
             response.status_code = 429
             response.headers["Retry-After"] = str(int(WINDOW.total_seconds()))
         return response
@@ -109,7 +109,7 @@ class StaffSite(AdminSite):
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """Change the user's own password and record the event."""
+        """Change the user's own password, and record that as an event."""
         user = get_object_or_404(User, pk=request.user.pk)
         with accounts.recorded(user, staff_actor(request)):
             return super().password_change(request, extra_context)
@@ -117,7 +117,8 @@ class StaffSite(AdminSite):
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        from uploads.admin.dashboard import context  # models are not loaded at import
+        # Not at the top of the module: see its docstring.
+        from uploads.admin.dashboard import context
 
         if not request.user.has_perm("uploads.view_upload"):
             return super().index(request, extra_context)

@@ -182,7 +182,7 @@ def test_verify_preview_and_proof(visit, upload, staffed, tmp_path):
     page = visitor.page
     visitor.go(f"{LIST}{upload['id']}/change/")
     page.get_by_role("button", name="Verify now").click()
-    assert "Verified: size and SHA-256 are right" in page.inner_text(".messagelist")
+    assert "Verified: size and SHA-256 match" in page.inner_text(".messagelist")
     newest = page.inner_text(".timeline li:first-child p")
     assert newest.startswith("verified by user:auditor")
 

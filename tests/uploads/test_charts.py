@@ -7,7 +7,7 @@ import pytest
 
 from uploads.charts import Axis, lines, stacked_bars, ticks
 
-AXIS = Axis(title="uploads", write=lambda v: f"{v:g}")
+AXIS = Axis(title="uploads", format_value=lambda v: f"{v:g}")
 
 
 def parse(svg: str) -> ET.Element:

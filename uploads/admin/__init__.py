@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from uploads.admin import accounts, events, uploads  # noqa: F401 these register
+from uploads.admin import accounts, events, uploads  # noqa: F401 register the models

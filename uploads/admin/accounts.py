@@ -1,4 +1,4 @@
-"""Django's pages of users and groups, with an event for each change."""
+"""Django's admin of users and groups, with an audit event for each change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ admin.site.unregister([User, Group])
 
 
 class _AccountMixin(StrictListMixin):
-    """Records what a form changes, in the same transaction."""
+    """Records what a form changes, in the transaction of the change."""
 
     def change_view(
         self,
@@ -29,12 +29,12 @@ class _AccountMixin(StrictListMixin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Refuse a form that was opened before another change was saved.
+        """Reject a form that was opened before another change was saved.
 
-        A form submits every field, so the older values would overwrite the change.
+        A form submits every field, so its old values would overwrite that change.
         """
         if not self.has_change_permission(request):  # type: ignore[attr-defined]
-            # Read-only or refused: needs no lock.
+            # A read-only page or a refusal needs no lock.
             return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[misc,no-any-return]
         with transaction.atomic():
             account = self.get_object(request, unquote(object_id))  # type: ignore[attr-defined]
@@ -62,7 +62,7 @@ class _AccountMixin(StrictListMixin):
 @admin.register(User)
 class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Make the dates and the user name read-only; events refer to users by name."""
+        """Make the dates read-only, and the user name, which events refer to."""
         return ("username", "last_login", "date_joined") if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -1,4 +1,4 @@
-"""Actions on the rows selected in a list, or on all that it matches."""
+"""Actions on the selected rows of a list, or on all rows that match its filters."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ LINES_AT_ONCE = 500
 def verify_selected(
     model_admin: Any, request: HttpRequest, queryset: QuerySet[Upload]
 ) -> None:
-    """Verify as many as the limits allow, and report the number of each outcome."""
-    # Counted first: a verified upload may no longer match the list's filters.
+    """Verify as many as the limits allow, and show the number of each outcome."""
+    # Count first: after its verification an upload may not match the list's filters.
     selected = rough_count(queryset)
     outcomes: Counter[str] = Counter()
     actor = staff_actor(request)
@@ -53,7 +53,7 @@ def verify_selected(
         except OtherBucketError:
             outcomes["recorded in another bucket"] += 1
         except (StoreBusyError, StoreError) as error:
-            # The next would most likely fail in the same way.
+            # The next upload would most likely fail in the same way.
             fault = str(error)
             break
     text = ", ".join(f"{number} {words}" for words, number in sorted(outcomes.items()))
@@ -92,7 +92,7 @@ def _export(
         name, columns = "uploads", exports.UPLOAD_COLUMNS
     else:
         name, columns = "events", exports.EVENT_COLUMNS
-    # As Django reads it: any text but "", "0" and "false" selects everything.
+    # Parsed as Django does: any text but "", "0" and "false" selects everything.
     across = ActionForm.base_fields["select_across"]
     everything = across.to_python(request.POST.get("select_across", ""))
     exports.record_export(
@@ -100,11 +100,11 @@ def _export(
         name,
         form,
         selection=exports.EVERYTHING if everything else f"{queryset.count()} chosen",
-        chosen_by=request.META.get("QUERY_STRING", ""),
+        filters=request.META.get("QUERY_STRING", ""),
     )
     kind = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}[form]
     lines = exports.lines(exports.by_id(queryset), columns, form=form)
-    # Joined, because each piece is one write to the client.
+    # Each piece is one write to the client, so lines are joined.
     pieces = iter(lambda: "".join(islice(lines, LINES_AT_ONCE)), "")
     return StreamingHttpResponse(
         pieces,

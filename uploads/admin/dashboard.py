@@ -1,4 +1,4 @@
-"""The dashboard: outcomes of uploads, pending ones, and the state of the audit log."""
+"""The dashboard: outcomes of uploads, pending ones, and the state of the seals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from uploads.hourly import Hour
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
 
 RANGES = {"24h": ("last 24 hours", 24), "7d": ("last 7 days", 7 * 24)}
-#: In the order of a bar, from its bottom.
+#: In the order in which a bar stacks them, from its bottom.
 STATUSES = (
     Status.STORED,
     Status.PURGED,
@@ -28,11 +28,11 @@ STATUSES = (
     Status.MISSING,
     Status.CORRUPTED,
 )
-#: Events are sealed every minute; three missed in a row is a fault.
+#: Events are sealed every minute; three missing seals in a row are a fault.
 SEAL_AGE = timedelta(minutes=3)
 #: The audit trail is verified every day; an older result does not describe the present.
 VERIFIED_AGE = timedelta(days=2)
-#: Rows are counted up to here; beyond, the number is an estimate.
+#: Up to here rows are counted; a larger number is an estimate.
 EXACT_UP_TO = 1_000
 
 
@@ -70,7 +70,7 @@ def context(wanted: str) -> dict[str, Any]:
 def _upload_cards(hours: list[Hour], words: str) -> list[Card]:
     counts: Counter[str] = sum((hour.uploads for hour in hours), Counter())
     size = sum(hour.stored_bytes for hour in hours)
-    # A purged upload was stored, and deleted on purpose.
+    # Purged uploads count as successful: they were stored, and deleted on purpose.
     bad = sum(counts[s] for s in (Status.FAILED, Status.MISSING, Status.CORRUPTED))
     finished = counts.total() - counts[Status.PENDING]
     good = (finished - bad) / finished if finished else None
@@ -151,10 +151,13 @@ def hourly_charts(hours: list[Hour]) -> list[dict[str, Any]]:
     }
     stored: charts.Series = {"bytes": [hour.stored_bytes for hour in hours]}
     counts = charts.Axis(
-        title="uploads", write=lambda v: f"{v:,.0f}", least_step=1, width=charts.WIDE
+        title="uploads",
+        format_value=lambda v: f"{v:,.0f}",
+        least_step=1,
+        width=charts.WIDE,
     )
-    times = charts.Axis(title="time", write=_duration)
-    sizes = charts.Axis(title="bytes", write=_bytes, base=2, least_step=1)
+    times = charts.Axis(title="time", format_value=_duration)
+    sizes = charts.Axis(title="bytes", format_value=_bytes, base=2, least_step=1)
     bars, lines = charts.stacked_bars, charts.lines
     return [
         _chart("Uploads per hour, by outcome", bars, hours, uploads, counts),
@@ -170,7 +173,7 @@ def _chart(
     form = "%H:%M" if len(hours) <= 24 else "%a %H:%M"
     labels = [hour.start.strftime(form) for hour in hours]
     columns = [
-        ["—" if value is None else axis.write(value) for value in values]
+        ["—" if value is None else axis.format_value(value) for value in values]
         for values in series.values()
     ]
     return {

@@ -1,4 +1,4 @@
-"""Lists of events and seals, and the page of one."""
+"""The lists of events and of seals, and the page of one event or seal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _seal_link(event: UploadEvent) -> SafeString | str:
     return format_html('<a href="{}">{}</a>', address, event.seal_id)
 
 
-_NUMBER = column("Number", lambda event: event.pk)
+_ID = column("Id", lambda event: event.pk)
 _AT = column("At", lambda event: formatting.exact_time(event.at))
 _ACTION = column("Action", lambda event: formatting.label(event.action))
 _UPLOAD = column("Upload", _upload_link)
@@ -39,14 +39,14 @@ _SEAL = column("Seal", _seal_link)
 
 @admin.register(UploadEvent)
 class UploadEventAdmin(BigTableAdmin[UploadEvent]):
-    list_display = (_NUMBER, _AT, _ACTION, _UPLOAD, "actor", _SEAL)
+    list_display = (_ID, _AT, _ACTION, _UPLOAD, "actor", _SEAL)
     list_filter = (("action", ChoiceFilter), TimeFilter)
     search_fields = ("id", "upload_id")
-    search_help_text = "An event's number, or the beginning of an upload's id."
+    search_help_text = "An event's id, or the beginning of an upload's id."
     search = staticmethod(search_events)
     ordering = ("-at", "-id")
     actions = (export_csv, export_jsonl)
-    fields = (_NUMBER, _AT, _ACTION, _UPLOAD, "actor", "request_id", "detail", _SEAL)
+    fields = (_ID, _AT, _ACTION, _UPLOAD, "actor", "request_id", "detail", _SEAL)
 
 
 _SEALED = column("Sealed at", lambda seal: formatting.exact_time(seal.sealed_at))

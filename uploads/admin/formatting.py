@@ -1,4 +1,4 @@
-"""Formatting of single values: a status, a size, an age, a key."""
+"""Formats single values as HTML: a status, a size, an age, a key."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from django.utils.timesince import timesince
 
 
 def column(title: str, show: Callable[[Any], Any]) -> Any:
-    """Return a column of a list, or a field of a page: its title and its value."""
+    """Return a column of a list, or a field of a page, with this title."""
     return admin.display(description=title)(show)
 
 
 def label(name: str) -> SafeString:
-    """Return a status or an action, in a colour that the style sheet gives it."""
+    """Return a status or an action as a label, which the style sheet colours."""
     words = name.replace("_", " ")
     return format_html('<span class="label label-{}">{}</span>', name, words)
 
@@ -30,7 +30,7 @@ def size_in_words(size: int) -> SafeString:
 
 
 def age(at: datetime) -> SafeString:
-    """Return how long ago something was; the exact time is in its title."""
+    """Return how long ago `at` was, with the exact time as a tooltip."""
     seconds = (timezone.now() - at).total_seconds()
     words = "just now" if seconds < 60 else f"{timesince(at, depth=1)} ago"
     return format_html(
@@ -53,7 +53,7 @@ def exact_time(at: datetime | None) -> SafeString | str:
 
 
 def copyable(text: str, *, name: str, shown: str | None = None) -> SafeString | str:
-    """Return a text, shortened if `shown` is given, with a button that copies it all."""
+    """Return `text`, or `shown` in its place, with a button that copies `text`."""
     if not text:
         return "—"
     return format_html(
@@ -74,6 +74,6 @@ def copy_button(text: str, *, name: str) -> SafeString:
 
 
 def short_key(key: str) -> str:
-    """Return the end of a key, which distinguishes uploads of one day."""
+    """Return the end of a key, where the keys of one day differ."""
     name = key.rsplit("/", 1)[-1]
     return f"…{name[-16:]}" if len(name) > 17 else name

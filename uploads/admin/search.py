@@ -1,4 +1,4 @@
-"""The searches and the requester filter of the lists; each can use an index."""
+"""The searches of the lists, and the filter by requester; all of them use an index."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from uploads.models import AuditSeal, Upload, UploadEvent
 
 _HEX = re.compile(r"[0-9a-f]+\Z", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,18}\Z")
-#: Matches per column; the help text states it.
+#: Matches per column; `search_help_text` states the number.
 MAX_FOUND = 500
-#: Names offered as choices; `?requester=` takes any name.
+#: Names offered as choices; `?requester=` accepts any name.
 MAX_REQUESTERS = 50
 
 
@@ -51,7 +51,7 @@ def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
 
 
 def search_events(events: QuerySet[UploadEvent], term: str) -> QuerySet[UploadEvent]:
-    """Return the events with this number, or whose upload's id has this prefix."""
+    """Return the event with this id, and those whose upload's id has this prefix."""
     found = Q(pk__in=[])
     if _NUMBER.match(term):
         found |= Q(id=int(term))
@@ -81,9 +81,9 @@ class RequesterFilter(RoughFacets, SimpleListFilter):
 
 
 def requesters() -> list[str]:
-    """Return the names in the table, one index lookup for each.
+    """Return the distinct names in the table, up to `MAX_REQUESTERS`.
 
-    DISTINCT would read every row.
+    Each takes one index lookup; DISTINCT would read every row.
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,4 +1,4 @@
-"""The list of uploads, and the page of one."""
+"""The list of uploads, and the page of one upload."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show the page of one upload; there is no form."""
+        """Show the page of one upload, which has no form."""
         is_read = request.method in {"GET", "HEAD"} and object_id is not None
         if not is_read or not self.has_view_permission(request):
             raise PermissionDenied
@@ -118,7 +118,7 @@ class UploadAdmin(BigTableAdmin[Upload]):
 
 
 def details(event: UploadEvent) -> list[tuple[str, str]]:
-    """Return the members of an event's detail by name; values other than text as JSON."""
+    """Return names and values of an event's detail; values other than text as JSON."""
     return [
         (name, value if isinstance(value, str) else json.dumps(value))
         for name, value in event.detail.items()
@@ -126,7 +126,7 @@ def details(event: UploadEvent) -> list[tuple[str, str]]:
 
 
 def facts(upload: Upload) -> list[tuple[str, Any]]:
-    """Return the columns of the record, by label."""
+    """Return the labels and values of the record's columns."""
     duration = upload.duration
     return [
         ("Id", formatting.copyable(str(upload.pk), name="id")),

@@ -1,4 +1,4 @@
-"""Pages of one upload that staff open or submit; each records an event."""
+"""Views of one upload: verify, proof, download, preview; each records an event."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ from uploads.models import Action, AuditSeal, Upload
 from uploads.object_verification import Method, verify_upload
 from uploads.storage import upload_storage
 
-#: Up to this size the bytes are read and hashed; above it the store's checksum is used.
+#: Up to this size `verify` reads and hashes the bytes; for larger objects it compares
+#: the store's checksum.
 READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
-#: Events shown on a proof's page, which has a note when there are more.
+#: Events shown as proof; the page states when there are more.
 MAX_PROVEN_EVENTS = 500
-#: The page of one upload.
+#: The URL name of the page of one upload.
 _PAGE = "admin:uploads_upload_change"
 _View = Callable[[HttpRequest, UUID], HttpResponse]
 
@@ -63,14 +64,14 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
             found = "; ".join(outcome.differences)
             messages.error(request, f"The object is {outcome.action}: {found}.")
         else:
-            messages.success(request, f"Verified: size and SHA-256 are right; {how}.")
+            messages.success(request, f"Verified: size and SHA-256 match; {how}.")
     return redirect(_PAGE, upload.pk)
 
 
 def _reading(permission: str) -> Callable[[_View], _View]:
-    """Require a permission and a GET that did not come from another site's page.
+    """Require a permission, and a GET request that is not from another site's page.
 
-    That would record an event that the user did not intend.
+    A link there would record an event that the user did not intend.
     """
 
     def decorate(view: _View) -> _View:

@@ -85,9 +85,9 @@ def test_posts_without_a_csrf_token_fail(admin_user, paths):
 @pytest.mark.parametrize(
     ("permissions", "status", "words"),
     [
-        ([], "stored", "Your account may not read it."),
+        ([], "stored", "Your account has no permission to read it."),
         ([], "failed", "No content: the object is not stored."),
-        (["view_uploadevent"], "stored", "Your account may not read it."),
+        (["view_uploadevent"], "stored", "Your account has no permission to read it."),
     ],
 )
 def test_page_of_an_upload__what_each_may_see(

@@ -70,7 +70,7 @@ class TestPages:
 class TestVerify:
     def test_good(self, admin_client, upload):
         response = admin_client.post(path(upload, "verify"), follow=True)
-        assert b"Verified: size and SHA-256 are right" in response.content
+        assert b"Verified: size and SHA-256 match" in response.content
         assert acts_of(upload) == [("verified", "user:admin")]
 
     def test_missing(self, admin_client, upload, bucket):

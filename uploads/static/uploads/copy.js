@@ -1,4 +1,4 @@
-// Buttons that copy a text which the page shows shortened.
+// Buttons that copy the full text of a value, which the page may show shortened.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");
   if (!button) return;
@@ -7,7 +7,7 @@ document.addEventListener("click", async (event) => {
   try {
     await navigator.clipboard.writeText(button.dataset.copy);
   } catch {
-    done = false; // no secure context, or not allowed
+    done = false; // not a secure context, or not permitted
     window.prompt("Copy:", button.dataset.copy);
   }
   if (done) {

@@ -1,18 +1,18 @@
-// Fetches a small object's text when asked, so that a slow bucket delays no page.
-const ask = document.getElementById("preview-button");
-if (ask) {
-  ask.addEventListener("click", async (event) => {
+// Fetches a small object's text on request: a slow bucket must not delay the page.
+const button = document.getElementById("preview-button");
+if (button) {
+  button.addEventListener("click", async (event) => {
     event.preventDefault();
     const shown = document.getElementById("preview");
     shown.hidden = false;
     shown.textContent = "Reading …";
     try {
-      const answer = await fetch(ask.href, {
+      const answer = await fetch(button.href, {
         credentials: "same-origin",
         signal: AbortSignal.timeout(30000),
       });
       if (answer.redirected) {
-        // The session is over: the page itself leads to the login and back.
+        // The session has expired: reloading leads to the login, and then back here.
         window.location.reload();
         return;
       }
