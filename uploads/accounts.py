@@ -1,4 +1,4 @@
-"""Changes of users, groups and permissions, each recorded in the same transaction.
+"""Changes of users, groups and permissions, recorded in the transaction of the change.
 
 Users are deactivated, never deleted or renamed, because events refer to them by name.
 """
@@ -25,8 +25,8 @@ Account = User | Group
 #: An account's fields, groups and permissions, by field name.
 State = dict[str, Any]
 
-#: The fields recorded with their values; of the others (password, e-mail address) only
-#: the name is recorded.
+#: Fields recorded with their values. Of the others (password, e-mail address) only the
+#: name is recorded.
 _RECORDED = (
     "name",
     "is_active",
@@ -47,7 +47,7 @@ def locked_state(account: Account) -> State | None:
 
 
 def version_of(state: State | None) -> str:
-    """Return a digest of an account's state, without the last login."""
+    """Return a digest of an account's state, which a login does not change."""
     items = sorted((state or {}).items())
     kept = [item for item in items if item[0] != "last_login"]
     return salted_hmac(__name__, repr(kept)).hexdigest()
@@ -122,7 +122,7 @@ def delete_group(group: Group, actor: Actor) -> None:
 @receiver(pre_delete, sender=User, dispatch_uid="uploads.accounts.keep_users")
 def keep_users(instance: User, **rest: Any) -> None:
     raise AppendOnlyError(
-        f"auth.User: delete is refused ({instance.get_username()}); deactivate it."
+        f"the user {instance.get_username()} cannot be deleted; deactivate the account."
     )
 
 

@@ -18,7 +18,7 @@ class UploadsConfig(AppConfig):
     def ready(self) -> None:
         from mirrorsite.problem_types import declare
         from mirrorsite.readiness import readiness
-        from uploads import accounts, checks, logins, projection  # noqa: F401 these register
+        from uploads import accounts, checks, logins, projection  # noqa: F401 register receivers
         from uploads.audit.report import projections
         from uploads.problem_types import UPLOADS
         from uploads.readiness import check_bucket, check_trail
@@ -37,7 +37,7 @@ class StaffAdminConfig(AdminConfig):
 
 
 def _reinstall_triggers(*, using: str, **kwargs: Any) -> None:
-    """Install the append-only triggers again if a table's owner has dropped them."""
+    """Reinstall the append-only triggers after `migrate` if any is missing."""
     from uploads import triggers
 
     if names := triggers.reinstall(connections[using]):

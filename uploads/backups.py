@@ -2,7 +2,7 @@
 
 A backup is a zip file under `backups/`: each table in the format of PostgreSQL's COPY,
 all from one snapshot, and a `backup.json` with columns, row counts and the applied
-migrations. pg_dump, which must be as new as the server, is not needed.
+migrations. It does not need pg_dump, which would have to be as new as the server.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from uploads.storage import upload_storage
 
 PREFIX = "backups/"
 MANIFEST = "backup.json"
-#: Keys sort by time, to the microsecond; the random end keeps two of one moment apart.
+#: Keys sort by time, to the microsecond; their random end makes them unique.
 _KEY = re.compile(PREFIX + r"\d{4}/\d\d/\d\d/\d{12}-[0-9a-f]{8}\.zip", re.ASCII)
 _CHUNK_BYTES = 1024 * 1024
 #: Raised when a file is not a zip file, or is damaged.
@@ -40,13 +40,13 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
-    RuntimeError,  # encrypted or compressed otherwise; a manifest nested too deeply
+    RuntimeError,  # encrypted, another compression, or a manifest nested too deeply
     ValueError,  # a name that is not UTF-8
 )
 
 
 class BackupError(UploadsError):
-    """A backup or restore is impossible; the message has the reason and a remedy."""
+    """A backup cannot be restored; the message has the reason and a remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +160,7 @@ def _dump(target: IO[bytes], now: datetime) -> dict[str, int]:
 def _tables(cursor: Any) -> dict[str, list[str]]:
     """Return the columns of all models' tables.
 
-    Without django_migrations, which migrating fills.
+    django_migrations is not among them: migrating fills it.
     """
     introspection = connection.introspection
     return {
@@ -225,6 +225,7 @@ def _downloaded_file(key: str) -> Iterator[IO[bytes]]:
 
 
 def _migrate(applied: list[tuple[str, str]]) -> None:
+    """Apply exactly these migrations; raises `BackupError` for an unknown one."""
     executor = MigrationExecutor(connection)
     graph = executor.loader.graph
     unknown = [node for node in applied if node not in graph.nodes]
@@ -254,9 +255,8 @@ def _load(
                     f"the backup's table {table!r}, or a column of it, is not in the"
                     " schema of its migrations."
                 )
-        # Rows that migrations inserted are deleted: the backup has them too. Foreign keys
-        # are checked at the end of the transaction, so the order of the tables does not
-        # matter.
+        # Migrations inserted rows that the backup has too. Foreign keys are checked at
+        # the end of the transaction, so the order of the tables does not matter.
         for table in tables:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608
         for table, (columns, count) in tables.items():

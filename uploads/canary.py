@@ -1,7 +1,7 @@
 """A client that checks from outside that the service works end to end.
 
-Each step sends HTTP requests to a base URL; only reading back may go straight to the
-bucket. Uses only the standard library for HTTP.
+Each step sends HTTP requests to a base URL; without a token, the object is read back
+from the bucket.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uploads.storage import upload_storage
 Outcome = Literal["ok", "failed", "skipped"]
 
 WORD, MIRRORED = "fOoBar25", "47RAbOoF"
-#: Bytes of the canary's object: several lines, but negligible storage.
+#: Bytes of the canary's object: several lines, but little storage.
 SIZE = 1000
 _TIMEOUT_SECONDS = 10
 #: Answers are small; the object read back is SIZE bytes.
@@ -35,7 +35,7 @@ class CanaryError(ServiceError):
     """A step failed; the message has the reason."""
 
 
-class _Skipped(Exception):  # noqa: N818 no error
+class _Skipped(Exception):  # noqa: N818 not an error
     pass
 
 
@@ -59,9 +59,10 @@ class Answer:
 
 
 class _EveryStatus(urllib.request.HTTPErrorProcessor):
-    """Returns responses of any status, where urllib would raise for 4xx and 5xx.
+    """Returns responses of any status.
 
-    It would also follow redirects, and send the token to another host.
+    By default urllib raises for 4xx and 5xx, and follows redirects, which would send
+    the token to another host.
     """
 
     def http_response(self, request: Any, response: Any) -> Any:
@@ -165,7 +166,7 @@ class Canary:
     def _content(self, upload: dict[str, Any]) -> bytes:
         answer = self._send("GET", f"/api/uploads/{upload['id']}/content", token=True)
         if answer.status == 302:
-            # Without the token: S3 rejects a presigned URL with a second authorization.
+            # S3 rejects a presigned URL with a second authorization, such as the token.
             answer = self._send("GET", answer.headers.get("Location", ""))
         if answer.status != 200:
             raise CanaryError(_describe(answer))
@@ -197,7 +198,7 @@ class Canary:
     ) -> Answer:
         url = urllib.parse.urljoin(f"{self._base_url}/", target)
         if not url.startswith(("http://", "https://")):
-            # A redirect may have another scheme, and urllib opens files too.
+            # urllib would open the file of a redirect to file://.
             raise CanaryError(f"redirected to {url[:80]!r}, which is not an HTTP URL")
         headers = {"User-Agent": "mirrorsite-canary", "X-Request-ID": self.request_id}
         if body is not None:
@@ -234,7 +235,7 @@ def _request(
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = str(getattr(error, "reason", "") or error) or type(error).__name__
         host = urllib.parse.urlsplit(url).netloc  # a presigned URL is a secret
-        raise CanaryError(f"no answer of {host}: {reason}") from error
+        raise CanaryError(f"no answer from {host}: {reason}") from error
 
 
 def _describe(answer: Answer) -> str:

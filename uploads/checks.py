@@ -1,4 +1,4 @@
-"""System checks, so that a wrong configuration fails at the start."""
+"""System checks: a wrong configuration or missing triggers fail at the start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uploads.storage import upload_storage
 
 @register(Tags.files)
 def check_storage(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Build the storage, so that a wrong option in STORAGES is found at once."""
+    """Report a wrong option in STORAGES."""
     try:
         upload_storage()
     except (ImproperlyConfigured, TypeError) as error:
@@ -30,9 +30,9 @@ def check_storage(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_triggers(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Report missing append-only triggers, in the databases that the command checks.
+    """Report missing append-only triggers in the databases that the command checks.
 
-    An unavailable or unmigrated database is reported elsewhere.
+    An unavailable or unmigrated database is not an error of this check.
     """
     messages: list[CheckMessage] = []
     for alias in databases or ():

@@ -1,4 +1,4 @@
-"""Reading an object's content: by a presigned URL, or its first bytes."""
+"""Access to an object's content: a presigned URL, or the first bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uploads.exceptions import ContentUnavailableError
 from uploads.models import Status, Upload
 from uploads.storage import storage_of
 
-#: How long a URL is valid, in seconds: long enough to follow a redirect.
+#: How long a presigned URL is valid: long enough to follow a redirect.
 CONTENT_URL_SECONDS = 60
 
 
@@ -23,9 +23,9 @@ def require_stored(upload: Upload) -> None:
 def content_url(upload: Upload, method: Literal["GET", "HEAD"] = "GET") -> str:
     """Return a presigned URL of the object, without a request to the store.
 
-    It is signed for one method; the store refuses the other. In a versioned bucket it
-    names the version that was stored. Raises `OtherBucketError` for a record of
-    another bucket, and `StoreUnavailableError` without credentials.
+    It is valid for `method` only. In a versioned bucket it is for the version that was
+    stored. Raises `OtherBucketError` for a record of another bucket, and
+    `StoreUnavailableError` without credentials.
     """
     parameters = {"VersionId": upload.version_id} if upload.version_id else {}
     return storage_of(upload).presigned_url(
@@ -38,9 +38,9 @@ def content_url(upload: Upload, method: Literal["GET", "HEAD"] = "GET") -> str:
 
 
 def read_start(upload: Upload, size: int) -> bytes:
-    """Return up to the first `size` bytes of the object; raises `StoreError`.
+    """Return up to `size` bytes from the object's start; raises `StoreError`.
 
-    In a versioned bucket, of the version that was stored.
+    In a versioned bucket they are of the version that was stored.
     """
     chunks = storage_of(upload).read(upload.key, size, upload.version_id)
     return next(chunks, b"")

@@ -1,4 +1,4 @@
-"""What can go wrong with an upload, in the terms of this app."""
+"""The errors of this app."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class UploadsError(ServiceError):
 
 
 class StoreError(UploadsError):
-    """The object store did not do what it was asked."""
+    """A request to the object store failed, or may have failed."""
 
 
 class StoreRefusedError(StoreError):
-    """The store refused: this request changed nothing there.
+    """The store refused the request, which changed nothing there.
 
-    `code` is S3's error code, if the message alone does not say why.
+    `code` is S3's error code, or empty.
     """
 
     def __init__(self, message: str, code: str = "") -> None:
@@ -32,14 +32,14 @@ class StoreRefusedError(StoreError):
 
 
 class StoreRedirectError(StoreRefusedError):
-    """The store redirects to another address or region; redirects are not followed."""
+    """The store redirected to another URL or region; redirects are not followed."""
 
 
 class StoreUnavailableError(StoreError):
     """The store could not be reached, or failed.
 
-    `outcome_unknown` is True if the request may have been carried out nevertheless (a
-    lost answer, a failure inside the store).
+    `outcome_unknown` is True if the request may have been carried out all the same (the
+    answer was lost, or the store failed while it processed the request).
     """
 
     def __init__(self, message: str, *, outcome_unknown: bool) -> None:
@@ -59,7 +59,7 @@ class StoreCredentialsError(StoreUnavailableError):
 
 
 class StoreBusyError(UploadsError):
-    """Too many requests use the store; nothing was begun."""
+    """Too many requests use the store; this one was not started."""
 
 
 class ObjectExistsError(StoreRefusedError):
@@ -83,10 +83,10 @@ class ObjectChangedError(StoreRefusedError):
 
 
 class TrailUnavailableError(UploadsError):
-    """The database could not write the record, so the request cannot go on.
+    """The database could not write the record, so the request cannot continue.
 
-    `upload_id` is set when the intent was recorded before the database failed:
-    that upload stays pending until reconciliation looks at the bucket.
+    `upload_id` is set if the intent was recorded before the database failed: that
+    upload stays pending until reconciliation resolves it.
     """
 
     def __init__(self, message: str, *, upload_id: UUID | None = None) -> None:
@@ -110,7 +110,7 @@ class AlreadyRecordedError(TransitionError):
 
 
 class KeyReusedError(UploadsError):
-    """An idempotency key was reused with another body; `upload` is the first one's."""
+    """An idempotency key was reused with another body; `upload` is its first upload."""
 
     def __init__(self, message: str, *, upload: Upload) -> None:
         super().__init__(message)
@@ -120,7 +120,7 @@ class KeyReusedError(UploadsError):
 class StillRunningError(UploadsError):
     """Another request with the same idempotency key is in progress.
 
-    It can take up to `seconds` more.
+    It can take up to `seconds` longer.
     """
 
     def __init__(self, message: str, *, seconds: float) -> None:
@@ -129,7 +129,7 @@ class StillRunningError(UploadsError):
 
 
 class SealError(UploadsError):
-    """No seal was made, because an earlier seal or event contradicts it."""
+    """A seal, its copy in the bucket and the database contradict each other."""
 
     exit_status = ExitStatus.DIFFERENCES
 
@@ -141,7 +141,7 @@ class AuditKeyError(UploadsError):
 
 
 class UploadFailedError(UploadsError):
-    """The upload is recorded and did not succeed; `upload` has its status."""
+    """The upload was recorded but did not succeed; `upload` has its status."""
 
     def __init__(self, message: str, *, upload: Upload) -> None:
         super().__init__(message)
@@ -149,7 +149,7 @@ class UploadFailedError(UploadsError):
 
 
 class ContentUnavailableError(UploadsError):
-    """The object is not available as recorded; `status` is the upload's."""
+    """The upload's object is not available; `status` is the upload's status."""
 
     def __init__(self, message: str, *, status: Status) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""Uploads and events as CSV or JSON Lines: streamed, and the same bytes every time.
+"""Exports of uploads and events as CSV or JSON Lines, streamed.
 
-The bytes depend on the data alone: rows are in the order of ids, times are UTC with
+The bytes depend only on the data: rows are in the order of ids, times are UTC with
 microseconds, JSON has sorted keys and no spaces, durations are whole milliseconds. CSV
 follows RFC 4180 (CRLF, UTF-8, a header line).
 """
@@ -30,7 +30,7 @@ Format = Literal["csv", "jsonl"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl")
 M = TypeVar("M", bound=Model)
 
-#: Recorded as the selection of an export that only its filter limits.
+#: The recorded selection of an export without rows selected one by one.
 EVERYTHING = "all that match"
 #: Rows read at a time.
 PAGE = 1000
@@ -48,7 +48,7 @@ UPLOAD_COLUMNS: tuple[str, ...] = (
 EVENT_COLUMNS: tuple[str, ...] = (
     "id", "upload_id", "action", "at", "actor", "request_id", "detail", "seal",
 )  # fmt: skip
-#: The attributes of columns that are called differently.
+#: The model's attributes for the columns that have other names.
 _ATTRIBUTES = {
     "requester": "requester_name",
     "duration_ms": "duration",
@@ -57,9 +57,12 @@ _ATTRIBUTES = {
 
 
 def record_export(
-    actor: Actor, what: str, form: Format, *, selection: str, chosen_by: str
+    actor: Actor, what: str, form: Format, *, selection: str, filters: str
 ) -> None:
-    """Record that `what` is about to be exported; `chosen_by` is the filter."""
+    """Record that `what` is about to be exported.
+
+    `filters` is the list's query string, or the options of the command.
+    """
     log.record_without_upload(
         Action.EXPORTED,
         actor,
@@ -67,16 +70,16 @@ def record_export(
             "what": what,
             "format": form,
             "selection": selection,
-            "filter": chosen_by[:1000],
+            "filter": filters[:1000],
         },
     )
 
 
 def by_id(rows: QuerySet[M]) -> Iterator[M]:
-    """Yield the rows by id; reads a page at a time, so that no query stays open.
+    """Yield the rows in the order of ids, read in pages so that no query stays open.
 
-    Raises `UnreadableError` if a page has a value that Python cannot read, which the
-    service never writes.
+    Raises `UnreadableError` for a value that Python cannot read, and that the service
+    never writes.
     """
     try:
         for page in pages(rows, PAGE):
@@ -91,7 +94,7 @@ def by_id(rows: QuerySet[M]) -> Iterator[M]:
 def lines(
     rows: Iterable[Model], columns: Sequence[str], *, form: Format
 ) -> Iterator[str]:
-    """Yield the rows as text, one complete line at a time; CSV begins with a header."""
+    """Yield each row as one line of text; before CSV rows, a header."""
     values_of = attrgetter(*(_ATTRIBUTES.get(name, name) for name in columns))
     if form == "csv":
         yield _csv_line(columns)

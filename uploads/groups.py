@@ -36,7 +36,7 @@ def create_groups(apps: Any, schema_editor: Any) -> None:
     for name, permissions in GROUPS.items():
         group, _ = group_model.objects.get_or_create(name=name)
         for app, model, codename, title in permissions:
-            # Django creates permissions after all migrations; these are needed now.
+            # Django itself creates permissions only after all migrations.
             content_type, _ = content_type_model.objects.get_or_create(
                 app_label=app, model=model
             )

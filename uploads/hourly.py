@@ -20,7 +20,8 @@ PERCENTILES = (0.50, 0.95, 0.99)
 class Hour:
     """The uploads requested in one hour, by the status they have now.
 
-    `durations` are the `PERCENTILES` in seconds; empty without a stored upload.
+    `durations` are the `PERCENTILES` of the durations in seconds; empty if there are
+    none.
     """
 
     start: datetime
@@ -32,9 +33,9 @@ class Hour:
 def recent_hours(count: int) -> list[Hour]:
     """Return the last `count` hours, including the current one.
 
-    The figures are up to a minute old. A million uploads in the range take about a second to count, which is why the
-    result is cached. Raises `OperationalError` when counting exceeds the statement
-    timeout.
+    The figures are up to a minute old: counting a million uploads takes about a second,
+    so the result is cached. Raises `OperationalError` when counting exceeds the
+    statement timeout.
     """
     end = floor_hour(timezone.now()) + HOUR
     key = f"uploads.hourly/{count}/{end:%Y%m%d%H}"
@@ -46,7 +47,7 @@ def recent_hours(count: int) -> list[Hour]:
 
 
 def floor_hour(at: datetime) -> datetime:
-    """Return the full hour (UTC) that contains `at`."""
+    """Return the start of the hour (UTC) that contains `at`."""
     return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 

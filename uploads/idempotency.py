@@ -1,20 +1,20 @@
-"""Idempotency-Key: which upload a key names, and how long one attempt can take.
+"""Idempotency keys: the id of a key's upload, and how long one attempt can take.
 
 Follows draft-ietf-httpapi-idempotency-key-header-07. A key belongs to one actor, and is
 kept permanently, with the record.
 
-Three mechanisms keep requests with the same key from making two uploads
+Three mechanisms prevent requests with the same key from making two uploads
 (uploads.services):
 
 - the row: scope and key are unique together, so that of two concurrent requests one
   writes the intent and the other finds it;
-- the id: derived from scope and key, and the payload from the id, so that each attempt
+- the id: it is derived from scope and key, and the payload from the id. So each attempt
   sends the same bytes to the same object key, where `If-None-Match: *` accepts only the
   first. This holds even if the row is lost or another database is used, but only within
   one day (UTC), because the object key contains the date;
 - the lease: a pending upload whose last attempt began longer ago than an attempt can
-  take has lost its worker and is attempted again. If the worker is still running after
-  all, both send the same bytes to the same key.
+  take is attempted again. If the earlier attempt is still running after all, both send
+  the same bytes to the same key.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """An actor's key; `scope` is the actor, so that equal keys of two actors differ."""
+    """A key of one actor; `scope` is the actor, so that actors may use equal keys."""
 
     scope: str
     key: str
@@ -68,10 +68,10 @@ class IdempotencyKey:
 
 
 def parse_key(value: str) -> str | None:
-    """Return the key in a header's value, None if it is malformed.
+    """Return the key in a header's value, or None if it is malformed.
 
-    The draft makes it a structured field, in quotes; most clients send it unquoted.
-    Both mean the same key.
+    The draft requires quotes, as in a structured field, but most clients send none.
+    Both forms are the same key.
     """
     value = value.strip(" \t")
     if value.startswith('"'):
@@ -83,7 +83,7 @@ def parse_key(value: str) -> str | None:
 
 
 def fingerprint_of(size: int | None) -> str:
-    """Return a digest of a request's body, to recognise another body under its key."""
+    """Return a digest of a request's body, to detect a key reused with another body."""
     body = {} if size is None else {"size": size}
     return hashlib.sha256(json.dumps(body).encode()).hexdigest()
 
@@ -93,7 +93,7 @@ def longest_attempt(size: int, storage: UploadStorage) -> timedelta:
 
     Each request is sent up to `max_attempts` times. A multipart upload takes a request
     for each part and three more (create, complete, abort), and may be repeated as a
-    whole. A HEAD may follow.
+    whole. A HEAD request may follow.
     """
     store = storage.configuration
     attempts = store.max_attempts

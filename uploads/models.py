@@ -1,7 +1,7 @@
-"""The record: the current state of each upload.
+"""The current state of each upload.
 
-Its history, `UploadEvent`, and the proof of that, `AuditSeal`, are defined in
-`uploads.audit` and imported here, where Django looks for models.
+Its history (`UploadEvent`) and the proof of that (`AuditSeal`) are defined in
+`uploads.audit`, and imported here, where Django looks for models.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ OVERDUE_AFTER = timedelta(minutes=1)
 
 
 class Status(models.TextChoices):
-    """What is known of an upload's object."""
+    """What is known about an upload's object."""
 
     PENDING = "pending", "Pending"
     STORED = "stored", "Stored"
@@ -66,14 +66,14 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
     def last_stored_at(self) -> datetime | None:
         """Return when the newest stored upload was stored."""
-        # Newest first is indexed; the largest stored_at is not.
+        # There is an index for this order, and none for stored_at.
         stored = self.filter(status=Status.STORED, stored_at__isnull=False)
         newest = stored.order_by("-created_at", "-id")
         return newest.values_list("stored_at", flat=True).first()
 
 
 class Upload(models.Model):
-    """The current state of one upload, for browsing; its events are authoritative."""
+    """The current state of one upload; in case of doubt its events are right."""
 
     id = models.UUIDField(primary_key=True, default=new_upload_id, editable=False)
     bucket = models.CharField(
@@ -139,8 +139,8 @@ class Upload(models.Model):
                 "created_at",
                 "stored_at",
             ),
-            # Well below what Python can read: a year is 360 days to a comparison in
-            # PostgreSQL, and 365 to psycopg.
+            # Far less than Python's maximum: a year has 360 days when PostgreSQL
+            # compares it, and 365 when psycopg reads it.
             models.CheckConstraint(
                 condition=models.Q(
                     duration__range=(-timedelta(days=10**8), timedelta(days=10**8))
@@ -193,9 +193,9 @@ class Upload(models.Model):
 
 
 class LoginAttempts(models.Model):
-    """The attempts of one address, or for one user, that have not succeeded.
+    """The failed or unfinished logins from one address, or for one user.
 
-    They count for `uploads.logins.WINDOW`; the row is deleted after.
+    They count for `uploads.logins.WINDOW`; then the row is deleted.
     """
 
     key = models.CharField(

@@ -1,4 +1,4 @@
-"""Comparing objects with their records, and recording the result."""
+"""Compares objects with their records, and records the results."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def verify_upload(
 ) -> Verification:
     """Compare the object with its record, and record `verified`, `missing` or `corrupted`.
 
-    `head` asks the store for size, checksum and ETag, and reads the bytes only if neither
-    of the last two decides; `read` always reads and hashes the bytes.
+    `head` compares size, checksum and ETag, and reads the bytes only if the store has no
+    checksum and the ETag differs. `read` always reads and hashes the bytes.
 
-    Raises `TransitionError` for an upload that is pending, failed or purged,
-    `StoreError` when the store refuses or is unavailable (nothing is recorded then), and
-    `TrailUnavailableError`.
+    Raises `TransitionError` for an upload that is pending, failed or purged, or was
+    changed by another request, `StoreError` when the store refuses or is unavailable,
+    and `TrailUnavailableError`; nothing is recorded then.
     """
     if upload.status not in VERIFIABLE:
         raise TransitionError(
@@ -64,10 +64,9 @@ def verify_upload(
 
 
 def uploads_to_verify(not_verified_since: datetime | None = None) -> QuerySet[Upload]:
-    """Return the uploads of the configured bucket to verify, in the order of their ids.
+    """Return the verifiable uploads of the configured bucket, in the order of ids.
 
-    Those verified since `not_verified_since` are left out, so that an interrupted run
-    can be resumed.
+    Omit those verified since `not_verified_since`, to resume an interrupted run.
     """
     bucket = upload_storage().bucket_name
     uploads = Upload.objects.filter(status__in=VERIFIABLE, bucket=bucket)
@@ -90,10 +89,10 @@ def verify_each(
 ) -> Iterator[tuple[Upload, Verification | None]]:
     """Verify every upload, `jobs` at a time; record each result, then yield it.
 
-    The result is None if the upload changed during the comparison; nothing is recorded
-    then. Up to `PAGE` uploads are in memory. When the consumer stops or the store fails
-    (`StoreError`), only the results yielded so far are recorded. Only the calling
-    thread uses the database.
+    The result is None, and not recorded, if the upload changed during the comparison.
+    Up to `PAGE` uploads are in memory. If the consumer stops or a `StoreError` is
+    raised, only the results yielded so far are recorded. Only the calling thread uses
+    the database.
     """
     with ThreadPoolExecutor(jobs) as pool:
         try:
@@ -107,14 +106,14 @@ def verify_each(
                         result = None
                     yield upload, result
         finally:
-            # Otherwise the end of the block would wait for every queued job.
+            # The end of the block would otherwise wait for all queued jobs.
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def record_verification(
     upload: Upload, outcome: Verification, *, actor: Actor, method: Method
 ) -> None:
-    """Record what `examine` showed; raises `TransitionError`, `TrailUnavailableError`."""
+    """Record a result; raises `TransitionError` and `TrailUnavailableError`."""
     detail: dict[str, object] = {"method": method}
     if outcome.sha256_from:
         detail["sha256_from"] = outcome.sha256_from
@@ -142,8 +141,8 @@ def differences_from(
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return how an object differs from its record, and its SHA-256 with its source.
 
-    The SHA-256 is from the store's checksum or the bytes, never from the metadata,
-    which can be copied onto other bytes. Raises `StoreError`.
+    The SHA-256 in the metadata is not used: it can be copied onto other bytes. Raises
+    `StoreError`.
     """
     size = found.size
     if method == "head" and found.sha256_source == "store":

@@ -1,4 +1,4 @@
-"""Recording an object that has no record, with the source of each fact."""
+"""Creates the record of an object that has none, with the source of each fact."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
 
     Size, ETag, version and time are the store's. The SHA-256 is the store's own
     checksum, or else computed from the bytes. Id and request id are those in the
-    metadata if they are well-formed and the id is free. The event keeps the
-    metadata's values that were rejected. The requester is unknown.
+    metadata if they are well-formed and the id is free; the event has the rejected
+    values. The requester is unknown.
 
-    Raises `AlreadyRecordedError` if it has a record by now, and whatever
-    `UploadStorage.head`, `UploadStorage.read` and `transitions.record_intent` raise.
+    Raises `AlreadyRecordedError` if the object has a record by now, and the errors of
+    `UploadStorage.head`, `UploadStorage.read_digest` and `transitions.record_intent`.
     """
     storage = upload_storage()
     found = storage.head(key)
@@ -71,11 +71,11 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
 
 
 def _free_id(claim: str) -> UUID | None:
-    """Return the id in an object's metadata if it is well-formed and free."""
+    """Return the id in an object's metadata, or None if it is malformed or taken."""
     try:
         upload_id = UUID(claim)
     except ValueError:
         return None
-    # UUID() accepts several forms; the service writes one.
+    # UUID() accepts several forms; the service writes only this one.
     is_taken = str(upload_id) != claim or Upload.objects.filter(pk=upload_id).exists()
     return None if is_taken else upload_id

@@ -13,7 +13,7 @@ _M = TypeVar("_M", bound=Model)
 def pages(rows: QuerySet[_M], size: int, *, by: str = "pk") -> Iterator[list[_M]]:
     """Yield the rows in the order of the unique column `by`, `size` at a time.
 
-    One query for each page: none stays open while the page is worked on.
+    Each page is one query, so that none stays open while a page is processed.
     """
     rows = rows.order_by(by)
     page = list(rows[:size])

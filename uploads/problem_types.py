@@ -1,4 +1,4 @@
-"""The problem types of uploads. No Django here."""
+"""The problem types of uploads. Does not use Django."""
 
 from __future__ import annotations
 

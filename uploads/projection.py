@@ -1,6 +1,6 @@
-"""Checks that an upload's row follows from its events, and restores it from them.
+"""Checks that the rows of uploads match their events, and restores them from events.
 
-The audit trail calls this module: `uploads.apps` registers it.
+`uploads.apps` registers this module as a projection of the audit trail.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from uploads.audit.serialization import CHUNK, UNREADABLE, require_database
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.transitions import STATUS_AFTER
 
-#: Columns that events state in `detail`; the last such event decides.
+#: Columns with values in the `detail` of events; the last such event decides.
 _STATED = ("bucket", "key", "size", "sha256", "number", "etag", "version_id")
-#: Columns that only the first event states: a later attempt may come from elsewhere.
+#: Columns with the values in the first event: later attempts may be by other clients.
 _STATED_FIRST = ("client_address", "user_agent")
 _COLUMNS = (
     "id",
@@ -64,9 +64,9 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
         if not is_last:
             page = uploads.filter(pk__lte=ids[-1])
             page_events = events.filter(upload_id__lte=ids[-1])
-        # The last page includes events beyond the last upload: their uploads are missing.
+        # The last page has the events after the last upload: their uploads are missing.
         for upload_id in _suspects(ids, page, page_events):
-            # Examined again: the tables may have changed between the two queries.
+            # Examine it again: the tables may have changed between the two queries.
             for kind, detail in _examine(upload_id):
                 report.add(kind, f"upload {upload_id}", detail)
         report.uploads += len(ids)
@@ -92,9 +92,7 @@ def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
     other = Upload.objects.filter(key__in=object_keys).exclude(pk__in=ids).first()
     if other is None:
         return None
-    return (
-        f"upload {other.pk} has an object key that seal {seal} has for another upload"
-    )
+    return f"upload {other.pk} has an object key of another upload under seal {seal}"
 
 
 def restore(ids: Collection[UUID]) -> None:
@@ -125,7 +123,7 @@ def _suspects(
         return list(dict.fromkeys(differing))
     except UNREADABLE as error:
         require_database(error)
-        # Some value cannot be read: examine every upload of the page by itself.
+        # A value cannot be read: examine every upload of the page by itself.
         of_events = events.order_by("upload_id").values_list("upload_id", flat=True)
         return list(dict.fromkeys([*ids, *of_events.distinct()]))
 
@@ -157,7 +155,7 @@ def _pairs(
     rows: dict[UUID, _Row] = {}
     for row in _rows(uploads):
         if rows.setdefault(row["id"], row) is not row:
-            # A second row, possible without the primary key: no event explains it.
+            # A second row, possible only without the primary key, has no events.
             yield row["id"], row, ()
     for upload_id, group in groupby(_event_values(events), itemgetter(0)):
         yield upload_id, rows.pop(upload_id, None), group
@@ -186,7 +184,7 @@ def _differences(row: _Row | None, events: list[_EventValues]) -> list[_Differen
     status, facts = _state_of(events)
     found = []
     if row["status"] != status:
-        detail = f"is {row['status']}, its last event says {status}"
+        detail = f"is {row['status']}, but {status} after its last event"
         found.append((FaultKind.STATUS_DIFFERS, detail))
     names = [
         name for name, value in facts.items() if not _is_same(name, row[name], value)
@@ -200,7 +198,7 @@ def _differences(row: _Row | None, events: list[_EventValues]) -> list[_Differen
 def _state_of(
     events: Iterable[_EventValues],
 ) -> tuple[Status | None, dict[str, Any]]:
-    """Return the status after the events, and the columns that they state."""
+    """Return the status and the columns' values that follow from the events."""
     facts: dict[str, Any] = {}
     status: Status | None = None
     for _, action, at, actor, request_id, detail in events:
@@ -210,7 +208,7 @@ def _state_of(
             if action == Action.REQUESTED:
                 facts |= {"requester_name": actor, "request_id": request_id}
             elif action == Action.ADOPTED:
-                # The actor is who recorded the object, not who uploaded it.
+                # The actor recorded the object, and did not upload it.
                 request_id = detail.get("request_id", "")
                 facts |= {"requester_name": "unknown", "request_id": request_id}
         # The other actions do not change the status.
@@ -226,7 +224,7 @@ def _is_same(name: str, column: Any, stated: Any) -> bool:
     if name == "created_at":
         return format_time(column) == format_time(stated)
     if name == "client_address" and column and stated:
-        # PostgreSQL writes addresses in its own way.
+        # PostgreSQL may write the same address in another form.
         return ipaddress.ip_address(column) == ipaddress.ip_address(stated)
     return False
 
@@ -239,7 +237,7 @@ def _rows_with_events(
 
 
 def _columns(events: list[_EventValues]) -> dict[str, Any]:
-    """Return an upload's columns, as far as its events state them."""
+    """Return the values of an upload's columns that follow from its events."""
     status, facts = _state_of(events)
     columns = {
         "attempt_started_at": None,  # no attempt is in progress

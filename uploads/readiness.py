@@ -1,4 +1,4 @@
-"""What uploading depends on, for the readiness probe."""
+"""Checks of the readiness probe: the bucket and the audit trail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uploads.storage import upload_storage
 
 
 def check_bucket() -> str:
-    """Return "ok", or why the bucket cannot be used."""
+    """Return "ok", or why the bucket is unavailable."""
     return upload_storage().availability()
 
 

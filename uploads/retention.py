@@ -1,12 +1,12 @@
-"""Deleting old objects.
+"""Deletes old objects.
 
-The purge is recorded first and the object deleted second: intent before act, as with
-uploading. A crash in between leaves `purged but present`, which reconciliation resolves
-by deleting the object. In the other order a crash would leave a deleted object without
-an event, and reconciliation could only call it `missing`, as if the bucket had lost it.
-If the store refuses to delete, a further event reverts the purge.
+The purge is recorded first and the object deleted second. A crash in between leaves an
+object that is `purged but present`, which reconciliation deletes. In the other order a
+crash would leave a deleted object without an event, which reconciliation would record
+as `missing`, as if the bucket had lost it. If the store refuses to delete the object, a
+further event reverts the purge.
 
-Requests to the store run in several threads. Only the calling thread writes to the
+Requests to the store are sent by several threads; only the calling thread writes to the
 database.
 """
 
@@ -38,8 +38,8 @@ from uploads.storage import storage_of, upload_storage
 
 #: Uploads read at a time.
 PAGE = 500
-#: The most objects deleted concurrently, and so the most that a crash can leave recorded
-#: as purged but present.
+#: The most objects deleted concurrently, and so the most that a crash can leave `purged
+#: but present`.
 MAX_JOBS = 16
 
 Outcome = Literal["would purge", "purged", "left alone", "purged by another run"]
@@ -47,7 +47,7 @@ Outcome = Literal["would purge", "purged", "left alone", "purged by another run"
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """The outcome for one upload; `note` explains an unusual one."""
+    """The outcome for one upload; `note` is the reason for an unusual one."""
 
     upload_id: UUID
     key: str
@@ -59,8 +59,8 @@ class Purge:
 def purgeable(*, stored_before: datetime) -> QuerySet[Upload]:
     """Return the configured bucket's uploads that are old enough and entirely sealed.
 
-    The newest event `stored` or `adopted` decides the age. `stored_at` only narrows the
-    search: it can be changed without breaking a seal.
+    The age is that of the newest event `stored` or `adopted`. `stored_at` only narrows
+    the search: it can be changed without breaking a seal.
     """
     events = UploadEvent.objects.filter(upload=OuterRef("pk"))
     arrived = events.filter(action__in=(Action.STORED, Action.ADOPTED))
@@ -82,11 +82,11 @@ def purge(
     dry_run: bool,
     jobs: int = 1,
 ) -> Iterator[Purge]:
-    """Delete the objects of `uploads` that are still what was recorded, `jobs` at a time.
+    """Delete the objects of `uploads` that are as recorded, `jobs` at a time.
 
     Raises `StoreError` when the store is unavailable or refuses, and
     `TrailUnavailableError`. Up to `jobs` objects may then be recorded as purged and
-    still exist, which `reconcile_uploads --fix` resolves.
+    still exist; `reconcile_uploads --fix` deletes them.
     """
     with ThreadPoolExecutor(jobs) as pool:
         for page in pages(uploads, PAGE):
@@ -102,7 +102,7 @@ def purge(
                     yield from _purge_batch(pool, compared, uploads, actor, reason)
 
 
-#: The event's detail, from the store; and why not to delete the object, or "".
+#: The detail for the event, and the reason not to delete the object, or "".
 _Comparison = tuple[dict[str, Any], str]
 
 
@@ -119,7 +119,7 @@ def _compare(upload: Upload) -> _Comparison:
 
 
 def _left_alone(upload: Upload, note: str) -> Purge | None:
-    """Return the outcome for an upload that is not purged because of `note`, if any."""
+    """Return the outcome for an upload that `note` is a reason not to purge, if any."""
     if not note:
         return None
     if Upload.objects.filter(pk=upload.pk, status=Status.PURGED).exists():
@@ -136,8 +136,8 @@ def _purge_batch(
 ) -> Iterator[Purge]:
     """Record each purge, then delete; yield the results in the same order.
 
-    If a purge fails or the run is interrupted, the objects recorded until then are
-    deleted before the error is raised: `reconcile_uploads --since` looks only at the
+    If a purge fails or the run is interrupted, the objects recorded as purged by then
+    are deleted before the error is raised: `reconcile_uploads --since` checks only the
     last purges.
     """
     begun: list[Purge | tuple[Upload, Future[str]]] = []
@@ -178,8 +178,8 @@ def _delete(upload: Upload, etag: str) -> str:
     try:
         storage_of(upload).delete_unchanged(upload.key, etag)
     except ObjectChangedError:
-        # Deleted or replaced since it was examined: there is nothing left to delete.
-        # Reconciliation reports another object under the key.
+        # Deleted or replaced since the comparison: the recorded object no longer exists.
+        # Reconciliation reports another object with the key.
         return "it was deleted or replaced already"
     return ""
 
@@ -187,15 +187,15 @@ def _delete(upload: Upload, etag: str) -> str:
 def _record(
     upload: Upload, uploads: QuerySet[Upload], actor: Actor, detail: dict[str, Any]
 ) -> str:
-    """Record the purge if the upload is still one of `uploads`; return why it is not.
+    """Record the purge if the upload is still among `uploads`; else return the reason.
 
     An event may have been written since its page was read. The row lock keeps the check
     valid until the purge is recorded: every event references the row, so inserting one
     waits for the lock.
     """
     with write_transaction():
-        # Lock and check are separate statements: one that waits for a lock still sees
-        # other tables as they were before the wait.
+        # Lock and check are separate statements: after waiting for a lock, a statement
+        # still sees other tables as they were before.
         Upload.objects.select_for_update().get(pk=upload.pk)
         if not uploads.filter(pk=upload.pk).exists():
             return "it has changed, or has an event that is not sealed"

@@ -1,4 +1,4 @@
-"""The triggers that make the record append-only in the database itself.
+"""The triggers that make the record append-only in the database.
 
 Events and seals: no UPDATE, DELETE or TRUNCATE, except that an event's `seal` may be set
 once. Uploads may be updated, except for their id and key, but not deleted or truncated.
@@ -6,9 +6,9 @@ Tokens and users, whose names are the actors of events, may not be deleted or re
 token's last use may be updated and its revocation set once; its other columns are fixed.
 A refused statement raises an integrity error that names the operation.
 
-The tables' owner can drop the triggers: they stop mistakes, and an attacker who can only
-run the application's statements. The system check and readiness report missing triggers;
-verification finds rows that were changed without them.
+The tables' owner can drop the triggers. They prevent mistakes, and stop an attacker who
+can only run the application's statements. The system check and the readiness probe
+report missing triggers; verification finds rows that were changed without them.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ class _Trigger:
 
 
 _RAISE = "RAISE integrity_constraint_violation USING MESSAGE ="
-# Operators name their schema: the session's search_path may have others first.
+# The operators are qualified by schema: search_path may have other ones first.
 _FUNCTIONS = {
     "uploads_refuse": f"""
 BEGIN
   {_RAISE} TG_TABLE_NAME || ' is append-only: ' || TG_OP || ' is refused';
 END
 """,
-    # *= compares the stored bytes of whole rows: no column can be forgotten, and 1.0 in
-    # JSON differs from 1.
+    # *= compares the stored bytes of whole rows, so that no column is left out, and 1.0
+    # in JSON differs from 1.
     "uploads_seal_only": f"""
 DECLARE
   unsealed record;
@@ -156,7 +156,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [EVENTS])
-        # Not django_migrations, whose rows no trigger protects.
+        # Not a row of django_migrations, which no trigger protects.
         if cursor.fetchone() == (None,):
             return []
         cursor.execute(

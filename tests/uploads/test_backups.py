@@ -189,7 +189,7 @@ class TestRestore:
             status, text = run("restore_database", "other.zip")
         assert (status, text.count("\n")) == (2, 0), text
         assert reason in text
-        assert "nothing was loaded" in text
+        assert "nothing was restored" in text
 
     def test_no_recorded_checksum__none_there(self, bucket, empty_database):
         bucket.client.put_object(Bucket=bucket.bucket_name, Key="x.zip", Body=b"x")
@@ -258,4 +258,4 @@ class TestFailed:
     def test_answer_lost__it_may_be_stored(self, faulty_store):
         faulty_store.plan = lambda method, path: "500" if method != "GET" else "pass"
         _, text = run("backup_database")
-        assert "whether the copy was stored is unknown" in text
+        assert "whether the backup was stored is unknown" in text

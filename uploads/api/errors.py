@@ -1,4 +1,4 @@
-"""Errors of this app as problems of the API."""
+"""Translates the errors of this app into problems of the API."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_CONTENT: dict[Status, tuple[str, str]] = {
     Status.FAILED: ("upload-not-stored", "The upload failed."),
     Status.CORRUPTED: (
         "object-corrupted",
-        "The bucket holds something else than what was uploaded.",
+        "The object in the bucket differs from what was uploaded.",
     ),
     Status.MISSING: ("object-missing", "The object is no longer in the bucket."),
     Status.PURGED: ("upload-purged", "The object was deleted on purpose."),
@@ -34,7 +34,7 @@ _NO_CONTENT: dict[Status, tuple[str, str]] = {
 
 
 class UploadProblems(APIView):
-    """Mixin: answers the errors of this app with problems."""
+    """Mixin for views: answers the errors of this app with problems."""
 
     def handle_exception(self, exc: Exception) -> Response:
         return super().handle_exception(problem_of(exc) or exc)

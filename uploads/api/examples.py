@@ -1,4 +1,4 @@
-"""Examples, and the problems of several operations, for the API's description."""
+"""For the OpenAPI description: examples, and the problems that operations share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queries of the lists: their parameters, and the pages they select."""
+"""The query parameters of the lists, and the page of uploads that they select."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _WITH_SECONDS_AND_OFFSET = re.compile(
 
 @extend_schema_field({"type": "string"})
 class CursorField(serializers.Field[tuple[datetime, UUID], str, str, Any]):
-    """The position of the last upload of a page, newest first; ids break ties.
+    """The signed position of the last upload of a page: its time and id.
 
-    The next page begins after it. Newer uploads come before it, so none is repeated or
-    left out.
+    The next page begins after it. The order is newest first, so that an upload created
+    between two requests does not move others to another page.
     """
 
     default_error_messages = {
@@ -64,7 +64,7 @@ class TimeField(serializers.DateTimeField):
             raise ValidationError from error
 
 
-# `isprintable` accepts more; the description promises only ASCII.
+# `isprintable` accepts more than ASCII; the API's description promises only ASCII.
 @extend_schema_field({"type": "string", "pattern": "^[ -~]+$"})
 class PrintableField(serializers.CharField):
     default_error_messages = {
@@ -122,7 +122,7 @@ class UploadEventsQuery(QuerySerializer):
 
 
 def page_of(query: dict[str, Any]) -> tuple[list[Upload], str | None]:
-    """Return the page of an `UploadListQuery` and the cursor of the next; one query.
+    """Return the page of an `UploadListQuery` and the cursor of the next, in one query.
 
     The cursor is None on the last page.
     """
@@ -131,7 +131,7 @@ def page_of(query: dict[str, Any]) -> tuple[list[Upload], str | None]:
     found = Upload.objects.filter(**filters).order_by("-created_at", "-id")
     if cursor is not None:
         moment, upload_id = cursor
-        # The first condition is implied; with it the index scan starts at the position.
+        # The second condition implies the first, which lets the index scan start here.
         found = found.filter(
             Q(created_at__lte=moment) & (Q(created_at__lt=moment) | Q(id__lt=upload_id))
         )

@@ -1,4 +1,4 @@
-"""Reading uploads: for staff and for tokens with the scope `read`."""
+"""Reading and verifying uploads: for staff, and for tokens with the scope `read`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _page_of(example: dict[str, Any]) -> dict[str, Any]:
 
 
 def _invalid_query(unknown: str, known: str) -> dict[str, str]:
-    """Return the problems of a query, with an example of a field for each."""
+    """Return the problem types of invalid queries, each with an example parameter."""
     return {
         "unknown-parameter": unknown,
         "repeated-parameter": known,
@@ -175,8 +175,8 @@ class UploadContentView(UploadProblems, ProtectedView):
     )
     def get(self, request: Request, upload_id: str) -> Response:
         if request.auth is None and is_cross_site(request._request):
-            # A link on another site would record a download that the user did not mean.
-            detail = "Another site's page asked for this."
+            # A link on another site would record a download the user did not mean.
+            detail = "The request came from another site's page."
             raise Problem(403, "permission-denied", detail)
         upload = _upload(upload_id)
         require_stored(upload)
@@ -220,7 +220,7 @@ class UploadVerifyView(UploadProblems, RateLimitedPosts, ProtectedView):
         actor = actor_of(request)
         with store_bulkhead().permit(actor.quota_key):
             try:
-                seen = verify_upload(upload, actor=actor)
+                outcome = verify_upload(upload, actor=actor)
             except TransitionError as error:
                 status = upload.status
                 raise Problem(
@@ -232,15 +232,15 @@ class UploadVerifyView(UploadProblems, RateLimitedPosts, ProtectedView):
                 ) from error
         return Response(
             {
-                "result": seen.action,
-                "differences": list(seen.differences),
+                "result": outcome.action,
+                "differences": list(outcome.differences),
                 "upload": _UPLOAD.describe(upload, request),
             }
         )
 
 
 class NotFoundView(ProtectedView):
-    """Every other path below /api/uploads: a 404, after authentication."""
+    """Every other path under /api/uploads: 404, but only after authentication."""
 
     staff_permission = "uploads.view_upload"
 

@@ -1,4 +1,4 @@
-"""Input and answers of the API for uploads."""
+"""The bodies of requests and answers of the uploads API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The upload endpoint: parse, call the service, answer."""
+"""The upload endpoint: parses the request, calls the service, answers."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
     )
     def post(self, request: Request) -> Response:
         meta = request._request.META
-        # CONTENT_LENGTH is also set for a chunked body, which the server reads before.
+        # Set for a chunked body too: the server reads it before it calls the view.
         has_body = meta.get("CONTENT_LENGTH") not in {None, "", "0"}
         size = requested_size(request.data) if has_body else None
         actor = actor_of(request)
@@ -114,7 +114,7 @@ class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
 
 
 def requested_size(body: Any) -> int | None:
-    """Return the `size` of a request's body, None without one; raises `Problem`."""
+    """Return the `size` in a request's body, or None; raises `InvalidRequest`."""
     if not isinstance(body, dict):
         raise InvalidRequest(
             "body",

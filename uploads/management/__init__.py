@@ -1,1 +1,1 @@
-"""Commands of operators. Each parses, calls one use case of `uploads`, and prints."""
+"""Commands for operators. Each parses, calls one use case of `uploads`, and prints."""

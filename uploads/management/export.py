@@ -17,7 +17,7 @@ from uploads.exports import EVERYTHING, FORMATS, by_id, lines, record_export
 
 
 class ExportCommand(OperatorCommand):
-    """Write rows to stdout, or to a file that is created completely or not at all."""
+    """Writes rows to standard output, or to a file: completely or not at all."""
 
     noun: str
     model: type[Model]
@@ -51,7 +51,7 @@ class ExportCommand(OperatorCommand):
             action="append",
             choices=self.choices,
             default=[],
-            help="only these; may be given several times",
+            help="only rows with this value; may be given several times",
         )
 
     def run(self, *args: Any, **options: Any) -> None:
@@ -67,7 +67,7 @@ class ExportCommand(OperatorCommand):
         output: Path | None = options["output"]
         form = options["format"]
         if output and output.exists() and not output.is_file():
-            # The file is replaced: a directory cannot be, and a device must not be.
+            # The file is replaced; a directory cannot be, and a device must not be.
             raise CommandFailed(
                 f"{output} is not a regular file; omit --output to write to a pipe or"
                 " device"
@@ -77,11 +77,11 @@ class ExportCommand(OperatorCommand):
             f"{self.noun}s",
             form,
             selection=EVERYTHING,
-            chosen_by=urlencode(given, doseq=True),
+            filters=urlencode(given, doseq=True),
         )
         if output is None:
             self.so_far = "the output is cut short"
-            # The same bytes under every locale; a test's StringIO has no encoding.
+            # The bytes must not depend on the locale. A StringIO has no encoding.
             reconfigure = getattr(self.stdout, "reconfigure", None)
             if reconfigure is not None:
                 reconfigure(encoding="utf-8", newline="")

@@ -1,13 +1,13 @@
-"""Finds where the bucket and the records disagree, and repairs it.
+"""Finds differences between the bucket and the records, and repairs them.
 
-Both are read in key order, a page of each in memory at a time. A key without
-a counterpart is not yet a finding: its object is first requested with HEAD, and its row
-queried. So a store that lists in another order (see `UploadStorage.listing`), a page
-that was read too early, or an upload that finishes during the scan costs a further
-request, but never causes a wrong finding.
+Both are read in key order, a page of each in memory at a time. A difference between the
+two is not yet a finding: the object is requested again with HEAD, and its row queried.
+So a store that lists in another order (see `UploadStorage.listing`), an outdated page,
+or an upload that finishes during the scan costs a further request, but never causes a
+wrong finding.
 
-`scan` pairs objects and rows, `classify` names what is wrong, `repair` writes the event
-that resolves it; `multipart` finds unfinished uploads in parts.
+`scan` pairs objects and rows, `classify` decides what is wrong, `repair` writes the
+event that resolves it; `multipart` finds unfinished multipart uploads.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["Finding", "FindingKind", "Options", "Pair", "reconcile", "scan_pairs
 def reconcile(
     options: Options, pairs: Iterable[Pair] | None = None
 ) -> Iterator[Finding]:
-    """Yield the disagreements under `uploads/`, and repair them if `options.fix` is set.
+    """Yield the findings under `uploads/`, and repair them if `options.fix` is set.
 
-    Raises `StoreError`, `TrailUnavailableError` or `django.db.Error` if the bucket or the
-    database cannot be read. Findings yielded before remain valid, and repairs are kept.
+    Raises `StoreError`, `TrailUnavailableError` or `django.db.Error` if the bucket or
+    the database is unavailable; findings and repairs made before remain valid.
     """
     bucket = upload_storage().bucket_name
     for listed, row in scan_pairs() if pairs is None else pairs:

@@ -1,4 +1,4 @@
-"""What reconciliation finds: one key classified by its object and row, both read again."""
+"""Classifies one key by its object and its row, which are both read again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from uploads.storage import ListedObject, StoredObject, storage_of
 
 
 class FindingKind(models.TextChoices):
-    """How the bucket and the records can disagree."""
+    """The ways in which the bucket and the records can differ."""
 
     PENDING_PRESENT = "pending and present"
     PENDING_ABSENT = "pending and absent"
@@ -30,10 +30,10 @@ class FindingKind(models.TextChoices):
     # a deleted object can be restored from a version.
     FAILED_PRESENT = "failed but present"
     MISSING_PRESENT = "missing but present"
-    # The record names another bucket than the configured one, so objects in the
-    # configured one prove nothing about it.
+    # The record is of an object in another bucket than the configured one, whose
+    # objects therefore prove nothing about it.
     ELSEWHERE = "recorded in another bucket"
-    # There is no object to record, but the parts take space.
+    # There is no object to record, but the parts take up space.
     UNFINISHED = "unfinished multipart upload"
 
 
@@ -42,7 +42,7 @@ Outcome = Literal["found", "repaired", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One disagreement. `action` is the event that resolves it, if there is one."""
+    """One difference. `action` is the event that resolves it, if there is one."""
 
     kind: FindingKind
     key: str
@@ -57,8 +57,8 @@ class Finding:
 class Options:
     """How to reconcile.
 
-    `fix` writes repairs; without it nothing changes. What happened less than `min_age`
-    ago is skipped: it may be in progress.
+    Without `fix` nothing is changed. Uploads and objects younger than `min_age` are
+    skipped: they may be in progress.
     """
 
     actor: Actor
@@ -68,25 +68,24 @@ class Options:
 
 #: The statuses of an upload whose object may be about to appear or disappear.
 _MAY_CHANGE = (Status.PENDING, Status.FAILED, Status.PURGED)
-#: What is wrong when there is no object, by the record's status, and the event that says so.
+#: The finding when there is no object, by the record's status, and the event for it.
 _ABSENT = {
     Status.PENDING: (FindingKind.PENDING_ABSENT, Action.FAILED),
     Status.STORED: (FindingKind.STORED_MISSING, Action.MISSING),
     Status.CORRUPTED: (FindingKind.STORED_MISSING, Action.MISSING),
 }
-#: The same when the object is there, as it was recorded or intended.
+#: The same when there is an object as it was recorded or intended.
 _PRESENT = {
     Status.PENDING: (FindingKind.PENDING_PRESENT, Action.STORED),
     Status.FAILED: (FindingKind.FAILED_PRESENT, Action.STORED),
     Status.MISSING: (FindingKind.MISSING_PRESENT, Action.VERIFIED),
-    # With differences `repair` leaves the object alone: it may only delete the recorded
-    # one.
+    # Of a purged upload also with differences: `repair` then leaves the object alone.
     Status.PURGED: (FindingKind.PURGED_PRESENT, Action.PURGED),
 }
 
 
 def classify(options: Options, key: str, listed: ListedObject | None) -> Finding | None:
-    """Return what is wrong with one key, or None if nothing is (any more)."""
+    """Return what is wrong with one key, or None."""
     upload = Upload.objects.filter(key=key).first()
     if upload is None:
         return _classify_unrecorded(options, listed) if listed else None
@@ -97,8 +96,8 @@ def classify(options: Options, key: str, listed: ListedObject | None) -> Finding
     except OtherBucketError as error:
         elsewhere, seen = FindingKind.ELSEWHERE, {"bucket": upload.bucket}
         return Finding(elsewhere, key, upload.pk, None, seen, note=str(error))
-    # The bucket was read after the row: an upload that has changed in between is being
-    # worked on, and the next run sees it complete.
+    # The bucket was read after the row. An upload that changed in between is in
+    # progress, and left to the next run.
     unchanged = Upload.objects.filter(pk=upload.pk, status=upload.status)
     return finding if finding and unchanged.exists() else None
 
@@ -117,14 +116,14 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
     except ObjectMissingError:
         kind, action = _ABSENT.get(status, (None, None))
         return Finding(kind, upload.key, upload.pk, action) if kind else None
-    # An object that exists but was not listed was created during the scan, or the store
-    # lists in another order. It is classified later in this run, or in the next one.
+    # An object that exists but was not listed was created during the scan, or is listed
+    # later by a store with another order. This run or the next one classifies it then.
     if listed is None or status == Status.CORRUPTED:
         return None
     try:
         differences, digest = differences_from(upload, found)
     except ObjectMissingError:
-        return None  # deleted since: the next run sees that
+        return None  # deleted by now: the next run finds that
     owner = found.metadata.get("upload-id") or "missing"
     if status in _MAY_CHANGE and owner != str(upload.pk):
         differences += (f"upload-id in the metadata is {owner}, not {upload.pk}",)
@@ -140,7 +139,7 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
 
 
 def _seen(found: StoredObject) -> dict[str, Any]:
-    """Return what the bucket reports, for the event: enough to check the finding by."""
+    """Return what the store reported, for the event: evidence of the finding."""
     modified = found.last_modified
     return {
         "size": found.size,
@@ -155,8 +154,8 @@ def _seen(found: StoredObject) -> dict[str, Any]:
 def _may_be_in_progress(options: Options, upload: Upload) -> bool:
     """Return True if a request or command may be working on this upload.
 
-    Decided by its last event, not by its age: a failed upload that is attempted again
-    is pending under its old id.
+    The time of its last event decides, not its own age: a failed upload that is
+    attempted again is pending under its old id.
     """
     if upload.status not in _MAY_CHANGE:
         return False

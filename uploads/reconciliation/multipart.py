@@ -1,4 +1,4 @@
-"""Unfinished multipart uploads: there is no object, but the parts take space."""
+"""Unfinished multipart uploads: there is no object, but the parts take up space."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 def unfinished_uploads(options: Options) -> Iterator[Finding]:
     """Yield unfinished multipart uploads; discard the parts if `options.fix` is set.
 
-    The upload's record is classified with the other keys, as one without an object.
+    The upload's record is classified separately, as one without an object.
     """
     storage = upload_storage()
     for unfinished in _listed(storage):
@@ -40,5 +40,5 @@ def _listed(storage: UploadStorage) -> Iterator[MultipartUpload]:
     try:
         yield from storage.multipart_uploads(PREFIX)
     except StoreRefusedError as error:
-        # Listing them has its own IAM permission, which may not be granted.
+        # Listing them needs an IAM permission of its own, which may not be granted.
         logger.warning("multipart uploads cannot be listed: %s", error)

@@ -1,4 +1,4 @@
-"""The repair of a finding: an event that records it, or a purge carried out again."""
+"""Repairs a finding: records it as an event, or repeats an incomplete purge."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from uploads.storage import storage_of
 
 
 def repair(options: Options, finding: Finding) -> Finding:
-    """Repair one finding; skip it if another writer was faster."""
+    """Repair one finding; skip it if the upload or its object has changed."""
     if finding.action is None:  # recorded in another bucket: nothing to write
         return replace(finding, outcome="skipped")
     detail = {"finding": finding.kind.value, **finding.seen}
@@ -65,20 +65,20 @@ def _purge_again(
 ) -> Finding:
     """Delete an object that is recorded as purged, if it is the recorded one.
 
-    The record says purged already, so it is right even if a crash prevents the event.
+    The record is purged already, so a crash before the event leaves it correct.
     """
     if "differences" in finding.seen:
         return replace(
             finding,
             outcome="skipped",
-            note="another object has the key; delete or keep it by hand",
+            note="another object has the key; decide whether to delete it",
         )
     try:
         storage_of(upload).delete_unchanged(finding.key, finding.seen["etag"])
     except ObjectChangedError as error:
         return replace(finding, outcome="skipped", note=str(error))
     except StoreRefusedError as error:
-        # The object still exists, so the record must no longer say that it is purged.
+        # The object still exists, so its record must no longer be purged.
         transitions.record(
             upload,
             Action.VERIFIED,

@@ -1,4 +1,4 @@
-"""The scan of bucket and table side by side, in the order of their keys."""
+"""Scans the bucket and the table in parallel, in the order of their keys."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from uploads.storage import ListedObject, upload_storage
 
 #: Rows read at a time; S3 lists as many keys.
 PAGE = 1000
-#: How many of the last purges a scan with `since` includes: an interrupted purge may leave
-#: up to `MAX_JOBS` objects, and so may the one after it. Each costs one request.
+#: How many of the last purges a scan with `since` includes, at one request each: an
+#: interrupted purge can leave up to `MAX_JOBS` objects, and so can the one after it.
 LAST_PURGES = 2 * MAX_JOBS
 
 
@@ -40,7 +40,7 @@ Pair = tuple[ListedObject | None, Row | None]
 
 
 def agree(listed: ListedObject | None, row: Row | None, bucket: str) -> bool:
-    """Return True if the listing alone shows that nothing is wrong with this pair."""
+    """Return True if the listing and the row show that nothing is wrong."""
     if row is None or row.bucket != bucket:
         return False
     if listed is None:
@@ -55,9 +55,9 @@ def agree(listed: ListedObject | None, row: Row | None, bucket: str) -> bool:
 def scan_pairs(since: datetime | None = None) -> Iterator[Pair]:
     """Yield each key of bucket and table once, with its object and its row.
 
-    With `since`, the keys of that day and later, and the older uploads that are pending
-    or among the last purges: what a recent crash or outage can have left behind. Keys
-    begin with their day, so both sides read only that range.
+    With `since`, only the keys of that day and later, and the older uploads that are
+    pending or among the last purges: all that a recent crash or outage can have left
+    behind. Keys begin with their day, so only that range is read.
     """
     if since is None:
         objects = upload_storage().listing(PREFIX)
@@ -89,7 +89,7 @@ def scan_pairs(since: datetime | None = None) -> Iterator[Pair]:
 
 
 def _with_its_object(row: Row) -> Pair:
-    """Pair a row with its object, from a HEAD request instead of the listing."""
+    """Pair a row with its object by a HEAD request instead of the listing."""
     try:
         found = upload_storage().head(row.key)
     except ObjectMissingError:
@@ -104,7 +104,7 @@ def _with_its_object(row: Row) -> Pair:
 
 
 def _listed_since(first: date) -> Iterator[ListedObject]:
-    """Yield the objects day by day, including tomorrow: a clock may be ahead."""
+    """Yield the objects of each day up to tomorrow: the writer's clock may be ahead."""
     last = timezone.now().date() + timedelta(days=1)
     if last - first > timedelta(days=366):  # a request for each day would cost more
         objects = upload_storage().listing(PREFIX)
@@ -117,12 +117,12 @@ def _listed_since(first: date) -> Iterator[ListedObject]:
 
 def _day_prefix(day: date) -> str:
     """Return the prefix of a day's keys."""
-    # Not %Y, which does not pad years before 1000 to four digits: they sort wrongly.
+    # Not %Y, which does not pad years before 1000 to four digits.
     return f"{PREFIX}{day.isoformat().replace('-', '/')}/"
 
 
 def recorded_rows(uploads: QuerySet[Upload]) -> Iterator[Row]:
-    """Yield the uploads in the order of their keys, without a long-lived cursor."""
+    """Yield the uploads in the order of their keys, one query for each page."""
     rows: Any = uploads.values_list(*Row._fields, named=True)
     for page in pages(rows, PAGE, by="key"):
         yield from page

@@ -1,9 +1,9 @@
 """The bucket: objects are created once and never overwritten; no outcome is guessed.
 
-`backend` is the storage that the other modules call; `multipart` creates large objects;
-`client` signs, sends and repeats requests to one bucket; `configuration` has how the
-store is reached, and builds what all of them are sent with; `http_client` sends every
-request; `errors` translates every failure; `objects` has the value types.
+`backend` is the storage that other packages call; `multipart` creates large objects;
+`client` signs, sends and repeats the requests to one bucket; `configuration` has the
+store's settings, and builds the transport that all requests share; `http_client` sends
+them; `errors` translates every failure; `objects` has the value types.
 """
 
 from __future__ import annotations

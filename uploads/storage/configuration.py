@@ -1,4 +1,4 @@
-"""One configuration for every request to the store, and the transport built from it."""
+"""The configuration of all requests to the store, and the transport built from it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class StoreConfiguration:
                 self.secret_key or "",
                 os.environ.get("AWS_SESSION_TOKEN", "").strip(),
             )
-        # For the clients of token services, which botocore creates by itself.
+        # For the clients that botocore creates to get credentials from token services.
         session.set_default_client_config(
             Config(
                 connect_timeout=self.connect_timeout,
@@ -78,11 +78,11 @@ class StoreConfiguration:
         )
         options: dict[str, Any] = {
             "s3": {"us_east_1_regional_endpoint": "regional", **addressing},
-            # Only `endpoint_url` counts, not AWS_ENDPOINT_URL and similar variables.
+            # Use only `endpoint_url`, not AWS_ENDPOINT_URL and similar variables.
             "ignore_configured_endpoint_urls": True,
             "signature_version": "s3v4",
-            # Attempts are counted here: botocore does not report whether an earlier
-            # one, whose answer was lost, may have been carried out.
+            # `StoreClient` repeats requests: botocore does not report whether an
+            # earlier attempt, whose answer was lost, may have been carried out.
             "retries": {"mode": "standard", "total_max_attempts": 1},
             # The default CRC32 trailer breaks several S3-compatible stores; each
             # body has an explicit SHA-256 instead.
@@ -94,7 +94,7 @@ class StoreConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """Sends the requests of all threads to one store, for any of its buckets."""
+    """What all threads share to send requests to one store, for any of its buckets."""
 
     client: S3Client
     http: HTTPClient
@@ -124,7 +124,7 @@ def build_transport(configuration: StoreConfiguration) -> Transport:
         )
         watch_store(client)
         http = _http_client(configuration, client.meta.endpoint_url, certificates)
-        # botocore sends a request by itself only if no handler returns an answer.
+        # botocore does not send a request itself if a handler returns an answer.
         send: Any = http.send_prepared
         client.meta.events.register_last("before-send", send)
     except Exception as error:
@@ -157,7 +157,7 @@ def _refuse_redirects(
     parsed_response: dict[str, Any] | None,
     **kwargs: Any,
 ) -> None:
-    """Raise before botocore follows a redirect, which it may do endlessly.
+    """Raise `StoreRedirectError` before botocore follows a redirect, possibly forever.
 
     https://github.com/boto/botocore/blob/develop/botocore/utils.py S3RegionRedirectorv2
     """
@@ -168,7 +168,7 @@ def _refuse_redirects(
     code = error.get("Code", str(status))
     region = response_dict["headers"].get("x-amz-bucket-region") or error.get("Region")
     if status == 400 and region and region != configured_region:
-        code = "PermanentRedirect"  # the answer to HEAD has no code
+        code = "PermanentRedirect"  # an answer to HEAD has no code
     if status >= 300:
         found = error_from_status(status, code, region or "")
         if isinstance(found, StoreRedirectError):

@@ -34,10 +34,10 @@ logger = logging.getLogger(__name__)
 
 #: Statuses below 500 that mean "not now" rather than "no".
 _TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
-#: Statuses that mean that the request was not carried out: the store is too busy, or
+#: Statuses of a request that was certainly not carried out: the store is too busy, or
 #: another conditional request for the same key is in progress.
 _NOT_CARRIED_OUT = frozenset({408, 409, 425, 429, 503})
-#: AWS's answers to a request for a bucket of another region.
+#: AWS's error codes for a request to a bucket of another region.
 _OTHER_REGION_CODES = frozenset(
     {
         "AuthorizationHeaderMalformed",
@@ -50,7 +50,7 @@ _OTHER_REGION_CODES = frozenset(
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Raise a `StoreError` for whatever a request, or reading its answer, raises."""
+    """Translate whatever a request, or reading its answer, raises into `StoreError`."""
     try:
         yield
     except StoreError:
@@ -75,7 +75,7 @@ def store_error(error: Exception) -> StoreError:
             return credentials_error(error)
         case EndpointProviderError() | ParamValidationError():
             return StoreRefusedError(f"not sent: {name}")
-        # An answer that is not S3's (a proxy's login page), or that lacks a field.
+        # The answer is not S3's (a proxy's login page, for example), or lacks a field.
         case KeyError():
             return unreadable_answer(f"no {error.args[0]}")
         case (
@@ -100,7 +100,7 @@ def unreadable_answer(why: str) -> StoreFailedError:
 
 
 def credentials_error(error: Exception) -> StoreCredentialsError:
-    """Return the error of a request that was not sent because credentials are missing."""
+    """Return the error of a request that was not sent for lack of credentials."""
     return StoreCredentialsError(
         f"credentials for the object store are unavailable ({type(error).__name__})"
     )
@@ -110,7 +110,7 @@ def error_from_status(status: int, code: str, region: str = "") -> StoreError:
     """Return the error for an answer of the store, by HTTP status and S3 error code.
 
     `region` is the bucket's region, if the store reports it. An answer to HEAD has no
-    body: its status is the code.
+    body; `code` is then the status.
     """
     answer = str(status) if code == str(status) else f"{status} {code}"
     message = f"the object store answered {answer}"

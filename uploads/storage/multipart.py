@@ -1,4 +1,4 @@
-"""Objects that are sent in parts.
+"""Creates objects by multipart uploads.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: COMPLIANCE, since one more permission is enough to open a GOVERNANCE lock.
+#: COMPLIANCE, because a permission allows its holder to bypass a GOVERNANCE lock.
 OBJECT_LOCK_MODE: Final = "COMPLIANCE"
-#: Above this a body is sent in parts of this size.
+#: A larger body is sent in parts of this size.
 PART_BYTES = 8 * 1024 * 1024
-#: Parts that are hashed and sent at the same time: 24 MiB in memory.
+#: Parts hashed and sent concurrently, so that an upload takes 24 MiB of memory.
 PARTS_IN_FLIGHT = 3
 
 
 class MultipartUploads:
-    """Uploads in parts into one bucket; raises nothing but `StoreError`."""
+    """Multipart uploads into one bucket; raises only `StoreError`."""
 
     def __init__(self, store: StoreClient) -> None:
         self._store = store
@@ -54,10 +54,10 @@ class MultipartUploads:
         metadata: Mapping[str, str],
         locked_until: datetime | None,
     ) -> tuple[str, str]:
-        """Create an object, never overwrite; return its ETag and version.
+        """Create an object without overwriting one; return its ETag and version.
 
-        The object exists only after CompleteMultipartUpload, so an error before that
-        request means that nothing was stored.
+        The object exists only after CompleteMultipartUpload, so after an error before
+        that request nothing was stored.
         """
         lock: dict[str, Any] = {}
         if locked_until is not None:
@@ -141,7 +141,7 @@ class MultipartUploads:
         }
 
     def _abort_or_warn(self, key: str, upload_id: str) -> None:
-        """Discard the parts; reconciliation does it later if this fails."""
+        """Discard the parts; if that fails, reconciliation will do it."""
         try:
             self._store.run_once(partial(self._request_abort, key, upload_id))
         except StoreError as error:
@@ -158,7 +158,7 @@ class MultipartUploads:
 
 @contextmanager
 def _nothing_stored() -> Iterator[None]:
-    """Mark errors as having a known outcome: nothing was stored."""
+    """Raise errors with a known outcome: nothing was stored."""
     try:
         yield
     except StoreUnavailableError as error:

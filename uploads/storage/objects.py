@@ -17,8 +17,8 @@ class StoredObject:
     etag: str
     version_id: str
     metadata: Mapping[str, str]
-    #: Where the SHA-256 is from: "store" if the store computed it, "metadata" if the
-    #: writer of the object put it there; empty when there is none.
+    #: The source of the SHA-256: "store" if the store computed it, "metadata" if the
+    #: object's writer stated it; empty when there is none.
     sha256_source: str = ""
     #: None in the answer to a PUT, which does not contain it.
     last_modified: datetime | None = None

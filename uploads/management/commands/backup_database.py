@@ -15,8 +15,8 @@ from uploads.models import Action
 
 class Command(OperatorCommand):
     help = (
-        "Store a copy of the database in the bucket, under backups/. Existing copies are"
-        " never overwritten."
+        "Store a backup of the database in the bucket, under backups/. Existing backups"
+        " are never overwritten."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,7 +24,7 @@ class Command(OperatorCommand):
             "--keep",
             type=partial(positive_count, most=1000),
             metavar="NUMBER",
-            help="delete all but the newest NUMBER copies; default: delete none",
+            help="then delete all but the newest NUMBER backups; default: delete none",
         )
         self.add_json_argument(parser, "one JSON object")
 
@@ -36,13 +36,14 @@ class Command(OperatorCommand):
             made = back_up()
         except StoreUnavailableError as error:
             if error.outcome_unknown:
-                self.so_far = "whether the copy was stored is unknown"
+                self.so_far = "whether the backup was stored is unknown"
             raise
         deleted: list[str] = []
         self.so_far = f"{made.key} was stored"
         for key in delete_old(keep) if keep else ():
             deleted.append(key)
-            self.so_far = f"{made.key} was stored, {len(deleted)} old deleted"
+            old = counted(len(deleted), "old backup")
+            self.so_far = f"{made.key} was stored, {old} deleted"
         if as_json:
             self.print_json({"key": made.key, "rows": made.rows, "deleted": deleted})
             return

@@ -15,8 +15,8 @@ from uploads.canary import Canary, Step, report_to_kuberhealthy
 
 class Command(OperatorCommand):
     help = (
-        "Use the service as a client would: health, mirror, upload, read back,"
-        " verify. Reports to KH_REPORTING_URL when that is set."
+        "Check the service as a client would use it: health, mirror, upload, read back,"
+        " verify. Reports to KH_REPORTING_URL if that is set."
     )
     so_far = "the last step did not finish"
 
@@ -32,8 +32,8 @@ class Command(OperatorCommand):
             "--token",
             type=_token,
             default=settings.CANARY_TOKEN,
-            help="for the endpoints that need one; prefer CANARY_TOKEN, which no"
-            " process list shows",
+            help="for the endpoints that need one; prefer CANARY_TOKEN: a process list"
+            " shows options",
         )
         self.add_json_argument(parser, "one JSON object")
 
@@ -41,7 +41,7 @@ class Command(OperatorCommand):
         canary = Canary(
             base_url,
             token=token,
-            # Beside the service this command has the same settings.
+            # Run next to the service, this command has the service's settings.
             behind_tls=settings.HTTPS_ONLY and base_url.startswith("http://"),
         )
         steps: list[Step] = []
@@ -78,7 +78,7 @@ def _base_url(text: str) -> str:
         is_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_host = False
-    # Neither a path nor a name and password, which nothing here sends.
+    # No user name and password: the canary would not send them.
     if not is_host or not re.fullmatch(r"https?://[^/?#@]+/?", text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a URL without a path, such as http://127.0.0.1:4545"
@@ -87,7 +87,7 @@ def _base_url(text: str) -> str:
 
 
 def _token(text: str) -> str:
-    """Refuse a token that a header cannot hold; the message does not show it."""
+    """Reject a token that a header cannot hold, without showing it."""
     text = text.strip()
     if not text.isascii() or not text.isprintable() or " " in text:
         raise argparse.ArgumentTypeError(

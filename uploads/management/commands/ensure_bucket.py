@@ -9,7 +9,7 @@ from uploads.storage import upload_storage
 
 
 class Command(OperatorCommand):
-    help = "Create the bucket when it does not exist yet."
+    help = "Create the bucket if it does not exist."
     so_far = "the bucket was not created, unless the answer was lost"
 
     def add_arguments(self, parser: CommandParser) -> None:

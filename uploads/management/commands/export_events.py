@@ -6,7 +6,7 @@ from uploads.models import Action, UploadEvent
 
 
 class Command(ExportCommand):
-    help = "Write the events as CSV (formulas made harmless) or JSON Lines."
+    help = "Write the events as CSV (with spreadsheet formulas escaped) or JSON Lines."
     noun = "event"
     model = UploadEvent
     columns = EVENT_COLUMNS

@@ -6,7 +6,7 @@ from uploads.models import Status, Upload
 
 
 class Command(ExportCommand):
-    help = "Write the uploads as CSV (formulas made harmless) or JSON Lines."
+    help = "Write the uploads as CSV (with spreadsheet formulas escaped) or JSON Lines."
     noun = "upload"
     model = Upload
     columns = UPLOAD_COLUMNS

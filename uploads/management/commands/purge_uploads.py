@@ -13,14 +13,14 @@ from mirrorsite.management.arguments import duration_above_zero, positive_count
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.retention import MAX_JOBS, purge, purgeable
 
-#: A run interrupted between recording and deleting leaves such objects.
+#: A run that is interrupted between recording and deleting leaves such objects.
 _AFTERWARDS = "reconcile_uploads --fix deletes objects that are recorded as purged but still exist"
 
 
 class Command(OperatorCommand):
     help = (
-        "Delete old objects that are stored, sealed, and still what was recorded; the"
-        " record stays. Without --yes nothing is deleted."
+        "Delete old objects that are as recorded and whose events are all sealed; the"
+        " records stay. Without --yes nothing is deleted."
     )
 
     so_far = _AFTERWARDS
@@ -31,12 +31,12 @@ class Command(OperatorCommand):
             type=duration_above_zero,
             required=True,
             metavar="DURATION",
-            help="time since they were stored, such as 30d",
+            help="minimum time since the object was stored, such as 30d",
         )
         parser.add_argument(
             "--yes",
             action="store_true",
-            help="delete; without it only print what would be deleted",
+            help="delete; without it, only print what would be deleted",
         )
         parser.add_argument(
             "--jobs",
@@ -46,7 +46,7 @@ class Command(OperatorCommand):
             help=f"objects deleted concurrently, 1 to {MAX_JOBS}; default: %(default)s",
         )
         self.add_json_argument(
-            parser, "one JSON object a line for each upload, and a summary last"
+            parser, "one JSON object per upload, each on a line, and last a summary"
         )
 
     def run(

@@ -16,32 +16,32 @@ from uploads.reconciliation import Finding, Options, reconcile, scan_pairs
 class Command(OperatorCommand):
     help = (
         "Compare the bucket with the records, in both directions. Without --fix nothing"
-        " changes; with it each repair is recorded as an event."
+        " is changed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--fix",
             action="store_true",
-            help="repair each difference, recorded as an event",
+            help="repair each difference, and record the repair as an event",
         )
         parser.add_argument(
             "--min-age",
             type=duration,
             default=timedelta(minutes=15),
             metavar="DURATION",
-            help="ignore anything younger, which may be in progress, such as 2h or 0s;"
-            " default: 15m",
+            help="ignore uploads and objects younger than this, such as 2h or 0s: they"
+            " may be in progress; default: 15m",
         )
         parser.add_argument(
             "--since",
             type=moment,
             metavar="TIME",
-            help="only keys of this day (UTC) and later, older pending uploads, and the"
-            " most recent purges; a time or an age, such as 1d",
+            help="check only keys of this day (UTC) and later, older pending uploads,"
+            " and the most recent purges; a time or an age, such as 1d",
         )
         self.add_json_argument(
-            parser, "one JSON object a line for each difference, and a summary last"
+            parser, "one JSON object per difference, each on a line, and last a summary"
         )
 
     def run(

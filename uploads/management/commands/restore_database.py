@@ -11,18 +11,20 @@ from uploads.storage import upload_storage
 
 class Command(OperatorCommand):
     help = (
-        "Load a copy made by backup_database into the empty database of DATABASE_URL."
-        " A step of docs/runbook.md, 'The database is lost'; follow it in order."
+        "Load a backup made by backup_database into the empty database of DATABASE_URL."
+        " This is one step of docs/runbook.md, 'The database is lost': follow them all."
     )
     # The checks would query tables that do not exist yet.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "key", nargs="?", default="latest", help="key in the bucket, or latest"
+            "key", nargs="?", default="latest", help="the backup's key, or latest"
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="only print which copy it would load"
+            "--dry-run",
+            action="store_true",
+            help="only print which backup would be loaded",
         )
         self.add_json_argument(parser, "one JSON object")
 
@@ -38,7 +40,7 @@ class Command(OperatorCommand):
                 {"dry_run": True, "key": key}, f"would restore {key}", as_json=as_json
             )
             return
-        self.so_far = "nothing was loaded; another try needs an empty database"
+        self.so_far = "nothing was restored; another try needs an empty database"
         done = restore(key)
         self.so_far = f"{key} was restored"
         self.print_result(

@@ -20,8 +20,8 @@ from uploads.object_verification import (
 
 class Command(OperatorCommand):
     help = (
-        "Compare every object that should be in the bucket with its record, and record:"
-        " verified, missing or corrupted."
+        "Compare every object that should be in the bucket with its record, and record"
+        " the result: verified, missing or corrupted."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,7 +29,7 @@ class Command(OperatorCommand):
             "--read",
             action="store_true",
             help="read and hash the bytes, instead of comparing the store's size and"
-            " checksum; the only proof for objects above 8 MiB, stored in parts",
+            " checksum; only this proves objects above 8 MiB, stored in parts",
         )
         parser.add_argument(
             "--not-verified-since",
@@ -46,7 +46,7 @@ class Command(OperatorCommand):
             help="objects verified concurrently, 1 to 64; default: %(default)s",
         )
         self.add_json_argument(
-            parser, "one JSON object a line for each fault, and a summary last"
+            parser, "one JSON object per fault, each on a line, and last a summary"
         )
 
     def run(
@@ -89,8 +89,8 @@ class Command(OperatorCommand):
         faults = counts[Action.MISSING.value] + counts[Action.CORRUPTED.value]
         if elsewhere:
             raise DifferencesFound(
-                f"{counted(elsewhere, 'upload')} recorded in another bucket than"
-                f" the configured one, and not checked; {counted(faults, 'object')}"
+                f"{counted(elsewhere, 'upload')} recorded in a bucket other than the"
+                f" configured one, and not checked; {counted(faults, 'object')}"
                 " not as recorded."
             )
         if faults:
