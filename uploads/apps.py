@@ -18,7 +18,9 @@ class UploadsConfig(AppConfig):
     def ready(self) -> None:
         from mirrorsite.problem_types import declare
         from mirrorsite.readiness import readiness
-        from uploads import accounts, checks, logins, projection  # noqa: F401 register receivers
+
+        # The unused ones register checks and receivers of signals.
+        from uploads import accounts, checks, logins, projection  # noqa: F401
         from uploads.audit.report import projections
         from uploads.problem_types import UPLOADS
         from uploads.readiness import check_bucket, check_trail

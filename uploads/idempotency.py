@@ -56,8 +56,7 @@ class IdempotencyKey:
 
         An HMAC with SECRET_KEY, because ids are public: they must not reveal an
         anonymous actor's IP address, and no other actor may compute them in advance.
-        After SECRET_KEY has changed, the row is still found by its scope and key
-        (uploads.services._find).
+        After SECRET_KEY has changed, the row is still found by its scope and key.
         """
         text = json.dumps([self.scope, self.key])
         digest = salted_hmac("uploads.idempotency", text, algorithm="sha256").digest()

@@ -51,8 +51,8 @@ def verify_upload(
     checksum and the ETag differs. `read` always reads and hashes the bytes.
 
     Raises `TransitionError` for an upload that is pending, failed or purged, or was
-    changed by another request, `StoreError` when the store refuses or is unavailable,
-    and `TrailUnavailableError`; nothing is recorded then.
+    changed by another request, `StoreError` when the store refuses or is unavailable
+    (nothing is recorded then), and `TrailUnavailableError`.
     """
     if upload.status not in VERIFIABLE:
         raise TransitionError(

@@ -21,20 +21,20 @@ from uploads.audit.serialization import CHUNK, UNREADABLE, require_database
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.transitions import STATUS_AFTER
 
-#: Columns with values in the `detail` of events; the last such event decides.
-_STATED = ("bucket", "key", "size", "sha256", "number", "etag", "version_id")
-#: Columns with the values in the first event: later attempts may be by other clients.
-_STATED_FIRST = ("client_address", "user_agent")
+#: Columns whose values are in the `detail` of events; the last such event decides.
+_FACTS = ("bucket", "key", "size", "sha256", "number", "etag", "version_id")
+#: Columns whose values are in the first event; later attempts may be by other clients.
+_FIRST_FACTS = ("client_address", "user_agent")
 _COLUMNS = (
     "id",
     "status",
     "created_at",
     "requester_name",
     "request_id",
-    *_STATED,
-    *_STATED_FIRST,
+    *_FACTS,
+    *_FIRST_FACTS,
 )
-_STATING = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
+_FACT_ACTIONS = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
 _UPLOADS_AT_A_TIME = 1_000
 _MAX_ERROR = Upload._meta.get_field("error").max_length
 
@@ -204,7 +204,7 @@ def _state_of(
     for _, action, at, actor, request_id, detail in events:
         if not facts:
             facts = {"created_at": at, "etag": "", "version_id": ""}
-            facts |= {name: detail[name] for name in _STATED_FIRST if name in detail}
+            facts |= {name: detail[name] for name in _FIRST_FACTS if name in detail}
             if action == Action.REQUESTED:
                 facts |= {"requester_name": actor, "request_id": request_id}
             elif action == Action.ADOPTED:
@@ -213,8 +213,8 @@ def _state_of(
                 facts |= {"requester_name": "unknown", "request_id": request_id}
         # The other actions do not change the status.
         status = STATUS_AFTER.get(Action(action), status)
-        if action in _STATING:
-            facts |= {name: detail[name] for name in _STATED if name in detail}
+        if action in _FACT_ACTIONS:
+            facts |= {name: detail[name] for name in _FACTS if name in detail}
     return status, facts
 
 

@@ -119,7 +119,7 @@ def _compare(upload: Upload) -> _Comparison:
 
 
 def _left_alone(upload: Upload, note: str) -> Purge | None:
-    """Return the outcome for an upload that `note` is a reason not to purge, if any."""
+    """Return the outcome if `note` is a reason not to purge the upload, else None."""
     if not note:
         return None
     if Upload.objects.filter(pk=upload.pk, status=Status.PURGED).exists():

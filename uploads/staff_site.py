@@ -77,7 +77,7 @@ class StaffSite(AdminSite):
             request: HttpRequest, *args: Any, **kwargs: Any
         ) -> HttpResponseBase:
             if "%00" in request.get_full_path():
-                raise BadRequest("The address contains a NUL character.")
+                raise BadRequest("The URL contains a NUL character.")
             if malformed_parameter(request.META.get("QUERY_STRING", "")) is not None:
                 raise BadRequest("The query is not percent-encoded UTF-8.")
             # Django does not check an empty name, and then fails to look up the field.

@@ -44,7 +44,7 @@ class Card:
     value: Any
     note: Any = ""
     tone: str = "plain"
-    address: str = ""
+    url: str = ""
 
 
 def context(wanted: str) -> dict[str, Any]:

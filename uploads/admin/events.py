@@ -19,15 +19,15 @@ from uploads.models import AuditSeal, UploadEvent
 def _upload_link(event: UploadEvent) -> SafeString | str:
     if event.upload_id is None:
         return "—"
-    address = reverse("admin:uploads_upload_change", args=[event.upload_id])
-    return format_html('<a href="{}"><code>{}</code></a>', address, event.upload_id)
+    url = reverse("admin:uploads_upload_change", args=[event.upload_id])
+    return format_html('<a href="{}"><code>{}</code></a>', url, event.upload_id)
 
 
 def _seal_link(event: UploadEvent) -> SafeString | str:
     if event.seal_id is None:
         return "not yet"
-    address = reverse("admin:uploads_auditseal_change", args=[event.seal_id])
-    return format_html('<a href="{}">{}</a>', address, event.seal_id)
+    url = reverse("admin:uploads_auditseal_change", args=[event.seal_id])
+    return format_html('<a href="{}">{}</a>', url, event.seal_id)
 
 
 _ID = column("Id", lambda event: event.pk)

@@ -120,12 +120,12 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Redirect to a presigned URL of the object, valid for a minute."""
     upload = get_object_or_404(Upload, pk=pk)
     try:
-        address = content_url(upload)
+        url = content_url(upload)
     except StoreError as error:
         messages.error(request, f"No download: {error}.")
         return redirect(_PAGE, upload.pk)
     transitions.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
-    return HttpResponseRedirect(address)
+    return HttpResponseRedirect(url)
 
 
 @_reading("uploads.download_upload")

@@ -184,9 +184,9 @@ class UploadContentView(UploadProblems, ProtectedView):
             return Response(
                 status=302, headers={"Location": content_url(upload, "HEAD")}
             )
-        address = content_url(upload)
+        url = content_url(upload)
         transitions.record_event(Action.DOWNLOADED, actor_of(request), upload=upload)
-        return Response(status=302, headers={"Location": address})
+        return Response(status=302, headers={"Location": url})
 
 
 class UploadVerifyView(UploadProblems, RateLimitedPosts, ProtectedView):
@@ -261,5 +261,5 @@ def _upload(upload_id: str) -> Upload:
 
 
 def _next_page(request: Request, parameter: str, value: object) -> str:
-    address = request.build_absolute_uri()
-    return str(replace_query_param(address, parameter, value))
+    url = request.build_absolute_uri()
+    return str(replace_query_param(url, parameter, value))

@@ -42,9 +42,9 @@ class UploadRandomSerializer(serializers.Serializer[Any]):
                 min_value=1,
                 max_value=settings.UPLOAD_MAX_BYTES,
                 required=False,
-                help_text="Exactly so many bytes of random numbers, one per line;"
-                " without it the object holds one number from 0 to 9999. The maximum"
-                " is configurable (UPLOAD_MAX_BYTES).",
+                help_text="The object's exact size in bytes: random numbers, one per"
+                " line. Without it the object is one number from 0 to 9999. The"
+                " maximum is configurable (UPLOAD_MAX_BYTES).",
             )
         }
 
@@ -80,10 +80,10 @@ class UploadFieldsSerializer(serializers.Serializer[Upload]):
     url = serializers.URLField(source="id")  # `describe` makes it absolute
 
     def describe(self, upload: Upload, request: Request) -> dict[str, Any]:
-        """Return the answer; `url` is the upload's own address in this API."""
+        """Return the answer; `url` is that of the upload in this API."""
         http = request._request
-        address = f"{http.scheme}://{http.get_host()}/api/uploads/{upload.pk}"
-        return {**self.to_representation(upload), "url": address}
+        url = f"{http.scheme}://{http.get_host()}/api/uploads/{upload.pk}"
+        return {**self.to_representation(upload), "url": url}
 
 
 class _OkSerializer(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""Scans the bucket and the table in parallel, in the order of their keys."""
+"""Scans the bucket and the table side by side, in the order of their keys."""
 
 from __future__ import annotations
 

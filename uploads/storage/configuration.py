@@ -36,12 +36,12 @@ class StoreConfiguration:
     region_name: str
     #: None means AWS.
     endpoint_url: str | None = None
-    #: Without keys, botocore looks for credentials: a profile, a role of the pod or host.
+    #: Without keys, botocore finds credentials: of a profile, or a role of pod or host.
     access_key: str | None = None
     secret_key: str | None = None
     connect_timeout: float = 2.0
     read_timeout: float = 5.0
-    #: How many times one request is sent, at most.
+    #: The most times that one request is sent.
     max_attempts: int = 2
 
     def session(self) -> botocore.session.Session:
