@@ -140,22 +140,22 @@ def _purge_batch(
     are deleted before the error is raised: `reconcile_uploads --since` checks only the
     last purges.
     """
-    begun: list[Purge | tuple[Upload, Future[str]]] = []
+    started: list[Purge | tuple[Upload, Future[str]]] = []
     failure: BaseException | None = None
     try:
         for upload, (detail, note) in compared:
             detail = {"reason": reason, **detail}
             note = note or _record(upload, uploads, actor, detail)
-            begun.append(
+            started.append(
                 _left_alone(upload, note)
                 or (upload, pool.submit(_delete, upload, detail["etag"]))
             )
     except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
         failure = error
     results = []
-    for one in begun:
+    for item in started:
         try:
-            results.append(one if isinstance(one, Purge) else _deleted(*one, actor))
+            results.append(item if isinstance(item, Purge) else _deleted(*item, actor))
         except (StoreError, TrailUnavailableError) as error:
             failure = failure or error
     yield from results
