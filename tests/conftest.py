@@ -191,7 +191,7 @@ def bucket(
     client, name = s3_transport.client, f"test-{secrets.token_hex(6)}"
     if len(used_buckets) > 2:
         rested = used_buckets.popleft()
-        if client.list_objects_v2(Bucket=rested)["KeyCount"] == 0:
+        if is_empty(client, rested):
             name = rested
     storage: UploadStorage = make_storage(
         bucket_name=name,
@@ -206,6 +206,12 @@ def bucket(
         if "Status" not in client.get_bucket_versioning(Bucket=name):
             empty(client, name)
             used_buckets.append(name)
+
+
+def is_empty(client: S3Client, bucket: str) -> bool:
+    if client.list_objects_v2(Bucket=bucket)["KeyCount"]:
+        return False
+    return not client.list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 
 def empty(client: S3Client, bucket: str) -> None:

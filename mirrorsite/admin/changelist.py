@@ -14,9 +14,9 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.exceptions import BadRequest, ValidationError
-from django.db import DataError
+from django.db import DataError, IntegrityError
 from django.db.models import DateTimeField, Field, Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
 from mirrorsite.admin.filters import TimeFilter
@@ -146,9 +146,20 @@ class CursorChangeList(FilteredChangeList):
 
 
 class StrictListMixin:
-    """Rejects unknown parameters of a list, and selections with an invalid id."""
+    """Rejects unknown parameters of a list, and selections with an invalid id.
+
+    Of two forms that take the same name at once, the second reports the conflict.
+    """
 
     opts: Any
+
+    def changeform_view(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        view = super().changeform_view  # type: ignore[misc]
+        try:
+            return view(*args, **kwargs)  # type: ignore[no-any-return]
+        except IntegrityError:
+            # Another request took the name after the form looked for it.
+            return view(*args, **kwargs)  # type: ignore[no-any-return]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return FilteredChangeList

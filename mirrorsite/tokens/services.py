@@ -44,7 +44,8 @@ def create_token(
 
     It is valid for `days`, which callers keep within `MAX_DAYS`. The secret is random
     unless it is given. Raises Django's `ValidationError` if the name is taken or
-    malformed or there is no scope, and `TrailUnavailableError`.
+    malformed or there is no scope, `IntegrityError` if another request takes the name
+    meanwhile, and `TrailUnavailableError`.
     """
     secret = secret or get_digest_token()[1]
     now = timezone.now()
@@ -59,7 +60,7 @@ def create_token(
         token_key=secret[: CONSTANTS.TOKEN_KEY_LENGTH],
     )
     token.full_clean()
-    with write_transaction():
+    with transaction.atomic():
         token.save(force_insert=True)
         log.record_without_upload(Action.TOKEN_MADE, actor, detail=token.facts())
     # The commands print the secret first, and roll back if that fails.

@@ -85,10 +85,15 @@ def test_hangs_and_is_restarted__503_until_it_answers(service, database):
             assert not any(future.done() for future in together)
             assert {future.result() for future in together} == {503}
         assert ask(ready)[0] == 503  # each thread is free again
+        page = ask(f"{service.url}/")[2].decode()
+        assert page.count("not ok") == 3  # all but the bucket
     finally:
         for process in stopped:
             process.send_signal(signal.SIGCONT)
     assert processes.wait_until(lambda: ask(ready)[0] == 200, seconds=30)
+    with ThreadPoolExecutor(64) as clients:
+        together = [clients.submit(upload, service) for _ in range(64)]
+        assert {future.result() for future in together} <= {201, 503}
     assert [upload(service) for _ in range(2 * threads)] == [201] * 2 * threads
 
     database.stop()

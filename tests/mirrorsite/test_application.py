@@ -204,6 +204,17 @@ class TestQueue:
         assert [line["status"] for line in lines].count(503) == 1
         assert [line["status"] for line in lines].count(200) == 1 + QUEUE_PER_THREAD
 
+    async def test_first_come_first_served(self, work):
+        application = make(work, threads=1)
+        tasks = []
+        for number in range(20):
+            client = Client(path=f"/{number}")
+            tasks.append(asyncio.create_task(client.ask(application)))
+            await asyncio.sleep(0)
+        work.go.set()
+        await asyncio.gather(*tasks)
+        assert work.begun == [f"/{number}" for number in range(20)]
+
     async def test_client_leaves_while_it_waits__not_begun(self, work, caplog):
         caplog.set_level(logging.INFO, "gunicorn.access")
 

@@ -59,10 +59,12 @@ def test_settings_of_the_role__overridden_but_not_those_of_the_url():
     with connection.cursor() as cursor:
         cursor.execute(f"{role} SET search_path = other")
         cursor.execute(f"{role} SET quote_all_identifiers = on")
+        cursor.execute(f"{role} SET DateStyle = 'German'")
         try:
             with opened(connection_settings(url)) as other:
                 assert show("search_path", other) == "public"
                 assert show("quote_all_identifiers", other) == "off"
+                assert show("DateStyle", other).startswith("ISO")
             url += "?options=-c%20search_path%3Dmirrorsite"
             with opened(connection_settings(url)) as other:
                 assert show("search_path", other) == "mirrorsite"

@@ -90,6 +90,7 @@ class TestStart:
             ("AWS_ENDPOINT_URL_S3", "127.0.0.1:1", "starts with http:// or https://"),
             ("AWS_ENDPOINT_URL_S3", "http://host:port", "such as http://127.0.0.1"),
             ("AWS_ENDPOINT_URL_S3", "http://u:hush@host", "has a user name; set it"),
+            ("AWS_ENDPOINT_URL_S3", "http://a\nb", "is not a valid host name; set it"),
             ("AWS_STORAGE_BUCKET_NAME", "Our Bucket", "set it to the name of a bucket"),
             ("AWS_DEFAULT_REGION", "eu west", "set it to the name of a region"),
             ("METRICS_BIND", "127.0.0.1:4545", "set METRICS_BIND to another port"),
@@ -119,6 +120,11 @@ class TestStart:
         assert sentence in told
         assert "\n" not in told
         assert "hush" not in told
+
+    def test_endpoint__with_space_around_it(self, start):
+        """As from a file that ends with a line feed."""
+        storages = start(AWS_ENDPOINT_URL_S3=" http://127.0.0.1:1\n")["STORAGES"]
+        assert storages["default"]["OPTIONS"]["endpoint_url"] == "http://127.0.0.1:1"
 
     def test_manage__one_sentence_and_a_status_of_its_own(self):
         done = manage("check", environment=PRODUCTION | {"LOG_FORMAT": "xml"})

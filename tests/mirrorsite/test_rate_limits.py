@@ -25,6 +25,7 @@ from mirrorsite.client_address import client_network
 from mirrorsite.environment import Environment
 from mirrorsite.models import RateWindow
 from mirrorsite.rate_limits import (
+    PAUSE_SECONDS,
     Counter,
     DatabaseCounter,
     MemoryCounter,
@@ -238,10 +239,12 @@ class TestPost:
         assert answer["Retry-After"] == answer["RateLimit"].split("t=")[1]
 
     @pytest.mark.django_db(transaction=True)
-    @pytest.mark.parametrize("counter", ["", "database"])
-    def test_bad_tokens__many_at_once(self, limited, counter):
+    @pytest.mark.parametrize("counter", ["", "database", "redis"])
+    def test_bad_tokens__many_at_once(self, limited, counter, request):
         """Each is counted before its query, so no more than the quota are looked up."""
         limited.CACHE_URL = counter
+        if counter == "redis":
+            limited.CACHE_URL = request.getfixturevalue("redis_url")
         changed = Condition()
         looked_up: list[int] = []
         answered: list[int] = []
@@ -271,6 +274,8 @@ class TestPost:
             statuses = sorted(pool.map(send, range(20)))
         assert len(looked_up) == 3
         assert statuses == [401] * 3 + [429] * 17
+        if counter == "redis":
+            counter_for(limited.CACHE_URL)._redis.close()  # type: ignore[attr-defined]
 
     @pytest.mark.django_db
     def test_good_tokens__not_counted_as_bad(self, client, limited):
@@ -359,3 +364,9 @@ class TestCounterAway:
         assert warning == (
             f"rate limits are counted in this process for 5.0 s: {error.__name__}"
         )
+        # Asked again after that, it answers.
+        counter.add = Mock(return_value=1)
+        assert post(client).status_code == 429
+        later = time.monotonic() + PAUSE_SECONDS
+        monkeypatch.setattr(rate_limits.time, "monotonic", lambda: later)
+        assert post(client).status_code == 400

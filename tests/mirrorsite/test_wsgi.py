@@ -111,6 +111,7 @@ class TestRefused:
             ("/", "", "elsewhere.example", "does not answer to this host"),
             ("/admin/login/", "", "a<b>", "does not answer to this host"),
             ("/api/uploads", "", "a<b>", "does not answer to this host"),
+            ("/static/x.css", "", "a<b>", "does not answer to this host"),
             ("/", "a=1&" * 1001, "localhost", "more than 1000 parameters"),
             ("/api/schema", "a=1&" * 1001, "localhost", "more than 1000 parameters"),
         ],

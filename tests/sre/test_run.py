@@ -289,6 +289,8 @@ class TestRefusals:
         assert checkout.refusal(STORE_PORT="99999") == (
             "STORE_PORT is '99999'; set it to a port number."
         )
+        said = checkout.refusal(BIND="127.0.0.1:99999")
+        assert said.startswith("BIND is '127.0.0.1:99999'; set it to host:port")
 
     def test_secrets_are_damaged(self, checkout):
         """They hold the keys to the objects: making others would lose those."""

@@ -129,6 +129,7 @@ def test_missing_program__77_and_loud(tmp_path, command, missing):
 @pytest.mark.parametrize(
     ("outcome", "status", "said"),
     [
+        ("pass", 0, ""),
         ("assert 0", 1, ""),
         ("pytest.skip('promtool is not installed')", 77, "promtool is not installed"),
     ],

@@ -197,6 +197,11 @@ class TestExportEvents:
             "detail": detail,
             "seal": "",
         }
+        assert run("export_events", "--since", "2999-01-01")[1].count("\n") == 1
+        _, text = run("export_events", "--until", "2999-01-01", "--format", "jsonl")
+        actions = [json.loads(line)["action"] for line in text.splitlines()]
+        # The copies of before, and this one.
+        assert actions == ["requested", "failed", *["exported"] * 4]
 
 
 class TestUnreadable:

@@ -81,15 +81,20 @@ def nothing_is_left(trail: Trail) -> None:
 
 
 class TestSealAudit:
-    def test_finished_by_the_next_run(self, trail, kill):
+    @pytest.mark.parametrize(
+        ("copies", "finished"),
+        [(1, [False]), (2, [True, False])],
+        ids=["copy of the events without a seal", "seal without a row"],
+    )
+    def test_finished_by_the_next_run(self, trail, kill, copies, finished):
         making.stored()
-        kill(("after", 2, PUT_NEW), "seal_audit")  # in the bucket, without a row
+        kill(("after", copies, PUT_NEW), "seal_audit")
         assert not AuditSeal.objects.exists()
         assert UploadEvent.objects.filter(seal=None).count() == 2
 
         making.stored()  # goes on meanwhile
         made = trail.seal()
-        assert [sealed.finished for sealed in made] == [True, False]
+        assert [sealed.finished for sealed in made] == finished
         assert sum(sealed.event_count for sealed in made) == 4
         nothing_is_left(trail)
 

@@ -35,6 +35,7 @@ MALFORMED = [
     ("limit=1&request_id=%u0041", "request_id"),
     ("%FF=1", "\N{REPLACEMENT CHARACTER}"),
     ("limit=0", "limit"),
+    ("limit=201", "limit"),
     ("limit=1e1", "limit"),
     ("limit=٣", "limit"),
     ("cursor=", "cursor"),

@@ -270,6 +270,12 @@ class TestVerify:
         assert answer["upload"]["status"] == "missing"
         assert answer["differences"] == ["the object is not in the bucket"]
 
+    def test_store_unreachable__503(self, reader, upload, make_storage):
+        make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
+        answer = self.verify(reader, upload)
+        assert (answer.status_code, slug(answer)) == (503, "store-unavailable")
+        assert answer["Retry-After"] == "5"
+
     def test_pending__409(self, reader, bucket):
         payload = services.payload_of(new_upload_id(), None)
         upload = record(size=payload.size, sha256=payload.sha256)

@@ -8,8 +8,9 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from mirrorsite.actors import staff_actor
@@ -81,8 +82,21 @@ class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
             return super().user_change_password(request, id, form_url)
 
 
+def _require_printable(name: str) -> None:
+    """Refuse characters that reorder or hide text wherever the name is shown."""
+    if not name.isprintable():
+        raise ValidationError("Enter a name without control or format characters.")
+
+
 @admin.register(Group)
 class StaffGroupAdmin(_AccountMixin, GroupAdmin):
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        if db_field.name == "name":
+            kwargs["validators"] = [_require_printable]
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     def delete_model(self, request: HttpRequest, obj: Group) -> None:
         accounts.delete_group(obj, staff_actor(request))
 

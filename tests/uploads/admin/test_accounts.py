@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -48,6 +49,33 @@ def version_of(client: Client, address: str) -> str:
     found = re.search('name="version" value="([0-9a-f]+)"', page)
     assert found is not None
     return found[1]
+
+
+@pytest.mark.parametrize("name", ["srotarepo\u202e", "a\u200bb", "a\x1bb"])
+def test_name_of_a_group__no_characters_that_hide_or_reorder(admin_client, name):
+    page = admin_client.post(f"{GROUPS}add/", {"name": name}).content.decode()
+    assert "without control or format characters" in page
+    assert not Group.objects.filter(name=name).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_name_taken_by_another_request__the_form_says_so(admin_client, monkeypatch):
+    def make_other() -> None:
+        User.objects.bulk_create([User(username="eve")])
+        connection.close()
+
+    def save(user: User, *args: Any, **kwargs: Any) -> None:
+        monkeypatch.undo()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(make_other).result(30)
+        user.save(*args, **kwargs)
+
+    monkeypatch.setattr(User, "save", save)
+    form = {"username": "eve", "password1": PASSWORD, "password2": PASSWORD}
+    answer = admin_client.post(f"{USERS}add/", form | {"usable_password": "true"})
+    assert answer.status_code == 200
+    assert "A user with that username already exists." in answer.content.decode()
+    assert events() == []
 
 
 class TestStaleForm:

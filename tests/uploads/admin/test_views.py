@@ -87,6 +87,13 @@ class TestVerify:
         assert b"too many requests use the object store" in response.content
         assert acts_of(upload) == []
 
+    def test_store_unreachable(self, admin_client, upload, make_storage):
+        make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
+        response = admin_client.post(path(upload, "verify"), follow=True)
+        assert b"Not verified, and nothing recorded" in response.content
+        assert admin_client.get(path(upload, "preview")).status_code == 502
+        assert acts_of(upload) == []
+
     def test_not_by_get_nor_without_a_csrf_token(self, admin_user, upload):
         client = Client(enforce_csrf_checks=True)
         client.force_login(admin_user)

@@ -91,6 +91,24 @@ class TestTriggers:
         execute("SET CONSTRAINTS ALL IMMEDIATE")  # TRUNCATE waits for no checks
         assert refused(statement).endswith(f" is append-only: {action} is refused")
 
+    def test_refused__in_django_s_terms(self, event, seal):
+        upload = event.upload
+        for act in (
+            event.save,
+            event.delete,
+            lambda: UploadEvent.objects.update(actor="nobody"),
+            lambda: UploadEvent.objects.bulk_update([event], ["actor"]),
+            UploadEvent.objects.all().delete,
+            seal.save,
+            seal.delete,
+            lambda: Upload.objects.filter(pk=upload.pk)._raw_delete("default"),
+        ):
+            with (
+                pytest.raises(IntegrityError, match="append-only"),
+                transaction.atomic(),
+            ):
+                act()
+
     def test_event_seal__once(self, event, seal):
         statement = "UPDATE uploads_uploadevent SET seal_id = 1 WHERE id = %s"
         assert execute(statement, event.pk) == 1
