@@ -368,5 +368,5 @@ class TestCounterAway:
         counter.add = Mock(return_value=1)
         assert post(client).status_code == 429
         later = time.monotonic() + PAUSE_SECONDS
-        monkeypatch.setattr(rate_limits.time, "monotonic", lambda: later)
+        monkeypatch.setattr("mirrorsite.rate_limits.time.monotonic", lambda: later)
         assert post(client).status_code == 400
