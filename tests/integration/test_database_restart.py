@@ -85,8 +85,6 @@ def test_hangs_and_is_restarted__503_until_it_answers(service, database):
             assert not any(future.done() for future in together)
             assert {future.result() for future in together} == {503}
         assert ask(ready)[0] == 503  # each thread is free again
-        page = ask(f"{service.url}/")[2].decode()
-        assert page.count("not ok") == 3  # all but the bucket
     finally:
         for process in stopped:
             process.send_signal(signal.SIGCONT)
