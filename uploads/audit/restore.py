@@ -63,10 +63,12 @@ def restore_lost_events(
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
-        # Until the transaction ends, no new event can take the id of a lost one, and a
-        # second run waits.
-        cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
         last = chain.last()
+        if chain.next(last) is not None:
+            # Until the transaction ends, no new event can take the id of a lost one, and a
+            # second run waits. Where nothing is lost, uploads do not wait for the check.
+            cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
+            last = chain.last()
         while (seal := chain.next(last)) is not None:
             lost.events += _restore(seal, store)
             lost.first_seal = lost.first_seal or seal.number

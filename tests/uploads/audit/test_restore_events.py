@@ -13,6 +13,7 @@ from unittest.mock import Mock
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sre.lib.processes import wait_until
@@ -240,8 +241,11 @@ def test_nothing_lost__nothing_written(trail):
     add_uploads(1)
     trail.seal()
     before = tables()
-    status, text = run("restore_events")
+    with CaptureQueriesContext(connection) as captured:
+        status, text = run("restore_events")
     assert (status, "nothing to restore" in text) == (0, True)
+    # Nor are uploads kept waiting meanwhile.
+    assert not any("LOCK TABLE" in query["sql"] for query in captured)
     status, text = run("restore_events", "--dry-run", "--json")
     assert (status, json.loads(text)["restored"]) == (0, False)
     assert tables() == before
