@@ -86,7 +86,7 @@ class TestRotateAuditKey:
             Bucket=signing.bucket_name, Key="audit/seals/0000000001.json", Body=b"{}"
         )
         status, text = run("rotate_audit_key", "--json")
-        assert (status, "in the bucket is no seal" in text) == (1, True)
+        assert (status, "in the bucket is not a seal" in text) == (1, True)
         assert "must not be used" in text
         assert '"seal"' not in text  # a document cut short is no JSON
 
