@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL keeps its data, and is nobody else's."""
+"""The embedded PostgreSQL keeps its data, and serves one checkout only."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def archive(files: dict[str, str]) -> bytes:
 def backup_of(
     table: str, columns: list[str], rows: str = "", migration: str = "0001_initial"
 ) -> bytes:
-    """Return a backup that somebody else made."""
+    """Return a backup that this service did not make."""
     tables = {table: {"columns": columns, "rows": 0}}
     manifest = {"migrations": [["contenttypes", migration]], "tables": tables}
     return archive({f"{table}.copy": rows, "backup.json": json.dumps(manifest)})
