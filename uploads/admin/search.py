@@ -56,7 +56,8 @@ def search_events(events: QuerySet[UploadEvent], term: str) -> QuerySet[UploadEv
     if _NUMBER.match(term):
         found |= Q(id=int(term))
     if ids := uuid_range(term):
-        found |= Q(upload_id__range=ids)
+        # A foreign key has no lookup `range`.
+        found |= Q(upload_id__gte=ids[0], upload_id__lte=ids[1])
     return events.filter(found)
 
 

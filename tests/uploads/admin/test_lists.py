@@ -132,6 +132,26 @@ def test_search__the_beginning_of_id_key_request_id_or_sha256(
     assert listed(admin_client, f"?q={query}") == ["uploads/special"] * is_found
 
 
+def test_search__events_by_id_or_by_the_beginning_of_the_uploads_id(
+    admin_client, make_upload
+):
+    upload = make_upload(id="0199aaaa-1111-7111-8111-111111111111")
+    make_upload(id="0299aaaa-1111-7111-8111-111111111111")
+    event = upload.events.get()
+    for term, found in {
+        "0199aaaa-1111-7111-8111-111111111111": True,
+        "0199AAAA1": True,
+        "0199aaab": False,
+        "no id": False,
+        str(event.pk): True,
+        "9" * 18: False,
+    }.items():
+        address = f"/admin/uploads/uploadevent/?q={term}"
+        response = admin_client.get(address)
+        assert response.status_code == 200, term
+        assert (str(upload.pk) in response.content.decode()) is found, term
+
+
 class TestFilters:
     def test_status_time_and_requester(self, admin_client, make_upload):
         old = make_upload(age=dt.timedelta(days=3), requester_name="token:a")
