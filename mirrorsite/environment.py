@@ -62,9 +62,11 @@ VARIABLES: dict[str, Variable] = {
     ),
     "AWS_DEFAULT_REGION": Variable("us-east-1", "The bucket's region."),
     "AWS_ACCESS_KEY_ID": Variable(
-        "", "With AWS_SECRET_ACCESS_KEY; leave both empty for the pod's or host's role."
+        "",
+        "Access key for the bucket; empty, like AWS_SECRET_ACCESS_KEY, to use the pod's or"
+        " host's role.",
     ),
-    "AWS_SECRET_ACCESS_KEY": Variable("", "With AWS_ACCESS_KEY_ID."),
+    "AWS_SECRET_ACCESS_KEY": Variable("", "The secret of AWS_ACCESS_KEY_ID."),
     "AWS_ENDPOINT_URL_S3": Variable(
         "", "Address of an S3-compatible store; empty means AWS."
     ),
@@ -130,7 +132,9 @@ VARIABLES: dict[str, Variable] = {
     "KH_REPORTING_URL": Variable(
         "", "Where `manage.py canary` reports; set by Kuberhealthy."
     ),
-    "KH_RUN_UUID": Variable("", "With KH_REPORTING_URL; set by Kuberhealthy."),
+    "KH_RUN_UUID": Variable(
+        "", "The run that `manage.py canary` reports; set by Kuberhealthy."
+    ),
 }
 
 
@@ -199,21 +203,27 @@ class Environment:
         return value
 
     def web_address(self, name: str) -> str | None:
-        """Return an http or https URL, or None when there is no value."""
+        """Return an http or https URL, or None if there is no value."""
         value = self.text(name)
         if not value:
             return None
         try:
             parts = urlsplit(value)
-            # `port` raises ValueError if it is not a number up to 65535.
-            is_valid = bool(parts.hostname) and parts.port != 0
-            is_valid = is_valid and parts.scheme in {"http", "https"}
+            is_valid = (
+                parts.scheme in {"http", "https"}
+                and bool(parts.hostname)
+                # Raises ValueError if it is not a number up to 65535.
+                and parts.port != 0
+            )
         except ValueError:
             is_valid = False
+        # Both messages leave out the value: it may hold a password.
         if not is_valid:
-            wanted = "an address that starts with http:// or https://"
-            raise _wrong(name, value, f"{wanted}, such as http://127.0.0.1:8333")
-        if parts.username is not None:  # not printed: it may come with a password
+            raise ImproperlyConfigured(
+                f"{name} is not a web address; set it to an address that starts with"
+                " http:// or https://, such as http://127.0.0.1:8333."
+            )
+        if parts.username is not None:
             raise ImproperlyConfigured(f"{name} has a user name; set it without one.")
         return value
 
@@ -251,7 +261,7 @@ class Environment:
         return [entry.strip() for entry in self.text(name).split(",") if entry.strip()]
 
     def key_bytes(self, name: str) -> bytes | None:
-        """Return 32 bytes given in base64, or None when there is no value."""
+        """Return 32 bytes given in base64, or None if there is no value."""
         value = self.text(name)
         if not value:
             return None
@@ -267,19 +277,20 @@ class Environment:
     def public_keys(self, name: str) -> dict[str, bytes]:
         """Return Ed25519 public keys by their ids (see uploads.audit.keys)."""
         keys = {}
-        for entry in self.entries(name):
+        for number, entry in enumerate(self.entries(name), start=1):
             key_id, _, value = entry.partition(":")
             key = _base64(value)
+            # Both messages leave out the key: it may be a private one by mistake.
             if len(key) != 32:
                 raise ImproperlyConfigured(
-                    f"{name} holds {entry!r}; set each entry to"
+                    f"entry {number} of {name} is malformed; set each entry to"
                     " <key id>:<32 bytes in base64>."
                 )
             actual = hashlib.sha256(key).hexdigest()[:16]
             if key_id != actual:
                 raise ImproperlyConfigured(
                     f"{name} names a key {key_id!r} whose id is {actual};"
-                    f" set the entry to {actual}:{value}."
+                    f" set the entry to {actual}:<that key>."
                 )
             keys[key_id] = key
         return keys
@@ -295,9 +306,9 @@ class Environment:
         value = self.text(name)
         try:
             number = convert(value)
-        except ValueError:
-            number = least - 1
-        if not least <= number <= most:
+        except ValueError as error:
+            raise _wrong(name, value, wanted) from error
+        if not least <= number <= most:  # true for NaN too
             raise _wrong(name, value, wanted)
         return number
 

@@ -90,6 +90,8 @@ class TestStart:
             ("AWS_ENDPOINT_URL_S3", "127.0.0.1:1", "starts with http:// or https://"),
             ("AWS_ENDPOINT_URL_S3", "http://host:port", "such as http://127.0.0.1"),
             ("AWS_ENDPOINT_URL_S3", "http://u:hush@host", "has a user name; set it"),
+            ("AWS_ENDPOINT_URL_S3", "ftp://u:hush@host", "is not a web address; set"),
+            ("AWS_ENDPOINT_URL_S3", "http://u:hush@host:x", "such as http://127.0.0.1"),
             ("AWS_ENDPOINT_URL_S3", "http://a\nb", "is not a valid host name; set it"),
             ("AWS_STORAGE_BUCKET_NAME", "Our Bucket", "set it to the name of a bucket"),
             ("AWS_DEFAULT_REGION", "eu west", "set it to the name of a region"),
@@ -108,7 +110,8 @@ class TestStart:
             ("HTTPS_ONLY", "perhaps", "is 'perhaps'; set it to true or false"),
             ("AWS_PROFILE", "missing", "profile (missing)"),
             ("AUDIT_SIGNING_KEY", "hush", "32 bytes in base64; set it to"),
-            ("AUDIT_PUBLIC_KEYS", "abc", "holds 'abc'; set each entry to <key id>:<32"),
+            ("AUDIT_PUBLIC_KEYS", "hush", "entry 1 of AUDIT_PUBLIC_KEYS is malformed"),
+            ("AUDIT_PUBLIC_KEYS", "id:hush", "set each entry to <key id>:<32 bytes in"),
             ("AUDIT_PUBLIC_KEYS", f"00{KEY.public_text()[2:]}", f"to {KEY.id}:"),
             ("AUDIT_RETENTION_DAYS", "-1", "a whole number from 0 to 36500"),
         ],
@@ -120,6 +123,13 @@ class TestStart:
         assert sentence in told
         assert "\n" not in told
         assert "hush" not in told
+
+    def test_private_key_instead_of_the_public_one__not_printed(self, start):
+        with pytest.raises(
+            ImproperlyConfigured, match=f"names a key '{KEY.id}'"
+        ) as caught:
+            start(AUDIT_PUBLIC_KEYS=f"{KEY.id}:{KEY.secret_text()}")
+        assert KEY.secret_text() not in str(caught.value)
 
     def test_endpoint__with_space_around_it(self, start):
         """As from a file that ends with a line feed."""
