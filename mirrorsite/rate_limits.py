@@ -41,7 +41,7 @@ from mirrorsite.tokens.authentication import StaffSessionAuthentication
 
 logger = logging.getLogger(__name__)
 
-#: How long a counter that failed is not used.
+#: How long Redis or the database is not used for counting after an error.
 PAUSE_SECONDS = 5.0
 #: Short, because every limited request waits for Redis.
 _REDIS_TIMEOUT_SECONDS = 0.5
@@ -52,10 +52,10 @@ _MAX_IN_MEMORY = 100_000
 
 
 class Counter(Protocol):
-    """Counts per key; keys expire."""
+    """Counts per key; each count expires."""
 
     def add(self, key: str, seconds: int, amount: int = 1) -> int:
-        """Add `amount`, 1 or -1, and return the sum; the key may expire in `seconds`."""
+        """Add `amount`, 1 or -1; return the count, which expires after `seconds`."""
 
 
 class MemoryCounter:
@@ -63,6 +63,7 @@ class MemoryCounter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        #: By key: the count, and when it expires.
         self._counts: dict[str, tuple[int, float]] = {}
         self._clean_at = 0.0
 
@@ -70,8 +71,11 @@ class MemoryCounter:
         now = time.monotonic()
         with self._lock:
             if now >= self._clean_at:
-                kept = self._counts.items()
-                self._counts = {k: held for k, held in kept if held[1] > now}
+                self._counts = {
+                    other: (count, expires_at)
+                    for other, (count, expires_at) in self._counts.items()
+                    if expires_at > now
+                }
                 self._clean_at = now + seconds
             if len(self._counts) >= _MAX_IN_MEMORY:
                 self._counts.clear()  # lets some requests through instead of filling memory
@@ -164,17 +168,17 @@ class RateLimiter:
     def __init__(self) -> None:
         self._fallback = MemoryCounter()
         self._paused_until = 0.0
-        #: A window, and the digests of credentials that this process accepted in it.
+        #: A window's number, and the digests of the credentials accepted in it.
         self._accepted: tuple[float, set[bytes]] = (0, set())
 
-    def count(self, client: str, amount: int = 1) -> Usage | None:
-        """Count a request and return the usage; None when `UPLOAD_RATE_LIMIT` is off."""
+    def count(self, quota_key: str, amount: int = 1) -> Usage | None:
+        """Count a request and return the usage; None if `UPLOAD_RATE_LIMIT` is off."""
         if settings.UPLOAD_RATE_LIMIT is None:
             return None
         quota, length = settings.UPLOAD_RATE_LIMIT
         window, elapsed = divmod(time.time(), length)
         left = math.ceil(length - elapsed)
-        key = f"{client}/{length}/{window:.0f}"
+        key = f"{quota_key}/{length}/{window:.0f}"
         if time.monotonic() >= self._paused_until:
             try:
                 count = counter_for(settings.CACHE_URL).add(key, left, amount)
@@ -188,16 +192,16 @@ class RateLimiter:
                 )
         return Usage(quota, length, self._fallback.add(key, left, amount), left)
 
-    def uncount(self, client: str) -> None:
-        """Uncount a request.
+    def uncount(self, quota_key: str) -> None:
+        """Subtract a request that `count` has added.
 
-        If the window or the counter (Redis, or this process) has changed since, the
-        current count is lowered, and the client gets one request more.
+        If a new window has begun since, or counting has moved to or from this process,
+        the new count is lowered: the client may then exceed its quota by one request.
         """
-        self.count(client, -1)
+        self.count(quota_key, -1)
 
     def has_accepted(self, credential: str) -> bool:
-        """Return True if the credential was valid in this window, in this process."""
+        """Return True if this process has accepted the credential in this window."""
         return _digest(credential) in self._accepted_now()
 
     def accept(self, credential: str) -> None:
@@ -207,6 +211,7 @@ class RateLimiter:
         self._accepted_now().discard(_digest(credential))
 
     def _accepted_now(self) -> set[bytes]:
+        """Return the digests of the credentials accepted in the current window."""
         if settings.UPLOAD_RATE_LIMIT is None:
             return set()
         window = time.time() // settings.UPLOAD_RATE_LIMIT[1]
@@ -239,12 +244,14 @@ def require_quota(usage: Usage | None) -> None:
 class RateLimitedPosts(APIView):
     """Mixin: counts each POST by token, user or network, before the view runs.
 
-    Requests with invalid credentials have a counter of their own per network. A
-    credential that this process has not accepted in the window is counted there before
-    the database is queried, and uncounted if it is valid: so a burst of invalid ones
-    causes no more queries than the quota. The header fields report what is left.
+    Requests with invalid credentials have a counter of their own per network. A request
+    with a credential that this process has not accepted in the current window is counted
+    there before the database is queried, and uncounted if the credential is valid. A
+    burst of invalid credentials thus causes no more queries than the quota. The header
+    fields report what is left.
     """
 
+    #: What the header fields report.
     _usage: Usage | None = None
 
     def perform_authentication(self, request: Request) -> None:
@@ -264,40 +271,60 @@ class RateLimitedPosts(APIView):
             super().perform_authentication(request)
 
     def _authenticate(self, request: Request, credential: str, network: str) -> None:
-        """Authenticate, then count the request for the credential's actor."""
+        """Authenticate, and count the request by the outcome.
+
+        It is counted for the actor if the credential is valid, among the network's
+        unproven credentials if it is not, for the network if it is refused for another
+        reason (CSRF), and not at all if it could not be checked.
+        """
         unproven = f"unproven:{network}"
-        is_counted = not limiter.has_accepted(credential)
-        if is_counted:
+        counted_in_advance = not limiter.has_accepted(credential)
+        if counted_in_advance:
             try:
                 self._count(unproven)
             except Problem:
+                # Refused, perhaps only because of concurrent requests whose credentials
+                # turn out to be valid.
                 limiter.uncount(unproven)
                 raise
-        client = ""  # not counted if the credential could not be checked
         try:
             super().perform_authentication(request)
-            client = actor_of(request).key or unproven
-        except APIException as error:
-            is_invalid = isinstance(error, AuthenticationFailed)
-            client = unproven if is_invalid else network
+            actor_key = actor_of(request).key
+        except AuthenticationFailed:
+            self._count_as_invalid(credential, unproven, counted_in_advance)
             raise
-        finally:
-            if client == unproven:
-                limiter.forget(credential)
-                if not is_counted:
-                    self._count(unproven)
-            else:
-                if is_counted:
-                    limiter.uncount(unproven)
-                    self._usage = None
-                if client not in {"", network}:
-                    limiter.accept(credential)
-                if client:
-                    self._count(client)
+        except APIException:  # a valid session, but no valid CSRF token
+            self._undo_count_in_advance(unproven, counted_in_advance)
+            self._count(network)
+            raise
+        except BaseException:  # the credential could not be checked
+            self._undo_count_in_advance(unproven, counted_in_advance)
+            raise
+        if actor_key:
+            self._undo_count_in_advance(unproven, counted_in_advance)
+            limiter.accept(credential)
+            self._count(actor_key)
+        else:  # such as the session of a user who is not staff
+            self._count_as_invalid(credential, unproven, counted_in_advance)
 
-    def _count(self, client: str) -> None:
-        self._usage = limiter.count(client)
+    def _count(self, quota_key: str) -> None:
+        """Count the request; raises `Problem` if that exceeds the quota."""
+        self._usage = limiter.count(quota_key)
         require_quota(self._usage)
+
+    def _count_as_invalid(
+        self, credential: str, unproven: str, counted_in_advance: bool
+    ) -> None:
+        """Count the request as unproven, unless that was done in advance."""
+        limiter.forget(credential)
+        if not counted_in_advance:
+            self._count(unproven)
+
+    def _undo_count_in_advance(self, unproven: str, counted_in_advance: bool) -> None:
+        """Subtract the request, if it was counted in advance."""
+        if counted_in_advance:
+            limiter.uncount(unproven)
+            self._usage = None
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any
