@@ -53,9 +53,11 @@ class ReadyView(OpenView):
             **problem_responses(
                 "/api/ready",
                 "not-ready",
-                not_ready={
-                    "checks": _CHECKS
-                    | {"bucket": "unavailable: there is no such bucket"}
+                members={
+                    "not-ready": {
+                        "checks": _CHECKS
+                        | {"bucket": "unavailable: there is no such bucket"}
+                    }
                 },
             ),
         },

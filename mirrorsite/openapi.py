@@ -25,7 +25,7 @@ _HEADERS_OF_STATUS = {
 }
 #: Responses to requests that reach no view, and so are not rate-limited.
 _NOT_COUNTED = {"408", "413", "default"}
-#: Schemas that allow undeclared members; no other does.
+#: The only schemas that allow undeclared members, and the type of those.
 _ADDITIONAL_PROPERTIES = {"Problem": True, "Checks": {"type": "string"}}
 
 
@@ -53,21 +53,22 @@ def problem_responses(
     instance: str,
     *slugs: str,
     fields: Mapping[str, str] | None = None,
-    **members: dict[str, Any],
+    members: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[tuple[int, str], OpenApiResponse]:
     """Return the responses for an operation's problems: one per status, with examples.
 
-    `slugs` are the problem types of the operation, `instance` is its path.
-    `fields` maps further slugs to the field that the example's `errors` name. `members`
-    maps slugs, with underscores for hyphens, to further members of their example.
+    `slugs` are the problem types of the operation, `instance` is its path. `fields` adds
+    problem types about one field each, and maps them to the field in their example's
+    `errors`. `members` maps problem types to additional members of their example.
     """
-    extra = {slug.replace("_", "-"): value for slug, value in members.items()}
-    for slug, field in (fields or {}).items():
+    fields = fields or {}
+    extra = dict(members or {})
+    for slug, field in fields.items():
         extra[slug] = {
             "errors": [{"field": field, "code": slug, "detail": "What is wrong."}]
         }
     by_status: dict[int, list[str]] = defaultdict(list)
-    for slug in dict.fromkeys((*(fields or {}), *slugs)):
+    for slug in dict.fromkeys((*fields, *slugs)):  # each slug once, in this order
         by_status[PROBLEM_TYPES[slug].status].append(slug)
     return {
         (status, PROBLEM_JSON): OpenApiResponse(
@@ -103,7 +104,8 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         return {
             "type": "http",
             "scheme": "bearer",
-            "description": "A token with the scope that is needed: upload, or read.",
+            "description": "A token with the scope that the operation needs: upload or"
+            " read.",
         }
 
 
@@ -148,12 +150,13 @@ def describe_every_operation(
 
 
 def _describe(operation: dict[str, Any]) -> None:
+    """Add the common parameters, the default response and the response headers."""
     operation.setdefault("parameters", []).extend(
         {"$ref": f"#/components/parameters/{name}"}
         for name in ("X-Request-ID", "traceparent")
     )
     responses = operation["responses"]
-    # Any request may fail for its host or its method.
+    # Any request can be refused, for example because of its host or method.
     responses["default"] = {
         "description": "Any other problem; /api/problems lists them all.",
         "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},

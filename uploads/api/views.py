@@ -89,8 +89,10 @@ class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
                     "invalid-size": "size",
                     "invalid-idempotency-key": "Idempotency-Key",
                 },
-                store_refused=examples.FAILED,
-                store_unavailable=examples.FAILED,
+                members={
+                    "store-refused": examples.FAILED,
+                    "store-unavailable": examples.FAILED,
+                },
             ),
         },
     )
