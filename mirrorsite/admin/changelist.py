@@ -45,7 +45,8 @@ class FilteredChangeList(ChangeList):
 
     def get_filters(self, request: HttpRequest) -> Any:
         found = super().get_filters(request)
-        if unknown := found[2]:
+        unknown = found[2]  # the parameters that no filter has taken
+        if unknown:
             raise IncorrectLookupParameters(f"unknown filters: {sorted(unknown)}")
         return found
 
@@ -74,6 +75,7 @@ class CursorChangeList(FilteredChangeList):
         backwards = direction in {"newer", "oldest"}
         if direction in {"older", "newer"}:
             rows = rows.filter(self._beyond(values, "gt" if backwards else "lt"))
+        # One row more than the page shows whether there are more.
         found = list((rows.reverse() if backwards else rows)[: page_size + 1])
         has_more = len(found) > page_size
         found = found[:page_size]
@@ -101,30 +103,34 @@ class CursorChangeList(FilteredChangeList):
                 return spec.navigation(self)
         return None
 
-    def pages(self) -> list[tuple[str, str]]:
-        """Return the links below the list: text and address of each."""
-        pages: list[tuple[str, list[str]]] = []
+    def page_links(self) -> list[tuple[str, str]]:
+        """Return the links to other pages: text and address of each."""
+        # A link's text, and the parts of its page parameter.
+        links: list[tuple[str, list[str]]] = []
         if self.has_newer:
-            pages += [("Newest", []), ("Newer", ["newer", *self._cursor(0)])]
+            links += [("Newest", []), ("Newer", ["newer", *self._cursor(0)])]
         if self.has_older:
-            pages += [("Older", ["older", *self._cursor(-1)]), ("Oldest", ["oldest"])]
+            links += [("Older", ["older", *self._cursor(-1)]), ("Oldest", ["oldest"])]
         return [
-            (text, self.get_query_string({PAGE_VAR: SEPARATOR.join(page) or None}))
-            for text, page in pages
+            # None removes the parameter: without it, the page is the newest.
+            (text, self.get_query_string({PAGE_VAR: SEPARATOR.join(parts) or None}))
+            for text, parts in links
         ]
 
     def _cursor(self, index: int) -> list[str]:
+        """Return the values of `ordering` in a row of this page, as text."""
         if not self.result_list:
             return []
         row = self.result_list[index]
         return [field.value_to_string(row) for field in self._fields()]
 
     def _fields(self) -> list[Field[Any, Any]]:
+        """Return the fields of `ordering`."""
         names = [name.lstrip("-") for name in self.model_admin.ordering]
         return [cast("Field[Any, Any]", self.lookup_opts.get_field(n)) for n in names]
 
-    def _beyond(self, texts: list[str], side: str) -> Q:
-        """Return the condition for the rows after (lt) or before (gt) a row's values."""
+    def _beyond(self, texts: list[str], lookup: str) -> Q:
+        """Return the condition for rows older (lt) or newer (gt) than a cursor's row."""
         fields = self._fields()
         try:
             values = [
@@ -137,18 +143,20 @@ class CursorChangeList(FilteredChangeList):
             raise IncorrectLookupParameters(error) from error
         names = [field.name for field in fields]
         if len(names) == 1:
-            return Q(**{f"{names[0]}__{side}": values[0]})
+            return Q(**{f"{names[0]}__{lookup}": values[0]})
         first, second = names
-        # PostgreSQL can use the index for the first condition only.
-        return Q(**{f"{first}__{side}e": values[0]}) & (
-            Q(**{f"{first}__{side}": values[0]}) | Q(**{f"{second}__{side}": values[1]})
+        # In this form the index scan starts at the cursor: PostgreSQL uses the index for
+        # the first condition, and cannot use it for the OR.
+        return Q(**{f"{first}__{lookup}e": values[0]}) & (
+            Q(**{f"{first}__{lookup}": values[0]})
+            | Q(**{f"{second}__{lookup}": values[1]})
         )
 
 
 class StrictListMixin:
     """Rejects unknown parameters of a list, and selections with an invalid id.
 
-    Of two forms that take the same name at once, the second reports the conflict.
+    A name that another request takes at the same time is reported in the form.
     """
 
     opts: Any
@@ -158,7 +166,8 @@ class StrictListMixin:
         try:
             return view(*args, **kwargs)  # type: ignore[no-any-return]
         except IntegrityError:
-            # Another request took the name after the form looked for it.
+            # Another request has taken the name since the form looked for it. The form
+            # finds it now, and reports it.
             return view(*args, **kwargs)  # type: ignore[no-any-return]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

@@ -36,6 +36,7 @@ class RoughFacets(FacetsMixin):
             self.request, exclude_parameters=self.expected_parameters()
         )
         return {
+            # Django looks these names up.
             f"{i}__c": rough_count(chosen, FACET_EXACT_UP_TO)
             for i, chosen in enumerate(self.facet_rows(rows))
         }
@@ -52,7 +53,7 @@ class ChoiceFilter(RoughFacets, ChoicesFieldListFilter):
 
 
 class TimeFilter(ListFilter):
-    """Filters by the time that orders the list, in UTC: the last hours, or from and until.
+    """Filters by the list's time column, in UTC: a recent span, a range, or a period.
 
     The parameter `on` is the year, month, day or hour chosen in the date hierarchy above
     the list. Django's own hierarchy reads every row to find the dates that occur; this one
@@ -81,6 +82,7 @@ class TimeFilter(ListFilter):
         self.model = model
         self.column = model_admin.ordering[0].removeprefix("-")
         given = {n: params.pop(n)[-1] for n in self.parameters if n in params}
+        #: The filter's parameters that have a value.
         self.used = {name: value for name, value in given.items() if value}
 
     def has_output(self) -> bool:
@@ -90,7 +92,7 @@ class TimeFilter(ListFilter):
         return list(self.parameters)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the span; raises ValueError or OverflowError for bad times."""
+        """Return the rows that match; raises ValueError or OverflowError for bad times."""
         used = self.used
         bounds = []
         if period := self._period():
@@ -104,21 +106,24 @@ class TimeFilter(ListFilter):
             bounds.append(("gte", parse_time(since)))
         if until := used.get("until"):
             bounds.append(("lt", parse_time(until)))
-        for side, at in bounds:
-            queryset = queryset.filter(**{f"{self.column}__{side}": at})
+        for lookup, at in bounds:
+            queryset = queryset.filter(**{f"{self.column}__{lookup}": at})
         return queryset
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         used = self.used
-        others = changelist.params.items()
         yield {
             "selected": not used,
             "query_string": self._link(changelist),
             "display": "Any time",
-            # For the form beside the links.
+            # For the form below the links.
             "since": used.get("since", ""),
             "until": used.get("until", ""),
-            "others": [(n, v) for n, v in others if n not in self.parameters],
+            "others": [
+                (name, value)
+                for name, value in changelist.params.items()
+                if name not in self.parameters
+            ],
         }
         for name, (label, _) in self.recent_spans.items():
             yield {
@@ -143,6 +148,7 @@ class TimeFilter(ListFilter):
             trail = [(self._link(changelist), "All dates")]
             trail += [link(above, above.full_name()) for above in period.above()]
         elif below and (above := below[0].above()):
+            # All rows are in one year or month, whose subdivisions are shown.
             period = above[-1]
         return {
             "trail": trail,
@@ -154,5 +160,5 @@ class TimeFilter(ListFilter):
         return parse(self.used["on"]) if "on" in self.used else None
 
     def _link(self, changelist: Any, **chosen: str) -> str:
-        """Return the address of the list with another span, or with none."""
+        """Return the list's address with `chosen` as this filter's only parameters."""
         return str(changelist.get_query_string(chosen, list(self.parameters)))

@@ -28,7 +28,7 @@ def rough_count(queryset: QuerySet[Any], exact_up_to: int = EXACT_UP_TO) -> Roug
     is_exact = counted <= exact_up_to
     if not is_exact:
         counted = max(_estimate(rows), counted)
-        # Three digits: no estimate is more precise.
+        # To three significant digits: no estimate is more precise.
         counted = round(counted, min(0, 3 - len(str(counted))))
     count = RoughCount(counted)
     count.is_exact = is_exact
@@ -36,6 +36,7 @@ def rough_count(queryset: QuerySet[Any], exact_up_to: int = EXACT_UP_TO) -> Roug
 
 
 def _estimate(rows: QuerySet[Any]) -> int:
+    """Return the number of rows of the table's statistics, or of the query's plan."""
     if not rows.query.where:
         with connection.cursor() as cursor:
             # -1 until the table is analysed for the first time.
