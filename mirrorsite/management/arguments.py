@@ -15,7 +15,7 @@ _DURATION = re.compile(r"([0-9]{1,6})([smhdw])")
 
 
 def duration(text: str) -> timedelta:
-    """Return a span such as `90s`, `15m`, `2h`, `30d` or `4w`.
+    """Parse a duration such as `90s`, `15m`, `2h`, `30d` or `4w`.
 
     An argparse type: raises `argparse.ArgumentTypeError`.
     """
@@ -32,20 +32,20 @@ def duration(text: str) -> timedelta:
 
 
 def duration_above_zero(text: str) -> timedelta:
-    """Return a duration above zero; an argparse type."""
+    """Parse a duration above zero; an argparse type."""
     span = duration(text)
     if not span:
         raise argparse.ArgumentTypeError(
-            f"{text!r} would mean everything; write 1s if that is meant"
+            f"{text!r} would select everything; write 1s if you mean that"
         )
     return span
 
 
 def moment(text: str) -> datetime:
-    """Return a point in time, given as such or as a duration before now.
+    """Parse a point in time, or a duration before now.
 
-    Accepts `2026-11-23`, `2026-11-23T10:30:00Z` and `30d`; UTC without an offset. An
-    argparse type: raises `argparse.ArgumentTypeError`.
+    Accepts `2026-11-23`, `2026-11-23T10:30:00Z` and `30d`; a time without an offset is in
+    UTC. An argparse type: raises `argparse.ArgumentTypeError`.
     """
     text = text.strip()
     if _DURATION.fullmatch(text):
@@ -60,21 +60,22 @@ def moment(text: str) -> datetime:
 
 
 def positive_count(text: str, *, most: int = 64) -> int:
-    """Return a whole number from 1 to `most`; an argparse type."""
+    """Parse a whole number from 1 to `most`; an argparse type."""
     if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number from 1 to {most}"
+        )
     return int(text)
 
 
 def _positive(text: str, *, unit: str, most: int) -> float:
+    refusal = f"{text!r} is not a number of {unit} above 0 and up to {most}"
     try:
         number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= most:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number of {unit} above 0, at most {most}"
-        )
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(refusal) from error
+    if not 0 < number <= most:  # true for NaN too
+        raise argparse.ArgumentTypeError(refusal)
     return number
 
 
@@ -91,4 +92,4 @@ def seal_or_time(text: str) -> int | datetime:
     try:
         return moment(text)
     except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"not a seal number, and {error}") from error
+        raise argparse.ArgumentTypeError(f"{error} (or give a seal number)") from error

@@ -384,7 +384,7 @@ def test_output_fails_afterwards__says_what_was_done(
 @pytest.mark.parametrize(
     ("command", "values", "words"),
     [
-        ("backup_database --keep", ["0", "1001"], "is not a number from 1 to 1000"),
+        ("backup_database --keep", ["0", "1001"], "is not a whole number from 1 to 1000"),
         (
             "canary --base-url",
             [
@@ -409,7 +409,7 @@ def test_output_fails_afterwards__says_what_was_done(
             ["0", "-1", "x", "nan", "1e9"],
             "not a number of seconds",
         ),
-        ("verify_audit --since", ["x", "-1", "2026-99-99", "1" + "0" * 20], "not a seal number, and"),
+        ("verify_audit --since", ["x", "-1", "2026-99-99", "1" + "0" * 20], "or give a seal number"),
         ("verify_audit --since", ["9999-12-31T23:59-02:00"], "beyond the years"),
         ("verify_uploads --jobs", ["0"], "argument --jobs"),
     ],

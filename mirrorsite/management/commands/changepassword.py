@@ -1,4 +1,4 @@
-"""Django's own command, which also records the change as an event."""
+"""Django's command; the change is also recorded as an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Django's own command, which also records the new user as an event."""
+"""Django's command; the new user is also recorded as an event."""
 
 from __future__ import annotations
 

@@ -22,11 +22,12 @@ class Command(OperatorCommand):
 
     def run(self, *, name: str, **options: Any) -> None:
         try:
-            # Committed once the password is printed: otherwise it could be lost.
+            # Committed only after the password is printed: otherwise it could be lost.
             with transaction.atomic():
                 self._ensure(name)
         except ValidationError as error:
-            message = f"The name {name!r}: {' '.join(error.messages)}"
+            reasons = " ".join(error.messages)
+            message = f"No administrator {name!r} was created: {reasons}"
             raise CommandFailed(message) from error
 
     def _ensure(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Django's own command; concurrent runs are serialised."""
+"""Django's command; concurrent runs are serialised."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Command(migrate.Command):
 @contextmanager
 def _lock(connection: BaseDatabaseWrapper) -> Iterator[None]:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        # For this wait only: a migration that waits for a table lock blocks requests.
+        # Only for this wait: a migration that waits for a table lock blocks requests.
         cursor.execute("SET LOCAL lock_timeout = 0")
         cursor.execute(f"SELECT pg_advisory_lock({_KEY})")
     try:
