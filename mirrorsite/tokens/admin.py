@@ -22,7 +22,7 @@ from mirrorsite.tokens.models import Token
 class TokenForm(forms.ModelForm[Token]):
     """The arguments of `services.create_token`."""
 
-    # The admin's autocomplete is a combobox without a name for screen readers.
+    # The admin's autocomplete field has no accessible name (for screen readers).
     user = forms.ModelChoiceField(User.objects.order_by("username"))
     days = WholeNumberField(
         label="Valid for days",
@@ -96,12 +96,12 @@ class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
             actor=staff_actor(request),
         )
         obj.pk, obj.expiry = token.pk, token.expiry
-        request.new_token = secret  # type: ignore[attr-defined]
+        request.new_token_secret = secret  # type: ignore[attr-defined]
 
     def response_add(
         self, request: HttpRequest, obj: Token, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Show the token in this answer: a redirect would carry it in a cookie."""
+        """Show the secret in this answer: a redirect would carry it in a cookie."""
         return TemplateResponse(
             request,
             "admin/tokens/token/created.html",
@@ -110,6 +110,6 @@ class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
                 "title": "Token created",
                 "opts": self.opts,
                 "token": obj,
-                "secret": request.new_token,  # type: ignore[attr-defined]
+                "secret": request.new_token_secret,  # type: ignore[attr-defined]
             },
         )

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 #: RFC 6750, section 3: a challenge has at least one parameter.
 CHALLENGE = 'Bearer realm="mirrorsite"'
-#: The last use is written at most this often.
+#: The last use of a token is written at most this often.
 LAST_USE_INTERVAL = timedelta(minutes=1)
 _WELL_FORMED = re.compile(r"[A-Za-z0-9_]{10,128}")
 
@@ -59,7 +59,7 @@ class TokenAuthentication(knox.auth.TokenAuthentication):
         return found
 
     def validate_user(self, auth_token: Token) -> tuple[Any, Token]:
-        """Accept or refuse a token with a matching hash; knox calls this last."""
+        """Return the owner and the token if both are valid; knox has compared the hash."""
         now = timezone.now()
         if not auth_token.is_valid_at(now) or not auth_token.user.is_active:
             raise _not_valid()
@@ -93,12 +93,12 @@ class StaffSessionAuthentication(SessionAuthentication):
 
 
 def _not_valid() -> AuthenticationFailed:
-    # One text for all cases, so that it does not reveal which tokens exist.
+    # One text for all causes, so that it does not reveal which tokens exist.
     return AuthenticationFailed("The token is not valid: unknown, expired or revoked.")
 
 
 def _record_use(token: Token, now: datetime) -> None:
-    """Record the last use, to the minute, without failing or blocking the request."""
+    """Record the last use, at most once a minute; never fail or block the request."""
     stale = now - LAST_USE_INTERVAL
     if token.last_used_at is not None and token.last_used_at > stale:
         return

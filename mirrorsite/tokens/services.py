@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_DAYS = 90
 MAX_DAYS = 3650
-#: `issue_token` replaces a token that is valid for no longer than this.
+#: `issue_token` returns a token only if it is valid for longer than this.
 RENEW_BEFORE = timedelta(hours=1)
 
 
@@ -44,10 +44,11 @@ def create_token(
 
     It is valid for `days`, which callers keep within `MAX_DAYS`. The secret is random
     unless it is given. Raises Django's `ValidationError` if the name is taken or
-    malformed or there is no scope, `IntegrityError` if another request takes the name
-    meanwhile, and `TrailUnavailableError`.
+    malformed, or if there is no scope; `IntegrityError` if a concurrent request takes the
+    name first; and `TrailUnavailableError`.
     """
-    secret = secret or get_digest_token()[1]
+    if not secret:
+        _, secret = get_digest_token()
     now = timezone.now()
     token = Token(
         user=owner,
@@ -63,7 +64,7 @@ def create_token(
     with transaction.atomic():
         token.save(force_insert=True)
         log.record_without_upload(Action.TOKEN_MADE, actor, detail=token.facts())
-    # The commands print the secret first, and roll back if that fails.
+    # Logged on commit: the commands roll the token back if they cannot print its secret.
     transaction.on_commit(
         lambda: logger.info(
             "token=%s owner=%s created", token.name, owner.get_username()
@@ -75,12 +76,12 @@ def create_token(
 def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
     """Return a valid token of an internal program: its record and its secret.
 
-    The secret is derived from `SECRET_KEY`, so that each run can use the same token
-    although it is not stored. A new token, valid for `days`, replaces one that expires
-    within `RENEW_BEFORE`, was revoked, or was derived from another key. Its owner is a
-    user with the program's name and no password, created if missing. Raises Django's
-    `ValidationError` if the name is malformed or that of a user who can log in or is
-    deactivated, and `TrailUnavailableError`.
+    The secret is derived from `SECRET_KEY`, so that each run can return it although it is
+    not stored. A new token, valid for `days`, is created unless the program has one that
+    is not revoked, was derived from the same key, and is valid for longer than
+    `RENEW_BEFORE`. Its owner is a user with the program's name and no password, created
+    if missing. Raises Django's `ValidationError` if the name is malformed, or if its user
+    can log in or is deactivated; and `TrailUnavailableError`.
     """
     with write_transaction():
         # Serialises runs of one program, so that they return the same token.
@@ -91,9 +92,14 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
             )
         owner = User.objects.filter(username=program).first()
         if owner is not None and owner.has_usable_password():
-            raise ValidationError(f"{program} is a user who can log in, not a program.")
+            raise ValidationError(
+                f"the user {program} can log in; choose another program name."
+            )
         if owner is not None and not owner.is_active:
-            raise ValidationError(f"its user {program} is deactivated.")
+            raise ValidationError(
+                f"the user {program} is deactivated; activate it, or choose another"
+                " program name."
+            )
         now = timezone.now()
         for token in Token.objects.filter(
             user=owner, revoked_at=None, expiry__gt=now + RENEW_BEFORE
@@ -119,12 +125,13 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
 
 
 def _derive_secret(name: str) -> str:
+    """Return the secret of an internal program's token; it depends on `SECRET_KEY`."""
     mac = salted_hmac("mirrorsite.tokens", name, algorithm="sha256")
     return f"{knox_settings.TOKEN_PREFIX}{mac.hexdigest()}"
 
 
 def revoke_token(token: Token, actor: Actor) -> bool:
-    """Revoke a token immediately; return False if it was revoked before."""
+    """Revoke a token; return False if it was revoked before."""
     now = timezone.now()
     with write_transaction():
         active = Token.objects.filter(pk=token.pk, revoked_at=None)

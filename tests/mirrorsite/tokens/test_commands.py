@@ -73,7 +73,7 @@ class TestCreateToken:
             (["ci", "--owner=olga", "--scope=read", "--days=0"], "from 1 to 3650"),
             (
                 ["ci", "--owner=olga", "--scope=read", f"--days={'9' * 5000}"],
-                "is not a number from 1 to 3650",
+                "is not a whole number from 1 to 3650",
             ),
             (["ci", "--owner=olga", "--scope=write"], "invalid choice: 'write'"),
             (["ci", "--owner=olga"], "--scope"),
@@ -194,15 +194,21 @@ class TestIssueToken:
     @pytest.mark.parametrize(
         ("owner", "words"),
         [
-            ({"password": "of a person"}, "can log in"),
+            ({"password": "of a person"}, "can log in; choose another program name."),
             # The API would refuse the token.
-            ({"is_active": False}, "user canary is deactivated"),
+            (
+                {"is_active": False},
+                "is deactivated; activate it, or choose another program name.",
+            ),
         ],
     )
     def test_owner__refused(self, owner, words):
         User.objects.create_user("canary", **owner)
-        with pytest.raises(CommandError, match=words):
+        with pytest.raises(CommandError) as caught:
             run("issue_token", "canary")
+        assert str(caught.value) == (
+            f"No token for the program 'canary': the user canary {words}"
+        )
         assert not Token.objects.exists()
 
     def test_empty_name__the_message_names_the_argument(self):

@@ -27,7 +27,7 @@ class Command(OperatorCommand):
             required=True,
             dest="scopes",
             choices=Scope.values,
-            help="give it twice for both",
+            help="what the token may be used for; repeat the option for both",
         )
         parser.add_argument(
             "--days",
@@ -51,7 +51,7 @@ class Command(OperatorCommand):
         if user is None:
             raise CommandFailed(f"There is no user {owner!r}; name an existing one.")
         try:
-            # Committed once the secret is printed: otherwise the secret could be lost.
+            # Committed only after the secret is printed: otherwise it could be lost.
             with write_transaction():
                 token, secret = services.create_token(
                     owner=user,

@@ -15,15 +15,16 @@ from uploads.audit.log import write_transaction
 class Command(OperatorCommand):
     help = (
         "Print a token for an internal program, such as the canary. It may upload and"
-        " read. Each run prints the same one until it expires or is revoked."
+        " read. Each run prints the same token, until an hour before it expires or until"
+        " it is revoked."
     )
     so_far = "no token was created"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "program",
-            help="the program's name, which is also the user name of the token's owner; in"
-            " events, the actor is written token:PROGRAM-TIME-HEX",
+            help="the program's name, which is also the user name of the token's owner;"
+            " events name the actor token:PROGRAM-TIME-HEX",
         )
         parser.add_argument(
             "--days",
@@ -42,5 +43,6 @@ class Command(OperatorCommand):
                 self.print(secret)
                 self.stdout.flush()
         except ValidationError as error:
-            message = f"The program {program!r}: {' '.join(error.messages)}"
+            reasons = " ".join(error.messages)
+            message = f"No token for the program {program!r}: {reasons}"
             raise CommandFailed(message) from error

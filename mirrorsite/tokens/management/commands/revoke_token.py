@@ -13,7 +13,7 @@ class Command(OperatorCommand):
     help = "Revoke an API token by its name; requests with it get 401 immediately."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="as given to create_token")
+        parser.add_argument("name", help="the token's name")
 
     def run(self, *, name: str, **options: Any) -> None:
         token = Token.objects.filter(name=name).first()
