@@ -1,7 +1,7 @@
 """A WSGI application (PEP 3333) as an ASGI application: a bounded queue and a pool of threads.
 
 `mirrorsite.server.http_protocol` answers plain GETs of health and mirror before this is
-called, and limits heads and bodies.
+called, and limits the size of heads and bodies.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mirrorsite.logs import log_access, quoted_path, request_id_from
 from mirrorsite.metrics import request_observer
-from mirrorsite.server.fast_path import FastAnswer, FastPath, address_of
-from mirrorsite.server.responses import Fields, Response, early_problem
+from mirrorsite.server.fast_path import FastAnswer, FastPath, cache_key_of
+from mirrorsite.server.responses import Fields, Response, server_problem
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Application:
         self.fast_path = FastPath(answers)
         self._application = application
         self._threads = ThreadPool(threads, "request")
-        self._fast_path_thread = ThreadPool(1, "fast-path")
+        self._fast_answer_pool = ThreadPool(1, "fast-path")
         self._stream_permits = threading.Semaphore(
             max(1, threads - THREADS_WITHOUT_STREAMS)
         )
@@ -130,8 +130,8 @@ class Application:
         self, scope: Any, environ: dict[str, Any], send: Any
     ) -> Response:
         path = scope["raw_path"]
-        is_fast_path = path in self.fast_path.answers
-        pool = self._fast_path_thread if is_fast_path else self._threads
+        has_fast_answer = path in self.fast_path.answers
+        pool = self._fast_answer_pool if has_fast_answer else self._threads
         loop = asyncio.get_running_loop()
         call = Call(
             self._application,
@@ -157,10 +157,12 @@ class Application:
             return _refusal(environ, "internal-error")
         finally:
             timer.cancel()
-        if is_fast_path and response.status == 200 and scope["method"] == "GET":
-            address = address_of(path, dict(scope["headers"]), scope["scheme"])
-            if address is not None:
-                self.fast_path.remember(address, scope["query_string"], response.fields)
+        if has_fast_answer and response.status == 200 and scope["method"] == "GET":
+            cache_key = cache_key_of(path, dict(scope["headers"]), scope["scheme"])
+            if cache_key is not None:
+                self.fast_path.remember(
+                    cache_key, scope["query_string"], response.fields
+                )
         return response
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
@@ -200,7 +202,7 @@ class Application:
 
 
 async def _read_body(receive: Any) -> bytes:
-    """Return the whole body; raises `ClientDisconnectedError`. The protocol limits it."""
+    """Return the body, which the protocol limits; raises `ClientDisconnectedError`."""
     parts = []
     while True:
         message = await receive()
@@ -218,7 +220,7 @@ def _refusal(environ: dict[str, Any], slug: str) -> Response:
             environ.get("HTTP_X_REQUEST_ID"), environ.get("HTTP_TRACEPARENT")
         ),
     )
-    response = early_problem(slug, request_id, environ["mirrorsite.path"])
+    response = server_problem(slug, request_id, environ["mirrorsite.path"])
     request_observer("unmatched", environ["REQUEST_METHOD"], response.status)(0.0)
     return response
 
@@ -358,7 +360,7 @@ class Call:
 
     def _fail(self, error: BaseException) -> None:
         if self.response.done():  # the answer was sent; closing the response failed
-            logger.error("error after the answer", exc_info=error)
+            logger.error("closing the response failed", exc_info=error)
         else:
             self.response.set_exception(error)
 

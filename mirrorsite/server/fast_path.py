@@ -1,12 +1,12 @@
 """Answers to plain GETs of health and mirror, from the event loop.
 
-These answers depend on the request alone. Django answers the first request to an address
-(path, host and scheme); its header fields are remembered, and further plain GETs of that
-address are answered with them. The body comes from a function that the view calls too.
+These answers depend on the request alone. Django answers the first request with a cache
+key (path, host and scheme); its header fields are remembered, and further plain GETs with
+that key are answered with them. The body comes from a function that the view calls too.
 
 Django answers everything else: other methods, conditional requests, requests with an
-error, and addresses for which it has not returned 200, such as those with an unknown host
-or with HTTP that is redirected.
+error, and cache keys for which it has not returned 200, such as those with an unknown
+host or with HTTP that is redirected.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from mirrorsite.server.responses import Fields
 #: Returns body and further header fields for a query; None leaves the request to Django.
 FastAnswer = Callable[[bytes], tuple[bytes, Fields] | None]
 #: Path, host, scheme and forwarded scheme: all that Django's header fields depend on.
-Address = tuple[bytes, bytes, str, bytes]
+CacheKey = tuple[bytes, bytes, str, bytes]
 
 #: Limited, since a client may send any port in its Host.
-MAX_ADDRESSES = 256
-#: Fields that differ between answers: they are not remembered.
+MAX_CACHE_KEYS = 256
+#: Fields that differ between answers with one cache key: they are not remembered.
 _OWN_FIELDS = frozenset({b"x-request-id", b"content-length"})
 #: Header fields that a plain request does not have.
 _NOT_PLAIN = frozenset(
@@ -41,10 +41,10 @@ class FastResponse:
     request_id: str
 
 
-def address_of(
+def cache_key_of(
     path: bytes, fields: Mapping[bytes, bytes], scheme: str
-) -> Address | None:
-    """Return the address of a plain request, else None; names are in lower case."""
+) -> CacheKey | None:
+    """Return the cache key of a plain request, else None; names are in lower case."""
     host = fields.get(b"host")
     if host is None or not _NOT_PLAIN.isdisjoint(fields):
         return None
@@ -53,18 +53,18 @@ def address_of(
 
 @dataclass(slots=True)
 class FastPath:
-    """The `answers` by path, and Django's header fields by address."""
+    """The `answers` by path, and Django's header fields by cache key."""
 
     answers: Mapping[bytes, FastAnswer]
-    _heads: dict[Address, bytes] = field(default_factory=dict)
+    _heads: dict[CacheKey, bytes] = field(default_factory=dict)
 
     def answer(
         self, path: bytes, query: bytes, fields: Mapping[bytes, bytes], scheme: str
     ) -> FastResponse | None:
         """Answer a GET without repeated header fields; None leaves it to Django."""
         answer = self.answers.get(path)
-        address = None if answer is None else address_of(path, fields, scheme)
-        head = None if address is None else self._heads.get(address)
+        cache_key = None if answer is None else cache_key_of(path, fields, scheme)
+        head = None if cache_key is None else self._heads.get(cache_key)
         if answer is None or head is None:
             return None
         found = answer(query)
@@ -81,13 +81,14 @@ class FastPath:
             request_id,
         )
 
-    def remember(self, address: Address, query: bytes, fields: Fields) -> None:
-        """Keep the header fields of Django's 200 for an address."""
-        found = self.answers[address[0]](query)
+    def remember(self, cache_key: CacheKey, query: bytes, fields: Fields) -> None:
+        """Keep the header fields of Django's 200 for a cache key."""
+        path = cache_key[0]
+        found = self.answers[path](query)
         own = _OWN_FIELDS | {name for name, _ in (found or (b"", ()))[1]}
-        if len(self._heads) >= MAX_ADDRESSES:
+        if len(self._heads) >= MAX_CACHE_KEYS:
             self._heads.clear()
-        self._heads[address] = field_lines(
+        self._heads[cache_key] = field_lines(
             (name, value) for name, value in fields if name not in own
         )
 

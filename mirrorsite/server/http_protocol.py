@@ -30,7 +30,7 @@ from mirrorsite.logs import log_access, quoted_path, request_id_from
 from mirrorsite.metrics import request_observer
 from mirrorsite.negotiation import MAX_BODY_BYTES
 from mirrorsite.server.fast_path import field_lines
-from mirrorsite.server.responses import Fields, early_problem
+from mirrorsite.server.responses import Fields, server_problem
 
 logger = logging.getLogger("gunicorn.error")
 
@@ -65,7 +65,7 @@ CONNECTIONS_TO_CLOSE = 32
 _UNKNOWN_METHOD = re.compile(rb"\s*[A-Z][A-Z-]{2,19} [!-~]")
 _ALLOW = b"GET, HEAD, POST, OPTIONS"
 
-#: The authority of a target in absolute form, and what follows it.
+#: A target in absolute form; groups: its authority, and its path and query.
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)((?:[/?#].*)?)")
 #: Fields that must not be repeated.
 _SINGLE = (b"host", b"content-type")
@@ -98,7 +98,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         #: Unanswered requests, oldest first.
-        self._open: deque[RequestResponseCycle] = deque()
+        self._unanswered: deque[RequestResponseCycle] = deque()
         self._phase = Phase.NOTHING
         self._deadline = math.inf
         self._requests_in_read = 0
@@ -147,13 +147,13 @@ class HTTPProtocol(HttpToolsProtocol):
 
     @property
     def waits_for_client(self) -> bool:
-        """True if the connection is idle, or its only open request is incomplete."""
+        """True if the connection is idle, or has only an incomplete request."""
         half_sent = 1 if self._phase is Phase.BODY else 0
-        return self._deadline < math.inf and len(self._open) <= half_sent
+        return self._deadline < math.inf and len(self._unanswered) <= half_sent
 
     def connection_lost(self, exc: Exception | None) -> None:
         # uvicorn's method notifies only the last pipelined request's application.
-        self._disconnect()
+        self._signal_disconnect()
         super().connection_lost(exc)
 
     def _wait_for_request(self) -> None:
@@ -196,15 +196,15 @@ class HTTPProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def shutdown(self) -> None:
-        """Answer open requests; close an idle connection after DRAIN_SECONDS."""
+        """Answer all requests; close an idle connection after DRAIN_SECONDS."""
         self._is_ending = True
-        if self._open:
-            self._open[-1].keep_alive = False
+        if self._unanswered:
+            self._unanswered[-1].keep_alive = False
         else:
             self.loop.call_later(DRAIN_SECONDS, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        if not self._open:
+        if not self._unanswered:
             self.transport.close()
 
     # --- Reading ---------------------------------------------------------------------
@@ -226,7 +226,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 break
             except httptools.HttpParserUpgrade as upgrade:
                 # No other protocol is supported: the request is answered in HTTP/1.1
-                # (RFC 9110, section 7.8), and what follows is the next one.
+                # (RFC 9110, section 7.8), and the bytes after it are the next request.
                 data = data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
                 self.refuse(_slug_of(error, data))
@@ -273,7 +273,7 @@ class HTTPProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self.headers = []  # trailer fields follow, and are ignored
-        self._open.append(self.cycle)
+        self._unanswered.append(self.cycle)
         if self._is_ending:
             self.cycle.keep_alive = False
         self._phase = Phase.BODY
@@ -299,9 +299,9 @@ class HTTPProtocol(HttpToolsProtocol):
     # --- Answering ---------------------------------------------------------------------
 
     def on_response_complete(self) -> None:
-        self._open.popleft()
+        self._unanswered.popleft()
         super().on_response_complete()
-        if self._phase is Phase.ALL and not self._open:
+        if self._phase is Phase.ALL and not self._unanswered:
             self._wait_for_request()
 
     def _answer_now(self, path: bytes, query: bytes, started: float) -> bool:
@@ -312,7 +312,7 @@ class HTTPProtocol(HttpToolsProtocol):
             or len(fields) != len(self.headers)
             or b"#" in query
             or self.flow.write_paused
-            or self._open
+            or self._unanswered
         ):
             return False
         answer = self.app.fast_path.answer(path, query, fields, self.scope["scheme"])
@@ -350,33 +350,39 @@ class HTTPProtocol(HttpToolsProtocol):
         return True
 
     def refuse(self, slug: str) -> None:
-        """Answer with a problem and close; after earlier requests' answers, only close."""
+        """Answer with a problem and close the connection.
+
+        If earlier requests are unanswered, it is closed after their answers instead.
+        """
         self._ignores_input = True
         is_body = self._phase is Phase.BODY
-        if self._open and not is_body:
-            self._open[-1].keep_alive = False  # the last request that is answered
+        if self._unanswered and not is_body:
+            self._unanswered[-1].keep_alive = False  # the last request that is answered
             self._deadline = math.inf
             self._log_unread(slug, {})
             return
-        if len(self._open) > 1 or (self._open and self._open[0].response_started):
-            self.transport.abort()  # a problem would be read as an earlier answer
+        if len(self._unanswered) > 1 or (
+            self._unanswered and self._unanswered[0].response_started
+        ):
+            # The client would take a problem for an earlier answer, or a part of it.
+            self.transport.abort()
             return
-        self._disconnect()  # the application stops reading
+        self._signal_disconnect()  # the application stops reading
         self._answer_refusal(slug, is_body or slug == "body-too-large")
 
-    def _disconnect(self) -> None:
-        """Make the application see that the client has disconnected."""
-        for cycle in self._open:
+    def _signal_disconnect(self) -> None:
+        """Report to the application that the client has disconnected."""
+        for cycle in self._unanswered:
             cycle.disconnected = True
             cycle.message_event.set()
 
-    def _answer_refusal(self, slug: str, is_read: bool) -> None:
-        """Send a problem, log it, and close; `is_read` is True if the head was valid."""
-        fields = dict(self.scope["headers"]) if is_read else {}
-        raw_path = self.url.partition(b"?")[0] if is_read else b"/"
+    def _answer_refusal(self, slug: str, has_valid_head: bool) -> None:
+        """Send a problem, log it, and close."""
+        fields = dict(self.scope["headers"]) if has_valid_head else {}
+        raw_path = self.url.partition(b"?")[0] if has_valid_head else b"/"
         offered = fields.get(b"x-request-id")
         request_id = request_id_from(offered.decode("latin-1") if offered else None)
-        answer = early_problem(slug, request_id, quoted_path(raw_path))
+        answer = server_problem(slug, request_id, quoted_path(raw_path))
         head = [
             b"HTTP/1.1 %d %b\r\n"
             % (answer.status, HTTPStatus(answer.status).phrase.encode()),
@@ -387,7 +393,7 @@ class HTTPProtocol(HttpToolsProtocol):
         ]
         self.transport.write(b"".join([*head, answer.body]))
         self._linger()
-        if is_read:
+        if has_valid_head:
             method = self.parser.get_method().decode()
             request_observer("unmatched", method, answer.status)(0.0)
             log_access(
@@ -410,7 +416,7 @@ class HTTPProtocol(HttpToolsProtocol):
         logger.info("request not read: %s", slug, extra={"fields": fields})
 
     def _linger(self) -> None:
-        """Close for writing now, and for reading after LINGER_SECONDS."""
+        """Close the connection for writing now, and for reading after LINGER_SECONDS."""
         self._deadline = self.loop.time() + LINGER_SECONDS
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -433,8 +439,9 @@ def _slug_of(error: httptools.HttpParserError, data: bytes) -> str:
         reason = error.__context__
         if isinstance(reason, RefusedError):
             return reason.slug
+        # uvicorn's on_headers_complete parses the URL: HttpParserInvalidURLError.
         if not isinstance(reason, httptools.HttpParserError):
-            logger.error("the request was not handled", exc_info=error)
+            logger.error("unexpected error while reading a request", exc_info=error)
             return "internal-error"
     return "malformed-http"
 
@@ -483,10 +490,10 @@ def _check_unusual(version: str, headers: Fields) -> None:
 def to_origin_form(
     method: bytes, target: bytes, headers: Fields
 ) -> tuple[bytes, Fields]:
-    """Return path and query of an absolute target, and headers with its host.
+    """Return the path and query of an absolute target, and the headers with its host.
 
-    The target's host replaces that of the Host field (section 3.2.2). `*` is returned as
-    it is.
+    The target's host replaces that of the Host field (section 3.2.2). `*` of OPTIONS is
+    returned as it is.
     """
     if target == b"*" and method == b"OPTIONS":
         return target, headers

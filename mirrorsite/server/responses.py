@@ -26,8 +26,8 @@ class Response:
     sent_bytes: int | None = None
 
 
-def early_problem(slug: str, request_id: str, path: str = "/") -> Response:
-    """Return a problem of a declared type, with the type's meaning as its detail."""
+def server_problem(slug: str, request_id: str, path: str = "/") -> Response:
+    """Return a problem of the server's own; its detail is the meaning of its type."""
     kind = PROBLEM_TYPES[slug]
     body = json.dumps(
         problem_body(path, request_id, kind.status, slug, kind.meaning)

@@ -21,7 +21,7 @@ from uvicorn_worker import UvicornWorker
 
 logger = logging.getLogger("gunicorn.error")
 
-#: How often the deadlines of connections are checked, in seconds.
+#: The interval of the periodic checks, in seconds.
 CHECK_SECONDS = 1.0
 #: How long a worker waits for one with fewer connections to accept, in seconds.
 YIELD_SECONDS = 0.002
@@ -85,9 +85,10 @@ class DrainingServer(Server):
         for listener in sockets or []:
             listener.setblocking(False)
             self._listen(listener)
-        self._checks = asyncio.create_task(self._check_deadlines())
+        self._periodic_checks = asyncio.create_task(self._run_periodic_checks())
 
-    async def _check_deadlines(self) -> None:
+    async def _run_periodic_checks(self) -> None:
+        """Check the deadlines and the arbiter; report connections and the heartbeat."""
         loop = asyncio.get_running_loop()
         while True:
             self._report_count()
@@ -147,7 +148,7 @@ class DrainingServer(Server):
         except BlockingIOError:
             return False
         except ConnectionAbortedError:
-            return True  # that client has disconnected; others may be queued behind it
+            return True  # this client has disconnected; others may be queued behind it
         except OSError as error:
             logger.warning("a connection was not accepted: %s", error)
             if error.errno in _OUT_OF_RESOURCES:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mirrorsite.server import fast_path
 from mirrorsite.server.application import build_environ
-from mirrorsite.server.fast_path import FastPath, address_of
+from mirrorsite.server.fast_path import FastPath, cache_key_of
 from mirrorsite.urls import FAST_ANSWERS
 
 Fields = list[tuple[bytes, bytes]]
@@ -72,9 +72,9 @@ def ask_fast_path(path: FastPath, scope: Any) -> tuple[Fields, bytes] | None:
 def remember(path: FastPath, scope: Any) -> None:
     """Do what the application does after Django's answer."""
     status, fields, _ = ask_django(scope)
-    address = address_of(scope["raw_path"], dict(scope["headers"]), scope["scheme"])
-    if status == 200 and address is not None:
-        path.remember(address, scope["query_string"], fields)
+    cache_key = cache_key_of(scope["raw_path"], dict(scope["headers"]), scope["scheme"])
+    if status == 200 and cache_key is not None:
+        path.remember(cache_key, scope["query_string"], fields)
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def _connections_left_alone() -> Iterator[None]:
 
 
 def warm() -> FastPath:
-    """Return a fast path after Django has answered both addresses."""
+    """Return a fast path after Django has answered for both paths."""
     made = FastPath(FAST_ANSWERS)
     remember(made, scope_of(HEALTH))
     remember(made, scope_of(MIRROR, WORD))
@@ -119,7 +119,7 @@ class TestSameAnswer:
         assert_same(warm(), scope_of(MIRROR, query.encode()))
 
     def test_https__with_its_header(self, settings):
-        """A proxy's word on the scheme is part of the address."""
+        """The scheme that a proxy reports is part of the cache key."""
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
         settings.SECURE_HSTS_SECONDS = 60
         global django
@@ -159,15 +159,15 @@ class TestLeftToDjango:
     def test_not_plain(self, scope):
         assert ask_fast_path(warm(), scope) is None
 
-    def test_refused_address__never_remembered(self):
+    def test_refused_host__never_remembered(self):
         path, scope = warm(), scope_of(HEALTH, host="evil.example")
         remember(path, scope)
         assert ask_fast_path(path, scope) is None
         assert path.answer(HEALTH, b"", {}, "http") is None  # no host at all
 
-    def test_many_addresses__forgotten(self, monkeypatch):
+    def test_many_cache_keys__forgotten(self, monkeypatch):
         """A client that makes up ports does not fill the memory."""
-        monkeypatch.setattr(fast_path, "MAX_ADDRESSES", 3)
+        monkeypatch.setattr(fast_path, "MAX_CACHE_KEYS", 3)
         path = FastPath(FAST_ANSWERS)
         scopes = [scope_of(HEALTH, host=f"localhost:{port}") for port in range(10)]
         for scope in scopes:
