@@ -1,4 +1,4 @@
 """Mirroring a word. `mirror` is pure logic; `views` is the endpoint.
 
-Imports what all apps share, and is imported by the URLs only.
+Imports only what all apps share; `mirrorsite.urls` and `mirrorsite.home` import it.
 """

@@ -1,4 +1,4 @@
-"""The mirror: swap case, complement digits, reverse. Pure: no Django here."""
+"""The mirror: swap case, replace each digit d by 9 - d, reverse. Pure: no Django here."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _GRAPHEME = regex.compile(r"\X")
 
 
 def mirror(word: str) -> str:
-    """Return `word` with case swapped, ASCII digits complemented, and reversed.
+    """Return `word` reversed, with case swapped and each ASCII digit d replaced by 9 - d.
 
-    A letter is swapped only when its counterpart is one letter that swaps back to
-    it, so ß, ŉ and ς stay as they are. Digits go 0↔9, 1↔8, … Everything else stays.
+    A letter is swapped only if its counterpart is one letter that swaps back to it, so
+    ß, ŉ and ς stay as they are. All other characters stay as well.
     The reversal keeps extended grapheme clusters whole: an accent stays on its
     letter, a flag stays a flag.
     """

@@ -29,7 +29,7 @@ class MirroredSerializer(serializers.Serializer[str]):
 
 
 class MirrorView(OpenView):
-    """Swap the case of letters, complement digits to 9, and reverse the whole.
+    """Swap the case of letters, replace each digit d by 9 - d, and reverse the text.
 
     User-perceived characters stay whole. The answer for a word never changes, so it
     may be cached.
@@ -86,13 +86,13 @@ class MirrorView(OpenView):
 
 
 def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
-    """Return body and ETag of `MirrorView`'s 200; None leaves an error to Django."""
+    """Return the body and ETag of `MirrorView`'s 200; None leaves an error to Django."""
     try:
         transformed, etag = _mirror_query(query)
     except QueryError:
         return None
     text = _JSON.encode({"transformed": transformed})
-    # As REST framework's renderer does: U+2028 and U+2029 end a line in JavaScript.
+    # Escaped as by REST framework: U+2028 and U+2029 end a line in JavaScript.
     text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return text.encode(), [(b"etag", etag.encode())]
 
