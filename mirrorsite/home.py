@@ -1,7 +1,7 @@
 """The page at `/`: mirror a word, upload, see an upload's record, read readiness.
 
 It works without scripts. An upload needs no login: it redirects to a signed link that
-shows its record for an hour. Staff see what the API shows them.
+shows its record for an hour. Staff see as much of a record as in the API.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from uploads.services import create_upload
 
 #: How long the link to a record is valid; staff can use it at any time.
 LINK_AGE = timedelta(hours=1)
-#: Events shown of one upload; the admin has all of them.
+#: Latest events of an upload that the page shows; the admin shows all of them.
 MAX_EVENTS = 20
 
 #: Details of idempotency problems, worded for a form.
@@ -79,8 +79,8 @@ def home(request: HttpRequest) -> HttpResponse:
     try:
         if "word" in request.GET:
             return _page(request, **_mirror_context(request))
-        if link := request.GET.get("upload"):
-            return _page(request, **_record(request, link))
+        if signed_id := request.GET.get("upload"):
+            return _page(request, **_record_context(request, signed_id))
     except Problem as problem:
         return _page(request, problem)
     return _page(request)
@@ -140,7 +140,7 @@ def _upload(request: HttpRequest) -> HttpResponse:
             raise
         if detail := _FORM_DETAILS.get(problem.slug):
             problem.detail = ErrorDetail(detail)
-        # A malformed or used key cannot be sent again: the page has a form with a new one.
+        # A malformed or used key cannot be sent again: then the form gets a new one.
         is_used = problem.slug == "idempotency-key-reused"
         needs_new_key = is_used or "key" in form.errors
         response = _page(request, problem, form=None if needs_new_key else form)
@@ -176,17 +176,16 @@ def _link_to(upload_id: UUID | str) -> str:
     return f"{reverse('home')}?{urlencode({'upload': _signer.sign(str(upload_id))})}"
 
 
-def _record(request: HttpRequest, link: str) -> dict[str, Any]:
-    """Return the template's variables for the upload that a link names.
+def _record_context(request: HttpRequest, signed_id: str) -> dict[str, Any]:
+    """Return the template's variables for an upload's record; raises `Problem`.
 
-    The link is an upload's id with a signature; staff need no signature. Raises
-    `Problem`.
+    `signed_id` is the id with a signature; for staff the id alone is enough.
     """
     may_view = _may(request, "uploads.view_upload")
     try:
         if not may_view:
-            _signer.unsign(link, max_age=LINK_AGE)
-        upload = Upload.objects.get(pk=UUID(link.partition(":")[0]))
+            _signer.unsign(signed_id, max_age=LINK_AGE)
+        upload = Upload.objects.get(pk=UUID(signed_id.partition(":")[0]))
     except BadSignature as error:
         detail = (
             "This link to a record has expired or is not valid. Staff can log in to see"
