@@ -19,8 +19,8 @@ class GuardedStream(io.TextIOWrapper):
     """A text stream that raises `OutputError` instead of `OSError`.
 
     Otherwise a full disk behind standard output looks like any other `OSError` of the
-    program, and argparse ignores it. After the first error, output is discarded: at exit
-    the interpreter would fail again to write its buffer.
+    program, and argparse ignores it. After the first error, output is discarded: at exit,
+    the interpreter writes what is still buffered, and would fail again.
     https://docs.python.org/3/library/signal.html#note-on-sigpipe
     """
 
@@ -46,21 +46,22 @@ def guard_standard_streams() -> None:
     """Make failing writes raise `OutputError`; escape what cannot be encoded.
 
     Python sets a stream to None if its descriptor is closed. The descriptor is then opened
-    in the wrong direction, as gnulib's `stdopen` does: no other file gets its number, and
-    writing to it fails. Messages for a closed standard error are dropped, and a closed
-    standard input is an empty one.
+    on /dev/null, so that no other file gets its number: standard output for reading, so
+    that writing fails (as with gnulib's `stdopen`); standard error for writing, so that
+    messages are dropped; standard input for reading, so that it is empty.
     """
-    sys.stdin = sys.stdin or _open_closed(0, os.O_RDONLY, "r")
-    sys.stdout = _guard(sys.stdout or _open_closed(1, os.O_RDONLY))
-    sys.stderr = _guard(sys.stderr or _open_closed(2, os.O_WRONLY))
+    sys.stdin = sys.stdin or _null_stream(0, os.O_RDONLY, "r")
+    sys.stdout = _guard(sys.stdout or _null_stream(1, os.O_RDONLY))
+    sys.stderr = _guard(sys.stderr or _null_stream(2, os.O_WRONLY))
 
 
-def _open_closed(descriptor: int, flags: int, mode: Literal["r", "w"] = "w") -> TextIO:
+def _null_stream(descriptor: int, flags: int, mode: Literal["r", "w"] = "w") -> TextIO:
     _open_null(descriptor, flags)
     return open(descriptor, mode, closefd=False)
 
 
 def _open_null(descriptor: int, flags: int) -> None:
+    """Open /dev/null as this descriptor, which is closed if it is open."""
     null = os.open(os.devnull, flags)
     if null != descriptor:
         os.dup2(null, descriptor)
