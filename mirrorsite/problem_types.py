@@ -122,7 +122,7 @@ GENERAL = problem_types(
             "authentication-failed": (
                 "Credentials not accepted",
                 "The credentials are malformed, unknown, expired or revoked.",
-                "Use a valid token; staff make them in the admin.",
+                "Use a valid token; staff create them in the admin.",
             ),
         },
         403: {

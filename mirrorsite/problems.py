@@ -41,7 +41,7 @@ class Problem(exceptions.APIException):
     """An error with its own problem type; raise it from any API view.
 
     `slug` names the type (declared in `problem_types`), `detail` states what was wrong
-    and what is allowed, and `extensions` are further members of the body;
+    and what is allowed, and `extensions` are further members of the body, except that
     `retry_after`, in seconds, becomes a header.
     """
 
@@ -98,7 +98,7 @@ def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
     if (retry_after := extensions.pop("retry_after", None)) is not None:
         headers["Retry-After"] = str(retry_after)
     request_id = str(request.META.get("mirrorsite.request_id", ""))
-    # In Django's own path the byte FF and the text %FF look the same.
+    # Not Django's own path alone: in that, the byte FF and the text %FF look the same.
     path = request.META.get("mirrorsite.path") or escape_uri_path(request.path)
     return JsonResponse(
         problem_body(path, request_id, status, problem.slug, detail, **extensions),
@@ -141,10 +141,10 @@ def api_exception_of(error: BaseException | None) -> exceptions.APIException | N
                 f"The request has more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS}"
                 f" parameters or {settings.DATA_UPLOAD_MAX_NUMBER_FILES} files.",
             )
-        case SuspiciousOperation() | BadRequest():
-            is_ours = isinstance(error, BadRequest)
-            detail = str(error) if is_ours else "The request is not acceptable."
-            return Problem(400, "bad-request", detail)
+        case BadRequest():  # its text is meant for the client
+            return Problem(400, "bad-request", str(error))
+        case SuspiciousOperation():
+            return Problem(400, "bad-request", "The request is not acceptable.")
         case MultiPartParserError() | UnreadablePostError():
             return Problem(400, "bad-request", "The body could not be read.")
         case Exception() if is_unavailable(error):

@@ -16,8 +16,8 @@ from mirrorsite.query import query_of
 class QuerySerializer(serializers.Serializer[Any]):
     """The parameters of a query, each at most once.
 
-    Every invalid value is reported with the field's error message `invalid`, formatted
-    with `name` and `field`.
+    An invalid value is reported with the field's error message `invalid`, formatted with
+    `name` and `field`, whatever the reason.
     """
 
     @classmethod
@@ -30,12 +30,10 @@ class QuerySerializer(serializers.Serializer[Any]):
     def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
         if unknown := sorted(set(data) - set(self.fields)):
             name = unknown[0][:100]
-            verb = "is" if len(self.fields) == 1 else "are"
             raise InvalidRequest(
                 name,
                 "unknown-parameter",
-                f"The parameter {name!r} is not known; allowed {verb}"
-                f" {', '.join(self.fields)}.",
+                f"The parameter {name!r} is unknown; use only {', '.join(self.fields)}.",
             )
         for name, values in data.lists():
             if len(values) > 1:
@@ -74,7 +72,7 @@ class UriReferenceField(serializers.CharField):
 
 @extend_schema_field({"$ref": "#/components/schemas/UploadStatus"})
 class _UploadStatusField(serializers.CharField):
-    """Typed as text here, since the app `uploads` declares the choices."""
+    """A string in Python; its schema is the enum that the app `uploads` declares."""
 
 
 class HealthSerializer(serializers.Serializer[Any]):
