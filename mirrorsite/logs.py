@@ -55,9 +55,9 @@ def json_line(value: Any) -> str:
 
 @lru_cache(maxsize=1024)
 def quoted_path(raw_path: bytes) -> str:
-    """Return a request's path as a URI reference (RFC 3986), percent-encoded once.
+    """Return a request's path as a URI reference (RFC 3986), never encoded twice.
 
-    So a client cannot put a line break into the log.
+    It is one line of ASCII, so a client cannot put a line break into the log.
     """
     return quote(unquote_to_bytes(raw_path), safe="/:@!$&'()*+,;=~-._")
 
@@ -74,8 +74,8 @@ _TRACEPARENT = re.compile(
     r"-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
 )
 
-#: Ids must be unique, not unguessable: a generator that is seeded once per process saves
-#: a system call for each.
+#: Ids must be unique, but may be guessable: a generator that is seeded once per process
+#: saves a system call for each id.
 _random = random.Random()  # noqa: S311
 os.register_at_fork(after_in_child=_random.seed)
 
@@ -91,7 +91,7 @@ def is_request_id(text: str) -> bool:
 def request_id_from(offered: str | None, traceparent: str | None = None) -> str:
     """Return the id of a request.
 
-    The client's own X-Request-ID if well-formed; else the trace id of a valid W3C
+    It is the client's own X-Request-ID if well-formed; else the trace id of a valid W3C
     `traceparent`, so that a trace leads to its log lines; else a new one.
     """
     if offered is not None and is_request_id(offered):

@@ -141,7 +141,7 @@ def _refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
 def _response_to(
     request: HttpRequest, error: BaseException | None
 ) -> HttpResponse | None:
-    """Return the answer to an error with a problem type of its own, else None."""
+    """Return the answer to an error that has a problem type, else None."""
     problem = api_exception_of(error)
     if not isinstance(problem, Problem):
         return None  # Django's page: `_as_problem` replaces it below /api/
@@ -177,7 +177,7 @@ class StaffPages:
         return self.get_response(request)
 
     def process_view(self, request, *view):  # type: ignore[no-untyped-def]
-        """Check the CSRF token; Django calls this apart from `__call__`."""
+        """Check the CSRF token; Django calls this separately, just before the view."""
         if hasattr(request, "session"):
             return self._csrf.process_view(request, *view)  # type: ignore[no-untyped-call]
         return None
