@@ -1,5 +1,5 @@
 """The project: settings, the HTTP server, and what all apps share.
 
-`urls`, `asgi` and `settings` put the apps together and may import anything; the other
-modules import no app (the layers are in pyproject.toml, under import-linter).
+`urls`, `asgi`, `home` and the commands put the apps together. Which modules may import
+which others is in pyproject.toml, under import-linter.
 """
