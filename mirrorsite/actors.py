@@ -55,7 +55,7 @@ def actor_of(request: Request) -> Actor:
 
 
 def staff_actor(request: HttpRequest) -> Actor:
-    """Return the logged-in user of a page as the actor."""
+    """Return the logged-in user of a request as the actor."""
     user: Any = request.user
     return actor_named(
         request, f"user:{user.get_username()}", key=f"user:{user.pk}", user_id=user.pk
@@ -86,5 +86,8 @@ def actor_named(
 
 
 def is_cross_site(request: HttpRequest) -> bool:
-    """Return True if a page of another site sent the request; old browsers hide that."""
+    """Return True if the request came from another site's page, or another host's.
+
+    Without the header, over plain HTTP and from browsers before 2023, the result is False.
+    """
     return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}

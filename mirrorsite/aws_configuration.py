@@ -30,12 +30,13 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
         )
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         if not re.fullmatch("[!-~]*", os.environ.get(name, "").strip()):
-            # A header cannot carry the value. It is left out: it may be a secret.
+            # No header can carry such a value. The message leaves it out: it may be a
+            # secret.
             raise ImproperlyConfigured(
                 f"{name} holds characters that a key cannot have; set it to the key alone."
             )
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
-        if os.environ.get(name) == "":  # botocore looks for a profile named ""
+        if os.environ.get(name) == "":  # botocore would look for a profile named ""
             del os.environ[name]
     session = botocore.session.Session()
     try:
@@ -58,7 +59,7 @@ def ca_bundle(session: botocore.session.Session) -> str | None:
     """Return the path of the configured CA bundle, or None for botocore's own.
 
     In botocore's order: AWS_CA_BUNDLE or the shared configuration, then
-    REQUESTS_CA_BUNDLE. Unlike botocore, an empty value counts as not set.
+    REQUESTS_CA_BUNDLE. Unlike botocore, it treats an empty value as not set.
     """
     configured: str | None = session.get_config_variable("ca_bundle")
     for path in (configured, os.environ.get("REQUESTS_CA_BUNDLE")):

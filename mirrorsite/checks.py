@@ -10,7 +10,7 @@ from django.core import checks
 
 @checks.register(checks.Tags.security, deploy=True)
 def check_proxies(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Warn of redirects to HTTPS that never end."""
+    """Warn if requests would be redirected to HTTPS endlessly."""
     if not settings.HTTPS_ONLY or settings.TRUSTED_PROXIES:
         return []
     return [

@@ -33,12 +33,12 @@ def run(arguments: list[str]) -> None:
     try:
         try:
             for argument in arguments:
-                argument.encode()  # raises for what PostgreSQL and JSON cannot hold
+                argument.encode()  # raises if it is not UTF-8, as PostgreSQL requires
             execute_from_command_line(arguments)
         finally:
             # Writing what is still buffered can fail too.
             sys.stdout.flush()
-    except SystemExit as end:  # Django has printed the error
+    except SystemExit as end:  # Django has printed the error, if any
         if end.code == 1 and end.__context__ is not None:
             sys.exit(_status(end.__context__, arguments))
         raise

@@ -1,4 +1,4 @@
-"""The container's HEALTHCHECK: one request of /api/health. Standard library only.
+"""The container's HEALTHCHECK: one GET of /api/health. Standard library only.
 
 `python -m mirrorsite.container_health` exits with 0 if the answer is 200, else with 1.
 """
@@ -22,7 +22,7 @@ def address(environment: Mapping[str, str]) -> tuple[str, int]:
 
 
 def allowed_host(environment: Mapping[str, str]) -> str:
-    """Return a Host that ALLOWED_HOSTS accepts."""
+    """Return a host that ALLOWED_HOSTS accepts."""
     allowed = environment.get("ALLOWED_HOSTS", "").split(",")
     # ".example.org" matches example.org and its subdomains.
     return allowed[0].strip().removeprefix(".") or "localhost"

@@ -115,7 +115,8 @@ def reason(error: BaseException) -> str:
 def lift_statement_timeout() -> None:
     """Lift the statement timeout of this process's connections, not the lock timeout.
 
-    For operators' commands: migrations, verification and sealing of the whole audit trail.
+    For operators' commands: migrations, or verification of the whole audit trail, can take
+    longer than any request may.
     """
     connection_created.connect(
         _lift_statement_timeout, dispatch_uid="mirrorsite.statement_timeout"

@@ -46,7 +46,7 @@ def atomic_replacement(path: Path, lines: Iterable[str]) -> Iterator[None]:
 
 
 def _open_beside(path: Path) -> tuple[int, Path | None]:
-    """Open a file in the folder of `path`; return its descriptor and any name it has."""
+    """Create a file beside `path`; return its descriptor and path, None if unnamed."""
     if hasattr(os, "O_TMPFILE"):
         # Not all file systems support O_TMPFILE.
         with suppress(OSError):

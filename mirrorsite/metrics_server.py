@@ -135,7 +135,7 @@ def main() -> None:
     if settings.METRICS_BIND is not None:
         serve(settings.METRICS_BIND, lambda: os.getppid() == parent)
     if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        # gunicorn made the directory; if it was killed, it did not remove it.
+        # gunicorn's master creates this directory and removes it, unless it is killed.
         shutil.rmtree(directory, ignore_errors=True)
 
 

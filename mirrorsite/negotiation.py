@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 from mirrorsite.problems import Problem
 
-#: Bodies have a few members; more is a mistake or an attack.
+#: Request bodies are small JSON objects; a larger one is a mistake or an attack.
 MAX_BODY_BYTES = 16 * 1024
 MAX_DIGITS = 4_300  # what Python's `int` accepts by default
 

@@ -63,6 +63,7 @@ class Readiness:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._outcome: dict[str, str] = {}
+        #: Until this time (monotonic) the outcome is used again.
         self._until = 0.0
 
     def add(
@@ -108,7 +109,7 @@ class Readiness:
         try:
             for name in names:
                 database = outcome.get("database", "ok")
-                # Without the database, these would only wait for a timeout.
+                # Without the database, the other checks would only wait for a timeout.
                 is_down = name in self._need_database and database != "ok"
                 outcome[name] = database if is_down else self._checks[name]()
         except Exception:
