@@ -15,6 +15,7 @@ from unittest.mock import Mock
 
 import pytest
 import redis
+from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 from django.test import Client
@@ -349,6 +350,20 @@ class TestPost:
             with django_assert_num_queries(queries):
                 answer = client.post("/api/uploads/x/verify")
             assert answer.status_code == status
+
+    @pytest.mark.django_db
+    def test_session_without_csrf_token__counted_for_the_network(self, client, limited):
+        """Not for the user: the page of another site can send such requests."""
+        staff = Client(enforce_csrf_checks=True)
+        staff.force_login(User.objects.create_superuser("sam"))
+        path = "/api/uploads/x/verify"
+        statuses = [staff.post(path).status_code for _ in range(4)]
+        assert statuses == [403, 403, 403, 429]
+        assert post(client).status_code == 429
+
+        staff.get("/admin/password_change/")  # its form brings the CSRF cookie
+        csrf = {"x-csrftoken": staff.cookies["csrftoken"].value}
+        assert staff.post(path, headers=csrf).status_code == 404
 
 
 class TestCounterAway:
