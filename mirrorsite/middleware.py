@@ -141,7 +141,7 @@ def _refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
 def _response_to(
     request: HttpRequest, error: BaseException | None
 ) -> HttpResponse | None:
-    """Return the answer to an error that has a problem type, else None."""
+    """Return the answer to an error that stands for a `Problem`, else None."""
     problem = api_exception_of(error)
     if not isinstance(problem, Problem):
         return None  # Django's page: `_as_problem` replaces it below /api/
