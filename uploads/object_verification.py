@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from django.db.models import Exists, OuterRef, QuerySet
 
@@ -31,15 +31,26 @@ VERIFIABLE = (Status.STORED, Status.MISSING, Status.CORRUPTED)
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The result of a verification: the action recorded, and what differed.
+    """The result of a verification: the action to record, and how the object differs.
 
-    `sha256_from` is the source of the SHA-256: `store` (its own checksum), `etag` (the
-    ETag is still the one returned when the object was stored), or `bytes`.
+    `sha256_from` is that of the `Comparison`; empty if the object is missing.
     """
 
     action: Action
     differences: tuple[str, ...]
     sha256_from: str = ""
+
+
+class Comparison(NamedTuple):
+    """How an object differs from its record, and the SHA-256 of the object.
+
+    `sha256_from` is the source of the SHA-256: `store` (its own checksum), `etag` (the
+    ETag is still the one returned when the object was stored), or `bytes`.
+    """
+
+    differences: tuple[str, ...]
+    sha256: str
+    sha256_from: str
 
 
 def verify_upload(
@@ -129,34 +140,32 @@ def examine(upload: Upload, *, method: Method) -> Verification:
     """
     try:
         found = storage_of(upload).head(upload.key)
-        differences, known = differences_from(upload, found, method)
+        compared = compare(upload, found, method)
     except ObjectMissingError:
         return Verification(Action.MISSING, ("the object is not in the bucket",))
-    action = Action.CORRUPTED if differences else Action.VERIFIED
-    return Verification(action, differences, known["sha256_from"])
+    action = Action.CORRUPTED if compared.differences else Action.VERIFIED
+    return Verification(action, compared.differences, compared.sha256_from)
 
 
-def differences_from(
-    upload: Upload, found: StoredObject, method: Method = "head"
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return how an object differs from its record, and its SHA-256 with its source.
+def compare(upload: Upload, found: StoredObject, method: Method = "head") -> Comparison:
+    """Compare an object with its record; `method` is that of `verify_upload`.
 
     The SHA-256 in the metadata is not used: it can be copied onto other bytes. Raises
     `StoreError`.
     """
     size = found.size
     if method == "head" and found.sha256_source == "store":
-        sha256, source = found.sha256, "store"
+        sha256, sha256_from = found.sha256, "store"
     elif method == "head" and upload.etag and found.etag == upload.etag:
-        sha256, source = upload.sha256, "etag"
+        sha256, sha256_from = upload.sha256, "etag"
     else:
-        source = "bytes"
+        sha256_from = "bytes"
         sha256, size = storage_of(upload).read_digest(
             upload.key, store_bulkhead().report_progress
         )
     differences = []
     if size != upload.size:
-        differences.append(f"size is {size}, recorded is {upload.size}")
+        differences.append(f"size is {size}, not {upload.size}")
     if sha256 != upload.sha256:
         differences.append(f"SHA-256 is {sha256}, not {upload.sha256}")
-    return tuple(differences), {"sha256": sha256, "sha256_from": source}
+    return Comparison(tuple(differences), sha256, sha256_from)

@@ -19,8 +19,8 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
 
     Size, ETag, version and time are the store's. The SHA-256 is the store's own
     checksum, or else computed from the bytes. Id and request id are those in the
-    metadata if they are well-formed and the id is free; the event has the rejected
-    values. The requester is unknown.
+    metadata if they are well-formed and the id is free; the event lists the metadata
+    that is not used. The requester is unknown.
 
     Raises `AlreadyRecordedError` if the object has a record by now, and the errors of
     `UploadStorage.head`, `UploadStorage.read_digest` and `transitions.record_intent`.
@@ -30,12 +30,14 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
     if found.sha256_source == "store":
         sha256, sha256_from = found.sha256, "checksum computed by the store"
     else:
-        (sha256, _), sha256_from = storage.read_digest(key), "bytes read"
-    claimed_id = _free_id(found.metadata.get("upload-id", ""))
-    claimed_request = found.metadata.get("request-id", "")
-    request_id = claimed_request if is_request_id(claimed_request) else ""
+        sha256, _ = storage.read_digest(key)
+        sha256_from = "bytes read"
+    id_in_metadata = _free_id(found.metadata.get("upload-id", ""))
+    request_id = found.metadata.get("request-id", "")
+    if not is_request_id(request_id):
+        request_id = ""
     upload = Upload(
-        id=claimed_id or new_upload_id(),
+        id=id_in_metadata or new_upload_id(),
         bucket=storage.bucket_name,
         key=key,
         size=found.size,
@@ -53,29 +55,31 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
         "version_id": found.version_id,
         "last_modified": found.last_modified and found.last_modified.isoformat(),
         "request_id": request_id,
-        "known_from": {
+        "sources": {
             "sha256": sha256_from,
-            "id": "metadata" if claimed_id else "new",
+            "id": "metadata" if id_in_metadata else "new",
             "request_id": "metadata" if request_id else "unknown",
         },
     }
     recorded = {"sha256": sha256, "upload-id": str(upload.pk), "request-id": request_id}
-    if rejected := {
-        name: claim[:200]
-        for name, value in recorded.items()
-        if (claim := found.metadata.get(name)) and claim != value
-    }:
-        detail["claims_not_believed"] = rejected
+    rejected = {}
+    for name, value in recorded.items():
+        stated = found.metadata.get(name)
+        if stated and stated != value:
+            rejected[name] = stated[:200]
+    if rejected:
+        detail["rejected_metadata"] = rejected
     transitions.record_intent(upload, actor, Action.ADOPTED, detail=detail)
     return upload
 
 
-def _free_id(claim: str) -> UUID | None:
+def _free_id(text: str) -> UUID | None:
     """Return the id in an object's metadata, or None if it is malformed or taken."""
     try:
-        upload_id = UUID(claim)
+        upload_id = UUID(text)
     except ValueError:
         return None
-    # UUID() accepts several forms; the service writes only this one.
-    is_taken = str(upload_id) != claim or Upload.objects.filter(pk=upload_id).exists()
-    return None if is_taken else upload_id
+    # UUID() accepts several forms; the service writes only the canonical one.
+    if str(upload_id) != text or Upload.objects.filter(pk=upload_id).exists():
+        return None
+    return upload_id

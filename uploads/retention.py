@@ -32,7 +32,7 @@ from uploads.exceptions import (
     TrailUnavailableError,
 )
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.object_verification import differences_from
+from uploads.object_verification import compare
 from uploads.paging import pages
 from uploads.storage import storage_of, upload_storage
 
@@ -82,7 +82,7 @@ def purge(
     dry_run: bool,
     jobs: int = 1,
 ) -> Iterator[Purge]:
-    """Delete the objects of `uploads` that are as recorded, `jobs` at a time.
+    """Delete the objects of `uploads` that match their records, `jobs` at a time.
 
     Raises `StoreError` when the store is unavailable or refuses, and
     `TrailUnavailableError`. Up to `jobs` objects may then be recorded as purged and
@@ -92,30 +92,37 @@ def purge(
         for page in pages(uploads, PAGE):
             for first in range(0, len(page), jobs):
                 batch = page[first : first + jobs]
-                compared = list(zip(batch, pool.map(_compare, batch), strict=True))
+                checked = list(zip(batch, pool.map(_check, batch), strict=True))
                 if dry_run:
                     yield from (
                         _left_alone(upload, note) or _result(upload, "would purge")
-                        for upload, (_, note) in compared
+                        for upload, (_, note) in checked
                     )
                 else:
-                    yield from _purge_batch(pool, compared, uploads, actor, reason)
+                    yield from _purge_batch(pool, checked, uploads, actor, reason)
 
 
 #: The detail for the event, and the reason not to delete the object, or "".
-_Comparison = tuple[dict[str, Any], str]
+_Check = tuple[dict[str, Any], str]
 
 
-def _compare(upload: Upload) -> _Comparison:
-    """Compare the object with its record; raises `StoreError`."""
+def _check(upload: Upload) -> _Check:
+    """Compare the object with its record, ETag included; raises `StoreError`."""
     try:
         found = storage_of(upload).head(upload.key)
-        differences, known = differences_from(upload, found)
+        compared = compare(upload, found)
     except ObjectMissingError:
         return {}, "the object is missing"
+    differences = compared.differences
     if found.etag != upload.etag:
-        differences += (f"ETag is {found.etag}, recorded is {upload.etag}",)
-    return {"etag": found.etag, "size": found.size, **known}, "; ".join(differences)
+        differences += (f"ETag is {found.etag}, not {upload.etag}",)
+    detail = {
+        "etag": found.etag,
+        "size": found.size,
+        "sha256": compared.sha256,
+        "sha256_from": compared.sha256_from,
+    }
+    return detail, "; ".join(differences)
 
 
 def _left_alone(upload: Upload, note: str) -> Purge | None:
@@ -129,7 +136,7 @@ def _left_alone(upload: Upload, note: str) -> Purge | None:
 
 def _purge_batch(
     pool: ThreadPoolExecutor,
-    compared: Sequence[tuple[Upload, _Comparison]],
+    checked: Sequence[tuple[Upload, _Check]],
     uploads: QuerySet[Upload],
     actor: Actor,
     reason: str,
@@ -143,7 +150,7 @@ def _purge_batch(
     started: list[Purge | tuple[Upload, Future[str]]] = []
     failure: BaseException | None = None
     try:
-        for upload, (detail, note) in compared:
+        for upload, (detail, note) in checked:
             detail = {"reason": reason, **detail}
             note = note or _record(upload, uploads, actor, detail)
             started.append(
@@ -189,9 +196,9 @@ def _record(
 ) -> str:
     """Record the purge if the upload is still among `uploads`; else return the reason.
 
-    An event may have been written since its page was read. The row lock keeps the check
-    valid until the purge is recorded: every event references the row, so inserting one
-    waits for the lock.
+    An event may have been written since the page with the upload was read. The row lock
+    keeps the check valid until the purge is recorded: every event references the row, so
+    inserting one waits for the lock.
     """
     with write_transaction():
         # Lock and check are separate statements: after waiting for a lock, a statement

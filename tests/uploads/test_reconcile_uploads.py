@@ -165,6 +165,8 @@ class TestEveryWord:
         assert {finding["word"]: finding["key"] for finding in findings} == {
             word: upload.key for word, (upload, _) in expected.items()
         }
+        members = {"word", "key", "upload_id", "action", "seen", "outcome", "note"}
+        assert all(finding.keys() == members for finding in findings)
         assert summary == {
             "keys": len(expected),
             "differences": dict.fromkeys(expected, 1),

@@ -478,7 +478,7 @@ class TestRedirects:
                 request()
             assert len(fake_store.requests) == number
         assert storage.availability() == (
-            "unavailable: the object store redirects to another address"
+            "unavailable: the object store redirects to another URL or region"
         )
 
     def test_region__is_named(self, fake_store, storage):

@@ -40,7 +40,10 @@ class _Difference:
 
 
 class EventsCheck:
-    """Checks the events of one seal after another; `store` is None for database only."""
+    """Checks the events of seals, one seal at a time.
+
+    Without a `store` only the database is read, not the copies in the bucket.
+    """
 
     def __init__(self, report: Report, store: SealStore | None) -> None:
         self._report = report
@@ -57,7 +60,8 @@ class EventsCheck:
             count += 1
         self._report.events += count
         is_intact = hasher.hexdigest() == seal.root
-        lines = self._copied_lines(seal)  # reports a bad copy of intact events too
+        # Before the `return`, so that a bad copy of intact events is reported too.
+        lines = self._copied_lines(seal)
         if is_intact:
             return
         if lines is None:
@@ -102,10 +106,12 @@ class EventsCheck:
 
         Without a seal, `found` are lines under seals that do not exist.
         """
-        with closing(found):  # also if the bucket fails: see verification.py
-            for event_id, wanted, seen in outer_join(expected, found):
-                if wanted != seen:
-                    self._kept.append(_Difference(event_id, seal, wanted, seen))
+        with closing(found):  # also when the bucket fails; see verification.py
+            for event_id, expected_line, found_line in outer_join(expected, found):
+                if expected_line != found_line:
+                    self._kept.append(
+                        _Difference(event_id, seal, expected_line, found_line)
+                    )
                     if len(self._kept) >= _KEPT:
                         self.report_differences()
 
@@ -123,10 +129,10 @@ class EventsCheck:
             )
         except ObjectMissingError:
             self._report.add(FaultKind.COPY_MISSING, subject, f"no {object_key}")
-        first = self._store.storage.first_version(object_key)
+        oldest = self._store.storage.oldest_version_id(object_key)
         with suppress(ObjectMissingError):
-            if first and _digest(self._store.events(seal, first)) == seal.root:
-                return _parse_lines(self._store.events(seal, first))
+            if oldest and _digest(self._store.events(seal, oldest)) == seal.root:
+                return _parse_lines(self._store.events(seal, oldest))
         return None
 
     def _report_without_copy(self, seal: Seal, count: int) -> None:
@@ -137,7 +143,7 @@ class EventsCheck:
             kind,
             f"events of seal {seal.number}",
             f"{seal.event_count} were sealed, and the {count} in the database differ;"
-            " without a copy it is unknown which",
+            " only the copy in the bucket could show which",
         )
 
 

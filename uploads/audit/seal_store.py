@@ -25,7 +25,8 @@ from uploads.storage import (
 )
 
 PREFIX = "audit/"
-#: More than the size of any seal: an object under a seal's name could have gigabytes.
+#: Larger than any seal. No more is read: an object with a seal's name could have
+#: gigabytes.
 _MAX_SEAL_BYTES = 16 * 1024
 _SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
 _EVENTS_NAME = re.compile(r"events/([0-9]{10})-[0-9a-f]{64}\.jsonl\Z")
@@ -94,12 +95,12 @@ class SealStore:
         return content
 
     def first_seal(self, number: int) -> bytes | None:
-        """Return the first version of a seal's copy, or None when there is none.
+        """Return the oldest version of a seal's copy, or None when there is none.
 
         In a versioned bucket `seal` returns the newest version, or None for a delete
         marker; a sealer that relied on it would sign a second seal with this number.
         """
-        version_id = self.storage.first_version(self.seal_object_key(number))
+        version_id = self.storage.oldest_version_id(self.seal_object_key(number))
         return self.seal(number, version_id or "")
 
     def events(self, seal: Seal, version_id: str = "") -> Iterator[bytes]:
@@ -109,14 +110,17 @@ class SealStore:
         return self.storage.read(self.events_object_key(seal), version_id=version_id)
 
     def first_events(self, seal: Seal) -> Iterator[bytes]:
-        """Like `events`, for the first version, which may be hidden by a newer one."""
+        """Like `events`, for the oldest version, which a newer one may hide."""
         if seal.root == NO_EVENTS:
             return iter(())
-        version_id = self.storage.first_version(self.events_object_key(seal))
+        version_id = self.storage.oldest_version_id(self.events_object_key(seal))
         return self.events(seal, version_id or "")
 
     def listed_seals(self) -> Iterator[tuple[int | None, ObjectVersions]]:
-        """Yield number and object for all of `seals/`; no number for other names."""
+        """Yield the number and versions of each object under `seals/`.
+
+        The number is None if the object's name is not that of a seal.
+        """
         return self._listed("seals/", _SEAL_NAME)
 
     def listed_events(self) -> Iterator[tuple[int | None, ObjectVersions]]:

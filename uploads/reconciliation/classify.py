@@ -13,7 +13,7 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from uploads.exceptions import ObjectMissingError, OtherBucketError
 from uploads.models import Action, Status, Upload
-from uploads.object_verification import differences_from
+from uploads.object_verification import Comparison, compare
 from uploads.storage import ListedObject, StoredObject, storage_of
 
 
@@ -42,13 +42,16 @@ Outcome = Literal["found", "repaired", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference. `action` is the event that resolves it, if there is one."""
+    """One difference. `action` is the event that resolves it, if there is one.
+
+    `evidence` is what was found in the bucket; the event records it.
+    """
 
     kind: FindingKind
     key: str
-    upload_id: UUID | None
-    action: Action | None
-    seen: dict[str, Any] = field(default_factory=dict)
+    upload_id: UUID | None = None
+    action: Action | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
     outcome: Outcome = "found"
     note: str = ""
 
@@ -74,12 +77,12 @@ _ABSENT = {
     Status.STORED: (FindingKind.STORED_MISSING, Action.MISSING),
     Status.CORRUPTED: (FindingKind.STORED_MISSING, Action.MISSING),
 }
-#: The same when there is an object as it was recorded or intended.
+#: The same when there is an object that is as recorded or intended.
 _PRESENT = {
     Status.PENDING: (FindingKind.PENDING_PRESENT, Action.STORED),
     Status.FAILED: (FindingKind.FAILED_PRESENT, Action.STORED),
     Status.MISSING: (FindingKind.MISSING_PRESENT, Action.VERIFIED),
-    # Of a purged upload also with differences: `repair` then leaves the object alone.
+    # For a purged upload even with differences: `repair` then leaves the object alone.
     Status.PURGED: (FindingKind.PURGED_PRESENT, Action.PURGED),
 }
 
@@ -94,8 +97,13 @@ def classify(options: Options, key: str, listed: ListedObject | None) -> Finding
     try:
         finding = _classify_recorded(upload, listed)
     except OtherBucketError as error:
-        elsewhere, seen = FindingKind.ELSEWHERE, {"bucket": upload.bucket}
-        return Finding(elsewhere, key, upload.pk, None, seen, note=str(error))
+        return Finding(
+            FindingKind.ELSEWHERE,
+            key,
+            upload.pk,
+            evidence={"bucket": upload.bucket},
+            note=str(error),
+        )
     # The bucket was read after the row. An upload that changed in between is in
     # progress, and left to the next run.
     unchanged = Upload.objects.filter(pk=upload.pk, status=upload.status)
@@ -105,8 +113,12 @@ def classify(options: Options, key: str, listed: ListedObject | None) -> Finding
 def _classify_unrecorded(options: Options, listed: ListedObject) -> Finding | None:
     if timezone.now() - listed.last_modified < options.min_age:
         return None
-    seen = {"size": listed.size, "etag": listed.etag}
-    return Finding(FindingKind.NO_RECORD, listed.key, None, Action.ADOPTED, seen)
+    return Finding(
+        FindingKind.NO_RECORD,
+        listed.key,
+        action=Action.ADOPTED,
+        evidence={"size": listed.size, "etag": listed.etag},
+    )
 
 
 def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding | None:
@@ -121,30 +133,32 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
     if listed is None or status == Status.CORRUPTED:
         return None
     try:
-        differences, digest = differences_from(upload, found)
+        compared = compare(upload, found)
     except ObjectMissingError:
         return None  # deleted by now: the next run finds that
+    differences = compared.differences
     owner = found.metadata.get("upload-id") or "missing"
     if status in _MAY_CHANGE and owner != str(upload.pk):
         differences += (f"upload-id in the metadata is {owner}, not {upload.pk}",)
-    kind, action = FindingKind.DIFFERS, Action.CORRUPTED
-    if not differences or status == Status.PURGED:
-        if status == Status.STORED:
-            return None  # as recorded
+    if status == Status.STORED and not differences:
+        return None  # as recorded
+    if differences and status != Status.PURGED:
+        kind, action = FindingKind.DIFFERS, Action.CORRUPTED
+    else:
         kind, action = _PRESENT[status]
-    seen = _seen(found) | digest
+    evidence = _evidence(found, compared)
     if differences:
-        seen["differences"] = list(differences)
-    return Finding(kind, upload.key, upload.pk, action, seen)
+        evidence["differences"] = list(differences)
+    return Finding(kind, upload.key, upload.pk, action, evidence)
 
 
-def _seen(found: StoredObject) -> dict[str, Any]:
-    """Return what the store reported, for the event: evidence of the finding."""
+def _evidence(found: StoredObject, compared: Comparison) -> dict[str, Any]:
+    """Return what is known about the object, for the event that the repair records."""
     modified = found.last_modified
     return {
         "size": found.size,
-        "sha256": found.sha256,
-        "sha256_from": found.sha256_source,
+        "sha256": compared.sha256,
+        "sha256_from": compared.sha256_from,
         "etag": found.etag,
         "version_id": found.version_id,
         "last_modified": modified.isoformat() if modified else None,

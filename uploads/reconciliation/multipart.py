@@ -23,13 +23,17 @@ def unfinished_uploads(options: Options) -> Iterator[Finding]:
     """
     storage = upload_storage()
     for unfinished in _listed(storage):
-        if timezone.now() - unfinished.begun < options.min_age:
+        if timezone.now() - unfinished.initiated_at < options.min_age:
             continue
-        seen = {
-            "upload_in_parts": unfinished.upload_id,
-            "begun": unfinished.begun.isoformat(),
-        }
-        finding = Finding(FindingKind.UNFINISHED, unfinished.key, None, None, seen)
+        finding = Finding(
+            FindingKind.UNFINISHED,
+            unfinished.key,
+            # Programs depend on these names in the JSON output.
+            evidence={
+                "upload_in_parts": unfinished.upload_id,
+                "begun": unfinished.initiated_at.isoformat(),
+            },
+        )
         if options.fix:
             storage.abort_multipart_upload(unfinished)
             finding = replace(finding, outcome="repaired")

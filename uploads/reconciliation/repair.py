@@ -23,7 +23,7 @@ def repair(options: Options, finding: Finding) -> Finding:
     """Repair one finding; skip it if the upload or its object has changed."""
     if finding.action is None:  # recorded in another bucket: nothing to write
         return replace(finding, outcome="skipped")
-    detail = {"finding": finding.kind.value, **finding.seen}
+    detail = {"finding": finding.kind.value, **finding.evidence}
     try:
         if finding.upload_id is None:
             recorded = orphans.record_orphan(finding.key, actor=options.actor)
@@ -48,10 +48,10 @@ def repair(options: Options, finding: Finding) -> Finding:
 def _columns(finding: Finding) -> dict[str, Any]:
     """Return the columns of the upload that the repair changes."""
     if finding.action == Action.STORED:
-        modified = finding.seen["last_modified"]
+        modified = finding.evidence["last_modified"]
         return {
-            "etag": finding.seen["etag"],
-            "version_id": finding.seen["version_id"],
+            "etag": finding.evidence["etag"],
+            "version_id": finding.evidence["version_id"],
             "stored_at": modified or timezone.now(),
             "error": "",
         }
@@ -65,20 +65,21 @@ def _purge_again(
 ) -> Finding:
     """Delete an object that is recorded as purged, if it is the recorded one.
 
-    The record is purged already, so a crash before the event leaves it correct.
+    Its status is `purged` already, so it is correct even if the process dies before the
+    event is written.
     """
-    if "differences" in finding.seen:
+    if "differences" in finding.evidence:
         return replace(
             finding,
             outcome="skipped",
             note="another object has the key; decide whether to delete it",
         )
     try:
-        storage_of(upload).delete_unchanged(finding.key, finding.seen["etag"])
+        storage_of(upload).delete_unchanged(finding.key, finding.evidence["etag"])
     except ObjectChangedError as error:
         return replace(finding, outcome="skipped", note=str(error))
     except StoreRefusedError as error:
-        # The object still exists, so its record must no longer be purged.
+        # The object still exists, so the status must not stay `purged`.
         transitions.record(
             upload,
             Action.VERIFIED,

@@ -1,4 +1,4 @@
-"""The bucket: objects are created once and never overwritten; no outcome is guessed.
+"""The bucket: objects are created once and never overwritten.
 
 `backend` is the storage that other packages call; `multipart` creates large objects;
 `client` signs, sends and repeats the requests to one bucket; `configuration` has the

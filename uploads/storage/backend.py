@@ -168,7 +168,7 @@ class UploadStorage(S3Storage):
         def put() -> StoredObject:
             nonlocal outcome_unknown
             try:
-                if payload.size > PART_BYTES:  # each part may be repeated
+                if payload.size > PART_BYTES:  # also retries each part by itself
                     etag, version_id = self.multipart.create(
                         key, payload, metadata, locked_until
                     )
@@ -179,7 +179,7 @@ class UploadStorage(S3Storage):
                     )
             except StoreUnavailableError as error:
                 outcome_unknown = outcome_unknown or error.outcome_unknown
-                logger.warning("key=%s not put: %s", key, error)
+                logger.warning("key=%s PUT failed: %s", key, error)
                 raise
             return StoredObject(
                 size=payload.size,
@@ -232,8 +232,11 @@ class UploadStorage(S3Storage):
         payload: Payload,
         metadata: Mapping[str, str],
     ) -> bool:
-        """Compare by the store's checksum or the bytes; raises what `read` raises."""
-        # Not the request id: a retry of the same upload has another one.
+        """Return True if the object has this payload and is of the same upload.
+
+        Trusts the store's checksum, or else reads the bytes; raises what `read` raises.
+        """
+        # Not by the request id: it differs if the upload's record was lost in between.
         if found.size != payload.size or (
             found.metadata.get("upload-id") != metadata.get("upload-id")
         ):
@@ -277,7 +280,7 @@ class UploadStorage(S3Storage):
     ) -> Iterator[bytes]:
         """Yield an object's bytes; raises what `head` raises, even after some bytes.
 
-        `version_id` selects another version than the current one.
+        `version_id` selects a version other than the current one.
         """
         version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         answer = self.store.run(
@@ -342,10 +345,10 @@ class UploadStorage(S3Storage):
     def listing(self, prefix: str) -> Iterator[ListedObject]:
         """Yield every object under `prefix`, a page of 1,000 in memory at a time.
 
-        The order is the store's own: S3 lists by the UTF-8 bytes of the key
-        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html),
-        SeaweedFS directory by directory, so that `a/b` comes before `a-b`, and S3
-        directory buckets in none.
+        The order depends on the store. S3 lists by the UTF-8 bytes of the key
+        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html);
+        SeaweedFS lists directory by directory, so that `a/b` comes before `a-b`; S3
+        directory buckets have no order.
         """
         with store_errors():
             for page in self.store.pages("list_objects_v2", Prefix=prefix):
@@ -362,19 +365,20 @@ class UploadStorage(S3Storage):
         return (entry.key for entry in self.listing(prefix))
 
     def versions(self, prefix: str) -> Iterator[ObjectVersions]:
-        """Yield every key under `prefix` with its versions and delete markers, in order.
+        """Yield each key under `prefix` with its oldest version, in key order.
 
-        In a bucket without versions each key has one.
+        In a bucket without versioning each key has exactly one version.
         """
         with store_errors():
             yield from versions_in_order(
                 self.store.pages("list_object_versions", Prefix=prefix)
             )
 
-    def first_version(self, key: str) -> str | None:
-        """Return the id of the oldest of several versions of `key`.
+    def oldest_version_id(self, key: str) -> str | None:
+        """Return the id of the oldest version of `key` if it was overwritten or deleted.
 
-        None if there is only one, so that reading without an id is the same.
+        Otherwise return None: reading without an id then returns the same version, or
+        there is none.
         """
         for found in self.versions(key):
             if found.key == key and not found.is_single:
@@ -393,7 +397,7 @@ class UploadStorage(S3Storage):
                     found = MultipartUpload(
                         key=entry["Key"],
                         upload_id=entry["UploadId"],
-                        begun=entry["Initiated"],
+                        initiated_at=entry["Initiated"],
                     )
                     # A store may ignore the prefix, and reconciliation aborts what is
                     # yielded.
@@ -409,8 +413,8 @@ class UploadStorage(S3Storage):
     def bucket_exists(self) -> bool:
         try:
             self.store.run(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
-        except (BucketMissingError, ObjectMissingError):
-            # An answer to HEAD has no body, so no code: any 404 is an ObjectMissingError.
+        except ObjectMissingError:
+            # An answer to HEAD has no body and so no error code: a 404 is always this.
             return False
         return True
 
@@ -429,7 +433,7 @@ class UploadStorage(S3Storage):
         return True
 
     def availability(self) -> str:
-        """Return "ok", or in one line why the bucket cannot be used."""
+        """Return "ok", or one line that says why the bucket is unavailable."""
         try:
             self.store.run_once(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
         except StoreError as error:
@@ -468,8 +472,8 @@ def storage_of(upload: Upload) -> UploadStorage:
     storage = upload_storage()
     if upload.bucket != storage.bucket_name:
         raise OtherBucketError(
-            f"upload {upload.pk} is recorded in bucket {upload.bucket}, and the"
-            f" configured one is {storage.bucket_name}"
+            f"upload {upload.pk} is recorded in bucket {upload.bucket}, but the"
+            f" configured bucket is {storage.bucket_name}"
         )
     return storage
 
@@ -502,11 +506,10 @@ def _stored_object(answer: Mapping[str, Any]) -> StoredObject:
 
 def _why_unavailable(error: StoreError) -> str:
     match error:
-        # An answer to HEAD has no code, see `bucket_exists`.
-        case BucketMissingError() | ObjectMissingError():
+        case ObjectMissingError():  # see `bucket_exists`
             return "there is no such bucket"
         case StoreRedirectError():
-            return "the object store redirects to another address"
+            return "the object store redirects to another URL or region"
         case StoreRefusedError():
             return "the bucket refuses access"
         case StoreCredentialsError():

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The parameters that request the next page of a listing, and the members with them.
+#: For each listing: the parameters that request the next page, and the members of a
+#: page that have their values.
 _MARKERS = {
     "list_objects_v2": {"ContinuationToken": "NextContinuationToken"},
     "list_object_versions": {
@@ -68,7 +69,7 @@ OnRetry = Callable[[int, StoreError], None]
 
 @dataclass(frozen=True, slots=True)
 class BucketAddress:
-    """Where the objects of a bucket are, and for what their requests are signed."""
+    """The URL of a bucket's objects, and the region and service to sign requests for."""
 
     origin: str
     host: str
@@ -94,10 +95,10 @@ class StoreClient:
         self._connection: Connection | None = None
 
     def connect(self, transport: Transport | None = None) -> Connection:
-        """Connect by a new transport, or by that of another bucket of this store.
+        """Build the transport, or use that of another bucket of this store.
 
-        Not under a lock: threads would wait one after the other for a token service
-        that hangs.
+        There is no lock, because threads would then wait one after the other for a token
+        service that hangs.
         """
         transport = transport or build_transport(self.configuration)
         connection = transport, _address(transport, self.bucket)
@@ -213,9 +214,9 @@ class StoreClient:
                 return
             # A page that ends with a key's last version has no marker for versions.
             following = {
-                name: page[at]
-                for name, at in _MARKERS[operation].items()
-                if page.get(at)
+                parameter: page[member]
+                for parameter, member in _MARKERS[operation].items()
+                if page.get(member)
             }
             if following in ({}, marker):
                 raise unreadable_answer("the next page's marker is missing or repeated")

@@ -36,7 +36,7 @@ class StoreConfiguration:
     region_name: str
     #: None means AWS.
     endpoint_url: str | None = None
-    #: Without keys, botocore finds credentials: of a profile, or a role of pod or host.
+    #: Without keys, botocore uses those of a profile, or of the role of the pod or host.
     access_key: str | None = None
     secret_key: str | None = None
     connect_timeout: float = 2.0
@@ -157,8 +157,10 @@ def _refuse_redirects(
     parsed_response: dict[str, Any] | None,
     **kwargs: Any,
 ) -> None:
-    """Raise `StoreRedirectError` before botocore follows a redirect, possibly forever.
+    """Raise `StoreRedirectError` for a redirect, before botocore follows it.
 
+    If the answer does not name the region, botocore looks it up with HeadBucket; a
+    redirect of that request starts another lookup, and so on indefinitely.
     https://github.com/boto/botocore/blob/develop/botocore/utils.py S3RegionRedirectorv2
     """
     if response_dict is None:
@@ -167,8 +169,9 @@ def _refuse_redirects(
     error = (parsed_response or {}).get("Error", {})
     code = error.get("Code", str(status))
     region = response_dict["headers"].get("x-amz-bucket-region") or error.get("Region")
+    # S3 answers HEAD in the wrong region with 400, without a body and so without a code.
     if status == 400 and region and region != configured_region:
-        code = "PermanentRedirect"  # an answer to HEAD has no code
+        code = "PermanentRedirect"
     if status >= 300:
         found = error_from_status(status, code, region or "")
         if isinstance(found, StoreRedirectError):

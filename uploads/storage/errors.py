@@ -32,7 +32,7 @@ from uploads.exceptions import (
 
 logger = logging.getLogger(__name__)
 
-#: Statuses below 500 that mean "not now" rather than "no".
+#: Statuses below 500 that report a temporary failure.
 _TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
 #: Statuses of a request that was certainly not carried out: the store is too busy, or
 #: another conditional request for the same key is in progress.

@@ -28,7 +28,7 @@ from uploads.exceptions import StoreUnavailableError
 
 #: A page of a listing has up to 1,000 keys of up to 1,024 bytes, percent-encoded.
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
-#: Content that arrives more slowly than this runs into the timeout.
+#: Content that arrives more slowly than this times out.
 _MIN_BYTES_PER_SECOND = 32 * 1024
 _BLOCK_BYTES = 64 * 1024
 #: As botocore sets them; without TCP_NODELAY each body waits 40 ms.
@@ -36,7 +36,7 @@ _SOCKET_OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 ]
-#: An answer without these ends where the connection does.
+#: An answer with neither of these ends when the connection is closed.
 _LENGTH_FIELDS = frozenset({"content-length", "transfer-encoding"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -54,7 +54,7 @@ class Answer:
         timeout: float,
         idle: deque[HTTPConnection],
     ) -> None:
-        """`idle` takes the connection back when it can be used again."""
+        """`idle` receives the connection when it can be reused."""
         self.status = 0
         #: Names are in lower case.
         self.fields: dict[str, str] = {}
@@ -64,7 +64,7 @@ class Answer:
         self._timeout = self._seconds_left = timeout
         self._parser: Any = httptools.HttpResponseParser(self)
         self._content = bytearray()
-        #: Bytes that were received since the caller last took some.
+        #: Bytes received since the last `read`.
         self._received = 0
         self._has_head = self._is_complete = self._is_reusable = False
 
@@ -116,7 +116,7 @@ class Answer:
             self.close()
 
     def close(self) -> None:
-        """Give up the connection; it stays open if the answer has been read whole."""
+        """Release the connection: keep it open only if the whole answer has been read."""
         if self._parser is None:
             return
         self._parser = None  # breaks the reference cycle
@@ -142,7 +142,8 @@ class Answer:
 
     def on_body(self, part: bytes) -> None:
         if self._is_head:
-            self._is_reusable = False  # the rest of it may follow
+            # An answer to HEAD has no body; more of this one may follow.
+            self._is_reusable = False
         else:
             self._content += part
 
@@ -242,6 +243,7 @@ class HTTPClient:
 
     def _idle_connection(self, origin: str) -> HTTPConnection | None:
         idle = self._idle[origin]
+        # Not `while idle`: another thread may take the last one in between.
         with suppress(IndexError):
             while True:
                 connection = idle.pop()
@@ -267,7 +269,7 @@ class HTTPClient:
     def _new_connection(self, origin: str) -> HTTPConnection:
         parts = urlsplit(origin)
         scheme, host = parts.scheme, cast(str, parts.hostname)
-        # http.client would look for a missing one in an IPv6 address.
+        # Without a port, http.client would look for one within an IPv6 address.
         port = parts.port or _DEFAULT_PORTS[scheme]
         options: dict[str, Any] = {
             "timeout": self._connect_timeout,
@@ -295,7 +297,7 @@ class HTTPClient:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """For all connections: reading the usual authorities takes 30 ms and 0.6 MiB."""
+        """Shared by all connections: loading the CA certificates takes 30 ms and 0.6 MiB."""
         context = create_urllib3_context()
         if self._certificates is None:
             context.load_default_certs()

@@ -56,14 +56,14 @@ class MultipartUploads:
     ) -> tuple[str, str]:
         """Create an object without overwriting one; return its ETag and version.
 
-        The object exists only after CompleteMultipartUpload, so after an error before
-        that request nothing was stored.
+        Only CompleteMultipartUpload creates the object: if an earlier request fails,
+        nothing was stored.
         """
         lock: dict[str, Any] = {}
         if locked_until is not None:
             lock["ObjectLockMode"] = OBJECT_LOCK_MODE
             lock["ObjectLockRetainUntilDate"] = locked_until
-        with _nothing_stored():
+        with _known_outcome():
             upload_id = self._store.run(
                 lambda s3: s3.create_multipart_upload(
                     Bucket=self._bucket,
@@ -75,7 +75,7 @@ class MultipartUploads:
                 )["UploadId"]
             )
         try:
-            with _nothing_stored():
+            with _known_outcome():
                 parts = self._send_parts(key, upload_id, payload)
 
             def complete(s3: S3Client) -> tuple[str, str]:
@@ -157,8 +157,8 @@ class MultipartUploads:
 
 
 @contextmanager
-def _nothing_stored() -> Iterator[None]:
-    """Raise errors with a known outcome: nothing was stored."""
+def _known_outcome() -> Iterator[None]:
+    """Mark the outcome of errors raised in the block as known: nothing was stored."""
     try:
         yield
     except StoreUnavailableError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,12 +41,15 @@ class MultipartUpload:
 
     key: str
     upload_id: str
-    begun: datetime
+    initiated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersions:
-    """A key with its oldest version; `count` includes delete markers."""
+    """The oldest version of a key, and the number of its versions and delete markers.
+
+    `oldest_id` is empty if the key has only delete markers.
+    """
 
     key: str
     oldest_id: str
@@ -60,24 +64,21 @@ class ObjectVersions:
 def versions_in_order(
     pages: Iterable[Mapping[str, Any]],
 ) -> Iterator[ObjectVersions]:
-    """Yield each key of ListObjectVersions pages with its oldest version, in order.
+    """Yield each key of ListObjectVersions pages with its oldest version, in key order.
 
     S3 lists a key's versions newest first, so the last one read is the oldest.
     """
-    found: dict[str, ObjectVersions] = {}
+    oldest_ids: dict[str, str] = {}
+    counts: Counter[str] = Counter()
     for page in pages:
-        for name in ("Versions", "DeleteMarkers"):
-            for entry in page.get(name, ()):
-                key = entry["Key"]
-                version_id = entry.get("VersionId") or "null"
-                oldest_id = version_id if name == "Versions" else ""
-                so_far = found.get(key, ObjectVersions(key, "", 0))
-                found[key] = ObjectVersions(
-                    key, oldest_id or so_far.oldest_id, so_far.count + 1
-                )
-        # The versions of the last key may continue on the next page.
-        last = max(found, default="")
-        for key in sorted(found):
-            if key < last:
-                yield found.pop(key)
-    yield from found.values()
+        for entry in page.get("Versions", ()):
+            # A version written before the bucket had versioning has the id "null".
+            oldest_ids[entry["Key"]] = entry.get("VersionId") or "null"
+            counts[entry["Key"]] += 1
+        for entry in page.get("DeleteMarkers", ()):
+            counts[entry["Key"]] += 1
+        # Not the last key: its versions may continue on the next page.
+        for key in sorted(counts)[:-1]:
+            yield ObjectVersions(key, oldest_ids.pop(key, ""), counts.pop(key))
+    for key, count in counts.items():
+        yield ObjectVersions(key, oldest_ids.get(key, ""), count)

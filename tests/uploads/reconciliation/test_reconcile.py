@@ -39,8 +39,8 @@ class TestReconcile:
         making.overwrite_in_parts(bucket, upload)
         (finding,) = reconcile(FIX)
         assert (finding.kind, finding.outcome) == (FindingKind.DIFFERS, "repaired")
-        assert finding.seen["sha256_from"] == "bytes"
-        assert finding.seen["sha256"] != upload.sha256
+        assert finding.evidence["sha256_from"] == "bytes"
+        assert finding.evidence["sha256"] != upload.sha256
         assert making.actions(upload) == ["requested", "corrupted"]
 
     def test_reconcile__pending_and_another_owner(self, bucket):
@@ -51,7 +51,7 @@ class TestReconcile:
         upload_storage().put_new(upload.key, payload, {"upload-id": other})
         (finding,) = reconcile(FIX)
         assert finding.kind == FindingKind.DIFFERS
-        assert finding.seen["differences"] == [
+        assert finding.evidence["differences"] == [
             f"upload-id in the metadata is {other}, not {upload.pk}"
         ]
 
@@ -69,7 +69,7 @@ class TestReconcile:
         making.overwrite(bucket, upload.key, b"x")
         (finding,) = reconcile(FIX)
         assert finding.kind == FindingKind.DIFFERS
-        assert finding.seen["differences"][-1] == (
+        assert finding.evidence["differences"][-1] == (
             f"SHA-256 is {hashlib.sha256(b'x').hexdigest()}, not {upload.sha256}"
         )
         assert making.actions(upload)[-1] == "corrupted"
@@ -136,12 +136,12 @@ class TestAdoption:
         assert upload.stored_at == bucket.head(key).last_modified
         event = upload.events.get()
         assert (event.action, event.actor) == ("adopted", ACTOR.name)
-        assert event.detail["known_from"] == {
+        assert event.detail["sources"] == {
             "sha256": "checksum computed by the store",
             "id": "metadata",
             "request_id": "metadata",
         }
-        assert "claims_not_believed" not in event.detail
+        assert "rejected_metadata" not in event.detail
         assert found(FIX) == []
 
     @pytest.mark.parametrize(
@@ -160,12 +160,12 @@ class TestAdoption:
         assert upload.sha256 == hashlib.sha256(b"stray").hexdigest()
         assert upload.request_id == ""
         detail = upload.events.get().detail
-        assert detail["known_from"] == {
+        assert detail["sources"] == {
             "sha256": "bytes read",
             "id": "new",
             "request_id": "unknown",
         }
-        assert detail.get("claims_not_believed", {}) == metadata
+        assert detail.get("rejected_metadata", {}) == metadata
         assert verify_upload(upload, actor=ACTOR).action == Action.VERIFIED
 
     def test_adopt__id_taken(self, bucket):
@@ -179,6 +179,6 @@ class TestAdoption:
         list(reconcile(FIX))
         copy = Upload.objects.get(key="uploads/copy.txt")
         assert copy.pk != original.pk
-        assert copy.events.get().detail["claims_not_believed"] == {
+        assert copy.events.get().detail["rejected_metadata"] == {
             "upload-id": str(original.pk)
         }

@@ -41,7 +41,7 @@ class Command(OperatorCommand):
             " and the most recent purges; a time or an age, such as 1d",
         )
         self.add_json_argument(
-            parser, "one JSON object per difference, each on a line, and last a summary"
+            parser, "one JSON object per line: one for each difference, then a summary"
         )
 
     def run(
@@ -62,9 +62,10 @@ class Command(OperatorCommand):
             outcomes[finding.outcome] += 1
             self.so_far = _summary(progress.count, kinds, outcomes)
             progress.clear()
-            # Programs depend on this name in the JSON output.
-            members = {"word": finding.kind, **asdict(finding)}
-            del members["kind"]
+            # Programs depend on the names `word` and `seen` in the JSON output.
+            values = asdict(finding)
+            kind, evidence = values.pop("kind"), values.pop("evidence")
+            members = {"word": kind, "seen": evidence, **values}
             self.print_result(members, _line(finding), as_json=as_json)
         summary = {
             "keys": progress.count,
@@ -79,7 +80,7 @@ class Command(OperatorCommand):
 
 def _line(finding: Finding) -> str:
     line = f"{finding.kind.value}: {finding.key}"
-    for difference in finding.seen.get("differences", ()):
+    for difference in finding.evidence.get("differences", ()):
         line += f"; {difference}"
     if finding.outcome == "repaired":
         line += f" -> {finding.action or 'parts deleted'}"
