@@ -101,16 +101,19 @@ class Upload(models.Model):
     user_agent = models.CharField(max_length=512, blank=True, default="")
     request_id = models.CharField(max_length=128, blank=True, default="")
     idempotency_scope = models.CharField(
-        max_length=64, blank=True, default="", help_text="Whose key it is."
+        max_length=64, blank=True, default="", help_text="The actor whose key it is."
     )
     idempotency_key = models.CharField(max_length=255, blank=True, default="")
     idempotency_fingerprint = models.CharField(
-        max_length=64, blank=True, default="", help_text="Of the request; SHA-256."
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="SHA-256 of the request's body.",
     )
     attempt_started_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="When the last try under an idempotency key began; empty when over.",
+        help_text="When the last attempt under an idempotency key began; empty when it is over.",
     )
     error = models.CharField(max_length=1000, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)
@@ -118,7 +121,7 @@ class Upload(models.Model):
     duration = models.DurationField(
         null=True,
         blank=True,
-        help_text="Of the attempt that stored the object.",
+        help_text="How long the attempt that stored the object took.",
     )
 
     objects = UploadQuerySet.as_manager()
@@ -199,7 +202,9 @@ class LoginAttempts(models.Model):
     """
 
     key = models.CharField(
-        primary_key=True, max_length=64, help_text="address:NETWORK or user:ID"
+        primary_key=True,
+        max_length=64,
+        help_text="address:NETWORK, address:NETWORK:unknown or user:ID",
     )
     at = ArrayField(models.DateTimeField())
     expires_at = models.DateTimeField(db_index=True)

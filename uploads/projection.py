@@ -47,8 +47,8 @@ _Difference = tuple[FaultKind, str]
 def check(report: Report, *, since: int | None) -> Iterator[None]:
     """Report every upload that differs from its events; yield after each page.
 
-    `since` limits the uploads to those with an event under that seal or a later one,
-    or under none yet.
+    `since` is the number of a seal: only uploads with an event under that seal or a
+    later one, or with an unsealed event, are checked.
     """
     uploads: QuerySet[Upload] = Upload.objects.order_by("id")
     events: QuerySet[UploadEvent] = UploadEvent.objects.exclude(upload=None)
@@ -64,8 +64,8 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
         if not is_last:
             page = uploads.filter(pk__lte=ids[-1])
             page_events = events.filter(upload_id__lte=ids[-1])
-        # The last page has the events after the last upload: their uploads are missing.
-        for upload_id in _suspects(ids, page, page_events):
+        # The last page has no upper bound: it includes events of missing uploads.
+        for upload_id in _candidates(ids, page, page_events):
             # Examine it again: the tables may have changed between the two queries.
             for kind, detail in _examine(upload_id):
                 report.add(kind, f"upload {upload_id}", detail)
@@ -78,21 +78,24 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
 
 
 def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
-    """Return how an upload contradicts `lost`, the events of `seal` to be restored."""
+    """Return why the lost events of a seal cannot be restored, or None if they can.
+
+    They cannot if an upload's row contradicts the events that the database still has,
+    or if another upload has the object key of one of them. `seal` is the seal's number.
+    """
     ids = {event["upload"] for event in lost} - {None}
     for upload_id, row, events in _rows_with_events(ids):
-        for _, difference in _differences(row, list(events)):
-            return (
-                f"upload {upload_id} differs from the events that the database has:"
-                f" {difference}"
-            )
+        differences = _differences(row, list(events))
+        if differences:
+            _, detail = differences[0]
+            return f"upload {upload_id} in the database contradicts the audit trail: {detail}"
     details = [event["detail"] for event in lost if isinstance(event["detail"], dict)]
     stated = [detail.get("key") for detail in details]
     object_keys = {key for key in stated if isinstance(key, str)}
     other = Upload.objects.filter(key__in=object_keys).exclude(pk__in=ids).first()
     if other is None:
         return None
-    return f"upload {other.pk} has an object key of another upload under seal {seal}"
+    return f"upload {other.pk} has the object key that seal {seal} records for another upload"
 
 
 def restore(ids: Collection[UUID]) -> None:
@@ -110,10 +113,10 @@ def restore(ids: Collection[UUID]) -> None:
 # --- Checking ---------------------------------------------------------------------
 
 
-def _suspects(
+def _candidates(
     ids: list[UUID], uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
 ) -> list[UUID]:
-    """Return the ids whose rows and events seem to differ."""
+    """Return the ids of uploads whose rows may differ from their events."""
     try:
         differing = (
             upload_id
@@ -129,7 +132,10 @@ def _suspects(
 
 
 def _examine(upload_id: UUID) -> list[_Difference]:
-    """Return how an upload differs from its events, both as of the same moment."""
+    """Return how an upload differs from its events.
+
+    The row is read before and after the events, until both reads are equal.
+    """
     try:
         while True:
             rows = list(_rows(Upload.objects.filter(pk=upload_id)))
@@ -184,13 +190,13 @@ def _differences(row: _Row | None, events: list[_EventValues]) -> list[_Differen
     status, facts = _state_of(events)
     found = []
     if row["status"] != status:
-        detail = f"is {row['status']}, but {status} after its last event"
+        detail = f"it is {row['status']}, but {status} after its last event"
         found.append((FaultKind.STATUS_DIFFERS, detail))
     names = [
         name for name, value in facts.items() if not _is_same(name, row[name], value)
     ]
     if names:
-        detail = f"differs from its events in {', '.join(names)}"
+        detail = f"it differs from its events in {', '.join(names)}"
         found.append((FaultKind.FACTS_DIFFER, detail))
     return found
 

@@ -370,7 +370,7 @@ def test_output_fails_afterwards__says_what_was_done(
     monkeypatch.setattr(sys, "stdout", FullOutput())
     for sentence, *command in (
         ("token a-token is revoked", "revoke_token", "a-token"),
-        ("the check is in the audit trail", "verify_audit"),
+        ("the check was recorded", "verify_audit"),
         ("1 corrupted", "verify_uploads"),
         ("1 repaired", "reconcile_uploads", "--fix", "--min-age=0s"),
     ):

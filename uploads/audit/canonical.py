@@ -25,15 +25,15 @@ others, which is not needed here.
 ================ ====================================================================
 ``format``       ``mirrorsite-audit-seal-1``
 ``number``       counts from 1, without gaps
-``sealed_at``    when, in the form of an event's ``at``
+``sealed_at``    the time, in the form of an event's ``at``
 ``event_count``  how many events it covers, which may be 0
 ``first_event``  the lowest of their ids, or null
 ``last_event``   the highest of their ids, or null
-``root``         of its events, 64 hexadecimal digits
-``previous``     the hash of the seal before, in the first seal 64 zeros
+``root``         the root of its events, 64 hexadecimal digits
+``previous``     the hash of the previous seal; 64 zeros in the first one
 ``key_id``       the signing key: the first 16 hexadecimal digits of the SHA-256 of
                  its public key (32 bytes)
-``next_key``     null, or the public key (64 hexadecimal digits) that takes over
+``next_key``     null, or the public key that it announces (64 hexadecimal digits)
 ``signature``    Ed25519 (RFC 8032), 128 hexadecimal digits
 ================ ====================================================================
 
@@ -77,7 +77,7 @@ class NotCanonicalError(ValueError):
 
 
 def encode(value: Any) -> bytes:
-    """Return canonical JSON; raises `NotCanonicalError` for what has none."""
+    """Return canonical JSON; raises `NotCanonicalError` if the value has none."""
     refuse_fractions(value)
     try:
         return _encoder.encode(value).encode("ascii")
@@ -94,7 +94,7 @@ def refuse_fractions(value: Any) -> None:
     elif not isinstance(value, list | tuple):
         return
     for inner in value:
-        # Most are plain, and a call for each would slow down the sealer.
+        # Most values are plain, and a call for each would slow down the sealer.
         if type(inner) not in _PLAIN:
             refuse_fractions(inner)
 
@@ -175,25 +175,34 @@ def parse_seal(content: bytes) -> Seal:
     try:
         values = json.loads(content)
         if values.pop("format") != FORMAT:
-            raise NotCanonicalError("not a seal of this format")
+            raise NotCanonicalError(f"its format is not {FORMAT}")
         seal = Seal(**values)
     except NotCanonicalError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise NotCanonicalError("not a seal") from error
+        raise NotCanonicalError(
+            "it is not a JSON object with the keys of a seal"
+        ) from error
+    _require_forms(seal)
+    if not _is_time(seal.sealed_at) or seal.file_bytes() != content:
+        raise NotCanonicalError("it is not in canonical form")
+    return seal
+
+
+def _require_forms(seal: Seal) -> None:
+    """Raise `NotCanonicalError` unless hexadecimal and numeric fields are well-formed."""
     for name, pattern in _HEX.items():
         value = getattr(seal, name)
         if value is None and name == "next_key":
             continue
         if not isinstance(value, str) or not pattern.match(value):
-            raise NotCanonicalError(f"{name} is malformed")
+            raise NotCanonicalError(f"its {name} is malformed")
     for name in ("number", "event_count", "first_event", "last_event"):
         value = getattr(seal, name)
-        if value is not None and type(value) is not int:
-            raise NotCanonicalError(f"{name} is not an integer")
-    if not _is_time(seal.sealed_at) or seal.file_bytes() != content:
-        raise NotCanonicalError("not in canonical form")
-    return seal
+        if value is None and name in {"first_event", "last_event"}:
+            continue
+        if type(value) is not int:
+            raise NotCanonicalError(f"its {name} is not an integer")
 
 
 def parse_canonical_time(text: str) -> datetime:

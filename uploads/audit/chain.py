@@ -33,7 +33,7 @@ class Chain:
         self.store = store
         self.trusted = trusted
         # `trusted` has the keys announced by the database's seals up to this number.
-        self._keys_known_to = 0
+        self._learned_up_to = 0
 
     def last(self) -> Seal | None:
         """Return the database's last seal.
@@ -45,19 +45,19 @@ class Chain:
         number = numbers.first()
         if number is None:
             return None
-        seal = learn_keys(self.trusted, number, after=self._keys_known_to)
+        seal = learn_keys(self.trusted, number, after=self._learned_up_to)
         if seal is None or self.store.first_seal(number) != seal.file_bytes():
             raise SealError(
                 f"seal {number}, the last one in the database, differs from"
                 f" {self.store.seal_object_key(number)} in the bucket; {HINT}"
             )
-        self._keys_known_to = number
+        self._learned_up_to = number
         return seal
 
     def next(self, previous: Seal | None) -> Seal | None:
         """Return the bucket's seal after `previous`, None if there is none.
 
-        Raises `SealError` when it is not signed or does not continue the chain.
+        Raises `SealError` unless it is signed by a trusted key and continues the chain.
         """
         number = 1 if previous is None else previous.number + 1
         content = self.store.first_seal(number)
@@ -69,9 +69,7 @@ class Chain:
         except SealError as error:
             raise SealError(f"{object_key} in the bucket {error}") from error
         if seal.previous != (NO_SEAL if previous is None else previous.hash()):
-            raise SealError(
-                f"{object_key} in the bucket does not continue the seal before it"
-            )
+            raise SealError(f"{object_key} in the bucket does not continue the chain")
         self.trusted.learn(seal)
         return seal
 
@@ -111,9 +109,10 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
 
 
 def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
-    """Return the ids of a seal's events that are not unsealed events of the database.
+    """Return the ids of a seal's events that the database does not have as unsealed.
 
-    Raises `SealError` if an event differs from its line.
+    `lines` are those of the seal's copy, by id. Raises `SealError` if an unsealed event
+    differs from its line.
     """
     missing: list[int] = []
     ids = list(lines)
@@ -127,8 +126,8 @@ def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
                 missing.append(event_id)
             elif found[event_id] != lines[event_id]:
                 raise SealError(
-                    f"event {event_id} differs from the copy that seal {seal.number}"
-                    f" has in the bucket; {HINT}"
+                    f"event {event_id} differs from its copy in the bucket, under seal"
+                    f" {seal.number}; {HINT}"
                 )
     return missing
 

@@ -88,7 +88,8 @@ class TrustedKeys:
 
     def is_retired(self, name: str, number: int) -> bool:
         """Return True if the key with the id `name` cannot sign seal `number`."""
-        return self._retired.get(name, number + 1) <= number
+        retired_from = self._retired.get(name)
+        return retired_from is not None and number >= retired_from
 
     def learn(self, seal: Seal) -> None:
         """Add the key that a valid seal announces; retire those that its key replaces.

@@ -36,7 +36,7 @@ _INSERT = (
     f"INSERT INTO {UploadEvent._meta.db_table}"
     " (action, at, actor, request_id, detail, upload_id)"
 )
-#: For `write`, whose `values` are then the upload's id, or None.
+#: A statement for `write`; its only other parameter is the upload's id, or None.
 INSERT_EVENT = f"{_INSERT} VALUES ($1, $2, $3, $4, $5, $6)"
 _NOT_WRITTEN = "the record could not be written to the database"
 
@@ -112,7 +112,8 @@ def write(
                 connection.health_check_done = False  # type: ignore[attr-defined]
             connection.close_if_health_check_failed()
             connection.ensure_connection()
-            # Django's cursor puts the values into the SQL text: a quarter more CPU.
+            # Django's cursor puts the values into the SQL text, which takes a quarter
+            # more processor time.
             with RawCursor(connection.connection) as cursor:
                 cursor.execute(statement, parameters, prepare=True)
                 return cursor.rowcount

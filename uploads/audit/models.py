@@ -69,7 +69,8 @@ UNCOMMON_ACTIONS: tuple[Action, ...] = tuple(
     a for a in Action if a not in {Action.REQUESTED, Action.STORED}
 )
 
-#: Python's parser of JSON refuses deep nesting and long numbers.
+#: The condition, in SQL, that Python's JSON parser can read a detail: it refuses deep
+#: nesting and long numbers.
 _READABLE = """
 octet_length(%(expressions)s::text) <= 1048576
 AND NOT jsonb_path_exists(%(expressions)s, '$.**{32}')
@@ -93,9 +94,11 @@ class AuditSeal(models.Model):
     first_event = models.BigIntegerField(null=True, help_text="Lowest event id.")
     last_event = models.BigIntegerField(null=True, help_text="Highest event id.")
     event_count = models.BigIntegerField()
-    root = models.CharField(max_length=64, help_text="Hash over the events; SHA-256.")
+    root = models.CharField(max_length=64, help_text="SHA-256 over the events.")
     previous = models.CharField(
-        max_length=64, unique=True, help_text="Hash of the seal before; zeros at first."
+        max_length=64,
+        unique=True,
+        help_text="Hash of the previous seal; zeros in the first.",
     )
     signature = models.CharField(max_length=128, help_text="Ed25519, hexadecimal.")
     key_id = models.CharField(max_length=64)
@@ -103,10 +106,10 @@ class AuditSeal(models.Model):
         max_length=64,
         blank=True,
         default="",
-        help_text="The public key that takes over, hexadecimal; empty but at a rotation.",
+        help_text="The public key that the seal announces, hexadecimal; empty if there is none.",
     )
     object_key = models.CharField(
-        max_length=1024, help_text="Where its copy lies in the bucket."
+        max_length=1024, help_text="The key of its copy in the bucket."
     )
 
     class Meta:

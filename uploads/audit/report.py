@@ -24,11 +24,12 @@ class FaultKind(StrEnum):
     INVENTED = "invented"
     #: A sealed event exists, but under another id or another seal.
     REORDERED = "reordered"
-    #: The bucket holds signed seals after the database's last one.
+    #: The chain in the database is truncated: the bucket has signed seals after its
+    #: last one.
     CUT_TAIL = "cut tail"
     #: A seal does not have the hash of the one before it.
     BROKEN_CHAIN = "broken chain"
-    #: The signature is not the key's.
+    #: The signature does not match the key.
     FORGED_SIGNATURE = "forged signature"
     #: The key is not trusted, or was replaced before this seal.
     UNKNOWN_KEY = "unknown key"
@@ -101,12 +102,15 @@ class Projection(Protocol):
     def check(self, report: Report, *, since: int | None) -> Iterator[None]:
         """Report and count every row that differs from its events, a page at a time.
 
-        `since` limits the rows to those with an event under that seal or a later one,
-        or under none yet.
+        `since` is the number of a seal: only rows with an event under that seal or a
+        later one, or with an unsealed event, are checked.
         """
 
     def contradiction(self, lost: list[dict[str, Any]], seal: int) -> str | None:
-        """Return how a row contradicts the lost events of `seal`, or None."""
+        """Return why the lost events of a seal cannot be restored, or None if they can.
+
+        They cannot if a row contradicts the audit trail. `seal` is the seal's number.
+        """
 
     def restore(self, ids: Collection[UUID]) -> None:
         """Insert or update these rows to match their events."""

@@ -59,7 +59,7 @@ def restore_lost_events(
     chain = Chain(store, trusted)
     lost = Lost()
     with (
-        log.database_errors("the database cannot be used"),
+        log.database_errors("the events could not be restored to the database"),
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
@@ -93,7 +93,7 @@ def _restore(seal: Seal, store: SealStore) -> int:
     """Write a seal with its events and uploads; return how many events were lost."""
     lines = sealed_lines(store, seal)
     try:
-        missing = _missing(seal, lines)
+        missing = _lost_events(seal, lines)
         events = [_event(lines[event_id]) for event_id in missing]
         UploadEvent.objects.bulk_create(events)
         for projection in projections:
@@ -112,7 +112,7 @@ def _restore(seal: Seal, store: SealStore) -> int:
     return len(missing)
 
 
-def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
+def _lost_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     """Return the ids of a seal's lost events.
 
     Raises `SealError` if the database contradicts one of them.
@@ -134,7 +134,7 @@ def _missing(seal: Seal, lines: dict[int, bytes]) -> list[int]:
 def _require_no_gap(last: int, store: SealStore, trusted: TrustedKeys) -> None:
     """Raise `SealError` if the bucket lacks the seal after `last` and has a later one.
 
-    Unsigned objects that have a seal's name do not count.
+    Objects with a seal's name that are not signed by a trusted key are ignored.
     """
     for number, _ in store.listed_seals():
         if number is None or number <= last:

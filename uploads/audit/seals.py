@@ -57,7 +57,7 @@ class Sealed:
 
     number: int
     event_count: int
-    finished: bool  # from the copy that an interrupted run left in the bucket
+    finished: bool  # recorded from the copy that an interrupted run left in the bucket
 
 
 def seal_audit(
@@ -179,7 +179,7 @@ class _Sealer:
         if self.chain.trusted.is_retired(self.signing_key.id, number):
             raise AuditKeyError(
                 f"key {self.signing_key.id} was replaced and can no longer sign;"
-                " set AUDIT_SIGNING_KEY to the key that took over."
+                " set AUDIT_SIGNING_KEY to the key that replaced it."
             )
         unsealed = UploadEvent.objects.filter(seal=None)
         pairs = list(sealable_lines(unsealed, self.events_per_seal))
@@ -214,8 +214,8 @@ class _Sealer:
                 raise SealError(
                     f"event {min(missing)}, of seal {seal.number} in the bucket, is not"
                     f" in the database or is under another seal; {HINT}. If an older"
-                    " backup was restored, first run manage.py restore_events:"
-                    " docs/runbook.md, 'The database is lost'"
+                    " backup was restored, first run manage.py restore_events"
+                    " (docs/runbook.md, 'The database is lost')"
                 )
         except SealError:
             if AuditSeal.objects.filter(pk=seal.number).exists():

@@ -93,7 +93,7 @@ def readable_seals(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal |
 
 def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal]]:
     for row in rows.order_by("number").iterator(chunk_size=CHUNK):
-        seal_of(row)
+        seal_of(row)  # raises one of `UNREADABLE` if a value cannot be read
         yield row.number, row
 
 
@@ -152,8 +152,9 @@ def row_of(seal: Seal, store: SealStore) -> AuditSeal:
 def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:
     """Add to `trusted` the keys that the database's seals up to `number` announce.
 
-    Other seals are not read: a key that one of them retires is retired by the next
-    announcement or by seal `number`. Returns seal `number`, None if it is unreadable.
+    Other seals are not read. A key is retired by the first seal of the key that replaces
+    it or, if that seal is not read, by the next one that is. Return seal `number`, or
+    None if its row cannot be read.
     """
     rows = AuditSeal.objects.filter(number__gt=after, number__lt=number)
     last = AuditSeal.objects.filter(number=number)

@@ -63,12 +63,14 @@ def verify_audit(
     now: datetime | None = None,
     on_progress: Callable[[Report], None] = lambda report: None,
 ) -> Report:
-    """Compare the record with what was signed and copied; change nothing.
+    """Compare the database with the signed seals and their copies; change nothing.
 
     `since` is the number of the first seal to check, or a point in time; only uploads
-    with an event from there on are checked. `grace` is how long before `now` an event
-    may be unsealed. Without `read_copies` the bucket is not read: the report cannot
-    name the events that differ, and has `sealing stopped` in place of `cut tail`.
+    with an event from there on are checked. `grace` is how long an event may stay
+    unsealed, how old the last seal may be, and how far a clock may be ahead.
+
+    Without `read_copies` the bucket is not read: the report cannot name the events that
+    differ, and seals that only the bucket has show only as a last seal that is too old.
 
     Raises `AuditKeyError` without a trusted key, `StoreError`, and
     `TrailUnavailableError`.
@@ -76,7 +78,7 @@ def verify_audit(
     trusted = trusted_keys or keys.configured_trusted_keys()
     now = now or timezone.now()
     verifier = _Verifier(store or SealStore(), trusted, now, grace, read_copies)
-    with database_errors("the database cannot be used"):
+    with database_errors("the audit trail could not be read from the database"):
         try:
             verifier.run(since, on_progress)
         except (AttributeError, TypeError, ValueError) as error:
@@ -100,8 +102,8 @@ class _Verifier:
     ) -> None:
         self.store = store
         self.trusted = trusted
-        # A last seal or an unsealed event outside these times is a fault. Clocks may be
-        # ahead by `grace`.
+        # The last seal and all unsealed events must be dated between these. The later
+        # limit allows for clocks that are ahead by up to `grace`.
         self.earliest_time, self.latest_time = now - grace, now + grace
         self.read_copies = read_copies
         self.report = Report()
@@ -132,7 +134,7 @@ class _Verifier:
                     gap = f"seals {last + 1} to {number - 1}"
                     subject = gap if number > last + 2 else f"seal {last + 1}"
                     detail = (
-                        "not in the database, not in the bucket"
+                        "neither in the database nor in the bucket"
                         if self.read_copies
                         else "not in the database"
                     )
@@ -169,7 +171,9 @@ class _Verifier:
             self._add(FaultKind.CHANGED, number, "its row cannot be read")
         else:
             self._add(
-                FaultKind.MISSING, number, "not in the database; `since` is after it"
+                FaultKind.MISSING,
+                number,
+                "not in the database; the check begins after it",
             )
         return None
 
@@ -244,11 +248,11 @@ class _Verifier:
     def _copied_seal(self, number: int, versions: ObjectVersions | None) -> Seal | None:
         """Return the seal in the bucket, None if it is invalid; report a bad copy.
 
-        Of a copy that was overwritten, which is a fault, the first version is read.
+        If the copy was overwritten, which is a fault, its oldest version is returned.
         """
         if not self.read_copies:
             return None
-        content = first = self.store.seal(number)
+        content = oldest = self.store.seal(number)
         if content is None:
             key = self.store.seal_object_key(number)
             self._add(FaultKind.COPY_MISSING, number, f"no object {key}")
@@ -256,11 +260,11 @@ class _Verifier:
             if content is not None:
                 self._add(FaultKind.COPY_DIFFERS, number, "the object was overwritten")
             oldest_id = versions.oldest_id
-            first = self.store.seal(number, oldest_id) if oldest_id else None
-        if first is None:
+            oldest = self.store.seal(number, oldest_id) if oldest_id else None
+        if oldest is None:
             return None
         try:
-            return verified_seal(first, number, self.trusted)
+            return verified_seal(oldest, number, self.trusted)
         except SealError as error:
             self._add(FaultKind.COPY_DIFFERS, number, f"the object {error}")
             return None
@@ -278,6 +282,7 @@ class _Verifier:
             for name in Seal.__dataclass_fields__
             if copy is not None and getattr(recorded, name) != getattr(copy, name)
         ]
+        # A row that differs only by an invalid signature has that fault instead.
         if changed and (changed != ["signature"] or fault is None):
             self._add(
                 FaultKind.CHANGED,
@@ -290,11 +295,16 @@ class _Verifier:
             self._add(fault, row.number, f"not signed by key {recorded.key_id}")
 
     def _report_unrecorded(self, seal: Seal) -> bool:
-        """Report a signed seal without a row; False if a sealer can still record it."""
+        """Report a signed seal without a row; return True if that is a fault.
+
+        It is none if a sealer has recorded the seal since, or can still record it.
+        """
         if AuditSeal.objects.filter(pk=seal.number).exists():
             return False  # recorded since the rows were read
         if AuditSeal.objects.filter(number__gt=seal.number).exists():
-            self._add(FaultKind.MISSING, seal.number, "only its copy exists")
+            self._add(
+                FaultKind.MISSING, seal.number, "in the bucket, but not in the database"
+            )
             return True
         is_recent = parse_canonical_time(seal.sealed_at) > self.earliest_time
         if is_recent and self._is_unfinished(seal):

@@ -54,13 +54,13 @@ class Migration(migrations.Migration):
                 (
                     "root",
                     models.CharField(
-                        help_text="Hash over the events; SHA-256.", max_length=64
+                        help_text="SHA-256 over the events.", max_length=64
                     ),
                 ),
                 (
                     "previous",
                     models.CharField(
-                        help_text="Hash of the seal before; zeros at first.",
+                        help_text="Hash of the previous seal; zeros in the first.",
                         max_length=64,
                         unique=True,
                     ),
@@ -75,14 +75,14 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="The public key that takes over, hexadecimal; empty but at a rotation.",
+                        help_text="The public key that the seal announces, hexadecimal; empty if there is none.",
                         max_length=64,
                     ),
                 ),
                 (
                     "object_key",
                     models.CharField(
-                        help_text="Where its copy lies in the bucket.", max_length=1024
+                        help_text="The key of its copy in the bucket.", max_length=1024
                     ),
                 ),
             ],
@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
                 (
                     "key",
                     models.CharField(
-                        help_text="address:NETWORK or user:ID",
+                        help_text="address:NETWORK, address:NETWORK:unknown or user:ID",
                         max_length=64,
                         primary_key=True,
                         serialize=False,
@@ -179,7 +179,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="Whose key it is.",
+                        help_text="The actor whose key it is.",
                         max_length=64,
                     ),
                 ),
@@ -192,7 +192,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="Of the request; SHA-256.",
+                        help_text="SHA-256 of the request's body.",
                         max_length=64,
                     ),
                 ),
@@ -200,7 +200,7 @@ class Migration(migrations.Migration):
                     "attempt_started_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="When the last try under an idempotency key began; empty when over.",
+                        help_text="When the last attempt under an idempotency key began; empty when it is over.",
                         null=True,
                     ),
                 ),
@@ -211,7 +211,7 @@ class Migration(migrations.Migration):
                     "duration",
                     models.DurationField(
                         blank=True,
-                        help_text="Of the attempt that stored the object.",
+                        help_text="How long the attempt that stored the object took.",
                         null=True,
                     ),
                 ),

@@ -132,6 +132,8 @@ class TestSeal:
             SEAL.file_bytes().replace(b":", b": ", 1),
             SEAL.file_bytes().replace(b'"number":1', b'"number":1.0'),
             SEAL.file_bytes().replace(b'"number":1', b'"number":true'),
+            SEAL.file_bytes().replace(b'"number":1', b'"number":null'),
+            SEAL.file_bytes().replace(b'"event_count":1', b'"event_count":null'),
             SEAL.file_bytes().replace(b'"number":1', b'"number":1,"number":1'),
             SEAL.file_bytes().replace(b'"ab', b'"AB'),
             SEAL.file_bytes().replace(b"-seal-1", b"-seal-2"),

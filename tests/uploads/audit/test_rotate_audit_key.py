@@ -39,7 +39,7 @@ class TestRotateAuditKey:
         status, text = run("rotate_audit_key")
         assert status == 0
         lines = text.splitlines()
-        assert lines[1] == "Set then, and restart the sealer:"
+        assert lines[1] == "Then set these, and restart the sealer:"
         values = dict(line.split("=", 1) for line in lines[2:4])
         self._use(settings, values)
         new = keys.configured_signing_key()
@@ -98,7 +98,9 @@ class TestRotateAuditKey:
         assert values["SECRET_KEY"] == "kept"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert values["AUDIT_SIGNING_KEY"] not in text
-        assert text.endswith("Written; restart the service to sign with it.\n")
+        assert text.endswith(
+            f"{path} has the new key; restart the service to sign with it.\n"
+        )
         self._use(settings, values)
         run("seal_audit")
         assert run("verify_audit")[0] == 0

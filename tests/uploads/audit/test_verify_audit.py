@@ -23,7 +23,7 @@ class TestVerifyAudit:
         add_uploads(1)
         assert run("verify_audit") == (
             0,
-            "1 seals, 4 sealed events, 2 events not sealed yet, 3 uploads: no faults\n",
+            "1 seal, 4 sealed events, 2 unsealed events, 3 uploads: no faults\n",
         )
 
     def test_faults__status_1(self, signing):
@@ -35,8 +35,8 @@ class TestVerifyAudit:
             assert run("verify_audit") == (
                 1,
                 f"changed: event {event.pk}: sealed by seal 1; differs in actor\n"
-                "1 seals, 4 sealed events, 0 events not sealed yet, 2 uploads: 1 faults\n"
-                "1 faults: 1 changed",
+                "1 seal, 4 sealed events, 0 unsealed events, 2 uploads: 1 fault\n"
+                "1 fault: 1 changed",
             )
             status, text = run("verify_audit", "--json")
             report = json.loads(text.splitlines()[0])
@@ -76,8 +76,8 @@ class TestVerifyAudit:
         assert run("verify_audit") == (
             1,
             "sealing stopped: the audit trail: no valid seal was found\n"
-            "0 seals, 0 sealed events, 0 events not sealed yet, 0 uploads: 1 faults\n"
-            "1 faults: 1 sealing stopped",
+            "0 seals, 0 sealed events, 0 unsealed events, 0 uploads: 1 fault\n"
+            "1 fault: 1 sealing stopped",
         )
 
     @pytest.mark.parametrize("since", ["2", "time"])
@@ -95,13 +95,13 @@ class TestVerifyAudit:
             status, text = run("verify_audit", "--since", since)
         assert text.startswith("broken chain: seal 2") == (status == 1)
         # Waiting: the note of the check before.
-        assert "1 seals, 2 sealed events, 1 events not sealed yet, 1 uploads" in text
+        assert "1 seal, 2 sealed events, 1 unsealed event, 1 upload" in text
 
     def test_since__that_long_ago(self, signing):
         add_uploads(1)
         run("seal_audit")
         status, text = run("verify_audit", "--since", "2d")
-        assert (status, text.startswith("1 seals, 2 sealed events")) == (0, True)
+        assert (status, text.startswith("1 seal, 2 sealed events")) == (0, True)
 
     def test_no_trusted_key__misconfigured(self, bucket, settings):
         settings.AUDIT_SIGNING_KEY, settings.AUDIT_PUBLIC_KEYS = None, {}

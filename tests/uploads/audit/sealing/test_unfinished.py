@@ -98,7 +98,7 @@ class TestContradiction:
             ("DELETE FROM uploads_uploadevent", "is not in the database"),
             (
                 "UPDATE uploads_uploadevent SET actor = 'x'",
-                "differs from the copy that seal 2",
+                "differs from its copy in the bucket, under seal 2",
             ),
             ("UPDATE uploads_uploadevent SET seal_id = 1", "or is under another seal"),
             (

@@ -17,9 +17,9 @@ from uploads.audit.seals import seal_audit
 
 class Command(OperatorCommand):
     help = (
-        "Create a new key for the seals, print what to set (the private key too: mind"
-        " who can read it), and announce the key in a seal signed by the current one."
-        " Exit status 1: the bucket contradicts the database."
+        "Create a new key for the seals, print the settings that use it (the private key"
+        " too: mind who can read the output), and announce it in a seal signed by the"
+        " current key. Exit status 1: the bucket contradicts the database."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -32,8 +32,8 @@ class Command(OperatorCommand):
             "--write",
             type=Path,
             metavar="FILE",
-            help="put the values into this JSON object (.local/secrets.json of ./sre/run)"
-            " instead of printing them",
+            help="write the settings into this JSON file, such as .local/secrets.json of"
+            " ./sre/run, instead of printing them",
         )
         self.add_json_argument(parser, "one JSON object")
 
@@ -69,15 +69,17 @@ class Command(OperatorCommand):
         else:
             self.print(f"Announced in seal {seal}.")
             if write:
-                self.print("Written; restart the service to sign with it.")
+                self.print(
+                    f"{write} has the new key; restart the service to sign with it."
+                )
 
     def _print_dry_run(self, old: str, *, as_json: bool) -> None:
         if as_json:
             self.print_json({"old": old, "new": None, "seal": None, "set": {}})
         else:
             self.print(
-                f"key {old} signs now; it would sign a seal that announces a new key."
-                " Nothing was changed."
+                f"key {old} is the current key; it would sign a seal that announces a new"
+                " one. Nothing was changed."
             )
 
     def _print_values(
@@ -90,7 +92,7 @@ class Command(OperatorCommand):
         else:
             self.print(f"key {new} takes over from {old} once it is announced.")
             if values:
-                self.print("Set then, and restart the sealer:")
+                self.print("Then set these, and restart the sealer:")
             for name, value in values.items():
                 self.print(f"{name}={value}")
         self.stdout.flush()

@@ -10,7 +10,7 @@ from django.core.management.base import CommandParser
 from django.db import connection
 
 from mirrorsite.management.arguments import positive_seconds
-from mirrorsite.management.base import OperatorCommand
+from mirrorsite.management.base import OperatorCommand, counted
 from uploads.audit.seals import Sealed, seal_audit
 from uploads.exceptions import UploadsError
 
@@ -29,9 +29,9 @@ class Command(OperatorCommand):
             "--every",
             type=positive_seconds,
             metavar="SECONDS",
-            help="repeat until SIGTERM or Ctrl-C; log an error and go on",
+            help="repeat until SIGTERM or Ctrl-C; errors are logged, and do not end it",
         )
-        self.add_json_argument(parser, "one JSON object per run, each on a line")
+        self.add_json_argument(parser, "one JSON object per line: one for each run")
 
     def run(
         self, *, every: float | None, as_json: bool, verbosity: int, **options: Any
@@ -72,5 +72,7 @@ class Command(OperatorCommand):
             )
         else:
             word = "seal" if len(numbers) == 1 else "seals"
-            self.print(f"{word} {', '.join(map(str, numbers))}: {events} events")
+            self.print(
+                f"{word} {', '.join(map(str, numbers))}: {counted(events, 'event')}"
+            )
         self.stdout.flush()

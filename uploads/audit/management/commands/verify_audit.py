@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from mirrorsite.management.arguments import positive_minutes, seal_or_time
-from mirrorsite.management.base import DifferencesFound, OperatorCommand
+from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.audit import log
 from uploads.audit.models import Action
 from uploads.audit.report import FaultKind, Report
@@ -33,12 +33,14 @@ class Command(OperatorCommand):
             type=positive_minutes,
             default=SEALING_GRACE.total_seconds() / 60,
             metavar="N",
-            help="how long an event may be unsealed; default: %(default)g",
+            help="how long an event may stay unsealed, and how old the last seal may be;"
+            " default: %(default)g",
         )
         parser.add_argument(
             "--database-only",
             action="store_true",
-            help="do not read the bucket; finds fewer faults, and not which events differ",
+            help="do not read the bucket: finds fewer faults, and cannot name the events"
+            " that differ",
         )
         parser.add_argument(
             "--record-nothing",
@@ -80,19 +82,20 @@ class Command(OperatorCommand):
             self._print(report)
         if not report.is_clean:
             raise DifferencesFound(
-                f"{report.counts.total()} faults: "
+                f"{counted(report.counts.total(), 'fault')}: "
                 + ", ".join(f"{n} {kind}" for kind, n in sorted(report.counts.items()))
             )
 
     def _record(self, report: Report, *, since: object, database_only: bool) -> None:
-        """Record the check and its outcome as an event, except after a cut tail.
+        """Record the check and its outcome as an event, unless the chain is truncated.
 
-        Then the event would take the id of a lost one, which could not be restored.
+        In that case the new event could take the id of a lost event, which could then
+        not be restored.
         """
         if report.counts[FaultKind.CUT_TAIL]:
             self.warn(
-                "the check is not in the audit trail, because the bucket has seals that"
-                " the database lacks: docs/runbook.md, 'The database is lost'"
+                "the check was not recorded: the bucket has seals that the database"
+                " lacks; follow docs/runbook.md, 'The database is lost'"
             )
             return
         detail = {
@@ -104,18 +107,20 @@ class Command(OperatorCommand):
         }
         try:
             log.record_without_upload(Action.AUDIT_CHECKED, self.actor(), detail=detail)
-            self.so_far = "the check is in the audit trail"
+            self.so_far = "the check was recorded"
         except UploadsError as error:
-            self.warn(f"the check is not in the audit trail: {error}")
+            self.warn(f"the check was not recorded: {error}")
 
     def _print(self, report: Report) -> None:
         for fault in report.faults:
             self.print(str(fault))
-        omitted = report.counts.total() - len(report.faults)
+        total = report.counts.total()
+        omitted = total - len(report.faults)
         if omitted:
             self.print(f"… and {omitted} more")
         self.print(
-            f"{report.seals} seals, {report.events} sealed events,"
-            f" {report.unsealed} events not sealed yet, {report.uploads} uploads:"
-            f" {report.counts.total() or 'no'} faults"
+            f"{counted(report.seals, 'seal')}, {counted(report.events, 'sealed event')},"
+            f" {counted(report.unsealed, 'unsealed event')},"
+            f" {counted(report.uploads, 'upload')}:"
+            f" {counted(total, 'fault') if total else 'no faults'}"
         )
