@@ -75,7 +75,9 @@ def parse_key(value: str) -> str | None:
     value = value.strip(" \t")
     if value.startswith('"'):
         quoted = _QUOTED.fullmatch(value)
-        value = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
+        if quoted is None:
+            return None
+        value = re.sub(r"\\(.)", r"\1", quoted[1])
     elif not _PLAIN.fullmatch(value):
         return None
     return value if 1 <= len(value) <= MAX_KEY else None

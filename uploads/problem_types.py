@@ -36,7 +36,7 @@ UPLOADS = problem_types(
             ),
             "upload-not-stored": (
                 "Upload not stored",
-                "The upload failed, or is not yet known to be stored.",
+                "The upload failed, or whether its object was stored is not known yet.",
                 "See upload_status; reconciliation resolves pending uploads.",
             ),
             "upload-not-verifiable": (
@@ -68,8 +68,9 @@ UPLOADS = problem_types(
         502: {
             "store-refused": (
                 "Object store refused",
-                "The object store refused the request. upload_status, if present,"
-                " is the recorded status; otherwise nothing was recorded.",
+                "The object store refused the request, or the object is in a bucket"
+                " that is not configured. upload_status, if present, is the recorded"
+                " status; otherwise nothing was recorded.",
                 "Report the upload's id to the operators; a retry is unlikely to help.",
             ),
         },
@@ -91,9 +92,9 @@ UPLOADS = problem_types(
             ),
             "trail-unavailable": (
                 "Audit trail unavailable",
-                "The database did not accept the record: nothing was uploaded or,"
-                " if upload_id is present, that upload is pending until"
-                " reconciliation resolves it.",
+                "The database did not accept the record. If upload_id is present,"
+                " that upload is pending until reconciliation resolves it; otherwise"
+                " nothing was uploaded or recorded.",
                 "Retry after the number of seconds in Retry-After.",
             ),
         },

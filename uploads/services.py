@@ -33,7 +33,7 @@ from uploads.storage import upload_storage
 logger = logging.getLogger(__name__)
 
 PREFIX = "uploads/"
-#: Attempts for one idempotency key while other requests win the race for it.
+#: How often a request may lose the race for its idempotency key to other requests.
 _MAX_LOST_RACES = 3
 
 
@@ -66,13 +66,13 @@ def create_upload(
     """Put a random text into the bucket and record it.
 
     `size` is in bytes; None means a single number from 0 to 9999. All requests with one
-    key make one upload: an attempt that failed or lost its worker is repeated under the
+    key make one upload: an attempt that failed or was interrupted is repeated under the
     same id and object key.
 
     Raises `TrailUnavailableError` when the database is unavailable (before the PUT, when
     nothing was put; or after it, when the record stays pending), `UploadFailedError`
     when the store refuses or is unavailable (the record is then failed, or pending
-    if the object may exist), `KeyReusedError` when the key came with another body,
+    if the object may exist), `KeyReusedError` when the key was used with another body,
     and `StillRunningError` while another request works on it.
     """
     payload: RandomNumbers | None
@@ -88,7 +88,7 @@ def create_upload(
         UPLOADS.labels("pending").inc()
         # Reconciliation looks at the bucket and completes the record.
         logger.warning(
-            "upload=%s outcome not recorded, it stays pending: %s", upload.pk, error
+            "upload=%s outcome not recorded; it stays pending: %s", upload.pk, error
         )
         raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
     return CreatedUpload(upload)
@@ -150,7 +150,7 @@ def _begin_or_find(
         except TransitionError:
             continue  # another request with this key was faster
         return upload, payload_of(upload.pk, size)
-    raise StillRunningError("another request works on this key", seconds=1)
+    raise StillRunningError("another request is using this key", seconds=1)
 
 
 def _begin_again(upload: Upload, actor: Actor) -> None:
@@ -166,7 +166,7 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
         left = started + longest_attempt(upload.size, storage) - timezone.now()
         if left > timedelta(0):
             raise StillRunningError(
-                "a request with this key is being worked on",
+                "a request with this key is being processed",
                 seconds=left.total_seconds(),
             )
     if upload.status != Status.FAILED and upload.bucket != storage.bucket_name:
@@ -184,12 +184,13 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
 def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
     """Put the object of an upload whose intent is recorded, and record the outcome.
 
-    Raises `UploadFailedError` when the store refuses or is unavailable, and
+    Raises `UploadFailedError` when the store refuses or is unavailable, or when the
+    record is `corrupted` or `purged` by the time the object is stored; and
     `TrailUnavailableError`.
     """
     started_at = upload.attempt_started_at or upload.created_at
 
-    # Called just before the next attempt: `duration` covers only the last one.
+    # Called before each further attempt, so that `duration` is that of the last one only.
     def on_retry(attempt: int, error: StoreError) -> None:
         nonlocal started_at
         started_at = timezone.now()
@@ -232,7 +233,7 @@ def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
 
 def _record_failure(upload: Upload, error: StoreError, actor: Actor) -> None:
     message = str(error)[:1000]
-    logger.warning("upload=%s failed: %s", upload.pk, message)
+    logger.warning("upload=%s: putting the object failed: %s", upload.pk, message)
     if isinstance(error, StoreUnavailableError) and error.outcome_unknown:
         transitions.record_unknown_outcome(upload, message)
     else:
@@ -261,7 +262,7 @@ def _record_outcome(
             return
         if upload.status not in transitions.ALLOWED_BEFORE[action]:
             raise UploadFailedError(
-                f"the object was stored, but its record is already {upload.status}",
+                "the object was stored, but its record has changed since",
                 upload=upload,
             )
 
@@ -285,10 +286,10 @@ def _find(key: IdempotencyKey) -> Upload | None:
 def _require_same_request(upload: Upload, size: int | None) -> None:
     if upload.idempotency_key:
         is_same = upload.idempotency_fingerprint == fingerprint_of(size)
-    else:  # recorded from the object: only the bytes identify the request
+    else:  # recorded by reconciliation, without a key: compare the bytes
         is_same = upload.sha256 == payload_of(upload.pk, size).sha256
     if not is_same:
-        raise KeyReusedError("the key came with another body before", upload=upload)
+        raise KeyReusedError("the key was used with another body", upload=upload)
 
 
 def _is_finished(upload: Upload) -> bool:

@@ -32,11 +32,11 @@ STATUS_AFTER: dict[Action, Status] = {
     Action.PURGED: Status.PURGED,
 }
 
-#: The statuses that each action may follow; REQUESTED and ADOPTED also begin a record.
+#: The statuses that each action may follow; REQUESTED and ADOPTED also create uploads.
 ALLOWED_BEFORE: dict[Action, frozenset[Status]] = {
     # A failed upload may be tried again under its own id and key.
     Action.REQUESTED: frozenset({Status.FAILED, Status.PENDING}),
-    # Failed and missing too: an object can appear after the upload was given up.
+    # Failed and missing too: the object can appear after either was recorded.
     Action.STORED: frozenset({Status.PENDING, Status.FAILED, Status.MISSING}),
     Action.FAILED: frozenset({Status.PENDING}),
     # Purged too: the store may refuse to delete what was to be purged.
@@ -84,7 +84,7 @@ def record_intent(
 def record_new_attempt(upload: Upload, actor: Actor, *, bucket: str) -> None:
     """Record that a failed or abandoned upload is attempted again, in `bucket`.
 
-    Raises `TransitionError` if another request has begun an attempt.
+    Raises `TransitionError` if another request has started an attempt.
     """
     intent = _intent(upload) | {
         "bucket": bucket,
@@ -160,7 +160,7 @@ def record_unknown_outcome(upload: Upload, message: str) -> None:
 
 
 def _intent(upload: Upload) -> dict[str, Any]:
-    """Return what is known when an upload begins, for its first event."""
+    """Return what is known before the object is put, for the event of the attempt."""
     return {
         "bucket": upload.bucket,
         "key": upload.key,
@@ -174,11 +174,16 @@ def _intent(upload: Upload) -> dict[str, Any]:
 
 @cache
 def _update(changes: Sequence[str], conditions: Sequence[str]) -> str:
-    """Return the statement that changes an upload, if `conditions` hold, with its event."""
+    """Return the statement that updates an upload, if `conditions` hold, with its event.
+
+    Its parameters are the event's five columns, the upload's id, and the new values and
+    the expected ones.
+    """
     assignments = ", ".join(f"{c} = ${n}" for n, c in enumerate(changes, 7))
-    # Like "=", but true for two nulls. No index can serve it; the id's does.
-    met = "".join(
+    # IS NOT DISTINCT FROM is "=" that is also true for two nulls. It cannot use an index,
+    # and need not: the row is found by its primary key.
+    where = "id = $6" + "".join(
         f" AND {c} IS NOT DISTINCT FROM ${n}"
         for n, c in enumerate(conditions, 7 + len(changes))
     )
-    return log.with_event(f"UPDATE {_TABLE} SET {assignments} WHERE id = $6{met}")
+    return log.with_event(f"UPDATE {_TABLE} SET {assignments} WHERE {where}")

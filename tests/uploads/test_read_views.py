@@ -235,7 +235,19 @@ class TestContent:
         )
         answer = reader.get(f"/api/uploads/{upload.pk}/content")
         assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
+        assert "upload" not in answer.json()["detail"]  # this request uploads nothing
         assert "Location" not in answer
+
+    def test_recorded_in_another_bucket__the_store_did_not_refuse(self, reader, upload):
+        Upload.objects.filter(pk=upload.pk).update(bucket="elsewhere")
+        path = f"/api/uploads/{upload.pk}"
+        for answer in (reader.get(f"{path}/content"), reader.post(f"{path}/verify")):
+            assert (answer.status_code, slug(answer)) == (502, "store-refused")
+            assert answer.json()["detail"] == (
+                "The object is in a bucket other than the configured one; nothing was"
+                " recorded."
+            )
+        assert upload.events.count() == 2
 
     def test_not_stored(self, reader):
         upload = record()

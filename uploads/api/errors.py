@@ -12,6 +12,7 @@ from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem, unavailable
 from uploads.exceptions import (
     ContentUnavailableError,
     KeyReusedError,
+    OtherBucketError,
     StillRunningError,
     StoreBusyError,
     StoreError,
@@ -22,7 +23,10 @@ from uploads.exceptions import (
 from uploads.models import Status
 
 _NO_CONTENT: dict[Status, tuple[str, str]] = {
-    Status.PENDING: ("upload-not-stored", "It is not yet known to be stored."),
+    Status.PENDING: (
+        "upload-not-stored",
+        "The upload is pending: whether its object was stored is not known yet.",
+    ),
     Status.FAILED: ("upload-not-stored", "The upload failed."),
     Status.CORRUPTED: (
         "object-corrupted",
@@ -51,19 +55,12 @@ def problem_of(error: Exception) -> Problem | None:
                 "Too many requests are waiting for the object store; nothing was"
                 " recorded.",
             )
-        case StoreUnavailableError():
-            return unavailable(
-                "store-unavailable",
-                "The object store is unavailable; nothing was recorded.",
-            )
         case StoreError():
-            return Problem(
-                502, "store-refused", "The object store refused; nothing was recorded."
-            )
+            return _store_failed(error)
         case TrailUnavailableError(upload_id=None):
             return unavailable(
                 "trail-unavailable",
-                "The database is unavailable, so nothing was uploaded.",
+                "The database is unavailable; nothing was recorded.",
             )
         case TrailUnavailableError():
             return unavailable(
@@ -76,8 +73,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(
                 422,
                 "idempotency-key-reused",
-                "This Idempotency-Key came with another body before; a new request"
-                " needs a new key.",
+                "This Idempotency-Key was used before with another body; use a new key"
+                " for a new request.",
                 upload_id=str(error.upload.pk),
             )
         case StillRunningError():
@@ -93,6 +90,20 @@ def problem_of(error: Exception) -> Problem | None:
             status = PROBLEM_TYPES[slug].status
             return Problem(status, slug, detail, upload_status=error.status)
     return None
+
+
+def _store_failed(error: StoreError) -> Problem:
+    """Return the problem for a request that recorded nothing."""
+    if isinstance(error, StoreUnavailableError):
+        return unavailable(
+            "store-unavailable",
+            "The object store is unavailable; nothing was recorded.",
+        )
+    if isinstance(error, OtherBucketError):
+        detail = "The object is in a bucket other than the configured one"
+    else:
+        detail = "The object store refused the request"
+    return Problem(502, "store-refused", f"{detail}; nothing was recorded.")
 
 
 def _upload_failed(error: UploadFailedError) -> Problem:
@@ -112,6 +123,6 @@ def _upload_failed(error: UploadFailedError) -> Problem:
     return Problem(
         502,
         "store-refused",
-        f"{detail}; it is recorded as {upload.status}.",
+        f"{detail}. The upload is recorded as {upload.status}.",
         **recorded,
     )

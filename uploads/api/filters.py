@@ -131,7 +131,7 @@ def page_of(query: dict[str, Any]) -> tuple[list[Upload], str | None]:
     found = Upload.objects.filter(**filters).order_by("-created_at", "-id")
     if cursor is not None:
         moment, upload_id = cursor
-        # The second condition implies the first, which lets the index scan start here.
+        # The first condition is redundant, but lets the index scan start at the cursor.
         found = found.filter(
             Q(created_at__lte=moment) & (Q(created_at__lt=moment) | Q(id__lt=upload_id))
         )

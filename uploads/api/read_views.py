@@ -36,8 +36,8 @@ from uploads.object_verification import verify_upload
 #: The canonical form (RFC 9562, section 4); Python's UUID() takes others as well.
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
-_UPLOAD = UploadSerializer()
-_EVENT = UploadEventSerializer()
+_UPLOAD_SERIALIZER = UploadSerializer()
+_EVENT_SERIALIZER = UploadEventSerializer()
 _ONE = f"/api/uploads/{examples.ID}"
 _ID = OpenApiParameter(
     "upload_id",
@@ -61,7 +61,7 @@ def _invalid_query(unknown: str, known: str) -> dict[str, str]:
 
 
 class UploadListView(ProtectedView):
-    """Uploads, newest first, in pages; `next` is the address of the next page."""
+    """Uploads, newest first, in pages; `next` is the URL of the next page."""
 
     staff_permission = "uploads.view_upload"
 
@@ -81,7 +81,7 @@ class UploadListView(ProtectedView):
     )
     def get(self, request: Request) -> Response:
         uploads, cursor = page_of(UploadListQuery.of(request))
-        results = [_UPLOAD.describe(upload, request) for upload in uploads]
+        results = [_UPLOAD_SERIALIZER.describe(upload, request) for upload in uploads]
         following = cursor and _next_page(request, "cursor", cursor)
         return Response({"results": results, "next": following})
 
@@ -102,7 +102,7 @@ class UploadDetailView(ProtectedView):
         },
     )
     def get(self, request: Request, upload_id: str) -> Response:
-        return Response(_UPLOAD.describe(_upload(upload_id), request))
+        return Response(_UPLOAD_SERIALIZER.describe(_upload(upload_id), request))
 
 
 class UploadEventsView(ProtectedView):
@@ -136,14 +136,14 @@ class UploadEventsView(ProtectedView):
         if len(events) > self.PAGE:
             events.pop()
             following = _next_page(request, "after", events[-1].pk)
-        results = [_EVENT.to_representation(event) for event in events]
+        results = [_EVENT_SERIALIZER.to_representation(event) for event in events]
         return Response({"results": results, "next": following})
 
 
 class UploadContentView(UploadProblems, ProtectedView):
-    """Redirect to the object store for a minute; a GET is recorded as an event.
+    """Redirect to a URL of the object, valid for a minute; record a GET as an event.
 
-    HEAD is redirected to an address that is valid for HEAD alone.
+    A HEAD request is redirected to a URL that is valid for HEAD only.
     """
 
     staff_permission = "uploads.download_upload"
@@ -155,11 +155,11 @@ class UploadContentView(UploadProblems, ProtectedView):
         parameters=[
             _ID,
             header(
-                "Location", "The object's address.", 302, type="string", format="uri"
+                "Location", "A URL of the object.", 302, type="string", format="uri"
             ),
         ],
         responses={
-            302: OpenApiResponse(description="The address of the bytes."),
+            302: OpenApiResponse(description="The object's URL."),
             **problem_responses(
                 f"{_ONE}/content",
                 *examples.PROBLEMS,
@@ -175,7 +175,7 @@ class UploadContentView(UploadProblems, ProtectedView):
     )
     def get(self, request: Request, upload_id: str) -> Response:
         if request.auth is None and is_cross_site(request._request):
-            # A link on another site would record a download the user did not mean.
+            # A link on another site would record a download that the user did not intend.
             detail = "The request came from another site's page."
             raise Problem(403, "permission-denied", detail)
         upload = _upload(upload_id)
@@ -226,15 +226,15 @@ class UploadVerifyView(UploadProblems, RateLimitedPosts, ProtectedView):
                 raise Problem(
                     409,
                     "upload-not-verifiable",
-                    f"An upload that is {status} has no object to verify, or its state"
-                    " changed just now.",
+                    f"An upload that is {status} has no object to verify, or its status"
+                    " has just changed.",
                     upload_status=status,
                 ) from error
         return Response(
             {
                 "result": outcome.action,
                 "differences": list(outcome.differences),
-                "upload": _UPLOAD.describe(upload, request),
+                "upload": _UPLOAD_SERIALIZER.describe(upload, request),
             }
         )
 

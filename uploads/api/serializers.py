@@ -124,9 +124,7 @@ class UploadEventSerializer(serializers.Serializer[UploadEvent]):
 
 
 class _PageSerializer(serializers.Serializer[Any]):
-    next = serializers.URLField(
-        allow_null=True, help_text="The address of the next page."
-    )
+    next = serializers.URLField(allow_null=True, help_text="The URL of the next page.")
 
 
 class UploadPageSerializer(_PageSerializer):

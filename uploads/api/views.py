@@ -27,7 +27,7 @@ from uploads.idempotency import MAX_KEY, IdempotencyKey, parse_key
 from uploads.models import Status
 from uploads.services import create_upload
 
-_UPLOAD = UploadFieldsSerializer()
+_UPLOAD_SERIALIZER = UploadFieldsSerializer()
 
 
 class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
@@ -64,9 +64,7 @@ class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
                 " without a comma, unquoted: the same key and body make one upload,"
                 " however often they are sent.",
             ),
-            header(
-                "Location", "The upload's address.", 201, type="string", format="uri"
-            ),
+            header("Location", "The upload's URL.", 201, type="string", format="uri"),
             header(
                 "Idempotent-Replayed",
                 "true: the first answer to this Idempotency-Key again.",
@@ -106,7 +104,10 @@ class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
         key = None if sent_key is None else idempotency_key(sent_key, actor)
         with store_bulkhead().permit(actor.quota_key):
             created = create_upload(actor=actor, size=size, idempotency_key=key)
-        body = {"uploaded": "ok", **_UPLOAD.describe(created.upload, request)}
+        body = {
+            "uploaded": "ok",
+            **_UPLOAD_SERIALIZER.describe(created.upload, request),
+        }
         headers = {"Location": body["url"]}
         if created.is_replayed:
             # The first answer again, whatever happened to the object since.
@@ -128,7 +129,7 @@ def requested_size(body: Any) -> int | None:
         raise InvalidRequest(
             name,
             "unknown-field",
-            f"The field {name!r} is not known; allowed is size.",
+            f"The field {name!r} is unknown; the only field is size.",
         )
     if not body:
         return None

@@ -87,5 +87,5 @@ class TestTogether:
             assert found(FIX)[0][0] == "size or checksum differs"
 
         spy(UploadStorage, "put_new", after=overwrite)
-        with pytest.raises(UploadFailedError, match="record is already corrupted"):
+        with pytest.raises(UploadFailedError, match="its record has changed"):
             making.stored()
