@@ -23,10 +23,11 @@ from typing import IO, Any
 
 from django.apps import apps
 from django.core.management.color import no_style
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
+from mirrorsite.database import reason
 from uploads.exceptions import ObjectChangedError, ObjectMissingError, UploadsError
 from uploads.storage import upload_storage
 
@@ -35,8 +36,10 @@ MANIFEST = "backup.json"
 #: Keys sort by time, to the microsecond; their random end makes them unique.
 _KEY = re.compile(PREFIX + r"\d{4}/\d\d/\d\d/\d{12}-[0-9a-f]{8}\.zip", re.ASCII)
 _CHUNK_BYTES = 1024 * 1024
-#: Raised when a file is not a zip file, or is damaged.
+#: Raised when a file is not a zip file or is damaged, or holds a value that its column
+#: cannot store.
 _UNREADABLE = (
+    DataError,
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -117,11 +120,11 @@ def restore(key: str) -> Backup:
             f" ({names[0]}, …); create an empty one and set DATABASE_URL to it."
         )
     with _downloaded_file(key) as file:
-        with _reading(key):
+        with _backup_errors(key):
             archive = zipfile.ZipFile(file)
             migrations, tables = _manifest(archive)
         _migrate(migrations)
-        with _reading(key):
+        with _backup_errors(key):
             rows = _load(archive, tables)
     return Backup(key=key, rows=rows)
 
@@ -181,11 +184,13 @@ def _copy(table: str, columns: list[str], direction: str) -> str:
 
 
 @contextmanager
-def _reading(key: str) -> Iterator[None]:
+def _backup_errors(key: str) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
-        raise BackupError(f"{key} cannot be read as a backup: {error}") from error
+        raise BackupError(
+            f"{key} cannot be read as a backup ({reason(error)}); choose another one."
+        ) from error
 
 
 def _manifest(
@@ -250,10 +255,10 @@ def _load(
         schema = _tables(cursor)
         for table, (columns, _) in tables.items():
             # Table and column names go into SQL: only those of the schema are allowed.
-            if not set(columns) <= set(schema.get(table, ())) or table not in schema:
+            if table not in schema or not set(columns) <= set(schema[table]):
                 raise BackupError(
-                    f"the backup's table {table!r}, or a column of it, is not in the"
-                    " schema of its migrations."
+                    f"the backup's migrations do not create the table {table!r} or one"
+                    " of the columns that the backup has for it; choose another backup."
                 )
         # Migrations inserted rows that the backup has too. Foreign keys are checked at
         # the end of the transaction, so the order of the tables does not matter.
@@ -270,7 +275,8 @@ def _load(
             rows[table] = cursor.rowcount
             if rows[table] != count:
                 raise BackupError(
-                    f"{table} has {rows[table]} rows, not the {count} of the backup."
+                    f"the backup has {rows[table]} rows of {table}, but its {MANIFEST}"
+                    f" records {count}; choose another backup."
                 )
         models = apps.get_models(include_auto_created=True)
         for statement in connection.ops.sequence_reset_sql(no_style(), models):

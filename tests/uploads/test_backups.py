@@ -96,10 +96,15 @@ def archive(files: dict[str, str]) -> bytes:
 
 
 def backup_of(
-    table: str, columns: list[str], rows: str = "", migration: str = "0001_initial"
+    table: str,
+    columns: list[str],
+    rows: str = "",
+    *,
+    migration: str = "0001_initial",
+    count: int = 0,
 ) -> bytes:
     """Return a backup that this service did not make."""
-    tables = {table: {"columns": columns, "rows": 0}}
+    tables = {table: {"columns": columns, "rows": count}}
     manifest = {"migrations": [["contenttypes", migration]], "tables": tables}
     return archive({f"{table}.copy": rows, "backup.json": json.dumps(manifest)})
 
@@ -170,7 +175,11 @@ class TestRestore:
             ),
             (
                 backup_of("tokens_token", ['"id") FROM PROGRAM \'x\'; --"']),
-                "is not in the schema",
+                "or one of the columns",
+            ),
+            (
+                backup_of("django_content_type", ["id"], count=3),
+                "0 rows of django_content_type, but its backup.json records 3",
             ),
             (
                 backup_of("django_content_type", ["id"], "no number\n"),
@@ -189,6 +198,7 @@ class TestRestore:
             status, text = run("restore_database", "other.zip")
         assert (status, text.count("\n")) == (2, 0), text
         assert reason in text
+        assert "; choose another" in text or "; restore with the release" in text
         assert "nothing was restored" in text
 
     def test_no_recorded_checksum__none_there(self, bucket, empty_database):
