@@ -45,7 +45,7 @@ def stacked_bars(name: str, labels: Sequence[str], series: Series, axis: Axis) -
     """Return a bar for each label, with the series stacked, the first at the bottom."""
     totals = [sum(v[i] or 0 for v in series.values()) for i in range(len(labels))]
     frame = _Frame(name, labels, series, axis, max(totals, default=0))
-    gap = frame.slot * (0.25 if frame.slot > 6 else 0.08)
+    gap = frame.band_width * (0.25 if frame.band_width > 6 else 0.08)
     shapes = []
     for i in range(len(labels)):
         top = 0.0
@@ -57,7 +57,7 @@ def stacked_bars(name: str, labels: Sequence[str], series: Series, axis: Axis) -
                 height = max(bottom - frame.y(top), 1.5)
                 shapes.append(
                     f'<rect class="series-{style}" x="{frame.x(i) + gap / 2:g}"'
-                    f' y="{bottom - height:g}" width="{frame.slot - gap:g}"'
+                    f' y="{bottom - height:g}" width="{frame.band_width - gap:g}"'
                     f' height="{height:g}"/>'
                 )
     return frame.svg("".join(shapes))
@@ -111,10 +111,12 @@ class _Frame:
     ) -> None:
         self.name, self.labels, self.series, self.axis = name, labels, series, axis
         self.ticks = ticks(highest, axis.base, axis.least_step)
-        self.slot = (axis.width - LEFT - RIGHT) / max(len(labels), 1)
+        #: The width of the band of one label on the horizontal axis.
+        self.band_width = (axis.width - LEFT - RIGHT) / max(len(labels), 1)
 
-    def x(self, slot: float) -> float:
-        return LEFT + slot * self.slot
+    def x(self, index: float) -> float:
+        """Return where the band of a label begins; `index + 0.5` is its middle."""
+        return LEFT + index * self.band_width
 
     def y(self, value: float) -> float:
         return HEIGHT - BOTTOM - value / self.ticks[-1] * (HEIGHT - TOP - BOTTOM)
@@ -165,7 +167,7 @@ class _Frame:
             if words:
                 tooltips.append(
                     f'<rect class="hover" x="{self.x(i):g}" y="{TOP}"'
-                    f' width="{self.slot:g}" height="{HEIGHT - TOP - BOTTOM}">'
+                    f' width="{self.band_width:g}" height="{HEIGHT - TOP - BOTTOM}">'
                     f"<title>{escape(f'{label}: {words}')}</title></rect>"
                 )
         return "".join(tooltips)

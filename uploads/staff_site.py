@@ -26,7 +26,7 @@ from mirrorsite.query import malformed_parameter
 from uploads import accounts
 from uploads.logins import THROTTLED, WINDOW, record_refusal
 
-#: How often a session in use is extended; each time takes a write.
+#: How often a session in use is extended; each extension writes to the database.
 EXTEND_SESSION_SECONDS = 300
 
 
@@ -73,19 +73,19 @@ class StaffSite(AdminSite):
         """Refuse malformed URLs, and NUL characters, which PostgreSQL cannot store."""
 
         @wraps(view)
-        def well_formed(
+        def checked_view(
             request: HttpRequest, *args: Any, **kwargs: Any
         ) -> HttpResponseBase:
             if "%00" in request.get_full_path():
                 raise BadRequest("The URL contains a NUL character.")
             if malformed_parameter(request.META.get("QUERY_STRING", "")) is not None:
                 raise BadRequest("The query is not percent-encoded UTF-8.")
-            # Django does not check an empty name, and then fails to look up the field.
+            # Django does not check an empty field name, and fails when it looks it up.
             if "" in (request.GET.get(TO_FIELD_VAR), request.POST.get(TO_FIELD_VAR)):
                 raise BadRequest(f"{TO_FIELD_VAR} is empty.")
             return view(request, *args, **kwargs)
 
-        return super().admin_view(well_formed, cacheable)
+        return super().admin_view(checked_view, cacheable)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Return the context of every admin page; extend a logged-in user's session."""

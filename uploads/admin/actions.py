@@ -60,8 +60,9 @@ def verify_selected(
     text = f"Of {selected} selected: {text or 'none verified'}"
     if left := selected - outcomes.total():
         text += (
-            f"; left out: {left:,} (pending, failed, purged, or beyond {MAX_VERIFIED:,}"
-            f" in {VERIFY_SECONDS:.0f} s; manage.py verify_uploads takes any number)"
+            f"; left out: {left:,} (pending, failed or purged, or beyond the limits of"
+            f" {MAX_VERIFIED:,} uploads and {VERIFY_SECONDS:.0f} s, which manage.py"
+            " verify_uploads does not have)"
         )
     if fault:
         text += f"; stopped: {fault}"

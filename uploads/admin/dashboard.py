@@ -73,16 +73,19 @@ def _upload_cards(hours: list[Hour], words: str) -> list[Card]:
     # Purged uploads count as successful: they were stored, and deleted on purpose.
     bad = sum(counts[s] for s in (Status.FAILED, Status.MISSING, Status.CORRUPTED))
     finished = counts.total() - counts[Status.PENDING]
-    good = (finished - bad) / finished if finished else None
+    success_rate = (finished - bad) / finished if finished else None
+    tone = "plain"
+    if success_rate is not None:
+        tone = "good" if success_rate >= 0.99 else "bad"
     return [
         Card(
             f"Uploads, {words}", f"{counts.total():,}", f"{filesizeformat(size)} stored"
         ),
         Card(
             "Success rate",
-            "—" if good is None else _percentage(good),
+            "—" if success_rate is None else _percentage(success_rate),
             f"{bad:,} failed, missing or corrupted",
-            "plain" if good is None else "good" if good >= 0.99 else "bad",
+            tone,
         ),
     ]
 
@@ -129,16 +132,18 @@ def _last_verification() -> Card:
     """Read the result of the last verification from the event that it recorded."""
     checks = UploadEvent.objects.filter(action=Action.AUDIT_CHECKED)
     newest = checks.order_by("-at", "-id").first()
+    title = "Audit trail verification"
     if newest is None:
-        return Card("Audit trail verified", "never", "run manage.py verify_audit")
+        return Card(title, "never", "run manage.py verify_audit")
     is_clean = newest.detail.get("faults") == 0
     is_old = timezone.now() - newest.at > VERIFIED_AGE
-    note = formatting.age(newest.at)
+    is_good = is_clean and not is_old
+    age = formatting.age(newest.at)
     return Card(
-        "Audit trail verified",
-        "clean" if is_clean else "DIFFERENCES",
-        format_html("{}; run manage.py verify_audit", note) if is_old else note,
-        "good" if is_clean and not is_old else "bad",
+        title,
+        "clean" if is_clean else "faults found",
+        age if is_good else format_html("{}; run manage.py verify_audit", age),
+        "good" if is_good else "bad",
     )
 
 

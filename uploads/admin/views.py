@@ -68,7 +68,7 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect(_PAGE, upload.pk)
 
 
-def _reading(permission: str) -> Callable[[_View], _View]:
+def _same_site_get(permission: str) -> Callable[[_View], _View]:
     """Require a permission, and a GET request that is not from another site's page.
 
     A link there would record an event that the user did not intend.
@@ -86,7 +86,7 @@ def _reading(permission: str) -> Callable[[_View], _View]:
     return decorate
 
 
-@_reading("uploads.view_proof")
+@_same_site_get("uploads.view_proof")
 def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show which seal covers each event, and how to verify that independently."""
     upload = get_object_or_404(Upload, pk=pk)
@@ -115,20 +115,20 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     )
 
 
-@_reading("uploads.download_upload")
+@_same_site_get("uploads.download_upload")
 def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Redirect to a presigned URL of the object, valid for a minute."""
     upload = get_object_or_404(Upload, pk=pk)
     try:
         url = content_url(upload)
     except StoreError as error:
-        messages.error(request, f"No download: {error}.")
+        messages.error(request, f"The object cannot be downloaded: {error}.")
         return redirect(_PAGE, upload.pk)
     transitions.record_event(Action.DOWNLOADED, staff_actor(request), upload=upload)
     return HttpResponseRedirect(url)
 
 
-@_reading("uploads.download_upload")
+@_same_site_get("uploads.download_upload")
 def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Return a small object as plain text, recorded as a download."""
     upload = get_object_or_404(Upload, pk=pk)
@@ -140,10 +140,12 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
         with store_bulkhead().permit(actor.quota_key):
             body = read_start(upload, PREVIEW_BYTES)
     except ObjectMissingError:
-        return HttpResponse("Not in the bucket.", status=404, content_type=kind)
+        text = "The object is not in the bucket."
+        return HttpResponse(text, status=404, content_type=kind)
     except (StoreBusyError, StoreError) as error:
         status = 503 if isinstance(error, StoreBusyError) else 502
-        return HttpResponse(f"Not read: {error}.", status=status, content_type=kind)
+        text = f"The object cannot be read: {error}."
+        return HttpResponse(text, status=status, content_type=kind)
     transitions.record_event(
         Action.DOWNLOADED, actor, upload=upload, detail={"preview": True}
     )

@@ -133,7 +133,7 @@ class TestReading:
         client = upload_storage().client
         make_fail(client, "generate_presigned_url", NoCredentialsError)
         response = admin_client.get(path(upload, "download"), follow=True)
-        detail = b"No download: credentials for the object store are unavailable"
+        detail = b"The object cannot be downloaded: credentials for the object store"
         assert detail in response.content
         assert acts_of(upload) == []
 
