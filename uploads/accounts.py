@@ -70,7 +70,7 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
             "before": _recorded_fields({name: before[name] for name in changed}),
             "after": _recorded_fields({name: after[name] for name in changed}),
         }
-    log.record_without_upload(action, actor, detail=_names(account) | detail)
+    log.record_without_upload(action, actor, detail=_reference(account) | detail)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def recorded(account: Account, actor: Actor) -> Iterator[None]:
 
 @contextmanager
 def recorded_saves(actor: Actor) -> Iterator[None]:
-    """Record every user saved within the block, for Django's own commands."""
+    """Record the change that each save of a user within the block makes."""
     states: dict[int, State | None] = {}
 
     def before_save(instance: User, **rest: Any) -> None:
@@ -114,7 +114,7 @@ def delete_group(group: Group, actor: Actor) -> None:
         log.record_without_upload(
             Action.GROUP_DELETED,
             actor,
-            detail=_names(group) | _recorded_fields(state) | {"members": members},
+            detail=_reference(group) | _recorded_fields(state) | {"members": members},
         )
         group.delete()
 
@@ -139,7 +139,7 @@ def _state(account: Account) -> State:
     return state
 
 
-def _names(account: Account) -> dict[str, Any]:
+def _reference(account: Account) -> dict[str, Any]:
     kind = "user" if isinstance(account, User) else "group"
     return {kind: str(account), "number": account.pk}
 

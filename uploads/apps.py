@@ -19,7 +19,7 @@ class UploadsConfig(AppConfig):
         from mirrorsite.problem_types import declare
         from mirrorsite.readiness import readiness
 
-        # The unused ones register checks and receivers of signals.
+        # The imports without a use register checks and receivers of signals.
         from uploads import accounts, checks, logins, projection  # noqa: F401
         from uploads.audit.report import projections
         from uploads.problem_types import UPLOADS
@@ -43,4 +43,6 @@ def _reinstall_triggers(*, using: str, **kwargs: Any) -> None:
     from uploads import triggers
 
     if names := triggers.reinstall(connections[using]):
-        logger.warning("triggers were missing, installed again: %s", ", ".join(names))
+        logger.warning(
+            "triggers were missing and have been reinstalled: %s", ", ".join(names)
+        )

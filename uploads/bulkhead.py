@@ -27,10 +27,10 @@ STALL_SECONDS = 1.5
 
 
 class Bulkhead:
-    """Admits `permits` requests at once, `permits_per_client` of them from one client.
+    """Admits up to `permits` requests at once, up to `permits_per_client` from one client.
 
-    Requests wait first in, first out. One whose client is at its limit does not delay
-    those behind it.
+    Waiting requests are admitted first in, first out. One whose client is at its limit
+    does not delay those behind it.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Bulkhead:
         self._stall = stall_seconds
         self._changed = threading.Condition()
         self._held: Counter[str] = Counter()
-        #: The clients of the requests that wait, in the order of their arrival.
+        #: The client of each waiting request, in order of arrival.
         self._queue: dict[object, str] = {}
         self._progress_at = time.monotonic()
 
@@ -97,7 +97,7 @@ class Bulkhead:
                 self._changed.notify_all()
 
     def report_progress(self) -> None:
-        """Note that a request with a permit made progress, so the store is not hung."""
+        """Report that a request with a permit made progress: the store does not hang."""
         self._progress_at = time.monotonic()
 
     def _is_next(self, request: object) -> bool:

@@ -11,6 +11,7 @@ import http.client
 import json
 import secrets
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -77,7 +78,7 @@ _opener = urllib.request.build_opener(_EveryStatus)
 class Canary:
     """Runs the steps in order; skips those that need an upload when there is none.
 
-    `base_url` is the service's address without a path. `token` is needed to verify, and
+    `base_url` is the service's URL without a path. `token` is needed to verify, and
     to read back through the API; without it the object is read from the bucket.
     `behind_tls` sends X-Forwarded-Proto: https, as a TLS-terminating proxy does: needed
     inside a cluster, where requests to a service with HTTPS_ONLY bypass its proxy.
@@ -95,8 +96,8 @@ class Canary:
     def steps(self) -> Iterator[Step]:
         """Run the steps and yield their outcomes; a failed step does not raise."""
         steps: dict[str, Callable[[], str]] = {
-            "health": lambda: self._get("/api/health", {"status": "ok"}),
-            "mirror": lambda: self._get(
+            "health": lambda: self._check_get("/api/health", {"status": "ok"}),
+            "mirror": lambda: self._check_get(
                 f"/api/mirror?word={WORD}", {"transformed": MIRRORED}
             ),
             "upload": self._create,
@@ -104,7 +105,7 @@ class Canary:
             "verify": self._verify,
         }
         for name, step in steps.items():
-            began = time.monotonic()
+            started = time.monotonic()
             outcome: Outcome = "ok"
             try:
                 note = step()
@@ -112,10 +113,13 @@ class Canary:
                 outcome, note = "skipped", str(reason)
             except (CanaryError, StoreError) as error:
                 outcome, note = "failed", str(error)
-            duration_ms = round((time.monotonic() - began) * 1000, 1)
+            duration_ms = round((time.monotonic() - started) * 1000, 1)
             yield Step(name, outcome, duration_ms, note)
 
-    def _get(self, target: str, members: dict[str, Any], *, token: bool = False) -> str:
+    def _check_get(
+        self, target: str, members: dict[str, Any], *, token: bool = False
+    ) -> str:
+        """Require a 200 with these members; return the step's note, which is empty."""
         self._expect(self._send("GET", target, token=token), 200, members)
         return ""
 
@@ -156,7 +160,9 @@ class Canary:
         path = f"/api/uploads/{upload['id']}"
         answer = self._send("POST", f"{path}/verify", token=True)
         self._expect(answer, 200, {"result": "verified"})
-        return self._get(path, {"id": upload["id"], "status": "stored"}, token=True)
+        return self._check_get(
+            path, {"id": upload["id"], "status": "stored"}, token=True
+        )
 
     def _require_upload(self) -> dict[str, Any]:
         if self._upload is None:
@@ -227,13 +233,15 @@ def _request(
 ) -> Answer:
     """Send a request; raises `CanaryError` if there is no answer."""
     try:
-        request = urllib.request.Request(  # noqa: S310 `_send` checks a redirect
+        # `_send` checks the scheme of a redirect; other URLs are the operator's.
+        request = urllib.request.Request(  # noqa: S310
             url, data=body, headers=headers, method=method
         )
         with _opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
             return Answer(answer.status, answer.headers, answer.read(_MAX_BYTES))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = str(getattr(error, "reason", "") or error) or type(error).__name__
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        reason = str(cause) or type(error).__name__
         host = urllib.parse.urlsplit(url).netloc  # a presigned URL is a secret
         raise CanaryError(f"no answer from {host}: {reason}") from error
 

@@ -1,4 +1,4 @@
-"""System checks: a wrong configuration or missing triggers fail at the start."""
+"""System checks: a wrong configuration or missing triggers prevent the start."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_triggers(
         if names:
             messages.append(
                 Error(
-                    f"the record is not append-only in the database {alias!r}:"
+                    f"the audit trail is not append-only in the database {alias!r}:"
                     f" triggers are missing or altered: {', '.join(names)}",
                     hint=(
                         "Run `manage.py verify_audit` to see what was changed without them,"

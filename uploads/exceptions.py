@@ -135,7 +135,7 @@ class SealError(UploadsError):
 
 
 class AuditKeyError(UploadsError):
-    """A required audit key is not set, or was rotated out."""
+    """A required audit key is not set, or was replaced."""
 
     exit_status = ExitStatus.MISCONFIGURED
 

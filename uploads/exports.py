@@ -30,7 +30,7 @@ Format = Literal["csv", "jsonl"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl")
 M = TypeVar("M", bound=Model)
 
-#: The recorded selection of an export without rows selected one by one.
+#: The recorded selection of an export of all rows that match its filters.
 EVERYTHING = "all that match"
 #: Rows read at a time.
 PAGE = 1000
@@ -38,7 +38,8 @@ PAGE = 1000
 #: quoted; some also accept the full-width forms, or one after a space:
 #: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
-_BREAKS = ("\t", "\r", "\n")
+#: The same page lists these as dangerous at the start of a cell.
+_DANGEROUS_WHITESPACE = ("\t", "\r", "\n")
 
 UPLOAD_COLUMNS: tuple[str, ...] = (
     "id", "status", "bucket", "key", "size", "sha256", "etag", "version_id", "number",
@@ -87,7 +88,7 @@ def by_id(rows: QuerySet[M]) -> Iterator[M]:
     except UNREADABLE as error:
         require_database(error)
         raise UnreadableError(
-            f"a row cannot be read ({reason(error)}); manage.py verify_audit names it"
+            f"a row cannot be read ({reason(error)}); manage.py verify_audit reports which"
         ) from error
 
 
@@ -116,8 +117,11 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        is_formula = value.lstrip().startswith(_FORMULA_STARTS)
-        return f"'{value}" if is_formula or value.startswith(_BREAKS) else value
+        is_dangerous = value.startswith(_DANGEROUS_WHITESPACE) or (
+            value.lstrip().startswith(_FORMULA_STARTS)
+        )
+        # Spreadsheets take a cell that begins with an apostrophe as text.
+        return f"'{value}" if is_dangerous else value
     if isinstance(value, dict | list):
         return _json(value)
     return str(value)

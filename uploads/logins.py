@@ -35,7 +35,8 @@ WINDOW = timedelta(minutes=15)
 MAX_FROM_ADDRESS = 10
 #: The most failures within `WINDOW` for one user name, from all addresses.
 MAX_FOR_USER = 30
-#: How long after a login `MAX_FOR_USER` does not apply to that user from that network.
+#: For this long after a login, `MAX_FOR_USER` does not apply to that user from that
+#: network.
 KNOWN_FOR = timedelta(days=30)
 #: Key in a request's META: set if its login was throttled.
 THROTTLED = "mirrorsite.throttled"

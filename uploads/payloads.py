@@ -4,8 +4,9 @@ The payload of an upload is random numbers, generated in constant memory: a pure
 of a seed and a size. So its SHA-256 is recorded with the intent before a byte is sent,
 any part can be sent again, and any object can be compared with its payload.
 
-Only the first 64 KiB of numbers are drawn. Each further block has the same numbers, in the
-same order, from another random one on: drawing them all takes longer than sending them.
+Only the first 64 KiB of numbers are drawn: drawing them all would take longer than sending
+them. Each further block has the same numbers in the same cyclic order, but begins with a
+random one of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The triggers that make the record append-only in the database.
+"""The triggers that make the audit trail append-only in the database.
 
 Events and seals: no UPDATE, DELETE or TRUNCATE, except that an event's `seal` may be set
 once. Uploads may be updated, except for their id and key, but not deleted or truncated.
@@ -156,7 +156,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [EVENTS])
-        # Not a row of django_migrations, which no trigger protects.
+        # Looks for the table instead of the migration's row: no trigger protects that.
         if cursor.fetchone() == (None,):
             return []
         cursor.execute(

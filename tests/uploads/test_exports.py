@@ -226,7 +226,7 @@ class TestUnreadable:
                 assert status == 2
                 assert sentence.startswith("a row cannot be read (")
                 assert sentence.endswith(
-                    "verify_audit names it; the output is cut short."
+                    "verify_audit reports which; the output is cut short."
                 )
 
     @pytest.mark.parametrize(

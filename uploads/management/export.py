@@ -24,7 +24,7 @@ class ExportCommand(OperatorCommand):
     columns: Sequence[str]
     time_column: str
     #: A column with few values; the option of the same name selects rows by it.
-    choice: str
+    choice_column: str
     choices: list[str]
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -47,7 +47,7 @@ class ExportCommand(OperatorCommand):
             "--until", type=moment, metavar="TIME", help="before this time"
         )
         parser.add_argument(
-            f"--{self.choice}",
+            f"--{self.choice_column}",
             action="append",
             choices=self.choices,
             default=[],
@@ -58,7 +58,7 @@ class ExportCommand(OperatorCommand):
         lookups = {
             "since": f"{self.time_column}__gte",
             "until": f"{self.time_column}__lt",
-            self.choice: f"{self.choice}__in",
+            self.choice_column: f"{self.choice_column}__in",
         }
         given = {name: options[name] for name in lookups if options[name]}
         rows = self.model._default_manager.filter(

@@ -41,7 +41,7 @@ class Command(OperatorCommand):
         canary = Canary(
             base_url,
             token=token,
-            # Run next to the service, this command has the service's settings.
+            # Assumes that HTTPS_ONLY is the same here as in the service.
             behind_tls=settings.HTTPS_ONLY and base_url.startswith("http://"),
         )
         steps: list[Step] = []

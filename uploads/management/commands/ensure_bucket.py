@@ -10,7 +10,7 @@ from uploads.storage import upload_storage
 
 class Command(OperatorCommand):
     help = "Create the bucket if it does not exist."
-    so_far = "the bucket was not created, unless the answer was lost"
+    so_far = "the bucket may not exist yet; run this again"
 
     def add_arguments(self, parser: CommandParser) -> None:
         self.add_json_argument(parser, "one JSON object")

@@ -11,5 +11,5 @@ class Command(ExportCommand):
     model = UploadEvent
     columns = EVENT_COLUMNS
     time_column = "at"
-    choice = "action"
+    choice_column = "action"
     choices = Action.values

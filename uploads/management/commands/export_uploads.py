@@ -11,5 +11,5 @@ class Command(ExportCommand):
     model = Upload
     columns = UPLOAD_COLUMNS
     time_column = "created_at"
-    choice = "status"
+    choice_column = "status"
     choices = Status.values

@@ -13,17 +13,17 @@ from mirrorsite.management.arguments import duration_above_zero, positive_count
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.retention import MAX_JOBS, purge, purgeable
 
-#: A run that is interrupted between recording and deleting leaves such objects.
-_AFTERWARDS = "reconcile_uploads --fix deletes objects that are recorded as purged but still exist"
+#: An interrupted run can leave objects that it recorded as purged but did not delete.
+_REMEDY = "reconcile_uploads --fix deletes objects that are recorded as purged but still exist"
 
 
 class Command(OperatorCommand):
     help = (
-        "Delete old objects that are as recorded and whose events are all sealed; the"
-        " records stay. Without --yes nothing is deleted."
+        "Delete old objects that match their records and whose events are all sealed;"
+        " the records stay. Without --yes nothing is deleted."
     )
 
-    so_far = _AFTERWARDS
+    so_far = _REMEDY
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -46,7 +46,7 @@ class Command(OperatorCommand):
             help=f"objects deleted concurrently, 1 to {MAX_JOBS}; default: %(default)s",
         )
         self.add_json_argument(
-            parser, "one JSON object per upload, each on a line, and last a summary"
+            parser, "one JSON object per line: one for each upload, then a summary"
         )
 
     def run(
@@ -74,7 +74,7 @@ class Command(OperatorCommand):
             counts[result.outcome] += 1
             if result.outcome in {"purged", "would purge"}:
                 size += result.size
-            self.so_far = f"{_summary(counts, size)}; {_AFTERWARDS}"
+            self.so_far = f"{_summary(counts, size)}; {_REMEDY}"
             progress.clear()
             note = f": {result.note}" if result.note else ""
             line = f"{result.outcome}: {result.key}{note}"

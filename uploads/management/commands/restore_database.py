@@ -12,7 +12,8 @@ from uploads.storage import upload_storage
 class Command(OperatorCommand):
     help = (
         "Load a backup made by backup_database into the empty database of DATABASE_URL."
-        " This is one step of docs/runbook.md, 'The database is lost': follow them all."
+        " This is one step of docs/runbook.md, 'The database is lost'; follow all of its"
+        " steps."
     )
     # The checks would query tables that do not exist yet.
     requires_system_checks: list[str] = []

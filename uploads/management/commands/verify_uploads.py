@@ -29,7 +29,8 @@ class Command(OperatorCommand):
             "--read",
             action="store_true",
             help="read and hash the bytes, instead of comparing the store's size and"
-            " checksum; only this proves objects above 8 MiB, stored in parts",
+            " checksum; only this verifies the bytes of objects above 8 MiB, which are"
+            " stored in parts",
         )
         parser.add_argument(
             "--not-verified-since",
@@ -46,7 +47,7 @@ class Command(OperatorCommand):
             help="objects verified concurrently, 1 to 64; default: %(default)s",
         )
         self.add_json_argument(
-            parser, "one JSON object per fault, each on a line, and last a summary"
+            parser, "one JSON object per line: one for each fault, then a summary"
         )
 
     def run(
@@ -89,12 +90,11 @@ class Command(OperatorCommand):
         faults = counts[Action.MISSING.value] + counts[Action.CORRUPTED.value]
         if elsewhere:
             raise DifferencesFound(
-                f"{counted(elsewhere, 'upload')} recorded in a bucket other than the"
-                f" configured one, and not checked; {counted(faults, 'object')}"
-                " not as recorded."
+                f"{counted(elsewhere, 'upload')} not checked, because another bucket is"
+                f" configured; {counted(faults, 'object')} missing or corrupted."
             )
         if faults:
-            raise DifferencesFound(f"{counted(faults, 'object')} not as recorded.")
+            raise DifferencesFound(f"{counted(faults, 'object')} missing or corrupted.")
 
 
 def _summary(counts: Counter[str]) -> str:
