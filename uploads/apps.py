@@ -19,7 +19,7 @@ class UploadsConfig(AppConfig):
         from mirrorsite.problem_types import declare
         from mirrorsite.readiness import readiness
 
-        # The imports without a use register checks and receivers of signals.
+        # Those not used here register checks and receivers of signals when imported.
         from uploads import accounts, checks, logins, projection  # noqa: F401
         from uploads.audit.report import projections
         from uploads.problem_types import UPLOADS

@@ -73,7 +73,7 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
 
 class Upload(models.Model):
-    """The current state of one upload; in case of doubt its events are right."""
+    """The current state of one upload. If it differs from the events, they are right."""
 
     id = models.UUIDField(primary_key=True, default=new_upload_id, editable=False)
     bucket = models.CharField(

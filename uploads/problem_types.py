@@ -11,8 +11,8 @@ UPLOADS = problem_types(
                 "Invalid Idempotency-Key",
                 "The Idempotency-Key is empty, too long, not printable ASCII, or"
                 " given twice.",
-                "Send one of 1 to 255 printable ASCII characters; with a comma,"
-                " in quotes.",
+                "Send one of 1 to 255 printable ASCII characters, in double quotes if it"
+                " has a comma.",
             ),
         },
         404: {

@@ -69,11 +69,11 @@ def create_upload(
     key make one upload: an attempt that failed or was interrupted is repeated under the
     same id and object key.
 
-    Raises `TrailUnavailableError` when the database is unavailable (before the PUT, when
-    nothing was put; or after it, when the record stays pending), `UploadFailedError`
-    when the store refuses or is unavailable (the record is then failed, or pending
-    if the object may exist), `KeyReusedError` when the key was used with another body,
-    and `StillRunningError` while another request works on it.
+    Raises `TrailUnavailableError` when the database is unavailable before the PUT (then
+    nothing is put) or after it (then the record stays pending), `UploadFailedError` when
+    the store refuses or is unavailable (the record is then failed, or pending if the
+    object may exist), `KeyReusedError` when the key was used with another body, and
+    `StillRunningError` while another request is processing it.
     """
     payload: RandomNumbers | None
     if idempotency_key is None:

@@ -174,10 +174,10 @@ def _intent(upload: Upload) -> dict[str, Any]:
 
 @cache
 def _update(changes: Sequence[str], conditions: Sequence[str]) -> str:
-    """Return the statement that updates an upload, if `conditions` hold, with its event.
+    """Return the statement that updates an upload and adds its event.
 
-    Its parameters are the event's five columns, the upload's id, and the new values and
-    the expected ones.
+    It does nothing unless `conditions` hold. Its parameters are the event's five columns,
+    the upload's id, the new values, and the expected values.
     """
     assignments = ", ".join(f"{c} = ${n}" for n, c in enumerate(changes, 7))
     # IS NOT DISTINCT FROM is "=" that is also true for two nulls. It cannot use an index,

@@ -38,7 +38,7 @@ class CursorField(serializers.Field[tuple[datetime, UUID], str, str, Any]):
     """
 
     default_error_messages = {
-        "invalid": "{name} must be taken from the next of an earlier answer."
+        "invalid": "{name} must be taken from the next URL of an earlier answer."
     }
 
     def to_internal_value(self, data: str) -> tuple[datetime, UUID]:
@@ -107,7 +107,7 @@ class UploadListQuery(QuerySerializer):
         help_text="Uploads on a page.",
     )
     cursor = CursorField(
-        required=False, help_text="From the `next` of an earlier answer."
+        required=False, help_text="From the `next` URL of an earlier answer."
     )
 
 

@@ -155,8 +155,8 @@ def _fault(
 ) -> tuple[FaultKind, str] | None:
     """Return a difference's fault, or None for an event that was moved here.
 
-    A moved event is reported once, where it was sealed. `sealed` and `present` have all
-    differences by the expected and by the found line, without the id.
+    A moved event is reported once, where it was sealed. `sealed` has all differences by
+    the line that was sealed, and `present` by the line in the database, without the id.
     """
     seal, expected, found = difference.seal, difference.expected, difference.found
     is_from_elsewhere = found is not None and _without_id(found) in sealed
@@ -201,7 +201,7 @@ def _absent(event_id: int, sealed: str, expected: bytes) -> tuple[FaultKind, str
 def outer_join(
     left: Iterator[tuple[int, _L]], right: Iterator[tuple[int, _R]]
 ) -> Iterator[tuple[int, _L | None, _R | None]]:
-    """Yield each key of two sorted iterators, with its value in both or None.
+    """Yield each key of two sorted iterators, with its two values; None for a missing one.
 
     A duplicate key is yielded twice, and a null key last: both can occur after the
     tables' owner has dropped a primary key.

@@ -108,7 +108,9 @@ def _restore(seal: Seal, store: SealStore) -> int:
         ) from error
     # Compare the written rows with the copy: a column may have altered a value.
     if missing_events(seal, lines) or not record_seal(seal, list(lines), store):
-        raise SealError(f"seal {seal.number} has events that cannot be restored")
+        raise SealError(
+            f"seal {seal.number} has events that cannot be restored; {HINT}"
+        )
     return len(missing)
 
 

@@ -148,13 +148,13 @@ class _Sealer:
             if sealed is None:
                 if any_new:
                     return made
-                # Another sealer took this number; another number next time is progress.
+                # Another sealer took this number. A new number next time is progress.
                 idle_rounds = idle_rounds + 1 if self.number == number else 0
                 number = self.number
                 if idle_rounds > _MAX_IDLE_ROUNDS:
                     raise SealError(
-                        "another sealer takes each seal number; check which processes"
-                        " seal this bucket"
+                        "another sealer took each seal number that this one tried; check"
+                        " which processes seal this bucket"
                     )
                 continue
             made.append(sealed)

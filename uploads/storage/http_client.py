@@ -1,8 +1,8 @@
 """The HTTP client for every request to the object store.
 
-urllib3 connects, through proxies and with TLS; httptools parses the answers. Sending a
-request and reading its answer with urllib3 too takes six times the processor time, and
-has no limit for the time that an answer takes as a whole: see
+urllib3 connects, through proxies and with TLS; httptools parses the answers. urllib3 could
+also send the requests and read the answers, but takes six times the processor time for
+that, and does not limit the time that a whole answer takes: see
 docs/decisions/0004-upload-speed.md.
 """
 
