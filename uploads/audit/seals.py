@@ -5,8 +5,8 @@ object for each seal number, so of several sealers one makes seal N. A sealer th
 a seal in the bucket without a row (another sealer is between the two steps, or was
 interrupted there) records it from the copy, if the copy is signed, continues the chain
 and has the same events as the database. Otherwise it raises `SealError` and signs
-nothing. So concurrent sealers are safe without a lock; an advisory lock only avoids
-double work. No transaction is open while the bucket is read or written.
+nothing. So concurrent sealers are safe without a lock. No transaction is open while the
+bucket is read or written.
 
 An event is unsealed while its `seal` is null, whatever its id: an event whose
 transaction commits late has a low id and is covered by the next seal.
@@ -16,12 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import Error, connection
 from django.utils import timezone
 
 from uploads.audit import keys
@@ -44,11 +40,6 @@ logger = logging.getLogger(__name__)
 EVENTS_PER_SEAL = 10_000
 #: How often in a row another sealer may take the same seal number before the run fails.
 _MAX_IDLE_ROUNDS = 50
-#: The key of the advisory lock: an arbitrary number.
-_ADVISORY_LOCK = 0x6D69_7272_6F72
-#: How long a sealer waits for the lock of another one before it runs without it.
-LOCK_WAIT_SECONDS = 60.0
-_LOCK_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,42 +77,8 @@ def seal_audit(
         trusted_keys or keys.configured_trusted_keys(),
         events_per_seal,
     )
-    with (
-        database_errors("the seal could not be written to the database"),
-        _sealing_lock(),
-    ):
+    with database_errors("the seal could not be written to the database"):
         return sealer.run(next_key)
-
-
-@contextmanager
-def _sealing_lock() -> Iterator[None]:
-    """Hold the advisory lock, unless another sealer holds it for `LOCK_WAIT_SECONDS`.
-
-    The lock is polled, because lock_timeout would end a statement that waits for it.
-    """
-    deadline = time.monotonic() + LOCK_WAIT_SECONDS
-    while not (is_held := _call("SELECT pg_try_advisory_lock(%s)")):
-        if time.monotonic() >= deadline:
-            logger.warning(
-                "another sealer has held the lock for %g s; sealing without it",
-                LOCK_WAIT_SECONDS,
-            )
-            break
-        time.sleep(_LOCK_POLL_SECONDS)
-    try:
-        yield
-    finally:
-        if is_held:
-            try:
-                _call("SELECT pg_advisory_unlock(%s)")
-            except Error:
-                connection.close()  # the end of the session releases it too
-
-
-def _call(statement: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [_ADVISORY_LOCK])
-        return bool(cursor.fetchone()[0])
 
 
 class _Sealer:

@@ -11,11 +11,9 @@ import pytest
 from django.db import connection, transaction
 
 from mirrorsite.actors import Actor
-from sre.lib.processes import wait_until
 from tests.uploads import making
 from tests.uploads.audit.trails import add_uploads
 from uploads import transitions
-from uploads.audit import seals
 from uploads.audit.seals import Sealed
 from uploads.audit.serialization import seal_of
 from uploads.models import Action, AuditSeal, UploadEvent
@@ -23,10 +21,8 @@ from uploads.models import Action, AuditSeal, UploadEvent
 
 @pytest.mark.django_db(transaction=True)
 class TestConcurrency:
-    @pytest.mark.parametrize("wait_seconds", [60.0, 0.0])
-    def test_sealers_and_writers(self, trail, monkeypatch, wait_seconds):
-        """The bucket keeps the chain from forking, even without the lock."""
-        monkeypatch.setattr("uploads.audit.seals.LOCK_WAIT_SECONDS", wait_seconds)
+    def test_sealers_and_writers(self, trail):
+        """The bucket keeps the chain from forking."""
         written = threading.Event()
 
         def write() -> None:
@@ -107,41 +103,6 @@ class TestConcurrency:
             set(late)
         )
         assert trail.faults() == []
-
-    def test_another_sealer_takes_long__waited_for(self, trail):
-        """Longer than a request waits for a lock, here 20 ms."""
-        _record_one()
-        made: list[list[Sealed]] = []
-
-        def seal() -> None:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '20ms'")
-            try:
-                made.append(trail.seal())
-            finally:
-                connection.close()
-
-        asked: set[object] = set()
-
-        def has_waited() -> bool:
-            cursor.execute(
-                "SELECT query_start FROM pg_stat_activity"
-                " WHERE query LIKE '%%pg_try_advisory_lock%%'"
-                " AND pid <> pg_backend_pid() AND datname = current_database()"
-            )
-            asked.update(cursor.fetchall())
-            return len(asked) >= 3
-
-        thread = threading.Thread(target=seal)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [seals._ADVISORY_LOCK])
-            thread.start()
-            try:
-                assert wait_until(has_waited, seconds=30)
-            finally:
-                cursor.execute("SELECT pg_advisory_unlock_all()")
-        thread.join()
-        assert [sealed.number for sealed in made[0]] == [1]
 
 
 def _has_transaction(pid: int) -> bool:
