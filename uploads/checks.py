@@ -1,4 +1,4 @@
-"""System checks: a wrong configuration or missing triggers prevent the start."""
+"""System check: missing triggers prevent the start."""
 
 from __future__ import annotations
 
@@ -6,24 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
-from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connections
 
 from uploads import triggers
-from uploads.storage import upload_storage
-
-
-@register(Tags.files)
-def check_storage(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report a wrong option in STORAGES."""
-    try:
-        upload_storage()
-    except (ImproperlyConfigured, TypeError) as error:
-        return [
-            Error(f"STORAGES['default'] cannot be built: {error}", id="uploads.E001")
-        ]
-    return []
 
 
 @register(Tags.database)
