@@ -9,7 +9,7 @@ from mirrorsite.errors import ServiceError
 from mirrorsite.exit_status import ExitStatus
 
 if TYPE_CHECKING:
-    from uploads.models import Status, Upload
+    from uploads.models import Upload
 
 
 class UploadsError(ServiceError):
@@ -146,11 +146,3 @@ class UploadFailedError(UploadsError):
     def __init__(self, message: str, *, upload: Upload) -> None:
         super().__init__(message)
         self.upload = upload
-
-
-class ContentUnavailableError(UploadsError):
-    """The upload's object is not available; `status` is the upload's status."""
-
-    def __init__(self, message: str, *, status: Status) -> None:
-        super().__init__(message)
-        self.status = status

@@ -19,7 +19,7 @@ from uploads import transitions
 from uploads.admin import formatting
 from uploads.audit.keys import public_text
 from uploads.bulkhead import store_bulkhead
-from uploads.content import content_url, read_start
+from uploads.content import content_url
 from uploads.exceptions import (
     ObjectMissingError,
     StoreBusyError,
@@ -28,7 +28,7 @@ from uploads.exceptions import (
 )
 from uploads.models import Action, AuditSeal, Upload
 from uploads.object_verification import Method, verify_upload
-from uploads.storage import upload_storage
+from uploads.storage import storage_of, upload_storage
 
 #: Up to this size `verify` reads and hashes the bytes; for larger objects it compares
 #: the store's checksum.
@@ -138,7 +138,10 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     actor = staff_actor(request)
     try:
         with store_bulkhead().permit(actor.quota_key):
-            body = read_start(upload, PREVIEW_BYTES)
+            body = next(
+                storage_of(upload).read(upload.key, PREVIEW_BYTES, upload.version_id),
+                b"",
+            )
     except ObjectMissingError:
         text = "The object is not in the bucket."
         return HttpResponse(text, status=404, content_type=kind)

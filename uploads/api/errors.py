@@ -10,7 +10,6 @@ from rest_framework.views import APIView
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem, unavailable
 from uploads.exceptions import (
-    ContentUnavailableError,
     KeyReusedError,
     OtherBucketError,
     StillRunningError,
@@ -85,10 +84,6 @@ def problem_of(error: Exception) -> Problem | None:
                 " later.",
                 retry_after=min(RETRY_AFTER_SECONDS, math.ceil(error.seconds)),
             )
-        case ContentUnavailableError():
-            slug, detail = _NO_CONTENT[error.status]
-            status = PROBLEM_TYPES[slug].status
-            return Problem(status, slug, detail, upload_status=error.status)
     return None
 
 
@@ -104,6 +99,12 @@ def _store_failed(error: StoreError) -> Problem:
     else:
         detail = "The object store refused the request"
     return Problem(502, "store-refused", f"{detail}; nothing was recorded.")
+
+
+def no_content(status: Status) -> Problem:
+    """Return the problem for the content of an upload that is not stored."""
+    slug, detail = _NO_CONTENT[status]
+    return Problem(PROBLEM_TYPES[slug].status, slug, detail, upload_status=status)
 
 
 def _upload_failed(error: UploadFailedError) -> Problem:

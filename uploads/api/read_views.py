@@ -18,7 +18,7 @@ from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from uploads import transitions
 from uploads.api import examples
-from uploads.api.errors import UploadProblems
+from uploads.api.errors import UploadProblems, no_content
 from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
 from uploads.api.serializers import (
     UploadEventPageSerializer,
@@ -28,9 +28,9 @@ from uploads.api.serializers import (
     VerificationSerializer,
 )
 from uploads.bulkhead import store_bulkhead
-from uploads.content import content_url, require_stored
+from uploads.content import content_url
 from uploads.exceptions import TransitionError
-from uploads.models import Action, Upload
+from uploads.models import Action, Status, Upload
 from uploads.object_verification import verify_upload
 
 #: The canonical form (RFC 9562, section 4); Python's UUID() takes others as well.
@@ -179,7 +179,8 @@ class UploadContentView(UploadProblems, ProtectedView):
             detail = "The request came from another site's page."
             raise Problem(403, "permission-denied", detail)
         upload = _upload(upload_id)
-        require_stored(upload)
+        if upload.status != Status.STORED:
+            raise no_content(Status(upload.status))
         if request.method == "HEAD":
             return Response(
                 status=302, headers={"Location": content_url(upload, "HEAD")}
