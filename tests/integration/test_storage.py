@@ -125,8 +125,8 @@ class TestRealServer:
         (left,) = bucket.multipart_uploads("uploads/")
         assert (left.key, left.upload_id) == ("uploads/a.txt", begun["UploadId"])
         assert list(bucket.multipart_uploads("audit/")) == []
-        bucket.abort_multipart_upload(left)
-        bucket.abort_multipart_upload(left)
+        bucket.multipart.abort(left.key, left.upload_id)
+        bucket.multipart.abort(left.key, left.upload_id)
         assert list(bucket.multipart_uploads("")) == []
 
     def test_taken__by_other_bytes_that_claim_to_be_ours(self, bucket):

@@ -35,7 +35,7 @@ def unfinished_uploads(options: Options) -> Iterator[Finding]:
             },
         )
         if options.fix:
-            storage.abort_multipart_upload(unfinished)
+            storage.multipart.abort(unfinished.key, unfinished.upload_id)
             finding = replace(finding, outcome="repaired")
         yield finding
 

@@ -404,10 +404,6 @@ class UploadStorage(S3Storage):
                     if found.key.startswith(prefix):
                         yield found
 
-    def abort_multipart_upload(self, upload: MultipartUpload) -> None:
-        """Discard the parts, if there are any."""
-        self.multipart.abort(upload.key, upload.upload_id)
-
     # --- The bucket -------------------------------------------------------------------
 
     def bucket_exists(self) -> bool:

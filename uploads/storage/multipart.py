@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -90,7 +89,10 @@ class MultipartUploads:
 
             return self._store.run_once(complete)
         except BaseException:
-            self._abort_or_warn(key, upload_id)
+            try:
+                self.abort(key, upload_id)
+            except StoreError as error:  # reconciliation will discard the parts
+                logger.warning("key=%s multipart upload not aborted: %s", key, error)
             raise
 
     def _send_parts(
@@ -140,20 +142,14 @@ class MultipartUploads:
             "ChecksumSHA256": base64.b64encode(digest.digest()).decode(),
         }
 
-    def _abort_or_warn(self, key: str, upload_id: str) -> None:
-        """Discard the parts; if that fails, reconciliation will do it."""
-        try:
-            self._store.run_once(partial(self._request_abort, key, upload_id))
-        except StoreError as error:
-            logger.warning("key=%s multipart upload not aborted: %s", key, error)
-
     def abort(self, key: str, upload_id: str) -> None:
         """Discard the parts, if there are any."""
         with suppress(ObjectMissingError):
-            self._store.run(partial(self._request_abort, key, upload_id))
-
-    def _request_abort(self, key: str, upload_id: str, s3: S3Client) -> None:
-        s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
+            self._store.run(
+                lambda s3: s3.abort_multipart_upload(
+                    Bucket=self._bucket, Key=key, UploadId=upload_id
+                )
+            )
 
 
 @contextmanager
