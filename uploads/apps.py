@@ -20,15 +20,15 @@ class UploadsConfig(AppConfig):
         from mirrorsite.readiness import readiness
 
         # Those not used here register checks and receivers of signals when imported.
-        from uploads import accounts, checks, logins, projection  # noqa: F401
+        from uploads import accounts, checks, logins, projection, triggers  # noqa: F401
         from uploads.audit.report import projections
         from uploads.problem_types import UPLOADS
-        from uploads.readiness import check_bucket, check_trail
+        from uploads.storage import upload_storage
 
         declare(*UPLOADS)
         projections.append(projection)
-        readiness.add("bucket", check_bucket)
-        readiness.add("trail", check_trail, needs_database=True)
+        readiness.add("bucket", lambda: upload_storage().availability())
+        readiness.add("trail", triggers.check, needs_database=True)
         post_migrate.connect(_reinstall_triggers, sender=self)
 
 

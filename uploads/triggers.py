@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from mirrorsite.readiness import DATABASE_UNAVAILABLE
 
 EVENTS = "uploads_uploadevent"
 SEALS = "uploads_auditseal"
@@ -172,6 +174,17 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
         for trigger in _TRIGGERS
         if (trigger.definition, _FUNCTIONS[trigger.function]) not in found
     ]
+
+
+def check() -> str:
+    """Return "ok", or why the audit trail is not append-only; for `/api/ready`."""
+    try:
+        names = missing(connections[DEFAULT_DB_ALIAS])
+    except Error:
+        return DATABASE_UNAVAILABLE
+    if names:
+        return f"unavailable: append-only triggers are missing: {', '.join(names)}"
+    return "ok"
 
 
 def reinstall(connection: BaseDatabaseWrapper) -> list[str]:

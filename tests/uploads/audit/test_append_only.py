@@ -18,7 +18,6 @@ from tests.uploads.audit.trails import add_uploads
 from uploads import triggers
 from uploads.groups import GROUPS
 from uploads.models import AuditSeal, Upload, UploadEvent
-from uploads.readiness import check_trail
 
 pytestmark = pytest.mark.django_db
 
@@ -217,13 +216,13 @@ class TestMissing:
         triggers.remove(connection)
         with pytest.raises(SystemCheckError, match=r"uploads\.E002"):
             call_command("check", databases=["default"], stdout=StringIO())
-        assert check_trail().startswith(
+        assert triggers.check().startswith(
             "unavailable: append-only triggers are missing: uploads_event_update"
         )
 
         names = triggers.reinstall(connection)
         assert len(names) == 14
-        assert check_trail() == "ok"
+        assert triggers.check() == "ok"
         call_command("check", databases=["default"], stdout=StringIO())
 
     @pytest.mark.parametrize(
