@@ -62,15 +62,17 @@ def verify_upload(
     checksum and the ETag differs. `read` always reads and hashes the bytes.
 
     Raises `TransitionError` for an upload that is pending, failed or purged, or was
-    changed by another request, `StoreError` when the store refuses or is unavailable
-    (nothing is recorded then), and `TrailUnavailableError`.
+    changed by another request, `StoreError` when the store refuses or is unavailable,
+    `StoreBusyError` when too many requests use it (nothing is recorded then), and
+    `TrailUnavailableError`.
     """
-    if upload.status not in VERIFIABLE:
-        raise TransitionError(
-            f"upload {upload.pk} is {upload.status}; there is nothing to verify."
-        )
-    outcome = examine(upload, method=method)
-    record_verification(upload, outcome, actor=actor, method=method)
+    with store_bulkhead().permit(actor.quota_key):
+        if upload.status not in VERIFIABLE:
+            raise TransitionError(
+                f"upload {upload.pk} is {upload.status}; there is nothing to verify."
+            )
+        outcome = examine(upload, method=method)
+        record_verification(upload, outcome, actor=actor, method=method)
     return outcome
 
 

@@ -72,25 +72,27 @@ def create_upload(
     Raises `TrailUnavailableError` when the database is unavailable before the PUT (then
     nothing is put) or after it (then the record stays pending), `UploadFailedError` when
     the store refuses or is unavailable (the record is then failed, or pending if the
-    object may exist), `KeyReusedError` when the key was used with another body, and
-    `StillRunningError` while another request is processing it.
+    object may exist), `KeyReusedError` when the key was used with another body,
+    `StillRunningError` while another request is processing it, and `StoreBusyError`, with
+    nothing recorded, when too many requests use the store.
     """
     payload: RandomNumbers | None
-    if idempotency_key is None:
-        upload, payload = _begin(new_upload_id(), size, actor)
-    else:
-        upload, payload = _begin_or_find(idempotency_key, size, actor)
-    if payload is None:
-        return CreatedUpload(upload, is_replayed=True)
-    try:
-        _put(upload, payload, actor)
-    except TrailUnavailableError as error:
-        UPLOADS.labels("pending").inc()
-        # Reconciliation looks at the bucket and completes the record.
-        logger.warning(
-            "upload=%s outcome not recorded; it stays pending: %s", upload.pk, error
-        )
-        raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
+    with store_bulkhead().permit(actor.quota_key):
+        if idempotency_key is None:
+            upload, payload = _begin(new_upload_id(), size, actor)
+        else:
+            upload, payload = _begin_or_find(idempotency_key, size, actor)
+        if payload is None:
+            return CreatedUpload(upload, is_replayed=True)
+        try:
+            _put(upload, payload, actor)
+        except TrailUnavailableError as error:
+            UPLOADS.labels("pending").inc()
+            # Reconciliation looks at the bucket and completes the record.
+            logger.warning(
+                "upload=%s outcome not recorded; it stays pending: %s", upload.pk, error
+            )
+            raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
     return CreatedUpload(upload)
 
 

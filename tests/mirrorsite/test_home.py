@@ -298,7 +298,7 @@ class TestRefusals:
 
     def test_no_permit__503(self, browser, bucket, monkeypatch):
         full = Bulkhead(0, 1, max_wait_seconds=0)
-        monkeypatch.setattr(home, "store_bulkhead", lambda: full)
+        monkeypatch.setattr("uploads.services.store_bulkhead", lambda: full)
         response = send(browser)
         assert response.status_code == 503
         assert "Too many requests are waiting" in alert_in(response)

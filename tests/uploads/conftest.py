@@ -21,7 +21,7 @@ def _nothing_cached() -> None:
 def no_permit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all permits for the object store be taken."""
     full = Bulkhead(0, 1, max_wait_seconds=0)
-    for module in ("api.views", "api.read_views", "admin.views", "admin.actions"):
+    for module in ("services", "object_verification", "admin.views"):
         monkeypatch.setattr(f"uploads.{module}.store_bulkhead", lambda: full)
 
 

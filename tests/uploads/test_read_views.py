@@ -288,6 +288,13 @@ class TestVerify:
         assert (answer.status_code, slug(answer)) == (503, "store-unavailable")
         assert answer["Retry-After"] == "5"
 
+    def test_no_permit__503(self, reader, upload, no_permit):
+        events = upload.events.count()
+        answer = self.verify(reader, upload)
+        assert (answer.status_code, slug(answer)) == (503, "store-busy")
+        assert answer["Retry-After"] == "5"
+        assert upload.events.count() == events
+
     def test_pending__409(self, reader, bucket):
         payload = services.payload_of(new_upload_id(), None)
         upload = record(size=payload.size, sha256=payload.sha256)

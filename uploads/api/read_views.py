@@ -27,7 +27,6 @@ from uploads.api.serializers import (
     UploadSerializer,
     VerificationSerializer,
 )
-from uploads.bulkhead import store_bulkhead
 from uploads.content import content_url
 from uploads.exceptions import TransitionError
 from uploads.models import Action, Status, Upload
@@ -218,19 +217,17 @@ class UploadVerifyView(UploadProblems, RateLimitedPosts, ProtectedView):
     )
     def post(self, request: Request, upload_id: str) -> Response:
         upload = _upload(upload_id)
-        actor = actor_of(request)
-        with store_bulkhead().permit(actor.quota_key):
-            try:
-                outcome = verify_upload(upload, actor=actor)
-            except TransitionError as error:
-                status = upload.status
-                raise Problem(
-                    409,
-                    "upload-not-verifiable",
-                    f"An upload that is {status} has no object to verify, or its status"
-                    " has just changed.",
-                    upload_status=status,
-                ) from error
+        try:
+            outcome = verify_upload(upload, actor=actor_of(request))
+        except TransitionError as error:
+            status = upload.status
+            raise Problem(
+                409,
+                "upload-not-verifiable",
+                f"An upload that is {status} has no object to verify, or its status"
+                " has just changed.",
+                upload_status=status,
+            ) from error
         return Response(
             {
                 "result": outcome.action,
