@@ -18,7 +18,7 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from uploads.audit import log
 from uploads.exceptions import TransitionError
-from uploads.models import WITHOUT_UPLOAD, Action, Status, Upload
+from uploads.models import Action, Status, Upload
 
 #: The status after each action; an action that is not here leaves the status unchanged.
 STATUS_AFTER: dict[Action, Status] = {
@@ -140,9 +140,9 @@ def record_event(
 ) -> None:
     """Record an event that does not change an upload's status.
 
-    Raises `TransitionError` for any other action.
+    Raises `TransitionError` for an action that does.
     """
-    if action in STATUS_AFTER or action in WITHOUT_UPLOAD:
+    if action in STATUS_AFTER:
         raise TransitionError(f"{action} cannot be recorded without changing {upload}.")
     log.write(log.INSERT_EVENT, [upload.pk], action, actor, detail)
 

@@ -20,12 +20,8 @@ from psycopg.types.json import Jsonb
 from mirrorsite.actors import Actor
 from mirrorsite.database import reason
 from uploads.audit.canonical import refuse_fractions
-from uploads.audit.models import WITHOUT_UPLOAD, Action, UploadEvent
-from uploads.exceptions import (
-    AlreadyRecordedError,
-    TrailUnavailableError,
-    TransitionError,
-)
+from uploads.audit.models import Action, UploadEvent
+from uploads.exceptions import AlreadyRecordedError, TrailUnavailableError
 
 #: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _UNIQUE_VIOLATION = "23505"
@@ -60,13 +56,7 @@ def write_transaction() -> Iterator[None]:
 def record_without_upload(
     action: Action, actor: Actor, *, detail: dict[str, Any] | None = None
 ) -> None:
-    """Record an event that concerns no upload.
-
-    Raises `TrailUnavailableError`, and `TransitionError` for an action that needs an
-    upload.
-    """
-    if action not in WITHOUT_UPLOAD:
-        raise TransitionError(f"an event {action} needs an upload.")
+    """Record an event that concerns no upload; raises `TrailUnavailableError`."""
     write(INSERT_EVENT, [None], action, actor, detail)
 
 
