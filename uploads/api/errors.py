@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from rest_framework.response import Response
-from rest_framework.views import APIView
+from django.http import HttpResponse
 
+from mirrorsite import problems
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem, unavailable
 from uploads.exceptions import (
@@ -36,11 +37,9 @@ _NO_CONTENT: dict[Status, tuple[str, str]] = {
 }
 
 
-class UploadProblems(APIView):
-    """Mixin for views: answers the errors of this app with problems."""
-
-    def handle_exception(self, exc: Exception) -> Response:
-        return super().handle_exception(problem_of(exc) or exc)
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    """DRF's exception handler, which also answers the errors of this app."""
+    return problems.exception_handler(problem_of(error) or error, context)
 
 
 def problem_of(error: Exception) -> Problem | None:

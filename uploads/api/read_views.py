@@ -18,7 +18,7 @@ from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from uploads import transitions
 from uploads.api import examples
-from uploads.api.errors import UploadProblems, no_content
+from uploads.api.errors import no_content
 from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
 from uploads.api.serializers import (
     UploadEventPageSerializer,
@@ -139,7 +139,7 @@ class UploadEventsView(ProtectedView):
         return Response({"results": results, "next": following})
 
 
-class UploadContentView(UploadProblems, ProtectedView):
+class UploadContentView(ProtectedView):
     """Redirect to a URL of the object, valid for a minute; record a GET as an event.
 
     A HEAD request is redirected to a URL that is valid for HEAD only.
@@ -189,7 +189,7 @@ class UploadContentView(UploadProblems, ProtectedView):
         return Response(status=302, headers={"Location": url})
 
 
-class UploadVerifyView(UploadProblems, RateLimitedPosts, ProtectedView):
+class UploadVerifyView(RateLimitedPosts, ProtectedView):
     """Compare the object with its record, and record the result; a body is ignored."""
 
     staff_permission = "uploads.verify_upload"

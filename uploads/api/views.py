@@ -16,7 +16,6 @@ from mirrorsite.problems import InvalidRequest
 from mirrorsite.rate_limits import RateLimitedPosts
 from mirrorsite.tokens.authentication import MayUpload
 from uploads.api import examples
-from uploads.api.errors import UploadProblems
 from uploads.api.serializers import (
     UploadedSerializer,
     UploadFieldsSerializer,
@@ -29,7 +28,7 @@ from uploads.services import create_upload
 _UPLOAD_SERIALIZER = UploadFieldsSerializer()
 
 
-class UploadRandomView(UploadProblems, RateLimitedPosts, DatabaseView):
+class UploadRandomView(RateLimitedPosts, DatabaseView):
     """Generate a text of random numbers and store it in the bucket.
 
     The intent is recorded before, and the outcome after.
