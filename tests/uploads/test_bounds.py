@@ -74,7 +74,8 @@ class TestReconcile:
                 yield one
 
         monkeypatch.setattr(UploadStorage, "multipart_uploads", counted)
-        findings = reconcile(Options(actor=making.ACTOR, min_age=timedelta(0)))
+        options = Options(actor=making.ACTOR, min_age=timedelta(0))
+        findings = reconcile(options, scan_pairs())
         next(findings)
         assert len(read) == 1
         assert len(list(findings)) == 2

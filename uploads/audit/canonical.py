@@ -51,7 +51,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -161,9 +161,6 @@ class Seal:
     def hash(self) -> str:
         """Return the `previous` of the next seal."""
         return hashlib.sha256(self.file_bytes()).hexdigest()
-
-    def with_signature(self, signature: bytes) -> Seal:
-        return replace(self, signature=signature.hex())
 
     def _content(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from dataclasses import replace
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -43,7 +44,7 @@ class SigningKey:
 
     def sign_seal(self, seal: Seal) -> Seal:
         """Return the seal with this key's signature; it must have this `key_id`."""
-        return seal.with_signature(self._key.sign(seal.signed_bytes()))
+        return replace(seal, signature=self._key.sign(seal.signed_bytes()).hex())
 
     def secret_text(self) -> str:
         """Return the value of AUDIT_SIGNING_KEY."""

@@ -23,16 +23,16 @@ from uploads.storage import upload_storage
 __all__ = ["Finding", "FindingKind", "Options", "Pair", "reconcile", "scan_pairs"]
 
 
-def reconcile(
-    options: Options, pairs: Iterable[Pair] | None = None
-) -> Iterator[Finding]:
+def reconcile(options: Options, pairs: Iterable[Pair]) -> Iterator[Finding]:
     """Yield the findings under `uploads/`, and repair them if `options.fix` is set.
+
+    `pairs` are those of `scan_pairs`.
 
     Raises `StoreError`, `TrailUnavailableError` or `django.db.Error` if the bucket or
     the database is unavailable; findings and repairs made before remain valid.
     """
     bucket = upload_storage().bucket_name
-    for listed, row in scan_pairs() if pairs is None else pairs:
+    for listed, row in pairs:
         if agree(listed, row, bucket):
             continue
         key = next(side.key for side in (listed, row) if side)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -155,7 +156,7 @@ class TestTrustedKeys:
         other = SigningKey(b"o" * 32)
         trusted = TrustedKeys({KEY.id: KEY.public_key})
         assert trusted.fault_of(SEAL) is None
-        forged = SEAL.with_signature(bytes(64))
+        forged = replace(SEAL, signature=bytes(64).hex())
         assert trusted.fault_of(forged) == FaultKind.FORGED_SIGNATURE
         trusted = TrustedKeys({other.id: other.public_key})
         assert trusted.fault_of(SEAL) == FaultKind.UNKNOWN_KEY

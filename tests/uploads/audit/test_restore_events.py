@@ -358,7 +358,10 @@ OTHER_KEY = SigningKey(b"x" * 32)
 FORGED: tuple[tuple[Callable[[Seal], bytes | None], str], ...] = (
     (lambda seal: b"{}", "is not a seal"),
     (lambda seal: None, "seals/0000000003.json is not in the bucket"),
-    (lambda seal: seal.with_signature(bytes(64)).file_bytes(), "forged signature"),
+    (
+        lambda seal: replace(seal, signature=bytes(64).hex()).file_bytes(),
+        "forged signature",
+    ),
     (
         lambda seal: OTHER_KEY.sign_seal(
             replace(seal, key_id=OTHER_KEY.id)

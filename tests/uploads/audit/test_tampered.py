@@ -508,7 +508,7 @@ class Impostor(SigningKey):
 
     def sign_seal(self, seal: Seal) -> Seal:
         signature = super().sign_seal(seal).signature
-        return seal.with_signature(bytes.fromhex(signature)[::-1])
+        return replace(seal, signature=bytes.fromhex(signature)[::-1].hex())
 
 
 class TestCuts:

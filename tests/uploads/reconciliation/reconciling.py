@@ -8,7 +8,7 @@ from mirrorsite.actors import Actor
 from tests.uploads import making
 from uploads import transitions
 from uploads.models import Action, Upload
-from uploads.reconciliation import Options, reconcile
+from uploads.reconciliation import Options, reconcile, scan_pairs
 from uploads.storage import UploadStorage, upload_storage
 
 ACTOR = Actor(name="command:reconcile_uploads")
@@ -17,7 +17,7 @@ FIX = Options(actor=ACTOR, min_age=timedelta(0), fix=True)
 
 
 def found(options: Options = NOW) -> list[tuple[str, str, str]]:
-    return [(f.kind.value, f.key, f.outcome) for f in reconcile(options)]
+    return [(f.kind.value, f.key, f.outcome) for f in reconcile(options, scan_pairs())]
 
 
 def put_raw(bucket: UploadStorage, key: str, body: bytes, **metadata: str) -> None:

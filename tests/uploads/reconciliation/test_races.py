@@ -11,7 +11,7 @@ from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, put_raw
 from uploads import transitions
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent
-from uploads.reconciliation import classify, reconcile, repair
+from uploads.reconciliation import classify, reconcile, repair, scan_pairs
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ class TestTogether:
             transitions.record(fresh, Action.STORED, making.ACTOR)
 
         spy(classify, "classify", after=finish)
-        (finding,) = reconcile(FIX)
+        (finding,) = reconcile(FIX, scan_pairs())
         assert finding.outcome == "skipped"
         assert making.actions(upload) == ["requested", "stored"]
 

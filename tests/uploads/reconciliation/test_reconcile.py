@@ -16,7 +16,7 @@ from uploads import services, transitions
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id
 from uploads.object_verification import verify_upload
-from uploads.reconciliation import FindingKind, Options, reconcile
+from uploads.reconciliation import FindingKind, Options, reconcile, scan_pairs
 from uploads.storage import PART_BYTES, UploadStorage, upload_storage
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ class TestReconcile:
         upload = making.pending(size)
         making.put(upload, size)
         making.overwrite_in_parts(bucket, upload)
-        (finding,) = reconcile(FIX)
+        (finding,) = reconcile(FIX, scan_pairs())
         assert (finding.kind, finding.outcome) == (FindingKind.DIFFERS, "repaired")
         assert finding.evidence["sha256_from"] == "bytes"
         assert finding.evidence["sha256"] != upload.sha256
@@ -49,7 +49,7 @@ class TestReconcile:
         payload = services.payload_of(upload.pk, None)
         other = str(new_upload_id())
         upload_storage().put_new(upload.key, payload, {"upload-id": other})
-        (finding,) = reconcile(FIX)
+        (finding,) = reconcile(FIX, scan_pairs())
         assert finding.kind == FindingKind.DIFFERS
         assert finding.evidence["differences"] == [
             f"upload-id in the metadata is {other}, not {upload.pk}"
@@ -67,7 +67,7 @@ class TestReconcile:
         """Found although size and all metadata are as recorded."""
         upload = making.stored(size=1)
         making.overwrite(bucket, upload.key, b"x")
-        (finding,) = reconcile(FIX)
+        (finding,) = reconcile(FIX, scan_pairs())
         assert finding.kind == FindingKind.DIFFERS
         assert finding.evidence["differences"][-1] == (
             f"SHA-256 is {hashlib.sha256(b'x').hexdigest()}, not {upload.sha256}"
@@ -112,7 +112,7 @@ class TestReconcile:
         """An old upload that is being tried again is under way."""
         upload = making.failed(age=timedelta(days=3))
         transitions.record(upload, Action.REQUESTED, making.ACTOR)
-        assert list(reconcile(Options(actor=ACTOR))) == []
+        assert list(reconcile(Options(actor=ACTOR), scan_pairs())) == []
 
 
 class TestAdoption:
@@ -124,7 +124,7 @@ class TestAdoption:
         bucket.put_new(
             key, payload, {"upload-id": str(upload_id), "request-id": "request-9"}
         )
-        (finding,) = reconcile(FIX)
+        (finding,) = reconcile(FIX, scan_pairs())
         assert (finding.kind, finding.outcome) == (FindingKind.NO_RECORD, "repaired")
 
         upload = Upload.objects.get(pk=upload_id)
@@ -155,7 +155,7 @@ class TestAdoption:
     )
     def test_adopt__by_the_bytes_and_not_the_metadata(self, bucket, metadata):
         put_raw(bucket, "uploads/stray.bin", b"stray", **metadata)
-        list(reconcile(FIX))
+        list(reconcile(FIX, scan_pairs()))
         upload = Upload.objects.get()
         assert upload.sha256 == hashlib.sha256(b"stray").hexdigest()
         assert upload.request_id == ""
@@ -176,7 +176,7 @@ class TestAdoption:
             Key="uploads/copy.txt",
             CopySource={"Bucket": bucket.bucket_name, "Key": original.key},
         )
-        list(reconcile(FIX))
+        list(reconcile(FIX, scan_pairs()))
         copy = Upload.objects.get(key="uploads/copy.txt")
         assert copy.pk != original.pk
         assert copy.events.get().detail["rejected_metadata"] == {
