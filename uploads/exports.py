@@ -23,7 +23,7 @@ from mirrorsite.database import reason
 from uploads.audit import log
 from uploads.audit.serialization import UNREADABLE, require_database
 from uploads.exceptions import UnreadableError
-from uploads.models import Action
+from uploads.models import Action, Upload, UploadEvent
 from uploads.paging import pages
 
 Format = Literal["csv", "jsonl"]
@@ -41,14 +41,17 @@ _FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 #: The same page lists these as dangerous at the start of a cell.
 _DANGEROUS_WHITESPACE = ("\t", "\r", "\n")
 
-UPLOAD_COLUMNS: tuple[str, ...] = (
-    "id", "status", "bucket", "key", "size", "sha256", "etag", "version_id", "number",
-    "requester", "client_address", "user_agent", "request_id", "error", "created_at",
-    "stored_at", "duration_ms",
-)  # fmt: skip
-EVENT_COLUMNS: tuple[str, ...] = (
-    "id", "upload_id", "action", "at", "actor", "request_id", "detail", "seal",
-)  # fmt: skip
+#: The name and the columns of each model's export.
+EXPORTS: dict[type[Model], tuple[str, Sequence[str]]] = {
+    Upload: ("uploads", (
+        "id", "status", "bucket", "key", "size", "sha256", "etag", "version_id",
+        "number", "requester", "client_address", "user_agent", "request_id", "error",
+        "created_at", "stored_at", "duration_ms",
+    )),
+    UploadEvent: ("events", (
+        "id", "upload_id", "action", "at", "actor", "request_id", "detail", "seal",
+    )),
+}  # fmt: skip
 #: The model's attributes for the columns that have other names.
 _ATTRIBUTES = {
     "requester": "requester_name",

@@ -87,10 +87,7 @@ def _export(
     request: HttpRequest, queryset: QuerySet[Any], form: exports.Format
 ) -> StreamingHttpResponse:
     """Record the export, then stream it row by row."""
-    if queryset.model is Upload:
-        name, columns = "uploads", exports.UPLOAD_COLUMNS
-    else:
-        name, columns = "events", exports.EVENT_COLUMNS
+    name, columns = exports.EXPORTS[queryset.model]
     # Parsed as Django does: any text but "", "0" and "false" selects everything.
     across = ActionForm.base_fields["select_across"]
     everything = across.to_python(request.POST.get("select_across", ""))

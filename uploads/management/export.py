@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +12,7 @@ from django.db.models import Model
 from mirrorsite.files import write_atomically
 from mirrorsite.management.arguments import moment
 from mirrorsite.management.base import CommandFailed, OperatorCommand, counted
-from uploads.exports import EVERYTHING, FORMATS, by_id, lines, record_export
+from uploads.exports import EVERYTHING, EXPORTS, FORMATS, by_id, lines, record_export
 
 
 class ExportCommand(OperatorCommand):
@@ -21,7 +20,6 @@ class ExportCommand(OperatorCommand):
 
     noun: str
     model: type[Model]
-    columns: Sequence[str]
     time_column: str
     #: A column with few values; the option of the same name selects rows by it.
     choice_column: str
@@ -64,6 +62,7 @@ class ExportCommand(OperatorCommand):
         rows = self.model._default_manager.filter(
             **{lookups[name]: value for name, value in given.items()}
         )
+        name, columns = EXPORTS[self.model]
         output: Path | None = options["output"]
         form = options["format"]
         if output and output.exists() and not output.is_file():
@@ -74,7 +73,7 @@ class ExportCommand(OperatorCommand):
             )
         record_export(
             self.actor(),
-            f"{self.noun}s",
+            name,
             form,
             selection=EVERYTHING,
             filters=urlencode(given, doseq=True),
@@ -85,11 +84,11 @@ class ExportCommand(OperatorCommand):
             reconfigure = getattr(self.stdout, "reconfigure", None)
             if reconfigure is not None:
                 reconfigure(encoding="utf-8", newline="")
-            for line in lines(by_id(rows), self.columns, form=form):
+            for line in lines(by_id(rows), columns, form=form):
                 self.stdout.write(line, ending="")
             return
         self.so_far = "no file was written"
-        progress = self.progress(f"{self.noun}s", rows.count)
+        progress = self.progress(name, rows.count)
         source = progress.over(by_id(rows))
-        write_atomically(output, lines(source, self.columns, form=form))
+        write_atomically(output, lines(source, columns, form=form))
         self.warn(f"{output}: {counted(progress.count, self.noun)}")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from uploads.exports import UPLOAD_COLUMNS
 from uploads.management.export import ExportCommand
 from uploads.models import Status, Upload
 
@@ -9,7 +8,6 @@ class Command(ExportCommand):
     help = "Write the uploads as CSV (with spreadsheet formulas escaped) or JSON Lines."
     noun = "upload"
     model = Upload
-    columns = UPLOAD_COLUMNS
     time_column = "created_at"
     choice_column = "status"
     choices = Status.values
