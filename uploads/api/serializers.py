@@ -23,16 +23,6 @@ class StatusField(serializers.ChoiceField):
         super().__init__(Status.values, **options)
 
 
-class BlankAsNullField(serializers.CharField):
-    """Text that is empty in the database and null in an answer."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_null=True, **options)
-
-    def to_representation(self, value: str) -> str | None:  # type: ignore[override]
-        return value or None
-
-
 class UploadRandomSerializer(serializers.Serializer[Any]):
     """The body of an upload, which may be left out."""
 
@@ -74,7 +64,7 @@ class UploadFieldsSerializer(serializers.Serializer[Upload]):
     size = serializers.IntegerField(min_value=0, help_text="Bytes.")
     sha256 = serializers.RegexField("^[0-9a-f]{64}$")
     etag = serializers.CharField()
-    version_id = BlankAsNullField()
+    version_id = serializers.CharField(allow_null=True)
     status = StatusField()
     created_at = serializers.DateTimeField()
     url = serializers.URLField(source="id")  # `describe` makes it absolute
@@ -83,7 +73,8 @@ class UploadFieldsSerializer(serializers.Serializer[Upload]):
         """Return the answer; `url` is that of the upload in this API."""
         http = request._request
         url = f"{http.scheme}://{http.get_host()}/api/uploads/{upload.pk}"
-        return {**self.to_representation(upload), "url": url}
+        answer = self.to_representation(upload)
+        return {**answer, "url": url, "version_id": upload.version_id or None}
 
 
 class _OkSerializer(serializers.Serializer[Any]):
@@ -104,9 +95,12 @@ class UploadSerializer(UploadFieldsSerializer):
     client_address = serializers.CharField(allow_null=True)
     user_agent = serializers.CharField()
     request_id = serializers.CharField()
-    error = BlankAsNullField()
+    error = serializers.CharField(allow_null=True)
     stored_at = serializers.DateTimeField(allow_null=True)
     duration_seconds = SecondsField(source="duration", allow_null=True)
+
+    def describe(self, upload: Upload, request: Request) -> dict[str, Any]:
+        return {**super().describe(upload, request), "error": upload.error or None}
 
 
 class UploadEventSerializer(serializers.Serializer[UploadEvent]):
