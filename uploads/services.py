@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -47,7 +47,13 @@ class CreatedUpload:
 
 def object_key(upload_id: UUID, at: datetime) -> str:
     """Return the key of an upload's object: uploads/YYYY/MM/DD/<id>.txt, in UTC."""
-    return f"{PREFIX}{at.year:04}/{at.month:02}/{at.day:02}/{upload_id}.txt"
+    return f"{day_prefix(at)}{upload_id}.txt"
+
+
+def day_prefix(day: date) -> str:
+    """Return the prefix of the keys of a day's objects."""
+    # Not %Y, which does not pad years before 1000 to four digits.
+    return f"{PREFIX}{day.year:04}/{day.month:02}/{day.day:02}/"
 
 
 def payload_of(upload_id: UUID, size: int | None) -> RandomNumbers:

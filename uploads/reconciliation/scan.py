@@ -15,7 +15,7 @@ from uploads.exceptions import ObjectMissingError
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.paging import pages
 from uploads.retention import MAX_JOBS
-from uploads.services import PREFIX
+from uploads.services import PREFIX, day_prefix
 from uploads.storage import ListedObject, upload_storage
 
 #: Rows read at a time; S3 lists as many keys.
@@ -64,7 +64,7 @@ def scan_pairs(since: datetime | None = None) -> Iterator[Pair]:
         rows = recorded_rows(Upload.objects.all())
     else:
         day = since.astimezone(UTC).date()
-        older = Upload.objects.filter(key__lt=_day_prefix(day))
+        older = Upload.objects.filter(key__lt=day_prefix(day))
         pending = older.filter(status=Status.PENDING)
         yield from map(_with_its_object, recorded_rows(pending))
         purges = UploadEvent.objects.filter(action=Action.PURGED).order_by("-at", "-id")
@@ -72,7 +72,7 @@ def scan_pairs(since: datetime | None = None) -> Iterator[Pair]:
         purged = older.filter(status=Status.PURGED, pk__in=last)
         yield from map(_with_its_object, recorded_rows(purged))
         objects = _listed_since(day)
-        rows = recorded_rows(Upload.objects.filter(key__gt=_day_prefix(day)))
+        rows = recorded_rows(Upload.objects.filter(key__gt=day_prefix(day)))
     listed = next(objects, None)
     row = next(rows, None)
     while listed is not None or row is not None:
@@ -108,17 +108,11 @@ def _listed_since(first: date) -> Iterator[ListedObject]:
     last = timezone.now().date() + timedelta(days=1)
     if last - first > timedelta(days=366):  # a request for each day would cost more
         objects = upload_storage().listing(PREFIX)
-        return (found for found in objects if found.key > _day_prefix(first))
+        return (found for found in objects if found.key > day_prefix(first))
     days = (first + timedelta(days=n) for n in range((last - first).days + 1))
     return chain.from_iterable(
-        upload_storage().listing(_day_prefix(day)) for day in days
+        upload_storage().listing(day_prefix(day)) for day in days
     )
-
-
-def _day_prefix(day: date) -> str:
-    """Return the prefix of a day's keys."""
-    # Not %Y, which does not pad years before 1000 to four digits.
-    return f"{PREFIX}{day.isoformat().replace('-', '/')}/"
 
 
 def recorded_rows(uploads: QuerySet[Upload]) -> Iterator[Row]:
