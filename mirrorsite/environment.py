@@ -129,12 +129,6 @@ VARIABLES: dict[str, Variable] = {
     "CANARY_TOKEN": Variable(
         "", "API token of `manage.py canary`, to read and verify."
     ),
-    "KH_REPORTING_URL": Variable(
-        "", "Where `manage.py canary` reports; set by Kuberhealthy."
-    ),
-    "KH_RUN_UUID": Variable(
-        "", "The run that `manage.py canary` reports; set by Kuberhealthy."
-    ),
 }
 
 

@@ -260,8 +260,6 @@ SPECTACULAR_SETTINGS = openapi_components.SPECTACULAR_SETTINGS
 
 CANARY_BASE_URL = env.text("CANARY_BASE_URL")
 CANARY_TOKEN = env.text("CANARY_TOKEN")
-KH_REPORTING_URL = env.text("KH_REPORTING_URL")
-KH_RUN_UUID = env.text("KH_RUN_UUID")
 
 # --- Logs ------------------------------------------------------------------------
 

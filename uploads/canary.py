@@ -216,18 +216,6 @@ class Canary:
         return _request(method, url, headers, body)
 
 
-def report_to_kuberhealthy(url: str, run_uuid: str, errors: list[str]) -> None:
-    """Report to Kuberhealthy; raises `CanaryError` if it does not accept the report.
-
-    https://github.com/kuberhealthy/kuberhealthy/blob/master/docs/CHECK_CREATION.md
-    """
-    body = json.dumps({"OK": not errors, "Errors": errors}).encode()
-    headers = {"Content-Type": "application/json", "kh-run-uuid": run_uuid}
-    answer = _request("POST", url, headers, body)
-    if not 200 <= answer.status < 300:
-        raise CanaryError(f"Kuberhealthy {_describe(answer)}")
-
-
 def _request(
     method: str, url: str, headers: dict[str, str], body: bytes | None
 ) -> Answer:

@@ -41,7 +41,6 @@ class FakeService(FakeStore):
             "GET /bucket/x.txt?X-Amz-Signature=1": (200, CONTENT),
             f"POST {path}/verify": (200, {"result": "verified"}),
             f"GET {path}": (200, UPLOAD),
-            "POST /report": (200, {}),
         }
         self.plan = self.told
 
@@ -190,27 +189,6 @@ class TestCanary:
         settings.CANARY_TOKEN = "secret"
         status, text = run("canary", "--json")
         assert (status, outcomes(text)) == (0, ALL_OK)
-
-
-class TestKuberhealthy:
-    @pytest.fixture(autouse=True)
-    def _told(self, fake: FakeService, settings: Any) -> None:
-        settings.KH_REPORTING_URL = f"{fake.url}/report"
-        settings.KH_RUN_UUID = "run-1"
-
-    def reported(self, fake: FakeService) -> tuple[str, Any]:
-        last = fake.requests[-1]
-        return last.headers["Kh-Run-Uuid"], json.loads(last.body)
-
-    def test_reported(self, fake):
-        assert canary(fake)[0] == 0
-        assert self.reported(fake) == ("run-1", {"OK": True, "Errors": []})
-        fake.answers["GET /api/health"] = (500, {})
-        assert canary(fake)[0] == 1
-        errors = ["health: answered 500: {}"]
-        assert self.reported(fake) == ("run-1", {"OK": False, "Errors": errors})
-        fake.answers["POST /report"] = (500, {})
-        assert canary(fake)[0] == 2  # it was not told
 
 
 @pytest.mark.service

@@ -10,13 +10,13 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
-from uploads.canary import Canary, Step, report_to_kuberhealthy
+from uploads.canary import Canary, Step
 
 
 class Command(OperatorCommand):
     help = (
         "Check the service as a client would use it: health, mirror, upload, read back,"
-        " verify. Reports to KH_REPORTING_URL if that is set."
+        " verify."
     )
     so_far = "the last step did not finish"
 
@@ -59,9 +59,6 @@ class Command(OperatorCommand):
         if as_json:
             self.print_json(report)
         self.so_far = f"{counted(len(failed), 'step')} failed"
-        if url := settings.KH_REPORTING_URL:
-            errors = [f"{step.name}: {step.note}" for step in failed]
-            report_to_kuberhealthy(url, settings.KH_RUN_UUID, errors)
         if failed:
             raise DifferencesFound(f"{self.so_far}.")
 
