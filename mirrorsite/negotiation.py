@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,15 +35,6 @@ class AlwaysJSON(BaseContentNegotiation):
         format_suffix: str | None = None,
     ) -> tuple[BaseRenderer, str]:
         return next(iter(renderers)), "application/json"
-
-
-def accepts_coding(accept_encoding: str, coding: str) -> bool:
-    """Return True if `Accept-Encoding` allows the coding (RFC 9110, section 12.5.3)."""
-    for name in (coding, "*"):
-        listed = rf"(?:^|,)\s*{re.escape(name)}\s*(?:;\s*q=([01][.0-9]*)\s*)?(?:,|$)"
-        if found := re.search(listed, accept_encoding, re.IGNORECASE):
-            return not found[1] or found[1].strip("0.") != ""
-    return False
 
 
 class LimitedJSONParser(BaseParser):

@@ -10,7 +10,7 @@ import django_stubs_ext
 import redis.connection
 from django.core.exceptions import ImproperlyConfigured
 
-from mirrorsite import openapi_components
+from mirrorsite import headers, openapi_components
 from mirrorsite.aws_configuration import check_aws_configuration
 from mirrorsite.database import connection_settings
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
@@ -106,6 +106,8 @@ REST_KNOX = {
 MIDDLEWARE = [
     "mirrorsite.middleware.EdgeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    # Here, so that static files get request ids, security headers and HTTPS redirects.
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "mirrorsite.middleware.StaffPages",
 ]
 #: Besides `/`, the paths on which the session is loaded.
@@ -223,6 +225,8 @@ STORAGES = {
 }
 STATIC_URL = "/static/"
 STATIC_ROOT = str(BASE_DIR / env.text("STATIC_ROOT"))
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+WHITENOISE_ADD_HEADERS_FUNCTION = headers.add_static_headers
 
 # --- The audit trail ---------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from django.views.generic import RedirectView
 
 from mirrorsite import api_docs, health, home
 from mirrorsite.server.fast_path import FastAnswer
-from mirrorsite.static_views import static_file
 from transforms import views as transforms
 from uploads.api import read_views
 from uploads.api.views import UploadRandomView
@@ -50,7 +49,6 @@ urlpatterns = [
     path("favicon.ico", home.favicon, name="favicon"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
-    path("static/<path:name>", static_file, name="static-file"),
 ]
 
 #: Functions that answer plain GETs of these paths without Django.

@@ -31,4 +31,6 @@ INSTALLED_APPS += ["tests.flushing"]  # noqa: F405
 STORAGES["staticfiles"] = {  # noqa: F405
     "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
 }
+# WhiteNoise would read the folder for each test client.
+STATIC_ROOT = ""
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

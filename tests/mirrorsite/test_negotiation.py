@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirrorsite.negotiation import accepts_coding, read_json
+from mirrorsite.negotiation import read_json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -48,23 +48,3 @@ class TestReadJson:
         except ValueError:
             return
         json.dumps(value, ensure_ascii=False).encode()
-
-
-@pytest.mark.parametrize(
-    ("accept_encoding", "accepted"),
-    [
-        ("gzip", True),
-        ("GZIP;q=0.1", True),
-        ("br, gzip", True),
-        ("*", True),
-        ("*;q=0, gzip", True),
-        ("", False),
-        ("br", False),
-        ("gzip;q=0", False),
-        ("gzip; q=0.000, *", False),
-        ("not-gzip", False),
-        ("*;q=0", False),
-    ],
-)
-def test_accepts_coding(accept_encoding, accepted):
-    assert accepts_coding(accept_encoding, "gzip") is accepted
