@@ -23,7 +23,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 from rest_framework.exceptions import ErrorDetail
 
 from mirrorsite.actors import actor_named, staff_actor
-from mirrorsite.forms import WholeNumberField
 from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import limiter, require_quota
 from mirrorsite.readiness import readiness
@@ -61,7 +60,7 @@ class UploadForm(forms.Form):
     def __init__(self, data: QueryDict | None = None) -> None:
         super().__init__(data, label_suffix="")
         most = settings.UPLOAD_MAX_BYTES
-        self.fields["size"] = WholeNumberField(
+        self.fields["size"] = forms.IntegerField(
             required=False,
             min_value=1,
             max_value=most,

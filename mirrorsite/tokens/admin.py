@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from mirrorsite.actors import staff_actor
 from mirrorsite.admin.changelist import StrictListMixin
-from mirrorsite.forms import WholeNumberField
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Token
 
@@ -24,7 +23,7 @@ class TokenForm(forms.ModelForm[Token]):
 
     # The admin's autocomplete field has no accessible name (for screen readers).
     user = forms.ModelChoiceField(User.objects.order_by("username"))
-    days = WholeNumberField(
+    days = forms.IntegerField(
         label="Valid for days",
         min_value=1,
         max_value=services.MAX_DAYS,

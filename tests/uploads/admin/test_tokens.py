@@ -97,9 +97,11 @@ def test_operators__make_and_revoke_them_and_it_is_recorded(member_of, token):
         ({"can_read": ""}, "A token needs a scope"),
         ({"name": "a b"}, "letters, digits"),
         ({"name": "robot"}, "API token with this Name already exists."),
+        ({"days": "0"}, "Ensure this value is greater than or equal to 1."),
+        ({"days": "3651"}, "Ensure this value is less than or equal to 3650."),
         *(
-            ({"days": days}, "Enter a whole number from 1 to 3,650.")
-            for days in ("0", "3651", "x", "1.0", "٥", "9" * 5000)
+            ({"days": days}, "Enter a whole number.")
+            for days in ("x", "1.5", "9" * 5000)
         ),
         ({"user": "99999"}, "Select a valid choice"),
     ],
