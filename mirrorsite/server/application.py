@@ -53,11 +53,7 @@ class ClientDisconnectedError(Exception):
 
 
 class BusyError(RuntimeError):
-    """The queue is full, or no thread took the request within `QUEUE_SECONDS`."""
-
-
-class TooManyStreamsError(Exception):
-    """Too many threads stream to clients already."""
+    """The queue is full, no thread took the request in time, or too many stream."""
 
 
 class Application:
@@ -146,7 +142,7 @@ class Application:
         try:
             pool.submit(call.run)
             response = await call.response
-        except (BusyError, TooManyStreamsError):
+        except BusyError:
             return _refusal(environ, "server-busy")
         except ClientDisconnectedError:
             raise
@@ -316,7 +312,7 @@ class Call:
         if len(first) < STREAM_BYTES:
             return Response(self.status, self.fields, first)
         if not self.stream_permits.acquire(blocking=False):
-            raise TooManyStreamsError
+            raise BusyError
         try:
             with tempfile.TemporaryFile() as file:
                 if self._needs_length():
