@@ -82,7 +82,12 @@ class FastPath:
         )
 
     def remember(self, cache_key: CacheKey, query: bytes, fields: Fields) -> None:
-        """Keep the header fields of Django's 200 for a cache key."""
+        """Keep the header fields of Django's 200 for a cache key.
+
+        A response that sets a cookie is not kept: other clients would get the cookie.
+        """
+        if any(name == b"set-cookie" for name, _ in fields):
+            return
         path = cache_key[0]
         found = self.answers[path](query)
         own = _OWN_FIELDS | {name for name, _ in (found or (b"", ()))[1]}

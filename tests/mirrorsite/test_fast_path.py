@@ -175,3 +175,13 @@ class TestLeftToDjango:
             assert ask_fast_path(path, scope) is not None
         known = [scope for scope in scopes if ask_fast_path(path, scope) is not None]
         assert len(known) <= 3
+
+    def test_answer_with_a_cookie__never_remembered(self):
+        """The cookie is for the client that asked, not for all."""
+        path, scope = FastPath(FAST_ANSWERS), scope_of(HEALTH)
+        _, fields, _ = ask_django(scope)
+        known = (HEALTH, HOST, "http", b"")
+        path.remember(known, b"", [*fields, (b"set-cookie", b"a=1")])
+        assert ask_fast_path(path, scope) is None
+        path.remember(known, b"", fields)
+        assert ask_fast_path(path, scope) is not None
