@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import logging.config
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
+import threading
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from gunicorn.glogging import Logger
-
-from mirrorsite.metrics_process import MetricsProcess
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 try:
@@ -27,9 +29,10 @@ workers: int = settings.WEB_CONCURRENCY
 keepalive = 75  # longer than the usual 60 s of a load balancer in front
 timeout = 60
 graceful_timeout: int = settings.GRACEFUL_TIMEOUT_SECONDS
+_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 # Heartbeat files are in memory, if possible: a slow disk must not make a worker look
 # hung.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+worker_tmp_dir = _memory
 control_socket_disable = True
 forwarded_allow_ips = ""  # Django handles proxies (TRUSTED_PROXIES)
 
@@ -50,19 +53,44 @@ class ProjectLogger(Logger):
 logger_class = ProjectLogger
 
 
-_metrics = MetricsProcess() if settings.METRICS_BIND else None
+# --- The process that serves the workers' metrics ------------------------------------
+
+_RESTART_SECONDS = 5.0
+
+_metrics_directory = ""
+_metrics_process: subprocess.Popen[bytes] | None = None
+_is_stopping = threading.Event()
 
 
 def on_starting(server: Any) -> None:
-    if _metrics:
-        _metrics.prepare()
+    """Make an empty directory for the workers' metrics, in memory if possible."""
+    global _metrics_directory
+    if settings.METRICS_BIND:
+        _metrics_directory = tempfile.mkdtemp(prefix="mirrorsite-metrics-", dir=_memory)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory
 
 
 def when_ready(server: Any) -> None:
-    if _metrics:
-        _metrics.start()
+    if settings.METRICS_BIND:
+        threading.Thread(target=_serve_metrics, name="metrics", daemon=True).start()
+
+
+def _serve_metrics() -> None:
+    """Run mirrorsite.metrics_server; start it again when it ends."""
+    global _metrics_process
+    while not _is_stopping.is_set():
+        _metrics_process = subprocess.Popen(
+            [sys.executable, "-m", "mirrorsite.metrics_server"],
+            stdin=subprocess.DEVNULL,
+        )
+        # gunicorn reaps every child; if it did so first, this returns immediately.
+        _metrics_process.wait()
+        _is_stopping.wait(_RESTART_SECONDS)
 
 
 def on_exit(server: Any) -> None:
-    if _metrics:
-        _metrics.stop()
+    _is_stopping.set()
+    if _metrics_process is not None:
+        _metrics_process.terminate()
+    if _metrics_directory:
+        shutil.rmtree(_metrics_directory, ignore_errors=True)
