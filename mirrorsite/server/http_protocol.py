@@ -28,7 +28,6 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from mirrorsite.logs import log_access, quoted_path, request_id_from
 from mirrorsite.metrics import request_observer
-from mirrorsite.negotiation import MAX_BODY_BYTES
 from mirrorsite.server.fast_path import field_lines
 from mirrorsite.server.responses import Fields, server_problem
 
@@ -51,6 +50,8 @@ DRAIN_SECONDS = 1.0
 MAX_TARGET_BYTES = 25 * 1024
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 8190
+#: Bodies have a few members; more is a mistake or an attack.
+MAX_BODY_BYTES = 16 * 1024
 #: Limit for a head, or for a body with its chunk sizes, that arrives in several reads.
 MAX_INCOMPLETE_BYTES = 128 * 1024
 #: Requests in one read, or behind one that is being answered.

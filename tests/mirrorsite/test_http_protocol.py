@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from mirrorsite.negotiation import MAX_BODY_BYTES
 from mirrorsite.server import http_protocol
 from mirrorsite.server.fast_path import FastPath
 from mirrorsite.server.http_protocol import (
     LINGER_SECONDS,
+    MAX_BODY_BYTES,
     MAX_FIELDS,
     MAX_PIPELINED,
     MIN_BYTES_PER_SECOND,

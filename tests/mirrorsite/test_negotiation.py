@@ -31,7 +31,6 @@ class TestReadJson:
             (b'{"\\ud800":1}', "a string holds half of a surrogate pair"),
             (b'["\\udfff"]', "a string holds half of a surrogate pair"),
             (b"[" * 9000, "nested too deeply"),
-            (b'{"size":' + b"9" * 5000 + b"}", "a number has more than 4300 digits"),
             (b"NaN", "NaN is not JSON"),
             (b"\xff", "byte 0 is not UTF-8"),
             (b"", "Expecting value: line 1 column 1 (char 0)"),
