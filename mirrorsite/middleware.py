@@ -82,13 +82,6 @@ class EdgeMiddleware:
             request.get_host()
         except DisallowedHost as error:
             return bad_request(request, error)  # before any other middleware
-        if request.path_info == "*" and request.method == "OPTIONS":
-            # About the server as a whole (RFC 9110, section 9.3.7).
-            options = HttpResponse(
-                status=204, headers={"Allow": "GET, HEAD, POST, OPTIONS"}
-            )
-            del options.headers["Content-Type"]
-            return options
         response = self.get_response(request)
         if response.status_code >= 400:
             return _as_problem(request, response)

@@ -50,7 +50,7 @@ DRAIN_SECONDS = 1.0
 MAX_TARGET_BYTES = 25 * 1024
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 8190
-#: Bodies have a few members; more is a mistake or an attack.
+#: Request bodies are small JSON objects; a larger one is a mistake or an attack.
 MAX_BODY_BYTES = 16 * 1024
 #: Limit for a head, or for a body with its chunk sizes, that arrives in several reads.
 MAX_INCOMPLETE_BYTES = 128 * 1024
@@ -262,9 +262,7 @@ class HTTPProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         check_head(version, self.url, self.headers)
         if not self.url.startswith(b"/"):
-            self.url, self.headers[:] = to_origin_form(
-                self.parser.get_method(), self.url, self.headers
-            )
+            self.url, self.headers[:] = to_origin_form(self.url, self.headers)
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         path, _, query = self.url.partition(b"?")
@@ -488,16 +486,11 @@ def _check_unusual(version: str, headers: Fields) -> None:
             raise RefusedError("expectation-failed")
 
 
-def to_origin_form(
-    method: bytes, target: bytes, headers: Fields
-) -> tuple[bytes, Fields]:
+def to_origin_form(target: bytes, headers: Fields) -> tuple[bytes, Fields]:
     """Return the path and query of an absolute target, and the headers with its host.
 
-    The target's host replaces that of the Host field (section 3.2.2). `*` of OPTIONS is
-    returned as it is.
+    The target's host replaces that of the Host field (section 3.2.2).
     """
-    if target == b"*" and method == b"OPTIONS":
-        return target, headers
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         raise RefusedError("malformed-http")

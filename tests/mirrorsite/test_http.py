@@ -149,23 +149,6 @@ class TestMethods:
         assert "Content-Type" not in response.headers
         assert "Content-Length" not in response.headers
 
-    @pytest.mark.parametrize("https_only", [True, False])
-    def test_options__of_the_server(self, client, settings, https_only):
-        """It asks no resource, so none is missing or lies elsewhere."""
-        settings.SECURE_SSL_REDIRECT = https_only
-        response = client.options("*")
-        assert response.status_code == 204
-        assert response.headers["Allow"] == "GET, HEAD, POST, OPTIONS"
-        assert response.headers["X-Content-Type-Options"] == "nosniff"
-        assert "X-Request-ID" in response.headers
-        assert response.content == b""
-        assert "Content-Type" not in response.headers
-        assert "Content-Length" not in response.headers
-
-    @pytest.mark.parametrize(("method", "path"), [("GET", "*"), ("OPTIONS", "/*")])
-    def test_asterisk__no_resource(self, client, method, path):
-        assert client.generic(method, path).status_code == 404
-
     @pytest.mark.parametrize("method", ["PUT", "DELETE", "BREW"])
     @pytest.mark.parametrize(("path", "allow"), PATHS)
     def test_other__405(self, client, path, allow, method):

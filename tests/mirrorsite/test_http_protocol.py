@@ -71,6 +71,7 @@ REFUSED = [
     (MALFORMED, b"CONNECT a:1 HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET localhost:1 HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET * HTTP/1.1\r\n" + HOST + END),
+    (MALFORMED, b"OPTIONS * HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET ftp://a/b HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET http://u@a/ HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET /\xe9 HTTP/1.1\r\n" + HOST + END),
