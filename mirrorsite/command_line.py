@@ -13,7 +13,7 @@ from django.core.management import execute_from_command_line
 from django.core.management.base import SystemCheckError
 
 from mirrorsite.database import lift_statement_timeout
-from mirrorsite.exit_status import ExitStatus
+from mirrorsite.errors import ExitStatus
 from mirrorsite.logs import printable
 from mirrorsite.management.base import EXPECTED, CommandFailed, describe
 from mirrorsite.standard_streams import OutputError, guard_standard_streams

@@ -17,8 +17,8 @@ from django.dispatch import receiver
 from django.utils.crypto import salted_hmac
 
 from mirrorsite.actors import Actor
-from mirrorsite.errors import AppendOnlyError
 from uploads.audit import log
+from uploads.exceptions import AppendOnlyError
 from uploads.models import Action
 
 Account = User | Group

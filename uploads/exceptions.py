@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from mirrorsite.errors import ServiceError
-from mirrorsite.exit_status import ExitStatus
+from mirrorsite.errors import ExitStatus, ServiceError
 
 if TYPE_CHECKING:
     from uploads.models import Upload
@@ -126,6 +125,10 @@ class StillRunningError(UploadsError):
     def __init__(self, message: str, *, seconds: float) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class AppendOnlyError(UploadsError):
+    """The row must not be deleted."""
 
 
 class SealError(UploadsError):

@@ -11,8 +11,7 @@ from django.db import Error as DatabaseError
 
 from mirrorsite.actors import Actor
 from mirrorsite.database import reason
-from mirrorsite.errors import ServiceError
-from mirrorsite.exit_status import ExitStatus
+from mirrorsite.errors import EXIT_STATUSES, ExitStatus, ServiceError
 from mirrorsite.logs import json_line, printable
 from mirrorsite.management.progress import Progress
 from mirrorsite.standard_streams import OutputError
@@ -85,7 +84,7 @@ class OperatorCommand(BaseCommand):
     def create_parser(
         self, prog_name: str, subcommand: str, **kwargs: Any
     ) -> CommandParser:
-        kwargs.setdefault("epilog", ExitStatus.summary())
+        kwargs.setdefault("epilog", EXIT_STATUSES)
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         # The message quotes an argument, which may contain control characters.
         error = parser.error

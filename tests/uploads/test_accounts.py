@@ -15,10 +15,10 @@ from django.db.models import ProtectedError
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
-from mirrorsite.errors import AppendOnlyError
 from mirrorsite.tokens.models import Token
 from mirrorsite.tokens.services import revoke_token
 from tests.tokens import new_token
+from uploads.exceptions import AppendOnlyError
 from uploads.models import UploadEvent
 
 ACTOR = Actor(name="command:test")

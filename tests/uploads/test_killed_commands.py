@@ -19,7 +19,7 @@ from unittest import mock
 import pytest
 from django.utils import timezone
 
-from mirrorsite.exit_status import ExitStatus
+from mirrorsite.errors import ExitStatus
 from tests.support import run_program
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail, backed_up

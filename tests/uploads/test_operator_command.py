@@ -22,7 +22,7 @@ from django.core.management import call_command, find_commands, load_command_cla
 from django.core.management.base import CommandError
 from django.db import OperationalError
 
-from mirrorsite.exit_status import ExitStatus
+from mirrorsite.errors import EXIT_STATUSES, ExitStatus
 from mirrorsite.management.base import CommandFailed, DifferencesFound, OperatorCommand
 from mirrorsite.standard_streams import OutputError
 from mirrorsite.tokens.models import Scope
@@ -146,7 +146,9 @@ class TestEveryCommand:
 def test_documented():
     text = (ROOT / "docs/commands.md").read_text()
     rows = re.findall(r"^\| ([0-9]+) \| (.*?) \|", text, re.M)
-    assert rows == [(str(status.value), status.meaning) for status in ExitStatus]
+    assert [int(number) for number, _ in rows] == list(ExitStatus)
+    listed = ", ".join(f"{number} {meaning}" for number, meaning in rows)
+    assert f"Exit status: {listed}." == EXIT_STATUSES
 
 
 #: Runs manage.py's commands one after the other: each process takes a second to start.
