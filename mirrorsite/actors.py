@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from mirrorsite.client_address import client_address, client_network
-from mirrorsite.logs import printable
+from mirrorsite.logs import client_address, printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,24 @@ def actor_named(
         user_agent=printable(meta.get("HTTP_USER_AGENT", "")),
         request_id=meta.get("mirrorsite.request_id", ""),
     )
+
+
+@lru_cache(maxsize=4096)
+def client_network(address: str | None) -> str:
+    """Return the network that counts as one client: an IPv4 address or an IPv6 /64.
+
+    A subscriber is given at least a /64 (RFC 6177), so single IPv6 addresses do not
+    identify clients.
+    """
+    if address is None:
+        return "unknown"
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is None:
+            # `int` drops the zone.
+            return str(ipaddress.ip_network((int(parsed), 64), strict=False))
+        return str(parsed.ipv4_mapped)
+    return str(parsed)
 
 
 def is_cross_site(request: HttpRequest) -> bool:

@@ -8,6 +8,7 @@ is escaped.
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import json
 import logging
 import os
@@ -22,7 +23,6 @@ from urllib.parse import quote, unquote_to_bytes
 
 from django.conf import settings
 
-from mirrorsite.client_address import client_address
 from mirrorsite.database import is_unavailable
 
 # --- Text from outside -----------------------------------------------------------
@@ -108,6 +108,37 @@ def trace_id_from(traceparent: str) -> str | None:
     if match is None or (match[1] == "00" and match[3]):
         return None
     return match[2]
+
+
+# --- The client's address --------------------------------------------------------
+
+#: An address with a port, as some proxies write it; IPv6 in brackets.
+_WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
+
+
+# Called twice for each request: for its record and for the log.
+@lru_cache(maxsize=4096)
+def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str | None:
+    """Return the address of the client, or None if it is unknown.
+
+    Each trusted proxy appends the address of its peer to X-Forwarded-For, so with n
+    proxies the client is the n-th entry from the right. Entries further left come from
+    the client and are ignored. With fewer than n entries the request has bypassed a
+    proxy, and any entry may be the client's own: then the peer's address is returned.
+
+    The zone of an IPv6 address is dropped: it has a meaning on one machine only.
+    """
+    address = peer
+    if trusted_proxies:
+        hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+        if len(hops) >= trusted_proxies:
+            address = hops[-trusted_proxies]
+    if match := _WITH_PORT.fullmatch(address):
+        address = match[1] or match[2] or ""
+    try:
+        return str(ipaddress.ip_address(address.partition("%")[0]))
+    except ValueError:
+        return None
 
 
 # --- The access log --------------------------------------------------------------

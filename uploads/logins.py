@@ -23,8 +23,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from mirrorsite.actors import actor_named
-from mirrorsite.client_address import client_network
+from mirrorsite.actors import actor_named, client_network
 from uploads.audit import log
 from uploads.models import Action, UploadEvent
 

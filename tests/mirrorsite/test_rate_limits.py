@@ -21,8 +21,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from mirrorsite import rate_limits
-from mirrorsite.actors import Actor
-from mirrorsite.client_address import client_network
+from mirrorsite.actors import Actor, client_network
 from mirrorsite.environment import Environment
 from mirrorsite.models import RateWindow
 from mirrorsite.rate_limits import (

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirrorsite.client_address import client_address
-from mirrorsite.logs import request_id_from
+from mirrorsite.logs import client_address, request_id_from
 
 
 class TestRequestId:
