@@ -1,15 +1,20 @@
-"""What all API views share."""
+"""What all API views share: authentication, and bodies in JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, ParseError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from mirrorsite.problems import Problem
 from mirrorsite.tokens.authentication import (
     CHALLENGE,
     MayRead,
@@ -17,9 +22,98 @@ from mirrorsite.tokens.authentication import (
     TokenAuthentication,
 )
 
+# --- Bodies ----------------------------------------------------------------------
+
+
+class AlwaysJSON(BaseContentNegotiation):
+    """Always answer with JSON: there is no other representation."""
+
+    def select_parser(
+        self, request: Request, parsers: Iterable[BaseParser]
+    ) -> BaseParser | None:
+        media_type = (request.content_type or "").partition(";")[0].strip().lower()
+        return next(iter(parsers)) if media_type == "application/json" else None
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        return next(iter(renderers)), "application/json"
+
+
+class StrictJSONParser(BaseParser):
+    """JSON that all parsers read alike: I-JSON (RFC 7493).
+
+    UTF-8, no duplicate member, no lone surrogate, no NaN. The server limits the body's
+    size, and Python that of a number.
+    """
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: Any,
+        media_type: str | None = None,
+        parser_context: Any = None,
+    ) -> Any:
+        """Return the body's value; raises `Problem` or `ParseError`."""
+        coding = parser_context["request"].headers.get("Content-Encoding", "identity")
+        if coding.lower() != "identity":  # RFC 9110, section 15.5.16
+            raise Problem(
+                415,
+                "unsupported-media-type",
+                "The body must be sent without a Content-Encoding.",
+            )
+        try:
+            return read_json(stream.read())
+        except ValueError as error:
+            # After a semicolon, `int` advises programmers.
+            reason = str(error).partition(";")[0]
+            raise ParseError(f"JSON parse error - {reason}") from error
+
+
+def read_json(data: bytes) -> Any:
+    """Return the value of an I-JSON text; raises `ValueError` with the reason."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8") from error
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_each_member_once,
+            parse_constant=_no_constant,
+        )
+        # Only a lone surrogate, from an escape, cannot be encoded.
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a string holds half of a surrogate pair") from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return value
+
+
+def _each_member_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("an object has a member more than once")
+    return found
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+# --- Views -----------------------------------------------------------------------
+
 
 class Endpoint(APIView):
     """One path of the API."""
+
+    parser_classes = (StrictJSONParser,)
+    content_negotiation_class = AlwaysJSON
 
     def options(  # type: ignore[override]  # DRF's request, as in all its views
         self, request: Request, *args: Any, **kwargs: Any

@@ -249,8 +249,6 @@ if CACHE_URL not in {"", "database"}:
         ) from error
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["mirrorsite.negotiation.StrictJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "mirrorsite.negotiation.AlwaysJSON",
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
