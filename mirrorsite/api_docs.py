@@ -6,10 +6,10 @@ import threading
 from functools import cache
 from typing import Any
 
-import yaml
 from django.http import HttpResponse
 from django.shortcuts import render
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -49,14 +49,8 @@ def openapi() -> dict[str, Any]:
 @cache
 def openapi_yaml() -> str:
     """Return the description as it is committed in docs/openapi.yaml."""
-    return yaml.dump(openapi(), Dumper=_PlainDumper, sort_keys=False, width=88)
-
-
-class _PlainDumper(yaml.SafeDumper):
-    """YAML without aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
+    rendered: bytes = OpenApiYamlRenderer().render(openapi())  # type: ignore[no-untyped-call]
+    return rendered.decode()
 
 
 class SchemaView(OpenView):
