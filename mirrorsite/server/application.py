@@ -310,6 +310,8 @@ class Call:
         """Return the response; send it if it is longer than one piece."""
         first = _next_piece(parts)
         if len(first) < STREAM_BYTES:
+            if self._needs_length():
+                self.fields.append((b"content-length", b"%d" % len(first)))
             return Response(self.status, self.fields, first)
         if not self.stream_permits.acquire(blocking=False):
             raise BusyError
@@ -327,8 +329,11 @@ class Call:
 
     def _needs_length(self) -> bool:
         """Return True if the client cannot read chunks and there is no length yet."""
-        return self.environ["SERVER_PROTOCOL"] == "HTTP/1.0" and not any(
-            name == b"content-length" for name, _ in self.fields
+        return (
+            self.environ["SERVER_PROTOCOL"] == "HTTP/1.0"
+            and self.environ["REQUEST_METHOD"] != "HEAD"
+            and self.status not in {204, 304}
+            and not any(name == b"content-length" for name, _ in self.fields)
         )
 
     def _send_pieces(self, piece: bytes, parts: Iterator[bytes]) -> Response:

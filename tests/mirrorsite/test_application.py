@@ -378,6 +378,18 @@ class TestStreams:
         assert client.fields[b"content-length"] == b"%d" % (5 * STREAM_BYTES)
         assert client.received == b"a" * STREAM_BYTES * 5
 
+    @pytest.mark.parametrize(
+        ("method", "status", "length"),
+        [("POST", "405 No", b"0"), ("HEAD", "200 OK", None), ("GET", "304 Same", None)],
+    )
+    async def test_http_1_0_short__with_a_length(self, method, status, length):
+        def empty(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+            start_response(status, [])
+            return iter(())
+
+        client = await Client(http_version="1.0", method=method).ask(make(empty))
+        assert client.fields.get(b"content-length") == length
+
 
 class TestStart:
     async def start(self, warm_up: Callable[[], object]) -> list[dict[str, Any]]:
