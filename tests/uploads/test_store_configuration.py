@@ -52,6 +52,7 @@ LOCK: dict[str, Any] = {
     ),
 }
 REGION_BODY = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>"
+NO_UPLOAD = b"<Error><Code>NoSuchUpload</Code></Error>"
 
 
 @pytest.fixture
@@ -774,6 +775,12 @@ class TestParts:
         tracemalloc.stop()
         assert too_many == [False]
         assert peak < 32 * 1024 * 1024
+
+    def test_abort__the_upload_has_ended_already(self, fake_store, storage):
+        """AWS answers so; SeaweedFS answers 204."""
+        fake_store.plan = lambda r: Answer(404, NO_UPLOAD)
+        storage.multipart.abort("key", "an-id")
+        assert fake_store.requests[-1].method == "DELETE"
 
     def test_one_fails__aborted_after_those_under_way(self, fake_store, storage):
         """A part that came after the abort would stay in the store."""

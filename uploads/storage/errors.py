@@ -118,7 +118,7 @@ def error_from_status(status: int, code: str, region: str = "") -> StoreError:
         return ObjectExistsError(message)
     if status == 404 and code == "NoSuchBucket":
         return BucketMissingError(message)
-    if status == 404 and code in {"404", "NoSuchKey", "NotFound"}:
+    if status == 404 and code in {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}:
         return ObjectMissingError(message)
     if 300 <= status < 400 or code in _OTHER_REGION_CODES:
         where = f"; the bucket is in {region}" if region else ""
