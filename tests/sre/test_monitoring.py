@@ -40,7 +40,7 @@ def test_alerts__of_existing_metrics_and_each_tested():
         assert names_in(rule["expr"]) <= existing(), rule["alert"]
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert rule["annotations"].keys() == {"summary", "action"}
-        assert f"alertname: {rule['alert']}\n" in tested, rule["alert"]
+        assert f'alertname="{rule["alert"]}"' in tested, rule["alert"]
 
 
 def test_dashboard__shows_every_metric_and_no_other():
