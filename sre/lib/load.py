@@ -26,7 +26,6 @@ class Load:
     url: str
     clients: int = 8
     keep_alive: bool = False
-    host: str | None = None
     #: Makes the body of each request, in JSON.
     body: Callable[[], bytes] = bytes
     timeout_seconds: float = 90
@@ -57,8 +56,6 @@ class Load:
         headers = {"Content-Type": "application/json"}
         if not self.keep_alive:
             headers["Connection"] = "close"
-        if self.host:
-            headers["Host"] = self.host
         # It connects again where the server has closed the connection.
         connection = http.client.HTTPConnection(
             urlsplit(self.url).netloc, timeout=self.timeout_seconds
