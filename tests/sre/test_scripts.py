@@ -12,9 +12,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import psycopg
 import pytest
@@ -22,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from sre.lib import smoke
 from sre.lib.postgres import temporary_postgres
+from tests.fake_store import Answer, FakeStore
 from tests.support import ROOT, run_program
 from uploads.audit.keys import SigningKey
 
@@ -187,7 +186,7 @@ class TestWrongContext:
         ("minikube-down", "--yes"),
         ("cluster-check", "smoke"),
         ("agent-install", "--yes"),
-        ("rotate-secrets", "--yes", "all"),
+        ("rotate-secrets", "--yes"),
     )
 
     @pytest.mark.parametrize("command", CHANGING, ids=lambda command: command[0])
@@ -205,10 +204,24 @@ class TestWrongContext:
 
     def test_rotate_secrets__not_minikube(self, machine):
         """Even when asked for by name: the file holds secrets of the local cluster."""
-        arguments = ("--yes", "--context", "production", "all")
+        arguments = ("--yes", "--context", "production")
         status, said = machine.run("rotate-secrets", *arguments)
         assert (status, machine.changes()) == (2, [])
         assert "is no Minikube" in said
+
+    @pytest.mark.parametrize(
+        ("store", "reason"),
+        [("here", "nothing was changed"), ("elsewhere", "by hand")],
+    )
+    def test_rotate_secrets__asks_and_keeps_foreign_keys(self, machine, store, reason):
+        machine.secrets.write_text("TF_VAR_secrets_revision=4\n")
+        if store == "elsewhere":
+            missing = 'case "$*" in *"get statefulset"*) exit 1 ;; esac\n'
+            program(machine.programs / "kubectl", KUBECTL + missing)
+        status, said = machine.run("rotate-secrets")
+        assert (status, machine.changes()) == (2, [])
+        assert reason in said
+        assert machine.secrets.read_text() == "TF_VAR_secrets_revision=4\n"
 
 
 @pytest.mark.parametrize(
@@ -298,7 +311,7 @@ class TestRotateSecrets:
         # A wrong password in the file: nothing is changed.
         text = minikube.secrets.read_text()
         minikube.secrets.write_text(text.replace("p" * 32, "w" * 32))
-        status, said = minikube.run("rotate-secrets", "--yes", "all")
+        status, said = minikube.run("rotate-secrets", "--yes")
         assert status == 2
         assert "the database did not take the new password" in said
         assert minikube.secrets.read_text() == text.replace("p" * 32, "w" * 32)
@@ -306,7 +319,7 @@ class TestRotateSecrets:
         assert self.may_log_in(scram_database, "p" * 32)
 
         minikube.secrets.write_text(text)
-        status, said = minikube.run("rotate-secrets", "--yes", "all")
+        status, said = minikube.run("rotate-secrets", "--yes")
         assert status == 0, said
         lines = minikube.secrets.read_text().splitlines()
         new = dict(line.split("=", 1) for line in lines)
@@ -379,22 +392,10 @@ class TestSmoke:
 
     def test_another_web_server__every_check_fails(self, capsys):
         """Such as a proxy's page: no check ends with a traceback."""
-
-        class Page(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(b"<html>")
-
-            do_POST = do_GET  # noqa: N815
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-            Thread(target=server.serve_forever, daemon=True).start()
-            assert smoke.main([f"http://127.0.0.1:{server.server_port}"]) == 1
-            server.shutdown()
+        server = FakeStore()
+        server.plan = lambda request: Answer(200, b"<html>")
+        assert smoke.main([server.url]) == 1
+        server.stop()
         total = len(smoke.CHECKS | smoke.UPLOADING)
         assert f"0 passed, {total} failed" in capsys.readouterr().out
 
