@@ -17,7 +17,7 @@ import boto3
 
 from sre.benchmarks.wrk import Measurement, measure
 from sre.lib.ports import free_port
-from sre.lib.service import ROOT, Service
+from sre.lib.service import ROOT
 from sre.lib.stack import Stack
 
 T = TypeVar("T")
@@ -63,14 +63,12 @@ class Bench:
             **more,
         )
 
-    def measure_uploads(self, service: Service) -> Measurement:
-        """Load a service with uploads; the first second warms up."""
-        load = partial(
-            measure, f"{service.url}/api/upload-random", method="POST",
-            clients=self.clients, pid=service.pid,
-        )  # fmt: skip
-        load(seconds=1)
-        return load(seconds=self.seconds)
+    def measure(
+        self, url: str, pid: int, method: str
+    ) -> tuple[Measurement, Measurement]:
+        """Measure an address for a second, which warms it up, and then for a round."""
+        load = partial(measure, url, method=method, clients=self.clients, pid=pid)
+        return load(seconds=1), load(seconds=self.seconds)
 
     def new_bucket(self) -> str:
         self._buckets += 1

@@ -14,7 +14,7 @@ from typing import Any
 
 from sre.benchmarks.bench import Bench, say
 from sre.benchmarks.report import Budget, Report, Table
-from sre.benchmarks.wrk import COLUMNS, Measurement, command, measure
+from sre.benchmarks.wrk import COLUMNS, Measurement, command
 from sre.lib import processes
 from sre.lib.ports import free_port, is_listening
 from sre.lib.service import ROOT
@@ -55,11 +55,7 @@ def compare(route: str, bench: Bench) -> Report:
         with start() as running:
             _verify(bench, running)
             method, path = ROUTES[route]
-            load = partial(
-                measure, running.url + path, method=method, clients=bench.clients,
-                pid=running.pid,
-            )  # fmt: skip
-            runs = load(seconds=1), load(seconds=bench.seconds)  # the first warms up
+            runs = bench.measure(running.url + path, running.pid, method)
         found = runs[-1]
         table.add_measured(name, found)
         if route == "uploads" and name.startswith(OURS):

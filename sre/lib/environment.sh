@@ -93,26 +93,8 @@ say_skipped() {
   { echo "$frame"; printf 'SKIPPED: %s\n' "$@"; echo "$frame"; } >&2
 }
 
-# Take --url and --token from the arguments: sets URL and TOKEN, and `others`.
-take_service() {
-  export URL="" TOKEN=""
-  others=()
-  while [ $# -gt 0 ]; do
-    case "$1" in
-      --url) URL="${2:?--url needs an address}"; shift ;;
-      --token) TOKEN="${2:?--token needs a token}"; shift ;;
-      *) others+=("$1") ;;
-    esac
-    shift
-  done
-}
-
-# with_service FUNCTION …: call it with URL and TOKEN; without a URL, of a new service.
+# with_service FUNCTION …: call it with URL and TOKEN of a new service.
 with_service() {
-  if [ -n "$URL" ]; then
-    "$@"
-  else
-    export -f "${1?}"
-    .venv/bin/python -m sre.lib.stack bash -euc '"$@"' "$0" "$@"
-  fi
+  export -f "${1?}"
+  .venv/bin/python -m sre.lib.stack bash -euc '"$@"' "$0" "$@"
 }

@@ -103,7 +103,7 @@ SELECT key, number FROM invented
 """
 
 
-def fill(count: int, *, days: float, seed: int, objects: bool = False) -> None:
+def fill(count: int, *, days: float, seed: int = 1, objects: bool = False) -> None:
     """Write uploads into Django's database, and their objects into the bucket.
 
     With objects, all are stored, and their content is their number. Raises
@@ -134,23 +134,14 @@ def fill(count: int, *, days: float, seed: int, objects: bool = False) -> None:
             )
             if objects:
                 list(pool.map(put, cursor.fetchall()))
-            _progress(last, count)
         cursor.execute("VACUUM ANALYZE uploads_upload")
         cursor.execute("VACUUM ANALYZE uploads_uploadevent")
-
-
-def _progress(done: int, count: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == count else ""
-        sys.stderr.write(f"\r{done:,} of {count:,} uploads ({done / count:.0%}){end}")
-        sys.stderr.flush()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="sre/fill")
     parser.add_argument("number", type=int)
     parser.add_argument("--days", type=float, default=30)
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--objects", action="store_true")
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
@@ -166,12 +157,7 @@ def main() -> int:
             os.environ.clear()  # a profile or session token belongs to another account
             os.environ.update(environment)
         django.setup()
-        fill(
-            options.number,
-            days=options.days,
-            seed=options.seed,
-            objects=options.objects,
-        )
+        fill(options.number, days=options.days, objects=options.objects)
     except (ImproperlyConfigured, StartError, ValueError) as error:
         sys.stderr.write(f"sre/fill: {error}\n")
         return 2

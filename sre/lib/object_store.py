@@ -42,7 +42,7 @@ class ObjectStore:
     def log(self) -> Path:
         return self.directory / "weed.log"
 
-    def start(self, *, seconds: float = 120) -> None:
+    def start(self) -> None:
         """Start and wait until S3 answers; raises `ObjectStoreError`."""
         if is_listening(self.port):
             raise ObjectStoreError(
@@ -57,9 +57,7 @@ class ObjectStore:
             keep_open=self.keep_open,
         )
         if not processes.wait_until(
-            lambda: answers(f"{self.url}/status"),
-            seconds=seconds,
-            process=self.process,
+            lambda: answers(f"{self.url}/status"), seconds=120, process=self.process
         ):
             self.stop()
             raise ObjectStoreError(f"the S3 server did not start; see {self.log}.")

@@ -8,18 +8,18 @@ import socket
 from urllib.parse import urlsplit
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that is free now."""
-    return free_ports(1, host)[0]
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that is free now."""
+    return free_ports(1)[0]
 
 
-def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Return `count` different TCP ports that are free now."""
+def free_ports(count: int) -> list[int]:
+    """Return `count` different TCP ports of 127.0.0.1 that are free now."""
     with contextlib.ExitStack() as probes:
         ports = []
         for _ in range(count):
             probe = probes.enter_context(socket.socket())
-            probe.bind((host, 0))
+            probe.bind(("127.0.0.1", 0))
             ports.append(int(probe.getsockname()[1]))
         return ports
 

@@ -24,11 +24,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import psutil
-import psycopg
-from psycopg.sql import SQL, Identifier
 
 from sre.lib import processes
 from sre.lib.ports import free_port
@@ -82,7 +80,7 @@ class Postgres:
         login = f"{USER}:{quote(self.password, safe='')}"
         return f"postgresql://{login}@127.0.0.1:{self.port}/postgres"
 
-    def start(self, *, seconds: float = 120) -> None:
+    def start(self) -> None:
         """Start and wait until connections are accepted; raises `PostgresError`."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.log.touch(mode=0o600)
@@ -104,7 +102,7 @@ class Postgres:
             keep_open=self.keep_open,
             user=self._owner(self.data),
         )
-        if not processes.wait_until(self._ready, seconds=seconds, process=self.process):
+        if not processes.wait_until(self._ready, seconds=120, process=self.process):
             self.stop()
             reason = self._worst_error(log_start)
             raise PostgresError(
@@ -255,13 +253,6 @@ def temporary_server(*, fsync: bool = True) -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
-
-
-def new_database(url: str, name: str) -> str:
-    """Make an empty database on a server; return its URL."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-    return urlsplit(url)._replace(path=f"/{quote(name, safe='')}").geturl()
 
 
 @cache

@@ -49,7 +49,7 @@ class Service:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *, seconds: float = 120) -> None:
+    def start(self) -> None:
         """Start and wait until /api/health answers; raises `ServiceError`."""
         self.process = processes.start(
             [python_of(self.root), *GUNICORN],
@@ -64,9 +64,7 @@ class Service:
             cwd=self.root,
             log=self.log,
         )
-        if not processes.wait_until(
-            self.answers, seconds=seconds, process=self.process
-        ):
+        if not processes.wait_until(self.answers, seconds=120, process=self.process):
             self.stop()
             raise ServiceError(f"the service did not start; see {self.log}")
 

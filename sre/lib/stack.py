@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import psycopg
+from psycopg.sql import SQL, Identifier
 
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
-from sre.lib.postgres import Postgres, new_database, temporary_server
+from sre.lib.postgres import Postgres, temporary_server
 from sre.lib.service import ROOT, Service, python_of
 
 BUCKET = "mirrorsite-uploads"
@@ -30,7 +34,10 @@ class Stack:
 
     def database(self, name: str) -> str:
         """Create an empty database; return its URL."""
-        return new_database(self.postgres.url, name)
+        url = self.postgres.url
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        return urlsplit(url)._replace(path=f"/{quote(name, safe='')}").geturl()
 
     def environment(
         self, *, database_url: str = "", bucket: str = BUCKET, **more: str
