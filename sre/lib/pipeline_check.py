@@ -206,9 +206,9 @@ class Checkout:
 def check_scenario(checkout: Checkout, file: str, scenario: Scenario) -> None:
     """List the jobs of a scenario, and see that what they need is there as well."""
     checkout.change(scenario.changed)
-    option = f"--file={file}"
+    # Listing expands every `extends` and `!reference`, and fails for one that is missing.
     listed = checkout.gitlab_ci_local(
-        option, "--list-csv", variables=scenario.variables
+        f"--file={file}", "--list-csv", variables=scenario.variables
     )
     lines = [line for line in listed.stdout.splitlines() if ";" in line]
     if listed.returncode or not lines:
@@ -226,11 +226,6 @@ def check_scenario(checkout: Checkout, file: str, scenario: Scenario) -> None:
     if missing := needed - {""} - jobs.keys() - optional:
         raise PipelineFaultError(f"{scenario.name}: {missing} is needed")
     check_rollback(rows)
-    expanded = checkout.gitlab_ci_local(
-        option, "--preview", variables=scenario.variables
-    )
-    if expanded.returncode:
-        raise PipelineFaultError(f"{scenario.name}: {expanded.stderr}")
     print(f"ok    {scenario.name}: {', '.join(sorted(jobs))}")
 
 
