@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn import Config
@@ -13,6 +14,31 @@ from mirrorsite.server.fast_path import FastPath
 from mirrorsite.server.http_protocol import HTTPProtocol
 
 DATE = b"Sun, 29 Nov 2026 12:00:00 GMT"
+
+
+def scope_of(path: bytes, query: bytes = b"", **fields: str) -> dict[str, Any]:
+    """Return the ASGI scope of a GET; `fields` are header fields, with _ for -."""
+    headers = {"host": "localhost", "x-request-id": "known", **fields}
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "raw_path": path,
+        "query_string": query,
+        "headers": [
+            (name.replace("_", "-").encode(), value.encode("latin-1"))
+            for name, value in headers.items()
+        ],
+        "client": ("192.0.2.1", 50_000),
+        "server": ("127.0.0.1", 4545),
+    }
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 class Transport(asyncio.Transport):

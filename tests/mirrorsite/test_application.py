@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from unittest.mock import Mock
@@ -21,33 +20,20 @@ from mirrorsite.server.application import (
     Application,
     build_environ,
 )
+from tests.mirrorsite.connections import scope_of, until
 
 HEALTH = b"/api/health"
-
-
-def scope_of(path: str = "/api/x", method: str = "GET", **more: Any) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [(b"host", b"localhost"), (b"x-request-id", b"known")],
-        "client": ("192.0.2.1", 50_000),
-        "server": ("127.0.0.1", 4545),
-        "state": {"is_closed": lambda: False},
-        **more,
-    }
 
 
 class Client:
     """One request and what was sent to it."""
 
-    def __init__(self, body: bytes | None = b"", **scope: Any) -> None:
+    def __init__(
+        self, body: bytes | None = b"", path: str = "/api/x", **scope: Any
+    ) -> None:
         self.is_gone = False
-        self.scope = scope_of(**scope)
-        self.scope["state"]["is_closed"] = lambda: self.is_gone
+        self.scope = scope_of(path.encode()) | scope
+        self.scope["state"] = {"is_closed": lambda: self.is_gone}
         self.body = body
         self.status = 0
         self.fields: dict[bytes, bytes] = {}
@@ -104,13 +90,6 @@ def make(wsgi: Callable[..., Iterable[bytes]], threads: int = 2) -> Application:
     return Application(wsgi, {HEALTH: lambda query: (b"{}", [])}, threads=threads)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.001)
-
-
 class TestEnviron:
     def test_request(self):
         headers = [
@@ -124,9 +103,8 @@ class TestEnviron:
             (b"content-length", b"3"),
         ]
         query = "word=é".encode()
-        environ = build_environ(
-            scope_of("/a%C3%A9%2Fb", query_string=query, headers=headers)
-        )
+        scope = scope_of(b"/a%C3%A9%2Fb", query) | {"headers": headers}
+        environ = build_environ(scope)
         assert (
             environ.items()
             >= {
@@ -143,7 +121,7 @@ class TestEnviron:
             }.items()
         )
         assert "HTTP_X_B" not in environ
-        unix_socket = build_environ(scope_of(client=None, server=None))
+        unix_socket = build_environ(scope | {"client": None, "server": None})
         assert unix_socket["REMOTE_ADDR"] == unix_socket["SERVER_NAME"] == ""
 
 

@@ -17,29 +17,12 @@ from mirrorsite.server import fast_path
 from mirrorsite.server.application import build_environ
 from mirrorsite.server.fast_path import FastPath, cache_key_of
 from mirrorsite.urls import FAST_ANSWERS
+from tests.mirrorsite.connections import scope_of
 
 Fields = list[tuple[bytes, bytes]]
 HEALTH, MIRROR = b"/api/health", b"/api/mirror"
 WORD = b"word=fOoBar25"
-HOST = b"localhost:4545"
 django = get_wsgi_application()
-
-
-def scope_of(path: bytes, query: bytes = b"", **fields: str) -> dict[str, Any]:
-    headers = {"host": HOST.decode(), "x-request-id": "known", **fields}
-    return {
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "raw_path": path,
-        "query_string": query,
-        "headers": [
-            (name.replace("_", "-").encode(), value.encode())
-            for name, value in headers.items()
-        ],
-        "client": ("192.0.2.1", 50_000),
-        "server": ("127.0.0.1", 4545),
-    }
 
 
 def ask_django(scope: Any) -> tuple[int, Fields, bytes]:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -15,7 +14,7 @@ from uvicorn import Config
 
 from mirrorsite.server.http_protocol import HTTPProtocol
 from mirrorsite.server.worker import FRESH_SECONDS, ConnectionCounts, DrainingServer
-from tests.mirrorsite.connections import Echo
+from tests.mirrorsite.connections import Echo, until
 
 
 def server_of(counts: ConnectionCounts, worker: int) -> DrainingServer:
@@ -97,12 +96,6 @@ def test_worker_that_ends__connections_are_not_left_to_it() -> None:
         await served[1]
 
     asyncio.run(end())
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def connections_of(servers: list[DrainingServer]) -> int:

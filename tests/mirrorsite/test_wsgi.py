@@ -12,6 +12,7 @@ from django.db import OperationalError, connection
 
 from mirrorsite.server.application import build_environ
 from mirrorsite.wsgi import application
+from tests.mirrorsite.connections import scope_of
 
 pytestmark = pytest.mark.django_db
 
@@ -20,21 +21,7 @@ def ask(
     path: str, query: str = "", *, form: bytes | None = None, **fields: str
 ) -> tuple[int, dict[str, str], dict[str, Any] | str]:
     """Return the status, the header fields and the body, JSON if it is JSON."""
-    headers = {"host": "localhost"} | {
-        k.replace("_", "-"): v for k, v in fields.items()
-    }
-    environ = build_environ(
-        {
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "headers": [(k.encode(), v.encode("latin-1")) for k, v in headers.items()],
-            "client": ("192.0.2.1", 50_000),
-            "server": ("127.0.0.1", 4545),
-        }
-    )
+    environ = build_environ(scope_of(path.encode(), query.encode(), **fields))
     if form is not None:
         environ |= {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(form))}
         environ["wsgi.input"] = io.BytesIO(form)
@@ -120,7 +107,7 @@ class TestRefused:
         status, fields, body = ask(path, query, host=host)
         assert status == 400
         assert fields["Cache-Control"] == "no-store"
-        assert fields["X-Request-ID"]
+        assert fields["X-Request-ID"] == "known"
         if path.startswith("/api/"):
             assert fields["Content-Type"] == "application/problem+json"
             assert isinstance(body, dict)
