@@ -1,22 +1,12 @@
-"""Every type of problem: declared, looked up, and provoked by some test."""
+"""Every type of problem is declared and can be looked up."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from mirrorsite.problem_types import PROBLEM_TYPES
 from tests.problems import slug
 from tests.support import ROOT
-
-HERE = Path(__file__)
-
-
-def test_every_type_is_provoked_by_a_test():
-    """Those tests hold the answer against its declaration: see tests/problems.py."""
-    files = [path for path in (ROOT / "tests").rglob("test_*.py") if path != HERE]
-    texts = "".join(path.read_text() for path in files)
-    assert [name for name in PROBLEM_TYPES if f'"{name}"' not in texts] == []
 
 
 class TestLookUp:
