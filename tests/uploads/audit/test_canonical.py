@@ -52,10 +52,6 @@ class TestEncode:
         assert json.loads(encoded) == value
         assert encode(json.loads(encoded)) == encoded
 
-    @given(st.dictionaries(st.text(), st.integers()))
-    def test_encode__order_of_keys_does_not_matter(self, value):
-        assert encode(dict(reversed(value.items()))) == encode(value)
-
     @pytest.mark.parametrize(
         ("value", "encoded"),
         [
