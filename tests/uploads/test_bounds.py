@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -81,33 +80,20 @@ class TestReconcile:
         assert len(list(findings)) == 2
 
 
-class Crowd:
-    """Lets nobody on until `size` are there at once; remembers the most there were."""
-
-    def __init__(self, size: int) -> None:
-        self._gate = threading.Barrier(size, timeout=10)
-        self._lock = threading.Lock()
-        self._present = 0
-        self.most = 0
-
-    def pass_through(self) -> None:
-        with self._lock:
-            self._present += 1
-            self.most = max(self.most, self._present)
-        self._gate.wait()
-        time.sleep(0.05)  # whoever may come too has come by now
-        with self._lock:
-            self._present -= 1
-
-
 class TestJobs:
     def test_as_many_as_told__and_no_more(self, bucket, spy):
         for _ in range(6):
             making.stored()
-        crowd = Crowd(3)
-        spy(UploadStorage, "head", before=lambda *_: crowd.pass_through())
+        three = threading.Barrier(3, timeout=30)
+        threads: set[int] = set()
+
+        def together(*_: Any) -> None:
+            threads.add(threading.get_ident())
+            three.wait()
+
+        spy(UploadStorage, "head", before=together)
         assert run("verify_uploads", "--jobs", "3")[0] == 0
-        assert crowd.most == 3
+        assert len(threads) == 3
 
     def test_verify__a_page_at_a_time(self, bucket, monkeypatch, spy):
         for _ in range(5):
