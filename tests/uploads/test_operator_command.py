@@ -383,6 +383,35 @@ def test_output_fails_afterwards__says_what_was_done(
         call_command("ensure_bucket")
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        ("seal_audit", "AUDIT_SIGNING_KEY"),
+        ("rotate_audit_key", "AUDIT_SIGNING_KEY"),
+        ("verify_audit", "AUDIT_PUBLIC_KEYS"),
+        ("restore_events", "AUDIT_PUBLIC_KEYS"),
+    ],
+)
+def test_no_key__misconfigured(bucket, settings, command, variable):
+    settings.AUDIT_SIGNING_KEY, settings.AUDIT_PUBLIC_KEYS = None, {}
+    with pytest.raises(CommandError, match=variable) as caught:
+        call_command(command)
+    assert caught.value.returncode == 78
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "command", ["ensure_bucket", "reconcile_uploads", "seal_audit"]
+)
+def test_store_unreachable__status_2(make_storage, settings, command):
+    settings.AUDIT_SIGNING_KEY = bytes(32)
+    make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
+    with pytest.raises(CommandError, match="object store is unreachable") as caught:
+        call_command(command)
+    assert caught.value.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("command", "values", "words"),
     [

@@ -281,11 +281,6 @@ def test_another_run_restores_first__nothing_is_left_to_do(trail, lost, monkeypa
     assert (status, "nothing to restore" in text) == (0, True)
 
 
-def test_no_key__misconfigured(trail, settings):
-    settings.AUDIT_PUBLIC_KEYS = {}
-    assert run("restore_events")[0] == 78
-
-
 def refused(message: str, *options: str) -> None:
     """Assert that nothing is restored, not even the seals that nothing contradicts."""
     before = tables()

@@ -163,7 +163,3 @@ class TestRotateAuditKey:
         told: dict[str, Any] = {"old": KEY.id, "new": None, "seal": None, "set": {}}
         assert (status, json.loads(text)) == (0, told)
         assert AuditSeal.objects.count() == 0
-
-    def test_no_key__misconfigured(self, bucket, settings):
-        settings.AUDIT_SIGNING_KEY = None
-        assert run("rotate_audit_key")[0] == 78

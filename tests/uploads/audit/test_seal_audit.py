@@ -39,16 +39,6 @@ class TestSealAudit:
         assert "audit/seals/0000000001.json in the bucket is not a seal" in text
         assert AuditSeal.objects.count() == 0
 
-    def test_store_away__status_2(self, make_storage, settings):
-        settings.AUDIT_SIGNING_KEY = bytes(32)
-        make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
-        status, text = run("seal_audit")
-        assert (status, "object store is unreachable" in text) == (2, True)
-
-    def test_no_key__misconfigured(self, bucket, settings):
-        settings.AUDIT_SIGNING_KEY = None
-        assert run("seal_audit")[0] == 78
-
 
 @pytest.mark.django_db(transaction=True)
 def test_every__until_sigterm(signing, service_environment, tmp_path):

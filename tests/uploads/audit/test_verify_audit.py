@@ -103,11 +103,6 @@ class TestVerifyAudit:
         status, text = run("verify_audit", "--since", "2d")
         assert (status, text.startswith("1 seal, 2 sealed events")) == (0, True)
 
-    def test_no_trusted_key__misconfigured(self, bucket, settings):
-        settings.AUDIT_SIGNING_KEY, settings.AUDIT_PUBLIC_KEYS = None, {}
-        status, text = run("verify_audit")
-        assert (status, "set AUDIT_PUBLIC_KEYS" in text) == (78, True)
-
     def test_bucket_away__status_2(self, signing, make_storage):
         run("seal_audit")
         make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=1)
