@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 import psutil
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
 
 from mirrorsite.server.http_protocol import STALL_SECONDS
 from sre.lib import processes
+from sre.lib.fill import fill
 from sre.lib.object_store import ObjectStore
 from sre.lib.service import Service
 from tests.integration.test_service import peak_memory, post
@@ -90,22 +90,7 @@ class TestExport:
     @pytest.fixture
     def service(self, start_service):
         User.objects.create_superuser("staff", password="a long password")
-        Upload.objects.create(
-            bucket="b", key="key-1", status=Status.PENDING, size=1,
-            sha256="", requester_name="anonymous",
-        )  # fmt: skip
-        copied = ", ".join(
-            field.column
-            for field in Upload._meta.concrete_fields
-            if field.name not in {"id", "key", "number"}
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"INSERT INTO uploads_upload (id, key, {copied})"  # noqa: S608
-                f" SELECT gen_random_uuid(), 'key-' || number_of_copy, {copied}"
-                " FROM uploads_upload, generate_series(2, %s) AS number_of_copy",
-                [self.ROWS],
-            )
+        fill(self.ROWS, days=1, seed=1)
         return start_service(WEB_CONCURRENCY="1", WEB_THREADS="4")
 
     def export(self, service: Service) -> socket.socket:
