@@ -66,21 +66,18 @@ class TestRecordCollector:
 
 @pytest.mark.django_db(transaction=True)
 class TestServe:
-    @pytest.mark.parametrize("host", ["127.0.0.1", "[::]"])
-    def test_every_kind_of_address(self, host):
-        family = socket.AF_INET6 if "[" in host else socket.AF_INET
-        with socket.socket(family) as free:
-            free.bind(("::1" if "[" in host else "127.0.0.1", 0))
+    def test_ipv6(self):
+        with socket.socket(socket.AF_INET6) as free:
+            free.bind(("::1", 0))
             port = free.getsockname()[1]
         stop = threading.Event()
         thread = threading.Thread(
             target=metrics_server.serve,
-            args=(f"{host}:{port}", lambda: not stop.is_set()),
+            args=(f"[::]:{port}", lambda: not stop.is_set()),
         )
         thread.start()
         try:
-            address = "[::1]" if "[" in host else "127.0.0.1"
-            url = f"http://{address}:{port}/metrics"
+            url = f"http://[::1]:{port}/metrics"
             assert wait_until(lambda: self.answers(url), seconds=10)
         finally:
             stop.set()

@@ -160,21 +160,7 @@ class TestBadBody:
         assert [(error["field"], error["code"]) for error in errors] == [(field, code)]
         assert not Upload.objects.exists()
 
-    @pytest.mark.parametrize(
-        "body",
-        [
-            b"{",
-            b"size=1",
-            b'{"size": NaN}',
-            b'{"size": 1}}',
-            b'{"size": 1, "size": 2}',
-            b'{"\\ud800": 1}',
-            b"\xff\xfe",
-            b"[" * 5000,
-            b'{"a":' * 2000,
-            b'{"size": ' + b"1" * 5000 + b"}",
-        ],
-    )
+    @pytest.mark.parametrize("body", [b'{"size": 1}}', b"\xff\xfe", b'{"a":' * 2000])
     def test_not_json(self, client, body):
         client.raise_request_exception = False
         response = post(client, body)

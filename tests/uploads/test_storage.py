@@ -7,17 +7,8 @@ from botocore.utils import parse_timestamp
 from django.core.files.base import ContentFile
 from moto import mock_aws
 
-from uploads.exceptions import StoreUnavailableError
-from uploads.storage import BytesPayload
 from uploads.storage.configuration import parse_store_time
 from uploads.storage.errors import error_from_status
-
-
-def test_nobody_listens__nothing_was_stored(make_storage):
-    storage = make_storage(endpoint_url="http://127.0.0.1:1", max_attempts=2)
-    with pytest.raises(StoreUnavailableError) as caught:
-        storage.put_new("key", BytesPayload(b"content"), {})
-    assert caught.value.outcome_unknown is False
 
 
 @pytest.mark.parametrize(

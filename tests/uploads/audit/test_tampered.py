@@ -474,11 +474,6 @@ class TestCopies:
             assert trail.faults() == [("invented", f"object {key}")]
             assert trail.faults(read_copies=False) == []
 
-    def test_events_of_an_interrupted_attempt__clean(self, trail):
-        key = f"{trail.prefix}events/{LAST + 1:010d}-{'ab' * 32}.jsonl"
-        with replaced(trail.storage, key, b"{}\n"):
-            assert trail.faults() == []
-
 
 def cut(**which: Any) -> None:
     """Delete these seals with all that is under them."""
