@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
+from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mirrorsite.tokens.models import Token
+from tests.tokens import new_token
 from uploads.audit import log
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import UploadEvent
@@ -59,23 +62,44 @@ def test_name_of_a_group__no_characters_that_hide_or_reorder(admin_client, name)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_name_taken_by_another_request__the_form_says_so(admin_client, monkeypatch):
-    def make_other() -> None:
-        User.objects.bulk_create([User(username="eve")])
+@pytest.mark.parametrize(
+    ("model", "make_other", "path", "form", "sentence"),
+    [
+        (
+            User,
+            lambda owner: User.objects.bulk_create([User(username="eve")]),
+            USERS,
+            {"username": "eve", "usable_password": "true"}
+            | dict.fromkeys(("password1", "password2"), PASSWORD),
+            "A user with that username already exists.",
+        ),
+        (
+            Token,
+            lambda owner: new_token(owner=owner, name="eve"),
+            "/admin/tokens/token/",
+            {"name": "eve", "can_read": "on", "days": "30"},
+            "API token with this Name already exists.",
+        ),
+    ],
+)
+def test_name_taken_by_another_request__the_form_says_so(
+    admin_client, admin_user, monkeypatch, model, make_other, path, form, sentence
+):
+    def elsewhere() -> None:
+        make_other(admin_user)
         connection.close()
 
-    def save(user: User, *args: Any, **kwargs: Any) -> None:
+    def save(row: Model, *args: Any, **kwargs: Any) -> None:
         monkeypatch.undo()
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(make_other).result(30)
-        user.save(*args, **kwargs)
+            pool.submit(elsewhere).result(30)
+        row.save(*args, **kwargs)
 
-    monkeypatch.setattr(User, "save", save)
-    form = {"username": "eve", "password1": PASSWORD, "password2": PASSWORD}
-    answer = admin_client.post(f"{USERS}add/", form | {"usable_password": "true"})
+    monkeypatch.setattr(model, "save", save)
+    answer = admin_client.post(f"{path}add/", form | {"user": admin_user.pk})
     assert answer.status_code == 200
-    assert "A user with that username already exists." in answer.content.decode()
-    assert events() == []
+    assert sentence in answer.content.decode()
+    assert "user:admin" not in [actor for _, actor, _ in events()]
 
 
 class TestStaleForm:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.db import connection
 from django.test import Client
 
 from mirrorsite.tokens.models import Scope, Token
@@ -109,27 +107,6 @@ def test_operators__make_and_revoke_them_and_it_is_recorded(member_of, token):
 def test_refused(admin_client, token, change, words):
     assert words in add(admin_client, token, **change).content.decode()
     assert Token.objects.get() == token
-
-
-@pytest.mark.django_db(transaction=True)
-def test_name_taken_by_another_request__the_form_says_so(
-    admin_client, token, monkeypatch
-):
-    def make_other() -> None:
-        new_token(owner=token.user, name="probe")
-        connection.close()
-
-    def save(made: Token, *args: Any, **kwargs: Any) -> None:
-        monkeypatch.undo()
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(make_other).result(30)
-        made.save(*args, **kwargs)
-
-    monkeypatch.setattr(Token, "save", save)
-    answer = add(admin_client, token)
-    assert answer.status_code == 200
-    assert "API token with this Name already exists." in answer.content.decode()
-    assert [actor for _, actor, _ in token_events()] == ["command:test"] * 2
 
 
 def test_never_changed_or_deleted(admin_client, token):
