@@ -17,8 +17,10 @@ from urllib.parse import quote, urlsplit
 import pytest
 from botocore.exceptions import ClientError
 from django.conf import settings
+from django.contrib.auth.models import Group, User
 from django.core.files.storage import storages
 from django.db import connection
+from django.test import Client
 from hypothesis import settings as hypothesis_settings
 
 from mirrorsite.database import connection_settings
@@ -123,6 +125,16 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
         return calls
 
     return install
+
+
+@pytest.fixture
+def staff(db: None) -> Client:
+    """Return a client with the session of an auditor; it needs CSRF tokens."""
+    user = User.objects.create_user("sam", is_staff=True)
+    user.groups.add(Group.objects.get(name="auditors"))
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(user)
+    return client
 
 
 @pytest.fixture(scope="session")
@@ -268,6 +280,17 @@ def faulty_store(
     )
     yield proxy
     proxy.stop()
+
+
+@pytest.fixture
+def empty_database(transactional_db: None) -> Iterator[str]:
+    """Return the name of an empty database."""
+    name = f"restored_{secrets.token_hex(4)}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    yield name
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -12,13 +12,10 @@ import base64
 import json
 import os
 import re
-import secrets
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -29,9 +26,9 @@ from django.db import connection
 from mirrorsite.environment import VARIABLES, markdown_table
 from tests.conftest import service_database_url
 from tests.support import ROOT
-from tests.uploads.audit.commands import run
-from tests.uploads.audit.trails import KEY
+from tests.uploads.audit.trails import KEY, connected_to
 from tests.uploads.making import ACTOR
+from tests.uploads.making import run_with_errors as run
 from uploads.audit.report import FaultKind
 from uploads.reconciliation import FindingKind
 from uploads.services import create_upload
@@ -202,36 +199,20 @@ def manage_lines(block: str) -> list[list[str]]:
     return [line[1:] if line[0] == "./sre/manage" else line[2:] for line in lines]
 
 
-@pytest.fixture
-def lose_database(transactional_db: None) -> Iterator[Callable[[], None]]:
-    """Return a function after which the database in use is another one, and empty."""
-    own, name = connection.settings_dict["NAME"], f"restored_{secrets.token_hex(4)}"
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
-
-    def use(database: str) -> None:
-        connection.close()
-        connection.settings_dict["NAME"] = database
-
-    yield lambda: use(name)
-    use(own)
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 @pytest.mark.integration
-def test_runbook__database_lost(bucket: Any, settings: Any, lose_database):
+@pytest.mark.django_db(transaction=True)
+def test_runbook__database_lost(bucket, settings, empty_database):
     """After a seal over an upload that the backup lacks."""
     settings.AUDIT_SIGNING_KEY = base64.b64decode(KEY.secret_text())
     settings.AUDIT_PUBLIC_KEYS = {}
     for commands in (["seal_audit", "backup_database"], ["seal_audit"]):
         create_upload(actor=ACTOR)
         assert [run(command)[0] for command in commands] == [0] * len(commands)
-    lose_database()
-    restore, restore_events, afterwards = (
-        [run(*line) for line in manage_lines(block)]
-        for block in blocks((ROOT / "docs/runbook.md").read_text(), "bash")
-    )
+    with connected_to(empty_database):
+        restore, restore_events, afterwards = (
+            [run(*line) for line in manage_lines(block)]
+            for block in blocks((ROOT / "docs/runbook.md").read_text(), "bash")
+        )
     assert restore[-1][0] == 1
     assert "is not in the database" in restore[-1][1]
     assert restore_events[-1][0] == 0

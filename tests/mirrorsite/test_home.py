@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Permission, User
 from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
@@ -34,14 +34,6 @@ FORM = "application/x-www-form-urlencoded"
 def browser() -> Client:
     """Return a client that needs CSRF tokens, as browsers do."""
     return Client(enforce_csrf_checks=True)
-
-
-@pytest.fixture
-def auditor(browser: Client) -> Client:
-    user = User.objects.create_user("sam", is_staff=True)
-    user.groups.add(Group.objects.get(name="auditors"))
-    browser.force_login(user)
-    return browser
 
 
 @pytest.fixture
@@ -273,14 +265,14 @@ class TestUpload:
 
 
 class TestRefusals:
-    def test_token_needed__401(self, auditor, bucket, settings):
-        form = form_of(auditor.get("/"))
+    def test_token_needed__401(self, staff, bucket, settings):
+        form = form_of(staff.get("/"))
         settings.UPLOAD_AUTH = "token"
-        page = text_of(auditor.get("/"))
+        page = text_of(staff.get("/"))
         assert "Uploads need a token" in page
         assert "Authorization: Bearer" in page
         assert 'method="post"' not in page
-        response = send(auditor, form=form)
+        response = send(staff, form=form)
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
         assert not Upload.objects.exists()
@@ -352,14 +344,14 @@ class TestRecord:
         assert response.status_code == 403
         assert "expired" in alert_in(response)
 
-    def test_auditor__events_and_content(self, auditor, upload):
+    def test_auditor__events_and_content(self, staff, upload):
         UploadEvent.objects.bulk_create(
             UploadEvent(
                 upload=upload, action="verified", at=timezone.now(), actor="user:eve"
             )
             for _ in range(home.MAX_EVENTS - 1)
         )
-        page = text_of(auditor.get("/", {"upload": str(upload.pk)}))
+        page = text_of(staff.get("/", {"upload": str(upload.pk)}))
         assert page.count("Verified</strong> by user:eve") == home.MAX_EVENTS - 1
         assert page.count("Stored</strong> by anonymous") == 1
         assert "Requested</strong>" not in page
@@ -384,29 +376,29 @@ class TestRecord:
             assert "Events" not in text_of(page)
             assert "/content" not in text_of(page)
 
-    def test_nothing_stored__no_link_to_content(self, auditor, upload):
+    def test_nothing_stored__no_link_to_content(self, staff, upload):
         for status in ("failed", "missing", "purged", "pending"):
             Upload.objects.filter(pk=upload.pk).update(status=status, error="no bucket")
-            page = text_of(auditor.get("/", {"upload": str(upload.pk)}))
+            page = text_of(staff.get("/", {"upload": str(upload.pk)}))
             assert f"label-{status}" in page
             assert "no bucket" in page
             assert "/content" not in page
 
-    def test_unknown__404(self, auditor):
+    def test_unknown__404(self, staff):
         for link in (UNKNOWN, "x", "0" * 5000, "\0"):
-            response = auditor.get("/", {"upload": link})
+            response = staff.get("/", {"upload": link})
             assert response.status_code == 404, link
             assert "no upload with this id" in alert_in(response)
 
 
 class TestNoDatabase:
-    def test_page_and_mirror_work(self, auditor, bucket, no_database):
-        response = auditor.get("/", {"word": "luca"})
+    def test_page_and_mirror_work(self, staff, bucket, no_database):
+        response = staff.get("/", {"word": "luca"})
         assert response.status_code == 200
         assert "<bdi>ACUL</bdi>" in text_of(response)
         assert "Unavailable: the database does not answer" in text_of(response)
 
-    @pytest.mark.parametrize("visitor", ["browser", "auditor"])
+    @pytest.mark.parametrize("visitor", ["browser", "staff"])
     def test_upload_and_record__503(self, visitor, bucket, request):
         client = request.getfixturevalue(visitor)
         client.raise_request_exception = False

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.core.cache import cache
 from django.test import Client
 
@@ -37,14 +36,4 @@ def reader() -> Client:
     _, secret = new_token(name="reader")
     client = Client(headers=bearer(secret))
     client.get("/api/uploads")  # writes the last use, which later ones need not
-    return client
-
-
-@pytest.fixture
-def staff() -> Client:
-    """Return a client with the session of an auditor."""
-    user = User.objects.create_user("sam", is_staff=True)
-    user.groups.add(Group.objects.get(name="auditors"))
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(user)
     return client

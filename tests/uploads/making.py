@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
+from unittest.mock import patch
 
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -55,8 +56,12 @@ def record(**columns: Any) -> Upload:
     return upload
 
 
-def stored(size: int | None = None) -> Upload:
-    return services.create_upload(actor=ACTOR, size=size).upload
+def stored(size: int | None = None, *, age: timedelta | None = None) -> Upload:
+    """Upload as the service does, or did that long ago."""
+    if age is None:
+        return services.create_upload(actor=ACTOR, size=size).upload
+    with patch.object(timezone, "now", return_value=timezone.now() - age):
+        return stored(size)
 
 
 def pending(
@@ -84,6 +89,13 @@ def put(upload: Upload, size: int | None = None) -> None:
         upload.key,
         services.payload_of(upload.pk, size),
         {"upload-id": str(upload.pk), "request-id": upload.request_id},
+    )
+
+
+def put_raw(bucket: UploadStorage, key: str, body: bytes, **metadata: str) -> None:
+    """Put an object around the service."""
+    bucket.client.put_object(
+        Bucket=bucket.bucket_name, Key=key, Body=body, Metadata=metadata
     )
 
 
@@ -170,6 +182,16 @@ def run(*arguments: str) -> tuple[int, str]:
         call_command(*arguments, stdout=out, stderr=StringIO())
     except CommandError as error:
         return error.returncode, out.getvalue()
+    return 0, out.getvalue()
+
+
+def run_with_errors(*arguments: str) -> tuple[int, str]:
+    """Run a management command; return its status and all it printed, errors too."""
+    out = StringIO()
+    try:
+        call_command(*arguments, stdout=out, stderr=out)
+    except CommandError as error:
+        return error.returncode, out.getvalue() + str(error)
     return 0, out.getvalue()
 
 

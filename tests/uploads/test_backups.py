@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import secrets
 import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -24,9 +21,9 @@ from tests.outputs import FullOutput
 from tests.support import manage
 from tests.tokens import new_token
 from tests.uploads import making
-from tests.uploads.audit.commands import run
 from tests.uploads.audit.tampering import execute
-from tests.uploads.audit.trails import KEY, Trail
+from tests.uploads.audit.trails import KEY, Trail, connected_to
+from tests.uploads.making import run_with_errors as run
 from uploads import backups
 from uploads.audit.seal_store import PREFIX
 from uploads.models import UploadEvent
@@ -52,28 +49,6 @@ def rows() -> dict[str, list[tuple[Any, ...]]]:
             cursor.execute(f"SELECT {columns} FROM {table} ORDER BY 1, 2")  # noqa: S608
             found[table] = cursor.fetchall()
     return found
-
-
-@contextmanager
-def connected_to(database: str) -> Iterator[None]:
-    """Let the default connection, which the commands use, be to another database."""
-    before = connection.settings_dict["NAME"]
-    connection.close()
-    connection.settings_dict["NAME"] = database
-    try:
-        yield
-    finally:
-        connection.close()
-        connection.settings_dict["NAME"] = before
-
-
-@pytest.fixture
-def empty_database() -> Iterator[str]:
-    """Return the name of an empty database."""
-    name = f"restored_{secrets.token_hex(4)}"
-    execute(f"CREATE DATABASE {name}")
-    yield name
-    execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -144,12 +119,8 @@ class TestRestore:
     def test_damaged_backup(self, bucket, empty_database):
         key = backups.back_up().key
         whole = bucket.client.get_object(Bucket=bucket.bucket_name, Key=key)
-        bucket.client.put_object(
-            Bucket=bucket.bucket_name,
-            Key=key,
-            Body=whole["Body"].read()[:-1] + b"?",
-            Metadata=whole["Metadata"],
-        )
+        damaged = whole["Body"].read()[:-1] + b"?"
+        making.put_raw(bucket, key, damaged, **whole["Metadata"])
         with connected_to(empty_database):
             status, text = run("restore_database")
         assert (status, "SHA-256" in text) == (2, True)
@@ -202,7 +173,7 @@ class TestRestore:
         assert "nothing was restored" in text
 
     def test_no_recorded_checksum__none_there(self, bucket, empty_database):
-        bucket.client.put_object(Bucket=bucket.bucket_name, Key="x.zip", Body=b"x")
+        making.put_raw(bucket, "x.zip", b"x")
         with connected_to(empty_database):
             status, text = run("restore_database", "x.zip")
             assert (status, "not the recorded None" in text) == (2, True)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from unittest import mock
 
 import pytest
 from django.core.management import call_command
@@ -113,9 +112,7 @@ class TestJobs:
 
 class TestPurge:
     def test_pages(self, bucket, monkeypatch):
-        then = timezone.now() - timedelta(days=40)
-        with mock.patch.object(timezone, "now", return_value=then):
-            uploads = [making.stored() for _ in range(5)]
+        uploads = [making.stored(age=timedelta(days=40)) for _ in range(5)]
         making.seal(*uploads)
         monkeypatch.setattr(retention, "PAGE", 2)
         with CaptureQueriesContext(connection) as queries:

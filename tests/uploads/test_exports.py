@@ -16,7 +16,6 @@ from django.test.utils import CaptureQueriesContext
 
 from mirrorsite.files import write_atomically
 from tests.uploads import making
-from tests.uploads.audit import commands
 from tests.uploads.audit.tampering import as_owner, execute
 from tests.uploads.making import run
 from uploads import exports, transitions
@@ -221,7 +220,7 @@ class TestUnreadable:
         with as_owner():
             execute(f"UPDATE uploads_uploadevent SET {column} = %s", value)  # noqa: S608
             for form in exports.FORMATS:
-                status, text = commands.run("export_events", "--format", form)
+                status, text = making.run_with_errors("export_events", "--format", form)
                 sentence = text.splitlines()[-1]
                 assert status == 2
                 assert sentence.startswith("a row cannot be read (")
@@ -237,7 +236,7 @@ class TestUnreadable:
         recorded(1)
         with as_owner():
             execute(f"UPDATE uploads_upload SET {column} = %s", value)  # noqa: S608
-            status, text = commands.run("export_uploads")
+            status, text = making.run_with_errors("export_uploads")
         assert (status, "a row cannot be read (" in text) == (2, True)
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from mirrorsite.tokens.models import Scope
 from tests.problems import slug
 from tests.tokens import bearer, new_token
-from tests.uploads.making import ACTOR, actions, keys_in
+from tests.uploads.making import ACTOR, actions, keys_in, put_raw
 from tests.uploads.retrying import KEY, interrupted, post
 from uploads import services, transitions
 from uploads.idempotency import IdempotencyKey, longest_attempt, parse_key
@@ -286,9 +286,7 @@ class TestTriedAgain:
 
     def test_foreign_object_under_the_key__502(self, client, bucket):
         upload = interrupted(stored=False, attempt_started_at=None)
-        bucket.client.put_object(
-            Bucket=bucket.bucket_name, Key=upload.key, Body=b"something else"
-        )
+        put_raw(bucket, upload.key, b"something else")
         for _ in range(2):
             answer = post(client)
             assert (answer.status_code, slug(answer)) == (502, "store-refused")

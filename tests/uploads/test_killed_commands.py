@@ -142,9 +142,7 @@ class TestReconcileUploads:
         making.delete_object(trail.storage, missing.key)
         # The first and the last key, so that something is left to do at every point.
         for key in ("uploads/0.txt", "uploads/z.txt"):
-            trail.storage.client.put_object(
-                Bucket=trail.storage.bucket_name, Key=key, Body=b"hello"
-            )
+            making.put_raw(trail.storage, key, b"hello")
         transitions.record(gone, Action.PURGED, making.ACTOR)  # and no further
 
         fix = ("reconcile_uploads", "--fix", "--min-age", "0s")
@@ -186,9 +184,7 @@ class TestVerifyUploads:
 
 class TestPurgeUploads:
     def test_those_at_hand_are_settled(self, trail, kill):
-        then = timezone.now() - timedelta(days=40)
-        with mock.patch.object(timezone, "now", return_value=then):
-            uploads = [making.stored() for _ in range(5)]
+        uploads = [making.stored(age=timedelta(days=40)) for _ in range(5)]
         trail.seal()
 
         purge = ("purge_uploads", "--older-than", "30d", "--yes", "--jobs", "3")

@@ -10,12 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import TextIO
-from unittest import mock
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from mirrorsite.management.progress import Progress
 from tests.uploads import making
@@ -66,9 +64,7 @@ class TestProgressOfCommands:
     )
     def test_terminal_and_pipe(self, bucket, settings, tmp_path, arguments):
         settings.AUDIT_PUBLIC_KEYS = {KEY.id: KEY.public_key}
-        then = timezone.now() - timedelta(days=1)
-        with mock.patch.object(timezone, "now", return_value=then):
-            making.seal(making.stored())
+        making.seal(making.stored(age=timedelta(days=1)))
         words = [word.replace("FILE", f"{tmp_path}/file") for word in arguments]
 
         def call(stream: TextIO) -> None:

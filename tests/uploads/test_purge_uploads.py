@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from unittest import mock
 from unittest.mock import Mock
 
 import pytest
@@ -28,9 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 def old(*, sealed: bool = True, age: timedelta = timedelta(days=40)) -> Upload:
-    then = timezone.now() - age
-    with mock.patch.object(timezone, "now", return_value=then):
-        upload = making.stored()
+    upload = making.stored(age=age)
     if sealed:
         making.seal(upload)
     upload.refresh_from_db()

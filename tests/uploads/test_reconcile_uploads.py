@@ -74,9 +74,7 @@ class TestReconcileUploads:
     def test_min_age(self, bucket):
         """A quarter of an hour, unless it is given."""
         making.pending(age=timedelta(minutes=14))
-        bucket.client.put_object(
-            Bucket=bucket.bucket_name, Key="uploads/new.txt", Body=b"x"
-        )
+        making.put_raw(bucket, "uploads/new.txt", b"x")
         assert run("reconcile_uploads")[0] == 0
         old = making.pending(age=timedelta(minutes=16))
         assert old.key in run("reconcile_uploads")[1]
@@ -125,9 +123,8 @@ class TestEveryWord:
         transitions.record(back, Action.MISSING, making.ACTOR)
         elsewhere = making.pending(bucket="another-bucket")
         stray = making.new_upload(key="uploads/stray.txt")
-        client, name = bucket.client, bucket.bucket_name
-        client.put_object(Bucket=name, Key=stray.key, Body=b"stray")
-        client.create_multipart_upload(Bucket=name, Key=parts.key)
+        making.put_raw(bucket, stray.key, b"stray")
+        bucket.client.create_multipart_upload(Bucket=bucket.bucket_name, Key=parts.key)
         return {
             "pending and present": (present, ["stored"]),
             "pending and absent": (absent, ["failed"]),

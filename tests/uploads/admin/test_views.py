@@ -149,9 +149,7 @@ class TestReading:
             Bucket=bucket.bucket_name, VersioningConfiguration={"Status": "Enabled"}
         )
         upload = making.stored()
-        bucket.client.put_object(
-            Bucket=bucket.bucket_name, Key=upload.key, Body=b"laid over it"
-        )
+        making.put_raw(bucket, upload.key, b"laid over it")
         response = admin_client.get(path(upload, "preview"))
         assert response.content == str(upload.number).encode()
         assert response.headers["Content-Type"] == "text/plain; charset=utf-8"

@@ -10,9 +10,9 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.core.management.base import CommandError, SystemCheckError
 from django.db import IntegrityError, ProgrammingError, connection, transaction
-from django.utils import timezone
 
 from tests.tokens import new_token
+from tests.uploads import making
 from tests.uploads.audit.tampering import execute, rows_of
 from tests.uploads.audit.trails import add_uploads
 from uploads import triggers
@@ -35,16 +35,8 @@ def event() -> UploadEvent:
 
 @pytest.fixture
 def seal(event: UploadEvent) -> AuditSeal:
-    return AuditSeal.objects.create(
-        number=1,
-        sealed_at=timezone.now(),
-        event_count=0,
-        root="0" * 64,
-        previous="0" * 64,
-        signature="0" * 128,
-        key_id="0" * 16,
-        object_key="audit/seals/0000000001.json",
-    )
+    making.seal()
+    return AuditSeal.objects.get()
 
 
 def refused(statement: str, *parameters: Any) -> str:

@@ -10,9 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 from django.utils import timezone
 
-from tests.uploads.audit.commands import run
 from tests.uploads.audit.tampering import as_owner, delete, rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
+from tests.uploads.making import put_raw
+from tests.uploads.making import run_with_errors as run
 from uploads.audit.seal_store import PREFIX
 from uploads.audit.seals import Sealed
 from uploads.audit.serialization import seal_of
@@ -144,9 +145,7 @@ class TestObjectLock:
         other = KEY.sign_seal(
             replace(seal_of(AuditSeal.objects.get(number=2)), event_count=5)
         )
-        locked.storage.client.put_object(
-            Bucket=locked.storage.bucket_name, Key=key, Body=other.file_bytes()
-        )
+        put_raw(locked.storage, key, other.file_bytes())
         assert locked.faults() == [("copy differs", "seal 2")]
 
     def test_versions__over_pages(self, locked):

@@ -18,10 +18,10 @@ from django.utils import timezone
 
 from sre.lib.processes import wait_until
 from tests.uploads import making
-from tests.uploads.audit.commands import run
 from tests.uploads.audit.tampering import execute, replaced, rows_of
 from tests.uploads.audit.trails import KEY, Trail, add_uploads, backed_up
 from tests.uploads.making import ACTOR
+from tests.uploads.making import run_with_errors as run
 from uploads import transitions, triggers
 from uploads.audit import chain, log
 from uploads.audit.canonical import Seal, encode, parse_seal
@@ -410,10 +410,8 @@ class TestContradictedByTheBucket:
                 content += encode(event | {"detail": event["detail"] | changes}) + b"\n"
             root = hashlib.sha256(content).hexdigest()
             forged = KEY.sign_seal(replace(seal, root=root))
-            trail.storage.client.put_object(
-                Bucket=trail.storage.bucket_name,
-                Key=trail.store.events_object_key(forged),
-                Body=content,
+            making.put_raw(
+                trail.storage, trail.store.events_object_key(forged), content
             )
             key = trail.store.seal_object_key(2)
             with replaced(trail.storage, key, forged.file_bytes()):

@@ -16,8 +16,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from tests.outputs import FullOutput
-from tests.uploads.audit.commands import run
 from tests.uploads.audit.trails import KEY, add_uploads
+from tests.uploads.making import put_raw
+from tests.uploads.making import run_with_errors as run
 from uploads.audit import keys
 from uploads.models import AuditSeal
 
@@ -82,9 +83,7 @@ class TestRotateAuditKey:
         assert AuditSeal.objects.count() == 0
 
     def test_not_announced__printed_key_is_called_unusable(self, signing):
-        signing.client.put_object(
-            Bucket=signing.bucket_name, Key="audit/seals/0000000001.json", Body=b"{}"
-        )
+        put_raw(signing, "audit/seals/0000000001.json", b"{}")
         status, text = run("rotate_audit_key", "--json")
         assert (status, "in the bucket is not a seal" in text) == (1, True)
         assert "must not be used" in text

@@ -10,8 +10,9 @@ import pytest
 
 from sre.lib import processes
 from tests.support import ROOT
-from tests.uploads.audit.commands import run
 from tests.uploads.audit.trails import KEY, add_uploads
+from tests.uploads.making import put_raw
+from tests.uploads.making import run_with_errors as run
 from uploads.models import AuditSeal
 
 pytestmark = pytest.mark.django_db
@@ -31,9 +32,7 @@ class TestSealAudit:
         ]
 
     def test_contradiction__status_1(self, signing):
-        signing.client.put_object(
-            Bucket=signing.bucket_name, Key="audit/seals/0000000001.json", Body=b"{}"
-        )
+        put_raw(signing, "audit/seals/0000000001.json", b"{}")
         status, text = run("seal_audit")
         assert status == 1
         assert "audit/seals/0000000001.json in the bucket is not a seal" in text

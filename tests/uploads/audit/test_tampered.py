@@ -29,6 +29,7 @@ from tests.uploads.audit.tampering import (
     swap_events,
 )
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
+from tests.uploads.making import put_raw
 from uploads import transitions
 from uploads.audit.canonical import Seal
 from uploads.audit.keys import SigningKey
@@ -490,11 +491,8 @@ def taken_along(trail: Trail, key: SigningKey) -> Trail:
     """Return a corner of the attacker's own, with copies of the seals there are."""
     elsewhere = Trail(trail.storage, key=key)
     for seal in AuditSeal.objects.all():
-        trail.storage.client.put_object(
-            Bucket=trail.storage.bucket_name,
-            Key=elsewhere.store.seal_object_key(seal.number),
-            Body=trail.store.seal(seal.number) or b"",
-        )
+        copy = trail.store.seal(seal.number) or b""
+        put_raw(trail.storage, elsewhere.store.seal_object_key(seal.number), copy)
     return elsewhere
 
 
@@ -591,7 +589,7 @@ class TestSealer:
 @pytest.mark.parametrize("column", ["requester_name", "request_id"])
 def test_imported_upload__its_origin_is_checked(bucket, column):
     key = f"uploads/2026/11/01/{new_upload_id()}.txt"
-    bucket.client.put_object(Bucket=bucket.bucket_name, Key=key, Body=b"hello")
+    put_raw(bucket, key, b"hello")
     imported = record_orphan(key, actor=Actor())
     trail = Trail(bucket)
     trail.seal()

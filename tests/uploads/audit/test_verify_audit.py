@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tests.uploads.audit.commands import run
 from tests.uploads.audit.tampering import as_owner, execute, rows_of
 from tests.uploads.audit.trails import add_uploads
+from tests.uploads.making import run_with_errors as run
 from uploads.models import AuditSeal, UploadEvent
 
 pytestmark = pytest.mark.django_db

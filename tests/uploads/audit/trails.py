@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.utils import timezone
 
+from tests.uploads import making
 from tests.uploads.audit.tampering import delete, execute, rows_of, without_triggers
+from tests.uploads.making import ACTOR
+from uploads import transitions
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.report import Report
 from uploads.audit.seal_store import SealStore
 from uploads.audit.seals import Sealed, seal_audit
 from uploads.audit.verification import verify_audit
-from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
+from uploads.models import Action, AuditSeal, Upload, UploadEvent
 from uploads.storage import UploadStorage
 
 SEED = b"a key for tests, of 32 bytes ..."
@@ -80,69 +83,35 @@ def backed_up() -> Callable[[], None]:
     return restore
 
 
+@contextmanager
+def connected_to(database: str) -> Iterator[None]:
+    """Let the default connection, which the commands use, be to another database."""
+    before = connection.settings_dict["NAME"]
+    connection.close()
+    connection.settings_dict["NAME"] = database
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = before
+
+
 def add_uploads(count: int, *, stored: bool = True) -> list[Upload]:
-    """Insert uploads with the events that the recording service writes."""
-    now = timezone.now()
-    uploads = [
-        Upload(
-            id=(upload_id := new_upload_id()),
-            bucket="mirrorsite-test",
-            key=f"uploads/2026/11/23/{upload_id}.txt",
-            status=Status.STORED if stored else Status.PENDING,
-            size=4,
-            sha256="ab" * 32,
-            etag="0123456789abcdef" if stored else "",
-            version_id="v1" if stored else "",
-            number=1000 + n,
-            requester_name="anonymous",
-            client_address="192.0.2.7",
-            user_agent="tests \u2603",
-            request_id=f"request-{n}",
-            created_at=now,
-        )
-        for n in range(count)
-    ]
-    Upload.objects.bulk_create(uploads)
-    UploadEvent.objects.bulk_create(
-        event for upload in uploads for event in _events(upload, stored=stored)
+    """Record uploads as the service does, one after the other, without their objects."""
+    return [_recorded(1000 + n, stored=stored) for n in range(count)]
+
+
+def _recorded(number: int, *, stored: bool) -> Upload:
+    upload = making.record(
+        sha256="ab" * 32,
+        number=number,
+        client_address=ACTOR.address,
+        user_agent="tests \u2603",
+        request_id=ACTOR.request_id,
+        created_at=timezone.now(),
     )
-    return uploads
-
-
-def _events(upload: Upload, *, stored: bool) -> list[UploadEvent]:
-    events = [
-        UploadEvent(
-            upload=upload,
-            action=Action.REQUESTED,
-            at=upload.created_at,
-            actor=upload.requester_name,
-            request_id=upload.request_id,
-            detail={
-                name: getattr(upload, name)
-                for name in (
-                    "bucket",
-                    "key",
-                    "size",
-                    "sha256",
-                    "number",
-                    "client_address",
-                    "user_agent",
-                )
-            },
-        )
-    ]
     if stored:
-        events.append(
-            UploadEvent(
-                upload=upload,
-                action=Action.STORED,
-                at=upload.created_at + timedelta(milliseconds=3),
-                actor=upload.requester_name,
-                request_id=upload.request_id,
-                detail={
-                    name: getattr(upload, name)
-                    for name in ("size", "sha256", "etag", "version_id")
-                },
-            )
-        )
-    return events
+        found = {"etag": "0123456789abcdef", "version_id": "v1"}
+        detail = {"size": upload.size, "sha256": upload.sha256, **found}
+        transitions.record(upload, Action.STORED, ACTOR, detail=detail, **found)
+    return upload

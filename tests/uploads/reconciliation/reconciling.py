@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from mirrorsite.actors import Actor
 from tests.uploads import making
 from uploads import transitions
 from uploads.models import Action, Upload
 from uploads.reconciliation import Options, reconcile, scan_pairs
-from uploads.storage import UploadStorage, upload_storage
+from uploads.storage import upload_storage
 
 ACTOR = Actor(name="command:reconcile_uploads")
 NOW = Options(actor=ACTOR, min_age=timedelta(0))
 FIX = Options(actor=ACTOR, min_age=timedelta(0), fix=True)
 
 
-def found(options: Options = NOW) -> list[tuple[str, str, str]]:
-    return [(f.kind.value, f.key, f.outcome) for f in reconcile(options, scan_pairs())]
-
-
-def put_raw(bucket: UploadStorage, key: str, body: bytes, **metadata: str) -> None:
-    bucket.client.put_object(
-        Bucket=bucket.bucket_name, Key=key, Body=body, Metadata=metadata
-    )
+def found(
+    options: Options = NOW, *, since: datetime | None = None
+) -> list[tuple[str, str, str]]:
+    findings = reconcile(options, scan_pairs(since))
+    return [(f.kind.value, f.key, f.outcome) for f in findings]
 
 
 def purged(*, age: timedelta = making.HOUR) -> Upload:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, put_raw
+from tests.uploads.making import put_raw
+from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found
 from uploads import transitions
 from uploads.exceptions import UploadFailedError
 from uploads.models import Action, Status, Upload, UploadEvent

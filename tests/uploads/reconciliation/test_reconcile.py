@@ -11,7 +11,8 @@ from datetime import timedelta
 import pytest
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, purged, put_raw
+from tests.uploads.making import put_raw
+from tests.uploads.reconciliation.reconciling import ACTOR, FIX, found, purged
 from uploads import services, transitions
 from uploads.exceptions import StoreRefusedError
 from uploads.models import Action, Status, Upload, new_upload_id

@@ -12,10 +12,11 @@ from django.db import connection
 from django.utils import timezone
 
 from tests.uploads import making
-from tests.uploads.reconciliation.reconciling import FIX, NOW, found, purged, put_raw
+from tests.uploads.making import put_raw
+from tests.uploads.reconciliation.reconciling import FIX, found, purged
 from uploads import transitions
 from uploads.models import Action, Status, Upload
-from uploads.reconciliation import reconcile, scan, scan_pairs
+from uploads.reconciliation import scan, scan_pairs
 from uploads.storage import UploadStorage
 
 pytestmark = pytest.mark.django_db
@@ -92,11 +93,8 @@ class TestSideBySide:
         put_raw(bucket, "uploads/2026/11/01/unknown.txt", b"x")
         asked = spy(UploadStorage, "listing")
         now = timezone.now()
-        pairs = scan_pairs(now - timedelta(days=1))
-        assert [finding.key for finding in reconcile(NOW, pairs)] == [
-            hanging.key,
-            gone.key,
-        ]
+        since = now - timedelta(days=1)
+        assert [key for _, key, _ in found(since=since)] == [hanging.key, gone.key]
         assert [prefix for _, prefix in asked] == [
             f"uploads/{now + timedelta(days=more):%Y/%m/%d}/" for more in (-1, 0, 1)
         ]
@@ -127,10 +125,9 @@ class TestSideBySide:
         making.put(upload)
         put_raw(bucket, f"{upload.key}.txt", b"of another")
         since = timezone.now() - timedelta(days=1)
-        assert [
-            (finding.kind.value, finding.key, finding.outcome)
-            for finding in reconcile(FIX, scan_pairs(since))
-        ] == [("pending and present", upload.key, "repaired")]
+        assert found(FIX, since=since) == [
+            ("pending and present", upload.key, "repaired")
+        ]
         upload.refresh_from_db()
         assert upload.status == Status.STORED
 
@@ -140,11 +137,10 @@ class TestSideBySide:
         making.delete_object(bucket, done.key)
         interrupted = purged(age=timedelta(days=40))
         since = timezone.now() - timedelta(days=1)
-        assert [
-            (finding.kind.value, finding.key, finding.outcome)
-            for finding in reconcile(FIX, scan_pairs(since))
-        ] == [("purged but present", interrupted.key, "repaired")]
-        assert not list(reconcile(FIX, scan_pairs(since)))
+        assert found(FIX, since=since) == [
+            ("purged but present", interrupted.key, "repaired")
+        ]
+        assert found(FIX, since=since) == []
 
     def test_side_by_side__since_by_the_clock_of_elsewhere(self, bucket):
         """Keys have the day of UTC, whatever the zone of the time that is given."""
