@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import httptools
 import pytest
 
-from tests.certificates import Authority
 from uploads.exceptions import StoreUnavailableError
 from uploads.storage.http_client import HTTPClient
 
@@ -309,13 +308,12 @@ class TestConnections:
             client.close()
             thread.join()
 
-    def test_authorities__are_read_once(self, tmp_path, make_client):
-        authority = Authority(tmp_path, "an authority")
-        client = make_client(certificates=str(authority.ca))
-        tls = authority.context_for("localhost")
+    def test_authorities__are_read_once(self, certified, make_client):
+        tls, authority = certified
+        client = make_client(certificates=str(authority))
         with serving(lambda connection: connection.sendall(CLOSING), tls) as server:
             put(client, server)
-            authority.ca.unlink()
+            authority.unlink()
             assert put(client, server)[0].status == 200
             assert len(server.connections) == 2
 

@@ -18,7 +18,6 @@ from django.core.exceptions import ImproperlyConfigured
 from rest_framework.test import APIClient
 
 from mirrorsite.aws_configuration import check_aws_configuration
-from tests.certificates import Authority
 from tests.fake_store import Answer, FakeStore, Request
 from uploads import object_verification
 from uploads.exceptions import (
@@ -667,12 +666,12 @@ class TestErrors:
 
     @pytest.mark.parametrize("trusted_by", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", ""])
     def test_certificate__is_checked_for_all(
-        self, make_storage, monkeypatch, tmp_path, trusted_by
+        self, make_storage, monkeypatch, certified, trusted_by
     ):
-        authority = Authority(tmp_path, "an authority")
-        store = FakeStore(tls=authority.context_for("localhost"))
+        tls, authority = certified
+        store = FakeStore(tls=tls)
         if trusted_by:
-            monkeypatch.setenv(trusted_by, str(authority.ca))
+            monkeypatch.setenv(trusted_by, str(authority))
         storage = make_storage(endpoint_url=store.url)
         try:
             for payload in (SMALL, LARGE):
