@@ -111,7 +111,7 @@ def _recorded(number: int, *, stored: bool) -> Upload:
         created_at=timezone.now(),
     )
     if stored:
-        found = {"etag": "0123456789abcdef", "version_id": "v1"}
+        found: dict[str, Any] = {"etag": "0123456789abcdef", "version_id": "v1"}
         detail = {"size": upload.size, "sha256": upload.sha256, **found}
         transitions.record(upload, Action.STORED, ACTOR, detail=detail, **found)
     return upload
