@@ -41,6 +41,7 @@ def text_of(payload: RandomNumbers) -> bytes:
             "ee2044e728363a68c9cc4d33622db70a6a8f6496895a1e7e2b661634b8784698",
         ),
     ],
+    ids=["one number", "ten bytes", "two blocks"],
 )
 def test_known_seed__the_same_text_in_every_release(size, start, number, sha256):
     """An upload may be repeated, or compared with its object, after an upgrade."""

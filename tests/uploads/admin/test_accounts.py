@@ -81,6 +81,7 @@ def test_name_of_a_group__no_characters_that_hide_or_reorder(admin_client, name)
             "API token with this Name already exists.",
         ),
     ],
+    ids=["user", "token"],
 )
 def test_name_taken_by_another_request__the_form_says_so(
     admin_client, admin_user, monkeypatch, model, make_other, path, form, sentence
