@@ -10,9 +10,6 @@ from typing import Any
 
 from mirrorsite.standard_streams import OutputError
 
-#: Kinds of outputs that take nothing.
-REFUSING = ("full", "broken pipe", "closed")
-
 
 class FullOutput(StringIO):
     """Takes text into its buffer, as standard output does, and fails to flush it."""
@@ -24,7 +21,10 @@ class FullOutput(StringIO):
 def run_into(
     kind: str, command: Sequence[str], *, stream: str = "stdout", **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command whose `stream` is an output of that kind; capture the other one."""
+    """Run a command whose `stream` cannot be written; capture the other one.
+
+    `kind` is "full", "broken pipe" or "closed".
+    """
     if kind == "closed":
         number = {"stdout": 1, "stderr": 2}[stream]
         command = ["sh", "-c", f'exec "$@" {number}>&-', "sh", *command]

@@ -9,7 +9,6 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -28,7 +27,6 @@ from tests.support import ask
 from tests.uploads.making import new_upload
 
 pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
-StartService = Callable[..., Service]
 
 
 def raw(port: int, sent: bytes) -> tuple[str, dict[str, str], bytes]:
