@@ -163,7 +163,7 @@ class TestLeftToDjango:
         """The cookie is for the client that asked, not for all."""
         path, scope = FastPath(FAST_ANSWERS), scope_of(HEALTH)
         _, fields, _ = ask_django(scope)
-        known = (HEALTH, HOST, "http", b"")
+        known = (HEALTH, b"localhost", "http", b"")
         path.remember(known, b"", [*fields, (b"set-cookie", b"a=1")])
         assert ask_fast_path(path, scope) is None
         path.remember(known, b"", fields)
