@@ -18,7 +18,7 @@ def test_dropped_during_the_put__outcome_is_recorded(bucket, monkeypatch):
     def put_and_drop(*arguments, **options):
         with psycopg.connect(**connection.get_connection_params()) as other:
             other.execute(
-                "SELECT pg_terminate_backend(%s)",
+                "SELECT pg_terminate_backend(%s, 10000)",  # waits until it has ended
                 [connection.connection.info.backend_pid],
             )
         return put_new(*arguments, **options)
