@@ -107,6 +107,26 @@ def key_id(public_key: bytes) -> str:
     return hashlib.sha256(public_key).hexdigest()[:16]
 
 
+def require_seal(value: Any) -> None:
+    """Raise ValueError unless the value is an object with the keys and types of a seal."""
+    if not isinstance(value, dict) or set(value) != FIELDS:
+        raise ValueError("its keys are not those of a seal")
+    if value["format"] != FORMAT:
+        raise ValueError(f"its format is not {FORMAT}")
+    if not isinstance(value["key_id"], str):
+        raise ValueError("its key_id is malformed")
+    for name, form in FORMS.items():
+        if value[name] is None and name == "next_key":
+            continue
+        if not isinstance(value[name], str) or not re.fullmatch(form, value[name]):
+            raise ValueError(f"its {name} is malformed")
+    for name in ("number", "event_count", "first_event", "last_event"):
+        if value[name] is None and name in {"first_event", "last_event"}:
+            continue
+        if type(value[name]) is not int:  # isinstance() would accept true and false
+            raise ValueError(f"its {name} is not an integer")
+
+
 def event_id(line: bytes) -> int:
     """Return the id in an event's line; raises ValueError for any other line."""
     event = parse(line.removesuffix(b"\n"))
@@ -187,16 +207,8 @@ class Verifier:
         # 3.
         try:
             seal = parse(content)
-            if not isinstance(seal, dict) or set(seal) != FIELDS:
-                raise ValueError("its keys are not those of a seal")
-            if seal["format"] != FORMAT or not isinstance(seal["key_id"], str):
-                raise ValueError("not a seal of this format")
-            for name, form in FORMS.items():
-                if seal[name] is None and name == "next_key":
-                    continue
-                if not re.fullmatch(form, seal[name]):
-                    raise ValueError(f"its {name} is malformed")
-        except (ValueError, TypeError) as error:
+            require_seal(seal)
+        except ValueError as error:
             self.add("changed", subject, f"the file is not a seal: {error}")
             return None
         if seal["number"] != number:

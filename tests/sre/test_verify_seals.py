@@ -95,7 +95,7 @@ class Audit:
     def events(self, number: int) -> Path:
         return next((self.folder / "audit/events").glob(f"{number:010d}-*"))
 
-    def sign(self, number: int, **changes: Any) -> None:
+    def sign(self, number: int, /, **changes: Any) -> None:
         """Change a seal, and sign it with the trail's key."""
         seal = json.loads(self.seal(number).read_bytes()) | changes
         del seal["signature"]
@@ -181,6 +181,23 @@ TAMPERED: dict[str, tuple[Callable[[Audit], object], list[tuple[str, str]]]] = {
     "signed: root": (lambda a: a.sign(3, root="../x"), [SEAL]),
     "signed: previous": (lambda a: a.sign(3, previous=5), [SEAL]),
     "signed: format": (lambda a: a.sign(3, format="other"), [SEAL]),
+    "signed: key_id": (lambda a: a.sign(3, key_id=5), [SEAL]),
+    "signed: number": (lambda a: a.sign(3, number="3"), [SEAL]),
+    "signed: number is true": (
+        lambda a: a.sign(1, number=True),
+        [("changed", "seal 1"), ("broken chain", "seal 2")],
+    ),
+    "signed: event_count": (lambda a: a.sign(3, event_count="2"), [SEAL]),
+    "signed: no event_count": (
+        lambda a: a.sign(2, event_count=None),
+        [("changed", "seal 2"), ("broken chain", "seal 3")],
+    ),
+    "signed: event_count is false": (
+        lambda a: a.sign(2, event_count=False),
+        [("changed", "seal 2"), ("broken chain", "seal 3")],
+    ),
+    "signed: first_event": (lambda a: a.sign(3, first_event="5"), [SEAL]),
+    "signed: last_event": (lambda a: a.sign(3, last_event=True), [SEAL]),
     "signed: more": (lambda a: a.sign(3, more=1), [SEAL]),
     "file beside seals": (
         lambda a: a.seal(3).with_name("notes.txt").touch(),
@@ -202,6 +219,20 @@ def test_tampered(audit: Audit, case: str) -> None:
     tamper, faults = TAMPERED[case]
     tamper(audit)
     assert audit.faults() == faults
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"format": "other"}, "its format is not mirrorsite-audit-seal-1"),
+        ({"key_id": 5}, "its key_id is malformed"),
+        ({"event_count": "2"}, "its event_count is not an integer"),
+    ],
+)
+def test_not_a_seal(audit: Audit, changes: dict[str, Any], fault: str) -> None:
+    audit.sign(3, **changes)
+    status, text = audit.run()
+    assert (status, f"the file is not a seal: {fault}" in text) == (1, True)
 
 
 @pytest.mark.django_db
