@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 from uploads.reconciliation import classify, repair
 from uploads.reconciliation.classify import Finding, FindingKind, Options
-from uploads.reconciliation.multipart import unfinished_uploads
+from uploads.reconciliation.multipart import unfinished_multipart_uploads
 from uploads.reconciliation.scan import Pair, agree, scan_pairs
 from uploads.storage import upload_storage
 
@@ -39,4 +39,4 @@ def reconcile(options: Options, pairs: Iterable[Pair]) -> Iterator[Finding]:
         finding = classify.classify(options, key, listed)
         if finding is not None:
             yield repair.repair(options, finding) if options.fix else finding
-    yield from unfinished_uploads(options)
+    yield from unfinished_multipart_uploads(options)

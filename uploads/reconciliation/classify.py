@@ -77,12 +77,12 @@ _ABSENT = {
     Status.STORED: (FindingKind.STORED_MISSING, Action.MISSING),
     Status.CORRUPTED: (FindingKind.STORED_MISSING, Action.MISSING),
 }
-#: The same when there is an object that is as recorded or intended.
+#: The finding and the event when there is an object that matches the record.
 _PRESENT = {
     Status.PENDING: (FindingKind.PENDING_PRESENT, Action.STORED),
     Status.FAILED: (FindingKind.FAILED_PRESENT, Action.STORED),
     Status.MISSING: (FindingKind.MISSING_PRESENT, Action.VERIFIED),
-    # For a purged upload even with differences: `repair` then leaves the object alone.
+    # Also if the object differs: `repair` does not delete it in that case.
     Status.PURGED: (FindingKind.PURGED_PRESENT, Action.PURGED),
 }
 
@@ -128,17 +128,19 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
     except ObjectMissingError:
         kind, action = _ABSENT.get(status, (None, None))
         return Finding(kind, upload.key, upload.pk, action) if kind else None
-    # An object that exists but was not listed was created during the scan, or is listed
-    # later by a store with another order. This run or the next one classifies it then.
-    if listed is None or status == Status.CORRUPTED:
+    if listed is None:
+        # Created during the scan, or listed later by a store with another order: this
+        # run or the next one classifies it.
         return None
+    if status == Status.CORRUPTED:
+        return None  # as recorded; verify_uploads checks whether it is intact again
     try:
         compared = compare(upload, found)
     except ObjectMissingError:
         return None  # deleted by now: the next run finds that
     differences = compared.differences
     owner = found.metadata.get("upload-id") or "missing"
-    if status in _MAY_CHANGE and owner != str(upload.pk):
+    if owner != str(upload.pk) and _must_have_its_id(upload):
         differences += (f"upload-id in the metadata is {owner}, not {upload.pk}",)
     if status == Status.STORED and not differences:
         return None  # as recorded
@@ -150,6 +152,17 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
     if differences:
         evidence["differences"] = list(differences)
     return Finding(kind, upload.key, upload.pk, action, evidence)
+
+
+def _must_have_its_id(upload: Upload) -> bool:
+    """Return True if the object of this upload must have the upload's id in its metadata.
+
+    An imported object can have another id, or none (`uploads.orphans`): the upload is
+    then stored, missing or purged.
+    """
+    if upload.status not in _MAY_CHANGE:
+        return False
+    return not upload.events.filter(action=Action.ADOPTED).exists()
 
 
 def _evidence(found: StoredObject, compared: Comparison) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from uploads.storage import MultipartUpload, UploadStorage, upload_storage
 logger = logging.getLogger(__name__)
 
 
-def unfinished_uploads(options: Options) -> Iterator[Finding]:
+def unfinished_multipart_uploads(options: Options) -> Iterator[Finding]:
     """Yield unfinished multipart uploads; discard the parts if `options.fix` is set.
 
-    The upload's record is classified separately, as one without an object.
+    The `Upload` row is classified separately, as one without an object.
     """
     storage = upload_storage()
     for unfinished in _listed(storage):

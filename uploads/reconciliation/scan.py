@@ -98,13 +98,17 @@ def _with_its_object(row: Row) -> Pair:
         key=row.key,
         size=found.size,
         etag=found.etag,
+        # An object of unknown age is treated as new.
         last_modified=found.last_modified or timezone.now(),
     )
     return listed, row
 
 
 def _listed_since(first: date) -> Iterator[ListedObject]:
-    """Yield the objects of each day up to tomorrow: the writer's clock may be ahead."""
+    """Yield the objects of each day up to tomorrow.
+
+    The clock of the host that created a key may be ahead.
+    """
     last = timezone.now().date() + timedelta(days=1)
     if last - first > timedelta(days=366):  # a request for each day would cost more
         objects = upload_storage().listing(PREFIX)

@@ -82,6 +82,30 @@ class TestReconcile:
         assert found(FIX) == [("purged but present", upload.key, "skipped")]
         assert bucket.head(upload.key).size == len(b"somebody's")
 
+    @pytest.mark.parametrize("metadata", [{}, {"upload-id": "another"}])
+    def test_reconcile__purge_of_an_imported_upload_interrupted(self, bucket, metadata):
+        """The object of an imported upload need not have its id in the metadata."""
+        key = "uploads/stray.bin"
+        put_raw(bucket, key, b"stray", **metadata)
+        list(reconcile(FIX, scan_pairs()))
+        upload = Upload.objects.get()
+        transitions.record(upload, Action.PURGED, making.ACTOR)
+        assert found(FIX) == [("purged but present", key, "repaired")]
+        assert not making.exists(bucket, key)
+        assert making.actions(upload) == ["adopted", "purged", "purged"]
+
+    def test_reconcile__purged_but_the_object_has_another_owner(self, bucket):
+        upload = making.pending()
+        making.put(upload)
+        etag = bucket.head(upload.key).etag
+        transitions.record(upload, Action.STORED, making.ACTOR, etag=etag)
+        transitions.record(upload, Action.PURGED, making.ACTOR)
+        body = b"".join(bucket.read(upload.key))
+        other = str(new_upload_id())
+        put_raw(bucket, upload.key, body, **{"upload-id": other})
+        assert found(FIX) == [("purged but present", upload.key, "skipped")]
+        assert making.exists(bucket, upload.key)
+
     def test_reconcile__purge_refused(self, bucket, make_fail):
         """What cannot be deleted is not left recorded as purged."""
         upload = purged()

@@ -30,8 +30,8 @@ class Command(OperatorCommand):
             type=duration,
             default=timedelta(minutes=15),
             metavar="DURATION",
-            help="ignore uploads and objects younger than this, such as 2h or 0s: they"
-            " may be in progress; default: 15m",
+            help="ignore uploads and objects younger than this, as they may be in"
+            " progress; such as 2h or 0s; default: 15m",
         )
         parser.add_argument(
             "--since",
