@@ -424,7 +424,7 @@ def test_store_unreachable__status_2(make_storage, settings, command):
                 "http://name:secret@127.0.0.1", "http://127.0.0.1:4545/api", "http://127.0.0.1:4545?word=x",
                 "file:///etc/passwd",
             ],
-            "is not a URL without a path",
+            "URL of only a host and a port",
         ),
         ("export_uploads --format", ["xml"], "invalid choice: 'xml'"),
         ("export_uploads --output", [""], "is not a regular file"),
@@ -450,6 +450,12 @@ def test_bad_arguments(command, values, words):
     for value in values:
         with pytest.raises(CommandError, match=words):
             call_command(name, f"{option}={value}")
+
+
+def test_canary__password_in_the_url():
+    with pytest.raises(CommandError) as caught:
+        call_command("canary", "--base-url=http://name:secret@127.0.0.1")
+    assert "secret" not in str(caught.value)
 
 
 def test_purge__needs_an_age():

@@ -32,8 +32,8 @@ class Command(OperatorCommand):
             "--token",
             type=_token,
             default=settings.CANARY_TOKEN,
-            help="for the endpoints that need one; prefer CANARY_TOKEN: a process list"
-            " shows options",
+            help="token for the endpoints that need one; prefer the variable CANARY_TOKEN,"
+            " because options are visible in the process list",
         )
         self.add_json_argument(parser, "one JSON object")
 
@@ -75,10 +75,12 @@ def _base_url(text: str) -> str:
         is_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_host = False
-    # No user name and password: the canary would not send them.
+    # No user name and password: the canary would not send them. The message leaves the
+    # value out, because it may hold a password.
     if not is_host or not re.fullmatch(r"https?://[^/?#@]+/?", text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a URL without a path, such as http://127.0.0.1:4545"
+            "the value must be an http or https URL of only a host and a port, such as"
+            " http://127.0.0.1:4545"
         )
     return text
 
