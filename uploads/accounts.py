@@ -58,7 +58,7 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
     after = _state(account)
     is_user = isinstance(account, User)
     if before is None:
-        action = Action.USER_MADE if is_user else Action.GROUP_MADE
+        action = Action.USER_CREATED if is_user else Action.GROUP_CREATED
         detail = _recorded_fields(after)
     else:
         changed = sorted(name for name in after if after[name] != before[name])

@@ -21,7 +21,7 @@ from django.db.models import Model, QuerySet
 from mirrorsite.actors import Actor
 from mirrorsite.database import reason
 from uploads.audit import log
-from uploads.audit.serialization import UNREADABLE, require_database
+from uploads.audit.serialization import UNREADABLE, raise_if_unavailable
 from uploads.exceptions import UnreadableError
 from uploads.models import Action, Upload, UploadEvent
 from uploads.paging import pages
@@ -89,7 +89,7 @@ def by_id(rows: QuerySet[M]) -> Iterator[M]:
         for page in pages(rows, PAGE):
             yield from page
     except UNREADABLE as error:
-        require_database(error)
+        raise_if_unavailable(error)
         raise UnreadableError(
             f"a row cannot be read ({reason(error)}); manage.py verify_audit reports which"
         ) from error

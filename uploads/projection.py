@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from uploads.audit.canonical import format_time
 from uploads.audit.report import FaultKind, Report
-from uploads.audit.serialization import CHUNK, UNREADABLE, require_database
+from uploads.audit.serialization import CHUNK, UNREADABLE, raise_if_unavailable
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.transitions import STATUS_AFTER
 
@@ -120,13 +120,13 @@ def _candidates(
     try:
         differing = (
             upload_id
-            for upload_id, row, group in _pairs(uploads, events)
+            for upload_id, row, group in _joined(uploads, events)
             if _differences(row, list(group))
         )
         return list(dict.fromkeys(differing))
     except UNREADABLE as error:
-        require_database(error)
-        # A value cannot be read: examine every upload of the page by itself.
+        raise_if_unavailable(error)
+        # A value cannot be read: every upload of the page is a candidate.
         of_events = events.order_by("upload_id").values_list("upload_id", flat=True)
         return list(dict.fromkeys([*ids, *of_events.distinct()]))
 
@@ -147,22 +147,25 @@ def _examine(upload_id: UUID) -> list[_Difference]:
             return [(FaultKind.INVENTED, "it has more than one row")]
         return _differences(rows[0] if rows else None, values)
     except UNREADABLE as error:
-        require_database(error)
+        raise_if_unavailable(error)
         return [(FaultKind.FACTS_DIFFER, "its row, or an event, cannot be read")]
 
 
-def _pairs(
+def _joined(
     uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
 ) -> Iterator[tuple[UUID, _Row | None, Iterable[_EventValues]]]:
-    """Yield each upload's row and events; `events` are in the order of upload and id.
+    """Yield each upload's row and events; `events` must be ordered by upload and id.
 
     Raises one of `UNREADABLE`.
     """
     rows: dict[UUID, _Row] = {}
     for row in _rows(uploads):
-        if rows.setdefault(row["id"], row) is not row:
-            # A second row, possible only without the primary key, has no events.
+        if row["id"] in rows:
+            # A second row with this id, possible only if the primary key was dropped. It
+            # is yielded without events, so that it counts as different.
             yield row["id"], row, ()
+        else:
+            rows[row["id"]] = row
     for upload_id, group in groupby(_event_values(events), itemgetter(0)):
         yield upload_id, rows.pop(upload_id, None), group
     for upload_id, row in rows.items():
@@ -239,7 +242,9 @@ def _rows_with_events(
     ids: Collection[Any],
 ) -> Iterator[tuple[UUID, _Row | None, Iterable[_EventValues]]]:
     events = UploadEvent.objects.filter(upload_id__in=ids)
-    return _pairs(Upload.objects.filter(pk__in=ids), events.order_by("upload_id", "id"))
+    return _joined(
+        Upload.objects.filter(pk__in=ids), events.order_by("upload_id", "id")
+    )
 
 
 def _columns(events: list[_EventValues]) -> dict[str, Any]:

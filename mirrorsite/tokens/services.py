@@ -63,7 +63,7 @@ def create_token(
     token.full_clean()
     with transaction.atomic():
         token.save(force_insert=True)
-        log.record_without_upload(Action.TOKEN_MADE, actor, detail=token.facts())
+        log.record_without_upload(Action.TOKEN_CREATED, actor, detail=token.facts())
     # Logged on commit: the commands roll the token back if they cannot print its secret.
     transaction.on_commit(
         lambda: logger.info(

@@ -180,13 +180,13 @@ def parse_seal(content: bytes) -> Seal:
         raise NotCanonicalError(
             "it is not a JSON object with the keys of a seal"
         ) from error
-    _require_forms(seal)
+    _require_well_formed(seal)
     if not _is_time(seal.sealed_at) or seal.file_bytes() != content:
         raise NotCanonicalError("it is not in canonical form")
     return seal
 
 
-def _require_forms(seal: Seal) -> None:
+def _require_well_formed(seal: Seal) -> None:
     """Raise `NotCanonicalError` unless hexadecimal and numeric fields are well-formed."""
     for name, pattern in _HEX.items():
         value = getattr(seal, name)

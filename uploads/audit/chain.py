@@ -27,7 +27,7 @@ _EVENTS_AT_A_TIME = 500
 
 
 class Chain:
-    """Reads the chain forwards; adds the keys that it announces to `trusted`."""
+    """Reads the chain forwards; adds to `trusted` the keys that its seals announce."""
 
     def __init__(self, store: SealStore, trusted: TrustedKeys) -> None:
         self.store = store
@@ -38,7 +38,7 @@ class Chain:
     def last(self) -> Seal | None:
         """Return the database's last seal.
 
-        Raises `SealError` unless its first copy in the bucket is identical: otherwise
+        Raises `SealError` unless the oldest version of its copy is identical: otherwise
         the next seal could irrevocably confirm a forged row.
         """
         numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
@@ -46,7 +46,7 @@ class Chain:
         if number is None:
             return None
         seal = learn_keys(self.trusted, number, after=self._learned_up_to)
-        if seal is None or self.store.first_seal(number) != seal.file_bytes():
+        if seal is None or self.store.oldest_seal(number) != seal.file_bytes():
             raise SealError(
                 f"seal {number}, the last one in the database, differs from"
                 f" {self.store.seal_object_key(number)} in the bucket; {HINT}"
@@ -60,7 +60,7 @@ class Chain:
         Raises `SealError` unless it is signed by a trusted key and continues the chain.
         """
         number = 1 if previous is None else previous.number + 1
-        content = self.store.first_seal(number)
+        content = self.store.oldest_seal(number)
         if content is None:
             return None
         object_key = self.store.seal_object_key(number)
@@ -98,7 +98,7 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
     """Return the lines of a seal's events by id; raises `SealError` for a bad copy."""
     object_key = store.events_object_key(seal)
     try:
-        content = b"".join(store.first_events(seal))
+        content = b"".join(store.oldest_events(seal))
     except ObjectMissingError as error:
         raise SealError(f"{object_key} is not in the bucket") from error
     if hashlib.sha256(content).hexdigest() != seal.root:
@@ -109,7 +109,7 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
 
 
 def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
-    """Return the ids of a seal's events that the database does not have as unsealed.
+    """Return the ids of a seal's events that the database lacks or has under a seal.
 
     `lines` are those of the seal's copy, by id. Raises `SealError` if an unsealed event
     differs from its line.

@@ -24,9 +24,10 @@ from uploads.exceptions import ObjectMissingError
 _L = TypeVar("_L")
 _R = TypeVar("_R")
 
-#: Differences kept to find events that moved. When there are more, those collected so
-#: far are reported, and a move across that boundary is reported as two faults.
-_KEPT = 10_000
+#: Differences kept in memory, to find events that were moved to another seal. At this
+#: number they are reported and cleared; a move between two such batches is reported as
+#: two faults.
+_MAX_DIFFERENCES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class EventsCheck:
         self._report = report
         self._store = store
         #: Differences between copies and database, over all seals.
-        self._kept: list[_Difference] = []
+        self._differences: list[_Difference] = []
 
     def check(self, seal: Seal) -> None:
         """Compare the root of a seal with its events in the database and with their copy."""
@@ -87,10 +88,12 @@ class EventsCheck:
 
     def report_differences(self) -> None:
         """Report the differences collected so far; call it after the last seal."""
-        kept, self._kept = self._kept, []
-        sealed = {_without_id(d.expected): d for d in kept if d.expected is not None}
-        present = {_without_id(d.found): d for d in kept if d.found is not None}
-        for difference in kept:
+        differences, self._differences = self._differences, []
+        sealed = {
+            _without_id(d.expected): d for d in differences if d.expected is not None
+        }
+        present = {_without_id(d.found): d for d in differences if d.found is not None}
+        for difference in differences:
             fault = _fault(difference, sealed, present)
             if fault is not None:
                 kind, detail = fault
@@ -109,10 +112,10 @@ class EventsCheck:
         with closing(found):  # also when the bucket fails; see verification.py
             for event_id, expected_line, found_line in outer_join(expected, found):
                 if expected_line != found_line:
-                    self._kept.append(
+                    self._differences.append(
                         _Difference(event_id, seal, expected_line, found_line)
                     )
-                    if len(self._kept) >= _KEPT:
+                    if len(self._differences) >= _MAX_DIFFERENCES:
                         self.report_differences()
 
     def _copied_lines(self, seal: Seal) -> Iterator[tuple[int, bytes]] | None:

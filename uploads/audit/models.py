@@ -34,11 +34,11 @@ class Action(models.TextChoices):
     LOGGED_IN = "logged_in", "Logged in"
     LOGIN_FAILED = "login_failed", "Login failed"
     LOGGED_OUT = "logged_out", "Logged out"
-    TOKEN_MADE = "token_made", "Token made"
+    TOKEN_CREATED = "token_made", "Token created"
     TOKEN_REVOKED = "token_revoked", "Token revoked"
-    USER_MADE = "user_made", "User made"
+    USER_CREATED = "user_made", "User created"
     USER_CHANGED = "user_changed", "User changed"
-    GROUP_MADE = "group_made", "Group made"
+    GROUP_CREATED = "group_made", "Group created"
     GROUP_CHANGED = "group_changed", "Group changed"
     GROUP_DELETED = "group_deleted", "Group deleted"
     AUDIT_CHECKED = "audit_checked", "Audit checked"
@@ -52,11 +52,11 @@ WITHOUT_UPLOAD: frozenset[Action] = frozenset(
         Action.LOGGED_IN,
         Action.LOGIN_FAILED,
         Action.LOGGED_OUT,
-        Action.TOKEN_MADE,
+        Action.TOKEN_CREATED,
         Action.TOKEN_REVOKED,
-        Action.USER_MADE,
+        Action.USER_CREATED,
         Action.USER_CHANGED,
-        Action.GROUP_MADE,
+        Action.GROUP_CREATED,
         Action.GROUP_CHANGED,
         Action.GROUP_DELETED,
         Action.AUDIT_CHECKED,

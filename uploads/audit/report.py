@@ -1,4 +1,4 @@
-"""The report of a verification, its faults, and the rows of apps that it includes."""
+"""The report of a verification, its faults, and the projections that apps register."""
 
 from __future__ import annotations
 

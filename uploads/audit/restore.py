@@ -120,6 +120,7 @@ def _lost_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     Raises `SealError` if the database contradicts one of them.
     """
     missing = missing_events(seal, lines)
+    # An event under another seal is not lost: it is a contradiction.
     elsewhere = UploadEvent.objects.filter(pk__in=missing).order_by("pk").first()
     if elsewhere is not None:
         raise SealError(
@@ -142,11 +143,11 @@ def _require_no_gap(last: int, store: SealStore, trusted: TrustedKeys) -> None:
         if number is None or number <= last:
             continue
         try:
-            verified_seal(store.first_seal(number) or b"", number, trusted)
+            verified_seal(store.oldest_seal(number) or b"", number, trusted)
         except SealError:
             continue
         # A sealer may have written it since the chain was read.
-        if store.first_seal(last + 1) is None:
+        if store.oldest_seal(last + 1) is None:
             raise SealError(
                 f"{store.seal_object_key(last + 1)} is not in the bucket, though seal"
                 f" {number} is; {HINT}"

@@ -94,7 +94,7 @@ class SealStore:
             return None
         return content
 
-    def first_seal(self, number: int) -> bytes | None:
+    def oldest_seal(self, number: int) -> bytes | None:
         """Return the oldest version of a seal's copy, or None when there is none.
 
         In a versioned bucket `seal` returns the newest version, or None for a delete
@@ -109,7 +109,7 @@ class SealStore:
             return iter(())
         return self.storage.read(self.events_object_key(seal), version_id=version_id)
 
-    def first_events(self, seal: Seal) -> Iterator[bytes]:
+    def oldest_events(self, seal: Seal) -> Iterator[bytes]:
         """Like `events`, for the oldest version, which a newer one may hide."""
         if seal.root == NO_EVENTS:
             return iter(())

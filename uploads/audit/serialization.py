@@ -30,7 +30,7 @@ _V = TypeVar("_V")
 
 #: Raised by reading a value that the service never writes. `django.db.Error` is among
 #: them, because PostgreSQL has timestamps that Python lacks ("infinity"); call
-#: `require_database` to rule out that the database is unavailable.
+#: `raise_if_unavailable` to rule out that the database is unavailable.
 UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError, Error)
 
 #: Rows fetched at a time while a table is read.
@@ -117,13 +117,13 @@ def _readable(
             try:
                 yield from values_of(rows.filter(pk=last))
             except UNREADABLE as error:
-                require_database(error)
+                raise_if_unavailable(error)
                 # The traceback would keep the query's cursor open.
                 yield last, error.with_traceback(None)
         rest = rest if last is None else rows.filter(pk__gt=last)
 
 
-def require_database(error: BaseException) -> None:
+def raise_if_unavailable(error: BaseException) -> None:
     """Raise `django.db.Error` if `error` means that the database is unavailable.
 
     After an error about an unreadable value the database still answers a query.

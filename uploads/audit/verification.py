@@ -8,7 +8,7 @@ verification; all faults are collected, in bounded memory:
 3. Each row is equal to its signed copy; a row without a copy has a valid signature.
 4. Each seal has the hash of the one before it.
 5. The events under a seal have the root that it signs (`events_check`).
-6. No event is under a seal that does not cover it, and none is unsealed for too long.
+6. No event is under a seal that does not cover it, or has been unsealed for too long.
 7. The last seal is recent.
 8. Each row that is computed from events matches them.
 """
@@ -178,7 +178,11 @@ class _Verifier:
         return None
 
     def _rows(self, first: int) -> Generator[tuple[int, AuditSeal | None]]:
-        """Yield number and row of each seal in the database; report unreadable rows."""
+        """Yield the number and row of each seal in the database, None if unreadable.
+
+        Reports unreadable rows, and numbers that no seal can have.
+        """
+        # The sealer counts from 1; null is possible only if the primary key was dropped.
         invalid = Q(number__lt=1) | Q(number__isnull=True)
         rows = AuditSeal.objects.filter(invalid).order_by("number")
         for number in rows.values_list("number", flat=True).iterator():
@@ -325,7 +329,7 @@ class _Verifier:
             return False
 
     def _check_unsealed(self) -> None:
-        """Report events that are unsealed for too long, or that cannot be sealed."""
+        """Report events that have been unsealed for too long, or that cannot be sealed."""
         # 6.
         unsealed = UploadEvent.objects.filter(seal=None)
         self.report.unsealed = unsealed.count()
@@ -333,7 +337,7 @@ class _Verifier:
         latest = format_time(self.latest_time)
         for event_id, line in readable_lines(unsealed):
             values = json.loads(line)
-            if "unreadable" in values:
+            if "unreadable" in values:  # the placeholder of `readable_lines`
                 detail = f"cannot be sealed: {values['unreadable']}"
             elif values["at"] < earliest:
                 detail = f"recorded at {values['at']} and not sealed yet"

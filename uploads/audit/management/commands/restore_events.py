@@ -15,8 +15,8 @@ class Command(OperatorCommand):
         " uploads, from the signed copies in the bucket. Run it after restoring an"
         " older backup, before anything writes an event"
         " (docs/runbook.md, 'The database is lost')."
-        " Exit status 1: the bucket contradicts itself or the database; with --dry-run,"
-        " events are lost."
+        " Exit status 1: the bucket contradicts itself or the database, or --dry-run found"
+        " lost events."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
