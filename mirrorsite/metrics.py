@@ -54,7 +54,7 @@ def request_observer(
     return REQUEST_SECONDS.labels(route, known, str(status)).observe
 
 
-def watch_store(client: Any) -> None:
+def measure_requests(client: Any) -> None:
     """Measure every request of a boto3 S3 client, by operation and outcome."""
 
     def before(context: dict[str, Any], **kwargs: Any) -> None:
@@ -65,8 +65,12 @@ def watch_store(client: Any) -> None:
     ) -> None:
         _observe_context(model.name, f"{http_response.status_code // 100}xx", context)
 
-    def failed(exception: Any, context: dict[str, Any], **kwargs: Any) -> None:
-        _observe_context(kwargs["event_name"].rpartition(".")[2], "no answer", context)
+    def failed(
+        exception: Any, event_name: str, context: dict[str, Any], **_: Any
+    ) -> None:
+        # The event has no `model`; its name is "after-call-error.s3.<operation>".
+        operation = event_name.rpartition(".")[2]
+        _observe_context(operation, "no answer", context)
 
     client.meta.events.register("before-call.s3", before)
     client.meta.events.register("after-call.s3", after)

@@ -57,10 +57,11 @@ class Purge:
 
 
 def purgeable(*, stored_before: datetime) -> QuerySet[Upload]:
-    """Return the configured bucket's uploads that are old enough and entirely sealed.
+    """Return stored uploads that are old enough and whose events are all sealed.
 
-    The age is that of the newest event `stored` or `adopted`. `stored_at` only narrows
-    the search: it can be changed without breaking a seal.
+    Uploads in other buckets are left out. The age is that of the newest event `stored` or
+    `adopted`. `stored_at` only narrows the search: it can be changed without breaking a
+    seal.
     """
     events = UploadEvent.objects.filter(upload=OuterRef("pk"))
     arrived = events.filter(action__in=(Action.STORED, Action.ADOPTED))
@@ -84,9 +85,10 @@ def purge(
 ) -> Iterator[Purge]:
     """Delete the objects of `uploads` that match their records, `jobs` at a time.
 
-    Raises `StoreError` when the store is unavailable or refuses, and
-    `TrailUnavailableError`. Up to `jobs` objects may then be recorded as purged and
-    still exist; `reconcile_uploads --fix` deletes them.
+    Raises `StoreError` when the store is unavailable or refuses access to an object, and
+    `TrailUnavailableError`; a refused deletion only reverts the purge. After an error, up
+    to `jobs` objects may be recorded as purged and still exist; `reconcile_uploads --fix`
+    deletes them.
     """
     with ThreadPoolExecutor(jobs) as pool:
         for page in pages(uploads, PAGE):
@@ -94,19 +96,20 @@ def purge(
                 batch = page[first : first + jobs]
                 checked = list(zip(batch, pool.map(_check, batch), strict=True))
                 if dry_run:
-                    yield from (
-                        _left_alone(upload, note) or _result(upload, "would purge")
-                        for upload, (_, note) in checked
-                    )
+                    for upload, (_, note) in checked:
+                        if note:
+                            yield _left_alone(upload, note)
+                        else:
+                            yield _result(upload, "would purge")
                 else:
                     yield from _purge_batch(pool, checked, uploads, actor, reason)
 
 
 #: The detail for the event, and the reason not to delete the object, or "".
-_Check = tuple[dict[str, Any], str]
+_CheckResult = tuple[dict[str, Any], str]
 
 
-def _check(upload: Upload) -> _Check:
+def _check(upload: Upload) -> _CheckResult:
     """Compare the object with its record, ETag included; raises `StoreError`."""
     try:
         found = storage_of(upload).head(upload.key)
@@ -125,10 +128,8 @@ def _check(upload: Upload) -> _Check:
     return detail, "; ".join(differences)
 
 
-def _left_alone(upload: Upload, note: str) -> Purge | None:
-    """Return the outcome if `note` is a reason not to purge the upload, else None."""
-    if not note:
-        return None
+def _left_alone(upload: Upload, note: str) -> Purge:
+    """Return the outcome for an upload that is not purged; `note` is the reason."""
     if Upload.objects.filter(pk=upload.pk, status=Status.PURGED).exists():
         return _result(upload, "purged by another run")
     return _result(upload, "left alone", note)
@@ -136,7 +137,7 @@ def _left_alone(upload: Upload, note: str) -> Purge | None:
 
 def _purge_batch(
     pool: ThreadPoolExecutor,
-    checked: Sequence[tuple[Upload, _Check]],
+    checked: Sequence[tuple[Upload, _CheckResult]],
     uploads: QuerySet[Upload],
     actor: Actor,
     reason: str,
@@ -153,10 +154,11 @@ def _purge_batch(
         for upload, (detail, note) in checked:
             detail = {"reason": reason, **detail}
             note = note or _record(upload, uploads, actor, detail)
-            started.append(
-                _left_alone(upload, note)
-                or (upload, pool.submit(_delete, upload, detail["etag"]))
-            )
+            if note:
+                started.append(_left_alone(upload, note))
+            else:
+                deletion = pool.submit(_delete, upload, detail["etag"])
+                started.append((upload, deletion))
     except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
         failure = error
     results = []

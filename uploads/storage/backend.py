@@ -113,7 +113,7 @@ class UploadStorage(S3Storage):
 
     @cached_property
     def connection(self) -> Any:
-        """A boto3 resource that uses `client`; django-storages would build another."""
+        """A boto3 resource that uses `client`; that of django-storages builds its own."""
         session = boto3.Session(botocore_session=self.configuration.session())
         resource = session.resource("s3", region_name=self.configuration.region_name)
         resource.meta.client = self.client
@@ -156,7 +156,10 @@ class UploadStorage(S3Storage):
         headers = {"content-type": payload.content_type, "if-none-match": "*"}
         for name, value in metadata.items():
             if not (value.isascii() and value.isprintable()):
-                raise StoreRefusedError(f"not sent: metadata {name} is not ASCII")
+                raise StoreRefusedError(
+                    "the request to the object store was not sent"
+                    f" (metadata {name} is not printable ASCII)"
+                )
             headers[f"x-amz-meta-{name}"] = value
         if locked_until is not None:
             headers["x-amz-object-lock-mode"] = OBJECT_LOCK_MODE
@@ -168,7 +171,8 @@ class UploadStorage(S3Storage):
         def put() -> StoredObject:
             nonlocal outcome_unknown
             try:
-                if payload.size > PART_BYTES:  # also retries each part by itself
+                if payload.size > PART_BYTES:
+                    # `create` also retries each part.
                     etag, version_id = self.multipart.create(
                         key, payload, metadata, locked_until
                     )
@@ -208,7 +212,7 @@ class UploadStorage(S3Storage):
         metadata: Mapping[str, str],
         last_error: StoreError,
     ) -> StoredObject:
-        """Return the object under `key` if it is this upload's, after a lost answer.
+        """Return the object under `key` if an attempt of this upload created it.
 
         Raises `ObjectExistsError` for another object, and `StoreUnavailableError` with
         an unknown outcome when the object is missing (the request may still be in
@@ -410,7 +414,8 @@ class UploadStorage(S3Storage):
         try:
             self.store.run(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
         except ObjectMissingError:
-            # An answer to HEAD has no body and so no error code: a 404 is always this.
+            # A missing bucket looks like a missing object here: the answer to HEAD has no
+            # body, and so no error code.
             return False
         return True
 
@@ -429,7 +434,7 @@ class UploadStorage(S3Storage):
         return True
 
     def availability(self) -> str:
-        """Return "ok", or one line that says why the bucket is unavailable."""
+        """Return "ok", or why the bucket is unavailable."""
         try:
             self.store.run_once(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
         except StoreError as error:

@@ -255,7 +255,7 @@ def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
     try:
         return credentials.get_frozen_credentials()
     except Exception as error:
-        # ClientError of a token service, OSError of its file, and others.
+        # Such as ClientError from STS, or OSError from reading the web identity token.
         raise credentials_error(error) from error
 
 

@@ -19,7 +19,7 @@ from botocore.utils import get_environ_proxies, parse_timestamp
 from urllib3 import ProxyManager
 
 from mirrorsite.aws_configuration import ca_bundle
-from mirrorsite.metrics import watch_store
+from mirrorsite.metrics import measure_requests
 from uploads.exceptions import StoreRedirectError, StoreUnavailableError
 from uploads.storage.errors import credentials_error, error_from_status
 from uploads.storage.http_client import HTTPClient
@@ -122,7 +122,7 @@ def build_transport(configuration: StoreConfiguration) -> Transport:
         client.meta.events.register(
             "response-received.s3", partial(_refuse_redirects, client.meta.region_name)
         )
-        watch_store(client)
+        measure_requests(client)
         http = _http_client(configuration, client.meta.endpoint_url, certificates)
         # botocore does not send a request itself if a handler returns an answer.
         send: Any = http.send_prepared

@@ -60,7 +60,7 @@ def store_errors() -> Iterator[None]:
 
 
 def store_error(error: Exception) -> StoreError:
-    """Return the `StoreError` for an exception of botocore or of what it uses."""
+    """Return the `StoreError` for an exception of a request, or of reading its answer."""
     name = type(error).__name__
     match error:
         case ClientError():
@@ -74,7 +74,9 @@ def store_error(error: Exception) -> StoreError:
         ):
             return credentials_error(error)
         case EndpointProviderError() | ParamValidationError():
-            return StoreRefusedError(f"not sent: {name}")
+            return StoreRefusedError(
+                f"the request to the object store was not sent ({name})"
+            )
         # The answer is not S3's (a proxy's login page, for example), or lacks a field.
         case KeyError():
             return unreadable_answer(f"no {error.args[0]}")

@@ -107,8 +107,9 @@ class MultipartUploads:
             for number in range(1, math.ceil(payload.size / PART_BYTES) + 1):
                 if len(in_flight) == PARTS_IN_FLIGHT:
                     sent.append(in_flight.popleft().result())
-                # In a list, which `_send_part` empties: the pool may keep a job's arguments
-                # after the job has ended, and with them the body.
+                # The body is in a list that `_send_part` empties, and in no variable here.
+                # A variable would keep it in memory, and so may the pool, which can keep a
+                # job's arguments after the job has ended.
                 body_holder = [next(bodies)]
                 in_flight.append(
                     pool.submit(self._send_part, key, upload_id, number, body_holder)
