@@ -76,13 +76,19 @@ def actor_named(
         name=name,
         key=key,
         user_id=user_id,
-        address=client_address(
-            meta.get("REMOTE_ADDR", ""),
-            meta.get("HTTP_X_FORWARDED_FOR", ""),
-            settings.TRUSTED_PROXIES,
-        ),
+        address=address_of(request),
         user_agent=printable(meta.get("HTTP_USER_AGENT", "")),
         request_id=meta.get("mirrorsite.request_id", ""),
+    )
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Return the client's address, or None if the request has none."""
+    meta = request.META
+    return client_address(
+        meta.get("REMOTE_ADDR", ""),
+        meta.get("HTTP_X_FORWARDED_FOR", ""),
+        settings.TRUSTED_PROXIES,
     )
 
 
@@ -104,9 +110,9 @@ def client_network(address: str | None) -> str:
     return str(parsed)
 
 
-def is_cross_site(request: HttpRequest) -> bool:
-    """Return True if the request came from another site's page, or another host's.
+def is_cross_origin(request: HttpRequest) -> bool:
+    """Return True if a page of another origin caused the request (Sec-Fetch-Site).
 
-    Without the header, over plain HTTP and from browsers before 2023, the result is False.
+    The header is missing over plain HTTP and from browsers before 2023: then False.
     """
     return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}

@@ -58,14 +58,14 @@ def verify_selected(
     text = f"Of {selected} selected: {text or 'none verified'}"
     if left := selected - outcomes.total():
         text += (
-            f"; left out: {left:,} (pending, failed or purged, or beyond the limits of"
-            f" {MAX_VERIFIED:,} uploads and {VERIFY_SECONDS:.0f} s, which manage.py"
-            " verify_uploads does not have)"
+            f"; left out: {left:,} (only stored, missing and corrupted uploads are"
+            f" verified, up to {MAX_VERIFIED:,} in {VERIFY_SECONDS:.0f} s; manage.py"
+            " verify_uploads has no limit)"
         )
     if fault:
         text += f"; stopped: {fault}"
-    bad = bool(fault) or outcomes.keys() & {Action.MISSING, Action.CORRUPTED}
-    level = messages.ERROR if bad else messages.SUCCESS
+    is_bad = fault or outcomes[Action.MISSING] or outcomes[Action.CORRUPTED]
+    level = messages.ERROR if is_bad else messages.SUCCESS
     model_admin.message_user(request, text + ".", level)
 
 

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from mirrorsite.actors import is_cross_site, staff_actor
+from mirrorsite.actors import is_cross_origin, staff_actor
 from uploads import transitions
 from uploads.admin import formatting
 from uploads.audit.keys import public_text
@@ -66,25 +66,25 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect(_PAGE, upload.pk)
 
 
-def _same_site_get(permission: str) -> Callable[[_View], _View]:
-    """Require a permission, and a GET request that is not from another site's page.
+def _same_origin_get(permission: str) -> Callable[[_View], _View]:
+    """Require a permission, and a GET request that no page of another origin caused.
 
     A link there would record an event that the user did not intend.
     """
 
     def decorate(view: _View) -> _View:
-        def same_site(request: HttpRequest, pk: UUID) -> HttpResponse:
-            if is_cross_site(request):
+        def same_origin(request: HttpRequest, pk: UUID) -> HttpResponse:
+            if is_cross_origin(request):
                 return HttpResponse("Open this from the upload's own page.", status=403)
             return view(request, pk)
 
-        allowed = permission_required(permission, raise_exception=True)(same_site)
+        allowed = permission_required(permission, raise_exception=True)(same_origin)
         return require_GET(never_cache(allowed))
 
     return decorate
 
 
-@_same_site_get("uploads.view_proof")
+@_same_origin_get("uploads.view_proof")
 def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show which seal covers each event, and how to verify that independently."""
     upload = get_object_or_404(Upload, pk=pk)
@@ -113,7 +113,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     )
 
 
-@_same_site_get("uploads.download_upload")
+@_same_origin_get("uploads.download_upload")
 def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Redirect to a presigned URL of the object, valid for a minute."""
     upload = get_object_or_404(Upload, pk=pk)
@@ -126,7 +126,7 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     return HttpResponseRedirect(url)
 
 
-@_same_site_get("uploads.download_upload")
+@_same_origin_get("uploads.download_upload")
 def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Return a small object as plain text, recorded as a download."""
     upload = get_object_or_404(Upload, pk=pk)

@@ -54,7 +54,7 @@ def problem_of(error: Exception) -> Problem | None:
                 " recorded.",
             )
         case StoreError():
-            return _store_failed(error)
+            return _store_problem(error)
         case TrailUnavailableError(upload_id=None):
             return unavailable(
                 "trail-unavailable",
@@ -86,8 +86,8 @@ def problem_of(error: Exception) -> Problem | None:
     return None
 
 
-def _store_failed(error: StoreError) -> Problem:
-    """Return the problem for a request that recorded nothing."""
+def _store_problem(error: StoreError) -> Problem:
+    """Return the problem for a `StoreError` of a request that recorded nothing."""
     if isinstance(error, StoreUnavailableError):
         return unavailable(
             "store-unavailable",

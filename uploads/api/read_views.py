@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from mirrorsite.actors import actor_of, is_cross_site
+from mirrorsite.actors import actor_of, is_cross_origin
 from mirrorsite.api import ProtectedView
 from mirrorsite.openapi import answer, header, problem_responses
 from mirrorsite.problems import Problem
@@ -173,9 +173,9 @@ class UploadContentView(ProtectedView):
         },
     )
     def get(self, request: Request, upload_id: str) -> Response:
-        if request.auth is None and is_cross_site(request._request):
-            # A link on another site would record a download that the user did not intend.
-            detail = "The request came from another site's page."
+        if request.auth is None and is_cross_origin(request._request):
+            # A link there would record a download that the user did not intend.
+            detail = "The request came from a page of another origin."
             raise Problem(403, "permission-denied", detail)
         upload = _upload(upload_id)
         if upload.status != Status.STORED:

@@ -31,7 +31,7 @@ _UPLOAD_SERIALIZER = UploadFieldsSerializer()
 class UploadRandomView(RateLimitedPosts, DatabaseView):
     """Generate a text of random numbers and store it in the bucket.
 
-    The intent is recorded before, and the outcome after.
+    The intent is recorded before the object is stored, and the outcome afterwards.
     """
 
     permission_classes = (MayUpload,)
@@ -58,14 +58,14 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
                     r'|"[ !#-\[\]-~]{1,255}")$',
                 },
                 location="header",
-                description="Printable ASCII, 1 to 255 characters, in double quotes or,"
-                " without a comma, unquoted: the same key and body make one upload,"
-                " however often they are sent.",
+                description="1 to 255 printable ASCII characters in double quotes, which"
+                " are optional for a key without a comma. The same key and body create one"
+                " upload, however often they are sent.",
             ),
             header("Location", "The upload's URL.", 201, type="string", format="uri"),
             header(
                 "Idempotent-Replayed",
-                "true: the first answer to this Idempotency-Key again.",
+                "true if this repeats the answer to an earlier request with this key.",
                 201,
                 const="true",
             ),
@@ -147,6 +147,7 @@ def idempotency_key(value: str, actor: Actor) -> IdempotencyKey:
             "Idempotency-Key",
             "invalid-idempotency-key",
             f"Idempotency-Key must be given once, with 1 to {MAX_KEY} printable ASCII"
-            " characters, in double quotes or, without a comma, unquoted.",
+            " characters in double quotes, which are optional for a key without a"
+            " comma.",
         )
     return IdempotencyKey(actor.idempotency_scope, key)

@@ -54,8 +54,8 @@ class TestVerifySelected:
 
         assert said(response) == (
             "Of 4 selected: 1 missing, 1 recorded in another bucket, 1 verified; left"
-            " out: 1 (pending, failed or purged, or beyond the limits of 1,000 uploads"
-            " and 20 s, which manage.py verify_uploads does not have)."
+            " out: 1 (only stored, missing and corrupted uploads are verified, up to"
+            " 1,000 in 20 s; manage.py verify_uploads has no limit)."
         )
         actors = UploadEvent.objects.filter(action__in=["verified", "missing"])
         assert set(actors.values_list("actor", flat=True)) == {"user:admin"}
