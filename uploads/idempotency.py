@@ -61,8 +61,8 @@ class IdempotencyKey:
         text = json.dumps([self.scope, self.key])
         digest = salted_hmac("uploads.idempotency", text, algorithm="sha256").digest()
         number = int.from_bytes(digest[:16], "big")
-        number = number & ~(0xF << 76) | 8 << 76  # version
-        number = number & ~(0x3 << 62) | 2 << 62  # variant
+        number = (number & ~(0xF << 76)) | (8 << 76)  # version 8
+        number = (number & ~(0x3 << 62)) | (2 << 62)  # the variant of RFC 9562
         return UUID(int=number)
 
 

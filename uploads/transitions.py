@@ -143,7 +143,10 @@ def record_event(
     Raises `TransitionError` for an action that does.
     """
     if action in STATUS_AFTER:
-        raise TransitionError(f"{action} cannot be recorded without changing {upload}.")
+        raise TransitionError(
+            f"{action} changes the status of upload {upload.pk}; `record_event` cannot"
+            " record it."
+        )
     log.write(log.INSERT_EVENT, [upload.pk], action, actor, detail)
 
 

@@ -183,7 +183,10 @@ def check() -> str:
     except Error:
         return DATABASE_UNAVAILABLE
     if names:
-        return f"unavailable: append-only triggers are missing: {', '.join(names)}"
+        return (
+            "unavailable: append-only triggers are missing or altered:"
+            f" {', '.join(names)}"
+        )
     return "ok"
 
 

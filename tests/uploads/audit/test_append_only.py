@@ -209,7 +209,8 @@ class TestMissing:
         with pytest.raises(SystemCheckError, match=r"uploads\.E002"):
             call_command("check", databases=["default"], stdout=StringIO())
         assert triggers.check().startswith(
-            "unavailable: append-only triggers are missing: uploads_event_update"
+            "unavailable: append-only triggers are missing or altered:"
+            " uploads_event_update"
         )
 
         names = triggers.reinstall(connection)
