@@ -25,8 +25,8 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
         is_valid_endpoint_url(endpoint_url) or is_valid_ipv6_endpoint_url(endpoint_url)
     ):
         raise ImproperlyConfigured(
-            f"AWS_ENDPOINT_URL_S3 is {endpoint_url!r}, and its host is not a valid host"
-            " name; set it to letters, digits, dots and hyphens, or to an IP address."
+            f"AWS_ENDPOINT_URL_S3 is {endpoint_url!r}, whose host is not valid; use a host"
+            " name of letters, digits, dots and hyphens, or an IP address."
         )
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         if not re.fullmatch("[!-~]*", os.environ.get(name, "").strip()):

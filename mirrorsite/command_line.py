@@ -23,8 +23,9 @@ def run(arguments: list[str]) -> None:
     """Run the command that `arguments` name; exit with a status of `ExitStatus`."""
     guard_standard_streams()
     lift_statement_timeout()
-    # Commands create many objects for each page of keys or rows. Looking for reference
-    # cycles at every 700th would take half of the processor time of reconcile_uploads.
+    # Commands create many objects for each page of keys or rows. With Python's default
+    # threshold, garbage collection would take half of the processor time of
+    # reconcile_uploads.
     gc.set_threshold(10_000)
     # SIGTERM acts like Ctrl-C, so that the command cleans up. Without a handler, the first
     # process of a container would ignore it.
@@ -33,12 +34,13 @@ def run(arguments: list[str]) -> None:
     try:
         try:
             for argument in arguments:
-                argument.encode()  # raises if it is not UTF-8, as PostgreSQL requires
+                argument.encode()  # raises unless it is UTF-8, which PostgreSQL requires
             execute_from_command_line(arguments)
         finally:
             # Writing what is still buffered can fail too.
             sys.stdout.flush()
-    except SystemExit as end:  # Django has printed the error, if any
+    except SystemExit as end:
+        # Django has printed the error, if any; it is the context of this exit.
         if end.code == 1 and end.__context__ is not None:
             sys.exit(_status(end.__context__, arguments))
         raise

@@ -35,7 +35,8 @@ _CONNECTION_OPTIONS: dict[str, Any] = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
 }
-#: Django raises the last one as the cause of an `InternalError`.
+#: Mean an unavailable database. Django wraps `ReadOnlySqlTransaction` in an
+#: `InternalError`, whose cause it is.
 _UNAVAILABLE = (OperationalError, InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 _WANTED = "set it to postgresql://user:password@host:5432/name"
 
@@ -43,8 +44,8 @@ _WANTED = "set it to postgresql://user:password@host:5432/name"
 def connection_settings(url: str) -> dict[str, Any]:
     """Return Django's settings for the database of DATABASE_URL.
 
-    Options in the URL take precedence over those set here, and these over ALTER ROLE and
-    ALTER DATABASE. Raises `ImproperlyConfigured`.
+    Options set here take precedence over ALTER ROLE and ALTER DATABASE, and options in the
+    URL over both. Raises `ImproperlyConfigured`.
     """
     try:
         database: dict[str, Any] = dict(
@@ -57,9 +58,7 @@ def connection_settings(url: str) -> dict[str, Any]:
             f"DATABASE_URL cannot be read; {_WANTED}."
         ) from error
     if database["ENGINE"] != "django.db.backends.postgresql":
-        raise ImproperlyConfigured(
-            f"DATABASE_URL is not an address of PostgreSQL; {_WANTED}."
-        )
+        raise ImproperlyConfigured(f"DATABASE_URL is not a PostgreSQL URL; {_WANTED}.")
     if not database["NAME"]:
         raise ImproperlyConfigured(f"DATABASE_URL names no database; {_WANTED}.")
     options = _CONNECTION_OPTIONS | database.get("OPTIONS", {})
@@ -86,7 +85,10 @@ def connection_settings(url: str) -> dict[str, Any]:
 
 
 def read_only_settings(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
-    """Return settings for a read-only connection whose waits end after `seconds`."""
+    """Return settings for a read-only connection.
+
+    `seconds` limits connecting and each statement.
+    """
     options = dict(database["OPTIONS"])
     options["connect_timeout"] = seconds
     options["options"] += " " + _server_options(

@@ -1,7 +1,7 @@
 """The process environment as typed values; every variable is declared here once.
 
 A value that is missing or malformed, or that contradicts another, raises
-`ImproperlyConfigured` with one sentence on what to set. A test compares `VARIABLES` with
+`ImproperlyConfigured` with a message on what to set. A test compares `VARIABLES` with
 the table of docs/settings.md.
 """
 
@@ -168,7 +168,7 @@ class Environment:
     def required(self, name: str) -> str:
         value = self.text(name)
         if not value:
-            raise ImproperlyConfigured(f"set {name}: {VARIABLES[name].meaning}")
+            raise ImproperlyConfigured(f"{name} is not set. {VARIABLES[name].meaning}")
         return value
 
     def boolean(self, name: str) -> bool:

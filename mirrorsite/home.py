@@ -86,7 +86,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
-    """Redirect to the icon; browsers request it for pages that name none."""
+    """Redirect to the icon; browsers request /favicon.ico for pages without an icon link."""
     return HttpResponseRedirect(
         static("uploads/icon.svg"), headers={"Cache-Control": "public, max-age=86400"}
     )

@@ -34,8 +34,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 def printable(text: str) -> str:
     r"""Escape characters that would break the line, control a terminal or reorder text.
 
-    Line feeds, control and format characters and lone surrogates become `\n`,
-    `\x1b`, `\u202e`, `\udc80`.
+    Characters that are not printable, such as line feeds, control characters, format
+    characters and lone surrogates, become escapes: `\n`, `\x1b`, `\u202e`, `\udc80`.
     """
     if text.isprintable():
         return text

@@ -15,6 +15,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import django
 from prometheus_client import CollectorRegistry, multiprocess, start_http_server
@@ -61,10 +62,10 @@ _HELP = {
         "Uploads that have been pending for more than a minute."
     ),
     "mirrorsite_last_stored_upload_age_seconds": (
-        "Seconds since the last upload was stored; absent when none ever was."
+        "Seconds since the newest stored upload was stored; absent if none is stored."
     ),
     "mirrorsite_last_seal_age_seconds": (
-        "Seconds since the audit trail was last sealed; absent when it never was."
+        "Seconds since the audit trail was last sealed; absent if it was never sealed."
     ),
 }
 
@@ -76,13 +77,16 @@ def _database_values() -> dict[str, float | None]:
 
     now = timezone.now()
     seals = AuditSeal.objects.order_by("-number").values_list("sealed_at", flat=True)
-    ages = [
-        None if at is None else max((now - at).total_seconds(), 0.0)
-        for at in (Upload.objects.last_stored_at(), seals.first())
-    ]
-    return dict(
-        zip(_HELP, [float(Upload.objects.overdue().count()), *ages], strict=True)
-    )
+
+    def age(at: datetime | None) -> float | None:
+        return None if at is None else max((now - at).total_seconds(), 0.0)
+
+    last_stored_at = Upload.objects.last_stored_at()
+    return {
+        "mirrorsite_uploads_pending_over_a_minute": Upload.objects.overdue().count(),
+        "mirrorsite_last_stored_upload_age_seconds": age(last_stored_at),
+        "mirrorsite_last_seal_age_seconds": age(seals.first()),
+    }
 
 
 def registry() -> CollectorRegistry:

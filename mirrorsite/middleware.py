@@ -169,10 +169,12 @@ class StaffPages:
             return self._staff_pages(request)  # type: ignore[return-value]
         return self.get_response(request)
 
-    def process_view(self, request, *view):  # type: ignore[no-untyped-def]
+    def process_view(self, request, callback, callback_args, callback_kwargs):  # type: ignore[no-untyped-def]
         """Check the CSRF token; Django calls this separately, just before the view."""
         if hasattr(request, "session"):
-            return self._csrf.process_view(request, *view)  # type: ignore[no-untyped-call]
+            return self._csrf.process_view(  # type: ignore[no-untyped-call]
+                request, callback, callback_args, callback_kwargs
+            )
         return None
 
 

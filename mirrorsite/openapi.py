@@ -139,7 +139,10 @@ class ChoiceScheme(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-
 def describe_every_operation(
     result: dict[str, Any], generator: Any, request: Any, public: bool
 ) -> dict[str, Any]:
-    """Add what all operations and all answers have in common (a drf-spectacular hook)."""
+    """drf-spectacular hook: add the parameters, responses and headers of all operations.
+
+    Also declares for each object schema whether undeclared members are allowed.
+    """
     for path in result["paths"].values():
         for operation in path.values():
             _describe(operation)

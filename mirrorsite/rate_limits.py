@@ -159,10 +159,10 @@ class Usage:
 
 
 class RateLimiter:
-    """Counts requests per client; a counter that fails does not fail the request.
+    """Counts requests per client, in this process while Redis or the database fails.
 
-    While Redis or the database is unavailable, requests are counted in this process:
-    refusing all would add a dependency, and counting none would lift the limit.
+    Refusing requests then would make the API depend on the counter, and not counting
+    them would lift the limit.
     """
 
     def __init__(self) -> None:
@@ -186,7 +186,8 @@ class RateLimiter:
             except (redis.RedisError, django.db.Error, OSError, ValueError) as error:
                 self._paused_until = time.monotonic() + PAUSE_SECONDS
                 logger.warning(
-                    "rate limits are counted in this process for %s s: %s",
+                    "requests are counted in this process for %s s: the shared counter failed"
+                    " (%s)",
                     PAUSE_SECONDS,
                     type(error).__name__,
                 )

@@ -58,7 +58,7 @@ class Readiness:
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._checks = checks
-        self._need_database = {"database", "migrations"}
+        self._database_checks = {"database", "migrations"}
         self._wait = wait_seconds
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -72,7 +72,7 @@ class Readiness:
         """Add a check, which returns "ok" or one line about what is wrong."""
         self._checks[name] = check
         if needs_database:
-            self._need_database.add(name)
+            self._database_checks.add(name)
 
     def checks(self) -> dict[str, str]:
         """Return each dependency's name with "ok" or one line about what is wrong.
@@ -92,14 +92,14 @@ class Readiness:
 
     def _start_checks(self) -> None:
         """Start the checks in threads; the caller holds `_lock`."""
-        needing_database = [n for n in self._checks if n in self._need_database]
-        others = [n for n in self._checks if n not in self._need_database]
+        in_database = [n for n in self._checks if n in self._database_checks]
+        others = [n for n in self._checks if n not in self._database_checks]
         outcome: dict[str, str] = {}
         threads = [
             threading.Thread(
                 target=self._run, args=(names, outcome), name="readiness", daemon=True
             )
-            for names in (needing_database, *([name] for name in others))
+            for names in (in_database, *([name] for name in others))
         ]
         for thread in threads:
             thread.start()
@@ -110,7 +110,7 @@ class Readiness:
             for name in names:
                 database = outcome.get("database", "ok")
                 # Without the database, the other checks would only wait for a timeout.
-                is_down = name in self._need_database and database != "ok"
+                is_down = name in self._database_checks and database != "ok"
                 outcome[name] = database if is_down else self._checks[name]()
         except Exception:
             logger.exception("readiness: a check failed")

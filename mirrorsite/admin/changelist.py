@@ -32,9 +32,10 @@ SEPARATOR = "~"
 class FilteredChangeList(ChangeList):
     """A change list that accepts only the parameters of its filters.
 
-    Django's own accepts any lookup on any column, such as a regular expression over
-    every row, or the beginning of a token's hash. Raises `IncorrectLookupParameters` for
-    unknown parameters, and for values that Python or the database rejects.
+    Django's own accepts any lookup on any column: `name__regex` scans every row, and
+    `digest__startswith` reveals a token's hash digit by digit. Raises
+    `IncorrectLookupParameters` for unknown parameters, and for values that Python or the
+    database rejects.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

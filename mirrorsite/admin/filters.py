@@ -92,7 +92,10 @@ class TimeFilter(ListFilter):
         return list(self.parameters)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows that match; raises ValueError or OverflowError for bad times."""
+        """Return the matching rows.
+
+        Raises ValueError or OverflowError for an invalid time.
+        """
         used = self.used
         bounds = []
         if period := self._period():

@@ -54,7 +54,7 @@ class TimedConnection(psycopg.Connection[Any]):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Waits up to ANSWER_SECONDS of the database's settings for each answer."""
+    """Waits for each answer up to the `ANSWER_SECONDS` in the database's settings."""
 
     #: psycopg's module as Django uses it, with the connections above.
     Database = SimpleNamespace(**vars(psycopg) | {"connect": TimedConnection.connect})

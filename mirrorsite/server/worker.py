@@ -23,7 +23,8 @@ logger = logging.getLogger("gunicorn.error")
 
 #: The interval of the periodic checks, in seconds.
 CHECK_SECONDS = 1.0
-#: How long a worker waits for one with fewer connections to accept, in seconds.
+#: How long a worker that has more connections than another waits before it accepts, in
+#: seconds.
 YIELD_SECONDS = 0.002
 #: Errors that pause accepting: an immediate retry would keep the event loop busy.
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -208,8 +209,9 @@ class Worker(UvicornWorker):
 
     async def _run(self) -> None:
         self.config.app = self.wsgi
+        # gunicorn numbers the workers that it starts; it calls the number `age`.
         server = DrainingServer(self.config, _counts, self.age)
-        # The plain sockets: uvloop would close a wrapped one twice.
+        # Pass the plain sockets: uvloop would close gunicorn's wrappers twice.
         await server.serve(sockets=[listener.sock for listener in self.sockets])
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)

@@ -99,10 +99,10 @@ def _not_valid() -> AuthenticationFailed:
 
 def _record_use(token: Token, now: datetime) -> None:
     """Record the last use, at most once a minute; never fail or block the request."""
-    stale = now - LAST_USE_INTERVAL
-    if token.last_used_at is not None and token.last_used_at > stale:
+    threshold = now - LAST_USE_INTERVAL
+    if token.last_used_at is not None and token.last_used_at > threshold:
         return
-    outdated = Q(last_used_at=None) | Q(last_used_at__lte=stale)
+    outdated = Q(last_used_at=None) | Q(last_used_at__lte=threshold)
     try:
         with transaction.atomic():
             # Skips the row if another request is writing it.

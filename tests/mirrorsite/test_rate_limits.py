@@ -376,7 +376,8 @@ class TestCounterAway:
         assert statuses == [400, 400, 400, 429]
         [warning] = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
         assert warning == (
-            f"rate limits are counted in this process for 5.0 s: {error.__name__}"
+            "requests are counted in this process for 5.0 s: the shared counter failed"
+            f" ({error.__name__})"
         )
         # Asked again after that, it answers.
         counter.add = Mock(return_value=1)

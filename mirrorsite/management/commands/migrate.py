@@ -24,7 +24,8 @@ class Command(migrate.Command):
 @contextmanager
 def _lock(connection: BaseDatabaseWrapper) -> Iterator[None]:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        # Only for this wait: a migration that waits for a table lock blocks requests.
+        # Wait for the other run without a timeout. The migration itself keeps its
+        # lock_timeout: while it waits for a table lock, requests wait behind it.
         cursor.execute("SET LOCAL lock_timeout = 0")
         cursor.execute(f"SELECT pg_advisory_lock({_KEY})")
     try:
