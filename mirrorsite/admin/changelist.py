@@ -166,7 +166,7 @@ class StrictListMixin:
         view = super().changeform_view  # type: ignore[misc]
         try:
             return view(*args, **kwargs)  # type: ignore[no-any-return]
-        except IntegrityError:
+        except (IntegrityError, ValidationError):
             # Another request has taken the name since the form looked for it. The form
             # finds it now, and reports it.
             return view(*args, **kwargs)  # type: ignore[no-any-return]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
-from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Token
 from tests.tokens import new_token
 from uploads.audit import log
@@ -61,42 +61,55 @@ def test_name_of_a_group__no_characters_that_hide_or_reorder(admin_client, name)
     assert not Group.objects.filter(name=name).exists()
 
 
+TOKEN = (
+    lambda owner: new_token(owner=owner, name="eve"),
+    "/admin/tokens/token/",
+    {"name": "eve", "can_read": "on", "days": "30"},
+    "API token with this Name already exists.",
+)
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("model", "make_other", "path", "form", "sentence"),
+    ("where", "function", "make_other", "path", "form", "sentence"),
     [
         (
             User,
+            "save",
             lambda owner: User.objects.bulk_create([User(username="eve")]),
             USERS,
             {"username": "eve", "usable_password": "true"}
             | dict.fromkeys(("password1", "password2"), PASSWORD),
             "A user with that username already exists.",
         ),
-        (
-            Token,
-            lambda owner: new_token(owner=owner, name="eve"),
-            "/admin/tokens/token/",
-            {"name": "eve", "can_read": "on", "days": "30"},
-            "API token with this Name already exists.",
-        ),
+        # Before the service's own check, and after it.
+        (services, "create_token", *TOKEN),
+        (Token, "save", *TOKEN),
     ],
-    ids=["user", "token"],
+    ids=["user", "token", "token-checked"],
 )
 def test_name_taken_by_another_request__the_form_says_so(
-    admin_client, admin_user, monkeypatch, model, make_other, path, form, sentence
+    admin_client,
+    admin_user,
+    monkeypatch,
+    where,
+    function,
+    make_other,
+    path,
+    form,
+    sentence,
 ):
     def elsewhere() -> None:
         make_other(admin_user)
         connection.close()
 
-    def save(row: Model, *args: Any, **kwargs: Any) -> None:
+    def call(*args: Any, **kwargs: Any) -> Any:
         monkeypatch.undo()
         with ThreadPoolExecutor(1) as pool:
             pool.submit(elsewhere).result(30)
-        row.save(*args, **kwargs)
+        return getattr(where, function)(*args, **kwargs)
 
-    monkeypatch.setattr(model, "save", save)
+    monkeypatch.setattr(where, function, call)
     answer = admin_client.post(f"{path}add/", form | {"user": admin_user.pk})
     assert answer.status_code == 200
     assert sentence in answer.content.decode()
