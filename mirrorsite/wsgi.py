@@ -17,7 +17,14 @@ class UTF8Request(WSGIRequest):
     one that is not a text encoding, such as `hex`.
     """
 
-    encoding = None  # type: ignore[override]
+    @property
+    def encoding(self) -> None:
+        """None is Django's default, UTF-8."""
+        return None
+
+    @encoding.setter
+    def encoding(self, value: str | None) -> None:
+        """Ignore the charset of the body, which Django sets."""
 
 
 application = get_wsgi_application()

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.test import RequestFactory
 
 from mirrorsite.server.application import build_environ
-from mirrorsite.wsgi import application
+from mirrorsite.wsgi import UTF8Request, application
 from tests.mirrorsite.connections import scope_of
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +58,18 @@ def test_form_that_says_it_is_utf_8__read(path, charset):
     assert status == 403  # for its CSRF token
     assert isinstance(page, str)
     assert "CSRF" in page or "the form has expired" in page
+
+
+@pytest.mark.parametrize("charset", ["hex", "utf-16", "latin-1"])
+def test_charset_of_a_multipart_form__read_as_utf_8_still(charset):
+    """Such as one that a session sends to the API, which looks in it for a CSRF token."""
+    sent = RequestFactory().generic(
+        "POST",
+        "/",
+        '--x\r\nContent-Disposition: form-data; name="a"\r\n\r\né\r\n--x--\r\n',
+        f"multipart/form-data; boundary=x; charset={charset}",
+    )
+    assert UTF8Request(sent.environ).POST["a"] == "é"
 
 
 @pytest.mark.parametrize("key", [r'"\000aaaaaaaaaaaaaaa"', r'"\377aaaaaaaaaaaaaa"'])
