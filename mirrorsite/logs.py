@@ -205,13 +205,21 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError, ValueError):  # not every kind of file can be locked
-            fcntl.lockf(self.stream, fcntl.LOCK_EX)
         try:
-            super().emit(record)
-        finally:
-            with suppress(OSError, ValueError):
-                fcntl.lockf(self.stream, fcntl.LOCK_UN)
+            # Before the lock, for which the threads of all processes wait.
+            line = self.format(record) + self.terminator
+            self._lock(fcntl.LOCK_EX)
+            try:
+                self.stream.write(line)
+                self.flush()
+            finally:
+                self._lock(fcntl.LOCK_UN)
+        except Exception:  # noqa: BLE001 as in every handler of logging
+            self.handleError(record)
+
+    def _lock(self, operation: int) -> None:
+        with suppress(OSError, ValueError):  # not every kind of file can be locked
+            fcntl.lockf(self.stream, operation)
 
 
 class ReplaceTraceback(logging.Filter):
