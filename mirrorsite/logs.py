@@ -251,6 +251,14 @@ class UTCFormatter(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
 
+def _request_id_of(record: logging.LogRecord) -> str:
+    """Return the id of the request that a record belongs to, or an empty text."""
+    # Django logs the status of an answer after the last middleware, with the request.
+    request = getattr(record, "request", None)
+    meta = getattr(request, "META", {})
+    return current_request_id.get() or meta.get("mirrorsite.request_id", "")
+
+
 class JsonFormatter(UTCFormatter):
     """One JSON object per line; `extra={"fields": {...}}` adds members."""
 
@@ -261,7 +269,7 @@ class JsonFormatter(UTCFormatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if request_id := current_request_id.get():
+        if request_id := _request_id_of(record):
             entry["request_id"] = request_id
         entry |= getattr(record, "fields", {})
         if record.exc_info:
@@ -278,7 +286,7 @@ class TextFormatter(UTCFormatter):
     def format(self, record: logging.LogRecord) -> str:
         message = printable(record.getMessage())
         line = f"{self.formatTime(record)} {record.levelname:<7} {message}"
-        if request_id := current_request_id.get():
+        if request_id := _request_id_of(record):
             line += f" request_id={request_id}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)

@@ -221,7 +221,9 @@ class TestStoreFails:
 class TestDatabaseUnavailable:
     """After the PUT, see test_held_rows."""
 
-    def test_before_the_put__nothing_in_the_bucket(self, client, bucket, make_fail):
+    def test_before_the_put__nothing_in_the_bucket(
+        self, client, bucket, make_fail, caplog
+    ):
         error = OperationalError("password=secret is wrong")
         make_fail(log, "RawCursor", error)
         response = post_nothing(client)
@@ -230,6 +232,7 @@ class TestDatabaseUnavailable:
         assert "secret" not in response.content.decode()
         assert "upload_id" not in response.json()
         assert keys_in(bucket) == []
+        assert str(error) in caplog.text
 
 
 def test_reconciled_as_stored_before_the_put__stored_once(bucket, spy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -21,6 +22,8 @@ from uploads.exceptions import (
     UploadFailedError,
 )
 from uploads.models import Status
+
+logger = logging.getLogger(__name__)
 
 _NO_CONTENT: dict[Status, tuple[str, str]] = {
     Status.PENDING: (
@@ -56,6 +59,7 @@ def problem_of(error: Exception) -> Problem | None:
         case StoreError():
             return _store_problem(error)
         case TrailUnavailableError(upload_id=None):
+            logger.error("%s", error)
             return unavailable(
                 "trail-unavailable",
                 "The database is unavailable; nothing was recorded.",
