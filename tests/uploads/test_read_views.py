@@ -282,10 +282,11 @@ class TestVerify:
         assert answer["upload"]["status"] == "missing"
         assert answer["differences"] == ["the object is not in the bucket"]
 
-    def test_store_unreachable__503(self, reader, upload, make_storage):
+    def test_store_unreachable__503(self, reader, upload, make_storage, caplog):
         make_storage(endpoint_url="http://127.0.0.1:9", max_attempts=1)
         answer = self.verify(reader, upload)
         assert (answer.status_code, slug(answer)) == (503, "store-unavailable")
+        assert "the object store is unreachable" in caplog.text
         assert answer["Retry-After"] == "5"
 
     def test_no_permit__503(self, reader, upload, no_permit):

@@ -57,6 +57,7 @@ def problem_of(error: Exception) -> Problem | None:
                 " recorded.",
             )
         case StoreError():
+            logger.warning("%s", error)
             return _store_problem(error)
         case TrailUnavailableError(upload_id=None):
             logger.error("%s", error)
