@@ -72,6 +72,37 @@ def test_charset_of_a_multipart_form__read_as_utf_8_still(charset):
     assert UTF8Request(sent.environ).POST["a"] == "é"
 
 
+#: Parameters for which Python's or Django's parser raises an exception.
+MALFORMED = ["x*=nope''y", "x*0=a; x*=''b"]
+
+
+@pytest.mark.parametrize("parameters", MALFORMED)
+@pytest.mark.parametrize(
+    ("path", "status"), [("/", 200), ("/admin/login/", 200), ("/api/problems", 200)]
+)
+def test_malformed_parameters_of_a_media_type__ignored(path, status, parameters):
+    kind = f"text/plain; {parameters}"
+    assert ask(path, content_type=kind)[0] == status
+
+
+@pytest.mark.parametrize("parameters", MALFORMED)
+def test_malformed_parameters_of_accept__the_first_representation(parameters):
+    status, fields, _ = ask("/api/schema", accept=f"text/yaml; {parameters}")
+    assert (status, fields["Content-Type"]) == (200, "application/json")
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/login/"])
+@pytest.mark.parametrize("parameters", MALFORMED)
+@pytest.mark.parametrize("name", ["boundary=x", "x"])
+def test_form_with_malformed_parameters__400_or_403(path, name, parameters):
+    """400 for an unreadable form; 403, for its CSRF token, if the fault is ignored."""
+    part = f"--x\r\nContent-Disposition: form-data; {parameters}\r\n\r\n1\r\n--x--\r\n"
+    kind = f"multipart/form-data; {name}"
+    assert ask(path, form=part.encode(), content_type=kind)[0] in {400, 403}
+    kind = f"multipart/form-data; boundary=x; {parameters}"
+    assert ask(path, form=part.encode(), content_type=kind)[0] in {400, 403}
+
+
 @pytest.mark.parametrize("key", [r'"\000aaaaaaaaaaaaaaa"', r'"\377aaaaaaaaaaaaaa"'])
 @pytest.mark.parametrize(
     ("path", "status"), [("/", 200), ("/admin/", 302), ("/api/uploads", 401)]
