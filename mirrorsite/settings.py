@@ -107,7 +107,7 @@ MIDDLEWARE = [
     "mirrorsite.middleware.EdgeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     # Here, so that static files get request ids, security headers and HTTPS redirects.
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mirrorsite.static_files.StaticFilesMiddleware",
     "mirrorsite.middleware.StaffPages",
 ]
 #: Besides `/`, the paths on which the session is loaded.

@@ -46,6 +46,11 @@ class TestContent:
         assert response.headers["Content-Length"] == str(len(content))
         assert gzip.decompress(content) == STYLE
 
+    @pytest.mark.parametrize("wanted", ["0-0", "-1", "0-9", "9-", "5-2", "0-0,2-2"])
+    def test_range__ignored(self, client, wanted):
+        response = client.get(PATH, headers={"Range": f"bytes={wanted}"})
+        assert (response.status_code, content_of(response)) == (200, STYLE)
+
     def test_empty(self, client):
         response = client.get("/static/empty.js")
         assert (response.status_code, content_of(response)) == (200, b"")
