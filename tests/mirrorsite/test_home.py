@@ -125,7 +125,7 @@ class TestPage:
         head = browser.head("/")
         assert (head.status_code, head.content) == (200, b"")
         assert int(head.headers["Content-Length"]) > 1000
-        for method in ("PUT", "PATCH", "DELETE", "OPTIONS"):
+        for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"):
             response = browser.generic(method, "/")
             assert response.status_code == 405
             assert response.headers["Allow"] == "GET, HEAD, POST"
