@@ -15,9 +15,8 @@ from django.utils.functional import cached_property
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 
-
-#: What Django raises for parameters such as `x*=nope''y` or
-#: `x*=a; x*0=b`: it reads `*` as in RFC 2231.
+#: What Django raises for parameters such as `x*=nope''y` or `x*0=a; x*=''b`: it reads
+#: `*` as in RFC 2231.
 _MALFORMED = (TypeError, ValueError)
 
 
