@@ -29,6 +29,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from mirrorsite.database import reason
 from uploads.exceptions import ObjectChangedError, ObjectMissingError, UploadsError
+from uploads.payloads import Pieces
 from uploads.storage import upload_storage
 
 PREFIX = "backups/"
@@ -70,13 +71,13 @@ class FilePayload:
         file.flush()
         self.size = os.fstat(self._descriptor).st_size
         digest = hashlib.sha256()
-        for part in self.parts(_CHUNK_BYTES):
+        for (part,) in self.parts(_CHUNK_BYTES):
             digest.update(part)
         self.sha256 = digest.hexdigest()
 
-    def parts(self, part_bytes: int) -> Iterator[bytes]:
+    def parts(self, part_bytes: int) -> Iterator[Pieces]:
         for start in range(0, self.size, part_bytes):
-            yield os.pread(self._descriptor, part_bytes, start)
+            yield [os.pread(self._descriptor, part_bytes, start)]
 
 
 def backup_keys() -> list[str]:

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-import mmap
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 #: Numbers go from 0 to 9999, as in the original challenge.
@@ -30,6 +29,10 @@ _TO_DIGIT = bytes(48 + value % 10 for value in range(256))
 _BIASED = bytes(range(250, 256))
 
 
+#: Consecutive pieces of a text; together they are sent as one body.
+Pieces = Sequence[bytes | memoryview]
+
+
 class Payload(Protocol):
     """Bytes of known length and digest that can be read from the start many times."""
 
@@ -41,7 +44,7 @@ class Payload(Protocol):
     @property
     def sha256(self) -> str: ...
 
-    def parts(self, part_bytes: int) -> Iterator[bytes | memoryview]: ...
+    def parts(self, part_bytes: int) -> Iterator[Pieces]: ...
 
 
 class BytesPayload:
@@ -55,9 +58,10 @@ class BytesPayload:
         self.size = len(content)
         self.sha256 = hashlib.sha256(content).hexdigest()
 
-    def parts(self, part_bytes: int) -> Iterator[bytes]:
+    def parts(self, part_bytes: int) -> Iterator[Pieces]:
+        content = memoryview(self._content)
         for start in range(0, self.size, part_bytes):
-            yield self._content[start : start + part_bytes]
+            yield [content[start : start + part_bytes]]
 
 
 class RandomNumbers:
@@ -111,42 +115,21 @@ class RandomNumbers:
             start = lines.randrange(_LINES_PER_BLOCK) * _LINE_BYTES
             yield twice[start : start + min(remaining, _BLOCK_BYTES)]
 
-    def parts(self, part_bytes: int) -> Iterator[bytes | memoryview]:
-        """Yield the text in pieces of exactly `part_bytes`; the last may be shorter."""
-        if self.size <= min(part_bytes, _BLOCK_BYTES):
-            yield self._first
-            return
-        chunks = self.chunks()
-        rest: bytes | memoryview = b""
-        remaining = self.size
-        while remaining > 0:
-            # Popped, so that this generator holds no reference to a part that the
-            # caller has: only one part at a time is in memory.
-            part = [_memory(min(part_bytes, remaining))]
-            remaining -= len(part[0])
-            rest = _fill(part[0], rest, chunks)
-            yield part.pop()
+    def parts(self, part_bytes: int) -> Iterator[Pieces]:
+        """Yield the text in parts of exactly `part_bytes`; the last may be shorter.
 
-
-def _memory(size: int) -> memoryview:
-    # Freeing a mapping returns its memory to the system; malloc may keep that of a large
-    # part and allocate more for the next one.
-    is_large = size >= 1024 * 1024
-    return memoryview(mmap.mmap(-1, size) if is_large else bytearray(size))
-
-
-def _fill(
-    part: memoryview, rest: bytes | memoryview, chunks: Iterator[bytes | memoryview]
-) -> bytes | memoryview:
-    """Fill `part` with `rest` and then `chunks`; return what does not fit."""
-    position = 0
-    while True:
-        free = len(part) - position
-        part[position : position + len(rest)] = rest[:free]
-        position += min(free, len(rest))
-        if position == len(part):
-            return rest[free:]
-        rest = next(chunks)
+        Their pieces are slices of the numbers that were drawn, so a part takes no memory
+        of its own.
+        """
+        part: list[bytes | memoryview] = []
+        free = part_bytes
+        for chunk in self.chunks():
+            while len(chunk) > free:
+                yield [*part, chunk[:free]]
+                part, chunk, free = [], chunk[free:], part_bytes
+            part.append(chunk)
+            free -= len(chunk)
+        yield part
 
 
 def _lines_of_digits(source: random.Random, lines: int) -> bytearray:

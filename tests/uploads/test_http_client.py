@@ -115,7 +115,7 @@ def client(make_client: Callable[..., HTTPClient]) -> HTTPClient:
 
 def put(client: HTTPClient, server: Server, body: bytes = b"body"):
     """Return the answer, and its content."""
-    answer = client.send("PUT", server.origin, "/bucket/key", {"host": "h"}, body)
+    answer = client.send("PUT", server.origin, "/bucket/key", {"host": "h"}, [body])
     return answer, answer.read()
 
 
@@ -233,7 +233,9 @@ class TestTimeouts:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             origin = origin_of(listener)
             with pytest.raises(TimeoutError):
-                client.send("PUT", origin, "/", {"host": "h"}, bytes(32 * 1024 * 1024))
+                client.send(
+                    "PUT", origin, "/", {"host": "h"}, [bytes(32 * 1024 * 1024)]
+                )
 
     def test_body_that_is_read_slowly__succeeds(self, make_client):
         """It takes longer than the timeout, and no part of it does."""
@@ -255,7 +257,9 @@ class TestTimeouts:
             thread.start()
             before = time.monotonic()
             headers = {"host": "h"}
-            answer = client.send("PUT", origin_of(listener), "/", headers, bytes(size))
+            answer = client.send(
+                "PUT", origin_of(listener), "/", headers, [bytes(size)]
+            )
             assert answer.status == 200
             assert time.monotonic() - before > 1.0
             answer.close()
@@ -302,7 +306,7 @@ class TestConnections:
             thread.start()
             origin = origin_of(listener)
             answer = client.send(
-                "PUT", origin, "/", {"host": "h"}, bytes(4 * 1024 * 1024)
+                "PUT", origin, "/", {"host": "h"}, [bytes(4 * 1024 * 1024)]
             )
             assert answer.status == 403
             client.close()
@@ -321,7 +325,7 @@ class TestConnections:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             origin = origin_of(listener)
         with pytest.raises(StoreUnavailableError) as caught:
-            client.send("PUT", origin, "/", {"host": "h"}, b"")
+            client.send("PUT", origin, "/", {"host": "h"})
         assert caught.value.outcome_unknown is False
 
     def test_many_threads(self, client):

@@ -85,7 +85,7 @@ class TestSized:
     def test_parts(self, seed, size, count):
         part_bytes = size // count + 1
         payload = RandomNumbers(seed, size)
-        parts = list(payload.parts(part_bytes))
+        parts = [b"".join(pieces) for pieces in payload.parts(part_bytes)]
         assert b"".join(parts) == text_of(payload)
         assert all(len(part) == part_bytes for part in parts[:-1])
 

@@ -177,7 +177,7 @@ class UploadStorage(S3Storage):
                         key, payload, metadata, locked_until
                     )
                 else:
-                    body = next(payload.parts(PART_BYTES), b"")
+                    body = next(payload.parts(PART_BYTES), ())
                     etag, version_id = self.store.put(
                         "PutObject", key, body, payload.sha256, headers=headers
                     )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -24,6 +23,7 @@ from uploads.exceptions import (
     StoreError,
     StoreUnavailableError,
 )
+from uploads.payloads import Pieces
 from uploads.storage.configuration import (
     StoreConfiguration,
     Transport,
@@ -113,7 +113,7 @@ class StoreClient:
         self,
         operation: str,
         key: str,
-        body: bytes | memoryview,
+        body: Pieces,
         sha256: str,
         *,
         headers: Mapping[str, str],
@@ -155,8 +155,6 @@ class StoreClient:
         except StoreError:
             raise
         except Exception as error:
-            # The frames of the traceback would keep the body in memory.
-            clear_frames(error.__traceback__)
             raise store_error(error) from error
         finally:
             seconds = time.perf_counter() - started

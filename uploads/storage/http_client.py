@@ -25,6 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
 from uploads.exceptions import StoreUnavailableError
+from uploads.payloads import Pieces
 
 #: A page of a listing has up to 1,000 keys of up to 1,024 bytes, percent-encoded.
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
@@ -175,7 +176,7 @@ class HTTPClient:
         origin: str,
         target: str,
         headers: Mapping[str, str],
-        body: bytes | memoryview = b"",
+        body: Pieces = (),
     ) -> Answer:
         """Send a request once, and read the head of its answer.
 
@@ -186,7 +187,7 @@ class HTTPClient:
         """
         fields = {**headers}
         if body or method in {"POST", "PUT"}:
-            fields["content-length"] = str(len(body))
+            fields["content-length"] = str(sum(map(len, body)))
         if self._proxy is not None and origin.startswith("http:"):
             target = origin + target
             fields |= self._proxy.proxy_headers
@@ -201,13 +202,11 @@ class HTTPClient:
             # The timeout applies to each block.
             sock.settimeout(self._read_timeout)
             # A store that refuses may answer, and close, before it has read the body.
-            with (
-                suppress(BrokenPipeError, ConnectionResetError),
-                memoryview(body) as view,
-            ):
-                sock.sendall(data + view[:_BLOCK_BYTES])  # one packet, if it is small
-                for start in range(_BLOCK_BYTES, len(view), _BLOCK_BYTES):
-                    sock.sendall(view[start : start + _BLOCK_BYTES])
+            with suppress(BrokenPipeError, ConnectionResetError):
+                blocks = _blocks(body)
+                sock.sendall(data + next(blocks, b""))  # one packet, if it is small
+                for block in blocks:
+                    sock.sendall(block)
         except BaseException:
             answer.close()
             raise
@@ -222,13 +221,14 @@ class HTTPClient:
             for name, value in cast(Any, request.headers).items()
         }
         body = cast(Any, request.body or b"")
+        content = body.read() if hasattr(body, "read") else body
         headers["host"] = host_of(parts)
         answer = self.send(
             request.method,
             f"{parts.scheme}://{parts.netloc}",
             f"{parts.path}?{parts.query}" if parts.query else parts.path,
             headers,
-            body.read() if hasattr(body, "read") else body,
+            [content] if content else (),
         )
         return AWSResponse(request.url, answer.status, cast(Any, answer.fields), answer)
 
@@ -309,3 +309,11 @@ class HTTPClient:
 def host_of(parts: SplitResult) -> str:
     """Return the value of the field Host as botocore signs it: without a default port."""
     return parts.netloc.removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
+
+
+def _blocks(body: Pieces) -> Iterator[memoryview]:
+    """Yield a body in blocks of at most `_BLOCK_BYTES`."""
+    for piece in body:
+        view = memoryview(piece)
+        for start in range(0, len(view), _BLOCK_BYTES):
+            yield view[start : start + _BLOCK_BYTES]

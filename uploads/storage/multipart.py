@@ -22,7 +22,7 @@ from uploads.exceptions import (
     StoreError,
     StoreUnavailableError,
 )
-from uploads.payloads import Payload
+from uploads.payloads import Payload, Pieces
 from uploads.storage.client import StoreClient, etag_and_version
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 OBJECT_LOCK_MODE: Final = "COMPLIANCE"
 #: A larger body is sent in parts of this size.
 PART_BYTES = 8 * 1024 * 1024
-#: Parts hashed and sent concurrently, so that an upload takes 24 MiB of memory.
+#: Parts hashed and sent concurrently; those of a file take 24 MiB of memory.
 PARTS_IN_FLIGHT = 3
 
 
@@ -107,12 +107,8 @@ class MultipartUploads:
             for number in range(1, math.ceil(payload.size / PART_BYTES) + 1):
                 if len(in_flight) == PARTS_IN_FLIGHT:
                     sent.append(in_flight.popleft().result())
-                # The body is in a list that `_send_part` empties, and in no variable here.
-                # A variable would keep it in memory, and so may the pool, which can keep a
-                # job's arguments after the job has ended.
-                body_holder = [next(bodies)]
                 in_flight.append(
-                    pool.submit(self._send_part, key, upload_id, number, body_holder)
+                    pool.submit(self._send_part, key, upload_id, number, next(bodies))
                 )
             sent.extend(part.result() for part in in_flight)
         finally:
@@ -122,15 +118,11 @@ class MultipartUploads:
         return sent
 
     def _send_part(
-        self,
-        key: str,
-        upload_id: str,
-        number: int,
-        body_holder: list[bytes | memoryview],
+        self, key: str, upload_id: str, number: int, body: Pieces
     ) -> CompletedPartTypeDef:
-        """Send the only item of `body_holder`, and empty it."""
-        body = body_holder.pop()
-        digest = hashlib.sha256(body)
+        digest = hashlib.sha256()
+        for piece in body:
+            digest.update(piece)
         query = f"partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
         etag, _ = self._store.with_retries(
             lambda: self._store.put(
