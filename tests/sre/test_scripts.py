@@ -107,7 +107,14 @@ def test_help():
         (["postman", "--install"], "the Postman collection was not run"),
         (["browser-test"], "the admin's pages were not looked at: no Chromium"),
         (["terraform-check"], "terraform/ was not checked"),
-        (["pipeline-check"], "pipelines were not expanded: Node 20"),
+        pytest.param(
+            ["pipeline-check"],
+            "pipelines were not expanded: Node 20",
+            marks=pytest.mark.skipif(
+                not (ROOT / ".venv/bin/yamllint").exists(),
+                reason="./sre/check has not installed what it needs",
+            ),
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
