@@ -199,6 +199,19 @@ def manage_lines(block: str) -> list[list[str]]:
     return [line[1:] if line[0] == "./sre/manage" else line[2:] for line in lines]
 
 
+def test_bash_blocks__run_or_parsed():
+    """Those of README, tutorial and runbook are run; of the others, each line is parsed."""
+    parsed = set()
+    for page in PAGES:
+        found = blocks(page.read_text(), "bash")
+        if not found or page.stem in {"README", "tutorial", "runbook"}:
+            continue
+        parsed.add(page.stem)
+        for name, *arguments in manage_lines("".join(found)):
+            parser_of(name).parse_args(arguments)
+    assert parsed == {"api", "backup", "commands", "keys"}
+
+
 @pytest.mark.integration
 @pytest.mark.django_db(transaction=True)
 def test_runbook__database_lost(bucket, settings, empty_database):
