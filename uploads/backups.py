@@ -29,7 +29,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from mirrorsite.database import reason
 from uploads.exceptions import ObjectChangedError, ObjectMissingError, UploadsError
-from uploads.payloads import Pieces
+from uploads.payloads import PART_BYTES, Part, sha256_of
 from uploads.storage import upload_storage
 
 PREFIX = "backups/"
@@ -70,14 +70,15 @@ class FilePayload:
         self._descriptor = file.fileno()
         file.flush()
         self.size = os.fstat(self._descriptor).st_size
-        digest = hashlib.sha256()
-        for (part,) in self.parts(_CHUNK_BYTES):
-            digest.update(part)
-        self.sha256 = digest.hexdigest()
+        self.sha256 = sha256_of(self._read(_CHUNK_BYTES))
 
-    def parts(self, part_bytes: int) -> Iterator[Pieces]:
-        for start in range(0, self.size, part_bytes):
-            yield [os.pread(self._descriptor, part_bytes, start)]
+    def parts(self) -> Iterator[Part]:
+        for content in self._read(PART_BYTES):
+            yield Part([content], sha256_of([content]))
+
+    def _read(self, size: int) -> Iterator[bytes]:
+        for start in range(0, self.size, size):
+            yield os.pread(self._descriptor, size, start)
 
 
 def backup_keys() -> list[str]:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol
 
 #: Numbers go from 0 to 9999, as in the original challenge.
 NUMBERS = 10_000
@@ -29,8 +30,19 @@ _TO_DIGIT = bytes(48 + value % 10 for value in range(256))
 _BIASED = bytes(range(250, 256))
 
 
+#: A larger payload is sent in parts of this size, in bytes.
+PART_BYTES = 8 * 1024 * 1024
+
+Piece = bytes | memoryview
 #: Consecutive pieces of a text; together they are sent as one body.
-Pieces = Sequence[bytes | memoryview]
+Pieces = Sequence[Piece]
+
+
+class Part(NamedTuple):
+    """What one request sends, and its SHA-256 in hexadecimal."""
+
+    pieces: Pieces
+    sha256: str
 
 
 class Payload(Protocol):
@@ -44,7 +56,9 @@ class Payload(Protocol):
     @property
     def sha256(self) -> str: ...
 
-    def parts(self, part_bytes: int) -> Iterator[Pieces]: ...
+    def parts(self) -> Iterator[Part]:
+        """Yield parts of exactly `PART_BYTES`; the last may be shorter."""
+        ...
 
 
 class BytesPayload:
@@ -58,10 +72,11 @@ class BytesPayload:
         self.size = len(content)
         self.sha256 = hashlib.sha256(content).hexdigest()
 
-    def parts(self, part_bytes: int) -> Iterator[Pieces]:
+    def parts(self) -> Iterator[Part]:
         content = memoryview(self._content)
-        for start in range(0, self.size, part_bytes):
-            yield [content[start : start + part_bytes]]
+        for start in range(0, max(self.size, 1), PART_BYTES):
+            pieces = [content[start : start + PART_BYTES]]
+            yield Part(pieces, sha256_of(pieces))
 
 
 class RandomNumbers:
@@ -99,13 +114,18 @@ class RandomNumbers:
         self.size = len(self._first) if size is None else size
         #: The first number of the text, cut to its size.
         self.number = int(self._first[:_DIGITS_PER_LINE])
-        digest = hashlib.sha256()
-        for chunk in self.chunks():
-            digest.update(chunk)
-        #: SHA-256 of the whole text, in hexadecimal.
-        self.sha256 = digest.hexdigest()
+        if self.size <= PART_BYTES:
+            #: SHA-256 of the whole text, in hexadecimal.
+            self.sha256 = sha256_of(self.chunks())
+            self._part_digests = [self.sha256]
+        else:
+            # In two threads: hashlib releases the GIL.
+            with ThreadPoolExecutor(1) as pool:
+                digests = pool.submit(self._digests_of_parts)
+                self.sha256 = sha256_of(self.chunks())
+                self._part_digests = digests.result()
 
-    def chunks(self) -> Iterator[bytes | memoryview]:
+    def chunks(self) -> Iterator[Piece]:
         """Yield the text from its start, at most 64 KiB at a time."""
         yield self._first
         twice = memoryview(self._first * 2)
@@ -115,21 +135,38 @@ class RandomNumbers:
             start = lines.randrange(_LINES_PER_BLOCK) * _LINE_BYTES
             yield twice[start : start + min(remaining, _BLOCK_BYTES)]
 
-    def parts(self, part_bytes: int) -> Iterator[Pieces]:
-        """Yield the text in parts of exactly `part_bytes`; the last may be shorter.
+    def parts(self) -> Iterator[Part]:
+        """Yield the parts.
 
         Their pieces are slices of the numbers that were drawn, so a part takes no memory
         of its own.
         """
-        part: list[bytes | memoryview] = []
-        free = part_bytes
-        for chunk in self.chunks():
-            while len(chunk) > free:
-                yield [*part, chunk[:free]]
-                part, chunk, free = [], chunk[free:], part_bytes
-            part.append(chunk)
-            free -= len(chunk)
-        yield part
+        pieces = in_parts(self.chunks(), PART_BYTES)
+        return map(Part, pieces, self._part_digests)
+
+    def _digests_of_parts(self) -> list[str]:
+        return [sha256_of(pieces) for pieces in in_parts(self.chunks(), PART_BYTES)]
+
+
+def sha256_of(pieces: Iterable[Piece]) -> str:
+    """Return the SHA-256 of consecutive pieces, in hexadecimal."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def in_parts(chunks: Iterable[Piece], part_bytes: int) -> Iterator[Pieces]:
+    """Yield the pieces of parts of exactly `part_bytes`; the last may be shorter."""
+    part: list[Piece] = []
+    free = part_bytes
+    for chunk in chunks:
+        while len(chunk) > free:
+            yield [*part, chunk[:free]]
+            part, chunk, free = [], chunk[free:], part_bytes
+        part.append(chunk)
+        free -= len(chunk)
+    yield part
 
 
 def _lines_of_digits(source: random.Random, lines: int) -> bytearray:

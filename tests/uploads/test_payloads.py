@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploads.payloads import RandomNumbers
+from uploads.payloads import PART_BYTES, RandomNumbers, in_parts
 
 SEEDS = st.binary(min_size=1, max_size=16)
 
@@ -85,9 +85,19 @@ class TestSized:
     def test_parts(self, seed, size, count):
         part_bytes = size // count + 1
         payload = RandomNumbers(seed, size)
-        parts = [b"".join(pieces) for pieces in payload.parts(part_bytes)]
+        parts = [b"".join(pieces) for pieces in in_parts(payload.chunks(), part_bytes)]
         assert b"".join(parts) == text_of(payload)
         assert all(len(part) == part_bytes for part in parts[:-1])
+
+    @pytest.mark.parametrize("size", [None, 1, PART_BYTES, PART_BYTES + 1])
+    def test_parts__have_their_own_digests(self, size):
+        payload = RandomNumbers(b"seed", size)
+        parts = [(b"".join(part.pieces), part.sha256) for part in payload.parts()]
+        assert b"".join(body for body, _ in parts) == text_of(payload)
+        assert [hashlib.sha256(body).hexdigest() for body, _ in parts] == [
+            digest for _, digest in parts
+        ]
+        assert len(parts) == (2 if payload.size > PART_BYTES else 1)
 
     def test_progress__reported_for_each_further_chunk(self):
         made = Mock()
@@ -110,7 +120,7 @@ class TestSized:
     def test_parts__memory_is_bounded(self):
         payload = RandomNumbers(b"seed", 64 * 1024 * 1024)
         tracemalloc.start()
-        for _ in payload.parts(8 * 1024 * 1024):
+        for _ in payload.parts():
             pass
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

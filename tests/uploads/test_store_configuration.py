@@ -28,7 +28,7 @@ from uploads.exceptions import (
     StoreUnavailableError,
 )
 from uploads.models import Upload
-from uploads.payloads import Pieces, RandomNumbers
+from uploads.payloads import Part, RandomNumbers
 from uploads.storage import PART_BYTES, BytesPayload, UploadStorage
 from uploads.storage.http_client import MAX_ANSWER_BYTES
 
@@ -169,7 +169,7 @@ class TestEnvironment:
             assert request.credential[2:4] == ["us-east-1", "s3"]
         parts = [r for r in fake_store.requests if "partNumber" in r.target]
         assert {r.body for r in parts} == {
-            b"".join(part) for part in LARGE.parts(PART_BYTES)
+            b"".join(part.pieces) for part in LARGE.parts()
         }
 
     def test_proxy__is_used_for_all(self, fake_store, make_storage, monkeypatch):
@@ -736,9 +736,9 @@ class TestParts:
         too_many: list[bool] = []
 
         class Payload(RandomNumbers):
-            def parts(self, part_bytes: int) -> Iterator[Pieces]:
+            def parts(self) -> Iterator[Part]:
                 nonlocal count
-                for part in super().parts(part_bytes):
+                for part in super().parts():
                     with made:
                         count += 1
                         made.notify_all()

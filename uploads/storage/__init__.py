@@ -8,9 +8,8 @@ them; `errors` translates every failure; `objects` has the value types.
 
 from __future__ import annotations
 
-from uploads.payloads import BytesPayload, Payload
+from uploads.payloads import PART_BYTES, BytesPayload, Payload
 from uploads.storage.backend import UploadStorage, storage_of, upload_storage
-from uploads.storage.multipart import PART_BYTES
 from uploads.storage.objects import (
     ListedObject,
     MultipartUpload,

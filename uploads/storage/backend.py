@@ -29,13 +29,12 @@ from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from uploads.payloads import BytesPayload, Payload
+from uploads.payloads import PART_BYTES, BytesPayload, Payload
 from uploads.storage.client import OnRetry, StoreClient, etag_and_version
 from uploads.storage.configuration import StoreConfiguration
 from uploads.storage.errors import store_errors
 from uploads.storage.multipart import (
     OBJECT_LOCK_MODE,
-    PART_BYTES,
     MultipartUploads,
 )
 from uploads.storage.objects import (
@@ -177,9 +176,9 @@ class UploadStorage(S3Storage):
                         key, payload, metadata, locked_until
                     )
                 else:
-                    body = next(payload.parts(PART_BYTES), ())
+                    part = next(payload.parts())
                     etag, version_id = self.store.put(
-                        "PutObject", key, body, payload.sha256, headers=headers
+                        "PutObject", key, part.pieces, payload.sha256, headers=headers
                     )
             except StoreUnavailableError as error:
                 outcome_unknown = outcome_unknown or error.outcome_unknown

@@ -6,9 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 from __future__ import annotations
 
 import base64
-import hashlib
 import logging
-import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +20,7 @@ from uploads.exceptions import (
     StoreError,
     StoreUnavailableError,
 )
-from uploads.payloads import Payload, Pieces
+from uploads.payloads import Part, Payload
 from uploads.storage.client import StoreClient, etag_and_version
 
 if TYPE_CHECKING:
@@ -33,9 +31,7 @@ logger = logging.getLogger(__name__)
 
 #: COMPLIANCE, because a permission allows its holder to bypass a GOVERNANCE lock.
 OBJECT_LOCK_MODE: Final = "COMPLIANCE"
-#: A larger body is sent in parts of this size.
-PART_BYTES = 8 * 1024 * 1024
-#: Parts hashed and sent concurrently; those of a file take 24 MiB of memory.
+#: Parts sent concurrently; those of a file take 24 MiB of memory.
 PARTS_IN_FLIGHT = 3
 
 
@@ -101,16 +97,15 @@ class MultipartUploads:
         """Send the parts, `PARTS_IN_FLIGHT` at a time; return them in order."""
         sent: list[CompletedPartTypeDef] = []
         in_flight: deque[Future[CompletedPartTypeDef]] = deque()
-        bodies = payload.parts(PART_BYTES)
         pool = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="store-part")
         try:
-            for number in range(1, math.ceil(payload.size / PART_BYTES) + 1):
+            for number, part in enumerate(payload.parts(), start=1):
+                in_flight.append(
+                    pool.submit(self._send_part, key, upload_id, number, part)
+                )
                 if len(in_flight) == PARTS_IN_FLIGHT:
                     sent.append(in_flight.popleft().result())
-                in_flight.append(
-                    pool.submit(self._send_part, key, upload_id, number, next(bodies))
-                )
-            sent.extend(part.result() for part in in_flight)
+            sent.extend(request.result() for request in in_flight)
         finally:
             # Wait for parts in flight: one that arrives after the abort would stay in
             # the store.
@@ -118,21 +113,18 @@ class MultipartUploads:
         return sent
 
     def _send_part(
-        self, key: str, upload_id: str, number: int, body: Pieces
+        self, key: str, upload_id: str, number: int, part: Part
     ) -> CompletedPartTypeDef:
-        digest = hashlib.sha256()
-        for piece in body:
-            digest.update(piece)
         query = f"partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
         etag, _ = self._store.with_retries(
             lambda: self._store.put(
-                "UploadPart", key, body, digest.hexdigest(), headers={}, query=query
+                "UploadPart", key, part.pieces, part.sha256, headers={}, query=query
             )
         )
         return {
             "ETag": f'"{etag}"',
             "PartNumber": number,
-            "ChecksumSHA256": base64.b64encode(digest.digest()).decode(),
+            "ChecksumSHA256": base64.b64encode(bytes.fromhex(part.sha256)).decode(),
         }
 
     def abort(self, key: str, upload_id: str) -> None:
