@@ -47,7 +47,7 @@ def actor_of(request: Request) -> Actor:
     user: Any = request.user
     token: Any = request.auth
     if user is None:
-        return actor_named(http, "anonymous")
+        return actor_named(http)
     if token is None:
         return staff_actor(http)
     return actor_named(
@@ -64,7 +64,11 @@ def staff_actor(request: HttpRequest) -> Actor:
 
 
 def actor_named(
-    request: HttpRequest, name: str, *, key: str = "", user_id: int | None = None
+    request: HttpRequest,
+    name: str = "anonymous",
+    *,
+    key: str = "",
+    user_id: int | None = None,
 ) -> Actor:
     """Return the actor of a request under a given name.
 
@@ -76,19 +80,13 @@ def actor_named(
         name=name,
         key=key,
         user_id=user_id,
-        address=address_of(request),
+        address=client_address(
+            meta.get("REMOTE_ADDR", ""),
+            meta.get("HTTP_X_FORWARDED_FOR", ""),
+            settings.TRUSTED_PROXIES,
+        ),
         user_agent=printable(meta.get("HTTP_USER_AGENT", "")),
         request_id=meta.get("mirrorsite.request_id", ""),
-    )
-
-
-def address_of(request: HttpRequest) -> str | None:
-    """Return the client's address, or None if the request has none."""
-    meta = request.META
-    return client_address(
-        meta.get("REMOTE_ADDR", ""),
-        meta.get("HTTP_X_FORWARDED_FOR", ""),
-        settings.TRUSTED_PROXIES,
     )
 
 

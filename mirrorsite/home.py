@@ -24,7 +24,7 @@ from rest_framework.exceptions import ErrorDetail
 
 from mirrorsite.actors import actor_named, staff_actor
 from mirrorsite.problems import Problem
-from mirrorsite.rate_limits import limiter, require_quota
+from mirrorsite.rate_limits import limiter
 from mirrorsite.readiness import readiness
 from mirrorsite.tokens.authentication import CHALLENGE
 from transforms.mirror import mirror
@@ -123,9 +123,9 @@ def _mirror_context(request: HttpRequest) -> dict[str, Any]:
 
 def _upload(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST)
-    usage = limiter.count(actor_named(request, "anonymous").quota_key)
+    usage: dict[str, str] = {}
     try:
-        require_quota(usage)
+        limiter.count(actor_named(request).quota_key, usage)
         # A redirect, so that reloading the page does not upload again.
         response: HttpResponse = HttpResponseRedirect(
             f"{_link_to(_create_or_find(request, form).pk)}#record",
@@ -142,9 +142,8 @@ def _upload(request: HttpRequest) -> HttpResponse:
         is_used = problem.slug == "idempotency-key-reused"
         needs_new_key = is_used or "key" in form.errors
         response = _page(request, problem, form=None if needs_new_key else form)
-    if usage is not None:
-        for name, value in usage.headers.items():
-            response.headers[name] = value
+    for name, value in usage.items():
+        response.headers[name] = value
     return response
 
 
@@ -160,7 +159,7 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
         detail = "Nothing was uploaded: the form was not valid. Correct it below."
         raise Problem(400, "invalid-parameter", detail)
     is_staff = request.user.is_staff
-    actor = staff_actor(request) if is_staff else actor_named(request, "anonymous")
+    actor = staff_actor(request) if is_staff else actor_named(request)
     key = form.cleaned_data["key"]
     return create_upload(
         actor=actor,

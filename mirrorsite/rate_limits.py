@@ -18,9 +18,9 @@ import logging
 import math
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import MutableMapping
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import django.db
 import redis
@@ -31,7 +31,6 @@ from redis.retry import Retry
 from rest_framework.authentication import get_authorization_header
 from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mirrorsite.actors import actor_named, actor_of
@@ -140,24 +139,6 @@ def counter_for(cache_url: str) -> Counter:
 # --- The limiter ------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """A client's use of its quota in the current window."""
-
-    quota: int
-    window_seconds: int
-    count: int
-    seconds_left: int
-
-    @property
-    def headers(self) -> dict[str, str]:
-        remaining = max(0, self.quota - self.count)
-        return {
-            "RateLimit-Policy": f'"default";q={self.quota};w={self.window_seconds}',
-            "RateLimit": f'"default";r={remaining};t={self.seconds_left}',
-        }
-
-
 class RateLimiter:
     """Counts requests per client, in this process while Redis or the database fails.
 
@@ -171,18 +152,44 @@ class RateLimiter:
         #: A window's number, and the digests of the credentials accepted in it.
         self._accepted: tuple[float, set[bytes]] = (0, set())
 
-    def count(self, quota_key: str, amount: int = 1) -> Usage | None:
-        """Count a request and return the usage; None if `UPLOAD_RATE_LIMIT` is off."""
+    def count(self, quota_key: str, headers: MutableMapping[str, str]) -> None:
+        """Count a request, and report the client's usage in `headers`.
+
+        Raises a `Problem` beyond the quota. Without `UPLOAD_RATE_LIMIT` nothing is counted.
+        """
         if settings.UPLOAD_RATE_LIMIT is None:
-            return None
-        quota, length = settings.UPLOAD_RATE_LIMIT
+            return
+        quota, window_seconds = settings.UPLOAD_RATE_LIMIT
+        count, seconds_left = self._add(quota_key, 1)
+        remaining = max(0, quota - count)
+        headers["RateLimit-Policy"] = f'"default";q={quota};w={window_seconds}'
+        headers["RateLimit"] = f'"default";r={remaining};t={seconds_left}'
+        if count > quota:
+            raise Problem(
+                429,
+                "throttled",
+                f"More than {quota} requests within {window_seconds} seconds.",
+                retry_after=seconds_left,
+            )
+
+    def uncount(self, quota_key: str) -> None:
+        """Subtract a request that `count` has added.
+
+        If a new window has begun since, or counting has moved to or from this process,
+        the new count is lowered: the client may then exceed its quota by one request.
+        """
+        self._add(quota_key, -1)
+
+    def _add(self, quota_key: str, amount: int) -> tuple[int, int]:
+        """Return the count in the current window, and the seconds until it ends."""
+        length: int = settings.UPLOAD_RATE_LIMIT[1]  # type: ignore[index]  # it is on
         window, elapsed = divmod(time.time(), length)
-        left = math.ceil(length - elapsed)
+        seconds_left = math.ceil(length - elapsed)
         key = f"{quota_key}/{length}/{window:.0f}"
         if time.monotonic() >= self._paused_until:
             try:
-                count = counter_for(settings.CACHE_URL).add(key, left, amount)
-                return Usage(quota, length, count, left)
+                counter = counter_for(settings.CACHE_URL)
+                return counter.add(key, seconds_left, amount), seconds_left
             except (redis.RedisError, django.db.Error, OSError, ValueError) as error:
                 self._paused_until = time.monotonic() + PAUSE_SECONDS
                 logger.warning(
@@ -191,15 +198,7 @@ class RateLimiter:
                     PAUSE_SECONDS,
                     type(error).__name__,
                 )
-        return Usage(quota, length, self._fallback.add(key, left, amount), left)
-
-    def uncount(self, quota_key: str) -> None:
-        """Subtract a request that `count` has added.
-
-        If a new window has begun since, or counting has moved to or from this process,
-        the new count is lowered: the client may then exceed its quota by one request.
-        """
-        self.count(quota_key, -1)
+        return self._fallback.add(key, seconds_left, amount), seconds_left
 
     def has_accepted(self, credential: str) -> bool:
         """Return True if this process has accepted the credential in this window."""
@@ -228,17 +227,6 @@ def _digest(credential: str) -> bytes:
 limiter = RateLimiter()
 
 
-def require_quota(usage: Usage | None) -> None:
-    """Raise a `Problem` if the client has used more than its quota."""
-    if usage is not None and usage.count > usage.quota:
-        raise Problem(
-            429,
-            "throttled",
-            f"More than {usage.quota} requests within {usage.window_seconds} seconds.",
-            retry_after=usage.seconds_left,
-        )
-
-
 # --- The API ----------------------------------------------------------------------
 
 
@@ -252,14 +240,11 @@ class RateLimitedPosts(APIView):
     fields report what is left.
     """
 
-    #: What the header fields report.
-    _usage: Usage | None = None
-
     def perform_authentication(self, request: Request) -> None:
         if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
             super().perform_authentication(request)
             return
-        network = actor_named(request._request, "anonymous").quota_key
+        network = actor_named(request._request).quota_key
         # A token, or the key of a session where the view accepts one.
         header = get_authorization_header(request)
         credential = b" ".join(header.split()).decode("latin-1")
@@ -268,7 +253,7 @@ class RateLimitedPosts(APIView):
         if credential:
             self._authenticate(request, credential, network)
         else:
-            self._count(network)
+            limiter.count(network, self.headers)
             super().perform_authentication(request)
 
     def _authenticate(self, request: Request, credential: str, network: str) -> None:
@@ -279,58 +264,36 @@ class RateLimitedPosts(APIView):
         reason (CSRF), and not at all if it could not be checked.
         """
         unproven = f"unproven:{network}"
-        counted_in_advance = not limiter.has_accepted(credential)
-        if counted_in_advance:
+        counted_key = ""
+        if not limiter.has_accepted(credential):
             try:
-                self._count(unproven)
+                limiter.count(unproven, self.headers)
             except Problem:
                 # Refused, perhaps only because of concurrent requests whose credentials
                 # turn out to be valid.
                 limiter.uncount(unproven)
                 raise
+            counted_key = unproven
+        final_key = ""  # not counted, if the credential cannot be checked
         try:
             super().perform_authentication(request)
-            actor_key = actor_of(request).key
+            # No key: such as the session of a user who is not staff.
+            final_key = actor_of(request).key or unproven
         except AuthenticationFailed:
-            self._count_as_invalid(credential, unproven, counted_in_advance)
+            final_key = unproven
             raise
         except APIException:  # a valid session, but no valid CSRF token
-            self._undo_count_in_advance(unproven, counted_in_advance)
-            self._count(network)
+            final_key = network
             raise
-        except BaseException:  # the credential could not be checked
-            self._undo_count_in_advance(unproven, counted_in_advance)
-            raise
-        if actor_key:
-            self._undo_count_in_advance(unproven, counted_in_advance)
-            limiter.accept(credential)
-            self._count(actor_key)
-        else:  # such as the session of a user who is not staff
-            self._count_as_invalid(credential, unproven, counted_in_advance)
-
-    def _count(self, quota_key: str) -> None:
-        """Count the request; raises `Problem` if that exceeds the quota."""
-        self._usage = limiter.count(quota_key)
-        require_quota(self._usage)
-
-    def _count_as_invalid(
-        self, credential: str, unproven: str, counted_in_advance: bool
-    ) -> None:
-        """Count the request as unproven, unless that was done in advance."""
-        limiter.forget(credential)
-        if not counted_in_advance:
-            self._count(unproven)
-
-    def _undo_count_in_advance(self, unproven: str, counted_in_advance: bool) -> None:
-        """Subtract the request, if it was counted in advance."""
-        if counted_in_advance:
-            limiter.uncount(unproven)
-            self._usage = None
-
-    def finalize_response(
-        self, request: Request, response: Response, *args: Any, **kwargs: Any
-    ) -> Response:
-        if self._usage is not None:
-            for name, value in self._usage.headers.items():
-                response.headers[name] = value
-        return super().finalize_response(request, response, *args, **kwargs)
+        finally:
+            if final_key == unproven:
+                limiter.forget(credential)
+            elif final_key not in {network, ""}:
+                limiter.accept(credential)
+            if counted_key != final_key:
+                if counted_key:
+                    limiter.uncount(unproven)
+                    self.headers.pop("RateLimit-Policy")
+                    self.headers.pop("RateLimit")
+                if final_key:
+                    limiter.count(final_key, self.headers)

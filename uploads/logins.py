@@ -23,7 +23,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from mirrorsite.actors import actor_named, address_of, client_network
+from mirrorsite.actors import actor_named, client_network
 from uploads.audit import log
 from uploads.models import Action, UploadEvent
 
@@ -54,7 +54,7 @@ class ThrottleBackend:
     ) -> None:
         if request is None or not username:
             return
-        address = address_of(request)
+        address = actor_named(request).address
         attempts = begin_attempt(address, username)
         if attempts is None:
             request.META[THROTTLED] = True

@@ -296,7 +296,7 @@ class TestPost:
     def test_refused_for_those_in_progress__not_counted(self, client, limited):
         in_progress = "unproven:network:127.0.0.1"
         for _ in range(3):
-            rate_limits.limiter.count(in_progress)
+            rate_limits.limiter.count(in_progress, {})
         _, secret = new_token(Scope.UPLOAD)
         assert post(client, **bearer(secret)).status_code == 429
         for _ in range(3):
