@@ -125,7 +125,9 @@ run "defaults" {
   assert {
     condition = alltrue([
       for statement in jsondecode(data.aws_iam_policy_document.application.json).Statement :
-      !contains(flatten([statement.Action]), "s3:DeleteObject") || statement.Resource == "arn:aws:s3:::mirrorsite-test-uploads/uploads/*"
+      statement.Resource == "arn:aws:s3:::mirrorsite-test-uploads/uploads/*" || alltrue([
+        for action in flatten([statement.Action]) : action != "s3:*" && !startswith(action, "s3:Delete")
+      ])
     ])
     error_message = "The service may delete uploads and nothing else."
   }
