@@ -45,13 +45,8 @@ class CreatedUpload:
     is_replayed: bool = False
 
 
-def object_key(upload_id: UUID, at: datetime) -> str:
-    """Return the key of an upload's object: uploads/YYYY/MM/DD/<id>.txt, in UTC."""
-    return f"{day_prefix(at)}{upload_id}.txt"
-
-
 def day_prefix(day: date) -> str:
-    """Return the prefix of the keys of a day's objects."""
+    """Return the prefix of the keys of a day's objects: uploads/YYYY/MM/DD/, in UTC."""
     # Not %Y, which does not pad years before 1000 to four digits.
     return f"{PREFIX}{day.year:04}/{day.month:02}/{day.day:02}/"
 
@@ -114,7 +109,7 @@ def _begin(
     upload = Upload(
         id=upload_id,
         bucket=upload_storage().bucket_name,
-        key=object_key(upload_id, now),
+        key=f"{day_prefix(now)}{upload_id}.txt",
         size=payload.size,
         sha256=payload.sha256,
         number=payload.number,

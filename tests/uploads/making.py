@@ -39,7 +39,7 @@ def new_upload(**columns: Any) -> Upload:
         **{
             "id": upload_id,
             "bucket": "b",
-            "key": services.object_key(upload_id, created_at),
+            "key": f"{services.day_prefix(created_at)}{upload_id}.txt",
             "size": 4,
             "sha256": "0" * 64,
             "requester_name": ACTOR.name,

@@ -260,7 +260,7 @@ class TestTriedAgain:
     def test_row_lost__no_second_object(self, client, bucket):
         """The object is there, and this database knows nothing of it."""
         payload = services.payload_of(KEY.upload_id, 100)
-        key = services.object_key(KEY.upload_id, timezone.now())
+        key = f"{services.day_prefix(timezone.now())}{KEY.upload_id}.txt"
         bucket.put_new(key, payload, {"upload-id": str(KEY.upload_id)})
 
         answer = post(client, {"size": 100})
