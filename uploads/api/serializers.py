@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from mirrorsite.problems import InvalidRequest
 from uploads.models import WITHOUT_UPLOAD, Action, Status, Upload, UploadEvent
 
 
@@ -23,12 +24,21 @@ class StatusField(serializers.ChoiceField):
         super().__init__(Status.values, **options)
 
 
+class WholeNumberField(serializers.IntegerField):
+    """A JSON number without a fraction; REST framework also accepts texts and true."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return data
+
+
 class UploadRandomSerializer(serializers.Serializer[Any]):
     """The body of an upload, which may be left out."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
-            "size": serializers.IntegerField(
+            "size": WholeNumberField(
                 min_value=1,
                 max_value=settings.UPLOAD_MAX_BYTES,
                 required=False,
@@ -37,6 +47,30 @@ class UploadRandomSerializer(serializers.Serializer[Any]):
                 " maximum is configurable (UPLOAD_MAX_BYTES).",
             )
         }
+
+    def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
+        """Return the members of a body; raises `InvalidRequest` for the first error."""
+        if not isinstance(data, dict):
+            raise InvalidRequest(
+                "body",
+                "body-not-object",
+                'The body is not a JSON object such as {"size": 10}.',
+            )
+        if unknown := sorted(data.keys() - self.fields.keys()):
+            name = unknown[0][:100]
+            raise InvalidRequest(
+                name,
+                "unknown-field",
+                f"The field {name!r} is unknown; the only field is size.",
+            )
+        try:
+            validated: dict[str, Any] = super().run_validation(data)
+        except serializers.ValidationError as error:
+            most = settings.UPLOAD_MAX_BYTES
+            raise InvalidRequest(
+                "size", "invalid-size", f"size must be a whole number from 1 to {most}."
+            ) from error
+        return validated
 
 
 @extend_schema_field({"type": "number", "minimum": 0})
