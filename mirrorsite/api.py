@@ -62,7 +62,6 @@ class StrictJSONParser(BaseParser):
         coding = parser_context["request"].headers.get("Content-Encoding", "identity")
         if coding.lower() != "identity":  # RFC 9110, section 15.5.16
             raise Problem(
-                415,
                 "unsupported-media-type",
                 "The body must be sent without a Content-Encoding.",
             )

@@ -122,7 +122,7 @@ class ProblemTypeView(OpenView):
     )
     def get(self, request: Request, slug: str) -> Response:
         if slug not in PROBLEM_TYPES:
-            raise Problem(404, "not-found", "There is no such type of problem.")
+            raise Problem("not-found", "There is no such type of problem.")
         kind = ProblemTypeSerializer(PROBLEM_TYPES[slug])
         return Response(kind.data, headers=_CACHE_HEADERS)
 

@@ -66,7 +66,6 @@ class ReadyView(OpenView):
         checks = readiness.checks()
         if any(outcome != "ok" for outcome in checks.values()):
             raise Problem(
-                503,
                 "not-ready",
                 "Something that an upload needs is unavailable; see checks.",
                 checks=checks,

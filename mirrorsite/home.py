@@ -28,8 +28,7 @@ from mirrorsite.rate_limits import limiter
 from mirrorsite.readiness import readiness
 from mirrorsite.tokens.authentication import CHALLENGE
 from transforms.mirror import mirror
-from transforms.query import QueryError, single_parameter
-from transforms.views import MAX_WORD_CHARACTERS
+from transforms.query import MAX_WORD_CHARACTERS, QueryError, word_of
 from uploads.api.errors import problem_of
 from uploads.exceptions import UploadsError
 from uploads.idempotency import IdempotencyKey
@@ -99,7 +98,6 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _page(
         request,
         Problem(
-            403,
             "csrf-failed",
             "Nothing was uploaded: the form has expired, or the browser rejects"
             " cookies. Send the form below.",
@@ -109,11 +107,10 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def _mirror_context(request: HttpRequest) -> dict[str, Any]:
     """Return the template's variables for the mirrored word; raises `Problem`."""
-    query = request.META["QUERY_STRING"].encode("latin-1")
     try:
-        word = single_parameter(query, "word", max_characters=MAX_WORD_CHARACTERS)
+        word = word_of(request.META["QUERY_STRING"])
     except QueryError as error:
-        raise Problem(400, error.code, str(error)) from error
+        raise Problem(error.code, str(error)) from error
     return {
         "word": word,
         "transformed": mirror(word),
@@ -154,10 +151,10 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
     """
     if settings.UPLOAD_AUTH == "token":
         detail = "Nothing was uploaded: uploading needs a token."
-        raise Problem(401, "not-authenticated", detail)
+        raise Problem("not-authenticated", detail)
     if not form.is_valid():
         detail = "Nothing was uploaded: the form was not valid. Correct it below."
-        raise Problem(400, "invalid-parameter", detail)
+        raise Problem("invalid-parameter", detail)
     is_staff = request.user.is_staff
     actor = staff_actor(request) if is_staff else actor_named(request)
     key = form.cleaned_data["key"]
@@ -187,10 +184,10 @@ def _record_context(request: HttpRequest, signed_id: str) -> dict[str, Any]:
             "This link to a record has expired or is not valid. Staff can log in to see"
             " the record."
         )
-        raise Problem(403, "permission-denied", detail) from error
+        raise Problem("permission-denied", detail) from error
     except (ValueError, Upload.DoesNotExist) as error:
         detail = "There is no upload with this id."
-        raise Problem(404, "upload-not-found", detail) from error
+        raise Problem("upload-not-found", detail) from error
     events: list[UploadEvent] = []
     if _may(request, "uploads.view_uploadevent"):
         events = list(upload.events.order_by("-pk")[: MAX_EVENTS + 1])
@@ -222,9 +219,8 @@ def _page(
     **context: Any,
 ) -> HttpResponse:
     """Render the page; only its readiness checks query the database."""
-    extensions = problem.extensions if problem else {}
-    upload_id = extensions.get("upload_id")
-    retry_after = extensions.get("retry_after")
+    upload_id = problem.extensions.get("upload_id") if problem else None
+    retry_after = problem.retry_after if problem else None
     response = render(
         request,
         "mirrorsite/home.html",

@@ -106,7 +106,7 @@ def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpRespons
     slug = SLUG_OF_STATUS.get(status, "internal-error" if status >= 500 else "error")
     kind = PROBLEM_TYPES.get(slug)
     detail = kind.meaning if kind else HTTPStatus(status).phrase
-    answer = problem_response(request, Problem(status, slug, detail))
+    answer = problem_response(request, Problem(slug, detail, status=status))
     for name, value in response.headers.items():
         if not name.startswith("Content-"):
             answer.headers.setdefault(name, value)
@@ -126,8 +126,8 @@ def _refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
         status=status,
         headers={"Cache-Control": "no-store"},
     )
-    if (retry_after := problem.extensions.get("retry_after")) is not None:
-        page.headers["Retry-After"] = str(retry_after)
+    if problem.retry_after is not None:
+        page.headers["Retry-After"] = str(problem.retry_after)
     return page
 
 
@@ -215,7 +215,7 @@ class CsrfMiddleware(CsrfViewMiddleware):
         if request.method == "POST" and not _is_api(request):
             fault = _form_error(request)
             if fault:
-                return _refusal(request, Problem(415, "unsupported-media-type", fault))
+                return _refusal(request, Problem("unsupported-media-type", fault))
         return super().process_view(request, callback, callback_args, callback_kwargs)
 
 

@@ -17,7 +17,56 @@ from mirrorsite.serializers import ProblemSerializer
 
 PROBLEM_JSON = "application/problem+json"
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
-#: Headers of every response with this status.
+#: Headers of responses.
+_HEADERS: dict[str, Any] = {
+    "RateLimit": {
+        "description": "Requests that remain (r) in the next t seconds; absent without"
+        " a limit.",
+        "schema": {"type": "string"},
+        "example": '"default";r=59;t=31',
+    },
+    "RateLimit-Policy": {
+        "description": "Requests (q) allowed per window of w seconds; absent without a"
+        " limit.",
+        "schema": {"type": "string"},
+        "example": '"default";q=60;w=60',
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before trying again.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "WWW-Authenticate": {
+        "description": "The authentication scheme to use (RFC 6750).",
+        "schema": {"type": "string"},
+    },
+    "X-Request-ID": {
+        "description": "The request's identifier: the client's own X-Request-ID when"
+        " well-formed, else the trace id of its traceparent, else a new one. It is in"
+        " the log, the record and the object's metadata.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._~+/=:-]{1,128}$"},
+    },
+}
+
+#: Request headers that every operation takes.
+_PARAMETERS: dict[str, Any] = {
+    "X-Request-ID": {
+        "name": "X-Request-ID",
+        "in": "header",
+        "description": "Your identifier of the request, 1 to 128 characters of"
+        " A-Z a-z 0-9 . _ ~ + / = : -. Another value is ignored.",
+        "schema": {"type": "string"},
+        "example": "order-4711",
+    },
+    "traceparent": {
+        "name": "traceparent",
+        "in": "header",
+        "description": "W3C Trace Context; without an X-Request-ID its trace id is the"
+        " request's identifier. An invalid value is ignored.",
+        "schema": {"type": "string"},
+        "example": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    },
+}
+#: Headers of every response with this status, besides X-Request-ID.
 _HEADERS_OF_STATUS = {
     "401": ["WWW-Authenticate"],
     "429": ["Retry-After"],
@@ -143,6 +192,8 @@ def describe_every_operation(
 
     Also declares for each object schema whether undeclared members are allowed.
     """
+    common = {"headers": _HEADERS, "parameters": _PARAMETERS}
+    result["components"] = common | result["components"]
     for path in result["paths"].values():
         for operation in path.values():
             _describe(operation)
@@ -155,8 +206,7 @@ def describe_every_operation(
 def _describe(operation: dict[str, Any]) -> None:
     """Add the common parameters, the default response and the response headers."""
     operation.setdefault("parameters", []).extend(
-        {"$ref": f"#/components/parameters/{name}"}
-        for name in ("X-Request-ID", "traceparent")
+        {"$ref": f"#/components/parameters/{name}"} for name in _PARAMETERS
     )
     responses = operation["responses"]
     # Any request can be refused, for example because of its host or method.

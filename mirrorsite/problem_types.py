@@ -2,7 +2,7 @@
 
 `GET /api/problems` serves this table. A type is `/api/problems/<slug>`: a path, as
 RFC 9457 section 3.1.1 allows, so that it means the same on every host that runs the
-service, and can be looked up there. An app adds its own with `declare`.
+service, and can be looked up there. An app declares its own when it is imported.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class ProblemType:
         return TYPE_PREFIX + self.slug
 
 
-def problem_types(
-    table: dict[int, dict[str, tuple[str, str, str]]],
-) -> tuple[ProblemType, ...]:
-    """Return the types of a table: status → slug → (title, meaning, remedy)."""
-    return tuple(
-        ProblemType(slug, status, *texts)
-        for status, slugs in table.items()
-        for slug, texts in slugs.items()
-    )
+#: By slug.
+PROBLEM_TYPES: dict[str, ProblemType] = {}
 
 
-GENERAL = problem_types(
+def declare(table: dict[int, dict[str, tuple[str, str, str]]]) -> None:
+    """Declare the types of a table: status → slug → (title, meaning, remedy)."""
+    for status, types in table.items():
+        for slug, texts in types.items():
+            PROBLEM_TYPES[slug] = ProblemType(slug, status, *texts)
+
+
+declare(
     {
         400: {
             "bad-request": (
@@ -237,13 +237,5 @@ GENERAL = problem_types(
         },
     }
 )
-PROBLEM_TYPES: dict[str, ProblemType] = {kind.slug: kind for kind in GENERAL}
-
-
-def declare(*kinds: ProblemType) -> None:
-    """Add an app's problem types."""
-    PROBLEM_TYPES.update((kind.slug, kind) for kind in kinds)
-
-
-#: The type for a bare status: the first one declared with it.
-SLUG_OF_STATUS = {kind.status: kind.slug for kind in reversed(GENERAL)}
+#: The type for a bare status: the first one declared above with it.
+SLUG_OF_STATUS = {kind.status: slug for slug, kind in reversed(PROBLEM_TYPES.items())}

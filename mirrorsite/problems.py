@@ -33,7 +33,7 @@ from mirrorsite.problem_types import PROBLEM_TYPES
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-#: Retry-After of a 503.
+#: Retry-After of a 503 without one of its own.
 RETRY_AFTER_SECONDS = 5
 
 
@@ -41,15 +41,24 @@ class Problem(exceptions.APIException):
     """An error with its own problem type; raise it from any API view.
 
     `slug` names the type (declared in `problem_types`), `detail` states what was wrong
-    and what is allowed, and `extensions` are further members of the body, except that
-    `retry_after`, in seconds, becomes a header.
+    and what is allowed, `retry_after` is in seconds, and `extensions` are further members
+    of the body. `status` is for a slug that is not declared.
     """
 
     def __init__(
-        self, status: int, slug: str, detail: str, **extensions: object
+        self,
+        slug: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry_after: int | None = None,
+        **extensions: object,
     ) -> None:
         super().__init__(detail, slug)
-        self.status_code = status
+        self.status_code = status or PROBLEM_TYPES[slug].status
+        if retry_after is None and self.status_code == 503:
+            retry_after = RETRY_AFTER_SECONDS
+        self.retry_after = retry_after
         self.slug = slug
         self.extensions = extensions
 
@@ -59,13 +68,8 @@ class InvalidRequest(Problem):
 
     def __init__(self, field: str, slug: str, detail: str) -> None:
         super().__init__(
-            400, slug, detail, errors=[{"field": field, "code": slug, "detail": detail}]
+            slug, detail, errors=[{"field": field, "code": slug, "detail": detail}]
         )
-
-
-def unavailable(slug: str, detail: str, **extensions: object) -> Problem:
-    """Return a 503 with Retry-After."""
-    return Problem(503, slug, detail, retry_after=RETRY_AFTER_SECONDS, **extensions)
 
 
 def problem_body(
@@ -90,18 +94,18 @@ def problem_body(
 
 
 def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
-    """Return the answer; `retry_after` among the extensions becomes a header."""
-    extensions = dict(problem.extensions)
     status, detail = problem.status_code, str(problem.detail)
     # Caches could keep a 404, 405 or 501 otherwise (RFC 9110, section 15.1).
     headers = {"Cache-Control": "no-store"}
-    if (retry_after := extensions.pop("retry_after", None)) is not None:
-        headers["Retry-After"] = str(retry_after)
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
     request_id = str(request.META.get("mirrorsite.request_id", ""))
     # Not Django's own path alone: in that, the byte FF and the text %FF look the same.
     path = request.META.get("mirrorsite.path") or escape_uri_path(request.path)
     return JsonResponse(
-        problem_body(path, request_id, status, problem.slug, detail, **extensions),
+        problem_body(
+            path, request_id, status, problem.slug, detail, **problem.extensions
+        ),
         status=status,
         headers=headers,
         content_type=CONTENT_TYPE,
@@ -130,26 +134,25 @@ def api_exception_of(error: BaseException | None) -> exceptions.APIException | N
             return exceptions.PermissionDenied()
         case DisallowedHost():
             return Problem(
-                400, "host-not-allowed", "The service does not answer to this host."
+                "host-not-allowed", "The service does not answer to this host."
             )
         case RequestDataTooBig():
-            return Problem(413, "body-too-large", "The body is too large.")
+            return Problem("body-too-large", "The body is too large.")
         case TooManyFieldsSent() | TooManyFilesSent():
             return Problem(
-                400,
                 "bad-request",
                 f"The request has more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS}"
                 f" parameters or {settings.DATA_UPLOAD_MAX_NUMBER_FILES} files.",
             )
         case BadRequest():  # its text is meant for the client
-            return Problem(400, "bad-request", str(error))
+            return Problem("bad-request", str(error))
         case SuspiciousOperation():
-            return Problem(400, "bad-request", "The request is not acceptable.")
+            return Problem("bad-request", "The request is not acceptable.")
         case MultiPartParserError() | UnreadablePostError():
-            return Problem(400, "bad-request", "The body could not be read.")
+            return Problem("bad-request", "The body could not be read.")
         case Exception() if is_unavailable(error):
             logger.error("database unavailable: %s", error)
-            return unavailable("database-unavailable", "The database is unavailable.")
+            return Problem("database-unavailable", "The database is unavailable.")
     return None
 
 
@@ -162,4 +165,5 @@ def _problem_of(error: exceptions.APIException, request: HttpRequest) -> Problem
         detail = f"{request.method} is not allowed here; see the Allow header."
     elif isinstance(error, exceptions.UnsupportedMediaType):
         detail = "The body's Content-Type must be application/json."
-    return Problem(error.status_code, error.default_code.replace("_", "-"), detail)
+    slug = error.default_code.replace("_", "-")
+    return Problem(slug, detail, status=error.status_code)

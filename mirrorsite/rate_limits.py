@@ -166,7 +166,6 @@ class RateLimiter:
         headers["RateLimit"] = f'"default";r={remaining};t={seconds_left}'
         if count > quota:
             raise Problem(
-                429,
                 "throttled",
                 f"More than {quota} requests within {window_seconds} seconds.",
                 retry_after=seconds_left,

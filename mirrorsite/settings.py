@@ -10,7 +10,7 @@ import django_stubs_ext
 import redis.connection
 from django.core.exceptions import ImproperlyConfigured
 
-from mirrorsite import headers, openapi_components
+from mirrorsite import headers
 from mirrorsite.aws_configuration import check_aws_configuration
 from mirrorsite.database import connection_settings
 from mirrorsite.environment import MULTIPART_LIMIT_BYTES, Environment
@@ -256,7 +256,28 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 
-SPECTACULAR_SETTINGS = openapi_components.SPECTACULAR_SETTINGS
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "mirrorsite",
+    "VERSION": "1.0.0",
+    "DESCRIPTION": (
+        "Proves that a platform works end to end, and keeps an upload audit trail that"
+        " can itself be proven. Every error is a problem (RFC 9457) whose `type` can be"
+        " looked up in this API."
+    ),
+    "OAS_VERSION": "3.1.1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SORT_OPERATIONS": False,
+    "TAGS": [
+        {"name": "probes", "description": "Liveness and readiness."},
+        {"name": "mirror", "description": "The transformation."},
+        {"name": "uploads", "description": "Uploads and their records."},
+        {
+            "name": "about",
+            "description": "The description of this API and of its problems.",
+        },
+    ],
+    "POSTPROCESSING_HOOKS": ["mirrorsite.openapi.describe_every_operation"],
+}
 
 # --- manage.py canary --------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def slug_of(status: int, headers: Mapping[str, str], content: bytes) -> str:
     assert (body["title"], body["status"]) == (kind.title, kind.status)
     assert status == kind.status
     assert body["request_id"] == headers["X-Request-ID"]
-    if status in {429, 503} and slug != "not-ready":
+    if status in {429, 503}:
         assert int(headers["Retry-After"]) > 0
     assert not [word for word in _INTERNAL if word in content.decode()]
     return slug

@@ -16,10 +16,8 @@ from mirrorsite.openapi import answer, header, problem_responses
 from mirrorsite.problems import InvalidRequest
 from mirrorsite.server.responses import Fields
 from transforms.mirror import mirror
-from transforms.query import QueryError, single_parameter
+from transforms.query import MAX_WORD_CHARACTERS, QueryError, word_of
 
-MAX_WORD_CHARACTERS = 2000
-_BAD_WORDS = ("word-missing", "word-repeated", "word-not-utf8", "word-too-long")
 _CACHE_CONTROL = "public, max-age=86400"
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -67,16 +65,19 @@ class MirrorView(OpenView):
             ),
             304: OpenApiResponse(description="The earlier answer is still valid."),
             **problem_responses(
-                "/api/mirror", fields=dict.fromkeys(_BAD_WORDS, "word")
+                "/api/mirror",
+                fields={
+                    "word-missing": "word",
+                    "word-repeated": "word",
+                    "word-not-utf8": "word",
+                    "word-too-long": "word",
+                },
             ),
         },
     )
     def get(self, request: Request) -> Response:
         try:
-            # WSGI passes the query's bytes as latin-1 text (PEP 3333).
-            transformed, etag = _mirror_query(
-                request._request.META["QUERY_STRING"].encode("latin-1")
-            )
+            transformed, etag = _mirror_query(request._request.META["QUERY_STRING"])
         except QueryError as error:
             raise InvalidRequest("word", error.code, str(error)) from error
         headers = {"Cache-Control": _CACHE_CONTROL, "ETag": etag}
@@ -88,7 +89,7 @@ class MirrorView(OpenView):
 def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
     """Return the body and ETag of `MirrorView`'s 200; None leaves an error to Django."""
     try:
-        transformed, etag = _mirror_query(query)
+        transformed, etag = _mirror_query(query.decode("latin-1"))
     except QueryError:
         return None
     text = _JSON.encode({"transformed": transformed})
@@ -97,10 +98,9 @@ def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
     return text.encode(), [(b"etag", etag.encode())]
 
 
-def _mirror_query(query: bytes) -> tuple[str, str]:
+def _mirror_query(query_string: str) -> tuple[str, str]:
     """Return the mirrored word and its ETag; raises `QueryError`."""
-    word = single_parameter(query, "word", max_characters=MAX_WORD_CHARACTERS)
-    transformed = mirror(word)
+    transformed = mirror(word_of(query_string))
     digest = hashlib.sha256(transformed.encode()).hexdigest()
     return transformed, f'"{digest[:32]}"'
 

@@ -16,16 +16,21 @@ class UploadsConfig(AppConfig):
     verbose_name = "Audit trail"
 
     def ready(self) -> None:
-        from mirrorsite.problem_types import declare
         from mirrorsite.readiness import readiness
 
-        # Those not used here register checks and receivers of signals when imported.
-        from uploads import accounts, checks, logins, projection, triggers  # noqa: F401
+        # Those not used here register checks, receivers of signals and problem types
+        # when imported.
+        from uploads import (  # noqa: F401
+            accounts,
+            checks,
+            logins,
+            problem_types,
+            projection,
+            triggers,
+        )
         from uploads.audit.report import projections
-        from uploads.problem_types import UPLOADS
         from uploads.storage import upload_storage
 
-        declare(*UPLOADS)
         projections.append(projection)
         readiness.add("bucket", lambda: upload_storage().availability())
         readiness.add("trail", triggers.check, needs_database=True)

@@ -1,10 +1,10 @@
-"""The problem types of uploads. Does not use Django."""
+"""Declares the problem types of uploads when imported. Does not use Django."""
 
 from __future__ import annotations
 
-from mirrorsite.problem_types import problem_types
+from mirrorsite.problem_types import declare
 
-UPLOADS = problem_types(
+declare(
     {
         400: {
             "invalid-idempotency-key": (

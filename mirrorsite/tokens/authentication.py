@@ -89,7 +89,7 @@ class StaffSessionAuthentication(SessionAuthentication):
             # Django's request: REST framework's would read the body as JSON.
             super().enforce_csrf(request._request)  # type: ignore[arg-type]
         except PermissionDenied as error:
-            raise Problem(403, "csrf-failed", str(error.detail)) from error
+            raise Problem("csrf-failed", str(error.detail)) from error
 
 
 def _not_valid() -> AuthenticationFailed:
@@ -153,9 +153,7 @@ class InsufficientScope(Problem):
     """403 with the challenge of RFC 6750, section 3.1."""
 
     def __init__(self, scope: Scope) -> None:
-        super().__init__(
-            403, "permission-denied", f"The token lacks the scope {scope}."
-        )
+        super().__init__("permission-denied", f"The token lacks the scope {scope}.")
         self.auth_header = (
             f'{CHALLENGE}, error="insufficient_scope", scope="{scope.value}"'
         )

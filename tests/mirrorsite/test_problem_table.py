@@ -36,7 +36,7 @@ def test_every_slug_in_the_code_is_declared():
         for package in ("mirrorsite", "transforms", "uploads")
         for path in (ROOT / package).rglob("*.py")
     ]
-    raised = re.compile(r'\b(?:Problem|InvalidRequest)\(\s*[^,()]+,\s*"([a-z-]+)"')
+    raised = re.compile(r'\b(?:Problem\(|InvalidRequest\(\s*[^,()]+,)\s*"([a-z-]+)"')
     found = {slug for path in files for slug in raised.findall(path.read_text())}
     assert len(found) > 10
     assert found - PROBLEM_TYPES.keys() == set()

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.query import QueryError, single_parameter
+from transforms.query import MAX_WORD_CHARACTERS, QueryError, word_of
 
 
-class TestSingleParameter:
+class TestWord:
     @pytest.mark.parametrize(
         ("query", "expected"),
         [
@@ -25,7 +25,7 @@ class TestSingleParameter:
         ],
     )
     def test_value(self, query, expected):
-        assert single_parameter(query, "word", max_characters=2000) == expected
+        assert word_of(query.decode("latin-1")) == expected
 
     @pytest.mark.parametrize(
         ("query", "code"),
@@ -43,19 +43,19 @@ class TestSingleParameter:
     )
     def test_error(self, query, code):
         with pytest.raises(QueryError) as caught:
-            single_parameter(query, "word", max_characters=2000)
+            word_of(query.decode("latin-1"))
         assert caught.value.code == code
 
     @given(st.text(max_size=2000))
     def test_any_text_arrives(self, word):
         query = urlencode({"word": word}).encode()
-        assert single_parameter(query, "word", max_characters=2000) == word
+        assert word_of(query.decode("latin-1")) == word
 
     @given(st.binary(max_size=200))
     def test_any_bytes__a_value_or_a_query_error(self, query):
         try:
-            value = single_parameter(query, "word", max_characters=20)
+            value = word_of(query.decode("latin-1"))
         except QueryError:
             return
         assert quote(value)
-        assert len(value) <= 20
+        assert len(value) <= MAX_WORD_CHARACTERS

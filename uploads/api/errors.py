@@ -9,8 +9,7 @@ from typing import Any
 from django.http import HttpResponse
 
 from mirrorsite import problems
-from mirrorsite.problem_types import PROBLEM_TYPES
-from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem, unavailable
+from mirrorsite.problems import RETRY_AFTER_SECONDS, Problem
 from uploads.exceptions import (
     KeyReusedError,
     OtherBucketError,
@@ -49,24 +48,30 @@ def problem_of(error: Exception) -> Problem | None:
     """Return the problem for an error of this app; None for any other error."""
     match error:
         case UploadFailedError():
-            return _upload_failed(error)
+            status = error.upload.status
+            return _store_problem(
+                error.__cause__ or error,
+                f"the upload is recorded as {status}.",
+                upload_id=str(error.upload.pk),
+                upload_status=status,
+            )
         case StoreBusyError():
-            return unavailable(
+            return Problem(
                 "store-busy",
                 "Too many requests are waiting for the object store; nothing was"
                 " recorded.",
             )
         case StoreError():
             logger.warning("%s", error)
-            return _store_problem(error)
+            return _store_problem(error, "nothing was recorded.")
         case TrailUnavailableError(upload_id=None):
             logger.error("%s", error)
-            return unavailable(
+            return Problem(
                 "trail-unavailable",
                 "The database is unavailable; nothing was recorded.",
             )
         case TrailUnavailableError():
-            return unavailable(
+            return Problem(
                 "trail-unavailable",
                 "The database became unavailable; the upload's record is pending.",
                 upload_id=str(error.upload_id),
@@ -74,7 +79,6 @@ def problem_of(error: Exception) -> Problem | None:
             )
         case KeyReusedError():
             return Problem(
-                422,
                 "idempotency-key-reused",
                 "This Idempotency-Key was used before with another body; use a new key"
                 " for a new request.",
@@ -82,7 +86,6 @@ def problem_of(error: Exception) -> Problem | None:
             )
         case StillRunningError():
             return Problem(
-                409,
                 "idempotency-key-in-use",
                 "A request with this Idempotency-Key is being processed; try again"
                 " later.",
@@ -91,43 +94,22 @@ def problem_of(error: Exception) -> Problem | None:
     return None
 
 
-def _store_problem(error: StoreError) -> Problem:
-    """Return the problem for a `StoreError` of a request that recorded nothing."""
-    if isinstance(error, StoreUnavailableError):
-        return unavailable(
-            "store-unavailable",
-            "The object store is unavailable; nothing was recorded.",
-        )
-    if isinstance(error, OtherBucketError):
-        detail = "The object is in a bucket other than the configured one"
-    else:
-        detail = "The object store refused the request"
-    return Problem(502, "store-refused", f"{detail}; nothing was recorded.")
+def _store_problem(error: BaseException, recorded: str, **extensions: Any) -> Problem:
+    """Return the problem for a request to the store; `recorded` ends its detail."""
+    slug = "store-refused"
+    match error:
+        case StoreUnavailableError():
+            slug, detail = "store-unavailable", "The object store is unavailable"
+        case OtherBucketError():
+            detail = "The object is in a bucket other than the configured one"
+        case StoreError():
+            detail = "The object store refused the request"
+        case _:
+            detail = f"The upload did not succeed: {error}"
+    return Problem(slug, f"{detail}; {recorded}", **extensions)
 
 
 def no_content(status: Status) -> Problem:
     """Return the problem for the content of an upload that is not stored."""
     slug, detail = _NO_CONTENT[status]
-    return Problem(PROBLEM_TYPES[slug].status, slug, detail, upload_status=status)
-
-
-def _upload_failed(error: UploadFailedError) -> Problem:
-    upload = error.upload
-    recorded = {"upload_id": str(upload.pk), "upload_status": upload.status}
-    if isinstance(error.__cause__, StoreUnavailableError):
-        return unavailable(
-            "store-unavailable",
-            "The object store is unavailable; the upload is recorded as"
-            f" {upload.status}.",
-            **recorded,
-        )
-    if isinstance(error.__cause__, StoreError):
-        detail = "The object store refused the upload"
-    else:
-        detail = f"The upload did not succeed: {error}"
-    return Problem(
-        502,
-        "store-refused",
-        f"{detail}. The upload is recorded as {upload.status}.",
-        **recorded,
-    )
+    return Problem(slug, detail, upload_status=status)

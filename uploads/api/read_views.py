@@ -176,7 +176,7 @@ class UploadContentView(ProtectedView):
         if request.auth is None and is_cross_origin(request._request):
             # A link there would record a download that the user did not intend.
             detail = "The request came from a page of another origin."
-            raise Problem(403, "permission-denied", detail)
+            raise Problem("permission-denied", detail)
         upload = _upload(upload_id)
         if upload.status != Status.STORED:
             raise no_content(Status(upload.status))
@@ -222,7 +222,6 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
         except TransitionError as error:
             status = upload.status
             raise Problem(
-                409,
                 "upload-not-verifiable",
                 f"An upload that is {status} has no object to verify, or its status"
                 " has just changed.",
@@ -245,7 +244,7 @@ class NotFoundView(ProtectedView):
     schema = None  # no operation
 
     def _refuse(self, request: Request) -> Response:
-        raise Problem(404, "not-found", "There is nothing at this path.")
+        raise Problem("not-found", "There is nothing at this path.")
 
     get = post = put = patch = delete = _refuse
 
@@ -255,7 +254,7 @@ def _upload(upload_id: str) -> Upload:
         upload = Upload.objects.filter(pk=UUID(upload_id)).first()
         if upload is not None:
             return upload
-    raise Problem(404, "upload-not-found", "There is no upload with this id.")
+    raise Problem("upload-not-found", "There is no upload with this id.")
 
 
 def _next_page(request: Request, parameter: str, value: object) -> str:
