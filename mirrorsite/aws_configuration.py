@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from urllib.parse import urlsplit
 
 import botocore.session
 from botocore.exceptions import BotoCoreError
@@ -21,12 +22,12 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
 
     Removes an empty AWS_PROFILE or AWS_DEFAULT_PROFILE from the process environment.
     """
-    if endpoint_url and not (
-        is_valid_endpoint_url(endpoint_url) or is_valid_ipv6_endpoint_url(endpoint_url)
-    ):
+    if endpoint_url and not _is_valid_endpoint(endpoint_url):
+        # The value is left out: it may hold a password.
         raise ImproperlyConfigured(
-            f"AWS_ENDPOINT_URL_S3 is {endpoint_url!r}, whose host is not valid; use a host"
-            " name of letters, digits, dots and hyphens, or an IP address."
+            "AWS_ENDPOINT_URL_S3 is not the address of an object store; set it to one such"
+            " as http://127.0.0.1:8333: http or https, then an IP address or a host name of"
+            " letters, digits, dots and hyphens, without a user name."
         )
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         if not re.fullmatch("[!-~]*", os.environ.get(name, "").strip()):
@@ -53,6 +54,18 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
             f"the CA bundle {bundle!r} does not exist; set AWS_CA_BUNDLE to a file of"
             " certificates, or leave it empty."
         )
+
+
+def _is_valid_endpoint(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # `port` raises ValueError if it is not a number up to 65535.
+        if parts.port == 0 or parts.username is not None:
+            return False
+        is_valid_host = is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url)
+    except ValueError:
+        return False
+    return bool(is_valid_host) and parts.scheme in {"http", "https"}
 
 
 def ca_bundle(session: botocore.session.Session) -> str | None:

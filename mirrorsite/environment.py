@@ -12,14 +12,12 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
+from configparser import ConfigParser
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
 
 #: S3 accepts up to 10,000 parts of an object; parts here are 8 MiB.
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
@@ -172,19 +170,13 @@ class Environment:
         return value
 
     def boolean(self, name: str) -> bool:
-        value = self.text(name).lower()
-        if value in _TRUE:
-            return True
-        if value in _FALSE:
-            return False
-        raise _wrong(name, value, "true or false")
+        value = self.text(name)
+        try:
+            return ConfigParser.BOOLEAN_STATES[value.lower()]
+        except KeyError as error:
+            raise _wrong(name, value, "true or false") from error
 
-    def integer(
-        self, name: str, *, least: int, most: int, default: int | None = None
-    ) -> int:
-        """Return a whole number; `default`, if given, for a variable that is not set."""
-        if default is not None and not self.text(name):
-            return default
+    def integer(self, name: str, *, least: int, most: int) -> int:
         wanted = f"a whole number from {least} to {most}"
         return int(self._number(name, int, least, most, wanted))
 
@@ -194,31 +186,6 @@ class Environment:
         host, _, port = value.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise _wrong(name, value, "host:port, such as 127.0.0.1:4545")
-        return value
-
-    def web_address(self, name: str) -> str | None:
-        """Return an http or https URL, or None if there is no value."""
-        value = self.text(name)
-        if not value:
-            return None
-        try:
-            parts = urlsplit(value)
-            is_valid = (
-                parts.scheme in {"http", "https"}
-                and bool(parts.hostname)
-                # Raises ValueError if it is not a number up to 65535.
-                and parts.port != 0
-            )
-        except ValueError:
-            is_valid = False
-        # Both messages leave out the value: it may hold a password.
-        if not is_valid:
-            raise ImproperlyConfigured(
-                f"{name} is not a web address; set it to an address that starts with"
-                " http:// or https://, such as http://127.0.0.1:8333."
-            )
-        if parts.username is not None:
-            raise ImproperlyConfigured(f"{name} has a user name; set it without one.")
         return value
 
     def matching(self, name: str, pattern: str, wanted: str) -> str:
@@ -300,11 +267,11 @@ class Environment:
         value = self.text(name)
         try:
             number = convert(value)
-        except ValueError as error:
-            raise _wrong(name, value, wanted) from error
-        if not least <= number <= most:  # true for NaN too
-            raise _wrong(name, value, wanted)
-        return number
+            if least <= number <= most:  # false for NaN too
+                return number
+        except ValueError:
+            pass
+        raise _wrong(name, value, wanted)
 
 
 def markdown_table() -> str:

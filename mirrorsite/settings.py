@@ -24,16 +24,12 @@ env = Environment()
 
 DEBUG = env.boolean("DEBUG")
 SECRET_KEY = env.text("SECRET_KEY")
-if not SECRET_KEY:
-    if not DEBUG:
-        raise ImproperlyConfigured(
-            "set SECRET_KEY to at least 50 random characters"
-            " (python -c 'import secrets; print(secrets.token_urlsafe(50))')."
-        )
-    SECRET_KEY = "insecure-key-for-debugging-only-" + "0123456789" * 3
-elif len(SECRET_KEY) < 50 and not DEBUG:
+if DEBUG:
+    SECRET_KEY = SECRET_KEY or "insecure-key-for-debugging-only-" + "0123456789" * 3
+elif len(SECRET_KEY) < 50:
     raise ImproperlyConfigured(
-        f"SECRET_KEY has {len(SECRET_KEY)} characters; set it to at least 50 random ones."
+        f"SECRET_KEY has {len(SECRET_KEY)} characters; set it to at least 50 random ones"
+        " (python -c 'import secrets; print(secrets.token_urlsafe(50))')."
     )
 ALLOWED_HOSTS = env.entries("ALLOWED_HOSTS")
 for _host in ALLOWED_HOSTS or [""]:
@@ -60,9 +56,9 @@ if METRICS_BIND == BIND:
         f"BIND and METRICS_BIND are both {BIND};"
         " set METRICS_BIND to another port, or to off."
     )
-WEB_CONCURRENCY = env.integer(
-    "WEB_CONCURRENCY", least=1, most=64, default=2 * (os.cpu_count() or 1)
-)
+WEB_CONCURRENCY = 2 * (os.cpu_count() or 1)
+if env.text("WEB_CONCURRENCY"):
+    WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", least=1, most=64)
 WEB_THREADS = env.integer("WEB_THREADS", least=1, most=256)
 GRACEFUL_TIMEOUT_SECONDS = env.integer("GRACEFUL_TIMEOUT_SECONDS", least=1, most=600)
 
@@ -194,7 +190,7 @@ if (AWS_ACCESS_KEY_ID is None) != (AWS_SECRET_ACCESS_KEY is None):
         "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set;"
         " set both, or neither to use the role of the host."
     )
-AWS_ENDPOINT_URL_S3 = env.web_address("AWS_ENDPOINT_URL_S3")
+AWS_ENDPOINT_URL_S3 = env.text("AWS_ENDPOINT_URL_S3") or None
 check_aws_configuration(AWS_ENDPOINT_URL_S3)
 AWS_DEFAULT_REGION = env.matching(
     "AWS_DEFAULT_REGION",

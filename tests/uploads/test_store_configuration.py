@@ -795,7 +795,7 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("environment", "endpoint", "sentence"),
         [
-            ({}, "http://under_score:8333", "'http://under_score:8333'"),
+            ({}, "http://under_score:8333", "AWS_ENDPOINT_URL_S3"),
             ({}, "http://-a:8333", "AWS_ENDPOINT_URL_S3"),
             ({}, "http://a..b:8333", "AWS_ENDPOINT_URL_S3"),
             ({"AWS_PROFILE": "nobody"}, None, "profile \\(nobody\\)"),
