@@ -32,15 +32,12 @@ def query_of(request: Request) -> QueryDict:
 def malformed_parameter(query_string: str) -> str | None:
     """Return the name of the first parameter that is not percent-encoded UTF-8."""
     for pair in query_string.split("&"):
-        if _MALFORMED_ESCAPE.search(pair) or not _decodes_as_utf8(pair):
+        try:
+            # WSGI passes the query's bytes as latin-1 text (PEP 3333).
+            unquote_to_bytes(pair.encode("latin-1")).decode()
+            is_malformed = _MALFORMED_ESCAPE.search(pair) is not None
+        except UnicodeDecodeError:
+            is_malformed = True
+        if is_malformed:
             return unquote(pair.partition("=")[0].replace("+", " "))
     return None
-
-
-def _decodes_as_utf8(pair: str) -> bool:
-    # WSGI passes the query's bytes as latin-1 text (PEP 3333).
-    try:
-        unquote_to_bytes(pair.encode("latin-1")).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
