@@ -61,7 +61,7 @@ APPLICATION = (
         VALUES,
         RELEASE | _on_success("infrastructure"),
     ),
-    Scenario("main, by schedule", SCHEDULE, VALUES, BY_HAND),
+    Scenario("main, by schedule", SCHEDULE, VALUES, BY_HAND | _on_success("fuzz")),
     Scenario(
         "merge request, application changed", MERGE_REQUEST, "uploads/models.py", ALWAYS
     ),

@@ -96,9 +96,9 @@ class TestGates:
         here = re.findall(r"(?m)^part (\./sre/[^#\n]+)", (ROOT / ".ci/run").read_text())
         there = [
             line
-            for job in jobs(FILES[0]).values()
+            for name, job in jobs(FILES[0]).items()
             for line in job.get("script", [])
-            if line.startswith("./sre/")
+            if line.startswith("./sre/") and name != "fuzz"  # by a schedule
         ]
         assert {self.OPTIONS.sub("", part.strip()) for part in here} == {
             self.OPTIONS.sub("", part) for part in there
