@@ -63,9 +63,7 @@ WEB_THREADS = env.integer("WEB_THREADS", least=1, most=256)
 GRACEFUL_TIMEOUT_SECONDS = env.integer("GRACEFUL_TIMEOUT_SECONDS", least=1, most=600)
 
 ROOT_URLCONF = "mirrorsite.urls"
-WSGI_APPLICATION = "mirrorsite.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 APPEND_SLASH = False
@@ -128,7 +126,6 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
-LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 AUTHENTICATION_BACKENDS = [
     "uploads.logins.ThrottleBackend",
@@ -154,7 +151,6 @@ SECURE_REDIRECT_EXEMPT = [r"^api/(health|ready)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
 SECURE_HSTS_PRELOAD = HTTPS_ONLY
-SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_HTTPONLY = True

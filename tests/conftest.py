@@ -27,7 +27,7 @@ from mirrorsite.database import connection_settings
 from mirrorsite.readiness import readiness
 from sre.lib.object_store import ObjectStore
 from sre.lib.ports import free_port
-from sre.lib.postgres import temporary_postgres
+from sre.lib.postgres import temporary_server
 from sre.lib.service import Service
 from tests.faulty_store import FaultyStore
 from tests.settings import EMBEDDED
@@ -54,7 +54,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     servers = session.config.stash[_servers] = ExitStack()
     logging.disable(logging.INFO)  # the embedded server's package logs each command
-    url = servers.enter_context(temporary_postgres(fsync=False))
+    url = servers.enter_context(temporary_server(fsync=False)).url
     logging.disable(logging.NOTSET)
     os.environ["DATABASE_URL"] = url
     settings.DATABASES["default"].update(connection_settings(url))

@@ -237,13 +237,6 @@ class Postgres:
 
 
 @contextmanager
-def temporary_postgres(*, fsync: bool = True) -> Iterator[str]:
-    """Run a server with empty data; yield its URL, remove everything afterwards."""
-    with temporary_server(fsync=fsync) as server:
-        yield server.url
-
-
-@contextmanager
 def temporary_server(*, fsync: bool = True) -> Iterator[Postgres]:
     """Run a server with empty data; the caller may stop and start it."""
     with tempfile.TemporaryDirectory(prefix="mirrorsite-postgres-") as directory:

@@ -24,7 +24,7 @@ AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practi
 def staffed() -> Iterator[StaffedService]:
     """Run a service with uploads of each outcome, which are invented."""
     with temporary_stack(fsync=False) as stack, staffed_service(stack) as it:
-        filling = "from sre.lib.fill import fill; fill(200, days=3, seed=1)"
+        filling = "from sre.lib.fill import fill; fill(200, days=3)"
         it.manage("shell", "-v0", "-c", filling)
         yield it
 

@@ -90,7 +90,7 @@ class TestExport:
     @pytest.fixture
     def service(self, start_service):
         User.objects.create_superuser("staff", password="a long password")
-        fill(self.ROWS, days=1, seed=1)
+        fill(self.ROWS, days=1)
         return start_service(WEB_CONCURRENCY="1", WEB_THREADS="4")
 
     def export(self, service: Service) -> socket.socket:

@@ -18,7 +18,7 @@ from uploads.transitions import STATUS_AFTER
 @pytest.mark.django_db(transaction=True)
 class TestFill:
     def test_every_outcome__of_its_last_event(self) -> None:
-        fill(2_000, days=3, seed=1)
+        fill(2_000, days=3)
         assert Upload.objects.count() == 2_000
         assert set(Upload.objects.values_list("status", flat=True)) == set(Status)
         last: dict[Any, str] = {}
@@ -35,4 +35,4 @@ class TestFill:
     def test_other_uploads__refused(self) -> None:
         new_upload(status="stored").save()
         with pytest.raises(ValueError, match="holds uploads that were not invented"):
-            fill(10, days=3, seed=1)
+            fill(10, days=3)

@@ -26,7 +26,7 @@ import pytest
 
 from sre.lib import processes
 from sre.lib.ports import free_ports, is_listening
-from sre.lib.postgres import Postgres, temporary_postgres
+from sre.lib.postgres import Postgres, temporary_server
 from tests.support import ROOT
 from tests.test_docs import blocks
 
@@ -255,10 +255,10 @@ class TestRun:
         assert "The web server ended" not in said
 
     def test_database_url__that_server_is_used(self, checkout):
-        with temporary_postgres(fsync=False) as url:
-            checkout.start(DATABASE_URL=url)
+        with temporary_server(fsync=False) as server:
+            checkout.start(DATABASE_URL=server.url)
             checkout.upload()
-            with psycopg.connect(url) as connection:
+            with psycopg.connect(server.url) as connection:
                 counted = connection.execute("SELECT count(*) FROM uploads_upload")
                 assert counted.fetchone() == (1,)
             checkout.stop(signal.SIGTERM)

@@ -19,7 +19,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from sre.lib import smoke
-from sre.lib.postgres import temporary_postgres
+from sre.lib.postgres import temporary_server
 from tests.fake_store import Answer, FakeStore
 from tests.support import ROOT, run_program
 from uploads.audit.keys import SigningKey
@@ -254,8 +254,8 @@ def test_dry_run__shows_and_changes_nothing(machine, command, shown):
 @pytest.fixture
 def scram_database() -> Iterator[str]:
     """Run a PostgreSQL that asks the role mirrorsite for its password everywhere."""
-    with temporary_postgres() as url:
-        with psycopg.connect(url, autocommit=True) as connection:
+    with temporary_server() as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute(f"CREATE ROLE mirrorsite LOGIN PASSWORD '{'p' * 32}'")
             connection.execute("CREATE DATABASE mirrorsite OWNER mirrorsite")
             row = connection.execute("SHOW hba_file").fetchone()
@@ -266,7 +266,7 @@ def scram_database() -> Iterator[str]:
                 "host all mirrorsite all scram-sha-256\n" + rules.read_text()
             )
             connection.execute("SELECT pg_reload_conf()")
-        yield url
+        yield server.url
 
 
 class TestRotateSecrets:
