@@ -87,8 +87,7 @@ class Readiness:
         deadline = time.monotonic() + self._wait
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        known = dict(outcome)
-        return {name: known.get(name, SLOW) for name in self._checks}
+        return {name: outcome.get(name, SLOW) for name in self._checks}
 
     def _start_checks(self) -> None:
         """Start the checks in threads; the caller holds `_lock`."""

@@ -79,6 +79,11 @@ class SecondsField(serializers.FloatField):
         return value.total_seconds()
 
 
+class TextOrNullField(serializers.CharField):
+    def to_representation(self, value: str) -> str | None:  # type: ignore[override]
+        return value or None
+
+
 class UploadFieldsSerializer(serializers.Serializer[Upload]):
     """An upload as its uploader sees it.
 
@@ -98,7 +103,7 @@ class UploadFieldsSerializer(serializers.Serializer[Upload]):
     size = serializers.IntegerField(min_value=0, help_text="Bytes.")
     sha256 = serializers.RegexField("^[0-9a-f]{64}$")
     etag = serializers.CharField()
-    version_id = serializers.CharField(allow_null=True)
+    version_id = TextOrNullField(allow_null=True)
     status = StatusField()
     created_at = serializers.DateTimeField()
     url = serializers.URLField(source="id")  # `describe` makes it absolute
@@ -107,8 +112,7 @@ class UploadFieldsSerializer(serializers.Serializer[Upload]):
         """Return the answer; `url` is that of the upload in this API."""
         http = request._request
         url = f"{http.scheme}://{http.get_host()}/api/uploads/{upload.pk}"
-        answer = self.to_representation(upload)
-        return {**answer, "url": url, "version_id": upload.version_id or None}
+        return {**self.to_representation(upload), "url": url}
 
 
 class _OkSerializer(serializers.Serializer[Any]):
@@ -129,12 +133,9 @@ class UploadSerializer(UploadFieldsSerializer):
     client_address = serializers.CharField(allow_null=True)
     user_agent = serializers.CharField()
     request_id = serializers.CharField()
-    error = serializers.CharField(allow_null=True)
+    error = TextOrNullField(allow_null=True)
     stored_at = serializers.DateTimeField(allow_null=True)
     duration_seconds = SecondsField(source="duration", allow_null=True)
-
-    def describe(self, upload: Upload, request: Request) -> dict[str, Any]:
-        return {**super().describe(upload, request), "error": upload.error or None}
 
 
 class UploadEventSerializer(serializers.Serializer[UploadEvent]):
