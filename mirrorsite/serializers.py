@@ -23,32 +23,27 @@ class QuerySerializer(serializers.Serializer[Any]):
     @classmethod
     def of(cls, request: Request) -> dict[str, Any]:
         """Return the parameters of a request; raises `InvalidRequest` for the first error."""
-        query = cls(data=query_of(request))
-        query.is_valid(raise_exception=True)
-        return query.validated_data  # type: ignore[no-any-return]
-
-    def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
-        if unknown := sorted(set(data) - set(self.fields)):
+        parameters = query_of(request)
+        # A dict, because REST framework ignores empty values of a QueryDict.
+        query = cls(data=parameters.dict())
+        if unknown := sorted(parameters.keys() - query.fields.keys()):
             name = unknown[0][:100]
             raise InvalidRequest(
                 name,
                 "unknown-parameter",
-                f"The parameter {name!r} is unknown; use only {', '.join(self.fields)}.",
+                f"The parameter {name!r} is unknown; use only {', '.join(query.fields)}.",
             )
-        for name, values in data.lists():
+        for name, values in parameters.lists():
             if len(values) > 1:
                 raise InvalidRequest(
                     name, "repeated-parameter", f"{name} is given more than once."
                 )
-        try:
-            # A dict, because REST framework ignores empty values of a QueryDict.
-            validated: dict[str, Any] = super().run_validation(data.dict())
-        except ValidationError as error:
-            name = str(next(iter(error.detail)))
-            field = self.fields[name]
+        if not query.is_valid():
+            name = str(next(iter(query.errors)))
+            field = query.fields[name]
             detail = field.error_messages["invalid"].format(name=name, field=field)
-            raise InvalidRequest(name, "invalid-parameter", detail) from error
-        return validated
+            raise InvalidRequest(name, "invalid-parameter", detail)
+        return query.validated_data  # type: ignore[no-any-return]
 
 
 class QueryNumberField(serializers.IntegerField):
