@@ -41,8 +41,8 @@ class Problem(exceptions.APIException):
     """An error with its own problem type; raise it from any API view.
 
     `slug` names the type (declared in `problem_types`), `detail` states what was wrong
-    and what is allowed, `retry_after` is in seconds, and `extensions` are further members
-    of the body. `status` is for a slug that is not declared.
+    and what is allowed, and `extensions` are further members of the body. The status is
+    the type's unless it is given; `retry_after` is in seconds.
     """
 
     def __init__(
