@@ -13,9 +13,9 @@ from drf_spectacular.extensions import (
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from mirrorsite.problem_types import PROBLEM_TYPES
+from mirrorsite.problems import CONTENT_TYPE, problem_body
 from mirrorsite.serializers import ProblemSerializer
 
-PROBLEM_JSON = "application/problem+json"
 REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 #: Headers of responses.
 _HEADERS: dict[str, Any] = {
@@ -120,7 +120,7 @@ def problem_responses(
     for slug in dict.fromkeys((*fields, *slugs)):  # each slug once, in this order
         by_status[PROBLEM_TYPES[slug].status].append(slug)
     return {
-        (status, PROBLEM_JSON): OpenApiResponse(
+        (status, CONTENT_TYPE): OpenApiResponse(
             ProblemSerializer,
             " ".join(
                 f"`{slug}`: {PROBLEM_TYPES[slug].meaning}" for slug in slugs_of_status
@@ -133,15 +133,9 @@ def problem_responses(
 
 def _example(instance: str, slug: str, members: dict[str, Any]) -> OpenApiExample:
     kind = PROBLEM_TYPES[slug]
-    value = {
-        "type": kind.uri,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.meaning,
-        "instance": instance,
-        "request_id": REQUEST_ID,
-        **members,
-    }
+    value = problem_body(
+        instance, REQUEST_ID, kind.status, slug, kind.meaning, **members
+    )
     return OpenApiExample(slug, value=value, summary=kind.title)
 
 
@@ -212,7 +206,7 @@ def _describe(operation: dict[str, Any]) -> None:
     # Any request can be refused, for example because of its host or method.
     responses["default"] = {
         "description": "Any other problem; /api/problems lists them all.",
-        "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     is_limited = "429" in responses
     for status, response in responses.items():
