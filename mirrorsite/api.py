@@ -68,7 +68,8 @@ class StrictJSONParser(BaseParser):
         try:
             return read_json(stream.read())
         except ValueError as error:
-            # After a semicolon, `int` advises programmers.
+            # For a number with too many digits, Python's message continues after a
+            # semicolon with advice to programmers.
             reason = str(error).partition(";")[0]
             raise ParseError(f"JSON parse error - {reason}") from error
 

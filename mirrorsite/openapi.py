@@ -106,9 +106,9 @@ def problem_responses(
 ) -> dict[tuple[int, str], OpenApiResponse]:
     """Return the responses for an operation's problems: one per status, with examples.
 
-    `slugs` are the problem types of the operation, `instance` is its path. `fields` adds
-    problem types about one field each, and maps them to the field in their example's
-    `errors`. `members` maps problem types to additional members of their example.
+    `instance` is the operation's path. Its problem types are `slugs` and the keys of
+    `fields`; the latter are each about one field, which their example names. `members`
+    maps problem types to additional members of their example.
     """
     fields = fields or {}
     extra = dict(members or {})

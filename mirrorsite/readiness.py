@@ -107,10 +107,11 @@ class Readiness:
     def _run(self, names: list[str], outcome: dict[str, str]) -> None:
         try:
             for name in names:
+                # `database` comes first. When it fails, the other checks that need the
+                # database would only wait for a timeout: they get its outcome.
                 database = outcome.get("database", "ok")
-                # Without the database, the other checks would only wait for a timeout.
-                is_down = name in self._database_checks and database != "ok"
-                outcome[name] = database if is_down else self._checks[name]()
+                lacks_database = name in self._database_checks and database != "ok"
+                outcome[name] = database if lacks_database else self._checks[name]()
         except Exception:
             logger.exception("readiness: a check failed")
         finally:

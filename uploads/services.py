@@ -52,7 +52,10 @@ def day_prefix(day: date) -> str:
 
 
 def payload_of(upload_id: UUID, size: int | None) -> RandomNumbers:
-    """Return the payload of an upload, seeded with its id, which is random."""
+    """Return the payload of an upload, seeded with its id, which is random.
+
+    Each chunk that is read tells the bulkhead that the upload makes progress.
+    """
     return RandomNumbers(
         upload_id.bytes, size, on_chunk=store_bulkhead().report_progress
     )

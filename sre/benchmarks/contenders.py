@@ -74,7 +74,12 @@ def _budgets(table: Table, bench: Bench) -> list[Budget]:
     for name in (f"{OURS} of {checkout.name}" for checkout in bench.also):
         budgets += [
             Budget(f"{OURS} / {name}", ratio("requests/s", name), 1.2),
-            Budget(f"CPU, {OURS} / {name}", ratio("CPU ms/request", name), 0.8, True),
+            Budget(
+                f"CPU, {OURS} / {name}",
+                ratio("CPU ms/request", name),
+                0.8,
+                is_maximum=True,
+            ),
         ]
     return budgets
 

@@ -63,20 +63,20 @@ class Budget:
     what: str
     measured: float | None
     limit: float
-    is_most: bool = False
+    is_maximum: bool = False
 
     @property
     def is_met(self) -> bool | None:
         if self.measured is None:
             return None
-        if self.is_most:
+        if self.is_maximum:
             return self.measured <= self.limit
         return self.measured >= self.limit
 
     def markdown(self) -> str:
         verdict = {True: "met", False: "NOT MET", None: "not measured"}[self.is_met]
         measured = "" if self.measured is None else figure(self.measured)
-        bound = "at most" if self.is_most else "at least"
+        bound = "at most" if self.is_maximum else "at least"
         return (
             f"| {self.what} | {bound} {figure(self.limit)} | {measured} | {verdict} |"
         )

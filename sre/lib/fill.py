@@ -154,7 +154,8 @@ def main() -> int:
     try:
         if not os.environ.get("DATABASE_URL"):
             environment = command_environment()
-            os.environ.clear()  # a profile or session token belongs to another account
+            # An AWS_PROFILE or AWS_SESSION_TOKEN that is left would be for another account.
+            os.environ.clear()
             os.environ.update(environment)
         django.setup()
         fill(options.number, days=options.days, objects=options.objects)

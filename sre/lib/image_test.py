@@ -112,7 +112,10 @@ def check_contents(engine: Engine) -> None:
         " /venv/lib/python3*/site-packages/pip /etc/pip.conf 2>/dev/null;"
         " find /app /venv -writable -not -type l | head; true",
     )  # fmt: skip
-    expect(f"no compiler, cache, tests or writable file inside {found}", not found)
+    expect(
+        f"no compiler, cache, tests or writable file inside: {found or 'none'}",
+        not found,
+    )
     size, most = facts["Size"] / 1e6, MOST_BYTES / 1e6
     expect(f"{size:.0f} MB with its base image, at most {most:.0f}", size < most)
 

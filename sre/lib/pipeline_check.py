@@ -137,7 +137,7 @@ SCENARIOS = {".gitlab-ci.yml": APPLICATION, "terraform/.gitlab-ci.yml": INFRASTR
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of this checkout on a branch `work`, with `main` as its origin's."""
+    """A copy of this checkout, with an origin whose branch is `main`."""
 
     directory: Path
     program: Path
@@ -150,13 +150,14 @@ class Checkout:
         # What is not committed yet counts as well.
         checkout.git(f"--work-tree={ROOT}", "add", "--all")
         checkout.commit("base")
-        checkout.git("reset", "--quiet", "--hard")
+        checkout.git("reset", "--quiet", "--hard")  # writes the files
         origin = directory / "mirrorsite.git"
         checkout.git("clone", "--quiet", "--bare", ".", str(origin))
         checkout.git("remote", "add", "origin", str(origin))
         checkout.git("fetch", "--quiet", "origin")
         checkout.git("remote", "set-head", "origin", "main")
-        # Only for the names that gitlab-ci-local makes of it; nothing is sent there.
+        # gitlab-ci-local derives the project's name and path from this URL; nothing is
+        # sent there.
         checkout.git(
             "remote", "set-url", "origin", "git@gitlab.example.org:group/mirrorsite.git"
         )

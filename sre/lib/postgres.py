@@ -206,8 +206,8 @@ class Postgres:
     def _remove_stale_lock(self) -> None:
         """Remove the lock file of a dead server whose process ID is in use again.
 
-        PostgreSQL takes any process with that ID for itself. Where the ID is free, it
-        decides on its own, by the shared memory too.
+        PostgreSQL would take any process with that ID for a running server and refuse to
+        start. If no process has the ID, PostgreSQL itself detects that the file is stale.
         """
         lock = self.data / "postmaster.pid"
         try:
@@ -227,7 +227,7 @@ class Postgres:
             return False
 
     def _ready(self) -> bool:
-        """Return whether the server wrote so, as pg_ctl does."""
+        """Return True if our server is ready, as it writes into line 8 for pg_ctl."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -271,7 +271,10 @@ def _server_user() -> pwd.struct_passwd:
 
 
 def _make_reachable(directory: Path) -> None:
-    """Let the server's user reach its data and programs; it lists no folder by it."""
+    """Let the server's user reach its data and programs.
+
+    The folders above them can be traversed then, but not listed.
+    """
     programs = _programs()
     if not programs.stat().st_mode & stat.S_IXOTH:  # installed with a umask of 077
         package = programs.parent.parent

@@ -34,7 +34,7 @@ def test_table__medians_spread_and_ratio_of_the_same_round():
     [
         (Budget("a / b", 2.5, 2), "| at least 2 | 2.50 | met |"),
         (Budget("a / b", 1.5, 2), "| at least 2 | 1.50 | NOT MET |"),
-        (Budget("a / b", 0.05, 0.6, True), "| at most 0.60 | 0.050 | met |"),
+        (Budget("a / b", 0.05, 0.6, is_maximum=True), "| at most 0.60 | 0.050 | met |"),
         (Budget("a / b", None, 2), "| at least 2 |  | not measured |"),
     ],
 )
