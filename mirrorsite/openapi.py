@@ -106,9 +106,9 @@ def problem_responses(
 ) -> dict[tuple[int, str], OpenApiResponse]:
     """Return the responses for an operation's problems: one per status, with examples.
 
-    `instance` is the operation's path. Its problem types are `slugs` and the keys of
-    `fields`; the latter are each about one field, which their example names. `members`
-    maps problem types to additional members of their example.
+    `instance` is the operation's path. `fields` maps each problem type that is about one
+    field of the request to that field, which its example names; `slugs` are the other
+    types. `members` maps types to additional members of their example.
     """
     fields = fields or {}
     extra = dict(members or {})

@@ -268,16 +268,20 @@ class RateLimitedPosts(APIView):
             try:
                 limiter.count(unproven, self.headers)
             except Problem:
-                # Refused, perhaps only because of concurrent requests whose credentials
-                # turn out to be valid.
+                # Its credential was not checked. The quota may be used up only by
+                # concurrent requests that are uncounted once theirs turn out to be valid.
                 limiter.uncount(unproven)
                 raise
             counted_key = unproven
         final_key = ""  # not counted, if the credential cannot be checked
         try:
             super().perform_authentication(request)
-            # No key: such as the session of a user who is not staff.
-            final_key = actor_of(request).key or unproven
+            actor_key = actor_of(request).key
+            if actor_key:
+                limiter.accept(credential)
+            # Without a key the credential identified nobody whom the view accepts, such
+            # as the session of a user who is not staff.
+            final_key = actor_key or unproven
         except AuthenticationFailed:
             final_key = unproven
             raise
@@ -287,12 +291,9 @@ class RateLimitedPosts(APIView):
         finally:
             if final_key == unproven:
                 limiter.forget(credential)
-            elif final_key not in {network, ""}:
-                limiter.accept(credential)
-            if counted_key != final_key:
-                if counted_key:
-                    limiter.uncount(unproven)
-                    self.headers.pop("RateLimit-Policy")
-                    self.headers.pop("RateLimit")
-                if final_key:
-                    limiter.count(final_key, self.headers)
+            if counted_key and counted_key != final_key:
+                limiter.uncount(unproven)
+                self.headers.pop("RateLimit-Policy")
+                self.headers.pop("RateLimit")
+            if final_key and counted_key != final_key:
+                limiter.count(final_key, self.headers)

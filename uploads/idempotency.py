@@ -92,15 +92,17 @@ def fingerprint_of(size: int | None) -> str:
 def longest_attempt(size: int, storage: UploadStorage) -> timedelta:
     """Return how long one attempt to store `size` bytes can take.
 
-    Each request is sent up to `max_attempts` times. A multipart upload takes a request
-    for each part and three more (create, complete, abort), and may be repeated as a
-    whole. A HEAD request may follow.
+    Each request is sent up to `max_attempts` times. An upload takes one PUT, or as a
+    multipart upload a request for each part and three more (create, complete, abort),
+    and may be repeated as a whole. A HEAD request may follow. Rather too long than too
+    short: the PUT is counted for a multipart upload too.
     """
     store = storage.configuration
     attempts = store.max_attempts
-    pauses = 0.1 * 2**attempts
+    pauses = 0.1 * 2**attempts  # `StoreClient.with_retries` sleeps less in total
     request = attempts * (store.connect_timeout + store.read_timeout) + pauses
-    parts = 0 if size <= PART_BYTES else math.ceil(size / PART_BYTES) + 3
-    requests = request * (1 + attempts * parts) + request
+    multipart = 0 if size <= PART_BYTES else math.ceil(size / PART_BYTES) + 3
+    put, head = 1, 1
+    requests = request * (put + attempts * multipart + head)
     generating = attempts * size / _BYTES_PER_SECOND
     return timedelta(seconds=requests + generating + _DATABASE_SECONDS)

@@ -55,11 +55,10 @@ def compare(route: str, bench: Bench) -> Report:
         with start() as running:
             _verify(bench, running)
             method, path = ROUTES[route]
-            runs = bench.measure(running.url + path, running.pid, method)
-        found = runs[-1]
+            warm_up, found = bench.measure(running.url + path, running.pid, method)
         table.add_measured(name, found)
         if route == "uploads" and name.startswith(OURS):
-            _compare_with_bucket(bench, running, runs)
+            _compare_with_bucket(bench, running, (warm_up, found))
         say(f"  {name}: {found.figures[0]:,.0f}/s, {found.errors} errors")
     return Report([table], _budgets(table, bench))
 

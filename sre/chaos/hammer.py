@@ -26,7 +26,8 @@ from uploads.audit.keys import SigningKey
 #: Above this the service uploads in parts.
 PART_BYTES = 8 * 1024 * 1024
 RECOVERY_SECONDS = 90
-#: After this without new objects, the last requests of killed workers have ended.
+#: When no new object has appeared for this long, the last requests of killed workers
+#: have ended.
 CALM_SECONDS = 3.0
 
 

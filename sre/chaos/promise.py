@@ -69,7 +69,7 @@ def _reconcile(environment: Mapping[str, str], *options: str) -> dict[str, int]:
     done = _manage(
         environment, "reconcile_uploads", "--json", "--min-age", "0s", *options
     )
-    if done.returncode != 1:  # differences were found
+    if done.returncode != 1:  # 1 only means that differences were found
         done.check_returncode()
     summary = json.loads(done.stdout.splitlines()[-1])
     return dict(summary["differences"])

@@ -21,8 +21,9 @@ BUCKET = "mirrorsite-image-test"
 HOST = "mirror.example.org"
 #: The base image is half of it; uvloop brings 16 MB, most of it symbols.
 MOST_BYTES = 270_000_000
-#: Where the engine runs in a container itself, it cannot raise them.
-LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", "--no-healthcheck")
+#: Low limits, since an engine that itself runs in a container cannot raise them. No
+#: periodic health check: the test runs it itself.
+OPTIONS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", "--no-healthcheck")
 
 
 class ImageError(RuntimeError):
@@ -58,7 +59,7 @@ class Engine(NamedTuple):
             "--tmpfs=/tmp:rw,size=64m,mode=1777",
             "--cap-drop=ALL",
             "--security-opt=no-new-privileges",
-            *LIMITS,
+            *OPTIONS,
             *(f"--env={key}={value}" for key, value in environment.items()),
             self.image,
             *command,
@@ -79,7 +80,7 @@ def expect(what: str, condition: object) -> None:
 def image_facts(engine: Engine) -> tuple[dict[str, Any], list[str]]:
     """Return what the engine knows of the image, and its health check's command."""
     (facts,) = json.loads(engine.call("image", "inspect", engine.image))
-    # podman and docker keep it in two places.
+    # podman and docker each keep the health check in a place of their own.
     kept = facts["Config"].get("Healthcheck") or facts.get("Healthcheck") or {}
     return facts, kept.get("Test", [])
 
@@ -107,7 +108,7 @@ def check_contents(engine: Engine) -> None:
     )
     expect("no secret in its history", "SECRET_KEY" not in history)
     found = engine.call(
-        "run", "--rm", "--network=none", *LIMITS, engine.image, "sh", "-c",
+        "run", "--rm", "--network=none", *OPTIONS, engine.image, "sh", "-c",
         "command -v gcc cc make; ls -d /root/.cache /tmp/* /app/.local /app/.git /app/tests"
         " /venv/lib/python3*/site-packages/pip /etc/pip.conf 2>/dev/null;"
         " find /app /venv -writable -not -type l | head; true",

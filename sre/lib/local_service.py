@@ -78,7 +78,8 @@ def main() -> int:
 def _serve(children: contextlib.ExitStack) -> int:
     """Start everything and wait for the web server to end."""
     LOCAL.mkdir(mode=0o700, exist_ok=True)
-    # As root, another user passes through .local to reach the database's data.
+    # The objects are closed by themselves: if this runs as root, .local is opened for
+    # PostgreSQL's user to pass through.
     (LOCAL / "store").mkdir(exist_ok=True)
     (LOCAL / "store").chmod(0o700)
     _lock(LOCAL / "lock")  # until this process ends
@@ -133,7 +134,8 @@ def _serve(children: contextlib.ExitStack) -> int:
     ):
         raise StartError("the web server did not start; see above.")
     sealer = _start_sealer(environment, lock)
-    children.callback(lambda: processes.stop(sealer))  # the latest
+    # A lambda stops the sealer of that moment: it may have been started again.
+    children.callback(lambda: processes.stop(sealer))
     _announce(bind, servers, admin)
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -318,7 +320,8 @@ def _children_lock() -> int:
 
     if not free():
         _say("Ending what an earlier ./sre/run left running …")
-        # As root in a container, processes of another user cannot be looked into.
+        # `_signal_holders` may not find PostgreSQL: in a container, even root may not list
+        # the open files of another user's process.
         _postgres().stop_orphan()
         _signal_holders(path, signal.SIGTERM)
         if not processes.wait_until(free, seconds=ORPHAN_SECONDS):

@@ -199,8 +199,8 @@ class Postgres:
             was_made_by = f"PostgreSQL {version}" if version else "no PostgreSQL"
             raise PostgresError(
                 f"{self.data} was made by {was_made_by}, and"
-                f" PostgreSQL {_major_version()} is installed; move the folder away to"
-                " start with an empty database, or restore a backup into that one."
+                f" PostgreSQL {_major_version()} is installed; move the folder away: the"
+                " next start makes an empty database, into which you can restore a backup."
             )
 
     def _remove_stale_lock(self) -> None:

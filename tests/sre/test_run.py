@@ -315,8 +315,8 @@ class TestRefusals:
         (data / "PG_VERSION").write_text("17\n")
         assert checkout.refusal() == (
             f"{data} was made by PostgreSQL 17, and PostgreSQL 18 is installed; move"
-            " the folder away to start with an empty database, or restore a backup"
-            " into that one."
+            " the folder away: the next start makes an empty database, into which you"
+            " can restore a backup."
         )
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")

@@ -92,7 +92,7 @@ class UploadRandomView(RateLimitedPosts, DatabaseView):
     def post(self, request: Request) -> Response:
         meta = request._request.META
         size = None
-        # Set for a chunked body too: the server reads it before it calls the view.
+        # A chunked body has a CONTENT_LENGTH too: the server has read it by now.
         if meta.get("CONTENT_LENGTH") not in {None, "", "0"}:
             size = UploadRandomSerializer().run_validation(request.data).get("size")
         actor = actor_of(request)
