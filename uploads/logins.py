@@ -7,8 +7,9 @@ wrong field, and events cannot be deleted.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -18,29 +19,33 @@ from django.contrib.auth.signals import (
     user_login_failed,
 )
 from django.core.exceptions import PermissionDenied
-from django.db import connection
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
 from mirrorsite.actors import actor_named, client_network
+from mirrorsite.rate_limits import DatabaseCounter
 from uploads.audit import log
 from uploads.models import Action, UploadEvent
 
 logger = logging.getLogger(__name__)
 
-WINDOW = timedelta(minutes=15)
-#: The most failures within `WINDOW` from one address (IPv6: one /64), for all names.
+#: Failures are counted per window of 15 minutes, as `mirrorsite.rate_limits` counts
+#: requests.
+WINDOW_SECONDS = 15 * 60
+#: The most failures in a window from one address (IPv6: one /64), for all names.
 MAX_FROM_ADDRESS = 10
-#: The most failures within `WINDOW` for one user name, from all addresses.
+#: The most failures in a window for one user name, from all addresses.
 MAX_FOR_USER = 30
 #: For this long after a login, `MAX_FOR_USER` does not apply to that user from that
 #: network.
 KNOWN_FOR = timedelta(days=30)
 #: Key in a request's META: set if its login was throttled.
 THROTTLED = "mirrorsite.throttled"
-#: Key in a request's META: the attempts that were counted for its login.
+#: Key in a request's META: what `begin_attempt` returned for its login.
 _ATTEMPTS = "mirrorsite.login_attempts"
+#: Always the database, which all processes share; a login needs it anyway.
+_counter = DatabaseCounter()
 
 
 class ThrottleBackend:
@@ -63,14 +68,10 @@ class ThrottleBackend:
         request.META[_ATTEMPTS] = attempts
 
 
-#: The key under which an attempt is counted, and its time.
-Attempt = tuple[str, datetime]
-
-
-def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
+def begin_attempt(address: str | None, username: str) -> list[str] | None:
     """Count an attempt to log in; return None if a limit is reached.
 
-    The attempt stays counted until it is passed to `forget_attempts`.
+    The attempt stays counted until the returned keys are passed to `forget_attempts`.
     """
     network = client_network(address)
     from_address = _count(f"address:{network}", MAX_FROM_ADDRESS)
@@ -89,58 +90,22 @@ def begin_attempt(address: str | None, username: str) -> list[Attempt] | None:
     return None
 
 
-def forget_attempts(attempts: Iterable[Attempt]) -> None:
-    """Delete the counted attempts of a login that succeeded or was throttled."""
-    with connection.cursor() as cursor:
-        for key, at in attempts:
-            cursor.execute(
-                "UPDATE uploads_loginattempts SET at = array_remove(at, %s)"
-                " WHERE key = %s",
-                [at, key],
-            )
+def forget_attempts(keys: Iterable[str]) -> None:
+    """Subtract a login that succeeded or was throttled."""
+    for key in keys:
+        _counter.add(key, WINDOW_SECONDS, -1)
 
 
-def _count(key: str, most: int) -> Attempt | None:
-    """Count an attempt unless there are `most` within the window.
+def _count(client: str, most: int) -> str | None:
+    """Count an attempt; return its key, or None if there were `most` in this window.
 
-    One statement: PostgreSQL locks the row before it evaluates the condition, so
-    concurrent attempts cannot exceed `most`.
+    Each concurrent attempt gets another number, so no more than `most` get a key.
     """
-    now = timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO uploads_loginattempts AS counted (key, at, expires_at)
-            VALUES (%(key)s, ARRAY[%(now)s::timestamptz], %(end)s)
-            ON CONFLICT (key) DO UPDATE
-            SET at = array_append(
-                    ARRAY(SELECT t FROM unnest(counted.at) t WHERE t > %(start)s),
-                    excluded.at[1]
-                ),
-                expires_at = excluded.expires_at
-            WHERE (
-                SELECT count(*) FROM unnest(counted.at) t WHERE t > %(start)s
-            ) < %(most)s
-            """,
-            {
-                "key": key,
-                "now": now,
-                "start": now - WINDOW,
-                "end": now + WINDOW,
-                "most": most,
-            },
-        )
-        is_counted = cursor.rowcount == 1
-        cursor.execute(
-            """
-            DELETE FROM uploads_loginattempts WHERE key IN (
-                SELECT key FROM uploads_loginattempts WHERE expires_at < %s
-                FOR UPDATE SKIP LOCKED
-            )
-            """,
-            [now],
-        )
-    return (key, now) if is_counted else None
+    key = f"login/{client}/{time.time() // WINDOW_SECONDS:.0f}"
+    if _counter.add(key, WINDOW_SECONDS) <= most:
+        return key
+    forget_attempts([key])
+    return None
 
 
 def _is_known(network: str, username: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
@@ -29,7 +28,6 @@ __all__ = [
     "WITHOUT_UPLOAD",
     "Action",
     "AuditSeal",
-    "LoginAttempts",
     "Status",
     "Upload",
     "UploadEvent",
@@ -193,21 +191,3 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} ({self.status})"
-
-
-class LoginAttempts(models.Model):
-    """The failed or unfinished logins from one address, or for one user.
-
-    They count for `uploads.logins.WINDOW`; then the row is deleted.
-    """
-
-    key = models.CharField(
-        primary_key=True,
-        max_length=64,
-        help_text="address:NETWORK, address:NETWORK:unknown or user:ID",
-    )
-    at = ArrayField(models.DateTimeField())
-    expires_at = models.DateTimeField(db_index=True)
-
-    def __str__(self) -> str:
-        return self.key

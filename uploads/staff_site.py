@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
 from typing import Any
 
@@ -24,7 +23,7 @@ from django.template.response import TemplateResponse
 from mirrorsite.actors import staff_actor
 from mirrorsite.query import malformed_parameter
 from uploads import accounts
-from uploads.logins import THROTTLED, WINDOW, record_refusal
+from uploads.logins import THROTTLED, WINDOW_SECONDS, record_refusal
 
 #: How often a session in use is extended; each extension writes to the database.
 EXTEND_SESSION_SECONDS = 300
@@ -43,9 +42,9 @@ class ThrottledAuthenticationForm(AdminAuthenticationForm):
 
     def get_invalid_login_error(self) -> ValidationError:
         if self.request is not None and self.request.META.get(THROTTLED):
-            minutes = WINDOW // timedelta(minutes=1)
             return ValidationError(
-                f"Too many failed logins. Wait {minutes} minutes, then try again."
+                f"Too many failed logins. Wait {WINDOW_SECONDS // 60} minutes, then try"
+                " again."
             )
         return super().get_invalid_login_error()
 
@@ -103,7 +102,7 @@ class StaffSite(AdminSite):
         response = super().login(request, extra_context)
         if request.META.get(THROTTLED):
             response.status_code = 429
-            response.headers["Retry-After"] = str(int(WINDOW.total_seconds()))
+            response.headers["Retry-After"] = str(WINDOW_SECONDS)
         return response
 
     def password_change(

@@ -1,6 +1,5 @@
 from datetime import timedelta
 
-import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.lookups
 import django.utils.timezone
@@ -90,27 +89,6 @@ class Migration(migrations.Migration):
                 "ordering": ("number",),
                 "base_manager_name": "objects",
             },
-        ),
-        migrations.CreateModel(
-            name="LoginAttempts",
-            fields=[
-                (
-                    "key",
-                    models.CharField(
-                        help_text="address:NETWORK, address:NETWORK:unknown or user:ID",
-                        max_length=64,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                (
-                    "at",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.DateTimeField(), size=None
-                    ),
-                ),
-                ("expires_at", models.DateTimeField(db_index=True)),
-            ],
         ),
         migrations.CreateModel(
             name="Upload",
