@@ -33,6 +33,7 @@ class TokenForm(forms.ModelForm[Token]):
 
 @admin.register(Token)
 class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
+    form = TokenForm
     list_display = (
         "name", "user", "can_upload", "can_read", "state",
         "token_key", "created", "expiry", "last_used_at",
@@ -75,13 +76,6 @@ class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
         if obj is None:
             return ("name", "user", "can_upload", "can_read", "days")
         return super().get_fields(request, obj)
-
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> Any:
-        if obj is None:
-            kwargs["form"] = TokenForm
-        return super().get_form(request, obj, change, **kwargs)
 
     def save_model(
         self, request: HttpRequest, obj: Token, form: Any, change: bool
