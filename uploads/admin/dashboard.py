@@ -10,7 +10,6 @@ from typing import Any
 from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import mark_safe
 
 from mirrorsite.admin.row_estimates import rough_count
 from uploads import charts, hourly
@@ -147,56 +146,44 @@ def _last_verification() -> Card:
     )
 
 
-def hourly_charts(hours: list[Hour]) -> list[dict[str, Any]]:
+def hourly_charts(hours: list[Hour]) -> list[charts.Chart]:
     """Return the charts of uploads, durations and bytes, with a value for each hour."""
-    uploads: charts.Series = {s.value: [h.uploads[s] for h in hours] for s in STATUSES}
-    durations: charts.Series = {
-        f"p{share * 100:.0f}": [h.durations[i] if h.durations else None for h in hours]
-        for i, share in enumerate(hourly.PERCENTILES)
-    }
-    stored: charts.Series = {"bytes": [hour.stored_bytes for hour in hours]}
-    counts = charts.Axis(
-        title="uploads",
-        format_value=lambda v: f"{v:,.0f}",
-        least_step=1,
-        width=charts.WIDE,
-    )
-    times = charts.Axis(title="time", format_value=_duration)
-    sizes = charts.Axis(title="bytes", format_value=_bytes, base=2, least_step=1)
-    bars, lines = charts.stacked_bars, charts.lines
-    return [
-        _chart("Uploads per hour, by outcome", bars, hours, uploads, counts),
-        _chart("Duration of uploads, by hour", lines, hours, durations, times),
-        _chart("Bytes stored per hour", bars, hours, stored, sizes),
-    ]
-
-
-def _chart(
-    name: str, draw: Any, hours: list[Hour], series: charts.Series, axis: charts.Axis
-) -> dict[str, Any]:
-    """Return a chart as SVG, its legend, and the same numbers as a table."""
     form = "%H:%M" if len(hours) <= 24 else "%a %H:%M"
     labels = [hour.start.strftime(form) for hour in hours]
-    columns = [
-        ["—" if value is None else axis.format_value(value) for value in values]
-        for values in series.values()
+    return [
+        charts.StackedBars(
+            "Uploads per hour, by outcome",
+            labels,
+            {s.value: [hour.uploads[s] for hour in hours] for s in STATUSES},
+            unit="uploads",
+            format_value="{:,.0f}".format,
+            width=charts.WIDE,
+        ),
+        charts.Lines(
+            "Duration of uploads, by hour",
+            labels,
+            {
+                f"p{share * 100:.0f}": [
+                    hour.durations[i] * 1000 if hour.durations else None
+                    for hour in hours
+                ]
+                for i, share in enumerate(hourly.PERCENTILES)
+            },
+            unit="time",
+            format_value=_duration,
+        ),
+        charts.StackedBars(
+            "Bytes stored per hour",
+            labels,
+            {"bytes": [hour.stored_bytes for hour in hours]},
+            unit="bytes",
+            format_value=lambda size: filesizeformat(size).replace(".0\xa0", "\xa0"),
+            base=2,
+        ),
     ]
-    return {
-        "name": name,
-        "svg": mark_safe(draw(name, labels, series, axis)),  # noqa: S308 charts escapes its texts
-        "legend": list(series) if len(series) > 1 else [],
-        "heads": ["Hour (UTC)", *series],
-        "rows": list(zip(labels, *columns, strict=True)),
-    }
 
 
-def _duration(seconds: float) -> str:
-    if seconds == 0:
-        return "0"
-    if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.3g} s"
-
-
-def _bytes(value: float) -> str:
-    return "0" if value == 0 else filesizeformat(value).replace(".0\xa0", "\xa0")
+def _duration(milliseconds: float) -> str:
+    if milliseconds < 1000:
+        return f"{milliseconds:.3g} ms"
+    return f"{milliseconds / 1000:.3g} s"
