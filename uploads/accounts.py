@@ -40,7 +40,7 @@ _RECORDED = (
 
 def locked_state(account: Account) -> State | None:
     """Lock the account's row and return its state; None if there is no such row."""
-    model = type(account)
+    model = account.__class__  # `type` would not look behind a lazy `request.user`
     rows: QuerySet[Any] = model._default_manager.select_for_update()
     row = rows.filter(pk=account.pk).first()
     return None if row is None else _state(row)
@@ -74,13 +74,17 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
 
 
 @contextmanager
-def recorded(account: Account, actor: Actor) -> Iterator[None]:
-    """Record the changes made to an existing account within the block."""
+def recorded(account: Account | None, actor: Actor) -> Iterator[State | None]:
+    """Record the changes made to an account within the block; yield its state before.
+
+    The state is None, and nothing is recorded, if there is no such account.
+    """
     with transaction.atomic():
-        before = locked_state(account)
-        yield
-        account.refresh_from_db()
-        record_change(account, before, actor)
+        before = locked_state(account) if account else None
+        yield before
+        if account and before:
+            account.refresh_from_db()
+            record_change(account, before, actor)
 
 
 @contextmanager

@@ -13,11 +13,9 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.options import TO_FIELD_VAR
-from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
 from mirrorsite.actors import staff_actor
@@ -109,7 +107,7 @@ class StaffSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """Change the user's own password, and record that as an event."""
-        user = get_object_or_404(User, pk=request.user.pk)
+        user: Any = request.user
         with accounts.recorded(user, staff_actor(request)):
             return super().password_change(request, extra_context)
 

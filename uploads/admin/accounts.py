@@ -9,7 +9,6 @@ from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
@@ -37,9 +36,8 @@ class _AccountMixin(StrictListMixin):
         if not self.has_change_permission(request):  # type: ignore[attr-defined]
             # A read-only page or a refusal needs no lock.
             return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[misc,no-any-return]
-        with transaction.atomic():
-            account = self.get_object(request, unquote(object_id))  # type: ignore[attr-defined]
-            before = accounts.locked_state(account) if account else {}
+        account = self.get_object(request, unquote(object_id))  # type: ignore[attr-defined]
+        with accounts.recorded(account, staff_actor(request)) as before:
             version = accounts.version_of(before)
             if request.POST.get("version", version) != version:
                 messages.error(
@@ -48,7 +46,6 @@ class _AccountMixin(StrictListMixin):
                     " The form now has the current values.",
                 )
                 return HttpResponseRedirect(request.get_full_path())
-            request.account_before = before  # type: ignore[attr-defined]
             context = {"version": version, **(extra_context or {})}
             return super().change_view(request, object_id, form_url, context)  # type: ignore[misc,no-any-return]
 
@@ -56,8 +53,8 @@ class _AccountMixin(StrictListMixin):
         self, request: HttpRequest, form: Any, formsets: Any, change: bool
     ) -> None:
         super().save_related(request, form, formsets, change)  # type: ignore[misc]
-        before = request.account_before if change else None  # type: ignore[attr-defined]
-        accounts.record_change(form.instance, before, staff_actor(request))
+        if not change:
+            accounts.record_change(form.instance, None, staff_actor(request))
 
 
 @admin.register(User)
@@ -76,8 +73,6 @@ class StaffUserAdmin(_AccountMixin, UserAdmin):  # type: ignore[type-arg]
         form_url: str = "",
     ) -> HttpResponse:
         user = self.get_object(request, unquote(id))
-        if user is None:
-            return super().user_change_password(request, id, form_url)
         with accounts.recorded(user, staff_actor(request)):
             return super().user_change_password(request, id, form_url)
 
