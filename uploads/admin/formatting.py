@@ -1,4 +1,4 @@
-"""Formats single values as HTML: a status, a size, an age, a key."""
+"""Formats single values as HTML: a status, an age, a key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -23,10 +22,6 @@ def label(name: str) -> SafeString:
     """Return a status or an action as a label, which the style sheet colours."""
     words = name.replace("_", " ")
     return format_html('<span class="label label-{}">{}</span>', name, words)
-
-
-def size_in_words(size: int) -> SafeString:
-    return format_html('<span title="{} bytes">{}</span>', size, filesizeformat(size))
 
 
 def age(at: datetime) -> SafeString:
@@ -71,9 +66,3 @@ def copy_button(text: str, *, name: str) -> SafeString:
         text,
         name,
     )
-
-
-def short_key(key: str) -> str:
-    """Return the end of a key, where the keys of one day differ."""
-    name = key.rsplit("/", 1)[-1]
-    return f"…{name[-16:]}" if len(name) > 17 else name

@@ -1,8 +1,14 @@
-"""Views of one upload: verify, proof, download, preview; each records an event."""
+"""Views of one upload: its page, and verify, proof, download, preview.
+
+All but the page record an event.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -11,8 +17,7 @@ from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from mirrorsite.actors import is_cross_origin, staff_actor
 from uploads import transitions
@@ -26,8 +31,8 @@ from uploads.exceptions import (
     StoreError,
     TransitionError,
 )
-from uploads.models import Action, AuditSeal, Upload
-from uploads.object_verification import Method, verify_upload
+from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent
+from uploads.object_verification import VERIFIABLE, Method, verify_upload
 from uploads.storage import storage_of, upload_storage
 
 #: Up to this size `verify` reads and hashes the bytes; for larger objects it compares
@@ -36,9 +41,78 @@ READ_BYTES = 8 * 1024 * 1024
 PREVIEW_BYTES = 4096
 #: Events shown as proof; the page states when there are more.
 MAX_PROVEN_EVENTS = 500
+#: Events shown on an upload's page; the rest are in the list of events.
+MAX_EVENTS = 200
 #: The URL name of the page of one upload.
 _PAGE = "admin:uploads_upload_change"
 _View = Callable[[HttpRequest, UUID], HttpResponse]
+
+
+def _facts(upload: Upload) -> list[tuple[str, Any]]:
+    """Return the labels and values of the record's columns."""
+    duration = upload.duration
+    return [
+        ("Id", formatting.copyable(str(upload.pk), name="id")),
+        ("Bucket", upload.bucket),
+        ("Key", formatting.copyable(upload.key, name="key")),
+        ("Size", f"{upload.size:,} bytes"),
+        ("SHA-256", formatting.copyable(upload.sha256, name="SHA-256")),
+        ("ETag", formatting.copyable(upload.etag, name="ETag")),
+        ("Version", upload.version_id or "—"),
+        ("Number", "—" if upload.number is None else upload.number),
+        ("Requested", formatting.exact_time(upload.created_at)),
+        ("Stored", formatting.exact_time(upload.stored_at)),
+        (
+            "Duration",
+            "—" if duration is None else f"{duration.total_seconds() * 1000:,.1f} ms",
+        ),
+        ("Requester", upload.requester_name),
+        ("Client address", upload.client_address or "—"),
+        ("User agent", upload.user_agent or "—"),
+        ("Request id", formatting.copyable(upload.request_id, name="request id")),
+        ("Error", upload.error or "—"),
+    ]
+
+
+def _details(event: UploadEvent) -> list[tuple[str, str]]:
+    """Return names and values of an event's detail; values other than text as JSON."""
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value))
+        for name, value in event.detail.items()
+    ]
+
+
+@require_safe
+@permission_required("uploads.view_upload", raise_exception=True)
+def page(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show the record of an upload and its events; there is no form."""
+    upload = get_object_or_404(Upload, pk=pk)
+    may = request.user.has_perm
+    events, has_more_events = None, False
+    if may("uploads.view_uploadevent"):
+        newest = list(upload.events.order_by("-id")[: MAX_EVENTS + 1])
+        has_more_events = len(newest) > MAX_EVENTS
+        events = [
+            (event, formatting.label(event.action), _details(event))
+            for event in newest[:MAX_EVENTS]
+        ]
+    return TemplateResponse(
+        request,
+        "admin/uploads/upload/page.html",
+        {
+            **admin.site.each_context(request),
+            "title": "Upload",
+            "opts": Upload._meta,
+            "upload": upload,
+            "facts": _facts(upload),
+            "status_label": formatting.label(upload.status),
+            "events": events,
+            "has_more_events": has_more_events,
+            "may_verify": may("uploads.verify_upload") and upload.status in VERIFIABLE,
+            "has_content": upload.status in {Status.STORED, Status.CORRUPTED},
+            "has_preview": upload.size <= PREVIEW_BYTES,
+        },
+    )
 
 
 @require_POST
@@ -66,25 +140,24 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect(_PAGE, upload.pk)
 
 
-def _same_origin_get(permission: str) -> Callable[[_View], _View]:
-    """Require a permission, and a GET request that no page of another origin caused.
+def _same_origin(view: _View) -> _View:
+    """Refuse a request that a page of another origin caused.
 
     A link there would record an event that the user did not intend.
     """
 
-    def decorate(view: _View) -> _View:
-        def same_origin(request: HttpRequest, pk: UUID) -> HttpResponse:
-            if is_cross_origin(request):
-                return HttpResponse("Open this from the upload's own page.", status=403)
-            return view(request, pk)
+    @wraps(view)
+    def checked_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+        if is_cross_origin(request):
+            return HttpResponse("Open this from the upload's own page.", status=403)
+        return view(request, pk)
 
-        allowed = permission_required(permission, raise_exception=True)(same_origin)
-        return require_GET(never_cache(allowed))
-
-    return decorate
+    return checked_view
 
 
-@_same_origin_get("uploads.view_proof")
+@require_GET
+@permission_required("uploads.view_proof", raise_exception=True)
+@_same_origin
 def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show which seal covers each event, and how to verify that independently."""
     upload = get_object_or_404(Upload, pk=pk)
@@ -113,7 +186,9 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
     )
 
 
-@_same_origin_get("uploads.download_upload")
+@require_GET
+@permission_required("uploads.download_upload", raise_exception=True)
+@_same_origin
 def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Redirect to a presigned URL of the object, valid for a minute."""
     upload = get_object_or_404(Upload, pk=pk)
@@ -126,7 +201,9 @@ def download(request: HttpRequest, pk: UUID) -> HttpResponse:
     return HttpResponseRedirect(url)
 
 
-@_same_origin_get("uploads.download_upload")
+@require_GET
+@permission_required("uploads.download_upload", raise_exception=True)
+@_same_origin
 def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Return a small object as plain text, recorded as a download."""
     upload = get_object_or_404(Upload, pk=pk)
