@@ -87,8 +87,6 @@ class CursorChangeList(FilteredChangeList):
             self.has_older, self.has_newer = has_more, direction == "older"
         self.result_list = found
         self.result_count = rough_count(self.queryset)
-        # A template formats an int itself and ignores `RoughCount.__str__`.
-        self.result_count_text = str(self.result_count)
         self.multi_page = self.has_older or self.has_newer
         # Django's own get_results sets these, and its template tags read them.
         self.show_full_result_count = False
@@ -190,9 +188,7 @@ class BigTableAdmin(StrictListMixin, admin.ModelAdmin[M]):
     ordering: ClassVar[tuple[str, ...]]
     change_form_template = "admin/uploads/view_form.html"
     list_per_page = 50
-    list_max_show_all = 0
     sortable_by = ()
-    show_full_result_count = False
     #: Returns the rows that match the text of the search box.
     search: Callable[[QuerySet[M], str], QuerySet[M]]
 

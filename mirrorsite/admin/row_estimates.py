@@ -13,7 +13,10 @@ EXACT_UP_TO = 10_000
 
 
 class RoughCount(int):
-    """A number of rows whose text shows whether it is exact or estimated."""
+    """A number of rows whose text shows whether it is exact or estimated.
+
+    In templates `|stringformat:"s"` gives that text: they format an int themselves.
+    """
 
     is_exact: bool
 

@@ -24,7 +24,7 @@ from uploads.exceptions import (
 from uploads.models import Action, Upload
 from uploads.object_verification import VERIFIABLE, verify_upload
 
-#: Limits of one request; `manage.py verify_uploads` has none.
+#: Limits of one request; the command `verify_uploads` has none.
 MAX_VERIFIED = 1_000
 VERIFY_SECONDS = 20.0
 LINES_AT_ONCE = 500
@@ -59,7 +59,7 @@ def verify_selected(
     if left := selected - outcomes.total():
         text += (
             f"; left out: {left:,} (only stored, missing and corrupted uploads are"
-            f" verified, up to {MAX_VERIFIED:,} in {VERIFY_SECONDS:.0f} s; manage.py"
+            f" verified, up to {MAX_VERIFIED:,} in {VERIFY_SECONDS:.0f} s; the command"
             " verify_uploads has no limit)"
         )
     if fault:

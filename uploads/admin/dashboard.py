@@ -72,26 +72,17 @@ def _upload_cards(hours: list[Hour], words: str) -> list[Card]:
     # Purged uploads count as successful: they were stored, and deleted on purpose.
     bad = sum(counts[s] for s in (Status.FAILED, Status.MISSING, Status.CORRUPTED))
     finished = counts.total() - counts[Status.PENDING]
-    success_rate = (finished - bad) / finished if finished else None
-    tone = "plain"
-    if success_rate is not None:
-        tone = "good" if success_rate >= 0.99 else "bad"
+    rate, tone = "—", "plain"
+    if finished:
+        share = 1 - bad / finished
+        # 100 % only without a failure.
+        rate = f"{min(share * 100, 99.99):.2f} %" if bad else "100 %"
+        tone = "good" if share >= 0.99 else "bad"
+    stored = f"{filesizeformat(size)} stored"
     return [
-        Card(
-            f"Uploads, {words}", f"{counts.total():,}", f"{filesizeformat(size)} stored"
-        ),
-        Card(
-            "Success rate",
-            "—" if success_rate is None else _percentage(success_rate),
-            f"{bad:,} failed, missing or corrupted",
-            tone,
-        ),
+        Card(f"Uploads, {words}", f"{counts.total():,}", stored),
+        Card("Success rate", rate, f"{bad:,} failed, missing or corrupted", tone),
     ]
-
-
-def _percentage(share: float) -> str:
-    """Return a percentage that is 100 only when the share is exactly 1."""
-    return "100 %" if share == 1 else f"{min(share * 100, 99.99):.2f} %"
 
 
 def _pending() -> Card:
@@ -116,7 +107,7 @@ def _last_seal() -> Card:
     unsealed = rough_count(UploadEvent.objects.filter(seal=None), EXACT_UP_TO)
     note = f"{unsealed} event{pluralize(unsealed)} not sealed yet"
     if seal is None:
-        return Card("Last seal", "never", f"{note}; run manage.py seal_audit", "bad")
+        return Card("Last seal", "never", f"{note}; run the command seal_audit", "bad")
     is_late = timezone.now() - seal.sealed_at > SEAL_AGE
     return Card(
         "Last seal",
@@ -133,7 +124,7 @@ def _last_verification() -> Card:
     newest = checks.order_by("-at", "-id").first()
     title = "Audit trail verification"
     if newest is None:
-        return Card(title, "never", "run manage.py verify_audit")
+        return Card(title, "never", "run the command verify_audit")
     is_clean = newest.detail.get("faults") == 0
     is_old = timezone.now() - newest.at > VERIFIED_AGE
     is_good = is_clean and not is_old
@@ -141,7 +132,7 @@ def _last_verification() -> Card:
     return Card(
         title,
         "clean" if is_clean else "faults found",
-        age if is_good else format_html("{}; run manage.py verify_audit", age),
+        age if is_good else format_html("{}; run the command verify_audit", age),
         "good" if is_good else "bad",
     )
 

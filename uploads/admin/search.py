@@ -71,7 +71,25 @@ class RequesterFilter(RoughFacets, SimpleListFilter):
     parameter_name = "requester"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in requesters()]
+        """Return the distinct names in the table, up to `MAX_REQUESTERS`.
+
+        Each takes one index lookup; DISTINCT would read every row.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                WITH RECURSIVE names(name) AS (
+                    SELECT MIN(requester_name) FROM uploads_upload
+                    UNION ALL
+                    SELECT (SELECT MIN(requester_name) FROM uploads_upload
+                            WHERE requester_name > names.name)
+                    FROM names WHERE names.name IS NOT NULL
+                )
+                SELECT name FROM names WHERE name IS NOT NULL LIMIT %s
+                """,
+                [MAX_REQUESTERS],
+            )
+            return [(name, name) for (name,) in cursor.fetchall()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         name = self.value()
@@ -79,25 +97,3 @@ class RequesterFilter(RoughFacets, SimpleListFilter):
 
     def facet_rows(self, rows: QuerySet[Any]) -> list[QuerySet[Any]]:
         return [rows.filter(requester_name=name) for name, _ in self.lookup_choices]
-
-
-def requesters() -> list[str]:
-    """Return the distinct names in the table, up to `MAX_REQUESTERS`.
-
-    Each takes one index lookup; DISTINCT would read every row.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH RECURSIVE names(name) AS (
-                SELECT MIN(requester_name) FROM uploads_upload
-                UNION ALL
-                SELECT (SELECT MIN(requester_name) FROM uploads_upload
-                        WHERE requester_name > names.name)
-                FROM names WHERE names.name IS NOT NULL
-            )
-            SELECT name FROM names WHERE name IS NOT NULL LIMIT %s
-            """,
-            [MAX_REQUESTERS],
-        )
-        return [name for (name,) in cursor.fetchall()]

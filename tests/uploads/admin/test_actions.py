@@ -55,7 +55,7 @@ class TestVerifySelected:
         assert said(response) == (
             "Of 4 selected: 1 missing, 1 recorded in another bucket, 1 verified; left"
             " out: 1 (only stored, missing and corrupted uploads are verified, up to"
-            " 1,000 in 20 s; manage.py verify_uploads has no limit)."
+            " 1,000 in 20 s; the command verify_uploads has no limit)."
         )
         actors = UploadEvent.objects.filter(action__in=["verified", "missing"])
         assert set(actors.values_list("actor", flat=True)) == {"user:admin"}

@@ -61,7 +61,7 @@ def test_no_figures_without_permission(member_of, make_upload):
 )
 def test_last_check_of_the_trail(admin_client, make_upload, age, faults, words, tone):
     make_upload()
-    assert "run manage.py verify_audit" in text(admin_client)
+    assert "run the command verify_audit" in text(admin_client)
     UploadEvent.objects.create(
         action=Action.AUDIT_CHECKED,
         at=timezone.now() - dt.timedelta(days=age),
@@ -71,4 +71,4 @@ def test_last_check_of_the_trail(admin_client, make_upload, age, faults, words, 
     before, card = text(admin_client).split("Audit trail verification")
     assert before.rstrip().endswith(f'<li class="card tone-{tone}"><h2>')
     assert f'<p class="value">{words}</p>' in card
-    assert ("</time>; run manage.py verify_audit" in card) == (tone == "bad")
+    assert ("</time>; run the command verify_audit" in card) == (tone == "bad")
