@@ -135,10 +135,10 @@ def _upload(request: HttpRequest) -> HttpResponse:
             raise
         if detail := _FORM_DETAILS.get(problem.slug):
             problem.detail = ErrorDetail(detail)
-        # A malformed or used key cannot be sent again: then the form gets a new one.
+        # A malformed or used key cannot be sent again: then the page has a new form.
         is_used = problem.slug == "idempotency-key-reused"
-        needs_new_key = is_used or "key" in form.errors
-        response = _page(request, problem, form=None if needs_new_key else form)
+        is_kept = not is_used and "key" not in form.errors
+        response = _page(request, problem, form=form if is_kept else None)
     for name, value in usage.items():
         response.headers[name] = value
     return response
@@ -152,8 +152,11 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
     if settings.UPLOAD_AUTH == "token":
         detail = "Nothing was uploaded: uploading needs a token."
         raise Problem("not-authenticated", detail)
+    if "key" in form.errors:
+        detail = "Nothing was uploaded: the form was damaged. Send the new one below."
+        raise Problem("invalid-parameter", detail)
     if not form.is_valid():
-        detail = "Nothing was uploaded: the form was not valid. Correct it below."
+        detail = "Nothing was uploaded: the size was not valid. Correct it below."
         raise Problem("invalid-parameter", detail)
     is_staff = request.user.is_staff
     actor = staff_actor(request) if is_staff else actor_named(request)

@@ -221,7 +221,7 @@ class TestUpload:
             assert response.status_code == 400, size
             assert 'aria-invalid="true"' in text_of(response), size
             assert message in text_of(response), size
-            assert "Nothing was uploaded" in alert_in(response)
+            assert "the size was not valid. Correct it below." in alert_in(response)
         assert not Upload.objects.exists()
 
     def test_bad_key__400(self, browser, bucket):
@@ -229,7 +229,7 @@ class TestUpload:
         response = send(browser, form=form_of(browser.get("/")) | {"key": key})
         assert response.status_code == 400
         assert key not in text_of(response)
-        assert "Nothing was uploaded" in alert_in(response)
+        assert "the form was damaged. Send the new one below." in alert_in(response)
         assert not Upload.objects.exists()
         assert send(browser, form=form_of(response)).status_code == 303
 
