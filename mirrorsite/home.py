@@ -32,7 +32,7 @@ from transforms.query import MAX_WORD_CHARACTERS, QueryError, word_of
 from uploads.api.errors import problem_of
 from uploads.exceptions import UploadsError
 from uploads.idempotency import IdempotencyKey
-from uploads.models import Status, Upload, UploadEvent
+from uploads.models import Upload, UploadEvent
 from uploads.services import create_upload
 
 #: How long the link to a record is valid; staff can use it at any time.
@@ -114,7 +114,6 @@ def _mirror_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "word": word,
         "transformed": mirror(word),
-        "mirror_url": f"{reverse('mirror')}?{urlencode({'word': word})}",
     }
 
 
@@ -202,10 +201,7 @@ def _record_context(request: HttpRequest, signed_id: str) -> dict[str, Any]:
         "events": events[:MAX_EVENTS],
         "has_more_events": len(events) > MAX_EVENTS,
         "may_view": may_view,
-        "may_download": upload.status == Status.STORED
-        and _may(request, "uploads.download_upload"),
-        "login_url": f"{reverse('admin:login')}?"
-        + urlencode({"next": f"{reverse('home')}?upload={upload.pk}"}),
+        "may_download": _may(request, "uploads.download_upload"),
     }
 
 
@@ -234,7 +230,6 @@ def _page(
             "record_url": upload_id and _link_to(str(upload_id)),
             "form": form or UploadForm(),
             "needs_token": settings.UPLOAD_AUTH == "token",
-            "base_url": f"{request.scheme}://{request.get_host()}",
             "max_word_characters": MAX_WORD_CHARACTERS,
             "checks": readiness.checks().items(),
             **context,

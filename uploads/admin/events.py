@@ -30,23 +30,25 @@ def _seal_link(event: UploadEvent) -> SafeString | str:
     return format_html('<a href="{}">{}</a>', url, event.seal_id)
 
 
-_ID = column("Id", lambda event: event.pk)
 _AT = column("At", lambda event: formatting.exact_time(event.at))
-_ACTION = column("Action", lambda event: formatting.label(event.action))
+_ACTION = column(
+    "Action",
+    lambda event: formatting.label(event.action, event.get_action_display()),
+)
 _UPLOAD = column("Upload", _upload_link)
 _SEAL = column("Seal", _seal_link)
 
 
 @admin.register(UploadEvent)
 class UploadEventAdmin(BigTableAdmin[UploadEvent]):
-    list_display = (_ID, _AT, _ACTION, _UPLOAD, "actor", _SEAL)
+    list_display = ("id", _AT, _ACTION, _UPLOAD, "actor", _SEAL)
     list_filter = (("action", ChoiceFilter), TimeFilter)
     search_fields = ("id", "upload_id")
     search_help_text = "An event's id, or the beginning of an upload's id."
     search = staticmethod(search_events)
     ordering = ("-at", "-id")
     actions = (export_csv, export_jsonl)
-    fields = (_ID, _AT, _ACTION, _UPLOAD, "actor", "request_id", "detail", _SEAL)
+    fields = ("id", _AT, _ACTION, _UPLOAD, "actor", "request_id", "detail", _SEAL)
 
 
 _SEALED = column("Sealed at", lambda seal: formatting.exact_time(seal.sealed_at))
@@ -58,8 +60,11 @@ _EVENTS = column(
 )
 _ROOT = column(
     "Root",
-    lambda seal: formatting.copyable(
-        seal.root, name="root", shown=seal.root[:16] + "…"
+    lambda seal: format_html(
+        '<code title="{}">{}…</code>{}',
+        seal.root,
+        seal.root[:16],
+        formatting.copy_button(seal.root, name="root"),
     ),
 )
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,10 +19,9 @@ def column(title: str, show: Callable[[Any], Any]) -> Any:
     return admin.display(description=title)(show)
 
 
-def label(name: str) -> SafeString:
-    """Return a status or an action as a label, which the style sheet colours."""
-    words = name.replace("_", " ")
-    return format_html('<span class="label label-{}">{}</span>', name, words)
+def label(name: str, words: str) -> SafeString:
+    """Return a status or an action as a label; the style sheet colours it by name."""
+    return format_html('<span class="label label-{}">{}</span>', name, words.lower())
 
 
 def age(at: datetime) -> SafeString:
@@ -36,10 +36,8 @@ def age(at: datetime) -> SafeString:
     )
 
 
-def exact_time(at: datetime | None) -> SafeString | str:
+def exact_time(at: datetime) -> SafeString:
     """Return a time to the millisecond, in UTC."""
-    if at is None:
-        return "—"
     return format_html(
         '<time datetime="{}">{} UTC</time>',
         at.isoformat(),
@@ -47,22 +45,7 @@ def exact_time(at: datetime | None) -> SafeString | str:
     )
 
 
-def copyable(text: str, *, name: str, shown: str | None = None) -> SafeString | str:
-    """Return `text`, or `shown` in its place, with a button that copies `text`."""
-    if not text:
-        return "—"
-    return format_html(
-        '<span class="copyable"><code title="{}">{}</code>{}</span>',
-        text,
-        text if shown is None else shown,
-        copy_button(text, name=name),
-    )
-
-
 def copy_button(text: str, *, name: str) -> SafeString:
-    return format_html(
-        '<button type="button" class="copy" data-copy="{}" aria-label="Copy {}">'
-        "</button>",
-        text,
-        name,
-    )
+    """Return a button that copies the text."""
+    context = {"text": text, "name": name}
+    return render_to_string("admin/uploads/copy_button.html", context)

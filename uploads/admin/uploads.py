@@ -39,7 +39,7 @@ def _size(upload: Upload) -> SafeString:
 class UploadAdmin(BigTableAdmin[Upload]):
     list_display = (
         column("Key", _key_link),
-        column("Status", lambda upload: formatting.label(upload.status)),
+        column("Status", lambda upload: formatting.label(upload.status, upload.status)),
         column("Size", _size),
         column("Age", lambda upload: formatting.age(upload.created_at)),
         column("Requester", lambda upload: upload.requester_name),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -21,7 +21,6 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from mirrorsite.actors import is_cross_origin, staff_actor
 from uploads import transitions
-from uploads.admin import formatting
 from uploads.audit.keys import public_text
 from uploads.bulkhead import store_bulkhead
 from uploads.content import content_url
@@ -48,32 +47,6 @@ _PAGE = "admin:uploads_upload_change"
 _View = Callable[[HttpRequest, UUID], HttpResponse]
 
 
-def _facts(upload: Upload) -> list[tuple[str, Any]]:
-    """Return the labels and values of the record's columns."""
-    duration = upload.duration
-    return [
-        ("Id", formatting.copyable(str(upload.pk), name="id")),
-        ("Bucket", upload.bucket),
-        ("Key", formatting.copyable(upload.key, name="key")),
-        ("Size", f"{upload.size:,} bytes"),
-        ("SHA-256", formatting.copyable(upload.sha256, name="SHA-256")),
-        ("ETag", formatting.copyable(upload.etag, name="ETag")),
-        ("Version", upload.version_id or "—"),
-        ("Number", "—" if upload.number is None else upload.number),
-        ("Requested", formatting.exact_time(upload.created_at)),
-        ("Stored", formatting.exact_time(upload.stored_at)),
-        (
-            "Duration",
-            "—" if duration is None else f"{duration.total_seconds() * 1000:,.1f} ms",
-        ),
-        ("Requester", upload.requester_name),
-        ("Client address", upload.client_address or "—"),
-        ("User agent", upload.user_agent or "—"),
-        ("Request id", formatting.copyable(upload.request_id, name="request id")),
-        ("Error", upload.error or "—"),
-    ]
-
-
 def _details(event: UploadEvent) -> list[tuple[str, str]]:
     """Return names and values of an event's detail; values other than text as JSON."""
     return [
@@ -92,10 +65,7 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
     if may("uploads.view_uploadevent"):
         newest = list(upload.events.order_by("-id")[: MAX_EVENTS + 1])
         has_more_events = len(newest) > MAX_EVENTS
-        events = [
-            (event, formatting.label(event.action), _details(event))
-            for event in newest[:MAX_EVENTS]
-        ]
+        events = [(event, _details(event)) for event in newest[:MAX_EVENTS]]
     return TemplateResponse(
         request,
         "admin/uploads/upload/page.html",
@@ -104,8 +74,9 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
             "title": "Upload",
             "opts": Upload._meta,
             "upload": upload,
-            "facts": _facts(upload),
-            "status_label": formatting.label(upload.status),
+            "size": f"{upload.size:,}",
+            "milliseconds": upload.duration
+            and upload.duration / timedelta(milliseconds=1),
             "events": events,
             "has_more_events": has_more_events,
             "may_verify": may("uploads.verify_upload") and upload.status in VERIFIABLE,
@@ -172,7 +143,7 @@ def proof(request: HttpRequest, pk: UUID) -> HttpResponse:
             "title": "Proof",
             "opts": Upload._meta,
             "upload": upload,
-            "events": [(event, formatting.label(event.action)) for event in events],
+            "events": events,
             "seals": AuditSeal.objects.filter(
                 number__in={event.seal_id for event in events}
             ).order_by("number"),
