@@ -1,85 +1,77 @@
-"""The date hierarchy of a list: years, months, days and hours, in UTC."""
+"""The date hierarchy of a list: years, months, days and hours, in UTC.
+
+A period is written as the beginning of an ISO 8601 time: `2026`, `2026-11`, `2026-11-23`
+or `2026-11-23T18`. Periods of one length compare as times do. "" is all time.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-
-#: Length in ISO 8601 of a year, a month, a day and an hour.
-_LENGTHS = (len("2026"), len("2026-11"), len("2026-11-23"), len("2026-11-23T18"))
-#: A period's text is the beginning of an ISO 8601 time. The rest of this one completes it
-#: to the time at which the period starts.
-_FIRST_TIME = "0000-01-01T00:00:00+00:00"
-_FULL_NAMES = ("%Y", "%B %Y", "%-d %B %Y", "%-d %B %Y, %H:00")
-#: Names that leave out the containing period.
-_SHORT_NAMES = ("%Y", "%B", "%-d", "%H:00")
-#: A time that is this long after the start of a period is in the following one.
-_SPANS = (
-    timedelta(days=366),
-    timedelta(days=31),
-    timedelta(days=1),
-    timedelta(hours=1),
-)
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
-    """A year (`level` 0), month (1), day (2) or hour (3)."""
-
-    start: datetime
-    level: int
-
-    def __str__(self) -> str:
-        return self.start.isoformat()[: _LENGTHS[self.level]]
-
-    def full_name(self) -> str:
-        return self.start.strftime(_FULL_NAMES[self.level])
-
-    def short_name(self) -> str:
-        return self.start.strftime(_SHORT_NAMES[self.level])
-
-    def following(self) -> Period:
-        return _containing(self.start + _SPANS[self.level], self.level)
-
-    def above(self) -> list[Period]:
-        """Return the periods that contain this one, largest first."""
-        return [_containing(self.start, level) for level in range(self.level)]
+class _Level(NamedTuple):
+    #: The start of a period and this time are in the following one.
+    span: timedelta
+    name: str
+    #: The name without that of the containing period.
+    short_name: str
 
 
-def parse(text: str) -> Period:
-    """Parse `2026`, `2026-11`, `2026-11-23` or `2026-11-23T18`; raises `ValueError`."""
-    level = _LENGTHS.index(len(text))
-    start = datetime.fromisoformat(text + _FIRST_TIME[len(text) :])
-    period = Period(start, level)
-    if str(period) != text:  # fromisoformat() accepts week dates too
-        raise ValueError(f"{text!r} is not a year, month, day or hour")
-    return period
+#: By the length of a period's text.
+_LEVELS = {
+    4: _Level(timedelta(days=366), "%Y", "%Y"),
+    7: _Level(timedelta(days=31), "%B %Y", "%B"),
+    10: _Level(timedelta(days=1), "%-d %B %Y", "%-d"),
+    13: _Level(timedelta(hours=1), "%-d %B %Y, %H:00", "%H:00"),
+}
+#: The rest of this time completes a period to the time at which it starts.
+_FIRST_TIME = "0001-01-01T00:00:00+00:00"
 
 
-def subdivisions(
-    period: Period | None, first: datetime, last: datetime
-) -> list[Period]:
+def start_of(period: str) -> datetime:
+    """Return the time at which a period starts; raises `ValueError` for other text."""
+    length = len(period)
+    start = datetime.fromisoformat(period + _FIRST_TIME[length:])
+    # fromisoformat() accepts week dates too.
+    if length not in _LEVELS or start.isoformat()[:length] != period:
+        raise ValueError(f"{period!r} is not a year, month, day or hour")
+    return start
+
+
+def following(period: str) -> str:
+    start, length = start_of(period), len(period)
+    return (start + _LEVELS[length].span).isoformat()[:length]
+
+
+def containing(period: str) -> list[str]:
+    """Return the periods that contain this one, largest first."""
+    return [period[:length] for length in _LEVELS if length < len(period)]
+
+
+def name(period: str) -> str:
+    return start_of(period).strftime(_LEVELS[len(period)].name)
+
+
+def short_name(period: str) -> str:
+    return start_of(period).strftime(_LEVELS[len(period)].short_name)
+
+
+def subdivisions(period: str, first: datetime, last: datetime) -> list[str]:
     """Return the parts of a period, such as months, from that of `first` to that of `last`.
 
-    None stands for all time, whose parts are years. A single year or month is replaced by
-    its own subdivisions, since it offers no choice.
+    Both times are in UTC. A single year or month is replaced by its own subdivisions,
+    since it offers no choice.
     """
-    level = period.level + 1 if period else 0
-    if level == len(_LENGTHS):
+    length = next((length for length in _LEVELS if length > len(period)), None)
+    if length is None:
         return []
-    start = max(first, period.start) if period else first
-    end = period.following().start if period else None
-    part = _containing(start, level)
+    start = period + _FIRST_TIME[len(period) :]
+    part = max(first.isoformat(), start)[:length]
     parts = []
-    while part.start <= last and (end is None or part.start < end):
+    while part <= last.isoformat()[:length] and part.startswith(period):
         parts.append(part)
-        part = part.following()
-    is_year_or_month = level < 2
-    if len(parts) == 1 and is_year_or_month:
+        part = following(part)
+    if len(parts) == 1 and length < len("2026-11-23"):
         return subdivisions(parts[0], first, last)
     return parts
-
-
-def _containing(at: datetime, level: int) -> Period:
-    """Return the period of this level that contains a time."""
-    return parse(at.astimezone(UTC).isoformat()[: _LENGTHS[level]])

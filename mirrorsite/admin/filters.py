@@ -13,7 +13,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from mirrorsite.admin.date_hierarchy import Period, parse, subdivisions
+from mirrorsite.admin import date_hierarchy as dates
 from mirrorsite.admin.row_estimates import rough_count
 from mirrorsite.times import parse_time
 
@@ -98,8 +98,11 @@ class TimeFilter(ListFilter):
         """
         used = self.used
         bounds = []
-        if period := self._period():
-            bounds += [("gte", period.start), ("lt", period.following().start)]
+        if period := used.get("on"):
+            bounds += [
+                ("gte", dates.start_of(period)),
+                ("lt", dates.start_of(dates.following(period))),
+            ]
         if within := used.get("within"):
             if within not in self.recent_spans:
                 raise IncorrectLookupParameters(f"within={within!r}")
@@ -137,30 +140,29 @@ class TimeFilter(ListFilter):
 
     def navigation(self, changelist: Any) -> dict[str, Any]:
         """Return the current period and the links (address, text) to those above and below."""
-        period = self._period()
+        period = self.used.get("on", "")
         rows = self.model._default_manager.order_by(self.column)
         times = rows.values_list(self.column, flat=True)
         first, last = times.first(), times.last()
-        below = subdivisions(period, first, last) if first and last else []
-
-        def link(to: Period, name: str) -> tuple[str, str]:
-            return self._link(changelist, on=str(to)), name
-
+        below = dates.subdivisions(period, first, last) if first and last else []
         trail = []
         if period:
             trail = [(self._link(changelist), "All dates")]
-            trail += [link(above, above.full_name()) for above in period.above()]
-        elif below and (above := below[0].above()):
-            # All rows are in one year or month, whose subdivisions are shown.
-            period = above[-1]
+            trail += [
+                (self._link(changelist, on=above), dates.name(above))
+                for above in dates.containing(period)
+            ]
+        elif below:
+            # All rows may be in one year or month, whose subdivisions are shown.
+            period = [period, *dates.containing(below[0])][-1]
         return {
             "trail": trail,
-            "current": period.full_name() if period else "",
-            "steps": [link(step, step.short_name()) for step in below],
+            "current": dates.name(period) if period else "",
+            "steps": [
+                (self._link(changelist, on=part), dates.short_name(part))
+                for part in below
+            ],
         }
-
-    def _period(self) -> Period | None:
-        return parse(self.used["on"]) if "on" in self.used else None
 
     def _link(self, changelist: Any, **chosen: str) -> str:
         """Return the list's address with `chosen` as this filter's only parameters."""

@@ -105,8 +105,5 @@ def _export(
     return StreamingHttpResponse(
         pieces,
         content_type=kind,
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}.{form}"',
-            "Cache-Control": "no-store",
-        },
+        headers={"Content-Disposition": f'attachment; filename="{name}.{form}"'},
     )
