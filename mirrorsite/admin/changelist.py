@@ -70,30 +70,20 @@ class CursorChangeList(FilteredChangeList):
         return list(self.model_admin.ordering)
 
     def get_results(self, request: HttpRequest) -> None:
-        page_size = self.list_per_page
+        size = self.list_per_page
         direction, *values = request.GET.get(PAGE_VAR, "").split(SEPARATOR)
-        rows = self.queryset
         backwards = direction in {"newer", "oldest"}
+        rows = self.queryset.reverse() if backwards else self.queryset
         if direction in {"older", "newer"}:
             rows = rows.filter(self._beyond(values, "gt" if backwards else "lt"))
         # One row more than the page shows whether there are more.
-        found = list((rows.reverse() if backwards else rows)[: page_size + 1])
-        has_more = len(found) > page_size
-        found = found[:page_size]
-        if backwards:
-            found.reverse()
-            self.has_older, self.has_newer = direction == "newer", has_more
-        else:
-            self.has_older, self.has_newer = has_more, direction == "older"
-        self.result_list = found
-        self.result_count = rough_count(self.queryset)
+        found = list(rows[: size + 1])
+        has_more = len(found) > size
+        self.result_list = found[:size][::-1] if backwards else found[:size]
+        self.has_older = direction == "newer" if backwards else has_more
+        self.has_newer = has_more if backwards else direction == "older"
         self.multi_page = self.has_older or self.has_newer
-        # Django's own get_results sets these, and its template tags read them.
-        self.show_full_result_count = False
-        self.show_admin_actions = True
-        self.full_result_count = None
-        self.can_show_all = False
-        self.paginator = self.model_admin.get_paginator(request, rows, page_size)
+        self.result_count = rough_count(self.queryset)
 
     def dates(self) -> dict[str, Any] | None:
         """Return the template's variables for the date hierarchy; None without one."""
