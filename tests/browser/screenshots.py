@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import urllib.request
 from pathlib import Path
@@ -72,9 +73,8 @@ def _shoot(
             if name == "upload":
                 page.get_by_role("button", name="Verify now").click()
                 page.click("#preview-button")
-                page.wait_for_function(
-                    "document.querySelector('#preview').textContent != 'Reading …'"
-                )
+                # Not wait_for_function: it needs eval, which the page's policy blocks.
+                page.locator("#preview", has_text=re.compile(r"\d")).wait_for()
             path = TARGET / f"{name}-{state}-{scheme}.png"
             page.evaluate("window.scrollTo(0, 0)")  # a click may have scrolled
             page.screenshot(path=path, full_page=name != "list")

@@ -48,13 +48,15 @@ class Card:
 
 def context(wanted: str) -> dict[str, Any]:
     """Return the template's variables for a range of `RANGES`."""
+    if not Upload.objects.exists():
+        # Without figures, which would be cached: the first upload is seen at once.
+        return {"is_empty": True}
     name = wanted if wanted in RANGES else "24h"
     words, count = RANGES[name]
     hours = hourly.recent_hours(count)
     return {
         "range": name,
         "ranges": [(key, text) for key, (text, _) in RANGES.items()],
-        "is_empty": not Upload.objects.exists(),
         "cards": [
             *_upload_cards(hours, words),
             _pending(),

@@ -17,11 +17,13 @@ def text(client: Client, query: str = "") -> str:
     return response.content.decode()
 
 
-def test_empty__says_what_to_do_first(admin_client):
+def test_empty__says_what_to_do_first(admin_client, make_upload):
     page = text(admin_client)
     assert "No uploads yet" in page
     assert "curl -X POST http://testserver/api/upload-random" in page
     assert "<svg class=" not in page
+    make_upload()
+    assert '<p class="value">1</p>' in text(admin_client)
 
 
 def test_charts_and_their_tables(admin_client, make_upload):
