@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from itertools import groupby
 
 #: The size of the area within the axes, whose origin is its upper left corner.
@@ -23,6 +25,7 @@ _LABEL_WIDTH = 70
 Series = Mapping[str, Sequence[float | None]]
 
 
+@dataclass
 class Chart:
     """The axes of a chart, the coordinates of a value, and the values as text.
 
@@ -30,22 +33,23 @@ class Chart:
     bytes, at multiples of a power of two.
     """
 
-    def __init__(
-        self,
-        name: str,
-        labels: Sequence[str],
-        series: Series,
-        *,
-        unit: str,
-        format_value: Callable[[float], str],
-        base: int = 10,
-        width: int = WIDTH,
-    ) -> None:
-        self.name, self.labels, self.series = name, labels, series
-        self.unit, self.format_value, self.width = unit, format_value, width
-        self.ticks = ticks(self.highest(), base)
-        #: The width of the band of one label on the horizontal axis.
-        self.band_width = width / max(len(labels), 1)
+    name: str
+    labels: Sequence[str]
+    series: Series
+    _: KW_ONLY
+    unit: str
+    format_value: Callable[[float], str]
+    base: int = 10
+    width: int = WIDTH
+
+    @cached_property
+    def ticks(self) -> list[float]:
+        return round_ticks(self.highest(), self.base)
+
+    @property
+    def band_width(self) -> float:
+        """The width of the band of one label on the horizontal axis."""
+        return self.width / max(len(self.labels), 1)
 
     def highest(self) -> float:
         """Return the value that the vertical axis has to reach."""
@@ -122,7 +126,7 @@ class Lines(Chart):
                     yield name, [(self.x(i + 0.5), self.y(v or 0)) for i, v in run]
 
 
-def ticks(highest: float, base: int = 10) -> list[float]:
+def round_ticks(highest: float, base: int = 10) -> list[float]:
     """Return round values, 1 or more apart, from 0 to at least `highest`."""
     if highest <= 0:
         return [0, 1]

@@ -196,9 +196,7 @@ class BigTableAdmin(StrictListMixin, admin.ModelAdmin[M]):
         self, request: HttpRequest, queryset: QuerySet[M], search_term: str
     ) -> tuple[QuerySet[M], bool]:
         term = search_term.strip()
-        if not term:
-            return queryset, False
-        return self.search(queryset, term), False
+        return (self.search(queryset, term) if term else queryset), False
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("uploads.export_upload")

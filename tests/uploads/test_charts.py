@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from django.template.loader import render_to_string
 
-from uploads.charts import Chart, Lines, StackedBars, ticks
+from uploads.charts import Chart, Lines, StackedBars, round_ticks
 
 AXIS: dict[str, Any] = {"unit": "uploads", "format_value": "{:g}".format}
 
@@ -30,8 +30,8 @@ def draw(chart: Chart) -> ET.Element:
         (3 * 1024**2, 2, [0, 1024**2, 2 * 1024**2, 3 * 1024**2]),
     ],
 )
-def test_ticks(highest, base, expected):
-    assert ticks(highest, base) == pytest.approx(expected)
+def test_round_ticks(highest, base, expected):
+    assert round_ticks(highest, base) == pytest.approx(expected)
 
 
 def test_stacked_bars__heights_add_up():

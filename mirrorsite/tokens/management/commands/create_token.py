@@ -61,17 +61,14 @@ class Command(OperatorCommand):
                     actor=self.actor(),
                 )
                 if as_json:
-                    self.print_json(
-                        {
-                            "name": name,
-                            "owner": owner,
-                            "scopes": sorted(scope.value for scope in token.scopes),
-                            "expires_at": token.expiry.isoformat().replace(
-                                "+00:00", "Z"
-                            ),
-                            "token": secret,
-                        }
-                    )
+                    created = {
+                        "name": name,
+                        "owner": owner,
+                        "scopes": sorted(token.scopes),
+                        "expires_at": token.expiry.isoformat().replace("+00:00", "Z"),
+                        "token": secret,
+                    }
+                    self.print_json(created)
                 else:
                     self.warn(
                         f"token {name} of {owner}, valid until"
