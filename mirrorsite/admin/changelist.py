@@ -1,31 +1,30 @@
 """Change lists whose cost does not grow with the table.
 
-Pages are found by cursor (the values of the previous page's last row), not by OFFSET;
+Pages are found by cursor (the key of the previous page's last row), not by OFFSET;
 counts above a limit are estimates; and rows are always in the order of an index.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
-from django.core.exceptions import BadRequest, ValidationError
+from django.core.exceptions import BadRequest, ObjectDoesNotExist, ValidationError
 from django.db import DataError, IntegrityError
-from django.db.models import DateTimeField, Field, Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
 from mirrorsite.admin.filters import TimeFilter
 from mirrorsite.admin.row_estimates import rough_count
-from mirrorsite.times import parse_time
 
 M = TypeVar("M", bound=Model)
 
-#: Separates the values of a cursor; no time, number or UUID contains it.
+#: Separates the direction of a cursor from the key; no number or UUID contains it.
 SEPARATOR = "~"
 
 
@@ -56,8 +55,8 @@ class CursorChangeList(FilteredChangeList):
     """A change list that pages by cursor, newest first.
 
     The admin's `ordering` is one or two columns, all descending, in the order of an
-    index. The page parameter is `oldest`, or `older` or `newer` with the values of the
-    row that the page follows or precedes.
+    index. The page parameter is `oldest`, or `older` or `newer` with the primary key of
+    the row that the page follows or precedes.
     """
 
     model_admin: BigTableAdmin[Any]
@@ -71,11 +70,11 @@ class CursorChangeList(FilteredChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         size = self.list_per_page
-        direction, *values = request.GET.get(PAGE_VAR, "").split(SEPARATOR)
+        direction, _, pk = request.GET.get(PAGE_VAR, "").partition(SEPARATOR)
         backwards = direction in {"newer", "oldest"}
         rows = self.queryset.reverse() if backwards else self.queryset
         if direction in {"older", "newer"}:
-            rows = rows.filter(self._beyond(values, "gt" if backwards else "lt"))
+            rows = rows.filter(self._beyond(pk, "gt" if backwards else "lt"))
         # One row more than the page shows whether there are more.
         found = list(rows[: size + 1])
         has_more = len(found) > size
@@ -94,51 +93,33 @@ class CursorChangeList(FilteredChangeList):
 
     def page_links(self) -> list[tuple[str, str]]:
         """Return the links to other pages: text and address of each."""
-        # A link's text, and the parts of its page parameter.
-        links: list[tuple[str, list[str]]] = []
+        rows = self.result_list
+        first, last = (rows[0].pk, rows[-1].pk) if rows else ("", "")
+        pages: dict[str, str | None] = {}
         if self.has_newer:
-            links += [("Newest", []), ("Newer", ["newer", *self._cursor(0)])]
+            # Without the parameter, the page is the newest.
+            pages |= {"Newest": None, "Newer": f"newer{SEPARATOR}{first}"}
         if self.has_older:
-            links += [("Older", ["older", *self._cursor(-1)]), ("Oldest", ["oldest"])]
+            pages |= {"Older": f"older{SEPARATOR}{last}", "Oldest": "oldest"}
         return [
-            # None removes the parameter: without it, the page is the newest.
-            (text, self.get_query_string({PAGE_VAR: SEPARATOR.join(parts) or None}))
-            for text, parts in links
+            (text, self.get_query_string({PAGE_VAR: page}))
+            for text, page in pages.items()
         ]
 
-    def _cursor(self, index: int) -> list[str]:
-        """Return the values of `ordering` in a row of this page, as text."""
-        if not self.result_list:
-            return []
-        row = self.result_list[index]
-        return [field.value_to_string(row) for field in self._fields()]
-
-    def _fields(self) -> list[Field[Any, Any]]:
-        """Return the fields of `ordering`."""
-        names = [name.lstrip("-") for name in self.model_admin.ordering]
-        return [cast("Field[Any, Any]", self.lookup_opts.get_field(n)) for n in names]
-
-    def _beyond(self, texts: list[str], lookup: str) -> Q:
-        """Return the condition for rows older (lt) or newer (gt) than a cursor's row."""
-        fields = self._fields()
+    def _beyond(self, pk: str, lookup: str) -> Q:
+        """Return the condition for rows older (lt) or newer (gt) than that with this key."""
+        names = [name.removeprefix("-") for name in self.model_admin.ordering]
         try:
-            values = [
-                parse_time(text)
-                if isinstance(field, DateTimeField)
-                else field.to_python(text)
-                for field, text in zip(fields, texts, strict=True)
-            ]
-        except ValidationError as error:
+            row = self.root_queryset.values_list(*names).get(pk=pk)
+        except (ObjectDoesNotExist, ValidationError) as error:
             raise IncorrectLookupParameters(error) from error
-        names = [field.name for field in fields]
         if len(names) == 1:
-            return Q(**{f"{names[0]}__{lookup}": values[0]})
+            return Q(**{f"{names[0]}__{lookup}": row[0]})
         first, second = names
-        # In this form the index scan starts at the cursor: PostgreSQL uses the index for
+        # In this form the index scan starts at the row: PostgreSQL uses the index for
         # the first condition, and cannot use it for the OR.
-        return Q(**{f"{first}__{lookup}e": values[0]}) & (
-            Q(**{f"{first}__{lookup}": values[0]})
-            | Q(**{f"{second}__{lookup}": values[1]})
+        return Q(**{f"{first}__{lookup}e": row[0]}) & (
+            Q(**{f"{first}__{lookup}": row[0]}) | Q(**{f"{second}__{lookup}": row[1]})
         )
 
 

@@ -23,9 +23,9 @@ NO_ID = "00000000-0000-7000-8000-000000000000"
 NO_PAGES_OR_FILTERS = [
     "p=older",
     "p=older~1~2~3",
-    "p=older~None~None",
-    f"p=newer~0001-01-01T00:00:00%2B23:59~{NO_ID}",
-    "p=newer~9999-12-31T23:59:59-23:59~1",
+    "p=older~None",
+    f"p=newer~{NO_ID}",
+    f"p=newer~{'9' * 40}",
     f"p=newer~{'9' * 40}x",
     "id__regex=(",
     "key__regex=(",
@@ -98,7 +98,6 @@ ADDRESSES = {
         f"{USERS}?p=-1&o=9.x&q=%F0%9F%98%80",
         f"{SEALS}?p=-1&o=9.x&q=%F0%9F%98%80",
         f"{UPLOADS}?p=99999999999999999999&o=9.x&q={'f' * 5000}",
-        f"{UPLOADS}?p=older~0001-01-01T00:00:00~{NO_ID}",
         f"{UPLOADS}?status__exact=none-such&requester=nobody",
         f"{UPLOADS}?status__exact=&on=9998-12-31T23",
         f"{UPLOADS}?since=9999-12-31T23:59&until=0001-01-01T00:00&on=0001-01-01T00",
@@ -112,7 +111,7 @@ ADDRESSES = {
         ),
         # With a NUL.
         f"{UPLOADS}?status__exact=%00",
-        f"{UPLOADS}?p=older~%00~{NO_ID}",
+        f"{UPLOADS}?p=older~%00",
         f"{UPLOADS}?nonsense%00=1",
         f"{TOKENS}%00/change/",
         f"{USERS}?username__exact=%00",
@@ -153,7 +152,7 @@ def test_field_of_a_popup__posted(admin_client, page):
 def test_no_address_is_an_error_of_ours(admin_client, make_upload):
     make_upload()
     for path in (
-        f"{EVENTS}?p=older~{'9' * 30}~{'9' * 30}",
+        f"{EVENTS}?p=older~{'9' * 30}",
         f"{UPLOADS}x/change/",
         *(
             f"{UPLOADS}{NO_ID}/{act}/"
