@@ -111,10 +111,7 @@ def _mirror_context(request: HttpRequest) -> dict[str, Any]:
         word = word_of(request.META["QUERY_STRING"])
     except QueryError as error:
         raise Problem(error.code, str(error)) from error
-    return {
-        "word": word,
-        "transformed": mirror(word),
-    }
+    return {"word": word, "transformed": mirror(word)}
 
 
 def _upload(request: HttpRequest) -> HttpResponse:
@@ -135,9 +132,8 @@ def _upload(request: HttpRequest) -> HttpResponse:
         if detail := _FORM_DETAILS.get(problem.slug):
             problem.detail = ErrorDetail(detail)
         # A malformed or used key cannot be sent again: then the page has a new form.
-        is_used = problem.slug == "idempotency-key-reused"
-        is_kept = not is_used and "key" not in form.errors
-        response = _page(request, problem, form=form if is_kept else None)
+        is_spent = problem.slug == "idempotency-key-reused" or "key" in form.errors
+        response = _page(request, problem, form=None if is_spent else form)
     for name, value in usage.items():
         response.headers[name] = value
     return response

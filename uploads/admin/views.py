@@ -75,8 +75,9 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
             "opts": Upload._meta,
             "upload": upload,
             "size": f"{upload.size:,}",
-            "milliseconds": upload.duration
-            and upload.duration / timedelta(milliseconds=1),
+            "milliseconds": None
+            if upload.duration is None
+            else upload.duration / timedelta(milliseconds=1),
             "events": events,
             "has_more_events": has_more_events,
             "may_verify": may("uploads.verify_upload") and upload.status in VERIFIABLE,
