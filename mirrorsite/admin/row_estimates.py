@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.db import connection
 from django.db.models import QuerySet
 
 #: A larger number of rows is estimated.
@@ -25,28 +24,15 @@ class RoughCount(int):
 
 
 def rough_count(queryset: QuerySet[Any], exact_up_to: int = EXACT_UP_TO) -> RoughCount:
-    """Return the number of rows: above `exact_up_to`, PostgreSQL's estimate."""
+    """Return the number of rows: above `exact_up_to`, the planner's estimate."""
     rows = queryset.order_by()
     counted = rows[: exact_up_to + 1].count()
     is_exact = counted <= exact_up_to
     if not is_exact:
-        counted = max(_estimate(rows), counted)
+        plan = json.loads(rows.explain(format="JSON"))
+        counted = max(int(plan[0]["Plan"]["Plan Rows"]), counted)
         # To three significant digits: no estimate is more precise.
         counted = round(counted, min(0, 3 - len(str(counted))))
     count = RoughCount(counted)
     count.is_exact = is_exact
     return count
-
-
-def _estimate(rows: QuerySet[Any]) -> int:
-    """Return the number of rows of the table's statistics, or of the query's plan."""
-    if not rows.query.where:
-        with connection.cursor() as cursor:
-            # -1 until the table is analysed for the first time.
-            cursor.execute(
-                "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass",
-                [rows.model._meta.db_table],
-            )
-            return int(cursor.fetchone()[0])
-    plan = json.loads(rows.explain(format="JSON"))
-    return int(plan[0]["Plan"]["Plan Rows"])
