@@ -97,7 +97,7 @@ class CursorChangeList(FilteredChangeList):
         first, last = (rows[0].pk, rows[-1].pk) if rows else ("", "")
         pages: dict[str, str | None] = {}
         if self.has_newer:
-            # Without the parameter, the page is the newest.
+            # None removes the parameter: without it, the page is the newest.
             pages |= {"Newest": None, "Newer": f"newer{SEPARATOR}{first}"}
         if self.has_older:
             pages |= {"Older": f"older{SEPARATOR}{last}", "Oldest": "oldest"}
