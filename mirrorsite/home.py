@@ -126,12 +126,14 @@ def _upload(request: HttpRequest) -> HttpResponse:
             headers={"Cache-Control": "no-store"},
         )
     except (Problem, UploadsError) as error:
+        # `problem_of` returns None for what is a `Problem` already.
         problem = problem_of(error) or error
         if not isinstance(problem, Problem):
             raise
         if detail := _FORM_DETAILS.get(problem.slug):
             problem.detail = ErrorDetail(detail)
-        # A malformed or used key cannot be sent again: then the page has a new form.
+        # A key that is malformed, or was used with another size, would be refused again:
+        # the page gets a form with a new key.
         is_spent = problem.slug == "idempotency-key-reused" or "key" in form.errors
         response = _page(request, problem, form=None if is_spent else form)
     for name, value in usage.items():

@@ -181,7 +181,7 @@ class RateLimiter:
 
     def _add(self, quota_key: str, amount: int) -> tuple[int, int]:
         """Return the count in the current window, and the seconds until it ends."""
-        length: int = settings.UPLOAD_RATE_LIMIT[1]  # type: ignore[index]  # it is on
+        length: int = settings.UPLOAD_RATE_LIMIT[1]  # type: ignore[index]  # a limit is set
         window, elapsed = divmod(time.time(), length)
         seconds_left = math.ceil(length - elapsed)
         key = f"{quota_key}/{length}/{window:.0f}"

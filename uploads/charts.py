@@ -99,13 +99,13 @@ class StackedBars(Chart):
         gap = 0.25 if self.band_width > 6 else 0.08
         width = round(self.band_width * (1 - gap), 2)
         for i in range(len(self.labels)):
-            top = 0.0
+            stacked = 0.0
             for name, values in self.series.items():
                 if value := values[i]:
-                    bottom = self.y(top)
-                    top += value
+                    bottom = self.y(stacked)
+                    stacked += value
                     # A single failure among thousands stays visible.
-                    height = round(max(bottom - self.y(top), 1.5), 2)
+                    height = round(max(bottom - self.y(stacked), 1.5), 2)
                     y = round(bottom - height, 2)
                     yield name, self.x(i + gap / 2), y, width, height
 
@@ -123,7 +123,10 @@ class Lines(Chart):
                 enumerate(values), lambda p: p[1] is not None
             ):
                 if has_value:
-                    yield name, [(self.x(i + 0.5), self.y(v or 0)) for i, v in run]
+                    yield (
+                        name,
+                        [(self.x(i + 0.5), self.y(v)) for i, v in run if v is not None],
+                    )
 
 
 def round_ticks(highest: float, base: int = 10) -> list[float]:

@@ -75,12 +75,16 @@ class CursorChangeList(FilteredChangeList):
         rows = self.queryset.reverse() if backwards else self.queryset
         if direction in {"older", "newer"}:
             rows = rows.filter(self._beyond(pk, "gt" if backwards else "lt"))
-        # One row more than the page shows whether there are more.
+        # If there is a row beyond the page, there is another page in this direction. In the
+        # other one there is a page if this page was reached from there.
         found = list(rows[: size + 1])
         has_more = len(found) > size
-        self.result_list = found[:size][::-1] if backwards else found[:size]
-        self.has_older = direction == "newer" if backwards else has_more
-        self.has_newer = has_more if backwards else direction == "older"
+        if backwards:
+            self.result_list = found[:size][::-1]
+            self.has_newer, self.has_older = has_more, direction == "newer"
+        else:
+            self.result_list = found[:size]
+            self.has_newer, self.has_older = direction == "older", has_more
         self.multi_page = self.has_older or self.has_newer
         self.result_count = rough_count(self.queryset)
 

@@ -101,6 +101,7 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
                 " program name."
             )
         now = timezone.now()
+        # Finds none without an owner: every token has one.
         for token in Token.objects.filter(
             user=owner, revoked_at=None, expiry__gt=now + RENEW_BEFORE
         ):

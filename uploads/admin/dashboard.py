@@ -49,7 +49,7 @@ class Card:
 def context(wanted: str) -> dict[str, Any]:
     """Return the template's variables for a range of `RANGES`."""
     if not Upload.objects.exists():
-        # Without figures, which would be cached: the first upload is seen at once.
+        # The figures would be cached: the first upload would not be seen for a minute.
         return {"is_empty": True}
     name = wanted if wanted in RANGES else "24h"
     words, count = RANGES[name]

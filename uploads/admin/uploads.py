@@ -19,7 +19,7 @@ from uploads.models import Upload
 
 
 def _key_link(upload: Upload) -> SafeString:
-    # The end of a key, where the keys of one day differ.
+    # The end of a key, where the keys of one day differ: 17 characters with the ellipsis.
     name = upload.key.rsplit("/", 1)[-1]
     return format_html(
         '<a href="{}" title="{}">{}</a> {}',

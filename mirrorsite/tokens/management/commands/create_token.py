@@ -70,6 +70,7 @@ class Command(OperatorCommand):
                     }
                     self.print_json(created)
                 else:
+                    # Standard output holds the secret alone.
                     self.warn(
                         f"token {name} of {owner}, valid until"
                         f" {token.expiry:%Y-%m-%d %H:%M} UTC; shown only this once:"
