@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import lzma
+import mmap
 import re
 import secrets
 import tempfile
@@ -17,7 +18,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -29,8 +29,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from mirrorsite.database import reason
 from uploads.exceptions import ObjectChangedError, ObjectMissingError, UploadsError
-from uploads.payloads import PART_BYTES, Part, sha256_of
-from uploads.storage import upload_storage
+from uploads.storage import BytesPayload, upload_storage
 
 PREFIX = "backups/"
 MANIFEST = "backup.json"
@@ -43,6 +42,8 @@ _UNREADABLE = (
     DataError,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
+    OSError,  # from bz2
     EOFError,
     RuntimeError,  # encrypted, another compression, or a manifest nested too deeply
     ValueError,  # a name that is not UTF-8
@@ -53,34 +54,6 @@ class BackupError(UploadsError):
     """A backup cannot be restored; the message has the reason and a remedy."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backup:
-    """One backup in the bucket, and the number of rows of each table."""
-
-    key: str
-    rows: dict[str, int]
-
-
-class FilePayload:
-    """An open file as the body of an upload, read in parts."""
-
-    content_type = "application/zip"
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._descriptor = file.fileno()
-        file.flush()
-        self.size = os.fstat(self._descriptor).st_size
-        self.sha256 = sha256_of(self._read(_CHUNK_BYTES))
-
-    def parts(self) -> Iterator[Part]:
-        for content in self._read(PART_BYTES):
-            yield Part([content], sha256_of([content]))
-
-    def _read(self, size: int) -> Iterator[bytes]:
-        for start in range(0, self.size, size):
-            yield os.pread(self._descriptor, size, start)
-
-
 def backup_keys() -> list[str]:
     """Return the keys of all backups, the oldest first."""
     return sorted(
@@ -88,15 +61,21 @@ def backup_keys() -> list[str]:
     )
 
 
-def back_up() -> Backup:
-    """Store a copy of the database; raises `StoreError` and Django's database errors."""
+def back_up() -> tuple[str, dict[str, int]]:
+    """Store a copy of the database; return its key, and the rows of each table.
+
+    Raises `StoreError` and Django's database errors.
+    """
     now = datetime.now(UTC)
     key = f"{PREFIX}{now:%Y/%m/%d/%H%M%S%f}-{secrets.token_hex(4)}.zip"
     # An unnamed file: a killed process leaves no copy of the database on disk.
     with tempfile.TemporaryFile() as file:
         rows = _dump(file, now)
-        upload_storage().put_new(key, FilePayload(file), {"upload-id": key})
-    return Backup(key=key, rows=rows)
+        file.flush()
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        payload = BytesPayload(content, "application/zip")
+        upload_storage().put_new(key, payload, {"upload-id": key})
+    return key, rows
 
 
 def delete_old(keep: int) -> Iterator[str]:
@@ -110,8 +89,10 @@ def delete_old(keep: int) -> Iterator[str]:
         yield key
 
 
-def restore(key: str) -> Backup:
+def restore(key: str) -> dict[str, int]:
     """Apply the backup's migrations to an empty database, and load the backup's rows.
+
+    Return the number of rows of each table.
 
     Raises `BackupError` if the database has tables, the backup is damaged, or this
     release lacks one of the backup's migrations.
@@ -127,8 +108,7 @@ def restore(key: str) -> Backup:
             migrations, tables = _manifest(archive)
         _migrate(migrations)
         with _backup_errors(key):
-            rows = _load(archive, tables)
-    return Backup(key=key, rows=rows)
+            return _load(archive, tables)
 
 
 # --- Back up -------------------------------------------------------------------------

@@ -16,19 +16,21 @@ import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from mmap import mmap
 from typing import NamedTuple, Protocol
 
 #: Numbers go from 0 to 9999, as in the original challenge.
 NUMBERS = 10_000
 _DIGITS_PER_LINE = 4
 _LINE_BYTES = _DIGITS_PER_LINE + 1
-_LINES_PER_BLOCK = 64 * 1024 // _LINE_BYTES
+#: No piece is longer, in bytes: the store's timeout applies to each.
+MAX_PIECE_BYTES = 64 * 1024
+_LINES_PER_BLOCK = MAX_PIECE_BYTES // _LINE_BYTES
 _BLOCK_BYTES = _LINES_PER_BLOCK * _LINE_BYTES
 #: Random bytes below 250 become a decimal digit each; the six above would favour some
 #: digits and are dropped.
 _TO_DIGIT = bytes(48 + value % 10 for value in range(256))
 _BIASED = bytes(range(250, 256))
-
 
 #: A larger payload is sent in parts of this size, in bytes.
 PART_BYTES = 8 * 1024 * 1024
@@ -62,10 +64,10 @@ class Payload(Protocol):
 
 
 class BytesPayload:
-    """A body in memory."""
+    """A body in memory, or a file that is mapped to memory."""
 
     def __init__(
-        self, content: bytes, content_type: str = "application/octet-stream"
+        self, content: bytes | mmap, content_type: str = "application/octet-stream"
     ) -> None:
         self.content_type = content_type
         self._content = content
@@ -74,9 +76,8 @@ class BytesPayload:
 
     def parts(self) -> Iterator[Part]:
         content = memoryview(self._content)
-        for start in range(0, max(self.size, 1), PART_BYTES):
-            pieces = [content[start : start + PART_BYTES]]
-            yield Part(pieces, sha256_of(pieces))
+        starts = range(0, self.size, MAX_PIECE_BYTES)
+        return parts_of(content[start : start + MAX_PIECE_BYTES] for start in starts)
 
 
 class RandomNumbers:
@@ -145,7 +146,7 @@ class RandomNumbers:
         return map(Part, pieces, self._part_digests)
 
     def _digests_of_parts(self) -> list[str]:
-        return [sha256_of(pieces) for pieces in in_parts(self.chunks(), PART_BYTES)]
+        return [part.sha256 for part in parts_of(self.chunks())]
 
 
 def sha256_of(pieces: Iterable[Piece]) -> str:
@@ -154,6 +155,12 @@ def sha256_of(pieces: Iterable[Piece]) -> str:
     for piece in pieces:
         digest.update(piece)
     return digest.hexdigest()
+
+
+def parts_of(chunks: Iterable[Piece]) -> Iterator[Part]:
+    """Yield parts, hashing each; without chunks, one empty part."""
+    for pieces in in_parts(chunks, PART_BYTES):
+        yield Part(pieces, sha256_of(pieces))
 
 
 def in_parts(chunks: Iterable[Piece], part_bytes: int) -> Iterator[Pieces]:

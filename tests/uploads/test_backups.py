@@ -62,12 +62,19 @@ def record(bucket: UploadStorage, settings: Any) -> None:
     new_token()
 
 
-def archive(files: dict[str, str]) -> bytes:
+def archive(files: dict[str, str], compression: int = zipfile.ZIP_STORED) -> bytes:
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as made:
+    with zipfile.ZipFile(content, "w", compression) as made:
         for name, text in files.items():
             made.writestr(name, text)
     return content.getvalue()
+
+
+def damaged(compression: int) -> bytes:
+    """Return a zip file with a wrong byte in the content of its only file."""
+    made = bytearray(archive({"backup.json": "[1]" * 1000}, compression))
+    made[made.index(b"backup.json") + 20] ^= 0xFF
+    return bytes(made)
 
 
 def backup_of(
@@ -117,7 +124,7 @@ class TestRestore:
             assert (status, "already" in text) == (2, True)
 
     def test_damaged_backup(self, bucket, empty_database):
-        key = backups.back_up().key
+        key = backups.back_up()[0]
         whole = bucket.client.get_object(Bucket=bucket.bucket_name, Key=key)
         damaged = whole["Body"].read()[:-1] + b"?"
         making.put_raw(bucket, key, damaged, **whole["Metadata"])
@@ -138,6 +145,9 @@ class TestRestore:
                     '{"tables": {"a": {"columns": [], "rows": 1}}}',
                 )
             ),
+            (damaged(zipfile.ZIP_DEFLATED), "cannot be read as a backup"),
+            (damaged(zipfile.ZIP_BZIP2), "cannot be read as a backup"),
+            (damaged(zipfile.ZIP_LZMA), "cannot be read as a backup"),
             (archive({"backup.json": "[" * 10**5}), "maximum recursion depth"),
             (archive({}), "its backup.json is missing or invalid"),
             (
@@ -183,7 +193,7 @@ class TestRestore:
 
 class TestDryRun:
     def test_newest(self, bucket):
-        newest = [backups.back_up().key for _ in range(2)][-1]
+        newest = [backups.back_up()[0] for _ in range(2)][-1]
         assert run("restore_database", "--dry-run") == (0, f"would restore {newest}\n")
         status, text = run("restore_database", "--dry-run", "--json")
         assert (status, json.loads(text)) == (0, {"dry_run": True, "key": newest})
@@ -198,7 +208,7 @@ class TestKeep:
         """Other objects do not count; the newest are kept, whichever second they are of."""
         for key in ("backups/zzz.zip", "backups/latest.zip"):
             bucket.put_new(key, BytesPayload(b"x"), {})
-        made = [backups.back_up().key for _ in range(3)]
+        made = [backups.back_up()[0] for _ in range(3)]
         status, text = run("backup_database", "--keep=2", "--json")
         result = json.loads(text)
         assert (status, result["deleted"]) == (0, made[:2])
@@ -207,7 +217,7 @@ class TestKeep:
 
     def test_another_run_deletes_too(self, bucket, monkeypatch):
         """The copies are gone: that is what was wanted."""
-        made = [backups.back_up().key for _ in range(3)]
+        made = [backups.back_up()[0] for _ in range(3)]
         head = UploadStorage.head
 
         def slow(storage: UploadStorage, key: str) -> Any:

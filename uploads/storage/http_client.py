@@ -199,14 +199,13 @@ class HTTPClient:
         answer = Answer(method, connection, self._read_timeout, self._idle[origin])
         sock = cast(socket.socket, connection.sock)
         try:
-            # The timeout applies to each block.
-            sock.settimeout(self._read_timeout)
+            sock.settimeout(self._read_timeout)  # for each piece
+            pieces = iter(body)
             # A store that refuses may answer, and close, before it has read the body.
             with suppress(BrokenPipeError, ConnectionResetError):
-                blocks = _blocks(body)
-                sock.sendall(data + next(blocks, b""))  # one packet, if it is small
-                for block in blocks:
-                    sock.sendall(block)
+                sock.sendall(data + next(pieces, b""))  # one packet, if it is small
+                for piece in pieces:
+                    sock.sendall(piece)
         except BaseException:
             answer.close()
             raise
@@ -309,11 +308,3 @@ class HTTPClient:
 def host_of(parts: SplitResult) -> str:
     """Return the value of the field Host as botocore signs it: without a default port."""
     return parts.netloc.removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
-
-
-def _blocks(body: Pieces) -> Iterator[memoryview]:
-    """Yield a body in blocks of at most `_BLOCK_BYTES`."""
-    for piece in body:
-        view = memoryview(piece)
-        for start in range(0, len(view), _BLOCK_BYTES):
-            yield view[start : start + _BLOCK_BYTES]

@@ -33,23 +33,21 @@ class Command(OperatorCommand):
             Action.EXPORTED, self.actor(), detail={"what": "database"}
         )
         try:
-            made = back_up()
+            key, rows = back_up()
         except StoreUnavailableError as error:
             if error.outcome_unknown:
                 self.so_far = "whether the backup was stored is unknown"
             raise
         deleted: list[str] = []
-        self.so_far = f"{made.key} was stored"
-        for key in delete_old(keep) if keep else ():
-            deleted.append(key)
+        self.so_far = f"{key} was stored"
+        for old_key in delete_old(keep) if keep else ():
+            deleted.append(old_key)
             old = counted(len(deleted), "old backup")
-            self.so_far = f"{made.key} was stored, {old} deleted"
+            self.so_far = f"{key} was stored, {old} deleted"
         if as_json:
-            self.print_json({"key": made.key, "rows": made.rows, "deleted": deleted})
+            self.print_json({"key": key, "rows": rows, "deleted": deleted})
             return
-        total = sum(made.rows.values())
-        self.print(
-            f"{made.key}: {counted(total, 'row')} of {counted(len(made.rows), 'table')}"
-        )
-        for key in deleted:
-            self.print(f"deleted {key}")
+        total = counted(sum(rows.values()), "row")
+        self.print(f"{key}: {total} of {counted(len(rows), 'table')}")
+        for old_key in deleted:
+            self.print(f"deleted {old_key}")

@@ -42,10 +42,10 @@ class Command(OperatorCommand):
             )
             return
         self.so_far = "nothing was restored; another try needs an empty database"
-        done = restore(key)
+        rows = restore(key)
         self.so_far = f"{key} was restored"
         self.print_result(
-            {"key": done.key, "rows": done.rows},
-            f"restored {key}: {counted(sum(done.rows.values()), 'row')}",
+            {"key": key, "rows": rows},
+            f"restored {key}: {counted(sum(rows.values()), 'row')}",
             as_json=as_json,
         )
