@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from time import perf_counter
-from typing import Any
 
 from prometheus_client import Counter, Histogram
 
@@ -39,7 +37,7 @@ UPLOADS = Counter(
 UPLOAD_BYTES = Counter("mirrorsite_upload_bytes", "Bytes of the stored uploads.")
 STORE_SECONDS = Histogram(
     "mirrorsite_store_request_duration_seconds",
-    "Time that one request to the object store took.",
+    "Time from a request to the object store to the head of its answer.",
     ["operation", "outcome"],
     buckets=STORE_BUCKETS,
 )
@@ -52,32 +50,3 @@ def request_observer(
     """Return the function that counts one request and its duration in seconds."""
     known = method if method in METHODS else "other"
     return REQUEST_SECONDS.labels(route, known, str(status)).observe
-
-
-def measure_requests(client: Any) -> None:
-    """Measure every request of a boto3 S3 client, by operation and outcome."""
-
-    def before(context: dict[str, Any], **kwargs: Any) -> None:
-        context["mirrorsite_started"] = perf_counter()
-
-    def after(
-        http_response: Any, model: Any, context: dict[str, Any], **_: Any
-    ) -> None:
-        _observe_context(model.name, f"{http_response.status_code // 100}xx", context)
-
-    def failed(
-        exception: Any, event_name: str, context: dict[str, Any], **_: Any
-    ) -> None:
-        # The event has no `model`; its name is "after-call-error.s3.<operation>".
-        operation = event_name.rpartition(".")[2]
-        _observe_context(operation, "no answer", context)
-
-    client.meta.events.register("before-call.s3", before)
-    client.meta.events.register("after-call.s3", after)
-    client.meta.events.register("after-call-error.s3", failed)
-
-
-def _observe_context(operation: str, outcome: str, context: dict[str, Any]) -> None:
-    started = context.get("mirrorsite_started")
-    if started is not None:
-        STORE_SECONDS.labels(operation, outcome).observe(perf_counter() - started)

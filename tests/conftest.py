@@ -18,7 +18,6 @@ import pytest
 from botocore.exceptions import ClientError
 from django.conf import settings
 from django.contrib.auth.models import Group, User
-from django.core.files.storage import storages
 from django.db import connection
 from django.test import Client
 from hypothesis import settings as hypothesis_settings
@@ -150,7 +149,7 @@ def object_store() -> Iterator[ObjectStore]:
 
 
 @pytest.fixture
-def make_storage(settings: Any) -> Iterator[Any]:
+def make_storage(settings: Any) -> Any:
     """Return a function that changes options of the default storage."""
 
     def make(**options: Any) -> UploadStorage:
@@ -162,10 +161,7 @@ def make_storage(settings: Any) -> Iterator[Any]:
         settings.STORAGES = changed
         return upload_storage()
 
-    yield make
-    for storage in list(vars(storages)["_storages"].values()):
-        if isinstance(storage, UploadStorage):
-            storage.store.close()
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -117,7 +117,9 @@ def client(make_client: Callable[..., HTTPClient]) -> HTTPClient:
 def put(client: HTTPClient, server: Server, body: bytes = b"body"):
     """Return the answer, and its content."""
     headers = {"host": "h"}
-    answer = client.send("PUT", server.origin, "/bucket/key", headers, pieces_of(body))
+    answer = client.send(
+        "PutObject", "PUT", server.origin, "/bucket/key", headers, pieces_of(body)
+    )
     return answer, answer.read()
 
 
@@ -220,7 +222,9 @@ class TestAnswers:
         answer = b"HTTP/1.1 400 No\r\nContent-Length: 9\r\n\r\nwhy"
         with serving(lambda connection: connection.sendall(answer)) as server:
             headers = {"host": "h", "content-length": "0"}
-            answered = client.send("HEAD", server.origin, "/bucket/key", headers)
+            answered = client.send(
+                "HeadObject", "HEAD", server.origin, "/bucket/key", headers
+            )
             assert (answered.status, answered.read()) == (400, b"")
             answer = OK
             assert put(client, server)[0].status == 200
@@ -241,7 +245,7 @@ class TestTimeouts:
             origin = origin_of(listener)
             pieces = pieces_of(bytes(32 * 1024 * 1024))
             with pytest.raises(TimeoutError):
-                client.send("PUT", origin, "/", {"host": "h"}, pieces)
+                client.send("PutObject", "PUT", origin, "/", {"host": "h"}, pieces)
 
     def test_body_that_is_read_slowly__succeeds(self, make_client):
         """It takes longer than the timeout, and no part of it does."""
@@ -263,6 +267,7 @@ class TestTimeouts:
             thread.start()
             before = time.monotonic()
             answer = client.send(
+                "PutObject",
                 "PUT",
                 origin_of(listener),
                 "/",
@@ -315,7 +320,7 @@ class TestConnections:
             thread.start()
             origin = origin_of(listener)
             answer = client.send(
-                "PUT", origin, "/", {"host": "h"}, [bytes(4 * 1024 * 1024)]
+                "PutObject", "PUT", origin, "/", {"host": "h"}, [bytes(4 * 1024 * 1024)]
             )
             assert answer.status == 403
             client.close()
@@ -334,7 +339,7 @@ class TestConnections:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             origin = origin_of(listener)
         with pytest.raises(StoreUnavailableError) as caught:
-            client.send("PUT", origin, "/", {"host": "h"})
+            client.send("PutObject", "PUT", origin, "/", {"host": "h"})
         assert caught.value.outcome_unknown is False
 
     def test_many_threads(self, client):

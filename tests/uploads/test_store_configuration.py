@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from prometheus_client import REGISTRY
 from rest_framework.test import APIClient
 
 from mirrorsite.aws_configuration import check_aws_configuration
-from tests.fake_store import Answer, FakeStore, Request
+from tests.fake_store import NO_ANSWER, Answer, FakeStore, Request
 from uploads import object_verification
 from uploads.exceptions import (
     StoreError,
@@ -703,6 +704,27 @@ class TestErrors:
         assert retries == [(1, False), (2, True)]
 
 
+class TestMetrics:
+    def test_requests__counted_by_operation_and_outcome(self, fake_store, storage):
+        def count(operation: str, outcome: str) -> float:
+            labels = {"operation": operation, "outcome": outcome}
+            name = "mirrorsite_store_request_duration_seconds_count"
+            return REGISTRY.get_sample_value(name, labels) or 0
+
+        outcomes = [
+            ("PutObject", "2xx"),
+            ("HeadObject", "5xx"),
+            ("HeadObject", "no answer"),
+        ]
+        before = [count(*outcome) for outcome in outcomes]
+        storage.put_new("key", SMALL, METADATA)
+        for answer in (Answer(500), NO_ANSWER):
+            fake_store.plan = lambda request, answer=answer: answer
+            with pytest.raises(StoreUnavailableError):
+                storage.head("key")
+        assert [count(*outcome) for outcome in outcomes] == [n + 1 for n in before]
+
+
 class TestParts:
     SIZE = 5 * PART_BYTES + 1
 
@@ -745,15 +767,19 @@ class TestParts:
                     yield part
 
         def without_body(
-            method: str, origin: str, target: str, headers: Any, body: Any
+            operation: str,
+            method: str,
+            origin: str,
+            target: str,
+            headers: Any,
+            body: Any,
         ) -> Any:
             if "partNumber=1&" in target:
                 with made:
                     assert made.wait_for(lambda: count == 3, timeout=10)
                     too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
-            return send(
-                method, origin, target, headers, () if method == "PUT" else body
-            )
+            body = () if method == "PUT" else body
+            return send(operation, method, origin, target, headers, body)
 
         client = storage.store.transport.http
         send = client.send

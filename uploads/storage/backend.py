@@ -9,7 +9,7 @@ import mimetypes
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from django.core.files.storage import storages
@@ -64,16 +64,6 @@ _NO_OBJECT_LOCK = frozenset(
 )
 
 
-#: Options that have the same name in django-storages.
-_SHARED_OPTIONS = (
-    "bucket_name",
-    "region_name",
-    "endpoint_url",
-    "access_key",
-    "secret_key",
-)
-
-
 class UploadStorage(S3Storage):
     """S3 storage that creates objects once and never overwrites one.
 
@@ -86,9 +76,9 @@ class UploadStorage(S3Storage):
 
     def __init__(self, **options: Any) -> None:
         self.configuration = StoreConfiguration(**options)
+        # django-storages needs no more: it uses our client.
         super().__init__(
-            file_overwrite=False,
-            **{name: options[name] for name in _SHARED_OPTIONS if name in options},
+            bucket_name=self.configuration.bucket_name, file_overwrite=False
         )
         self.store = StoreClient(self.configuration)
         self.multipart = MultipartUploads(self.store)
@@ -457,10 +447,7 @@ class UploadStorage(S3Storage):
 
 def upload_storage() -> UploadStorage:
     """Return the storage of `STORAGES["default"]`; one object for all threads."""
-    storage = storages["default"]
-    if not isinstance(storage, UploadStorage):
-        raise TypeError("STORAGES['default'] must be an uploads.storage.UploadStorage.")
-    return storage
+    return cast(UploadStorage, storages["default"])
 
 
 def storage_of(upload: Upload) -> UploadStorage:

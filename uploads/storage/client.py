@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
-from mirrorsite.metrics import STORE_SECONDS
 from uploads.exceptions import (
     StoreCredentialsError,
     StoreError,
@@ -32,7 +31,6 @@ from uploads.storage.configuration import (
 from uploads.storage.errors import (
     credentials_error,
     error_from_status,
-    store_error,
     store_errors,
     unreadable_answer,
 )
@@ -133,9 +131,7 @@ class StoreClient:
         credentials = frozen_credentials(transport.credentials)
         path = address.path + quote(key, safe="/~")
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
-        started = time.perf_counter()
-        outcome = "no answer"
-        try:
+        with store_errors():
             signed = sign(
                 "PUT", path, query,
                 {**headers, "host": address.host, "x-amz-checksum-sha256": checksum},
@@ -145,20 +141,14 @@ class StoreClient:
             )  # fmt: skip
             signed["user-agent"] = transport.user_agent
             target = f"{path}?{query}" if query else path
-            answer = transport.http.send("PUT", address.origin, target, signed, body)
+            answer = transport.http.send(
+                operation, "PUT", address.origin, target, signed, body
+            )
             content = answer.read()
-            outcome = f"{answer.status // 100}xx"
             if answer.status == 200:
                 return etag_and_version(
                     answer.fields["etag"], answer.fields.get("x-amz-version-id")
                 )
-        except StoreError:
-            raise
-        except Exception as error:
-            raise store_error(error) from error
-        finally:
-            seconds = time.perf_counter() - started
-            STORE_SECONDS.labels(operation, outcome).observe(seconds)
         code, region = _CODE.search(content), _REGION.search(content)
         raise error_from_status(
             answer.status,
@@ -219,11 +209,6 @@ class StoreClient:
             if following in ({}, marker):
                 raise unreadable_answer("the next page's marker is missing or repeated")
             marker = following
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        if self._connection is not None:
-            self.transport.http.close()
 
 
 def _address(transport: Transport, bucket: str) -> BucketAddress:

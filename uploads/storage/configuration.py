@@ -19,7 +19,6 @@ from botocore.utils import get_environ_proxies, parse_timestamp
 from urllib3 import ProxyManager
 
 from mirrorsite.aws_configuration import ca_bundle
-from mirrorsite.metrics import measure_requests
 from uploads.exceptions import StoreRedirectError, StoreUnavailableError
 from uploads.storage.errors import credentials_error, error_from_status
 from uploads.storage.http_client import HTTPClient
@@ -122,8 +121,12 @@ def build_transport(configuration: StoreConfiguration) -> Transport:
         client.meta.events.register(
             "response-received.s3", partial(_refuse_redirects, client.meta.region_name)
         )
-        measure_requests(client)
-        http = _http_client(configuration, client.meta.endpoint_url, certificates)
+        http = HTTPClient(
+            certificates=certificates,
+            proxy=_proxy(client.meta.endpoint_url),
+            connect_timeout=configuration.connect_timeout,
+            read_timeout=configuration.read_timeout,
+        )
         # botocore does not send a request itself if a handler returns an answer.
         send: Any = http.send_prepared
         client.meta.events.register_last("before-send", send)
@@ -134,21 +137,14 @@ def build_transport(configuration: StoreConfiguration) -> Transport:
     return Transport(client, http, credentials, session.user_agent())
 
 
-def _http_client(
-    configuration: StoreConfiguration, url: str, certificates: str | None
-) -> HTTPClient:
-    """Return the HTTP client for the store at `url`."""
+def _proxy(url: str) -> ProxyManager | None:
+    """Return the proxy that the environment names for `url`."""
     proxies = ProxyConfiguration(get_environ_proxies(url))
-    proxy = None
-    if proxy_url := proxies.proxy_url_for(url):
-        headers = proxies.proxy_headers_for(proxy_url)
-        proxy = ProxyManager(proxy_url, proxy_headers=headers)
-    return HTTPClient(
-        certificates=certificates,
-        proxy=proxy,
-        connect_timeout=configuration.connect_timeout,
-        read_timeout=configuration.read_timeout,
-    )
+    proxy_url = proxies.proxy_url_for(url)
+    if not proxy_url:
+        return None
+    headers = proxies.proxy_headers_for(proxy_url)
+    return ProxyManager(proxy_url, proxy_headers=headers)
 
 
 def _refuse_redirects(

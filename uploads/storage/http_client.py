@@ -13,8 +13,9 @@ import ssl
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,6 +25,7 @@ from urllib3 import ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
+from mirrorsite.metrics import STORE_SECONDS
 from uploads.exceptions import StoreUnavailableError
 from uploads.payloads import Pieces
 
@@ -152,54 +154,68 @@ class Answer:
         self._is_complete = self._has_head
 
 
+@dataclass(kw_only=True, eq=False)
 class HTTPClient:
     """Sends requests to any host; all threads use one. Timeouts are in seconds."""
 
-    def __init__(
-        self,
-        *,
-        certificates: str | None,
-        proxy: ProxyManager | None,
-        connect_timeout: float,
-        read_timeout: float,
-    ) -> None:
-        """`certificates` is a CA bundle; only the settings of `proxy` are used."""
-        self._certificates = certificates
-        self._proxy = proxy
-        self._connect_timeout = connect_timeout
-        self._read_timeout = read_timeout
-        self._idle: dict[str, deque[HTTPConnection]] = defaultdict(deque)
+    #: A file of CA certificates; None means those of the system.
+    certificates: str | None
+    #: Only its settings are used.
+    proxy: ProxyManager | None
+    connect_timeout: float
+    read_timeout: float
+    _idle: dict[str, deque[HTTPConnection]] = field(
+        init=False, default_factory=lambda: defaultdict(deque)
+    )
 
     def send(
         self,
+        operation: str,
         method: str,
         origin: str,
         target: str,
         headers: Mapping[str, str],
         body: Pieces = (),
     ) -> Answer:
-        """Send a request once, and read the head of its answer.
+        """Send a request once, read the head of its answer, and measure the time.
 
-        `origin` is scheme, host and port; `headers` have lower-case names and include
-        `host`. Raises `StoreUnavailableError` if it cannot connect (nothing was sent);
-        once connected, `OSError`, `ValueError` or an error of httptools, as `Answer.read`
-        does.
+        `operation` is its name in the metrics. `origin` is scheme, host and port;
+        `headers` have lower-case names and include `host`. Raises
+        `StoreUnavailableError` if it cannot connect (nothing was sent); once connected,
+        `OSError`, `ValueError` or an error of httptools, as `Answer.read` does.
         """
+        started, outcome = perf_counter(), "no answer"
+        try:
+            answer = self._send(method, origin, target, headers, body)
+            outcome = f"{answer.status // 100}xx"
+            return answer
+        finally:
+            seconds = perf_counter() - started
+            STORE_SECONDS.labels(operation, outcome).observe(seconds)
+
+    def _send(
+        self,
+        method: str,
+        origin: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Pieces,
+    ) -> Answer:
         fields = {**headers}
         if body or method in {"POST", "PUT"}:
             fields["content-length"] = str(sum(map(len, body)))
-        if self._proxy is not None and origin.startswith("http:"):
+        if self.proxy is not None and origin.startswith("http:"):
             target = origin + target
-            fields |= self._proxy.proxy_headers
+            fields |= self.proxy.proxy_headers
         head = f"{method} {target} HTTP/1.1\r\n"
         for name, value in fields.items():
             head += f"{name}: {value}\r\n"
         data = f"{head}\r\n".encode("latin-1")
         connection = self._idle_connection(origin) or self._connect(origin)
-        answer = Answer(method, connection, self._read_timeout, self._idle[origin])
+        answer = Answer(method, connection, self.read_timeout, self._idle[origin])
         sock = cast(socket.socket, connection.sock)
         try:
-            sock.settimeout(self._read_timeout)  # for each piece
+            sock.settimeout(self.read_timeout)  # for each piece
             pieces = iter(body)
             # A store that refuses may answer, and close, before it has read the body.
             with suppress(BrokenPipeError, ConnectionResetError):
@@ -212,8 +228,10 @@ class HTTPClient:
         answer.receive(0)
         return answer
 
-    def send_prepared(self, request: AWSPreparedRequest, **kwargs: Any) -> AWSResponse:
-        """Send a request of botocore; registered for its event `before-send`."""
+    def send_prepared(
+        self, request: AWSPreparedRequest, event_name: str, **kwargs: Any
+    ) -> AWSResponse:
+        """Send a request of botocore; handles its event `before-send.s3.<operation>`."""
         parts = urlsplit(request.url)
         headers = {
             name.lower(): str(value, "latin-1") if isinstance(value, bytes) else value
@@ -223,6 +241,7 @@ class HTTPClient:
         content = body.read() if hasattr(body, "read") else body
         headers["host"] = host_of(parts)
         answer = self.send(
+            event_name.rpartition(".")[2],
             request.method,
             f"{parts.scheme}://{parts.netloc}",
             f"{parts.path}?{parts.query}" if parts.query else parts.path,
@@ -271,18 +290,18 @@ class HTTPClient:
         # Without a port, http.client would look for one within an IPv6 address.
         port = parts.port or _DEFAULT_PORTS[scheme]
         options: dict[str, Any] = {
-            "timeout": self._connect_timeout,
+            "timeout": self.connect_timeout,
             "socket_options": _SOCKET_OPTIONS,
         }
         tunnel = None
-        if self._proxy is not None:
-            proxy = cast(Any, self._proxy.proxy)
+        if self.proxy is not None:
+            proxy = cast(Any, self.proxy.proxy)
             if scheme == "https":
-                tunnel = (host, port, self._proxy.proxy_headers, proxy.scheme)
+                tunnel = (host, port, self.proxy.proxy_headers, proxy.scheme)
             else:
                 scheme = proxy.scheme
             host, port = proxy.host, proxy.port
-            config = cast(Any, self._proxy.proxy_config)
+            config = cast(Any, self.proxy.proxy_config)
             options["proxy"] = proxy
             options["proxy_config"] = config._replace(ssl_context=self._tls)
         kind = HTTPConnection
@@ -298,10 +317,10 @@ class HTTPClient:
     def _tls(self) -> ssl.SSLContext:
         """Shared by all connections: loading the CA certificates takes 30 ms and 0.6 MiB."""
         context = create_urllib3_context()
-        if self._certificates is None:
+        if self.certificates is None:
             context.load_default_certs()
         else:
-            context.load_verify_locations(self._certificates)
+            context.load_verify_locations(self.certificates)
         return context
 
 

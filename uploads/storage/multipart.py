@@ -143,6 +143,5 @@ def _known_outcome() -> Iterator[None]:
     try:
         yield
     except StoreUnavailableError as error:
-        if not error.outcome_unknown:
-            raise
-        raise StoreUnavailableError(str(error), outcome_unknown=False) from error
+        error.outcome_unknown = False
+        raise
