@@ -33,7 +33,7 @@ def test_as_botocore_signs(path, query, headers, token, at):
 
     signed = sign(
         "PUT", path, query, headers, DIGEST,
-        credentials=credentials, region="eu-west-1", service="s3", at=at,
+        credentials=credentials, scope="eu-west-1/s3/aws4_request", at=at,
     )  # fmt: skip
 
     url = f"http://bucket.example:8333{path}" + (f"?{query}" if query else "")

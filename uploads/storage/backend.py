@@ -157,33 +157,23 @@ class UploadStorage(S3Storage):
             )
         outcome_unknown = False
 
-        def put() -> StoredObject:
+        def put() -> tuple[str, str]:
             nonlocal outcome_unknown
             try:
                 if payload.size > PART_BYTES:
                     # `create` also retries each part.
-                    etag, version_id = self.multipart.create(
-                        key, payload, metadata, locked_until
-                    )
-                else:
-                    part = next(payload.parts())
-                    etag, version_id = self.store.put(
-                        "PutObject", key, part.pieces, payload.sha256, headers=headers
-                    )
+                    return self.multipart.create(key, payload, metadata, locked_until)
+                (part,) = payload.parts()
+                return self.store.put(
+                    "PutObject", key, part.pieces, payload.sha256, headers=headers
+                )
             except StoreUnavailableError as error:
                 outcome_unknown = outcome_unknown or error.outcome_unknown
                 logger.warning("key=%s PUT failed: %s", key, error)
                 raise
-            return StoredObject(
-                size=payload.size,
-                sha256=payload.sha256,
-                etag=etag,
-                version_id=version_id,
-                metadata=metadata,
-            )
 
         try:
-            return self.store.with_retries(put, on_retry)
+            etag, version_id = self.store.with_retries(put, on_retry)
         except ObjectExistsError as error:
             return self._resolve(self.head, key, payload, metadata, error)
         except StoreError as error:
@@ -192,6 +182,13 @@ class UploadStorage(S3Storage):
             if not outcome_unknown:
                 raise
             return self._resolve(self.head_once, key, payload, metadata, error)
+        return StoredObject(
+            size=payload.size,
+            sha256=payload.sha256,
+            etag=etag,
+            version_id=version_id,
+            metadata=metadata,
+        )
 
     def _resolve(
         self,
@@ -209,7 +206,16 @@ class UploadStorage(S3Storage):
         """
         try:
             found = head(key)
-            is_the_same = self._matches(key, found, payload, metadata)
+            # Not by the request id: it differs if the upload's record was lost in between.
+            is_the_same = found.size == payload.size and (
+                found.metadata.get("upload-id") == metadata.get("upload-id")
+            )
+            if is_the_same:
+                # Anyone who can put an object under this key can write the right SHA-256
+                # into its metadata: only the store's checksum counts, or the bytes.
+                is_from_store = found.sha256_source == "store"
+                sha256 = found.sha256 if is_from_store else self.read_digest(key)[0]
+                is_the_same = sha256 == payload.sha256
         except StoreError as error:
             raise StoreUnavailableError(
                 str(last_error), outcome_unknown=True
@@ -217,28 +223,6 @@ class UploadStorage(S3Storage):
         if is_the_same:
             return found
         raise ObjectExistsError("another object has this key")
-
-    def _matches(
-        self,
-        key: str,
-        found: StoredObject,
-        payload: Payload,
-        metadata: Mapping[str, str],
-    ) -> bool:
-        """Return True if the object has this payload and is of the same upload.
-
-        Trusts the store's checksum, or else reads the bytes; raises what `read` raises.
-        """
-        # Not by the request id: it differs if the upload's record was lost in between.
-        if found.size != payload.size or (
-            found.metadata.get("upload-id") != metadata.get("upload-id")
-        ):
-            return False
-        if found.sha256_source == "store":
-            return found.sha256 == payload.sha256
-        # Anyone who can put an object under this key can write the right SHA-256 into
-        # its metadata.
-        return self.read_digest(key)[0] == payload.sha256
 
     def head(self, key: str) -> StoredObject:
         """Return size, checksum and metadata of an object.

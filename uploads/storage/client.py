@@ -67,14 +67,14 @@ OnRetry = Callable[[int, StoreError], None]
 
 @dataclass(frozen=True, slots=True)
 class BucketAddress:
-    """The URL of a bucket's objects, and the region and service to sign requests for."""
+    """The URL of a bucket's objects, and what requests to it are signed for."""
 
     origin: str
     host: str
     #: Ends with a slash.
     path: str
-    region: str
-    service: str
+    #: Region and service, as in "us-east-1/s3/aws4_request".
+    scope: str
 
 
 Connection = tuple[Transport, BucketAddress]
@@ -136,8 +136,7 @@ class StoreClient:
                 "PUT", path, query,
                 {**headers, "host": address.host, "x-amz-checksum-sha256": checksum},
                 sha256,
-                credentials=credentials, region=address.region,
-                service=address.service, at=datetime.now(UTC),
+                credentials=credentials, scope=address.scope, at=datetime.now(UTC),
             )  # fmt: skip
             signed["user-agent"] = transport.user_agent
             target = f"{path}?{query}" if query else path
@@ -219,14 +218,12 @@ def _address(transport: Transport, bucket: str) -> BucketAddress:
             "put_object", Params={"Bucket": bucket, "Key": "key"}
         )
     parts = urlsplit(url)
-    scope = parse_qs(parts.query)["X-Amz-Credential"][0]
-    _, _, region, service, _ = scope.rsplit("/", 4)
+    credential = parse_qs(parts.query)["X-Amz-Credential"][0]
     return BucketAddress(
         origin=f"{parts.scheme}://{parts.netloc}",
         host=host_of(parts),
         path=parts.path.removesuffix("key"),
-        region=region,
-        service=service,
+        scope="/".join(credential.split("/")[-3:]),
     )
 
 
@@ -250,15 +247,14 @@ def sign(
     sha256: str,
     *,
     credentials: ReadOnlyCredentials,
-    region: str,
-    service: str,
+    scope: str,
     at: datetime,
 ) -> dict[str, str]:
     """Return `headers` with those of Signature Version 4 added.
 
     `headers` must include `host`, and all names must be lower-case. `path` and `query`
     must be exactly as they are sent, the query's parameters sorted by name. `sha256` is
-    the body's, in hexadecimal; `at` is in UTC.
+    the body's, in hexadecimal; `scope` is that of `BucketAddress`; `at` is in UTC.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
     moment = at.strftime("%Y%m%dT%H%M%SZ")
@@ -271,9 +267,9 @@ def sign(
         request += f"{name}:{' '.join(signed[name].split())}\n"
     request += f"\n{';'.join(names)}\n{sha256}"
     digest = hashlib.sha256(request.encode()).hexdigest()
-    scope = f"{moment[:8]}/{region}/{service}/aws4_request"
+    scope = f"{moment[:8]}/{scope}"
     text = f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}".encode()
-    key = _signing_key(credentials.secret_key, moment[:8], region, service)
+    key = _signing_key(credentials.secret_key, scope)
     signed["authorization"] = (
         f"{_ALGORITHM} Credential={credentials.access_key}/{scope},"
         f" SignedHeaders={';'.join(names)},"
@@ -283,9 +279,9 @@ def sign(
 
 
 @lru_cache(maxsize=8)
-def _signing_key(secret: str, day: str, region: str, service: str) -> bytes:
+def _signing_key(secret: str, scope: str) -> bytes:
     key = f"AWS4{secret}".encode()
-    for part in (day, region, service, "aws4_request"):
+    for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
 

@@ -52,7 +52,9 @@ class StoreConfiguration:
                 self.secret_key or "",
                 os.environ.get("AWS_SESSION_TOKEN", "").strip(),
             )
-        # For the clients that botocore creates to get credentials from token services.
+        # Also for the clients that botocore creates to get credentials. `StoreClient`
+        # repeats requests: botocore does not report whether an earlier attempt, whose
+        # answer was lost, may have been carried out.
         session.set_default_client_config(
             Config(
                 connect_timeout=self.connect_timeout,
@@ -80,9 +82,6 @@ class StoreConfiguration:
             # Use only `endpoint_url`, not AWS_ENDPOINT_URL and similar variables.
             "ignore_configured_endpoint_urls": True,
             "signature_version": "s3v4",
-            # `StoreClient` repeats requests: botocore does not report whether an
-            # earlier attempt, whose answer was lost, may have been carried out.
-            "retries": {"mode": "standard", "total_max_attempts": 1},
             # The default CRC32 trailer breaks several S3-compatible stores; each
             # body has an explicit SHA-256 instead.
             "request_checksum_calculation": "when_required",

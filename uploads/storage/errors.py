@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 _TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
 #: Statuses of a request that was certainly not carried out: the store is too busy, or
 #: another conditional request for the same key is in progress.
-_NOT_CARRIED_OUT = frozenset({408, 409, 425, 429, 503})
+_NOT_CARRIED_OUT = _TEMPORARY_STATUSES | {503}
 #: AWS's error codes for a request to a bucket of another region.
 _OTHER_REGION_CODES = frozenset(
     {

@@ -45,7 +45,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Answer:
-    """An answer whose head has been read; its content is read on demand.
+    """The answer to one request, which it sends; its content is read on demand.
 
     httptools' parser calls the methods that begin with `on_`.
     """
@@ -71,9 +71,25 @@ class Answer:
         self._received = 0
         self._has_head = self._is_complete = self._is_reusable = False
 
+    def send_request(self, head: bytes, body: Pieces) -> None:
+        """Send the request, and receive the head of the answer."""
+        sock = cast(socket.socket, self._connection.sock)
+        try:
+            sock.settimeout(self._timeout)  # for each piece
+            pieces = iter(body)
+            # A store that refuses may answer, and close, before it has read the body.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                sock.sendall(head + next(pieces, b""))  # one packet, if it is small
+                for piece in pieces:
+                    sock.sendall(piece)
+        except BaseException:
+            self.close()
+            raise
+        self._receive(0)
+
     def read(self, size: int | None = None) -> bytes:
         """Return up to `size` bytes of the content, or all the rest."""
-        self.receive(size)
+        self._receive(size)
         data = bytes(self._content[:size])
         del self._content[:size]
         self._received = 0
@@ -83,7 +99,7 @@ class Answer:
         """Yield the content; botocore reads it this way."""
         yield self.read()
 
-    def receive(self, size: int | None) -> None:
+    def _receive(self, size: int | None) -> None:
         """Receive the head and `size` bytes of the content, or all of it.
 
         Raises `TimeoutError` when no time is left.
@@ -184,23 +200,6 @@ class HTTPClient:
         `StoreUnavailableError` if it cannot connect (nothing was sent); once connected,
         `OSError`, `ValueError` or an error of httptools, as `Answer.read` does.
         """
-        started, outcome = perf_counter(), "no answer"
-        try:
-            answer = self._send(method, origin, target, headers, body)
-            outcome = f"{answer.status // 100}xx"
-            return answer
-        finally:
-            seconds = perf_counter() - started
-            STORE_SECONDS.labels(operation, outcome).observe(seconds)
-
-    def _send(
-        self,
-        method: str,
-        origin: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: Pieces,
-    ) -> Answer:
         fields = {**headers}
         if body or method in {"POST", "PUT"}:
             fields["content-length"] = str(sum(map(len, body)))
@@ -210,23 +209,16 @@ class HTTPClient:
         head = f"{method} {target} HTTP/1.1\r\n"
         for name, value in fields.items():
             head += f"{name}: {value}\r\n"
-        data = f"{head}\r\n".encode("latin-1")
-        connection = self._idle_connection(origin) or self._connect(origin)
-        answer = Answer(method, connection, self.read_timeout, self._idle[origin])
-        sock = cast(socket.socket, connection.sock)
+        started, outcome = perf_counter(), "no answer"
         try:
-            sock.settimeout(self.read_timeout)  # for each piece
-            pieces = iter(body)
-            # A store that refuses may answer, and close, before it has read the body.
-            with suppress(BrokenPipeError, ConnectionResetError):
-                sock.sendall(data + next(pieces, b""))  # one packet, if it is small
-                for piece in pieces:
-                    sock.sendall(piece)
-        except BaseException:
-            answer.close()
-            raise
-        answer.receive(0)
-        return answer
+            connection = self._idle_connection(origin) or self._connect(origin)
+            answer = Answer(method, connection, self.read_timeout, self._idle[origin])
+            answer.send_request(f"{head}\r\n".encode("latin-1"), body)
+            outcome = f"{answer.status // 100}xx"
+            return answer
+        finally:
+            seconds = perf_counter() - started
+            STORE_SECONDS.labels(operation, outcome).observe(seconds)
 
     def send_prepared(
         self, request: AWSPreparedRequest, event_name: str, **kwargs: Any
@@ -237,9 +229,9 @@ class HTTPClient:
             name.lower(): str(value, "latin-1") if isinstance(value, bytes) else value
             for name, value in cast(Any, request.headers).items()
         }
+        headers["host"] = host_of(parts)
         body = cast(Any, request.body or b"")
         content = body.read() if hasattr(body, "read") else body
-        headers["host"] = host_of(parts)
         answer = self.send(
             event_name.rpartition(".")[2],
             request.method,
