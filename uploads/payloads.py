@@ -23,9 +23,9 @@ from typing import NamedTuple, Protocol
 NUMBERS = 10_000
 _DIGITS_PER_LINE = 4
 _LINE_BYTES = _DIGITS_PER_LINE + 1
-#: No piece is longer, in bytes: the store's timeout applies to each.
-MAX_PIECE_BYTES = 64 * 1024
-_LINES_PER_BLOCK = MAX_PIECE_BYTES // _LINE_BYTES
+#: No chunk is longer, in bytes: the store's timeout applies to each.
+MAX_CHUNK_BYTES = 64 * 1024
+_LINES_PER_BLOCK = MAX_CHUNK_BYTES // _LINE_BYTES
 _BLOCK_BYTES = _LINES_PER_BLOCK * _LINE_BYTES
 #: Random bytes below 250 become a decimal digit each; the six above would favour some
 #: digits and are dropped.
@@ -35,15 +35,15 @@ _BIASED = bytes(range(250, 256))
 #: A larger payload is sent in parts of this size, in bytes.
 PART_BYTES = 8 * 1024 * 1024
 
-Piece = bytes | memoryview
-#: Consecutive pieces of a text; together they are sent as one body.
-Pieces = Sequence[Piece]
+Chunk = bytes | memoryview
+#: Consecutive chunks of a text; together they are sent as one body.
+Chunks = Sequence[Chunk]
 
 
 class Part(NamedTuple):
     """What one request sends, and its SHA-256 in hexadecimal."""
 
-    pieces: Pieces
+    chunks: Chunks
     sha256: str
 
 
@@ -57,6 +57,10 @@ class Payload(Protocol):
 
     @property
     def sha256(self) -> str: ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the bytes from the start, at most `MAX_CHUNK_BYTES` at a time."""
+        ...
 
     def parts(self) -> Iterator[Part]:
         """Yield parts of exactly `PART_BYTES`; the last may be shorter."""
@@ -74,10 +78,13 @@ class BytesPayload:
         self.size = len(content)
         self.sha256 = hashlib.sha256(content).hexdigest()
 
-    def parts(self) -> Iterator[Part]:
+    def chunks(self) -> Iterator[Chunk]:
         content = memoryview(self._content)
-        starts = range(0, self.size, MAX_PIECE_BYTES)
-        return parts_of(content[start : start + MAX_PIECE_BYTES] for start in starts)
+        for start in range(0, self.size, MAX_CHUNK_BYTES):
+            yield content[start : start + MAX_CHUNK_BYTES]
+
+    def parts(self) -> Iterator[Part]:
+        return parts_of(self.chunks())
 
 
 class RandomNumbers:
@@ -126,8 +133,8 @@ class RandomNumbers:
                 self.sha256 = sha256_of(self.chunks())
                 self._part_digests = digests.result()
 
-    def chunks(self) -> Iterator[Piece]:
-        """Yield the text from its start, at most 64 KiB at a time."""
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the text from its start."""
         yield self._first
         twice = memoryview(self._first * 2)
         lines = random.Random(self._seed)  # noqa: S311 as above
@@ -137,35 +144,31 @@ class RandomNumbers:
             yield twice[start : start + min(remaining, _BLOCK_BYTES)]
 
     def parts(self) -> Iterator[Part]:
-        """Yield the parts.
-
-        Their pieces are slices of the numbers that were drawn, so a part takes no memory
-        of its own.
-        """
-        pieces = in_parts(self.chunks(), PART_BYTES)
-        return map(Part, pieces, self._part_digests)
+        """Yield the parts: slices of the numbers that were drawn, which take no memory."""
+        parts = in_parts(self.chunks(), PART_BYTES)
+        return map(Part, parts, self._part_digests)
 
     def _digests_of_parts(self) -> list[str]:
         return [part.sha256 for part in parts_of(self.chunks())]
 
 
-def sha256_of(pieces: Iterable[Piece]) -> str:
-    """Return the SHA-256 of consecutive pieces, in hexadecimal."""
+def sha256_of(chunks: Iterable[Chunk]) -> str:
+    """Return the SHA-256 of consecutive chunks, in hexadecimal."""
     digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
+    for chunk in chunks:
+        digest.update(chunk)
     return digest.hexdigest()
 
 
-def parts_of(chunks: Iterable[Piece]) -> Iterator[Part]:
-    """Yield parts, hashing each; without chunks, one empty part."""
-    for pieces in in_parts(chunks, PART_BYTES):
-        yield Part(pieces, sha256_of(pieces))
+def parts_of(chunks: Iterable[Chunk]) -> Iterator[Part]:
+    """Yield the parts of consecutive chunks, hashing each."""
+    for part in in_parts(chunks, PART_BYTES):
+        yield Part(part, sha256_of(part))
 
 
-def in_parts(chunks: Iterable[Piece], part_bytes: int) -> Iterator[Pieces]:
-    """Yield the pieces of parts of exactly `part_bytes`; the last may be shorter."""
-    part: list[Piece] = []
+def in_parts(chunks: Iterable[Chunk], part_bytes: int) -> Iterator[Chunks]:
+    """Yield the chunks of parts of exactly `part_bytes`; the last may be shorter."""
+    part: list[Chunk] = []
     free = part_bytes
     for chunk in chunks:
         while len(chunk) > free:

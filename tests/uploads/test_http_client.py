@@ -13,7 +13,7 @@ import httptools
 import pytest
 
 from uploads.exceptions import StoreUnavailableError
-from uploads.payloads import MAX_PIECE_BYTES
+from uploads.payloads import MAX_CHUNK_BYTES
 from uploads.storage.http_client import HTTPClient
 
 OK = b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 0\r\n\r\n"
@@ -118,14 +118,14 @@ def put(client: HTTPClient, server: Server, body: bytes = b"body"):
     """Return the answer, and its content."""
     headers = {"host": "h"}
     answer = client.send(
-        "PutObject", "PUT", server.origin, "/bucket/key", headers, pieces_of(body)
+        "PutObject", "PUT", server.origin, "/bucket/key", headers, chunks_of(body)
     )
     return answer, answer.read()
 
 
-def pieces_of(body: bytes) -> list[bytes]:
-    starts = range(0, len(body), MAX_PIECE_BYTES)
-    return [body[start : start + MAX_PIECE_BYTES] for start in starts]
+def chunks_of(body: bytes) -> list[bytes]:
+    starts = range(0, len(body), MAX_CHUNK_BYTES)
+    return [body[start : start + MAX_CHUNK_BYTES] for start in starts]
 
 
 def end(connection: socket.socket, answer: bytes) -> None:
@@ -243,9 +243,9 @@ class TestTimeouts:
         client = make_client(read_timeout=0.3)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             origin = origin_of(listener)
-            pieces = pieces_of(bytes(32 * 1024 * 1024))
+            chunks = chunks_of(bytes(32 * 1024 * 1024))
             with pytest.raises(TimeoutError):
-                client.send("PutObject", "PUT", origin, "/", {"host": "h"}, pieces)
+                client.send("PutObject", "PUT", origin, "/", {"host": "h"}, chunks)
 
     def test_body_that_is_read_slowly__succeeds(self, make_client):
         """It takes longer than the timeout, and no part of it does."""
@@ -272,7 +272,7 @@ class TestTimeouts:
                 origin_of(listener),
                 "/",
                 {"host": "h"},
-                pieces_of(bytes(size)),
+                chunks_of(bytes(size)),
             )
             assert answer.status == 200
             assert time.monotonic() - before > 1.0

@@ -85,14 +85,14 @@ class TestSized:
     def test_parts(self, seed, size, count):
         part_bytes = size // count + 1
         payload = RandomNumbers(seed, size)
-        parts = [b"".join(pieces) for pieces in in_parts(payload.chunks(), part_bytes)]
+        parts = [b"".join(chunks) for chunks in in_parts(payload.chunks(), part_bytes)]
         assert b"".join(parts) == text_of(payload)
         assert all(len(part) == part_bytes for part in parts[:-1])
 
     @pytest.mark.parametrize("size", [None, 1, PART_BYTES, PART_BYTES + 1])
     def test_parts__have_their_own_digests(self, size):
         payload = RandomNumbers(b"seed", size)
-        parts = [(b"".join(part.pieces), part.sha256) for part in payload.parts()]
+        parts = [(b"".join(part.chunks), part.sha256) for part in payload.parts()]
         assert b"".join(body for body, _ in parts) == text_of(payload)
         assert [hashlib.sha256(body).hexdigest() for body, _ in parts] == [
             digest for _, digest in parts

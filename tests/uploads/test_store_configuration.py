@@ -170,7 +170,7 @@ class TestEnvironment:
             assert request.credential[2:4] == ["us-east-1", "s3"]
         parts = [r for r in fake_store.requests if "partNumber" in r.target]
         assert {r.body for r in parts} == {
-            b"".join(part.pieces) for part in LARGE.parts()
+            b"".join(part.chunks) for part in LARGE.parts()
         }
 
     def test_proxy__is_used_for_all(self, fake_store, make_storage, monkeypatch):

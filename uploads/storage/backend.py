@@ -163,9 +163,9 @@ class UploadStorage(S3Storage):
                 if payload.size > PART_BYTES:
                     # `create` also retries each part.
                     return self.multipart.create(key, payload, metadata, locked_until)
-                (part,) = payload.parts()
+                body = list(payload.chunks())
                 return self.store.put(
-                    "PutObject", key, part.pieces, payload.sha256, headers=headers
+                    "PutObject", key, body, payload.sha256, headers=headers
                 )
             except StoreUnavailableError as error:
                 outcome_unknown = outcome_unknown or error.outcome_unknown

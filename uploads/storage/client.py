@@ -22,7 +22,7 @@ from uploads.exceptions import (
     StoreError,
     StoreUnavailableError,
 )
-from uploads.payloads import Pieces
+from uploads.payloads import Chunks
 from uploads.storage.configuration import (
     StoreConfiguration,
     Transport,
@@ -111,7 +111,7 @@ class StoreClient:
         self,
         operation: str,
         key: str,
-        body: Pieces,
+        body: Chunks,
         sha256: str,
         *,
         headers: Mapping[str, str],

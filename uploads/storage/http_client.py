@@ -27,7 +27,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from mirrorsite.metrics import STORE_SECONDS
 from uploads.exceptions import StoreUnavailableError
-from uploads.payloads import Pieces
+from uploads.payloads import Chunks
 
 #: A page of a listing has up to 1,000 keys of up to 1,024 bytes, percent-encoded.
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
@@ -71,17 +71,17 @@ class Answer:
         self._received = 0
         self._has_head = self._is_complete = self._is_reusable = False
 
-    def send_request(self, head: bytes, body: Pieces) -> None:
+    def send_request(self, head: bytes, body: Chunks) -> None:
         """Send the request, and receive the head of the answer."""
         sock = cast(socket.socket, self._connection.sock)
         try:
-            sock.settimeout(self._timeout)  # for each piece
-            pieces = iter(body)
+            sock.settimeout(self._timeout)  # for each chunk
+            chunks = iter(body)
             # A store that refuses may answer, and close, before it has read the body.
             with suppress(BrokenPipeError, ConnectionResetError):
-                sock.sendall(head + next(pieces, b""))  # one packet, if it is small
-                for piece in pieces:
-                    sock.sendall(piece)
+                sock.sendall(head + next(chunks, b""))  # one packet, if it is small
+                for chunk in chunks:
+                    sock.sendall(chunk)
         except BaseException:
             self.close()
             raise
@@ -191,7 +191,7 @@ class HTTPClient:
         origin: str,
         target: str,
         headers: Mapping[str, str],
-        body: Pieces = (),
+        body: Chunks = (),
     ) -> Answer:
         """Send a request once, read the head of its answer, and measure the time.
 

@@ -118,7 +118,7 @@ class MultipartUploads:
         query = f"partNumber={number}&uploadId={quote(upload_id, safe='-_.~')}"
         etag, _ = self._store.with_retries(
             lambda: self._store.put(
-                "UploadPart", key, part.pieces, part.sha256, headers={}, query=query
+                "UploadPart", key, part.chunks, part.sha256, headers={}, query=query
             )
         )
         return {
