@@ -7,6 +7,7 @@ import hashlib
 import logging
 import mimetypes
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -175,13 +176,13 @@ class UploadStorage(S3Storage):
         try:
             etag, version_id = self.store.with_retries(put, on_retry)
         except ObjectExistsError as error:
-            return self._resolve(self.head, key, payload, metadata, error)
+            return self._resolve(key, payload, metadata, error)
         except StoreError as error:
             # The error is that of the last attempt; an earlier one may have stored the
             # object.
             if not outcome_unknown:
                 raise
-            return self._resolve(self.head_once, key, payload, metadata, error)
+            return self._resolve(key, payload, metadata, error, retry=False)
         return StoredObject(
             size=payload.size,
             sha256=payload.sha256,
@@ -192,11 +193,12 @@ class UploadStorage(S3Storage):
 
     def _resolve(
         self,
-        head: Callable[[str], StoredObject],
         key: str,
         payload: Payload,
         metadata: Mapping[str, str],
         last_error: StoreError,
+        *,
+        retry: bool = True,
     ) -> StoredObject:
         """Return the object under `key` if an attempt of this upload created it.
 
@@ -205,7 +207,7 @@ class UploadStorage(S3Storage):
         progress) or cannot be read (it may be this upload's).
         """
         try:
-            found = head(key)
+            found = self.head(key, retry=retry)
             # Not by the request id: it differs if the upload's record was lost in between.
             is_the_same = found.size == payload.size and (
                 found.metadata.get("upload-id") == metadata.get("upload-id")
@@ -224,19 +226,16 @@ class UploadStorage(S3Storage):
             return found
         raise ObjectExistsError("another object has this key")
 
-    def head(self, key: str) -> StoredObject:
+    def head(self, key: str, *, retry: bool = True) -> StoredObject:
         """Return size, checksum and metadata of an object.
 
         `sha256` is the one the store computed, or, for objects sent in parts, the
         one in the metadata. Raises `ObjectMissingError`, `BucketMissingError`,
         `StoreRefusedError` or `StoreUnavailableError`.
         """
-        return self.store.with_retries(lambda: self.head_once(key))
-
-    def head_once(self, key: str) -> StoredObject:
-        """Return what `head` returns, from a single request."""
+        run = self.store.run if retry else self.store.run_once
         try:
-            return self.store.run_once(
+            return run(
                 lambda s3: _stored_object(
                     s3.head_object(
                         Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
@@ -263,13 +262,9 @@ class UploadStorage(S3Storage):
         answer = self.store.run(
             lambda s3: s3.get_object(Bucket=self.bucket_name, Key=key, **version)
         )
-        body = answer["Body"]
-        try:
-            with store_errors():
-                while chunk := body.read(chunk_bytes):
-                    yield chunk
-        finally:
-            body.close()
+        with closing(answer["Body"]) as body, store_errors():
+            while chunk := body.read(chunk_bytes):
+                yield chunk
 
     def read_digest(
         self, key: str, on_chunk: Callable[[], None] = lambda: None
