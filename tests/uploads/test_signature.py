@@ -29,14 +29,14 @@ DIGEST = "ab" * 32
 )
 def test_as_botocore_signs(path, query, headers, token, at):
     credentials = ReadOnlyCredentials("AKIA", "secret", token)
-    headers = {"host": "bucket.example:8333", "if-none-match": "*", **headers}
+    headers = {"if-none-match": "*", **headers}
+    url = f"http://bucket.example:8333{path}" + (f"?{query}" if query else "")
 
     signed = sign(
-        "PUT", path, query, headers, DIGEST,
+        "PUT", url, headers, DIGEST,
         credentials=credentials, scope="eu-west-1/s3/aws4_request", at=at,
     )  # fmt: skip
 
-    url = f"http://bucket.example:8333{path}" + (f"?{query}" if query else "")
     theirs = AWSRequest("PUT", url, headers)
     with (
         mock.patch("botocore.auth.get_current_datetime", return_value=at),

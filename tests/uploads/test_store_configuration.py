@@ -769,17 +769,16 @@ class TestParts:
         def without_body(
             operation: str,
             method: str,
-            origin: str,
-            target: str,
+            url: str,
             headers: Any,
             body: Any,
         ) -> Any:
-            if "partNumber=1&" in target:
+            if "partNumber=1&" in url:
                 with made:
                     assert made.wait_for(lambda: count == 3, timeout=10)
                     too_many.append(made.wait_for(lambda: count > 3, timeout=0.5))
             body = () if method == "PUT" else body
-            return send(operation, method, origin, target, headers, body)
+            return send(operation, method, url, headers, body)
 
         client = storage.store.transport.http
         send = client.send

@@ -69,10 +69,8 @@ OnRetry = Callable[[int, StoreError], None]
 class BucketAddress:
     """The URL of a bucket's objects, and what requests to it are signed for."""
 
-    origin: str
-    host: str
     #: Ends with a slash.
-    path: str
+    url: str
     #: Region and service, as in "us-east-1/s3/aws4_request".
     scope: str
 
@@ -129,20 +127,15 @@ class StoreClient:
         """
         transport, address = self._connection or self.connect()
         credentials = frozen_credentials(transport.credentials)
-        path = address.path + quote(key, safe="/~")
+        url = address.url + quote(key, safe="/~") + (f"?{query}" if query else "")
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
         with store_errors():
             signed = sign(
-                "PUT", path, query,
-                {**headers, "host": address.host, "x-amz-checksum-sha256": checksum},
-                sha256,
+                "PUT", url, {**headers, "x-amz-checksum-sha256": checksum}, sha256,
                 credentials=credentials, scope=address.scope, at=datetime.now(UTC),
             )  # fmt: skip
             signed["user-agent"] = transport.user_agent
-            target = f"{path}?{query}" if query else path
-            answer = transport.http.send(
-                operation, "PUT", address.origin, target, signed, body
-            )
+            answer = transport.http.send(operation, "PUT", url, signed, body)
             content = answer.read()
             if answer.status == 200:
                 return etag_and_version(
@@ -217,14 +210,10 @@ def _address(transport: Transport, bucket: str) -> BucketAddress:
         url = transport.client.generate_presigned_url(
             "put_object", Params={"Bucket": bucket, "Key": "key"}
         )
-    parts = urlsplit(url)
-    credential = parse_qs(parts.query)["X-Amz-Credential"][0]
-    return BucketAddress(
-        origin=f"{parts.scheme}://{parts.netloc}",
-        host=host_of(parts),
-        path=parts.path.removesuffix("key"),
-        scope="/".join(credential.split("/")[-3:]),
-    )
+    url, _, query = url.partition("?")
+    credential = parse_qs(query)["X-Amz-Credential"][0]
+    scope = "/".join(credential.split("/")[-3:])
+    return BucketAddress(url.removesuffix("key"), scope)
 
 
 def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
@@ -241,8 +230,7 @@ def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
 
 def sign(
     method: str,
-    path: str,
-    query: str,
+    url: str,
     headers: Mapping[str, str],
     sha256: str,
     *,
@@ -252,17 +240,22 @@ def sign(
 ) -> dict[str, str]:
     """Return `headers` with those of Signature Version 4 added.
 
-    `headers` must include `host`, and all names must be lower-case. `path` and `query`
-    must be exactly as they are sent, the query's parameters sorted by name. `sha256` is
-    the body's, in hexadecimal; `scope` is that of `BucketAddress`; `at` is in UTC.
+    Their names must be lower-case, and the parameters of `url` sorted by name. `sha256`
+    is the body's, in hexadecimal; `scope` is that of `BucketAddress`; `at` is in UTC.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
     moment = at.strftime("%Y%m%dT%H%M%SZ")
-    signed = {**headers, "x-amz-content-sha256": sha256, "x-amz-date": moment}
+    parts = urlsplit(url)
+    signed = {
+        **headers,
+        "host": host_of(parts),
+        "x-amz-content-sha256": sha256,
+        "x-amz-date": moment,
+    }
     if credentials.token:
         signed["x-amz-security-token"] = credentials.token
     names = sorted(signed)
-    request = f"{method}\n{path}\n{query}\n"
+    request = f"{method}\n{parts.path}\n{parts.query}\n"
     for name in names:
         request += f"{name}:{' '.join(signed[name].split())}\n"
     request += f"\n{';'.join(names)}\n{sha256}"

@@ -188,23 +188,25 @@ class HTTPClient:
         self,
         operation: str,
         method: str,
-        origin: str,
-        target: str,
+        url: str,
         headers: Mapping[str, str],
         body: Chunks = (),
     ) -> Answer:
         """Send a request once, read the head of its answer, and measure the time.
 
-        `operation` is its name in the metrics. `origin` is scheme, host and port;
-        `headers` have lower-case names and include `host`. Raises
-        `StoreUnavailableError` if it cannot connect (nothing was sent); once connected,
-        `OSError`, `ValueError` or an error of httptools, as `Answer.read` does.
+        `operation` is its name in the metrics. Raises `StoreUnavailableError` if it
+        cannot connect (nothing was sent); once connected, `OSError`, `ValueError` or an
+        error of httptools, as `Answer.read` does.
         """
-        fields = {**headers}
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        target = url.removeprefix(origin)
+        fields = {name.lower(): value for name, value in headers.items()}
+        fields["host"] = host_of(parts)
         if body or method in {"POST", "PUT"}:
             fields["content-length"] = str(sum(map(len, body)))
         if self.proxy is not None and origin.startswith("http:"):
-            target = origin + target
+            target = url
             fields |= self.proxy.proxy_headers
         head = f"{method} {target} HTTP/1.1\r\n"
         for name, value in fields.items():
@@ -224,19 +226,16 @@ class HTTPClient:
         self, request: AWSPreparedRequest, event_name: str, **kwargs: Any
     ) -> AWSResponse:
         """Send a request of botocore; handles its event `before-send.s3.<operation>`."""
-        parts = urlsplit(request.url)
         headers = {
-            name.lower(): str(value, "latin-1") if isinstance(value, bytes) else value
+            name: str(value, "latin-1") if isinstance(value, bytes) else value
             for name, value in cast(Any, request.headers).items()
         }
-        headers["host"] = host_of(parts)
         body = cast(Any, request.body or b"")
         content = body.read() if hasattr(body, "read") else body
         answer = self.send(
             event_name.rpartition(".")[2],
             request.method,
-            f"{parts.scheme}://{parts.netloc}",
-            f"{parts.path}?{parts.query}" if parts.query else parts.path,
+            request.url,
             headers,
             [content] if content else (),
         )
