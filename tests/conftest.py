@@ -9,6 +9,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -207,7 +208,7 @@ def bucket(
         access_key=object_store.access_key,
         secret_key=object_store.secret_key,
     )
-    storage.store.connect(s3_transport)
+    storage.store.connect(replace(s3_transport, url=f"{object_store.url}/{name}/"))
     storage.ensure_bucket()
     yield storage
     with suppress(ClientError):  # the test has deleted it
@@ -244,7 +245,8 @@ def other_bucket(bucket: UploadStorage, make_storage: Any) -> Iterator[Any]:
             access_key=bucket.configuration.access_key,
             secret_key=bucket.configuration.secret_key,
         )
-        storage.store.connect(bucket.store.transport)
+        url = f"{bucket.configuration.endpoint_url}/{storage.bucket_name}/"
+        storage.store.connect(replace(bucket.store.transport, url=url))
         if exists:
             storage.ensure_bucket()
             made.append(storage)

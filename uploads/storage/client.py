@@ -9,13 +9,12 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
-from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.credentials import ReadOnlyCredentials
 
 from uploads.exceptions import (
     StoreCredentialsError,
@@ -27,9 +26,9 @@ from uploads.storage.configuration import (
     StoreConfiguration,
     Transport,
     build_transport,
+    frozen_credentials,
 )
 from uploads.storage.errors import (
-    credentials_error,
     error_from_status,
     store_errors,
     unreadable_answer,
@@ -65,19 +64,6 @@ _VERSION = re.compile(r"[!-~]{0,1024}")
 OnRetry = Callable[[int, StoreError], None]
 
 
-@dataclass(frozen=True, slots=True)
-class BucketAddress:
-    """The URL of a bucket's objects, and what requests to it are signed for."""
-
-    #: Ends with a slash.
-    url: str
-    #: Region and service, as in "us-east-1/s3/aws4_request".
-    scope: str
-
-
-Connection = tuple[Transport, BucketAddress]
-
-
 class StoreClient:
     """Requests to one bucket; raises nothing but `StoreError`.
 
@@ -88,22 +74,20 @@ class StoreClient:
     def __init__(self, configuration: StoreConfiguration) -> None:
         self.configuration = configuration
         self.bucket = configuration.bucket_name
-        self._connection: Connection | None = None
+        self._transport: Transport | None = None
 
-    def connect(self, transport: Transport | None = None) -> Connection:
-        """Build the transport, or use that of another bucket of this store.
+    def connect(self, transport: Transport | None = None) -> Transport:
+        """Use this transport, or build one.
 
         There is no lock, because threads would then wait one after the other for a token
         service that hangs.
         """
-        transport = transport or build_transport(self.configuration)
-        connection = transport, _address(transport, self.bucket)
-        self._connection = connection
-        return connection
+        self._transport = transport = transport or build_transport(self.configuration)
+        return transport
 
     @property
     def transport(self) -> Transport:
-        return (self._connection or self.connect())[0]
+        return self._transport or self.connect()
 
     def put(
         self,
@@ -125,14 +109,14 @@ class StoreClient:
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html
         """
-        transport, address = self._connection or self.connect()
+        transport = self.transport
         credentials = frozen_credentials(transport.credentials)
-        url = address.url + quote(key, safe="/~") + (f"?{query}" if query else "")
+        url = transport.url + quote(key, safe="/~") + (f"?{query}" if query else "")
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
         with store_errors():
             signed = sign(
                 "PUT", url, {**headers, "x-amz-checksum-sha256": checksum}, sha256,
-                credentials=credentials, scope=address.scope, at=datetime.now(UTC),
+                credentials=credentials, scope=transport.scope, at=datetime.now(UTC),
             )  # fmt: skip
             signed["user-agent"] = transport.user_agent
             answer = transport.http.send(operation, "PUT", url, signed, body)
@@ -151,7 +135,7 @@ class StoreClient:
 
     def run_once(self, request: Callable[[S3Client], T]) -> T:
         """Call `request` with the boto3 client, without retries."""
-        transport, _ = self._connection or self.connect()
+        transport = self.transport
         # Refresh the credentials first: inside the request, a failure of the token
         # service would look like one of the store.
         frozen_credentials(transport.credentials)
@@ -203,31 +187,6 @@ class StoreClient:
             marker = following
 
 
-def _address(transport: Transport, bucket: str) -> BucketAddress:
-    """Return the address of a bucket, read from a URL that botocore signs."""
-    frozen_credentials(transport.credentials)
-    with store_errors():
-        url = transport.client.generate_presigned_url(
-            "put_object", Params={"Bucket": bucket, "Key": "key"}
-        )
-    url, _, query = url.partition("?")
-    credential = parse_qs(query)["X-Amz-Credential"][0]
-    scope = "/".join(credential.split("/")[-3:])
-    return BucketAddress(url.removesuffix("key"), scope)
-
-
-def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
-    """Return the keys to sign with, refreshed if they are about to expire.
-
-    Raises `StoreCredentialsError` when there are none: nothing was sent then.
-    """
-    try:
-        return credentials.get_frozen_credentials()
-    except Exception as error:
-        # Such as ClientError from STS, or OSError from reading the web identity token.
-        raise credentials_error(error) from error
-
-
 def sign(
     method: str,
     url: str,
@@ -241,7 +200,7 @@ def sign(
     """Return `headers` with those of Signature Version 4 added.
 
     Their names must be lower-case, and the parameters of `url` sorted by name. `sha256`
-    is the body's, in hexadecimal; `scope` is that of `BucketAddress`; `at` is in UTC.
+    is the body's, in hexadecimal; `scope` is that of `Transport`; `at` is in UTC.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
     moment = at.strftime("%Y%m%dT%H%M%SZ")

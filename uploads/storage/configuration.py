@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.loaders import Loader, create_loader
@@ -20,7 +21,11 @@ from urllib3 import ProxyManager
 
 from mirrorsite.aws_configuration import ca_bundle
 from uploads.exceptions import StoreRedirectError, StoreUnavailableError
-from uploads.storage.errors import credentials_error, error_from_status
+from uploads.storage.errors import (
+    credentials_error,
+    error_from_status,
+    store_errors,
+)
 from uploads.storage.http_client import HTTPClient
 
 if TYPE_CHECKING:
@@ -92,12 +97,28 @@ class StoreConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """What all threads share to send requests to one store, for any of its buckets."""
+    """What all threads share to send requests to one bucket."""
 
     client: S3Client
     http: HTTPClient
     credentials: Credentials
     user_agent: str
+    #: The bucket's URL; ends with a slash.
+    url: str
+    #: What requests are signed for, as in "us-east-1/s3/aws4_request".
+    scope: str
+
+
+def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
+    """Return the keys to sign with, refreshed if they are about to expire.
+
+    Raises `StoreCredentialsError` when there are none: nothing was sent then.
+    """
+    try:
+        return credentials.get_frozen_credentials()
+    except Exception as error:
+        # Such as ClientError from STS, or OSError from reading the web identity token.
+        raise credentials_error(error) from error
 
 
 def build_transport(configuration: StoreConfiguration) -> Transport:
@@ -133,7 +154,21 @@ def build_transport(configuration: StoreConfiguration) -> Transport:
         raise StoreUnavailableError(
             f"the object store's client cannot be built: {error}", outcome_unknown=False
         ) from error
-    return Transport(client, http, credentials, session.user_agent())
+    frozen_credentials(credentials)
+    # Botocore knows the address of a bucket, and shows it in the URLs that it signs.
+    parameters = {"Bucket": configuration.bucket_name, "Key": "key"}
+    with store_errors():
+        signed = client.generate_presigned_url("put_object", Params=parameters)
+    url, _, query = signed.partition("?")
+    credential = parse_qs(query)["X-Amz-Credential"][0]
+    return Transport(
+        client=client,
+        http=http,
+        credentials=credentials,
+        user_agent=session.user_agent(),
+        url=url.removesuffix("key"),
+        scope="/".join(credential.split("/")[-3:]),
+    )
 
 
 def _proxy(url: str) -> ProxyManager | None:
