@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-from botocore.credentials import ReadOnlyCredentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
 
 from uploads.exceptions import (
     StoreCredentialsError,
@@ -26,9 +26,9 @@ from uploads.storage.configuration import (
     StoreConfiguration,
     Transport,
     build_transport,
-    frozen_credentials,
 )
 from uploads.storage.errors import (
+    credentials_error,
     error_from_status,
     store_errors,
     unreadable_answer,
@@ -185,6 +185,18 @@ class StoreClient:
             if following in ({}, marker):
                 raise unreadable_answer("the next page's marker is missing or repeated")
             marker = following
+
+
+def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
+    """Return the keys to sign with, refreshed if they are about to expire.
+
+    Raises `StoreCredentialsError` when there are none: nothing was sent then.
+    """
+    try:
+        return credentials.get_frozen_credentials()
+    except Exception as error:
+        # Such as ClientError from STS, or OSError from reading the web identity token.
+        raise credentials_error(error) from error
 
 
 def sign(

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.credentials import Credentials
 from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.loaders import Loader, create_loader
@@ -109,24 +109,13 @@ class Transport:
     scope: str
 
 
-def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
-    """Return the keys to sign with, refreshed if they are about to expire.
-
-    Raises `StoreCredentialsError` when there are none: nothing was sent then.
-    """
-    try:
-        return credentials.get_frozen_credentials()
-    except Exception as error:
-        # Such as ClientError from STS, or OSError from reading the web identity token.
-        raise credentials_error(error) from error
-
-
 def build_transport(configuration: StoreConfiguration) -> Transport:
     try:
         session = configuration.session()
         credentials = session.get_credentials()
         if credentials is None:
             raise NoCredentialsError
+        credentials.get_frozen_credentials()
     except Exception as error:
         raise credentials_error(error) from error
     try:
@@ -154,7 +143,6 @@ def build_transport(configuration: StoreConfiguration) -> Transport:
         raise StoreUnavailableError(
             f"the object store's client cannot be built: {error}", outcome_unknown=False
         ) from error
-    frozen_credentials(credentials)
     # Botocore knows the address of a bucket, and shows it in the URLs that it signs.
     parameters = {"Bucket": configuration.bucket_name, "Key": "key"}
     with store_errors():
