@@ -233,14 +233,9 @@ class UploadStorage(S3Storage):
         one in the metadata. Raises `ObjectMissingError`, `BucketMissingError`,
         `StoreRefusedError` or `StoreUnavailableError`.
         """
-        run = self.store.run if retry else self.store.run_once
         try:
-            return run(
-                lambda s3: _stored_object(
-                    s3.head_object(
-                        Bucket=self.bucket_name, Key=key, ChecksumMode="ENABLED"
-                    )
-                )
+            answer = self.store.call(
+                "head_object", retry=retry, Key=key, ChecksumMode="ENABLED"
             )
         except ObjectMissingError:
             # The answer to HEAD has no body, so a missing bucket looks the same:
@@ -250,6 +245,8 @@ class UploadStorage(S3Storage):
                     f"there is no bucket {self.bucket_name}"
                 ) from None
             raise
+        with store_errors():
+            return _stored_object(answer)
 
     def read(
         self, key: str, chunk_bytes: int = CHUNK_BYTES, version_id: str = ""
@@ -259,9 +256,7 @@ class UploadStorage(S3Storage):
         `version_id` selects a version other than the current one.
         """
         version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
-        answer = self.store.run(
-            lambda s3: s3.get_object(Bucket=self.bucket_name, Key=key, **version)
-        )
+        answer = self.store.call("get_object", Key=key, **version)
         with closing(answer["Body"]) as body, store_errors():
             while chunk := body.read(chunk_bytes):
                 yield chunk
@@ -287,13 +282,13 @@ class UploadStorage(S3Storage):
 
         `parameters` are those of GetObject, such as `VersionId`.
         """
-        return self.store.run_once(
-            lambda s3: s3.generate_presigned_url(
+        s3 = self.store.client()
+        with store_errors():
+            return s3.generate_presigned_url(
                 "head_object" if method == "HEAD" else "get_object",
                 Params={"Bucket": self.bucket_name, "Key": key, **parameters},
                 ExpiresIn=seconds,
             )
-        )
 
     def delete_unchanged(self, key: str, etag: str) -> None:
         """Delete the object `key` if it still has that ETag.
@@ -304,11 +299,7 @@ class UploadStorage(S3Storage):
         exists is unknown then.
         """
         try:
-            self.store.run(
-                lambda s3: s3.delete_object(
-                    Bucket=self.bucket_name, Key=key, IfMatch=f'"{etag}"'
-                )
-            )
+            self.store.call("delete_object", Key=key, IfMatch=f'"{etag}"')
         except (ObjectExistsError, ObjectMissingError) as error:
             raise ObjectChangedError(str(error)) from error
 
@@ -380,7 +371,7 @@ class UploadStorage(S3Storage):
 
     def bucket_exists(self) -> bool:
         try:
-            self.store.run(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
+            self.store.call("head_bucket")
         except ObjectMissingError:
             # A missing bucket looks like a missing object here: the answer to HEAD has no
             # body, and so no error code.
@@ -396,15 +387,13 @@ class UploadStorage(S3Storage):
         if not self.configuration.endpoint_url and region != "us-east-1":
             # AWS rejects a LocationConstraint of us-east-1; other stores ignore any.
             parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
-        self.store.run_once(
-            lambda s3: s3.create_bucket(Bucket=self.bucket_name, **parameters)
-        )
+        self.store.call("create_bucket", retry=False, **parameters)
         return True
 
     def availability(self) -> str:
         """Return "ok", or why the bucket is unavailable."""
         try:
-            self.store.run_once(lambda s3: s3.head_bucket(Bucket=self.bucket_name))
+            self.store.call("head_bucket", retry=False)
         except StoreError as error:
             logger.warning("bucket unavailable: %s", error)
             return f"unavailable: {_why_unavailable(error)}"
@@ -413,15 +402,13 @@ class UploadStorage(S3Storage):
     def has_object_lock(self) -> bool:
         """Return True if the bucket has Object Lock."""
         try:
-            answer = self.store.run(
-                lambda s3: s3.get_object_lock_configuration(Bucket=self.bucket_name)
-            )
+            answer = self.store.call("get_object_lock_configuration")
         except StoreRefusedError as error:
             if error.code in _NO_OBJECT_LOCK:
                 return False
             raise
         configuration = answer.get("ObjectLockConfiguration", {})
-        return configuration.get("ObjectLockEnabled") == "Enabled"
+        return bool(configuration.get("ObjectLockEnabled") == "Enabled")
 
 
 def upload_storage() -> UploadStorage:

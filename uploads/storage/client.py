@@ -133,18 +133,24 @@ class StoreClient:
             or (region[1].decode() if region else ""),
         )
 
-    def run_once(self, request: Callable[[S3Client], T]) -> T:
-        """Call `request` with the boto3 client, without retries."""
-        transport = self.transport
-        # Refresh the credentials first: inside the request, a failure of the token
-        # service would look like one of the store.
-        frozen_credentials(transport.credentials)
-        with store_errors():
-            return request(transport.client)
+    def client(self) -> S3Client:
+        """Return the boto3 client, for one request.
 
-    def run(self, request: Callable[[S3Client], T]) -> T:
-        """Send a request up to `max_attempts` times while the store is unavailable."""
-        return self.with_retries(lambda: self.run_once(request))
+        Refreshes the credentials: within the request, a failure of the token service
+        would look like one of the store.
+        """
+        frozen_credentials(self.transport.credentials)
+        return self.transport.client
+
+    def call(self, operation: str, *, retry: bool = True, **parameters: Any) -> Any:
+        """Call a method of the boto3 client for the bucket; return the answer."""
+
+        def request() -> Any:
+            method = getattr(self.client(), operation)
+            with store_errors():
+                return method(Bucket=self.bucket, **parameters)
+
+        return self.with_retries(request) if retry else request()
 
     def with_retries(
         self,
@@ -166,13 +172,9 @@ class StoreClient:
 
     def pages(self, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Yield the pages of a listing; each request may be repeated."""
-        marker: dict[str, str] = {}
+        marker: dict[str, Any] = {}
         while True:
-            page = self.run(
-                lambda s3, marker=marker: getattr(s3, operation)(  # type: ignore[misc]
-                    Bucket=self.bucket, **parameters, **marker
-                )
-            )
+            page = self.call(operation, **parameters, **marker)
             yield page
             if not page.get("IsTruncated"):
                 return

@@ -22,9 +22,9 @@ from uploads.exceptions import (
 )
 from uploads.payloads import Part, Payload
 from uploads.storage.client import StoreClient, etag_and_version
+from uploads.storage.errors import store_errors
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,6 @@ class MultipartUploads:
 
     def __init__(self, store: StoreClient) -> None:
         self._store = store
-        self._bucket = store.bucket
 
     def create(
         self,
@@ -59,31 +58,29 @@ class MultipartUploads:
             lock["ObjectLockMode"] = OBJECT_LOCK_MODE
             lock["ObjectLockRetainUntilDate"] = locked_until
         with _known_outcome():
-            upload_id = self._store.run(
-                lambda s3: s3.create_multipart_upload(
-                    Bucket=self._bucket,
-                    Key=key,
-                    ContentType=payload.content_type,
-                    Metadata=dict(metadata),
-                    ChecksumAlgorithm="SHA256",
-                    **lock,
-                )["UploadId"]
+            begun = self._store.call(
+                "create_multipart_upload",
+                Key=key,
+                ContentType=payload.content_type,
+                Metadata=dict(metadata),
+                ChecksumAlgorithm="SHA256",
+                **lock,
             )
+            with store_errors():
+                upload_id = begun["UploadId"]
         try:
             with _known_outcome():
                 parts = self._send_parts(key, upload_id, payload)
-
-            def complete(s3: S3Client) -> tuple[str, str]:
-                answer = s3.complete_multipart_upload(
-                    Bucket=self._bucket,
-                    Key=key,
-                    UploadId=upload_id,
-                    MultipartUpload={"Parts": parts},
-                    IfNoneMatch="*",
-                )
+            answer = self._store.call(
+                "complete_multipart_upload",
+                retry=False,
+                Key=key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": parts},
+                IfNoneMatch="*",
+            )
+            with store_errors():
                 return etag_and_version(answer["ETag"], answer.get("VersionId"))
-
-            return self._store.run_once(complete)
         except BaseException:
             try:
                 self.abort(key, upload_id)
@@ -130,11 +127,7 @@ class MultipartUploads:
     def abort(self, key: str, upload_id: str) -> None:
         """Discard the parts, if there are any."""
         with suppress(ObjectMissingError):
-            self._store.run(
-                lambda s3: s3.abort_multipart_upload(
-                    Bucket=self._bucket, Key=key, UploadId=upload_id
-                )
-            )
+            self._store.call("abort_multipart_upload", Key=key, UploadId=upload_id)
 
 
 @contextmanager
