@@ -208,16 +208,16 @@ class UploadStorage(S3Storage):
         """
         try:
             found = self.head(key, retry=retry)
-            # Not by the request id: it differs if the upload's record was lost in between.
-            is_the_same = found.size == payload.size and (
-                found.metadata.get("upload-id") == metadata.get("upload-id")
+            is_from_store = found.sha256_source == "store"
+            is_the_same = (
+                found.size == payload.size
+                # Not the request id: it differs if the upload's record was lost in between.
+                and found.metadata.get("upload-id") == metadata.get("upload-id")
+                # Not the SHA-256 in the metadata: anyone who can put an object under this
+                # key can write the right one.
+                and payload.sha256
+                == (found.sha256 if is_from_store else self.read_digest(key)[0])
             )
-            if is_the_same:
-                # Anyone who can put an object under this key can write the right SHA-256
-                # into its metadata: only the store's checksum counts, or the bytes.
-                is_from_store = found.sha256_source == "store"
-                sha256 = found.sha256 if is_from_store else self.read_digest(key)[0]
-                is_the_same = sha256 == payload.sha256
         except StoreError as error:
             raise StoreUnavailableError(
                 str(last_error), outcome_unknown=True
