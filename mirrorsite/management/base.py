@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -80,6 +81,7 @@ class OperatorCommand(BaseCommand):
     """
 
     so_far = "nothing was changed"
+    _prints_errors = False
 
     def create_parser(
         self, prog_name: str, subcommand: str, **kwargs: Any
@@ -95,6 +97,20 @@ class OperatorCommand(BaseCommand):
         parser.add_argument(
             "--json", action="store_true", dest="as_json", help=f"print {what}"
         )
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        self._prints_errors = True
+        super().run_from_argv(argv)
+
+    def execute(self, *args: Any, **options: Any) -> None:
+        try:
+            super().execute(*args, **options)
+        except CommandFailed as error:
+            if not self._prints_errors or options["traceback"]:
+                raise
+            # Django would print the name of the error's class before the sentence.
+            self.stderr.write(str(error))
+            sys.exit(error.returncode)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
