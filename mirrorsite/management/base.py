@@ -76,27 +76,34 @@ class OperatorCommand(BaseCommand):
     """Base of every command; the exit status reports the outcome.
 
     Subclasses implement `run` instead of `handle` and print through `print`, `warn`,
-    `print_json` and `print_result`, which escape control characters. They may keep
-    `so_far` up to date: it ends the message of a command that fails or is interrupted.
+    `print_json` and `print_result`, which escape control characters and erase the
+    progress line. They may keep `so_far` up to date: it ends the message of a command
+    that fails or is interrupted.
     """
 
     so_far = "nothing was changed"
+    #: What `--json` prints; without it the command has no such option.
+    json_output = ""
+    as_json = False
     _prints_errors = False
+    _progress: Progress | None = None
 
     def create_parser(
         self, prog_name: str, subcommand: str, **kwargs: Any
     ) -> CommandParser:
         kwargs.setdefault("epilog", EXIT_STATUSES)
         parser = super().create_parser(prog_name, subcommand, **kwargs)
+        if self.json_output:
+            parser.add_argument(
+                "--json",
+                action="store_true",
+                dest="as_json",
+                help=f"print {self.json_output}",
+            )
         # The message quotes an argument, which may contain control characters.
         error = parser.error
         parser.error = lambda message: error(printable(message))  # type: ignore[method-assign]
         return parser
-
-    def add_json_argument(self, parser: CommandParser, what: str) -> None:
-        parser.add_argument(
-            "--json", action="store_true", dest="as_json", help=f"print {what}"
-        )
 
     def run_from_argv(self, argv: list[str]) -> None:
         self._prints_errors = True
@@ -113,10 +120,12 @@ class OperatorCommand(BaseCommand):
             sys.exit(error.returncode)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.as_json = options.pop("as_json", False)
         try:
             try:
                 self.run(**options)
             finally:
+                self._clear_progress()
                 self.stdout.flush()
         except EXPECTED as error:
             sentence, status = describe(error)
@@ -133,28 +142,34 @@ class OperatorCommand(BaseCommand):
 
     def progress(self, what: str, total: Callable[[], int] | None = None) -> Progress:
         """Return a progress line on standard error; `total` returns the number of items."""
-        return Progress(self.stderr, what=what, total=total)
+        self._progress = Progress(self.stderr, what=what, total=total)
+        return self._progress
 
     def print(self, line: str) -> None:
         """Print one line to standard output."""
+        self._clear_progress()
         self.stdout.write(printable(line))
 
     def warn(self, line: str) -> None:
         """Print one line to standard error."""
+        self._clear_progress()
         self.stderr.write(printable(line))
 
     def print_json(self, value: Mapping[str, Any]) -> None:
         """Print one JSON object on a line of its own."""
+        self._clear_progress()
         self.stdout.write(json_line(value))
 
-    def print_result(
-        self, value: Mapping[str, Any], line: str, *, as_json: bool
-    ) -> None:
+    def print_result(self, value: Mapping[str, Any], line: str) -> None:
         """Print a result as one JSON object or as one line, as the operator chose."""
-        if as_json:
+        if self.as_json:
             self.print_json(value)
         else:
             self.print(line)
+
+    def _clear_progress(self) -> None:
+        if self._progress:
+            self._progress.clear()
 
 
 def counted(count: int, noun: str) -> str:

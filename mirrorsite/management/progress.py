@@ -33,16 +33,13 @@ class Progress:
         self._drawn = 0.0
 
     def over(self, items: Iterable[T]) -> Iterator[T]:
-        """Yield the items, counting each; erase the line when they end."""
-        try:
-            for item in items:
-                self.advance()
-                yield item
-        finally:
-            self.clear()
+        """Yield the items, counting each."""
+        for item in items:
+            self.show(self.count + 1)
+            yield item
 
-    def advance(self, by: int = 1) -> None:
-        self.count += by
+    def show(self, count: int) -> None:
+        self.count = count
         now = time.monotonic()
         if self._visible and now - self._drawn >= _SECONDS_BETWEEN:
             self._drawn = now

@@ -40,6 +40,7 @@ def test_terminal__a_line_that_goes_away():
         command = BaseCommand(stderr=stream)
         progress = Progress(command.stderr, what="keys", total=lambda: 2)
         assert list(progress.over("ab")) == ["a", "b"]
+        progress.clear()
 
     shown = shown_on_a_terminal(act)
     assert "[############            ]  50% 1 keys" in shown

@@ -18,6 +18,7 @@ class Command(OperatorCommand):
         "Store a backup of the database in the bucket, under backups/. Existing backups"
         " are never overwritten."
     )
+    json_output = "one JSON object"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -26,9 +27,8 @@ class Command(OperatorCommand):
             metavar="NUMBER",
             help="then delete all but the newest NUMBER backups; default: delete none",
         )
-        self.add_json_argument(parser, "one JSON object")
 
-    def run(self, *, keep: int | None, as_json: bool, **options: Any) -> None:
+    def run(self, *, keep: int | None, **options: Any) -> None:
         record_without_upload(
             Action.EXPORTED, self.actor(), detail={"what": "database"}
         )
@@ -44,7 +44,7 @@ class Command(OperatorCommand):
             deleted.append(old_key)
             old = counted(len(deleted), "old backup")
             self.so_far = f"{key} was stored, {old} deleted"
-        if as_json:
+        if self.as_json:
             self.print_json({"key": key, "rows": rows, "deleted": deleted})
             return
         total = counted(sum(rows.values()), "row")

@@ -19,6 +19,7 @@ class Command(OperatorCommand):
         " verify."
     )
     so_far = "the last step did not finish"
+    json_output = "one JSON object"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -35,9 +36,8 @@ class Command(OperatorCommand):
             help="token for the endpoints that need one; prefer the variable CANARY_TOKEN,"
             " because options are visible in the process list",
         )
-        self.add_json_argument(parser, "one JSON object")
 
-    def run(self, *, base_url: str, token: str, as_json: bool, **options: Any) -> None:
+    def run(self, *, base_url: str, token: str, **options: Any) -> None:
         canary = Canary(
             base_url,
             token=token,
@@ -47,7 +47,7 @@ class Command(OperatorCommand):
         steps: list[Step] = []
         for step in canary.steps():
             steps.append(step)
-            if not as_json:
+            if not self.as_json:
                 self.print(_line(step))
         failed = [step for step in steps if step.outcome == "failed"]
         report = {
@@ -56,7 +56,7 @@ class Command(OperatorCommand):
             "request_id": canary.request_id,
             "steps": [asdict(step) for step in steps],
         }
-        if as_json:
+        if self.as_json:
             self.print_json(report)
         self.so_far = f"{counted(len(failed), 'step')} failed"
         if failed:

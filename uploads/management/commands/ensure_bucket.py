@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import CommandParser
-
 from mirrorsite.management.base import OperatorCommand
 from uploads.storage import upload_storage
 
@@ -11,13 +9,11 @@ from uploads.storage import upload_storage
 class Command(OperatorCommand):
     help = "Create the bucket if it does not exist."
     so_far = "the bucket may not exist yet; run this again"
+    json_output = "one JSON object"
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        self.add_json_argument(parser, "one JSON object")
-
-    def run(self, *, as_json: bool, **options: Any) -> None:
+    def run(self, **options: Any) -> None:
         storage = upload_storage()
         state = "created" if storage.ensure_bucket() else "exists"
         self.so_far = f"bucket {storage.bucket_name}: {state}"
         value = {"bucket": storage.bucket_name, "state": state}
-        self.print_result(value, self.so_far, as_json=as_json)
+        self.print_result(value, self.so_far)

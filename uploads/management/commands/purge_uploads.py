@@ -22,8 +22,8 @@ class Command(OperatorCommand):
         "Delete old objects that match their records and whose events are all sealed;"
         " the records stay. Without --yes nothing is deleted."
     )
-
     so_far = _REMEDY
+    json_output = "one JSON object per line: one for each upload, then a summary"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -45,18 +45,9 @@ class Command(OperatorCommand):
             metavar="N",
             help=f"objects deleted concurrently, 1 to {MAX_JOBS}; default: %(default)s",
         )
-        self.add_json_argument(
-            parser, "one JSON object per line: one for each upload, then a summary"
-        )
 
     def run(
-        self,
-        *,
-        older_than: timedelta,
-        yes: bool,
-        jobs: int,
-        as_json: bool,
-        **options: Any,
+        self, *, older_than: timedelta, yes: bool, jobs: int, **options: Any
     ) -> None:
         before = timezone.now() - older_than
         uploads = purgeable(stored_before=before)
@@ -75,13 +66,12 @@ class Command(OperatorCommand):
             if result.outcome in {"purged", "would purge"}:
                 size += result.size
             self.so_far = f"{_summary(counts, size)}; {_REMEDY}"
-            progress.clear()
             note = f": {result.note}" if result.note else ""
             line = f"{result.outcome}: {result.key}{note}"
-            self.print_result(asdict(result), line, as_json=as_json)
+            self.print_result(asdict(result), line)
         summary = {"dry_run": not yes, "outcomes": dict(counts), "bytes": size}
-        self.print_result(summary, _summary(counts, size), as_json=as_json)
-        if counts["would purge"] and not as_json:
+        self.print_result(summary, _summary(counts, size))
+        if counts["would purge"] and not self.as_json:
             self.print("nothing was deleted; add --yes to delete")
         if counts["left alone"]:
             raise DifferencesFound(

@@ -18,6 +18,7 @@ class Command(OperatorCommand):
         "Compare the bucket with the records, in both directions. Without --fix nothing"
         " is changed."
     )
+    json_output = "one JSON object per line: one for each difference, then a summary"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -40,9 +41,6 @@ class Command(OperatorCommand):
             help="check only keys of this day (UTC) and later, older pending uploads,"
             " and the most recent purges; a time or an age, such as 1d",
         )
-        self.add_json_argument(
-            parser, "one JSON object per line: one for each difference, then a summary"
-        )
 
     def run(
         self,
@@ -50,7 +48,6 @@ class Command(OperatorCommand):
         fix: bool,
         min_age: timedelta,
         since: datetime | None,
-        as_json: bool,
         **rest: Any,
     ) -> None:
         options = Options(actor=self.actor(), fix=fix, min_age=min_age)
@@ -61,19 +58,18 @@ class Command(OperatorCommand):
             kinds[finding.kind.value] += 1
             outcomes[finding.outcome] += 1
             self.so_far = _summary(progress.count, kinds, outcomes)
-            progress.clear()
             # Programs depend on the names `word` and `seen` in the JSON output.
             values = asdict(finding)
             kind, evidence = values.pop("kind"), values.pop("evidence")
             members = {"word": kind, "seen": evidence, **values}
-            self.print_result(members, _line(finding), as_json=as_json)
+            self.print_result(members, _line(finding))
         summary = {
             "keys": progress.count,
             "differences": dict(kinds),
             "outcomes": dict(outcomes),
         }
         text = _summary(progress.count, kinds, outcomes)
-        self.print_result(summary, text, as_json=as_json)
+        self.print_result(summary, text)
         if kinds:
             raise DifferencesFound(f"{counted(kinds.total(), 'difference')} found.")
 

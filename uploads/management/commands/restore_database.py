@@ -15,6 +15,7 @@ class Command(OperatorCommand):
         " This is one step of docs/runbook.md, 'The database is lost'; follow all of its"
         " steps."
     )
+    json_output = "one JSON object"
     # The checks would query tables that do not exist yet.
     requires_system_checks: list[str] = []
 
@@ -27,9 +28,8 @@ class Command(OperatorCommand):
             action="store_true",
             help="only print which backup would be loaded",
         )
-        self.add_json_argument(parser, "one JSON object")
 
-    def run(self, *, key: str, dry_run: bool, as_json: bool, **options: Any) -> None:
+    def run(self, *, key: str, dry_run: bool, **options: Any) -> None:
         if key == "latest":
             keys = backup_keys()
             if not keys:
@@ -37,9 +37,7 @@ class Command(OperatorCommand):
             key = keys[-1]
         if dry_run:
             upload_storage().head(key)  # raises ObjectMissingError
-            self.print_result(
-                {"dry_run": True, "key": key}, f"would restore {key}", as_json=as_json
-            )
+            self.print_result({"dry_run": True, "key": key}, f"would restore {key}")
             return
         self.so_far = "nothing was restored; another try needs an empty database"
         rows = restore(key)
@@ -47,5 +45,4 @@ class Command(OperatorCommand):
         self.print_result(
             {"key": key, "rows": rows},
             f"restored {key}: {counted(sum(rows.values()), 'row')}",
-            as_json=as_json,
         )

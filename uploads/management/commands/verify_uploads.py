@@ -23,6 +23,7 @@ class Command(OperatorCommand):
         "Compare every object that should be in the bucket with its record, and record"
         " the result: verified, missing or corrupted."
     )
+    json_output = "one JSON object per line: one for each fault, then a summary"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -46,9 +47,6 @@ class Command(OperatorCommand):
             metavar="N",
             help="objects verified concurrently, 1 to 64; default: %(default)s",
         )
-        self.add_json_argument(
-            parser, "one JSON object per line: one for each fault, then a summary"
-        )
 
     def run(
         self,
@@ -56,7 +54,6 @@ class Command(OperatorCommand):
         read: bool,
         not_verified_since: datetime | None,
         jobs: int,
-        as_json: bool,
         **options: Any,
     ) -> None:
         uploads = uploads_to_verify(not_verified_since)
@@ -74,7 +71,6 @@ class Command(OperatorCommand):
                 f" --not-verified-since {resume_at.isoformat()}"
             )
             if outcome and outcome.action != Action.VERIFIED:
-                progress.clear()
                 fault = {
                     "upload_id": upload.pk,
                     "key": upload.key,
@@ -82,11 +78,11 @@ class Command(OperatorCommand):
                     "differences": outcome.differences,
                 }
                 line = f"{action}: {upload.key}: {'; '.join(outcome.differences)}"
-                self.print_result(fault, line, as_json=as_json)
+                self.print_result(fault, line)
         if elsewhere := count_in_other_buckets():
             counts["in another bucket"] = elsewhere
         summary = {"uploads": counts.total(), "outcomes": dict(counts)}
-        self.print_result(summary, _summary(counts), as_json=as_json)
+        self.print_result(summary, _summary(counts))
         faults = counts[Action.MISSING.value] + counts[Action.CORRUPTED.value]
         if elsewhere:
             raise DifferencesFound(

@@ -17,6 +17,7 @@ from uploads.audit.log import write_transaction
 class Command(OperatorCommand):
     help = "Create an API token and print it; it is shown once and not stored."
     so_far = "no token was created; a printed one is not valid"
+    json_output = "one JSON object"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="unique; events name the actor token:<name>")
@@ -35,7 +36,6 @@ class Command(OperatorCommand):
             default=services.DEFAULT_DAYS,
             help=f"days for which it is valid, 1 to {services.MAX_DAYS}; default: %(default)s",
         )
-        self.add_json_argument(parser, "one JSON object")
 
     def run(
         self,
@@ -44,7 +44,6 @@ class Command(OperatorCommand):
         owner: str,
         scopes: list[str],
         days: int,
-        as_json: bool,
         **options: Any,
     ) -> None:
         user = get_user_model().objects.filter(username=owner).first()
@@ -60,7 +59,7 @@ class Command(OperatorCommand):
                     days=days,
                     actor=self.actor(),
                 )
-                if as_json:
+                if self.as_json:
                     created = {
                         "name": name,
                         "owner": owner,

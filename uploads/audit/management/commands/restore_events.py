@@ -18,6 +18,7 @@ class Command(OperatorCommand):
         " Exit status 1: the bucket contradicts itself or the database, or --dry-run found"
         " lost events."
     )
+    json_output = "one JSON object"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -25,21 +26,19 @@ class Command(OperatorCommand):
             action="store_true",
             help="check everything and report what is lost; change nothing",
         )
-        self.add_json_argument(parser, "one JSON object")
 
-    def run(self, *, dry_run: bool, as_json: bool, **options: Any) -> None:
+    def run(self, *, dry_run: bool, **options: Any) -> None:
         bar = self.progress("seals")
-        try:
-            lost = restore_lost_events(
-                self.actor(), dry_run=dry_run, on_seal=bar.advance
-            )
-        finally:
-            bar.clear()
+        lost = restore_lost_events(
+            self.actor(),
+            dry_run=dry_run,
+            on_seal=lambda: bar.show(bar.count + 1),
+        )
         is_lost = lost.last_seal is not None
         text = _describe(lost)
         if is_lost and not dry_run:
             self.so_far = f"restored {text}"
-        if as_json:
+        if self.as_json:
             self.print_json({**asdict(lost), "restored": is_lost and not dry_run})
         elif not is_lost:
             self.print("nothing to restore: the database has every seal of the bucket")

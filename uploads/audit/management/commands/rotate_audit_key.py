@@ -21,6 +21,7 @@ class Command(OperatorCommand):
         " too: mind who can read the output), and announce it in a seal signed by the"
         " current key. Exit status 1: the bucket contradicts the database."
     )
+    json_output = "one JSON object"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -35,15 +36,16 @@ class Command(OperatorCommand):
             help="write the settings into this JSON file, such as .local/secrets.json of"
             " ./sre/run, instead of printing them",
         )
-        self.add_json_argument(parser, "one JSON object")
 
-    def run(
-        self, *, dry_run: bool, write: Path | None, as_json: bool, **options: Any
-    ) -> None:
+    def run(self, *, dry_run: bool, write: Path | None, **options: Any) -> None:
         old = keys.required_signing_key()
         values = {} if write is None else _read(write)
         if dry_run:
-            self._print_dry_run(old.id, as_json=as_json)
+            self.print_result(
+                {"old": old.id, "new": None, "seal": None, "set": {}},
+                f"key {old.id} is the current key; it would sign a seal that announces a"
+                " new one. Nothing was changed.",
+            )
             return
         new = SigningKey.generate()
         self.so_far = (
@@ -59,12 +61,12 @@ class Command(OperatorCommand):
         }
         # The key is printed or on the disk before it is announced: otherwise it could be lost.
         shown = values if write is None else {}
-        self._print_values(old.id, new.id, shown, as_json=as_json)
+        self._print_values(old.id, new.id, shown)
         with _prepare_file(write, values):
             made = seal_audit(signing_key=old, next_key=new.public_key)
         seal = next(sealed.number for sealed in made if not sealed.finished)
         self.so_far = f"seal {seal} announces key {new.id}"
-        if as_json:
+        if self.as_json:
             self.stdout.write(f', "seal": {seal}}}')
         else:
             self.print(f"Announced in seal {seal}.")
@@ -73,20 +75,9 @@ class Command(OperatorCommand):
                     f"{write} has the new key; restart the service to sign with it."
                 )
 
-    def _print_dry_run(self, old: str, *, as_json: bool) -> None:
-        if as_json:
-            self.print_json({"old": old, "new": None, "seal": None, "set": {}})
-        else:
-            self.print(
-                f"key {old} is the current key; it would sign a seal that announces a new"
-                " one. Nothing was changed."
-            )
-
-    def _print_values(
-        self, old: str, new: str, values: dict[str, str], *, as_json: bool
-    ) -> None:
+    def _print_values(self, old: str, new: str, values: dict[str, str]) -> None:
         """Print what is known before the announcement: all but the seal's number."""
-        if as_json:
+        if self.as_json:
             text = json.dumps({"old": old, "new": new, "set": values})
             self.stdout.write(text.removesuffix("}"), ending="")
         else:

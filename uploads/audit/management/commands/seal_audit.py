@@ -23,6 +23,7 @@ class Command(OperatorCommand):
         " none, make an empty seal. Exit status 1: the bucket contradicts the database."
     )
     so_far = "the next run finishes what this one began"
+    json_output = "one JSON object per line: one for each run"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -31,25 +32,22 @@ class Command(OperatorCommand):
             metavar="SECONDS",
             help="repeat until SIGTERM or Ctrl-C; errors are logged, and do not end it",
         )
-        self.add_json_argument(parser, "one JSON object per line: one for each run")
 
-    def run(
-        self, *, every: float | None, as_json: bool, verbosity: int, **options: Any
-    ) -> None:
+    def run(self, *, every: float | None, verbosity: int, **options: Any) -> None:
         self._is_quiet = verbosity == 0
         if every is None:
-            self._print(seal_audit(), as_json=as_json)
+            self._print(seal_audit())
         else:
-            self._repeat(every, as_json=as_json)
+            self._repeat(every)
 
-    def _repeat(self, every: float, *, as_json: bool) -> None:
+    def _repeat(self, every: float) -> None:
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         while not stop.is_set():
             started = time.monotonic()
             try:
-                self._print(seal_audit(), as_json=as_json)
+                self._print(seal_audit())
             except UploadsError as error:
                 logger.error("not sealed: %s", error)
             finally:
@@ -57,22 +55,15 @@ class Command(OperatorCommand):
                 connection.close()
             stop.wait(max(0.0, started + every - time.monotonic()))
 
-    def _print(self, made: list[Sealed], *, as_json: bool) -> None:
+    def _print(self, made: list[Sealed]) -> None:
         if self._is_quiet:
             return
         events = sum(sealed.event_count for sealed in made)
         numbers = [sealed.number for sealed in made]
-        if as_json:
-            self.print_json(
-                {
-                    "seals": numbers,
-                    "events": events,
-                    "finished": [s.number for s in made if s.finished],
-                }
-            )
-        else:
-            word = "seal" if len(numbers) == 1 else "seals"
-            self.print(
-                f"{word} {', '.join(map(str, numbers))}: {counted(events, 'event')}"
-            )
+        finished = [sealed.number for sealed in made if sealed.finished]
+        word = "seal" if len(numbers) == 1 else "seals"
+        self.print_result(
+            {"seals": numbers, "events": events, "finished": finished},
+            f"{word} {', '.join(map(str, numbers))}: {counted(events, 'event')}",
+        )
         self.stdout.flush()

@@ -19,6 +19,7 @@ class Command(OperatorCommand):
         "Compare the database, the seals, their signatures and the copies in the"
         " bucket, and report every difference."
     )
+    json_output = "the report as one JSON object"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -48,7 +49,6 @@ class Command(OperatorCommand):
             help="do not record the check as an event: for a database that was restored"
             " from a backup, where a new event could take the id of a lost one",
         )
-        self.add_json_argument(parser, "the report as one JSON object")
 
     def run(
         self,
@@ -57,26 +57,18 @@ class Command(OperatorCommand):
         unsealed_minutes: float,
         database_only: bool,
         record_nothing: bool,
-        as_json: bool,
         **options: Any,
     ) -> None:
         bar = self.progress("seals, events and uploads")
-
-        def advance(done: Report) -> None:
-            bar.advance(done.seals + done.events + done.uploads - bar.count)
-
-        try:
-            report = verify_audit(
-                since=since,
-                grace=timedelta(minutes=unsealed_minutes),
-                read_copies=not database_only,
-                on_progress=advance,
-            )
-        finally:
-            bar.clear()
+        report = verify_audit(
+            since=since,
+            grace=timedelta(minutes=unsealed_minutes),
+            read_copies=not database_only,
+            on_progress=lambda done: bar.show(done.seals + done.events + done.uploads),
+        )
         if not record_nothing:
             self._record(report, since=since, database_only=database_only)
-        if as_json:
+        if self.as_json:
             self.print_json(report.as_json())
         else:
             self._print(report)
