@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Literal, NamedTuple
@@ -29,28 +28,17 @@ _RESULTS = (Action.VERIFIED, Action.MISSING, Action.CORRUPTED)
 VERIFIABLE = (Status.STORED, Status.MISSING, Status.CORRUPTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The result of a verification: the action to record, and how the object differs.
-
-    `sha256_from` is that of the `Comparison`; empty if the object is missing.
-    """
-
-    action: Action
-    differences: tuple[str, ...]
-    sha256_from: str = ""
-
-
-class Comparison(NamedTuple):
-    """How an object differs from its record, and the SHA-256 of the object.
+class Verification(NamedTuple):
+    """The action to record, how the object differs, and its SHA-256 unless it is missing.
 
     `sha256_from` is the source of the SHA-256: `store` (its own checksum), `etag` (the
     ETag is still the one returned when the object was stored), or `bytes`.
     """
 
+    action: Action
     differences: tuple[str, ...]
-    sha256: str
-    sha256_from: str
+    sha256: str = ""
+    sha256_from: str = ""
 
 
 def verify_upload(
@@ -141,15 +129,14 @@ def examine(upload: Upload, *, method: Method) -> Verification:
     Raises `StoreError`, and `OtherBucketError` for a record of another bucket.
     """
     try:
-        found = storage_of(upload).head(upload.key)
-        compared = compare(upload, found, method)
+        return compare(upload, storage_of(upload).head(upload.key), method)
     except ObjectMissingError:
         return Verification(Action.MISSING, ("the object is not in the bucket",))
-    action = Action.CORRUPTED if compared.differences else Action.VERIFIED
-    return Verification(action, compared.differences, compared.sha256_from)
 
 
-def compare(upload: Upload, found: StoredObject, method: Method = "head") -> Comparison:
+def compare(
+    upload: Upload, found: StoredObject, method: Method = "head"
+) -> Verification:
     """Compare an object with its record; `method` is that of `verify_upload`.
 
     The SHA-256 in the metadata is not used: it can be copied onto other bytes. Raises
@@ -170,4 +157,5 @@ def compare(upload: Upload, found: StoredObject, method: Method = "head") -> Com
         differences.append(f"size is {size}, not {upload.size}")
     if sha256 != upload.sha256:
         differences.append(f"SHA-256 is {sha256}, not {upload.sha256}")
-    return Comparison(tuple(differences), sha256, sha256_from)
+    action = Action.CORRUPTED if differences else Action.VERIFIED
+    return Verification(action, tuple(differences), sha256, sha256_from)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from mirrorsite.actors import Actor
 from uploads.exceptions import ObjectMissingError, OtherBucketError
 from uploads.models import Action, Status, Upload
-from uploads.object_verification import Comparison, compare
+from uploads.object_verification import Verification, compare
 from uploads.storage import ListedObject, StoredObject, storage_of
 
 
@@ -165,7 +165,7 @@ def _must_have_its_id(upload: Upload) -> bool:
     return not upload.events.filter(action=Action.ADOPTED).exists()
 
 
-def _evidence(found: StoredObject, compared: Comparison) -> dict[str, Any]:
+def _evidence(found: StoredObject, compared: Verification) -> dict[str, Any]:
     """Return what is known about the object, for the event that the repair records."""
     modified = found.last_modified
     return {
