@@ -22,8 +22,6 @@ from uploads.exceptions import ObjectMissingError, SealError
 
 #: `--record-nothing`, because the check's own event could take a lost event's id.
 HINT = "manage.py verify_audit --record-nothing shows more"
-#: Events read by one query to compare them with a copy.
-_EVENTS_AT_A_TIME = 500
 
 
 class Chain:
@@ -114,22 +112,14 @@ def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     `lines` are those of the seal's copy, by id. Raises `SealError` if an unsealed event
     differs from its line.
     """
-    missing: list[int] = []
-    ids = list(lines)
-    for start in range(0, len(ids), _EVENTS_AT_A_TIME):
-        wanted = ids[start : start + _EVENTS_AT_A_TIME]
-        found = dict(
-            readable_lines(UploadEvent.objects.filter(pk__in=wanted, seal=None))
-        )
-        for event_id in wanted:
-            if event_id not in found:
-                missing.append(event_id)
-            elif found[event_id] != lines[event_id]:
-                raise SealError(
-                    f"event {event_id} differs from its copy in the bucket, under seal"
-                    f" {seal.number}; {HINT}"
-                )
-    return missing
+    found = dict(readable_lines(UploadEvent.objects.filter(pk__in=lines, seal=None)))
+    for event_id, line in found.items():
+        if line != lines[event_id]:
+            raise SealError(
+                f"event {event_id} differs from its copy in the bucket, under seal"
+                f" {seal.number}; {HINT}"
+            )
+    return [event_id for event_id in lines if event_id not in found]
 
 
 def record_seal(seal: Seal, ids: list[int], store: SealStore) -> bool:

@@ -111,8 +111,6 @@ class SealStore:
 
     def oldest_events(self, seal: Seal) -> Iterator[bytes]:
         """Like `events`, for the oldest version, which a newer one may hide."""
-        if seal.root == NO_EVENTS:
-            return iter(())
         version_id = self.storage.oldest_version_id(self.events_object_key(seal))
         return self.events(seal, version_id or "")
 

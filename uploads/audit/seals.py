@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 #: The most events in one seal. A sealer has their lines in memory, some 5 MB.
 EVENTS_PER_SEAL = 10_000
-#: How often in a row another sealer may take the same seal number before the run fails.
-_MAX_IDLE_ROUNDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,58 +91,55 @@ class _Sealer:
         self.signing_key = signing_key
         self.chain = Chain(store, trusted)
         self.events_per_seal = events_per_seal
-        self.number = 0  # the seal number that the last step tried to make
 
     def run(self, next_key: bytes | None) -> list[Sealed]:
-        """Make and finish seals until no event is left; return the seals."""
+        """Make and finish seals until no event is left; return the seals.
+
+        Each round makes one, unless another sealer is faster.
+        """
         made: list[Sealed] = []
-        any_new = False
-        idle_rounds, number = 0, 0
         while True:
-            sealed = self._step(next_key, may_be_empty=not any_new)
-            if sealed is None:
-                if any_new:
-                    return made
-                # Another sealer took this number. A new number next time is progress.
-                idle_rounds = idle_rounds + 1 if self.number == number else 0
-                number = self.number
-                if idle_rounds > _MAX_IDLE_ROUNDS:
-                    raise SealError(
-                        "another sealer took each seal number that this one tried; check"
-                        " which processes seal this bucket"
-                    )
+            previous = self.chain.last()
+            seal = self.chain.next(previous)
+            if seal is not None:
+                made += self._finish(seal)
                 continue
-            made.append(sealed)
-            if not sealed.finished:
-                any_new, next_key = True, None
-                if sealed.event_count < self.events_per_seal:
+            unsealed = UploadEvent.objects.filter(seal=None)
+            pairs = list(sealable_lines(unsealed, self.events_per_seal))
+            if not pairs and any(not sealed.finished for sealed in made):
+                return made
+            ids = [event_id for event_id, _ in pairs]
+            lines = b"".join(line for _, line in pairs)
+            seal = self._sign(previous, ids, lines, next_key)
+            try:
+                self.store.put(seal, lines)
+            except ObjectExistsError:
+                if self.store.oldest_seal(seal.number) is None:
+                    raise  # it is not another sealer's
+                continue
+            if record_seal(seal, ids, self.store):
+                made.append(Sealed(seal.number, len(ids), finished=False))
+                next_key = None
+                if len(ids) < self.events_per_seal:
                     # Newer events are left to the next run: under load there are always
                     # some, and this run would never end.
                     return made
 
-    def _step(self, next_key: bytes | None, *, may_be_empty: bool) -> Sealed | None:
-        """Make or finish one seal; None if nothing is left or another sealer did it.
-
-        Without unsealed events it makes an empty seal if `may_be_empty`, or to announce
-        a key.
-        """
-        previous = self.chain.last()
-        self.number = number = 1 if previous is None else previous.number + 1
-        seal = self.chain.next(previous)
-        if seal is not None:
-            return self._finish(seal)
+    def _sign(
+        self,
+        previous: Seal | None,
+        ids: list[int],
+        lines: bytes,
+        next_key: bytes | None,
+    ) -> Seal:
+        """Return the seal after `previous`, over these events."""
+        number = 1 if previous is None else previous.number + 1
         if self.chain.trusted.is_retired(self.signing_key.id, number):
             raise AuditKeyError(
                 f"key {self.signing_key.id} was replaced and can no longer sign;"
                 " set AUDIT_SIGNING_KEY to the key that replaced it."
             )
-        unsealed = UploadEvent.objects.filter(seal=None)
-        pairs = list(sealable_lines(unsealed, self.events_per_seal))
-        if not pairs and next_key is None and not may_be_empty:
-            return None
-        ids = [event_id for event_id, _ in pairs]
-        lines = b"".join(line for _, line in pairs)
-        seal = self.signing_key.sign_seal(
+        return self.signing_key.sign_seal(
             Seal(
                 number=number,
                 sealed_at=format_time(timezone.now()),
@@ -157,14 +152,12 @@ class _Sealer:
                 next_key=None if next_key is None else next_key.hex(),
             )
         )
-        try:
-            self.store.put(seal, lines)
-        except ObjectExistsError:
-            return None  # the next step finds and finishes it
-        return self._record(seal, ids, finished=False)
 
-    def _finish(self, seal: Seal) -> Sealed | None:
-        """Record a seal that only the bucket has, if the database has its events."""
+    def _finish(self, seal: Seal) -> list[Sealed]:
+        """Record a seal that only the bucket has, if the database has its events.
+
+        Return nothing if another sealer has recorded it by now.
+        """
         try:
             lines = sealed_lines(self.store, seal)
             if missing := missing_events(seal, lines):
@@ -176,12 +169,9 @@ class _Sealer:
                 )
         except SealError:
             if AuditSeal.objects.filter(pk=seal.number).exists():
-                return None  # another sealer has recorded it by now
+                return []
             raise
         logger.warning("seal=%s was only in the bucket; recorded now", seal.number)
-        return self._record(seal, list(lines), finished=True)
-
-    def _record(self, seal: Seal, ids: list[int], *, finished: bool) -> Sealed | None:
-        if not record_seal(seal, ids, self.store):
-            return None  # another sealer was faster
-        return Sealed(seal.number, len(ids), finished)
+        if not record_seal(seal, list(lines), self.store):
+            return []
+        return [Sealed(seal.number, len(lines), finished=True)]

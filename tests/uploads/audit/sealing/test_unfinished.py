@@ -13,9 +13,14 @@ from django.utils import timezone
 
 from tests.uploads.audit.tampering import as_owner, delete, execute, rows_of
 from tests.uploads.audit.trails import Trail, add_uploads
+from uploads.audit.seal_store import SealStore
 from uploads.audit.seals import Sealed
 from uploads.audit.serialization import row_of, seal_of
-from uploads.exceptions import SealError, StoreUnavailableError
+from uploads.exceptions import (
+    ObjectExistsError,
+    SealError,
+    StoreUnavailableError,
+)
 from uploads.models import AuditSeal, UploadEvent
 
 pytestmark = pytest.mark.django_db
@@ -126,3 +131,9 @@ class TestContradiction:
         assert list(trail.storage.list_keys(f"{trail.prefix}seals/")) == [
             trail.store.seal_object_key(1)
         ]
+
+    def test_taken__but_not_by_a_seal(self, trail, make_fail):
+        """The run ends, instead of trying the same number again and again."""
+        make_fail(SealStore, "put", ObjectExistsError("it exists"))
+        with pytest.raises(ObjectExistsError):
+            trail.seal()
