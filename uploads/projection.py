@@ -15,10 +15,10 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from uploads.audit.canonical import format_time
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.serialization import CHUNK, UNREADABLE, raise_if_unavailable
 from uploads.models import Action, Status, Upload, UploadEvent
+from uploads.paging import pages
 from uploads.transitions import STATUS_AFTER
 
 #: Columns whose values are in the `detail` of events; the last such event decides.
@@ -36,6 +36,7 @@ _COLUMNS = (
 )
 _FACT_ACTIONS = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
 _UPLOADS_AT_A_TIME = 1_000
+_NO_ROW = "it has events and no row"
 _MAX_ERROR = Upload._meta.get_field("error").max_length
 
 _Row = dict[str, Any]
@@ -50,31 +51,25 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
     `since` is the number of a seal: only uploads with an event under that seal or a
     later one, or with an unsealed event, are checked.
     """
-    uploads: QuerySet[Upload] = Upload.objects.order_by("id")
+    uploads: QuerySet[Upload] = Upload.objects.only("pk")
     events: QuerySet[UploadEvent] = UploadEvent.objects.exclude(upload=None)
-    events = events.order_by("upload_id", "id")
     if since is not None:
         recent = UploadEvent.objects.filter(Q(seal_id__gte=since) | Q(seal=None))
         uploads = uploads.filter(Exists(recent.filter(upload=OuterRef("pk"))))
         events = events.filter(Exists(recent.filter(upload=OuterRef("upload_id"))))
-    while True:
-        ids = list(uploads.values_list("pk", flat=True)[:_UPLOADS_AT_A_TIME])
-        is_last = len(ids) < _UPLOADS_AT_A_TIME
-        page, page_events = uploads, events
-        if not is_last:
-            page = uploads.filter(pk__lte=ids[-1])
-            page_events = events.filter(upload_id__lte=ids[-1])
-        # The last page has no upper bound: it includes events of missing uploads.
-        for upload_id in _candidates(ids, page, page_events):
+    for page in pages(uploads, _UPLOADS_AT_A_TIME):
+        ids = [upload.pk for upload in page]
+        for upload_id in _candidates(ids):
             # Examine it again: the tables may have changed between the two queries.
             for kind, detail in _examine(upload_id):
                 report.add(kind, f"upload {upload_id}", detail)
         report.uploads += len(ids)
         yield
-        if is_last:
-            return
-        uploads = uploads.filter(pk__gt=ids[-1])
-        events = events.filter(upload_id__gt=ids[-1])
+    # The foreign key prevents these, unless the tables' owner dropped it.
+    rows = Upload.objects.filter(pk=OuterRef("upload_id"))
+    without_row = events.filter(~Exists(rows)).order_by("upload_id")
+    for upload_id in without_row.values_list("upload_id", flat=True).distinct():
+        report.add(FaultKind.MISSING, f"upload {upload_id}", _NO_ROW)
 
 
 def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
@@ -85,7 +80,7 @@ def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
     """
     ids = {event["upload"] for event in lost} - {None}
     for upload_id, row, events in _rows_with_events(ids):
-        differences = _differences(row, list(events))
+        differences = _differences(row, events)
         if differences:
             _, detail = differences[0]
             return f"upload {upload_id} in the database contradicts the audit trail: {detail}"
@@ -102,7 +97,7 @@ def restore(ids: Collection[UUID]) -> None:
     """Insert or update the rows of these uploads to match their events."""
     new = []
     for upload_id, row, events in _rows_with_events(ids):
-        columns = _columns(list(events))
+        columns = _columns(events)
         if row is None:
             new.append(Upload(id=upload_id, **columns))
         else:
@@ -113,22 +108,18 @@ def restore(ids: Collection[UUID]) -> None:
 # --- Checking ---------------------------------------------------------------------
 
 
-def _candidates(
-    ids: list[UUID], uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
-) -> list[UUID]:
+def _candidates(ids: list[UUID]) -> list[UUID]:
     """Return the ids of uploads whose rows may differ from their events."""
     try:
-        differing = (
+        differing = [
             upload_id
-            for upload_id, row, group in _joined(uploads, events)
-            if _differences(row, list(group))
-        )
-        return list(dict.fromkeys(differing))
+            for upload_id, row, events in _rows_with_events(ids)
+            if _differences(row, events)
+        ]
     except UNREADABLE as error:
         raise_if_unavailable(error)
-        # A value cannot be read: every upload of the page is a candidate.
-        of_events = events.order_by("upload_id").values_list("upload_id", flat=True)
-        return list(dict.fromkeys([*ids, *of_events.distinct()]))
+        differing = ids  # a value cannot be read
+    return list(dict.fromkeys(differing))
 
 
 def _examine(upload_id: UUID) -> list[_Difference]:
@@ -151,25 +142,23 @@ def _examine(upload_id: UUID) -> list[_Difference]:
         return [(FaultKind.FACTS_DIFFER, "its row, or an event, cannot be read")]
 
 
-def _joined(
-    uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
-) -> Iterator[tuple[UUID, _Row | None, Iterable[_EventValues]]]:
-    """Yield each upload's row and events; `events` must be ordered by upload and id.
-
-    Raises one of `UNREADABLE`.
-    """
+def _rows_with_events(
+    ids: Collection[Any],
+) -> Iterator[tuple[UUID, _Row | None, list[_EventValues]]]:
+    """Yield each upload's row and events; raises one of `UNREADABLE`."""
     rows: dict[UUID, _Row] = {}
-    for row in _rows(uploads):
+    for row in _rows(Upload.objects.filter(pk__in=ids)):
         if row["id"] in rows:
             # A second row with this id, possible only if the primary key was dropped. It
             # is yielded without events, so that it counts as different.
-            yield row["id"], row, ()
+            yield row["id"], row, []
         else:
             rows[row["id"]] = row
+    events = UploadEvent.objects.filter(upload_id__in=ids).order_by("upload_id", "id")
     for upload_id, group in groupby(_event_values(events), itemgetter(0)):
-        yield upload_id, rows.pop(upload_id, None), group
+        yield upload_id, rows.pop(upload_id, None), list(group)
     for upload_id, row in rows.items():
-        yield upload_id, row, ()
+        yield upload_id, row, []
 
 
 def _rows(uploads: QuerySet[Upload]) -> Iterator[_Row]:
@@ -186,8 +175,7 @@ def _event_values(events: QuerySet[UploadEvent]) -> Iterator[_EventValues]:
 def _differences(row: _Row | None, events: list[_EventValues]) -> list[_Difference]:
     """Return how an upload's row differs from its events."""
     if row is None:
-        detail = "it has events and no row"
-        return [(FaultKind.MISSING, detail)] if events else []
+        return [(FaultKind.MISSING, _NO_ROW)]
     if not events:
         return [(FaultKind.INVENTED, "it has no events")]
     status, facts = _state_of(events)
@@ -230,21 +218,10 @@ def _state_of(
 def _is_same(name: str, column: Any, stated: Any) -> bool:
     if column == stated:
         return True
-    if name == "created_at":
-        return format_time(column) == format_time(stated)
     if name == "client_address" and column and stated:
         # PostgreSQL may write the same address in another form.
         return ipaddress.ip_address(column) == ipaddress.ip_address(stated)
     return False
-
-
-def _rows_with_events(
-    ids: Collection[Any],
-) -> Iterator[tuple[UUID, _Row | None, Iterable[_EventValues]]]:
-    events = UploadEvent.objects.filter(upload_id__in=ids)
-    return _joined(
-        Upload.objects.filter(pk__in=ids), events.order_by("upload_id", "id")
-    )
 
 
 def _columns(events: list[_EventValues]) -> dict[str, Any]:
