@@ -52,11 +52,10 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
     later one, or with an unsealed event, are checked.
     """
     uploads: QuerySet[Upload] = Upload.objects.only("pk")
-    events: QuerySet[UploadEvent] = UploadEvent.objects.exclude(upload=None)
+    events: QuerySet[UploadEvent] = UploadEvent.objects.all()
     if since is not None:
-        recent = UploadEvent.objects.filter(Q(seal_id__gte=since) | Q(seal=None))
-        uploads = uploads.filter(Exists(recent.filter(upload=OuterRef("pk"))))
-        events = events.filter(Exists(recent.filter(upload=OuterRef("upload_id"))))
+        events = events.filter(Q(seal_id__gte=since) | Q(seal=None))
+        uploads = uploads.filter(Exists(events.filter(upload=OuterRef("pk"))))
     for page in pages(uploads, _UPLOADS_AT_A_TIME):
         ids = [upload.pk for upload in page]
         for upload_id in _candidates(ids):
@@ -67,8 +66,9 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
         yield
     # The foreign key prevents these, unless the tables' owner dropped it.
     rows = Upload.objects.filter(pk=OuterRef("upload_id"))
-    without_row = events.filter(~Exists(rows)).order_by("upload_id")
-    for upload_id in without_row.values_list("upload_id", flat=True).distinct():
+    without_row = events.exclude(upload=None).filter(~Exists(rows))
+    ids_without_row = without_row.order_by("upload_id").values_list("upload_id")
+    for (upload_id,) in ids_without_row.distinct().iterator():
         report.add(FaultKind.MISSING, f"upload {upload_id}", _NO_ROW)
 
 

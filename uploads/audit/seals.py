@@ -69,28 +69,20 @@ def seal_audit(
     bucket contradicts the database, `StoreError`, and `TrailUnavailableError`. The next
     run finishes what an interrupted one began.
     """
-    sealer = _Sealer(
-        store or SealStore(),
-        signing_key or keys.required_signing_key(),
-        trusted_keys or keys.configured_trusted_keys(),
-        events_per_seal,
-    )
+    store = store or SealStore()
+    signing_key = signing_key or keys.required_signing_key()
+    chain = Chain(store, trusted_keys or keys.configured_trusted_keys())
+    sealer = _Sealer(store, signing_key, chain, events_per_seal)
     with database_errors("the seal could not be written to the database"):
         return sealer.run(next_key)
 
 
+@dataclass(frozen=True, slots=True)
 class _Sealer:
-    def __init__(
-        self,
-        store: SealStore,
-        signing_key: SigningKey,
-        trusted: TrustedKeys,
-        events_per_seal: int,
-    ) -> None:
-        self.store = store
-        self.signing_key = signing_key
-        self.chain = Chain(store, trusted)
-        self.events_per_seal = events_per_seal
+    store: SealStore
+    signing_key: SigningKey
+    chain: Chain
+    events_per_seal: int
 
     def run(self, next_key: bytes | None) -> list[Sealed]:
         """Make and finish seals until no event is left; return the seals.
