@@ -62,11 +62,11 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
         },
     }
     recorded = {"sha256": sha256, "upload-id": str(upload.pk), "request-id": request_id}
-    rejected = {}
-    for name, value in recorded.items():
-        stated = found.metadata.get(name)
-        if stated and stated != value:
-            rejected[name] = stated[:200]
+    rejected = {
+        name: found.metadata[name][:200]
+        for name, value in recorded.items()
+        if found.metadata.get(name, "") not in {"", value}
+    }
     if rejected:
         detail["rejected_metadata"] = rejected
     transitions.record_intent(upload, actor, Action.ADOPTED, detail=detail)

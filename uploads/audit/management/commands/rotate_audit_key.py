@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,12 @@ class Command(OperatorCommand):
         # The key is printed or on the disk before it is announced: otherwise it could be lost.
         shown = values if write is None else {}
         self._print_values(old.id, new.id, shown)
-        with _prepare_file(write, values):
+        file = (
+            atomic_replacement(write, [json.dumps(values, indent=1)])
+            if write
+            else nullcontext()
+        )
+        with file:
             made = seal_audit(signing_key=old, next_key=new.public_key)
         seal = next(sealed.number for sealed in made if not sealed.finished)
         self.so_far = f"seal {seal} announces key {new.id}"
@@ -92,19 +97,9 @@ class Command(OperatorCommand):
 def _read(path: Path) -> dict[str, str]:
     try:
         values = json.loads(path.read_text())
-    except OSError as error:
-        raise CommandFailed(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         # The text is left out: it holds secrets.
         raise CommandFailed(f"{path} is not JSON") from error
     if not isinstance(values, dict):
         raise CommandFailed(f"{path} is not a JSON object")
     return values
-
-
-def _prepare_file(
-    path: Path | None, values: dict[str, str]
-) -> AbstractContextManager[None]:
-    if path is None:
-        return nullcontext()
-    return atomic_replacement(path, [json.dumps(values, indent=1)])
