@@ -30,11 +30,11 @@ class Chain:
     def __init__(self, store: SealStore, trusted: TrustedKeys) -> None:
         self.store = store
         self.trusted = trusted
-        # `trusted` has the keys announced by the database's seals up to this number.
-        self._learned_up_to = 0
+        #: Number and hash of the last seal that was read.
+        self.number, self.hash = 0, NO_SEAL
 
-    def last(self) -> Seal | None:
-        """Return the database's last seal.
+    def load(self) -> None:
+        """Continue after the database's last seal.
 
         Raises `SealError` unless the oldest version of its copy is identical: otherwise
         the next seal could irrevocably confirm a forged row.
@@ -42,22 +42,22 @@ class Chain:
         numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
         number = numbers.first()
         if number is None:
-            return None
-        seal = learn_keys(self.trusted, number, after=self._learned_up_to)
+            self.number, self.hash = 0, NO_SEAL
+            return
+        seal = learn_keys(self.trusted, number, after=self.number)
         if seal is None or self.store.oldest_seal(number) != seal.file_bytes():
             raise SealError(
                 f"seal {number}, the last one in the database, differs from"
                 f" {self.store.seal_object_key(number)} in the bucket; {HINT}"
             )
-        self._learned_up_to = number
-        return seal
+        self.number, self.hash = number, seal.hash()
 
-    def next(self, previous: Seal | None) -> Seal | None:
-        """Return the bucket's seal after `previous`, None if there is none.
+    def next(self) -> Seal | None:
+        """Return the bucket's next seal, None if there is none.
 
         Raises `SealError` unless it is signed by a trusted key and continues the chain.
         """
-        number = 1 if previous is None else previous.number + 1
+        number = self.number + 1
         content = self.store.oldest_seal(number)
         if content is None:
             return None
@@ -66,9 +66,10 @@ class Chain:
             seal = verified_seal(content, number, self.trusted)
         except SealError as error:
             raise SealError(f"{object_key} in the bucket {error}") from error
-        if seal.previous != (NO_SEAL if previous is None else previous.hash()):
+        if seal.previous != self.hash:
             raise SealError(f"{object_key} in the bucket does not continue the chain")
         self.trusted.learn(seal)
+        self.number, self.hash = number, seal.hash()
         return seal
 
 

@@ -26,7 +26,6 @@ from uploads.audit.chain import (
     sealed_lines,
     verified_seal,
 )
-from uploads.audit.keys import TrustedKeys
 from uploads.audit.models import Action, UploadEvent
 from uploads.audit.report import projections
 from uploads.audit.seal_store import SealStore
@@ -55,27 +54,25 @@ def restore_lost_events(
     key, `SealError` when the bucket contradicts itself or the database, `StoreError`,
     and `TrailUnavailableError`.
     """
-    store, trusted = SealStore(), keys.configured_trusted_keys()
-    chain = Chain(store, trusted)
+    chain = Chain(SealStore(), keys.configured_trusted_keys())
     lost = Lost()
     with (
         log.database_errors("the events could not be restored to the database"),
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
-        last = chain.last()
-        if chain.next(last) is not None:
+        chain.load()
+        if chain.next() is not None:
             # Until the transaction ends, no new event can take the id of a lost one, and a
             # second run waits. Where nothing is lost, uploads do not wait for the check.
             cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
-            last = chain.last()
-        while (seal := chain.next(last)) is not None:
-            lost.events += _restore(seal, store)
+            chain.load()
+        while (seal := chain.next()) is not None:
+            lost.events += _restore(seal, chain.store)
             lost.first_seal = lost.first_seal or seal.number
             lost.last_seal = seal.number
-            last = seal
             on_seal()
-        _require_no_gap(last.number if last else 0, store, trusted)
+        _require_no_gap(chain)
         if dry_run:
             transaction.set_rollback(True)
         elif lost.last_seal is not None:
@@ -134,22 +131,23 @@ def _lost_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     return missing
 
 
-def _require_no_gap(last: int, store: SealStore, trusted: TrustedKeys) -> None:
-    """Raise `SealError` if the bucket lacks the seal after `last` and has a later one.
+def _require_no_gap(chain: Chain) -> None:
+    """Raise `SealError` if the bucket lacks the chain's next seal and has a later one.
 
     Objects with a seal's name that are not signed by a trusted key are ignored.
     """
+    store, following = chain.store, chain.number + 1
     for number, _ in store.listed_seals():
-        if number is None or number <= last:
+        if number is None or number < following:
             continue
         try:
-            verified_seal(store.oldest_seal(number) or b"", number, trusted)
+            verified_seal(store.oldest_seal(number) or b"", number, chain.trusted)
         except SealError:
             continue
         # A sealer may have written it since the chain was read.
-        if store.oldest_seal(last + 1) is None:
+        if store.oldest_seal(following) is None:
             raise SealError(
-                f"{store.seal_object_key(last + 1)} is not in the bucket, though seal"
+                f"{store.seal_object_key(following)} is not in the bucket, though seal"
                 f" {number} is; {HINT}"
             )
         return

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
 from django.conf import settings
 from django.utils import timezone
@@ -82,17 +83,12 @@ class SealStore:
 
         Only the beginning of a copy that is too long for a seal is returned.
         """
-        content = b""
+        key = self.seal_object_key(number)
         try:
-            for chunk in self.storage.read(
-                self.seal_object_key(number), _MAX_SEAL_BYTES, version_id
-            ):
-                content += chunk
-                if len(content) > _MAX_SEAL_BYTES:
-                    break
+            chunks = self.storage.read(key, _MAX_SEAL_BYTES, version_id)
+            return b"".join(islice(chunks, 2))  # a seal has one
         except ObjectMissingError:
             return None
-        return content
 
     def oldest_seal(self, number: int) -> bytes | None:
         """Return the oldest version of a seal's copy, or None when there is none.

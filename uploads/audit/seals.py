@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from uploads.audit import keys
-from uploads.audit.canonical import NO_SEAL, Seal, format_time
+from uploads.audit.canonical import Seal, format_time
 from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.log import database_errors
@@ -91,10 +91,9 @@ class _Sealer:
         """
         made: list[Sealed] = []
         while True:
-            previous = self.chain.last()
-            seal = self.chain.next(previous)
-            if seal is not None:
-                made += self._finish(seal)
+            self.chain.load()
+            if (unfinished := self.chain.next()) is not None:
+                made += self._finish(unfinished)
                 continue
             unsealed = UploadEvent.objects.filter(seal=None)
             pairs = list(sealable_lines(unsealed, self.events_per_seal))
@@ -102,7 +101,7 @@ class _Sealer:
                 return made
             ids = [event_id for event_id, _ in pairs]
             lines = b"".join(line for _, line in pairs)
-            seal = self._sign(previous, ids, lines, next_key)
+            seal = self._sign(ids, lines, next_key)
             try:
                 self.store.put(seal, lines)
             except ObjectExistsError:
@@ -117,15 +116,9 @@ class _Sealer:
                     # some, and this run would never end.
                     return made
 
-    def _sign(
-        self,
-        previous: Seal | None,
-        ids: list[int],
-        lines: bytes,
-        next_key: bytes | None,
-    ) -> Seal:
-        """Return the seal after `previous`, over these events."""
-        number = 1 if previous is None else previous.number + 1
+    def _sign(self, ids: list[int], lines: bytes, next_key: bytes | None) -> Seal:
+        """Return the next seal of the chain, over these events."""
+        number = self.chain.number + 1
         if self.chain.trusted.is_retired(self.signing_key.id, number):
             raise AuditKeyError(
                 f"key {self.signing_key.id} was replaced and can no longer sign;"
@@ -139,7 +132,7 @@ class _Sealer:
                 first_event=ids[0] if ids else None,
                 last_event=ids[-1] if ids else None,
                 root=hashlib.sha256(lines).hexdigest(),
-                previous=NO_SEAL if previous is None else previous.hash(),
+                previous=self.chain.hash,
                 key_id=self.signing_key.id,
                 next_key=None if next_key is None else next_key.hex(),
             )

@@ -6,11 +6,10 @@ import logging
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, fields
 from functools import partial
-from itertools import chain
 from typing import TypeVar
 
 from django.db import Error, connection
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from uploads.audit.canonical import (
     Seal,
@@ -156,11 +155,10 @@ def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | N
     it or, if that seal is not read, by the next one that is. Return seal `number`, or
     None if its row cannot be read.
     """
-    rows = AuditSeal.objects.filter(number__gt=after, number__lt=number)
-    last = AuditSeal.objects.filter(number=number)
+    announcing = Q(number__gt=after, number__lt=number) & ~Q(next_key="")
     seal = None
-    for _, row in chain(
-        readable_seals(rows.exclude(next_key="")), readable_seals(last)
+    for _, row in readable_seals(
+        AuditSeal.objects.filter(announcing | Q(number=number))
     ):
         seal = None if row is None else seal_of(row)
         if seal is not None and trusted.fault_of(seal) is None:
