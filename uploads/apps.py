@@ -1,14 +1,8 @@
 from __future__ import annotations
 
-import logging
-from typing import Any
-
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
-from django.db import connections
 from django.db.models.signals import post_migrate
-
-logger = logging.getLogger(__name__)
 
 
 class UploadsConfig(AppConfig):
@@ -34,20 +28,10 @@ class UploadsConfig(AppConfig):
         projections.append(projection)
         readiness.add("bucket", lambda: upload_storage().availability())
         readiness.add("trail", triggers.check, needs_database=True)
-        post_migrate.connect(_reinstall_triggers, sender=self)
+        post_migrate.connect(triggers.reinstall, sender=self)
 
 
 class StaffAdminConfig(AdminConfig):
     """Django's admin with our site as its default."""
 
     default_site = "uploads.staff_site.StaffSite"
-
-
-def _reinstall_triggers(*, using: str, **kwargs: Any) -> None:
-    """Reinstall the append-only triggers after `migrate` if any is missing."""
-    from uploads import triggers
-
-    if names := triggers.reinstall(connections[using]):
-        logger.warning(
-            "triggers were missing and have been reinstalled: %s", ", ".join(names)
-        )

@@ -13,12 +13,16 @@ report missing triggers; verification finds rows that were changed without them.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from mirrorsite.readiness import DATABASE_UNAVAILABLE
+
+logger = logging.getLogger(__name__)
 
 EVENTS = "uploads_uploadevent"
 SEALS = "uploads_auditseal"
@@ -190,9 +194,10 @@ def check() -> str:
     return "ok"
 
 
-def reinstall(connection: BaseDatabaseWrapper) -> list[str]:
-    """Install the triggers if any is missing; return the names of the missing ones."""
-    names = missing(connection)
-    if names:
-        install(connection)
-    return names
+def reinstall(*, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+    """Install the triggers if any is missing; called after each `migrate`."""
+    if names := missing(connections[using]):
+        install(connections[using])
+        logger.warning(
+            "triggers were missing and have been reinstalled: %s", ", ".join(names)
+        )
