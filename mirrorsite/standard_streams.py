@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, TextIO
 
+from mirrorsite.errors import ExitStatus, ServiceError
 
-class OutputError(Exception):
+
+class OutputError(ServiceError):
     """Standard output, standard error or an output file could not be written."""
+
+    exit_status = ExitStatus.OUTPUT_FAILED
 
 
 class GuardedStream(io.TextIOWrapper):

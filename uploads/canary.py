@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mirrorsite.errors import ServiceError
 from uploads.exceptions import StoreError
 from uploads.storage import upload_storage
 
@@ -32,7 +31,7 @@ _TIMEOUT_SECONDS = 10
 _MAX_BYTES = 1024 * 1024
 
 
-class CanaryError(ServiceError):
+class CanaryError(Exception):
     """A step failed; the message has the reason."""
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
 
@@ -15,13 +15,12 @@ from mirrorsite.database import reason
 from mirrorsite.errors import EXIT_STATUSES, ExitStatus, ServiceError
 from mirrorsite.logs import json_line, printable
 from mirrorsite.management.progress import Progress
-from mirrorsite.standard_streams import OutputError
 
 #: Errors that end a command with a sentence instead of a traceback.
 EXPECTED = (
-    OutputError,
-    ImproperlyConfigured,
     ServiceError,
+    ImproperlyConfigured,
+    ValidationError,
     DatabaseError,
     OSError,
     EOFError,
@@ -34,12 +33,12 @@ def describe(error: BaseException) -> tuple[str, ExitStatus]:
     """Return the sentence and the exit status for one of the `EXPECTED` errors."""
     status = ExitStatus.COULD_NOT_RUN
     match error:
-        case OutputError():
-            return str(error), ExitStatus.OUTPUT_FAILED
-        case ImproperlyConfigured():
-            return f"mirrorsite is misconfigured: {error}", ExitStatus.MISCONFIGURED
         case ServiceError():
             return str(error), error.exit_status
+        case ImproperlyConfigured():
+            return f"mirrorsite is misconfigured: {error}", ExitStatus.MISCONFIGURED
+        case ValidationError():
+            return " ".join(error.messages), status
         case DatabaseError():
             return f"the database cannot be used: {reason(error)}", status
         case OSError():

@@ -43,7 +43,7 @@ class TestEnsureAdmin:
     )
     def test_name_refused(self, name, words):
         User.objects.create_user("taken")
-        whole = f"^No administrator .* was created: .*{words}"
+        whole = f"{words}.*; no administrator was created"
         with pytest.raises(CommandError, match=whole):
             call_command("ensure_admin", "--name", name, stdout=StringIO())
         assert not User.objects.filter(is_superuser=True).exists()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management import call_command, find_commands, load_command_class
 from django.core.management.base import CommandError
 from django.db import OperationalError
@@ -96,6 +96,11 @@ def status_of(error: BaseException | None) -> tuple[int, str]:
             "mirrorsite is misconfigured: AWS_PROFILE is 'x';\\x1b[2J set it; 3 done.",
         ),
         (AuditKeyError("set this"), 78, "set this; 3 done."),
+        (
+            ValidationError(["Too long.", "Not ASCII."]),
+            2,
+            "Too long. Not ASCII; 3 done.",
+        ),
         (KeyboardInterrupt(), 130, "interrupted; 3 done."),
     ],
 )

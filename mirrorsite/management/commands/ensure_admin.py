@@ -4,11 +4,10 @@ import secrets
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import connection, transaction
 
-from mirrorsite.management.base import CommandFailed, OperatorCommand
+from mirrorsite.management.base import OperatorCommand
 from uploads.accounts import recorded_saves
 
 
@@ -20,17 +19,9 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--name", default="admin", help="default: %(default)s")
 
+    # Committed only after the password is printed: otherwise it could be lost.
+    @transaction.atomic
     def run(self, *, name: str, **options: Any) -> None:
-        try:
-            # Committed only after the password is printed: otherwise it could be lost.
-            with transaction.atomic():
-                self._ensure(name)
-        except ValidationError as error:
-            reasons = " ".join(error.messages)
-            message = f"No administrator {name!r} was created: {reasons}"
-            raise CommandFailed(message) from error
-
-    def _ensure(self, name: str) -> None:
         # Serialises runs, so that one of them creates the administrator.
         with connection.cursor() as cursor:
             cursor.execute(
