@@ -51,24 +51,29 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
     `since` is the number of a seal: only uploads with an event under that seal or a
     later one, or with an unsealed event, are checked.
     """
-    uploads: QuerySet[Upload] = Upload.objects.only("pk")
-    events: QuerySet[UploadEvent] = UploadEvent.objects.all()
+    uploads: QuerySet[Upload] = Upload.objects.all()
+    events: QuerySet[UploadEvent] = UploadEvent.objects.exclude(upload=None)
     if since is not None:
-        events = events.filter(Q(seal_id__gte=since) | Q(seal=None))
-        uploads = uploads.filter(Exists(events.filter(upload=OuterRef("pk"))))
-    for page in pages(uploads, _UPLOADS_AT_A_TIME):
-        ids = [upload.pk for upload in page]
-        for upload_id in _candidates(ids):
+        recent = UploadEvent.objects.filter(Q(seal_id__gte=since) | Q(seal=None))
+        uploads = uploads.filter(Exists(recent.filter(upload=OuterRef("pk"))))
+        events = events.filter(Exists(recent.filter(upload=OuterRef("upload_id"))))
+    ids: Any = uploads.values_list("pk", named=True)
+    for page in pages(ids, _UPLOADS_AT_A_TIME):
+        first, last = page[0].pk, page[-1].pk
+        candidates = _candidates(
+            uploads.filter(pk__gte=first, pk__lte=last),
+            events.filter(upload_id__gte=first, upload_id__lte=last),
+        )
+        for upload_id in candidates:
             # Examine it again: the tables may have changed between the two queries.
             for kind, detail in _examine(upload_id):
                 report.add(kind, f"upload {upload_id}", detail)
-        report.uploads += len(ids)
+        report.uploads += len(page)
         yield
     # The foreign key prevents these, unless the tables' owner dropped it.
     rows = Upload.objects.filter(pk=OuterRef("upload_id"))
-    without_row = events.exclude(upload=None).filter(~Exists(rows))
-    ids_without_row = without_row.order_by("upload_id").values_list("upload_id")
-    for (upload_id,) in ids_without_row.distinct().iterator():
+    without_row = events.filter(~Exists(rows)).order_by("upload_id").distinct()
+    for upload_id in without_row.values_list("upload_id", flat=True).iterator():
         report.add(FaultKind.MISSING, f"upload {upload_id}", _NO_ROW)
 
 
@@ -108,17 +113,17 @@ def restore(ids: Collection[UUID]) -> None:
 # --- Checking ---------------------------------------------------------------------
 
 
-def _candidates(ids: list[UUID]) -> list[UUID]:
+def _candidates(uploads: QuerySet[Upload], events: QuerySet[UploadEvent]) -> list[UUID]:
     """Return the ids of uploads whose rows may differ from their events."""
     try:
         differing = [
             upload_id
-            for upload_id, row, events in _rows_with_events(ids)
-            if _differences(row, events)
+            for upload_id, row, values in _joined(uploads, events)
+            if row is not None and _differences(row, values)
         ]
     except UNREADABLE as error:
         raise_if_unavailable(error)
-        differing = ids  # a value cannot be read
+        differing = list(uploads.values_list("pk", flat=True))
     return list(dict.fromkeys(differing))
 
 
@@ -145,17 +150,26 @@ def _examine(upload_id: UUID) -> list[_Difference]:
 def _rows_with_events(
     ids: Collection[Any],
 ) -> Iterator[tuple[UUID, _Row | None, list[_EventValues]]]:
+    return _joined(
+        Upload.objects.filter(pk__in=ids),
+        UploadEvent.objects.filter(upload_id__in=ids),
+    )
+
+
+def _joined(
+    uploads: QuerySet[Upload], events: QuerySet[UploadEvent]
+) -> Iterator[tuple[UUID, _Row | None, list[_EventValues]]]:
     """Yield each upload's row and events; raises one of `UNREADABLE`."""
     rows: dict[UUID, _Row] = {}
-    for row in _rows(Upload.objects.filter(pk__in=ids)):
+    for row in _rows(uploads):
         if row["id"] in rows:
             # A second row with this id, possible only if the primary key was dropped. It
             # is yielded without events, so that it counts as different.
             yield row["id"], row, []
         else:
             rows[row["id"]] = row
-    events = UploadEvent.objects.filter(upload_id__in=ids).order_by("upload_id", "id")
-    for upload_id, group in groupby(_event_values(events), itemgetter(0)):
+    in_order = events.order_by("upload_id", "id")
+    for upload_id, group in groupby(_event_values(in_order), itemgetter(0)):
         yield upload_id, rows.pop(upload_id, None), list(group)
     for upload_id, row in rows.items():
         yield upload_id, row, []
