@@ -123,7 +123,6 @@ class EventsCheck:
         if self._store is None:
             return None
         subject = f"events of seal {seal.number}"
-        object_key = self._store.events_object_key(seal)
         try:
             if _digest(self._store.events(seal)) == seal.root:
                 return _parse_lines(self._store.events(seal))
@@ -131,11 +130,11 @@ class EventsCheck:
                 FaultKind.COPY_DIFFERS, subject, "the object is not what was sealed"
             )
         except ObjectMissingError:
-            self._report.add(FaultKind.COPY_MISSING, subject, f"no {object_key}")
-        oldest = self._store.storage.oldest_version_id(object_key)
+            detail = f"no {self._store.events_object_key(seal)}"
+            self._report.add(FaultKind.COPY_MISSING, subject, detail)
         with suppress(ObjectMissingError):
-            if oldest and _digest(self._store.events(seal, oldest)) == seal.root:
-                return _parse_lines(self._store.events(seal, oldest))
+            if _digest(self._store.oldest_events(seal)) == seal.root:
+                return _parse_lines(self._store.oldest_events(seal))
         return None
 
     def _report_without_copy(self, seal: Seal, count: int) -> None:
