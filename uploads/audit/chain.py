@@ -10,6 +10,7 @@ import hashlib
 import json
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from uploads.audit.canonical import NO_SEAL, NotCanonicalError, Seal, parse_seal
 from uploads.audit.keys import TrustedKeys
@@ -17,7 +18,7 @@ from uploads.audit.log import write_transaction
 from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.report import FaultKind
 from uploads.audit.seal_store import SealStore
-from uploads.audit.serialization import learn_keys, readable_lines, row_of
+from uploads.audit.serialization import readable_lines, readable_seals, row_of, seal_of
 from uploads.exceptions import ObjectMissingError, SealError
 
 #: `--record-nothing`, because the check's own event could take a lost event's id.
@@ -71,6 +72,24 @@ class Chain:
         self.trusted.learn(seal)
         self.number, self.hash = number, seal.hash()
         return seal
+
+
+def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:
+    """Add to `trusted` the keys that the database's seals up to `number` announce.
+
+    Other seals are not read. A key is retired by the first seal of the key that replaces
+    it or, if that seal is not read, by the next one that is. Return seal `number`, or
+    None if its row cannot be read.
+    """
+    announcing = Q(number__gt=after, number__lt=number) & ~Q(next_key="")
+    seal = None
+    for _, row in readable_seals(
+        AuditSeal.objects.filter(announcing | Q(number=number))
+    ):
+        seal = None if row is None else seal_of(row)
+        if seal is not None and trusted.fault_of(seal) is None:
+            trusted.learn(seal)
+    return seal if seal is not None and seal.number == number else None
 
 
 def verified_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from django.db import Error, connection
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 
 from uploads.audit.canonical import (
     Seal,
@@ -18,7 +18,6 @@ from uploads.audit.canonical import (
     format_time,
     parse_canonical_time,
 )
-from uploads.audit.keys import TrustedKeys
 from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.seal_store import SealStore
 
@@ -146,21 +145,3 @@ def row_of(seal: Seal, store: SealStore) -> AuditSeal:
     columns["sealed_at"] = parse_canonical_time(seal.sealed_at)
     columns["next_key"] = seal.next_key or ""
     return AuditSeal(**columns, object_key=store.seal_object_key(seal.number))
-
-
-def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:
-    """Add to `trusted` the keys that the database's seals up to `number` announce.
-
-    Other seals are not read. A key is retired by the first seal of the key that replaces
-    it or, if that seal is not read, by the next one that is. Return seal `number`, or
-    None if its row cannot be read.
-    """
-    announcing = Q(number__gt=after, number__lt=number) & ~Q(next_key="")
-    seal = None
-    for _, row in readable_seals(
-        AuditSeal.objects.filter(announcing | Q(number=number))
-    ):
-        seal = None if row is None else seal_of(row)
-        if seal is not None and trusted.fault_of(seal) is None:
-            trusted.learn(seal)
-    return seal if seal is not None and seal.number == number else None

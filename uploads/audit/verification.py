@@ -31,19 +31,19 @@ from uploads.audit.canonical import (
     format_time,
     parse_canonical_time,
 )
-from uploads.audit.chain import missing_events, sealed_lines, verified_seal
+from uploads.audit.chain import (
+    learn_keys,
+    missing_events,
+    sealed_lines,
+    verified_seal,
+)
 from uploads.audit.events_check import EventsCheck, outer_join
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.log import database_errors
 from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.report import FaultKind, Report, projections
 from uploads.audit.seal_store import SealStore
-from uploads.audit.serialization import (
-    learn_keys,
-    readable_lines,
-    readable_seals,
-    seal_of,
-)
+from uploads.audit.serialization import readable_lines, readable_seals, seal_of
 from uploads.exceptions import SealError
 from uploads.storage import ObjectVersions
 

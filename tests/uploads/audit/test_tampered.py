@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from mirrorsite.actors import Actor
+from tests.uploads import making
 from tests.uploads.audit.tampering import (
     as_owner,
     delete,
@@ -264,6 +265,15 @@ class TestUploads:
         transitions.record(upload, Action.FAILED, actor, detail={"error": "refused"})
         transitions.record_new_attempt(upload, actor, bucket=upload.bucket)
         transitions.record(upload, Action.STORED, actor, detail={"etag": "x"}, etag="x")
+        trail.seal()
+        assert trail.faults() == []
+
+    def test_address_that_postgresql_writes_otherwise__clean(self, trail):
+        making.record(
+            client_address="::ffff:c000:207",
+            request_id=making.ACTOR.request_id,
+            created_at=timezone.now(),
+        )
         trail.seal()
         assert trail.faults() == []
 
