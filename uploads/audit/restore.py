@@ -137,7 +137,7 @@ def _require_no_gap(chain: Chain) -> None:
     Objects with a seal's name that are not signed by a trusted key are ignored.
     """
     store, following = chain.store, chain.number + 1
-    for number, _ in store.listed_seals():
+    for number, _ in store.listed("seals"):
         if number is None or number < following:
             continue
         try:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Literal
 
 from django.conf import settings
 from django.utils import timezone
@@ -29,8 +30,10 @@ PREFIX = "audit/"
 #: Larger than any seal. No more is read: an object with a seal's name could have
 #: gigabytes.
 _MAX_SEAL_BYTES = 16 * 1024
-_SEAL_NAME = re.compile(r"seals/([0-9]{10})\.json\Z")
-_EVENTS_NAME = re.compile(r"events/([0-9]{10})-[0-9a-f]{64}\.jsonl\Z")
+_NAMES = {
+    "seals": re.compile(r"seals/([0-9]{10})\.json"),
+    "events": re.compile(r"events/([0-9]{10})-[0-9a-f]{64}\.jsonl"),
+}
 
 
 class SealStore:
@@ -110,23 +113,14 @@ class SealStore:
         version_id = self.storage.oldest_version_id(self.events_object_key(seal))
         return self.events(seal, version_id or "")
 
-    def listed_seals(self) -> Iterator[tuple[int | None, ObjectVersions]]:
-        """Yield the number and versions of each object under `seals/`.
-
-        The number is None if the object's name is not that of a seal.
-        """
-        return self._listed("seals/", _SEAL_NAME)
-
-    def listed_events(self) -> Iterator[tuple[int | None, ObjectVersions]]:
-        """Like `listed_seals`, for the copies of events.
-
-        There can be more of them than seals: interrupted attempts leave some.
-        """
-        return self._listed("events/", _EVENTS_NAME)
-
-    def _listed(
-        self, folder: str, name: re.Pattern[str]
+    def listed(
+        self, folder: Literal["seals", "events"]
     ) -> Iterator[tuple[int | None, ObjectVersions]]:
-        for versions in self.storage.versions(f"{self.prefix}{folder}"):
-            match = name.match(versions.key.removeprefix(self.prefix))
+        """Yield the seal's number and the versions of each object in a folder.
+
+        The number is None if the object's name is not that of a copy. There can be more
+        copies of events than seals: interrupted attempts leave some.
+        """
+        for versions in self.storage.versions(f"{self.prefix}{folder}/"):
+            match = _NAMES[folder].fullmatch(versions.key.removeprefix(self.prefix))
             yield int(match[1]) if match else None, versions

@@ -197,7 +197,7 @@ class _Verifier:
         if not self.read_copies:
             return
         # 2. `EventsCheck` reads the content of the events' copies.
-        for number, versions in self.store.listed_events():
+        for number, versions in self.store.listed("events"):
             subject = f"object {versions.key}"
             if number is None:
                 detail = "its name is not that of a copy of events"
@@ -205,7 +205,7 @@ class _Verifier:
             elif number >= first and not versions.is_single:
                 detail = "overwritten or deleted; it has other versions"
                 self.report.add(FaultKind.COPY_DIFFERS, subject, detail)
-        for number, versions in self.store.listed_seals():
+        for number, versions in self.store.listed("seals"):
             if number is None or number < 1:
                 subject, detail = f"object {versions.key}", "its name is not a seal's"
                 self.report.add(FaultKind.INVENTED, subject, detail)
