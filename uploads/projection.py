@@ -1,6 +1,6 @@
 """Checks that the rows of uploads match their events, and restores them from events.
 
-`uploads.apps` registers this module as a projection of the audit trail.
+`uploads.apps` registers this module as a `Projection` of the audit trail.
 """
 
 from __future__ import annotations
@@ -46,11 +46,7 @@ _Difference = tuple[FaultKind, str]
 
 
 def check(report: Report, *, since: int | None) -> Iterator[None]:
-    """Report every upload that differs from its events; yield after each page.
-
-    `since` is the number of a seal: only uploads with an event under that seal or a
-    later one, or with an unsealed event, are checked.
-    """
+    """Report every upload that differs from its events; yield after each page."""
     uploads: QuerySet[Upload] = Upload.objects.all()
     events: QuerySet[UploadEvent] = UploadEvent.objects.exclude(upload=None)
     if since is not None:
@@ -81,7 +77,7 @@ def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
     """Return why the lost events of a seal cannot be restored, or None if they can.
 
     They cannot if an upload's row contradicts the events that the database still has,
-    or if another upload has the object key of one of them. `seal` is the seal's number.
+    or if another upload has the object key of one of them.
     """
     ids = {event["upload"] for event in lost} - {None}
     for upload_id, row, events in _rows_with_events(ids):

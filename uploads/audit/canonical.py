@@ -185,7 +185,7 @@ class Seal:
 def parse_seal(content: bytes) -> Seal:
     """Parse a seal's copy; raises `NotCanonicalError` unless every byte is canonical."""
     if not _SEAL.fullmatch(content):
-        raise NotCanonicalError("it is not a seal in canonical form")
+        raise NotCanonicalError("it does not have a seal's keys in canonical form")
     try:
         values = json.loads(content)
         parse_canonical_time(values["sealed_at"])
