@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Literal, TypeVar
@@ -21,6 +21,7 @@ from django.db.models import Model, QuerySet
 
 from mirrorsite.actors import Actor
 from uploads.audit import log
+from uploads.audit.canonical import format_time
 from uploads.models import Action, Upload, UploadEvent
 from uploads.paging import pages
 
@@ -97,31 +98,28 @@ def lines(
             yield _json(dict(zip(columns, values, strict=True))) + "\n"
 
 
-def _csv_line(cells: Iterable[str]) -> str:
+def _csv_line(cells: Iterable[Any]) -> str:
     line = io.StringIO()
     csv.writer(line).writerow(cells)
     return line.getvalue()
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        is_dangerous = value.startswith(_DANGEROUS_WHITESPACE) or (
-            value.lstrip().startswith(_FORMULA_STARTS)
-        )
-        # Spreadsheets take a cell that begins with an apostrophe as text.
-        return f"'{value}" if is_dangerous else value
+def _cell(value: Any) -> Any:
     if isinstance(value, dict | list):
         return _json(value)
-    return str(value)
+    if isinstance(value, str) and (
+        value.startswith(_DANGEROUS_WHITESPACE)
+        or value.lstrip().startswith(_FORMULA_STARTS)
+    ):
+        # Spreadsheets take a cell that begins with an apostrophe as text.
+        return f"'{value}"
+    return value
 
 
 def _plain(value: Any) -> Any:
     match value:
         case datetime():
-            moment = value.astimezone(UTC)
-            return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+            return format_time(value)
         case timedelta():
             return value // timedelta(milliseconds=1)
         case UUID():
