@@ -93,6 +93,10 @@ class TrailUnavailableError(UploadsError):
         self.upload_id = upload_id
 
 
+class UnreadableError(UploadsError):
+    """A row has a value that the service never writes and that Python cannot read."""
+
+
 class TransitionError(UploadsError):
     """The upload's status does not allow the action.
 

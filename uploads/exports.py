@@ -12,7 +12,6 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import chain
 from operator import attrgetter
 from typing import Any, Literal, TypeVar
 from uuid import UUID
@@ -20,8 +19,11 @@ from uuid import UUID
 from django.db.models import Model, QuerySet
 
 from mirrorsite.actors import Actor
+from mirrorsite.database import reason
 from uploads.audit import log
 from uploads.audit.canonical import format_time
+from uploads.audit.serialization import UNREADABLE, raise_if_unavailable
+from uploads.exceptions import UnreadableError
 from uploads.models import Action, Upload, UploadEvent
 from uploads.paging import pages
 
@@ -79,8 +81,19 @@ def record_export(
 
 
 def by_id(rows: QuerySet[M]) -> Iterator[M]:
-    """Yield the rows in the order of ids, read in pages so that no query stays open."""
-    return chain.from_iterable(pages(rows, PAGE))
+    """Yield the rows in the order of ids, read in pages so that no query stays open.
+
+    Raises `UnreadableError` for a value that Python cannot read, and that the service
+    never writes.
+    """
+    try:
+        for page in pages(rows, PAGE):
+            yield from page
+    except UNREADABLE as error:
+        raise_if_unavailable(error)
+        raise UnreadableError(
+            f"a row cannot be read ({reason(error)}); manage.py verify_audit reports which"
+        ) from error
 
 
 def lines(

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from mirrorsite.files import write_atomically
 from tests.uploads import making
+from tests.uploads.audit.tampering import as_owner, execute
 from tests.uploads.making import run
 from uploads import exports, transitions
 from uploads.audit import log
@@ -200,6 +201,43 @@ class TestExportEvents:
         actions = [json.loads(line)["action"] for line in text.splitlines()]
         # The copies of before, and this one.
         assert actions == ["requested", "failed", *["exported"] * 4]
+
+
+class TestUnreadable:
+    """What the tables' owner can write once the database's checks are dropped."""
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [
+            ("detail", f'{{"size": {"9" * 5000}}}'),
+            ("detail", f'{{"a": {"[" * 5000}{"]" * 5000}}}'),
+            ("at", "infinity"),
+        ],
+        ids=["number", "nested", "time"],
+    )
+    def test_event(self, column, value):
+        recorded(1)
+        with as_owner():
+            execute(f"UPDATE uploads_uploadevent SET {column} = %s", value)  # noqa: S608
+            for form in exports.FORMATS:
+                status, text = making.run_with_errors("export_events", "--format", form)
+                sentence = text.splitlines()[-1]
+                assert status == 2
+                assert sentence.startswith("a row cannot be read (")
+                assert sentence.endswith(
+                    "verify_audit reports which; the output is cut short."
+                )
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [("created_at", "infinity"), ("duration", "3000000 years")],
+    )
+    def test_upload(self, column, value):
+        recorded(1)
+        with as_owner():
+            execute(f"UPDATE uploads_upload SET {column} = %s", value)  # noqa: S608
+            status, text = making.run_with_errors("export_uploads")
+        assert (status, "a row cannot be read (" in text) == (2, True)
 
 
 class TestEvent:
