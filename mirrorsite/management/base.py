@@ -74,7 +74,7 @@ class DifferencesFound(CommandFailed):
 class OperatorCommand(BaseCommand):
     """Base of every command; the exit status reports the outcome.
 
-    Subclasses implement `run` instead of `handle` and print through `print`, `warn`,
+    Subclasses implement `run` instead of `handle` and print through `print`, `note`,
     `print_json` and `print_result`, which escape control characters and erase the
     progress line. They may keep `so_far` up to date: it ends the message of a command
     that fails or is interrupted.
@@ -149,7 +149,7 @@ class OperatorCommand(BaseCommand):
         self._clear_progress()
         self.stdout.write(printable(line))
 
-    def warn(self, line: str) -> None:
+    def note(self, line: str) -> None:
         """Print one line to standard error."""
         self._clear_progress()
         self.stderr.write(printable(line))

@@ -116,7 +116,7 @@ class TestPrinted:
         def act(command: OperatorCommand) -> None:
             command.print(self.HOSTILE)
             command.print_json({"key": self.HOSTILE, "when": Path("ä")})
-            command.warn(self.HOSTILE)
+            command.note(self.HOSTILE)
 
         out, err = StringIO(), StringIO()
         call_command(Probe(act), stdout=out, stderr=err, no_color=True)

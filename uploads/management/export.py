@@ -91,4 +91,4 @@ class ExportCommand(OperatorCommand):
         progress = self.progress(name, rows.count)
         source = progress.over(by_id(rows))
         write_atomically(output, lines(source, columns, form=form))
-        self.warn(f"{output}: {counted(progress.count, self.noun)}")
+        self.note(f"{output}: {counted(progress.count, self.noun)}")

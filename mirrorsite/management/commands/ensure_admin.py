@@ -28,7 +28,7 @@ class Command(OperatorCommand):
                 "SELECT pg_advisory_xact_lock(hashtextextended('ensure_admin', 0))"
             )
         if User.objects.filter(is_superuser=True).exists():
-            self.warn("an administrator exists; nothing changed")
+            self.note("an administrator exists; nothing changed")
             return
         password = secrets.token_urlsafe(12)
         user = User(username=name, is_staff=True, is_superuser=True)

@@ -194,11 +194,11 @@ class TestIssueToken:
     @pytest.mark.parametrize(
         ("owner", "words"),
         [
-            ({"password": "of a person"}, "can log in; choose another program name."),
+            ({"password": "of a person"}, "can log in; choose another program name"),
             # The API would refuse the token.
             (
                 {"is_active": False},
-                "is deactivated; activate it, or choose another program name.",
+                "is deactivated; activate it, or choose another program name",
             ),
         ],
     )
@@ -207,7 +207,7 @@ class TestIssueToken:
         with pytest.raises(CommandError) as caught:
             run("issue_token", "canary")
         assert str(caught.value) == (
-            f"No token for the program 'canary': the user canary {words}"
+            f"the user canary {words}; no token was created for the program 'canary'."
         )
         assert not Token.objects.exists()
 

@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
 from mirrorsite.management.arguments import positive_count
@@ -49,32 +48,29 @@ class Command(OperatorCommand):
         user = get_user_model().objects.filter(username=owner).first()
         if user is None:
             raise CommandFailed(f"There is no user {owner!r}; name an existing one.")
-        try:
-            # Committed only after the secret is printed: otherwise it could be lost.
-            with write_transaction():
-                token, secret = services.create_token(
-                    owner=user,
-                    name=name,
-                    scopes=[Scope(scope) for scope in scopes],
-                    days=days,
-                    actor=self.actor(),
+        # Committed only after the secret is printed: otherwise it could be lost.
+        with write_transaction():
+            token, secret = services.create_token(
+                owner=user,
+                name=name,
+                scopes=[Scope(scope) for scope in scopes],
+                days=days,
+                actor=self.actor(),
+            )
+            if self.as_json:
+                created = {
+                    "name": name,
+                    "owner": owner,
+                    "scopes": sorted(token.scopes),
+                    "expires_at": token.expiry.isoformat().replace("+00:00", "Z"),
+                    "token": secret,
+                }
+                self.print_json(created)
+            else:
+                # Standard output holds the secret alone.
+                self.note(
+                    f"token {name} of {owner}, valid until"
+                    f" {token.expiry:%Y-%m-%d %H:%M} UTC; shown only this once:"
                 )
-                if self.as_json:
-                    created = {
-                        "name": name,
-                        "owner": owner,
-                        "scopes": sorted(token.scopes),
-                        "expires_at": token.expiry.isoformat().replace("+00:00", "Z"),
-                        "token": secret,
-                    }
-                    self.print_json(created)
-                else:
-                    # Standard output holds the secret alone.
-                    self.warn(
-                        f"token {name} of {owner}, valid until"
-                        f" {token.expiry:%Y-%m-%d %H:%M} UTC; shown only this once:"
-                    )
-                    self.print(secret)
-                self.stdout.flush()
-        except ValidationError as error:
-            raise CommandFailed(" ".join(error.messages)) from error
+                self.print(secret)
+            self.stdout.flush()

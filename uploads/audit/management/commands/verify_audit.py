@@ -85,7 +85,7 @@ class Command(OperatorCommand):
         not be restored.
         """
         if report.counts[FaultKind.CUT_TAIL]:
-            self.warn(
+            self.note(
                 "the check was not recorded: the bucket has seals that the database"
                 " lacks; follow docs/runbook.md, 'The database is lost'"
             )
@@ -101,7 +101,7 @@ class Command(OperatorCommand):
             log.record_without_upload(Action.AUDIT_CHECKED, self.actor(), detail=detail)
             self.so_far = "the check was recorded"
         except UploadsError as error:
-            self.warn(f"the check was not recorded: {error}")
+            self.note(f"the check was not recorded: {error}")
 
     def _print(self, report: Report) -> None:
         for fault in report.faults:
