@@ -88,15 +88,15 @@ def is_request_id(text: str) -> bool:
     return _WELL_FORMED.fullmatch(text) is not None
 
 
-def request_id_from(offered: str | None, traceparent: str | None = None) -> str:
+def request_id_from(offered: str, traceparent: str = "") -> str:
     """Return the id of a request.
 
     It is the client's own X-Request-ID if well-formed; else the trace id of a valid W3C
     `traceparent`, so that a trace leads to its log lines; else a new one.
     """
-    if offered is not None and is_request_id(offered):
+    if offered and is_request_id(offered):
         return offered
-    if traceparent is not None and (trace_id := trace_id_from(traceparent)):
+    if traceparent and (trace_id := trace_id_from(traceparent)):
         return trace_id
     return f"{_random.getrandbits(128):032x}"
 

@@ -50,7 +50,7 @@ class EdgeMiddleware:
         started = perf_counter()
         meta = request.META
         request_id = request_id_from(
-            meta.get("HTTP_X_REQUEST_ID"), meta.get("HTTP_TRACEPARENT")
+            meta.get("HTTP_X_REQUEST_ID", ""), meta.get("HTTP_TRACEPARENT", "")
         )
         # The server's access log reads it from META.
         meta["mirrorsite.request_id"] = request_id

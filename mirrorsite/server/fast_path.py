@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mirrorsite.logs import request_id_from
-from mirrorsite.server.responses import Fields
+from mirrorsite.server.responses import Fields, Response
 
 #: Returns body and further header fields for a query; None leaves the request to Django.
 FastAnswer = Callable[[bytes], tuple[bytes, Fields] | None]
@@ -62,17 +63,14 @@ class FastPath:
         self, path: bytes, query: bytes, fields: Mapping[bytes, bytes], scheme: str
     ) -> FastResponse | None:
         """Answer a GET without repeated header fields; None leaves it to Django."""
-        answer = self.answers.get(path)
-        cache_key = None if answer is None else cache_key_of(path, fields, scheme)
-        head = None if cache_key is None else self._heads.get(cache_key)
-        if answer is None or head is None:
-            return None
-        found = answer(query)
-        if found is None:
+        cache_key = cache_key_of(path, fields, scheme)
+        head = self._heads.get(cache_key) if cache_key else None
+        if head is None or (found := self.answers[path](query)) is None:
             return None
         body, own = found
         request_id = request_id_from(
-            _text(fields.get(b"x-request-id")), _text(fields.get(b"traceparent"))
+            fields.get(b"x-request-id", b"").decode("latin-1"),
+            fields.get(b"traceparent", b"").decode("latin-1"),
         )
         return FastResponse(
             b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n"
@@ -81,27 +79,30 @@ class FastPath:
             request_id,
         )
 
-    def remember(self, cache_key: CacheKey, query: bytes, fields: Fields) -> None:
-        """Keep the header fields of Django's 200 for a cache key.
+    def remember(self, scope: Any, response: Response) -> None:
+        """Keep the header fields of Django's 200 to a plain GET.
 
         A response that sets a cookie is not kept: other clients would get the cookie.
         """
-        if any(name == b"set-cookie" for name, _ in fields):
+        path = scope["raw_path"]
+        cache_key = cache_key_of(path, dict(scope["headers"]), scope["scheme"])
+        names = {name for name, _ in response.fields}
+        if (
+            cache_key is None
+            or scope["method"] != "GET"
+            or response.status != 200
+            or b"set-cookie" in names
+        ):
             return
-        path = cache_key[0]
-        found = self.answers[path](query)
+        found = self.answers[path](scope["query_string"])
         own = _OWN_FIELDS | {name for name, _ in (found or (b"", ()))[1]}
         if len(self._heads) >= MAX_CACHE_KEYS:
             self._heads.clear()
         self._heads[cache_key] = field_lines(
-            (name, value) for name, value in fields if name not in own
+            (name, value) for name, value in response.fields if name not in own
         )
 
 
 def field_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return header fields as HTTP/1.1 sends them."""
     return b"".join([b"%b: %b\r\n" % pair for pair in fields])
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")

@@ -11,17 +11,16 @@ import asyncio
 import heapq
 import logging
 import math
-import re
 import resource
 from collections import deque
 from enum import Enum, auto
 from functools import lru_cache
-from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
@@ -29,7 +28,16 @@ from uvicorn.protocols.http.httptools_impl import (
 from mirrorsite.logs import log_access, quoted_path, request_id_from
 from mirrorsite.metrics import request_observer
 from mirrorsite.server.fast_path import field_lines
-from mirrorsite.server.responses import Fields, server_problem
+from mirrorsite.server.heads import (
+    MAX_BODY_BYTES,
+    MAX_FIELDS,
+    MAX_TARGET_BYTES,
+    RefusedError,
+    check_head,
+    slug_of,
+    to_origin_form,
+)
+from mirrorsite.server.responses import server_problem
 
 logger = logging.getLogger("gunicorn.error")
 
@@ -46,12 +54,6 @@ LINGER_SECONDS = 1.0
 #: a request already sent is answered.
 DRAIN_SECONDS = 1.0
 
-#: A word of 2,000 characters is up to 24,000 bytes when percent-encoded.
-MAX_TARGET_BYTES = 25 * 1024
-MAX_FIELDS = 64
-MAX_FIELD_BYTES = 8190
-#: Request bodies are small JSON objects; a larger one is a mistake or an attack.
-MAX_BODY_BYTES = 16 * 1024
 #: Limit for a head, or for a body with its chunk sizes, that arrives in several reads.
 MAX_INCOMPLETE_BYTES = 128 * 1024
 #: Requests in one read, or behind one that is being answered.
@@ -62,23 +64,7 @@ MAX_CONNECTIONS = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 #: Connections closed at once when there are too many.
 CONNECTIONS_TO_CLOSE = 32
 
-#: The start of a request line with a method that the parser does not support.
-_UNKNOWN_METHOD = re.compile(rb"\s*[A-Z][A-Z-]{2,19} [!-~]")
 _ALLOW = b"GET, HEAD, POST, OPTIONS"
-
-#: A target in absolute form; groups: its authority, and its path and query.
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)((?:[/?#].*)?)")
-#: Fields that must not be repeated.
-_SINGLE = (b"host", b"content-type")
-_UNUSUAL = {b"transfer-encoding", b"expect"}
-
-
-class RefusedError(Exception):
-    """The request breaks a rule or a limit; `slug` is the type of the problem."""
-
-    def __init__(self, slug: str) -> None:
-        super().__init__(slug)
-        self.slug = slug
 
 
 class Phase(Enum):
@@ -88,6 +74,8 @@ class Phase(Enum):
     HEAD = auto()
     BODY = auto()
     ALL = auto()
+    #: Its head, and the fast path has answered it: it has no body.
+    ANSWERED = auto()
 
 
 _INCOMPLETE = (Phase.HEAD, Phase.BODY)
@@ -95,6 +83,8 @@ _INCOMPLETE = (Phase.HEAD, Phase.BODY)
 
 class HTTPProtocol(HttpToolsProtocol):
     """A client's connection; limits the size and duration of its requests."""
+
+    connections: set[HTTPProtocol]  # type: ignore[assignment]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -107,7 +97,6 @@ class HTTPProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._is_ending = False
         self._ignores_input = False
-        self._is_answered = False
         # How long the client may still stall while it reads; see STALL_SECONDS.
         self._stall_seconds = STALL_SECONDS
         self._stalled_at = 0.0
@@ -135,9 +124,7 @@ class HTTPProtocol(HttpToolsProtocol):
         idle = [
             connection
             for connection in self.connections
-            if isinstance(connection, HTTPProtocol)
-            and connection is not self
-            and connection.waits_for_client
+            if connection is not self and connection._waits_for_client()
         ]
         for connection in heapq.nsmallest(
             CONNECTIONS_TO_CLOSE, idle, key=lambda other: other._deadline
@@ -146,9 +133,8 @@ class HTTPProtocol(HttpToolsProtocol):
         if not idle:
             self.refuse("server-busy")
 
-    @property
-    def waits_for_client(self) -> bool:
-        """True if the connection is idle, or has only an incomplete request."""
+    def _waits_for_client(self) -> bool:
+        """Return True if the connection is idle, or has only an incomplete request."""
         half_sent = 1 if self._phase is Phase.BODY else 0
         return self._deadline < math.inf and len(self._unanswered) <= half_sent
 
@@ -202,11 +188,7 @@ class HTTPProtocol(HttpToolsProtocol):
         if self._unanswered:
             self._unanswered[-1].keep_alive = False
         else:
-            self.loop.call_later(DRAIN_SECONDS, self._close_if_idle)
-
-    def _close_if_idle(self) -> None:
-        if not self._unanswered:
-            self.transport.close()
+            self._deadline = self.loop.time() + DRAIN_SECONDS
 
     # --- Reading ---------------------------------------------------------------------
 
@@ -217,10 +199,7 @@ class HTTPProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
         self._requests_in_read = 0
-        if self._phase in _INCOMPLETE:
-            self._incomplete_bytes += len(data)
-        else:
-            self._incomplete_bytes = 0
+        self._incomplete_bytes += len(data)
         while data and not self._ignores_input:
             try:
                 self.parser.feed_data(data)
@@ -230,7 +209,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 # (RFC 9110, section 7.8), and the bytes after it are the next request.
                 data = data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
-                self.refuse(_slug_of(error, data))
+                self.refuse(slug_of(error, data))
         if self._phase in _INCOMPLETE and not self._ignores_input:
             if len(self.url) > MAX_TARGET_BYTES:
                 self.refuse("request-line-too-long")
@@ -252,23 +231,24 @@ class HTTPProtocol(HttpToolsProtocol):
         self.scope["state"]["is_closed"] = self.transport.is_closing
         self._phase = Phase.HEAD
         self._deadline = self.loop.time() + REQUEST_SECONDS
-        self._body_bytes = 0
+        self._incomplete_bytes = self._body_bytes = 0
         self._stall_seconds = STALL_SECONDS
 
     def on_headers_complete(self) -> None:
         if self._ignores_input:
             return
         started = perf_counter()
-        version = self.parser.get_http_version()
-        check_head(version, self.url, self.headers)
         if not self.url.startswith(b"/"):
             self.url, self.headers[:] = to_origin_form(self.url, self.headers)
+        version = self.parser.get_http_version()
+        fields = check_head(version, self.url, self.headers)
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         path, _, query = self.url.partition(b"?")
         if path in self.app.fast_path.answers and self._answer_now(
-            path, query, started
+            path, query, fields, started
         ):
+            self._phase = Phase.ANSWERED
             return
         super().on_headers_complete()
         self.headers = []  # trailer fields follow, and are ignored
@@ -287,8 +267,7 @@ class HTTPProtocol(HttpToolsProtocol):
         if self._ignores_input:
             return
         self.headers = []
-        if self._is_answered:
-            self._is_answered = False
+        if self._phase is Phase.ANSWERED:
             self._wait_for_request()
             return
         self._phase = Phase.ALL
@@ -303,9 +282,10 @@ class HTTPProtocol(HttpToolsProtocol):
         if self._phase is Phase.ALL and not self._unanswered:
             self._wait_for_request()
 
-    def _answer_now(self, path: bytes, query: bytes, started: float) -> bool:
+    def _answer_now(
+        self, path: bytes, query: bytes, fields: dict[bytes, bytes], started: float
+    ) -> bool:
         """Answer a plain GET of health or mirror; return False for any other request."""
-        fields = dict(self.headers)
         if (
             self.parser.get_method() != b"GET"
             or len(fields) != len(self.headers)
@@ -322,31 +302,40 @@ class HTTPProtocol(HttpToolsProtocol):
             and self.parser.get_http_version() == "1.1"
             and not self._is_ending
         )
-        defaults = _server_fields(tuple(self.server_state.default_headers))
+        server_fields = _server_fields(tuple(self.server_state.default_headers))
         close = b"" if keep_alive else b"connection: close\r\n"
         self.transport.write(
             b"HTTP/1.1 200 OK\r\n%b%b%b\r\n%b"
-            % (defaults, answer.head, close, answer.body)
+            % (server_fields, answer.head, close, answer.body)
         )
-        self._is_answered = True
         if not keep_alive:
             self._ignores_input = True
             self.transport.close()
-        seconds = perf_counter() - started
-        route = path[1:].decode()
-        request_observer(route, "GET", 200)(seconds)
-        log_access(
-            method="GET",
+        self._log_answer(
+            fields,
             raw_path=path,
-            route=route,
+            route=path[1:].decode(),
             status=200,
-            seconds=seconds,
+            seconds=perf_counter() - started,
             size=len(answer.body),
             request_id=answer.request_id,
-            peer=self.client,
-            forwarded_for=fields.get(b"x-forwarded-for", b"").decode("latin-1"),
         )
         return True
+
+    def _log_answer(
+        self, fields: dict[bytes, bytes], *, route: str, status: int, **known: Any
+    ) -> None:
+        """Count and log an answer that the application does not know of."""
+        method = self.parser.get_method().decode()
+        request_observer(route or "unmatched", method, status)(known["seconds"])
+        log_access(
+            method=method,
+            route=route,
+            status=status,
+            peer=self.client,
+            forwarded_for=fields.get(b"x-forwarded-for", b"").decode("latin-1"),
+            **known,
+        )
 
     def refuse(self, slug: str) -> None:
         """Answer with a problem and close the connection.
@@ -358,7 +347,7 @@ class HTTPProtocol(HttpToolsProtocol):
         if self._unanswered and not is_body:
             self._unanswered[-1].keep_alive = False  # the last request that is answered
             self._deadline = math.inf
-            self._log_unread(slug, {})
+            self._log_unread(slug)
             return
         if len(self._unanswered) > 1 or (
             self._unanswered and self._unanswered[0].response_started
@@ -379,121 +368,39 @@ class HTTPProtocol(HttpToolsProtocol):
         """Send a problem, log it, and close."""
         fields = dict(self.scope["headers"]) if has_valid_head else {}
         raw_path = self.url.partition(b"?")[0] if has_valid_head else b"/"
-        offered = fields.get(b"x-request-id")
-        request_id = request_id_from(offered.decode("latin-1") if offered else None)
+        request_id = request_id_from(fields.get(b"x-request-id", b"").decode("latin-1"))
         answer = server_problem(slug, request_id, quoted_path(raw_path))
         head = [
-            b"HTTP/1.1 %d %b\r\n"
-            % (answer.status, HTTPStatus(answer.status).phrase.encode()),
+            STATUS_LINE[answer.status],
             _server_fields(tuple(self.server_state.default_headers)),
             field_lines(answer.fields),
             b"allow: %b\r\n" % _ALLOW if answer.status == 405 else b"",
             b"connection: close\r\n\r\n",
         ]
         self.transport.write(b"".join([*head, answer.body]))
-        self._linger()
+        # Closed for writing now, and for reading a moment later.
+        self.transport.write_eof()
+        self._deadline = self.loop.time() + LINGER_SECONDS
         if has_valid_head:
-            method = self.parser.get_method().decode()
-            request_observer("unmatched", method, answer.status)(0.0)
-            log_access(
-                method=method,
+            self._log_answer(
+                fields,
                 raw_path=raw_path,
                 route="",
                 status=answer.status,
                 seconds=0.0,
                 size=len(answer.body),
                 request_id=request_id,
-                peer=self.client,
-                forwarded_for=fields.get(b"x-forwarded-for", b"").decode("latin-1"),
             )
             return
         request_observer("unmatched", None, answer.status)(0.0)
-        self._log_unread(slug, {"status": answer.status, "request_id": request_id})
+        self._log_unread(slug, status=answer.status, request_id=request_id)
 
-    def _log_unread(self, slug: str, more: dict[str, Any]) -> None:
+    def _log_unread(self, slug: str, **more: Any) -> None:
         fields = {**more, "client": self.client[0] if self.client else ""}
         logger.info("request not read: %s", slug, extra={"fields": fields})
-
-    def _linger(self) -> None:
-        """Close the connection for writing now, and for reading after LINGER_SECONDS."""
-        self._deadline = self.loop.time() + LINGER_SECONDS
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
-            self.transport.close()
 
 
 @lru_cache(maxsize=2)
 def _server_fields(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
     """Return the server's own header fields, which change once a second."""
     return field_lines(fields)
-
-
-def _slug_of(error: httptools.HttpParserError, data: bytes) -> str:
-    """Return the type of the problem that the parser or one of its callbacks found."""
-    if isinstance(error, httptools.HttpParserInvalidMethodError):
-        is_method = _UNKNOWN_METHOD.match(data) is not None
-        return "method-not-allowed" if is_method else "malformed-http"
-    if isinstance(error, httptools.HttpParserCallbackError):
-        reason = error.__context__
-        if isinstance(reason, RefusedError):
-            return reason.slug
-        # uvicorn's on_headers_complete parses the URL: HttpParserInvalidURLError.
-        if not isinstance(reason, httptools.HttpParserError):
-            logger.error("unexpected error while reading a request", exc_info=error)
-            return "internal-error"
-    return "malformed-http"
-
-
-# --- Rules for a head that the parser does not check (RFC 9112) ---------------------
-
-
-def check_head(version: str, target: bytes, headers: Fields) -> None:
-    """Raise `RefusedError` unless the head is valid and within the limits.
-
-    Names are in lower case. The parser has already refused malformed fields, a repeated
-    Content-Length, and one beside a Transfer-Encoding.
-    """
-    if version not in {"1.0", "1.1"}:
-        raise RefusedError("malformed-http")
-    if len(target) > MAX_TARGET_BYTES:
-        raise RefusedError("request-line-too-long")
-    if len(headers) > MAX_FIELDS:
-        raise RefusedError("headers-too-large")
-    for name, value in headers:
-        if len(name) + len(value) > MAX_FIELD_BYTES:
-            raise RefusedError("headers-too-large")
-    fields = dict(headers)
-    if version == "1.1" and b"host" not in fields:
-        raise RefusedError("malformed-http")  # section 3.2
-    if len(fields) < len(headers) or not _UNUSUAL.isdisjoint(fields):
-        _check_unusual(version, headers)
-    if int(fields.get(b"content-length", b"0")) > MAX_BODY_BYTES:
-        raise RefusedError("body-too-large")
-
-
-def _check_unusual(version: str, headers: Fields) -> None:
-    """Check repeated fields, transfer codings and expectations."""
-    names = [name for name, _ in headers]
-    if any(names.count(name) > 1 for name in _SINGLE):
-        raise RefusedError("malformed-http")
-    for name, value in headers:
-        if name == b"transfer-encoding" and version == "1.0":
-            raise RefusedError("malformed-http")  # section 6.1
-        if name == b"transfer-encoding" and value.lower() != b"chunked":
-            raise RefusedError("transfer-coding-not-implemented")
-        if name == b"expect" and value.lower() != b"100-continue":
-            raise RefusedError("expectation-failed")
-
-
-def to_origin_form(target: bytes, headers: Fields) -> tuple[bytes, Fields]:
-    """Return the path and query of an absolute target, and the headers with its host.
-
-    The target's host replaces that of the Host field (section 3.2.2).
-    """
-    match = _ABSOLUTE.fullmatch(target)
-    if match is None:
-        raise RefusedError("malformed-http")
-    host, rest = match.groups()
-    path = rest if rest.startswith(b"/") else b"/" + rest
-    return path, [(name, host if name == b"host" else value) for name, value in headers]

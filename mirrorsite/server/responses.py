@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from django.http.response import HttpResponseBase
+
 from mirrorsite.headers import API_HEADERS
 from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.problems import CONTENT_TYPE, RETRY_AFTER_SECONDS, problem_body
@@ -24,6 +26,15 @@ class Response:
     fields: Fields
     body: bytes = b""
     sent_bytes: int | None = None
+
+
+def header_fields(response: HttpResponseBase) -> Fields:
+    """Return the header fields of Django's response, with names in lower case."""
+    cookies = [("set-cookie", c.OutputString()) for c in response.cookies.values()]
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in [*response.items(), *cookies]
+    ]
 
 
 def server_problem(slug: str, request_id: str, path: str = "/") -> Response:

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -24,6 +25,7 @@ def scope_of(path: bytes, query: bytes = b"", **fields: str) -> dict[str, Any]:
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
+        "path": unquote(path.decode("ascii")),
         "raw_path": path,
         "query_string": query,
         "headers": [
@@ -32,6 +34,7 @@ def scope_of(path: bytes, query: bytes = b"", **fields: str) -> dict[str, Any]:
         ],
         "client": ("192.0.2.1", 50_000),
         "server": ("127.0.0.1", 4545),
+        "state": {"is_closed": lambda: False},
     }
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 from mirrorsite.server import application as module
-from mirrorsite.server.application import (
-    QUEUE_PER_THREAD,
-    STREAM_BYTES,
-    Application,
-    build_environ,
-)
+from mirrorsite.server import threads
+from mirrorsite.server.application import Application
+from mirrorsite.server.calls import STREAM_BYTES, GetResponse
+from mirrorsite.server.request import Request
+from mirrorsite.server.threads import QUEUE_PER_THREAD
 from tests.mirrorsite.connections import scope_of, until
 
 HEALTH = b"/api/health"
@@ -64,19 +66,18 @@ class Client:
 
 
 class Work:
-    """A WSGI application that answers when it is told to; counts who works."""
+    """Django's part: answers when it is told to; counts who works."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
         self.lock = threading.Lock()
         self.begun: list[str] = []
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    def __call__(self, request: Request) -> HttpResponseBase:
         with self.lock:
-            self.begun.append(environ["PATH_INFO"])
+            self.begun.append(request.path)
         assert self.go.wait(30)
-        start_response("200 OK", [("Content-Length", "2")])
-        return [b"ok"]
+        return HttpResponse(b"ok")
 
 
 @pytest.fixture
@@ -86,55 +87,52 @@ def work() -> Iterator[Work]:
     made.go.set()
 
 
-def make(wsgi: Callable[..., Iterable[bytes]], threads: int = 2) -> Application:
-    return Application(wsgi, {HEALTH: lambda query: (b"{}", [])}, threads=threads)
+def make(get_response: GetResponse, threads: int = 2) -> Application:
+    return Application(
+        get_response, {HEALTH: lambda query: (b"{}", [])}, threads=threads
+    )
 
 
-class TestEnviron:
-    def test_request(self):
+class TestRequest:
+    def test_header_fields(self):
         headers = [
             (b"host", b"localhost:1"),
             (b"x-a", b"1"),
             (b"x-a", b"2"),
-            (b"cookie", b"a=1"),
-            (b"cookie", b"b=2"),
             (b"x_b", b"dropped"),
             (b"content-type", b"text/plain"),
-            (b"content-length", b"3"),
         ]
-        query = "word=é".encode()
-        scope = scope_of(b"/a%C3%A9%2Fb", query) | {"headers": headers}
-        environ = build_environ(scope)
+        scope = scope_of(b"/a%C3%A9%2Fb", b"word=%C3%A9") | {"headers": headers}
+        request = Request(scope, io.BytesIO())
+        assert (request.path, request.GET["word"]) == ("/aé/b", "é")
         assert (
-            environ.items()
+            request.META.items()
             >= {
-                "PATH_INFO": "/aé/b".encode().decode("latin-1"),
-                "QUERY_STRING": query.decode("latin-1"),
                 "HTTP_HOST": "localhost:1",
                 "HTTP_X_A": "1,2",
-                "HTTP_COOKIE": "a=1; b=2",
                 "CONTENT_TYPE": "text/plain",
-                "CONTENT_LENGTH": "3",
                 "REMOTE_ADDR": "192.0.2.1",
-                "SERVER_NAME": "127.0.0.1",
                 "SERVER_PORT": "4545",
+                "mirrorsite.path": "/a%C3%A9/b",
             }.items()
         )
-        assert "HTTP_X_B" not in environ
-        unix_socket = build_environ(scope | {"client": None, "server": None})
-        assert unix_socket["REMOTE_ADDR"] == unix_socket["SERVER_NAME"] == ""
+        assert "HTTP_X_B" not in request.META
 
 
 class TestAnswers:
     async def test_body_in_and_out(self):
-        def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-            start_response("201 Created", [("X-Name", "é")])
-            return [environ["wsgi.input"].read(), b"!"]
+        def echo(request: Request) -> HttpResponseBase:
+            length = request.META["CONTENT_LENGTH"].encode()
+            body = request.body + length
+            response = HttpResponse(body, status=201, headers={"X-Name": "Ã©"})
+            response.set_cookie("a", "1")
+            return response
 
         headers = [(b"content-length", b"4")]
         client = await Client(b"body", method="POST", headers=headers).ask(make(echo))
-        assert (client.status, client.received) == (201, b"body!")
-        assert client.fields[b"x-name"] == b"\xe9"
+        assert (client.status, client.received) == (201, b"body4")
+        assert client.fields[b"x-name"] == "é".encode()
+        assert client.fields[b"set-cookie"] == b"a=1; Path=/"
 
     async def test_application_fails__problem(self, caplog):
         client = await Client().ask(
@@ -167,8 +165,6 @@ class TestQueue:
         await asyncio.sleep(0)
         refused = await Client().ask(application)
         assert refused.status == 503
-        # A request that never ends does not keep the process from ending.
-        assert all(t.daemon for t in threading.enumerate() if "request" in t.name)
         assert int(refused.fields[b"retry-after"]) > 0
         problem = json.loads(refused.received)
         assert problem["type"] == "/api/problems/server-busy"
@@ -214,7 +210,7 @@ class TestQueue:
         }
 
     async def test_waits_too_long__503(self, work, monkeypatch):
-        monkeypatch.setattr(module, "QUEUE_SECONDS", 0.05)
+        monkeypatch.setattr(threads, "QUEUE_SECONDS", 0.05)
 
         application = make(work, threads=1)
         runs, waits = Client(path="/runs"), Client(path="/waits")
@@ -227,14 +223,27 @@ class TestQueue:
         assert runs.status == 200  # what runs is not interrupted
         assert work.begun == ["/runs"]
 
-    async def test_all_threads_busy__health_has_its_own(self, work):
-        def wsgi(environ, start_response):
-            if environ["PATH_INFO"] == HEALTH.decode():
-                start_response("200 OK", [("X-Kept", "yes"), ("X-Request-ID", "own")])
-                return [b"{}"]
-            return work(environ, start_response)
+    async def test_cancelled_while_it_runs__its_late_answer_is_dropped(
+        self, work, caplog
+    ):
+        """As by uvicorn at the end of a graceful shutdown's time."""
+        task = asyncio.create_task(Client().ask(make(work)))
+        await until(lambda: work.begun)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        work.go.set()
+        await asyncio.sleep(0.1)
+        assert caplog.text == ""
 
-        application = make(wsgi, threads=1)
+    async def test_all_threads_busy__health_has_its_own(self, work: Work):
+        def get_response(request: Request) -> HttpResponseBase:
+            if request.path == HEALTH.decode():
+                headers = {"X-Kept": "yes", "X-Request-ID": "own"}
+                return HttpResponse(b"{}", headers=headers)
+            return work(request)
+
+        application = make(get_response, threads=1)
         held = asyncio.create_task(Client().ask(application))
         await until(lambda: len(work.begun) == 1)
         health = await Client(path=HEALTH.decode()).ask(application)
@@ -244,23 +253,22 @@ class TestQueue:
             HEALTH, b"", {b"host": b"localhost"}, "http"
         )
         assert answer is not None
-        assert answer.head.startswith(b"x-kept: yes\r\n")
+        assert b"x-kept: yes\r\n" in answer.head
         assert b"own" not in answer.head
         work.go.set()
         await held
 
 
 class Stream:
-    """A WSGI application that streams `count` pieces and notices its end."""
+    """Django's part: streams `count` pieces and notices its end."""
 
     def __init__(self, count: int = 1000) -> None:
         self.count = count
         self.made = 0
         self.is_closed = threading.Event()
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-        start_response("200 OK", [("Content-Type", "text/csv")])
-        return self._pieces()
+    def __call__(self, request: Request) -> HttpResponseBase:
+        return StreamingHttpResponse(self._pieces())
 
     def _pieces(self) -> Iterator[bytes]:
         try:
@@ -282,10 +290,8 @@ class TestStreams:
         assert stream.is_closed.is_set()
 
     async def test_short__in_one_piece(self):
-        def short(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-            start_response("200 OK", [])
-            yield b"a"
-            yield b"b"
+        def short(request: Request) -> HttpResponseBase:
+            return StreamingHttpResponse([b"a", b"b"])
 
         client = await Client().ask(make(short))
         assert (client.received, client.pieces) == (b"ab", 1)
@@ -309,19 +315,15 @@ class TestStreams:
 
     async def test_many_slow_readers__others_are_answered(self):
         """One thread at least streams, and two never do."""
-        threads = 4
         stream = Stream(10**9)
 
-        def wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            if environ["PATH_INFO"] == "/stream":
-                return stream(environ, start_response)
-            start_response("200 OK", [])
-            return [b"ok"]
+        def get_response(request: Request) -> HttpResponseBase:
+            return stream(request) if request.path == "/stream" else HttpResponse(b"ok")
 
-        application = make(wsgi, threads)
-        readers = [Client(path="/stream") for _ in range(threads)]
+        application = make(get_response, 4)
+        readers = [Client(path="/stream") for _ in range(4)]
         tasks = [asyncio.create_task(c.ask(application)) for c in readers]
-        await until(lambda: sum(bool(c.status) for c in readers) == threads)
+        await until(lambda: sum(bool(c.status) for c in readers) == 4)
         assert sorted(c.status for c in readers) == [200, 200, 503, 503]
         for client in readers:
             client.may_read.clear()
@@ -340,14 +342,13 @@ class TestStreams:
         await task
 
     async def test_fails_half_way__connection_is_cut(self):
-        def wsgi(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-            start_response("200 OK", [])
+        def pieces() -> Iterator[bytes]:
             yield b"a" * STREAM_BYTES
             raise RuntimeError("broken")
 
         client = Client()
         with pytest.raises(RuntimeError, match="broken"):
-            await client.ask(make(wsgi))
+            await client.ask(make(lambda request: StreamingHttpResponse(pieces())))
         assert not client.is_complete
 
     async def test_http_1_0__with_a_length(self):
@@ -358,12 +359,11 @@ class TestStreams:
 
     @pytest.mark.parametrize(
         ("method", "status", "length"),
-        [("POST", "405 No", b"0"), ("HEAD", "200 OK", None), ("GET", "304 Same", None)],
+        [("POST", 405, b"0"), ("HEAD", 200, None), ("GET", 304, None)],
     )
     async def test_http_1_0_short__with_a_length(self, method, status, length):
-        def empty(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-            start_response(status, [])
-            return iter(())
+        def empty(request: Request) -> HttpResponseBase:
+            return StreamingHttpResponse((), status=status)
 
         client = await Client(http_version="1.0", method=method).ask(make(empty))
         assert client.fields.get(b"content-length") == length

@@ -244,7 +244,7 @@ class TestRequestIds:
     )
     def test_traceparent__its_trace_id_if_valid(self, traceparent, is_valid):
         assert trace_id_from(traceparent) == (TRACE if is_valid else None)
-        assert (request_id_from(None, traceparent) == TRACE) is is_valid
+        assert (request_id_from("", traceparent) == TRACE) is is_valid
 
     def test_own_id_wins__if_well_formed(self, client):
         headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}

@@ -12,10 +12,9 @@ import pytest
 
 from mirrorsite.server import http_protocol
 from mirrorsite.server.fast_path import FastPath
+from mirrorsite.server.heads import MAX_BODY_BYTES, MAX_FIELDS
 from mirrorsite.server.http_protocol import (
     LINGER_SECONDS,
-    MAX_BODY_BYTES,
-    MAX_FIELDS,
     MAX_PIPELINED,
     MIN_BYTES_PER_SECOND,
     REQUEST_SECONDS,

@@ -28,10 +28,10 @@ class TestRequestId:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            os.write(writing, request_id_from(None).encode())
+            os.write(writing, request_id_from("").encode())
             os._exit(0)
         os.waitpid(child, 0)
-        assert os.read(reading, 32).decode() != request_id_from(None)
+        assert os.read(reading, 32).decode() != request_id_from("")
         os.close(reading)
         os.close(writing)
 

@@ -1,41 +1,45 @@
-"""The WSGI application."""
+"""Django's request, tolerant of malformed header fields."""
 
 from __future__ import annotations
 
-import os
+from io import BytesIO
 from typing import Any
 
-from django.core.handlers.wsgi import WSGIRequest
-from django.core.wsgi import get_wsgi_application
+from django.core.handlers.asgi import ASGIRequest
 from django.http import QueryDict
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import MediaType
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
+from mirrorsite.logs import quoted_path
 
 #: What Django raises for parameters such as `x*=nope''y` or `x*0=a; x*=''b`: it reads
 #: `*` as in RFC 2231.
 _MALFORMED = (TypeError, ValueError)
 
 
-class UTF8Request(WSGIRequest):
-    """A request whose query and form are UTF-8, whatever its Content-Type.
-
-    Django's `encoding` would decode the query with the charset of the body, and fail for
-    one that is not a text encoding, such as `hex`.
+class Request(ASGIRequest):
+    """A request whose form is UTF-8, whatever its Content-Type.
 
     Malformed parameters of a media type are ignored; Django would raise an exception.
     """
 
-    def __init__(self, environ: dict[str, Any]) -> None:
+    #: None is Django's default, UTF-8. The charset of the body, which Django sets, is
+    #: ignored: decoding fails for one that is not a text encoding, such as `hex`.
+    encoding = property(lambda self: None, lambda self, charset: None)
+
+    def __init__(self, scope: Any, body: BytesIO) -> None:
         try:
-            super().__init__(environ)
+            super().__init__(scope, body)
         except _MALFORMED:
-            media_type = environ.get("CONTENT_TYPE", "")
-            environ["CONTENT_TYPE"] = media_type.partition(";")[0]
-            super().__init__(environ)
+            headers = [
+                (name, value.partition(b";")[0] if name == b"content-type" else value)
+                for name, value in scope["headers"]
+            ]
+            super().__init__(scope | {"headers": headers}, body)
+        # Percent-encoded: `instance` of problems.
+        self.META["mirrorsite.path"] = quoted_path(scope["raw_path"])
 
     @cached_property
     def accepted_types(self) -> list[MediaType]:
@@ -56,16 +60,3 @@ class UTF8Request(WSGIRequest):
             return super().parse_file_upload(META, post_data)
         except TypeError as error:
             raise MultiPartParserError("malformed header of a part") from error
-
-    @property
-    def encoding(self) -> None:
-        """None is Django's default, UTF-8."""
-        return None
-
-    @encoding.setter
-    def encoding(self, value: str | None) -> None:
-        """Ignore the charset of the body, which Django sets."""
-
-
-application = get_wsgi_application()
-application.request_class = UTF8Request

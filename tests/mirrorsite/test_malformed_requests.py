@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
-from django.test import RequestFactory
 
-from mirrorsite.server.application import build_environ
-from mirrorsite.wsgi import UTF8Request, application
+from mirrorsite.asgi import handler
+from mirrorsite.server.request import Request
 from tests.mirrorsite.connections import scope_of
 
 pytestmark = pytest.mark.django_db
@@ -22,18 +21,16 @@ def ask(
     path: str, query: str = "", *, form: bytes | None = None, **fields: str
 ) -> tuple[int, dict[str, str], dict[str, Any] | str]:
     """Return the status, the header fields and the body, JSON if it is JSON."""
-    environ = build_environ(scope_of(path.encode(), query.encode(), **fields))
+    scope = scope_of(path.encode(), query.encode(), **fields)
     if form is not None:
-        environ |= {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(form))}
-        environ["wsgi.input"] = io.BytesIO(form)
-    started: list[Any] = []
-    parts = application(environ, lambda *head: started.append(head))  # type: ignore[arg-type]
-    body = b"".join(parts).decode()
-    parts.close()
-    ((status, answered),) = started
-    found = dict(answered)
-    is_json = "json" in found.get("Content-Type", "")
-    return int(status[:3]), found, json.loads(body) if is_json else body
+        scope["method"] = "POST"
+    request = Request(scope, io.BytesIO(form or b""))
+    request.META["CONTENT_LENGTH"] = str(len(form or b""))
+    response = handler.get_response(request)
+    body = b"".join(response).decode()
+    is_json = "json" in response.headers.get("Content-Type", "")
+    found = dict(response.items())
+    return response.status_code, found, json.loads(body) if is_json else body
 
 
 @pytest.mark.parametrize("charset", ["hex", "utf-16", "nope"])
@@ -63,13 +60,12 @@ def test_form_that_says_it_is_utf_8__read(path, charset):
 @pytest.mark.parametrize("charset", ["hex", "utf-16", "latin-1"])
 def test_charset_of_a_multipart_form__read_as_utf_8_still(charset):
     """Such as one that a session sends to the API, which looks in it for a CSRF token."""
-    sent = RequestFactory().generic(
-        "POST",
-        "/",
-        '--x\r\nContent-Disposition: form-data; name="a"\r\n\r\né\r\n--x--\r\n',
-        f"multipart/form-data; boundary=x; charset={charset}",
-    )
-    assert UTF8Request(sent.environ).POST["a"] == "é"
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    scope = scope_of(b"/", content_type=kind) | {"method": "POST"}
+    part = '--x\r\nContent-Disposition: form-data; name="a"\r\n\r\né\r\n--x--\r\n'
+    request = Request(scope, io.BytesIO(part.encode()))
+    request.META["CONTENT_LENGTH"] = str(len(part.encode()))
+    assert request.POST["a"] == "é"
 
 
 #: Parameters for which Python's or Django's parser raises an exception.
