@@ -67,11 +67,11 @@ def quoted_path(raw_path: bytes) -> str:
 #: What a client's X-Request-ID may look like: 1 to 128 characters that are safe in
 #: a log line, a header and an object's metadata.
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._~+/=:-]{1,128}")
-#: Groups: version, trace id, and what a later version appends. Ids of all zeros are
-#: invalid. https://www.w3.org/TR/trace-context/#traceparent-header
+#: Group: the trace id. Ids of all zeros are invalid, and only versions after 00 may
+#: append to its 55 characters. https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT = re.compile(
-    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})"
-    r"-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+    r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})"
+    r"-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )
 
 #: Ids must be unique, but may be guessable: a generator that is seeded once per process
@@ -79,7 +79,7 @@ _TRACEPARENT = re.compile(
 _random = random.Random()  # noqa: S311
 os.register_at_fork(after_in_child=_random.seed)
 
-#: The id of the request that this thread handles; empty outside of requests.
+#: The id of the request that this thread handles, or has handled last.
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
 
 
@@ -96,18 +96,9 @@ def request_id_from(offered: str, traceparent: str = "") -> str:
     """
     if offered and is_request_id(offered):
         return offered
-    if traceparent and (trace_id := trace_id_from(traceparent)):
-        return trace_id
+    if traceparent and (match := _TRACEPARENT.fullmatch(traceparent)):
+        return match[1]
     return f"{_random.getrandbits(128):032x}"
-
-
-def trace_id_from(traceparent: str) -> str | None:
-    """Return the trace id of a valid `traceparent`, else None."""
-    match = _TRACEPARENT.fullmatch(traceparent)
-    # Version 00 has exactly four fields.
-    if match is None or (match[1] == "00" and match[3]):
-        return None
-    return match[2]
 
 
 # --- The client's address --------------------------------------------------------
@@ -208,18 +199,16 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
         try:
             # Before the lock, for which the threads of all processes wait.
             line = self.format(record) + self.terminator
-            self._lock(fcntl.LOCK_EX)
+            with suppress(OSError, ValueError):  # not every kind of file can be locked
+                fcntl.lockf(self.stream, fcntl.LOCK_EX)
             try:
                 self.stream.write(line)
-                self.flush()
+                self.stream.flush()
             finally:
-                self._lock(fcntl.LOCK_UN)
+                with suppress(OSError, ValueError):
+                    fcntl.lockf(self.stream, fcntl.LOCK_UN)
         except Exception:  # noqa: BLE001 as in every handler of logging
             self.handleError(record)
-
-    def _lock(self, operation: int) -> None:
-        with suppress(OSError, ValueError):  # not every kind of file can be locked
-            fcntl.lockf(self.stream, operation)
 
 
 class ReplaceTraceback(logging.Filter):
@@ -251,14 +240,6 @@ class UTCFormatter(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
 
-def _request_id_of(record: logging.LogRecord) -> str:
-    """Return the id of the request that a record belongs to, or an empty text."""
-    # Django logs the status of an answer after the last middleware, with the request.
-    request = getattr(record, "request", None)
-    meta = getattr(request, "META", {})
-    return current_request_id.get() or meta.get("mirrorsite.request_id", "")
-
-
 class JsonFormatter(UTCFormatter):
     """One JSON object per line; `extra={"fields": {...}}` adds members."""
 
@@ -269,7 +250,7 @@ class JsonFormatter(UTCFormatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if request_id := _request_id_of(record):
+        if request_id := current_request_id.get():
             entry["request_id"] = request_id
         entry |= getattr(record, "fields", {})
         if record.exc_info:
@@ -286,7 +267,7 @@ class TextFormatter(UTCFormatter):
     def format(self, record: logging.LogRecord) -> str:
         message = printable(record.getMessage())
         line = f"{self.formatTime(record)} {record.levelname:<7} {message}"
-        if request_id := _request_id_of(record):
+        if request_id := current_request_id.get():
             line += f" request_id={request_id}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)

@@ -17,10 +17,6 @@ REQUEST_BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
     0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
-STORE_BUCKETS = (
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-    10.0, 30.0,
-)  # fmt: skip
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 REQUEST_SECONDS = Histogram(
@@ -39,7 +35,7 @@ STORE_SECONDS = Histogram(
     "mirrorsite_store_request_duration_seconds",
     "Time from a request to the object store to the head of its answer.",
     ["operation", "outcome"],
-    buckets=STORE_BUCKETS,
+    buckets=REQUEST_BUCKETS[2:],
 )
 
 

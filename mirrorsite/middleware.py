@@ -54,11 +54,17 @@ class EdgeMiddleware:
         )
         # The server's access log reads it from META.
         meta["mirrorsite.request_id"] = request_id
-        token = current_request_id.set(request_id)
+        # Not reset: what is logged when a response is streamed or closed has the id too.
+        current_request_id.set(request_id)
         try:
-            response = self._answer(request)
-        finally:
-            current_request_id.reset(token)
+            request.get_host()
+        except DisallowedHost as error:
+            # Before any other middleware.
+            response: HttpResponseBase = bad_request(request, error)
+        else:
+            response = self.get_response(request)
+        if response.status_code >= 400:
+            response = _as_problem(request, response)
         headers = response.headers
         headers["X-Request-ID"] = request_id
         for name, value in (API_HEADERS if _is_api(request) else PAGE_HEADERS).items():
@@ -75,16 +81,6 @@ class EdgeMiddleware:
         meta["mirrorsite.route"] = route
         observe = request_observer(route, request.method, response.status_code)
         observe(perf_counter() - started)
-        return response
-
-    def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        try:
-            request.get_host()
-        except DisallowedHost as error:
-            return bad_request(request, error)  # before any other middleware
-        response = self.get_response(request)
-        if response.status_code >= 400:
-            return _as_problem(request, response)
         return response
 
 

@@ -121,15 +121,12 @@ class HTTPProtocol(HttpToolsProtocol):
 
         If none waits, refuse this one.
         """
-        idle = [
-            connection
-            for connection in self.connections
-            if connection is not self and connection._waits_for_client()
-        ]
-        for connection in heapq.nsmallest(
-            CONNECTIONS_TO_CLOSE, idle, key=lambda other: other._deadline
+        others = self.connections - {self}
+        idle = [other for other in others if other._waits_for_client()]
+        for other in heapq.nsmallest(
+            CONNECTIONS_TO_CLOSE, idle, key=lambda connection: connection._deadline
         ):
-            connection.transport.abort()
+            other.transport.abort()
         if not idle:
             self.refuse("server-busy")
 
@@ -266,7 +263,6 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._ignores_input:
             return
-        self.headers = []
         if self._phase is Phase.ANSWERED:
             self._wait_for_request()
             return
@@ -344,19 +340,17 @@ class HTTPProtocol(HttpToolsProtocol):
         """
         self._ignores_input = True
         is_body = self._phase is Phase.BODY
-        if self._unanswered and not is_body:
-            self._unanswered[-1].keep_alive = False  # the last request that is answered
+        earlier = len(self._unanswered) - is_body
+        if earlier:
+            self._unanswered[earlier - 1].keep_alive = False
             self._deadline = math.inf
             self._log_unread(slug)
-            return
-        if len(self._unanswered) > 1 or (
-            self._unanswered and self._unanswered[0].response_started
-        ):
-            # The client would take a problem for an earlier answer, or a part of it.
+        elif is_body and self.cycle.response_started:
+            # The client would take a problem for a part of the answer.
             self.transport.abort()
-            return
-        self._signal_disconnect()  # the application stops reading
-        self._answer_refusal(slug, is_body or slug == "body-too-large")
+        else:
+            self._signal_disconnect()  # the application stops reading
+            self._answer_refusal(slug, is_body or slug == "body-too-large")
 
     def _signal_disconnect(self) -> None:
         """Report to the application that the client has disconnected."""

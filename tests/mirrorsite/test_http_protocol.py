@@ -173,10 +173,13 @@ class TestRefused:
     def test_endless__not_kept(self, connection, head, expected):
         assert slug_of(connection.send(head, *[b"a" * 16_384] * 9)) == expected
 
-    def test_after_an_answer_under_way__that_one_first(self, server):
+    @pytest.mark.parametrize(
+        "sent", [b"secret\r\n\r\n", POST + CHUNKED + END + b"secret\r\n"]
+    )
+    def test_after_an_answer_under_way__that_one_first(self, server, sent):
         server.application.may_answer.clear()
         connection = server.connect()
-        assert connection.send(GET + END, b"secret\r\n\r\n") == b""
+        assert connection.send(GET + END, sent) == b""
         assert connection.after(3600) == b""
         assert not connection.transport.is_closed
         server.application.may_answer.set()

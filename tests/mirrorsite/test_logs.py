@@ -15,6 +15,7 @@ from mirrorsite.logs import (
     LineHandler,
     ReplaceTraceback,
     TextFormatter,
+    current_request_id,
     json_line,
     printable,
 )
@@ -28,6 +29,7 @@ def log() -> logging.Logger:
     """Return a logger of the test's own, which is in no tree and forgotten afterwards."""
     log = logging.Logger("test")  # noqa: LOG001
     log.propagate = False
+    current_request_id.set("")  # a test before may have set it
     return log
 
 
