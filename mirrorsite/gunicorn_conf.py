@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import logging.config
 import os
 import shutil
 import subprocess
@@ -13,7 +11,6 @@ import threading
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from gunicorn.glogging import Logger
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 try:
@@ -35,22 +32,7 @@ _memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 worker_tmp_dir = _memory
 control_socket_disable = True
 forwarded_allow_ips = ""  # Django handles proxies (TRUSTED_PROXIES)
-
-
-class ProjectLogger(Logger):
-    """gunicorn's log, written by the project's own formatters."""
-
-    def setup(self, cfg: Any) -> None:
-        super().setup(cfg)
-        logging.config.dictConfig(settings.LOGGING)
-        for log in (self.error_log, self.access_log):
-            log.handlers.clear()
-            log.propagate = True
-        self.error_log.setLevel(logging.INFO)
-        self.access_log.setLevel(logging.INFO)
-
-
-logger_class = ProjectLogger
+logconfig_dict: dict[str, Any] = settings.LOGGING
 
 
 # --- The process that serves the workers' metrics ------------------------------------

@@ -311,5 +311,9 @@ LOGGING: dict[str, Any] = {
         "botocore.tokens": {"filters": ["name_cause"]},
         "boto3": {"level": "WARNING"},
         "urllib3": {"level": "ERROR"},
+        # Both would write by themselves, without the handler above.
+        "gunicorn.access": {"level": "INFO", "propagate": True},
+        "gunicorn.error": {"level": "INFO", "propagate": True},
+        "uvicorn.error": {"level": "WARNING", "propagate": True},
     },
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import mmap
 import os
@@ -11,7 +10,8 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -26,8 +26,6 @@ CHECK_SECONDS = 1.0
 #: How long a worker that has more connections than another waits before it accepts, in
 #: seconds.
 YIELD_SECONDS = 0.002
-#: Errors that pause accepting: an immediate retry would keep the event loop busy.
-_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 #: Workers that can report at the same time.
 _MAX_WORKERS = 64
@@ -83,10 +81,11 @@ class DrainingServer(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # uvicorn itself accepts nothing
         self._connecting: set[asyncio.Task[Any]] = set()
+        self._background = [asyncio.create_task(self._run_periodic_checks())]
         for listener in sockets or []:
             listener.setblocking(False)
-            self._listen(listener)
-        self._periodic_checks = asyncio.create_task(self._run_periodic_checks())
+            accepting = asyncio.create_task(self._accept_connections(listener))
+            self._background.append(accepting)
 
     async def _run_periodic_checks(self) -> None:
         """Check the deadlines and the arbiter; report connections and the heartbeat."""
@@ -103,25 +102,22 @@ class DrainingServer(Server):
             for connection in list(self.server_state.connections):
                 connection.check_deadlines(loop.time())  # type: ignore[union-attr]
 
-    def _listen(self, listener: socket.socket) -> None:
-        if not self.should_exit:
-            asyncio.get_running_loop().add_reader(
-                listener, self._accept_or_yield, listener
-            )
-
-    def _accept_or_yield(self, listener: socket.socket) -> None:
-        """Accept a connection, but first let a worker with fewer connections take it."""
-        if self._report_count() <= self.counts.lowest():
-            self._accept(listener)
-        else:
-            loop = asyncio.get_running_loop()
+    async def _accept_connections(self, listener: socket.socket) -> None:
+        """Accept connections, but first let a worker with fewer of them take each."""
+        loop = asyncio.get_running_loop()
+        while not self.should_exit:
+            is_readable = asyncio.Event()
+            loop.add_reader(listener, is_readable.set)
+            await is_readable.wait()
             loop.remove_reader(listener)
-            loop.call_later(YIELD_SECONDS, self._accept_and_listen, listener)
-
-    def _accept_and_listen(self, listener: socket.socket) -> None:
-        if not self.should_exit:
-            self._listen(listener)
-            self._accept(listener)
+            if self._report_count() > self.counts.lowest():
+                await asyncio.sleep(YIELD_SECONDS)
+            try:
+                self._accept(listener)
+            except OSError as error:
+                # Such as too many open files: an immediate retry would keep the loop busy.
+                logger.warning("a connection was not accepted: %s", error)
+                await asyncio.sleep(CHECK_SECONDS)
 
     def _report_count(self) -> int:
         """Report the number of this worker's connections, and return it."""
@@ -130,45 +126,40 @@ class DrainingServer(Server):
             self.counts.report(self.worker, count)
         return count
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for listener in sockets or []:
-            asyncio.get_running_loop().remove_reader(listener)
-            while self._accept(listener):
-                pass
-            # Connections that the kernel completes before this would be reset.
-            listener.close()
-        if self._connecting:
-            await asyncio.wait(self._connecting)
-        await super().shutdown([])
-
     def _accept(self, listener: socket.socket) -> bool:
         """Accept one connection; return False if none is queued."""
-        loop = asyncio.get_running_loop()
         try:
             connection, _ = listener.accept()
         except BlockingIOError:
             return False
         except ConnectionAbortedError:
             return True  # this client has disconnected; others may be queued behind it
-        except OSError as error:
-            logger.warning("a connection was not accepted: %s", error)
-            if error.errno in _OUT_OF_RESOURCES:
-                loop.remove_reader(listener)
-                loop.call_later(CHECK_SECONDS, self._listen, listener)
-            return False
-        task = loop.create_task(
-            loop.connect_accepted_socket(self._protocol, connection)
-        )
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
-        return True
-
-    def _protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]
+        protocol_class: Any = self.config.http_protocol_class
+        protocol = partial(
+            protocol_class,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(loop.connect_accepted_socket(protocol, connection))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _, *accepting = self._background  # the periodic checks go on
+        for task, listener in zip(accepting, sockets or [], strict=True):
+            task.cancel()
+            asyncio.get_running_loop().remove_reader(listener)
+            with suppress(OSError):
+                while self._accept(listener):
+                    pass
+            # Connections that the kernel completes before this would be reset.
+            listener.close()
+        if self._connecting:
+            await asyncio.wait(self._connecting)
+        await super().shutdown([])
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -194,14 +185,6 @@ class Worker(UvicornWorker):
         "headers": [("Server", "gunicorn")],
     }
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
-        log = logging.getLogger("uvicorn.error")
-        log.handlers.clear()
-        log.propagate = True
-        log.setLevel(logging.WARNING)
-
     def run(self) -> None:
         factory = self.config.get_loop_factory()
         with asyncio.Runner(loop_factory=factory) as runner:
@@ -209,6 +192,7 @@ class Worker(UvicornWorker):
 
     async def _run(self) -> None:
         self.config.app = self.wsgi
+        self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
         # gunicorn numbers the workers that it starts; it calls the number `age`.
         server = DrainingServer(self.config, _counts, self.age)
         # Pass the plain sockets: uvloop would close gunicorn's wrappers twice.
