@@ -32,7 +32,6 @@ from mirrorsite.problems import (
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-
 #: RFC 9110, section 8.6: a 204 has no Content-Length, and a 304 need not have one.
 _WITHOUT_LENGTH = frozenset({204, 304})
 
@@ -127,24 +126,20 @@ def _refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
     return page
 
 
-def _response_to(
-    request: HttpRequest, error: BaseException | None
-) -> HttpResponse | None:
-    """Return the answer to an error that stands for a `Problem`, else None."""
-    problem = api_exception_of(error)
-    if not isinstance(problem, Problem):
-        return None  # Django's page: `_as_problem` replaces it below /api/
-    return _refusal(request, problem)
-
-
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400: a disallowed host and other suspicious requests."""
-    return _response_to(request, exception) or defaults.bad_request(request, exception)
+    problem = api_exception_of(exception)
+    if isinstance(problem, Problem):
+        return _refusal(request, problem)
+    return defaults.bad_request(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500; an unavailable database is a 503."""
-    return _response_to(request, sys.exc_info()[1]) or defaults.server_error(request)
+    problem = api_exception_of(sys.exc_info()[1])
+    if isinstance(problem, Problem):
+        return _refusal(request, problem)
+    return defaults.server_error(request)
 
 
 # --- Staff's pages ----------------------------------------------------------------

@@ -40,14 +40,13 @@ class TimedConnection(psycopg.Connection[Any]):
         try:
             answer = super().wait(gen, interval, timeout)
         except psycopg.OperationalError as error:
-            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+            is_active = self.pgconn.transaction_status == TransactionStatus.ACTIVE
+            if timeout is None or not is_active:
                 raise
             # A late answer would be read as that of the next statement.
             self.close()
             raise psycopg.OperationalError(
                 f"the server did not answer within {timeout:g} seconds"
-                if timeout is not None
-                else str(error)
             ) from error
         self.answered_at = monotonic()
         return answer
