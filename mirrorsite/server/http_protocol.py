@@ -307,31 +307,21 @@ class HTTPProtocol(HttpToolsProtocol):
         if not keep_alive:
             self._ignores_input = True
             self.transport.close()
-        self._log_answer(
-            fields,
+        seconds = perf_counter() - started
+        route = path[1:].decode()
+        request_observer(route, "GET", 200)(seconds)
+        log_access(
+            method="GET",
             raw_path=path,
-            route=path[1:].decode(),
+            route=route,
             status=200,
-            seconds=perf_counter() - started,
+            seconds=seconds,
             size=len(answer.body),
             request_id=answer.request_id,
-        )
-        return True
-
-    def _log_answer(
-        self, fields: dict[bytes, bytes], *, route: str, status: int, **known: Any
-    ) -> None:
-        """Count and log an answer that the application does not know of."""
-        method = self.parser.get_method().decode()
-        request_observer(route or "unmatched", method, status)(known["seconds"])
-        log_access(
-            method=method,
-            route=route,
-            status=status,
             peer=self.client,
             forwarded_for=fields.get(b"x-forwarded-for", b"").decode("latin-1"),
-            **known,
         )
+        return True
 
     def refuse(self, slug: str) -> None:
         """Answer with a problem and close the connection.
@@ -375,19 +365,22 @@ class HTTPProtocol(HttpToolsProtocol):
         # Closed for writing now, and for reading a moment later.
         self.transport.write_eof()
         self._deadline = self.loop.time() + LINGER_SECONDS
-        if has_valid_head:
-            self._log_answer(
-                fields,
-                raw_path=raw_path,
-                route="",
-                status=answer.status,
-                seconds=0.0,
-                size=len(answer.body),
-                request_id=request_id,
-            )
+        method = self.parser.get_method().decode() if has_valid_head else None
+        request_observer("unmatched", method, answer.status)(0.0)
+        if method is None:
+            self._log_unread(slug, status=answer.status, request_id=request_id)
             return
-        request_observer("unmatched", None, answer.status)(0.0)
-        self._log_unread(slug, status=answer.status, request_id=request_id)
+        log_access(
+            method=method,
+            raw_path=raw_path,
+            route="",
+            status=answer.status,
+            seconds=0.0,
+            size=len(answer.body),
+            request_id=request_id,
+            peer=self.client,
+            forwarded_for=fields.get(b"x-forwarded-for", b"").decode("latin-1"),
+        )
 
     def _log_unread(self, slug: str, **more: Any) -> None:
         fields = {**more, "client": self.client[0] if self.client else ""}
