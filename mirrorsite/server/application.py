@@ -22,7 +22,7 @@ from mirrorsite.server.calls import Call, ClientDisconnectedError, GetResponse
 from mirrorsite.server.fast_path import FastAnswer, FastPath
 from mirrorsite.server.request import Request
 from mirrorsite.server.responses import Response, server_problem
-from mirrorsite.server.threads import BoundedPool, BusyError
+from mirrorsite.server.threads import BusyError, ThreadPool
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ class Application:
     ) -> None:
         self.fast_path = FastPath(answers)
         self._get_response = get_response
-        self._threads = BoundedPool(threads, "request")
-        self._fast_answer_thread = BoundedPool(1, "fast-path")
+        self._threads = ThreadPool(threads, "request")
+        self._fast_answer_thread = ThreadPool(1, "fast-path")
         self._stream_permits = threading.Semaphore(
             max(1, threads - THREADS_WITHOUT_STREAMS)
         )

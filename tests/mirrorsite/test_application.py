@@ -165,6 +165,8 @@ class TestQueue:
         await asyncio.sleep(0)
         refused = await Client().ask(application)
         assert refused.status == 503
+        # A request that never ends does not keep the process from ending.
+        assert all(t.daemon for t in threading.enumerate() if "request" in t.name)
         assert int(refused.fields[b"retry-after"]) > 0
         problem = json.loads(refused.received)
         assert problem["type"] == "/api/problems/server-busy"
