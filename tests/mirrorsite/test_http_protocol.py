@@ -74,6 +74,7 @@ REFUSED = [
     (MALFORMED, b"GET ftp://a/b HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET http://u@a/ HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET /\xe9 HTTP/1.1\r\n" + HOST + END),
+    (MALFORMED, b"GET /?word=\xc3\xa9 HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET /\x01 HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET / HTTP/1.1\r\n" + END),  # no host
     (MALFORMED, GET + HOST + END),  # two hosts
