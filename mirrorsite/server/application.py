@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 WARM_UP_SECONDS = 5.0
 #: Streamed responses leave this many threads free: slow clients must not hold them all.
 THREADS_WITHOUT_STREAMS = 2
+#: A request with one of these has a body (RFC 9112, section 6).
+_BODY_FIELDS = ("CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
 #: nginx's status, in the log only, for a request whose client has disconnected.
 CLIENT_CLOSED_REQUEST = 499
 
@@ -65,8 +67,9 @@ class Application:
         started = perf_counter()
         body = BytesIO()
         request = Request(scope, body)
+        # Without a body nothing is received: uvicorn would read further requests, too.
+        more_body = not request.META.keys().isdisjoint(_BODY_FIELDS)
         try:
-            more_body = True
             while more_body:
                 message = await receive()
                 if message["type"] == "http.disconnect":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from email import message_from_bytes
 from typing import Any
 
 import pytest
+from django.http import HttpResponse
 
 from mirrorsite.server import http_protocol
+from mirrorsite.server.application import Application
 from mirrorsite.server.fast_path import FastPath
 from mirrorsite.server.heads import MAX_BODY_BYTES, MAX_FIELDS
 from mirrorsite.server.http_protocol import (
@@ -20,6 +23,7 @@ from mirrorsite.server.http_protocol import (
     REQUEST_SECONDS,
     STALL_SECONDS,
 )
+from mirrorsite.server.request import Request
 from tests import problems
 from tests.mirrorsite.connections import DATE, Connection, Server, Transport, exchange
 
@@ -267,6 +271,22 @@ class TestPipelined:
         answer = connection.send(b"".join(requests))
         places = [answer.index(b"\r\n\r\n/%d " % n) for n in range(20)]
         assert places == sorted(places)
+
+    def test_no_more_is_read_while_they_wait(self):
+        may_answer = threading.Event()
+
+        def get_response(request: Request) -> HttpResponse:
+            may_answer.wait(30)
+            return HttpResponse(b"ok")
+
+        server = Server(Application(get_response, {}, threads=1))
+        connection = server.connect()
+        try:
+            connection.send(GET + END + GET + END)
+            assert connection.transport.is_reading is False  # type: ignore[comparison-overlap]
+        finally:
+            may_answer.set()
+            server.close()
 
     def test_too_many__disconnected(self, connection):
         connection.send((GET + END) * (MAX_PIPELINED + 2))
