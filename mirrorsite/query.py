@@ -33,8 +33,7 @@ def malformed_parameter(query_string: str) -> str | None:
     """Return the name of the first parameter that is not percent-encoded UTF-8."""
     for pair in query_string.split("&"):
         try:
-            # WSGI passes the query's bytes as latin-1 text (PEP 3333).
-            unquote_to_bytes(pair.encode("latin-1")).decode()
+            unquote_to_bytes(pair).decode()
             is_malformed = _MALFORMED_ESCAPE.search(pair) is not None
         except UnicodeDecodeError:
             is_malformed = True

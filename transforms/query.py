@@ -16,13 +16,14 @@ class QueryError(ValueError):
 
 
 def word_of(query_string: str) -> str:
-    """Return the one `word` of a query string, whose bytes are latin-1 text (PEP 3333).
+    """Return the one `word` of a percent-encoded query string.
 
     Raises `QueryError` when it is missing, given more than once, not UTF-8, or longer
     than `MAX_WORD_CHARACTERS` code points. Django's QueryDict hides two of these: it
     replaces what is not UTF-8 and returns the last of several values.
     """
-    pairs = parse_qsl(query_string, keep_blank_values=True, encoding="latin-1")
+    # Bytes that are not UTF-8 become surrogates, which cannot be encoded below.
+    pairs = parse_qsl(query_string, keep_blank_values=True, errors="surrogateescape")
     values = [value for name, value in pairs if name == "word"]
     if not values:
         raise QueryError("word-missing", "is missing; give it once.")
@@ -30,9 +31,10 @@ def word_of(query_string: str) -> str:
         raise QueryError(
             "word-repeated", f"is given {len(values)} times; give it once."
         )
+    word = values[0]
     try:
-        word = values[0].encode("latin-1").decode()
-    except UnicodeDecodeError as error:
+        word.encode()
+    except UnicodeEncodeError as error:
         raise QueryError(
             "word-not-utf8", "is not valid UTF-8; percent-encode UTF-8."
         ) from error

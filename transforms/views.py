@@ -89,7 +89,8 @@ class MirrorView(OpenView):
 def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
     """Return the body and ETag of `MirrorView`'s 200; None leaves an error to Django."""
     try:
-        transformed, etag = _mirror_query(query.decode("latin-1"))
+        # The HTTP parser refuses a request line that is not ASCII.
+        transformed, etag = _mirror_query(query.decode("ascii"))
     except QueryError:
         return None
     text = _JSON.encode({"transformed": transformed})
