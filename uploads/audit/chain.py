@@ -46,7 +46,10 @@ class Chain:
             self.number, self.hash = 0, NO_SEAL
             return
         seal = learn_keys(self.trusted, number, after=self.number)
-        if seal is None or self.store.oldest_seal(number) != seal.file_bytes():
+        if (
+            seal is None
+            or self.store.oldest_version_of_seal(number) != seal.file_bytes()
+        ):
             raise SealError(
                 f"seal {number}, the last one in the database, differs from"
                 f" {self.store.seal_object_key(number)} in the bucket; {HINT}"
@@ -59,7 +62,7 @@ class Chain:
         Raises `SealError` unless it is signed by a trusted key and continues the chain.
         """
         number = self.number + 1
-        content = self.store.oldest_seal(number)
+        content = self.store.oldest_version_of_seal(number)
         if content is None:
             return None
         object_key = self.store.seal_object_key(number)
@@ -116,7 +119,7 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
     """Return the lines of a seal's events by id; raises `SealError` for a bad copy."""
     object_key = store.events_object_key(seal)
     try:
-        content = b"".join(store.oldest_events(seal))
+        content = b"".join(store.oldest_version_of_events(seal))
     except ObjectMissingError as error:
         raise SealError(f"{object_key} is not in the bucket") from error
     if hashlib.sha256(content).hexdigest() != seal.root:

@@ -77,8 +77,10 @@ class EventsCheck:
     def check_dangling(self, first: int, *, excluding: Collection[int]) -> None:
         """Collect events under seals that do not exist, from seal `first` on.
 
-        `excluding` are seals without a row that were checked. The foreign key prevents
-        such events, unless the tables' owner dropped it or the number is below 1.
+        `excluding` are the numbers of seals that only the bucket has, whose events were
+        checked already. A number below 1 is never a seal's, even if a row has it. For
+        other numbers the foreign key prevents such events, unless the tables' owner
+        dropped it.
         """
         rows = AuditSeal.objects.filter(number=OuterRef("seal_id"))
         dangling = UploadEvent.objects.filter(
@@ -132,9 +134,10 @@ class EventsCheck:
         except ObjectMissingError:
             detail = f"no {self._store.events_object_key(seal)}"
             self._report.add(FaultKind.COPY_MISSING, subject, detail)
+        # Overwritten or deleted: the oldest version may still be what was sealed.
         with suppress(ObjectMissingError):
-            if _digest(self._store.oldest_events(seal)) == seal.root:
-                return _parse_lines(self._store.oldest_events(seal))
+            if _digest(self._store.oldest_version_of_events(seal)) == seal.root:
+                return _parse_lines(self._store.oldest_version_of_events(seal))
         return None
 
     def _report_without_copy(self, seal: Seal, count: int) -> None:
@@ -168,6 +171,7 @@ def _fault(
         if seal is None:
             return FaultKind.INVENTED, "under a seal that does not exist"
         return FaultKind.INVENTED, f"under seal {seal}, which does not cover it"
+    origin = f"sealed by seal {seal}"
     moved = present.get(_without_id(expected))
     if moved is not None:
         where = (
@@ -175,29 +179,32 @@ def _fault(
         )
         return (
             FaultKind.REORDERED,
-            f"sealed by seal {seal}, now has id {moved.event} under {where}",
+            f"{origin}, now has id {moved.event} under {where}",
         )
     if found is None:
-        return _absent(difference.event, f"sealed by seal {seal}", expected)
+        return _absent(difference.event, origin, expected)
     if is_from_elsewhere:
-        return FaultKind.MISSING, f"sealed by seal {seal}; another event has its id"
+        return FaultKind.MISSING, f"{origin}; another event has its id"
     fields = _changed_fields(expected, found)
-    return FaultKind.CHANGED, f"sealed by seal {seal}; differs in {fields}"
+    return FaultKind.CHANGED, f"{origin}; differs in {fields}"
 
 
-def _absent(event_id: int, sealed: str, expected: bytes) -> tuple[FaultKind, str]:
-    """Return the fault of a sealed event that is no longer under its seal."""
-    row = UploadEvent.objects.filter(pk=event_id)
-    seals = list(row.values_list("seal_id", flat=True))
+def _absent(event_id: int, origin: str, expected: bytes) -> tuple[FaultKind, str]:
+    """Return the fault of a sealed event that is no longer under its seal.
+
+    `origin` begins the message: it names the seal.
+    """
+    # More than one row only after the tables' owner has dropped the primary key.
+    rows = UploadEvent.objects.filter(pk=event_id)
+    seals = list(rows.values_list("seal_id", flat=True))
     if not seals:
-        return FaultKind.MISSING, sealed
-    is_unsealed = row.filter(seal=None).exists()
-    now = "now under no seal" if is_unsealed else f"now under seal {seals[0]}"
-    lines = [line for _, line in readable_lines(row)]
+        return FaultKind.MISSING, origin
+    now = "now under no seal" if None in seals else f"now under seal {seals[0]}"
+    lines = [line for _, line in readable_lines(rows)]
     if lines == [expected]:
-        return FaultKind.REORDERED, f"{sealed}, {now}"
+        return FaultKind.REORDERED, f"{origin}, {now}"
     fields = _changed_fields(expected, lines[0])
-    return FaultKind.CHANGED, f"{sealed}, {now}; differs in {fields}"
+    return FaultKind.CHANGED, f"{origin}, {now}; differs in {fields}"
 
 
 def outer_join(

@@ -93,10 +93,11 @@ class TrustedKeys:
         return retired_from is not None and number >= retired_from
 
     def learn(self, seal: Seal) -> None:
-        """Add the key that a valid seal announces; retire those that its key replaces.
+        """Add the key that a valid seal announces.
 
-        With its first seal a key replaces the key that announced it, and all others
-        which that one announced: they were never used, but may have leaked.
+        If this is the first seal of its signing key, retire the key that announced the
+        signing key, and every other key announced by the same one: those were never
+        used, but may have leaked.
         """
         old = self._announced_by.pop(seal.key_id, None)
         if old is not None and old != seal.key_id:

@@ -103,10 +103,16 @@ def _restore(seal: Seal, store: SealStore) -> int:
             f"seal {seal.number} in the bucket contradicts the database:"
             f" {reason(error)}; {HINT}"
         ) from error
-    # Compare the written rows with the copy: a column may have altered a value.
-    if missing_events(seal, lines) or not record_seal(seal, list(lines), store):
+    # All events must be there now. This also compares the written rows with the copy,
+    # and raises `SealError` for a difference: a column may have altered a value.
+    if missing_events(seal, lines):
         raise SealError(
             f"seal {seal.number} has events that cannot be restored; {HINT}"
+        )
+    if not record_seal(seal, list(lines), store):
+        # Only an empty seal: the lock on the events' table keeps sealers from others.
+        raise SealError(
+            f"another run has recorded seal {seal.number} since; run this again"
         )
     return len(missing)
 
@@ -141,11 +147,13 @@ def _require_no_gap(chain: Chain) -> None:
         if number is None or number < following:
             continue
         try:
-            verified_seal(store.oldest_seal(number) or b"", number, chain.trusted)
+            verified_seal(
+                store.oldest_version_of_seal(number) or b"", number, chain.trusted
+            )
         except SealError:
             continue
         # A sealer may have written it since the chain was read.
-        if store.oldest_seal(following) is None:
+        if store.oldest_version_of_seal(following) is None:
             raise SealError(
                 f"{store.seal_object_key(following)} is not in the bucket, though seal"
                 f" {number} is; {HINT}"

@@ -64,7 +64,8 @@ class SealStore:
     def put(self, seal: Seal, events: bytes) -> None:
         """Write the events and then the seal; identical objects count as written.
 
-        Raises `ObjectExistsError` when another seal has the number.
+        Raises `ObjectExistsError` when another seal has the number, or when the object
+        of the events has other content, which no sealer writes.
         """
         locked_until = self.locked_until()
         if seal.root != NO_EVENTS:
@@ -93,7 +94,7 @@ class SealStore:
         except ObjectMissingError:
             return None
 
-    def oldest_seal(self, number: int) -> bytes | None:
+    def oldest_version_of_seal(self, number: int) -> bytes | None:
         """Return the oldest version of a seal's copy, or None when there is none.
 
         In a versioned bucket `seal` returns the newest version, or None for a delete
@@ -108,8 +109,8 @@ class SealStore:
             return iter(())
         return self.storage.read(self.events_object_key(seal), version_id=version_id)
 
-    def oldest_events(self, seal: Seal) -> Iterator[bytes]:
-        """Like `events`, for the oldest version, which a newer one may hide."""
+    def oldest_version_of_events(self, seal: Seal) -> Iterator[bytes]:
+        """Like `events`, for the oldest version, which newer ones may hide."""
         version_id = self.storage.oldest_version_id(self.events_object_key(seal))
         return self.events(seal, version_id or "")
 

@@ -97,7 +97,10 @@ class _Sealer:
                 continue
             unsealed = UploadEvent.objects.filter(seal=None)
             pairs = list(sealable_lines(unsealed, self.events_per_seal))
-            if not pairs and any(not sealed.finished for sealed in made):
+            # A run makes at least one seal of its own, if need be an empty one: its time
+            # shows that sealing works. A seal that it only finished has an older time.
+            has_made_one = any(not sealed.finished for sealed in made)
+            if not pairs and has_made_one:
                 return made
             ids = [event_id for event_id, _ in pairs]
             lines = b"".join(line for _, line in pairs)
@@ -105,8 +108,10 @@ class _Sealer:
             try:
                 self.store.put(seal, lines)
             except ObjectExistsError:
-                if self.store.oldest_seal(seal.number) is None:
-                    raise  # it is not another sealer's
+                if self.store.oldest_version_of_seal(seal.number) is None:
+                    # No seal has this number: the object in the way is not another
+                    # sealer's.
+                    raise
                 continue
             if record_seal(seal, ids, self.store):
                 made.append(Sealed(seal.number, len(ids), finished=False))

@@ -70,7 +70,8 @@ def verify_audit(
     unsealed, how old the last seal may be, and how far a clock may be ahead.
 
     Without `read_copies` the bucket is not read: the report cannot name the events that
-    differ, and seals that only the bucket has show only as a last seal that is too old.
+    differ. Seals that only the bucket has are not seen; the only sign of them is that
+    the last seal is too old.
 
     Raises `AuditKeyError` without a trusted key, `StoreError`, and
     `TrailUnavailableError`.
@@ -235,7 +236,8 @@ class _Verifier:
             # Neither is valid; the next seal is compared with the row, if there is one.
             return recorded.hash() if recorded is not None else None
         if row is None:
-            if not self._report_unrecorded(seal):
+            if not self._report_if_lost(seal):
+                # A sealer has recorded it since, or still can: the next run checks it.
                 return seal.hash()
             self._without_row.add(number)
         # 4.
@@ -286,7 +288,8 @@ class _Verifier:
             for name in Seal.__dataclass_fields__
             if copy is not None and getattr(recorded, name) != getattr(copy, name)
         ]
-        # A row that differs only by an invalid signature has that fault instead.
+        # If only the signature differs and it is invalid, report the invalid signature
+        # (below) rather than a change.
         if changed and (changed != ["signature"] or fault is None):
             self._add(
                 FaultKind.CHANGED,
@@ -298,10 +301,10 @@ class _Verifier:
         elif fault is not None:
             self._add(fault, row.number, f"not signed by key {recorded.key_id}")
 
-    def _report_unrecorded(self, seal: Seal) -> bool:
-        """Report a signed seal without a row; return True if that is a fault.
+    def _report_if_lost(self, seal: Seal) -> bool:
+        """Return True, and report the seal, if the row of a signed seal is lost.
 
-        It is none if a sealer has recorded the seal since, or can still record it.
+        It is not lost if a sealer has recorded the seal since, or can still record it.
         """
         if AuditSeal.objects.filter(pk=seal.number).exists():
             return False  # recorded since the rows were read

@@ -237,6 +237,12 @@ def test_interrupted__nothing_restored(trail, lost, monkeypatch):
     )
 
 
+def test_seal_recorded_by_another_run__nothing_restored(trail, lost, monkeypatch):
+    """Possible for an empty seal, which a sealer records without the table's lock."""
+    monkeypatch.setattr("uploads.audit.restore.record_seal", lambda *arguments: False)
+    refused("another run has recorded seal 2 since; run this again")
+
+
 def test_nothing_lost__nothing_written(trail):
     add_uploads(1)
     trail.seal()

@@ -597,15 +597,15 @@ class TestSealer:
 
 
 @pytest.mark.parametrize("column", ["requester_name", "request_id"])
-def test_imported_upload__its_origin_is_checked(bucket, column):
+def test_adopted_upload__its_origin_is_checked(bucket, column):
     key = f"uploads/2026/11/01/{new_upload_id()}.txt"
     put_raw(bucket, key, b"hello")
-    imported = record_orphan(key, actor=Actor())
+    adopted = record_orphan(key, actor=Actor())
     trail = Trail(bucket)
     trail.seal()
     assert trail.faults() == []
-    Upload.objects.filter(pk=imported.pk).update(**{column: "other"})
-    assert trail.faults() == [("facts differ", f"upload {imported.pk}")]
+    Upload.objects.filter(pk=adopted.pk).update(**{column: "other"})
+    assert trail.faults() == [("facts differ", f"upload {adopted.pk}")]
 
 
 @pytest.mark.parametrize("column", ["etag", "version_id"])
