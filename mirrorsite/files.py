@@ -62,7 +62,8 @@ def _link(descriptor: int, name: Path) -> None:
     """
     folder = os.open(name.parent, os.O_PATH)
     try:
-        # Python calls linkat(2), which follows the link in /proc, only with `dst_dir_fd`.
+        # Only with `dst_dir_fd` does Python call linkat(2), which follows the link in
+        # /proc; link(2) would not.
         os.link(f"/proc/self/fd/{descriptor}", name.name, dst_dir_fd=folder)
     finally:
         os.close(folder)

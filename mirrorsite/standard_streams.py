@@ -65,7 +65,10 @@ def _null_stream(descriptor: int, flags: int, mode: Literal["r", "w"] = "w") -> 
 
 
 def _open_null(descriptor: int, flags: int) -> None:
-    """Open /dev/null as this descriptor, which is closed if it is open."""
+    """Open /dev/null under this descriptor number.
+
+    A file already open there is closed first.
+    """
     null = os.open(os.devnull, flags)
     if null != descriptor:
         os.dup2(null, descriptor)

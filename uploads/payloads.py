@@ -137,10 +137,10 @@ class RandomNumbers:
         """Yield the text from its start."""
         yield self._first
         twice = memoryview(self._first * 2)
-        lines = random.Random(self._seed)  # noqa: S311 as above
+        source = random.Random(self._seed)  # noqa: S311 as above
         for remaining in range(self.size - _BLOCK_BYTES, 0, -_BLOCK_BYTES):
             self._on_chunk()
-            start = lines.randrange(_LINES_PER_BLOCK) * _LINE_BYTES
+            start = source.randrange(_LINES_PER_BLOCK) * _LINE_BYTES
             yield twice[start : start + min(remaining, _BLOCK_BYTES)]
 
     def parts(self) -> Iterator[Part]:

@@ -98,7 +98,7 @@ def purge(
                 if dry_run:
                     for upload, (_, note) in checked:
                         if note:
-                            yield _left_alone(upload, note)
+                            yield _not_purged(upload, note)
                         else:
                             yield _result(upload, "would purge")
                 else:
@@ -128,8 +128,11 @@ def _check(upload: Upload) -> _CheckResult:
     return detail, "; ".join(differences)
 
 
-def _left_alone(upload: Upload, note: str) -> Purge:
-    """Return the outcome for an upload that is not purged; `note` is the reason."""
+def _not_purged(upload: Upload, note: str) -> Purge:
+    """Return the outcome for an upload that this run does not purge.
+
+    `note` is the reason. Another run may have purged it since.
+    """
     if Upload.objects.filter(pk=upload.pk, status=Status.PURGED).exists():
         return _result(upload, "purged by another run")
     return _result(upload, "left alone", note)
@@ -155,7 +158,7 @@ def _purge_batch(
             detail = {"reason": reason, **detail}
             note = note or _record(upload, uploads, actor, detail)
             if note:
-                started.append(_left_alone(upload, note))
+                started.append(_not_purged(upload, note))
             else:
                 deletion = pool.submit(_delete, upload, detail["etag"])
                 started.append((upload, deletion))

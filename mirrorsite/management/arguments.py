@@ -31,8 +31,11 @@ def duration(text: str) -> timedelta:
     return span
 
 
-def duration_above_zero(text: str) -> timedelta:
-    """Parse a duration above zero; an argparse type."""
+def minimum_age(text: str) -> timedelta:
+    """Parse a minimum age above zero; an age of zero would select everything.
+
+    An argparse type.
+    """
     span = duration(text)
     if not span:
         raise argparse.ArgumentTypeError(

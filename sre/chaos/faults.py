@@ -65,9 +65,10 @@ class Faults:
         self.store.start()
 
     def _freeze_store(self) -> None:
-        """Let the store accept and answer nothing, while /api/health is asked.
+        """Suspend the store: it still accepts connections but answers none.
 
-        Beyond the timeout of one request, so that some outcomes stay unknown.
+        Ask /api/health meanwhile. The freeze lasts longer than the timeout of one
+        request, so that some outcomes stay unknown.
         """
         assert self.store.process is not None  # noqa: S101 it was started
         frozen = psutil.Process(self.store.process.pid)

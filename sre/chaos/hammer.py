@@ -124,7 +124,10 @@ def _wait_for_uploads(load: Load, count: int) -> None:
 
 
 def _wait_for_calm() -> None:
-    """Wait for the objects of requests that killed workers had sent."""
+    """Wait until no more objects appear.
+
+    Workers may have sent requests to the store before they were killed.
+    """
     from uploads.services import PREFIX
     from uploads.storage import upload_storage
 

@@ -259,7 +259,7 @@ class Check:
         return f"{outcome}, second plan empty, not destroyed; a lock is respected"
 
     def apply_root(self, tree: Path, name: str) -> None:
-        """Apply one root of eks/; only plan `app` without stub providers."""
+        """Apply one root of eks/. Without stub providers, `app` is only planned."""
         root = tree / "eks" / name
         if (gaps := GAPS / f"{name}.tf").exists():
             shutil.copy(gaps, root / "moto_override.tf")
@@ -270,7 +270,9 @@ class Check:
             print(f"  eks/app: {self.render('eks', self.plan(root, *arguments))}")
             if not self.stub_providers:
                 return
-        elif name != "pipeline":  # whose state is in the bucket
+        elif name != "pipeline":
+            # `state` has initialised `pipeline`, with its state in the bucket; `plan`
+            # initialises `app`.
             self.init(root)
         print(f"  eks/{name}: {self.apply(root, *arguments)}")
 

@@ -7,7 +7,7 @@ import pytest
 
 from mirrorsite.management.arguments import (
     duration,
-    duration_above_zero,
+    minimum_age,
     moment,
     positive_count,
 )
@@ -21,7 +21,7 @@ from mirrorsite.management.arguments import (
         (duration, "15m", timedelta(minutes=15)),
         (duration, " 30d ", timedelta(days=30)),
         (duration, "4w", timedelta(days=28)),
-        (duration_above_zero, "1s", timedelta(seconds=1)),
+        (minimum_age, "1s", timedelta(seconds=1)),
         (moment, "2026-11-23", datetime(2026, 11, 23, tzinfo=UTC)),
         (moment, "2026-11-23 10:30", datetime(2026, 11, 23, 10, 30, tzinfo=UTC)),
         (
@@ -57,7 +57,7 @@ def test_moment__ago():
     ("parse", "texts"),
     [
         (duration, "|15|m|-1d|1.5h|1d2h|1 d|1D|²d|999999w"),
-        (duration_above_zero, "0s|0d|000w|-1d|x"),
+        (minimum_age, "0s|0d|000w|-1d|x"),
         (positive_count, "0|65|-1|x||1.0|²|" + "1" * 5000),
         (
             moment,

@@ -180,7 +180,7 @@ class TestRestore:
         assert (status, text.count("\n")) == (2, 0), text
         assert reason in text
         assert "; choose another" in text or "; restore with the release" in text
-        assert "nothing was restored" in text
+        assert "no rows were restored" in text
 
     def test_no_recorded_checksum__none_there(self, bucket, empty_database):
         making.put_raw(bucket, "x.zip", b"x")

@@ -155,12 +155,14 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
 
 
 def _must_have_its_id(upload: Upload) -> bool:
-    """Return True if the object of this upload must have the upload's id in its metadata.
+    """Return True if an object without this upload's id in its metadata is another's.
 
-    An imported object can have another id, or none (`uploads.orphans`): the upload is
-    then stored, missing or purged.
+    The object of a pending or failed upload is recorded as stored, and that of a purged
+    one deleted, so it must be the upload's own. For a stored or missing upload equal
+    bytes are enough, as for verify_uploads: a copy that an operator restored may lack
+    the metadata. An adopted object may have another id, or none (`uploads.orphans`).
     """
-    if upload.status not in _MAY_CHANGE:
+    if upload.status not in (Status.PENDING, Status.FAILED, Status.PURGED):
         return False
     return not upload.events.filter(action=Action.ADOPTED).exists()
 

@@ -70,7 +70,7 @@ def _delete(upload: Upload, finding: Finding) -> str:
         )
     try:
         storage_of(upload).delete_unchanged(finding.key, finding.evidence["etag"])
-    except ObjectChangedError:
+    except ObjectChangedError:  # it is a StoreRefusedError too
         raise
     except StoreRefusedError as error:
         return str(error)

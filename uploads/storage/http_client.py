@@ -132,10 +132,13 @@ class Answer:
             self.close()
             raise
         if self._is_complete:
-            self.close()
+            self.close()  # the answer; the connection is kept if it can be reused
 
     def close(self) -> None:
-        """Release the connection: keep it open only if the whole answer has been read."""
+        """Release the connection: keep it open only if the whole answer has been read.
+
+        botocore calls it too.
+        """
         if self._parser is None:
             return
         self._parser = None  # breaks the reference cycle

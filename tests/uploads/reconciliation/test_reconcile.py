@@ -83,8 +83,8 @@ class TestReconcile:
         assert bucket.head(upload.key).size == len(b"somebody's")
 
     @pytest.mark.parametrize("metadata", [{}, {"upload-id": "another"}])
-    def test_reconcile__purge_of_an_imported_upload_interrupted(self, bucket, metadata):
-        """The object of an imported upload need not have its id in the metadata."""
+    def test_reconcile__purge_of_an_adopted_upload_interrupted(self, bucket, metadata):
+        """The object of an adopted upload need not have its id in the metadata."""
         key = "uploads/stray.bin"
         put_raw(bucket, key, b"stray", **metadata)
         list(reconcile(FIX, scan_pairs()))

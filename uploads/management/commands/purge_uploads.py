@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from mirrorsite.management.arguments import duration_above_zero, positive_count
+from mirrorsite.management.arguments import minimum_age, positive_count
 from mirrorsite.management.base import DifferencesFound, OperatorCommand, counted
 from uploads.retention import MAX_JOBS, purge, purgeable
 
@@ -28,7 +28,7 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--older-than",
-            type=duration_above_zero,
+            type=minimum_age,
             required=True,
             metavar="DURATION",
             help="minimum time since the object was stored, such as 30d",

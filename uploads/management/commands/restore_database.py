@@ -39,7 +39,10 @@ class Command(OperatorCommand):
             upload_storage().head(key)  # raises ObjectMissingError
             self.print_result({"dry_run": True, "key": key}, f"would restore {key}")
             return
-        self.so_far = "nothing was restored; another try needs an empty database"
+        self.so_far = (
+            "no rows were restored, but tables may have been created; another try needs"
+            " an empty database"
+        )
         rows = restore(key)
         self.so_far = f"{key} was restored"
         self.print_result(
