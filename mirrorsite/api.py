@@ -47,7 +47,7 @@ class StrictJSONParser(BaseParser):
     """JSON that all parsers read alike: I-JSON (RFC 7493).
 
     UTF-8, no duplicate member, no lone surrogate, no NaN. The server limits the body's
-    size, and Python that of a number.
+    size, and Python the digits of a number.
     """
 
     media_type = "application/json"

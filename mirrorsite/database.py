@@ -21,8 +21,8 @@ from psycopg.conninfo import make_conninfo
 LOCK_TIMEOUT_SECONDS = 5
 #: How long one statement of a request may take; `manage.py` lifts this limit.
 STATEMENT_TIMEOUT_SECONDS = 30
-#: How long a request waits for an answer before it closes the connection. The server
-#: ends a statement earlier, unless its process is stopped or its machine hangs.
+#: How long a thread waits for PostgreSQL's answer before it closes its connection.
+#: PostgreSQL ends a statement earlier, unless its process is stopped or its machine hangs.
 ANSWER_SECONDS = STATEMENT_TIMEOUT_SECONDS + 2
 #: A connection is replaced after this long, so that connections move to a new server.
 _MAX_AGE_SECONDS = 600

@@ -164,7 +164,7 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
 
     Raises `StillRunningError` if a request may still be working on it,
     `TransitionError` when another one began an attempt just now, and
-    `UploadFailedError` when no attempt can succeed.
+    `UploadFailedError` if an earlier attempt in another bucket may have succeeded.
     """
     storage = upload_storage()
     started: datetime | None = upload.attempt_started_at
@@ -299,9 +299,13 @@ def _require_same_request(upload: Upload, size: int | None) -> None:
 
 
 def _is_finished(upload: Upload) -> bool:
-    """Return True if the upload was ever stored, whatever its current status."""
+    """Return True if the upload was ever stored, whatever its current status.
+
+    Raises `UploadFailedError` if another object has its key.
+    """
     if upload.status in {Status.PENDING, Status.FAILED}:
         return False
+    # A corrupted upload that is verified becomes stored without a `stored_at`.
     if upload.stored_at is None and upload.status != Status.STORED:
         # The bucket holds something else under the key: no attempt can succeed.
         raise UploadFailedError("another object has this key", upload=upload)

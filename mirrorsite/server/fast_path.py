@@ -62,7 +62,10 @@ class FastPath:
     def answer(
         self, path: bytes, query: bytes, fields: Mapping[bytes, bytes], scheme: str
     ) -> FastResponse | None:
-        """Answer a GET without repeated header fields; None leaves it to Django."""
+        """Return the answer to a GET, or None to leave it to Django.
+
+        The caller has checked the method, and that no header field is repeated.
+        """
         cache_key = cache_key_of(path, fields, scheme)
         head = self._heads.get(cache_key) if cache_key else None
         if head is None or (found := self.answers[path](query)) is None:

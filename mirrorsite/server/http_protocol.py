@@ -54,7 +54,8 @@ LINGER_SECONDS = 1.0
 #: a request already sent is answered.
 DRAIN_SECONDS = 1.0
 
-#: Limit for a head, or for a body with its chunk sizes, that arrives in several reads.
+#: Limit for what arrives of one request, head and chunk sizes included, in the reads
+#: after the one in which it began.
 MAX_INCOMPLETE_BYTES = 128 * 1024
 #: Requests in one read, or behind one that is being answered.
 MAX_PIPELINED = 64
@@ -117,7 +118,7 @@ class HTTPProtocol(HttpToolsProtocol):
             self._make_room()
 
     def _make_room(self) -> None:
-        """Close the connections that have waited longest for their client.
+        """Close the connections that wait for their client and have the nearest deadline.
 
         If none waits, refuse this one.
         """
@@ -236,6 +237,7 @@ class HTTPProtocol(HttpToolsProtocol):
             return
         started = perf_counter()
         if not self.url.startswith(b"/"):
+            # In place: this list is the scope's, too.
             self.url, self.headers[:] = to_origin_form(self.url, self.headers)
         version = self.parser.get_http_version()
         fields = check_head(version, self.url, self.headers)
@@ -248,7 +250,7 @@ class HTTPProtocol(HttpToolsProtocol):
             self._phase = Phase.ANSWERED
             return
         super().on_headers_complete()
-        self.headers = []  # trailer fields follow, and are ignored
+        self.headers = []  # for trailer fields, which are ignored; the scope keeps its list
         self._unanswered.append(self.cycle)
         if self._is_ending:
             self.cycle.keep_alive = False

@@ -38,7 +38,7 @@ class Request(ASGIRequest):
                 for name, value in scope["headers"]
             ]
             super().__init__(scope | {"headers": headers}, body)
-        # Percent-encoded: `instance` of problems.
+        # The percent-encoded path, for the member `instance` of a problem.
         self.META["mirrorsite.path"] = quoted_path(scope["raw_path"])
 
     @cached_property

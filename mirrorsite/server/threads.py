@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class BusyError(Exception):
-    """The queue is full, no thread took the request in time, or too many stream."""
+    """The queue is full, no thread took the request in time, or too many responses stream."""
 
 
 class ThreadPool:

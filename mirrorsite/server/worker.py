@@ -155,7 +155,8 @@ class DrainingServer(Server):
             with suppress(OSError):
                 while self._accept(listener):
                     pass
-            # Connections that the kernel completes before this would be reset.
+            # Only a connection that the kernel completes between the last accept and this
+            # is reset; nothing is awaited in between.
             listener.close()
         if self._connecting:
             await asyncio.wait(self._connecting)
