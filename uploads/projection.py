@@ -110,7 +110,10 @@ def restore(ids: Collection[UUID]) -> None:
 
 
 def _candidates(uploads: QuerySet[Upload], events: QuerySet[UploadEvent]) -> list[UUID]:
-    """Return the ids of uploads whose rows may differ from their events."""
+    """Return the ids of uploads whose rows may differ from their events.
+
+    `check` itself reports events without a row.
+    """
     try:
         differing = [
             upload_id
@@ -120,6 +123,7 @@ def _candidates(uploads: QuerySet[Upload], events: QuerySet[UploadEvent]) -> lis
     except UNREADABLE as error:
         raise_if_unavailable(error)
         differing = list(uploads.values_list("pk", flat=True))
+    # Each once: there are two rows with one id if the primary key was dropped.
     return list(dict.fromkeys(differing))
 
 

@@ -97,12 +97,13 @@ class FastPath:
             or b"set-cookie" in names
         ):
             return
-        found = self.answers[path](scope["query_string"])
-        own = _OWN_FIELDS | {name for name, _ in (found or (b"", ()))[1]}
+        # Fields that `answer` adds each time are not remembered.
+        _, added = self.answers[path](scope["query_string"]) or (b"", ())
+        added_names = _OWN_FIELDS | {name for name, _ in added}
         if len(self._heads) >= MAX_CACHE_KEYS:
             self._heads.clear()
         self._heads[cache_key] = field_lines(
-            (name, value) for name, value in response.fields if name not in own
+            (name, value) for name, value in response.fields if name not in added_names
         )
 
 

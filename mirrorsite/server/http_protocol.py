@@ -328,14 +328,15 @@ class HTTPProtocol(HttpToolsProtocol):
     def refuse(self, slug: str) -> None:
         """Answer with a problem and close the connection.
 
-        If earlier requests are unanswered, it is closed after their answers instead.
+        If earlier requests are unanswered, no problem is sent: the refusal is only logged,
+        and the connection is closed after their answers.
         """
         self._ignores_input = True
         is_body = self._phase is Phase.BODY
         earlier = len(self._unanswered) - is_body
         if earlier:
             self._unanswered[earlier - 1].keep_alive = False
-            self._deadline = math.inf
+            self._deadline = math.inf  # the rest of this request is not awaited
             self._log_unread(slug)
         elif is_body and self.cycle.response_started:
             # The client would take a problem for a part of the answer.

@@ -70,6 +70,8 @@ def sealable_lines(
     others; it stays unsealed, and verify_audit reports it.
     """
     count = 0
+    # `limit` is that of one query. After an unreadable row there is another query, so the
+    # lines are counted, too.
     for event_id, line in _readable(events, partial(event_lines, limit=limit)):
         if isinstance(line, Exception):
             logger.error("event=%s cannot be sealed: %s", event_id, line)

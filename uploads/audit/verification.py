@@ -120,8 +120,8 @@ class _Verifier:
         first = _first_number(since)
         previous_hash = self._begin_at(first)
         last = first - 1
-        # Closed here: the garbage collector might close the cursor during a statement,
-        # and wait for the lock that the statement holds.
+        # Closed here: the garbage collector might close the cursor during another
+        # statement of this thread, and wait forever for psycopg's lock, which that holds.
         with (
             closing(self._rows(first)) as rows,
             closing(self._listed(first)) as copies,
@@ -145,9 +145,9 @@ class _Verifier:
                 previous_hash = self._check_seal(number, row, versions, previous_hash)
                 last = number
                 on_progress(self.report)
-        # 6.
+        # 6. and 7.
         self.events.check_dangling(first, excluding=self._without_row)
-        self.events.report_differences()
+        self.events.report_differences()  # of 5., too
         self._check_unsealed()
         self._check_last_seal()
         # 8. Without `since` all uploads are checked, even those without events.

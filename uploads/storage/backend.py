@@ -211,7 +211,8 @@ class UploadStorage(S3Storage):
             is_from_store = found.sha256_source == "store"
             is_the_same = (
                 found.size == payload.size
-                # Not the request id: it differs if the upload's record was lost in between.
+                # Not the request id: if the record was lost, a later request with the same
+                # idempotency key makes the same upload under its own request id.
                 and found.metadata.get("upload-id") == metadata.get("upload-id")
                 # Not the SHA-256 in the metadata: anyone who can put an object under this
                 # key can write the right one.
