@@ -66,7 +66,8 @@ def check(report: Report, *, since: int | None) -> Iterator[None]:
                 report.add(kind, f"upload {upload_id}", detail)
         report.uploads += len(page)
         yield
-    # The foreign key prevents these, unless the tables' owner dropped it.
+    # Events without a row: the foreign key prevents them, unless the tables' owner
+    # dropped it.
     rows = Upload.objects.filter(pk=OuterRef("upload_id"))
     without_row = events.filter(~Exists(rows)).order_by("upload_id").distinct()
     for upload_id in without_row.values_list("upload_id", flat=True).iterator():

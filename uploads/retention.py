@@ -180,6 +180,7 @@ def _deleted(upload: Upload, deletion: Future[str], actor: Actor) -> Purge:
     try:
         return _result(upload, "purged", deletion.result())
     except StoreRefusedError as refusal:
+        # The object still exists: the upload is `stored` again.
         detail = {"purge_refused": str(refusal)}
         transitions.record(upload, Action.VERIFIED, actor, detail=detail)
         return _result(upload, "left alone", str(refusal))

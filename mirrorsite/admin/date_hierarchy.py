@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class _Level(NamedTuple):
-    #: The start of a period and this time are in the following one.
+    #: Added to the start of a period, it gives a time within the following period.
     span: timedelta
     name: str
     #: The name without that of the containing period.
@@ -25,7 +25,7 @@ _LEVELS = {
     10: _Level(timedelta(days=1), "%-d %B %Y", "%-d"),
     13: _Level(timedelta(hours=1), "%-d %B %Y, %H:00", "%H:00"),
 }
-#: The rest of this time completes a period to the time at which it starts.
+#: Its end makes a time of a period: "2026" + "-01-01T00:00:00+00:00".
 _FIRST_TIME = "0001-01-01T00:00:00+00:00"
 
 

@@ -120,8 +120,9 @@ class _Verifier:
         first = _first_number(since)
         previous_hash = self._begin_at(first)
         last = first - 1
-        # Closed here: the garbage collector might close the cursor during another
-        # statement of this thread, and wait forever for psycopg's lock, which that holds.
+        # Closed here: the garbage collector might close the cursor while this thread
+        # executes another statement. That holds psycopg's lock, so the thread would wait
+        # for itself forever.
         with (
             closing(self._rows(first)) as rows,
             closing(self._listed(first)) as copies,
@@ -147,7 +148,7 @@ class _Verifier:
                 on_progress(self.report)
         # 6. and 7.
         self.events.check_dangling(first, excluding=self._without_row)
-        self.events.report_differences()  # of 5., too
+        self.events.report_differences()  # those collected under 5., too
         self._check_unsealed()
         self._check_last_seal()
         # 8. Without `since` all uploads are checked, even those without events.
@@ -254,23 +255,26 @@ class _Verifier:
     def _copied_seal(self, number: int, versions: ObjectVersions | None) -> Seal | None:
         """Return the seal in the bucket, None if it is invalid; report a bad copy.
 
-        If the copy was overwritten, which is a fault, its oldest version is returned.
+        If the copy was overwritten or deleted, which is a fault, its oldest version is
+        returned if there is one.
         """
         if not self.read_copies:
             return None
-        content = oldest = self.store.seal(number)
+        is_single = versions is None or versions.is_single
+        content = self.store.seal(number)
         if content is None:
             key = self.store.seal_object_key(number)
             self._add(FaultKind.COPY_MISSING, number, f"no object {key}")
-        if versions is not None and not versions.is_single:
-            if content is not None:
-                self._add(FaultKind.COPY_DIFFERS, number, "the object was overwritten")
+        elif not is_single:
+            self._add(FaultKind.COPY_DIFFERS, number, "the object was overwritten")
+        if versions is not None and not is_single:
+            # Without an id, only delete markers are left.
             oldest_id = versions.oldest_id
-            oldest = self.store.seal(number, oldest_id) if oldest_id else None
-        if oldest is None:
+            content = self.store.seal(number, oldest_id) if oldest_id else None
+        if content is None:
             return None
         try:
-            return verified_seal(oldest, number, self.trusted)
+            return verified_seal(content, number, self.trusted)
         except SealError as error:
             self._add(FaultKind.COPY_DIFFERS, number, f"the object {error}")
             return None

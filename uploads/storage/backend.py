@@ -460,7 +460,7 @@ def _stored_object(answer: Mapping[str, Any]) -> StoredObject:
 
 def _why_unavailable(error: StoreError) -> str:
     match error:
-        case ObjectMissingError():  # see `bucket_exists`
+        case ObjectMissingError():  # the answer to a HEAD of a missing bucket
             return "there is no such bucket"
         case StoreRedirectError():
             return "the object store redirects to another URL or region"

@@ -15,7 +15,7 @@ from uploads.audit.log import write_transaction
 
 class Command(OperatorCommand):
     help = "Create an API token and print it; it is shown once and not stored."
-    so_far = "no token was created; a printed one is not valid"
+    so_far = "no token was created; if one was printed, it is not valid"
     json_output = "one JSON object"
 
     def add_arguments(self, parser: CommandParser) -> None:
