@@ -36,6 +36,7 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
     request_id = found.metadata.get("request-id", "")
     if not is_request_id(request_id):
         request_id = ""
+    now = timezone.now()
     upload = Upload(
         id=id_in_metadata or new_upload_id(),
         bucket=storage.bucket_name,
@@ -46,9 +47,9 @@ def record_orphan(key: str, *, actor: Actor) -> Upload:
         version_id=found.version_id,
         requester_name="unknown",
         request_id=request_id,
-        stored_at=found.last_modified,
-        # The record is created now; `stored_at` is the object's own time.
-        created_at=timezone.now(),
+        # The record is created now; `stored_at` is the object's own time, if it is known.
+        stored_at=found.last_modified or now,
+        created_at=now,
     )
     detail: dict[str, Any] = {
         "etag": found.etag,

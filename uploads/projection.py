@@ -250,6 +250,8 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
     for _, action, at, _, _, detail in events:
         if action in (Action.STORED, Action.ADOPTED):
             columns["stored_at"] = _parsed_time(detail.get("last_modified")) or at
+        if action == Action.VERIFIED:
+            columns.setdefault("stored_at", at)
         if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
             columns["error"] = str(detail.get("error", ""))[:_MAX_ERROR]
     return columns

@@ -305,8 +305,7 @@ def _is_finished(upload: Upload) -> bool:
     """
     if upload.status in {Status.PENDING, Status.FAILED}:
         return False
-    # A corrupted upload that is verified becomes stored without a `stored_at`.
-    if upload.stored_at is None and upload.status != Status.STORED:
-        # The bucket holds something else under the key: no attempt can succeed.
+    if upload.stored_at is None:
+        # Reconciliation found something else under the key: no attempt can succeed.
         raise UploadFailedError("another object has this key", upload=upload)
     return True

@@ -121,6 +121,9 @@ def record(
     before = Status(upload.status)
     if before not in ALLOWED_BEFORE.get(action, frozenset()):
         raise TransitionError(f"{action} cannot follow {before} (upload {upload.pk}).")
+    if action == Action.VERIFIED and upload.stored_at is None:
+        # No attempt was recorded as stored, but the object is in the bucket after all.
+        changes["stored_at"] = timezone.now()
     changes["status"] = STATUS_AFTER[action]
     conditions = {"status": before, **(only_if or {})}
     values = [upload.pk, *changes.values(), *conditions.values()]

@@ -280,9 +280,20 @@ class TestTriedAgain:
             idempotency_fingerprint="",
             attempt_started_at=None,
         )
-        Upload.objects.update(status=Status.STORED)
+        Upload.objects.update(status=Status.STORED, stored_at=timezone.now())
         assert post(client)["Idempotent-Replayed"] == "true"
         assert post(client, {"size": 999}).status_code == 422
+
+    @pytest.mark.parametrize("later", [None, Action.MISSING, Action.PURGED])
+    def test_verified_in_the_end__replayed(self, client, bucket, later):
+        """Another object had the key for a while; then the right one was found."""
+        upload = interrupted(stored=True, attempt_started_at=None)
+        for action in (Action.CORRUPTED, Action.VERIFIED, later):
+            if action is not None:
+                transitions.record(upload, action, ACTOR)
+        answer = post(client)
+        assert (answer.status_code, answer.json()["id"]) == (201, str(upload.pk))
+        assert answer.headers["Idempotent-Replayed"] == "true"
 
     def test_foreign_object_under_the_key__502(self, client, bucket):
         upload = interrupted(stored=False, attempt_started_at=None)
