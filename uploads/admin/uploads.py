@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib.admin.utils import unquote
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -63,10 +66,16 @@ class UploadAdmin(BigTableAdmin[Upload]):
         return [
             path(f"<uuid:pk>/{name}/", wrap(view), name=f"uploads_upload_{name}")
             for name, view in {
-                "change": views.page,
                 "verify": views.verify,
                 "proof": views.proof,
                 "download": views.download,
                 "preview": views.preview,
             }.items()
         ] + super().get_urls()
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Show the upload's own page; Django's accepts the id in any spelling."""
+        upload = self.get_object(request, unquote(object_id))
+        return views.page(request, upload.pk if upload else None)

@@ -57,8 +57,11 @@ def _details(event: UploadEvent) -> list[tuple[str, str]]:
 
 @require_safe
 @permission_required("uploads.view_upload", raise_exception=True)
-def page(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Show the record of an upload and its events; there is no form."""
+def page(request: HttpRequest, pk: UUID | None) -> HttpResponse:
+    """Show the record of an upload and its events; there is no form.
+
+    `pk` is None if there is no such upload.
+    """
     upload = get_object_or_404(Upload, pk=pk)
     may = request.user.has_perm
     events, has_more_events = None, False

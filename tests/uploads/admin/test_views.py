@@ -49,6 +49,14 @@ class TestPages:
         ):
             assert fact in newest
 
+    def test_the_same_page_for_every_spelling_of_the_id(self, admin_client, upload):
+        for spelling in (str(upload.pk).upper(), upload.pk.hex):
+            page = admin_client.get(f"/admin/uploads/upload/{spelling}/change/")
+            assert "timeline-title" in page.content.decode()
+        for unknown in ("nope", "0" * 32):
+            page = admin_client.get(f"/admin/uploads/upload/{unknown}/change/")
+            assert page.status_code == 404
+
     def test_one_event_and_one_seal(self, admin_client, upload, bucket):
         Trail(bucket, "audit/").seal()
         seal = AuditSeal.objects.get()
