@@ -100,7 +100,8 @@ class StaffSite(AdminSite):
         response = super().login(request, extra_context)
         if request.META.get(THROTTLED):
             response.status_code = 429
-            response.headers["Retry-After"] = str(WINDOW_SECONDS)
+            window_ends_in = WINDOW_SECONDS - int(time.time()) % WINDOW_SECONDS
+            response.headers["Retry-After"] = str(window_ends_in)
         return response
 
     def password_change(

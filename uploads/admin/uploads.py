@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
@@ -78,4 +79,6 @@ class UploadAdmin(BigTableAdmin[Upload]):
     ) -> HttpResponse:
         """Show the upload's own page; Django's accepts the id in any spelling."""
         upload = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, upload):
+            raise PermissionDenied
         return views.page(request, upload.pk if upload else None)

@@ -56,7 +56,6 @@ def _details(event: UploadEvent) -> list[tuple[str, str]]:
 
 
 @require_safe
-@permission_required("uploads.view_upload", raise_exception=True)
 def page(request: HttpRequest, pk: UUID | None) -> HttpResponse:
     """Show the record of an upload and its events; there is no form.
 
