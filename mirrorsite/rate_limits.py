@@ -243,7 +243,7 @@ class RateLimitedPosts(APIView):
         if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
             super().perform_authentication(request)
             return
-        network = actor_named(request._request).quota_key
+        network = actor_named(request._request).quota_key  # that of an anonymous client
         # A token, or the key of a session where the view accepts one.
         header = get_authorization_header(request)
         credential = b" ".join(header.split()).decode("latin-1")
@@ -268,8 +268,9 @@ class RateLimitedPosts(APIView):
             try:
                 limiter.count(unproven, self.headers)
             except Problem:
-                # Its credential was not checked. The quota may be used up only by
-                # concurrent requests that are uncounted once theirs turn out to be valid.
+                # Refused before its credential is checked, so it is not counted as invalid.
+                # Perhaps only concurrent requests with valid credentials fill the quota, and
+                # they will be uncounted.
                 limiter.uncount(unproven)
                 raise
             counted_key = unproven
@@ -279,8 +280,8 @@ class RateLimitedPosts(APIView):
             actor_key = actor_of(request).key
             if actor_key:
                 limiter.accept(credential)
-            # Without a key the credential identified nobody whom the view accepts, such
-            # as the session of a user who is not staff.
+            # Without a key the actor is anonymous: the view does not accept what the
+            # credential stands for, such as the session of a user who is not staff.
             final_key = actor_key or unproven
         except AuthenticationFailed:
             final_key = unproven

@@ -140,7 +140,7 @@ class TimeFilter(ListFilter):
 
     def navigation(self, changelist: Any) -> dict[str, Any]:
         """Return the current period and the links (address, text) to those above and below."""
-        period = self.used.get("on", "")
+        period = current = self.used.get("on", "")
         rows = self.model._default_manager.order_by(self.column)
         times = rows.values_list(self.column, flat=True)
         first, last = times.first(), times.last()
@@ -153,11 +153,12 @@ class TimeFilter(ListFilter):
                 for above in dates.containing(period)
             ]
         elif below:
-            # All rows may be in one year or month, whose subdivisions are shown.
-            period = [period, *dates.containing(below[0])][-1]
+            # Nothing is chosen. If all rows are in one year or month, `below` are its
+            # subdivisions, and it is the heading.
+            current = (dates.containing(below[0]) or [""])[-1]
         return {
             "trail": trail,
-            "current": dates.name(period) if period else "",
+            "current": dates.name(current) if current else "",
             "steps": [
                 (self._link(changelist, on=part), dates.short_name(part))
                 for part in below

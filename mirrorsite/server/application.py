@@ -39,7 +39,7 @@ CLIENT_CLOSED_REQUEST = 499
 class Application:
     """Answers requests with Django's `get_response`, in threads.
 
-    Requests to the paths of `answers` that are not plain GETs run in a separate
+    Requests to the paths of `answers` that the fast path leaves to Django run in a separate
     thread: they need neither database nor bucket, and never wait for requests that do.
     """
 
@@ -116,8 +116,8 @@ class Application:
             self._stream_permits,
             asyncio.get_running_loop(),
         )
-        has_fast_answer = request.scope["raw_path"] in self.fast_path.answers
-        pool = self._fast_answer_thread if has_fast_answer else self._threads
+        has_fast_path = request.scope["raw_path"] in self.fast_path.answers
+        pool = self._fast_answer_thread if has_fast_path else self._threads
         try:
             response = await pool.run(call.run)
         except BusyError:
@@ -129,7 +129,8 @@ class Application:
                 raise  # the server logs it and closes the connection
             logger.exception("the request failed")
             return _refusal(request, "internal-error")
-        if has_fast_answer:
+        if has_fast_path:
+            # Its header fields serve later plain GETs, if this was the first one.
             self.fast_path.remember(request.scope, response)
         return response
 

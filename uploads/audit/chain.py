@@ -45,6 +45,7 @@ class Chain:
         if number is None:
             self.number, self.hash = 0, NO_SEAL
             return
+        # None if the row cannot be read.
         seal = learn_keys(self.trusted, number, after=self.number)
         if (
             seal is None

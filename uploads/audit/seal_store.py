@@ -100,6 +100,7 @@ class SealStore:
         In a versioned bucket `seal` returns the newest version, or None for a delete
         marker; a sealer that relied on it would sign a second seal with this number.
         """
+        # No id if it was never overwritten or deleted: then there is one version at most.
         version_id = self.storage.oldest_version_id(self.seal_object_key(number))
         return self.seal(number, version_id or "")
 

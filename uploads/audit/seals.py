@@ -46,7 +46,9 @@ class Sealed:
 
     number: int
     event_count: int
-    finished: bool  # recorded from the copy that an interrupted run left in the bucket
+    is_recovered: (
+        bool  # recorded from the copy that an interrupted run left in the bucket
+    )
 
 
 def seal_audit(
@@ -99,7 +101,7 @@ class _Sealer:
             pairs = list(sealable_lines(unsealed, self.events_per_seal))
             # A run makes at least one seal of its own, if need be an empty one: its time
             # shows that sealing works. A seal that it only finished has an older time.
-            has_made_one = any(not sealed.finished for sealed in made)
+            has_made_one = any(not sealed.is_recovered for sealed in made)
             if not pairs and has_made_one:
                 return made
             ids = [event_id for event_id, _ in pairs]
@@ -114,7 +116,7 @@ class _Sealer:
                     raise
                 continue
             if record_seal(seal, ids, self.store):
-                made.append(Sealed(seal.number, len(ids), finished=False))
+                made.append(Sealed(seal.number, len(ids), is_recovered=False))
                 next_key = None
                 if len(ids) < self.events_per_seal:
                     # Newer events are left to the next run: under load there are always
@@ -164,4 +166,4 @@ class _Sealer:
         logger.warning("seal=%s was only in the bucket; recorded now", seal.number)
         if not record_seal(seal, list(lines), self.store):
             return []
-        return [Sealed(seal.number, len(lines), finished=True)]
+        return [Sealed(seal.number, len(lines), is_recovered=True)]

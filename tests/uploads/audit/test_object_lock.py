@@ -123,7 +123,9 @@ class TestObjectLock:
         with as_owner():
             rows_of(UploadEvent).filter(seal=2).update(seal=None)
             delete(rows_of(AuditSeal).filter(number=2))
-            assert locked.seal()[0] == Sealed(number=2, event_count=2, finished=True)
+            assert locked.seal()[0] == Sealed(
+                number=2, event_count=2, is_recovered=True
+            )
 
     def test_tail_hidden_in_bucket_and_cut_in_database(self, locked):
         """A delete marker takes the seal from the listing, not from its versions."""

@@ -94,11 +94,11 @@ class TestConcurrency:
         thread.start()
         assert written.wait(30)
         _record_one()
-        assert trail.seal() == [Sealed(number=1, event_count=2, finished=False)]
+        assert trail.seal() == [Sealed(number=1, event_count=2, is_recovered=False)]
         assert min(late) < AuditSeal.objects.get().first_event  # type: ignore[operator]
         sealed.set()
         thread.join()
-        assert trail.seal() == [Sealed(number=2, event_count=2, finished=False)]
+        assert trail.seal() == [Sealed(number=2, event_count=2, is_recovered=False)]
         assert set(UploadEvent.objects.filter(seal=2).values_list("id", flat=True)) == (
             set(late)
         )

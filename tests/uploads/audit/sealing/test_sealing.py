@@ -29,7 +29,7 @@ class TestSealAudit:
     def test_seal_audit__events_are_sealed_and_copied(self, trail):
         add_uploads(3)
 
-        assert trail.seal() == [Sealed(number=1, event_count=6, finished=False)]
+        assert trail.seal() == [Sealed(number=1, event_count=6, is_recovered=False)]
 
         assert set(UploadEvent.objects.values_list("seal", flat=True)) == {1}
         seal = AuditSeal.objects.get()
@@ -48,7 +48,7 @@ class TestSealAudit:
 
     def test_seal_audit__idle(self, trail):
         trail.seal()
-        assert trail.seal() == [Sealed(number=2, event_count=0, finished=False)]
+        assert trail.seal() == [Sealed(number=2, event_count=0, is_recovered=False)]
         assert trail.faults() == []
         assert list(trail.storage.list_keys(f"{trail.prefix}events/")) == []
         first, second = AuditSeal.objects.all()

@@ -94,7 +94,7 @@ class TestContradiction:
 
     def test_finished(self, cut):
         made = cut.seal()
-        assert made[0] == Sealed(number=2, event_count=4, finished=True)
+        assert made[0] == Sealed(number=2, event_count=4, is_recovered=True)
         assert cut.faults() == []
 
     @pytest.mark.parametrize(

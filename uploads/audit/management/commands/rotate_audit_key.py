@@ -70,7 +70,7 @@ class Command(OperatorCommand):
         with file:
             made = seal_audit(signing_key=old, next_key=new.public_key)
         # The run may first finish a seal of an interrupted run, without the new key.
-        seal = next(sealed.number for sealed in made if not sealed.finished)
+        seal = next(sealed.number for sealed in made if not sealed.is_recovered)
         self.so_far = f"seal {seal} announces key {new.id}"
         if self.as_json:
             # Completes the JSON object that `_print_values` began.
