@@ -107,6 +107,13 @@ def test_cookie_that_is_no_session_key__no_session(path, status, key):
     assert ask(path, cookie=f"sessionid={key}")[0] == status
 
 
+def test_two_cookie_fields__all_cookies():
+    scope = scope_of(b"/", cookie="a=1; b=2")
+    scope["headers"].append((b"cookie", b"c=3"))
+    request = Request(scope, io.BytesIO())
+    assert request.COOKIES == {"a": "1", "b": "2", "c": "3"}
+
+
 @pytest.mark.parametrize(
     ("sent", "instance"),
     [
