@@ -16,7 +16,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from mirrorsite.logs import log_access, request_id_from
+from mirrorsite.logs import current_request_id, log_access, request_id_from
 from mirrorsite.metrics import request_observer
 from mirrorsite.server.calls import Call, ClientDisconnectedError, GetResponse
 from mirrorsite.server.fast_path import FastAnswer, FastPath
@@ -125,9 +125,14 @@ class Application:
         except ClientDisconnectedError:
             raise
         except Exception:
+            # It was set in the thread only.
+            token = current_request_id.set(
+                request.META.get("mirrorsite.request_id", "")
+            )
             if call.response_started:
                 raise  # the server logs it and closes the connection
             logger.exception("the request failed")
+            current_request_id.reset(token)
             return _refusal(request, "internal-error")
         if has_fast_path:
             # Its header fields serve later plain GETs, if this was the first one.

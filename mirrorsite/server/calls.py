@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -59,36 +60,55 @@ class Call:
             raise ClientDisconnectedError
 
     def _stream(self, response: HttpResponseBase) -> Response:
+        pieces = _pieces_of(response)
+        first = next(pieces)
         needs_length = (
             self.request.scope["http_version"] == "1.0"
             and self.request.method != "HEAD"
             and response.status_code not in {204, 304}
             and not response.has_header("Content-Length")
         )
-        pieces = _pieces_of(_with_length(response) if needs_length else response)
-        first = next(pieces)
-        status, fields = response.status_code, header_fields(response)
         if len(first) < STREAM_BYTES:
-            return Response(status, fields, first)
+            if needs_length:
+                response.headers["Content-Length"] = str(len(first))
+            return Response(response.status_code, header_fields(response), first)
         if not self.stream_permits.acquire(blocking=False):
             raise BusyError
         try:
-            self.response_started = True
-            self._send("start", status=status, headers=fields)
-            size = 0
-            for piece in chain([first], pieces):
-                self._send("body", body=piece, more_body=True)
-                self._check_client()
-                size += len(piece)
-            self._send("body", body=b"", more_body=False)
+            if not needs_length:
+                return self._send_stream(response, chain([first], pieces))
+            # A client of HTTP/1.0 cannot read chunks: it needs the length first.
+            with tempfile.TemporaryFile() as file:
+                file.writelines(chain([first], pieces))
+                response.headers["Content-Length"] = str(file.tell())
+                file.seek(0)
+                return self._send_stream(response, _pieces_of(file))
         finally:
             self.stream_permits.release()
+
+    def _send_stream(
+        self, response: HttpResponseBase, pieces: Iterable[bytes]
+    ) -> Response:
+        status, fields = response.status_code, header_fields(response)
+        self.response_started = True
+        self._send("start", status=status, headers=fields)
+        size = 0
+        for piece in pieces:
+            self._send("body", body=piece, more_body=True)
+            self._check_client()
+            size += len(piece)
+        self._send("body", body=b"", more_body=False)
         return Response(status, fields, sent_bytes=size)
 
     def _send(self, part: str, **content: Any) -> None:
         """Send a message; wait while the write buffer is full."""
         message = {"type": f"http.response.{part}", **content}
-        asyncio.run_coroutine_threadsafe(self.send(message), self.loop).result()
+        # In a new context: sending the last message begins the next pipelined request,
+        # whose log lines must not have the request id of this thread.
+        sent = Context().run(
+            asyncio.run_coroutine_threadsafe, self.send(message), self.loop
+        )
+        sent.result()
 
 
 def _pieces_of(parts: Iterable[bytes]) -> Iterator[bytes]:
@@ -100,13 +120,3 @@ def _pieces_of(parts: Iterable[bytes]) -> Iterator[bytes]:
             yield bytes(piece)
             piece.clear()
     yield bytes(piece)
-
-
-def _with_length(response: HttpResponseBase) -> Iterator[bytes]:
-    """Set the length, before the first part: a client of HTTP/1.0 cannot read chunks."""
-    with tempfile.TemporaryFile() as file:
-        file.writelines(response)
-        response.headers["Content-Length"] = str(file.tell())
-        file.seek(0)
-        while part := file.read(STREAM_BYTES):
-            yield part

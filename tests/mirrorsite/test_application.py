@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from mirrorsite.logs import current_request_id
 from mirrorsite.server import application as module
 from mirrorsite.server import threads
 from mirrorsite.server.application import Application
@@ -353,11 +356,85 @@ class TestStreams:
             await client.ask(make(lambda request: StreamingHttpResponse(pieces())))
         assert not client.is_complete
 
+    async def test_end_of_it__sent_without_its_request_id(self):
+        """There, the server begins the next pipelined request."""
+        seen = []
+
+        class NextClient(Client):
+            async def send(self, message: dict[str, Any]) -> None:
+                seen.append(current_request_id.get())
+
+        def get_response(request: Request) -> HttpResponseBase:
+            current_request_id.set("this")
+            return StreamingHttpResponse([b"a" * STREAM_BYTES])
+
+        current_request_id.set("")
+        await NextClient().ask(make(get_response))
+        assert set(seen) == {""}
+
+    @pytest.mark.parametrize("first", [STREAM_BYTES, 0])
+    async def test_fails__logged_with_its_request_id(self, caplog, first):
+        def get_response(request: Request) -> HttpResponseBase:
+            request.META["mirrorsite.request_id"] = "this"
+            return StreamingHttpResponse(pieces())
+
+        def pieces() -> Iterator[bytes]:
+            yield b"a" * first
+            raise RuntimeError("broken")
+
+        seen = []
+
+        def keep_id(record: logging.LogRecord) -> bool:
+            seen.append(current_request_id.get())
+            return True
+
+        caplog.handler.addFilter(keep_id)
+        current_request_id.set("")
+        try:
+            await Client().ask(make(get_response))
+        except RuntimeError:
+            seen.append(current_request_id.get())  # where the server logs it
+        finally:
+            caplog.handler.removeFilter(keep_id)
+        assert seen[0] == "this"
+
     async def test_http_1_0__with_a_length(self):
         """Its client cannot read chunks."""
         client = await Client(http_version="1.0").ask(make(Stream(5)))
         assert client.fields[b"content-length"] == b"%d" % (5 * STREAM_BYTES)
         assert client.received == b"a" * STREAM_BYTES * 5
+
+    async def test_http_1_0_client_leaves__its_file_is_closed(self, monkeypatch):
+        """At once, since it may be large: not when garbage is collected."""
+        file = io.BytesIO()
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda: file)
+        client = Client(http_version="1.0")
+        client.may_read.clear()
+        task = asyncio.create_task(client.ask(make(Stream(5))))
+        await until(lambda: file.getbuffer().nbytes == 5 * STREAM_BYTES)
+        client.is_gone = True
+        gc.disable()
+        try:
+            client.may_read.set()
+            await task
+            assert file.closed
+        finally:
+            gc.enable()
+
+    async def test_http_1_0_while_too_many_stream__refused_before_all_is_read(self):
+        streams = Stream(10**9)
+        application = make(lambda request: streams(request), 3)
+        reader = Client()
+        task = asyncio.create_task(reader.ask(application))
+        await until(lambda: reader.status == 200)
+        reader.may_read.clear()
+        second = Stream(5)
+        streams = second
+        client = await Client(http_version="1.0").ask(application)
+        assert (client.status, second.made) == (503, 1)
+        reader.is_gone = True
+        reader.may_read.set()
+        await task
 
     @pytest.mark.parametrize(
         ("method", "status", "length"),
