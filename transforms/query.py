@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 MAX_WORD_CHARACTERS = 2000
 
@@ -22,9 +22,13 @@ def word_of(query_string: str) -> str:
     than `MAX_WORD_CHARACTERS` code points. Django's QueryDict hides two of these: it
     replaces what is not UTF-8 and returns the last of several values.
     """
+    pairs = [pair.partition("=") for pair in query_string.split("&")]
     # Bytes that are not UTF-8 become surrogates, which cannot be encoded below.
-    pairs = parse_qsl(query_string, keep_blank_values=True, errors="surrogateescape")
-    values = [value for name, value in pairs if name == "word"]
+    values = [
+        unquote_plus(value, errors="surrogateescape")
+        for name, _, value in pairs
+        if unquote_plus(name) == "word"
+    ]
     if not values:
         raise QueryError("word-missing", "is missing; give it once.")
     if len(values) > 1:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import io
 import json
 import logging
@@ -79,6 +81,43 @@ class TestLineHandler:
         assert [child.wait() for child in children] == [0, 0]
         found = Counter(lines.decode().splitlines())
         assert found == {letter * size: 40 for letter, size in sizes.items()}
+
+    def test_event_loop__lines_are_complete_and_in_order(self, log):
+        """Also those of its threads, of its last iteration, and after an error."""
+        stream = io.StringIO()
+        handler = LineHandler(stream)
+        log.addHandler(handler)
+
+        async def serve() -> None:
+            log.warning("1")
+            log.warning("2")
+            await asyncio.to_thread(log.warning, "3")
+            log.warning("no %d", "number")  # cannot be formatted
+            log.warning("4")
+            await asyncio.sleep(0)
+            assert stream.getvalue().split() == ["1", "2", "3", "4"]
+            log.warning("5")
+
+        asyncio.run(serve())
+        log.warning("6")
+        handler.flush()
+        assert stream.getvalue().split() == ["1", "2", "3", "4", "5", "6"]
+
+    def test_event_loop__full_disk__is_not_logged_again(self, log, capsys):
+        class FullDisk(io.StringIO):
+            def write(self, text: str) -> int:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        log.addHandler(LineHandler(FullDisk()))
+
+        async def serve() -> None:
+            log.warning("lost")
+            await asyncio.sleep(0)
+
+        asyncio.run(serve())
+        text = capsys.readouterr().err
+        assert text.startswith("--- Logging error ---")
+        assert "No space left on device" in text
 
     @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
     def test_foreign_text__harmless(self, log, formatter):
