@@ -82,11 +82,11 @@ def nothing_is_left(trail: Trail) -> None:
 
 class TestSealAudit:
     @pytest.mark.parametrize(
-        ("copies", "finished"),
+        ("copies", "recovered"),
         [(1, [False]), (2, [True, False])],
         ids=["copy of the events without a seal", "seal without a row"],
     )
-    def test_finished_by_the_next_run(self, trail, kill, copies, finished):
+    def test_finished_by_the_next_run(self, trail, kill, copies, recovered):
         making.stored()
         kill(("after", copies, PUT_NEW), "seal_audit")
         assert not AuditSeal.objects.exists()
@@ -94,7 +94,7 @@ class TestSealAudit:
 
         making.stored()  # goes on meanwhile
         made = trail.seal()
-        assert [sealed.finished for sealed in made] == finished
+        assert [sealed.is_recovered for sealed in made] == recovered
         assert sum(sealed.event_count for sealed in made) == 4
         nothing_is_left(trail)
 
