@@ -74,6 +74,7 @@ def back_up() -> tuple[str, dict[str, int]]:
         file.flush()
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         payload = BytesPayload(content, "application/zip")
+        # By this metadata `put_new` recognises what an earlier attempt of it stored.
         upload_storage().put_new(key, payload, {"upload-id": key})
     return key, rows
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -81,4 +81,6 @@ class UploadAdmin(BigTableAdmin[Upload]):
         upload = self.get_object(request, unquote(object_id))
         if not self.has_view_permission(request, upload):
             raise PermissionDenied
-        return views.page(request, upload.pk if upload else None)
+        if upload is None:
+            raise Http404
+        return views.page(request, upload)

@@ -1,6 +1,6 @@
 """Views of one upload: its page, and verify, proof, download, preview.
 
-All but the page record an event.
+Each of them except the page records an event.
 """
 
 from __future__ import annotations
@@ -56,12 +56,8 @@ def _details(event: UploadEvent) -> list[tuple[str, str]]:
 
 
 @require_safe
-def page(request: HttpRequest, pk: UUID | None) -> HttpResponse:
-    """Show the record of an upload and its events; there is no form.
-
-    `pk` is None if there is no such upload.
-    """
-    upload = get_object_or_404(Upload, pk=pk)
+def page(request: HttpRequest, upload: Upload) -> HttpResponse:
+    """Show the record of an upload and its events; there is no form."""
     may = request.user.has_perm
     events, has_more_events = None, False
     if may("uploads.view_uploadevent"):

@@ -131,7 +131,9 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
 
 
 def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
-    """Return the ids of a seal's events that the database lacks or has under a seal.
+    """Return the ids of a seal's events that the database does not have unsealed.
+
+    It lacks them, or has them under a seal.
 
     `lines` are those of the seal's copy, by id. Raises `SealError` if an unsealed event
     differs from its line.

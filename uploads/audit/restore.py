@@ -110,7 +110,8 @@ def _restore(seal: Seal, store: SealStore) -> int:
             f"seal {seal.number} has events that cannot be restored; {HINT}"
         )
     if not record_seal(seal, list(lines), store):
-        # Only an empty seal: the lock on the events' table keeps sealers from others.
+        # This happens only to a seal without events: while this transaction locks the
+        # events' table, no sealer can record a seal that has any.
         raise SealError(
             f"another run has recorded seal {seal.number} since; run this again"
         )
