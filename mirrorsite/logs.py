@@ -195,7 +195,7 @@ class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     A write to a pipe is atomic up to PIPE_BUF bytes only (POSIX). Lines of the event loop
     wait for its next iteration, so that those of several requests are written at once:
-    one lock and one write for each would take a seventh of the time of a small request.
+    a lock and a write for each would take an eighth of a small request's processor time.
     """
 
     def __init__(self, stream: Any = None) -> None:

@@ -271,9 +271,7 @@ class Check:
             if not self.stub_providers:
                 return
         elif name != "pipeline":
-            # `state` has initialised `pipeline`, with its state in the bucket; `plan`
-            # initialises `app`.
-            self.init(root)
+            self.init(root)  # `state` has initialised `pipeline`
         print(f"  eks/{name}: {self.apply(root, *arguments)}")
 
     def check_root(self, tree: Path, name: str) -> None:

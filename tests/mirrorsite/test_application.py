@@ -69,7 +69,7 @@ class Client:
 
 
 class Work:
-    """Django's part: answers when it is told to; counts who works."""
+    """Stands for Django: answers when a test allows it, and counts its running calls."""
 
     def __init__(self) -> None:
         self.go = threading.Event()

@@ -57,7 +57,7 @@ class TestRecentHours:
                 dt.timedelta(0), duration=dt.timedelta(milliseconds=milliseconds)
             )
         make_upload(dt.timedelta(0), Status.CORRUPTED, duration=dt.timedelta(hours=1))
-        make_upload(HOUR, duration=None)  # adopted: nobody measured it
+        make_upload(HOUR, duration=None)  # adopted: not measured
 
         hours = hourly.recent_hours(3)
 
