@@ -196,6 +196,16 @@ class TestNote:
                 upload=upload, action=action, at=timezone.now(), actor="x"
             )
 
+    @pytest.mark.parametrize("has_upload", [True, False])
+    def test_database__action_is_known(self, has_upload):
+        with pytest.raises(IntegrityError, match="uploadevent_upload_fits_action"):
+            UploadEvent.objects.create(
+                upload=begin() if has_upload else None,
+                action="invented",
+                at=timezone.now(),
+                actor="x",
+            )
+
     @pytest.mark.parametrize("detail", [[], "x", 5, Value(None, JSONField())])
     def test_database__detail_is_an_object(self, detail):
         with pytest.raises(IntegrityError, match="uploadevent_detail_is_object"):

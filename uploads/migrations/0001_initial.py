@@ -435,43 +435,6 @@ class Migration(migrations.Migration):
             model_name="uploadevent",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    (
-                        "action__in",
-                        [
-                            "requested",
-                            "stored",
-                            "failed",
-                            "verified",
-                            "missing",
-                            "corrupted",
-                            "adopted",
-                            "purged",
-                            "retried",
-                            "downloaded",
-                            "proof_shown",
-                            "exported",
-                            "logged_in",
-                            "login_failed",
-                            "logged_out",
-                            "token_made",
-                            "token_revoked",
-                            "user_made",
-                            "user_changed",
-                            "group_made",
-                            "group_changed",
-                            "group_deleted",
-                            "audit_checked",
-                            "events_restored",
-                        ],
-                    )
-                ),
-                name="uploadevent_action_is_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="uploadevent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
                     models.Q(
                         (
                             "action__in",
@@ -494,28 +457,23 @@ class Migration(migrations.Migration):
                         ("upload", None),
                     ),
                     models.Q(
-                        ("upload__isnull", False),
-                        models.Q(
-                            (
-                                "action__in",
-                                [
-                                    "audit_checked",
-                                    "events_restored",
-                                    "exported",
-                                    "group_changed",
-                                    "group_deleted",
-                                    "group_made",
-                                    "logged_in",
-                                    "logged_out",
-                                    "login_failed",
-                                    "token_made",
-                                    "token_revoked",
-                                    "user_changed",
-                                    "user_made",
-                                ],
-                            ),
-                            _negated=True,
+                        (
+                            "action__in",
+                            [
+                                "adopted",
+                                "corrupted",
+                                "downloaded",
+                                "failed",
+                                "missing",
+                                "proof_shown",
+                                "purged",
+                                "requested",
+                                "retried",
+                                "stored",
+                                "verified",
+                            ],
                         ),
+                        ("upload__isnull", False),
                     ),
                     _connector="OR",
                 ),
