@@ -16,16 +16,18 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 it is not bound 
 
 def address(environment: Mapping[str, str]) -> tuple[str, int]:
     """Return the host and port at which gunicorn can be reached, from BIND."""
-    host, _, port = environment.get("BIND", "127.0.0.1:4545").rpartition(":")
+    bind = environment.get("BIND", "").strip() or "127.0.0.1:4545"
+    host, _, port = bind.rpartition(":")
     host = host.strip("[]")
     return _LOOPBACK.get(host, host), int(port)
 
 
 def allowed_host(environment: Mapping[str, str]) -> str:
     """Return a host that ALLOWED_HOSTS accepts."""
-    allowed = environment.get("ALLOWED_HOSTS", "").split(",")
+    entries = environment.get("ALLOWED_HOSTS", "").split(",")
+    allowed = [entry.strip() for entry in entries if entry.strip()] or ["localhost"]
     # ".example.org" matches example.org and its subdomains.
-    return allowed[0].strip().removeprefix(".") or "localhost"
+    return allowed[0].removeprefix(".")
 
 
 def is_healthy(environment: Mapping[str, str]) -> bool:

@@ -14,6 +14,8 @@ class TestAddress:
         ("bind", "expected"),
         [
             (None, ("127.0.0.1", 4545)),
+            ("", ("127.0.0.1", 4545)),
+            (" 0.0.0.0:8000 ", ("127.0.0.1", 8000)),
             ("0.0.0.0:8000", ("127.0.0.1", 8000)),
             ("10.1.2.3:8000", ("10.1.2.3", 8000)),
             ("[::]:8000", ("::1", 8000)),
@@ -35,6 +37,7 @@ class TestIsHealthy:
             ("127.0.0.2", "", "localhost", 200),
             ("::1", "a.example", "a.example", 200),
             ("127.0.0.1", " .example.org , b", "example.org", 400),
+            ("127.0.0.1", ", a.example", "a.example", 200),
         ],
     )
     def test_is_healthy__where_bind_says(self, host, allowed, asked_for, status):
