@@ -61,8 +61,8 @@ VARIABLES: dict[str, Variable] = {
     "AWS_DEFAULT_REGION": Variable("us-east-1", "The bucket's region."),
     "AWS_ACCESS_KEY_ID": Variable(
         "",
-        "Access key for the bucket; empty, like AWS_SECRET_ACCESS_KEY, to use the pod's or"
-        " host's role.",
+        "Access key for the bucket; leave it and AWS_SECRET_ACCESS_KEY empty to use the"
+        " pod's or host's role.",
     ),
     "AWS_SECRET_ACCESS_KEY": Variable("", "The secret of AWS_ACCESS_KEY_ID."),
     "AWS_ENDPOINT_URL_S3": Variable(
@@ -250,8 +250,8 @@ class Environment:
             actual = hashlib.sha256(key).hexdigest()[:16]
             if key_id != actual:
                 raise ImproperlyConfigured(
-                    f"{name} names a key {key_id!r} whose id is {actual};"
-                    f" set the entry to {actual}:<that key>."
+                    f"entry {number} of {name} has the id {key_id!r}, but the id of its"
+                    f" key is {actual}; correct the id or the key."
                 )
             keys[key_id] = key
         return keys

@@ -119,7 +119,11 @@ class TestStart:
             ("AUDIT_SIGNING_KEY", "hush", "32 bytes in base64; set it to"),
             ("AUDIT_PUBLIC_KEYS", "hush", "entry 1 of AUDIT_PUBLIC_KEYS is malformed"),
             ("AUDIT_PUBLIC_KEYS", "id:hush", "set each entry to <key id>:<32 bytes in"),
-            ("AUDIT_PUBLIC_KEYS", f"00{KEY.public_text()[2:]}", f"to {KEY.id}:"),
+            (
+                "AUDIT_PUBLIC_KEYS",
+                f"00{KEY.public_text()[2:]}",
+                f"its key is {KEY.id};",
+            ),
             ("AUDIT_RETENTION_DAYS", "-1", "a whole number from 0 to 36500"),
         ],
     )
@@ -133,7 +137,7 @@ class TestStart:
 
     def test_private_key_instead_of_the_public_one__not_printed(self, start):
         with pytest.raises(
-            ImproperlyConfigured, match=f"names a key '{KEY.id}'"
+            ImproperlyConfigured, match=f"entry 1 of .* has the id '{KEY.id}'"
         ) as caught:
             start(AUDIT_PUBLIC_KEYS=f"{KEY.id}:{KEY.secret_text()}")
         assert KEY.secret_text() not in str(caught.value)
