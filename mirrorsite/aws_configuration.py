@@ -26,13 +26,13 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
         # The value is left out: it may hold a password.
         raise ImproperlyConfigured(
             "AWS_ENDPOINT_URL_S3 is not the address of an object store; set it to one such"
-            " as http://127.0.0.1:8333: http or https, then an IP address or a host name of"
-            " letters, digits, dots and hyphens, without a user name."
+            " as http://127.0.0.1:8333 (http or https; an IP address, or a host name of"
+            " letters, digits, dots and hyphens; no user name)."
         )
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         if not re.fullmatch("[!-~]*", os.environ.get(name, "").strip()):
-            # No header can carry such a value. The message leaves it out: it may be a
-            # secret.
+            # Keys and tokens are printable ASCII; a header could not carry other
+            # characters. The message leaves the value out: it may be a secret.
             raise ImproperlyConfigured(
                 f"{name} holds characters that a key cannot have; set it to the key alone."
             )
@@ -41,7 +41,7 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
             del os.environ[name]
     session = botocore.session.Session()
     try:
-        session.get_scoped_config()
+        session.get_scoped_config()  # raises if the profile or a file cannot be used
         bundle = ca_bundle(session)
     except BotoCoreError as error:
         raise ImproperlyConfigured(

@@ -69,7 +69,7 @@ def connection_settings(url: str) -> dict[str, Any]:
         quote_all_identifiers="off",  # the definitions of triggers are compared as text
     ) + options.get("options", "")
     try:
-        # assume_role is Django's own option.
+        # Raises if libpq does not know an option; assume_role is Django's own.
         make_conninfo(**{k: v for k, v in options.items() if k != "assume_role"})
     except psycopg.Error as error:
         # libpq's message names the option and no password.

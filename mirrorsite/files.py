@@ -26,7 +26,7 @@ def atomic_replacement(path: Path, lines: Iterable[str]) -> Iterator[None]:
     Raises `OutputError`.
     """
     with _file_errors(path):
-        descriptor, name = _open_beside(path)
+        descriptor, temporary = _open_beside(path)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             with _file_errors(path):
@@ -35,13 +35,13 @@ def atomic_replacement(path: Path, lines: Iterable[str]) -> Iterator[None]:
                 os.fsync(descriptor)
             yield
             with _file_errors(path):
-                if name is None:  # a link cannot replace an existing file
-                    name = path.parent / f".{secrets.token_hex(8)}"
-                    _link(descriptor, name)
-                name.replace(path)
+                if temporary is None:  # a link cannot replace an existing file
+                    temporary = path.parent / f".{secrets.token_hex(8)}"
+                    _link(descriptor, temporary)
+                temporary.replace(path)
     except BaseException:
-        if name is not None:
-            name.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise
 
 
@@ -55,16 +55,16 @@ def _open_beside(path: Path) -> tuple[int, Path | None]:
     return descriptor, Path(name)
 
 
-def _link(descriptor: int, name: Path) -> None:
-    """Give an unnamed file a name.
+def _link(descriptor: int, path: Path) -> None:
+    """Give an unnamed file a path.
 
     https://man7.org/linux/man-pages/man2/open.2.html (O_TMPFILE)
     """
-    folder = os.open(name.parent, os.O_PATH)
+    folder = os.open(path.parent, os.O_PATH)
     try:
         # Only with `dst_dir_fd` does Python call linkat(2), which follows the link in
         # /proc; link(2) would not.
-        os.link(f"/proc/self/fd/{descriptor}", name.name, dst_dir_fd=folder)
+        os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder)
     finally:
         os.close(folder)
 

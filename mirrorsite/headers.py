@@ -33,6 +33,6 @@ PAGE_HEADERS = {
 
 
 def add_static_headers(headers: Headers, path: str, url: str) -> None:
-    """Add to a static file's header fields: it loads nothing, and no other site loads it."""
+    """WhiteNoise's hook: a static file may load nothing, and no other site may load it."""
     headers["Content-Security-Policy"] = API_HEADERS["Content-Security-Policy"]
     headers["Cross-Origin-Resource-Policy"] = "same-origin"

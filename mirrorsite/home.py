@@ -116,19 +116,19 @@ def _mirror_context(request: HttpRequest) -> dict[str, Any]:
 
 def _upload(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST)
-    usage: dict[str, str] = {}
+    rate_limit_headers: dict[str, str] = {}
     try:
-        limiter.count(actor_named(request).quota_key, usage)
+        limiter.count(actor_named(request).quota_key, rate_limit_headers)
+        upload = _create_or_find(request, form)
         # A redirect, so that reloading the page does not upload again.
         response: HttpResponse = HttpResponseRedirect(
-            f"{_link_to(_create_or_find(request, form).pk)}#record",
+            f"{_link_to(upload.pk)}#record",
             status=303,
             headers={"Cache-Control": "no-store"},
         )
     except (Problem, UploadsError) as error:
-        # `problem_of` returns None for what is a `Problem` already.
-        problem = problem_of(error) or error
-        if not isinstance(problem, Problem):
+        problem = error if isinstance(error, Problem) else problem_of(error)
+        if problem is None:
             raise
         if detail := _FORM_DETAILS.get(problem.slug):
             problem.detail = ErrorDetail(detail)
@@ -136,7 +136,7 @@ def _upload(request: HttpRequest) -> HttpResponse:
         # the page gets a form with a new key.
         is_spent = problem.slug == "idempotency-key-reused" or "key" in form.errors
         response = _page(request, problem, form=None if is_spent else form)
-    for name, value in usage.items():
+    for name, value in rate_limit_headers.items():
         response.headers[name] = value
     return response
 

@@ -16,7 +16,7 @@ from mirrorsite.problem_types import PROBLEM_TYPES
 from mirrorsite.problems import CONTENT_TYPE, problem_body
 from mirrorsite.serializers import ProblemSerializer
 
-REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
+EXAMPLE_REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 #: Headers of responses.
 _HEADERS: dict[str, Any] = {
     "RateLimit": {
@@ -106,9 +106,9 @@ def problem_responses(
 ) -> dict[tuple[int, str], OpenApiResponse]:
     """Return the responses for an operation's problems: one per status, with examples.
 
-    `instance` is the operation's path. `fields` maps each problem type that is about one
-    field of the request to that field, which its example names; `slugs` are the other
-    types. `members` maps types to additional members of their example.
+    `instance` is the operation's path. `fields` maps problem types to the field of the
+    request that their example names; `slugs` are the types without a field. `members`
+    maps types to additional members of their example.
     """
     fields = fields or {}
     extra = dict(members or {})
@@ -134,7 +134,7 @@ def problem_responses(
 def _example(instance: str, slug: str, members: dict[str, Any]) -> OpenApiExample:
     kind = PROBLEM_TYPES[slug]
     value = problem_body(
-        instance, REQUEST_ID, kind.status, slug, kind.meaning, **members
+        instance, EXAMPLE_REQUEST_ID, kind.status, slug, kind.meaning, **members
     )
     return OpenApiExample(slug, value=value, summary=kind.title)
 

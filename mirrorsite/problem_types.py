@@ -2,7 +2,7 @@
 
 `GET /api/problems` serves this table. A type is `/api/problems/<slug>`: a path, as
 RFC 9457 section 3.1.1 allows, so that it means the same on every host that runs the
-service, and can be looked up there. An app declares its own when it is imported.
+service, and can be looked up there. An app declares its own types when it is imported.
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ def problem_response(request: HttpRequest, problem: Problem) -> HttpResponse:
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     request_id = str(request.META.get("mirrorsite.request_id", ""))
-    # Not Django's own path alone: in that, the byte FF and the text %FF look the same.
+    # Preferably the path as sent, which only the server knows. In Django's decoded path, the
+    # byte FF and the text %FF look the same.
     path = request.META.get("mirrorsite.path") or escape_uri_path(request.path)
     return JsonResponse(
         problem_body(

@@ -12,9 +12,9 @@ from django.db.migrations.executor import MigrationExecutor
 
 logger = logging.getLogger(__name__)
 
-#: Several probes run every few seconds and share the result.
+#: Requests within this time share one result.
 CACHE_SECONDS = 3.0
-#: How long a probe or the home page waits for the checks.
+#: How long a request for /api/ready or the home page waits for the checks.
 WAIT_SECONDS = 2.0
 SLOW = "unavailable: no answer yet"
 DATABASE_UNAVAILABLE = "unavailable: the database does not answer"

@@ -55,6 +55,7 @@ class QueryNumberField(serializers.IntegerField):
     }
 
     def to_internal_value(self, data: Any) -> int:
+        # No `max_value` has more than 18 digits.
         if not (data.isascii() and data.isdecimal() and len(data) <= 18):
             raise ValidationError
         return int(data)

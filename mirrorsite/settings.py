@@ -32,7 +32,7 @@ elif len(SECRET_KEY) < 50:
         " (python -c 'import secrets; print(secrets.token_urlsafe(50))')."
     )
 ALLOWED_HOSTS = env.entries("ALLOWED_HOSTS")
-for _host in ALLOWED_HOSTS or [""]:
+for _host in ALLOWED_HOSTS or [""]:  # a value of commas alone has no entries
     if not _host or _host.startswith("*") or "/" in _host:
         raise ImproperlyConfigured(
             f"ALLOWED_HOSTS holds {_host!r};"
@@ -106,8 +106,8 @@ MIDDLEWARE = [
 ]
 #: Besides `/`, the paths on which the session is loaded.
 STAFF_PATHS = ("/admin/", "/api/uploads")
-# These checks look for Django's classes by name: EdgeMiddleware denies framing (W002), and
-# StaffPages contains the others.
+# These checks look for Django's middleware by name. Here EdgeMiddleware denies framing
+# (W002), and StaffPages runs the classes that the others look for.
 SILENCED_SYSTEM_CHECKS = [
     "security.W002", "security.W003", "admin.E408", "admin.E409", "admin.E410",
 ]  # fmt: skip
@@ -188,6 +188,7 @@ if (AWS_ACCESS_KEY_ID is None) != (AWS_SECRET_ACCESS_KEY is None):
     )
 AWS_ENDPOINT_URL_S3 = env.text("AWS_ENDPOINT_URL_S3") or None
 check_aws_configuration(AWS_ENDPOINT_URL_S3)
+# What botocore accepts: one label of a host name, with more than digits in it.
 AWS_DEFAULT_REGION = env.matching(
     "AWS_DEFAULT_REGION",
     r"(?!-|\d+$)[A-Za-z0-9-]{1,63}(?<!-)",
@@ -287,8 +288,8 @@ LOGGING: dict[str, Any] = {
         "text": {"()": "mirrorsite.logs.TextFormatter"},
     },
     "filters": {
-        "database": {"()": "mirrorsite.logs.DropDatabaseTraceback"},
-        "name_cause": {"()": "mirrorsite.logs.ReplaceTraceback"},
+        "drop_database_traceback": {"()": "mirrorsite.logs.DropDatabaseTraceback"},
+        "replace_traceback": {"()": "mirrorsite.logs.ReplaceTraceback"},
     },
     "handlers": {
         "stderr": {"class": "mirrorsite.logs.LineHandler", "formatter": LOG_FORMAT},
@@ -301,17 +302,17 @@ LOGGING: dict[str, Any] = {
     },
     "loggers": {
         # The access log has a line for each request already.
-        "django.request": {"level": "ERROR", "filters": ["database"]},
+        "django.request": {"level": "ERROR", "filters": ["drop_database_traceback"]},
         "django.security": {"level": "CRITICAL"},
         "django.security.csrf": {"level": "WARNING"},
         "django.security.SuspiciousSession": {"level": "WARNING"},
         "botocore": {"level": "WARNING"},
         # Failures to refresh credentials; the service logs its own message after them.
-        "botocore.credentials": {"filters": ["name_cause"]},
-        "botocore.tokens": {"filters": ["name_cause"]},
+        "botocore.credentials": {"filters": ["replace_traceback"]},
+        "botocore.tokens": {"filters": ["replace_traceback"]},
         "boto3": {"level": "WARNING"},
         "urllib3": {"level": "ERROR"},
-        # Both would write by themselves, without the handler above.
+        # gunicorn and uvicorn-worker stop these from propagating to the handler above.
         "gunicorn.access": {"level": "INFO", "propagate": True},
         "gunicorn.error": {"level": "INFO", "propagate": True},
         "uvicorn.error": {"level": "WARNING", "propagate": True},

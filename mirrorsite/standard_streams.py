@@ -78,8 +78,9 @@ def _open_null(descriptor: int, flags: int) -> None:
 def _guard(stream: TextIO) -> GuardedStream:
     if not isinstance(stream, io.TextIOWrapper):
         raise TypeError(f"{stream!r} is not a standard stream")
-    encoding, line_buffering = stream.encoding, stream.line_buffering
-    write_through = stream.write_through
+    # Read first: after `detach` the stream has none of these.
+    encoding = stream.encoding
+    line_buffering, write_through = stream.line_buffering, stream.write_through
     return GuardedStream(
         stream.detach(),
         encoding=encoding,

@@ -38,6 +38,7 @@ urlpatterns = [
         read_views.UploadVerifyView.as_view(),
         name="upload-verify",
     ),
+    # All other paths below: their 404 needs authentication too.
     re_path(r"^api/uploads/", read_views.NotFoundView.as_view()),
     path("api/schema", api_docs.SchemaView.as_view(), name="schema"),
     path("api/docs", api_docs.DocsView.as_view(), name="docs"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mirrorsite.openapi import REQUEST_ID
+from mirrorsite.openapi import EXAMPLE_REQUEST_ID
 
 ID = "01937b5e-2f0a-7c3d-9a41-5b7f3f0e8c11"
 UPLOADED: dict[str, Any] = {
@@ -26,7 +26,7 @@ UPLOAD = {
     "requester": "anonymous",
     "client_address": "192.0.2.7",
     "user_agent": "curl/8.0",
-    "request_id": REQUEST_ID,
+    "request_id": EXAMPLE_REQUEST_ID,
     "error": None,
     "stored_at": "2026-11-23T18:45:18.012000Z",
     "duration_seconds": 0.012,
@@ -36,7 +36,7 @@ EVENT = {
     "action": "stored",
     "at": "2026-11-23T18:45:18.012000Z",
     "actor": "anonymous",
-    "request_id": REQUEST_ID,
+    "request_id": EXAMPLE_REQUEST_ID,
     "detail": {"size": 4, "etag": UPLOADED["etag"]},
     "seal": None,
 }
