@@ -74,7 +74,7 @@ def back_up() -> tuple[str, dict[str, int]]:
         file.flush()
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         payload = BytesPayload(content, "application/zip")
-        # By this metadata `put_new` recognises what an earlier attempt of it stored.
+        # If an answer is lost, `put_new` recognises its own object by this metadata.
         upload_storage().put_new(key, payload, {"upload-id": key})
     return key, rows
 
@@ -222,6 +222,7 @@ def _migrate(applied: list[tuple[str, str]]) -> None:
             f"this release does not know the migration {'.'.join(unknown[0])} of the"
             " backup; restore with the release that made it."
         )
+    # Those on which no other one depends: the executor applies their ancestors too.
     targets = [
         node
         for node in applied

@@ -79,8 +79,8 @@ class Canary:
 
     `base_url` is the service's URL without a path. `token` is needed to verify, and
     to read back through the API; without it the object is read from the bucket.
-    `behind_tls` sends X-Forwarded-Proto: https, as a TLS-terminating proxy does: needed
-    inside a cluster, where requests to a service with HTTPS_ONLY bypass its proxy.
+    `behind_tls` sends X-Forwarded-Proto: https, as a TLS-terminating proxy does. Inside
+    a cluster requests do not pass that proxy, and HTTPS_ONLY would redirect them.
     """
 
     def __init__(

@@ -100,9 +100,9 @@ def longest_attempt(size: int, storage: UploadStorage) -> timedelta:
     store = storage.configuration
     attempts = store.max_attempts
     pauses = 0.1 * 2**attempts  # `StoreClient.with_retries` sleeps less in total
-    request = attempts * (store.connect_timeout + store.read_timeout) + pauses
+    per_request = attempts * (store.connect_timeout + store.read_timeout) + pauses
     multipart = 0 if size <= PART_BYTES else math.ceil(size / PART_BYTES) + 3
     put, head = 1, 1
-    requests = request * (put + attempts * multipart + head)
+    requesting = per_request * (put + attempts * multipart + head)
     generating = attempts * size / _BYTES_PER_SECOND
-    return timedelta(seconds=requests + generating + _DATABASE_SECONDS)
+    return timedelta(seconds=requesting + generating + _DATABASE_SECONDS)

@@ -23,7 +23,6 @@ from uploads.audit.models import (
 )
 
 __all__ = [
-    "NOT_STORED",
     "UNCOMMON_ACTIONS",
     "WITHOUT_UPLOAD",
     "Action",
@@ -52,8 +51,7 @@ class Status(models.TextChoices):
     PURGED = "purged", "Purged"
 
 
-#: Every status but stored, in the order of the condition of `upload_not_stored`.
-NOT_STORED: tuple[Status, ...] = tuple(s for s in Status if s != Status.STORED)
+_NOT_STORED = tuple(status for status in Status if status != Status.STORED)
 
 
 class UploadQuerySet(models.QuerySet["Upload"]):
@@ -162,7 +160,7 @@ class Upload(models.Model):
             # Most uploads are stored; the list is filtered by the other statuses.
             models.Index(
                 fields=["status", "-created_at", "-id"],
-                condition=models.Q(status__in=NOT_STORED),
+                condition=models.Q(status__in=_NOT_STORED),
                 name="upload_not_stored",
             ),
             models.Index(

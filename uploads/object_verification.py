@@ -51,8 +51,8 @@ def verify_upload(
 
     Raises `TransitionError` for an upload that is pending, failed or purged, or was
     changed by another request, `StoreError` when the store refuses or is unavailable,
-    `StoreBusyError` when too many requests use it (nothing is recorded then), and
-    `TrailUnavailableError`.
+    and `StoreBusyError` when too many requests use it: in all these cases nothing is
+    recorded. Raises `TrailUnavailableError` when the database is unavailable.
     """
     with store_bulkhead().permit(actor.quota_key):
         if upload.status not in VERIFIABLE:

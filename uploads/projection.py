@@ -46,7 +46,10 @@ _Difference = tuple[FaultKind, str]
 
 
 def check(report: Report, *, since: int | None) -> Iterator[None]:
-    """Report every upload that differs from its events; yield after each page."""
+    """Report every upload that differs from its events; yield after each page.
+
+    `since` is the number of a seal, see `Projection`.
+    """
     uploads: QuerySet[Upload] = Upload.objects.all()
     events: QuerySet[UploadEvent] = UploadEvent.objects.exclude(upload=None)
     if since is not None:
@@ -78,7 +81,7 @@ def contradiction(lost: list[dict[str, Any]], seal: int) -> str | None:
     """Return why the lost events of a seal cannot be restored, or None if they can.
 
     They cannot if an upload's row contradicts the events that the database still has,
-    or if another upload has the object key of one of them.
+    or if another upload has the object key of a lost event.
     """
     ids = {event["upload"] for event in lost} - {None}
     for upload_id, row, events in _rows_with_events(ids):
@@ -214,7 +217,7 @@ def _state_of(
     facts: dict[str, Any] = {}
     status: Status | None = None
     for _, action, at, actor, request_id, detail in events:
-        if not facts:
+        if not facts:  # the first event
             facts = {"created_at": at, "etag": "", "version_id": ""}
             facts |= {name: detail[name] for name in _FIRST_FACTS if name in detail}
             if action == Action.REQUESTED:
@@ -251,6 +254,7 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
         if action in (Action.STORED, Action.ADOPTED):
             columns["stored_at"] = _parsed_time(detail.get("last_modified")) or at
         if action == Action.VERIFIED:
+            # As `transitions.record` does for an upload that was not recorded as stored.
             columns.setdefault("stored_at", at)
         if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
             columns["error"] = str(detail.get("error", ""))[:_MAX_ERROR]

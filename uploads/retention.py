@@ -151,21 +151,22 @@ def _purge_batch(
     are deleted before the error is raised: `reconcile_uploads --since` checks only the
     last purges.
     """
-    started: list[Purge | tuple[Upload, Future[str]]] = []
+    # For each upload its outcome, or the deletion that decides it.
+    outcomes: list[Purge | tuple[Upload, Future[str]]] = []
     failure: BaseException | None = None
     try:
         for upload, (detail, note) in checked:
-            detail = {"reason": reason, **detail}
-            note = note or _record(upload, uploads, actor, detail)
+            if not note:
+                note = _record(upload, uploads, actor, {"reason": reason, **detail})
             if note:
-                started.append(_not_purged(upload, note))
+                outcomes.append(_not_purged(upload, note))
             else:
                 deletion = pool.submit(_delete, upload, detail["etag"])
-                started.append((upload, deletion))
+                outcomes.append((upload, deletion))
     except BaseException as error:  # noqa: BLE001 Ctrl-C too; it is raised last
         failure = error
     results = []
-    for item in started:
+    for item in outcomes:
         try:
             results.append(item if isinstance(item, Purge) else _deleted(*item, actor))
         except (StoreError, TrailUnavailableError) as error:

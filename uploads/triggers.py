@@ -161,8 +161,8 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     when the database is unavailable.
     """
     with connection.cursor() as cursor:
+        # Not whether django_migrations has the migration: no trigger protects that table.
         cursor.execute("SELECT to_regclass(%s)", [EVENTS])
-        # Looks for the table instead of the migration's row: no trigger protects that.
         if cursor.fetchone() == (None,):
             return []
         cursor.execute(

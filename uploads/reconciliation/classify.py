@@ -30,8 +30,8 @@ class FindingKind(models.TextChoices):
     # a deleted object can be restored from a version.
     FAILED_PRESENT = "failed but present"
     MISSING_PRESENT = "missing but present"
-    # The record is of an object in another bucket than the configured one, whose
-    # objects therefore prove nothing about it.
+    # The record names another bucket than the configured one, so the configured bucket
+    # proves nothing about its object.
     ELSEWHERE = "recorded in another bucket"
     # There is no object to record, but the parts take up space.
     UNFINISHED = "unfinished multipart upload"
@@ -139,9 +139,11 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
     except ObjectMissingError:
         return None  # deleted by now: the next run finds that
     differences = compared.differences
-    owner = found.metadata.get("upload-id") or "missing"
-    if owner != str(upload.pk) and _must_have_its_id(upload):
-        differences += (f"upload-id in the metadata is {owner}, not {upload.pk}",)
+    id_in_metadata = found.metadata.get("upload-id") or "missing"
+    if id_in_metadata != str(upload.pk) and _id_must_match(upload):
+        differences += (
+            f"upload-id in the metadata is {id_in_metadata}, not {upload.pk}",
+        )
     if status == Status.STORED and not differences:
         return None  # as recorded
     if differences and status != Status.PURGED:
@@ -154,11 +156,11 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
     return Finding(kind, upload.key, upload.pk, action, evidence)
 
 
-def _must_have_its_id(upload: Upload) -> bool:
-    """Return True if an object without this upload's id in its metadata is another's.
+def _id_must_match(upload: Upload) -> bool:
+    """Return True if the object must have this upload's id in its metadata.
 
-    The object of a pending or failed upload is recorded as stored, and that of a purged
-    one deleted, so it must be the upload's own. For a stored or missing upload equal
+    `repair` records the object of a pending or failed upload as stored, and deletes that
+    of a purged one, so it must be the upload's own. For a stored or missing upload equal
     bytes are enough, as for verify_uploads: a copy that an operator restored may lack
     the metadata. An adopted object may have another id, or none (`uploads.orphans`).
     """

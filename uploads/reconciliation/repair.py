@@ -34,7 +34,8 @@ def repair(options: Options, finding: Finding) -> Finding:
             refusal = _delete(upload, finding)
             if refusal:
                 # The object still exists, so the status must not stay `purged`.
-                action, detail["purge_refused"] = Action.VERIFIED, refusal
+                action = Action.VERIFIED
+                detail["purge_refused"] = refusal
         changes = _columns(action, finding.evidence)
         transitions.record(upload, action, options.actor, detail=detail, **changes)
     except (TransitionError, ObjectChangedError) as error:

@@ -18,7 +18,7 @@ class Command(OperatorCommand):
         "Check the service as a client would use it: health, mirror, upload, read back,"
         " verify."
     )
-    so_far = "the last step did not finish"
+    so_far = "not every step was run"
     json_output = "one JSON object"
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -64,6 +64,7 @@ class Command(OperatorCommand):
 
 
 def _line(step: Step) -> str:
+    # In capitals, so that a step that checked nothing is not taken for a success.
     outcome = step.outcome.upper() if step.outcome == "skipped" else step.outcome
     note = f"  {step.note}" if step.note else ""
     return f"{step.name:<10} {outcome:<8} {step.duration_ms:8.1f} ms{note}"

@@ -75,8 +75,8 @@ class Command(OperatorCommand):
             self.print("nothing was deleted; add --yes to delete")
         if counts["left alone"]:
             raise DifferencesFound(
-                f"{counted(counts['left alone'], 'object')} differ from their records"
-                " or cannot be deleted; run reconcile_uploads."
+                f"{counted(counts['left alone'], 'object')} left alone, for the reasons"
+                " above; run reconcile_uploads."
             )
 
 

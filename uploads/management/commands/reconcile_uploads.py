@@ -79,7 +79,7 @@ def _line(finding: Finding) -> str:
     for difference in finding.evidence.get("differences", ()):
         line += f"; {difference}"
     if finding.outcome == "repaired":
-        # Only of an unfinished multipart upload, which has no event.
+        # Only an unfinished multipart upload is repaired without an event.
         line += f" -> {finding.action or 'parts deleted'}"
     elif finding.outcome == "skipped":
         line += f" (left alone: {finding.note})"
