@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils import timezone
 from django.utils.html import format_html
@@ -50,7 +51,7 @@ def context(wanted: str) -> dict[str, Any]:
     """Return the template's variables for a range of `RANGES`."""
     if not Upload.objects.exists():
         # The figures would be cached: the first upload would not be seen for a minute.
-        return {"is_empty": True}
+        return {"is_empty": True, "needs_token": settings.UPLOAD_AUTH == "token"}
     name = wanted if wanted in RANGES else "24h"
     words, count = RANGES[name]
     hours = hourly.recent_hours(count)

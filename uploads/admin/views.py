@@ -93,8 +93,8 @@ def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     method: Method = "read" if upload.size <= READ_BYTES else "head"
     try:
         outcome = verify_upload(upload, actor=staff_actor(request), method=method)
-    except TransitionError:
-        messages.warning(request, f"Not verified: the upload is {upload.status}.")
+    except TransitionError as error:
+        messages.warning(request, f"Not verified: {error}")
     except (StoreBusyError, StoreError) as error:
         messages.error(request, f"Not verified, and nothing recorded: {error}.")
     else:
@@ -182,6 +182,7 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     actor = staff_actor(request)
     try:
         with store_bulkhead().permit(actor.quota_key):
+            # The first chunk is enough: only an object larger than recorded has more.
             body = next(
                 storage_of(upload).read(upload.key, PREVIEW_BYTES, upload.version_id),
                 b"",

@@ -26,6 +26,14 @@ def test_empty__says_what_to_do_first(admin_client, make_upload):
     assert '<p class="value">1</p>' in text(admin_client)
 
 
+def test_empty__the_command_has_a_token_if_uploads_need_one(admin_client, settings):
+    header = "Authorization: Bearer $TOKEN"
+    assert header not in text(admin_client)
+    settings.UPLOAD_AUTH = "token"
+    command = f'curl -X POST -H "{header}" http://testserver/api/upload-random'
+    assert command in text(admin_client)
+
+
 def test_charts_and_their_tables(admin_client, make_upload):
     make_upload()
     make_upload(status=Status.FAILED, duration=None)

@@ -9,8 +9,9 @@ from django.test import Client
 from mirrorsite.actors import Actor
 from tests.uploads import making
 from tests.uploads.audit.trails import KEY, Trail
-from uploads import transitions
+from uploads import object_verification, transitions
 from uploads.models import Action, AuditSeal, Status, Upload
+from uploads.object_verification import Method, Verification
 from uploads.storage import upload_storage
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +87,22 @@ class TestVerify:
         response = admin_client.post(path(upload, "verify"), follow=True)
         assert b"The object is missing" in response.content
         assert Upload.objects.get().status == Status.MISSING
+
+    def test_pending(self, admin_client, make_upload):
+        upload = make_upload(status=Status.PENDING)
+        response = admin_client.post(path(upload, "verify"), follow=True)
+        assert b"is pending; there is nothing to verify." in response.content
+        assert acts_of(upload) == []
+
+    def test_changed_by_another_request(self, admin_client, upload, monkeypatch):
+        def compare_slowly(upload: Upload, *, method: Method) -> Verification:
+            Upload.objects.update(status=Status.PURGED)
+            return Verification(Action.VERIFIED, ())
+
+        monkeypatch.setattr(object_verification, "examine", compare_slowly)
+        response = admin_client.post(path(upload, "verify"), follow=True)
+        assert b"is no longer stored." in response.content
+        assert acts_of(upload) == []
 
     def test_no_permit(self, admin_client, upload, no_permit):
         response = admin_client.post(path(upload, "verify"), follow=True)
