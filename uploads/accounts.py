@@ -40,7 +40,7 @@ _RECORDED = (
 
 def locked_state(account: Account) -> State | None:
     """Lock the account's row and return its state; None if there is no such row."""
-    model = account.__class__  # `type` would not look behind a lazy `request.user`
+    model = account.__class__  # type(request.user) is SimpleLazyObject
     rows: QuerySet[Any] = model._default_manager.select_for_update()
     row = rows.filter(pk=account.pk).first()
     return None if row is None else _state(row)
@@ -73,7 +73,7 @@ def record_change(account: Account, before: State | None, actor: Actor) -> None:
 
 @contextmanager
 def recorded(account: Account | None, actor: Actor) -> Iterator[State | None]:
-    """Record the changes made to an account within the block; yield its state before.
+    """Record the changes made to an account within the block; yield the state before them.
 
     The state is None, and nothing is recorded, if there is no such account.
     """

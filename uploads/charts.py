@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from itertools import groupby
 
 #: The size of the area within the axes, whose origin is its upper left corner.
 WIDTH, HEIGHT = 628, 194
@@ -119,14 +118,15 @@ class Lines(Chart):
     def lines(self) -> Iterator[tuple[str, list[tuple[float, float]]]]:
         """Yield a name and the points of each uninterrupted line."""
         for name, values in self.series.items():
-            for has_value, run in groupby(
-                enumerate(values), lambda p: p[1] is not None
-            ):
-                if has_value:
-                    yield (
-                        name,
-                        [(self.x(i + 0.5), self.y(v)) for i, v in run if v is not None],
-                    )
+            points: list[tuple[float, float]] = []
+            for i, value in enumerate(values):
+                if value is not None:
+                    points.append((self.x(i + 0.5), self.y(value)))
+                elif points:
+                    yield name, points
+                    points = []
+            if points:
+                yield name, points
 
 
 def round_ticks(highest: float, base: int = 10) -> list[float]:
@@ -140,5 +140,6 @@ def round_ticks(highest: float, base: int = 10) -> list[float]:
     else:
         step = 2.0 ** math.ceil(math.log2(rough))
     step = max(step, 1)
+    # A rounding error must not add a tick: 300.00000000000006 needs none at 400.
     count = math.ceil(highest / step - 1e-9)
     return [i * step for i in range(count + 1)]

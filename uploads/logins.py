@@ -96,12 +96,14 @@ def forget_attempts(keys: Iterable[str]) -> None:
         _counter.add(key, WINDOW_SECONDS, -1)
 
 
-def _count(client: str, most: int) -> str | None:
-    """Count an attempt; return its key, or None if there were `most` in this window.
+def _count(subject: str, most: int) -> str | None:
+    """Count an attempt against `subject`, an address or a user.
 
-    Each concurrent attempt gets another number, so no more than `most` get a key.
+    Return the count's key, or None if there were `most` attempts in this window. The
+    counter gives each concurrent attempt a number of its own, so no more than `most` get
+    a key.
     """
-    key = f"login/{client}/{time.time() // WINDOW_SECONDS:.0f}"
+    key = f"login/{subject}/{time.time() // WINDOW_SECONDS:.0f}"
     if _counter.add(key, WINDOW_SECONDS) <= most:
         return key
     forget_attempts([key])
@@ -135,7 +137,7 @@ def record_failure(
     sender: Any, credentials: dict[str, Any], request: HttpRequest | None, **rest: Any
 ) -> None:
     if request is None or request.META.get(THROTTLED):
-        return  # no password was checked
+        return  # not a login at the admin, or one whose password was not checked
     typed = str(credentials.get("username", ""))
     username = typed if User.objects.filter(username=typed).exists() else None
     _record(Action.LOGIN_FAILED, request, "anonymous", username=username)

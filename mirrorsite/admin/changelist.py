@@ -75,8 +75,9 @@ class CursorChangeList(FilteredChangeList):
         rows = self.queryset.reverse() if backwards else self.queryset
         if direction in {"older", "newer"}:
             rows = rows.filter(self._beyond(pk, "gt" if backwards else "lt"))
-        # If there is a row beyond the page, there is another page in this direction. In the
-        # other one there is a page if this page was reached from there.
+        # One row more than the page shows whether a further page follows in this direction.
+        # In the opposite direction there is one if the user came from there, and none if
+        # this is the newest or the oldest page.
         found = list(rows[: size + 1])
         has_more = len(found) > size
         if backwards:
@@ -127,10 +128,10 @@ class CursorChangeList(FilteredChangeList):
         )
 
 
-class StrictListMixin:
+class StrictAdminMixin:
     """Rejects unknown parameters of a list, and selections with an invalid id.
 
-    A name that another request takes at the same time is reported in the form.
+    Reports in the form a name that another request takes at the same time.
     """
 
     opts: Any
@@ -140,8 +141,8 @@ class StrictListMixin:
         try:
             return view(*args, **kwargs)  # type: ignore[no-any-return]
         except (IntegrityError, ValidationError):
-            # Another request has taken the name since the form looked for it. The form
-            # finds it now, and reports it.
+            # Another request has taken the name since the form was validated. Validated
+            # again, the form reports that.
             return view(*args, **kwargs)  # type: ignore[no-any-return]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -157,7 +158,7 @@ class StrictListMixin:
         return super().response_action(request, queryset)  # type: ignore[misc]
 
 
-class BigTableAdmin(StrictListMixin, admin.ModelAdmin[M]):
+class BigTableAdmin(StrictAdminMixin, admin.ModelAdmin[M]):
     """A read-only admin whose list is a `CursorChangeList`."""
 
     ordering: ClassVar[tuple[str, ...]]

@@ -25,7 +25,7 @@ _LEVELS = {
     10: _Level(timedelta(days=1), "%-d %B %Y", "%-d"),
     13: _Level(timedelta(hours=1), "%-d %B %Y, %H:00", "%H:00"),
 }
-#: Its end makes a time of a period: "2026" + "-01-01T00:00:00+00:00".
+#: Completes a period to the time of its start: "2026" + "-01-01T00:00:00+00:00".
 _FIRST_TIME = "0001-01-01T00:00:00+00:00"
 
 
@@ -58,10 +58,10 @@ def short_name(period: str) -> str:
 
 
 def subdivisions(period: str, first: datetime, last: datetime) -> list[str]:
-    """Return the parts of a period, such as months, from that of `first` to that of `last`.
+    """Return the parts of a period, such as the months of a year, between two times.
 
-    Both times are in UTC. A single year or month is replaced by its own subdivisions,
-    since it offers no choice.
+    `first` and `last` are in UTC; the parts that contain them are included. A single year
+    or month is replaced by its own subdivisions, since it offers no choice.
     """
     length = next((length for length in _LEVELS if length > len(period)), None)
     if length is None:

@@ -122,7 +122,7 @@ class TimeFilter(ListFilter):
             "selected": not used,
             "query_string": self._link(changelist),
             "display": "Any time",
-            # For the form below the links.
+            # The template takes the form below the links from this first choice.
             "since": used.get("since", ""),
             "until": used.get("until", ""),
             "others": [
@@ -139,29 +139,32 @@ class TimeFilter(ListFilter):
             }
 
     def navigation(self, changelist: Any) -> dict[str, Any]:
-        """Return the current period and the links (address, text) to those above and below."""
+        """Return the current period, and links to the containing periods and to its parts.
+
+        A link is an address and a text.
+        """
         period = current = self.used.get("on", "")
         rows = self.model._default_manager.order_by(self.column)
         times = rows.values_list(self.column, flat=True)
         first, last = times.first(), times.last()
-        below = dates.subdivisions(period, first, last) if first and last else []
-        trail = []
+        parts = dates.subdivisions(period, first, last) if first and last else []
+        above = []
         if period:
-            trail = [(self._link(changelist), "All dates")]
-            trail += [
-                (self._link(changelist, on=above), dates.name(above))
-                for above in dates.containing(period)
+            above = [(self._link(changelist), "All dates")]
+            above += [
+                (self._link(changelist, on=outer), dates.name(outer))
+                for outer in dates.containing(period)
             ]
-        elif below:
-            # Nothing is chosen. If all rows are in one year or month, `below` are its
-            # subdivisions, and it is the heading.
-            current = (dates.containing(below[0]) or [""])[-1]
+        elif parts and (containing := dates.containing(parts[0])):
+            # No period is chosen, but all rows are in one year or month: show it as the
+            # current period.
+            current = containing[-1]
         return {
-            "trail": trail,
+            "above": above,
             "current": dates.name(current) if current else "",
-            "steps": [
+            "below": [
                 (self._link(changelist, on=part), dates.short_name(part))
-                for part in below
+                for part in parts
             ],
         }
 

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from mirrorsite.actors import staff_actor
-from mirrorsite.admin.changelist import StrictListMixin
+from mirrorsite.admin.changelist import StrictAdminMixin
 from mirrorsite.tokens import services
 from mirrorsite.tokens.models import Token
 
@@ -32,7 +32,7 @@ class TokenForm(forms.ModelForm[Token]):
 
 
 @admin.register(Token)
-class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
+class TokenAdmin(StrictAdminMixin, admin.ModelAdmin[Token]):
     form = TokenForm
     list_display = (
         "name", "user", "can_upload", "can_read", "state",
@@ -88,6 +88,7 @@ class TokenAdmin(StrictListMixin, admin.ModelAdmin[Token]):
             days=form.cleaned_data["days"],
             actor=staff_actor(request),
         )
+        # Django logs the addition of `obj`, and `response_add` shows it.
         obj.pk, obj.expiry = token.pk, token.expiry
         request.new_token_secret = secret  # type: ignore[attr-defined]
 

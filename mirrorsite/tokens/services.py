@@ -101,7 +101,7 @@ def issue_token(*, program: str, days: int, actor: Actor) -> tuple[Token, str]:
                 " program name."
             )
         now = timezone.now()
-        # Finds none without an owner: every token has one.
+        # `user=None` matches no token, since every token has an owner.
         for token in Token.objects.filter(
             user=owner, revoked_at=None, expiry__gt=now + RENEW_BEFORE
         ):

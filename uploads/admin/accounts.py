@@ -13,13 +13,13 @@ from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from mirrorsite.actors import staff_actor
-from mirrorsite.admin.changelist import StrictListMixin
+from mirrorsite.admin.changelist import StrictAdminMixin
 from uploads import accounts
 
 admin.site.unregister([User, Group])
 
 
-class _AccountMixin(StrictListMixin):
+class _AccountMixin(StrictAdminMixin):
     """Records what a form changes, in the transaction of the change."""
 
     def change_view(
@@ -34,7 +34,7 @@ class _AccountMixin(StrictListMixin):
         A form submits every field, so its old values would overwrite that change.
         """
         if not self.has_change_permission(request):  # type: ignore[attr-defined]
-            # A read-only page or a refusal needs no lock.
+            # A read-only page or a refusal changes nothing: do not lock the account.
             return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[misc,no-any-return]
         account = self.get_object(request, unquote(object_id))  # type: ignore[attr-defined]
         with accounts.recorded(account, staff_actor(request)) as before:
@@ -53,8 +53,10 @@ class _AccountMixin(StrictListMixin):
         self, request: HttpRequest, form: Any, formsets: Any, change: bool
     ) -> None:
         super().save_related(request, form, formsets, change)  # type: ignore[misc]
-        if not change:
-            accounts.record_change(form.instance, None, staff_actor(request))
+        if not change:  # changes are recorded by `change_view`
+            accounts.record_change(
+                form.instance, before=None, actor=staff_actor(request)
+            )
 
 
 @admin.register(User)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -27,6 +28,7 @@ from uploads.object_verification import VERIFIABLE, verify_upload
 #: Limits of one request; the command `verify_uploads` has none.
 MAX_VERIFIED = 1_000
 VERIFY_SECONDS = 20.0
+#: Lines of an export that are sent to the client in one write.
 LINES_AT_ONCE = 500
 
 
@@ -83,6 +85,12 @@ def export_jsonl(
     return _export(request, queryset, "jsonl")
 
 
+def _joined(lines: Iterator[str], count: int) -> Iterator[str]:
+    """Yield the lines, `count` of them joined at a time."""
+    while text := "".join(islice(lines, count)):
+        yield text
+
+
 def _export(
     request: HttpRequest, queryset: QuerySet[Any], form: exports.Format
 ) -> StreamingHttpResponse:
@@ -100,10 +108,8 @@ def _export(
     )
     kind = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}[form]
     lines = exports.lines(exports.by_id(queryset), columns, form=form)
-    # Each piece is one write to the client, so lines are joined.
-    pieces = iter(lambda: "".join(islice(lines, LINES_AT_ONCE)), "")
     return StreamingHttpResponse(
-        pieces,
+        _joined(lines, LINES_AT_ONCE),
         content_type=kind,
         headers={"Content-Disposition": f'attachment; filename="{name}.{form}"'},
     )

@@ -77,7 +77,10 @@ class UploadAdmin(BigTableAdmin[Upload]):
     def change_view(
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Show the upload's own page; Django's accepts the id in any spelling."""
+        """Show `views.page` at Django's URL, which accepts an id in any spelling.
+
+        `<uuid:pk>` would accept neither upper case nor an id without hyphens.
+        """
         upload = self.get_object(request, unquote(object_id))
         if not self.has_view_permission(request, upload):
             raise PermissionDenied
