@@ -39,7 +39,8 @@ LABEL org.opencontainers.image.title="mirrorsite" \
       org.opencontainers.image.revision="${REVISION}"
 
 # The root file system may be read-only: all that is written goes to /tmp and /dev/shm.
-# Processors say little in a container, so the number of workers is a fixed one.
+# The number of processors is the host's, not the container's share, so the number of workers
+# is fixed.
 ENV PATH="/venv/bin:${PATH}" \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

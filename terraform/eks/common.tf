@@ -1,7 +1,8 @@
 # Linked into every root here.
 
 terraform {
-  # Completed by `terraform init -backend-config=FILE` and a key of root and environment.
+  # Completed by `terraform init -backend-config=FILE
+  # -backend-config=key=eks/ENVIRONMENT/ROOT.tfstate`.
   backend "s3" {
     encrypt      = true
     use_lockfile = true

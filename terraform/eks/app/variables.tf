@@ -48,8 +48,9 @@ variable "autoscaling" {
 variable "resources" {
   description = "Requests and limits of the containers; see modules/k8s/deployment."
   type = object({
-    # Low enough that uploads waiting for the store still raise CPU use above the target:
-    # docs/performance.md, "Limits".
+    # Low, because uploads mostly wait for the store: a pod whose threads all upload must still
+    # use more than target_percent of this. A slow store is not noticed: docs/performance.md,
+    # "Limits".
     cpu_request    = optional(string, "250m")
     cpu_limit      = optional(string)
     memory_request = optional(string, "384Mi")

@@ -18,7 +18,7 @@ resource "aws_vpc" "this" {
   tags                 = { Name = local.name }
 }
 
-# Without rules: what names no security group is isolated.
+# Without rules, so that a resource that names no security group can reach nothing.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${local.name}-unused" }

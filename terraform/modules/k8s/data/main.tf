@@ -14,7 +14,7 @@ locals {
     postgres = {
       port    = 5432
       service = { clusterIP = "None" }
-      # Over TCP: the server that only initialises the volume does not listen there.
+      # Over TCP, on which the temporary server that initialises the volume does not listen.
       probe   = { exec = { command = ["pg_isready", "--host=127.0.0.1", "--username=${local.postgres_name}", "--dbname=${local.postgres_name}"] } }
       storage = var.postgres.storage
       user_id = 999

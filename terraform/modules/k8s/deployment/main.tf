@@ -149,7 +149,7 @@ resource "kubernetes_pod_v1" "image" {
   #checkov:skip=CKV_K8S_14:The variable refuses an image without a tag and the tag latest.
   #checkov:skip=CKV_K8S_15:Always pulling would break Minikube's loaded images, and tags never move.
   #checkov:skip=CKV_K8S_43:The pipeline deploys by digest; Minikube's images have none.
-  # Running as well: the image has been pulled, and the provider refuses any state but these.
+  # Running suffices, as it shows that the image was pulled; the provider accepts no third state.
   target_state = ["Running", "Succeeded"]
 
   metadata {

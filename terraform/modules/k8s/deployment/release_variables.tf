@@ -80,7 +80,7 @@ variable "audit_public_keys" {
 }
 
 variable "database_ca_bundle" {
-  description = "Certificates (PEM) of the authorities that sign the database's certificate, for connections with sslmode=verify-full. Null: only authorities that the image trusts can be verified."
+  description = "Certificates (PEM) of the authorities that sign the database's certificate, for connections with sslmode=verify-full. Null: verify-full works only with authorities that the image trusts."
   type        = string
   default     = null
 

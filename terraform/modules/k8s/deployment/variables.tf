@@ -77,7 +77,7 @@ variable "annotations" {
 }
 
 variable "rollout" {
-  description = "How pods are replaced: how many more than usual at once (a number or percentage), how many seconds a terminating pod continues to serve while load balancers still send to it, and how many minutes an apply waits."
+  description = "How pods are replaced: how many pods more than usual may run (a number or percentage), how many seconds a terminating pod continues to serve while load balancers still send to it, and how many minutes an apply waits."
   type = object({
     max_surge     = optional(string, "1")
     drain_seconds = optional(number, 15)
