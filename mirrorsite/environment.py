@@ -61,8 +61,8 @@ VARIABLES: dict[str, Variable] = {
     "AWS_DEFAULT_REGION": Variable("us-east-1", "The bucket's region."),
     "AWS_ACCESS_KEY_ID": Variable(
         "",
-        "Access key for the bucket; leave it and AWS_SECRET_ACCESS_KEY empty to use the"
-        " pod's or host's role.",
+        "Access key for the bucket. Leave it and AWS_SECRET_ACCESS_KEY empty to use the"
+        " role of the pod or host.",
     ),
     "AWS_SECRET_ACCESS_KEY": Variable("", "The secret of AWS_ACCESS_KEY_ID."),
     "AWS_ENDPOINT_URL_S3": Variable(
