@@ -117,7 +117,7 @@ resource "aws_db_instance" "this" {
 }
 
 # By default RDS rotates the password weekly, at any hour. Until the pods have been replaced
-# with the new one (README.md), new connections fail; hence a quiet hour.
+# with the new one (terraform/eks/README.md), new connections fail; hence a quiet hour.
 resource "aws_secretsmanager_secret_rotation" "database" {
   secret_id          = one(aws_db_instance.this.master_user_secret).secret_arn
   rotate_immediately = false
