@@ -72,8 +72,8 @@ def actor_named(
 ) -> Actor:
     """Return the actor of a request under a given name.
 
-    Address and request id are missing when a script logs in with a request that it
-    built itself (`django.test.Client.login` does).
+    Address and request id are missing in a request that a script built itself, such as
+    that of `django.test.Client.login`.
     """
     meta = request.META
     return Actor(
@@ -102,7 +102,6 @@ def client_network(address: str | None) -> str:
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is None:
-            # `int` drops the zone.
             return str(ipaddress.ip_network((int(parsed), 64), strict=False))
         return str(parsed.ipv4_mapped)
     return str(parsed)

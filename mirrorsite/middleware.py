@@ -187,10 +187,12 @@ class StaffSessionMiddleware(SessionMiddleware):
         try:
             return super().process_response(request, response)
         except SessionInterrupted as error:
+            # Raised while an UpdateError was handled, which was raised while an error of the
+            # database was handled.
             update_error = error.__context__
             failure = update_error and update_error.__context__
             if failure is not None and is_unavailable(failure):
-                raise failure from failure.__cause__
+                raise failure from failure.__cause__  # as it was raised first
             raise
 
 

@@ -51,10 +51,10 @@ _MAX_IN_MEMORY = 100_000
 
 
 class Counter(Protocol):
-    """Counts per key; each count expires."""
+    """Counts per key. A key names its window, so no count is used after it expires."""
 
     def add(self, key: str, seconds: int, amount: int = 1) -> int:
-        """Add `amount`, 1 or -1; return the count, which expires after `seconds`."""
+        """Add `amount`, 1 or -1; return the count, which may be dropped after `seconds`."""
 
 
 class MemoryCounter:
@@ -268,9 +268,9 @@ class RateLimitedPosts(APIView):
             try:
                 limiter.count(unproven, self.headers)
             except Problem:
-                # Refused before its credential is checked, so it is not counted as invalid.
-                # Perhaps only concurrent requests with valid credentials fill the quota, and
-                # they will be uncounted.
+                # Refused before its credential is checked. The quota may be full of concurrent
+                # requests with valid credentials, which are uncounted later; if refused
+                # requests stayed counted, it would remain full.
                 limiter.uncount(unproven)
                 raise
             counted_key = unproven

@@ -75,20 +75,24 @@ class Bulkhead:
                     self._changed.wait(until - time.monotonic())
                 self._free_permits -= 1
                 self._held[client] += 1
+                # Else the store would count as hung when it has not been used for a while.
                 self._progress_at = time.monotonic()
             finally:
                 del self._queue[request]
                 self._changed.notify_all()  # another one may be next
-        is_answered = True
+        store_answered = True
         try:
             yield
         except BaseException as error:
+            # The service raises errors of its own from those of the store.
             causes = (error, error.__cause__)
-            is_answered = not any(isinstance(e, StoreUnavailableError) for e in causes)
+            store_answered = not any(
+                isinstance(cause, StoreUnavailableError) for cause in causes
+            )
             raise
         finally:
             with self._changed:
-                if is_answered:
+                if store_answered:
                     self._progress_at = time.monotonic()
                 self._free_permits += 1
                 self._held[client] -= 1

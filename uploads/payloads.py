@@ -167,7 +167,10 @@ def parts_of(chunks: Iterable[Chunk]) -> Iterator[Part]:
 
 
 def in_parts(chunks: Iterable[Chunk], part_bytes: int) -> Iterator[Chunks]:
-    """Yield the chunks of parts of exactly `part_bytes`; the last may be shorter."""
+    """Yield each part as a list of its chunks.
+
+    Parts have exactly `part_bytes`; the last may be shorter.
+    """
     part: list[Chunk] = []
     free = part_bytes
     for chunk in chunks:

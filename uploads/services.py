@@ -253,9 +253,10 @@ def _record_outcome(
 ) -> None:
     """Record the outcome, even if reconciliation has changed the status in between.
 
-    In that case `stored` overrides `failed` and `missing`; any other status stays, and
-    the next reconciliation corrects it if it is wrong. Raises `UploadFailedError` when
-    the object was stored but its record is by now `corrupted` or `purged`.
+    In that case the outcome `stored` replaces a status `failed` or `missing`, and the
+    outcome `failed` is not recorded: the next reconciliation corrects the status if it is
+    wrong. Raises `UploadFailedError` when the object was stored but its record is by now
+    `corrupted` or `purged`.
     """
     while True:
         try:
@@ -277,16 +278,16 @@ def _record_outcome(
 
 
 def _find(key: IdempotencyKey) -> Upload | None:
-    """Return the upload of this key.
-
-    The id also finds a record that reconciliation made from the object, without a key;
-    the columns find one made under another SECRET_KEY. Raises `TrailUnavailableError`.
-    """
+    """Return the upload of this idempotency key; raises `TrailUnavailableError`."""
+    # In a record that reconciliation made from the object, the columns are empty.
+    by_id = Q(pk=key.upload_id)
+    # Under another SECRET_KEY the key had another id.
     by_columns = Q(idempotency_scope=key.scope, idempotency_key=key.key)
     with log.database_errors():
-        found = list(Upload.objects.filter(Q(pk=key.upload_id) | by_columns))
-    found.sort(key=lambda upload: upload.pk != key.upload_id)
-    return found[0] if found else None
+        found = {
+            upload.pk: upload for upload in Upload.objects.filter(by_id | by_columns)
+        }
+    return found.get(key.upload_id) or next(iter(found.values()), None)
 
 
 def _require_same_request(upload: Upload, size: int | None) -> None:
@@ -301,11 +302,11 @@ def _require_same_request(upload: Upload, size: int | None) -> None:
 def _is_finished(upload: Upload) -> bool:
     """Return True if the upload was ever stored, whatever its current status.
 
-    Raises `UploadFailedError` if another object has its key.
+    Raises `UploadFailedError` if another object has its object key.
     """
     if upload.status in {Status.PENDING, Status.FAILED}:
         return False
     if upload.stored_at is None:
-        # Reconciliation found something else under the key: no attempt can succeed.
+        # Reconciliation found another object under the object key: no attempt can succeed.
         raise UploadFailedError("another object has this key", upload=upload)
     return True

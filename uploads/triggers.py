@@ -161,7 +161,8 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     when the database is unavailable.
     """
     with connection.cursor() as cursor:
-        # Not whether django_migrations has the migration: no trigger protects that table.
+        # django_migrations could tell, too, but no trigger protects that table: without its
+        # rows this would report nothing.
         cursor.execute("SELECT to_regclass(%s)", [EVENTS])
         if cursor.fetchone() == (None,):
             return []

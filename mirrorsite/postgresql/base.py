@@ -40,8 +40,9 @@ class TimedConnection(psycopg.Connection[Any]):
         try:
             answer = super().wait(gen, interval, timeout)
         except psycopg.OperationalError as error:
-            is_active = self.pgconn.transaction_status == TransactionStatus.ACTIVE
-            if timeout is None or not is_active:
+            # ACTIVE: a statement was sent, and its answer has not arrived.
+            is_unanswered = self.pgconn.transaction_status == TransactionStatus.ACTIVE
+            if timeout is None or not is_unanswered:
                 raise
             # A late answer would be read as that of the next statement.
             self.close()

@@ -67,7 +67,7 @@ class Application:
         started = perf_counter()
         body = BytesIO()
         request = Request(scope, body)
-        # Without a body nothing is received: uvicorn would read further requests, too.
+        # Not received without a body: `receive` would make uvicorn read further requests.
         more_body = not request.META.keys().isdisjoint(_BODY_FIELDS)
         try:
             while more_body:
@@ -125,7 +125,8 @@ class Application:
         except ClientDisconnectedError:
             raise
         except Exception:
-            # It was set in the thread only.
+            # The thread has set the request id in its own context only. Before `raise` it is
+            # not reset: uvicorn then logs the error.
             token = current_request_id.set(
                 request.META.get("mirrorsite.request_id", "")
             )

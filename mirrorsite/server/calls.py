@@ -112,7 +112,7 @@ class Call:
 
 
 def _pieces_of(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield pieces of `STREAM_BYTES` or more, and a shorter one, or none, at the end."""
+    """Yield pieces of `STREAM_BYTES` or more, and then a shorter one, which may be empty."""
     piece = bytearray()
     for part in parts:
         piece += part

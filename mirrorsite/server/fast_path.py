@@ -70,14 +70,14 @@ class FastPath:
         head = self._heads.get(cache_key) if cache_key else None
         if head is None or (found := self.answers[path](query)) is None:
             return None
-        body, own = found
+        body, added = found
         request_id = request_id_from(
             fields.get(b"x-request-id", b"").decode("latin-1"),
             fields.get(b"traceparent", b"").decode("latin-1"),
         )
         return FastResponse(
             b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n"
-            % (head, field_lines(own), request_id.encode(), len(body)),
+            % (head, field_lines(added), request_id.encode(), len(body)),
             body,
             request_id,
         )

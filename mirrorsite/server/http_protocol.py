@@ -54,8 +54,8 @@ LINGER_SECONDS = 1.0
 #: a request already sent is answered.
 DRAIN_SECONDS = 1.0
 
-#: Limit for what arrives of one request, head and chunk sizes included, in the reads
-#: after the one in which it began.
+#: Limit for the bytes of an incomplete request: its head, its body and the sizes of its
+#: chunks. Those of the read in which the request begins are not counted.
 MAX_INCOMPLETE_BYTES = 128 * 1024
 #: Requests in one read, or behind one that is being answered.
 MAX_PIPELINED = 64
@@ -149,6 +149,7 @@ class HTTPProtocol(HttpToolsProtocol):
         """Disconnect a client that is too slow to send or to read; called once a second."""
         if self.flow.write_paused:
             self._check_stall(now)
+        # While reading is paused, the rest of the request may have been sent already.
         elif now > self._deadline and not self.flow.read_paused:
             if self.transport.is_closing():
                 # Closed earlier, but the client has not read the rest of the answer.
@@ -333,7 +334,8 @@ class HTTPProtocol(HttpToolsProtocol):
         """
         self._ignores_input = True
         is_body = self._phase is Phase.BODY
-        earlier = len(self._unanswered) - is_body
+        # In that phase the refused request is itself the last of the unanswered ones.
+        earlier = len(self._unanswered) - (1 if is_body else 0)
         if earlier:
             self._unanswered[earlier - 1].keep_alive = False
             self._deadline = math.inf  # the rest of this request is not awaited
@@ -343,6 +345,7 @@ class HTTPProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._signal_disconnect()  # the application stops reading
+            # A Content-Length that is too large is found last, so the head is valid.
             self._answer_refusal(slug, is_body or slug == "body-too-large")
 
     def _signal_disconnect(self) -> None:

@@ -129,6 +129,19 @@ class TestLineHandler:
         assert stream.getvalue().count("\n") == 1
         assert stream.getvalue().rstrip("\n").isprintable()
 
+    @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+    def test_foreign_text__harmless_in_a_traceback(self, log, formatter):
+        stream = io.StringIO()
+        handler = LineHandler(stream)
+        handler.setFormatter(formatter)
+        log.addHandler(handler)
+        try:
+            raise ValueError("\x1b[31m\u202e.txt")
+        except ValueError:
+            log.exception("failed")
+        assert "Traceback" in stream.getvalue()
+        assert stream.getvalue().replace("\n", "").isprintable()
+
 
 class TestPrintable:
     def test_printable(self):

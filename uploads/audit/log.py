@@ -32,7 +32,7 @@ _INSERT = (
     f"INSERT INTO {UploadEvent._meta.db_table}"
     " (action, at, actor, request_id, detail, upload_id)"
 )
-#: A statement for `write`; its only other parameter is the upload's id, or None.
+#: A statement for `write`; its sixth parameter is the upload's id, or None.
 INSERT_EVENT = f"{_INSERT} VALUES ($1, $2, $3, $4, $5, $6)"
 _NOT_WRITTEN = "the record could not be written to the database"
 

@@ -135,8 +135,8 @@ class UploadStorage(S3Storage):
         `on_retry` is called before each further attempt, with the number of the attempt
         that failed and its error.
 
-        An existing object with the same SHA-256 and the same `upload-id` in its
-        metadata is from an earlier attempt whose answer was lost: it counts as stored.
+        An existing object with this content, and with the same `upload-id` in its
+        metadata, is from an earlier attempt whose answer was lost: it counts as stored.
 
         Raises `ObjectExistsError` when another object has the key,
         `StoreRefusedError` when the store refuses, and `StoreUnavailableError` when it
@@ -182,6 +182,7 @@ class UploadStorage(S3Storage):
             # object.
             if not outcome_unknown:
                 raise
+            # A single HEAD: the store has just failed every attempt.
             return self._resolve(key, payload, metadata, error, retry=False)
         return StoredObject(
             size=payload.size,
@@ -301,6 +302,7 @@ class UploadStorage(S3Storage):
         """
         try:
             self.store.call("delete_object", Key=key, IfMatch=f'"{etag}"')
+        # `ObjectExistsError` stands for each 412.
         except (ObjectExistsError, ObjectMissingError) as error:
             raise ObjectChangedError(str(error)) from error
 
@@ -421,7 +423,7 @@ def storage_of(upload: Upload) -> UploadStorage:
     """Return the storage that holds the upload's object.
 
     Raises `OtherBucketError` when the record names another bucket than the configured
-    one, whose objects are no evidence about it.
+    one: what the configured bucket holds says nothing about this upload.
     """
     storage = upload_storage()
     if upload.bucket != storage.bucket_name:

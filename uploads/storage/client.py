@@ -134,10 +134,10 @@ class StoreClient:
         )
 
     def client(self) -> S3Client:
-        """Return the boto3 client, for one request.
+        """Refresh the credentials, and return the boto3 client; call it for each request.
 
-        Refreshes the credentials: within the request, a failure of the token service
-        would look like one of the store.
+        If boto3 refreshed them during the request, a failure of the token service would
+        look like one of the store.
         """
         frozen_credentials(self.transport.credentials)
         return self.transport.client
@@ -213,8 +213,8 @@ def sign(
 ) -> dict[str, str]:
     """Return `headers` with those of Signature Version 4 added.
 
-    Their names must be lower-case, and the parameters of `url` sorted by name. `sha256`
-    is the body's, in hexadecimal; `scope` is that of `Transport`; `at` is in UTC.
+    The names in `headers` must be lower-case, and the parameters of `url` sorted by name.
+    `sha256` is the body's, in hexadecimal; `scope` is that of `Transport`; `at` is in UTC.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
     moment = at.strftime("%Y%m%dT%H%M%SZ")

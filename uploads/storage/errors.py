@@ -127,8 +127,8 @@ def error_from_status(status: int, code: str, region: str = "") -> StoreError:
         return StoreRedirectError(
             f"{message}{where}: AWS_DEFAULT_REGION or AWS_ENDPOINT_URL_S3 is wrong"
         )
-    # A proxy may answer 204, or 520 and above: whether S3 did anything is unknown.
-    is_unclear = status < 300 or (status >= 500 and status != 501)
-    if status in _TEMPORARY_STATUSES or is_unclear:
-        return StoreFailedError(message, outcome_unknown=status not in _NOT_CARRIED_OUT)
-    return StoreRefusedError(message, code)
+    is_refusal = 400 <= status < 500 or status == 501  # not implemented
+    if is_refusal and status not in _TEMPORARY_STATUSES:
+        return StoreRefusedError(message, code)
+    # A server error, or an answer of a proxy, such as 204: S3 may have done its work.
+    return StoreFailedError(message, outcome_unknown=status not in _NOT_CARRIED_OUT)

@@ -45,7 +45,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Answer:
-    """The answer to one request, which it sends; its content is read on demand.
+    """Sends one request, and receives its answer; the content is read on demand.
 
     httptools' parser calls the methods that begin with `on_`.
     """
@@ -164,7 +164,8 @@ class Answer:
 
     def on_body(self, part: bytes) -> None:
         if self._is_head:
-            # An answer to HEAD has no body; more of this one may follow.
+            # Not allowed in an answer to HEAD. More of it may follow, which would be taken
+            # for the next answer on this connection.
             self._is_reusable = False
         else:
             self._content += part
@@ -289,8 +290,10 @@ class HTTPClient:
         }
         tunnel = None
         if self.proxy is not None:
+            # Connects to the proxy; for https a tunnel through it is then opened.
             proxy = cast(Any, self.proxy.proxy)
             if scheme == "https":
+                # The target's address, but the proxy's scheme, as `set_tunnel` wants it.
                 tunnel = (host, port, self.proxy.proxy_headers, proxy.scheme)
             else:
                 scheme = proxy.scheme
