@@ -40,8 +40,9 @@ class Chain:
         Raises `SealError` unless the oldest version of its copy is identical: otherwise
         the next seal could irrevocably confirm a forged row.
         """
-        numbers = AuditSeal.objects.order_by("-number").values_list("number", flat=True)
-        number = numbers.first()
+        # A null number, possible only if the primary key was dropped, would come first.
+        rows = AuditSeal.objects.filter(number__isnull=False).order_by("-number")
+        number = rows.values_list("number", flat=True).first()
         if number is None:
             self.number, self.hash = 0, NO_SEAL
             return

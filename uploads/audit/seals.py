@@ -97,7 +97,9 @@ class _Sealer:
             if (unfinished := self.chain.next()) is not None:
                 made += self._finish(unfinished)
                 continue
-            unsealed = UploadEvent.objects.filter(seal=None)
+            # An event without an id, possible only if the tables' owner dropped the
+            # primary key, could not be marked as sealed; verify_audit reports it.
+            unsealed = UploadEvent.objects.filter(seal=None, id__isnull=False)
             pairs = list(sealable_lines(unsealed, self.events_per_seal))
             # A run makes at least one seal of its own, if need be an empty one: its time
             # shows that sealing works. A seal that it only finished has an older time.
@@ -163,7 +165,7 @@ class _Sealer:
             if AuditSeal.objects.filter(pk=seal.number).exists():
                 return []
             raise
-        logger.warning("seal=%s was only in the bucket; recorded now", seal.number)
         if not record_seal(seal, list(lines), self.store):
             return []
+        logger.warning("seal=%s was only in the bucket; recorded now", seal.number)
         return [Sealed(seal.number, len(lines), is_recovered=True)]

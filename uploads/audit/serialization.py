@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from django.db import Error, connection
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from uploads.audit.canonical import (
     Seal,
@@ -100,27 +100,43 @@ def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal]]:
 def _readable(
     rows: QuerySet[_M], values_of: Callable[[QuerySet[_M]], Iterator[tuple[int, _V]]]
 ) -> Iterator[tuple[int, _V | Exception]]:
-    """Yield primary keys and values in order, with the error of an unreadable row."""
+    """Yield primary keys and values in order; an unreadable row's value is the error.
+
+    Raises the error of a query that fails without rows, too: a column may be missing.
+    """
     rest = rows
     while True:
-        last: int | None = None
+        last_read: int | None = None
         try:
-            for last, value in values_of(rest):
-                yield last, value
-        except UNREADABLE:
-            pass
-        else:
+            for last_read, value in values_of(rest):
+                yield last_read, value
             return
+        except UNREADABLE:
+            if last_read is not None:
+                rest = _after(rows, last_read)
+            next_keys = list(rest.order_by("pk").values_list("pk", flat=True)[:CHUNK])
+            if not next_keys:
+                raise
         # Read the next rows one by one, to continue after the unreadable one.
-        rest = rest if last is None else rows.filter(pk__gt=last)
-        for last in list(rest.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
+        for key in next_keys:
             try:
-                yield from values_of(rows.filter(pk=last))
+                yield from values_of(rows.filter(pk=key))
             except UNREADABLE as error:
                 raise_if_unavailable(error)
                 # The traceback would keep the query's cursor open.
-                yield last, error.with_traceback(None)
-        rest = rest if last is None else rows.filter(pk__gt=last)
+                yield key, error.with_traceback(None)
+        if next_keys[-1] is None:
+            return
+        rest = _after(rows, next_keys[-1])
+
+
+def _after(rows: QuerySet[_M], key: int) -> QuerySet[_M]:
+    """Return the rows after a primary key.
+
+    A null key comes last; it is possible only if the tables' owner dropped the primary
+    key.
+    """
+    return rows.filter(Q(pk__gt=key) | Q(pk__isnull=True))
 
 
 def raise_if_unavailable(error: BaseException) -> None:

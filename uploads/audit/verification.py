@@ -112,6 +112,8 @@ class _Verifier:
         self._last_sealed_at: datetime | None = None
         #: Numbers of seals that are only in the bucket; their events were checked.
         self._without_row: set[int] = set()
+        #: Numbers of seals whose rows in the database cannot be read.
+        self._unreadable: set[int] = set()
 
     def run(
         self, since: int | datetime | None, on_progress: Callable[[Report], None]
@@ -191,6 +193,7 @@ class _Verifier:
             self._add(FaultKind.INVENTED, number, "seal numbers count from 1")
         for number, row in readable_seals(AuditSeal.objects.filter(number__gte=first)):
             if row is None:
+                self._unreadable.add(number)
                 self._add(FaultKind.CHANGED, number, "its row cannot be read")
             yield number, row
 
@@ -236,7 +239,7 @@ class _Verifier:
         else:
             # Neither is valid; the next seal is compared with the row, if there is one.
             return recorded.hash() if recorded is not None else None
-        if row is None:
+        if row is None and number not in self._unreadable:
             if not self._report_if_lost(seal):
                 # A sealer has recorded it since, or still can: the next run checks it.
                 return seal.hash()
@@ -372,7 +375,8 @@ def _first_number(since: int | datetime | None) -> int:
         return 1
     if isinstance(since, int):
         return max(since, 1)
-    row = AuditSeal.objects.filter(sealed_at__gte=since).order_by("number").first()
+    # Only the numbers, because a row may be unreadable.
+    numbers = AuditSeal.objects.filter(number__gte=1).values_list("number", flat=True)
+    first = numbers.filter(sealed_at__gte=since).order_by("number").first()
     # At least the last seal is checked: its age shows whether sealing has stopped.
-    row = row or AuditSeal.objects.order_by("-number").first()
-    return 1 if row is None else row.number
+    return first or numbers.order_by("-number").first() or 1

@@ -35,7 +35,7 @@ from uploads import transitions
 from uploads.audit.canonical import Seal
 from uploads.audit.keys import SigningKey
 from uploads.audit.serialization import row_of, seal_of
-from uploads.exceptions import SealError
+from uploads.exceptions import SealError, TrailUnavailableError
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
 from uploads.orphans import record_orphan
 from uploads.storage import UploadStorage
@@ -324,6 +324,33 @@ class TestSeals:
                 stopped = ("sealing stopped", "the audit trail")
                 assert stopped not in trail.faults(since=LAST)
 
+    def test_time_unreadable__its_events_are_checked(self, trail):
+        event = event_ids(seal=3)[0]
+        with as_owner():
+            assign("uploads_uploadevent", f"id = {event}", "actor", "'x'")
+            assign("uploads_auditseal", "number = 3", "sealed_at", "'infinity'")
+            expected = {("changed", "seal 3"), ("changed", f"event {event}")}
+            assert found(trail) == expected
+
+    def test_time_unreadable__the_key_it_announces_is_trusted(self, trail):
+        new = SigningKey.generate()
+        trail.seal(next_key=new.public_key)
+        trail.seal(signing_key=new)
+        announcing = LAST + 1
+        with as_owner():
+            seal = f"number = {announcing}"
+            assign("uploads_auditseal", seal, "sealed_at", "'infinity'")
+            assert trail.faults() == [("changed", f"seal {announcing}")]
+
+    @pytest.mark.parametrize("time", ["infinity", "-infinity"])
+    def test_time_unreadable__since(self, trail, time):
+        last = AuditSeal.objects.get(number=LAST).sealed_at
+        with as_owner():
+            seal = f"number = {LAST}"
+            assign("uploads_auditseal", seal, "sealed_at", f"'{time}'")
+            for since in (last, last + timedelta(days=1)):
+                assert trail.faults(since=since) == [("changed", f"seal {LAST}")]
+
     def test_since__rows_before_the_start_deleted(self, trail):
         """The rows choose the start of `since`: without seal 3, it would be seal 4."""
         since = AuditSeal.objects.get(number=3).sealed_at
@@ -406,6 +433,15 @@ class TestSecondRows:
             assign("uploads_uploadevent", f"id = {event}", "id", "NULL")
             assert ("reordered", f"event {event}") in found(trail)
 
+    def test_event_without_id_unreadable(self, trail):
+        event = event_ids()[-1]
+        with as_owner():
+            drop_primary_key("uploads_uploadevent", "id")
+            changes = {"at": "'infinity'", "id": "NULL"}
+            for column, value in changes.items():
+                assign("uploads_uploadevent", f"id = {event}", column, value)
+            assert ("missing", f"event {event}") in found(trail)
+
     @pytest.mark.parametrize("changes", [{}, {"sealed_at": "now()"}])
     @pytest.mark.parametrize("number", [1, LAST])
     def test_seal(self, trail, number, changes):
@@ -425,6 +461,23 @@ def test_column_of_another_type(trail):
     with as_owner():
         execute("ALTER TABLE uploads_auditseal ALTER number TYPE numeric")
         assert ("changed", "the tables") in trail.faults()
+
+
+@pytest.fixture
+def renamed_column(trail: Trail) -> Iterator[None]:
+    """Rename a column, and commit that: an error would end an open transaction."""
+    rename = "ALTER TABLE uploads_uploadevent RENAME COLUMN {} TO {}"
+    execute(rename.format("request_id", "other"))
+    yield
+    execute(rename.format("other", "request_id"))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("renamed_column")
+@pytest.mark.parametrize("act", [Trail.verify, Trail.seal])
+def test_column_missing(trail, act):
+    with pytest.raises(TrailUnavailableError, match="request_id does not exist"):
+        act(trail)
 
 
 class TestCopies:
@@ -594,6 +647,23 @@ class TestSealer:
             with pytest.raises(SealError, match=match):
                 trail.seal()
         assert AuditSeal.objects.count() == LAST
+
+    def test_seal_without_number__ignored(self, trail):
+        with as_owner():
+            drop_primary_key("uploads_auditseal", "number")
+            insert_twin("uploads_auditseal", f"number = {LAST}", number="NULL")
+            assert [sealed.number for sealed in trail.seal()] == [LAST + 1]
+
+    def test_event_without_id__the_others_are_sealed(self, trail):
+        add_uploads(2)
+        event = event_ids(seal=None)[0]
+        with as_owner():
+            drop_primary_key("uploads_uploadevent", "id")
+            assign("uploads_uploadevent", f"id = {event}", "id", "NULL")
+            assert sum(sealed.event_count for sealed in trail.seal()) == 3
+            assert ("unsealed", "event None") in found(
+                trail, now=timezone.now() + LATER
+            )
 
 
 @pytest.mark.parametrize("column", ["requester_name", "request_id"])

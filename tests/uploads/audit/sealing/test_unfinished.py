@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from tests.uploads.audit.tampering import as_owner, delete, execute, rows_of
 from tests.uploads.audit.trails import Trail, add_uploads
+from uploads.audit import seals
 from uploads.audit.seal_store import SealStore
 from uploads.audit.seals import Sealed
 from uploads.audit.serialization import row_of, seal_of
@@ -118,6 +119,12 @@ class TestContradiction:
         with pytest.raises(SealError, match=message):
             cut.seal()
         assert list(AuditSeal.objects.values()) == before
+
+    def test_not_recorded__not_logged_as_recorded(self, cut, make_fail, caplog):
+        make_fail(seals, "record_seal", SealError("an event changed"))
+        with pytest.raises(SealError):
+            cut.seal()
+        assert "recorded" not in caplog.text
 
     @pytest.mark.parametrize("number", [2, 2**63 - 1])
     def test_row_inserted(self, trail, number):
