@@ -41,9 +41,9 @@ The **signature** covers ``mirrorsite-audit-seal-1``, a line feed, and the canon
 JSON of all keys except ``signature``. The **hash of a seal** is the SHA-256 of the seal
 with its signature: ``sha256sum`` on its copy.
 
-The bytes under a root are empty or start with ``{"action":``, those under a seal's hash
-start with ``{"event_count":``, and the signed ones with the format's name. So none of
-the three can be passed off as another.
+The bytes that a root covers are empty or start with ``{"action":``, those that a seal's
+hash covers start with ``{"event_count":``, and the signed ones with the format's name.
+So none of the three can be passed off as another.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ NO_EVENTS = hashlib.sha256().hexdigest()
 
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _INTEGER = "(0|-?[1-9][0-9]*)"
-#: A seal's copy. The encoding is unique, so only the time remains to be checked.
+#: Matches a seal's copy. As the encoding is unique, `parse_seal` checks only the time.
 _SEAL = re.compile(
     rf"""
     \{{"event_count":{_INTEGER},
@@ -116,7 +116,8 @@ def refuse_fractions(value: Any) -> None:
 
 def format_time(at: datetime) -> str:
     """Return a point in time as UTC with microseconds."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+    text = at.astimezone(UTC).isoformat(timespec="microseconds")
+    return text.removesuffix("+00:00") + "Z"
 
 
 def event_line(

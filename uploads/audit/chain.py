@@ -46,8 +46,7 @@ class Chain:
         if number is None:
             self.number, self.hash = 0, NO_SEAL
             return
-        # None if the row cannot be read.
-        seal = learn_keys(self.trusted, number, after=self.number)
+        seal = read_seal_and_learn_keys(number, self.trusted, after=self.number)
         if (
             seal is None
             or self.store.oldest_version_of_seal(number) != seal.file_bytes()
@@ -79,12 +78,14 @@ class Chain:
         return seal
 
 
-def learn_keys(trusted: TrustedKeys, number: int, *, after: int = 0) -> Seal | None:
-    """Add to `trusted` the keys that the database's seals up to `number` announce.
+def read_seal_and_learn_keys(
+    number: int, trusted: TrustedKeys, *, after: int = 0
+) -> Seal | None:
+    """Return seal `number` of the database; None if its row is missing or unreadable.
 
-    Other seals are not read. A key is retired by the first seal of the key that replaces
-    it or, if that seal is not read, by the next one that is. Return seal `number`, or
-    None if its row cannot be read.
+    Add to `trusted` the keys that it, and the seals between `after` and it, announce.
+    Other seals are not read, so a replaced key counts as retired only from the first
+    seal read that its successor signed.
     """
     announcing = Q(number__gt=after, number__lt=number) & ~Q(next_key="")
     seal = None
@@ -131,22 +132,21 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
     }
 
 
-def missing_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
-    """Return the ids of a seal's events that the database does not have unsealed.
-
-    It lacks them, or has them under a seal.
+def missing_or_sealed(seal: Seal, lines: dict[int, bytes]) -> list[int]:
+    """Return the ids of a seal's events that the database lacks, or has under a seal.
 
     `lines` are those of the seal's copy, by id. Raises `SealError` if an unsealed event
     differs from its line.
     """
-    found = dict(readable_lines(UploadEvent.objects.filter(pk__in=lines, seal=None)))
-    for event_id, line in found.items():
+    events = UploadEvent.objects.filter(pk__in=lines, seal=None)
+    unsealed = dict(readable_lines(events))
+    for event_id, line in unsealed.items():
         if line != lines[event_id]:
             raise SealError(
                 f"event {event_id} differs from its copy in the bucket, under seal"
                 f" {seal.number}; {HINT}"
             )
-    return [event_id for event_id in lines if event_id not in found]
+    return [event_id for event_id in lines if event_id not in unsealed]
 
 
 def record_seal(seal: Seal, ids: list[int], store: SealStore) -> bool:
@@ -163,12 +163,12 @@ def record_seal(seal: Seal, ids: list[int], store: SealStore) -> bool:
             if AuditSeal.objects.filter(pk=seal.number).exists():
                 return False
             raise
-        # The only update that the events' trigger allows.
         unsealed = UploadEvent.objects.filter(pk__in=ids, seal=None)
-        changed = len(ids) - unsealed.update(seal=seal.number)
-        if changed:
+        # The only update that the events' trigger allows.
+        marked = unsealed.update(seal=seal.number)
+        if marked != len(ids):
             raise SealError(
-                f"{changed} events of seal {seal.number} changed while it was written;"
+                f"{len(ids) - marked} events of seal {seal.number} changed while it was written;"
                 f" {HINT}"
             )
     return True

@@ -24,7 +24,7 @@ from uploads.audit.report import FaultKind
 from uploads.exceptions import AuditKeyError
 
 
-def key_id(public_key: bytes) -> str:
+def key_id_of(public_key: bytes) -> str:
     """Return the id of a public key of 32 bytes."""
     return hashlib.sha256(public_key).hexdigest()[:16]
 
@@ -36,14 +36,14 @@ class SigningKey:
         self._seed = seed
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self.public_key = self._key.public_key().public_bytes_raw()
-        self.id = key_id(self.public_key)
+        self.id = key_id_of(self.public_key)
 
     @classmethod
     def generate(cls) -> SigningKey:
         return cls(secrets.token_bytes(32))
 
     def sign_seal(self, seal: Seal) -> Seal:
-        """Return the seal with this key's signature; it must have this `key_id`."""
+        """Return the seal with this key's signature; `seal.key_id` must be this key's id."""
         return replace(seal, signature=self._key.sign(seal.signed_bytes()).hex())
 
     def secret_text(self) -> str:
@@ -60,7 +60,7 @@ class SigningKey:
 
 def public_text(public_key: bytes) -> str:
     """Return `<key id>:<base64>`, an entry of AUDIT_PUBLIC_KEYS."""
-    return f"{key_id(public_key)}:{base64.b64encode(public_key).decode()}"
+    return f"{key_id_of(public_key)}:{base64.b64encode(public_key).decode()}"
 
 
 class TrustedKeys:
@@ -68,8 +68,8 @@ class TrustedKeys:
 
     def __init__(self, public_keys: dict[str, bytes]) -> None:
         self._keys = {
-            name: Ed25519PublicKey.from_public_bytes(public_key)
-            for name, public_key in public_keys.items()
+            key_id: Ed25519PublicKey.from_public_bytes(public_key)
+            for key_id, public_key in public_keys.items()
         }
         #: By id: the first seal number that a retired key can no longer sign.
         self._retired: dict[str, int] = {}
@@ -87,9 +87,9 @@ class TrustedKeys:
             return FaultKind.FORGED_SIGNATURE
         return None
 
-    def is_retired(self, name: str, number: int) -> bool:
-        """Return True if the key with the id `name` cannot sign seal `number`."""
-        retired_from = self._retired.get(name)
+    def is_retired(self, key_id: str, number: int) -> bool:
+        """Return True if the key can no longer sign seal `number`."""
+        retired_from = self._retired.get(key_id)
         return retired_from is not None and number >= retired_from
 
     def learn(self, seal: Seal) -> None:
@@ -100,15 +100,18 @@ class TrustedKeys:
         used, but may have leaked.
         """
         old = self._announced_by.pop(seal.key_id, None)
+        # A key that announced itself stays in use.
         if old is not None and old != seal.key_id:
-            unused = [name for name, by in self._announced_by.items() if by == old]
-            for name in (old, *unused):
-                self._retired.setdefault(name, seal.number)
+            unused = [key_id for key_id, by in self._announced_by.items() if by == old]
+            for key_id in (old, *unused):
+                self._retired.setdefault(key_id, seal.number)
         if seal.next_key is not None:
             public_key = bytes.fromhex(seal.next_key)
-            name = key_id(public_key)
-            self._keys.setdefault(name, Ed25519PublicKey.from_public_bytes(public_key))
-            self._announced_by[name] = seal.key_id
+            next_id = key_id_of(public_key)
+            self._keys.setdefault(
+                next_id, Ed25519PublicKey.from_public_bytes(public_key)
+            )
+            self._announced_by[next_id] = seal.key_id
 
 
 def configured_signing_key() -> SigningKey | None:

@@ -84,7 +84,7 @@ AND NOT jsonb_path_exists(
 class AuditSeal(models.Model):
     """A signed statement over a set of events; never changed, never deleted.
 
-    Each seal has the hash of the previous one, so the seals form a chain. Its root
+    Each seal has the hash of the previous one, so the seals form a chain. A seal's root
     changes with any of its events. A seal without events shows that nothing was
     recorded since the previous one.
     """
@@ -125,8 +125,8 @@ class AuditSeal(models.Model):
 class UploadEvent(models.Model):
     """One thing that happened; never changed, never deleted.
 
-    The actor is a name, not a foreign key: users and tokens are never renamed or
-    deleted.
+    The actor is a name, not a foreign key. The name stays valid, because users and
+    tokens are never renamed or deleted.
     """
 
     id = models.BigAutoField(primary_key=True)

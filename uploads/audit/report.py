@@ -100,7 +100,9 @@ class Projection(Protocol):
     """
 
     def check(self, report: Report, *, since: int | None) -> Iterator[None]:
-        """Report and count every row that differs from its events, a page at a time.
+        """Count the rows, and report those that differ from their events.
+
+        Yields after each page of rows, to show progress.
 
         `since` is the number of a seal: only rows with an event under that seal or a
         later one, or with an unsealed event, are checked.

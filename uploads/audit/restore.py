@@ -21,7 +21,7 @@ from uploads.audit.canonical import Seal, parse_canonical_time
 from uploads.audit.chain import (
     HINT,
     Chain,
-    missing_events,
+    missing_or_sealed,
     record_seal,
     sealed_lines,
     verified_seal,
@@ -90,8 +90,8 @@ def _restore(seal: Seal, store: SealStore) -> int:
     """Write a seal with its events and uploads; return how many events were lost."""
     lines = sealed_lines(store, seal)
     try:
-        missing = _lost_events(seal, lines)
-        events = [_event(lines[event_id]) for event_id in missing]
+        lost_ids = _lost_events(seal, lines)
+        events = [_event(lines[event_id]) for event_id in lost_ids]
         UploadEvent.objects.bulk_create(events)
         for projection in projections:
             projection.restore({e.upload_id for e in events if e.upload_id})
@@ -105,7 +105,7 @@ def _restore(seal: Seal, store: SealStore) -> int:
         ) from error
     # All events must be there now. This also compares the written rows with the copy,
     # and raises `SealError` for a difference: a column may have altered a value.
-    if missing_events(seal, lines):
+    if missing_or_sealed(seal, lines):
         raise SealError(
             f"seal {seal.number} has events that cannot be restored; {HINT}"
         )
@@ -115,7 +115,7 @@ def _restore(seal: Seal, store: SealStore) -> int:
         raise SealError(
             f"another run has recorded seal {seal.number} since; run this again"
         )
-    return len(missing)
+    return len(lost_ids)
 
 
 def _lost_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
@@ -123,19 +123,19 @@ def _lost_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
 
     Raises `SealError` if the database contradicts one of them.
     """
-    missing = missing_events(seal, lines)
+    ids = missing_or_sealed(seal, lines)
     # An event under another seal is not lost: it is a contradiction.
-    elsewhere = UploadEvent.objects.filter(pk__in=missing).order_by("pk").first()
+    elsewhere = UploadEvent.objects.filter(pk__in=ids).order_by("pk").first()
     if elsewhere is not None:
         raise SealError(
             f"event {elsewhere.pk}, of seal {seal.number} in the bucket, is under seal"
             f" {elsewhere.seal_id} in the database; {HINT}"
         )
-    lost = [json.loads(lines[event_id]) for event_id in missing]
+    lost = [json.loads(lines[event_id]) for event_id in ids]
     for projection in projections:
         if contradiction := projection.contradiction(lost, seal.number):
             raise SealError(f"{contradiction}; {HINT}")
-    return missing
+    return ids
 
 
 def _require_no_gap(chain: Chain) -> None:
@@ -165,4 +165,5 @@ def _require_no_gap(chain: Chain) -> None:
 def _event(line: bytes) -> UploadEvent:
     values = json.loads(line)
     values["upload_id"] = values.pop("upload")
-    return UploadEvent(**values | {"at": parse_canonical_time(values["at"])})
+    values["at"] = parse_canonical_time(values["at"])
+    return UploadEvent(**values)

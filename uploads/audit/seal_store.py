@@ -55,7 +55,10 @@ class SealStore:
         return f"{self.prefix}events/{seal.number:010d}-{seal.root}.jsonl"
 
     def locked_until(self) -> datetime | None:
-        """Return when the lock of a new copy ends; None without Object Lock."""
+        """Return when the lock of a new copy ends; None to request no lock.
+
+        With AUDIT_RETENTION_DAYS=0 the bucket's default retention applies.
+        """
         days: int = settings.AUDIT_RETENTION_DAYS
         if not days or not self.storage.has_object_lock():
             return None
@@ -90,7 +93,8 @@ class SealStore:
         key = self.seal_object_key(number)
         try:
             chunks = self.storage.read(key, _MAX_SEAL_BYTES, version_id)
-            return b"".join(islice(chunks, 2))  # a seal has one
+            # A seal is one chunk; trying to read a second one ends the reading.
+            return b"".join(islice(chunks, 2))
         except ObjectMissingError:
             return None
 

@@ -22,7 +22,13 @@ from django.utils import timezone
 
 from uploads.audit import keys
 from uploads.audit.canonical import Seal, format_time
-from uploads.audit.chain import HINT, Chain, missing_events, record_seal, sealed_lines
+from uploads.audit.chain import (
+    HINT,
+    Chain,
+    missing_or_sealed,
+    record_seal,
+    sealed_lines,
+)
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.log import database_errors
 from uploads.audit.models import AuditSeal, UploadEvent
@@ -46,9 +52,8 @@ class Sealed:
 
     number: int
     event_count: int
-    is_recovered: (
-        bool  # recorded from the copy that an interrupted run left in the bucket
-    )
+    #: Recorded from the copy that an interrupted run left in the bucket.
+    is_recovered: bool
 
 
 def seal_audit(
@@ -150,13 +155,13 @@ class _Sealer:
     def _finish(self, seal: Seal) -> list[Sealed]:
         """Record a seal that only the bucket has, if the database has its events.
 
-        Return nothing if another sealer has recorded it by now.
+        Return an empty list if another sealer has recorded it by now.
         """
         try:
             lines = sealed_lines(self.store, seal)
-            if missing := missing_events(seal, lines):
+            if unusable := missing_or_sealed(seal, lines):
                 raise SealError(
-                    f"event {min(missing)}, of seal {seal.number} in the bucket, is not"
+                    f"event {min(unusable)}, of seal {seal.number} in the bucket, is not"
                     f" in the database or is under another seal; {HINT}. If an older"
                     " backup was restored, first run manage.py restore_events"
                     " (docs/runbook.md, 'The database is lost')"

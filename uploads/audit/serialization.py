@@ -66,12 +66,12 @@ def sealable_lines(
 ) -> Iterator[tuple[int, bytes]]:
     """Like `event_lines`, for up to `limit` events, without unreadable rows.
 
-    `uploads.audit.log` never writes such a row. It must not prevent the sealing of
-    others; it stays unsealed, and verify_audit reports it.
+    `uploads.audit.log` never writes an unreadable row. Such a row must not prevent the
+    sealing of others: it stays unsealed, and verify_audit reports it.
     """
     count = 0
-    # `limit` is that of one query. After an unreadable row there is another query, so the
-    # lines are counted, too.
+    # The lines are counted, too: after an unreadable row there is another query, which
+    # again returns up to `limit`.
     for event_id, line in _readable(events, partial(event_lines, limit=limit)):
         if isinstance(line, Exception):
             logger.error("event=%s cannot be sealed: %s", event_id, line)
@@ -102,7 +102,8 @@ def _readable(
 ) -> Iterator[tuple[int, _V | Exception]]:
     """Yield primary keys and values in order; an unreadable row's value is the error.
 
-    Raises the error of a query that fails without rows, too: a column may be missing.
+    Raises the error of a query that fails although no row is left, such as one of a
+    missing column.
     """
     rest = rows
     while True:

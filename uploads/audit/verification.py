@@ -32,8 +32,8 @@ from uploads.audit.canonical import (
     parse_canonical_time,
 )
 from uploads.audit.chain import (
-    learn_keys,
-    missing_events,
+    missing_or_sealed,
+    read_seal_and_learn_keys,
     sealed_lines,
     verified_seal,
 )
@@ -123,8 +123,8 @@ class _Verifier:
         previous_hash = self._begin_at(first)
         last = first - 1
         # Closed here: the garbage collector might close the cursor while this thread
-        # executes another statement. That holds psycopg's lock, so the thread would wait
-        # for itself forever.
+        # executes another statement. The thread then holds psycopg's lock already, and
+        # would wait for itself forever.
         with (
             closing(self._rows(first)) as rows,
             closing(self._listed(first)) as copies,
@@ -135,8 +135,12 @@ class _Verifier:
                     self._add(FaultKind.INVENTED, number, "it has more than one row")
                     continue
                 if number > last + 1:
-                    gap = f"seals {last + 1} to {number - 1}"
-                    subject = gap if number > last + 2 else f"seal {last + 1}"
+                    first_missing, last_missing = last + 1, number - 1
+                    subject = (
+                        f"seal {first_missing}"
+                        if first_missing == last_missing
+                        else f"seals {first_missing} to {last_missing}"
+                    )
                     detail = (
                         "neither in the database nor in the bucket"
                         if self.read_copies
@@ -167,10 +171,11 @@ class _Verifier:
         if first <= 1:
             return NO_SEAL
         number = first - 1
-        seal = learn_keys(self.trusted, number)
+        seal = read_seal_and_learn_keys(number, self.trusted)
         if seal is not None:
             return seal.hash()
-        # Only this row shows that the seals before it are older than `since`.
+        # A time as `since` is compared with the rows: without this one, a later seal may
+        # have become the first to check.
         if AuditSeal.objects.filter(number=number).exists():
             self._add(FaultKind.CHANGED, number, "its row cannot be read")
         else:
@@ -228,8 +233,9 @@ class _Verifier:
         # 2.
         copy = self._copied_seal(number, versions)
         # 3.
-        recorded = None if row is None else seal_of(row)
-        if recorded is not None and row is not None:
+        recorded: Seal | None = None
+        if row is not None:
+            recorded = seal_of(row)
             self._check_row(row, recorded, copy)
         # The copy takes precedence: the bucket accepts each seal number only once.
         if copy is not None:
@@ -290,14 +296,16 @@ class _Verifier:
                 FaultKind.CHANGED, row.number, f"object_key is not {expected_key}"
             )
         fault = self.trusted.fault_of(recorded)
-        changed = [
-            name
-            for name in Seal.__dataclass_fields__
-            if copy is not None and getattr(recorded, name) != getattr(copy, name)
-        ]
-        # If only the signature differs and it is invalid, report the invalid signature
-        # (below) rather than a change.
-        if changed and (changed != ["signature"] or fault is None):
+        changed: list[str] = []
+        if copy is not None:
+            changed = [
+                name
+                for name in Seal.__dataclass_fields__
+                if getattr(recorded, name) != getattr(copy, name)
+            ]
+        # An invalid signature is reported as such (below) if nothing else differs.
+        only_signature_is_invalid = changed == ["signature"] and fault is not None
+        if changed and not only_signature_is_invalid:
             self._add(
                 FaultKind.CHANGED,
                 row.number,
@@ -334,7 +342,7 @@ class _Verifier:
     def _is_unfinished(self, seal: Seal) -> bool:
         """Return True if the events of a seal are all unsealed: it can be recorded."""
         try:
-            return not missing_events(seal, sealed_lines(self.store, seal))
+            return not missing_or_sealed(seal, sealed_lines(self.store, seal))
         except SealError:
             return False
 
