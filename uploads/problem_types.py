@@ -36,7 +36,7 @@ declare(
             ),
             "upload-not-stored": (
                 "Upload not stored",
-                "The upload failed, or whether its object was stored is not known yet.",
+                "The upload failed, or it is not known yet whether its object was stored.",
                 "See upload_status; reconciliation resolves pending uploads.",
             ),
             "upload-not-verifiable": (

@@ -24,10 +24,10 @@ from uploads.models import Status
 
 logger = logging.getLogger(__name__)
 
-_NO_CONTENT: dict[Status, tuple[str, str]] = {
+_CONTENT_PROBLEMS: dict[Status, tuple[str, str]] = {
     Status.PENDING: (
         "upload-not-stored",
-        "The upload is pending: whether its object was stored is not known yet.",
+        "The upload is pending: it is not known yet whether its object was stored.",
     ),
     Status.FAILED: ("upload-not-stored", "The upload failed."),
     Status.CORRUPTED: (
@@ -109,7 +109,7 @@ def _store_problem(error: BaseException, recorded: str, **extensions: Any) -> Pr
     return Problem(slug, f"{detail}; {recorded}", **extensions)
 
 
-def no_content(status: Status) -> Problem:
+def content_problem(status: Status) -> Problem:
     """Return the problem for the content of an upload that is not stored."""
-    slug, detail = _NO_CONTENT[status]
+    slug, detail = _CONTENT_PROBLEMS[status]
     return Problem(slug, detail, upload_status=status)

@@ -33,8 +33,8 @@ _WITH_SECONDS_AND_OFFSET = re.compile(
 class CursorField(serializers.Field[tuple[datetime, UUID], str, str, Any]):
     """The signed position of the last upload of a page: its time and id.
 
-    The next page begins after it. The order is newest first, so that an upload created
-    between two requests does not move others to another page.
+    The next page begins after it: unlike an offset, it stays right when uploads are
+    created between two requests.
     """
 
     default_error_messages = {

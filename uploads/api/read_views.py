@@ -18,7 +18,7 @@ from mirrorsite.problems import Problem
 from mirrorsite.rate_limits import RateLimitedPosts
 from uploads import transitions
 from uploads.api import examples
-from uploads.api.errors import no_content
+from uploads.api.errors import content_problem
 from uploads.api.filters import UploadEventsQuery, UploadListQuery, page_of
 from uploads.api.serializers import (
     UploadEventPageSerializer,
@@ -37,7 +37,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 _UPLOAD_SERIALIZER = UploadSerializer()
 _EVENT_SERIALIZER = UploadEventSerializer()
-_ONE = f"/api/uploads/{examples.ID}"
+_UPLOAD_PATH = f"/api/uploads/{examples.ID}"
 _ID = OpenApiParameter(
     "upload_id",
     {"type": "string", "format": "uuid"},
@@ -46,7 +46,7 @@ _ID = OpenApiParameter(
 )
 
 
-def _page_of(example: dict[str, Any]) -> dict[str, Any]:
+def _example_page(example: dict[str, Any]) -> dict[str, Any]:
     return {"results": [example], "next": None}
 
 
@@ -70,7 +70,9 @@ class UploadListView(ProtectedView):
         tags=["uploads"],
         parameters=[UploadListQuery],
         responses={
-            200: answer(UploadPageSerializer, "A page.", _page_of(examples.UPLOAD)),
+            200: answer(
+                UploadPageSerializer, "A page.", _example_page(examples.UPLOAD)
+            ),
             **problem_responses(
                 "/api/uploads",
                 *examples.PROBLEMS,
@@ -97,7 +99,7 @@ class UploadDetailView(ProtectedView):
         parameters=[_ID],
         responses={
             200: answer(UploadSerializer, "The record.", examples.UPLOAD),
-            **problem_responses(_ONE, *examples.PROBLEMS, "upload-not-found"),
+            **problem_responses(_UPLOAD_PATH, *examples.PROBLEMS, "upload-not-found"),
         },
     )
     def get(self, request: Request, upload_id: str) -> Response:
@@ -117,9 +119,11 @@ class UploadEventsView(ProtectedView):
         tags=["uploads"],
         parameters=[_ID, UploadEventsQuery],
         responses={
-            200: answer(UploadEventPageSerializer, "A page.", _page_of(examples.EVENT)),
+            200: answer(
+                UploadEventPageSerializer, "A page.", _example_page(examples.EVENT)
+            ),
             **problem_responses(
-                f"{_ONE}/events",
+                f"{_UPLOAD_PATH}/events",
                 *examples.PROBLEMS,
                 "upload-not-found",
                 fields=_invalid_query("before", "after"),
@@ -160,7 +164,7 @@ class UploadContentView(ProtectedView):
         responses={
             302: OpenApiResponse(description="The object's URL."),
             **problem_responses(
-                f"{_ONE}/content",
+                f"{_UPLOAD_PATH}/content",
                 *examples.PROBLEMS,
                 "upload-not-found",
                 "object-missing",
@@ -179,7 +183,7 @@ class UploadContentView(ProtectedView):
             raise Problem("permission-denied", detail)
         upload = _upload(upload_id)
         if upload.status != Status.STORED:
-            raise no_content(Status(upload.status))
+            raise content_problem(Status(upload.status))
         if request.method == "HEAD":
             return Response(
                 status=302, headers={"Location": content_url(upload, "HEAD")}
@@ -207,7 +211,7 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
                 {"result": "verified", "differences": [], "upload": examples.UPLOAD},
             ),
             **problem_responses(
-                f"{_ONE}/verify",
+                f"{_UPLOAD_PATH}/verify",
                 *examples.POST_PROBLEMS,
                 "csrf-failed",
                 "upload-not-found",

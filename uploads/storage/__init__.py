@@ -1,9 +1,9 @@
 """The bucket: objects are created once and never overwritten.
 
 `backend` is the storage that other packages call; `multipart` creates large objects;
-`client` signs, sends and repeats the requests to one bucket; `configuration` has the
-store's settings, and builds the transport that all requests share; `http_client` sends
-them; `errors` translates every failure; `objects` has the value types.
+`client` makes the requests to one bucket, signs them and repeats them; `http_client`
+sends each; `configuration` has the store's settings, and builds the transport that all
+requests share; `errors` translates every failure; `objects` has the value types.
 """
 
 from __future__ import annotations

@@ -57,9 +57,9 @@ class StoreConfiguration:
                 self.secret_key or "",
                 os.environ.get("AWS_SESSION_TOKEN", "").strip(),
             )
-        # Also for the clients that botocore creates to get credentials. `StoreClient`
-        # repeats requests: botocore does not report whether an earlier attempt, whose
-        # answer was lost, may have been carried out.
+        # The default, so that it also applies to the clients that botocore creates to get
+        # credentials. One attempt, because botocore does not report whether an earlier
+        # one, whose answer was lost, may have been carried out: `StoreClient` retries.
         session.set_default_client_config(
             Config(
                 connect_timeout=self.connect_timeout,
@@ -68,7 +68,7 @@ class StoreConfiguration:
             )
         )
         # boto3 tries several formats for each timestamp of a listing, which takes two
-        # thirds of its time.
+        # thirds of the listing's time.
         parsers = session.get_component("response_parser_factory")
         parsers.set_parser_defaults(timestamp_parser=parse_store_time)
         return session
@@ -76,7 +76,7 @@ class StoreConfiguration:
     def client_config(self) -> Config:
         # On AWS, only virtual-hosted addressing gives presigned URLs of the regional
         # host; S3-compatible stores need the bucket in the path, and have no
-        # accelerated endpoint, which the shared configuration may ask for.
+        # accelerated endpoint, which the AWS configuration file may ask for.
         addressing: dict[str, Any] = (
             {"addressing_style": "path", "use_accelerate_endpoint": False}
             if self.endpoint_url
@@ -105,7 +105,7 @@ class Transport:
     user_agent: str
     #: The bucket's URL; ends with a slash.
     url: str
-    #: What requests are signed for, as in "us-east-1/s3/aws4_request".
+    #: The credential scope of signatures without its date: "us-east-1/s3/aws4_request".
     scope: str
 
 
@@ -143,7 +143,7 @@ def build_transport(configuration: StoreConfiguration) -> Transport:
         raise StoreUnavailableError(
             f"the object store's client cannot be built: {error}", outcome_unknown=False
         ) from error
-    # Botocore knows the address of a bucket, and shows it in the URLs that it signs.
+    # botocore shows the bucket's URL and the credential scope only in a URL that it signs.
     parameters = {"Bucket": configuration.bucket_name, "Key": "key"}
     with store_errors():
         signed = client.generate_presigned_url("put_object", Params=parameters)
