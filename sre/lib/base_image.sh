@@ -9,11 +9,11 @@ cd "$(dirname "$0")/../.."
 . sre/lib/environment.sh
 own="$(sed -n 's/^ARG PYTHON_IMAGE=//p' Dockerfile)"
 name=localhost/mirrorsite-base:trixie
-{
-  [ "$(id -u)" -eq 0 ]
-  ensure_program podman podman runc
-  if podman image exists "$own" || timeout 60 podman pull --quiet "$own"; then exit 1; fi
-} >/dev/null || exit 1
+[ "$(id -u)" -eq 0 ] || exit 1
+ensure_program podman podman runc >/dev/null || exit 1
+if { podman image exists "$own" || timeout 60 podman pull --quiet "$own"; } >/dev/null; then
+  exit 1
+fi
 if ! podman image exists "$name"; then
   ensure_program debootstrap debootstrap >&2 || exit 1
   root="$(mktemp -d)"

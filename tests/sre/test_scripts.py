@@ -93,6 +93,14 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
+def test_base_image__not_root__nothing_is_tried(machine):
+    program(machine.programs / "id", "#!/bin/sh\necho 10001\n")
+    program(machine.programs / "podman", f"{OTHER}exit 1\n")
+    program(machine.programs / "debootstrap", OTHER)
+    assert machine.run("lib/base_image.sh") == (1, "")
+    assert machine.calls.read_text() == ""
+
+
 def test_help():
     for script in SCRIPTS:
         done = run_program([ROOT / "sre" / script, "--help"])
