@@ -87,7 +87,7 @@ def main() -> int:
 
 
 def _is_disqualified(report: Report) -> bool:
-    """Return whether a figure of this service does not count; a peer's may."""
+    """Return True if a row of this service is disqualified; those of peers may be."""
     return any(
         not row.startswith(("Flask", "FastAPI"))
         for table in report.tables

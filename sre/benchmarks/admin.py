@@ -35,15 +35,15 @@ def admin(bench: Bench) -> Report:
             say(page)
             for side in sides:
                 side.seconds(page)  # fills the caches
-            times: dict[_Side, list[float]] = {side: [] for side in sides}
+            found: dict[_Side, list[float]] = {side: [] for side in sides}
             for side in bench.interleaved(sides):
-                times[side].append(side.seconds(page) * 1000)
-            # Where the large side shows more rows, the base is at least the small
-            # side's list page.
+                found[side].append(side.seconds(page) * 1000)
+            # A page with few rows on the small side is fast because of that. If the large
+            # side shows more, compare it with the small side's list, which is full.
             is_fuller = sides[0].shown[page] < sides[1].shown[page]
-            base = table.column("list", few) if is_fuller else [0.0] * bench.rounds
-            for a, b, least in zip(times[sides[0]], times[sides[1]], base, strict=True):
-                table.add(page, a, b, b / max(a, least))
+            full_list = table.column("list", few) if is_fuller else [0.0] * bench.rounds
+            for small, large, full in zip(*found.values(), full_list, strict=True):
+                table.add(page, small, large, large / max(small, full))
     times_more = {
         page: sorted(table.column(page, "times"))[bench.rounds // 2]
         for page in table.samples

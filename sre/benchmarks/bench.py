@@ -50,7 +50,7 @@ class Bench:
     def environment(self, database: str, **more: str) -> dict[str, str]:
         """Return the environment of the service on a named database and a new bucket."""
         if database not in self._databases:
-            self._databases[database] = self.stack.database(database)
+            self._databases[database] = self.stack.new_database(database)
         return self.stack.environment(
             database_url=self._databases[database],
             bucket=self.new_bucket(),

@@ -29,8 +29,8 @@ def audit(bench: Bench) -> Report:
             counted = connection.execute("SELECT count(*) FROM uploads_uploadevent")
             (events,) = counted.fetchone() or (0,)
         for command in ("seal_audit", "verify_audit"):
-            found = manage(environment, command)
-            table.add(command, events / found[0], *found)
+            seconds, *more = manage(environment, command)
+            table.add(command, events / seconds, seconds, *more)
     return Report([table])
 
 

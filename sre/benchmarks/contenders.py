@@ -50,8 +50,9 @@ Start = Callable[[], AbstractContextManager[Running]]
 def compare(route: str, bench: Bench) -> Report:
     """Measure each contender in each round."""
     table = Table(route, COLUMNS)
-    contenders = [c for c in _contenders(bench) if bench.only in c[0]]
-    for name, start in bench.interleaved(contenders):
+    contenders = _contenders(bench)
+    chosen = [(name, start) for name, start in contenders if bench.only in name]
+    for name, start in bench.interleaved(chosen):
         with start() as running:
             _verify(bench, running)
             method, path = ROUTES[route]
@@ -59,7 +60,8 @@ def compare(route: str, bench: Bench) -> Report:
         table.add_measured(name, found)
         if route == "uploads" and name.startswith(OURS):
             _compare_with_bucket(bench, running, (warm_up, found))
-        say(f"  {name}: {found.figures[0]:,.0f}/s, {found.errors} errors")
+        rate = found.figures[COLUMNS.index("requests/s")]
+        say(f"  {name}: {rate:,.0f}/s, {found.errors} errors")
     return Report([table], _budgets(table, bench))
 
 
@@ -181,7 +183,8 @@ def _compare_with_bucket(
     bench: Bench, running: Running, runs: tuple[Measurement, ...]
 ) -> None:
     """Compare answers and objects; wrk leaves requests unanswered at its end."""
-    answered = 1 + sum(run.requests - run.errors for run in runs)
+    by_verify = 1  # upload
+    answered = by_verify + sum(run.requests - run.errors for run in runs)
     stored = len(bench.objects(running.bucket))
     if not answered <= stored <= answered + bench.clients * len(runs):
         raise WrongAnswerError(f"{answered} uploads were answered, {stored} stored")

@@ -80,12 +80,9 @@ def _upload(service: Service, size: int) -> tuple[float, dict[str, Any]]:
 
 def _peak_mib(service: Service) -> float:
     """Return the most memory that a worker ever held."""
-    statuses = [Path(f"/proc/{w.pid}/status").read_text() for w in _workers(service)]
+    workers = psutil.Process(service.pid).children()
+    statuses = [Path(f"/proc/{w.pid}/status").read_text() for w in workers]
     return max(int(s.partition("VmHWM:")[2].split()[0]) / 1024 for s in statuses)
-
-
-def _workers(service: Service) -> list[psutil.Process]:
-    return psutil.Process(service.pid).children()
 
 
 def growth(bench: Bench) -> Report:
@@ -104,7 +101,8 @@ def growth(bench: Bench) -> Report:
                 f"SELECT count(*), pg_total_relation_size('{name}') FROM {name}"  # noqa: S608 ours
             ).fetchone()
             assert found is not None  # noqa: S101 an aggregate has one row
-            sizes.add(name, found[0], found[1] / 2**20, found[1] / found[0])
+            rows, size = found
+            sizes.add(name, rows, size / 2**20, size / rows)
     for count in bench.interleaved(counts):
         with bench.stack.service(environments[count]) as service:
             url = f"{service.url}/api/upload-random"

@@ -35,7 +35,7 @@ class Table:
         return [figures[number] for figures in self.samples[row]]
 
     def ratio(self, column: str, ours: str, theirs: str) -> float | None:
-        """Return the median of the rounds' ratios; None where one was not measured."""
+        """Return the median of the rounds' ratios; None if one was not measured or does not count."""
         names = {ours, theirs}
         if names & self.disqualified.keys() or not names <= self.samples.keys():
             return None

@@ -53,6 +53,7 @@ def measure(
     requests = seen["requests"]
     return Measurement(
         requests=requests,
+        # A run without any answer has failed, even if wrk counts no error.
         errors=seen["errors"] if requests else max(1, seen["errors"]),
         figures=(
             requests / (seen["microseconds"] / 1e6),

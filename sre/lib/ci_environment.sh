@@ -32,7 +32,8 @@ _give region "${AWS_DEFAULT_REGION:-}"
 # --- Cluster: EKS by the job's role, else the agent's KUBECONFIG -------------------------
 
 if [ -n "${EKS_CLUSTER:-}" ]; then
-  # The agent's rights end at one namespace; the root app makes that, and an operator.
+  # Not the agent's: its rights are limited to one namespace, and the root `app` creates
+  # that namespace and an operator.
   KUBECONFIG="$(mktemp -d)/config"
   KUBE_CTX="$EKS_CLUSTER"
   export KUBECONFIG
@@ -53,8 +54,8 @@ if [ -n "${CI_DEPLOY_USER:-}" ]; then
   _give registry_username "$CI_DEPLOY_USER"
   _give registry_password "$CI_DEPLOY_PASSWORD"
 fi
-# Names of their own: a variable of the project comes before one of a job, and the job
-# `test` must never be given the database of a deployment.
+# With the prefix DEPLOY_, because a project's variable takes precedence over a job's: the
+# job `test` must never be given the database of a deployment.
 _give secret_key "${DEPLOY_SECRET_KEY:-}"
 _give audit_signing_key "${DEPLOY_AUDIT_SIGNING_KEY:-}"
 _give audit_public_keys "${DEPLOY_AUDIT_PUBLIC_KEYS:-}"

@@ -30,7 +30,7 @@ need() {
   done
 }
 
-# Ask before something that cannot be undone; --yes and a dry run answer.
+# Ask before something that cannot be undone; not with --yes, nor in a dry run.
 confirm() {
   local answer
   if [ "$yes" = yes ] || [ "$dry_run" = yes ]; then
@@ -74,8 +74,8 @@ on_cluster() {
   env KUBE_CONFIG_PATH="${KUBECONFIG:-$HOME/.kube/config}" KUBE_CTX="$context" "$@"
 }
 
-# Create the namespace, which a deployment needs and may lack the right to create:
-# terraform/agent does. $@: further arguments for Terraform.
+# Apply terraform/agent, which creates the namespace: a deployment needs it, and may lack
+# the right to create it. $@: further arguments for Terraform.
 apply_cluster_root() {
   mkdir -p .local
   TF_DATA_DIR="$PWD/.local/agent" run on_cluster terraform -chdir=terraform/agent init -input=false

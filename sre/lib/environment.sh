@@ -38,8 +38,8 @@ ensure_environment() {
   install_into .venv "$1"
 }
 
-# install_into DIRECTORY FILE: the same with another virtual environment. Nothing is to do
-# where what was installed last has all pins of the file.
+# install_into DIRECTORY FILE: the same with another virtual environment. The file counts
+# as installed when the one installed last has all its pins.
 install_into() {
   local directory="$1" file="$2" python="$1/bin/python" installed="$1/installed.txt"
   local options=(--disable-pip-version-check --progress-bar=off) found
@@ -62,19 +62,19 @@ install_into() {
 }
 
 # ensure_program PROGRAM PACKAGE …: as root on Debian, install the packages that hold
-# PROGRAM unless it is on the path. False where it still is not; what was tried is said.
+# PROGRAM unless it is on the path. Fails, with a message, where it still is not.
 ensure_program() {
   local program="$1" log
   shift
   command -v "$program" >/dev/null 2>&1 && return 0
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    echo "$program is not here, and is installed by root on Debian only." >&2
+    echo "$program is not installed; only root on Debian installs it here." >&2
     return 1
   fi
   echo "Installing $* for $program …" >&2
   log="$(mktemp)"
-  # Lists that cannot be had may be there from before. The runlevel keeps Debian from
-  # starting what it installs: servers here are started by those who need them.
+  # If the lists cannot be fetched, earlier ones may suffice. With RUNLEVEL=1, Debian does
+  # not start the servers that it installs: the tests start their own.
   apt-get -q -o DPkg::Lock::Timeout=120 update >"$log" 2>&1 || true
   if RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 \
     install --no-install-recommends "$@" >>"$log" 2>&1; then
@@ -87,7 +87,7 @@ ensure_program() {
   command -v "$program" >/dev/null 2>&1
 }
 
-# Say in a frame that cannot be overlooked what is left out, one line each.
+# Print what is left out, one line each, in a frame that cannot be overlooked.
 say_skipped() {
   local frame="************************************************************"
   { echo "$frame"; printf 'SKIPPED: %s\n' "$@"; echo "$frame"; } >&2

@@ -12,7 +12,8 @@ from typing import Any
 BUCKET = "invented"
 BATCH = 10_000
 #: Invents a batch of uploads, oldest first, and writes them with their events. Returns
-#: key and number of each. What follows an upload comes some hours later, if ever.
+#: key and number of each. `course` is the last action of each, some hours after the
+#: upload unless it is `stored`, `failed` or `requested`.
 FILL = """
 WITH drawn AS (
   SELECT
@@ -55,7 +56,7 @@ WITH drawn AS (
       FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid AS id,
     CASE WHEN %(objects)s OR random() < 0.8 THEN length(number::text)
       ELSE exp(random_normal(11, 2))::bigint END AS size,
-    -- Searches by SHA-256 find one upload, as in service.
+    -- Searches by SHA-256 find one upload, as in production.
     encode(sha256(CASE WHEN %(objects)s THEN number::text ELSE random()::text END::bytea), 'hex')
       AS sha256
   FROM timed
@@ -107,7 +108,7 @@ def fill(count: int, *, days: float, objects: bool = False) -> None:
     """Write uploads into Django's database, and their objects into the bucket.
 
     With objects, all are stored, and their content is their number. Raises
-    `ValueError`.
+    `ValueError` if the database has other uploads.
     """
     from django.db import connection
 
@@ -154,7 +155,7 @@ def main() -> int:
     try:
         if not os.environ.get("DATABASE_URL"):
             environment = command_environment()
-            # An AWS_PROFILE or AWS_SESSION_TOKEN that is left would be for another account.
+            # Cleared: an AWS_PROFILE or AWS_SESSION_TOKEN of the shell is for another account.
             os.environ.clear()
             os.environ.update(environment)
         django.setup()

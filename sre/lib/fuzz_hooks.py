@@ -9,7 +9,7 @@ import schemathesis
 
 @schemathesis.hook  # type: ignore[untyped-decorator] # it ships no types here
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Leave out what matches its schema and cannot be right.
+    """Change what the schema allows and the service refuses.
 
     - 10.0 for a size: an integer to JSON Schema, not to the service. That 1.0 and 1e3
       are refused is the contract, and tested in the suite.
@@ -20,6 +20,6 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         size = case.body.get("size")
         if isinstance(size, float) and size.is_integer():
             case.body["size"] = int(size)
-    meant_well = case.meta is None or case.meta.generation.mode.is_positive
-    if meant_well and case.operation.label == "GET /api/uploads":
+    is_meant_valid = case.meta is None or case.meta.generation.mode.is_positive
+    if is_meant_valid and case.operation.label == "GET /api/uploads":
         case.query.pop("cursor", None)

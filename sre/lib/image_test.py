@@ -19,8 +19,8 @@ from sre.lib.stack import temporary_stack
 BUCKET = "mirrorsite-image-test"
 #: The container's ALLOWED_HOSTS; its own probe must use it too.
 HOST = "mirror.example.org"
-#: The base image is half of it; uvloop brings 16 MB, most of it symbols.
-MOST_BYTES = 270_000_000
+#: Half of the image is its base image; uvloop brings 16 MB, most of them symbols.
+MAX_BYTES = 270_000_000
 #: Low limits, since an engine that itself runs in a container cannot raise them. No
 #: periodic health check: the test runs it itself.
 OPTIONS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", "--no-healthcheck")
@@ -48,10 +48,13 @@ class Engine(NamedTuple):
         return done.stdout.strip()
 
     def run(self, environment: dict[str, str], *command: str, name: str) -> str:
-        """Run a command as strictly as a restricted pod; no command: the image's own."""
+        """Run a command, as restricted as in a pod, and wait for it.
+
+        Without a command, start the image's own in the background.
+        """
         return self.call(
             "run",
-            *(("--detach",) if not command else ("--rm",)),
+            "--rm" if command else "--detach",
             f"--name={name}",
             "--network=host",
             "--read-only",
@@ -117,8 +120,8 @@ def check_contents(engine: Engine) -> None:
         f"no compiler, cache, tests or writable file inside: {found or 'none'}",
         not found,
     )
-    size, most = facts["Size"] / 1e6, MOST_BYTES / 1e6
-    expect(f"{size:.0f} MB with its base image, at most {most:.0f}", size < most)
+    size, limit = facts["Size"] / 1e6, MAX_BYTES / 1e6
+    expect(f"{size:.0f} MB with its base image, at most {limit:.0f}", size < limit)
 
 
 def check_running(engine: Engine) -> None:
@@ -158,7 +161,8 @@ def serve(engine: Engine, name: str, url: str) -> None:
         check=False,
     )  # fmt: skip
     expect("its root cannot be written", written == "end")
-    engine.call("exec", name, *image_facts(engine)[1][1:])
+    _, (_, *health_command) = image_facts(engine)  # less the word CMD
+    engine.call("exec", name, *health_command)
     expect("its health check passes", True)
     # gunicorn is the container's first process: a shell would not pass the signal on.
     engine.call("kill", "--signal=TERM", name)

@@ -26,7 +26,7 @@ class Load:
     url: str
     clients: int = 8
     keep_alive: bool = False
-    #: Makes the body of each request, in JSON.
+    #: Makes the body of each request, in JSON; an empty one is not sent.
     body: Callable[[], bytes] = bytes
     timeout_seconds: float = 90
     outcomes: Counter[str] = field(default_factory=Counter)

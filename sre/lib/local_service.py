@@ -78,8 +78,8 @@ def main() -> int:
 def _serve(children: contextlib.ExitStack) -> int:
     """Start everything and wait for the web server to end."""
     LOCAL.mkdir(mode=0o700, exist_ok=True)
-    # The objects are closed by themselves: if this runs as root, .local is opened for
-    # PostgreSQL's user to pass through.
+    # The objects' folder has a mode of its own: if this runs as root, PostgreSQL's user
+    # gets access through .local.
     (LOCAL / "store").mkdir(exist_ok=True)
     (LOCAL / "store").chmod(0o700)
     _lock(LOCAL / "lock")  # until this process ends
@@ -124,9 +124,9 @@ def _serve(children: contextlib.ExitStack) -> int:
     admin = _prepare(environment)
     _say("Starting the web server …")
     # Only the sealer signs; a compromised web server has no key.
-    public = {k: v for k, v in environment.items() if k != "AUDIT_SIGNING_KEY"}
+    keyless = {k: v for k, v in environment.items() if k != "AUDIT_SIGNING_KEY"}
     server = processes.start(
-        [sys.executable, *GUNICORN], environment=public, cwd=ROOT, keep_open=[lock]
+        [sys.executable, *GUNICORN], environment=keyless, cwd=ROOT, keep_open=[lock]
     )
     children.callback(processes.stop, server)
     if not processes.wait_until(
@@ -188,7 +188,7 @@ def _environment() -> dict[str, str]:
 
 
 def _public_key(signing_key: str) -> str:
-    """Return the entry of AUDIT_PUBLIC_KEYS; nothing for what settings will refuse."""
+    """Return the entry of AUDIT_PUBLIC_KEYS; empty if settings will refuse the key."""
     try:
         seed = base64.b64decode(signing_key, validate=True)
         return SigningKey(seed).public_text()
@@ -209,14 +209,12 @@ def manage(arguments: list[str]) -> NoReturn:
 def command_environment() -> dict[str, str]:
     """Return the environment of the running ./sre/run; raises `StartError`."""
     environment = _environment()
-    try:
-        os.close(_lock(LOCAL / "lock"))
-    except StartError:
-        if not RUNNING.exists():
-            raise StartError("./sre/run is still starting; try again.") from None
-        running: dict[str, str] = json.loads(RUNNING.read_text())
-        return _without_aws(environment) | running
-    raise StartError("./sre/run is not running; start it in another terminal.")
+    if not _is_locked(LOCAL / "lock"):
+        raise StartError("./sre/run is not running; start it in another terminal.")
+    if not RUNNING.exists():
+        raise StartError("./sre/run is still starting; try again.")
+    running: dict[str, str] = json.loads(RUNNING.read_text())
+    return _without_aws(environment) | running
 
 
 def _without_aws(environment: dict[str, str]) -> dict[str, str]:
@@ -251,7 +249,7 @@ def _kept_secrets() -> dict[str, str]:
 
 
 def _write_private(path: Path, values: dict[str, str]) -> None:
-    """Write a file of this user alone, whole or not at all."""
+    """Write a file that only this user can read, atomically."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     new.touch(mode=0o600)
@@ -304,6 +302,14 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
+def _is_locked(path: Path) -> bool:
+    try:
+        os.close(_lock(path))
+    except StartError:
+        return True
+    return False
+
+
 def _children_lock() -> int:
     """Take the lock that all children inherit, so that no two runs use the same data.
 
@@ -311,22 +317,18 @@ def _children_lock() -> int:
     """
     path = LOCAL / "children.lock"
 
-    def free() -> bool:
-        try:
-            os.close(_lock(path))
-        except StartError:
-            return False
-        return True
+    def is_free() -> bool:
+        return not _is_locked(path)
 
-    if not free():
+    if not is_free():
         _say("Ending what an earlier ./sre/run left running …")
         # `_signal_holders` may not find PostgreSQL: in a container, even root may not list
         # the open files of another user's process.
         _postgres().stop_orphan()
         _signal_holders(path, signal.SIGTERM)
-        if not processes.wait_until(free, seconds=ORPHAN_SECONDS):
+        if not processes.wait_until(is_free, seconds=ORPHAN_SECONDS):
             _signal_holders(path, signal.SIGKILL)
-            if not processes.wait_until(free, seconds=5):
+            if not processes.wait_until(is_free, seconds=5):
                 raise StartError(
                     f"a process of an earlier ./sre/run still holds {path}; end it."
                 )

@@ -110,8 +110,8 @@ class ObjectStore:
             "filer.port",
             "filer.port.grpc",
             "s3.port.grpc",
-            # At its own ports the worker of another server on this machine may call,
-            # and hold up the end by ten seconds.
+            # Not the default ports: the worker of another server on this machine may
+            # connect there, which delays the shutdown by ten seconds.
             "admin.port",
             "admin.port.grpc",
         )

@@ -51,17 +51,17 @@ ALWAYS = _on_success(
 )
 RELEASE = ALWAYS | _on_success("build container-scan")
 BY_HAND = RELEASE | _manual("infrastructure")
-VALUES = "terraform/vars/infr.tfvars.json"
-BUCKET = "terraform/modules/s3/main.tf"
+VALUES_FILE = "terraform/vars/infr.tfvars.json"
+BUCKET_FILE = "terraform/modules/s3/main.tf"
 APPLICATION = (
     Scenario("main, application changed", MAIN, "uploads/models.py", BY_HAND),
     Scenario(
         "main, terraform/ changed",
         MAIN,
-        VALUES,
+        VALUES_FILE,
         RELEASE | _on_success("infrastructure"),
     ),
-    Scenario("main, by schedule", SCHEDULE, VALUES, BY_HAND | _on_success("fuzz")),
+    Scenario("main, by schedule", SCHEDULE, VALUES_FILE, BY_HAND | _on_success("fuzz")),
     Scenario(
         "merge request, application changed", MERGE_REQUEST, "uploads/models.py", ALWAYS
     ),
@@ -74,13 +74,13 @@ APPLICATION = (
     Scenario(
         "merge request, terraform/ changed",
         MERGE_REQUEST,
-        BUCKET,
+        BUCKET_FILE,
         ALWAYS | _on_success("infrastructure-plan"),
     ),
 )
 
-# A child pipeline of a merge request knows no CI_COMMIT_BRANCH, and one of a schedule is
-# as one of a push: by hand, its parent's `infrastructure` starts it.
+# The child pipeline of a merge request has no CI_COMMIT_BRANCH. That of a schedule is the
+# same as that of a push: the parent's manual job `infrastructure` starts it.
 OF_MERGE_REQUEST = {"CI_PIPELINE_SOURCE": "parent_pipeline"}
 OF_MAIN = MAIN | OF_MERGE_REQUEST
 PRODUCTION = OF_MAIN | {"DEPLOY_PRODUCTION": "true"}
@@ -92,43 +92,43 @@ TO_PRODUCTION = _on_success(
 TO_STAGING = _on_success(
     "plan-staging apply-staging smoke-staging canary-staging"
 ) | _manual("rollback-staging")
-ROOT_APP = "terraform/eks/app/main.tf"
+APP_FILE = "terraform/eks/app/main.tf"
 INFRASTRUCTURE = (
-    Scenario("infrastructure, main", OF_MAIN, BUCKET, DEPLOY),
+    Scenario("infrastructure, main", OF_MAIN, BUCKET_FILE, DEPLOY),
     Scenario(
         "infrastructure, main, public address",
         OF_MAIN | {"SERVICE_URL": "https://mirror.example.org"},
-        BUCKET,
+        BUCKET_FILE,
         DEPLOY | _on_success("smoke-outside"),
     ),
     Scenario(
         "infrastructure, main, EKS and no Minikube",
         EKS,
-        ROOT_APP,
+        APP_FILE,
         _on_success("validate") | TO_STAGING | TO_PRODUCTION,
     ),
     Scenario(
         "infrastructure, main, production without staging",
         PRODUCTION,
-        ROOT_APP,
+        APP_FILE,
         DEPLOY | TO_PRODUCTION,
     ),
     Scenario(
         "infrastructure, merge request, EKS",
         OF_MERGE_REQUEST | {"DEPLOY_STAGING": "true", "DEPLOY_PRODUCTION": "true"},
-        ROOT_APP,
+        APP_FILE,
         _on_success("validate"),
     ),
     Scenario(
         "infrastructure, merge request",
         OF_MERGE_REQUEST,
-        BUCKET,
+        BUCKET_FILE,
         _on_success("validate"),
     ),
     Scenario(
         "infrastructure, merge request that may be planned",
         OF_MERGE_REQUEST | {"PLAN_MERGE_REQUESTS": "true"},
-        BUCKET,
+        BUCKET_FILE,
         _on_success("validate plan"),
     ),
 )
@@ -225,7 +225,9 @@ def check_scenario(checkout: Checkout, file: str, scenario: Scenario) -> None:
     text = (checkout.directory / file).read_text()
     optional = set(re.findall(r"- job: ([\w-]+)\n\s+optional: true", text))
     if missing := needed - {""} - jobs.keys() - optional:
-        raise PipelineFaultError(f"{scenario.name}: {missing} is needed")
+        raise PipelineFaultError(
+            f"{scenario.name}: jobs need {missing}, which is missing"
+        )
     check_rollback(rows)
     print(f"ok    {scenario.name}: {', '.join(sorted(jobs))}")
 

@@ -139,7 +139,6 @@ class Postgres:
         password_file.write_text(self.password)
         owner = _server_user() if os.geteuid() == 0 else None
         if owner is not None:
-            _make_reachable(new.parent)
             os.chown(new, owner.pw_uid, owner.pw_gid)
             os.chown(password_file, owner.pw_uid, owner.pw_gid)
         log_start = self.log.stat().st_size
@@ -150,7 +149,7 @@ class Postgres:
                 # The same on every machine: order by code point, case of all letters.
                 *("--locale=C", "--locale-provider=builtin"),
                 *("--builtin-locale=C.UTF-8", "--encoding=UTF8"),
-                # More protect a weak password only, at milliseconds for each connection.
+                # More iterations protect only a weak password, and delay each connection.
                 "--set=scram_iterations=1",
                 *(() if self.fsync else ("--no-sync",)),
             ],
@@ -171,7 +170,7 @@ class Postgres:
         new.rename(self.data)
 
     def _worst_error(self, log_start: int) -> str:
-        """Return the worst error in the log since then, without its level."""
+        """Return the worst error logged since `log_start`, without its level."""
         with self.log.open(errors="replace") as file:
             file.seek(log_start)
             lines = file.read().splitlines()
@@ -183,7 +182,7 @@ class Postgres:
         return lines[-1].strip() if lines else "it printed nothing"
 
     def _owner(self, data: Path) -> tuple[int, int] | None:
-        """Return user and group to run as: those of the data, when we are root."""
+        """When we are root: return the data's user and group, and let them reach it."""
         if os.geteuid() != 0:
             return None
         found = data.stat()
@@ -227,7 +226,7 @@ class Postgres:
             return False
 
     def _ready(self) -> bool:
-        """Return True if our server is ready, as it writes into line 8 for pg_ctl."""
+        """Return True if our server has written "ready" into line 8, which pg_ctl reads."""
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:

@@ -17,7 +17,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Ask Linux to terminate this process when its parent has ended, SIGKILL included."""
+    """Ask Linux to terminate this process when its parent has ended, even by SIGKILL."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -31,7 +31,7 @@ def start(
     keep_open: Sequence[int] = (),
     user: tuple[int, int] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own, so that Ctrl-C reaches only this one.
+    """Start a child in a process group of its own, so that Ctrl-C does not reach it.
 
     The file descriptors in `keep_open` stay open in the child. It runs as `user`, the
     IDs of a user and a group, when one is given; only root can do that.
@@ -63,7 +63,7 @@ def start(
 
 
 def stop(process: subprocess.Popen[bytes], *, seconds: float = 30) -> None:
-    """End a child and its process group: SIGTERM, then after a while SIGKILL."""
+    """End a child by SIGTERM; after `seconds`, kill its process group."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -80,7 +80,7 @@ def wait_until(
     seconds: float,
     process: subprocess.Popen[bytes] | None = None,
 ) -> bool:
-    """Ask again and again; False when the time is up or the process has ended."""
+    """Poll a condition; return False if the time is up or the process has ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

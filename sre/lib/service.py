@@ -79,14 +79,15 @@ class Service:
             processes.stop(self.process, seconds=0)
             self.process = None
 
-    def health_seconds(self, *, most: float = 60) -> float:
-        """Return how long /api/health takes; `most` when there is no answer by then."""
+    def health_seconds(self) -> float:
+        """Return how long /api/health takes; a minute if it does not answer."""
+        timeout = 60.0
         before = time.monotonic()
         try:
-            with urllib.request.urlopen(f"{self.url}/api/health", timeout=most):
+            with urllib.request.urlopen(f"{self.url}/api/health", timeout=timeout):
                 return time.monotonic() - before
         except OSError:
-            return most
+            return timeout
 
     def answers(self) -> bool:
         """Return True if the service is alive."""

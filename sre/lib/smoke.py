@@ -78,7 +78,7 @@ Check = Callable[[Client], None]
 
 def same(what: str, got: object, wanted: object) -> None:
     if got != wanted:
-        raise CheckFailedError(f"{what} is {got!r}, not {wanted!r}")
+        raise CheckFailedError(f"{what}: {got!r} instead of {wanted!r}")
 
 
 def answered(path: str, wanted: dict[str, str]) -> Check:
@@ -116,7 +116,7 @@ def ready(client: Client) -> None:
     if not isinstance(checks, dict):
         raise CheckFailedError(f"no checks in {answer.status} {answer.body!r}")
     failed = {name: result for name, result in checks.items() if result != "ok"}
-    same("what is not ok", failed, {})
+    same("failed checks", failed, {})
     same("answer", (answer.status, answer.member("status")), (200, "ok"))
 
 
@@ -139,7 +139,7 @@ def stored(size: int | None) -> Check:
             same("size", answer.member("size"), size)
         needed = ("id", "key", "bucket", "sha256", "etag", "created_at")
         missing = [name for name in needed if not answer.member(name)]
-        same("what is missing", missing, [])
+        same("missing members", missing, [])
         same("Location header", bool(answer.headers.get("Location")), True)
 
     return check

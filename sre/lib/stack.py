@@ -32,7 +32,7 @@ class Stack:
     store: ObjectStore
     postgres: Postgres
 
-    def database(self, name: str) -> str:
+    def new_database(self, name: str) -> str:
         """Create an empty database; return its URL."""
         url = self.postgres.url
         with psycopg.connect(url, autocommit=True) as connection:

@@ -186,7 +186,7 @@ class Check:
         return f"{len(found)} objects valid for Kubernetes {KUBERNETES_VERSIONS[-1]}"
 
     def minikube(self) -> str:
-        """From an empty cluster to the first release, with the agent's rights."""
+        """Plan the first release into an empty cluster; compare it with the agent's role."""
         tree = self.copy()
         arguments = ("-var-file=vars/infr.tfvars.json", IMAGE)
         plan = self.plan(tree, *arguments)
@@ -198,7 +198,8 @@ class Check:
         )
         if missing := manifests.missing_rights(plan, rules):
             raise CheckFailedError("the agent may not change " + "; ".join(missing))
-        # What a cluster assigns, such as a load balancer's address, would change them later.
+        # Outputs that a cluster assigns, such as a load balancer's address, would change
+        # after the apply.
         if late := [
             n for n, it in plan["output_changes"].items() if it["after_unknown"]
         ]:
@@ -287,7 +288,7 @@ class Check:
             for name in ("network", "cluster", "data", "app"):
                 self.apply_root(tree, name)
                 checks.append(pool.submit(self.check_root, tree, name))
-                if name == "network":
+                if name == "network":  # all that `runner` needs
                     runner = pool.submit(self.apply_root, tree, "runner")
             runner.result()
             checks.append(pool.submit(self.check_root, tree, "runner"))
