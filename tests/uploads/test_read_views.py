@@ -13,10 +13,11 @@ from django.test import Client
 
 from tests.problems import slug
 from tests.uploads.making import ACTOR, delete_object, last_event, pages, record
-from uploads import services, transitions
+from uploads import object_verification, services, transitions
 from uploads.api.read_views import UploadEventsView
 from uploads.exceptions import TrailUnavailableError
 from uploads.models import Action, Status, Upload, new_upload_id
+from uploads.object_verification import Verification
 
 pytestmark = pytest.mark.django_db
 
@@ -302,4 +303,35 @@ class TestVerify:
         bucket.put_new(upload.key, payload, {})
         answer = self.verify(reader, upload)
         assert (answer.status_code, slug(answer)) == (409, "upload-not-verifiable")
+        assert answer.json()["detail"] == (
+            "An upload that is pending has no object to verify."
+        )
         assert upload.events.count() == 1
+
+    @pytest.mark.parametrize(
+        ("action", "status", "detail"),
+        [
+            (
+                Action.PURGED,
+                "purged",
+                "An upload that is purged has no object to verify.",
+            ),
+            (
+                Action.MISSING,
+                "missing",
+                "The upload's status has just changed to missing.",
+            ),
+        ],
+    )
+    def test_changed_during_the_comparison__409_with_the_new_status(
+        self, reader, upload, monkeypatch, action, status, detail
+    ):
+        def change(compared: Upload, **options: Any) -> Verification:
+            transitions.record(Upload.objects.get(pk=compared.pk), action, ACTOR)
+            return Verification(Action.VERIFIED, ())
+
+        monkeypatch.setattr(object_verification, "examine", change)
+        answer = self.verify(reader, upload)
+        assert (answer.status_code, slug(answer)) == (409, "upload-not-verifiable")
+        assert answer.json()["upload_status"] == status
+        assert answer.json()["detail"] == detail

@@ -30,7 +30,7 @@ from uploads.api.serializers import (
 from uploads.content import content_url
 from uploads.exceptions import TransitionError
 from uploads.models import Action, Status, Upload
-from uploads.object_verification import verify_upload
+from uploads.object_verification import VERIFIABLE, verify_upload
 
 #: The canonical form (RFC 9562, section 4); Python's UUID() takes others as well.
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -224,12 +224,15 @@ class UploadVerifyView(RateLimitedPosts, ProtectedView):
         try:
             outcome = verify_upload(upload, actor=actor_of(request))
         except TransitionError as error:
-            status = upload.status
+            # Read again: another request may have changed it.
+            status = _upload(upload_id).status
+            detail = (
+                f"The upload's status has just changed to {status}."
+                if status in VERIFIABLE
+                else f"An upload that is {status} has no object to verify."
+            )
             raise Problem(
-                "upload-not-verifiable",
-                f"An upload that is {status} has no object to verify, or its status"
-                " has just changed.",
-                upload_status=status,
+                "upload-not-verifiable", detail, upload_status=status
             ) from error
         return Response(
             {
