@@ -221,10 +221,10 @@ def check_scenario(checkout: Checkout, file: str, scenario: Scenario) -> None:
             f"{scenario.name}: the jobs are {jobs}, not {scenario.jobs}"
         )
     # GitLab refuses to start a pipeline in which a job needs a missing one.
-    needed = {name for row in rows for name in row["needs"].strip("[]").split(",")}
+    needed = {name for row in rows for name in _needs(row)}
     text = (checkout.directory / file).read_text()
     optional = set(re.findall(r"- job: ([\w-]+)\n\s+optional: true", text))
-    if missing := needed - {""} - jobs.keys() - optional:
+    if missing := needed - jobs.keys() - optional:
         raise PipelineFaultError(
             f"{scenario.name}: jobs need {missing}, which is missing"
         )
@@ -237,7 +237,7 @@ def check_rollback(rows: list[dict[str, str]]) -> None:
 
     GitLab skips a job that needs a failed or skipped one, a manual job too.
     """
-    needs = {row["name"]: set(row["needs"].strip("[]").split(",")) for row in rows}
+    needs = {row["name"]: _needs(row) for row in rows}
     for failed in needs:
         if not failed.startswith(("apply", "smoke", "canary")):
             continue
@@ -246,6 +246,10 @@ def check_rollback(rows: list[dict[str, str]]) -> None:
             skipped |= more
         if lost := {name for name in skipped if name.startswith("rollback")}:
             raise PipelineFaultError(f"after {failed} has failed, {lost} is skipped")
+
+
+def _needs(row: dict[str, str]) -> set[str]:
+    return set(row["needs"].strip("[]").split(",")) - {""}
 
 
 def main(arguments: list[str]) -> int:

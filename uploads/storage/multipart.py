@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 #: COMPLIANCE, because a permission allows its holder to bypass a GOVERNANCE lock.
 OBJECT_LOCK_MODE: Final = "COMPLIANCE"
-#: Parts sent concurrently; those of a file take 24 MiB of memory.
+#: Parts sent concurrently: up to 24 MiB of a file are then in memory.
 PARTS_IN_FLIGHT = 3
 
 
