@@ -208,13 +208,13 @@ def manage(arguments: list[str]) -> NoReturn:
 
 def command_environment() -> dict[str, str]:
     """Return the environment of the running ./sre/run; raises `StartError`."""
-    environment = _environment()
-    if not _is_locked(LOCAL / "lock"):
+    lock = LOCAL / "lock"
+    if not lock.exists() or not _is_locked(lock):
         raise StartError("./sre/run is not running; start it in another terminal.")
     if not RUNNING.exists():
         raise StartError("./sre/run is still starting; try again.")
     running: dict[str, str] = json.loads(RUNNING.read_text())
-    return _without_aws(environment) | running
+    return _without_aws(_environment()) | running
 
 
 def _without_aws(environment: dict[str, str]) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from sre.lib.fill import fill
+from sre.lib import local_service
+from sre.lib.fill import fill, main
 from tests.uploads.making import new_upload
 from uploads import projection
 from uploads.audit.report import Report
@@ -36,3 +39,15 @@ class TestFill:
         new_upload(status="stored").save()
         with pytest.raises(ValueError, match="holds uploads that were not invented"):
             fill(10, days=3)
+
+
+def test_no_database_and_no_service__refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = tmp_path / ".local"
+    monkeypatch.setattr(local_service, "LOCAL", local)
+    monkeypatch.setattr(sys, "argv", ["sre/fill", "5"])
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    assert main() == 2
+    assert "sre/fill: ./sre/run is not running" in capsys.readouterr().err
+    assert not local.exists()
