@@ -139,7 +139,8 @@ def main() -> None:
     if settings.METRICS_BIND is not None:
         serve(settings.METRICS_BIND, lambda: os.getppid() == parent)
     if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        # gunicorn's master creates this directory and removes it, unless it is killed.
+        # The parent, gunicorn's master, has ended. It has removed its directory, unless it
+        # was killed.
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -56,9 +56,8 @@ class EdgeMiddleware:
         # Not reset: what is logged when a response is streamed or closed has the id too.
         current_request_id.set(request_id)
         try:
-            request.get_host()
+            request.get_host()  # here, so that no other middleware sees a disallowed host
         except DisallowedHost as error:
-            # Before any other middleware.
             response: HttpResponseBase = bad_request(request, error)
         else:
             response = self.get_response(request)

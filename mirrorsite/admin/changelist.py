@@ -131,7 +131,7 @@ class CursorChangeList(FilteredChangeList):
 class StrictAdminMixin:
     """Rejects unknown parameters of a list, and selections with an invalid id.
 
-    Reports in the form a name that another request takes at the same time.
+    If another request takes the name that a form has, the form reports that.
     """
 
     opts: Any

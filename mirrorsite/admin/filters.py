@@ -122,7 +122,8 @@ class TimeFilter(ListFilter):
             "selected": not used,
             "query_string": self._link(changelist),
             "display": "Any time",
-            # The template takes the form below the links from this first choice.
+            # For the form that the template shows below the links; `others` are its hidden
+            # inputs.
             "since": used.get("since", ""),
             "until": used.get("until", ""),
             "others": [

@@ -131,7 +131,8 @@ def event_line(
 ) -> bytes:
     """Return an event as one line of canonical JSON; raises `NotCanonicalError`.
 
-    The parameters are in the order in which `event_lines` selects the columns.
+    The parameters are in the order in which `uploads.audit.serialization` selects the
+    columns.
     """
     return (
         encode(

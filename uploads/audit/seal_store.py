@@ -27,8 +27,8 @@ from uploads.storage import (
 )
 
 PREFIX = "audit/"
-#: Larger than any seal. No more is read: an object with a seal's name could have
-#: gigabytes.
+#: Larger than any seal, and the size of the chunks that are read: an object with a seal's
+#: name could have gigabytes.
 _MAX_SEAL_BYTES = 16 * 1024
 _NAMES = {
     "seals": re.compile(r"seals/([0-9]{10})\.json"),
@@ -93,7 +93,8 @@ class SealStore:
         key = self.seal_object_key(number)
         try:
             chunks = self.storage.read(key, _MAX_SEAL_BYTES, version_id)
-            # A seal is one chunk; trying to read a second one ends the reading.
+            # A seal is one chunk. The request for a second one finds the end of the object,
+            # which frees the connection.
             return b"".join(islice(chunks, 2))
         except ObjectMissingError:
             return None

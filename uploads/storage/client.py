@@ -214,7 +214,7 @@ def sign(
     """Return `headers` with those of Signature Version 4 added.
 
     The names in `headers` must be lower-case, and the parameters of `url` sorted by name.
-    `sha256` is the body's, in hexadecimal; `scope` is that of `Transport`; `at` is in UTC.
+    `sha256` is the body's, in hexadecimal; `scope` is the credential scope without its date; `at` is in UTC.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
     moment = at.strftime("%Y%m%dT%H%M%SZ")
@@ -233,11 +233,11 @@ def sign(
         request += f"{name}:{' '.join(signed[name].split())}\n"
     request += f"\n{';'.join(names)}\n{sha256}"
     digest = hashlib.sha256(request.encode()).hexdigest()
-    scope = f"{moment[:8]}/{scope}"
-    text = f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}".encode()
-    key = _signing_key(credentials.secret_key, scope)
+    dated_scope = f"{moment[:8]}/{scope}"
+    text = f"{_ALGORITHM}\n{moment}\n{dated_scope}\n{digest}".encode()
+    key = _signing_key(credentials.secret_key, dated_scope)
     signed["authorization"] = (
-        f"{_ALGORITHM} Credential={credentials.access_key}/{scope},"
+        f"{_ALGORITHM} Credential={credentials.access_key}/{dated_scope},"
         f" SignedHeaders={';'.join(names)},"
         f" Signature={hmac.digest(key, text, 'sha256').hex()}"
     )
@@ -245,9 +245,9 @@ def sign(
 
 
 @lru_cache(maxsize=8)
-def _signing_key(secret: str, scope: str) -> bytes:
+def _signing_key(secret: str, dated_scope: str) -> bytes:
     key = f"AWS4{secret}".encode()
-    for part in scope.split("/"):
+    for part in dated_scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
 

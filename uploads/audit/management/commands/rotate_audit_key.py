@@ -59,16 +59,16 @@ class Command(OperatorCommand):
             "AUDIT_SIGNING_KEY": new.secret_text(),
             "AUDIT_PUBLIC_KEYS": ",".join(map(keys.public_text, public_keys.values())),
         }
-        # The key is printed or written to disk before it is announced: if that failed
-        # afterwards, the announced key would be lost.
+        # The key is printed, or written to disk beside `write`, before it is announced: if
+        # that failed afterwards, the announced key would be lost.
         shown = values if write is None else {}
         self._print_values(old.id, new.id, shown)
-        file = (
+        replacement = (
             atomic_replacement(write, [json.dumps(values, indent=1)])
             if write
             else nullcontext()
         )
-        with file:
+        with replacement:
             made = seal_audit(signing_key=old, next_key=new.public_key)
         # The run may first finish a seal of an interrupted run, without the new key.
         seal = next(sealed.number for sealed in made if not sealed.is_recovered)
