@@ -214,7 +214,8 @@ def sign(
     """Return `headers` with those of Signature Version 4 added.
 
     The names in `headers` must be lower-case, and the parameters of `url` sorted by name.
-    `sha256` is the body's, in hexadecimal; `scope` is the credential scope without its date; `at` is in UTC.
+    `sha256` is the body's, in hexadecimal; `scope` is the credential scope without its
+    date; `at` is in UTC.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
     """
     moment = at.strftime("%Y%m%dT%H%M%SZ")
