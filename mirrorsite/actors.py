@@ -47,7 +47,7 @@ def actor_of(request: Request) -> Actor:
     user: Any = request.user
     token: Any = request.auth
     if user is None:
-        return actor_named(http)
+        return actor_named(http, "anonymous")
     if token is None:
         return staff_actor(http)
     return actor_named(
@@ -65,7 +65,7 @@ def staff_actor(request: HttpRequest) -> Actor:
 
 def actor_named(
     request: HttpRequest,
-    name: str = "anonymous",
+    name: str,
     *,
     key: str = "",
     user_id: int | None = None,

@@ -134,6 +134,7 @@ class DocsView(OpenView):
 
     def get(self, request: Request) -> HttpResponse:
         response = render(request._request, "mirrorsite/docs.html")
+        # The middleware would set the policy of API answers, which allows no scripts.
         name = "Content-Security-Policy"
         response.headers[name] = PAGE_HEADERS[name]
         return response

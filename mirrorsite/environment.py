@@ -214,7 +214,7 @@ class Environment:
         count, _, unit = value.partition("/")
         if not re.fullmatch("[1-9][0-9]{0,8}", count) or unit not in _UNIT_SECONDS:
             wanted = f"a number of requests and a unit ({', '.join(_UNIT_SECONDS)})"
-            raise _wrong(name, value, f"off, or to {wanted}, such as 60/minute")
+            raise _wrong(name, value, f"off or {wanted}, such as 60/minute")
         return int(count), _UNIT_SECONDS[unit]
 
     def entries(self, name: str) -> list[str]:

@@ -118,7 +118,7 @@ def _upload(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST)
     rate_limit_headers: dict[str, str] = {}
     try:
-        limiter.count(actor_named(request).quota_key, rate_limit_headers)
+        limiter.count(actor_named(request, "anonymous").quota_key, rate_limit_headers)
         upload = _create_or_find(request, form)
         # A redirect, so that reloading the page does not upload again.
         response: HttpResponse = HttpResponseRedirect(
@@ -156,7 +156,7 @@ def _create_or_find(request: HttpRequest, form: UploadForm) -> Upload:
         detail = "Nothing was uploaded: the size was not valid. Correct it below."
         raise Problem("invalid-parameter", detail)
     is_staff = request.user.is_staff
-    actor = staff_actor(request) if is_staff else actor_named(request)
+    actor = staff_actor(request) if is_staff else actor_named(request, "anonymous")
     key = form.cleaned_data["key"]
     return create_upload(
         actor=actor,

@@ -243,7 +243,7 @@ class RateLimitedPosts(APIView):
         if request.method != "POST" or settings.UPLOAD_RATE_LIMIT is None:
             super().perform_authentication(request)
             return
-        network = actor_named(request._request).quota_key  # that of an anonymous client
+        network = actor_named(request._request, "anonymous").quota_key
         # A token, or the key of a session where the view accepts one.
         header = get_authorization_header(request)
         credential = b" ".join(header.split()).decode("latin-1")

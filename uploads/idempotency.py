@@ -93,9 +93,10 @@ def longest_attempt(size: int, storage: UploadStorage) -> timedelta:
     """Return how long one attempt to store `size` bytes can take.
 
     Each request is sent up to `max_attempts` times. An upload takes one PUT, or as a
-    multipart upload a request for each part and three more (create, complete, abort),
-    and may be repeated as a whole. A HEAD request may follow. Rather too long than too
-    short: the PUT is counted for a multipart upload too.
+    multipart upload a request for each part and three more (create, complete, abort);
+    the whole multipart upload, too, is repeated up to `max_attempts` times. A HEAD request
+    may follow. Rather too long than too short: the PUT is counted for a multipart upload
+    too.
     """
     store = storage.configuration
     attempts = store.max_attempts

@@ -59,7 +59,7 @@ class ThrottleBackend:
     ) -> None:
         if request is None or not username:
             return
-        address = actor_named(request).address
+        address = actor_named(request, "anonymous").address
         attempts = begin_attempt(address, username)
         if attempts is None:
             request.META[THROTTLED] = True

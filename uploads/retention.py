@@ -147,6 +147,8 @@ def _purge_batch(
 ) -> Iterator[Purge]:
     """Record each purge, then delete; yield the results in the same order.
 
+    An upload must still be one of `uploads` when its purge is recorded.
+
     If a purge fails or the run is interrupted, the objects recorded as purged by then
     are deleted before the error is raised: `reconcile_uploads --since` checks only the
     last purges.

@@ -57,7 +57,7 @@ class StaffSite(AdminSite):
     index_template = "admin/dashboard.html"
 
     def get_urls(self) -> list[Any]:
-        """Leave out "view on site": no model here has a page of its own."""
+        """Leave out "view on site": no model here has a page outside the admin."""
         return [
             pattern
             for pattern in super().get_urls()

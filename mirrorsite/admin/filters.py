@@ -157,8 +157,8 @@ class TimeFilter(ListFilter):
                 for outer in dates.containing(period)
             ]
         elif parts and (containing := dates.containing(parts[0])):
-            # No period is chosen, but all rows are in one year or month: show it as the
-            # current period.
+            # No period is chosen, but all rows are in one year or month. `subdivisions` has
+            # skipped that one: show it as the current period.
             current = containing[-1]
         return {
             "above": above,

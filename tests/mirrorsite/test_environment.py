@@ -110,7 +110,7 @@ class TestStart:
             ("DATABASE_URL", "postgresql://u:hush@h/n?sslmod=x", 'option "sslmod"'),
             ("UPLOAD_MAX_BYTES", "83886080001", "UPLOAD_MAX_BYTES is '83886080001'"),
             ("UPLOAD_AUTH", "closed", "set it to one of open, token"),
-            ("UPLOAD_RATE_LIMIT", "60", "to off, or to a number of requests"),
+            ("UPLOAD_RATE_LIMIT", "60", "to off or a number of requests"),
             ("CACHE_URL", "memcached://host", "CACHE_URL cannot be read; set it to"),
             ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; set it to one of json, text"),
             ("WEB_THREADS", "many", "WEB_THREADS is 'many'; set it to"),

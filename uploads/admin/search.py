@@ -36,8 +36,8 @@ def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
     One query for each column, limited to `MAX_FOUND`: for an OR over columns
     PostgreSQL may scan the table in the list's order instead.
     """
-    # Not in the list's order, for which PostgreSQL may scan the table. Keys and most ids
-    # begin with their time, so the newest of too many matches are kept.
+    # Ordered by the column itself, which an index supports. Keys and most ids begin with
+    # their time: of more than `MAX_FOUND` matches the newest are found.
     queries = [
         uploads.filter(key__startswith=term).order_by("-key"),
         uploads.filter(request_id__startswith=term).order_by(),

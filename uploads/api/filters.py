@@ -45,7 +45,7 @@ class CursorField(serializers.Field[tuple[datetime, UUID], str, str, Any]):
         try:
             moment, upload_id = signing.loads(data, salt=_CURSOR)
         except signing.BadSignature as error:
-            raise ValidationError from error
+            raise ValidationError from error  # `QuerySerializer` reports `invalid` above
         return datetime.fromisoformat(moment), UUID(upload_id)
 
 

@@ -84,8 +84,8 @@ def read_seal_and_learn_keys(
     """Return seal `number` of the database; None if its row is missing or unreadable.
 
     Add to `trusted` the keys that it, and the seals between `after` and it, announce.
-    Other seals are not read, so a replaced key counts as retired only from the first
-    seal read that its successor signed.
+    Seals between them that announce no key are skipped. So a replaced key counts as
+    retired only from the first of the seals read here that its successor signed.
     """
     announcing = Q(number__gt=after, number__lt=number) & ~Q(next_key="")
     seal = None
@@ -133,9 +133,9 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
 
 
 def missing_or_sealed(seal: Seal, lines: dict[int, bytes]) -> list[int]:
-    """Return the ids of a seal's events that the database lacks, or has under a seal.
+    """Return the ids of the events of a seal's copy that no unsealed row has.
 
-    `lines` are those of the seal's copy, by id. Raises `SealError` if an unsealed event
+    They are missing, or under this seal or another one already. `lines` are those of the seal's copy, by id. Raises `SealError` if an unsealed event
     differs from its line.
     """
     events = UploadEvent.objects.filter(pk__in=lines, seal=None)

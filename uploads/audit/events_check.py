@@ -78,9 +78,9 @@ class EventsCheck:
         """Collect events under seals that do not exist, from seal `first` on.
 
         `excluding` are the numbers of seals that only the bucket has, whose events were
-        checked already. A number below 1 is never a seal's, even if a row has it. For
-        other numbers the foreign key prevents such events, unless the tables' owner
-        dropped it.
+        checked already. Seals are numbered from 1: a lower number counts as that of no
+        seal, even if the table of seals has a row with it. Otherwise the foreign key
+        prevents such events, unless the tables' owner dropped it.
         """
         rows = AuditSeal.objects.filter(number=OuterRef("seal_id"))
         dangling = UploadEvent.objects.filter(

@@ -64,9 +64,10 @@ def restore_lost_events(
         chain.load()
         if chain.next() is not None:
             # Until the transaction ends, no new event can take the id of a lost one, and a
-            # second run waits. Where nothing is lost, uploads do not wait for the check.
+            # second run waits. Uploads wait too, so the table is locked only if something
+            # is lost.
             cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
-            chain.load()
+            chain.load()  # again: another run may have restored seals until now
         while (seal := chain.next()) is not None:
             lost.events += _restore(seal, chain.store)
             lost.first_seal = lost.first_seal or seal.number
@@ -153,7 +154,7 @@ def _require_no_gap(chain: Chain) -> None:
             )
         except SealError:
             continue
-        # A sealer may have written it since the chain was read.
+        # A sealer may have written seal `following` since `chain` did not find it.
         if store.oldest_version_of_seal(following) is None:
             raise SealError(
                 f"{store.seal_object_key(following)} is not in the bucket, though seal"

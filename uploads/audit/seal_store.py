@@ -93,8 +93,8 @@ class SealStore:
         key = self.seal_object_key(number)
         try:
             chunks = self.storage.read(key, _MAX_SEAL_BYTES, version_id)
-            # A seal is one chunk. The request for a second one finds the end of the object,
-            # which frees the connection.
+            # A seal is one chunk. Asking the iterator for a second one reads to the end of the
+            # answer, which frees the connection.
             return b"".join(islice(chunks, 2))
         except ObjectMissingError:
             return None

@@ -102,8 +102,8 @@ def _readable(
 ) -> Iterator[tuple[int, _V | Exception]]:
     """Yield primary keys and values in order; an unreadable row's value is the error.
 
-    Raises the error of a query that fails although no row is left, such as one of a
-    missing column.
+    If the query fails and no row remains that could be the cause, its error is raised: a
+    column may be missing, for example.
     """
     rest = rows
     while True:
@@ -126,7 +126,7 @@ def _readable(
                 raise_if_unavailable(error)
                 # The traceback would keep the query's cursor open.
                 yield key, error.with_traceback(None)
-        if next_keys[-1] is None:
+        if next_keys[-1] is None:  # see `_after`: no row follows it
             return
         rest = _after(rows, next_keys[-1])
 

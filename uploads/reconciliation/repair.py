@@ -62,8 +62,8 @@ def _columns(action: Action, evidence: dict[str, Any]) -> dict[str, Any]:
 def _delete(upload: Upload, finding: Finding) -> str:
     """Delete the object of a purged upload; return why the store refuses, or "".
 
-    The status is `purged` already, so it is correct even if the process dies before the
-    event is written. Raises `ObjectChangedError` if the object is not the recorded one.
+    The status is `purged` already: it is correct even if the process dies after the deletion,
+    before `repair` records a further event. Raises `ObjectChangedError` if the object is not the recorded one.
     """
     if "differences" in finding.evidence:
         raise ObjectChangedError(

@@ -20,8 +20,9 @@ from uploads.storage import ListedObject, upload_storage
 
 #: Rows read at a time; S3 lists as many keys.
 PAGE = 1000
-#: How many of the last purges a scan with `since` includes, at one request each: an
-#: interrupted purge can leave up to `MAX_JOBS` objects, and so can the one after it.
+#: How many of the last purged uploads a scan with `since` includes; each takes a request.
+#: An interrupted run of purge_uploads can leave up to `MAX_JOBS` objects, and so can the
+#: run after it.
 LAST_PURGES = 2 * MAX_JOBS
 
 

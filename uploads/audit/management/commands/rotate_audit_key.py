@@ -33,8 +33,8 @@ class Command(OperatorCommand):
             "--write",
             type=Path,
             metavar="FILE",
-            help="write the settings into this JSON file, such as .local/secrets.json of"
-            " ./sre/run, instead of printing them",
+            help="write the settings into this JSON file instead of printing them;"
+            " ./sre/run reads .local/secrets.json",
         )
 
     def run(self, *, dry_run: bool, write: Path | None, **options: Any) -> None:
