@@ -136,8 +136,9 @@ def main() -> None:
         settings.DATABASES["default"], seconds=DATABASE_SECONDS
     )
     django.setup()
-    if settings.METRICS_BIND is not None:
-        serve(settings.METRICS_BIND, lambda: os.getppid() == parent)
+    if settings.METRICS_BIND is None:
+        return
+    serve(settings.METRICS_BIND, lambda: os.getppid() == parent)
     if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         # The parent, gunicorn's master, has ended. It has removed its directory, unless it
         # was killed.

@@ -93,7 +93,7 @@ def fast_answer(query: bytes) -> tuple[bytes, Fields] | None:
         transformed, etag = _mirror_query(query.decode("ascii"))
     except QueryError:
         return None
-    # Encoding the string alone takes half the time.
+    # Encoding only the string takes half as long as encoding the whole object.
     text = f'{{"transformed":{_JSON.encode(transformed)}}}'
     # Escaped as by REST framework: U+2028 and U+2029 end a line in JavaScript.
     text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -189,7 +189,7 @@ def _manifest(
         for table in tables:
             archive.getinfo(f"{table}.copy")
         migrations = [(str(app), str(name)) for app, name in values["migrations"]]
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise zipfile.BadZipFile(f"its {MANIFEST} is missing or invalid") from error
     return migrations, tables
 

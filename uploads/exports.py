@@ -31,7 +31,7 @@ Format = Literal["csv", "jsonl"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl")
 M = TypeVar("M", bound=Model)
 
-#: The recorded selection of an export of all rows that match its filters.
+#: What an event records as `selection` if all rows that match the filters are exported.
 EVERYTHING = "all that match"
 #: Rows read at a time.
 PAGE = 1000

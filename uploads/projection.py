@@ -254,7 +254,8 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
         if action in (Action.STORED, Action.ADOPTED):
             columns["stored_at"] = _parsed_time(detail.get("last_modified")) or at
         if action == Action.VERIFIED:
-            # As `transitions.record` does for an upload that was not recorded as stored.
+            # If no event recorded it as stored, although the object is there: the time of
+            # its first verification, as in `transitions.record`.
             columns.setdefault("stored_at", at)
         if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
             columns["error"] = str(detail.get("error", ""))[:_MAX_ERROR]

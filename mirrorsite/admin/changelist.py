@@ -75,9 +75,9 @@ class CursorChangeList(FilteredChangeList):
         rows = self.queryset.reverse() if backwards else self.queryset
         if direction in {"older", "newer"}:
             rows = rows.filter(self._beyond(pk, "gt" if backwards else "lt"))
-        # One row more than the page shows whether a further page follows in this direction.
-        # In the opposite direction there is one if the user came from there, and none if
-        # this is the newest or the oldest page.
+        # A further row tells whether another page follows in this direction. In the
+        # opposite direction there is one if the user came from there, and none if this is
+        # the newest or the oldest page.
         found = list(rows[: size + 1])
         has_more = len(found) > size
         if backwards:
@@ -131,7 +131,7 @@ class CursorChangeList(FilteredChangeList):
 class StrictAdminMixin:
     """Rejects unknown parameters of a list, and selections with an invalid id.
 
-    If another request takes the name that a form has, the form reports that.
+    If another request has just saved an object with the same name, a form reports that.
     """
 
     opts: Any

@@ -64,7 +64,7 @@ NO_EVENTS = hashlib.sha256().hexdigest()
 
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _INTEGER = "(0|-?[1-9][0-9]*)"
-#: Matches a seal's copy. As the encoding is unique, `parse_seal` checks only the time.
+#: Matches a seal's copy in canonical form, except that the time may not exist.
 _SEAL = re.compile(
     rf"""
     \{{"event_count":{_INTEGER},

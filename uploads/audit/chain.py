@@ -69,7 +69,7 @@ class Chain:
         object_key = self.store.seal_object_key(number)
         try:
             seal = verified_seal(content, number, self.trusted)
-        except SealError as error:
+        except SealError as error:  # such as "is seal 5"
             raise SealError(f"{object_key} in the bucket {error}") from error
         if seal.previous != self.hash:
             raise SealError(f"{object_key} in the bucket does not continue the chain")
@@ -135,8 +135,9 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
 def missing_or_sealed(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     """Return the ids of the events of a seal's copy that no unsealed row has.
 
-    They are missing, or under this seal or another one already. `lines` are those of the seal's copy, by id. Raises `SealError` if an unsealed event
-    differs from its line.
+    The database lacks them, or has them under this seal or another one already. `lines`
+    are those of the copy, by id. Raises `SealError` if an unsealed row differs from its
+    line.
     """
     events = UploadEvent.objects.filter(pk__in=lines, seal=None)
     unsealed = dict(readable_lines(events))

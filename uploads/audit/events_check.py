@@ -111,7 +111,9 @@ class EventsCheck:
 
         Without a seal, `found` are lines under seals that do not exist.
         """
-        with closing(found):  # also when the bucket fails; see verification.py
+        # Closes the query if reading `expected` from the bucket fails: a garbage collection
+        # must not do that; see uploads/audit/verification.py.
+        with closing(found):
             for event_id, expected_line, found_line in outer_join(expected, found):
                 if expected_line != found_line:
                     self._differences.append(
@@ -184,6 +186,7 @@ def _fault(
     if found is None:
         return _absent(difference.event, origin, expected)
     if is_from_elsewhere:
+        # `found` is reported where it was sealed; the event it has replaced is gone.
         return FaultKind.MISSING, f"{origin}; another event has its id"
     fields = _changed_fields(expected, found)
     return FaultKind.CHANGED, f"{origin}; differs in {fields}"

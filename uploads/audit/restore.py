@@ -125,7 +125,7 @@ def _lost_events(seal: Seal, lines: dict[int, bytes]) -> list[int]:
     Raises `SealError` if the database contradicts one of them.
     """
     ids = missing_or_sealed(seal, lines)
-    # An event under another seal is not lost: it is a contradiction.
+    # Those that are under another seal are not lost: they are a contradiction.
     elsewhere = UploadEvent.objects.filter(pk__in=ids).order_by("pk").first()
     if elsewhere is not None:
         raise SealError(

@@ -68,7 +68,7 @@ class SealStore:
         """Write the events and then the seal; identical objects count as written.
 
         Raises `ObjectExistsError` when another seal has the number, or when the object
-        of the events has other content, which no sealer writes.
+        of the events has other content: no sealer wrote it, as its name contains the root.
         """
         locked_until = self.locked_until()
         if seal.root != NO_EVENTS:

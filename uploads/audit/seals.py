@@ -118,8 +118,8 @@ class _Sealer:
                 self.store.put(seal, lines)
             except ObjectExistsError:
                 if self.store.oldest_version_of_seal(seal.number) is None:
-                    # No seal has this number: the object in the way is not another
-                    # sealer's.
+                    # Not that another sealer was faster: the object of the events exists,
+                    # with other content.
                     raise
                 continue
             if record_seal(seal, ids, self.store):

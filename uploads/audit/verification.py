@@ -167,15 +167,18 @@ class _Verifier:
         self.report.add(kind, f"seal {number}", detail)
 
     def _begin_at(self, first: int) -> str | None:
-        """Learn the keys up to the first seal; return the `previous` that it must have."""
+        """Learn the keys announced before seal `first`, where the check begins.
+
+        Return the `previous` that this seal must have, or None if that is unknown.
+        """
         if first <= 1:
             return NO_SEAL
         number = first - 1
         seal = read_seal_and_learn_keys(number, self.trusted)
         if seal is not None:
             return seal.hash()
-        # A time as `since` is compared with the rows: without this one, a later seal may
-        # have become the first to check.
+        # Reported although it is before `first`: with a time as `since`, the first seal to
+        # check is found by the rows, so it may have been this one.
         if AuditSeal.objects.filter(number=number).exists():
             self._add(FaultKind.CHANGED, number, "its row cannot be read")
         else:

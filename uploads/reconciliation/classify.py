@@ -129,8 +129,8 @@ def _classify_recorded(upload: Upload, listed: ListedObject | None) -> Finding |
         kind, action = _ABSENT.get(status, (None, None))
         return Finding(kind, upload.key, upload.pk, action) if kind else None
     if listed is None:
-        # Created during the scan, or listed later by a store with another order: this
-        # run or the next one classifies it.
+        # The object exists, but was not listed with its key: it was created during the
+        # scan, or the store does not list by key. It is classified later or by the next run.
         return None
     if status == Status.CORRUPTED:
         return None  # as recorded; verify_uploads checks whether it is intact again

@@ -57,9 +57,9 @@ class StoreConfiguration:
                 self.secret_key or "",
                 os.environ.get("AWS_SESSION_TOKEN", "").strip(),
             )
-        # The default, so that it also applies to the clients that botocore creates to get
-        # credentials. One attempt, because botocore does not report whether an earlier
-        # one, whose answer was lost, may have been carried out: `StoreClient` retries.
+        # The session's default, so that it also applies to the clients that botocore creates
+        # to get credentials. `StoreClient` retries, not botocore, which does not report
+        # whether an earlier attempt may have been carried out.
         session.set_default_client_config(
             Config(
                 connect_timeout=self.connect_timeout,
@@ -115,7 +115,7 @@ def build_transport(configuration: StoreConfiguration) -> Transport:
         credentials = session.get_credentials()
         if credentials is None:
             raise NoCredentialsError
-        credentials.get_frozen_credentials()
+        credentials.get_frozen_credentials()  # fetches them, if the provider is lazy
     except Exception as error:
         raise credentials_error(error) from error
     try:

@@ -22,7 +22,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "program",
             help="the program's name, which is also the user name of the token's owner;"
-            " events name the actor token:PROGRAM-TIME-HEX",
+            " in events, the actor is token:PROGRAM-TIME-HEX",
         )
         parser.add_argument(
             "--days",

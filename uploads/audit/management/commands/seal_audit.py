@@ -60,6 +60,7 @@ class Command(OperatorCommand):
             return
         events = sum(sealed.event_count for sealed in made)
         numbers = [sealed.number for sealed in made]
+        # Those that an interrupted run began.
         finished = [sealed.number for sealed in made if sealed.is_recovered]
         word = "seal" if len(numbers) == 1 else "seals"
         self.print_result(
