@@ -279,9 +279,9 @@ def _record_outcome(
 
 def _find(key: IdempotencyKey) -> Upload | None:
     """Return the upload of this idempotency key; raises `TrailUnavailableError`."""
-    # In a record that reconciliation made from the object, the columns are empty.
+    # Neither condition is enough alone: a record that reconciliation made from the object
+    # has no key, and the id is derived with SECRET_KEY, which may have changed since.
     by_id = Q(pk=key.upload_id)
-    # Under another SECRET_KEY the key had another id.
     by_columns = Q(idempotency_scope=key.scope, idempotency_key=key.key)
     with log.database_errors():
         found = {

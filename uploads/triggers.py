@@ -161,8 +161,7 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     when the database is unavailable.
     """
     with connection.cursor() as cursor:
-        # django_migrations could tell, too, but no trigger protects that table: without its
-        # rows this would report nothing.
+        # Do the tables exist? django_migrations is not asked: no trigger protects its rows.
         cursor.execute("SELECT to_regclass(%s)", [EVENTS])
         if cursor.fetchone() == (None,):
             return []

@@ -149,7 +149,7 @@ class HTTPProtocol(HttpToolsProtocol):
         """Disconnect a client that is too slow to send or to read; called once a second."""
         if self.flow.write_paused:
             self._check_stall(now)
-        # While reading is paused, the rest of the request may have been sent already.
+        # While this side has paused reading, the client is not late.
         elif now > self._deadline and not self.flow.read_paused:
             if self.transport.is_closing():
                 # Closed earlier, but the client has not read the rest of the answer.

@@ -156,8 +156,8 @@ class DrainingServer(Server):
             with suppress(OSError):
                 while self._accept(listener):
                     pass
-            # Only a connection that the kernel completes between the last accept and this
-            # is reset; nothing is awaited in between.
+            # Resets only connections that the kernel has completed since the last accept;
+            # nothing was awaited in between.
             listener.close()
         if self._connecting:
             await asyncio.wait(self._connecting)

@@ -106,10 +106,10 @@ class UploadFieldsSerializer(serializers.Serializer[Upload]):
     version_id = TextOrNullField(allow_null=True)
     status = StatusField()
     created_at = serializers.DateTimeField()
-    url = serializers.URLField(source="id")  # `describe` makes it absolute
+    url = serializers.URLField(source="id")  # `describe` replaces the id with the URL
 
     def describe(self, upload: Upload, request: Request) -> dict[str, Any]:
-        """Return the answer; `url` is that of the upload in this API."""
+        """Return the upload as it is in answers, with its URL in this API."""
         http = request._request
         url = f"{http.scheme}://{http.get_host()}/api/uploads/{upload.pk}"
         return {**self.to_representation(upload), "url": url}

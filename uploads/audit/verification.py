@@ -177,8 +177,8 @@ class _Verifier:
         seal = read_seal_and_learn_keys(number, self.trusted)
         if seal is not None:
             return seal.hash()
-        # Reported although it is before `first`: with a time as `since`, the first seal to
-        # check is found by the rows, so it may have been this one.
+        # Reported although it is before `first`: if `since` is a time, it is not known whether
+        # this seal is older.
         if AuditSeal.objects.filter(number=number).exists():
             self._add(FaultKind.CHANGED, number, "its row cannot be read")
         else:

@@ -162,7 +162,7 @@ class StoreClient:
             try:
                 return request()
             except StoreCredentialsError:
-                raise  # nothing was sent; the retries are for the store only
+                raise  # not an outage of the store, which the retries are for
             except StoreUnavailableError as error:
                 # Full jitter: after an outage, clients should not all retry at the same
                 # moment.

@@ -14,7 +14,7 @@ from uploads.accounts import recorded_saves
 class Command(OperatorCommand):
     help = "Create a first superuser and print its password once; do nothing if one exists."
 
-    so_far = "no administrator was created, and a printed password is not valid"
+    so_far = "no administrator was created; if a password was printed, it is not valid"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--name", default="admin", help="default: %(default)s")
