@@ -68,8 +68,8 @@ def quoted_path(raw_path: bytes) -> str:
 #: What a client's X-Request-ID may look like: 1 to 128 characters that are safe in
 #: a log line, a header and an object's metadata.
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._~+/=:-]{1,128}")
-#: Group: the trace id. Ids of all zeros are invalid. The value has 55 characters; only
-#: versions after 00 may append more. https://www.w3.org/TR/trace-context/#traceparent-header
+#: Group: the trace id. Ids of all zeros are invalid, and version ff is. A value of version
+#: 00 has 55 characters, not more. https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT = re.compile(
     r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})"
     r"-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"

@@ -300,8 +300,9 @@ def _require_same_request(upload: Upload, size: int | None) -> None:
 
 
 def _is_finished(upload: Upload) -> bool:
-    """Return True if the upload was ever stored, whatever its current status.
+    """Return True if the upload was stored, even if its object is lost or purged by now.
 
+    Return False if it may be attempted again: then it is pending or failed.
     Raises `UploadFailedError` if another object has its object key.
     """
     if upload.status in {Status.PENDING, Status.FAILED}:

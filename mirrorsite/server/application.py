@@ -125,8 +125,8 @@ class Application:
         except ClientDisconnectedError:
             raise
         except Exception:
-            # The thread has set the request id in its own context only. Before `raise` it is
-            # not reset: uvicorn then logs the error.
+            # For the log line of the error: the thread has set the request id in its own
+            # context only. If the error is raised again, uvicorn logs it, with this id.
             token = current_request_id.set(
                 request.META.get("mirrorsite.request_id", "")
             )
@@ -136,7 +136,7 @@ class Application:
             current_request_id.reset(token)
             return _refusal(request, "internal-error")
         if has_fast_path:
-            # Its header fields serve later plain GETs, if this was the first one.
+            # If this was a plain GET, the fast path answers further ones like it.
             self.fast_path.remember(request.scope, response)
         return response
 

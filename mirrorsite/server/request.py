@@ -40,8 +40,8 @@ class Request(ASGIRequest):
             super().__init__(scope | {"headers": headers}, body)
         cookies = [value for name, value in scope["headers"] if name == b"cookie"]
         if len(cookies) > 1:
-            # A proxy may split the field of HTTP/2 (RFC 9113, section 8.2.3); Django
-            # joins repeated fields with a comma.
+            # HTTP/2 allows several Cookie fields (RFC 9113, section 8.2.3), and a proxy may
+            # pass them on. Django joins repeated fields with a comma.
             self.META["HTTP_COOKIE"] = b"; ".join(cookies).decode("latin-1")
         # The percent-encoded path, for the member `instance` of a problem.
         self.META["mirrorsite.path"] = quoted_path(scope["raw_path"])

@@ -154,7 +154,7 @@ def _require_no_gap(chain: Chain) -> None:
             )
         except SealError:
             continue
-        # A sealer may have written seal `following` since `chain` did not find it.
+        # A sealer may have written seal `following` after `chain` looked for it.
         if store.oldest_version_of_seal(following) is None:
             raise SealError(
                 f"{store.seal_object_key(following)} is not in the bucket, though seal"

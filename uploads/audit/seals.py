@@ -118,8 +118,8 @@ class _Sealer:
                 self.store.put(seal, lines)
             except ObjectExistsError:
                 if self.store.oldest_version_of_seal(seal.number) is None:
-                    # Not that another sealer was faster: the object of the events exists,
-                    # with other content.
+                    # No other sealer has made this seal: the object of the events has other
+                    # content.
                     raise
                 continue
             if record_seal(seal, ids, self.store):

@@ -268,18 +268,18 @@ class _Verifier:
         """Return the seal in the bucket, None if it is invalid; report a bad copy.
 
         If the copy was overwritten or deleted, which is a fault, its oldest version is
-        returned if there is one.
+        returned if there is one. `versions` is None if the listing did not have the copy.
         """
         if not self.read_copies:
             return None
-        is_single = versions is None or versions.is_single
+        has_more_versions = versions is not None and not versions.is_single
         content = self.store.seal(number)
         if content is None:
             key = self.store.seal_object_key(number)
             self._add(FaultKind.COPY_MISSING, number, f"no object {key}")
-        elif not is_single:
+        elif has_more_versions:
             self._add(FaultKind.COPY_DIFFERS, number, "the object was overwritten")
-        if versions is not None and not is_single:
+        if versions is not None and has_more_versions:
             # Without an id, only delete markers are left.
             oldest_id = versions.oldest_id
             content = self.store.seal(number, oldest_id) if oldest_id else None

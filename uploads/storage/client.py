@@ -101,8 +101,8 @@ class StoreClient:
     ) -> tuple[str, str]:
         """Send a body once, without boto3; return its ETag and version id.
 
-        boto3 takes three times the processor time for a small body: it validates
-        parameters, resolves the endpoint again, and parses.
+        boto3 takes three times the processor time for a small body: it validates the
+        parameters, resolves the endpoint each time, and parses the whole answer.
 
         `operation` is the name for the metrics. `sha256` is hexadecimal; the store
         refuses a body that has another one.
