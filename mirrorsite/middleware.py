@@ -203,7 +203,7 @@ _UTF_8 = ("utf-8", "utf8")
 class CsrfMiddleware(CsrfViewMiddleware):
     def process_view(self, request, callback, callback_args, callback_kwargs):  # type: ignore[no-untyped-def]
         if request.path_info == "/" and request.method != "POST":
-            return None  # a safe method, or one that the home page answers with 405
+            return None  # so that the home page answers PUT or DELETE with 405, not 403
         if request.method == "POST" and not _is_api(request):
             fault = _form_error(request)
             if fault:

@@ -120,7 +120,7 @@ class RandomNumbers:
             self._first = bytes(_lines_of_digits(source, lines)[:size])
         #: Length in bytes.
         self.size = len(self._first) if size is None else size
-        #: The first number of the text, cut to its size.
+        #: The first number of the text; a text shorter than four bytes has fewer digits.
         self.number = int(self._first[:_DIGITS_PER_LINE])
         if self.size <= PART_BYTES:
             #: SHA-256 of the whole text, in hexadecimal.

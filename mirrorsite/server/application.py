@@ -67,7 +67,7 @@ class Application:
         started = perf_counter()
         body = BytesIO()
         request = Request(scope, body)
-        # Not received without a body: `receive` would make uvicorn read further requests.
+        # Without a body `receive` is not called: it would make uvicorn read further requests.
         more_body = not request.META.keys().isdisjoint(_BODY_FIELDS)
         try:
             while more_body:

@@ -96,7 +96,7 @@ def slug_of(error: httptools.HttpParserError, data: bytes) -> str:
         reason = error.__context__
         if isinstance(reason, RefusedError):
             return reason.slug
-        # For an invalid URL, uvicorn's on_headers_complete raises a parser's error, too.
+        # uvicorn's callback parses the URL, and raises a parser's error if it is invalid.
         if not isinstance(reason, httptools.HttpParserError):
             logger.error("unexpected error while reading a request", exc_info=error)
             return "internal-error"

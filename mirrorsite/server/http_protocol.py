@@ -96,12 +96,13 @@ class HTTPProtocol(HttpToolsProtocol):
         self._requests_in_read = 0
         self._incomplete_bytes = 0
         self._body_bytes = 0
-        self._is_ending = False
+        self._is_shutting_down = False
         self._ignores_input = False
         # How long the client may still stall while it reads; see STALL_SECONDS.
         self._stall_seconds = STALL_SECONDS
-        self._stalled_at = 0.0
-        self._stalled_bytes = 0
+        # When a stall was last looked for, and the bytes of the answer not sent by then.
+        self._checked_at = 0.0
+        self._unsent_bytes = 0
 
     # --- The connection ------------------------------------------------------------
 
@@ -163,15 +164,15 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled_at = self.loop.time()
-        self._stalled_bytes = self.transport.get_write_buffer_size()
+        self._checked_at = self.loop.time()
+        self._unsent_bytes = self.transport.get_write_buffer_size()
 
     def _check_stall(self, now: float) -> None:
         buffered = self.transport.get_write_buffer_size()
-        taken = max(0, self._stalled_bytes - buffered)
-        self._stall_seconds += taken / MIN_BYTES_PER_SECOND - (now - self._stalled_at)
+        taken = max(0, self._unsent_bytes - buffered)
+        self._stall_seconds += taken / MIN_BYTES_PER_SECOND - (now - self._checked_at)
         self._stall_seconds = min(self._stall_seconds, STALL_SECONDS)
-        self._stalled_at, self._stalled_bytes = now, buffered
+        self._checked_at, self._unsent_bytes = now, buffered
         if self._stall_seconds <= 0:
             logger.info("a client does not read its answer: the connection is closed")
             self.transport.abort()
@@ -183,7 +184,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Answer all requests; close an idle connection after DRAIN_SECONDS."""
-        self._is_ending = True
+        self._is_shutting_down = True
         if self._unanswered:
             self._unanswered[-1].keep_alive = False
         else:
@@ -253,7 +254,7 @@ class HTTPProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.headers = []  # for trailer fields, which are ignored; the scope keeps its list
         self._unanswered.append(self.cycle)
-        if self._is_ending:
+        if self._is_shutting_down:
             self.cycle.keep_alive = False
         self._phase = Phase.BODY
 
@@ -299,7 +300,7 @@ class HTTPProtocol(HttpToolsProtocol):
         keep_alive = (
             self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"
-            and not self._is_ending
+            and not self._is_shutting_down
         )
         server_fields = _server_fields(tuple(self.server_state.default_headers))
         close = b"" if keep_alive else b"connection: close\r\n"

@@ -36,8 +36,8 @@ def search_uploads(uploads: QuerySet[Upload], term: str) -> QuerySet[Upload]:
     One query for each column, limited to `MAX_FOUND`: for an OR over columns
     PostgreSQL may scan the table in the list's order instead.
     """
-    # Ordered by the column itself, which an index supports. Keys and most ids begin with
-    # their time: of more than `MAX_FOUND` matches the newest are found.
+    # Keys and most ids begin with their time: of more than `MAX_FOUND` matches the newest
+    # are found. Of request ids and digests any are, as their order means nothing.
     queries = [
         uploads.filter(key__startswith=term).order_by("-key"),
         uploads.filter(request_id__startswith=term).order_by(),

@@ -102,8 +102,8 @@ def _readable(
 ) -> Iterator[tuple[int, _V | Exception]]:
     """Yield primary keys and values in order; an unreadable row's value is the error.
 
-    If the query fails and no row remains that could be the cause, its error is raised: a
-    column may be missing, for example.
+    If the query fails although no rows are left to read, no row is the cause, and its
+    error is raised; for example, a column may be missing.
     """
     rest = rows
     while True:
