@@ -102,8 +102,8 @@ def _readable(
 ) -> Iterator[tuple[int, _V | Exception]]:
     """Yield primary keys and values in order; an unreadable row's value is the error.
 
-    If the query fails although no rows are left to read, no row is the cause, and its
-    error is raised; for example, a column may be missing.
+    The query's error is raised once no row is left that could have caused it: if a column
+    is missing, for example, each row is first yielded with its error.
     """
     rest = rows
     while True:

@@ -59,8 +59,8 @@ class Command(OperatorCommand):
             "AUDIT_SIGNING_KEY": new.secret_text(),
             "AUDIT_PUBLIC_KEYS": ",".join(map(keys.public_text, public_keys.values())),
         }
-        # The key is printed, or written to a temporary file that then replaces FILE, before
-        # it is announced: otherwise a failure to write would lose an announced key.
+        # The key is printed or written to a temporary file before it is announced: otherwise
+        # a failure to write would lose an announced key. The file then replaces FILE.
         shown = values if write is None else {}
         self._print_values(old.id, new.id, shown)
         replacement = (
