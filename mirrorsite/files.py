@@ -35,7 +35,8 @@ def atomic_replacement(path: Path, lines: Iterable[str]) -> Iterator[None]:
                 os.fsync(descriptor)
             yield
             with _file_errors(path):
-                if temporary is None:  # a link cannot replace an existing file
+                if temporary is None:
+                    # A link cannot replace an existing file; a rename can.
                     temporary = path.parent / f".{secrets.token_hex(8)}"
                     _link(descriptor, temporary)
                 temporary.replace(path)

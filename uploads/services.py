@@ -153,7 +153,7 @@ def _begin_or_find(
             if _is_finished(upload):
                 return upload, None
             _begin_again(upload, actor)
-        except TransitionError:
+        except TransitionError:  # an AlreadyRecordedError is one, too
             continue  # another request with this key was faster
         return upload, payload_of(upload.pk, size)
     raise StillRunningError("another request is using this key", seconds=1)

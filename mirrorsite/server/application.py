@@ -167,5 +167,6 @@ def _refusal(request: Request, slug: str) -> Response:
         ),
     )
     response = server_problem(slug, request_id, meta["mirrorsite.path"])
-    request_observer("unmatched", meta["REQUEST_METHOD"], response.status)(0.0)
+    observe = request_observer("unmatched", meta["REQUEST_METHOD"], response.status)
+    observe(0.0)  # no view has run
     return response

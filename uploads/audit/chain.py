@@ -69,7 +69,7 @@ class Chain:
         object_key = self.store.seal_object_key(number)
         try:
             seal = verified_seal(content, number, self.trusted)
-        except SealError as error:  # such as "is seal 5"
+        except SealError as error:
             raise SealError(f"{object_key} in the bucket {error}") from error
         if seal.previous != self.hash:
             raise SealError(f"{object_key} in the bucket does not continue the chain")
@@ -101,8 +101,8 @@ def read_seal_and_learn_keys(
 def verified_seal(content: bytes, number: int, trusted: TrustedKeys) -> Seal:
     """Parse and verify the copy of seal `number`.
 
-    Raises `SealError`; its message continues a sentence that begins with the copy's
-    name, such as "is seal 5".
+    Raises `SealError` with a message such as "is seal 5", for the caller to put after the
+    copy's name.
     """
     try:
         seal = parse_seal(content)

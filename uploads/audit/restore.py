@@ -67,7 +67,9 @@ def restore_lost_events(
             # second run waits. Uploads wait too, so the table is locked only if something
             # is lost.
             cursor.execute("LOCK TABLE uploads_uploadevent IN SHARE ROW EXCLUSIVE MODE")
-            chain.load()  # again: another run may have restored seals until now
+            # Back to the last seal of the database: `next` has gone past it, and another
+            # run may have restored seals in the meantime.
+            chain.load()
         while (seal := chain.next()) is not None:
             lost.events += _restore(seal, chain.store)
             lost.first_seal = lost.first_seal or seal.number

@@ -118,8 +118,8 @@ class _Sealer:
                 self.store.put(seal, lines)
             except ObjectExistsError:
                 if self.store.oldest_version_of_seal(seal.number) is None:
-                    # No other sealer has made this seal: the object of the events has other
-                    # content.
+                    # This seal does not exist, so the other object that `put` writes did:
+                    # that of the events, with other content. No sealer writes that.
                     raise
                 continue
             if record_seal(seal, ids, self.store):

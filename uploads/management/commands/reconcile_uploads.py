@@ -38,8 +38,9 @@ class Command(OperatorCommand):
             "--since",
             type=moment,
             metavar="TIME",
-            help="check only keys of this day (UTC) and later, older pending uploads,"
-            " and the most recent purges; a time or an age, such as 1d",
+            help="check only the keys of TIME's day (UTC) and of later days; of older"
+            " uploads only those that are pending and the most recent purges. TIME is a"
+            " time or an age, such as 1d",
         )
 
     def run(
