@@ -82,21 +82,26 @@ def create_upload(
     """
     payload: RandomNumbers | None
     with store_bulkhead().permit(actor.quota_key):
-        if idempotency_key is None:
-            upload, payload = _begin(new_upload_id(), size, actor)
-        else:
-            upload, payload = _begin_or_find(idempotency_key, size, actor)
+        try:
+            if idempotency_key is None:
+                upload, payload = _begin(new_upload_id(), size, actor)
+            else:
+                upload, payload = _begin_or_find(idempotency_key, size, actor)
+        except TrailUnavailableError:
+            UPLOADS.labels("unrecorded").inc()
+            raise
         if payload is None:
             return CreatedUpload(upload, is_replayed=True)
         try:
             _put(upload, payload, actor)
         except TrailUnavailableError as error:
-            UPLOADS.labels("pending").inc()
             # Reconciliation looks at the bucket and completes the record.
             logger.warning(
                 "upload=%s outcome not recorded; it stays pending: %s", upload.pk, error
             )
             raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
+        finally:
+            UPLOADS.labels(upload.status).inc()
     return CreatedUpload(upload)
 
 
@@ -128,11 +133,7 @@ def _begin(
         upload.idempotency_key = key.key
         upload.idempotency_fingerprint = fingerprint_of(size)
         upload.attempt_started_at = now
-    try:
-        transitions.record_intent(upload, actor)
-    except TrailUnavailableError:
-        UPLOADS.labels("unrecorded").inc()
-        raise
+    transitions.record_intent(upload, actor)
     return upload, payload
 
 
@@ -233,7 +234,6 @@ def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
         duration=now - started_at,
         error="",
     )
-    UPLOADS.labels(upload.status).inc()
     UPLOAD_BYTES.inc(stored.size)
 
 
@@ -245,7 +245,6 @@ def _record_failure(upload: Upload, error: StoreError, actor: Actor) -> None:
     else:
         detail = {"error": message}
         _record_outcome(upload, Action.FAILED, actor, detail=detail, error=message)
-    UPLOADS.labels(upload.status).inc()
 
 
 def _record_outcome(

@@ -67,24 +67,25 @@ class Application:
         started = perf_counter()
         body = BytesIO()
         request = Request(scope, body)
-        # Without a body `receive` is not called: it would make uvicorn read further requests.
-        more_body = not request.META.keys().isdisjoint(_BODY_FIELDS)
+        call = Call(
+            request,
+            self._get_response,
+            send,
+            self._stream_permits,
+            asyncio.get_running_loop(),
+        )
         try:
-            while more_body:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnectedError
-                body.write(message["body"])
-                more_body = message["more_body"]
-            # A chunked body has been read whole, so its length is known.
-            request.META["CONTENT_LENGTH"] = str(body.tell())
-            body.seek(0)
-            response = await self._respond(request, send)
+            await _read_body(request, body, receive)
+            response = await self._respond(call)
         except ClientDisconnectedError:
             if not scope["state"]["is_closed"]():
                 # The protocol has refused the request, and has answered and logged it.
                 return
-            response = Response(CLIENT_CLOSED_REQUEST, [], sent_bytes=0)
+            response = Response(CLIENT_CLOSED_REQUEST, [], sent_bytes=call.sent_bytes)
+        except Exception:
+            # In the middle of a response: uvicorn logs the error and closes the connection.
+            _log(request, call.status, call.sent_bytes, started)
+            raise
         if response.sent_bytes is None:
             await send(
                 {
@@ -94,28 +95,16 @@ class Application:
                 }
             )
             await send({"type": "http.response.body", "body": response.body})
-        log_access(
-            method=scope["method"],
-            raw_path=scope["raw_path"],
-            route=request.META.get("mirrorsite.route", ""),
-            status=response.status,
-            seconds=perf_counter() - started,
-            size=len(response.body)
-            if response.sent_bytes is None
-            else response.sent_bytes,
-            request_id=request.META.get("mirrorsite.request_id", ""),
-            peer=scope["client"],
-            forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),
-        )
+            _log(request, response.status, len(response.body), started)
+        else:
+            _log(request, response.status, response.sent_bytes, started)
 
-    async def _respond(self, request: Request, send: Any) -> Response:
-        call = Call(
-            request,
-            self._get_response,
-            send,
-            self._stream_permits,
-            asyncio.get_running_loop(),
-        )
+    async def _respond(self, call: Call) -> Response:
+        """Run Django in a thread; an error before the response has started is a problem.
+
+        Raises `ClientDisconnectedError`, and any error in the middle of a response.
+        """
+        request = call.request
         has_fast_path = request.scope["raw_path"] in self.fast_path.answers
         pool = self._fast_answer_thread if has_fast_path else self._threads
         try:
@@ -130,8 +119,8 @@ class Application:
             token = current_request_id.set(
                 request.META.get("mirrorsite.request_id", "")
             )
-            if call.response_started:
-                raise  # the server logs it and closes the connection
+            if call.status:
+                raise
             logger.exception("the request failed")
             current_request_id.reset(token)
             return _refusal(request, "internal-error")
@@ -143,22 +132,54 @@ class Application:
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()
         try:
-            async with asyncio.timeout(WARM_UP_SECONDS):
+            async with asyncio.timeout(WARM_UP_SECONDS) as timeout:
                 await self._threads.run(self._warm_up)
         except ImproperlyConfigured as error:
             message = f"mirrorsite cannot start: {error}"
             await send({"type": "lifespan.startup.failed", "message": message})
             return
-        except TimeoutError:
-            logger.warning("the warm-up is slow; it continues in the background")
         except Exception:
-            logger.warning("the warm-up failed", exc_info=True)
+            if timeout.expired():
+                logger.warning("the warm-up is slow; it continues in the background")
+            else:
+                logger.warning("the warm-up failed", exc_info=True)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
 
+async def _read_body(request: Request, body: BytesIO, receive: Any) -> None:
+    """Read the whole body into `body`, from which the request reads."""
+    # Without a body `receive` is not called: it would make uvicorn read further requests.
+    more_body = not request.META.keys().isdisjoint(_BODY_FIELDS)
+    while more_body:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnectedError
+        body.write(message["body"])
+        more_body = message["more_body"]
+    # The length of a chunked body is known by now.
+    request.META["CONTENT_LENGTH"] = str(body.tell())
+    body.seek(0)
+
+
+def _log(request: Request, status: int, size: int, started: float) -> None:
+    scope = request.scope
+    log_access(
+        method=scope["method"],
+        raw_path=scope["raw_path"],
+        route=request.META.get("mirrorsite.route", ""),
+        status=status,
+        seconds=perf_counter() - started,
+        size=size,
+        request_id=request.META.get("mirrorsite.request_id", ""),
+        peer=scope["client"],
+        forwarded_for=request.META.get("HTTP_X_FORWARDED_FOR", ""),
+    )
+
+
 def _refusal(request: Request, slug: str) -> Response:
+    """Return a problem of the server's own, and count the request."""
     meta = request.META
     request_id = meta.setdefault(
         "mirrorsite.request_id",

@@ -39,7 +39,10 @@ class Call:
     send: Callable[[Any], Any]
     stream_permits: threading.Semaphore
     loop: asyncio.AbstractEventLoop
-    response_started: bool = False
+    #: What was streamed so far: the status, 0 before the response has started, and how
+    #: many bytes of its body.
+    status: int = 0
+    sent_bytes: int = 0
 
     def run(self) -> Response:
         """Return the response, to be sent unless it was streamed already."""
@@ -89,16 +92,14 @@ class Call:
     def _send_stream(
         self, response: HttpResponseBase, pieces: Iterable[bytes]
     ) -> Response:
-        status, fields = response.status_code, header_fields(response)
-        self.response_started = True
-        self._send("start", status=status, headers=fields)
-        size = 0
+        self.status, fields = response.status_code, header_fields(response)
+        self._send("start", status=self.status, headers=fields)
         for piece in pieces:
             self._send("body", body=piece, more_body=True)
             self._check_client()
-            size += len(piece)
+            self.sent_bytes += len(piece)
         self._send("body", body=b"", more_body=False)
-        return Response(status, fields, sent_bytes=size)
+        return Response(self.status, fields, sent_bytes=self.sent_bytes)
 
     def _send(self, part: str, **content: Any) -> None:
         """Send a message; wait while the write buffer is full."""

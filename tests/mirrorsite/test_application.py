@@ -90,6 +90,14 @@ def work() -> Iterator[Work]:
     made.go.set()
 
 
+def access_lines(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    return [
+        record.fields  # type: ignore[attr-defined]
+        for record in caplog.records
+        if record.name == "gunicorn.access"
+    ]
+
+
 def make(get_response: GetResponse, threads: int = 2) -> Application:
     return Application(
         get_response, {HEALTH: lambda query: (b"{}", [])}, threads=threads
@@ -208,8 +216,7 @@ class TestQueue:
         await asyncio.gather(first, second)
         assert (stays.status, leaves.status) == (200, 0)
         assert work.begun == ["/stays"]
-        lines = [r.fields for r in caplog.records if r.name == "gunicorn.access"]
-        assert {line["path"]: line["status"] for line in lines} == {
+        assert {line["path"]: line["status"] for line in access_lines(caplog)} == {
             "/stays": 200,
             "/leaves": 499,
         }
@@ -301,8 +308,9 @@ class TestStreams:
         client = await Client().ask(make(short))
         assert (client.received, client.pieces) == (b"ab", 1)
 
-    async def test_slow_reader__waited_for_until_it_leaves(self):
+    async def test_slow_reader__waited_for_until_it_leaves(self, caplog):
         """No more is made than the client has taken."""
+        caplog.set_level(logging.INFO, "gunicorn.access")
         stream = Stream()
 
         client = Client()
@@ -317,6 +325,9 @@ class TestStreams:
         assert not client.is_complete
         assert stream.made < 1000
         assert stream.is_closed.wait(10)
+        [line] = access_lines(caplog)
+        assert line["status"] == 499
+        assert 3 * STREAM_BYTES <= line["bytes"] <= len(client.received)
 
     async def test_many_slow_readers__others_are_answered(self):
         """One thread at least streams, and two never do."""
@@ -346,7 +357,9 @@ class TestStreams:
         last.is_gone = True
         await task
 
-    async def test_fails_half_way__connection_is_cut(self):
+    async def test_fails_half_way__connection_is_cut(self, caplog):
+        caplog.set_level(logging.INFO, "gunicorn.access")
+
         def pieces() -> Iterator[bytes]:
             yield b"a" * STREAM_BYTES
             raise RuntimeError("broken")
@@ -355,6 +368,8 @@ class TestStreams:
         with pytest.raises(RuntimeError, match="broken"):
             await client.ask(make(lambda request: StreamingHttpResponse(pieces())))
         assert not client.is_complete
+        [line] = access_lines(caplog)
+        assert (line["status"], line["bytes"]) == (200, STREAM_BYTES)
 
     async def test_end_of_it__sent_without_its_request_id(self):
         """There, the server begins the next pipelined request."""
@@ -462,8 +477,9 @@ class TestStart:
         await application({"type": "lifespan"}, receive, send)
         return sent
 
-    async def test_warm_up_fails__logged(self, caplog):
-        fail = Mock(side_effect=OSError("the token service is unreachable"))
+    @pytest.mark.parametrize("error", [OSError, TimeoutError])
+    async def test_warm_up_fails__logged(self, caplog, error):
+        fail = Mock(side_effect=error("the token service is unreachable"))
         sent = await self.start(fail)
         assert [m["type"] for m in sent] == [
             "lifespan.startup.complete",

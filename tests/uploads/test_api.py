@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, ProgrammingError, connection
 from django.test import Client
 
 from mirrorsite.actors import Actor
@@ -233,6 +233,14 @@ class TestDatabaseUnavailable:
         assert "upload_id" not in response.json()
         assert keys_in(bucket) == []
         assert str(error) in caplog.text
+
+    def test_statement_refused__logged_with_its_traceback(
+        self, client, bucket, make_fail, caplog
+    ):
+        make_fail(log, "RawCursor", ProgrammingError("no such column"))
+        assert post_nothing(client).status_code == 503
+        assert keys_in(bucket) == []
+        assert "Traceback" in caplog.text
 
 
 def test_reconciled_as_stored_before_the_put__stored_once(bucket, spy):

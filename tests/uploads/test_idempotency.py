@@ -10,6 +10,7 @@ from uuid import RFC_4122
 import pytest
 from django.db import OperationalError, connection, connections
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from mirrorsite.tokens.models import Scope
 from tests.problems import slug
@@ -19,6 +20,12 @@ from tests.uploads.retrying import KEY, interrupted, post
 from uploads import services, transitions
 from uploads.idempotency import IdempotencyKey, longest_attempt, parse_key
 from uploads.models import Action, Status, Upload
+
+
+def unrecorded() -> float:
+    """Return how many uploads the metrics count as unrecorded."""
+    labels = {"outcome": "unrecorded"}
+    return REGISTRY.get_sample_value("mirrorsite_uploads_total", labels) or 0
 
 
 class TestParseKey:
@@ -306,9 +313,11 @@ class TestTriedAgain:
     def test_database_away__503(self, client, monkeypatch, bucket):
         gone = Mock(side_effect=OperationalError("gone"))
         monkeypatch.setattr(connections["default"], "cursor", gone)
+        before = unrecorded()
         answer = post(client)
         assert (answer.status_code, slug(answer)) == (503, "trail-unavailable")
         assert keys_in(bucket) == []
+        assert unrecorded() == before + 1
 
 
 @pytest.mark.django_db(transaction=True)

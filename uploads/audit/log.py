@@ -7,6 +7,7 @@ the ORM takes four. Only this module and `uploads.audit.restore` write events;
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -18,10 +19,12 @@ from psycopg import RawCursor
 from psycopg.types.json import Jsonb
 
 from mirrorsite.actors import Actor
-from mirrorsite.database import reason
+from mirrorsite.database import is_unavailable, reason
 from uploads.audit.canonical import refuse_fractions
 from uploads.audit.models import Action, UploadEvent
 from uploads.exceptions import AlreadyRecordedError, TrailUnavailableError
+
+logger = logging.getLogger(__name__)
 
 #: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _UNIQUE_VIOLATION = "23505"
@@ -110,4 +113,6 @@ def write(
     except Error as error:
         if getattr(error.__cause__, "sqlstate", None) == _UNIQUE_VIOLATION:
             raise AlreadyRecordedError("the upload is recorded already") from error
+        if not is_unavailable(error):
+            logger.error("the database refused an event", exc_info=error)
         raise TrailUnavailableError(f"{_NOT_WRITTEN}: {reason(error)}") from error
