@@ -198,7 +198,7 @@ class HTTPProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
-        self._requests_in_read = 0
+        self._requests_in_read = 1 if self._phase in _INCOMPLETE else 0
         self._incomplete_bytes += len(data)
         while data and not self._ignores_input:
             try:
@@ -206,10 +206,12 @@ class HTTPProtocol(HttpToolsProtocol):
                 break
             except httptools.HttpParserUpgrade as upgrade:
                 # No other protocol is supported: the request is answered in HTTP/1.1
-                # (RFC 9110, section 7.8), and the bytes after it are the next request.
-                data = data[upgrade.args[0] :]
+                # (RFC 9110, section 7.8). The parser has skipped its body.
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
-                self.refuse(slug_of(error, data))
+                # Of a request behind others it is not known where it starts.
+                is_first = self._requests_in_read == 1
+                self.refuse(slug_of(error, data if is_first else b""))
         if self._phase in _INCOMPLETE and not self._ignores_input:
             if len(self.url) > MAX_TARGET_BYTES:
                 self.refuse("request-line-too-long")
@@ -219,6 +221,14 @@ class HTTPProtocol(HttpToolsProtocol):
             ):
                 is_head = self._phase is Phase.HEAD
                 self.refuse("headers-too-large" if is_head else "body-too-large")
+
+    def _head_without_upgrade(self) -> bytes:
+        """Return the head to parse again, now as that of a request that may have a body."""
+        fields = [field for field in self.headers if field[0] != b"upgrade"]
+        version = self.parser.get_http_version().encode()
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (
+            self.parser.get_method(), self.url, version, field_lines(fields)
+        )  # fmt: skip
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -237,6 +247,10 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._ignores_input:
             return
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise RefusedError("method-not-allowed")
+            return  # `data_received` parses the head again, without the upgrade
         started = perf_counter()
         if not self.url.startswith(b"/"):
             # In place: this list is the scope's, too.
@@ -265,7 +279,7 @@ class HTTPProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._ignores_input:
+        if self._ignores_input or self.parser.should_upgrade():
             return
         if self._phase is Phase.ANSWERED:
             self._wait_for_request()

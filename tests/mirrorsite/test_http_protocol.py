@@ -71,7 +71,8 @@ REFUSED = [
     (MALFORMED, b"GET / HTTP/1.1\nHost: localhost\n\n"),
     (MALFORMED, b"get / HTTP/1.1\r\n" + HOST + END),
     ((405, "method-not-allowed"), b"BREW /secret HTTP/1.1\r\n" + HOST + END),
-    (MALFORMED, b"CONNECT a:1 HTTP/1.1\r\n" + HOST + END),
+    ((405, "method-not-allowed"), b"CONNECT a:1 HTTP/1.1\r\n" + HOST + END),
+    ((405, "method-not-allowed"), b"CONNECT /secret HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET localhost:1 HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"GET * HTTP/1.1\r\n" + HOST + END),
     (MALFORMED, b"OPTIONS * HTTP/1.1\r\n" + HOST + END),
@@ -192,6 +193,13 @@ class TestRefused:
         assert connection.statuses == [200]
         assert connection.transport.is_closed
 
+    def test_behind_another_request__logged_as_malformed(self, connection, caplog):
+        """That request's method is not taken for an unknown one."""
+        caplog.set_level(logging.INFO)
+        connection.send(GET + END + b"secret")
+        assert connection.statuses == [200]
+        assert "request not read: malformed-http" in caplog.text
+
     def test_bug_of_ours__internal_error(self, connection, make_fail):
         make_fail(FastPath, "answer", RuntimeError("internal name"))
         connection.protocol.app.fast_path = FastPath({b"/a": lambda query: None})
@@ -254,10 +262,24 @@ class TestAccepted:
         assert (b"connection: close" not in answer) is is_kept
         assert connection.transport.is_closed is not is_kept
 
-    def test_after_an_upgrade_request__the_next(self, connection):
-        upgrade = b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
-        connection.send(GET + upgrade + GET + END)
-        assert connection.statuses == [200, 200]
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"\r\n",
+            b"Content-Length: 3\r\n\r\nabc",
+            b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        ],
+    )
+    def test_upgrade__ignored(self, connection, body):
+        """Java's client sends it with each request, with a body or without."""
+        upgrade = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+        sent = POST + upgrade + body + GET + END
+        for size in (len(sent), len(POST) + len(upgrade) + len(body) // 2, 1):
+            connection = connection.server.connect()
+            parts = [sent[at : at + size] for at in range(0, len(sent), size)]
+            answer = connection.send(*parts)
+            assert connection.statuses == [200, 200]
+            assert (b"/a abc" in answer) is (b"abc" in body)
 
     def test_expectation__continued(self, connection):
         head = POST + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n"
