@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
-import redis.connection
+import redis
 from django.core.exceptions import ImproperlyConfigured
+from django.http.request import split_domain_port
 
 from mirrorsite import headers
 from mirrorsite.aws_configuration import check_aws_configuration
@@ -33,17 +34,21 @@ elif len(SECRET_KEY) < 50:
     )
 ALLOWED_HOSTS = env.entries("ALLOWED_HOSTS")
 for _host in ALLOWED_HOSTS or [""]:  # a value of commas alone has no entries
-    if not _host or _host.startswith("*") or "/" in _host:
+    # Django compares hosts without their ports: an entry with one would never match.
+    if not _host or split_domain_port(_host)[0] != _host.lower():
         raise ImproperlyConfigured(
             f"ALLOWED_HOSTS holds {_host!r};"
-            " set it to the host names the service answers to."
+            " set it to the host names the service answers to, without ports."
         )
 CSRF_TRUSTED_ORIGINS = env.entries("CSRF_TRUSTED_ORIGINS")
 for _origin in CSRF_TRUSTED_ORIGINS:
-    if not _origin.startswith(("https://", "http://")):
+    _scheme, _, _host = _origin.partition("://")
+    _host = _host.removeprefix("*.")
+    # Django compares the text with a browser's, which ends with the host and port.
+    if _scheme not in {"https", "http"} or not split_domain_port(_host)[0]:
         raise ImproperlyConfigured(
-            f"CSRF_TRUSTED_ORIGINS holds {_origin!r};"
-            " set each origin with its scheme, such as https://mirror.example.org."
+            f"CSRF_TRUSTED_ORIGINS holds {_origin!r}; set each origin to its scheme and"
+            " host, such as https://mirror.example.org."
         )
 
 BIND = env.address("BIND")
@@ -234,8 +239,9 @@ UPLOAD_RATE_LIMIT = env.rate("UPLOAD_RATE_LIMIT")
 CACHE_URL = env.text("CACHE_URL")
 if CACHE_URL not in {"", "database"}:
     try:
-        redis.connection.parse_url(CACHE_URL)  # type: ignore[no-untyped-call]
-    except ValueError as error:
+        # Raises for an option that a connection does not have; does not connect.
+        redis.ConnectionPool.from_url(CACHE_URL).make_connection()
+    except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
         # The value is left out: it may hold a password.
         raise ImproperlyConfigured(
             "CACHE_URL cannot be read; set it to redis://host:6379/0, or to database."

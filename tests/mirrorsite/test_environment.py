@@ -85,7 +85,10 @@ class TestStart:
             ("ALLOWED_HOSTS", "*", "ALLOWED_HOSTS holds '*'; set it to the host names"),
             ("ALLOWED_HOSTS", ",", "ALLOWED_HOSTS holds ''; set it to the host names"),
             ("ALLOWED_HOSTS", "https://a.org", "set it to the host names"),
-            ("CSRF_TRUSTED_ORIGINS", "a.org", "set each origin with its scheme"),
+            ("ALLOWED_HOSTS", "a.org:443", "ALLOWED_HOSTS holds 'a.org:443'; set it"),
+            ("CSRF_TRUSTED_ORIGINS", "a.org", "set each origin to its scheme and host"),
+            ("CSRF_TRUSTED_ORIGINS", "https://a.org/", "holds 'https://a.org/'; set"),
+            ("CSRF_TRUSTED_ORIGINS", "https://[a", "holds 'https://[a'; set each"),
             ("AWS_STORAGE_BUCKET_NAME", "", "AWS_STORAGE_BUCKET_NAME is not set. The"),
             ("AWS_ACCESS_KEY_ID", "only-one", "set both, or neither"),
             ("AWS_ENDPOINT_URL_S3", "127.0.0.1:1", ENDPOINT),
@@ -112,6 +115,11 @@ class TestStart:
             ("UPLOAD_AUTH", "closed", "set it to one of open, token"),
             ("UPLOAD_RATE_LIMIT", "60", "to off or a number of requests"),
             ("CACHE_URL", "memcached://host", "CACHE_URL cannot be read; set it to"),
+            (
+                "CACHE_URL",
+                "redis://host?ssl_cert_reqs=none",
+                "CACHE_URL cannot be read",
+            ),
             ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; set it to one of json, text"),
             ("WEB_THREADS", "many", "WEB_THREADS is 'many'; set it to"),
             ("HTTPS_ONLY", "perhaps", "is 'perhaps'; set it to true or false"),
@@ -141,6 +149,12 @@ class TestStart:
         ) as caught:
             start(AUDIT_PUBLIC_KEYS=f"{KEY.id}:{KEY.secret_text()}")
         assert KEY.secret_text() not in str(caught.value)
+
+    def test_hosts_and_origins__what_django_accepts(self, start):
+        hosts, origins = ".a.org,B.org,[::1]", "https://*.a.org,http://[::1]:4545"
+        found = start(ALLOWED_HOSTS=hosts, CSRF_TRUSTED_ORIGINS=origins)
+        assert found["ALLOWED_HOSTS"] == hosts.split(",")
+        assert found["CSRF_TRUSTED_ORIGINS"] == origins.split(",")
 
     def test_endpoint__with_space_around_it(self, start):
         """As from a file that ends with a line feed."""
