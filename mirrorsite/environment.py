@@ -183,8 +183,10 @@ class Environment:
     def address(self, name: str) -> str:
         """Return the value if it is `host:port`."""
         value = self.text(name)
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        match = re.fullmatch(
+            r"(?:[\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})", value, re.ASCII
+        )
+        if match is None or not 0 < int(match[1]) < 65536:
             raise _wrong(name, value, "host:port, such as 127.0.0.1:4545")
         return value
 

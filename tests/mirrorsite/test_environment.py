@@ -55,6 +55,15 @@ class TestEnvironment:
         with pytest.raises(ImproperlyConfigured, match="DEBUG is 'ja'; set it to"):
             read("ja")
 
+    @pytest.mark.parametrize(
+        "text", ["localhost", ":80", "[::1:80", "::1:80", "a:0", "a:65536", "a b:80"]
+    )
+    def test_address(self, text):
+        for right in ("localhost:80", "0.0.0.0:65535", "[::1]:80", "[fd00::a]:1"):
+            assert Environment({"BIND": right}).address("BIND") == right
+        with pytest.raises(ImproperlyConfigured, match="set it to host:port, such as"):
+            Environment({"BIND": text}).address("BIND")
+
     @pytest.mark.parametrize("text", ["-1", "11", "1.5", "x", "nan", "inf"])
     def test_numbers__outside(self, text):
         name = "STORE_MAX_ATTEMPTS"
