@@ -121,7 +121,7 @@ def _serve(children: contextlib.ExitStack) -> int:
     }
     _write_private(RUNNING, shared)
     _say("Preparing database, bucket and admin …")
-    admin = _prepare(environment)
+    _prepare(environment)
     _say("Starting the web server …")
     # Only the sealer signs; a compromised web server has no key.
     keyless = {k: v for k, v in environment.items() if k != "AUDIT_SIGNING_KEY"}
@@ -136,7 +136,7 @@ def _serve(children: contextlib.ExitStack) -> int:
     sealer = _start_sealer(environment, lock)
     # A lambda stops the sealer of that moment: it may have been started again.
     children.callback(lambda: processes.stop(sealer))
-    _announce(bind, servers, admin)
+    _announce(bind, servers)
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             status = server.wait(CHECK_SECONDS)
@@ -273,20 +273,22 @@ def _store(environment: dict[str, str]) -> ObjectStore:
     )
 
 
-def _prepare(environment: dict[str, str]) -> str:
-    """Return what the preparation printed: the first admin's name and password."""
+def _prepare(environment: dict[str, str]) -> None:
+    """Prepare what the service needs; print the first admin's name and password.
+
+    They are printed once, so they do not wait here for the web server, whose start may
+    fail or be interrupted.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "sre.lib.prepare"],
         env=environment,
         cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
+        stdout=sys.stderr,
         check=False,
         start_new_session=True,  # Ctrl-C comes to us, and we end it
     )
     if done.returncode:
         raise StartError("the preparation failed; see above.")
-    return done.stdout.strip()
 
 
 def _lock(path: Path) -> int:
@@ -349,13 +351,9 @@ def _signal_holders(path: Path, number: int) -> None:
                 process.send_signal(number)
 
 
-def _announce(
-    bind: str, servers: dict[str, Postgres | ObjectStore], admin: str
-) -> None:
+def _announce(bind: str, servers: dict[str, Postgres | ObjectStore]) -> None:
     base = f"http://{bind}"
     lines = ["", f"mirrorsite   {base}/", f"admin        {base}/admin/"]
-    if admin:
-        lines.append(f"{admin}   (shown only this once)")
     if postgres := servers.get("PostgreSQL"):
         lines.append(f"PostgreSQL   127.0.0.1:{postgres.port}")
     if store := servers.get("S3 server"):

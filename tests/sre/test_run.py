@@ -80,7 +80,7 @@ class Checkout:
         assert all(line.endswith("…") for line in progress), done.stderr
         return last.removeprefix("mirrorsite cannot start: ")
 
-    def start(self, **environment: str) -> str:
+    def start(self, until: str = "Ctrl-C stops everything", **environment: str) -> str:
         """Run ./sre/run until it has announced itself; return what it printed."""
         with self.output.open("w") as output:
             process = self.process = subprocess.Popen(
@@ -92,7 +92,7 @@ class Checkout:
                 user=self.user,
             )
         assert processes.wait_until(
-            lambda: "Ctrl-C stops everything" in self.output.read_text(),
+            lambda: until in self.output.read_text(),
             seconds=180,
             process=process,  # type: ignore[arg-type]
         ), self.output.read_text()
@@ -253,6 +253,12 @@ class TestRun:
         said = checkout.output.read_text()
         assert f"PostgreSQL process ended with -9; see {postgres.directory}" in said
         assert "The web server ended" not in said
+
+    def test_interrupted_first_start__password_is_known(self, checkout):
+        first = checkout.start(until="Booting worker")
+        checkout.stop()
+        assert "admin password" not in checkout.start()
+        assert "Dashboard" in admin_page(checkout, first, "/admin/")
 
     def test_database_url__that_server_is_used(self, checkout):
         with temporary_server(fsync=False) as server:
