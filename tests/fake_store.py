@@ -120,6 +120,12 @@ class FakeStore(Server):
             )
         if request.method == "CONNECT":
             return Answer(502)
+        if request.method == "GET" and "?list-type=2" in request.target:
+            return Answer(
+                200,
+                f"<ListBucketResult {_NAMESPACE}><IsTruncated>false</IsTruncated>"
+                "</ListBucketResult>".encode(),
+            )
         if request.method == "POST" and request.target.endswith("uploads"):
             return Answer(
                 200,

@@ -579,17 +579,26 @@ class TestAnswersOfAnotherServer:
     @pytest.mark.parametrize(
         "page",
         [
+            b"",
+            b"<html>Login</html>",
             b"<html><br>Login",
             # It may be without end, and is not read into memory.
             b"<ListBucketResult>%s</ListBucketResult>" % (b" " * MAX_ANSWER_BYTES),
         ],
-        ids=["no-xml", "too-long"],
+        ids=["empty", "xml", "no-xml", "too-long"],
     )
     def test_no_page__one_clear_error(self, fake_store, storage, page, caplog):
         fake_store.plan = lambda request: Answer(200, page)
         # botocore takes what is no XML for an error 500 that was answered late.
-        with pytest.raises(StoreUnavailableError, match=r"cannot be read|answered 500"):
-            list(storage.listing(""))
+        for listing in (
+            storage.listing,
+            storage.versions,
+            storage.multipart_uploads,
+        ):
+            with pytest.raises(
+                StoreUnavailableError, match=r"cannot be read|answered 500"
+            ):
+                list(listing(""))
         assert not any(record.exc_info for record in caplog.records)
 
     @pytest.mark.django_db

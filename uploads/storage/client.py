@@ -175,8 +175,11 @@ class StoreClient:
         marker: dict[str, Any] = {}
         while True:
             page = self.call(operation, **parameters, **marker)
+            with store_errors():
+                # Not `get`: an empty answer of a proxy is no empty bucket.
+                is_last = not page["IsTruncated"]
             yield page
-            if not page.get("IsTruncated"):
+            if is_last:
                 return
             # A page that ends with a key's last version has no marker for versions.
             following = {
