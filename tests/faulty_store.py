@@ -17,7 +17,8 @@ class FaultyStore(Server):
 
     The plan takes method and path, and returns "pass" (forward, return the answer),
     "lose_answer" (forward, then close without an answer), "lose_request" (close without
-    forwarding), "hang" (do not answer until the proxy is stopped) or a status.
+    forwarding), "hang" (do not answer until the proxy is stopped), a status, or a status
+    and S3's error code.
     """
 
     def __init__(self, real_port: int) -> None:
@@ -45,8 +46,10 @@ class FaultyStore(Server):
             self.stopped.wait(HANG_SECONDS)
         if fault in {"hang", "lose_request"}:
             return NO_ANSWER
-        if fault.isdigit():
-            return Answer(int(fault))
+        status, _, code = fault.partition(" ")
+        if status.isdigit():
+            body = f"<Error><Code>{code}</Code></Error>" if code else ""
+            return Answer(int(status), body.encode())
         answer = self._forward(request)
         return NO_ANSWER if fault == "lose_answer" else answer
 

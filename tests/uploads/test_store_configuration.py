@@ -698,7 +698,7 @@ class TestErrors:
         assert len(store.requests) == (5 if trusted_by else 0)
 
     def test_retries__are_reported(self, fake_store, make_storage):
-        statuses = iter([503, 500])
+        statuses = iter([429, 500])
         fake_store.plan = lambda r: (
             Answer(status) if (status := next(statuses, 0)) else None
         )

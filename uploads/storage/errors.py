@@ -32,11 +32,10 @@ from uploads.exceptions import (
 
 logger = logging.getLogger(__name__)
 
-#: Statuses below 500 that report a temporary failure.
+#: Statuses below 500 that report a temporary failure. The request was certainly not
+#: carried out: the store is too busy, or another conditional request for the same key is
+#: in progress.
 _TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
-#: Statuses of a request that was certainly not carried out: the store is too busy, or
-#: another conditional request for the same key is in progress.
-_NOT_CARRIED_OUT = _TEMPORARY_STATUSES | {503}
 #: AWS's error codes for a request to a bucket of another region.
 _OTHER_REGION_CODES = frozenset(
     {
@@ -130,5 +129,7 @@ def error_from_status(status: int, code: str, region: str = "") -> StoreError:
     is_refusal = 400 <= status < 500 or status == 501  # not implemented
     if is_refusal and status not in _TEMPORARY_STATUSES:
         return StoreRefusedError(message, code)
+    # A proxy's 503 has no code of S3, and may follow a request that it has forwarded.
+    is_too_busy = status in _TEMPORARY_STATUSES or (status == 503 and code != "503")
     # A server error, or an answer of a proxy, such as 204: S3 may have done its work.
-    return StoreFailedError(message, outcome_unknown=status not in _NOT_CARRIED_OUT)
+    return StoreFailedError(message, outcome_unknown=not is_too_busy)
