@@ -18,16 +18,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from django.conf import settings
+
 from uploads.exceptions import StoreError
 from uploads.storage import upload_storage
 
 Outcome = Literal["ok", "failed", "skipped"]
 
 WORD, MIRRORED = "fOoBar25", "47RAbOoF"
-#: Bytes of the canary's object: several lines, but little storage.
+#: Bytes of the canary's object, unless the limit is lower: several lines, but little
+#: storage.
 SIZE = 1000
 _TIMEOUT_SECONDS = 10
-#: Answers are small; the object read back is SIZE bytes.
+#: Answers are small, and so is the object that is read back.
 _MAX_BYTES = 1024 * 1024
 
 
@@ -123,9 +126,10 @@ class Canary:
         return ""
 
     def _create(self) -> str:
-        body = json.dumps({"size": SIZE}).encode()
+        size = min(SIZE, settings.UPLOAD_MAX_BYTES)
+        body = json.dumps({"size": size}).encode()
         answer = self._send("POST", "/api/upload-random", body=body, token=True)
-        upload = self._expect(answer, 201, {"uploaded": "ok", "size": SIZE})
+        upload = self._expect(answer, 201, {"uploaded": "ok", "size": size})
         missing = {"id", "key", "bucket", "sha256"} - upload.keys()
         if missing:
             raise CanaryError(f"the answer lacks {', '.join(sorted(missing))}")

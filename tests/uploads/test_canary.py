@@ -190,6 +190,14 @@ class TestCanary:
         status, text = run("canary", "--json")
         assert (status, outcomes(text)) == (0, ALL_OK)
 
+    def test_smaller_limit__no_larger_upload(self, fake, settings):
+        settings.UPLOAD_MAX_BYTES = 10
+        answer = {"uploaded": "ok", **UPLOAD, "size": 10}
+        fake.answers["POST /api/upload-random"] = (201, answer)
+        status, text = canary(fake, "--token", "secret", "--json")
+        assert (status, outcomes(text)) == (0, ALL_OK)
+        assert fake.asked["POST /api/upload-random"].body == b'{"size": 10}'
+
 
 @pytest.mark.service
 def test_real_service(live_service, bucket):
