@@ -109,7 +109,7 @@ class Upload(models.Model):
     attempt_started_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="When the last attempt under an idempotency key began; empty when it is over.",
+        help_text="When the last attempt under an idempotency key began; empty without a key, and after an attempt that ended with an unknown outcome.",
     )
     error = models.CharField(max_length=1000, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)

@@ -178,7 +178,7 @@ class Migration(migrations.Migration):
                     "attempt_started_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="When the last attempt under an idempotency key began; empty when it is over.",
+                        help_text="When the last attempt under an idempotency key began; empty without a key, and after an attempt that ended with an unknown outcome.",
                         null=True,
                     ),
                 ),
