@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from django.apps import apps
 from django.core.management.color import no_style
-from django.db import DataError, connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -36,10 +36,11 @@ MANIFEST = "backup.json"
 #: Keys sort by time, to the microsecond; their random end makes them unique.
 _KEY = re.compile(PREFIX + r"\d{4}/\d\d/\d\d/\d{12}-[0-9a-f]{8}\.zip", re.ASCII)
 _CHUNK_BYTES = 1024 * 1024
-#: Raised when a file is not a zip file or is damaged, or holds a value that its column
-#: cannot store.
+#: Raised when a file is not a zip file or is damaged, or holds rows that its tables cannot
+#: store.
 _UNREADABLE = (
     DataError,
+    IntegrityError,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,

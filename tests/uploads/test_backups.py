@@ -167,6 +167,10 @@ class TestRestore:
                 "invalid input syntax",
             ),
             (
+                backup_of("django_content_type", ["id"], "1\n", count=1),
+                "violates not-null constraint",
+            ),
+            (
                 backup_of("django_content_type", [], migration="9999_later"),
                 "does not know the migration contenttypes.9999_later",
             ),
