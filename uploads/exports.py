@@ -11,6 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any, Literal, TypeVar
@@ -86,29 +87,40 @@ def by_id(rows: QuerySet[M]) -> Iterator[M]:
     Raises `UnreadableError` for a value that Python cannot read, and that the service
     never writes.
     """
-    try:
+    with _unreadable_rows():
         for page in pages(rows, PAGE):
             yield from page
-    except UNREADABLE as error:
-        raise_if_unavailable(error)
-        raise UnreadableError(
-            f"a row cannot be read ({reason(error)}); manage.py verify_audit reports which"
-        ) from error
 
 
 def lines(
     rows: Iterable[Model], columns: Sequence[str], *, form: Format
 ) -> Iterator[str]:
-    """Yield each row as one line of text; before CSV rows, a header."""
+    """Yield each row as one line of text; before CSV rows, a header.
+
+    Raises `UnreadableError` for a value that has no such form, as `by_id` does.
+    """
     values_of = attrgetter(*(_ATTRIBUTES.get(name, name) for name in columns))
     if form == "csv":
         yield _csv_line(columns)
     for row in rows:
-        values = [_plain(value) for value in values_of(row)]
-        if form == "csv":
-            yield _csv_line(_cell(value) for value in values)
-        else:
-            yield _json(dict(zip(columns, values, strict=True))) + "\n"
+        with _unreadable_rows():
+            values = [_plain(value) for value in values_of(row)]
+            if form == "csv":
+                line = _csv_line(_cell(value) for value in values)
+            else:
+                line = _json(dict(zip(columns, values, strict=True))) + "\n"
+        yield line
+
+
+@contextmanager
+def _unreadable_rows() -> Iterator[None]:
+    try:
+        yield
+    except UNREADABLE as error:
+        raise_if_unavailable(error)
+        raise UnreadableError(
+            f"a row cannot be read ({reason(error)}); manage.py verify_audit reports which"
+        ) from error
 
 
 def _csv_line(cells: Iterable[Any]) -> str:

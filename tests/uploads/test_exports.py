@@ -239,6 +239,13 @@ class TestUnreadable:
             status, text = making.run_with_errors("export_uploads")
         assert (status, "a row cannot be read (" in text) == (2, True)
 
+    def test_column_of_another_type(self):
+        recorded(1)
+        with as_owner():
+            execute("ALTER TABLE uploads_upload ALTER size TYPE numeric")
+            status, text = making.run_with_errors("export_uploads", "--format", "jsonl")
+        assert (status, "a row cannot be read (Object of" in text) == (2, True)
+
 
 class TestEvent:
     """Who takes a copy leaves an event."""
