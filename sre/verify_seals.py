@@ -241,8 +241,10 @@ class Verifier:
             self.retired |= {old, *unused}
         if seal["next_key"] is not None:
             public_key = bytes.fromhex(seal["next_key"])
-            self.keys.setdefault(key_id(public_key), public_key)
-            self.announced_by[key_id(public_key)] = seal["key_id"]
+            next_id = key_id(public_key)
+            self.keys.setdefault(next_id, public_key)
+            if next_id != seal["key_id"]:  # a key does not replace itself
+                self.announced_by[next_id] = seal["key_id"]
 
     def check_events(self, seal: dict[str, Any]) -> None:
         """Compare the file of a seal's events with the seal."""

@@ -244,8 +244,11 @@ def test_untouched__downloaded_beside_the_script(
     for count in (2, 0, 1):
         add_uploads(count)
         trail.seal()
-    trail.seal(next_key=new.public_key)
+    # A key that announces itself is not replaced.
+    for next_key in (KEY.public_key, None, new.public_key):
+        trail.seal(next_key=next_key)
     trail.seal(signing_key=new)
+    assert trail.faults() == []
     for key in bucket.list_keys(trail.prefix):
         path = tmp_path / "audit" / key.removeprefix(trail.prefix)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +257,7 @@ def test_untouched__downloaded_beside_the_script(
     command = [sys.executable, "-I", "verify_seals.py", "audit", "--public-key"]
     done = run_program([*command, KEY_TEXT], cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("5 seals, 6 events: all as signed\n")
+    assert done.stdout.startswith("7 seals, 6 events: all as signed\n")
 
 
 def test_cut_tail(audit: Audit) -> None:

@@ -100,8 +100,7 @@ class TrustedKeys:
         used, but may have leaked.
         """
         old = self._announced_by.pop(seal.key_id, None)
-        # A key that announced itself stays in use.
-        if old is not None and old != seal.key_id:
+        if old is not None:
             unused = [key_id for key_id, by in self._announced_by.items() if by == old]
             for key_id in (old, *unused):
                 self._retired.setdefault(key_id, seal.number)
@@ -111,7 +110,8 @@ class TrustedKeys:
             self._keys.setdefault(
                 next_id, Ed25519PublicKey.from_public_bytes(public_key)
             )
-            self._announced_by[next_id] = seal.key_id
+            if next_id != seal.key_id:  # a key does not replace itself
+                self._announced_by[next_id] = seal.key_id
 
 
 def configured_signing_key() -> SigningKey | None:
