@@ -8,6 +8,7 @@ verification of everything else, which would be the better attack.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -31,7 +32,7 @@ from tests.uploads.audit.tampering import (
 )
 from tests.uploads.audit.trails import KEY, Trail, add_uploads
 from tests.uploads.making import put_raw
-from uploads import transitions
+from uploads import projection, transitions
 from uploads.audit.canonical import Seal
 from uploads.audit.keys import SigningKey
 from uploads.audit.serialization import row_of, seal_of
@@ -297,6 +298,23 @@ class TestUploads:
             delete(rows_of(Upload).filter(pk=upload.pk))
             assert trail.faults() == [("missing", f"upload {upload.pk}")]
 
+    def test_number_that_never_equals_itself(self, trail):
+        upload = Upload.objects.order_by("id")[2].pk
+        with as_owner():
+            retype = "ALTER TABLE uploads_upload ALTER number TYPE double precision"
+            execute(retype)
+            assign("uploads_upload", f"id = '{upload}'", "number", "'NaN'")
+            assert trail.faults() == [("facts differ", f"upload {upload}")]
+
+    @pytest.mark.parametrize("page", [1, 100])
+    def test_without_id(self, trail, monkeypatch, page):
+        monkeypatch.setattr(projection, "_UPLOADS_AT_A_TIME", page)
+        with as_owner():
+            drop_primary_key("uploads_upload", "id")
+            upload = Upload.objects.order_by("id")[2].pk
+            insert_twin("uploads_upload", f"id = '{upload}'", id="NULL")
+            assert trail.faults() == [("invented", "upload None")]
+
     def test_without_events(self, trail):
         with as_owner():
             template = Upload.objects.all()[0]
@@ -397,7 +415,10 @@ class TestSeals:
             # With the copy replaced as well, the next seal still names the first one.
             key = trail.store.seal_object_key(2)
             with replaced(trail.storage, key, forged.file_bytes()):
-                assert found(trail) == {("broken chain", "seal 3")}
+                assert found(trail) == {
+                    ("broken chain", "seal 3"),
+                    ("changed", "events of seal 2"),  # it miscounts them
+                }
 
     @pytest.mark.parametrize("number", [2, LAST])
     def test_signature_null(self, trail, number):
@@ -503,6 +524,32 @@ class TestCopies:
         if seal.event_count:
             with replaced(trail.storage, trail.store.events_object_key(seal), None):
                 assert trail.faults() == [("copy missing", f"events of seal {number}")]
+
+    @pytest.mark.parametrize(
+        "line", [b"{}\n", b"[]\n", b"\xff\n", b"[" * 10**5 + b"\n"]
+    )
+    def test_signed_and_no_event(self, trail, line):
+        """Whoever stole the key does not crash the verification or the sealer."""
+        last = seal_of(AuditSeal.objects.get(number=LAST))
+        root = hashlib.sha256(line).hexdigest()
+        number = LAST + 1
+        forged = replace(last, number=number, root=root, previous=last.hash())
+        trail.store.put(KEY.sign_seal(forged), line)
+        assert ("cut tail", f"seal {number}") in trail.faults()
+        with pytest.raises(SealError, match="a line is not an event"):
+            trail.seal()
+        with as_owner():
+            row_of(KEY.sign_seal(forged), trail.store).save(force_insert=True)
+            assert trail.faults() == [("changed", f"events of seal {number}")]
+
+    def test_miscounted_by_the_key(self, trail):
+        last = seal_of(AuditSeal.objects.get(number=LAST))
+        forged = replace(
+            last, number=LAST + 1, previous=last.hash(), event_count=0, first_event=7
+        )
+        trail.store.put(KEY.sign_seal(forged), b"")
+        row_of(KEY.sign_seal(forged), trail.store).save(force_insert=True)
+        assert trail.faults() == [("changed", f"events of seal {LAST + 1}")]
 
     def test_exchanged(self, trail):
         first, second = (trail.store.seal(n) for n in (1, 2))
@@ -647,6 +694,29 @@ class TestSealer:
             with pytest.raises(SealError, match=match):
                 trail.seal()
         assert AuditSeal.objects.count() == LAST
+
+    @pytest.mark.parametrize(
+        ("column", "kind"),
+        [
+            ("event_count", "numeric"),
+            ("number", "numeric"),
+            ("key_id", "text[] USING ARRAY[key_id]"),
+        ],
+    )
+    def test_column_of_another_type__refused(self, trail, column, kind):
+        with as_owner():
+            execute(f"ALTER TABLE uploads_auditseal ALTER {column} TYPE {kind}")
+            with pytest.raises(SealError, match=r"last one in the database|be read"):
+                trail.seal()
+
+    def test_two_unsealed_with_one_id(self, trail):
+        """The sealer signs both, and the auditor's script reports them too."""
+        add_uploads(1)
+        event = event_ids(seal=None)[0]
+        with as_owner():
+            insert_twin("uploads_uploadevent", f"id = {event}", actor="'nobody'")
+            trail.seal()
+            assert found(trail) == {("invented", f"events of seal {LAST + 1}")}
 
     def test_seal_without_number__ignored(self, trail):
         with as_owner():
