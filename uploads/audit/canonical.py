@@ -150,6 +150,18 @@ def event_line(
     )
 
 
+def parse_event_id(line: bytes) -> int:
+    """Return the id in an event's line; raises `NotCanonicalError` for any other line."""
+    try:
+        event = json.loads(line)
+        is_event = type(event["id"]) is int and encode(event) + b"\n" == line
+    except (KeyError, RecursionError, TypeError, ValueError):
+        is_event = False
+    if not is_event:
+        raise NotCanonicalError("a line is not an event")
+    return int(event["id"])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
     """A seal as it is signed and copied; the module's docstring describes the keys."""

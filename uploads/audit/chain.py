@@ -7,12 +7,19 @@ from the bucket; they must be signed by a trusted key and continue the chain.
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from uploads.audit.canonical import NO_SEAL, NotCanonicalError, Seal, parse_seal
+from uploads.audit.canonical import (
+    NO_SEAL,
+    NotCanonicalError,
+    Seal,
+    parse_event_id,
+    parse_seal,
+)
 from uploads.audit.keys import TrustedKeys
 from uploads.audit.log import write_transaction
 from uploads.audit.models import AuditSeal, UploadEvent
@@ -23,6 +30,18 @@ from uploads.exceptions import ObjectMissingError, SealError
 
 #: `--record-nothing`, because the check's own event could take a lost event's id.
 HINT = "manage.py verify_audit --record-nothing shows more"
+
+
+@contextmanager
+def unreadable_values() -> Iterator[None]:
+    """Raise `SealError` for a value that cannot be read.
+
+    For example after a change of a column's type.
+    """
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SealError(f"a value cannot be read: {error}; {HINT}") from error
 
 
 class Chain:
@@ -127,9 +146,12 @@ def sealed_lines(store: SealStore, seal: Seal) -> dict[int, bytes]:
         raise SealError(f"{object_key} is not in the bucket") from error
     if hashlib.sha256(content).hexdigest() != seal.root:
         raise SealError(f"{object_key} in the bucket is not what was sealed")
-    return {
-        int(json.loads(line)["id"]): line for line in content.splitlines(keepends=True)
-    }
+    try:
+        return {
+            parse_event_id(line): line for line in content.splitlines(keepends=True)
+        }
+    except NotCanonicalError as error:
+        raise SealError(f"{object_key} in the bucket is unusable: {error}") from error
 
 
 def missing_or_sealed(seal: Seal, lines: dict[int, bytes]) -> list[int]:

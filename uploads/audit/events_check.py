@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Exists, OuterRef, Q
 
-from uploads.audit.canonical import Seal, encode
+from uploads.audit.canonical import NotCanonicalError, Seal, encode, parse_event_id
 from uploads.audit.models import AuditSeal, UploadEvent
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.seal_store import SealStore
@@ -55,24 +55,45 @@ class EventsCheck:
     def check(self, seal: Seal) -> None:
         """Compare the root of a seal with its events in the database and with their copy."""
         hasher = hashlib.sha256()
-        count = 0
-        for _, line in readable_lines(UploadEvent.objects.filter(seal_id=seal.number)):
+        count, first, last, has_twins = 0, None, None, False
+        for event_id, line in readable_lines(
+            UploadEvent.objects.filter(seal_id=seal.number)
+        ):
             hasher.update(line)
             count += 1
+            has_twins = has_twins or event_id == last
+            first, last = event_id if count == 1 else first, event_id
         self._report.events += count
         is_intact = hasher.hexdigest() == seal.root
         # Before the `return`, so that a bad copy of intact events is reported too.
         lines = self._copied_lines(seal)
+        subject = f"events of seal {seal.number}"
         if is_intact:
+            # The sealer signs what the database's owner made it read, and a stolen key
+            # signs anything.
+            if has_twins:
+                self._report.add(FaultKind.INVENTED, subject, "two have the same id")
+            if (count, first, last) != (
+                seal.event_count,
+                seal.first_event,
+                seal.last_event,
+            ):
+                detail = (
+                    "their count, or the first or last one, is not that of the seal"
+                )
+                self._report.add(FaultKind.CHANGED, subject, detail)
             return
         if lines is None:
             self._report_without_copy(seal, count)
             return
-        self._compare(
-            seal.number,
-            lines,
-            readable_lines(UploadEvent.objects.filter(seal_id=seal.number)),
-        )
+        try:
+            self._compare(
+                seal.number,
+                lines,
+                readable_lines(UploadEvent.objects.filter(seal_id=seal.number)),
+            )
+        except NotCanonicalError as error:
+            self._report.add(FaultKind.CHANGED, subject, f"in the copy, {error}")
 
     def check_dangling(self, first: int, *, excluding: Collection[int]) -> None:
         """Collect events under seals that do not exist, from seal `first` on.
@@ -253,9 +274,12 @@ def _digest(chunks: Iterator[bytes]) -> str:
 
 
 def _parse_lines(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield ids and lines of a copy whose digest has been verified."""
+    """Yield ids and lines of a copy whose digest has been verified.
+
+    Raises `NotCanonicalError` for a line that is not an event.
+    """
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            yield json.loads(line)["id"], line + b"\n"
+            yield parse_event_id(line + b"\n"), line + b"\n"

@@ -24,6 +24,7 @@ from uploads.audit.chain import (
     missing_or_sealed,
     record_seal,
     sealed_lines,
+    unreadable_values,
     verified_seal,
 )
 from uploads.audit.models import Action, UploadEvent
@@ -58,6 +59,7 @@ def restore_lost_events(
     lost = Lost()
     with (
         log.database_errors("the events could not be restored to the database"),
+        unreadable_values(),
         transaction.atomic(),
         connection.cursor() as cursor,
     ):

@@ -28,6 +28,7 @@ from uploads.audit.chain import (
     missing_or_sealed,
     record_seal,
     sealed_lines,
+    unreadable_values,
 )
 from uploads.audit.keys import SigningKey, TrustedKeys
 from uploads.audit.log import database_errors
@@ -80,7 +81,10 @@ def seal_audit(
     signing_key = signing_key or keys.required_signing_key()
     chain = Chain(store, trusted_keys or keys.configured_trusted_keys())
     sealer = _Sealer(store, signing_key, chain, events_per_seal)
-    with database_errors("the seal could not be written to the database"):
+    with (
+        database_errors("the seal could not be written to the database"),
+        unreadable_values(),
+    ):
         return sealer.run(next_key)
 
 

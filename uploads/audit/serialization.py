@@ -93,7 +93,8 @@ def readable_seals(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal |
 
 def _seal_rows(rows: QuerySet[AuditSeal]) -> Iterator[tuple[int, AuditSeal]]:
     for row in rows.order_by("number").iterator(chunk_size=CHUNK):
-        seal_of(row)  # raises one of `UNREADABLE` if a value cannot be read
+        # Raises one of `UNREADABLE` if a value cannot be read, or has no canonical form.
+        seal_of(row).file_bytes()
         yield row.number, row
 
 

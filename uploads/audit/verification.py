@@ -7,7 +7,8 @@ verification; all faults are collected, in bounded memory:
 2. Each copy in the bucket was written once, and each seal signed by a trusted key.
 3. Each row is equal to its signed copy; a row without a copy has a valid signature.
 4. Each seal has the hash of the one before it.
-5. The events under a seal have the root that it signs (`events_check`).
+5. The events under a seal have the root, the count and the first and last id that it
+   signs (`events_check`).
 6. No event is under a seal that does not cover it, or has been unsealed for too long.
 7. The last seal is recent.
 8. Each row that is computed from events matches them.
