@@ -9,7 +9,8 @@ verification; all faults are collected, in bounded memory:
 4. Each seal has the hash of the one before it.
 5. The events under a seal have the root, the count and the first and last id that it
    signs (`events_check`).
-6. No event is under a seal that does not cover it, or has been unsealed for too long.
+6. No event is under a seal that does not cover it, has the id of another one, or has
+   been unsealed for too long.
 7. The last seal is recent.
 8. Each row that is computed from events matches them.
 """
@@ -155,6 +156,8 @@ class _Verifier:
                 on_progress(self.report)
         # 6. and 7.
         self.events.check_dangling(first, excluding=self._without_row)
+        if first <= 1:  # it reads the whole table
+            self.events.check_twins()
         self.events.report_differences()  # those collected under 5., too
         self._check_unsealed()
         self._check_last_seal()

@@ -709,14 +709,16 @@ class TestSealer:
             with pytest.raises(SealError, match=r"last one in the database|be read"):
                 trail.seal()
 
-    def test_two_unsealed_with_one_id(self, trail):
-        """The sealer signs both, and the auditor's script reports them too."""
+    @pytest.mark.parametrize("place", [1, -1])
+    def test_another_event_with_the_id_of_one(self, trail, place):
+        """Of a sealed one, or of one that is sealed together with it."""
         add_uploads(1)
-        event = event_ids(seal=None)[0]
+        event = event_ids()[place]
         with as_owner():
-            insert_twin("uploads_uploadevent", f"id = {event}", actor="'nobody'")
+            changes = {"actor": "'nobody'", "seal_id": "NULL"}
+            insert_twin("uploads_uploadevent", f"id = {event}", **changes)
             trail.seal()
-            assert found(trail) == {("invented", f"events of seal {LAST + 1}")}
+            assert found(trail) == {("invented", f"event {event}")}
 
     def test_seal_without_number__ignored(self, trail):
         with as_owner():
