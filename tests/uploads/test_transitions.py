@@ -133,6 +133,18 @@ class TestRecord:
         assert Upload.objects.get().key == taken.key
         assert UploadEvent.objects.count() == 1
 
+    def test_id_of_another_event(self):
+        """The sequence was reset; that does not mean the upload is recorded already."""
+        upload = begin()
+        event = upload.events.get().pk
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT setval('uploads_uploadevent_id_seq', %s, false)", [event]
+            )
+        with pytest.raises(TrailUnavailableError, match="uploads_uploadevent_pkey"):
+            transitions.record(upload, Action.STORED, ACTOR)
+        assert Upload.objects.get().status == Status.PENDING
+
     def test_event_does_not_fit__no_row_either(self):
         with pytest.raises(TrailUnavailableError):
             transitions.record_intent(new_upload(), Actor(name="a" * 201))

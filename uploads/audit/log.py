@@ -16,6 +16,7 @@ from typing import Any
 from django.db import Error, connection, transaction
 from django.utils import timezone
 from psycopg import RawCursor
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from mirrorsite.actors import Actor
@@ -25,9 +26,6 @@ from uploads.audit.models import Action, UploadEvent
 from uploads.exceptions import AlreadyRecordedError, TrailUnavailableError
 
 logger = logging.getLogger(__name__)
-
-#: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_UNIQUE_VIOLATION = "23505"
 
 
 # ruff: noqa: S608 the statements hold names of tables and columns, and no values
@@ -111,7 +109,12 @@ def write(
                 cursor.execute(statement, parameters, prepare=True)
                 return cursor.rowcount
     except Error as error:
-        if getattr(error.__cause__, "sqlstate", None) == _UNIQUE_VIOLATION:
+        cause = error.__cause__
+        # Not of the events' own id, whose sequence may have been reset.
+        if (
+            isinstance(cause, UniqueViolation)
+            and cause.diag.table_name != UploadEvent._meta.db_table
+        ):
             raise AlreadyRecordedError("the upload is recorded already") from error
         if not is_unavailable(error):
             logger.error("the database refused an event", exc_info=error)
