@@ -49,6 +49,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -118,8 +119,11 @@ def require_seal(value: Any) -> None:
     for name, form in FORMS.items():
         if value[name] is None and name == "next_key":
             continue
-        if not isinstance(value[name], str) or not re.fullmatch(form, value[name]):
+        text = value[name]
+        if not isinstance(text, str) or not re.fullmatch(form, text, re.ASCII):
             raise ValueError(f"its {name} is malformed")
+    # Raises ValueError for a time such as that of 31 February.
+    datetime.strptime(value["sealed_at"], "%Y-%m-%dT%H:%M:%S.%f%z")
     for name in ("number", "event_count", "first_event", "last_event"):
         if value[name] is None and name in {"first_event", "last_event"}:
             continue
@@ -250,7 +254,8 @@ class Verifier:
         """Compare the file of a seal's events with the seal."""
         # 7.
         subject = f"events of seal {seal['number']}"
-        if seal["root"] == NO_EVENTS and seal["event_count"] == 0:
+        stated = [seal["event_count"], seal["first_event"], seal["last_event"]]
+        if seal["root"] == NO_EVENTS and stated == [0, None, None]:
             return
         name = f"{seal['number']:010d}-{seal['root']}.jsonl"
         path = self.folder / "events" / name
@@ -270,7 +275,6 @@ class Verifier:
                 return
         if ids != sorted(set(ids)):
             self.add("changed", subject, "the events are out of order")
-        stated = [seal["event_count"], seal["first_event"], seal["last_event"]]
         if [len(ids), *ids[:1], *ids[-1:]] != stated:
             detail = "their count, or the first or last one, is not that of the seal"
             self.add("changed", subject, detail)

@@ -198,6 +198,20 @@ TAMPERED: dict[str, tuple[Callable[[Audit], object], list[tuple[str, str]]]] = {
     ),
     "signed: first_event": (lambda a: a.sign(3, first_event="5"), [SEAL]),
     "signed: last_event": (lambda a: a.sign(3, last_event=True), [SEAL]),
+    "signed: sealed_at": (
+        lambda a: a.sign(3, sealed_at="2026-02-31T12:00:00.000000Z"),
+        [SEAL],
+    ),
+    "signed: sealed_at in other digits": (
+        lambda a: a.sign(
+            3, sealed_at="\u0662\u0660\u0662\u0666-11-23T12:00:00.000000Z"
+        ),
+        [SEAL],
+    ),
+    "signed: first event of none": (
+        lambda a: a.sign(2, first_event=1),
+        [("missing", "events of seal 2"), ("broken chain", "seal 3")],
+    ),
     "signed: more": (lambda a: a.sign(3, more=1), [SEAL]),
     "file beside seals": (
         lambda a: a.seal(3).with_name("notes.txt").touch(),
