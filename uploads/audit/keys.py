@@ -82,8 +82,11 @@ class TrustedKeys:
         if key is None or self.is_retired(seal.key_id, seal.number):
             return FaultKind.UNKNOWN_KEY
         try:
-            key.verify(bytes.fromhex(seal.signature), seal.signed_bytes())
+            signature = bytes.fromhex(seal.signature)
+            key.verify(signature, seal.signed_bytes())
         except (InvalidSignature, ValueError, TypeError):  # not hexadecimal, or null
+            return FaultKind.FORGED_SIGNATURE
+        if signature.hex() != seal.signature:  # in capitals, or with spaces
             return FaultKind.FORGED_SIGNATURE
         return None
 

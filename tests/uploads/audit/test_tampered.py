@@ -420,6 +420,14 @@ class TestSeals:
                     ("changed", "events of seal 2"),  # it miscounts them
                 }
 
+    def test_signature_in_capitals(self, trail):
+        with as_owner():
+            seal = f"number = {LAST}"
+            assign("uploads_auditseal", seal, "signature", "upper({})")
+            for read_copies in (True, False):
+                expected = [("forged signature", f"seal {LAST}")]
+                assert trail.faults(read_copies=read_copies) == expected
+
     @pytest.mark.parametrize("number", [2, LAST])
     def test_signature_null(self, trail, number):
         with as_owner():
@@ -469,6 +477,13 @@ class TestSecondRows:
         with as_owner():
             insert_twin("uploads_auditseal", f"number = {number}", **changes)
             assert trail.faults() == [("invented", f"seal {number}")]
+
+    @pytest.mark.parametrize("number", [1, LAST])
+    def test_seal_without_time(self, trail, number):
+        with as_owner():
+            execute("ALTER TABLE uploads_auditseal ALTER sealed_at DROP NOT NULL")
+            insert_twin("uploads_auditseal", f"number = {number}", sealed_at="NULL")
+            assert ("invented", f"seal {number}") in trail.faults()
 
     @pytest.mark.parametrize("changes", [{}, {"status": "'missing'"}])
     def test_upload(self, trail, changes):
