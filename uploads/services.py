@@ -243,14 +243,21 @@ def _record_failure(upload: Upload, error: StoreError, actor: Actor) -> None:
     if isinstance(error, StoreUnavailableError) and error.outcome_unknown:
         transitions.record_unknown_outcome(upload, message)
     else:
-        detail = {"error": message}
-        _record_outcome(upload, Action.FAILED, actor, detail=detail, error=message)
+        _record_outcome(
+            upload,
+            Action.FAILED,
+            actor,
+            detail={"error": message},
+            # Another attempt may have begun, and may store the object.
+            only_if={"attempt_started_at": upload.attempt_started_at},
+            error=message,
+        )
 
 
 def _record_outcome(
     upload: Upload, action: Action, actor: Actor, **values: Any
 ) -> None:
-    """Record the outcome, even if reconciliation has changed the status in between.
+    """Record the outcome, even if another writer has changed the upload in between.
 
     In that case the outcome `stored` replaces a status `failed` or `missing`, and the
     outcome `failed` is not recorded: the next reconciliation corrects the status if it is

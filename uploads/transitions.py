@@ -156,12 +156,15 @@ def record_event(
 def record_unknown_outcome(upload: Upload, message: str) -> None:
     """Save why a pending upload's outcome is unknown; there is no event for that.
 
-    The request that worked on it has ended, so another attempt may begin.
+    The request that worked on it has ended, so another attempt may begin, unless one has
+    begun already.
     """
     with log.database_errors():
-        Upload.objects.filter(pk=upload.pk, status=Status.PENDING).update(
-            error=message, attempt_started_at=None
-        )
+        Upload.objects.filter(
+            pk=upload.pk,
+            status=Status.PENDING,
+            attempt_started_at=upload.attempt_started_at,
+        ).update(error=message, attempt_started_at=None)
     upload.error = message
 
 

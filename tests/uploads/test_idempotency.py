@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from unittest.mock import Mock
 from uuid import RFC_4122
 
@@ -18,8 +19,14 @@ from tests.tokens import bearer, new_token
 from tests.uploads.making import ACTOR, actions, keys_in, put_raw
 from tests.uploads.retrying import KEY, interrupted, post
 from uploads import services, transitions
+from uploads.exceptions import (
+    StoreRefusedError,
+    StoreUnavailableError,
+    UploadFailedError,
+)
 from uploads.idempotency import IdempotencyKey, longest_attempt, parse_key
 from uploads.models import Action, Status, Upload
+from uploads.storage import UploadStorage
 
 
 def unrecorded() -> float:
@@ -225,6 +232,31 @@ class TestTriedAgain:
         assert (upload.status, upload.error) == (Status.STORED, "")
         assert actions(upload)[-2:] == ["requested", "stored"]
         assert post(client).content == answer.content
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            StoreRefusedError("refused"),
+            StoreUnavailableError("no answer", outcome_unknown=True),
+        ],
+    )
+    def test_fails_after_its_lease__the_later_attempt_still_runs(
+        self, bucket, monkeypatch, error
+    ):
+        def fail_late(*arguments: Any, **options: Any) -> None:
+            later = Upload.objects.get()
+            transitions.record_new_attempt(later, ACTOR, bucket=bucket.bucket_name)
+            raise error
+
+        monkeypatch.setattr(UploadStorage, "put_new", fail_late)
+        with pytest.raises(UploadFailedError) as caught:
+            services.create_upload(actor=ACTOR, idempotency_key=KEY)
+
+        assert caught.value.upload.status == Status.PENDING
+        upload = Upload.objects.get()
+        assert (upload.status, upload.error) == (Status.PENDING, "")
+        assert upload.attempt_started_at is not None
+        assert actions(upload) == ["requested", "requested"]
 
     def test_bucket_changed__failed_try_moves_with_it(
         self, client, bucket, other_bucket, faulty_store
