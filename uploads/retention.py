@@ -27,9 +27,8 @@ from uploads.audit.log import write_transaction
 from uploads.exceptions import (
     ObjectChangedError,
     ObjectMissingError,
-    StoreError,
     StoreRefusedError,
-    TrailUnavailableError,
+    UploadsError,
 )
 from uploads.models import Action, Status, Upload, UploadEvent
 from uploads.object_verification import compare
@@ -171,7 +170,7 @@ def _purge_batch(
     for item in outcomes:
         try:
             results.append(item if isinstance(item, Purge) else _deleted(*item, actor))
-        except (StoreError, TrailUnavailableError) as error:
+        except UploadsError as error:
             failure = failure or error
     yield from results
     if failure is not None:

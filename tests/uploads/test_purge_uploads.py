@@ -19,6 +19,7 @@ from uploads.exceptions import (
     StoreRefusedError,
     StoreUnavailableError,
     TrailUnavailableError,
+    TransitionError,
 )
 from uploads.models import Action, Upload
 from uploads.storage import UploadStorage
@@ -214,15 +215,22 @@ class TestSeveralAtATime:
         monkeypatch.undo()
         assert run("reconcile_uploads", "--min-age", "0s")[0] == 0
 
-    def test_database_goes_when_one_is_refused__the_others_are_told(
-        self, bucket, monkeypatch, spy
+    @pytest.mark.parametrize(
+        "error",
+        [
+            TrailUnavailableError("unavailable"),
+            TransitionError("reconciliation was faster"),
+        ],
+    )
+    def test_one_refused_and_not_reverted__the_others_are_told(
+        self, bucket, monkeypatch, spy, error
     ):
         uploads = [old() for _ in range(3)]
         refuse = fail_for(uploads[0], StoreRefusedError("403 AccessDenied"))
 
         def goes(upload: Upload, action: Action, *args: Any, **kwargs: Any) -> None:
             if action == Action.VERIFIED:
-                raise TrailUnavailableError("unavailable")
+                raise error
 
         spy(UploadStorage, "delete_unchanged", before=refuse)
         spy(transitions, "record", before=goes)
