@@ -120,6 +120,8 @@ class FakeStore(Server):
             )
         if request.method == "CONNECT":
             return Answer(502)
+        if request.method == "DELETE":
+            return Answer(204)
         if request.method == "GET" and "?list-type=2" in request.target:
             return Answer(
                 200,

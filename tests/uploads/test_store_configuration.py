@@ -516,6 +516,12 @@ class TestAnswersOfAnotherServer:
             storage.put_new("small", SMALL, METADATA)
         assert caught.value.outcome_unknown is True
 
+    def test_delete__outcome_is_open(self, fake_store, storage):
+        fake_store.plan = lambda request: Answer(200, b"<html>Blocked</html>")
+        with pytest.raises(StoreFailedError) as caught:
+            storage.delete_unchanged("key", "etag")
+        assert caught.value.outcome_unknown is True
+
     def test_other_protocol__one_clear_error(self, fake_store, storage):
         headers = {"Connection": "Upgrade", "Upgrade": "h2c"}
         fake_store.plan = lambda request: Answer(101, headers=headers)

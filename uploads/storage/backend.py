@@ -33,7 +33,7 @@ from uploads.exceptions import (
 from uploads.payloads import PART_BYTES, BytesPayload, Payload
 from uploads.storage.client import OnRetry, StoreClient, etag_and_version
 from uploads.storage.configuration import StoreConfiguration
-from uploads.storage.errors import store_errors
+from uploads.storage.errors import error_from_status, store_errors
 from uploads.storage.multipart import (
     OBJECT_LOCK_MODE,
     MultipartUploads,
@@ -301,10 +301,13 @@ class UploadStorage(S3Storage):
         exists is unknown then.
         """
         try:
-            self.store.call("delete_object", Key=key, IfMatch=f'"{etag}"')
+            answer = self.store.call("delete_object", Key=key, IfMatch=f'"{etag}"')
         # `ObjectExistsError` stands for each 412.
         except (ObjectExistsError, ObjectMissingError) as error:
             raise ObjectChangedError(str(error)) from error
+        status = answer["ResponseMetadata"]["HTTPStatusCode"]
+        if status != 204:  # such as a proxy's page that the method is blocked
+            raise error_from_status(status, str(status))
 
     # --- Listings ---------------------------------------------------------------------
 
