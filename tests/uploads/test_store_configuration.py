@@ -522,6 +522,11 @@ class TestAnswersOfAnotherServer:
             storage.delete_unchanged("key", "etag")
         assert caught.value.outcome_unknown is True
 
+    def test_read__no_content(self, fake_store, storage):
+        fake_store.plan = lambda request: Answer(200, b"<html>Login</html>")
+        with pytest.raises(StoreFailedError, match="cannot be read"):
+            list(storage.read("key"))
+
     def test_other_protocol__one_clear_error(self, fake_store, storage):
         headers = {"Connection": "Upgrade", "Upgrade": "h2c"}
         fake_store.plan = lambda request: Answer(101, headers=headers)

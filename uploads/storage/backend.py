@@ -33,7 +33,11 @@ from uploads.exceptions import (
 from uploads.payloads import PART_BYTES, BytesPayload, Payload
 from uploads.storage.client import OnRetry, StoreClient, etag_and_version
 from uploads.storage.configuration import StoreConfiguration
-from uploads.storage.errors import error_from_status, store_errors
+from uploads.storage.errors import (
+    error_from_status,
+    store_errors,
+    unreadable_answer,
+)
 from uploads.storage.multipart import (
     OBJECT_LOCK_MODE,
     MultipartUploads,
@@ -260,6 +264,8 @@ class UploadStorage(S3Storage):
         version: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         answer = self.store.call("get_object", Key=key, **version)
         with closing(answer["Body"]) as body, store_errors():
+            if "ETag" not in answer:  # such as a proxy's login page
+                raise unreadable_answer("no ETag")
             while chunk := body.read(chunk_bytes):
                 yield chunk
 
