@@ -516,14 +516,18 @@ class TestAnswersOfAnotherServer:
             storage.put_new("small", SMALL, METADATA)
         assert caught.value.outcome_unknown is True
 
-    def test_delete__outcome_is_open(self, fake_store, storage):
-        fake_store.plan = lambda request: Answer(200, b"<html>Blocked</html>")
+    @pytest.mark.parametrize("status", [200, 404])
+    @pytest.mark.parametrize("page", [b"", b"<html>Blocked</html>", b"Blocked"])
+    def test_delete__outcome_is_open(self, fake_store, storage, status, page):
+        fake_store.plan = lambda request: Answer(status, page)
         with pytest.raises(StoreFailedError) as caught:
             storage.delete_unchanged("key", "etag")
         assert caught.value.outcome_unknown is True
 
-    def test_read__no_content(self, fake_store, storage):
-        fake_store.plan = lambda request: Answer(200, b"<html>Login</html>")
+    @pytest.mark.parametrize("status", [200, 404])
+    @pytest.mark.parametrize("page", [b"", b"<html>Login</html>", b"Login"])
+    def test_read__no_content(self, fake_store, storage, status, page):
+        fake_store.plan = lambda request: Answer(status, page)
         with pytest.raises(StoreFailedError, match="cannot be read"):
             list(storage.read("key"))
 

@@ -63,9 +63,12 @@ def store_error(error: Exception) -> StoreError:
     name = type(error).__name__
     match error:
         case ClientError():
-            metadata = error.response.get("ResponseMetadata", {})
-            code = error.response.get("Error", {}).get("Code", "unknown")
-            return error_from_status(metadata.get("HTTPStatusCode", 0), code)
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            code = error.response.get("Error", {}).get("Code") or str(status)
+            if code == "404" and not error.operation_name.startswith("Head"):
+                # S3's own has a code; a proxy does not know that the object is missing.
+                return unreadable_answer("404 without an error code")
+            return error_from_status(status, code)
         case (
             CredentialRetrievalError()
             | NoCredentialsError()
