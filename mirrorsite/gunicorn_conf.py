@@ -61,8 +61,8 @@ def _serve_metrics() -> None:
     """Run mirrorsite.metrics_server; start it again when it ends."""
     global _metrics_process
     while not _is_stopping.is_set():
-        _metrics_process = subprocess.Popen(
-            [sys.executable, "-m", "mirrorsite.metrics_server"],
+        _metrics_process = subprocess.Popen(  # noqa: S603 a module of this project
+            [sys.executable, "-m", "mirrorsite.metrics_server", str(os.getpid())],
             stdin=subprocess.DEVNULL,
         )
         # gunicorn reaps every child; if it did so first, this returns immediately.

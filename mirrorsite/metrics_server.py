@@ -1,10 +1,10 @@
-"""Serves the metrics on a port of their own: `python -m mirrorsite.metrics_server`.
+"""Serves the metrics on a port of their own: `python -m mirrorsite.metrics_server PARENT`.
 
 A process beside gunicorn's workers, started by gunicorn's configuration. It sums what
 the workers wrote to PROMETHEUS_MULTIPROC_DIR, and reads from the database, with a timeout
 of two seconds, how many uploads are pending and how old the last upload and the last seal
 are. If the database is unavailable, only these series are missing. The process ends when
-its parent does.
+its parent does, whose process id is PARENT.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -129,7 +130,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
     from django.conf import settings
 
-    parent = os.getppid()
+    parent = int(sys.argv[1])  # it may have ended already
     # Applies to accepted connections: prometheus_client sets no timeout for them.
     socket.setdefaulttimeout(CLIENT_SECONDS)
     settings.DATABASES["default"] |= read_only_settings(

@@ -71,12 +71,17 @@ class DrainingServer(Server):
     been sent already; so they are accepted first.
     """
 
-    def __init__(self, config: Config, counts: ConnectionCounts, worker: int) -> None:
-        """`worker` is the number of this worker; all share `counts`."""
+    def __init__(
+        self, config: Config, counts: ConnectionCounts, worker: int, arbiter: int
+    ) -> None:
+        """`worker` is the number of this worker; all share `counts`.
+
+        `arbiter` is the process id of gunicorn's arbiter, which may have ended already.
+        """
         super().__init__(config)
         self.counts = counts
         self.worker = worker
-        self._arbiter = os.getppid()
+        self._arbiter = arbiter
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # uvicorn itself accepts nothing
@@ -196,7 +201,7 @@ class Worker(UvicornWorker):
         self.config.app = self.wsgi
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
         # gunicorn numbers the workers that it starts; it calls the number `age`.
-        server = DrainingServer(self.config, _counts, self.age)
+        server = DrainingServer(self.config, _counts, self.age, self.ppid)
         # Pass the plain sockets: uvloop would close gunicorn's wrappers twice.
         await server.serve(sockets=[listener.sock for listener in self.sockets])
         if not server.started:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import time
 from contextlib import ExitStack, closing
 from typing import Any
 
+import psutil
 import pytest
 from uvicorn import Config
 
 from mirrorsite.server.http_protocol import HTTPProtocol
 from mirrorsite.server.worker import FRESH_SECONDS, ConnectionCounts, DrainingServer
+from sre.lib import processes
+from sre.lib.ports import free_ports
 from tests.mirrorsite.connections import Echo, until
+from tests.mirrorsite.test_environment import PRODUCTION
+from tests.support import ROOT
 
 
 def server_of(counts: ConnectionCounts, worker: int) -> DrainingServer:
@@ -26,7 +32,7 @@ def server_of(counts: ConnectionCounts, worker: int) -> DrainingServer:
         proxy_headers=False,
         log_config=None,
     )
-    return DrainingServer(config, counts, worker)
+    return DrainingServer(config, counts, worker, os.getppid())
 
 
 class FirstHasLeft(socket.socket):
@@ -117,3 +123,27 @@ class TestConnectionCounts:
         monkeypatch.setattr("mirrorsite.server.worker.monotonic", lambda: later)
         counts.report(1, 5)
         assert counts.lowest() == 5
+
+
+def test_gunicorn_killed_while_it_starts__its_children_end(tmp_path):
+    """Their parent is another process before they can look."""
+    bind, metrics = (f"127.0.0.1:{port}" for port in free_ports(2))
+    environment = PRODUCTION | {"BIND": bind, "METRICS_BIND": metrics}
+    config = ["--config", "python:mirrorsite.gunicorn_conf"]
+    log = tmp_path / "log"
+    master = processes.start(
+        [sys.executable, "-m", "gunicorn", *config],
+        log=log, environment=environment | {"WEB_CONCURRENCY": "1"}, cwd=ROOT,
+    )  # fmt: skip
+    try:
+        parent = psutil.Process(master.pid)
+        # One worker, and the process for the metrics.
+        assert processes.wait_until(lambda: len(parent.children()) == 2, seconds=60)
+        children = parent.children()
+    finally:
+        master.kill()
+        master.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    for child in alive:
+        child.kill()
+    assert alive == [], log.read_text()
