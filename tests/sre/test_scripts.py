@@ -101,6 +101,25 @@ def test_base_image__not_root__nothing_is_tried(machine):
     assert machine.calls.read_text() == ""
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("cluster-check", "--dry-run", "smoke", "canary"),
+        ("lock", "--upgrade", "more"),
+        ("logs", "web", "sealer"),
+        ("screenshots", "--nonsense"),
+        ("secrets-check", "/dev/null", "more"),
+        ("state-bucket", "--dry-run", "bucket", "more"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_argument_too_many__usage(machine, command):
+    script, *arguments = command
+    status, said = machine.run(script, *arguments)
+    assert (status, said.splitlines()[0][:11]) == (2, "Usage: sre/")
+    assert machine.calls.read_text() == ""
+
+
 def test_help():
     for script in SCRIPTS:
         done = run_program([ROOT / "sre" / script, "--help"])
