@@ -191,7 +191,6 @@ def record_seal(seal: Seal, ids: list[int], store: SealStore) -> bool:
         marked = unsealed.update(seal=seal.number)
         if marked != len(ids):
             raise SealError(
-                f"{len(ids) - marked} events of seal {seal.number} changed while it was written;"
-                f" {HINT}"
+                f"events of seal {seal.number} changed while it was written; {HINT}"
             )
     return True

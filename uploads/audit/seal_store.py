@@ -8,6 +8,7 @@ later one. A seal's name has only the number, so the bucket accepts one seal per
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from uploads.audit.canonical import NO_EVENTS, Seal
-from uploads.exceptions import ObjectMissingError
+from uploads.exceptions import ObjectMissingError, StoreRefusedError
 from uploads.storage import (
     BytesPayload,
     ObjectVersions,
@@ -26,10 +27,15 @@ from uploads.storage import (
     upload_storage,
 )
 
+logger = logging.getLogger(__name__)
+
 PREFIX = "audit/"
 #: Larger than any seal, and the size of the chunks that are read: an object with a seal's
 #: name could have gigabytes.
 _MAX_SEAL_BYTES = 16 * 1024
+#: S3's error codes for an object that is archived, or encrypted with the client's key.
+#: The codes of AWS KMS begin with "KMS.".
+_UNREADABLE = frozenset({"InvalidObjectState", "InvalidRequest"})
 _NAMES = {
     "seals": re.compile(r"seals/([0-9]{10})\.json"),
     "events": re.compile(r"events/([0-9]{10})-[0-9a-f]{64}\.jsonl"),
@@ -92,7 +98,7 @@ class SealStore:
         """
         key = self.seal_object_key(number)
         try:
-            chunks = self.storage.read(key, _MAX_SEAL_BYTES, version_id)
+            chunks = _readable(self.storage.read(key, _MAX_SEAL_BYTES, version_id))
             # A seal is one chunk. Asking the iterator for a second one reads to the end of the
             # answer, which frees the connection.
             return b"".join(islice(chunks, 2))
@@ -113,7 +119,8 @@ class SealStore:
         """Yield the content of the events' copy; raises `ObjectMissingError`."""
         if seal.root == NO_EVENTS:
             return iter(())
-        return self.storage.read(self.events_object_key(seal), version_id=version_id)
+        key = self.events_object_key(seal)
+        return _readable(self.storage.read(key, version_id=version_id))
 
     def oldest_version_of_events(self, seal: Seal) -> Iterator[bytes]:
         """Like `events`, for the oldest version, which newer ones may hide."""
@@ -131,3 +138,16 @@ class SealStore:
         for versions in self.storage.versions(f"{self.prefix}{folder}/"):
             match = _NAMES[folder].fullmatch(versions.key.removeprefix(self.prefix))
             yield int(match[1]) if match else None, versions
+
+
+def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield an object's bytes; none if whoever replaced it made it unreadable.
+
+    Then it is not what was sealed. An error would end the verification of all others.
+    """
+    try:
+        yield from chunks
+    except StoreRefusedError as error:
+        if error.code not in _UNREADABLE and not error.code.startswith("KMS."):
+            raise
+        logger.error("a copy of the audit trail cannot be read: %s", error)

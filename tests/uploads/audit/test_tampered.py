@@ -36,7 +36,7 @@ from uploads import projection, transitions
 from uploads.audit.canonical import Seal
 from uploads.audit.keys import SigningKey
 from uploads.audit.serialization import row_of, seal_of
-from uploads.exceptions import SealError, TrailUnavailableError
+from uploads.exceptions import SealError, StoreRefusedError, TrailUnavailableError
 from uploads.models import Action, AuditSeal, Status, Upload, UploadEvent, new_upload_id
 from uploads.orphans import record_orphan
 from uploads.storage import UploadStorage
@@ -584,6 +584,26 @@ class TestCopies:
                     ("changed", "events of seal 1"),
                     ("copy differs", "events of seal 1"),
                 }
+
+    @pytest.mark.parametrize("code", ["InvalidObjectState", "KMS.DisabledException"])
+    def test_unreadable(self, trail, monkeypatch, code):
+        """Archived, or encrypted with another key: the others are verified all the same."""
+        seal = seal_of(AuditSeal.objects.get(number=1))
+        read = UploadStorage.read
+        for key, subject in (
+            (trail.store.seal_object_key(1), "seal 1"),
+            (trail.store.events_object_key(seal), "events of seal 1"),
+        ):
+
+            def refuse(
+                storage: UploadStorage, asked: str, *rest: Any, **options: Any
+            ) -> Iterator[bytes]:
+                if asked == key:  # noqa: B023 used before the next one
+                    raise StoreRefusedError(f"403 {code}", code)
+                yield from read(storage, asked, *rest, **options)
+
+            monkeypatch.setattr(UploadStorage, "read", refuse)
+            assert trail.faults() == [("copy differs", subject)]
 
     def test_grown(self, trail):
         """Whoever lays gigabytes there does not stop the verification."""
