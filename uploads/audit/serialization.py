@@ -113,23 +113,31 @@ def _readable(
             for last_read, value in values_of(rest):
                 yield last_read, value
             return
-        except UNREADABLE:
+        except UNREADABLE as error:
             if last_read is not None:
                 rest = _after(rows, last_read)
-            next_keys = list(rest.order_by("pk").values_list("pk", flat=True)[:CHUNK])
-            if not next_keys:
+            # A second row with the key that was read last: possible only if the tables'
+            # owner dropped the primary key.
+            has_twin = last_read is not None and rows.filter(pk=last_read).count() > 1
+            keys = rest.order_by("pk").values_list("pk", flat=True)[:CHUNK]
+            next_keys = list(dict.fromkeys(keys))
+            if not (has_twin or next_keys):
                 raise
+            # The traceback would keep the query's cursor open.
+            unread = error.with_traceback(None)
+        if last_read is not None and has_twin:
+            yield last_read, unread
         # Read the next rows one by one, to continue after the unreadable one.
         for key in next_keys:
             try:
                 yield from values_of(rows.filter(pk=key))
             except UNREADABLE as error:
                 raise_if_unavailable(error)
-                # The traceback would keep the query's cursor open.
                 yield key, error.with_traceback(None)
-        if next_keys[-1] is None:  # see `_after`: no row follows it
+        last_read = [last_read, *next_keys][-1]
+        if last_read is None:  # see `_after`: no row follows it
             return
-        rest = _after(rows, next_keys[-1])
+        rest = _after(rows, last_read)
 
 
 def _after(rows: QuerySet[_M], key: int) -> QuerySet[_M]:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from uploads.audit import keys
@@ -134,7 +134,8 @@ class _Verifier:
             for number, row, versions in outer_join(rows, copies):
                 # 1.
                 if number == last:
-                    continue  # a second row, reported by `_rows`
+                    self._add(FaultKind.INVENTED, number, "it has more than one row")
+                    continue
                 if number > last + 1:
                     first_missing, last_missing = last + 1, number - 1
                     subject = (
@@ -195,19 +196,14 @@ class _Verifier:
     def _rows(self, first: int) -> Generator[tuple[int, AuditSeal | None]]:
         """Yield the number and row of each seal in the database, None if unreadable.
 
-        Reports unreadable rows, second rows, and numbers that no seal can have.
+        Reports unreadable rows, and numbers that no seal can have.
         """
         # The sealer counts from 1; null is possible only if the primary key was dropped.
         invalid = Q(number__lt=1) | Q(number__isnull=True)
         rows = AuditSeal.objects.filter(invalid).order_by("number")
         for number in rows.values_list("number", flat=True).iterator():
             self._add(FaultKind.INVENTED, number, "seal numbers count from 1")
-        rows = AuditSeal.objects.filter(number__gte=first)
-        # `readable_seals` omits the second row of a seal if only that one is unreadable.
-        counts = rows.values_list("number").annotate(rows=Count("number"))
-        for number, _ in counts.filter(rows__gt=1).iterator():
-            self._add(FaultKind.INVENTED, number, "it has more than one row")
-        for number, row in readable_seals(rows):
+        for number, row in readable_seals(AuditSeal.objects.filter(number__gte=first)):
             if row is None:
                 self._unreadable.add(number)
                 self._add(FaultKind.CHANGED, number, "its row cannot be read")

@@ -483,7 +483,19 @@ class TestSecondRows:
         with as_owner():
             execute("ALTER TABLE uploads_auditseal ALTER sealed_at DROP NOT NULL")
             insert_twin("uploads_auditseal", f"number = {number}", sealed_at="NULL")
-            assert ("invented", f"seal {number}") in trail.faults()
+            assert trail.faults() == [
+                ("changed", f"seal {number}"),  # it cannot be read
+                ("invented", f"seal {number}"),
+            ]
+
+    @pytest.mark.parametrize("place", [0, -1])
+    def test_event_without_time(self, trail, place):
+        """The second row is read, or not, after the first one: the rest still is."""
+        event = event_ids()[place]
+        with as_owner():
+            execute("ALTER TABLE uploads_uploadevent ALTER at DROP NOT NULL")
+            insert_twin("uploads_uploadevent", f"id = {event}", at="NULL")
+            assert found(trail) == {("invented", f"event {event}")}
 
     @pytest.mark.parametrize("changes", [{}, {"status": "'missing'"}])
     def test_upload(self, trail, changes):
