@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from mirrorsite.database import reason
 from uploads.audit.report import FaultKind, Report
 from uploads.audit.serialization import CHUNK, UNREADABLE, raise_if_unavailable
 from uploads.models import Action, Status, Upload, UploadEvent
@@ -33,6 +34,10 @@ _COLUMNS = (
     "request_id",
     *_FACTS,
     *_FIRST_FACTS,
+    # In no event. An export ends at a value that cannot be read: it is reported, too.
+    "attempt_started_at",
+    "stored_at",
+    "duration",
 )
 _FACT_ACTIONS = frozenset({Action.REQUESTED, Action.ADOPTED, Action.STORED})
 _UPLOADS_AT_A_TIME = 1_000
@@ -153,7 +158,8 @@ def _examine(upload_id: UUID) -> list[_Difference]:
         return _differences(rows[0] if rows else None, values)
     except UNREADABLE as error:
         raise_if_unavailable(error)
-        return [(FaultKind.FACTS_DIFFER, "its row, or an event, cannot be read")]
+        detail = f"its row, or an event, cannot be read ({reason(error)})"
+        return [(FaultKind.FACTS_DIFFER, detail)]
 
 
 def _rows_with_events(
