@@ -26,7 +26,7 @@ What is verified; the code repeats the numbers:
    space, ASCII, integers only.
 4. Its key is trusted: given, or announced in a seal signed by a trusted key. The first
    seal of an announced key retires the key that announced it, and all others which that
-   one announced: they may have leaked.
+   one announced: they may have leaked. A key that announces itself stays in use.
 5. The signature is by that key.
 6. It has the hash of the seal before it.
 7. The file of its events has its root, and its count, first and last event.
@@ -247,7 +247,7 @@ class Verifier:
             public_key = bytes.fromhex(seal["next_key"])
             next_id = key_id(public_key)
             self.keys.setdefault(next_id, public_key)
-            if next_id != seal["key_id"]:  # a key does not replace itself
+            if next_id != seal["key_id"]:
                 self.announced_by[next_id] = seal["key_id"]
 
     def check_events(self, seal: dict[str, Any]) -> None:
