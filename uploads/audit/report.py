@@ -16,7 +16,7 @@ KEPT_FAULTS = 1_000
 class FaultKind(StrEnum):
     """The kinds of faults; stable names, because programs read them too."""
 
-    #: A sealed event, or a seal, is not what was signed.
+    #: A sealed event, or a seal, is not what was signed, or cannot be read.
     CHANGED = "changed"
     #: A sealed event, a seal, or an upload with events is not in the database.
     MISSING = "missing"

@@ -1,6 +1,6 @@
 """Verification: compares the database, the seals, their signatures and the copies.
 
-It checks these rules, whose numbers are repeated in the code. A fault does not end the
+It checks these rules, which the code names by their numbers. A fault does not end the
 verification; all faults are collected, in bounded memory:
 
 1. The numbers of the seals have no gap, in the database and in the bucket.
@@ -132,7 +132,7 @@ class _Verifier:
             closing(self._listed(first)) as copies,
         ):
             for number, row, versions in outer_join(rows, copies):
-                # 1.
+                # Rule 1: no gap, and no number twice.
                 if number == last:
                     self._add(FaultKind.INVENTED, number, "it has more than one row")
                     continue
@@ -150,18 +150,18 @@ class _Verifier:
                     )
                     self.report.add(FaultKind.MISSING, subject, detail)
                     previous_hash = None  # nothing to compare with
-                # 2. to 5.
+                # Rules 2 to 5: the copy, the row, the chain and the events.
                 previous_hash = self._check_seal(number, row, versions, previous_hash)
                 last = number
                 on_progress(self.report)
-        # 6. and 7.
+        # Rules 6 and 7: events outside of seals, and the age of the last seal.
         self.events.check_dangling(first, excluding=self._without_row)
         if first <= 1:  # it reads the whole table
             self.events.check_twins()
-        self.events.report_differences()  # those collected under 5., too
+        self.events.report_differences()  # those of rule 5, too
         self._check_unsealed()
         self._check_last_seal()
-        # 8. Without `since` all uploads are checked, even those without events.
+        # Rule 8: rows match their events. Without `since` all uploads are checked, even those without events.
         projected_since = None if since is None else first
         for projection in projections:
             for _ in projection.check(self.report, since=projected_since):
@@ -213,7 +213,7 @@ class _Verifier:
         """Yield number and versions of each seal in the bucket; report other objects."""
         if not self.read_copies:
             return
-        # 2. `EventsCheck` reads the content of the events' copies.
+        # Rule 2: copies are written once. `EventsCheck` reads the content of the events' copies.
         for number, versions in self.store.listed("events"):
             subject = f"object {versions.key}"
             if number is None:
@@ -237,9 +237,9 @@ class _Verifier:
         previous_hash: str | None,
     ) -> str | None:
         """Check one seal and its events; return the `previous` that the next must have."""
-        # 2.
+        # Rule 2: the copy is signed, and was written once.
         copy = self._copied_seal(number, versions)
-        # 3.
+        # Rule 3: the row is equal to the copy.
         recorded: Seal | None = None
         if row is not None:
             recorded = seal_of(row)
@@ -257,14 +257,14 @@ class _Verifier:
                 # A sealer has recorded it since, or still can: the next run checks it.
                 return seal.hash()
             self._without_row.add(number)
-        # 4.
+        # Rule 4: the seal continues the chain.
         if previous_hash is not None and seal.previous != previous_hash:
             detail = f"does not continue seal {number - 1}"
             self._add(FaultKind.BROKEN_CHAIN, number, detail)
         self.trusted.learn(seal)
         self._last_sealed_at = parse_canonical_time(seal.sealed_at)
         self.report.seals += 1
-        # 5.
+        # Rule 5: its events have the root that it signs.
         self.events.check(seal)
         return seal.hash()
 
@@ -355,7 +355,7 @@ class _Verifier:
 
     def _check_unsealed(self) -> None:
         """Report events that have been unsealed for too long, or that cannot be sealed."""
-        # 6.
+        # Rule 6: no event is unsealed for too long.
         unsealed = UploadEvent.objects.filter(seal=None)
         self.report.unsealed = unsealed.count()
         earliest = format_time(self.earliest_time)
@@ -373,7 +373,7 @@ class _Verifier:
             self.report.add(FaultKind.UNSEALED, f"event {event_id}", detail)
 
     def _check_last_seal(self) -> None:
-        # 7.
+        # Rule 7: the last seal is recent.
         last = self._last_sealed_at
         if last is None:
             detail = "no valid seal was found"
