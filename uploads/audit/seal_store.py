@@ -26,6 +26,7 @@ from uploads.storage import (
     UploadStorage,
     upload_storage,
 )
+from uploads.storage.errors import is_unreadable_object
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,6 @@ PREFIX = "audit/"
 #: Larger than any seal, and the size of the chunks that are read: an object with a seal's
 #: name could have gigabytes.
 _MAX_SEAL_BYTES = 16 * 1024
-#: S3's error codes for an object that is archived, or encrypted with the client's key.
-#: The codes of AWS KMS begin with "KMS.".
-_UNREADABLE = frozenset({"InvalidObjectState", "InvalidRequest"})
 _NAMES = {
     "seals": re.compile(r"seals/([0-9]{10})\.json"),
     "events": re.compile(r"events/([0-9]{10})-[0-9a-f]{64}\.jsonl"),
@@ -148,6 +146,6 @@ def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from chunks
     except StoreRefusedError as error:
-        if error.code not in _UNREADABLE and not error.code.startswith("KMS."):
+        if not is_unreadable_object(error):
             raise
         logger.error("a copy of the audit trail cannot be read: %s", error)

@@ -161,7 +161,8 @@ class _Verifier:
         self.events.report_differences()  # those of rule 5, too
         self._check_unsealed()
         self._check_last_seal()
-        # Rule 8: rows match their events. Without `since` all uploads are checked, even those without events.
+        # Rule 8: rows match their events. Without `since` all uploads are checked, even those
+        # without events.
         projected_since = None if since is None else first
         for projection in projections:
             for _ in projection.check(self.report, since=projected_since):

@@ -17,6 +17,7 @@ from uploads.exceptions import (
 from uploads.models import Action, Upload
 from uploads.reconciliation.classify import Finding, FindingKind, Options
 from uploads.storage import storage_of
+from uploads.storage.errors import is_unreadable_object
 
 
 def repair(options: Options, finding: Finding) -> Finding:
@@ -42,6 +43,10 @@ def repair(options: Options, finding: Finding) -> Finding:
         return replace(finding, outcome="skipped", note=str(error))
     except ObjectMissingError:
         return replace(finding, outcome="skipped", note="the object is missing by now")
+    except StoreRefusedError as error:
+        if not is_unreadable_object(error):
+            raise
+        return replace(finding, outcome="skipped", note=str(error))
     return replace(finding, action=action, outcome="repaired")
 
 
@@ -62,8 +67,9 @@ def _columns(action: Action, evidence: dict[str, Any]) -> dict[str, Any]:
 def _delete(upload: Upload, finding: Finding) -> str:
     """Delete the object of a purged upload; return why the store refuses, or "".
 
-    The status is `purged` already: it is correct even if the process dies after the deletion,
-    before `repair` records a further event. Raises `ObjectChangedError` if the object is not the recorded one.
+    The status is `purged` already: it is correct even if the process dies after the
+    deletion, before `repair` records a further event. Raises `ObjectChangedError` if the
+    object is not the recorded one.
     """
     if "differences" in finding.evidence:
         raise ObjectChangedError(

@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 #: carried out: the store is too busy, or another conditional request for the same key is
 #: in progress.
 _TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
+#: S3's error codes for an archived object, and for one that is encrypted with the key of
+#: a client; 400 is the answer to HEAD, which has no code. Those of AWS KMS begin with "KMS.".
+_UNREADABLE_OBJECT_CODES = frozenset({"InvalidObjectState", "InvalidRequest", "400"})
 #: AWS's error codes for a request to a bucket of another region.
 _OTHER_REGION_CODES = frozenset(
     {
@@ -94,6 +97,14 @@ def store_error(error: Exception) -> StoreError:
     return StoreUnavailableError(
         f"the object store did not answer ({name})", outcome_unknown=True
     )
+
+
+def is_unreadable_object(error: StoreRefusedError) -> bool:
+    """Return True if the object is archived, or encrypted with a key of somebody else.
+
+    Unlike other refusals, this one says nothing about other objects.
+    """
+    return error.code in _UNREADABLE_OBJECT_CODES or error.code.startswith("KMS.")
 
 
 def unreadable_answer(why: str) -> StoreFailedError:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -141,6 +143,36 @@ class TestReconcile:
 
 
 class TestAdoption:
+    @pytest.mark.parametrize(
+        "code", ["InvalidObjectState", "KMS.DisabledException", "400"]
+    )
+    def test_adopt__unreadable__left_alone_and_the_next_one_adopted(
+        self, bucket, monkeypatch, code
+    ):
+        for name in ("a", "b"):
+            put_raw(bucket, f"uploads/2026/11/01/{name}.txt", b"x")
+        head = type(bucket).head
+
+        def archived(storage: Any, key: str, **options: Any) -> Any:
+            if key.endswith("a.txt"):
+                raise StoreRefusedError("the object store answered 403", code)
+            return head(storage, key, **options)
+
+        monkeypatch.setattr(type(bucket), "head", archived)
+        first, second = reconcile(FIX, scan_pairs())
+        assert (first.outcome, first.note) == (
+            "skipped",
+            "the object store answered 403",
+        )
+        assert (second.key[-5:], second.outcome) == ("b.txt", "repaired")
+
+    def test_adopt__access_denied__the_end(self, bucket, monkeypatch):
+        put_raw(bucket, "uploads/2026/11/01/a.txt", b"x")
+        denied = Mock(side_effect=StoreRefusedError("denied", "AccessDenied"))
+        monkeypatch.setattr(type(bucket), "head", denied)
+        with pytest.raises(StoreRefusedError):
+            list(reconcile(FIX, scan_pairs()))
+
     def test_adopt__everything_known(self, bucket):
         """The database lost the record; the object tells it again."""
         upload_id = new_upload_id()
