@@ -27,7 +27,7 @@ def check_aws_configuration(endpoint_url: str | None) -> None:
         raise ImproperlyConfigured(
             "AWS_ENDPOINT_URL_S3 is not the address of an object store; set it to one such"
             " as http://127.0.0.1:8333 (http or https; an IP address, or a host name of"
-            " letters, digits, dots and hyphens; no user name)."
+            " letters, digits, dots and hyphens; no user name, no query)."
         )
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         if not re.fullmatch("[!-~]*", os.environ.get(name, "").strip()):
@@ -60,7 +60,8 @@ def _is_valid_endpoint(url: str) -> bool:
     try:
         parts = urlsplit(url)
         # `port` raises ValueError if it is not a number up to 65535.
-        if parts.port == 0 or parts.username is not None:
+        # botocore refuses a query when it sends the first request.
+        if parts.port == 0 or parts.username is not None or parts.query:
             return False
         is_valid_host = is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url)
     except ValueError:

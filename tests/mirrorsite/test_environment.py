@@ -108,6 +108,7 @@ class TestStart:
             ("AWS_ENDPOINT_URL_S3", "ftp://u:hush@host", ENDPOINT),
             ("AWS_ENDPOINT_URL_S3", "http://u:hush@host:x", ENDPOINT),
             ("AWS_ENDPOINT_URL_S3", "http://a\nb", ENDPOINT),
+            ("AWS_ENDPOINT_URL_S3", "http://host?hush=1", ENDPOINT),
             ("AWS_STORAGE_BUCKET_NAME", "Our Bucket", "set it to the name of a bucket"),
             ("AWS_DEFAULT_REGION", "eu west", "set it to the name of a region"),
             ("METRICS_BIND", "127.0.0.1:4545", "set METRICS_BIND to another port"),

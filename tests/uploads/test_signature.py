@@ -21,16 +21,19 @@ DIGEST = "ab" * 32
 
 @settings(max_examples=30)
 @given(
+    host=st.sampled_from(
+        ["bucket.example:8333", "BUCKET.example", "bucket.example:80"]
+    ),
     path=st.text(min_size=1, max_size=50).map(lambda key: "/bucket/" + quote(key)),
     query=st.sampled_from(["", "partNumber=7&uploadId=an%2Bid"]),
     headers=st.dictionaries(NAMES, VALUES),
     token=st.sampled_from([None, "a/token+="]),
     at=st.integers(10**9, 4 * 10**9).map(lambda at: datetime.fromtimestamp(at, UTC)),
 )
-def test_as_botocore_signs(path, query, headers, token, at):
+def test_as_botocore_signs(host, path, query, headers, token, at):
     credentials = ReadOnlyCredentials("AKIA", "secret", token)
     headers = {"if-none-match": "*", **headers}
-    url = f"http://bucket.example:8333{path}" + (f"?{query}" if query else "")
+    url = f"http://{host}{path}" + (f"?{query}" if query else "")
 
     signed = sign(
         "PUT", url, headers, DIGEST,

@@ -322,5 +322,8 @@ class HTTPClient:
 
 
 def host_of(parts: SplitResult) -> str:
-    """Return the value of the field Host as botocore signs it: without a default port."""
-    return parts.netloc.removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
+    """Return the value of the field Host as botocore signs it.
+
+    It is in lower case and without a default port.
+    """
+    return parts.netloc.lower().removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
