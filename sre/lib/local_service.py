@@ -181,7 +181,9 @@ def _environment() -> dict[str, str]:
         "WEB_CONCURRENCY": "2",
         "PYTHONUNBUFFERED": "1",
     }
-    environment = defaults | dict(os.environ)
+    # To the service, an empty variable is one that is not set.
+    given = {k: v for k, v in os.environ.items() if v.strip() or k not in defaults}
+    environment = defaults | given
     if not environment["AUDIT_PUBLIC_KEYS"]:
         environment["AUDIT_PUBLIC_KEYS"] = _public_key(environment["AUDIT_SIGNING_KEY"])
     return environment

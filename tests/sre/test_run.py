@@ -24,7 +24,7 @@ import psutil
 import psycopg
 import pytest
 
-from sre.lib import processes
+from sre.lib import local_service, processes
 from sre.lib.ports import free_ports, is_listening
 from sre.lib.postgres import Postgres, temporary_server
 from tests.support import ROOT
@@ -278,6 +278,16 @@ class TestRun:
         family = others_checkout.family()
         assert {process.username() for process in family} == {"nobody"}
         others_checkout.stop()
+
+
+def test_empty_variable__as_if_not_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_service, "LOCAL", tmp_path)
+    names = ("SECRET_KEY", "HTTPS_ONLY", "STORE_PORT", "AUDIT_SIGNING_KEY")
+    for name in names:
+        monkeypatch.setenv(name, " ")
+    environment = local_service._environment()
+    assert all(environment[name].strip() for name in names)
+    assert environment["AUDIT_PUBLIC_KEYS"]
 
 
 class TestRefusals:
