@@ -309,6 +309,8 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         # The access log has a line for each request already.
         "django.request": {"level": "ERROR", "filters": ["drop_database_traceback"]},
+        "uploads.api.errors": {"filters": ["drop_database_traceback"]},
+        "uploads.services": {"filters": ["drop_database_traceback"]},
         "django.security": {"level": "CRITICAL"},
         "django.security.csrf": {"level": "WARNING"},
         "django.security.SuspiciousSession": {"level": "WARNING"},

@@ -97,7 +97,10 @@ def create_upload(
         except TrailUnavailableError as error:
             # Reconciliation looks at the bucket and completes the record.
             logger.warning(
-                "upload=%s outcome not recorded; it stays pending: %s", upload.pk, error
+                "upload=%s outcome not recorded; it stays pending: %s",
+                upload.pk,
+                error,
+                exc_info=error,
             )
             raise TrailUnavailableError(str(error), upload_id=upload.pk) from error
         finally:

@@ -235,6 +235,7 @@ class TestDatabaseUnavailable:
         assert "upload_id" not in response.json()
         assert keys_in(bucket) == []
         assert str(error) in caplog.text
+        assert "Traceback" not in caplog.text
 
     def test_statement_refused__logged_with_its_traceback(
         self, client, bucket, make_fail, caplog

@@ -65,7 +65,7 @@ def problem_of(error: Exception) -> Problem | None:
             logger.warning("%s", error)
             return _store_problem(error, "nothing was recorded.")
         case TrailUnavailableError(upload_id=None):
-            logger.error("%s", error)
+            logger.error("%s", error, exc_info=error)
             return Problem(
                 "trail-unavailable",
                 "The database is unavailable; nothing was recorded.",

@@ -7,7 +7,6 @@ the ORM takes four. Only this module and `uploads.audit.restore` write events;
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -20,13 +19,10 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from mirrorsite.actors import Actor
-from mirrorsite.database import is_unavailable, reason
+from mirrorsite.database import reason
 from uploads.audit.canonical import refuse_fractions
 from uploads.audit.models import Action, UploadEvent
 from uploads.exceptions import AlreadyRecordedError, TrailUnavailableError
-
-logger = logging.getLogger(__name__)
-
 
 # ruff: noqa: S608 the statements hold names of tables and columns, and no values
 _INSERT = (
@@ -116,6 +112,4 @@ def write(
             and cause.diag.table_name != UploadEvent._meta.db_table
         ):
             raise AlreadyRecordedError("the upload is recorded already") from error
-        if not is_unavailable(error):
-            logger.error("the database refused an event", exc_info=error)
         raise TrailUnavailableError(f"{_NOT_WRITTEN}: {reason(error)}") from error
