@@ -132,17 +132,3 @@ load_secrets() {
     set +a
   fi
 }
-
-# stage_secrets NAME=VALUE …: write a copy of the file with these lines replaced, beside it.
-stage_secrets() {
-  local line
-  (
-    umask 077
-    cp "$SECRETS_FILE" "$SECRETS_FILE.new"
-    for line in "$@"; do
-      grep -v "^${line%%=*}=" "$SECRETS_FILE.new" >"$SECRETS_FILE.part" || true
-      printf '%s\n' "$line" >>"$SECRETS_FILE.part"
-      mv "$SECRETS_FILE.part" "$SECRETS_FILE.new"
-    done
-  )
-}
