@@ -1,6 +1,6 @@
 output "image" {
-  description = "Image of the release, which the pipeline's rollback reads."
-  value       = var.image
+  description = "Image of the last release that succeeded, which the pipeline's rollback reads."
+  value       = module.deployment.image
 }
 
 output "service_account_name" {

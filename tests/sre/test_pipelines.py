@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -137,6 +139,12 @@ class TestPipelines:
                 role = "$AWS_APPLY_ROLE_ARN"
             assert job.get("variables", {}).get("AWS_ROLE_ARN") == role, name
 
+    def test_token__for_the_audience_that_the_roles_trust(self):
+        # terraform/eks/pipeline trusts its gitlab_url, which need not be gitlab.com.
+        for name, job in jobs(FILES[1]).items():
+            for token in job.get("id_tokens", {}).values():
+                assert token == {"aud": "$CI_SERVER_URL"}, name
+
     @pytest.mark.parametrize("environment", ["staging", "production"])
     def test_values__are_of_the_environment(self, environment):
         for kind in ("plan", "apply", "rollback"):
@@ -147,11 +155,44 @@ class TestPipelines:
             assert given["STATE_KEY"] == f"eks/{environment}/app.tfstate"
 
     def test_rollback__image_from_an_output_of_the_root(self):
-        script = "".join(pipeline(FILES[1])[".plan"]["script"])
-        assert ".prior_state.values.outputs.image.value" in script
         for root in ("terraform", "terraform/eks/app"):
             outputs = (ROOT / root / "outputs.tf").read_text()
-            assert re.search(r'output "image" \{[^}]*value += var.image\n', outputs)
+            assert re.search(
+                r'output "image" \{[^}]*value += module.deployment.image\n', outputs
+            )
+
+    @pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed")
+    @pytest.mark.skipif(not shutil.which("terraform"), reason="terraform is not there")
+    def test_plan__names_the_image_of_the_last_successful_release(self, tmp_path):
+        # The output and its resource as in modules/k8s/deployment, after a release that can fail.
+        (tmp_path / "main.tf").write_text(
+            """
+            variable "image" { type = string }
+            resource "terraform_data" "release" {
+              triggers_replace = [var.image]
+              provisioner "local-exec" { command = "test ${var.image} != bad" }
+            }
+            resource "terraform_data" "released" {
+              input      = var.image
+              depends_on = [terraform_data.release]
+            }
+            output "image" { value = terraform_data.released.output }
+            """
+        )
+        script = "\n".join(pipeline(FILES[1])[".plan"]["script"])
+
+        def plan_and_apply(image: str) -> str:
+            run_program(
+                ["sh", "-euc", f"init_backend() {{ terraform init; }}\n{script}"],
+                cwd=tmp_path,
+                env=os.environ | {"TF_VAR_image": image, "VAR_FILE": "/dev/null"},
+            )
+            run_program(["terraform", "apply", "plan.tfplan"], cwd=tmp_path)
+            return (tmp_path / "previous.env").read_text()
+
+        assert plan_and_apply("a") == "PREVIOUS_IMAGE=\n"
+        assert plan_and_apply("bad") == "PREVIOUS_IMAGE=a\n"
+        assert plan_and_apply("b") == "PREVIOUS_IMAGE=a\n"
 
     @pytest.mark.parametrize(
         ("metadata", "status", "written"),

@@ -1,4 +1,4 @@
 output "image" {
-  description = "Image of the release, which the pipeline's rollback reads."
-  value       = var.image
+  description = "Image of the last release that succeeded, which the pipeline's rollback reads."
+  value       = module.deployment.image
 }

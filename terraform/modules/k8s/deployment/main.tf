@@ -132,7 +132,11 @@ locals {
     activeDeadlineSeconds = 540
     # Helm forgets a Job of a failed release; its logs remain for a week.
     ttlSecondsAfterFinished = 604800
-    template                = { metadata = { labels = local.metadata.migrate.labels }, spec = module.pod["migrate"].spec }
+    # The annotations, because a new DATABASE_URL may be that of an empty database.
+    template = {
+      metadata = { labels = local.metadata.migrate.labels, annotations = local.pod_annotations }
+      spec     = module.pod["migrate"].spec
+    }
   }
   # The tag makes the name readable. A Job is immutable, so the name depends on its
   # specification too.
@@ -249,4 +253,11 @@ module "release" {
   timeout_seconds = var.rollout.minutes * 60
 
   depends_on = [module.migration, kubernetes_secret_v1.audit]
+}
+
+# The image of the last release that succeeded. An output with the value of var.image would
+# change even if the release fails.
+resource "terraform_data" "released" {
+  input      = var.image
+  depends_on = [module.release]
 }

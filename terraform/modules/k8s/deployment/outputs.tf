@@ -3,6 +3,11 @@ output "web_selector" {
   value       = local.selector.web
 }
 
+output "image" {
+  description = "Image of the last release that succeeded."
+  value       = terraform_data.released.output
+}
+
 output "service_account_name" {
   description = "Service account of all pods."
   value       = kubernetes_service_account_v1.this.metadata[0].name

@@ -149,6 +149,16 @@ run "options" {
   }
 
   assert {
+    condition     = local.migration_spec.template.metadata.annotations == local.pod_annotations
+    error_message = "A new revision must run the migration again: the database may be another."
+  }
+
+  assert {
+    condition     = terraform_data.released.input == var.image
+    error_message = "The rollback reads the release's image from this resource."
+  }
+
+  assert {
     condition     = alltrue([for pod in module.pod : pod.spec.imagePullSecrets == [{ name = "mirrorsite-registry" }]])
     error_message = "Pods must pull with the registry's Secret."
   }
