@@ -15,9 +15,12 @@ locals {
     module.data.postgres.database,
   ) : var.database_url
 
+  # Of an external store.
+  store_port = try(tonumber(regex(":([0-9]+)$", var.s3_endpoint_url)[0]), startswith(coalesce(var.s3_endpoint_url, "https:"), "http:") ? 80 : 443)
+
   egress = concat(
     # S3 has no fixed addresses.
-    local.cluster_store ? [] : [{ ports = [443], cidrs = ["0.0.0.0/0"], pod_labels = {} }],
+    local.cluster_store ? [] : [{ ports = [local.store_port], cidrs = ["0.0.0.0/0"], pod_labels = {} }],
     [for server in concat(local.cluster_store ? [module.data.object_store] : [], local.cluster_database ? [module.data.postgres] : []) :
     { ports = [server.port], cidrs = [], pod_labels = server.pod_labels }],
     [for rule in var.egress : { ports = rule.ports, cidrs = rule.cidrs, pod_labels = {} }],

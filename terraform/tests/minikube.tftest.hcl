@@ -20,11 +20,6 @@ run "needs_no_account" {
     condition     = jsonencode(local.egress) == jsonencode([{ cidrs = [], pod_labels = { "app.kubernetes.io/name" = "mirrorsite-store" }, ports = [8333] }, { cidrs = [], pod_labels = { "app.kubernetes.io/name" = "mirrorsite-postgres" }, ports = [5432] }])
     error_message = "Without AWS no pod may connect to addresses outside the cluster."
   }
-
-  assert {
-    condition     = output.image == "mirrorsite:1.0.0"
-    error_message = "The rollback reads the release's image from this output."
-  }
 }
 
 run "external_bucket_and_database" {
@@ -42,6 +37,20 @@ run "external_bucket_and_database" {
   assert {
     condition     = jsonencode([for rule in local.egress : [rule.ports, rule.cidrs]]) == jsonencode([[[443], ["0.0.0.0/0"]], [[5432], ["10.0.0.0/16"]]])
     error_message = "Pods may connect to S3 and what egress lists."
+  }
+}
+
+run "external_store_on_a_port_of_its_own" {
+  command = plan
+
+  variables {
+    object_store    = "external"
+    s3_endpoint_url = "http://store.example.org:9000"
+  }
+
+  assert {
+    condition     = jsonencode(local.egress[0].ports) == "[9000]"
+    error_message = "Pods may connect to the port of s3_endpoint_url."
   }
 }
 
