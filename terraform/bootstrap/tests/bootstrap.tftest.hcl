@@ -46,7 +46,7 @@ run "values_out_of_range" {
     state_bucket_name                  = "state.example.org"
     region                             = "Ireland"
     noncurrent_version_expiration_days = 1
-    kms_key_arn                        = "alias/state"
+    kms_key_arn                        = "arn:aws:kms:eu-west-1:123456789012:alias/state"
   }
 
   expect_failures = [var.state_bucket_name, var.region, var.noncurrent_version_expiration_days, var.kms_key_arn]

@@ -1,13 +1,13 @@
 # What every bucket of this project has; linked into bootstrap/.
 
 variable "kms_key_arn" {
-  description = "ARN of the KMS key that encrypts the objects. Null: S3's own keys (AES256)."
+  description = "ARN of the KMS key that encrypts the objects; not of an alias, on which IAM policies grant nothing. Null: S3's own keys (AES256)."
   type        = string
   default     = null
 
   validation {
-    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/.+$", var.kms_key_arn))
-    error_message = "kms_key_arn must be the full ARN of a key or alias, or null."
+    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be the full ARN of a key, not of an alias, or null."
   }
 }
 

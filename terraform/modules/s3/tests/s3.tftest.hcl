@@ -194,7 +194,7 @@ run "values_out_of_range" {
     bucket_name                = "Upper.Case"
     break_glass_principal_arns = ["*"]
     object_lock                = { default_retention_days = 30 }
-    kms_key_arn                = "alias/uploads"
+    kms_key_arn                = "arn:aws:kms:eu-west-1:123456789012:alias/uploads"
   }
 
   expect_failures = [var.bucket_name, var.break_glass_principal_arns, var.object_lock, var.kms_key_arn]
