@@ -296,6 +296,16 @@ def scram_database() -> Iterator[str]:
         yield server.url
 
 
+def test_minikube_up__a_file_was_deleted(tmp_path, machine):
+    checkout = tmp_path / "checkout"
+    run_program(["git", "clone", "-q", ROOT, checkout])
+    shutil.copytree(ROOT / "sre", checkout / "sre", dirs_exist_ok=True)
+    (checkout / "transforms" / "mirror.py").unlink()
+    status, said = machine.run(checkout / "sre" / "minikube-up", "--dry-run")
+    assert status == 0, said
+    assert "minikube image build" in said
+
+
 class TestRotateSecrets:
     SECRETS = {
         "TF_VAR_secret_key": "k" * 64,
