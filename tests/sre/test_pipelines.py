@@ -188,7 +188,8 @@ class TestPipelines:
                 env=os.environ | {"TF_VAR_image": image, "VAR_FILE": "/dev/null"},
             )
             run_program(["terraform", "apply", "plan.tfplan"], cwd=tmp_path)
-            return (tmp_path / "previous.env").read_text()
+            written: str = (tmp_path / "previous.env").read_text()
+            return written
 
         assert plan_and_apply("a") == "PREVIOUS_IMAGE=\n"
         assert plan_and_apply("bad") == "PREVIOUS_IMAGE=a\n"

@@ -301,7 +301,7 @@ def test_minikube_up__a_file_was_deleted(tmp_path, machine):
     run_program(["git", "clone", "-q", ROOT, checkout])
     shutil.copytree(ROOT / "sre", checkout / "sre", dirs_exist_ok=True)
     (checkout / "transforms" / "mirror.py").unlink()
-    status, said = machine.run(checkout / "sre" / "minikube-up", "--dry-run")
+    status, said = machine.run(str(checkout / "sre" / "minikube-up"), "--dry-run")
     assert status == 0, said
     assert "minikube image build" in said
 
