@@ -264,7 +264,7 @@ class TestWrongContext:
         (["minikube-up"], "-var=install_agent=false"),
         (["minikube-down", "--delete"], "minikube delete"),
         (["state-bucket", "some-bucket"], "state_bucket_name=some-bucket"),
-        (["agent-install"], "terraform -chdir=terraform/agent apply"),
+        (["agent-install"], "-var=token_revision="),
         (["cluster-check", "canary"], "create job canary-"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
