@@ -119,13 +119,13 @@ variable "settings" {
   }
 
   validation {
-    condition     = !contains(split(",", lookup(var.settings, "ALLOWED_HOSTS", "")), "*")
+    condition     = !contains([for host in split(",", lookup(var.settings, "ALLOWED_HOSTS", "")) : trimspace(host)], "*")
     error_message = "settings.ALLOWED_HOSTS must not contain \"*\": any Host header would be accepted."
   }
 
   # mirrorsite.W001 of the service's own check, before anything is deployed.
   validation {
-    condition     = lookup(var.settings, "HTTPS_ONLY", "true") != "true" || lookup(var.settings, "TRUSTED_PROXIES", "0") != "0"
+    condition     = contains(["0", "no", "false", "off"], lower(lookup(var.settings, "HTTPS_ONLY", "true"))) || lookup(var.settings, "TRUSTED_PROXIES", "0") != "0"
     error_message = "settings.HTTPS_ONLY (true by default) needs settings.TRUSTED_PROXIES of at least 1: the pods speak plain HTTP, so every request would be redirected indefinitely. Without a proxy that terminates TLS set HTTPS_ONLY to \"false\"."
   }
 

@@ -272,6 +272,16 @@ run "redirects_without_a_proxy" {
   expect_failures = [var.settings]
 }
 
+run "redirects_without_a_proxy_in_another_spelling" {
+  command = plan
+
+  variables {
+    settings = { HTTPS_ONLY = "1" }
+  }
+
+  expect_failures = [var.settings]
+}
+
 run "a_secret_among_the_settings" {
   command = plan
 
@@ -296,7 +306,7 @@ run "any_host" {
   command = plan
 
   variables {
-    settings = { HTTPS_ONLY = "false", ALLOWED_HOSTS = "localhost,*" }
+    settings = { HTTPS_ONLY = "false", ALLOWED_HOSTS = "localhost, *" }
   }
 
   expect_failures = [var.settings]
