@@ -7,6 +7,10 @@ case " $* " in *" -h "* | *" --help "*) usage; exit 0 ;; esac
 # The Minikube profile, and so the context, that is ours.
 PROFILE="${MINIKUBE_PROFILE:-mirrorsite}"
 NAMESPACE="${NAMESPACE:-mirrorsite}"
+# Where their secrets and Terraform's state are kept: with the state of another namespace,
+# Terraform would delete that one.
+KEPT=.local
+[ "$PROFILE $NAMESPACE" = "mirrorsite mirrorsite" ] || KEPT=".local/$PROFILE/$NAMESPACE"
 dry_run=no
 yes=no
 context=""
@@ -77,15 +81,15 @@ on_cluster() {
 # Apply terraform/agent, which creates the namespace: a deployment needs it, and may lack
 # the right to create it. $@: further arguments for Terraform.
 apply_cluster_root() {
-  mkdir -p .local
+  mkdir -p "$KEPT"
   TF_DATA_DIR="$PWD/.local/agent" run on_cluster terraform -chdir=terraform/agent init -input=false
   TF_DATA_DIR="$PWD/.local/agent" run on_cluster terraform -chdir=terraform/agent apply \
-    -state="$PWD/.local/agent.tfstate" -var="target_namespaces=[\"$NAMESPACE\"]" "$@"
+    -state="$PWD/$KEPT/agent.tfstate" -var="target_namespaces=[\"$NAMESPACE\"]" "$@"
 }
 
 # --- Secrets of the local cluster, made once and kept out of git ------------------------
 
-SECRETS_FILE="${SECRETS_FILE:-.local/cluster.env}"
+SECRETS_FILE="${SECRETS_FILE:-$KEPT/cluster.env}"
 SECRETS="TF_VAR_secret_key TF_VAR_postgres_password TF_VAR_aws_access_key_id \
   TF_VAR_aws_secret_access_key TF_VAR_audit_signing_key TF_VAR_audit_public_keys \
   TF_VAR_secrets_revision"

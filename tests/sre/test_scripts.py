@@ -278,6 +278,14 @@ def test_dry_run__shows_and_changes_nothing(machine, command, shown):
     assert not machine.secrets.exists()
 
 
+@pytest.mark.parametrize("command", [["minikube-up"], ["minikube-down", "--delete"]])
+def test_another_namespace__has_a_state_of_its_own(machine, command):
+    machine.environment["NAMESPACE"] = "other"
+    _, said = machine.run(*command, "--dry-run")
+    assert ".local/mirrorsite/other/agent.tfstate" in said
+    assert ".local/agent.tfstate" not in said
+
+
 @pytest.fixture
 def scram_database() -> Iterator[str]:
     """Run a PostgreSQL that asks the role mirrorsite for its password everywhere."""
