@@ -54,8 +54,10 @@ data "aws_iam_policy_document" "state" {
     actions   = ["s3:ListBucket"]
     resources = [local.state_bucket_arn]
 
+    # Before the first apply there is no state, and S3 answers 404 only to those who may list;
+    # a request for an object has no prefix.
     condition {
-      test     = "StringLike"
+      test     = "StringLikeIfExists"
       variable = "s3:prefix"
       values   = ["${local.state_key}*", "env:/*"]
     }

@@ -72,6 +72,11 @@ run "roles_and_boundary" {
   }
 
   assert {
+    condition     = [for statement in jsondecode(data.aws_iam_policy_document.plan.json).Statement : keys(statement.Condition) if statement.Sid == "FindTheState"] == [["StringLikeIfExists"]]
+    error_message = "Both roles must be told that a state does not exist yet."
+  }
+
+  assert {
     condition = toset(flatten([
       for statement in jsondecode(data.aws_iam_policy_document.apply.json).Statement : [
         for action in flatten([statement.Action]) : action
