@@ -394,6 +394,8 @@ class TestRotateSecrets:
         assert not self.may_log_in(scram_database, "p" * 32)
         assert "TF_VAR_secrets_revision=4\n" in minikube.secrets.read_text()
 
+        assert minikube.run("minikube-up", "--dry-run")[0] == 2
+
         program(kubectl, text)
         status, said = minikube.run("rotate-secrets", "--yes")
         assert status == 0, said
