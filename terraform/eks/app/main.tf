@@ -114,12 +114,12 @@ module "deployment" {
   registry_username = var.registry_username
   registry_password = var.registry_password
 
-  egress = [
+  egress = concat([
     # S3 has no fixed addresses; the Pod Identity agent has one, on each node.
     { ports = [443], cidrs = ["0.0.0.0/0"] },
     { ports = [80], cidrs = ["169.254.170.23/32"] },
     { ports = [5432], cidrs = [local.network.cidr] },
-  ]
+  ], var.egress)
 
   # Pods receive their role at start, and need the Secrets.
   depends_on = [module.external_secrets, aws_eks_pod_identity_association.this, kubernetes_config_map_v1.network_policies]

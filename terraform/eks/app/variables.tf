@@ -67,6 +67,16 @@ variable "settings" {
   nullable    = false
 }
 
+variable "egress" {
+  description = "Further addresses the pods may connect to, such as the cache of settings.CACHE_URL. Connections to S3 and the database are always allowed."
+  type = list(object({
+    ports = list(number)
+    cidrs = list(string)
+  }))
+  default  = []
+  nullable = false
+}
+
 variable "pods_boundary" {
   description = "Give the pods' roles the permissions boundary that the root pipeline creates; the pipeline's role may create no others. False where that root is not applied."
   type        = bool

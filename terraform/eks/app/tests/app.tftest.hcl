@@ -113,6 +113,20 @@ run "defaults" {
   }
 }
 
+run "with_a_cache" {
+  command = plan
+
+  variables {
+    settings = { CACHE_URL = "redis://cache.example.org:6379/0" }
+    egress   = [{ ports = [6379], cidrs = ["10.40.0.0/16"] }]
+  }
+
+  assert {
+    condition     = contains([for rule in module.deployment.manifests["NetworkPolicy/mirrorsite-egress"].spec.egress : rule.ports[0].port], 6379)
+    error_message = "Pods must reach the cache."
+  }
+}
+
 run "without_boundary" {
   command = plan
 
