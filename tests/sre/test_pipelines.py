@@ -139,6 +139,10 @@ class TestPipelines:
                 role = "$AWS_APPLY_ROLE_ARN"
             assert job.get("variables", {}).get("AWS_ROLE_ARN") == role, name
 
+    def test_rollback__outlives_a_weekend(self):
+        # GitLab starts no job whose needed artifacts have expired.
+        assert pipeline(FILES[1])[".plan"]["artifacts"]["expire_in"] == "30 days"
+
     def test_token__for_the_audience_that_the_roles_trust(self):
         # terraform/eks/pipeline trusts its gitlab_url, which need not be gitlab.com.
         for name, job in jobs(FILES[1]).items():
