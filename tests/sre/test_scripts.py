@@ -263,7 +263,7 @@ class TestWrongContext:
     [
         (["minikube-up"], "-var=install_agent=false"),
         (["minikube-down", "--delete"], "minikube delete"),
-        (["state-bucket", "some-bucket"], "state_bucket_name=some-bucket"),
+        (["state-bucket", "some-bucket"], "/.local/bootstrap-some-bucket.tfstate"),
         (["agent-install"], "-var=token_revision="),
         (["cluster-check", "canary"], "create job canary-"),
     ],
