@@ -207,7 +207,8 @@ class Canary:
     ) -> Answer:
         url = urllib.parse.urljoin(f"{self._base_url}/", target)
         if not url.startswith(("http://", "https://")):
-            # urllib would open the file of a redirect to file://.
+            # `target` may be where an answer redirected to: of file:// urllib would open the
+            # file.
             raise CanaryError(f"redirected to {url[:80]!r}, which is not an HTTP URL")
         headers = {"User-Agent": "mirrorsite-canary", "X-Request-ID": self.request_id}
         if body is not None:

@@ -257,7 +257,7 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
     """Return the values of an upload's columns that follow from its events."""
     status, facts = _state_of(events)
     columns = {
-        "attempt_started_at": None,  # no attempt is in progress
+        "attempt_started_at": None,  # so another attempt may begin at once
         **facts,
         "status": status,
     }
@@ -265,8 +265,8 @@ def _columns(events: list[_EventValues]) -> dict[str, Any]:
         if action in (Action.STORED, Action.ADOPTED):
             columns["stored_at"] = _parsed_time(detail.get("last_modified")) or at
         if action == Action.VERIFIED:
-            # If no event recorded it as stored, although the object is there: the time of
-            # its first verification, as in `transitions.record`.
+            # An upload that was verified without having been recorded as stored has the time
+            # of its first verification, as `transitions.record` writes it.
             columns.setdefault("stored_at", at)
         if action in (Action.REQUESTED, Action.STORED, Action.FAILED):
             columns["error"] = str(detail.get("error", ""))[:_MAX_ERROR]

@@ -185,7 +185,8 @@ def _intent(upload: Upload) -> dict[str, Any]:
 def _update(changes: Sequence[str], conditions: Sequence[str]) -> str:
     """Return the statement that updates an upload and adds its event.
 
-    It does nothing unless `conditions` hold. Its parameters are the event's five columns,
+    `changes` and `conditions` are names of columns; it does nothing unless those of
+    `conditions` have their expected values. Its parameters are the event's five columns,
     the upload's id, the new values, and the expected values.
     """
     assignments = ", ".join(f"{c} = ${n}" for n, c in enumerate(changes, 7))

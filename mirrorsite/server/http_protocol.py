@@ -360,8 +360,10 @@ class HTTPProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._signal_disconnect()  # the application stops reading
-            # A Content-Length that is too large is found last, so the head is valid.
-            self._answer_refusal(slug, is_body or slug == "body-too-large")
+            # `check_head` looks at the Content-Length last: the head is valid then.
+            self._answer_refusal(
+                slug, has_valid_head=is_body or slug == "body-too-large"
+            )
 
     def _signal_disconnect(self) -> None:
         """Report to the application that the client has disconnected."""

@@ -120,8 +120,8 @@ class DrainingServer(Server):
             try:
                 self._accept(listener)
             except OSError as error:
-                # Such as too many open files (not that another worker was faster): an
-                # immediate retry would keep the loop busy.
+                # For example, too many files are open. An immediate retry would fail again
+                # and keep the loop busy.
                 logger.warning("a connection was not accepted: %s", error)
                 await asyncio.sleep(CHECK_SECONDS)
 

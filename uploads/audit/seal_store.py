@@ -139,9 +139,10 @@ class SealStore:
 
 
 def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield an object's bytes; none if whoever replaced it made it unreadable.
+    """Yield an object's bytes; none if it was archived, or encrypted with another key.
 
-    Then it is not what was sealed. An error would end the verification of all others.
+    The caller then reports that it is not what was sealed; an error would end the
+    verification of all other copies.
     """
     try:
         yield from chunks

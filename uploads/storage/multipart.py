@@ -57,7 +57,7 @@ class MultipartUploads:
         if locked_until is not None:
             lock["ObjectLockMode"] = OBJECT_LOCK_MODE
             lock["ObjectLockRetainUntilDate"] = locked_until
-        with _known_outcome():
+        with _nothing_stored_on_error():
             begun = self._store.call(
                 "create_multipart_upload",
                 Key=key,
@@ -69,7 +69,7 @@ class MultipartUploads:
             with store_errors():
                 upload_id = begun["UploadId"]
         try:
-            with _known_outcome():
+            with _nothing_stored_on_error():
                 parts = self._send_parts(key, upload_id, payload)
             answer = self._store.call(
                 "complete_multipart_upload",
@@ -131,7 +131,7 @@ class MultipartUploads:
 
 
 @contextmanager
-def _known_outcome() -> Iterator[None]:
+def _nothing_stored_on_error() -> Iterator[None]:
     """Mark the outcome of errors raised in the block as known: nothing was stored."""
     try:
         yield
