@@ -128,7 +128,7 @@ def record(
     conditions = {"status": before, **(only_if or {})}
     values = [upload.pk, *changes.values(), *conditions.values()]
     update = _update(tuple(changes), tuple(conditions))
-    if log.write(update, values, action, actor, detail) == 0:
+    if log.write(update, values, action, actor, detail, may_add_none=True) == 0:
         raise TransitionError(f"upload {upload.pk} is no longer {before}.")
     for name, value in changes.items():
         setattr(upload, name, value)

@@ -195,6 +195,18 @@ class TestNote:
                 transitions.record_event(action, ACTOR, upload=upload)
         assert UploadEvent.objects.count() == 1
 
+    def test_note__dropped_by_the_database(self):
+        """As by a trigger that the tables' owner has added."""
+        upload = begin()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE RULE dropped AS ON INSERT TO uploads_uploadevent DO INSTEAD NOTHING"
+            )
+        with pytest.raises(TrailUnavailableError, match="no event was added"):
+            log.record_without_upload(Action.LOGGED_IN, ACTOR)
+        with pytest.raises(TrailUnavailableError, match="no event was added"):
+            transitions.record_event(Action.DOWNLOADED, ACTOR, upload=upload)
+
     @pytest.mark.parametrize("action", sorted(NOTES))
     def test_record__takes_no_note(self, action):
         with pytest.raises(TransitionError):

@@ -75,6 +75,8 @@ def write(
     actor: Actor,
     detail: dict[str, Any] | None = None,
     at: datetime | None = None,
+    *,
+    may_add_none: bool = False,
 ) -> int:
     """Execute a statement that adds an event; return the number of events added.
 
@@ -83,7 +85,8 @@ def write(
 
     Raises `NotCanonicalError` for a detail that could never be sealed,
     `AlreadyRecordedError` if a unique constraint is violated, and
-    `TrailUnavailableError` for other errors of the database.
+    `TrailUnavailableError` for other errors of the database, and if no event was added
+    and that is not expected (`may_add_none`): a trigger may have dropped it.
     """
     # A number with a fraction has no canonical form.
     refuse_fractions(detail)
@@ -103,6 +106,8 @@ def write(
             # more processor time.
             with RawCursor(connection.connection) as cursor:
                 cursor.execute(statement, parameters, prepare=True)
+                if cursor.rowcount == 0 and not may_add_none:
+                    raise TrailUnavailableError(f"{_NOT_WRITTEN}: no event was added")
                 return cursor.rowcount
     except Error as error:
         cause = error.__cause__
