@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import secrets
 import socket
 from urllib.parse import urlsplit
 
@@ -14,14 +15,21 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` different TCP ports of 127.0.0.1 that are free now."""
+    """Return `count` different TCP ports of 127.0.0.1 that are free now.
+
+    They are below those that Linux gives to outgoing connections, of which one could
+    take the port before a server listens there.
+    """
+    ports: list[int] = []
     with contextlib.ExitStack() as probes:
-        ports = []
-        for _ in range(count):
+        while len(ports) < count:
+            # Not `random`: tests that run at the same time seed it alike.
+            port = 10_000 + secrets.randbelow(22_768)
             probe = probes.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            ports.append(int(probe.getsockname()[1]))
-        return ports
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 def is_listening(port: int, host: str = "127.0.0.1") -> bool:
