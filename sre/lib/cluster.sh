@@ -7,10 +7,6 @@ case " $* " in *" -h "* | *" --help "*) usage; exit 0 ;; esac
 # The Minikube profile, and so the context, that is ours.
 PROFILE="${MINIKUBE_PROFILE:-mirrorsite}"
 NAMESPACE="${NAMESPACE:-mirrorsite}"
-# Where their secrets and Terraform's state are kept: with the state of another namespace,
-# Terraform would delete that one.
-KEPT=.local
-[ "$PROFILE $NAMESPACE" = "mirrorsite mirrorsite" ] || KEPT=".local/$PROFILE/$NAMESPACE"
 dry_run=no
 yes=no
 context=""
@@ -44,7 +40,15 @@ confirm() {
   [ "$answer" = y ] || fail "nothing was changed."
 }
 
-# Set $context: --context, else our own profile, and only if kubectl's current context is
+# Set $KEPT, where the secrets and Terraform's state of the context's namespace are kept:
+# with the state of another one, Terraform would delete that one.
+locate_files() {
+  KEPT=.local
+  [ "$context $NAMESPACE" = "mirrorsite mirrorsite" ] || KEPT=".local/$context/$NAMESPACE"
+  SECRETS_FILE="${SECRETS_FILE:-$KEPT/cluster.env}"
+}
+
+# Set $context and $KEPT: --context, else our own profile, and only if kubectl's current context is
 # that profile too. An operator whose kubectl points elsewhere may mean that cluster.
 require_context() {
   local current
@@ -56,6 +60,7 @@ require_context() {
   fi
   kubectl config get-contexts --output=name 2>/dev/null | grep -qxF -- "$context" ||
     fail "kubectl knows no context $context."
+  locate_files
 }
 
 # The same, and it must be a Minikube: for what would be wrong anywhere else.
@@ -89,7 +94,6 @@ apply_cluster_root() {
 
 # --- Secrets of the local cluster, made once and kept out of git ------------------------
 
-SECRETS_FILE="${SECRETS_FILE:-$KEPT/cluster.env}"
 SECRETS="TF_VAR_secret_key TF_VAR_postgres_password TF_VAR_aws_access_key_id \
   TF_VAR_aws_secret_access_key TF_VAR_audit_signing_key TF_VAR_audit_public_keys \
   TF_VAR_secrets_revision"

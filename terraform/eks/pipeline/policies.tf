@@ -55,7 +55,7 @@ data "aws_iam_policy_document" "state" {
     resources = [local.state_bucket_arn]
 
     # Before the first apply there is no state, and S3 answers 404 only to those who may list;
-    # a request for an object has no prefix.
+    # a request for an object has no prefix. So the roles may also list all keys, not read them.
     condition {
       test     = "StringLikeIfExists"
       variable = "s3:prefix"
