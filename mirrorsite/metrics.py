@@ -27,7 +27,8 @@ REQUEST_SECONDS = Histogram(
 )
 UPLOADS = Counter(
     "mirrorsite_uploads",
-    "Uploads requested, by outcome: stored, failed, pending, unrecorded.",
+    "Uploads requested, by outcome: stored, failed, pending, unrecorded, or the status"
+    " that the record has received meanwhile.",
     ["outcome"],
 )
 UPLOAD_BYTES = Counter("mirrorsite_upload_bytes", "Bytes of the stored uploads.")

@@ -45,7 +45,11 @@ for _origin in CSRF_TRUSTED_ORIGINS:
     _scheme, _, _host = _origin.partition("://")
     _host = _host.removeprefix("*.")
     # Django compares the text with a browser's, which ends with the host and port.
-    if _scheme not in {"https", "http"} or not split_domain_port(_host)[0]:
+    if (
+        _scheme not in {"https", "http"}
+        or _host != _host.lower()
+        or not split_domain_port(_host)[0]
+    ):
         raise ImproperlyConfigured(
             f"CSRF_TRUSTED_ORIGINS holds {_origin!r}; set each origin to its scheme and"
             " host, such as https://mirror.example.org."

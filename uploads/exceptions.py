@@ -22,7 +22,7 @@ class StoreError(UploadsError):
 class StoreRefusedError(StoreError):
     """The store refused the request, which changed nothing there.
 
-    `code` is S3's error code, or empty.
+    `code` is S3's error code, the status if the answer has none, or empty.
     """
 
     def __init__(self, message: str, code: str = "") -> None:

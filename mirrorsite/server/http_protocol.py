@@ -208,6 +208,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 # No other protocol is supported: the request is answered in HTTP/1.1
                 # (RFC 9110, section 7.8). The parser has skipped its body.
                 data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                self._requests_in_read -= 1  # it is counted again
             except httptools.HttpParserError as error:
                 # Of a request behind others it is not known where it starts.
                 is_first = self._requests_in_read == 1

@@ -98,6 +98,7 @@ class TestStart:
             ("CSRF_TRUSTED_ORIGINS", "a.org", "set each origin to its scheme and host"),
             ("CSRF_TRUSTED_ORIGINS", "https://a.org/", "holds 'https://a.org/'; set"),
             ("CSRF_TRUSTED_ORIGINS", "https://[a", "holds 'https://[a'; set each"),
+            ("CSRF_TRUSTED_ORIGINS", "https://A.org", "holds 'https://A.org'; set"),
             ("AWS_STORAGE_BUCKET_NAME", "", "AWS_STORAGE_BUCKET_NAME is not set. The"),
             ("AWS_ACCESS_KEY_ID", "only-one", "set both, or neither"),
             ("AWS_ENDPOINT_URL_S3", "127.0.0.1:1", ENDPOINT),

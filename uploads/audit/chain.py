@@ -7,6 +7,7 @@ from the bucket; they must be signed by a trusted key and continue the chain.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,6 +29,8 @@ from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import readable_lines, readable_seals, row_of, seal_of
 from uploads.exceptions import ObjectMissingError, SealError
 
+logger = logging.getLogger(__name__)
+
 #: `--record-nothing`, because the check's own event could take a lost event's id.
 HINT = "manage.py verify_audit --record-nothing shows more"
 
@@ -41,6 +44,7 @@ def unreadable_values() -> Iterator[None]:
     try:
         yield
     except (AttributeError, TypeError, ValueError) as error:
+        logger.exception("a value cannot be read")
         raise SealError(f"a value cannot be read: {error}; {HINT}") from error
 
 

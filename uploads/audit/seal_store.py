@@ -96,7 +96,8 @@ class SealStore:
         """
         key = self.seal_object_key(number)
         try:
-            chunks = _readable(self.storage.read(key, _MAX_SEAL_BYTES, version_id))
+            read = self.storage.read(key, _MAX_SEAL_BYTES, version_id)
+            chunks = _readable(key, read)
             # A seal is one chunk. Asking the iterator for a second one reads to the end of the
             # answer, which frees the connection.
             return b"".join(islice(chunks, 2))
@@ -118,7 +119,7 @@ class SealStore:
         if seal.root == NO_EVENTS:
             return iter(())
         key = self.events_object_key(seal)
-        return _readable(self.storage.read(key, version_id=version_id))
+        return _readable(key, self.storage.read(key, version_id=version_id))
 
     def oldest_version_of_events(self, seal: Seal) -> Iterator[bytes]:
         """Like `events`, for the oldest version, which newer ones may hide."""
@@ -138,7 +139,7 @@ class SealStore:
             yield int(match[1]) if match else None, versions
 
 
-def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _readable(key: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Yield an object's bytes; none if it was archived, or encrypted with another key.
 
     The caller then reports that it is not what was sealed; an error would end the
@@ -149,4 +150,4 @@ def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
     except StoreRefusedError as error:
         if not is_unreadable_object(error):
             raise
-        logger.error("a copy of the audit trail cannot be read: %s", error)
+        logger.error("key=%s cannot be read: %s", key, error)

@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 #: carried out: the store is too busy, or another conditional request for the same key is
 #: in progress.
 _TEMPORARY_STATUSES = frozenset({408, 409, 425, 429})
-#: S3's error codes for an archived object, and for one that is encrypted with the key of
-#: a client; 400 is the answer to HEAD, which has no code. Those of AWS KMS begin with "KMS.".
-_UNREADABLE_OBJECT_CODES = frozenset({"InvalidObjectState", "InvalidRequest", "400"})
+#: S3's error codes for an object that is archived, or encrypted with the key of a client.
+#: Those of AWS KMS begin with "KMS.".
+_UNREADABLE_CODES = frozenset({"InvalidObjectState", "InvalidRequest"})
 #: AWS's error codes for a request to a bucket of another region.
 _OTHER_REGION_CODES = frozenset(
     {
@@ -104,7 +104,7 @@ def is_unreadable_object(error: StoreRefusedError) -> bool:
 
     Unlike other refusals, this one says nothing about other objects.
     """
-    return error.code in _UNREADABLE_OBJECT_CODES or error.code.startswith("KMS.")
+    return error.code in _UNREADABLE_CODES or error.code.startswith("KMS.")
 
 
 def unreadable_answer(why: str) -> StoreFailedError:

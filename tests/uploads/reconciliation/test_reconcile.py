@@ -143,9 +143,7 @@ class TestReconcile:
 
 
 class TestAdoption:
-    @pytest.mark.parametrize(
-        "code", ["InvalidObjectState", "KMS.DisabledException", "400"]
-    )
+    @pytest.mark.parametrize("code", ["InvalidObjectState", "KMS.DisabledException"])
     def test_adopt__unreadable__left_alone_and_the_next_one_adopted(
         self, bucket, monkeypatch, code
     ):
