@@ -2,8 +2,8 @@
 
 A process beside gunicorn's workers, started by gunicorn's configuration. It sums what
 the workers wrote to PROMETHEUS_MULTIPROC_DIR, and reads from the database, with a timeout
-of two seconds, how many uploads are pending and how old the last upload and the last seal
-are. If the database is unavailable, only these series are missing. The process ends when
+of two seconds, how many uploads are pending, how old the last upload and the last seal
+are, and what the last verification of the audit trail found. If the database is unavailable, only these series are missing. The process ends when
 its parent does, whose process id is PARENT.
 """
 
@@ -68,13 +68,20 @@ _HELP = {
     "mirrorsite_last_seal_age_seconds": (
         "Seconds since the audit trail was last sealed; absent if it was never sealed."
     ),
+    "mirrorsite_last_verification_age_seconds": (
+        "Seconds since the audit trail was last verified; absent if it never was."
+    ),
+    "mirrorsite_last_verification_faults": (
+        "Faults that the last verification of the audit trail found, or the last one of the"
+        " whole trail, whichever found more; absent if it was never verified."
+    ),
 }
 
 
 def _database_values() -> dict[str, float | None]:
     from django.utils import timezone
 
-    from uploads.models import AuditSeal, Upload
+    from uploads.models import Action, AuditSeal, Upload, UploadEvent
 
     now = timezone.now()
     seals = AuditSeal.objects.order_by("-number").values_list("sealed_at", flat=True)
@@ -83,10 +90,25 @@ def _database_values() -> dict[str, float | None]:
         return None if at is None else max((now - at).total_seconds(), 0.0)
 
     last_stored_at = Upload.objects.last_stored_at()
+    checks = UploadEvent.objects.filter(action=Action.AUDIT_CHECKED).order_by(
+        "-at", "-id"
+    )
+    last_check = checks.first()
+    # A later verification of the last days must not hide what one of the whole trail found.
+    last_whole_check = checks.filter(detail__since=None).first()
+    faults = [
+        found
+        for check in (last_check, last_whole_check)
+        if check and isinstance(found := check.detail.get("faults"), int)
+    ]
     return {
         "mirrorsite_uploads_pending_over_a_minute": Upload.objects.overdue().count(),
         "mirrorsite_last_stored_upload_age_seconds": age(last_stored_at),
         "mirrorsite_last_seal_age_seconds": age(seals.first()),
+        "mirrorsite_last_verification_age_seconds": age(
+            last_check.at if last_check else None
+        ),
+        "mirrorsite_last_verification_faults": max(faults, default=None),
     }
 
 

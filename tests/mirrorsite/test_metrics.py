@@ -10,7 +10,10 @@ from django.db import OperationalError
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from mirrorsite import metrics, metrics_server
+from mirrorsite.actors import Actor
 from sre.lib.processes import wait_until
+from uploads.audit import log
+from uploads.models import Action
 
 
 def value(name: str, **labels: str) -> float:
@@ -55,6 +58,27 @@ class TestRecordCollector:
         assert "mirrorsite_database_up 1.0" in shown
         assert "mirrorsite_uploads_pending_over_a_minute 0.0" in shown
         assert "age_seconds" not in shown
+        assert "faults" not in shown
+
+    @pytest.mark.django_db
+    @pytest.mark.parametrize(
+        ("checks", "faults"),
+        [
+            ([(None, 0)], 0),
+            ([(None, 0), ("2026-11-28", 3)], 3),
+            # Faults before the last days are not those of the last days.
+            ([(None, 2), ("2026-11-28", 0)], 2),
+            ([(None, 2), ("2026-11-28", 0), (None, 0)], 0),
+        ],
+    )
+    def test_last_verification(self, checks, faults):
+        for since, found in checks:
+            log.record_without_upload(
+                Action.AUDIT_CHECKED, Actor(), detail={"since": since, "faults": found}
+            )
+        shown = self.shown()
+        assert f"mirrorsite_last_verification_faults {faults}.0\n" in shown
+        assert "mirrorsite_last_verification_age_seconds 0." in shown
 
     @pytest.mark.django_db
     def test_database_away__says_so_and_no_more(self, make_fail):
