@@ -28,7 +28,7 @@ REQUEST_SECONDS = Histogram(
 UPLOADS = Counter(
     "mirrorsite_uploads",
     "Uploads requested, by outcome: stored, failed, pending, unrecorded, or the status"
-    " that the record has received meanwhile.",
+    " that another writer has given the record.",
     ["outcome"],
 )
 UPLOAD_BYTES = Counter("mirrorsite_upload_bytes", "Bytes of the stored uploads.")

@@ -161,8 +161,8 @@ def missing(connection: BaseDatabaseWrapper) -> list[str]:
     when the database is unavailable.
     """
     with connection.cursor() as cursor:
-        # Do the tables exist? django_migrations tells that, too, but no trigger protects its
-        # rows: whoever deleted them could hide missing triggers.
+        # Do the tables exist? django_migrations would show that, too, but no trigger protects
+        # its rows: an attacker who deleted them could hide missing triggers.
         cursor.execute("SELECT to_regclass(%s)", [EVENTS])
         if cursor.fetchone() == (None,):
             return []

@@ -75,7 +75,7 @@ class CursorChangeList(FilteredChangeList):
         rows = self.queryset.reverse() if backwards else self.queryset
         if direction in {"older", "newer"}:
             rows = rows.filter(self._beyond(pk, "gt" if backwards else "lt"))
-        # A further row tells whether another page follows in this direction. In the
+        # A further row shows whether another page follows in this direction. In the
         # opposite direction there is one if the user came from there, and none if this is
         # the newest or the oldest page.
         found = list(rows[: size + 1])

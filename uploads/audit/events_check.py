@@ -215,7 +215,7 @@ def _fault(
     if found is None:
         return _absent(difference.event, origin, expected)
     if is_from_elsewhere:
-        # `found` is reported where it was sealed; the event it has replaced is gone.
+        # `found` is reported where it was sealed; the event it has replaced is missing.
         return FaultKind.MISSING, f"{origin}; another event has its id"
     fields = _changed_fields(expected, found)
     return FaultKind.CHANGED, f"{origin}; differs in {fields}"

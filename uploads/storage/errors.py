@@ -100,7 +100,7 @@ def store_error(error: Exception) -> StoreError:
 
 
 def is_unreadable_object(error: StoreRefusedError) -> bool:
-    """Return True if the object is archived, or encrypted with a key of somebody else.
+    """Return True if the object is archived, or encrypted with another key.
 
     Unlike other refusals, this one says nothing about other objects.
     """
