@@ -3,8 +3,9 @@
 A process beside gunicorn's workers, started by gunicorn's configuration. It sums what
 the workers wrote to PROMETHEUS_MULTIPROC_DIR, and reads from the database, with a timeout
 of two seconds, how many uploads are pending, how old the last upload and the last seal
-are, and what the last verification of the audit trail found. If the database is unavailable, only these series are missing. The process ends when
-its parent does, whose process id is PARENT.
+are, and what the last verification of the audit trail found. If the database is
+unavailable, only these series are missing. The process ends when its parent does, whose
+process id is PARENT.
 """
 
 from __future__ import annotations

@@ -98,8 +98,8 @@ class SealStore:
         try:
             read = self.storage.read(key, _MAX_SEAL_BYTES, version_id)
             chunks = _readable(key, read)
-            # A seal is one chunk. Asking the iterator for a second one reads to the end of the
-            # answer, which frees the connection.
+            # A seal is one chunk. Asking the iterator for a second one reads to the end of
+            # the answer, which frees the connection.
             return b"".join(islice(chunks, 2))
         except ObjectMissingError:
             return None

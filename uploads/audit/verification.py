@@ -161,8 +161,8 @@ class _Verifier:
         self.events.report_differences()  # those of rule 5, too
         self._check_unsealed()
         self._check_last_seal()
-        # Rule 8: rows match their events. Without `since` all uploads are checked, even those
-        # without events.
+        # Rule 8: rows match their events. Without `since` all uploads are checked, even
+        # those without events.
         projected_since = None if since is None else first
         for projection in projections:
             for _ in projection.check(self.report, since=projected_since):
@@ -182,8 +182,8 @@ class _Verifier:
         seal = read_seal_and_learn_keys(number, self.trusted)
         if seal is not None:
             return seal.hash()
-        # Reported although it is before `first`: if `since` is a time, it is not known whether
-        # this seal is older.
+        # Reported although it is before `first`: if `since` is a time, it is not known
+        # whether this seal is older.
         if AuditSeal.objects.filter(number=number).exists():
             self._add(FaultKind.CHANGED, number, "its row cannot be read")
         else:
@@ -214,7 +214,7 @@ class _Verifier:
         """Yield number and versions of each seal in the bucket; report other objects."""
         if not self.read_copies:
             return
-        # Rule 2: copies are written once. `EventsCheck` reads the content of the events' copies.
+        # Rule 2: copies are written once. `EventsCheck` reads the content of those of events.
         for number, versions in self.store.listed("events"):
             subject = f"object {versions.key}"
             if number is None:
