@@ -17,6 +17,7 @@ CACHE_SECONDS = 3.0
 #: How long a request for /api/ready or the home page waits for the checks.
 WAIT_SECONDS = 2.0
 SLOW = "unavailable: no answer yet"
+FAILED = "unavailable: the check failed; the log has the error"
 DATABASE_UNAVAILABLE = "unavailable: the database does not answer"
 
 
@@ -105,18 +106,18 @@ class Readiness:
         self._threads, self._outcome = threads, outcome
 
     def _run(self, names: list[str], outcome: dict[str, str]) -> None:
-        try:
-            for name in names:
-                # `database` comes first. When it fails, the other checks that need the
-                # database would only wait for a timeout: they get its outcome.
-                database = outcome.get("database", "ok")
-                lacks_database = name in self._database_checks and database != "ok"
+        for name in names:
+            # `database` comes first. When it fails, the other checks that need the
+            # database would only wait for a timeout: they get its outcome.
+            database = outcome.get("database", "ok")
+            lacks_database = name in self._database_checks and database != "ok"
+            try:
                 outcome[name] = database if lacks_database else self._checks[name]()
-        except Exception:
-            logger.exception("readiness: a check failed")
-        finally:
-            connections.close_all()
-            self._until = time.monotonic() + CACHE_SECONDS
+            except Exception:
+                logger.exception("readiness: the check %s failed", name)
+                outcome[name] = FAILED
+        connections.close_all()
+        self._until = time.monotonic() + CACHE_SECONDS
 
     def forget(self) -> None:
         """Make the next call run the checks again."""

@@ -139,9 +139,11 @@ class TestReadiness:
         def fail() -> str:
             raise ZeroDivisionError
 
-        failing = Readiness({"quick": lambda: "ok", "broken": fail})
+        failing = Readiness({"broken": fail, "quick": lambda: "ok"})
+        failing.add("broken too", fail, needs_database=True)
         assert failing.checks() == {
+            "broken": "unavailable: the check failed; the log has the error",
             "quick": "ok",
-            "broken": "unavailable: no answer yet",
+            "broken too": "unavailable: the check failed; the log has the error",
         }
         assert "ZeroDivisionError" in caplog.text
