@@ -134,6 +134,9 @@ class TestVerifyUploads:
         other_bucket()
         expected = "0 uploads checked; 1 in another bucket\n"
         assert run("verify_uploads") == (1, expected)
+        _, text = run("verify_uploads", "--json")
+        summary = {"uploads": 0, "outcomes": {"in another bucket": 1}}
+        assert json.loads(text) == summary
         with pytest.raises(OtherBucketError, match=bucket.bucket_name):
             object_verification.verify_upload(upload, actor=making.ACTOR)
         assert making.actions(upload) == ["requested", "stored"]

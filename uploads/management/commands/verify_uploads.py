@@ -79,11 +79,11 @@ class Command(OperatorCommand):
                 }
                 line = f"{action}: {upload.key}: {'; '.join(outcome.differences)}"
                 self.print_result(fault, line)
+        summary = {"uploads": counts.total(), "outcomes": counts}
         text = _summary(counts)
         if elsewhere := count_in_other_buckets():
             counts["in another bucket"] = elsewhere
             text += f"; {elsewhere:,} in another bucket"
-        summary = {"uploads": counts.total(), "outcomes": dict(counts)}
         self.print_result(summary, text)
         faults = counts[Action.MISSING.value] + counts[Action.CORRUPTED.value]
         if elsewhere:
