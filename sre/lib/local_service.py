@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import psutil
 from django.core.exceptions import ImproperlyConfigured
 
-from mirrorsite.environment import Environment
+from mirrorsite.environment import VARIABLES, Environment
 from sre.lib import processes
 from sre.lib.object_store import ObjectStore, ObjectStoreError
 from sre.lib.ports import answers, is_listening
@@ -115,7 +115,8 @@ def _serve(children: contextlib.ExitStack) -> int:
         store.start()
         # A session token or profile of the shell belongs to another account's keys.
         environment = _without_aws(environment) | store.environment(BUCKET)
-    names = {"DATABASE_URL", "NO_PROXY", "no_proxy"}
+    # Commands use the settings that the service was started with, such as other keys.
+    names = {"DATABASE_URL", "NO_PROXY", "no_proxy", *filter(_is_given, VARIABLES)}
     shared = {
         k: v for k, v in environment.items() if k in names or k.startswith("AWS_")
     }
@@ -216,6 +217,7 @@ def command_environment() -> dict[str, str]:
     if not RUNNING.exists():
         raise StartError("./sre/run is still starting; try again.")
     running: dict[str, str] = json.loads(RUNNING.read_text())
+    os.environ.update(running)
     return _without_aws(_environment()) | running
 
 

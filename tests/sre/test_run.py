@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -253,6 +254,11 @@ class TestRun:
         said = checkout.output.read_text()
         assert f"PostgreSQL process ended with -9; see {postgres.directory}" in said
         assert "The web server ended" not in said
+
+    def test_keys_of_the_environment__commands_use_them(self, checkout):
+        checkout.start(AUDIT_SIGNING_KEY=base64.b64encode(bytes(32)).decode())
+        printed = checkout.paste("./sre/manage seal_audit && ./sre/manage verify_audit")
+        assert "no faults" in printed
 
     def test_interrupted_first_start__password_is_known(self, checkout):
         first = checkout.start(until="Booting worker")
