@@ -32,7 +32,7 @@ variable "instance_class" {
 variable "engine_version" {
   description = "Version of PostgreSQL, with or without the minor version."
   type        = string
-  default     = "17"
+  default     = "18"
   nullable    = false
 
   validation {
