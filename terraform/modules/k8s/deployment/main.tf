@@ -130,7 +130,7 @@ locals {
     # Three attempts: the database may still be starting.
     backoffLimit          = 2
     activeDeadlineSeconds = 540
-    # Helm forgets a Job of a failed release; its logs remain for a week.
+    # Helm does not delete it with its release; its logs remain for a week.
     ttlSecondsAfterFinished = 604800
     # The annotations, because a new DATABASE_URL may be that of an empty database.
     template = {
@@ -138,11 +138,22 @@ locals {
       spec     = module.pod["migrate"].spec
     }
   }
-  # The tag makes the name readable. A Job is immutable, so the name depends on its
-  # specification too.
-  image_tag      = try(regex(":([A-Za-z0-9_.-]+)$", split("@", var.image)[0])[0], "digest")
-  readable_tag   = trim(substr(replace(lower(local.image_tag), "/[^a-z0-9]+/", "-"), 0, 20), "-")
-  migration_name = "${var.name}-migrate-${local.readable_tag}-${substr(sha256(jsonencode(local.migration_spec)), 0, 8)}"
+  # After the network policies, without which it cannot reach the database. As a hook it is
+  # made anew by each apply of the release: Helm would not repeat a failed Job.
+  migration = {
+    apiVersion = "batch/v1"
+    kind       = "Job"
+    metadata = merge(local.metadata.migrate, {
+      name = "${var.name}-migrate-${local.readable_tag}"
+      annotations = {
+        "helm.sh/hook"               = "post-install,post-upgrade"
+        "helm.sh/hook-delete-policy" = "before-hook-creation"
+      }
+    })
+    spec = local.migration_spec
+  }
+  image_tag    = try(regex(":([A-Za-z0-9_.-]+)$", split("@", var.image)[0])[0], "digest")
+  readable_tag = trim(substr(replace(lower(local.image_tag), "/[^a-z0-9]+/", "-"), 0, 20), "-")
 }
 
 # Checks that nodes can pull the image: an apply fails here within two minutes, with the
@@ -229,12 +240,7 @@ module "migration" {
 
   name      = "${var.name}-migration"
   namespace = var.namespace
-  manifests = concat(local.network_policies, [{
-    apiVersion = "batch/v1"
-    kind       = "Job"
-    metadata   = merge(local.metadata.migrate, { name = local.migration_name })
-    spec       = local.migration_spec
-  }])
+  manifests = concat(local.network_policies, [local.migration])
 
   depends_on = [
     kubernetes_pod_v1.image,

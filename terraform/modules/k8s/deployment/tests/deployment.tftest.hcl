@@ -118,8 +118,13 @@ run "options" {
   }
 
   assert {
-    condition     = can(regex("^mirrorsite-migrate-feature-x-2-with-a-v[a-z0-9-]*-[0-9a-f]{8}$", local.migration_name)) && length(local.migration_name) <= 63
-    error_message = "Any tag must result in a valid name (${local.migration_name})."
+    condition     = local.migration.metadata.name == "mirrorsite-migrate-feature-x-2-with-a-v"
+    error_message = "Any tag must result in a valid name (${local.migration.metadata.name})."
+  }
+
+  assert {
+    condition     = local.migration.metadata.annotations == { "helm.sh/hook" = "post-install,post-upgrade", "helm.sh/hook-delete-policy" = "before-hook-creation" }
+    error_message = "After a failed migration the same release must migrate again, with a new Job."
   }
 
   assert {
