@@ -7,6 +7,10 @@ resource "helm_release" "this" {
   chart       = "${path.module}/chart"
   max_history = 5
 
+  # A first installation that failed is not in the state; the next apply upgrades it:
+  # https://github.com/hashicorp/terraform-provider-helm/issues/1669
+  upgrade_install = true
+
   wait          = true
   wait_for_jobs = true
   timeout       = var.timeout_seconds

@@ -23,6 +23,11 @@ run "one_release" {
   }
 
   assert {
+    condition     = helm_release.this.upgrade_install
+    error_message = "An apply after a failed first installation must repeat it."
+  }
+
+  assert {
     condition     = output.manifests["Deployment/mirrorsite"].apiVersion == "apps/v1" && length(output.manifests) == 2
     error_message = "The objects must be found by kind and name."
   }
