@@ -139,6 +139,13 @@ class TestPipelines:
                 role = "$AWS_APPLY_ROLE_ARN"
             assert job.get("variables", {}).get("AWS_ROLE_ARN") == role, name
 
+    def test_runner__chosen_for_all_jobs_with_access(self):
+        """Only a runner inside the network reaches a private cluster."""
+        assert pipeline(FILES[1])["variables"]["DEPLOY_RUNNER_TAG"] == ""
+        for name, job in jobs(FILES[1]).items():
+            tags = ["$DEPLOY_RUNNER_TAG"] if "id_tokens" in job else None
+            assert job.get("tags") == tags, name
+
     def test_rollback__outlives_a_weekend(self):
         # GitLab starts no job whose needed artifacts have expired.
         assert pipeline(FILES[1])[".plan"]["artifacts"]["expire_in"] == "30 days"
