@@ -67,6 +67,8 @@ def connection_settings(url: str) -> dict[str, Any]:
         statement_timeout=f"{STATEMENT_TIMEOUT_SECONDS}s",
         search_path="public",  # tables of the same names in other schemas are not ours
         quote_all_identifiers="off",  # the definitions of triggers are compared as text
+        # A stricter level lets concurrent uploads fail, to be repeated by the client.
+        default_transaction_isolation=r"read\ committed",
     ) + options.get("options", "")
     try:
         # Raises if libpq does not know an option; assume_role is Django's own.

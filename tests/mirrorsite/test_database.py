@@ -60,11 +60,13 @@ def test_settings_of_the_role__overridden_but_not_those_of_the_url():
         cursor.execute(f"{role} SET search_path = other")
         cursor.execute(f"{role} SET quote_all_identifiers = on")
         cursor.execute(f"{role} SET DateStyle = 'German'")
+        cursor.execute(f"{role} SET default_transaction_isolation = 'serializable'")
         try:
             with opened(connection_settings(url)) as other:
                 assert show("search_path", other) == "public"
                 assert show("quote_all_identifiers", other) == "off"
                 assert show("DateStyle", other).startswith("ISO")
+                assert show("transaction_isolation", other) == "read committed"
             url += "?options=-c%20search_path%3Dmirrorsite"
             with opened(connection_settings(url)) as other:
                 assert show("search_path", other) == "mirrorsite"
