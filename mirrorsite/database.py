@@ -35,9 +35,15 @@ _CONNECTION_OPTIONS: dict[str, Any] = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
 }
-#: Mean an unavailable database. Django wraps `ReadOnlySqlTransaction` in an
-#: `InternalError`, whose cause it is.
-_UNAVAILABLE = (OperationalError, InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+#: Mean an unavailable database. Django wraps psycopg's errors here in an
+#: `InternalError`, whose cause they are.
+_UNAVAILABLE = (
+    OperationalError,
+    InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+)
 _WANTED = "set it to postgresql://user:password@host:5432/name"
 
 

@@ -13,11 +13,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import Error, OperationalError, connection
 from django.db.utils import ConnectionHandler
 from psycopg import conninfo, pq
 
-from mirrorsite.database import connection_settings, read_only_settings
+from mirrorsite.database import (
+    connection_settings,
+    is_unavailable,
+    read_only_settings,
+)
 from tests.conftest import service_database_url
 from tests.support import run_program
 
@@ -96,6 +100,22 @@ class TestTimeouts:
             holder.execute("SELECT * FROM auth_group FOR UPDATE")
             with pytest.raises(OperationalError, match="lock timeout"):
                 cursor.execute("UPDATE auth_group SET name = name")
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize(
+        "name", ["transaction_timeout", "idle_in_transaction_session_timeout"]
+    )
+    def test_server_ends_the_session__the_database_is_unavailable(self, name):
+        with (
+            opened(connection_settings(service_database_url())) as other,
+            other.cursor() as cursor,
+        ):
+            cursor.execute(f"SET {name} = 50")
+            cursor.execute("BEGIN")
+            assert select([other.connection], [], [], 30)[0]
+            with pytest.raises(Error) as caught:
+                cursor.execute("SELECT 1")
+            assert is_unavailable(caught.value)
 
     def test_metrics__read_only_and_short(self):
         settings = read_only_settings(
