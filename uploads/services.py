@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -198,12 +199,13 @@ def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
     record is `corrupted` or `purged` by the time the object is stored; and
     `TrailUnavailableError`.
     """
-    started_at = upload.attempt_started_at or upload.created_at
+    # Not the time of day, which may be set during the attempt.
+    started = monotonic()
 
     # Called before each further attempt, so that `duration` is that of the last one only.
     def on_retry(attempt: int, error: StoreError) -> None:
-        nonlocal started_at
-        started_at = timezone.now()
+        nonlocal started
+        started = monotonic()
         detail = {"attempt": attempt, "error": str(error)[:1000]}
         try:
             transitions.record_event(
@@ -234,7 +236,7 @@ def _put(upload: Upload, payload: RandomNumbers, actor: Actor) -> None:
         etag=stored.etag,
         version_id=stored.version_id,
         stored_at=now,
-        duration=now - started_at,
+        duration=timedelta(seconds=monotonic() - started),
         error="",
     )
     UPLOAD_BYTES.inc(stored.size)

@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError, ProgrammingError, connection
 from django.test import Client
+from django.utils import timezone
 
 from mirrorsite.actors import Actor
 from tests.problems import slug
@@ -59,7 +61,8 @@ class TestPost:
             "url": f"http://testserver/api/uploads/{upload.pk}",
         }
         assert upload.stored_at is not None
-        assert upload.duration == upload.stored_at - upload.created_at
+        assert upload.duration is not None
+        assert timedelta(0) < upload.duration < upload.stored_at - upload.created_at
 
         got = bucket.client.get_object(Bucket=bucket.bucket_name, Key=upload.key)
         with got["Body"] as body:
@@ -212,6 +215,19 @@ class TestStoreFails:
         assert upload.duration is not None
         whole = upload.stored_at - upload.created_at
         assert upload.stored_at - retried.at <= upload.duration < whole
+
+    @pytest.mark.parametrize("hours", [-1, 1])
+    def test_clock_set_during_the_put__duration_is_right(
+        self, bucket, spy, monkeypatch, hours
+    ):
+        def set_clock(*_: Any, **__: Any) -> None:
+            moved = timezone.now() + timedelta(hours=hours)
+            monkeypatch.setattr(timezone, "now", lambda: moved)
+
+        spy(UploadStorage, "put_new", before=set_clock)
+        upload = stored()
+        assert upload.duration is not None
+        assert timedelta(0) < upload.duration < timedelta(hours=1)
 
     def test_no_permit__503_and_nothing_recorded(self, client, no_permit):
         response = post_nothing(client)

@@ -207,7 +207,8 @@ class TestTriedAgain:
         upload.refresh_from_db()
         assert upload.stored_at is not None
         assert upload.attempt_started_at is not None
-        assert upload.duration == upload.stored_at - upload.attempt_started_at
+        assert upload.duration is not None
+        assert upload.duration < upload.stored_at - upload.attempt_started_at
 
     @pytest.mark.parametrize("fault", ["403", "503", "lose_request", "lose_answer"])
     def test_failure_or_lost_answer__one_object(
