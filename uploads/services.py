@@ -174,7 +174,9 @@ def _begin_again(upload: Upload, actor: Actor) -> None:
     storage = upload_storage()
     started: datetime | None = upload.attempt_started_at
     if upload.status != Status.FAILED and started is not None:
-        left = started + longest_attempt(upload.size, storage) - timezone.now()
+        # A time in the future is that of a clock that was wrong.
+        elapsed = abs(timezone.now() - started)
+        left = longest_attempt(upload.size, storage) - elapsed
         if left > timedelta(0):
             raise StillRunningError(
                 "a request with this key is being processed",

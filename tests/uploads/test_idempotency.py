@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock
 from uuid import RFC_4122
@@ -209,6 +210,12 @@ class TestTriedAgain:
         assert upload.attempt_started_at is not None
         assert upload.duration is not None
         assert upload.duration < upload.stored_at - upload.attempt_started_at
+
+    def test_clock_was_hours_ahead__not_in_use_for_hours(self, client, bucket):
+        ahead = timezone.now() + timedelta(hours=3)
+        upload = interrupted(stored=True, attempt_started_at=ahead)
+        assert post(client).status_code == 201
+        assert actions(upload) == ["requested", "requested", "stored"]
 
     @pytest.mark.parametrize("fault", ["403", "503", "lose_request", "lose_answer"])
     def test_failure_or_lost_answer__one_object(

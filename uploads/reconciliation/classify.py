@@ -111,7 +111,7 @@ def classify(options: Options, key: str, listed: ListedObject | None) -> Finding
 
 
 def _classify_unrecorded(options: Options, listed: ListedObject) -> Finding | None:
-    if timezone.now() - listed.last_modified < options.min_age:
+    if abs(timezone.now() - listed.last_modified) < options.min_age:
         return None
     return Finding(
         FindingKind.NO_RECORD,
@@ -187,9 +187,10 @@ def _may_be_in_progress(options: Options, upload: Upload) -> bool:
     """Return True if a request or command may be working on this upload.
 
     The time of its last event decides, not its own age: a failed upload that is
-    attempted again is pending under its old id.
+    attempted again is pending under its old id. A time in the future is that of a clock
+    that was wrong.
     """
     if upload.status not in _MAY_CHANGE:
         return False
     last = upload.events.order_by("-id").values_list("at", flat=True).first()
-    return last is not None and timezone.now() - last < options.min_age
+    return last is not None and abs(timezone.now() - last) < options.min_age

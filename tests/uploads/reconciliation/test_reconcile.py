@@ -141,6 +141,13 @@ class TestReconcile:
         transitions.record(upload, Action.REQUESTED, making.ACTOR)
         assert list(reconcile(Options(actor=ACTOR), scan_pairs())) == []
 
+    def test_reconcile__recorded_by_a_clock_that_was_ahead(self, bucket):
+        """Not in progress until the time of its last event is past."""
+        upload = making.pending(age=-timedelta(days=1))
+        for options in (Options(actor=ACTOR), FIX):
+            ((kind, key, _),) = found(options)
+            assert (kind, key) == ("pending and absent", upload.key)
+
 
 class TestAdoption:
     @pytest.mark.parametrize("code", ["InvalidObjectState", "KMS.DisabledException"])
