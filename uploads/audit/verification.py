@@ -329,22 +329,22 @@ class _Verifier:
 
         It is not lost if a sealer has recorded the seal since, or can still record it.
         """
-        if AuditSeal.objects.filter(pk=seal.number).exists():
-            return False  # recorded since the rows were read
-        if AuditSeal.objects.filter(number__gt=seal.number).exists():
-            self._add(
-                FaultKind.MISSING, seal.number, "in the bucket, but not in the database"
-            )
-            return True
+        is_last = not AuditSeal.objects.filter(number__gt=seal.number).exists()
         is_recent = parse_canonical_time(seal.sealed_at) > self.earliest_time
-        if is_recent and self._is_unfinished(seal):
+        if is_last and is_recent and self._is_unfinished(seal):
             return False
-        self._add(
-            FaultKind.CUT_TAIL,
-            seal.number,
-            f"signed and in the bucket, with {seal.event_count} events, but not in the"
-            " database",
-        )
+        # Only now, because a sealer may have recorded it during the checks above.
+        if AuditSeal.objects.filter(pk=seal.number).exists():
+            return False
+        if is_last:
+            detail = (
+                f"signed and in the bucket, with {seal.event_count} events, but not in"
+                " the database"
+            )
+            self._add(FaultKind.CUT_TAIL, seal.number, detail)
+        else:
+            detail = "in the bucket, but not in the database"
+            self._add(FaultKind.MISSING, seal.number, detail)
         return True
 
     def _is_unfinished(self, seal: Seal) -> bool:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from tests.uploads.audit.tampering import as_owner, delete, execute, rows_of
 from tests.uploads.audit.trails import Trail, add_uploads
 from uploads.audit import seals
+from uploads.audit.canonical import Seal
 from uploads.audit.seal_store import SealStore
 from uploads.audit.seals import Sealed
 from uploads.audit.serialization import row_of, seal_of
@@ -96,6 +97,18 @@ class TestContradiction:
     def test_finished(self, cut):
         made = cut.seal()
         assert made[0] == Sealed(number=2, event_count=4, is_recovered=True)
+        assert cut.faults() == []
+
+    def test_finished_during_a_verification(self, cut, monkeypatch):
+        """A sealer may record the seal while the verification reads its copy."""
+        read = SealStore.oldest_version_of_events
+
+        def finish_first(store: SealStore, seal: Seal) -> Iterator[bytes]:
+            monkeypatch.setattr(SealStore, "oldest_version_of_events", read)
+            cut.seal()
+            return read(store, seal)
+
+        monkeypatch.setattr(SealStore, "oldest_version_of_events", finish_first)
         assert cut.faults() == []
 
     @pytest.mark.parametrize(
