@@ -17,7 +17,11 @@ from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.views.decorators.http import require_GET, require_POST, require_safe
+from django.views.decorators.http import (
+    require_GET,
+    require_http_methods,
+    require_safe,
+)
 
 from mirrorsite.actors import is_cross_origin, staff_actor
 from uploads import transitions
@@ -85,11 +89,16 @@ def page(request: HttpRequest, upload: Upload) -> HttpResponse:
     )
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @permission_required("uploads.verify_upload", raise_exception=True)
 def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Compare the object with its record now."""
+    """Compare the object with its record now; a GET only leads back to its page.
+
+    The login leads there by GET if the session had expired when the form was sent.
+    """
     upload = get_object_or_404(Upload, pk=pk)
+    if request.method == "GET":
+        return redirect(_PAGE, upload.pk)
     method: Method = "read" if upload.size <= READ_BYTES else "head"
     try:
         outcome = verify_upload(upload, actor=staff_actor(request), method=method)

@@ -122,7 +122,7 @@ class TestVerify:
     def test_not_by_get_nor_without_a_csrf_token(self, admin_user, upload):
         client = Client(enforce_csrf_checks=True)
         client.force_login(admin_user)
-        assert client.get(path(upload, "verify")).status_code == 405
+        assert client.get(path(upload, "verify"))["Location"] == path(upload, "change")
         assert client.post(path(upload, "verify")).status_code == 403
         assert acts_of(upload) == []
 
