@@ -18,7 +18,7 @@ from typing import NamedTuple
 from sre.benchmarks.admin import admin
 from sre.benchmarks.bench import Bench
 from sre.benchmarks.commands import audit, reconcile
-from sre.benchmarks.contenders import WrongAnswerError, compare, profile
+from sre.benchmarks.contenders import WrongAnswerError, compare
 from sre.benchmarks.growth import growth, payload
 from sre.benchmarks.report import Report
 from sre.lib.service import ROOT
@@ -42,7 +42,6 @@ SCENARIOS = {
     "audit": Scenario(audit, "seal and verify COUNT uploads", 50_000),
     "reconcile": Scenario(reconcile, "COUNT objects, beside `aws s3 ls --recursive`", 200_000),
     "admin": Scenario(admin, "pages with 1,000 and with COUNT uploads", 1_000_000),
-    "profile": Scenario(profile, "flame graph of the workers under uploads"),
 }  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +13,7 @@ from typing import Any
 
 from sre.benchmarks.bench import Bench, say
 from sre.benchmarks.report import Budget, Report, Table
-from sre.benchmarks.wrk import COLUMNS, Measurement, command
+from sre.benchmarks.wrk import COLUMNS, Measurement
 from sre.lib import processes
 from sre.lib.ports import free_port, is_listening
 from sre.lib.service import ROOT
@@ -83,33 +82,6 @@ def _budgets(table: Table, bench: Bench) -> list[Budget]:
             ),
         ]
     return budgets
-
-
-def profile(bench: Bench) -> Report:
-    """Sample the workers with py-spy while wrk uploads; write a flame graph."""
-    target = ROOT / "reports" / "profile.svg"
-    target.parent.mkdir(exist_ok=True)
-    with _mirrorsite(bench, OURS, ROOT) as running:
-        url = f"{running.url}/api/upload-random"
-        seconds = bench.seconds + 60
-        load = processes.start(
-            command(url, method="POST", clients=bench.clients, seconds=seconds),
-            log=bench.stack.directory / "wrk.log",
-        )
-        try:
-            say(f"sampling for {bench.seconds:g} s")
-            subprocess.run(
-                [
-                    PEERS_PYTHON.with_name("py-spy"), "record", "--format=flamegraph",
-                    f"--duration={bench.seconds:.0f}", "--rate=250",
-                    f"--output={target}", "--subprocesses", f"--pid={running.pid}",
-                ],
-                stdout=subprocess.DEVNULL,
-                check=True,
-            )  # fmt: skip
-        finally:
-            processes.stop(load)
-    return Report([], notes=[f"Written: {target}; open it in a browser."])
 
 
 # --- Starting ----------------------------------------------------------------------------

@@ -88,10 +88,9 @@ class Report:
 
     tables: list[Table]
     budgets: Sequence[Budget] = ()
-    notes: Sequence[str] = ()
 
     def markdown(self) -> str:
-        parts = [*self.notes, *(table.markdown() for table in self.tables)]
+        parts = [table.markdown() for table in self.tables]
         if self.budgets:
             head = "| budget | limit | measured | |\n| --- | ---: | ---: | --- |"
             parts.append("\n".join((head, *(b.markdown() for b in self.budgets))))

@@ -24,14 +24,6 @@ class Measurement:
     figures: tuple[float, ...]
 
 
-def command(url: str, *, method: str, clients: int, seconds: float) -> list[str]:
-    """Return the command line of wrk."""
-    return [
-        "env", f"METHOD={method}", f"CLIENTS={clients}", "wrk", "--threads=2", f"--connections={clients}",
-        f"--duration={seconds:g}s", "--timeout=30s", f"--script={SCRIPT}", url,
-    ]  # fmt: skip
-
-
 def measure(
     url: str, *, method: str, clients: int, seconds: float, pid: int
 ) -> Measurement:
@@ -42,8 +34,16 @@ def measure(
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     before = _cpu_seconds(family)
     done = subprocess.run(
-        command(url, method=method, clients=clients, seconds=seconds),
-        env=os.environ,
+        [
+            "wrk",
+            "--threads=2",
+            f"--connections={clients}",
+            f"--duration={seconds:g}s",
+            "--timeout=30s",
+            f"--script={SCRIPT}",
+            url,
+        ],
+        env=os.environ | {"METHOD": method, "CLIENTS": str(clients)},
         capture_output=True,
         text=True,
         check=True,
