@@ -17,9 +17,8 @@ from sre.chaos import promise
 from sre.chaos.faults import FAULTS, Faults
 from sre.lib import processes
 from sre.lib.load import Load
-from sre.lib.object_store import ObjectStoreError
-from sre.lib.postgres import PostgresError
-from sre.lib.service import Service, ServiceError
+from sre.lib.processes import StartError
+from sre.lib.service import Service
 from sre.lib.stack import Stack, temporary_stack
 from uploads.audit.keys import SigningKey
 
@@ -50,13 +49,7 @@ def main() -> int:
             )
             with stack.service(environment) as service:
                 return _hammer(options, stack, service, environment)
-    except (
-        ServiceError,
-        ObjectStoreError,
-        PostgresError,
-        psycopg.Error,
-        subprocess.CalledProcessError,
-    ) as error:
+    except (StartError, psycopg.Error, subprocess.CalledProcessError) as error:
         _say(f"sre/hammer could not run: {error}")
         return 2
 

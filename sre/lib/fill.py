@@ -149,7 +149,8 @@ def main() -> int:
     import django
     from django.core.exceptions import ImproperlyConfigured
 
-    from sre.lib.local_service import StartError, command_environment
+    from sre.lib.local_service import command_environment
+    from sre.lib.processes import StartError
 
     started = time.monotonic()
     try:

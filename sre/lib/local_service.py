@@ -26,9 +26,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mirrorsite.environment import VARIABLES, Environment
 from sre.lib import processes
-from sre.lib.object_store import ObjectStore, ObjectStoreError
+from sre.lib.object_store import ObjectStore
 from sre.lib.ports import answers, is_listening
-from sre.lib.postgres import Postgres, PostgresError
+from sre.lib.postgres import Postgres
+from sre.lib.processes import StartError
 from sre.lib.service import GUNICORN, ROOT
 from uploads.audit.keys import SigningKey
 
@@ -45,10 +46,6 @@ FREE_BYTES = 64 * 1024 * 1024
 ORPHAN_SECONDS = 40
 
 
-class StartError(RuntimeError):
-    """The service cannot start; the message has the reason and a remedy."""
-
-
 class _Stop(Exception):  # noqa: N818 not an error: a request to end
     pass
 
@@ -62,7 +59,7 @@ def main() -> int:
     except (_Stop, KeyboardInterrupt):
         _say("\nStopping …")
         return 0
-    except (StartError, ObjectStoreError, PostgresError, ImproperlyConfigured) as error:
+    except (StartError, ImproperlyConfigured) as error:
         _say(f"mirrorsite cannot start: {error}")
         return 2
     except OSError as error:

@@ -12,10 +12,7 @@ from pathlib import Path
 
 from sre.lib import processes
 from sre.lib.ports import answers, free_ports, is_listening
-
-
-class ObjectStoreError(RuntimeError):
-    """The embedded server cannot run; the message has the reason and a remedy."""
+from sre.lib.processes import StartError
 
 
 @dataclass
@@ -43,9 +40,9 @@ class ObjectStore:
         return self.directory / "weed.log"
 
     def start(self) -> None:
-        """Start and wait until S3 answers; raises `ObjectStoreError`."""
+        """Start and wait until S3 answers; raises `StartError`."""
         if is_listening(self.port):
-            raise ObjectStoreError(
+            raise StartError(
                 f"port {self.port} is taken; stop what listens there,"
                 " or set STORE_PORT to a free one."
             )
@@ -60,7 +57,7 @@ class ObjectStore:
             lambda: answers(f"{self.url}/status"), seconds=120, process=self.process
         ):
             self.stop()
-            raise ObjectStoreError(f"the S3 server did not start; see {self.log}.")
+            raise StartError(f"the S3 server did not start; see {self.log}.")
 
     def stop(self) -> None:
         if self.process is not None:
@@ -151,7 +148,7 @@ def _weed() -> str:
     """Return the server's binary from this environment."""
     path = shutil.which("weed", path=sysconfig.get_path("scripts"))
     if path is None:
-        raise ObjectStoreError(
+        raise StartError(
             "the S3 server is not installed; run ./sre/run or"
             " pip install -r requirements/local.txt."
         )

@@ -30,6 +30,7 @@ import psutil
 
 from sre.lib import processes
 from sre.lib.ports import free_port
+from sre.lib.processes import StartError
 
 with warnings.catch_warnings():
     # platformdirs warns where XDG_RUNTIME_DIR is not set, as in most containers.
@@ -46,10 +47,6 @@ SYSTEM_USER = "embedded_postgres"
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 #: For data that is thrown away: https://www.postgresql.org/docs/current/non-durability.html
 _WITHOUT_FSYNC = ("-c", "fsync=off", "-c", "full_page_writes=off")
-
-
-class PostgresError(RuntimeError):
-    """The embedded server cannot run; the message has the reason and a remedy."""
 
 
 @dataclass
@@ -81,7 +78,7 @@ class Postgres:
         return f"postgresql://{login}@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
-        """Start and wait until connections are accepted; raises `PostgresError`."""
+        """Start and wait until connections are accepted; raises `StartError`."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.log.touch(mode=0o600)
         if not self.data.exists():
@@ -105,9 +102,7 @@ class Postgres:
         if not processes.wait_until(self._ready, seconds=120, process=self.process):
             self.stop()
             reason = self._worst_error(log_start)
-            raise PostgresError(
-                f"PostgreSQL did not start: {reason} (log: {self.log})."
-            )
+            raise StartError(f"PostgreSQL did not start: {reason} (log: {self.log}).")
 
     def stop(self) -> None:
         """End the server and its sessions; finished transactions are on disk."""
@@ -166,7 +161,7 @@ class Postgres:
         password_file.unlink()
         if status:
             reason = self._worst_error(log_start)
-            raise PostgresError(f"PostgreSQL cannot make its data folder: {reason}.")
+            raise StartError(f"PostgreSQL cannot make its data folder: {reason}.")
         new.rename(self.data)
 
     def _worst_error(self, log_start: int) -> str:
@@ -196,7 +191,7 @@ class Postgres:
             version = ""
         if version != _major_version():
             was_made_by = f"PostgreSQL {version}" if version else "no PostgreSQL"
-            raise PostgresError(
+            raise StartError(
                 f"{self.data} was made by {was_made_by}, and"
                 f" PostgreSQL {_major_version()} is installed; move the folder away: the"
                 " next start makes an empty database, into which you can restore a backup."
@@ -262,7 +257,7 @@ def _server_user() -> pwd.struct_passwd:
     try:
         ensure_user_exists(SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise PostgresError(
+        raise StartError(
             f"PostgreSQL does not run as root, and the user {SYSTEM_USER} cannot be"
             f" created ({error}); start as an ordinary user, or set DATABASE_URL."
         ) from error

@@ -16,6 +16,10 @@ from typing import IO, Any
 _PR_SET_PDEATHSIG = 1
 
 
+class StartError(RuntimeError):
+    """A server cannot start; the message has the reason and a remedy, or names its log."""
+
+
 def die_with_parent() -> None:
     """Ask Linux to terminate this process when its parent has ended, even by SIGKILL."""
     if sys.platform == "linux":

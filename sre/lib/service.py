@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sre.lib import processes
 from sre.lib.ports import answers, free_port
+from sre.lib.processes import StartError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUNICORN = ("-m", "gunicorn", "--config", "python:mirrorsite.gunicorn_conf")
@@ -22,10 +23,6 @@ def python_of(root: Path) -> str:
     """Return the Python of a checkout: another one may have an environment of its own."""
     own = root / ".venv/bin/python"
     return str(own) if root != ROOT and own.exists() else sys.executable
-
-
-class ServiceError(RuntimeError):
-    """The service did not start; the text names its log."""
 
 
 @dataclass
@@ -50,7 +47,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start and wait until /api/health answers; raises `ServiceError`."""
+        """Start and wait until /api/health answers; raises `StartError`."""
         self.process = processes.start(
             [python_of(self.root), *GUNICORN],
             environment={
@@ -66,7 +63,7 @@ class Service:
         )
         if not processes.wait_until(self.answers, seconds=120, process=self.process):
             self.stop()
-            raise ServiceError(f"the service did not start; see {self.log}")
+            raise StartError(f"the service did not start; see {self.log}")
 
     def stop(self) -> None:
         if self.process is not None:
