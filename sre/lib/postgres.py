@@ -86,7 +86,6 @@ class Postgres:
         self._require_same_version()
         self._remove_stale_lock()
         self.port = self.port or free_port()
-        log_start = self.log.stat().st_size
         self.process = processes.start(
             [
                 *(str(_programs() / "postgres"), "-D", str(self.data)),
@@ -101,8 +100,7 @@ class Postgres:
         )
         if not processes.wait_until(self._ready, seconds=120, process=self.process):
             self.stop()
-            reason = self._worst_error(log_start)
-            raise StartError(f"PostgreSQL did not start: {reason} (log: {self.log}).")
+            raise StartError(f"PostgreSQL did not start; {self._log_end()}")
 
     def stop(self) -> None:
         """End the server and its sessions; finished transactions are on disk."""
@@ -136,7 +134,6 @@ class Postgres:
         if owner is not None:
             os.chown(new, owner.pw_uid, owner.pw_gid)
             os.chown(password_file, owner.pw_uid, owner.pw_gid)
-        log_start = self.log.stat().st_size
         initdb = processes.start(
             [
                 *(str(_programs() / "initdb"), "-D", str(new), "-U", USER),
@@ -160,21 +157,15 @@ class Postgres:
             processes.stop(initdb)
         password_file.unlink()
         if status:
-            reason = self._worst_error(log_start)
-            raise StartError(f"PostgreSQL cannot make its data folder: {reason}.")
+            raise StartError(
+                f"PostgreSQL cannot make its data folder; {self._log_end()}"
+            )
         new.rename(self.data)
 
-    def _worst_error(self, log_start: int) -> str:
-        """Return the worst error logged since `log_start`, without its level."""
-        with self.log.open(errors="replace") as file:
-            file.seek(log_start)
-            lines = file.read().splitlines()
-        for level in ("FATAL: ", "PANIC: ", "initdb: error: ", "postgres: "):
-            for line in lines:
-                _, found, text = line.partition(level)
-                if found:
-                    return text.strip().removesuffix(".")
-        return lines[-1].strip() if lines else "it printed nothing"
+    def _log_end(self) -> str:
+        """Return the last lines of the log, whose directory may be a temporary one."""
+        lines = self.log.read_text(errors="replace").splitlines()[-5:]
+        return "\n".join([f"the end of {self.log}:", *lines])
 
     def _owner(self, data: Path) -> tuple[int, int] | None:
         """When we are root: return the data's user and group, and let them reach it."""
