@@ -176,14 +176,10 @@ class Postgres:
         return found.st_uid, found.st_gid
 
     def _require_same_version(self) -> None:
-        try:
-            version = (self.data / "PG_VERSION").read_text().strip()
-        except FileNotFoundError:
-            version = ""
+        version = (self.data / "PG_VERSION").read_text().strip()
         if version != _major_version():
-            was_made_by = f"PostgreSQL {version}" if version else "no PostgreSQL"
             raise StartError(
-                f"{self.data} was made by {was_made_by}, and"
+                f"{self.data} was made by PostgreSQL {version}, and"
                 f" PostgreSQL {_major_version()} is installed; move the folder away: the"
                 " next start makes an empty database, into which you can restore a backup."
             )
