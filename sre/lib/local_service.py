@@ -170,8 +170,6 @@ def _environment() -> dict[str, str]:
         "STATIC_ROOT": str(LOCAL / "static"),
         "BIND": "127.0.0.1:4545",
         "STORE_PORT": "8333",
-        "STORE_ACCESS_KEY": kept["STORE_ACCESS_KEY"],
-        "STORE_SECRET_KEY": kept["STORE_SECRET_KEY"],
         "AUDIT_SIGNING_KEY": kept["AUDIT_SIGNING_KEY"],
         "AUDIT_PUBLIC_KEYS": kept.get("AUDIT_PUBLIC_KEYS", ""),
         "HTTPS_ONLY": "false",
@@ -266,11 +264,9 @@ def _store(environment: dict[str, str]) -> ObjectStore:
     port = environment["STORE_PORT"].strip()
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise StartError(f"STORE_PORT is {port!r}; set it to a port number.")
+    kept = _kept_secrets()
     return ObjectStore(
-        LOCAL / "store",
-        int(port),
-        environment["STORE_ACCESS_KEY"],
-        environment["STORE_SECRET_KEY"],
+        LOCAL / "store", int(port), kept["STORE_ACCESS_KEY"], kept["STORE_SECRET_KEY"]
     )
 
 
