@@ -97,9 +97,7 @@ INSTALLED_APPS = [
 MIGRATION_MODULES = {"knox": None}
 KNOX_TOKEN_MODEL = "tokens.Token"  # noqa: S105 the name of a model
 REST_KNOX = {
-    "TOKEN_MODEL": KNOX_TOKEN_MODEL,
     "SECURE_HASH_ALGORITHM": "hashlib.sha512",
-    "AUTH_TOKEN_CHARACTER_LENGTH": 64,
     "AUTH_HEADER_PREFIX": "Bearer",
     # Lets secret scanners recognise these tokens.
     "TOKEN_PREFIX": "mst_",
