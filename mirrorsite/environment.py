@@ -177,8 +177,7 @@ class Environment:
             raise _wrong(name, value, "true or false") from error
 
     def integer(self, name: str, *, least: int, most: int) -> int:
-        wanted = f"a whole number from {least} to {most}"
-        return int(self._number(name, int, least, most, wanted))
+        return int(self._number(name, int, "a whole number", least, most))
 
     def address(self, name: str) -> str:
         """Return the value if it is `host:port`."""
@@ -198,9 +197,7 @@ class Environment:
         return value
 
     def seconds(self, name: str, *, least: float, most: float) -> float:
-        return self._number(
-            name, float, least, most, f"a number of seconds from {least:g} to {most:g}"
-        )
+        return self._number(name, float, "a number of seconds", least, most)
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name)
@@ -262,9 +259,9 @@ class Environment:
         self,
         name: str,
         convert: Callable[[str], float],
+        kind: str,
         least: float,
         most: float,
-        wanted: str,
     ) -> float:
         value = self.text(name)
         try:
@@ -273,7 +270,7 @@ class Environment:
                 return number
         except ValueError:
             pass
-        raise _wrong(name, value, wanted)
+        raise _wrong(name, value, f"{kind} from {least} to {most}")
 
 
 def markdown_table() -> str:
