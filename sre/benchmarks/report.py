@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ class Table:
     disqualified: dict[str, str] = field(default_factory=dict)
 
     def add(self, row: str, *figures: float) -> None:
-        """Add one round's figures; NaN where there is none."""
+        """Add one round's figures."""
         self.samples.setdefault(row, []).append(figures)
 
     def add_measured(self, row: str, measured: Measurement) -> None:
@@ -65,18 +64,13 @@ class Budget:
     limit: float
     is_maximum: bool = False
 
-    @property
-    def is_met(self) -> bool | None:
-        if self.measured is None:
-            return None
-        if self.is_maximum:
-            return self.measured <= self.limit
-        return self.measured >= self.limit
-
     def markdown(self) -> str:
-        verdict = {True: "met", False: "NOT MET", None: "not measured"}[self.is_met]
-        measured = "" if self.measured is None else figure(self.measured)
         bound = "at most" if self.is_maximum else "at least"
+        measured, verdict = "", "not measured"
+        if self.measured is not None:
+            excess = self.measured - self.limit
+            is_met = excess <= 0 if self.is_maximum else excess >= 0
+            measured, verdict = figure(self.measured), "met" if is_met else "NOT MET"
         return (
             f"| {self.what} | {bound} {figure(self.limit)} | {measured} | {verdict} |"
         )
@@ -98,9 +92,7 @@ class Report:
 
 
 def figure(value: float) -> str:
-    """Return a number with about three digits; nothing for NaN."""
-    if math.isnan(value):
-        return ""
+    """Return a number with about three digits."""
     if abs(value) >= 100 or value == int(value):
         return f"{value:,.0f}"
     if abs(value) >= 10:
