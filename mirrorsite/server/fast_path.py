@@ -26,7 +26,7 @@ CacheKey = tuple[bytes, bytes, str, bytes]
 #: Limited, since a client may send any port in its Host.
 MAX_CACHE_KEYS = 256
 #: Fields that differ between answers with one cache key: they are not remembered.
-_OWN_FIELDS = frozenset({b"x-request-id", b"content-length"})
+_OWN_FIELDS = frozenset({b"x-request-id", b"content-length", b"etag"})
 #: Header fields that a plain request does not have.
 _NOT_PLAIN = frozenset(
     {b"if-none-match", b"content-length", b"transfer-encoding", b"expect", b"upgrade"}
@@ -97,13 +97,10 @@ class FastPath:
             or b"set-cookie" in names
         ):
             return
-        # Fields that `answer` adds each time are not remembered.
-        _, added = self.answers[path](scope["query_string"]) or (b"", ())
-        added_names = _OWN_FIELDS | {name for name, _ in added}
         if len(self._heads) >= MAX_CACHE_KEYS:
             self._heads.clear()
         self._heads[cache_key] = field_lines(
-            (name, value) for name, value in response.fields if name not in added_names
+            (name, value) for name, value in response.fields if name not in _OWN_FIELDS
         )
 
 
