@@ -110,7 +110,7 @@ def _no_constant(text: str) -> None:
 
 
 class Endpoint(APIView):
-    """One path of the API."""
+    """One path of the API, open to everybody unless a subclass requires credentials."""
 
     parser_classes = (StrictJSONParser,)
     content_negotiation_class = AlwaysJSON
@@ -120,13 +120,6 @@ class Endpoint(APIView):
     ) -> Response:
         """Answer with `Allow` alone; /api/schema describes the rest."""
         return Response(status=204)
-
-
-class OpenView(Endpoint):
-    """An endpoint without authentication."""
-
-    authentication_classes: Sequence[Any] = ()
-    permission_classes: Sequence[Any] = ()
 
 
 class DatabaseView(Endpoint):

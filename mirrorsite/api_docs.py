@@ -14,7 +14,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mirrorsite.api import OpenView
+from mirrorsite.api import Endpoint
 from mirrorsite.headers import PAGE_HEADERS
 from mirrorsite.openapi import answer, problem_responses
 from mirrorsite.problem_types import PROBLEM_TYPES
@@ -53,7 +53,7 @@ def openapi_yaml() -> str:
     return rendered.decode()
 
 
-class SchemaView(OpenView):
+class SchemaView(Endpoint):
     """OpenAPI 3.1: JSON, or YAML with ?format=yaml or an Accept that prefers it."""
 
     @extend_schema(
@@ -87,7 +87,7 @@ class SchemaView(OpenView):
         )
 
 
-class ProblemListView(OpenView):
+class ProblemListView(Endpoint):
     """Every type of problem."""
 
     @extend_schema(
@@ -103,7 +103,7 @@ class ProblemListView(OpenView):
         return Response(listed.data, headers=_CACHE_HEADERS)
 
 
-class ProblemTypeView(OpenView):
+class ProblemTypeView(Endpoint):
     """The `type` of a problem is the path of this operation."""
 
     @extend_schema(
@@ -127,7 +127,7 @@ class ProblemTypeView(OpenView):
         return Response(kind.data, headers=_CACHE_HEADERS)
 
 
-class DocsView(OpenView):
+class DocsView(Endpoint):
     """Swagger UI, from our own /static."""
 
     schema = None  # a page, not an operation

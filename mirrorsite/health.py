@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mirrorsite.api import OpenView
+from mirrorsite.api import Endpoint
 from mirrorsite.openapi import answer, problem_responses
 from mirrorsite.problems import Problem
 from mirrorsite.readiness import readiness
@@ -21,7 +21,7 @@ def fast_answer(query: bytes) -> tuple[bytes, Fields]:
     return b'{"status":"ok"}', []
 
 
-class HealthView(OpenView):
+class HealthView(Endpoint):
     """Needs neither database nor bucket: for every probe of the pod."""
 
     @extend_schema(
@@ -34,7 +34,7 @@ class HealthView(OpenView):
         return Response({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
 
-class ReadyView(OpenView):
+class ReadyView(Endpoint):
     """Check database, migrations and bucket, at most every few seconds: for alerts."""
 
     # Not for a probe of the pod. All pods share database and bucket, so their outage

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mirrorsite.api import OpenView
+from mirrorsite.api import Endpoint
 from mirrorsite.openapi import answer, header, problem_responses
 from mirrorsite.problems import InvalidRequest
 from mirrorsite.server.responses import Fields
@@ -26,7 +26,7 @@ class MirroredSerializer(serializers.Serializer[str]):
     transformed = serializers.CharField()
 
 
-class MirrorView(OpenView):
+class MirrorView(Endpoint):
     """Swap the case of letters, replace each digit d by 9 - d, and reverse the text.
 
     User-perceived characters stay whole. The answer for a word never changes, so it
