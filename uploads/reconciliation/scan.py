@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
-from itertools import chain
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -67,16 +66,16 @@ def scan_pairs(since: datetime | None = None) -> Iterator[Pair]:
         objects = upload_storage().listing(PREFIX)
         rows = recorded_rows(Upload.objects.all())
     else:
-        day = since.astimezone(UTC).date()
-        older = Upload.objects.filter(key__lt=day_prefix(day))
+        first = day_prefix(since.astimezone(UTC))
+        older = Upload.objects.filter(key__lt=first)
         pending = older.filter(status=Status.PENDING)
         yield from map(_with_its_object, recorded_rows(pending))
         purges = UploadEvent.objects.filter(action=Action.PURGED).order_by("-at", "-id")
         last = list(purges.values_list("upload", flat=True)[:LAST_PURGES])
         purged = older.filter(status=Status.PURGED, pk__in=last)
         yield from map(_with_its_object, recorded_rows(purged))
-        objects = _listed_since(day)
-        rows = recorded_rows(Upload.objects.filter(key__gt=day_prefix(day)))
+        objects = upload_storage().listing(PREFIX, start_after=first)
+        rows = recorded_rows(Upload.objects.filter(key__gt=first))
     listed = next(objects, None)
     row = next(rows, None)
     while listed is not None or row is not None:
@@ -106,21 +105,6 @@ def _with_its_object(row: Row) -> Pair:
         last_modified=found.last_modified or timezone.now(),
     )
     return listed, row
-
-
-def _listed_since(first: date) -> Iterator[ListedObject]:
-    """Yield the objects of each day up to tomorrow.
-
-    The clock of the host that created a key may be ahead.
-    """
-    last = timezone.now().date() + timedelta(days=1)
-    if last - first > timedelta(days=366):  # a request for each day would cost more
-        objects = upload_storage().listing(PREFIX)
-        return (found for found in objects if found.key > day_prefix(first))
-    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-    return chain.from_iterable(
-        upload_storage().listing(day_prefix(day)) for day in days
-    )
 
 
 def recorded_rows(uploads: QuerySet[Upload]) -> Iterator[Row]:

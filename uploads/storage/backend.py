@@ -317,16 +317,18 @@ class UploadStorage(S3Storage):
 
     # --- Listings ---------------------------------------------------------------------
 
-    def listing(self, prefix: str) -> Iterator[ListedObject]:
+    def listing(self, prefix: str, start_after: str = "") -> Iterator[ListedObject]:
         """Yield every object under `prefix`, a page of 1,000 in memory at a time.
 
-        The order depends on the store. S3 lists by the UTF-8 bytes of the key
+        With `start_after`, only those whose keys come after it in the store's order. That
+        order depends on the store. S3 lists by the UTF-8 bytes of the key
         (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html);
         SeaweedFS lists directory by directory, so that `a/b` comes before `a-b`; S3
         directory buckets have no order.
         """
+        start = {"StartAfter": start_after} if start_after else {}
         with store_errors():
-            for page in self.store.pages("list_objects_v2", Prefix=prefix):
+            for page in self.store.pages("list_objects_v2", Prefix=prefix, **start):
                 for entry in page.get("Contents", ()):
                     yield ListedObject(
                         key=entry["Key"],
