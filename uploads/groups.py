@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-_VIEW = (
-    ("uploads", "upload", "view_upload", "Can view upload"),
-    ("uploads", "uploadevent", "view_uploadevent", "Can view upload event"),
-    ("uploads", "auditseal", "view_auditseal", "Can view audit seal"),
-    ("tokens", "token", "view_token", "Can view API token"),
-)
-_ACTIONS = (
-    ("uploads", "upload", "verify_upload", "Can verify uploads"),
-    ("uploads", "upload", "export_upload", "Can export uploads and events"),
-    ("uploads", "upload", "download_upload", "Can read an upload's content"),
-    ("uploads", "upload", "view_proof", "Can see the proof of an upload's events"),
-)
-_TOKENS = (
-    ("tokens", "token", "add_token", "Can add API token"),
-    ("tokens", "token", "revoke_token", "Can revoke API token"),
-    # To choose a token's owner.
-    ("auth", "user", "view_user", "Can view user"),
-)
+from django.apps import apps as installed_apps
+from django.contrib.auth.management import create_permissions
+
+_VIEW = ("view_upload", "view_uploadevent", "view_auditseal", "view_token")
+_ACTIONS = ("verify_upload", "export_upload", "download_upload", "view_proof")
+# `view_user`: to choose a token's owner.
+_TOKENS = ("add_token", "revoke_token", "view_user")
 GROUPS = {
     "auditors": _VIEW + _ACTIONS,
     "operators": _VIEW + _ACTIONS + _TOKENS,
@@ -30,17 +19,11 @@ GROUPS = {
 
 def create_groups(apps: Any, schema_editor: Any) -> None:
     """Create the groups with their permissions; an operation of the first migration."""
-    group_model = apps.get_model("auth", "Group")
-    permission_model = apps.get_model("auth", "Permission")
-    content_type_model = apps.get_model("contenttypes", "ContentType")
-    for name, permissions in GROUPS.items():
-        group, _ = group_model.objects.get_or_create(name=name)
-        for app, model, codename, title in permissions:
-            # Django itself creates permissions only after all migrations.
-            content_type, _ = content_type_model.objects.get_or_create(
-                app_label=app, model=model
-            )
-            permission, _ = permission_model.objects.get_or_create(
-                content_type=content_type, codename=codename, defaults={"name": title}
-            )
-            group.permissions.add(permission)
+    for label in ("auth", "tokens", "uploads"):
+        # Django itself creates permissions only after all migrations.
+        app = installed_apps.get_app_config(label)
+        create_permissions(app, verbosity=0, apps=apps)
+    permissions = apps.get_model("auth", "Permission").objects
+    for name, codenames in GROUPS.items():
+        group, _ = apps.get_model("auth", "Group").objects.get_or_create(name=name)
+        group.permissions.add(*permissions.filter(codename__in=codenames))
