@@ -20,6 +20,7 @@ from uploads.audit.report import FaultKind, Report
 from uploads.audit.seal_store import SealStore
 from uploads.audit.serialization import readable_lines
 from uploads.exceptions import ObjectMissingError
+from uploads.payloads import sha256_of
 
 _L = TypeVar("_L")
 _R = TypeVar("_R")
@@ -157,7 +158,7 @@ class EventsCheck:
             return None
         subject = f"events of seal {seal.number}"
         try:
-            if _digest(self._store.events(seal)) == seal.root:
+            if sha256_of(self._store.events(seal)) == seal.root:
                 return _parse_lines(self._store.events(seal))
             self._report.add(
                 FaultKind.COPY_DIFFERS, subject, "the object is not what was sealed"
@@ -167,7 +168,7 @@ class EventsCheck:
             self._report.add(FaultKind.COPY_MISSING, subject, detail)
         # Overwritten or deleted: the oldest version may still be what was sealed.
         with suppress(ObjectMissingError):
-            if _digest(self._store.oldest_version_of_events(seal)) == seal.root:
+            if sha256_of(self._store.oldest_version_of_events(seal)) == seal.root:
                 return _parse_lines(self._store.oldest_version_of_events(seal))
         return None
 
@@ -272,13 +273,6 @@ def _changed_fields(expected: bytes, found: bytes) -> str:
     before, after = json.loads(expected), json.loads(found)
     names = sorted(before | after)
     return ", ".join(name for name in names if before.get(name) != after.get(name))
-
-
-def _digest(chunks: Iterator[bytes]) -> str:
-    hasher = hashlib.sha256()
-    for chunk in chunks:
-        hasher.update(chunk)
-    return hasher.hexdigest()
 
 
 def _parse_lines(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
