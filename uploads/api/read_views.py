@@ -184,12 +184,11 @@ class UploadContentView(ProtectedView):
         upload = _upload(upload_id)
         if upload.status != Status.STORED:
             raise content_problem(Status(upload.status))
-        if request.method == "HEAD":
-            return Response(
-                status=302, headers={"Location": content_url(upload, "HEAD")}
-            )
-        url = content_url(upload)
-        transitions.record_event(Action.DOWNLOADED, actor_of(request), upload=upload)
+        is_head = request.method == "HEAD"
+        url = content_url(upload, "HEAD" if is_head else "GET")
+        if not is_head:
+            actor = actor_of(request)
+            transitions.record_event(Action.DOWNLOADED, actor, upload=upload)
         return Response(status=302, headers={"Location": url})
 
 
