@@ -95,20 +95,19 @@ def verify_each(
     raised, only the results yielded so far are recorded. Only the calling thread uses
     the database.
     """
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            for page in pages(uploads, PAGE):
-                outcomes = pool.map(partial(examine, method=method), page)
-                for upload, outcome in zip(page, outcomes, strict=True):
-                    result: Verification | None = outcome
-                    try:
-                        record_verification(upload, outcome, actor=actor, method=method)
-                    except TransitionError:
-                        result = None
-                    yield upload, result
-        finally:
-            # The end of the block would otherwise wait for all queued jobs.
-            pool.shutdown(wait=True, cancel_futures=True)
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        for page in pages(uploads, PAGE):
+            outcomes = pool.map(partial(examine, method=method), page)
+            for upload, outcome in zip(page, outcomes, strict=True):
+                result: Verification | None = outcome
+                try:
+                    record_verification(upload, outcome, actor=actor, method=method)
+                except TransitionError:
+                    result = None
+                yield upload, result
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def record_verification(
