@@ -15,7 +15,6 @@ from uuid_utils.compat import uuid7
 
 from mirrorsite.models import readable_times
 from uploads.audit.models import (
-    UNCOMMON_ACTIONS,
     WITHOUT_UPLOAD,
     Action,
     AuditSeal,
@@ -23,7 +22,6 @@ from uploads.audit.models import (
 )
 
 __all__ = [
-    "UNCOMMON_ACTIONS",
     "WITHOUT_UPLOAD",
     "Action",
     "AuditSeal",

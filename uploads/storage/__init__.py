@@ -8,7 +8,7 @@ requests share; `errors` translates every failure; `objects` has the value types
 
 from __future__ import annotations
 
-from uploads.payloads import PART_BYTES, BytesPayload, Payload
+from uploads.payloads import PART_BYTES, BytesPayload
 from uploads.storage.backend import UploadStorage, storage_of, upload_storage
 from uploads.storage.objects import (
     ListedObject,
@@ -23,7 +23,6 @@ __all__ = [
     "ListedObject",
     "MultipartUpload",
     "ObjectVersions",
-    "Payload",
     "StoredObject",
     "UploadStorage",
     "storage_of",
