@@ -114,7 +114,6 @@ class AuditSeal(models.Model):
 
     class Meta:
         app_label = "uploads"
-        base_manager_name = "objects"
         ordering = ("number",)
         constraints = (readable_times("auditseal_time_is_readable", "sealed_at"),)
 
@@ -155,7 +154,6 @@ class UploadEvent(models.Model):
 
     class Meta:
         app_label = "uploads"
-        base_manager_name = "objects"
         ordering = ("id",)
         indexes = (
             models.Index(

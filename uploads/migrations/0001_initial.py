@@ -87,7 +87,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("number",),
-                "base_manager_name": "objects",
             },
         ),
         migrations.CreateModel(
@@ -281,7 +280,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("id",),
-                "base_manager_name": "objects",
             },
         ),
         migrations.AddIndex(
