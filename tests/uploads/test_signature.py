@@ -36,7 +36,7 @@ def test_as_botocore_signs(host, path, query, headers, token, at):
     url = f"http://{host}{path}" + (f"?{query}" if query else "")
 
     signed = sign(
-        "PUT", url, headers, DIGEST,
+        url, headers, DIGEST,
         credentials=credentials, scope="eu-west-1/s3/aws4_request", at=at,
     )  # fmt: skip
 

@@ -115,7 +115,7 @@ class StoreClient:
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
         with store_errors():
             signed = sign(
-                "PUT", url, {**headers, "x-amz-checksum-sha256": checksum}, sha256,
+                url, {**headers, "x-amz-checksum-sha256": checksum}, sha256,
                 credentials=credentials, scope=transport.scope, at=datetime.now(UTC),
             )  # fmt: skip
             signed["user-agent"] = transport.user_agent
@@ -205,7 +205,6 @@ def frozen_credentials(credentials: Credentials) -> ReadOnlyCredentials:
 
 
 def sign(
-    method: str,
     url: str,
     headers: Mapping[str, str],
     sha256: str,
@@ -214,7 +213,7 @@ def sign(
     scope: str,
     at: datetime,
 ) -> dict[str, str]:
-    """Return `headers` with those of Signature Version 4 added.
+    """Return the headers of a PUT with those of Signature Version 4 added.
 
     The names in `headers` must be lower-case, and the parameters of `url` sorted by name.
     `sha256` is the body's, in hexadecimal; `scope` is the credential scope without its
@@ -232,7 +231,7 @@ def sign(
     if credentials.token:
         signed["x-amz-security-token"] = credentials.token
     names = sorted(signed)
-    request = f"{method}\n{parts.path}\n{parts.query}\n"
+    request = f"PUT\n{parts.path}\n{parts.query}\n"
     for name in names:
         request += f"{name}:{' '.join(signed[name].split())}\n"
     request += f"\n{';'.join(names)}\n{sha256}"
