@@ -90,12 +90,12 @@ def work() -> Iterator[Work]:
     made.go.set()
 
 
-def access_lines(caplog: pytest.LogCaptureFixture) -> list[Any]:
-    return [
-        record.fields  # type: ignore[attr-defined]
-        for record in caplog.records
-        if record.name == "gunicorn.access"
-    ]
+@pytest.fixture
+def access_lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[Any]]:
+    """Return a function that returns the fields of the access log's lines."""
+    name = "gunicorn.access"
+    caplog.set_level(logging.INFO, name)
+    return lambda: [vars(r)["fields"] for r in caplog.records if r.name == name]
 
 
 def make(get_response: GetResponse, threads: int = 2) -> Application:
@@ -154,7 +154,6 @@ class TestAnswers:
         assert problem["type"] == "/api/problems/internal-error"
         assert problem["request_id"] == "known"
         assert b"internal name" not in client.received
-
         assert "internal name" in caplog.text
 
     async def test_client_leaves_within_its_body__not_asked(self, work):
@@ -165,9 +164,7 @@ class TestAnswers:
 
 
 class TestQueue:
-    async def test_full__503_and_the_others_are_answered(self, work, caplog):
-        caplog.set_level(logging.INFO, "gunicorn.access")
-
+    async def test_full__503_and_the_others_are_answered(self, work, access_lines):
         application = make(work, threads=1)
         clients = [Client() for _ in range(1 + QUEUE_PER_THREAD)]
         first = asyncio.create_task(clients[0].ask(application))
@@ -186,10 +183,8 @@ class TestQueue:
         work.go.set()
         await asyncio.gather(first, *others)
         assert {client.status for client in clients} == {200}
-
-        lines = [r.fields for r in caplog.records if r.name == "gunicorn.access"]
-        assert [line["status"] for line in lines].count(503) == 1
-        assert [line["status"] for line in lines].count(200) == 1 + QUEUE_PER_THREAD
+        statuses = sorted(line["status"] for line in access_lines())
+        assert statuses == [200] * (1 + QUEUE_PER_THREAD) + [503]
 
     async def test_first_come_first_served(self, work):
         application = make(work, threads=1)
@@ -202,9 +197,7 @@ class TestQueue:
         await asyncio.gather(*tasks)
         assert work.begun == [f"/{number}" for number in range(20)]
 
-    async def test_client_leaves_while_it_waits__not_begun(self, work, caplog):
-        caplog.set_level(logging.INFO, "gunicorn.access")
-
+    async def test_client_leaves_while_it_waits__not_begun(self, work, access_lines):
         application = make(work, threads=1)
         stays, leaves = Client(path="/stays"), Client(path="/leaves")
         first = asyncio.create_task(stays.ask(application))
@@ -216,14 +209,11 @@ class TestQueue:
         await asyncio.gather(first, second)
         assert (stays.status, leaves.status) == (200, 0)
         assert work.begun == ["/stays"]
-        assert {line["path"]: line["status"] for line in access_lines(caplog)} == {
-            "/stays": 200,
-            "/leaves": 499,
-        }
+        logged = {line["path"]: line["status"] for line in access_lines()}
+        assert logged == {"/stays": 200, "/leaves": 499}
 
     async def test_waits_too_long__503(self, work, monkeypatch):
         monkeypatch.setattr(threads, "QUEUE_SECONDS", 0.05)
-
         application = make(work, threads=1)
         runs, waits = Client(path="/runs"), Client(path="/waits")
         first = asyncio.create_task(runs.ask(application))
@@ -236,17 +226,18 @@ class TestQueue:
         assert work.begun == ["/runs"]
 
     async def test_cancelled_while_it_runs__its_late_answer_is_dropped(
-        self, work, caplog
+        self, work, caplog, access_lines
     ):
         """As by uvicorn at the end of a graceful shutdown's time."""
-        task = asyncio.create_task(Client().ask(make(work)))
+        application = make(work, threads=1)
+        task = asyncio.create_task(Client().ask(application))
         await until(lambda: work.begun)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         work.go.set()
-        await asyncio.sleep(0.1)
-        assert caplog.text == ""
+        await Client().ask(application)  # by the same thread, after it
+        assert [r.name for r in caplog.records] == ["gunicorn.access"]  # of the last
 
     async def test_all_threads_busy__health_has_its_own(self, work: Work):
         def get_response(request: Request) -> HttpResponseBase:
@@ -294,7 +285,6 @@ class Stream:
 class TestStreams:
     async def test_all_of_it(self):
         stream = Stream(20)
-
         client = await Client().ask(make(stream))
         assert client.received == b"a" * STREAM_BYTES * 20
         assert client.is_complete
@@ -308,11 +298,9 @@ class TestStreams:
         client = await Client().ask(make(short))
         assert (client.received, client.pieces) == (b"ab", 1)
 
-    async def test_slow_reader__waited_for_until_it_leaves(self, caplog):
+    async def test_slow_reader__waited_for_until_it_leaves(self, access_lines):
         """No more is made than the client has taken."""
-        caplog.set_level(logging.INFO, "gunicorn.access")
         stream = Stream()
-
         client = Client()
         task = asyncio.create_task(client.ask(make(stream)))
         await until(lambda: client.pieces > 3)
@@ -325,7 +313,7 @@ class TestStreams:
         assert not client.is_complete
         assert stream.made < 1000
         assert stream.is_closed.wait(10)
-        [line] = access_lines(caplog)
+        [line] = access_lines()
         assert line["status"] == 499
         assert 3 * STREAM_BYTES <= line["bytes"] <= len(client.received)
 
@@ -357,9 +345,7 @@ class TestStreams:
         last.is_gone = True
         await task
 
-    async def test_fails_half_way__connection_is_cut(self, caplog):
-        caplog.set_level(logging.INFO, "gunicorn.access")
-
+    async def test_fails_half_way__connection_is_cut(self, access_lines):
         def pieces() -> Iterator[bytes]:
             yield b"a" * STREAM_BYTES
             raise RuntimeError("broken")
@@ -368,7 +354,7 @@ class TestStreams:
         with pytest.raises(RuntimeError, match="broken"):
             await client.ask(make(lambda request: StreamingHttpResponse(pieces())))
         assert not client.is_complete
-        [line] = access_lines(caplog)
+        [line] = access_lines()
         assert (line["status"], line["bytes"]) == (200, STREAM_BYTES)
 
     async def test_end_of_it__sent_without_its_request_id(self):
